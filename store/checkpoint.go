@@ -1,0 +1,167 @@
+package store
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"go.etcd.io/bbolt"
+)
+
+// A topic's counters change with every event and are too many to write with every commit. They are
+// written at a checkpoint, every checkpointEvery events, and counted again from there at Open.
+
+const topicFixed = 1 + 8 + 8 + 3*16
+
+// putTopic writes the topic's record from its work state.
+func putTopic(b *bbolt.Bucket, t *topic) error {
+	key := binary.BigEndian.AppendUint32(nil, t.id)
+	w := &t.work
+	v := make([]byte, sumSize, sumSize+topicFixed+len(t.name))
+	v = append(v, w.unindexed)
+	v = binary.BigEndian.AppendUint64(v, w.count)
+	v = binary.BigEndian.AppendUint64(v, w.bytes)
+	v = append(v, w.first[:]...)
+	v = append(v, w.tip[:]...)
+	v = append(v, w.trimmed[:]...)
+	v = append(v, t.name...)
+	seal(key, v)
+	return b.Put(key, v)
+}
+
+func decodeTopic(key, value []byte) (*topic, bool) {
+	v, ok := unseal(key, value)
+	if !ok || len(key) != 4 || len(v) <= topicFixed {
+		return nil, false
+	}
+	s := topicState{
+		unindexed: v[0],
+		count:     binary.BigEndian.Uint64(v[1:]),
+		bytes:     binary.BigEndian.Uint64(v[9:]),
+		first:     ID(v[17:33]),
+		tip:       ID(v[33:49]),
+		trimmed:   ID(v[49:65]),
+	}
+	return &topic{id: binary.BigEndian.Uint32(key), name: string(v[topicFixed:]), work: s}, true
+}
+
+// writeCheckpoint writes the records of all topics that changed since the last one.
+func (c *committer) writeCheckpoint(tx *bbolt.Tx) error {
+	b := tx.Bucket(bucketTopics)
+	for _, changed := range [][]*topic{c.dirty, c.touched} {
+		for _, t := range changed {
+			if err := putTopic(b, t); err != nil {
+				return err
+			}
+		}
+	}
+	return putMeta(tx, metaCheckpoint, c.last[:])
+}
+
+// clean follows a checkpoint that is durable.
+func (c *committer) clean() {
+	for _, t := range c.dirty {
+		t.dirty = false
+	}
+	c.dirty, c.since = c.dirty[:0], 0
+}
+
+// checkpoint writes one at Close. Without it, the next Open counts instead.
+func (c *committer) checkpoint() {
+	if c.Err() != nil || len(c.dirty) == 0 {
+		return
+	}
+	if err := c.update(c.writeCheckpoint); err != nil {
+		c.log.Warn("no checkpoint at close; the next start counts the newest events again", "error", err)
+		return
+	}
+	c.clean()
+}
+
+// load fills the index from the topics' records and the events after the checkpoint, and the head and
+// trimmed marks from the metadata.
+func (l *Bolt) load(tx *bbolt.Tx) error {
+	var head, trimmed, checkpoint ID
+	for key, id := range map[string]*ID{metaHead: &head, metaTrimmed: &trimmed, metaCheckpoint: &checkpoint, metaLogID: &l.id} {
+		v, err := getMetaID(tx, key)
+		if err != nil {
+			return err
+		}
+		*id = v
+	}
+	l.head.Store(&head)
+	l.trimmed.Store(&trimmed)
+	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); k != nil && (len(k) != len(head) || head.Before(ID(k))) {
+		return errors.New("the newest event lies above the stored head")
+	}
+	topics, err := loadTopics(tx)
+	if err != nil {
+		return err
+	}
+	l.recount(tx, topics, checkpoint)
+	// In the order of their newest events, which is the order that the index keeps.
+	l.index.byID = slices.Clone(topics)
+	slices.SortFunc(topics, func(a, b *topic) int {
+		return cmp.Or(a.work.tip.Compare(b.work.tip), cmp.Compare(a.id, b.id))
+	})
+	for _, t := range topics {
+		l.index.show(t)
+		l.index.add(t)
+		l.index.touch(t, t.state.tip)
+	}
+	return nil
+}
+
+// loadTopics returns the topics at their ids.
+func loadTopics(tx *bbolt.Tx) (topics []*topic, err error) {
+	err = tx.Bucket(bucketTopics).ForEach(func(k, v []byte) error {
+		t, ok := decodeTopic(k, v)
+		if !ok || int(t.id) != len(topics) || t.id == math.MaxUint32 {
+			return fmt.Errorf("topic record %x is damaged or missing", k)
+		}
+		topics = append(topics, t)
+		return nil
+	})
+	return topics, err
+}
+
+// recount adds the events above the checkpoint to their topics' counters. A record that is damaged
+// there may have been its topic's newest, which nothing else would lead a reader to: it is kept as a
+// suspect, for every reader to be told of.
+func (l *Bolt) recount(tx *bbolt.Tx, topics []*topic, checkpoint ID) {
+	after, ok := checkpoint.Next()
+	if !ok {
+		return
+	}
+	c := tx.Bucket(bucketLog).Cursor()
+	for k, v := c.Seek(after[:]); k != nil; k, v = c.Next() {
+		id := ID(k)
+		r, ok := decodeRecord(k, v)
+		if !ok || int(r.topic) >= len(topics) {
+			l.suspects = append(l.suspects, id)
+			continue
+		}
+		t := topics[r.topic]
+		w := &t.work
+		if !w.tip.Before(id) {
+			continue // counted when a trim wrote the record
+		}
+		if w.count == 0 {
+			w.first = id
+		}
+		w.tip = id
+		w.count++
+		w.bytes += uint64(len(k) + len(v))
+		w.unindexed++
+		if r.indexed {
+			w.unindexed = 0
+		}
+		if !t.dirty {
+			t.dirty = true
+			l.committer.dirty = append(l.committer.dirty, t)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Event is a committed event. It is immutable: whoever holds one may read it for as long as they
+// like and must not write to Data.
+type Event struct {
+	ID          ID
+	Topic       string
+	Type        string // never empty; "message" when the publisher named none
+	ContentType string // media type of Data, with its parameters; "" when there is none
+	Attributes  []Attribute
+	Data        []byte // as published, byte for byte
+}
+
+// Time is when the event was committed: the time in its ID.
+func (e *Event) Time() time.Time { return e.ID.Time() }
+
+// Draft is an event before it has an ID. The log copies what it keeps; a Draft must not change while
+// Append runs.
+type Draft struct {
+	Topic       string
+	Type        string // "" means DefaultType
+	ContentType string
+	Attributes  []Attribute
+	Data        []byte
+}
+
+// Attribute is one CloudEvents context attribute of an event that was published with some, in the
+// order of its publisher.
+type Attribute struct{ Name, Value string }
+
+// DefaultType is the type of an event whose publisher named none. It is EventSource's default event
+// name (WHATWG HTML §9.2.6), so that onmessage receives it.
+const DefaultType = "message"
+
+// MaxNameBytes bounds a topic, a type, a content type and an attribute's name.
+const MaxNameBytes = 255
+
+// ErrInvalid says that a draft, a topic or a pattern breaks a rule; the error's text names the rule.
+// Nothing was stored.
+var ErrInvalid = errors.New("invalid")
+
+// validate checks what the layout on disk and the topic index rely on. What a type may say is
+// decided at the edge.
+func (d *Draft) validate() error {
+	if err := ValidateTopic(d.Topic); err != nil {
+		return err
+	}
+	for _, f := range []struct{ name, value string }{{"type", d.Type}, {"content type", d.ContentType}} {
+		if len(f.value) > MaxNameBytes {
+			return fmt.Errorf("%w %s: at most %d bytes, got %d", ErrInvalid, f.name, MaxNameBytes, len(f.value))
+		}
+	}
+	for _, a := range d.Attributes {
+		if a.Name == "" || len(a.Name) > MaxNameBytes {
+			return fmt.Errorf("%w attribute name: 1 to %d bytes, got %d", ErrInvalid, MaxNameBytes, len(a.Name))
+		}
+	}
+	return nil
+}

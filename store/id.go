@@ -1,0 +1,107 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// ID is the place of an event in the log: a ULID, 48 bits of Unix milliseconds followed by 80 bits
+// that make it unique. IDs compare as bytes, and as their text does. The time of an event is the
+// time in its ID. The zero ID lies before every event: read after it and you read from the start.
+type ID [16]byte
+
+// MaxID is the highest ID; no event is above it.
+var MaxID = ID{0: 0x7f, 1: 0xff, 2: 0xff, 3: 0xff, 4: 0xff, 5: 0xff, 6: 0xff, 7: 0xff,
+	8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff}
+
+// ErrBadID is returned by ParseID for a text that is no ULID.
+var ErrBadID = errors.New("not a ULID: expected 26 characters of Crockford's base 32")
+
+// ParseID reads the 26-character form, in upper or lower case. It is strict: every character is
+// checked, so that a damaged cursor is refused instead of becoming some other position.
+func ParseID(s string) (ID, error) {
+	id, err := ulid.ParseStrict(strings.ToUpper(s))
+	if err != nil {
+		return ID{}, fmt.Errorf("%w, got %.64q", ErrBadID, s)
+	}
+	return ID(id), nil
+}
+
+// String returns the canonical upper-case form.
+func (id ID) String() string { return ulid.ULID(id).String() }
+
+// AppendText appends the canonical form to dst; it never fails (encoding.TextAppender).
+func (id ID) AppendText(dst []byte) ([]byte, error) {
+	var text [ulid.EncodedSize]byte
+	_ = ulid.ULID(id).MarshalTextTo(text[:]) // fails only on a wrong length
+	return append(dst, text[:]...), nil
+}
+
+// MarshalText returns the canonical form.
+func (id ID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
+
+// UnmarshalText is ParseID.
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(string(text))
+	return err
+}
+
+// IsZero reports whether id is the position before the first event.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// Compare returns -1, 0 or +1 as id is before, at or after other in the log.
+func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
+
+// Before reports whether id lies before other in the log.
+func (id ID) Before(other ID) bool { return id.Compare(other) < 0 }
+
+// Time is the instant the ID was minted, to the millisecond, in UTC.
+func (id ID) Time() time.Time { return ulid.Time(ulid.ULID(id).Time()).UTC() }
+
+// Next is the lowest ID above id, with a carry into the time when the lower 80 bits are used up.
+// It reports false for MaxID, which has none.
+func (id ID) Next() (ID, bool) {
+	if id.Compare(MaxID) >= 0 {
+		return id, false
+	}
+	for i := len(id) - 1; ; i-- {
+		id[i]++
+		if id[i] != 0 {
+			return id, true
+		}
+	}
+}
+
+// Prev is the highest ID below id. The zero ID is its own.
+func (id ID) Prev() ID {
+	if id.IsZero() {
+		return id
+	}
+	for i := len(id) - 1; ; i-- {
+		id[i]--
+		if id[i] != 0xff {
+			return id
+		}
+	}
+}
+
+// FirstIDAt is the lowest ID of the millisecond of t, so that reading after FirstIDAt(t).Prev()
+// returns what was committed at t or later. Times outside a ULID's range (1970 to 10889) give the
+// nearest end of it.
+func FirstIDAt(t time.Time) ID {
+	ms := t.UnixMilli()
+	if ms < 0 {
+		return ID{}
+	}
+	if uint64(ms) > ulid.MaxTime() {
+		return MaxID
+	}
+	var id ulid.ULID
+	_ = id.SetTime(uint64(ms)) // fails only above MaxTime
+	return ID(id)
+}

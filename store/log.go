@@ -1,0 +1,139 @@
+// Package store is the durable event log: the contract ([Log]) and its engine on bbolt ([Open]).
+//
+//	log, err := store.Open(dir, store.Options{})
+//	ids, err := log.Append(ctx, []store.Draft{{Topic: "orders", Data: body}})  // durable when it returns
+//	r := log.NewReader(store.All(), store.ID{})                                // from the start
+//	page, err := r.Next(100)
+//
+// What every Log guarantees:
+//
+//  1. Append returns without an error only when its events are on stable storage, all of them.
+//  2. IDs strictly increase in commit order, across restarts and steps of the clock.
+//  3. Nothing above the head is ever returned: a reader cannot see what a crash could take back.
+//  4. A Reader returns every retained event that matches and follows its position, once and in order,
+//     whatever is appended or trimmed meanwhile.
+//  5. What it cannot return because it was trimmed or is damaged, it names.
+//
+// A notification is a hint, the log is the truth: [Log.Wait] says that there may be more, reading
+// says what. Package storetest checks a Log against this contract; every engine passes it.
+package store
+
+import (
+	"context"
+	"iter"
+)
+
+// Log is an append-only, totally ordered log of events. All methods may be called concurrently.
+type Log interface {
+	// Append commits the drafts, all or none, in one commit, under consecutive positions of the log,
+	// and returns their IDs in order once they are durable. Zero drafts are ErrInvalid.
+	//
+	// ctx bounds only the wait for a place in the queue; when it ends there, the error is
+	// ErrQueueFull and nothing was stored. From then on Append waits for the outcome. Errors:
+	// ErrInvalid, ErrTopicLimit, ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and
+	// ErrOutcomeUnknown.
+	Append(ctx context.Context, drafts []Draft) ([]ID, error)
+
+	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
+	// above the head), or ErrCorrupt when its record fails its checksum.
+	Get(id ID) (Event, error)
+
+	// NewReader returns a Reader of the events that match f and follow after.
+	NewReader(f Filter, after ID) Reader
+
+	// Newest returns the position after which exactly the newest n retained events that match f and
+	// lie before the given ID follow (all of them when there are fewer): the ID of the next older
+	// matching event, or, without one, the position before the oldest of the n. The position may be
+	// one that no event ever had. n is at least 0.
+	Newest(f Filter, before ID, n int) (ID, error)
+
+	// Floor returns the ID of the newest retained event at or below id and the head, zero if none.
+	Floor(id ID) (ID, error)
+
+	// Head is the last ID known to be durable. It survives the trimming of its event; zero only
+	// while nothing was ever appended.
+	Head() ID
+
+	// Trimmed is the highest ID that was ever trimmed, of any topic; zero if none.
+	Trimmed() ID
+
+	// Wait returns nil as soon as the head is above after; otherwise the cause of ctx's end,
+	// ErrClosed, or ErrFailed.
+	Wait(ctx context.Context, after ID) error
+
+	// Trim deletes the events that match f and lie before the given ID, oldest first, and returns
+	// how many. It works in many small commits: an error leaves the log consistent with a part
+	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.
+	Trim(ctx context.Context, f Filter, before ID) (int, error)
+
+	// Topics yields what is known of each topic that matches f and was ever appended to, in no
+	// particular order, as of about now.
+	Topics(f Filter) iter.Seq[TopicInfo]
+
+	// Info describes the log as of about now.
+	Info() (Info, error)
+
+	// Failed is closed when the log can no longer accept writes for a reason that a restart must
+	// decide; Err then says why. Reading goes on.
+	Failed() <-chan struct{}
+
+	// Err is the reason after Failed, else nil.
+	Err() error
+
+	// Close refuses new appends, commits those that are queued, and returns when nothing of the log
+	// runs any more. Only the first call does something; the others wait and return the same.
+	Close() error
+}
+
+// Reader reads forward through the events that match a filter. It belongs to one goroutine. Between
+// calls it holds no transaction and nothing that needs closing.
+type Reader interface {
+	// Next returns what follows the reader's position, at most max events and, unless the first
+	// alone is larger, MaxPageBytes, and moves the position to the page's Through. A page without
+	// events whose Through is the head means: nothing there yet. max is at least 1. The caller owns
+	// the page.
+	Next(max int) (Page, error)
+}
+
+// MaxPageBytes bounds the data in one Page, and with it how long a read transaction stays open.
+const MaxPageBytes = 64 << 10
+
+// Page is a stretch of the log as one filter sees it.
+type Page struct {
+	// Events are the retained matching events in (position, Through], oldest first.
+	Events []Event
+
+	// Through is how far the read has looked: every matching event up to it is in Events, was
+	// trimmed (see Trimmed), or is Corrupt. It is the reader's next position, never below the last one.
+	Through ID
+
+	// Trimmed is the newest trimmed ID that matches the filter and lies above the position the read
+	// started from; zero when nothing that was asked for had been trimmed. It may lie above Through.
+	Trimmed ID
+
+	// Corrupt is the ID of a record that failed its checksum and was withheld; zero if none. It
+	// follows all Events, and Through is equal to it. Which topic it belonged to is not certain.
+	Corrupt ID
+}
+
+// TopicInfo is the bookkeeping of one topic.
+type TopicInfo struct {
+	Topic   string
+	Count   uint64 // retained events
+	Bytes   uint64 // size of their records
+	First   ID     // oldest retained event, zero if none
+	Last    ID     // newest retained event, zero if none
+	Trimmed ID     // newest trimmed event, zero if none
+}
+
+// Info describes a log.
+type Info struct {
+	LogID     ID     // identity: made at creation, changed by a restore
+	Engine    string // "bbolt"
+	First     ID     // oldest retained event, zero if none
+	Last      ID     // newest retained event, zero if none
+	Events    uint64 // retained events
+	Bytes     uint64 // size of their records
+	FileBytes int64  // size of the file on disk
+	Topics    int    // topics ever appended to
+}

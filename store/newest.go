@@ -1,0 +1,127 @@
+package store
+
+import "container/heap"
+
+// Newest implements Log. It walks the chains of the matching topics backwards, always the one whose
+// next event is the newest.
+func (l *Bolt) Newest(f Filter, before ID, n int) (position ID, err error) {
+	if f.IsAll() {
+		err = l.snapshotAll(ID{}, func(s *snapshot) error {
+			position = s.newestByScan(f, before, n)
+			return nil
+		})
+		return position, err
+	}
+	err = l.snapshot(f, ID{}, true, func(s *snapshot) error {
+		var ok bool
+		if position, ok = s.newestByChains(before, n); !ok {
+			position = s.newestByScan(f, before, n)
+		}
+		return nil
+	})
+	return position, err
+}
+
+// back is the next event of a topic on the way back.
+type back struct {
+	*match
+	id ID
+}
+
+type backs []back
+
+func (b backs) Len() int           { return len(b) }
+func (b backs) Less(i, j int) bool { return b[j].id.Before(b[i].id) }
+func (b backs) Swap(i, j int)      { b[i], b[j] = b[j], b[i] }
+func (b *backs) Push(x any)        { *b = append(*b, x.(back)) }
+func (b *backs) Pop() any {
+	last := len(*b) - 1
+	x := (*b)[last]
+	*b = (*b)[:last]
+	return x
+}
+
+// newestByChains returns false when a chain is broken.
+func (s *snapshot) newestByChains(before ID, n int) (position ID, ok bool) {
+	var h backs
+	for i := range s.matched {
+		m := &s.matched[i]
+		id, ok := s.below(m, before)
+		if !ok {
+			return ID{}, false
+		}
+		if !id.IsZero() {
+			h = append(h, back{m, id})
+		}
+	}
+	heap.Init(&h)
+	for ; len(h) > 0; n-- {
+		if n == 0 {
+			return h[0].id, true
+		}
+		position = h[0].id.Prev()
+		older, ok := s.older(h[0].match, h[0].id)
+		if !ok {
+			return ID{}, false
+		}
+		if older.IsZero() {
+			heap.Pop(&h)
+		} else {
+			h[0].id = older
+			heap.Fix(&h, 0)
+		}
+	}
+	return position, true
+}
+
+// below returns m's newest retained event below the given ID and not above the head, zero if none.
+func (s *snapshot) below(m *match, before ID) (id ID, ok bool) {
+	if before.IsZero() {
+		return ID{}, true
+	}
+	top, _ := s.top(m, before.Prev()) // the first sparse key at or above before, or the tip
+	ok = s.walk(m, top, ID{}, func(at ID) bool {
+		if at.Before(before) {
+			id = at
+		}
+		return id.IsZero()
+	})
+	return id, ok
+}
+
+// older returns m's retained event before the one at id, zero if there is none.
+func (s *snapshot) older(m *match, id ID) (older ID, ok bool) {
+	ok = s.walk(m, id, ID{}, func(at ID) bool {
+		if at.Before(id) {
+			older = at
+		}
+		return older.IsZero()
+	})
+	return older, ok
+}
+
+// newestByScan goes back through the log itself. Records that are damaged do not count.
+func (s *snapshot) newestByScan(f Filter, before ID, n int) (position ID) {
+	c := s.log.Cursor()
+	at := before.Prev()
+	if s.head.Before(at) {
+		at = s.head
+	}
+	at = keyAtOrBelow(c, at)
+	for !at.IsZero() {
+		k, v := c.Seek(at[:])
+		if r, ok := s.decode(k, v); ok && f.Match(s.topics[r.topic].name) {
+			if n == 0 {
+				return at
+			}
+			n--
+			position = at.Prev()
+		}
+		k, _ = c.Prev()
+		if k == nil {
+			break
+		}
+		at = ID(k)
+	}
+	return position
+}

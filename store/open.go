@@ -1,0 +1,268 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/oklog/ulid/v2"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	fileName  = "log.db"
+	newName   = "log.db.new" // a log that is being created; never opened, removed when found
+	lockName  = "lock"
+	format    = 1 // of the file; raised when an older release could misread it
+	lockWait  = time.Second
+	dirMode   = 0o700
+	fileMode  = 0o600
+	lockRetry = 20 * time.Millisecond
+)
+
+var (
+	bucketLog    = []byte("log")
+	bucketSparse = []byte("sparse")
+	bucketTopics = []byte("topics")
+	bucketMeta   = []byte("meta")
+)
+
+// Keys of the meta bucket. Each value is sealed like a record.
+const (
+	metaFormat     = "format"     // uint32
+	metaLogID      = "log"        // ID
+	metaHead       = "head"       // ID, written by every commit
+	metaTrimmed    = "trimmed"    // ID
+	metaCheckpoint = "checkpoint" // ID
+)
+
+// Open opens the log in dir, which it makes if there is none, and holds the directory's lock until
+// Close. A file that exists is opened or refused, never replaced: ErrLocked, ErrDamaged and
+// ErrNewerFormat say why and what to do.
+func Open(dir string, o Options) (*Bolt, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxTopics == 0 {
+		o.MaxTopics = DefaultMaxTopics
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Bolt{
+		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, log: o.Logger, now: o.Now, lock: lock,
+		index: newIndex(), queue: newQueue(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
+	}
+	l.committer = &committer{Bolt: l, created: make(map[string]*topic)}
+	if err := l.openFile(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	l.committer.last = l.Head()
+	go l.committer.run()
+	return l, nil
+}
+
+// lockDir locks the directory, not the log file: bbolt's own lock follows a file that is renamed.
+// The lock file holds the process ID of its owner, for the error of the next one.
+func lockDir(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(fileMode))
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait) // a predecessor may be on its way out
+	defer cancel()
+	ok, err := lock.TryLockContext(ctx, lockRetry)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if !ok {
+		holder, _ := os.ReadFile(lock.Path()) // best effort: only for the message
+		return nil, errors.Join(fmt.Errorf("%w: %s is held by process %s; stop it, or use another directory",
+			ErrLocked, dir, strings.TrimSpace(string(holder))), lock.Close())
+	}
+	if err := os.WriteFile(lock.Path(), fmt.Appendln(nil, os.Getpid()), fileMode); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the lock file: %w", err), lock.Close())
+	}
+	return lock, nil
+}
+
+// openFile opens or creates the log file, checks it and loads what is kept in memory.
+func (l *Bolt) openFile(dir string) (err error) {
+	stat, err := os.Stat(l.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := create(dir, l.now()); err != nil {
+			return err
+		}
+	case err != nil:
+		return fmt.Errorf("open the log: %w", err)
+	default:
+		if err := checkWhole(l.path, stat.Size()); err != nil {
+			return err
+		}
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = l.damaged(fmt.Errorf("%v", p))
+		}
+	}()
+	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
+		Timeout: lockWait,
+		// The free list is rebuilt at open: written with every commit it can outweigh the events
+		// by far once retention has freed pages.
+		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		InitialMmapSize: mapBytes, NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			l.file = f
+			return f, err
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", l.path, err)
+	}
+	// What the last run committed may be visible and not yet on disk, if it ended between the two.
+	if err := l.db.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
+	}
+	if err := l.db.View(l.load); err != nil {
+		return errors.Join(l.damaged(err), l.db.Close())
+	}
+	return nil
+}
+
+// create makes a new log under another name and renames it: a crash leaves no log or a whole one. (A
+// torn first write of a bbolt file cannot be opened again.)
+func create(dir string, now time.Time) error {
+	temp := filepath.Join(dir, newName)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("create the log: %w", err)
+	}
+	db, err := bbolt.Open(temp, fileMode, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return fmt.Errorf("create the log: %w", err)
+	}
+	if err := errors.Join(db.Update(func(tx *bbolt.Tx) error { return initialise(tx, now) }), db.Sync(), db.Close()); err != nil {
+		return fmt.Errorf("create the log: %w", err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, fileName)); err != nil {
+		return fmt.Errorf("create the log: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	return nil
+}
+
+func initialise(tx *bbolt.Tx, now time.Time) error {
+	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketMeta} {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	id, err := ulid.New(uint64(max(0, now.UnixMilli())), rand.Reader)
+	if err != nil {
+		return err
+	}
+	zero := ID{}
+	return errors.Join(
+		putMeta(tx, metaFormat, binary.BigEndian.AppendUint32(nil, format)),
+		putMeta(tx, metaLogID, id[:]),
+		putMeta(tx, metaHead, zero[:]),
+		putMeta(tx, metaTrimmed, zero[:]),
+		putMeta(tx, metaCheckpoint, zero[:]),
+	)
+}
+
+func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
+	v := append(make([]byte, sumSize, sumSize+len(payload)), payload...)
+	seal([]byte(key), v)
+	return tx.Bucket(bucketMeta).Put([]byte(key), v)
+}
+
+func getMeta(tx *bbolt.Tx, key string) ([]byte, error) {
+	payload, ok := unseal([]byte(key), tx.Bucket(bucketMeta).Get([]byte(key)))
+	if !ok {
+		return nil, fmt.Errorf("metadata %q is missing or damaged", key)
+	}
+	return payload, nil
+}
+
+func getMetaID(tx *bbolt.Tx, key string) (ID, error) {
+	v, err := getMeta(tx, key)
+	if err == nil && len(v) != len(ID{}) {
+		err = fmt.Errorf("metadata %q has %d bytes, expected %d", key, len(v), len(ID{}))
+	}
+	if err != nil {
+		return ID{}, err
+	}
+	return ID(v), nil
+}
+
+// checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
+// another kind of file, one shorter than its own count of pages, one of a newer format.
+func checkWhole(path string, size int64) (err error) {
+	refuse := func(why error) error { return damaged(path, why) }
+	if size == 0 {
+		return refuse(errors.New("the file is empty"))
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = refuse(fmt.Errorf("%v", p))
+		}
+	}()
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("open %s: %w", path, err)
+	case err != nil:
+		return refuse(err)
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		if tx.Size() > size {
+			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
+		}
+		for _, name := range [][]byte{bucketMeta, bucketLog, bucketSparse, bucketTopics} {
+			if tx.Bucket(name) == nil {
+				return refuse(fmt.Errorf("it is a bbolt file without the bucket %q, so not a log of this program", name))
+			}
+		}
+		v, err := getMeta(tx, metaFormat)
+		if err != nil || len(v) != 4 {
+			return refuse(errors.Join(err, errors.New("its format cannot be told")))
+		}
+		if got := binary.BigEndian.Uint32(v); got > format {
+			return fmt.Errorf("%w: %s has format %d, this release reads up to %d; start it with the release that wrote it, or a newer one",
+				ErrNewerFormat, path, got, format)
+		}
+		return nil
+	})
+	return errors.Join(err, db.Close())
+}
+
+func (l *Bolt) damaged(why error) error { return damaged(l.path, why) }
+
+func damaged(path string, why error) error {
+	return fmt.Errorf("%w: %s: %w; restore a backup, or move the file away to start a new log", ErrDamaged, path, why)
+}

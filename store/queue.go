@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// request is one call that waits for the committer: drafts to append, or an operation of its own.
+type request struct {
+	drafts []Draft
+	op     func() error // when set, run alone
+	weight int64
+
+	done chan struct{} // closed when ids and err hold the outcome
+	ids  []ID
+	err  error
+}
+
+func (r *request) answer(err error) {
+	r.err = err
+	close(r.done)
+}
+
+const (
+	// queueBytes bounds the memory of all requests that wait or are being committed. An event counts
+	// its data and draftBytes.
+	queueBytes = 64 << 20
+	draftBytes = 512
+
+	// A commit takes what has gathered, up to these bounds, so that no answer waits for ever longer
+	// transactions.
+	commitEvents = 4096
+	commitBytes  = 16 << 20
+)
+
+// queue is where requests gather while the committer is busy: there is no timer, one batch gathers
+// while the other is being fsynced.
+type queue struct {
+	room   *semaphore.Weighted
+	mu     sync.Mutex
+	bell   *sync.Cond
+	waits  []*request
+	closed bool
+}
+
+func newQueue() *queue {
+	q := &queue{room: semaphore.NewWeighted(queueBytes)}
+	q.bell = sync.NewCond(&q.mu)
+	return q
+}
+
+// do queues r, waits for its outcome and returns it.
+func (q *queue) do(ctx context.Context, r *request) error {
+	for i := range r.drafts {
+		r.weight += draftBytes + int64(len(r.drafts[i].Data))
+	}
+	room := min(r.weight, queueBytes)
+	if err := q.room.Acquire(ctx, room); err != nil {
+		return fmt.Errorf("%w: %w", ErrQueueFull, context.Cause(ctx))
+	}
+	defer q.room.Release(room)
+	r.done = make(chan struct{})
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return ErrClosed
+	}
+	q.waits = append(q.waits, r)
+	if len(q.waits) == 1 {
+		q.bell.Signal()
+	}
+	q.mu.Unlock()
+	<-r.done
+	return r.err
+}
+
+// take appends to batch what the next transaction commits: appends up to the bounds, or one
+// operation. It waits while there is nothing, and returns nothing once the queue is closed and empty.
+func (q *queue) take(batch []*request) []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waits) == 0 && !q.closed {
+		q.bell.Wait()
+	}
+	n, events, bytes := 0, 0, int64(0)
+	for n < len(q.waits) {
+		r := q.waits[n]
+		if n > 0 && (r.op != nil || events+len(r.drafts) > commitEvents || bytes+r.weight > commitBytes) {
+			break
+		}
+		n, events, bytes = n+1, events+len(r.drafts), bytes+r.weight
+		if r.op != nil {
+			break
+		}
+	}
+	batch = append(batch, q.waits[:n]...)
+	rest := copy(q.waits, q.waits[n:])
+	clear(q.waits[rest:])
+	q.waits = q.waits[:rest]
+	return batch
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.bell.Signal()
+}

@@ -1,0 +1,147 @@
+package store
+
+// reader is the Reader of Bolt. It reads in one of two ways, whichever costs less for its filter:
+//
+//   - It plans: it walks the chains of the matching topics and keeps the IDs of what comes next (plan.go).
+//     The cost follows the events that match.
+//   - It scans the log and takes what matches. That is the way for a filter of everything, and for one
+//     of so many busy topics that planning would walk more records than scanning.
+type reader struct {
+	l      *Bolt
+	filter Filter
+	all    bool
+	arena  arena
+	pos    ID
+
+	plan    []ID // what comes next, oldest first
+	through ID   // every matching event up to here is in plan, or was found trimmed
+	stride  int  // records worth scanning for one match; 0: plan
+	scanTo  ID   // up to here a chain is broken and only a scan finds all
+}
+
+// NewReader implements Log.
+func (l *Bolt) NewReader(f Filter, after ID) Reader {
+	return &reader{l: l, filter: f, all: f.IsAll(), pos: after, through: after}
+}
+
+const (
+	// scanStep bounds the records that one scan looks at, and with it how long its transaction
+	// stays open.
+	scanStep = 16 << 10
+
+	// scanGrace is how many records a scan looks at before it judges whether it finds enough.
+	scanGrace = 4096
+)
+
+// Next implements Reader.
+func (r *reader) Next(max int) (Page, error) {
+	page := Page{Through: r.pos}
+	if !r.pos.Before(r.l.Head()) {
+		return page, nil
+	}
+	read := func(s *snapshot) error {
+		page.Trimmed = s.trimmed
+		if r.scanning() {
+			r.scan(s, &page, max)
+		} else {
+			r.fetch(s, &page, max)
+		}
+		return nil
+	}
+	var err error
+	switch {
+	case r.all:
+		err = r.l.snapshotAll(r.pos, read)
+	case r.scanning() || len(r.plan) > 0:
+		err = r.l.snapshot(r.filter, r.pos, false, read)
+	default:
+		err = r.l.snapshot(r.filter, r.pos, true, func(s *snapshot) error {
+			r.makePlan(s)
+			return read(s)
+		})
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	r.pos = page.Through
+	return page, nil
+}
+
+func (r *reader) scanning() bool {
+	return r.all || r.pos.Before(r.scanTo) || len(r.plan) == 0 && r.stride > 0
+}
+
+// take adds the record under id to the page, and reports whether the page has room for another.
+func (r *reader) take(s *snapshot, page *Page, id ID, rec record, size *int, max int) bool {
+	page.Events = append(page.Events, r.arena.event(id, s.topics[rec.topic].name, rec))
+	page.Through = id
+	*size += len(rec.data)
+	return len(page.Events) < max && *size < MaxPageBytes
+}
+
+// decode checks the record, and that its topic is one that is known.
+func (s *snapshot) decode(key, value []byte) (record, bool) {
+	rec, ok := decodeRecord(key, value)
+	return rec, ok && int(rec.topic) < len(s.topics)
+}
+
+// fetch reads the planned events.
+func (r *reader) fetch(s *snapshot, page *Page, max int) {
+	size := 0
+	for len(r.plan) > 0 {
+		id := r.plan[0]
+		r.plan = r.plan[1:]
+		value := s.log.Get(id[:])
+		if value == nil && !s.trimmed.Before(id) {
+			continue // trimmed since it was planned, and page.Trimmed says so
+		}
+		rec, ok := s.decode(id[:], value)
+		if !ok {
+			page.Corrupt, page.Through = id, id
+			return
+		}
+		if !r.take(s, page, id, rec, &size, max) {
+			return
+		}
+	}
+	page.Through = r.through
+}
+
+// scan reads the log in its own order.
+func (r *reader) scan(s *snapshot, page *Page, max int) {
+	low, ok := r.pos.Next()
+	if !ok {
+		return
+	}
+	c := s.log.Cursor()
+	seen, size := 0, 0
+	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
+		id := ID(k)
+		if s.head.Before(id) {
+			break
+		}
+		rec, ok := s.decode(k, v)
+		if !ok {
+			page.Corrupt, page.Through = id, id
+			return
+		}
+		seen++
+		if (r.all || r.filter.Match(s.topics[rec.topic].name)) && !r.take(s, page, id, rec, &size, max) {
+			return
+		}
+		if seen == scanStep && !r.all || r.tooSparse(seen, len(page.Events), id) {
+			page.Through = id
+			return
+		}
+	}
+	page.Through = s.head
+}
+
+// tooSparse reports, and remembers, that planning is cheaper from here on.
+func (r *reader) tooSparse(seen, found int, at ID) bool {
+	if r.all || at.Before(r.scanTo) || seen < scanGrace || seen <= r.stride*found {
+		return false
+	}
+	r.stride = 0
+	return true
+}

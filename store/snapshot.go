@@ -1,0 +1,125 @@
+package store
+
+import "go.etcd.io/bbolt"
+
+// snapshot is one read transaction together with what the index says of exactly the same moment.
+type snapshot struct {
+	head    ID
+	log     *bbolt.Bucket
+	sparse  *bbolt.Bucket
+	topics  []*topic // by id
+	matched []match  // the topics of the filter with something above the position
+	trimmed ID       // newest trimmed ID of the filter above the position, zero if none
+}
+
+// match is a topic as it was when the snapshot was taken.
+type match struct {
+	*topic
+	tip     ID
+	trimmed ID // events up to here are gone from the transaction
+}
+
+// snapshot runs fn on the log as f sees it from after. The matching topics are listed when list is
+// set, or when something was trimmed above after.
+//
+// The order is what makes it exact. The head comes first: the index has every topic up to it. The
+// topics come before the transaction: it contains their tips. And no step of a trim may fall between
+// the two; while a trim is committing, the presence of the record that it takes last from a topic
+// tells whether the transaction is before or after it.
+func (l *Bolt) snapshot(f Filter, after ID, list bool, fn func(*snapshot) error) error {
+	for {
+		s := snapshot{head: l.Head()}
+		x := l.index
+		x.mu.RLock()
+		trims, trimming := x.trims, x.trimming
+		s.topics = x.byID
+		if list || after.Before(l.Trimmed()) || trimming != nil {
+			x.match(f, after, func(t *topic) {
+				s.matched = append(s.matched, match{t, t.state.tip, t.state.trimmed})
+			})
+		}
+		x.mu.RUnlock()
+		retry := false
+		err := l.view(func(tx *bbolt.Tx) error {
+			x.mu.RLock()
+			retry = x.trims != trims
+			x.mu.RUnlock()
+			if retry {
+				return nil
+			}
+			s.open(tx)
+			for i := range s.matched {
+				m := &s.matched[i]
+				if mark, ok := trimming[m.topic]; ok && s.log.Get(mark[:]) == nil {
+					m.trimmed = mark
+				}
+				if after.Before(m.trimmed) && s.trimmed.Before(m.trimmed) {
+					s.trimmed = m.trimmed
+				}
+			}
+			return fn(&s)
+		})
+		if !retry {
+			return err
+		}
+	}
+}
+
+// snapshotAll is snapshot for a filter of everything: the log's own mark takes the place of the topics'.
+func (l *Bolt) snapshotAll(after ID, fn func(*snapshot) error) error {
+	s := snapshot{head: l.Head()}
+	l.index.mu.RLock()
+	s.topics = l.index.byID
+	l.index.mu.RUnlock()
+	return l.view(func(tx *bbolt.Tx) error {
+		s.open(tx)
+		mark, err := getMetaID(tx, metaTrimmed)
+		if err != nil {
+			return l.fail(err)
+		}
+		if after.Before(mark) {
+			s.trimmed = mark
+		}
+		return fn(&s)
+	})
+}
+
+func (s *snapshot) open(tx *bbolt.Tx) {
+	s.log, s.sparse = tx.Bucket(bucketLog), tx.Bucket(bucketSparse)
+}
+
+// top returns the end of the next stretch of m's chain above low, and whether it is the last one: the
+// next event with a sparse key, or the newest event there is.
+func (s *snapshot) top(m *match, low ID) (top ID, last bool) {
+	if next, ok := low.Next(); ok {
+		k, _ := s.sparse.Cursor().Seek(sparseKey(m.id, next))
+		if len(k) == 20 && string(k[:4]) == string(sparseKey(m.id, ID{})[:4]) {
+			return ID(k[4:]), false
+		}
+	}
+	return m.tip, true
+}
+
+// walk visits m's events from top down to low, which it does not visit, newest first. It returns
+// false when a record on the way is damaged or missing, so that the ones below it are out of reach;
+// a damaged record itself has been visited then.
+func (s *snapshot) walk(m *match, top, low ID, visit func(ID) (more bool)) bool {
+	if low.Before(m.trimmed) {
+		low = m.trimmed
+	}
+	for id := top; low.Before(id); {
+		value := s.log.Get(id[:])
+		r, ok := decodeRecord(id[:], value)
+		if ok && r.topic != m.id || value == nil {
+			return false // the key that led here is wrong
+		}
+		if !s.head.Before(id) && !visit(id) {
+			return true
+		}
+		if !ok || !r.prev.Before(id) {
+			return false
+		}
+		id = r.prev
+	}
+	return true
+}

@@ -1,0 +1,125 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MaxSegments is how many dot-separated segments a topic or a pattern has at the most.
+const MaxSegments = 16
+
+// ValidateTopic returns an ErrInvalid that states the rule when name is no topic: 1 to 16 segments
+// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are case-sensitive.
+func ValidateTopic(name string) error {
+	segments, err := split(name, "topic")
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		if !plain(s) {
+			return fmt.Errorf("%w topic %q: segments are one or more of A-Z a-z 0-9 _ -, separated by dots", ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
+func split(name, what string) ([]string, error) {
+	if len(name) == 0 || len(name) > MaxNameBytes {
+		return nil, fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what, MaxNameBytes, len(name))
+	}
+	segments := strings.Split(name, ".")
+	if len(segments) > MaxSegments {
+		return nil, fmt.Errorf("%w %s %q: at most %d segments, got %d", ErrInvalid, what, name, MaxSegments, len(segments))
+	}
+	return segments, nil
+}
+
+func plain(segment string) bool {
+	for i := range len(segment) {
+		c := segment[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return segment != ""
+}
+
+// Filter is a set of topic patterns; it matches a topic that any of them matches. A pattern is a
+// topic in which "*" stands for one segment and a last ">" for one or more (the wildcards of NATS
+// subjects). The zero Filter matches nothing. A Filter is immutable and safe for concurrent use.
+type Filter struct {
+	patterns [][]string // sorted, each once
+}
+
+// All matches every topic.
+func All() Filter { return Filter{patterns: [][]string{{">"}}} }
+
+// NewFilter returns the Filter of the patterns, or an ErrInvalid that names the first bad one.
+// Order and repetition do not matter.
+func NewFilter(patterns ...string) (Filter, error) {
+	f := Filter{patterns: make([][]string, 0, len(patterns))}
+	for _, p := range patterns {
+		segments, err := split(p, "pattern")
+		if err != nil {
+			return Filter{}, err
+		}
+		for i, s := range segments {
+			if s != "*" && (s != ">" || i != len(segments)-1) && !plain(s) {
+				return Filter{}, fmt.Errorf(`%w pattern %q: segments are one or more of A-Z a-z 0-9 _ -, or "*", or a last ">"`, ErrInvalid, p)
+			}
+		}
+		f.patterns = append(f.patterns, segments)
+	}
+	slices.SortFunc(f.patterns, slices.Compare)
+	f.patterns = slices.CompactFunc(f.patterns, slices.Equal)
+	return f, nil
+}
+
+// Patterns returns the patterns, sorted. The caller owns the slice.
+func (f Filter) Patterns() []string {
+	out := make([]string, len(f.patterns))
+	for i, p := range f.patterns {
+		out[i] = strings.Join(p, ".")
+	}
+	return out
+}
+
+// String is the patterns, separated by spaces, which no pattern can contain: two Filters with the
+// same text match the same topics.
+func (f Filter) String() string { return strings.Join(f.Patterns(), " ") }
+
+// IsAll reports whether one of the patterns is ">", so that every topic matches.
+func (f Filter) IsAll() bool {
+	return slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == ">" })
+}
+
+// Match reports whether the topic matches.
+func (f Filter) Match(topic string) bool {
+	return slices.ContainsFunc(f.patterns, func(p []string) bool { return matchPattern(p, topic) })
+}
+
+func matchPattern(pattern []string, topic string) bool {
+	for i, p := range pattern {
+		if p == ">" {
+			return true // at least one segment is left
+		}
+		segment, rest, more := strings.Cut(topic, ".")
+		if p != "*" && p != segment {
+			return false
+		}
+		if !more {
+			return i == len(pattern)-1
+		}
+		topic = rest
+	}
+	return false
+}
+
+// exact reports the topic that the pattern names when it has no wildcard.
+func exact(pattern []string) (string, bool) {
+	if slices.Contains(pattern, "*") || pattern[len(pattern)-1] == ">" {
+		return "", false
+	}
+	return strings.Join(pattern, "."), true
+}
