@@ -1,0 +1,143 @@
+package replay
+
+import (
+	"sort"
+	"sync"
+
+	"tidings/store"
+)
+
+// Format is a way to write an event on a stream. Formats are compared by address.
+type Format struct {
+	Name string
+	// AppendFrame appends the event's frame to dst.
+	AppendFrame func(dst []byte, e *store.Event) []byte
+}
+
+// feed is what all subscriptions with the same filter and format share: the part of the in-memory
+// tail that matches, encoded once.
+type feed struct {
+	key    feedKey
+	filter store.Filter
+	seen   uint64                     // the tailer's: the last event it was given, to give each once
+	dirty  bool                       // the tailer's: something to wake for
+	subs   map[*Subscription]struct{} // guarded by Tail.mu
+
+	mu     sync.Mutex
+	from   store.ID // every matching event above it, up to Tail.through, is in blocks
+	blocks []*block // oldest first
+}
+
+type feedKey struct {
+	filter string
+	format *Format
+}
+
+// block holds frames one after the other. Bytes once written never change or move, so that readers
+// share them without a copy.
+type block struct {
+	feed   *feed // nil once it was dropped
+	buf    []byte
+	frames []frame
+}
+
+// frame is the end of a frame in its block.
+type frame struct {
+	id  store.ID
+	end int
+}
+
+const (
+	minBlock   = 1 << 10
+	maxBlock   = 64 << 10
+	frameBytes = 24 // memory of a frame beside its bytes
+)
+
+// add appends a frame, and returns the block it had to make for it, if so.
+func (f *feed) add(id store.ID, bytes []byte) (made *block) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var b *block
+	if n := len(f.blocks); n > 0 {
+		b = f.blocks[n-1]
+	}
+	if b == nil || len(b.buf)+len(bytes) > cap(b.buf) {
+		size := minBlock
+		if b != nil {
+			size = min(2*cap(b.buf), maxBlock)
+		}
+		b = &block{feed: f, buf: make([]byte, 0, max(size, len(bytes)))}
+		f.blocks = append(f.blocks, b)
+		made = b
+	}
+	b.buf = append(b.buf, bytes...)
+	b.frames = append(b.frames, frame{id, len(b.buf)})
+	return made
+}
+
+// dropFirst forgets the oldest block.
+func (f *feed) dropFirst() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.blocks[0]
+	f.from = b.frames[len(b.frames)-1].id
+	f.blocks[0] = nil
+	f.blocks = f.blocks[1:]
+}
+
+// reset forgets all blocks: what lies up to id is in the log alone.
+func (f *feed) reset(id store.ID) (dropped []*block) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dropped, f.blocks, f.from = f.blocks, nil, id
+	return dropped
+}
+
+// after returns the frames that follow pos, at most maxWrite bytes unless the first alone is larger,
+// and the ID of the last. The bytes are shared and must not be changed. It reports false when the
+// feed does not reach back to pos.
+func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, last store.ID, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if pos.Before(f.from) {
+		return into, pos, false
+	}
+	i := len(f.blocks)
+	for i > 0 && pos.Before(f.blocks[i-1].frames[len(f.blocks[i-1].frames)-1].id) {
+		i--
+	}
+	room, last := maxWrite, pos
+	for _, b := range f.blocks[i:] {
+		part, id := b.after(pos, room, room == maxWrite)
+		if len(part) == 0 {
+			break
+		}
+		into, last, room = append(into, part), id, room-len(part)
+		if id != b.frames[len(b.frames)-1].id {
+			break
+		}
+	}
+	return into, last, true
+}
+
+// after returns the frames above pos that fit into room; the first in any case if force is set.
+func (b *block) after(pos store.ID, room int, force bool) (part []byte, last store.ID) {
+	first := b.search(func(f frame) bool { return pos.Before(f.id) })
+	start := 0
+	if first > 0 {
+		start = b.frames[first-1].end
+	}
+	end := b.search(func(f frame) bool { return f.end-start > room })
+	if end <= first {
+		if !force || first == len(b.frames) {
+			return nil, pos
+		}
+		end = first + 1
+	}
+	return b.buf[start:b.frames[end-1].end:b.frames[end-1].end], b.frames[end-1].id
+}
+
+// search returns the index of the first frame that holds; every later one must hold too.
+func (b *block) search(holds func(frame) bool) int {
+	return sort.Search(len(b.frames), func(i int) bool { return holds(b.frames[i]) })
+}

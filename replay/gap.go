@@ -1,0 +1,48 @@
+package replay
+
+import "tidings/store"
+
+// Reason says why a stretch of the log is missing.
+type Reason string
+
+const (
+	Expired   Reason = "expired"   // matching events after the cursor were trimmed
+	Unknown   Reason = "unknown"   // the cursor is no event of this log, though it lies within it
+	Ahead     Reason = "ahead"     // the cursor lies after the head: the log was replaced or restored
+	Malformed Reason = "malformed" // the cursor is no ULID
+	Corrupt   Reason = "corrupt"   // a record failed its checksum
+)
+
+// Gap tells a reader that something it asked for is gone, before the first event after the hole.
+type Gap struct {
+	Reason    Reason   `json:"reason"`
+	Requested string   `json:"requested"` // the cursor, as it was given
+	Through   store.ID `json:"through"`   // the hole ends here at the latest
+	First     store.ID `json:"first"`     // of the log: its oldest retained event
+	Last      store.ID `json:"last"`      // of the log: its newest retained event
+	Detail    string   `json:"detail"`
+}
+
+// maxRequested bounds how much of a malformed cursor is repeated.
+const maxRequested = 64
+
+func newGap(log store.Log, reason Reason, requested string, through store.ID) (*Gap, error) {
+	info, err := log.Info()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gap{Reason: reason, Requested: requested[:min(len(requested), maxRequested)], Through: through, First: info.First, Last: info.Last}
+	switch reason {
+	case Expired:
+		g.Detail = "events between " + requested + " and " + through.String() + " were deleted by retention"
+	case Unknown:
+		g.Detail = "the log has no event " + requested + "; going on after " + through.String()
+	case Ahead:
+		g.Detail = "the log ends at " + through.String() + ", before the cursor: it was replaced or restored; going on live"
+	case Malformed:
+		g.Detail = "the cursor is not a ULID; going on live"
+	case Corrupt:
+		g.Detail = "the record " + through.String() + " is damaged and withheld; going on after it"
+	}
+	return g, nil
+}

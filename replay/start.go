@@ -1,0 +1,82 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Start says where a cursor begins. The zero Start is Latest.
+type Start struct {
+	kind   startKind
+	cursor string
+	since  time.Time
+	last   int
+}
+
+type startKind int
+
+const (
+	latest startKind = iota
+	earliest
+	after
+	since
+	last
+)
+
+// Latest starts after the newest event.
+func Latest() Start { return Start{} }
+
+// Earliest starts before the oldest retained event; what is no longer retained is no gap.
+func Earliest() Start { return Start{kind: earliest} }
+
+// After starts after the event whose ID the text is, as a client sent it. Any text will do: one that
+// is no position of this log becomes a gap.
+func After(cursor string) Start { return Start{kind: after, cursor: cursor} }
+
+// Since starts with the first event committed at t or later; a time to come is Latest.
+func Since(t time.Time) Start { return Start{kind: since, since: t} }
+
+// Last starts with the newest n matching events; 0 is Latest.
+func Last(n int) Start { return Start{kind: last, last: n} }
+
+// ErrSince is wrapped by ParseSince's errors.
+var ErrSince = errors.New(`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
+
+// ParseSince reads "earliest", "latest", a duration before now (Go's syntax, and "d" for days of 24
+// hours), or an RFC 3339 time.
+func ParseSince(s string, now time.Time) (Start, error) {
+	switch s {
+	case "earliest":
+		return Earliest(), nil
+	case "latest":
+		return Latest(), nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return Since(t), nil
+	}
+	d, err := parseDuration(s)
+	if err != nil || d < 0 {
+		return Start{}, fmt.Errorf("%w, got %.64q", ErrSince, s)
+	}
+	return Since(now.Add(-d)), nil
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	days, rest, ok := strings.Cut(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days: a Duration holds 106,751
+	if err != nil {
+		return 0, err
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	return d + more, err
+}

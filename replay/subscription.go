@@ -1,0 +1,159 @@
+package replay
+
+import (
+	"tidings/store"
+)
+
+// maxWrite is how much a subscription hands out at once, unless a single frame is larger.
+const maxWrite = 64 << 10
+
+// readEvents is how many events a subscription reads from the log at once.
+const readEvents = 256
+
+// Subscription is one stream: a Cursor, and a place at a feed of the Tail. It belongs to one
+// goroutine; only Close may come from another after that one has stopped. It keeps no queue: a
+// subscription that is slow is only a position further back.
+type Subscription struct {
+	tail   *Tail
+	feed   *feed
+	cursor *Cursor
+	ready  chan struct{}
+
+	step   Step   // what was read from the log and is not yet handed out
+	buf    []byte // frames made from it
+	shared [][]byte
+}
+
+// Chunk is what comes next on a stream: a gap to be told first, then frames. Neither means: caught
+// up, wait for Ready; unless More is set, then there is more of the log to look through.
+type Chunk struct {
+	Gap    *Gap
+	Frames [][]byte // shared: not to be changed; valid until the next call of Next
+	More   bool
+}
+
+// Subscribe begins a subscription. It is registered for wake-ups first and then reads, so that
+// nothing is lost in between.
+func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
+	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
+	s.join(filter, format)
+	var err error
+	if s.cursor, err = NewCursor(t.log, filter, start); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Subscription) join(filter store.Filter, format *Format) {
+	t := s.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := feedKey{filter.String(), format}
+	f := t.feeds[key]
+	if f == nil {
+		f = &feed{key: key, filter: filter, subs: make(map[*Subscription]struct{}), from: *t.through.Load()}
+		t.feeds[key] = f
+		for _, p := range filter.Patterns() {
+			t.patterns.add(p, f)
+		}
+	}
+	f.subs[s] = struct{}{}
+	s.feed = f
+}
+
+// Close ends the subscription. It is idempotent.
+func (s *Subscription) Close() {
+	t, f := s.tail, s.feed
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := f.subs[s]; !ok {
+		return
+	}
+	delete(f.subs, s)
+	if len(f.subs) > 0 {
+		return
+	}
+	delete(t.feeds, f.key)
+	for _, p := range f.filter.Patterns() {
+		t.patterns.remove(p, f)
+	}
+	t.drop(f.reset(store.MaxID))
+}
+
+// Ready receives after something that matches was committed. It is a hint: Next may find nothing.
+func (s *Subscription) Ready() <-chan struct{} { return s.ready }
+
+func (s *Subscription) wake() {
+	select {
+	case s.ready <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// Open and Resumed are the Cursor's.
+func (s *Subscription) Open() store.ID { return s.cursor.Open() }
+func (s *Subscription) Resumed() bool  { return s.cursor.Resumed() }
+
+// Position is the subscription's checkpoint once Next had neither gap nor frames: everything that
+// matches up to it has been handed out, or told as a gap.
+func (s *Subscription) Position() store.ID { return s.cursor.Position() }
+
+// Next returns what comes next, without waiting. The error is the log's.
+func (s *Subscription) Next() (Chunk, error) {
+	if len(s.step.Events) > 0 {
+		return Chunk{Frames: s.encode()}, nil
+	}
+	if chunk, ok := s.fromTail(); ok {
+		return chunk, nil
+	}
+	s.tail.logReads.Add(1)
+	step, err := s.cursor.Next(readEvents)
+	if err != nil {
+		return Chunk{}, err
+	}
+	s.step = step
+	chunk := Chunk{Gap: step.Gap}
+	if len(step.Events) > 0 {
+		chunk.Frames = s.encode()
+	} else {
+		chunk.More = step.Gap != nil || step.Through.Before(s.tail.log.Head())
+	}
+	return chunk, nil
+}
+
+// fromTail answers from memory when memory is as good as the log: the feed reaches back to the
+// position, and nothing above it has been trimmed.
+func (s *Subscription) fromTail() (Chunk, bool) {
+	c := s.cursor
+	through := *s.tail.through.Load() // before the feed: what it covers then is in the feed by now
+	if c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) {
+		return Chunk{}, false
+	}
+	clear(s.shared)
+	frames, last, ok := s.feed.after(c.pos, s.shared[:0])
+	s.shared = frames
+	if !ok {
+		return Chunk{}, false
+	}
+	s.tail.tailReads.Add(1)
+	s.step, s.buf, c.reader = Step{}, nil, nil // an idle subscription keeps no buffers
+	if len(frames) == 0 {
+		last = through
+	}
+	c.seek(last)
+	return Chunk{Frames: frames}, true
+}
+
+// encode makes frames of the events that were read, as far as they fit into one write.
+func (s *Subscription) encode() [][]byte {
+	s.buf = s.buf[:0]
+	n := 0
+	for n < len(s.step.Events) && (n == 0 || len(s.buf) < maxWrite) {
+		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.step.Events[n])
+		n++
+	}
+	s.step.Events = s.step.Events[n:]
+	s.shared = append(s.shared[:0], s.buf)
+	return s.shared
+}

@@ -1,0 +1,235 @@
+// Package replay turns a log into streams: cursors that know where to start, what matches and what is
+// gone, and subscriptions that go from the past over to the present without a seam.
+//
+//	tail := replay.NewTail(log, replay.TailOptions{})
+//	sub, err := tail.Subscribe(filter, format, replay.After(lastEventID))
+//	defer sub.Close()
+//	for {
+//		chunk, err := sub.Next() // a gap, frames, or nothing: caught up
+//		...                      // write it; when there is nothing, wait for sub.Ready()
+//	}
+//
+// There is no live path. A subscription is a cursor over the log that is woken when something it
+// wants was committed. It is registered for the wake-up before it reads for the first time, so
+// nothing falls between reading and waiting. The Tail keeps recent frames in memory, encoded once for
+// all who want the same; it is a cache of the log and never the truth: a subscription takes from it
+// only while nothing above its position has been trimmed and the cache reaches back to it, and reads
+// the log otherwise. With TailOptions.Bytes below zero there is no cache, and the result is the same.
+//
+// Order: every subscription sees its events in log order, once each. What is missing it is told
+// before the first event after the hole.
+package replay
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"tidings/store"
+)
+
+// DefaultTailBytes bounds the in-memory tail over all feeds.
+const DefaultTailBytes = 64 << 20
+
+// TailOptions configures NewTail. The zero value holds the defaults.
+type TailOptions struct {
+	Bytes int64 // of frames in memory, over all feeds; 0 means DefaultTailBytes, below 0 none
+}
+
+// Tail follows the log and wakes the subscriptions that an event matches; no others. All methods may
+// be called concurrently.
+type Tail struct {
+	log   store.Log
+	limit int64
+	stop  context.CancelCauseFunc
+	done  chan struct{}
+
+	mu       sync.Mutex // held before a feed's
+	feeds    map[feedKey]*feed
+	patterns patterns
+	blocks   []*block // of all feeds, in the order they were made
+	bytes    int64    // in blocks of feeds that still exist
+
+	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
+
+	// The tailer goroutine's own.
+	events uint64
+	dirty  []*feed
+	frames map[*Format]*encoded
+
+	wakeups, tailReads, logReads atomic.Uint64
+}
+
+// TailStats counts since the Tail was made.
+type TailStats struct {
+	Feeds     int
+	Bytes     int64  // of the in-memory tail
+	Wakeups   uint64 // subscriptions woken
+	TailReads uint64 // answered from memory
+	LogReads  uint64 // answered from the log
+}
+
+// NewTail starts following the log. Close must be called before the log's.
+func NewTail(log store.Log, o TailOptions) *Tail {
+	if o.Bytes == 0 {
+		o.Bytes = DefaultTailBytes
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	t := &Tail{
+		log: log, limit: o.Bytes, stop: stop, done: make(chan struct{}),
+		feeds: make(map[feedKey]*feed), frames: make(map[*Format]*encoded),
+	}
+	head := log.Head()
+	t.through.Store(&head)
+	go t.follow(ctx)
+	return t
+}
+
+// Close stops following. Subscriptions are not woken any more; they still can read.
+func (t *Tail) Close() {
+	t.stop(store.ErrClosed)
+	<-t.done
+}
+
+// Stats returns the counters as of about now.
+func (t *Tail) Stats() TailStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return TailStats{Feeds: len(t.feeds), Bytes: t.bytes,
+		Wakeups: t.wakeups.Load(), TailReads: t.tailReads.Load(), LogReads: t.logReads.Load()}
+}
+
+// followPage is how many events the tailer reads at once.
+const followPage = 1024
+
+// follow is the tailer: it waits for the head to move, reads what came, and gives it to the feeds. An
+// error means that the log was closed or has failed: then the head moves no more.
+func (t *Tail) follow(ctx context.Context) {
+	defer close(t.done)
+	reader, at := store.Reader(nil), store.ID{}
+	for t.log.Wait(ctx, *t.through.Load()) == nil {
+		if t.skip() {
+			continue
+		}
+		if through := *t.through.Load(); reader == nil || at != through {
+			reader = t.log.NewReader(store.All(), through)
+		}
+		page, err := reader.Next(followPage)
+		if err != nil {
+			return
+		}
+		t.give(&page)
+		at = page.Through
+	}
+}
+
+// skip moves on without reading while there are no feeds.
+func (t *Tail) skip() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.feeds) > 0 {
+		return false
+	}
+	head := t.log.Head()
+	t.through.Store(&head)
+	return true
+}
+
+// give adds the events to the feeds that want them, and then wakes their subscriptions, once each.
+func (t *Tail) give(page *store.Page) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range page.Events {
+		e := &page.Events[i]
+		t.events++
+		t.patterns.match(e.Topic, func(f *feed) { t.giveTo(f, e) })
+	}
+	if !page.Trimmed.IsZero() || !page.Corrupt.IsZero() {
+		// Something is missing. Each subscription finds out from the log whether it is concerned.
+		for _, f := range t.feeds {
+			t.drop(f.reset(page.Through))
+			t.markDirty(f)
+		}
+	}
+	through := page.Through
+	t.through.Store(&through)
+	for _, f := range t.dirty {
+		for s := range f.subs {
+			s.wake()
+		}
+		t.wakeups.Add(uint64(len(f.subs)))
+		f.dirty = false
+	}
+	clear(t.dirty)
+	t.dirty = t.dirty[:0]
+}
+
+func (t *Tail) giveTo(f *feed, e *store.Event) {
+	if f.seen == t.events {
+		return // another of its patterns matched too
+	}
+	t.markDirty(f)
+	f.seen = t.events
+	if t.limit < 0 {
+		f.reset(e.ID)
+		return
+	}
+	bytes := t.encode(f.key.format, e)
+	if b := f.add(e.ID, bytes); b != nil {
+		t.blocks = append(t.blocks, b)
+		t.bytes += b.cost()
+		t.evict()
+	}
+}
+
+// encoded is the frame of the event that the tailer is at, in one format.
+type encoded struct {
+	event uint64
+	bytes []byte
+}
+
+func (t *Tail) encode(format *Format, e *store.Event) []byte {
+	f := t.frames[format]
+	if f == nil {
+		f = &encoded{}
+		t.frames[format] = f
+	}
+	if f.event != t.events {
+		f.event, f.bytes = t.events, format.AppendFrame(f.bytes[:0], e)
+	}
+	return f.bytes
+}
+
+// cost is what a block counts against the limit: what it can hold, not what it holds.
+func (b *block) cost() int64 { return int64(cap(b.buf)) + frameBytes*int64(cap(b.buf)/minFrame) }
+
+// minFrame is the size of the smallest frame: an ID and one byte of data.
+const minFrame = 40
+
+func (t *Tail) markDirty(f *feed) {
+	if !f.dirty {
+		f.dirty = true
+		t.dirty = append(t.dirty, f)
+	}
+}
+
+// evict forgets the oldest blocks until the rest is within the limit.
+func (t *Tail) evict() {
+	n := 0
+	for ; n < len(t.blocks) && t.bytes > t.limit; n++ {
+		if b := t.blocks[n]; b.feed != nil {
+			b.feed.dropFirst()
+			t.bytes -= b.cost()
+		}
+		t.blocks[n] = nil
+	}
+	t.blocks = t.blocks[n:]
+}
+
+// drop forgets blocks that their feed has given up.
+func (t *Tail) drop(blocks []*block) {
+	for _, b := range blocks {
+		t.bytes -= b.cost()
+		b.feed, b.buf, b.frames = nil, nil, nil
+	}
+}
