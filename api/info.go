@@ -1,0 +1,65 @@
+package api
+
+import (
+	"net/http"
+
+	"tidings/store"
+)
+
+// logBody is the answer of GET /v1/log.
+type logBody struct {
+	Log       store.ID   `json:"log"`
+	Engine    string     `json:"engine"`
+	First     *store.ID  `json:"first"`
+	Last      *store.ID  `json:"last"`
+	Head      *store.ID  `json:"head"`
+	Events    uint64     `json:"events"`
+	Bytes     uint64     `json:"bytes"`
+	FileBytes int64      `json:"file_bytes"`
+	Topics    int        `json:"topics"`
+	Limits    limitsBody `json:"limits"`
+}
+
+// limitsBody is the part of Options that a client may run into. Durations are in seconds.
+type limitsBody struct {
+	EventBytes         int64   `json:"event_bytes"`
+	SubscriptionTopics int     `json:"subscription_topics"`
+	Heartbeat          float64 `json:"heartbeat_seconds"`
+	Stall              float64 `json:"stall_seconds"`
+	Queue              float64 `json:"queue_seconds"`
+}
+
+// logInfo serves GET /v1/log.
+func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	info, err := s.log.Info()
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", logBody{
+		Log: info.LogID, Engine: info.Engine, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
+		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics,
+		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxTopics, s.o.Heartbeat.Seconds(), s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
+	})
+}
+
+// healthz serves GET /healthz: the process answers.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "alive"})
+}
+
+// readyz serves GET /readyz: the log accepts writes and the server is not on its way out.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	switch err := s.log.Err(); {
+	case err != nil:
+		s.fail(w, r, storeProblem(err))
+	case s.draining():
+		s.fail(w, r, problem{code: "draining", detail: "the server is shutting down"})
+	default:
+		writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
+	}
+}

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"tidings/store"
+)
+
+// kind is one row of the table of errors: what a code means in HTTP.
+type kind struct {
+	status int
+	title  string
+}
+
+// kinds is the only place that knows status codes of errors.
+var kinds = map[string]kind{
+	"bad-path":             {http.StatusBadRequest, "Path is not canonical"},
+	"query-invalid":        {http.StatusBadRequest, "Query is invalid"},
+	"topic-invalid":        {http.StatusBadRequest, "Topic or pattern is invalid"},
+	"too-many-topics":      {http.StatusBadRequest, "Too many topics in one subscription"},
+	"type-invalid":         {http.StatusBadRequest, "Event type is invalid"},
+	"id-invalid":           {http.StatusBadRequest, "ID is invalid"},
+	"bad-body":             {http.StatusBadRequest, "Body could not be read"},
+	"empty-body":           {http.StatusBadRequest, "Body is empty"},
+	"json-invalid":         {http.StatusBadRequest, "Body is not valid JSON"},
+	"data-not-text":        {http.StatusBadRequest, "Data is not text"},
+	"not-found":            {http.StatusNotFound, "Not found"},
+	"event-not-found":      {http.StatusNotFound, "Event not found"},
+	"method-not-allowed":   {http.StatusMethodNotAllowed, "Method not allowed"},
+	"not-acceptable":       {http.StatusNotAcceptable, "No acceptable representation"},
+	"body-timeout":         {http.StatusRequestTimeout, "Body did not arrive in time"},
+	"body-too-large":       {http.StatusRequestEntityTooLarge, "Body is too large"},
+	"media-unsupported":    {http.StatusUnsupportedMediaType, "Content type is not supported"},
+	"encoding-unsupported": {http.StatusUnsupportedMediaType, "Content encoding is not supported"},
+	"type-reserved":        {http.StatusUnprocessableEntity, "Event type is reserved"},
+	"topic-quota":          {http.StatusTooManyRequests, "Topic limit reached"},
+	"internal":             {http.StatusInternalServerError, "Internal error"},
+	"event-corrupt":        {http.StatusInternalServerError, "Event is damaged"},
+	"outcome-unknown":      {http.StatusInternalServerError, "Outcome is unknown"},
+	"queue-full":           {http.StatusServiceUnavailable, "Commit queue is full"},
+	"draining":             {http.StatusServiceUnavailable, "Server is shutting down"},
+	"log-failed":           {http.StatusServiceUnavailable, "Log accepts no writes"},
+	"no-space":             {http.StatusInsufficientStorage, "No space left"},
+}
+
+// What became of the events of a refused publish.
+const (
+	notStored = "not_stored"
+	unknown   = "unknown"
+)
+
+// problem is one error answer. Its outcome is filled in for publishes.
+type problem struct {
+	code     string
+	detail   string
+	field    string // the offending parameter, header or member
+	outcome  string
+	maxBytes int64
+	offset   int64
+	cause    error // for the log only
+}
+
+// problemBody is the wire form (RFC 9457).
+type problemBody struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Code      string `json:"code"`
+	RequestID string `json:"request_id"`
+	Outcome   string `json:"outcome,omitempty"`
+	Field     string `json:"field,omitempty"`
+	MaxBytes  int64  `json:"max_bytes,omitempty"`
+	Offset    int64  `json:"offset,omitempty"`
+}
+
+// fail answers with p and logs it under the request ID that the answer carries.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
+	k := kinds[p.code]
+	body := problemBody{
+		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail, Code: p.code, RequestID: rand.Text(),
+		Outcome: p.outcome, Field: p.field, MaxBytes: p.maxBytes, Offset: p.offset,
+	}
+	log := s.o.Logger.Debug
+	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" {
+		log = s.o.Logger.Error
+	}
+	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path", r.URL.Path, "detail", p.detail, "error", p.cause)
+	h := w.Header()
+	switch k.status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", "1")
+	case http.StatusUnsupportedMediaType:
+		h.Set("Accept-Encoding", "identity")
+	}
+	writeJSON(w, k.status, "application/problem+json", body)
+}
+
+// storeProblem is what an error of the log means to a client.
+func storeProblem(err error) problem {
+	p := problem{cause: err}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		p.code, p.detail = "event-not-found", "the log has no event with this ID, or none any more"
+	case errors.Is(err, store.ErrCorrupt):
+		p.code, p.detail = "event-corrupt", "the event's record failed its checksum and is withheld"
+	case errors.Is(err, store.ErrInvalid):
+		p.code, p.detail = "topic-invalid", err.Error()
+	case errors.Is(err, store.ErrTopicLimit):
+		p.code, p.detail = "topic-quota", err.Error()
+	case errors.Is(err, store.ErrQueueFull):
+		p.code, p.detail = "queue-full", "the disk did not keep up; nothing was stored"
+	case errors.Is(err, store.ErrNoSpace):
+		p.code, p.detail = "no-space", "the disk is full; nothing was stored, and publishing works again once there is room"
+	case errors.Is(err, store.ErrClosed):
+		p.code, p.detail = "draining", "the server is shutting down"
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		p.code, p.detail, p.outcome = "outcome-unknown", "the disk reported an error during the commit; a later start decides whether the event is stored", unknown
+	case errors.Is(err, store.ErrFailed):
+		p.code, p.detail = "log-failed", "the log has failed and accepts no writes until the server is started again"
+	default:
+		p.code, p.detail = "internal", "the server's log has the cause under the request ID"
+	}
+	return p
+}
+
+func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // fails only when the client is gone
+}

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// parseQuery returns the query's parameters. A syntax error, an unknown parameter or one that is
+// repeated and may not be is a problem: a typo must not subscribe to everything.
+func parseQuery(r *http.Request, single, repeated []string) (url.Values, *problem) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &problem{code: "query-invalid", detail: "the query is not well-formed: " + err.Error()}
+	}
+	for name, given := range values {
+		switch {
+		case slices.Contains(repeated, name):
+		case !slices.Contains(single, name):
+			known := slices.Sorted(slices.Values(append(slices.Clone(single), repeated...)))
+			return nil, &problem{code: "query-invalid", field: name,
+				detail: fmt.Sprintf("unknown parameter %.64q; expected one of: %s", name, strings.Join(known, ", "))}
+		case len(given) > 1:
+			return nil, &problem{code: "query-invalid", field: name, detail: "parameter " + name + " may be given once"}
+		}
+	}
+	return values, nil
+}
+
+// pathTopic returns the topic in the path, decoded and checked.
+func pathTopic(r *http.Request) (string, *problem) {
+	topic, err := url.PathUnescape(mux.Vars(r)["topic"])
+	if err == nil {
+		err = store.ValidateTopic(topic)
+	}
+	if err != nil {
+		return "", &problem{code: "topic-invalid", field: "topic", detail: err.Error()}
+	}
+	return topic, nil
+}
+
+// subscription is what a stream asks for.
+type subscription struct {
+	filter store.Filter
+	start  replay.Start
+}
+
+// cursorNames are the parameters that a cursor may come in, for clients that cannot set the
+// Last-Event-ID header; the later ones are what other servers call it.
+var cursorNames = []string{"after", "last_event_id", "lastEventId"}
+
+func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
+	values, p := parseQuery(r, append([]string{"since", "last"}, cursorNames...), []string{"topic"})
+	if p != nil {
+		return subscription{}, p
+	}
+	filter, p := s.parseFilter(r, values["topic"])
+	if p != nil {
+		return subscription{}, p
+	}
+	start, p := s.parseStart(r, values)
+	return subscription{filter, start}, p
+}
+
+func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, *problem) {
+	if _, ok := mux.Vars(r)["topic"]; ok {
+		if len(patterns) > 0 {
+			return store.Filter{}, &problem{code: "query-invalid", field: "topic", detail: "the topic stands in the path already"}
+		}
+		topic, p := pathTopic(r)
+		if p != nil {
+			return store.Filter{}, p
+		}
+		patterns = []string{topic}
+	}
+	if len(patterns) == 0 {
+		return store.All(), nil
+	}
+	if len(patterns) > s.o.MaxTopics {
+		return store.Filter{}, &problem{code: "too-many-topics", field: "topic",
+			detail: fmt.Sprintf("at most %d topics in one subscription, got %d", s.o.MaxTopics, len(patterns))}
+	}
+	filter, err := store.NewFilter(patterns...)
+	if err != nil {
+		return store.Filter{}, &problem{code: "topic-invalid", field: "topic", detail: err.Error()}
+	}
+	return filter, nil
+}
+
+// parseStart finds where the stream starts. The header wins: EventSource keeps its URL, and with it
+// the parameters, when it reconnects.
+func (s *Server) parseStart(r *http.Request, values url.Values) (replay.Start, *problem) {
+	start, p := s.parseStartQuery(values)
+	if p != nil {
+		return start, p
+	}
+	if given := r.Header.Values("Last-Event-ID"); len(given) > 0 && given[len(given)-1] != "" {
+		return replay.After(given[len(given)-1]), nil
+	}
+	return start, nil
+}
+
+func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
+	var cursor string
+	for _, name := range cursorNames {
+		switch v := values.Get(name); v {
+		case "", "null", "undefined": // what a script makes of a variable that was never set
+		default:
+			if cursor != "" {
+				return replay.Start{}, &problem{code: "query-invalid", field: name, detail: "the cursor is given twice"}
+			}
+			cursor = v
+		}
+	}
+	since, last := replay.Latest(), replay.Latest()
+	if v := values.Get("since"); v != "" {
+		var err error
+		if since, err = replay.ParseSince(v, s.o.Now()); err != nil {
+			return replay.Start{}, &problem{code: "query-invalid", field: "since", detail: err.Error()}
+		}
+	}
+	if v := values.Get("last"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 {
+			return replay.Start{}, &problem{code: "query-invalid", field: "last", detail: fmt.Sprintf("expected a count of 0 or more, got %.64q", v)}
+		}
+		last = replay.Last(n)
+	}
+	switch {
+	case cursor != "":
+		return replay.After(cursor), nil
+	case values.Get("since") != "":
+		return since, nil
+	default:
+		return last, nil
+	}
+}

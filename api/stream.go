@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"tidings/internal/sse"
+	"tidings/replay"
+)
+
+// stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the past,
+// live, and then what comes, until somebody ends it. A request that is well-formed is answered 200
+// even when its cursor is worthless, because EventSource gives up for good on anything else.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	asked, p := s.parseSubscription(r)
+	if p == nil && !acceptsEventStream(r) {
+		p = &problem{code: "not-acceptable", field: "Accept", detail: "a stream is text/event-stream"}
+	}
+	if p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	out := newStreamWriter(w, s.o.StallTimeout)
+	if r.Method == http.MethodHead {
+		return // the headers are the answer; nothing subscribes
+	}
+	if s.draining() {
+		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), byeShutdown))
+		return
+	}
+	sub, err := s.tail.Subscribe(asked.filter, dataFormat, asked.start)
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
+	defer sub.Close()
+	err = s.follow(r.Context(), out, sub)
+	level := slog.LevelDebug
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
+	}
+	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", r.RemoteAddr, "error", err)
+}
+
+// follow writes what comes next until there is nothing, waits, and begins again. There is no other
+// loop: the past and the present are the same to it. It returns why the stream ended.
+func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription) error {
+	chunk, err := sub.Next()
+	if err != nil {
+		return err
+	}
+	if err := s.begin(out, sub, chunk.Gap); err != nil {
+		return err
+	}
+	chunk.Gap = nil
+	heartbeat := time.NewTimer(s.o.Heartbeat)
+	defer heartbeat.Stop()
+	live, due := false, false
+	for {
+		ready := sub.Ready()
+		switch {
+		case chunk.Gap != nil || len(chunk.Frames) > 0:
+			if chunk.Gap != nil {
+				err = out.write(appendGap(nil, chunk.Gap))
+			}
+			if err == nil {
+				err = out.write(chunk.Frames...)
+			}
+			heartbeat.Reset(s.o.Heartbeat)
+			due, ready = false, immediately
+		case chunk.More:
+			ready = immediately
+		case !live:
+			live = true
+			err = out.write(appendLive(nil, sub.Position()))
+		}
+		if err == nil && due {
+			// Nothing is pending: the client may resume from here, however old its last event is.
+			due = false
+			heartbeat.Reset(s.o.Heartbeat)
+			err = out.write(appendHeartbeat(nil, sub.Position()))
+		}
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		select {
+		case <-ready:
+		case <-heartbeat.C:
+			due = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.drain:
+			return out.write(appendBye(nil, byeShutdown))
+		}
+		if chunk, err = sub.Next(); err != nil {
+			return err
+		}
+	}
+}
+
+// immediately is a channel to receive from without waiting.
+var immediately = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// begin writes what every stream begins with.
+func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.Gap) error {
+	info, err := s.log.Info()
+	if err != nil {
+		return err
+	}
+	head := sse.AppendRetry(nil, s.retry())
+	if gap != nil {
+		head = appendGap(head, gap)
+	}
+	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed()))
+}
+
+func acceptsEventStream(r *http.Request) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if accept == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(accept, ",") {
+		media, _, err := mime.ParseMediaType(part)
+		if err == nil && (media == eventStream || media == "text/*" || media == "*/*") {
+			return true
+		}
+	}
+	return false
+}

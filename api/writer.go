@@ -1,0 +1,54 @@
+package api
+
+import (
+	"net/http"
+	"time"
+)
+
+const (
+	eventStream = "text/event-stream"
+
+	// maxWrite is the most that is written under one deadline.
+	maxWrite = 64 << 10
+)
+
+// streamWriter writes an event stream. Each write has a deadline of its own: a connection that does
+// not take it in time is closed, one that is merely slow is not.
+type streamWriter struct {
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	stall time.Duration
+}
+
+func newStreamWriter(w http.ResponseWriter, stall time.Duration) *streamWriter {
+	h := w.Header()
+	h.Set("Content-Type", eventStream)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
+	h.Set("X-Content-Type-Options", "nosniff")
+	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: stall}
+}
+
+// write sends the frames and flushes them. After an error the stream is over.
+func (o *streamWriter) write(frames ...[]byte) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	room := 0
+	for _, f := range frames {
+		for len(f) > 0 {
+			if room == 0 {
+				room = maxWrite
+				if err := o.rc.SetWriteDeadline(time.Now().Add(o.stall)); err != nil {
+					return err
+				}
+			}
+			n := min(len(f), room)
+			if _, err := o.w.Write(f[:n]); err != nil {
+				return err
+			}
+			f, room = f[n:], room-n
+		}
+	}
+	return o.rc.Flush()
+}
