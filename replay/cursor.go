@@ -149,7 +149,11 @@ func (c *Cursor) Next(max int) (Step, error) {
 		c.told = page.Trimmed
 	}
 	if !page.Corrupt.IsZero() {
-		if c.gap, err = newGap(c.log, Corrupt, c.requested(), page.Corrupt); err != nil {
+		before := c.requested()
+		if n := len(page.Events); n > 0 {
+			before = page.Events[n-1].ID.String()
+		}
+		if c.gap, err = newGap(c.log, Corrupt, before, page.Corrupt); err != nil {
 			return Step{}, err
 		}
 		if step.Gap == nil && len(step.Events) == 0 {

@@ -144,8 +144,8 @@ func (t *Tail) give(page *store.Page) {
 		t.events++
 		t.patterns.match(e.Topic, func(f *feed) { t.giveTo(f, e) })
 	}
-	if !page.Trimmed.IsZero() || !page.Corrupt.IsZero() {
-		// Something is missing. Each subscription finds out from the log whether it is concerned.
+	if !page.Corrupt.IsZero() {
+		// Whose record it was is not certain: each subscription reads the log and is told.
 		for _, f := range t.feeds {
 			t.drop(f.reset(page.Through))
 			t.markDirty(f)

@@ -1,0 +1,200 @@
+package replay_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// client is a subscriber of the model test: what it asked for and how far it has come, over all of
+// its connections.
+type client struct {
+	patterns []string
+	filter   store.Filter
+	sub      *replay.Subscription
+	cursor   store.ID // what it would reconnect with
+	excused  store.ID // losses up to here were told, or not asked for
+}
+
+// machine is a log and its clients, against a slice of everything that was ever published.
+type machine struct {
+	log     store.Log
+	tail    *replay.Tail
+	events  []modelEvent
+	clients []*client
+}
+
+type modelEvent struct {
+	id    store.ID
+	topic string
+	gone  bool
+}
+
+var modelTopics = []string{"a", "a.b", "a.c", "a.b.c", "d", "d.e"}
+var modelPatterns = []string{">", "*", "a", "a.b", "a.*", "a.>", "*.b", "d", "d.>", "nothing"}
+
+// TestModel runs random schedules of publish, trim, subscribe, read, cut and resume. Whatever the
+// schedule, each client is given every matching event above its start, once and in order, but for
+// those that were trimmed first, and of those it is told before the next event.
+func TestModel(t *testing.T) {
+	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
+		rapid.Check(t, func(rt *rapid.T) {
+			m := &machine{log: log, tail: tail}
+			first := publish(t, log, "start")[0]
+			m.events = append(m.events, modelEvent{id: first, topic: "start"})
+			rt.Repeat(map[string]func(*rapid.T){
+				"publish":   func(rt *rapid.T) { m.publish(t, rt) },
+				"trim":      func(rt *rapid.T) { m.trim(t, rt) },
+				"subscribe": func(rt *rapid.T) { m.subscribe(t, rt) },
+				"read":      func(rt *rapid.T) { m.read(t, rt) },
+				"resume":    func(rt *rapid.T) { m.resume(t, rt) },
+			})
+			for _, c := range m.clients {
+				for _, got := range drain(t, log, c.sub) {
+					m.check(rt, c, got)
+				}
+				m.checkCaughtUp(rt, c)
+				c.sub.Close()
+			}
+		})
+	})
+}
+
+func (m *machine) publish(t *testing.T, rt *rapid.T) {
+	topics := rapid.SliceOfN(rapid.SampledFrom(modelTopics), 1, 40).Draw(rt, "topics")
+	for i, id := range publish(t, m.log, topics...) {
+		m.events = append(m.events, modelEvent{id: id, topic: topics[i]})
+	}
+}
+
+func (m *machine) trim(t *testing.T, rt *rapid.T) {
+	f := filter(t, rapid.SampledFrom(modelPatterns).Draw(rt, "pattern"))
+	before := rapid.SampledFrom(m.events).Draw(rt, "before").id
+	if _, err := m.log.Trim(t.Context(), f, before); err != nil {
+		rt.Fatal(err)
+	}
+	for i := range m.events {
+		if e := &m.events[i]; e.id.Before(before) && f.Match(e.topic) {
+			e.gone = true
+		}
+	}
+}
+
+func (m *machine) subscribe(t *testing.T, rt *rapid.T) {
+	c := &client{patterns: rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1, 3).Draw(rt, "patterns")}
+	c.filter = filter(t, c.patterns...)
+	var start replay.Start
+	switch rapid.IntRange(0, 2).Draw(rt, "start") {
+	case 0:
+		c.cursor, start = m.log.Head(), replay.Latest()
+	case 1:
+		// No further back than this run: all runs share one log.
+		c.cursor = m.events[0].id
+		start = replay.After(c.cursor.String())
+	case 2:
+		c.cursor = rapid.SampledFrom(m.events).Draw(rt, "after").id
+		start = replay.After(c.cursor.String())
+	}
+	c.sub = subscribe(t, m.tail, c.filter, start)
+	if got := c.sub.Open(); got != c.cursor {
+		rt.Fatalf("open ID %v, want %v", got, c.cursor)
+	}
+	m.clients = append(m.clients, c)
+}
+
+func (m *machine) read(t *testing.T, rt *rapid.T) {
+	if len(m.clients) == 0 {
+		rt.Skip("nobody to read")
+	}
+	c := rapid.SampledFrom(m.clients).Draw(rt, "client")
+	got, caughtUp := next(t, c.sub)
+	for _, g := range got {
+		m.check(rt, c, g)
+	}
+	if caughtUp { // a heartbeat may move the cursor now
+		m.checkNothingBetween(rt, c, c.sub.Position())
+		c.cursor = c.sub.Position()
+	}
+}
+
+func (m *machine) resume(t *testing.T, rt *rapid.T) {
+	if len(m.clients) == 0 {
+		rt.Skip("nobody to resume")
+	}
+	c := rapid.SampledFrom(m.clients).Draw(rt, "client")
+	c.sub.Close()
+	c.sub = subscribe(t, m.tail, c.filter, replay.After(c.cursor.String()))
+	c.excused = store.ID{}
+	if got := c.sub.Open(); got != c.cursor {
+		rt.Fatalf("open ID %v after a resume from %v", got, c.cursor)
+	}
+}
+
+// check takes the next thing that c was told.
+func (m *machine) check(rt *rapid.T, c *client, got told) {
+	if got.gap != nil {
+		m.checkGap(rt, c, got.gap)
+		return
+	}
+	e := m.find(got.id)
+	if e == nil || !c.filter.Match(e.topic) {
+		rt.Fatalf("%v got %v, which is not for it", c.patterns, got.id)
+	}
+	if e.gone {
+		rt.Fatalf("%v got %v, which had been trimmed", c.patterns, got.id)
+	}
+	if !c.cursor.Before(got.id) {
+		rt.Fatalf("%v got %v after %v: again, or out of order", c.patterns, got.id, c.cursor)
+	}
+	m.checkNothingBetween(rt, c, got.id.Prev())
+	c.cursor = got.id
+}
+
+// checkNothingBetween makes sure that nothing above the cursor and up to the given ID was left out
+// without a word.
+func (m *machine) checkNothingBetween(rt *rapid.T, c *client, upTo store.ID) {
+	for _, e := range m.events {
+		if !c.cursor.Before(e.id) || upTo.Before(e.id) || !c.filter.Match(e.topic) {
+			continue
+		}
+		if !e.gone {
+			rt.Fatalf("%v did not get %v, which is retained", c.patterns, e.id)
+		}
+		if c.excused.Before(e.id) {
+			rt.Fatalf("%v was not told that %v is gone", c.patterns, e.id)
+		}
+	}
+}
+
+// checkGap makes sure that the gap names the newest trimmed event that the client asked for.
+func (m *machine) checkGap(rt *rapid.T, c *client, g *replay.Gap) {
+	if g.Reason != replay.Expired {
+		rt.Fatalf("gap %+v, want reason %q", g, replay.Expired)
+	}
+	var want store.ID
+	for _, e := range m.events {
+		if e.gone && c.cursor.Before(e.id) && c.filter.Match(e.topic) {
+			want = e.id
+		}
+	}
+	if g.Through != want {
+		rt.Fatalf("gap through %v, want %v: the newest trimmed event that matches %v above %v", g.Through, want, c.patterns, c.cursor)
+	}
+	c.excused = g.Through
+}
+
+func (m *machine) checkCaughtUp(rt *rapid.T, c *client) {
+	m.checkNothingBetween(rt, c, m.log.Head())
+}
+
+func (m *machine) find(id store.ID) *modelEvent {
+	for i := range m.events {
+		if m.events[i].id == id {
+			return &m.events[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package replay_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"tidings/replay"
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// TestWakesOnlyWhoIsConcerned: of 10,000 subscriptions to as many topics, an event wakes and reads for
+// those that it matches.
+func TestWakesOnlyWhoIsConcerned(t *testing.T) {
+	log := storetest.NewModel(storetest.Options{})
+	tail := replay.NewTail(log, replay.TailOptions{})
+	defer tail.Close()
+	subs := make([]*replay.Subscription, 10_000)
+	for i := range subs {
+		subs[i] = subscribe(t, tail, filter(t, fmt.Sprintf("users.%d", i)), replay.Latest())
+		drain(t, log, subs[i])
+	}
+	everything := subscribe(t, tail, store.All(), replay.Latest())
+	drain(t, log, everything)
+
+	before := tail.Stats()
+	want := publish(t, log, "users.77")
+	for _, sub := range []*replay.Subscription{subs[77], everything} {
+		<-sub.Ready()
+		if got := events(drain(t, log, sub)); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	after := tail.Stats()
+	if woken := after.Wakeups - before.Wakeups; woken != 2 {
+		t.Errorf("%d subscriptions were woken, want 2", woken)
+	}
+	if reads := after.LogReads - before.LogReads; reads != 0 {
+		t.Errorf("%d reads of the log, want 0: both had caught up", reads)
+	}
+	for i, sub := range subs {
+		select {
+		case <-sub.Ready():
+			t.Errorf("subscription to users.%d was woken", i)
+		default:
+		}
+	}
+}
+
+// TestReady: every subscription that waits is woken, whatever pattern matched and however often.
+func TestReady(t *testing.T) {
+	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
+		for _, patterns := range [][]string{{"a.b"}, {"a.*"}, {">"}, {"*.b", "a.b", "a.>"}} {
+			sub := subscribe(t, tail, filter(t, patterns...), replay.Latest())
+			drain(t, log, sub)
+			for range 3 {
+				want := publish(t, log, "a.b", "c", "a.b")
+				<-sub.Ready()
+				got := events(drain(t, log, sub))
+				if patterns[0] == ">" {
+					want = []store.ID{want[0], want[1], want[2]}
+				} else {
+					want = []store.ID{want[0], want[2]}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%v: got %v, want %v", patterns, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestTailIsBounded: frames in memory stay within the limit, and what does not fit comes from the log.
+func TestTailIsBounded(t *testing.T) {
+	const limit = 64 << 10
+	log := newLog(t)
+	tail := replay.NewTail(log, replay.TailOptions{Bytes: limit})
+	t.Cleanup(tail.Close)
+	slow := subscribe(t, tail, store.All(), replay.Latest())
+	quick := subscribe(t, tail, filter(t, "n"), replay.Latest())
+	var want []store.ID
+	for range 100 {
+		batch := publish(t, log, slices.Repeat([]string{"n"}, 100)...)
+		want = append(want, batch...)
+		drain(t, log, quick)
+		if bytes := tail.Stats().Bytes; bytes > limit {
+			t.Fatalf("%d bytes in memory, the limit is %d", bytes, limit)
+		}
+	}
+	if got := events(drain(t, log, slow)); !slices.Equal(got, want) {
+		t.Errorf("the slow one got %d events, want %d, the same", len(got), len(want))
+	}
+	slow.Close()
+	quick.Close()
+	if stats := tail.Stats(); stats.Bytes != 0 || stats.Feeds != 0 {
+		t.Errorf("after the last subscription: %+v, want nothing left", stats)
+	}
+}
+
+// damagedLog reports the records of the topic "bad" as damaged, as an engine does.
+type damagedLog struct{ store.Log }
+
+func (l damagedLog) NewReader(f store.Filter, after store.ID) store.Reader {
+	return &damagedReader{l.Log.NewReader(f, after), l.Log, f}
+}
+
+type damagedReader struct {
+	store.Reader
+	log store.Log
+	f   store.Filter
+}
+
+func (r *damagedReader) Next(max int) (store.Page, error) {
+	page, err := r.Reader.Next(max)
+	for i, e := range page.Events {
+		if e.Topic == "bad" {
+			page.Events, page.Corrupt, page.Through = page.Events[:i], e.ID, e.ID
+			r.Reader = r.log.NewReader(r.f, e.ID)
+			break
+		}
+	}
+	return page, err
+}
+
+// TestCorrupt: a damaged record is withheld and told, between its neighbours, and reading goes on after
+// it: in the past as in the present.
+func TestCorrupt(t *testing.T) {
+	for name, bytes := range tails {
+		t.Run("tail="+name, func(t *testing.T) {
+			log := damagedLog{storetest.NewModel(storetest.Options{})}
+			tail := replay.NewTail(log, replay.TailOptions{Bytes: bytes})
+			defer tail.Close()
+			live := subscribe(t, tail, store.All(), replay.Latest())
+			drain(t, log, live)
+			ids := publish(t, log, "ok", "bad", "ok", "bad")
+			<-live.Ready()
+			for when, sub := range map[string]*replay.Subscription{
+				"past": subscribe(t, tail, store.All(), replay.Earliest()), "present": live,
+			} {
+				got := drain(t, log, sub)
+				if len(got) != 4 || got[0].id != ids[0] || got[2].id != ids[2] {
+					t.Fatalf("%s: got %v, want %v with gaps in place of the second and fourth", when, got, ids)
+				}
+				for _, i := range []int{1, 3} {
+					if g := got[i].gap; g == nil || g.Reason != replay.Corrupt || g.Through != ids[i] || g.Requested != ids[i-1].String() {
+						t.Errorf("%s: gap %+v, want %q through %v after %v", when, g, replay.Corrupt, ids[i], ids[i-1])
+					}
+				}
+			}
+		})
+	}
+}
