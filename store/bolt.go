@@ -276,6 +276,16 @@ func (l *Bolt) firstAfter(name string, trimmed ID) ID {
 	return page.Events[0].ID
 }
 
+// closed is ErrClosed once Close was called.
+func (l *Bolt) closed() error {
+	select {
+	case <-l.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
 // Close implements Log.
 func (l *Bolt) Close() error {
 	l.closeOnce.Do(func() {

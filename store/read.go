@@ -12,6 +12,7 @@ type reader struct {
 	all    bool
 	arena  arena
 	pos    ID
+	taken  int // bytes of data in the page being filled
 
 	plan    []ID // what comes next, oldest first
 	through ID   // every matching event up to here is in plan, or was found trimmed
@@ -37,7 +38,7 @@ const (
 func (r *reader) Next(max int) (Page, error) {
 	page := Page{Through: r.pos}
 	if !r.pos.Before(r.l.Head()) {
-		return page, nil
+		return page, r.l.closed()
 	}
 	read := func(s *snapshot) error {
 		page.Trimmed = s.trimmed
@@ -71,12 +72,19 @@ func (r *reader) scanning() bool {
 	return r.all || r.pos.Before(r.scanTo) || len(r.plan) == 0 && r.stride > 0
 }
 
-// take adds the record under id to the page, and reports whether the page has room for another.
-func (r *reader) take(s *snapshot, page *Page, id ID, rec record, size *int, max int) bool {
+// take adds the record under id to the page, unless it has no room.
+func (r *reader) take(s *snapshot, page *Page, id ID, rec record, max int) bool {
+	n := len(page.Events)
+	if n == max || n > 0 && r.taken+len(rec.data) > MaxPageBytes {
+		return false
+	}
+	if n == 0 {
+		r.taken = 0
+	}
 	page.Events = append(page.Events, r.arena.event(id, s.topics[rec.topic].name, rec))
 	page.Through = id
-	*size += len(rec.data)
-	return len(page.Events) < max && *size < MaxPageBytes
+	r.taken += len(rec.data)
+	return true
 }
 
 // decode checks the record, and that its topic is one that is known.
@@ -87,10 +95,8 @@ func (s *snapshot) decode(key, value []byte) (record, bool) {
 
 // fetch reads the planned events.
 func (r *reader) fetch(s *snapshot, page *Page, max int) {
-	size := 0
-	for len(r.plan) > 0 {
+	for ; len(r.plan) > 0; r.plan = r.plan[1:] {
 		id := r.plan[0]
-		r.plan = r.plan[1:]
 		value := s.log.Get(id[:])
 		if value == nil && !s.trimmed.Before(id) {
 			continue // trimmed since it was planned, and page.Trimmed says so
@@ -98,9 +104,10 @@ func (r *reader) fetch(s *snapshot, page *Page, max int) {
 		rec, ok := s.decode(id[:], value)
 		if !ok {
 			page.Corrupt, page.Through = id, id
+			r.plan = r.plan[1:]
 			return
 		}
-		if !r.take(s, page, id, rec, &size, max) {
+		if !r.take(s, page, id, rec, max) {
 			return
 		}
 	}
@@ -114,7 +121,7 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 		return
 	}
 	c := s.log.Cursor()
-	seen, size := 0, 0
+	seen := 0
 	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
 		id := ID(k)
 		if s.head.Before(id) {
@@ -126,11 +133,11 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 			return
 		}
 		seen++
-		if (r.all || r.filter.Match(s.topics[rec.topic].name)) && !r.take(s, page, id, rec, &size, max) {
+		if (r.all || r.filter.Match(s.topics[rec.topic].name)) && !r.take(s, page, id, rec, max) {
 			return
 		}
+		page.Through = id
 		if seen == scanStep && !r.all || r.tooSparse(seen, len(page.Events), id) {
-			page.Through = id
 			return
 		}
 	}

@@ -33,8 +33,11 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 		}
 		for len(ids) > 0 {
 			n := min(step, len(ids))
-			r := &request{weight: draftBytes, op: func() error { return l.committer.trim(ids[:n]) }}
-			err := l.queue.do(ctx, r)
+			done := 0
+			err := l.queue.do(ctx, &request{weight: draftBytes, op: func() (err error) {
+				done, err = l.committer.trim(ids[:n])
+				return err
+			}})
 			if errors.Is(err, ErrNoSpace) && n > 1 {
 				step = n / 2
 				continue
@@ -42,7 +45,7 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 			if err != nil {
 				return deleted, fmt.Errorf("trim: %w", err)
 			}
-			deleted, ids = deleted+n, ids[n:]
+			deleted, ids = deleted+done, ids[n:]
 		}
 		if next, ok := page.Through.Next(); !ok || !next.Before(before) || !page.Through.Before(l.Head()) {
 			return deleted, nil
@@ -50,12 +53,12 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 	}
 }
 
-// trim deletes the records in one transaction, on the committer's goroutine. A crash before update
+// trim deletes the records that are still there in one transaction, on the committer's goroutine. A crash before update
 // returns leaves all of them or none; the marks that make the gap exact are in the same transaction.
-func (c *committer) trim(ids []ID) error {
+func (c *committer) trim(ids []ID) (deleted int, err error) {
 	marks := make(map[*topic]ID)
-	err := c.update(func(tx *bbolt.Tx) error {
-		if err := c.deleteRecords(tx, ids, marks); err != nil {
+	err = c.update(func(tx *bbolt.Tx) error {
+		if deleted, err = c.deleteRecords(tx, ids, marks); err != nil {
 			return err
 		}
 		c.index.announce(marks)
@@ -73,10 +76,10 @@ func (c *committer) trim(ids []ID) error {
 		}
 		c.index.announce(nil)
 	}
-	return err
+	return deleted, err
 }
 
-func (c *committer) deleteRecords(tx *bbolt.Tx, ids []ID, marks map[*topic]ID) error {
+func (c *committer) deleteRecords(tx *bbolt.Tx, ids []ID, marks map[*topic]ID) (deleted int, err error) {
 	log, sparse, topics := tx.Bucket(bucketLog), tx.Bucket(bucketSparse), tx.Bucket(bucketTopics)
 	for _, id := range ids {
 		value := log.Get(id[:])
@@ -90,24 +93,25 @@ func (c *committer) deleteRecords(tx *bbolt.Tx, ids []ID, marks map[*topic]ID) e
 		w.bytes -= uint64(len(id) + len(value))
 		w.trimmed = id
 		marks[t] = id
+		deleted++
 		if err := log.Delete(id[:]); err != nil {
-			return err
+			return 0, err
 		}
 		if r.indexed {
 			if err := sparse.Delete(sparseKey(t.id, id)); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
 	for t := range marks {
 		if err := putTopic(topics, t); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if last := ids[len(ids)-1]; c.Trimmed().Before(last) {
-		return putMeta(tx, metaTrimmed, last[:])
+		return deleted, putMeta(tx, metaTrimmed, last[:])
 	}
-	return nil
+	return deleted, nil
 }
 
 // announce tells readers which marks the transaction about to commit sets; nil takes them back.

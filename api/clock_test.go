@@ -1,0 +1,178 @@
+package api_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/api"
+	"tidings/internal/sse"
+	"tidings/replay"
+	"tidings/store/storetest"
+)
+
+// These tests run on a clock of their own: a server whose connections are pipes in memory, over the
+// model log, so that seconds pass as soon as nothing else can happen.
+
+// pipes is a listener whose connections are pipes.
+type pipes struct {
+	conns chan net.Conn
+	once  sync.Once
+	end   chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.end:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.end) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// piped is a server inside a bubble.
+type piped struct {
+	t     *testing.T
+	log   *storetest.Model
+	api   *api.Server
+	pipes *pipes
+}
+
+// bubble runs the test with a piped server, and takes it down at the end.
+func bubble(t *testing.T, o api.Options, test func(t *testing.T, s *piped)) {
+	synctest.Test(t, func(t *testing.T) {
+		log := storetest.NewModel(storetest.Options{})
+		tail := replay.NewTail(log, replay.TailOptions{})
+		s := &piped{t, log, api.New(log, tail, o), &pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
+		h := s.api.HTTPServer()
+		ended := make(chan error, 1)
+		go func() { ended <- h.Serve(s.pipes) }()
+		test(t, s)
+		s.api.Drain()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+		tail.Close()
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// get sends a request on a new connection, which the test may read or not.
+func (s *piped) get(path string) (net.Conn, *bufio.Reader) {
+	s.t.Helper()
+	client, server := net.Pipe()
+	s.pipes.conns <- server
+	s.t.Cleanup(func() { client.Close() })
+	if _, err := io.WriteString(client, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		s.t.Fatal(err)
+	}
+	return client, bufio.NewReader(client)
+}
+
+func (s *piped) stream(path string) *stream {
+	s.t.Helper()
+	_, r := s.get(path)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &stream{s.t, resp, sse.NewDecoder(resp.Body, 0)}
+}
+
+// TestHeartbeat: silence is broken every heartbeat interval by an ID that keeps the client's cursor
+// young; it moves with events that the client did not ask for.
+func TestHeartbeat(t *testing.T) {
+	bubble(t, api.Options{Heartbeat: 15 * time.Second}, func(t *testing.T, s *piped) {
+		st := s.stream("/v1/stream?topic=orders")
+		begin := time.Now()
+		st.until("tidings.live")
+		for n := 1; n <= 3; n++ {
+			other := appendTo(t, s.log, "elsewhere")
+			e := st.next()
+			if e.Type != "tidings.heartbeat" || e.ID != other.String() || string(e.Data) != "{}" {
+				t.Fatalf("got %+v, want a heartbeat with the ID %v", e, other)
+			}
+			if got, want := time.Since(begin), time.Duration(n)*15*time.Second; got != want {
+				t.Errorf("heartbeat %d after %v, want %v", n, got, want)
+			}
+		}
+	})
+}
+
+// TestHeartbeatWaitsForSilence: an event is as good as a heartbeat.
+func TestHeartbeatWaitsForSilence(t *testing.T) {
+	bubble(t, api.Options{Heartbeat: 15 * time.Second}, func(t *testing.T, s *piped) {
+		st := s.stream("/v1/stream?topic=orders")
+		st.until("tidings.live")
+		for range 10 {
+			time.Sleep(10 * time.Second) // the bubble's clock
+			id := appendTo(t, s.log, "orders")
+			if e := st.next(); e.ID != id.String() || e.Type != "message" {
+				t.Fatalf("got %+v, want the event %v", e, id)
+			}
+		}
+	})
+}
+
+// TestStall: a client that takes nothing is closed after the stall time-out; one that takes a little
+// now and then is not, and gets everything.
+func TestStall(t *testing.T) {
+	const stall = time.Minute
+	bubble(t, api.Options{StallTimeout: stall}, func(t *testing.T, s *piped) {
+		for range 50 {
+			appendData(t, s.log, "orders", make([]byte, 4<<10))
+		}
+		stuck, _ := s.get("/v1/stream?since=earliest")
+		slow, _ := s.get("/v1/stream?since=earliest")
+		begin := time.Now()
+		got := 0
+		for buf := make([]byte, 16<<10); got < 50*(4<<10); {
+			n, err := slow.Read(buf)
+			if err != nil {
+				t.Fatalf("slow client after %d bytes: %v", got, err)
+			}
+			got += n
+			time.Sleep(stall / 20)
+		}
+		if time.Since(begin) < stall {
+			t.Fatal("the slow client was not slow")
+		}
+		if _, err := stuck.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("stuck client: %v, want the connection closed", err)
+		}
+	})
+}
+
+// TestDrain: every stream is told, and ends; new ones are told at once; publishing is refused.
+func TestDrain(t *testing.T) {
+	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
+		st := s.stream("/v1/stream")
+		st.until("tidings.live")
+		s.api.Drain()
+		for _, st := range []*stream{st, s.stream("/v1/stream")} {
+			if e := st.next(); e.Type != "tidings.bye" || string(e.Data) != `{"reason":"shutdown"}` {
+				t.Errorf("got %+v, want a bye", e)
+			}
+			if e, err := st.Next(); err != io.EOF {
+				t.Errorf("after the bye: %+v, %v, want the end", e, err)
+			}
+		}
+		_, r := s.get("/readyz")
+		if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("readyz: %v, %v, want 503", resp, err)
+		}
+	})
+}

@@ -1,0 +1,131 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"tidings/api"
+	"tidings/store"
+)
+
+// gapFrame is the data of a tidings.gap.
+type gapFrame struct {
+	Reason, Requested, Through, First, Last, Detail string
+}
+
+// TestGaps shows each reason at its exact edge, through HTTP. The log of each case holds, oldest first:
+// a1 b1 a2 b2 a3, and is trimmed as it says.
+func TestGaps(t *testing.T) {
+	const none = ""
+	ahead, err := store.ParseID("7ZZZZZZZZZ0000000000000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := func(id string) string { // an ID right after the event's, of no event
+		parsed, _ := store.ParseID(id)
+		next, _ := parsed.Next()
+		return next.String()
+	}
+	type ids = map[string]string
+	for _, c := range []struct {
+		name   string
+		trim   func(s *server, id ids)
+		query  string
+		cursor func(id ids) string
+		reason string
+		// through and open are what the gap and the open frame name; got is what follows.
+		through, open func(id ids) string
+		got           []string
+	}{
+		{name: "the whole log is retained", query: "topic=>", cursor: event("a1"), open: event("a1"), got: list("b1 a2 b2 a3")},
+		{name: "expired: something after the cursor was trimmed", trim: trimBefore("a3", "a"), query: "topic=a", cursor: event("a1"),
+			reason: "expired", through: event("a2"), open: event("a1"), got: list("a3")},
+		{name: "expired: the cursor itself was trimmed too", trim: trimBefore("b2", ">"), query: "topic=>", cursor: event("b1"),
+			reason: "expired", through: event("a2"), open: event("b1"), got: list("b2 a3")},
+		{name: "no gap: the cursor is the last trimmed event", trim: trimBefore("a3", "a"), query: "topic=a", cursor: event("a2"), open: event("a2"), got: list("a3")},
+		{name: "no gap: a checkpoint, the trimmed event of another topic", trim: trimBefore("a3", "b"), query: "topic=a", cursor: event("b2"), open: event("b2"), got: list("a3")},
+		{name: "no gap: another topic was trimmed", trim: trimBefore("a3", "b"), query: "topic=a", cursor: event("a1"), open: event("a1"), got: list("a2 a3")},
+		{name: "no gap: everything after the cursor is retained, though it was trimmed itself", trim: trimBefore("a2", "a"), query: "topic=a", cursor: event("a1"), open: event("a1"), got: list("a2 a3")},
+		{name: "no gap: the zero ID is the start of what there is", trim: trimBefore("a3", ">"), query: "topic=>",
+			cursor: func(ids) string { return store.ID{}.String() }, open: func(ids) string { return store.ID{}.String() }, got: list("a3")},
+		{name: "expired: a wildcard over topics trimmed at different places names the last of them", query: "topic=*",
+			trim:   func(s *server, id ids) { s.trim(id["a2"], "a"); s.trim(id["a3"], "b") },
+			cursor: event("a1"), reason: "expired", through: event("b2"), open: event("a1"), got: list("a2 a3")},
+		{name: "no gap: a wildcard past the place of each", query: "topic=*",
+			trim:   func(s *server, id ids) { s.trim(id["a2"], "a"); s.trim(id["a3"], "b") },
+			cursor: event("b2"), open: event("b2"), got: list("a3")},
+		{name: "expired: nothing is left", trim: func(s *server, id ids) { s.trim(between(id["a3"]), ">") }, query: "topic=a", cursor: event("a2"),
+			reason: "expired", through: event("a3"), open: event("a2")},
+		{name: "no gap: the newest event was trimmed and is the cursor", trim: func(s *server, id ids) { s.trim(between(id["a3"]), ">") },
+			query: "topic=>", cursor: event("a3"), open: event("a3")},
+		{name: "unknown: within the log, no event", query: "topic=>", cursor: func(id ids) string { return between(id["a2"]) },
+			reason: "unknown", through: event("a2"), open: event("a2"), got: list("b2 a3")},
+		{name: "unknown: above what was trimmed, and nothing retained before it", trim: trimBefore("a2", ">"), query: "topic=>",
+			cursor: func(id ids) string { return between(id["b1"]) }, reason: "unknown", through: event("b1"), open: event("b1"), got: list("a2 b2 a3")},
+		{name: "no gap: an absent ID below what was trimmed is a position", trim: trimBefore("b2", "b"), query: "topic=a",
+			cursor: func(id ids) string { return between(id["a1"]) }, open: func(id ids) string { return between(id["a1"]) }, got: list("a2 a3")},
+		{name: "ahead: after the head", query: "topic=>", cursor: func(ids) string { return ahead.String() },
+			reason: "ahead", through: event("a3"), open: event("a3")},
+		{name: "ahead: by one", query: "topic=>", cursor: func(id ids) string { return between(id["a3"]) },
+			reason: "ahead", through: event("a3"), open: event("a3")},
+		{name: "malformed: no ULID", query: "topic=>", cursor: func(ids) string { return "42" },
+			reason: "malformed", through: event("a3"), open: event("a3")},
+		{name: "malformed: a letter that base 32 does not have", query: "topic=>", cursor: func(id ids) string { return id["a1"][:25] + "U" },
+			reason: "malformed", through: event("a3"), open: event("a3")},
+		{name: "malformed: too large for 128 bits", query: "topic=>", cursor: func(id ids) string { return "8" + id["a1"][1:] },
+			reason: "malformed", through: event("a3"), open: event("a3")},
+		{name: "malformed: high bytes", query: "topic=>", cursor: func(id ids) string { return "\xff\xfe" },
+			reason: "malformed", through: event("a3"), open: event("a3")},
+		{name: "lower case is accepted", query: "topic=>", cursor: func(id ids) string { return lower(id["b2"]) }, open: event("b2"), got: list("a3")},
+		{name: "last: what was trimmed was not asked for", trim: trimBefore("a2", ">"), query: "topic=>&last=10", cursor: func(ids) string { return none },
+			open: event("b1"), got: list("a2 b2 a3")},
+		{name: "since: earliest is wherever the log starts", trim: trimBefore("a2", ">"), query: "topic=>&since=earliest", cursor: func(ids) string { return none },
+			open: func(ids) string { return store.ID{}.String() }, got: list("a2 b2 a3")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newServer(t, newLogAt(t, ticking()), 0, api.Options{})
+			id := ids{}
+			for _, name := range list("a1 b1 a2 b2 a3") {
+				id[name] = s.publish(name[:1], `"`+name+`"`)
+			}
+			if c.trim != nil {
+				c.trim(s, id)
+			}
+			cursor := c.cursor(id)
+			events := s.open(t.Context(), "/v1/stream?"+c.query, cursor).until("tidings.live")
+
+			if c.reason != none {
+				var g gapFrame
+				if events[0].Type != "tidings.gap" {
+					t.Fatalf("first event is %q, want a gap", events[0].Type)
+				}
+				if err := json.Unmarshal(events[0].Data, &g); err != nil {
+					t.Fatal(err)
+				}
+				if g.Reason != c.reason || g.Through != c.through(id) || g.Detail == "" {
+					t.Errorf("gap %+v, want reason %q through %s", g, c.reason, c.through(id))
+				}
+				if want := fmt.Sprintf("%q", cursor); c.reason != "malformed" && g.Requested != cursor {
+					t.Errorf("gap names the cursor %q, want %s", g.Requested, want)
+				}
+				events = events[1:]
+			}
+			if open := events[0]; open.Type != "tidings.open" || open.ID != c.open(id) {
+				t.Errorf("then %q with ID %q, want tidings.open with %q", open.Type, open.ID, c.open(id))
+			}
+			var got []string
+			for _, e := range events[1 : len(events)-1] {
+				var name string
+				if err := json.Unmarshal(e.Data, &name); err != nil || e.ID != id[name] {
+					t.Errorf("unexpected event %+v", e)
+				}
+				got = append(got, name)
+			}
+			if !slices.Equal(got, c.got) {
+				t.Errorf("events %v, want %v", got, c.got)
+			}
+		})
+	}
+}

@@ -1,0 +1,18 @@
+package store_test
+
+import (
+	"testing"
+
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+func TestBoltConformance(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
+		log, err := store.Open(dir, store.Options{Now: opts.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	})
+}

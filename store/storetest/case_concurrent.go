@@ -1,0 +1,192 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"tidings/store"
+)
+
+func concurrentCases() []Case {
+	return []Case{
+		{"concurrent/readers follow writers", concurrentReaders},
+		{"concurrent/readers follow while others trim", concurrentTrim},
+	}
+}
+
+// errDone is the cause of a wait that ends because nothing more will be appended.
+var errDone = errors.New("all writers are done")
+
+// followed is what a reader saw that followed the log while it was written.
+type followed struct {
+	filter  store.Filter
+	events  []store.Event
+	trimmed store.ID // the highest ID it was told to be trimmed
+}
+
+// follow reads like a subscriber: what is there, then waits for more, until ctx ends and all is read.
+func (r *followed) follow(ctx context.Context, log store.Log) error {
+	reader, position := log.NewReader(r.filter, store.ID{}), store.ID{}
+	for {
+		last := ctx.Err() != nil // before the read: what it does not find now will never come
+		before := log.Head()
+		page, err := reader.Next(7)
+		if err != nil {
+			return err
+		}
+		switch head := log.Head(); {
+		case head.Before(page.Through):
+			return fmt.Errorf("through above the head: %s, the head is %s", page.Through, head)
+		case page.Through.Before(position):
+			return fmt.Errorf("through went back from %s to %s", position, page.Through)
+		case page.Through == position && position.Before(before):
+			return fmt.Errorf("reader makes no progress: through stays at %s, the head is %s", position, before)
+		}
+		position = page.Through
+		r.events, r.trimmed = append(r.events, page.Events...), later(r.trimmed, page.Trimmed)
+		if len(page.Events) > 0 || page.Through.Before(log.Head()) {
+			continue
+		}
+		if last {
+			return nil
+		}
+		if err := log.Wait(ctx, page.Through); err != nil && !errors.Is(err, errDone) {
+			return err
+		}
+	}
+}
+
+// write appends batches as several writers at once and returns the events, in the order of their IDs.
+// The data says writer and sequence.
+func write(t TB, log store.Log, writers, batches int) []store.Event {
+	var mu sync.Mutex
+	var events []store.Event
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			seq := 0
+			for i := range batches {
+				var batch []store.Draft
+				for range 1 + (w+i)%3 {
+					batch = append(batch, store.Draft{Topic: fmt.Sprintf("writer.%d.%d", w, seq%2), Data: fmt.Appendf(nil, "%d/%d", w, seq)})
+					seq++
+				}
+				ids, err := log.Append(context.Background(), batch)
+				if err != nil {
+					t.Errorf("writer %d: %v", w, err)
+					return
+				}
+				mu.Lock()
+				for k, id := range ids {
+					events = append(events, committed(id, batch[k]))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(events, func(a, b store.Event) int { return a.ID.Compare(b.ID) })
+	return events
+}
+
+// followers starts a reader of each of the followed filters. The function it returns ends them when
+// they have read all, and says what each saw.
+func followers(t testing.TB, log store.Log) (finish func() []followed) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var out []followed
+	for _, patterns := range [][]string{{">"}, {"writer.3.*"}, {"*.*.1"}, {"writer.0.0", "writer.7.>"}, {"nothing"}} {
+		out = append(out, followed{filter: filter(t, patterns...)})
+	}
+	var wg sync.WaitGroup
+	for i := range out {
+		wg.Go(func() {
+			if err := out[i].follow(ctx, log); err != nil {
+				t.Errorf("reader of %q beside writers: %v", out[i].filter, err)
+			}
+		})
+	}
+	finish = func() []followed {
+		cancel(errDone)
+		within(t, "a reader that follows", wg.Wait)
+		return out
+	}
+	t.Cleanup(func() { finish() }) // also when the case ends early
+	return finish
+}
+
+func concurrentReaders(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	finish := followers(t, f)
+	all := write(t, f, 8, 15)
+	for _, r := range finish() {
+		if d := difference(r.events, matching(all, r.filter, store.ID{})); d != "" {
+			t.Fatalf("reader of %q beside writers: %s", r.filter, d)
+		}
+	}
+	next := make(map[int]int)
+	for _, e := range all {
+		var writer, seq int
+		if _, err := fmt.Sscanf(string(e.Data), "%d/%d", &writer, &seq); err != nil {
+			t.Fatalf("data of event %s: %v", e.ID, err)
+		}
+		if seq != next[writer] {
+			t.Fatalf("writer %d: its event %d lies where event %d was due", writer, seq, next[writer])
+		}
+		next[writer]++
+	}
+}
+
+// concurrentTrim: whatever is trimmed meanwhile, a reader sees an ordered part of the log with
+// everything that is retained, and if it missed something it was told.
+func concurrentTrim(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	finish := followers(t, f)
+	stop := make(chan struct{})
+	var trimmer sync.WaitGroup
+	odd := filter(t, "*.*.1")
+	trimmer.Go(func() {
+		for {
+			if _, err := f.Trim(context.Background(), odd, f.Head()); err != nil {
+				t.Errorf("trim beside writers: %v", err)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	all := write(t, f, 8, 15)
+	close(stop)
+	within(t, "trim beside writers", trimmer.Wait)
+
+	kept := make(map[store.ID]bool)
+	for _, e := range read(t, f, store.All(), store.ID{}).drain(pageSize) {
+		kept[e.ID] = true
+	}
+	for _, r := range finish() {
+		seen := make(map[store.ID]bool)
+		for _, e := range r.events {
+			seen[e.ID] = true
+		}
+		var want []store.Event
+		for i, e := range matching(all, r.filter, store.ID{}) {
+			switch {
+			case seen[e.ID]:
+				want = append(want, e)
+			case kept[e.ID]:
+				t.Fatalf("reader of %q beside a trim: skipped event %d, which was never trimmed", r.filter, i+1)
+			case r.trimmed.Before(e.ID):
+				t.Fatalf("trimmed mark lost: reader of %q missed %s and was told of nothing above %s", r.filter, e.ID, r.trimmed)
+			}
+		}
+		if d := difference(r.events, want); d != "" {
+			t.Fatalf("reader of %q beside a trim: %s", r.filter, d)
+		}
+	}
+}

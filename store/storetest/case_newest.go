@@ -1,0 +1,74 @@
+package storetest
+
+import (
+	"testing"
+
+	"tidings/store"
+)
+
+func newestCases() []Case {
+	return []Case{
+		{"newest/of every filter, size and place", newestAll},
+		{"newest/after a trim", newestTrimmed},
+		{"newest/without any event", newestNone},
+	}
+}
+
+func (f *fixture) expectNewest(events []store.Event) {
+	f.t.Helper()
+	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}, {"orders", "tickets.us"}, {"nothing"}, {}} {
+		flt := filter(f.t, patterns...)
+		for _, before := range positions(events) {
+			for _, n := range []int{0, 1, 2, 5, len(events), 1 << 30} {
+				checkNewest(f.t, f, events, flt, before, n)
+			}
+		}
+	}
+}
+
+func newestAll(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	events := f.append(drafts(12, "orders", "tickets.eu", "tickets.us", "orders")...)
+	f.expectNewest(events)
+	f.reopen()
+	f.expectNewest(events)
+}
+
+func newestTrimmed(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	events := f.append(drafts(20, "orders", "tickets.eu", "tickets.us", "orders")...)
+	f.trim(filter(t, "orders"), events[8].ID, 4)
+	f.trim(filter(t, "tickets.us"), store.MaxID, 5)
+	var kept []store.Event
+	for i, e := range events {
+		if e.Topic == "tickets.eu" || e.Topic == "orders" && i >= 8 {
+			kept = append(kept, e)
+		}
+	}
+	f.expectNewest(kept)
+	f.reopen()
+	f.expectNewest(kept)
+}
+
+// newestNone: the position of no event must not be ahead of the log, or its reader would miss what
+// comes.
+func newestNone(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	f.expectNewest(nil)
+	f.append(drafts(3, "other")...)
+	gone := f.append(drafts(3, "orders")...)
+	f.trim(filter(t, "orders"), store.MaxID, 3)
+	for _, n := range []int{0, 1, 5} {
+		position, err := f.Newest(filter(t, "orders"), store.MaxID, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkNewest(t, f, nil, filter(t, "orders"), gone[1].ID, n)
+		f.expect(filter(t, "orders"), position, nil)
+	}
+	position, err := f.Newest(filter(t, "orders"), store.MaxID, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.expect(filter(t, "orders"), position, f.append(drafts(2, "orders")...))
+}

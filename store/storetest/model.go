@@ -1,0 +1,238 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/store"
+)
+
+// Model is a store.Log in memory: a slice and a mutex, every answer a loop over the slice. It never
+// fails and is never full. Bytes counts the data only.
+type Model struct {
+	now    func() time.Time
+	id     store.ID
+	failed chan struct{} // never closed
+
+	mu      sync.Mutex
+	events  []store.Event       // retained, oldest first
+	trimmed map[string]store.ID // every topic ever appended to -> its newest trimmed event
+	head    store.ID
+	changed chan struct{} // closed and replaced when the head moves or the log closes
+	closed  bool
+}
+
+var _ store.Log = (*Model)(nil)
+
+// NewModel returns an empty log.
+func NewModel(opts Options) *Model {
+	m := &Model{now: opts.Now, failed: make(chan struct{}), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	m.id = m.mint()
+	return m
+}
+
+// Models returns a Factory of Models that remembers, for each dir, what a closed one held.
+func Models() Factory {
+	var mu sync.Mutex
+	logs := make(map[string]*Model)
+	return func(t testing.TB, dir string, opts Options) store.Log {
+		mu.Lock()
+		defer mu.Unlock()
+		m := NewModel(opts)
+		if last, ok := logs[dir]; ok {
+			last.mu.Lock()
+			defer last.mu.Unlock()
+			if !last.closed {
+				t.Fatal(store.ErrLocked)
+			}
+			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
+		}
+		logs[dir] = m
+		return m
+	}
+}
+
+// mint returns a new ULID of now.
+func (m *Model) mint() store.ID {
+	id := store.FirstIDAt(m.now())
+	rand.Read(id[6:])
+	return id
+}
+
+// Append implements store.Log. It has no queue, so that ctx is not looked at.
+func (m *Model) Append(_ context.Context, drafts []store.Draft) ([]store.ID, error) {
+	if err := validate(drafts); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, store.ErrClosed
+	}
+	ids, last := make([]store.ID, len(drafts)), m.head
+	for i := range ids {
+		next, ok := last.Next()
+		if !ok {
+			return nil, store.ErrNoSpace
+		}
+		last = later(m.mint(), next)
+		ids[i] = last
+	}
+	for i, d := range drafts {
+		m.add(committed(ids[i], d))
+	}
+	return ids, nil
+}
+
+// Adopt adds events that another log has committed, so that the Model stays its oracle. Their IDs
+// must be above the head.
+func (m *Model) Adopt(events ...store.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		if !m.head.Before(e.ID) {
+			panic(fmt.Sprintf("adopted event %s is not above the head %s", e.ID, m.head))
+		}
+		m.add(e)
+	}
+}
+
+func (m *Model) add(e store.Event) {
+	m.events = append(m.events, e)
+	m.trimmed[e.Topic] = m.trimmed[e.Topic] // from now on the topic is known
+	m.head = e.ID
+	m.change()
+}
+
+func (m *Model) change() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// committed is the event that a log makes of a draft.
+func committed(id store.ID, d store.Draft) store.Event {
+	e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType,
+		Attributes: slices.Clone(d.Attributes), Data: slices.Clone(d.Data)}
+	if e.Type == "" {
+		e.Type = store.DefaultType
+	}
+	return e
+}
+
+// validate states the rules of a Draft a second time, independently of the engines.
+func validate(drafts []store.Draft) error {
+	if len(drafts) == 0 {
+		return fmt.Errorf("%w batch: no drafts", store.ErrInvalid)
+	}
+	for _, d := range drafts {
+		if err := store.ValidateTopic(d.Topic); err != nil {
+			return err
+		}
+		if len(d.Type) > store.MaxNameBytes || len(d.ContentType) > store.MaxNameBytes {
+			return fmt.Errorf("%w type or content type: too long", store.ErrInvalid)
+		}
+		for _, a := range d.Attributes {
+			if a.Name == "" || len(a.Name) > store.MaxNameBytes {
+				return fmt.Errorf("%w attribute name: empty or too long", store.ErrInvalid)
+			}
+		}
+	}
+	return nil
+}
+
+// Trim implements store.Log.
+func (m *Model) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, store.ErrClosed
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	var kept []store.Event
+	for _, e := range m.events {
+		if f.Match(e.Topic) && e.ID.Before(before) {
+			m.trimmed[e.Topic] = e.ID
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	n := len(m.events) - len(kept)
+	m.events = kept
+	return n, nil
+}
+
+// Wait implements store.Log.
+func (m *Model) Wait(ctx context.Context, after store.ID) error {
+	for {
+		m.mu.Lock()
+		head, closed, changed := m.head, m.closed, m.changed
+		m.mu.Unlock()
+		switch {
+		case closed:
+			return store.ErrClosed
+		case after.Before(head):
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Topics implements store.Log.
+func (m *Model) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	topics := make(map[string]store.TopicInfo)
+	for topic, trimmed := range m.trimmed {
+		if f.Match(topic) {
+			topics[topic] = store.TopicInfo{Topic: topic, Trimmed: trimmed}
+		}
+	}
+	for _, e := range m.events {
+		if t, ok := topics[e.Topic]; ok {
+			if t.Count == 0 {
+				t.First = e.ID
+			}
+			t.Count++
+			t.Bytes += uint64(len(e.Data))
+			t.Last = e.ID
+			topics[e.Topic] = t
+		}
+	}
+	return func(yield func(store.TopicInfo) bool) {
+		for _, t := range topics {
+			if !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// Failed implements store.Log: a Model never fails.
+func (m *Model) Failed() <-chan struct{} { return m.failed }
+
+// Err implements store.Log.
+func (m *Model) Err() error { return nil }
+
+// Close implements store.Log.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.change()
+	return nil
+}

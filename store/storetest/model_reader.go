@@ -1,0 +1,133 @@
+package storetest
+
+import (
+	"tidings/store"
+)
+
+// modelReader is the store.Reader of a Model.
+type modelReader struct {
+	model    *Model
+	filter   store.Filter
+	position store.ID
+}
+
+// NewReader implements store.Log.
+func (m *Model) NewReader(f store.Filter, after store.ID) store.Reader {
+	return &modelReader{model: m, filter: f, position: after}
+}
+
+// Next implements store.Reader.
+func (r *modelReader) Next(limit int) (store.Page, error) {
+	m := r.model
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.Page{}, store.ErrClosed
+	}
+	page := store.Page{Through: later(r.position, m.head)}
+	for topic, trimmed := range m.trimmed {
+		if r.filter.Match(topic) && r.position.Before(trimmed) {
+			page.Trimmed = later(page.Trimmed, trimmed)
+		}
+	}
+	size := 0
+	for _, e := range m.events {
+		if !r.position.Before(e.ID) || !r.filter.Match(e.Topic) {
+			continue
+		}
+		size += len(e.Data)
+		if n := len(page.Events); n == limit || n > 0 && size > store.MaxPageBytes {
+			page.Through = page.Events[n-1].ID
+			break
+		}
+		page.Events = append(page.Events, e)
+	}
+	r.position = page.Through
+	return page, nil
+}
+
+// Get implements store.Log.
+func (m *Model) Get(id store.ID) (store.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.Event{}, store.ErrClosed
+	}
+	for _, e := range m.events {
+		if e.ID == id {
+			return e, nil
+		}
+	}
+	return store.Event{}, store.ErrNotFound
+}
+
+// Newest implements store.Log. When no event matches, the position is the last one before the given
+// ID that is not ahead of the log, so that reading on from it reports no loss.
+func (m *Model) Newest(f store.Filter, before store.ID, n int) (store.ID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.ID{}, store.ErrClosed
+	}
+	older := preceding(matching(m.events, f, store.ID{}), before)
+	switch {
+	case len(older) == 0:
+		return earlier(before.Prev(), m.head), nil
+	case n >= len(older):
+		return older[0].ID.Prev(), nil
+	default:
+		return older[len(older)-n-1].ID, nil
+	}
+}
+
+// Floor implements store.Log.
+func (m *Model) Floor(id store.ID) (store.ID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.ID{}, store.ErrClosed
+	}
+	var floor store.ID
+	for _, e := range m.events {
+		if !id.Before(e.ID) {
+			floor = e.ID
+		}
+	}
+	return floor, nil
+}
+
+// Head implements store.Log.
+func (m *Model) Head() store.ID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.head
+}
+
+// Trimmed implements store.Log.
+func (m *Model) Trimmed() store.ID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var highest store.ID
+	for _, id := range m.trimmed {
+		highest = later(highest, id)
+	}
+	return highest
+}
+
+// Info implements store.Log.
+func (m *Model) Info() (store.Info, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.Info{}, store.ErrClosed
+	}
+	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)), Topics: len(m.trimmed)}
+	for i, e := range m.events {
+		if i == 0 {
+			info.First = e.ID
+		}
+		info.Last = e.ID
+		info.Bytes += uint64(len(e.Data))
+	}
+	return info, nil
+}

@@ -1,0 +1,98 @@
+package storetest_test
+
+import (
+	"context"
+	"iter"
+
+	"tidings/store"
+)
+
+// sabotaged is a Log that breaks a rule in each method whose field is set.
+type sabotaged struct {
+	store.Log
+	page   func(log store.Log, p *store.Page)
+	max    func(max int) int
+	append func(log store.Log, drafts []store.Draft) ([]store.ID, error)
+	before func(store.ID) store.ID // of Trim
+	n      func(n int) int         // of Newest
+	wait   func(log store.Log, after store.ID) error
+	info   func(*store.TopicInfo)
+	get    func(*store.Event)
+	close  func(log store.Log) error
+}
+
+func (s *sabotaged) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
+	if s.append == nil || len(drafts) == 0 {
+		return s.Log.Append(ctx, drafts)
+	}
+	return s.append(s.Log, drafts)
+}
+
+func (s *sabotaged) Get(id store.ID) (store.Event, error) {
+	e, err := s.Log.Get(id)
+	if s.get != nil && err == nil {
+		s.get(&e)
+	}
+	return e, err
+}
+
+func (s *sabotaged) NewReader(f store.Filter, after store.ID) store.Reader {
+	return &sabotagedReader{Reader: s.Log.NewReader(f, after), log: s}
+}
+
+type sabotagedReader struct {
+	store.Reader
+	log *sabotaged
+}
+
+func (r *sabotagedReader) Next(limit int) (store.Page, error) {
+	if r.log.max != nil {
+		limit = r.log.max(limit)
+	}
+	page, err := r.Reader.Next(limit)
+	if r.log.page != nil && err == nil {
+		r.log.page(r.log.Log, &page)
+	}
+	return page, err
+}
+
+func (s *sabotaged) Newest(f store.Filter, before store.ID, n int) (store.ID, error) {
+	if s.n != nil {
+		n = s.n(n)
+	}
+	return s.Log.Newest(f, before, n)
+}
+
+func (s *sabotaged) Wait(ctx context.Context, after store.ID) error {
+	if s.wait != nil {
+		return s.wait(s.Log, after)
+	}
+	return s.Log.Wait(ctx, after)
+}
+
+func (s *sabotaged) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
+	if s.before != nil {
+		before = s.before(before)
+	}
+	return s.Log.Trim(ctx, f, before)
+}
+
+func (s *sabotaged) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
+	return func(yield func(store.TopicInfo) bool) {
+		for info := range s.Log.Topics(f) {
+			if s.info != nil {
+				s.info(&info)
+			}
+			if !yield(info) {
+				return
+			}
+		}
+	}
+}
+
+func (s *sabotaged) Close() error {
+	if s.close != nil {
+		return s.close(s.Log)
+	}
+	return s.Log.Close()
+}

@@ -1,0 +1,59 @@
+// Package storetest is the contract of [store.Log] as tests. An engine runs the whole suite with
+//
+//	func TestConformance(t *testing.T) {
+//		storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
+//			log, err := store.Open(dir, store.Options{Now: opts.Now})
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			return log
+//		})
+//	}
+//
+// and every other test that has a log ends with [Check], which compares all the views of the log
+// with each other. [Model] is a Log that is too simple to be wrong: the oracle of property tests,
+// and the fastest log for a test that is not about storage.
+//
+// The suite proves what a Log does while its process lives and across Close. That an event survives
+// the death of the process or of the power is for each engine to prove.
+package storetest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"tidings/store"
+)
+
+// Options are what a case wants of a log. The zero value is the engine's defaults.
+type Options struct {
+	Now func() time.Time // the clock that IDs are minted from; nil is the real one
+}
+
+// Factory opens the log in dir: a new one, or what an earlier log of the same dir held when it was
+// closed. It ends the test when it cannot. The case closes the log.
+type Factory func(t testing.TB, dir string, opts Options) store.Log
+
+// Case is one rule of the contract.
+type Case struct {
+	Name string
+	Run  func(t testing.TB, open Factory)
+}
+
+// Cases returns the whole contract. A case makes its own log and may run beside others.
+func Cases() []Case {
+	return slices.Concat(
+		appendCases(), bytesCases(), idCases(), headCases(), waitCases(),
+		readerCases(), pageCases(), filterCases(), throughCases(),
+		trimCases(), lossCases(), newestCases(), lookupCases(), topicsCases(),
+		closeCases(), concurrentCases(), modelCases(),
+	)
+}
+
+// Run runs each case as a subtest.
+func Run(t *testing.T, open Factory) {
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) { c.Run(t, open) })
+	}
+}

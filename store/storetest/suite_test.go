@@ -1,0 +1,9 @@
+package storetest_test
+
+import (
+	"testing"
+
+	"tidings/store/storetest"
+)
+
+func TestModel(t *testing.T) { storetest.Run(t, storetest.Models()) }
