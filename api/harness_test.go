@@ -210,7 +210,9 @@ func (st *stream) until(eventType string) (events []sse.Event) {
 	}
 }
 
-func isControl(e sse.Event) bool { return strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end" }
+func isControl(e sse.Event) bool {
+	return strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end"
+}
 
 // What follows makes tables of named events readable.
 
@@ -238,4 +240,9 @@ func appendData(t testing.TB, log store.Log, topic string, data []byte) store.ID
 		t.Fatal(err)
 	}
 	return ids[0]
+}
+
+// apiOptionsAt are the defaults, at a fixed time in Unix seconds.
+func apiOptionsAt(seconds int64) api.Options {
+	return api.Options{Now: func() time.Time { return time.Unix(seconds, 0) }}
 }

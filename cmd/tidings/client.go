@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// client is what the verbs that talk to a server have in common.
+type client struct {
+	URL   baseURL `help:"Address of the server." default:"http://127.0.0.1:8080"`
+	Token string  `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+}
+
+// baseURL is an absolute http or https URL, below whose path the API lies.
+type baseURL struct{ url *url.URL }
+
+func (b baseURL) String() string { return b.url.Redacted() }
+
+func (b *baseURL) UnmarshalText(text []byte) error {
+	u, err := url.Parse(string(text))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("expected a URL such as http://127.0.0.1:8080 but got %q", text)
+	}
+	b.url = u
+	return nil
+}
+
+// request prepares a request to a path of the API. Segments that are not constant must be valid
+// topics, which need no escaping.
+func (c *client) request(ctx context.Context, method string, query url.Values, path ...string) (*http.Request, error) {
+	u := c.URL.url.JoinPath(path...)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return req, nil
+}
+
+// httpClient follows no redirects: 301 and 302 would turn a POST into a GET.
+func (a *app) httpClient() *http.Client {
+	return &http.Client{
+		Transport:     a.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// problem is an error answer of the server (RFC 9457).
+type problem struct {
+	Status  int    `json:"-"` // the one of the answer counts
+	Title   string `json:"title"`
+	Detail  string `json:"detail"`
+	Code    string `json:"code"`
+	Outcome string `json:"outcome"` // of a write: not_stored or unknown
+}
+
+func (p *problem) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the server answered %d %s", p.Status, p.Title)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	notes := []string{}
+	for _, note := range []struct{ name, value string }{{"code", p.Code}, {"outcome", p.Outcome}} {
+		if note.value != "" {
+			notes = append(notes, note.name+" "+note.value)
+		}
+	}
+	if len(notes) > 0 {
+		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
+	}
+	return printable(b.String())
+}
+
+const maxProblemBytes = 64 << 10
+
+// readProblem makes an error of an answer that is not a success. Answers of proxies are no problem
+// documents: of those the start of the body is shown.
+func readProblem(resp *http.Response) *problem {
+	p := &problem{}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblemBytes)) // the status alone is worth telling
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
+		p = &problem{Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
+	}
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
+		p.Detail = "redirects are not followed, set --url for " + to
+	}
+	p.Status = resp.StatusCode
+	if p.Title == "" {
+		p.Title = http.StatusText(resp.StatusCode)
+	}
+	return p
+}
+
+// shorten takes the request out of an error of http.Client, whose text repeats the whole URL.
+func shorten(err error) error {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		return urlErr.Err
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+const variablePrefix = "TIDINGS_"
+
+// environment gives flags their values from variables, where the command line does not. An empty
+// variable counts as unset, because compose and unit files pass those on.
+type environment map[string]string
+
+func newEnvironment(environ []string) environment {
+	env := environment{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, variablePrefix) && value != "" {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// variableOf is the name of a flag's variable: TIDINGS_DATA_DIR for --data-dir. --help has none.
+func variableOf(flag *kong.Flag) (name string, ok bool) {
+	if flag == nil || flag.Name == "help" {
+		return "", false
+	}
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_")), true
+}
+
+// Validate is part of kong.Resolver.
+func (environment) Validate(*kong.Application) error { return nil }
+
+// Resolve is asked for every flag of the chosen verb that is not on the command line. The value is
+// decoded once here, only so that the error can name the variable.
+func (e environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	name, ok := variableOf(flag)
+	if !ok {
+		return nil, nil
+	}
+	value, ok := e[name]
+	if !ok {
+		return nil, nil
+	}
+	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value})
+	scratch := reflect.New(flag.Target.Type()).Elem()
+	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch); err != nil {
+		return nil, fmt.Errorf("%w (from %s)", err, name)
+	}
+	return value, nil
+}
+
+// unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.
+func (e environment) unknown(model *kong.Application) []string {
+	left := maps.Clone(e)
+	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			name, _ := variableOf(flag)
+			delete(left, name)
+		}
+		return next(nil)
+	})
+	return slices.Sorted(maps.Keys(left))
+}
+
+// helpWithVariable ends the help of a flag with its variable.
+func helpWithVariable(value *kong.Value) string {
+	name, ok := variableOf(value.Flag)
+	if !ok {
+		return value.Help
+	}
+	return strings.TrimSuffix(value.Help, ".") + " ($" + name + ")."
+}

@@ -1,0 +1,115 @@
+// Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every flag
+// can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2 // a flag, an argument or a variable is wrong; nothing was done
+)
+
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Publish publishCmd `cmd:"" help:"Publish an event, or a file of events."`
+	Tail    tailCmd    `cmd:"" help:"Print events as they come, from any point of the log on."`
+	Health  healthCmd  `cmd:"" help:"Ask a server whether it accepts writes."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// app is what a verb may touch of the process. Its Run method takes it as an argument, and the
+// context that ends with SIGINT or SIGTERM.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	transport      http.RoundTripper // of the client verbs; nil means http.DefaultTransport
+}
+
+// usageError makes a verb that finds its settings wrong end with exitUsage. The text names the flag,
+// what it got and what is allowed, in one line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // so that a second signal kills
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the process without its globals. It returns the exit code.
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr)}
+	env := newEnvironment(environ)
+	helped := false
+	parser, err := kong.New(&cli{},
+		kong.Name("tidings"),
+		kong.Description("Durable event-log notifications over Server-Sent Events."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }), // only --help asks to exit
+		kong.Resolvers(env),
+		kong.ValueFormatter(helpWithVariable),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(app),
+	)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
+		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8: %q", i+1, args[i])}) // kong would replace bytes
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	for _, name := range env.unknown(parser.Model) {
+		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
+	}
+	if err == nil {
+		err = parsed.Run()
+	}
+	if err != nil {
+		return fail(stderr, err)
+	}
+	return exitOK
+}
+
+func fail(stderr io.Writer, err error) int {
+	fmt.Fprintf(stderr, "tidings: %v\n", err)
+	var parse *kong.ParseError
+	var usage usageError
+	if errors.As(err, &parse) || errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func newLogger(w io.Writer) *slog.Logger {
+	if isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"tidings/store"
+)
+
+// maxLineBytes is far above the event size that servers accept (1 MiB unless configured).
+const maxLineBytes = 64 << 20
+
+// publishLines publishes the lines of the --ndjson file.
+func (c *publishCmd) publishLines(ctx context.Context, app *app) error {
+	file, err := c.open(ctx, app)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	bar := newProgressBar(app.stderr, file)
+	published, err := c.postLines(ctx, app.httpClient(), file, bar)
+	_ = bar.Close() // before anything else is printed; that a bar cannot be drawn is no failure
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(app.stdout, "published %d events\n", published)
+	return err
+}
+
+// postLines posts one line after the other over one connection, so that they are stored in their
+// order. It stops at the first line that fails; the error says how to go on.
+func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io.Reader, bar *progressbar.ProgressBar) (published int, err error) {
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, maxLineBytes)
+	number := 0
+	for lines.Scan() && lines.Err() == nil && ctx.Err() == nil { // at an error Scan gives the torn line before it
+		number++
+		_ = bar.Add(len(lines.Bytes()) + 1)
+		if number <= c.SkipLines || len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		d, err := parseLine(lines.Bytes())
+		if err == nil {
+			// An interrupt waits for the answer, so that it is known where to go on.
+			_, err = c.post(context.WithoutCancel(ctx), client, d)
+		}
+		if err != nil {
+			return published, stopped(published, number, err)
+		}
+		published++
+	}
+	if ctx.Err() != nil {
+		return published, stopped(published, number+1, context.Cause(ctx))
+	}
+	if err := lines.Err(); err != nil {
+		return published, stopped(published, number+1, err)
+	}
+	return published, nil
+}
+
+func (c *publishCmd) open(ctx context.Context, app *app) (io.ReadCloser, error) {
+	if c.NDJSON == "-" {
+		return io.NopCloser(untilDone(ctx, app.stdin)), nil
+	}
+	file, err := os.Open(c.NDJSON)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--ndjson: %w", err)}
+	}
+	return file, nil
+}
+
+// stopped tells where to go on: at the line that failed, or after it if it may have been stored.
+func stopped(published, line int, err error) error {
+	var unknown unknownOutcomeError
+	var p *problem
+	if errors.As(err, &unknown) || errors.As(err, &p) && p.Outcome == "unknown" {
+		return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d, which may repeat the line, or %d, which may lose it",
+			line, err, published, line-1, line)
+	}
+	return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d", line, err, published, line-1)
+}
+
+// parseLine is strict: a misspelt "type" must not turn into an event without one. The data is kept
+// byte for byte.
+func parseLine(line []byte) (draft, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(line, &members); err != nil {
+		return draft{}, fmt.Errorf("not a JSON object: %w", err)
+	}
+	d := draft{contentType: "application/json"}
+	for name, value := range members {
+		var err error
+		switch name {
+		case "topic":
+			err = json.Unmarshal(value, &d.topic)
+		case "type":
+			err = json.Unmarshal(value, &d.eventType)
+		case "data":
+			d.data = value
+		default:
+			return draft{}, fmt.Errorf(`unknown member %q: a line has "topic", "type" and "data"`, name)
+		}
+		if err != nil {
+			return draft{}, fmt.Errorf("%s: expected a string but got %s", name, value)
+		}
+	}
+	if d.data == nil {
+		return draft{}, errors.New(`no "data"`)
+	}
+	return d, store.ValidateTopic(d.topic)
+}
+
+// newProgressBar returns a bar over the bytes of the file; it is drawn on a terminal only.
+func newProgressBar(w io.Writer, file io.Reader) *progressbar.ProgressBar {
+	size := int64(-1) // unknown
+	if f, ok := file.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+	}
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetVisibility(isTerminal(w)),
+		progressbar.OptionSetDescription("publishing"),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)
+}

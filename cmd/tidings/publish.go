@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+	"unicode/utf8"
+
+	"tidings/store"
+)
+
+type publishCmd struct {
+	client
+
+	Topic       string  `arg:"" optional:"" help:"Topic to publish to."`
+	Data        *string `arg:"" optional:"" help:"Data of the event; without it standard input is read to its end."`
+	Type        string  `help:"Type of the event (default: message)."`
+	ContentType string  `help:"Media type of the data (default: application/json if it is valid JSON, else text/plain in UTF-8)."`
+
+	NDJSON    string `name:"ndjson" placeholder:"FILE" help:"Publish the lines of FILE (- is standard input), one event each: {\"topic\":…,\"type\":…,\"data\":…}; type may be left out."`
+	SkipLines int    `help:"Lines at the start of the --ndjson file to leave out." default:"0"`
+}
+
+// Validate is called by kong after parsing.
+func (c *publishCmd) Validate() error {
+	switch {
+	case c.NDJSON == "" && c.Topic == "":
+		return errors.New("expected a TOPIC or --ndjson")
+	case c.NDJSON != "" && (c.Topic != "" || c.Type != "" || c.ContentType != ""):
+		return errors.New("--ndjson excludes TOPIC, --type and --content-type: topics and types are in the lines, data is JSON")
+	case c.NDJSON == "" && c.SkipLines != 0:
+		return errors.New("--skip-lines: only with --ndjson")
+	case c.SkipLines < 0:
+		return fmt.Errorf("--skip-lines: expected 0 or more but got %d", c.SkipLines)
+	case c.NDJSON == "":
+		return store.ValidateTopic(c.Topic)
+	}
+	return nil
+}
+
+func (c *publishCmd) Run(ctx context.Context, app *app) error {
+	if c.NDJSON != "" {
+		return c.publishLines(ctx, app)
+	}
+	data, err := c.data(ctx, app)
+	if err != nil {
+		return err
+	}
+	d := draft{topic: c.Topic, eventType: c.Type, contentType: c.ContentType, data: data}
+	if d.contentType == "" {
+		d.contentType = contentTypeOf(data)
+	}
+	id, err := c.post(ctx, app.httpClient(), d)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(app.stdout, printable(id))
+	return err
+}
+
+func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
+	if c.Data != nil {
+		return []byte(*c.Data), nil
+	}
+	data, err := io.ReadAll(untilDone(ctx, app.stdin))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return data, nil
+}
+
+// untilDone makes reads from a terminal or a pipe, which nothing else interrupts, end with ctx. The
+// read then under way is left behind: the process is about to exit.
+func untilDone(ctx context.Context, r io.Reader) io.Reader {
+	pr, pw := io.Pipe()
+	context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(pw, r)
+		pw.CloseWithError(err)
+	}()
+	return pr
+}
+
+func contentTypeOf(data []byte) string {
+	switch {
+	case json.Valid(data):
+		return "application/json"
+	case utf8.Valid(data):
+		return "text/plain; charset=utf-8"
+	default:
+		return "application/octet-stream" // the server says what it wants instead
+	}
+}
+
+// draft is an event to post.
+type draft struct {
+	topic, eventType, contentType string
+	data                          []byte
+}
+
+// postTimeout leaves the server its queue timeout and a slow upload of the largest event.
+const postTimeout = time.Minute
+
+// unknownOutcomeError: the request went out and no answer came back.
+type unknownOutcomeError struct{ error }
+
+func (e unknownOutcomeError) Error() string {
+	return fmt.Sprintf("no answer from the server, the event may have been stored or not: %v", e.error)
+}
+
+func (e unknownOutcomeError) Unwrap() error { return e.error }
+
+// post publishes one event and returns its ID. It never retries: a request without an answer may
+// have been carried out, and a second one would then store the event twice.
+func (c *publishCmd) post(ctx context.Context, client *http.Client, d draft) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, postTimeout)
+	defer cancel()
+	query := url.Values{}
+	if d.eventType != "" {
+		query.Set("type", d.eventType)
+	}
+	req, err := c.request(ctx, http.MethodPost, query, "v1", "topics", d.topic, "events")
+	if err != nil {
+		return "", err
+	}
+	req.Body = io.NopCloser(bytes.NewReader(d.data))
+	req.ContentLength = int64(len(d.data))
+	req.Header.Set("Content-Type", d.contentType)
+
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", outcomeOf(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
+		return "", readProblem(resp)
+	}
+	var answer struct {
+		ID string `json:"id"`
+	}
+	body, err := io.ReadAll(resp.Body) // to the end, so that the connection is used again
+	if err != nil {
+		return "", unknownOutcomeError{err}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.ID == "" {
+		return "", fmt.Errorf("%s answered %s without an event ID: is it a Tidings server?", c.URL, resp.Status)
+	}
+	return answer.ID, nil
+}
+
+// outcomeOf tells a server that was never reached from one that did not answer.
+func outcomeOf(err error) error {
+	err = shorten(err)
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("nothing was stored: %w", err)
+	}
+	return unknownOutcomeError{err}
+}

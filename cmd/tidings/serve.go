@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"tidings/api"
+	"tidings/replay"
+	"tidings/store"
+)
+
+// serveCmd runs the server:
+//
+//	publishers ──> api ──> store (one committer, one fsync for all that gathered)
+//	                         │ head moves
+//	subscribers <── api <── replay (cursors; the tail wakes those whom an event matches)
+type serveCmd struct {
+	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
+	Insecure        bool          `help:"Listen on an address that is not loopback, for everybody to read and write."`
+	DataDir         string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
+	TailBytes       byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
+	MaxEventBytes   byteSize      `default:"1MiB" help:"Data of one event."`
+	MaxTopics       int           `default:"1000000" help:"Topics ever published to."`
+	Heartbeat       time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
+	StallTimeout    time.Duration `default:"60s" help:"Time for a subscriber to take one write of 64 KiB; then it is cut off."`
+	QueueTimeout    time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
+	ShutdownTimeout time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
+}
+
+// Validate is called by kong.
+func (c *serveCmd) Validate() error {
+	for _, f := range []struct {
+		flag  string
+		value time.Duration
+	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout}, {"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout}} {
+		if f.value <= 0 {
+			return fmt.Errorf("--%s: expected a duration above 0, got %v", f.flag, f.value)
+		}
+	}
+	if c.MaxEventBytes < 1 || c.MaxEventBytes > 64<<20 {
+		return fmt.Errorf("--max-event-bytes: expected 1 to 64MiB, got %d", c.MaxEventBytes)
+	}
+	if c.MaxTopics < 1 {
+		return fmt.Errorf("--max-topics: expected 1 or more, got %d", c.MaxTopics)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
+	}
+	if !c.Insecure && !isLoopback(c.Listen) {
+		return fmt.Errorf("--listen: %s is not loopback, and everybody who reaches it could read and write; give --insecure if that is meant", c.Listen)
+	}
+	return nil
+}
+
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func (c *serveCmd) Run(ctx context.Context, app *app) error {
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	log, err := store.Open(c.DataDir, store.Options{MaxTopics: c.MaxTopics, Logger: app.log})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return c.serve(ctx, app, log, listener)
+}
+
+// serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
+// outside inwards: not ready, streams end, publishes finish, the tail stops, the log closes.
+func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener) error {
+	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
+	server := api.New(log, tail, api.Options{
+		MaxEventBytes: int64(c.MaxEventBytes), Heartbeat: c.Heartbeat, StallTimeout: c.StallTimeout,
+		QueueTimeout: c.QueueTimeout, Logger: app.log,
+	})
+	httpServer := server.HTTPServer()
+	ended := make(chan error, 1)
+	go func() { ended <- httpServer.Serve(listener) }()
+	app.log.Info("listening", "url", "http://"+listener.Addr().String(), "data_dir", c.DataDir, "head", log.Head())
+	fmt.Fprintf(app.stdout, "listening on http://%s\n", listener.Addr())
+
+	var failure error
+	select {
+	case <-ctx.Done():
+		app.log.Info("shutting down")
+	case <-log.Failed():
+		failure = log.Err()
+	case failure = <-ended:
+		failure = fmt.Errorf("serve: %w", failure)
+	}
+	server.Drain()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	if err := httpServer.Shutdown(deadline); err != nil {
+		app.log.Warn("connections cut off at the end of the shutdown time-out", "error", err)
+		err = httpServer.Close()
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			failure = errors.Join(failure, err)
+		}
+	}
+	tail.Close()
+	failure = errors.Join(failure, log.Close())
+	app.log.Info("stopped", "head", log.Head())
+	return failure
+}
+
+// tailLimit is --tail-bytes in TailOptions' terms, where 0 is the default.
+func (c *serveCmd) tailLimit() int64 {
+	if c.TailBytes == 0 {
+		return -1
+	}
+	return int64(c.TailBytes)
+}

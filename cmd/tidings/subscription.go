@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"tidings/internal/sse"
+)
+
+const (
+	// maxSilence is four heartbeats: a connection without a byte for so long is dead, whatever TCP says.
+	maxSilence = time.Minute
+
+	// defaultRetry is the wait before a reconnect until the server names one.
+	defaultRetry = time.Second
+)
+
+var (
+	// errEnded: every topic has ended and was delivered; the server answers 204.
+	errEnded = errors.New("every topic has ended")
+
+	errSilent = fmt.Errorf("nothing came for %v", maxSilence)
+)
+
+// subscription is one logical stream over as many connections as it takes. Each one goes on after
+// the last event of the one before.
+type subscription struct {
+	client *client
+	http   *http.Client
+	query  url.Values
+	notice func(text string) // for people: why and when it reconnects
+
+	lastID string        // cursor, by the rules of EventSource
+	retry  time.Duration // as the server asked for
+}
+
+// lostError is an end of a connection after which the subscription connects again.
+type lostError struct {
+	error
+	opened bool // the stream had begun
+}
+
+// follow calls handle for each event, in order, until handle returns an error, ctx ends, the topics
+// have ended (errEnded), or the server refuses. It never returns nil.
+func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error) error {
+	s.retry = defaultRetry
+	// Jitter included, the wait stays at 30 s at most.
+	attempts := backoff.ExponentialBackOff{
+		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 20 * time.Second,
+	}
+	for {
+		err := s.connect(ctx, handle)
+		var lost lostError
+		if ctx.Err() != nil || !errors.As(err, &lost) {
+			return err
+		}
+		wait := s.retry
+		if lost.opened {
+			attempts.Reset()
+		} else {
+			wait = max(wait, attempts.NextBackOff())
+		}
+		s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error, wait.Round(time.Millisecond)))
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// connect is one connection, from the request to its end.
+func (s *subscription) connect(ctx context.Context, handle func(sse.Event) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(maxSilence, func() { cancel(errSilent) })
+	defer silence.Stop()
+
+	req, err := s.client.request(ctx, http.MethodGet, s.query, "v1", "stream")
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	if s.lastID != "" {
+		req.Header.Set("Last-Event-ID", s.lastID)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return lostError{causeOf(ctx, err), false}
+	}
+	defer resp.Body.Close()
+	if err := s.check(resp); err != nil {
+		return err
+	}
+	return s.read(ctx, &watchedReader{resp.Body, silence}, handle)
+}
+
+// check tells answers that are final from those of an overloaded or absent server.
+func (s *subscription) check(resp *http.Response) error {
+	switch code := resp.StatusCode; {
+	case code == http.StatusNoContent:
+		return errEnded
+	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
+		return lostError{readProblem(resp), false}
+	case code != http.StatusOK:
+		return readProblem(resp)
+	}
+	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType != "text/event-stream" {
+		return fmt.Errorf("%s answered with %q instead of an event stream: is it a Tidings server?", s.client.URL, mediaType)
+	}
+	return nil
+}
+
+func (s *subscription) read(ctx context.Context, body io.Reader, handle func(sse.Event) error) error {
+	events := sse.NewDecoder(body, 0)
+	for {
+		event, err := events.Next()
+		if err == nil {
+			err = handle(event)
+			if err != nil {
+				return err
+			}
+		}
+		// A new decoder knows no ID until its stream names one.
+		if id := events.LastEventID(); id != "" {
+			s.lastID = id
+		}
+		if retry, ok := events.Retry(); ok {
+			s.retry = retry
+		}
+		switch {
+		case errors.Is(err, sse.ErrTooLarge): // it would be as large the next time
+			return err
+		case errors.Is(err, io.EOF):
+			return lostError{errors.New("the stream ended"), true}
+		case err != nil:
+			return lostError{causeOf(ctx, err), true}
+		}
+	}
+}
+
+// causeOf prefers why ctx was cancelled to the error that follows from it.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return shorten(err)
+}
+
+// watchedReader lets the timer run only while it waits for bytes: a slow terminal is no silence.
+type watchedReader struct {
+	r     io.Reader
+	timer *time.Timer
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	w.timer.Reset(maxSilence)
+	defer w.timer.Stop()
+	return w.r.Read(p)
+}
