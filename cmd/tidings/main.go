@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"tidings/store"
 )
 
 // Exit codes.
@@ -24,6 +27,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2 // a flag, an argument or a variable is wrong; nothing was done
+	exitDamaged = 3 // the log file is damaged, is no log, or has a newer format; it is left as it was
+	exitInUse   = 4 // the data directory is held by another process, or may not be written
 )
 
 type cli struct {
@@ -96,8 +101,13 @@ func fail(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "tidings: %v\n", err)
 	var parse *kong.ParseError
 	var usage usageError
-	if errors.As(err, &parse) || errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &parse), errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrNewerFormat):
+		return exitDamaged
+	case errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
+		return exitInUse
 	}
 	return exitFailure
 }

@@ -40,6 +40,15 @@ func (o outcome) want(t *testing.T, code int, stdout, stderrPart string) {
 	}
 }
 
+// ended checks the exit code alone.
+func (o outcome) ended(t *testing.T, code int) outcome {
+	t.Helper()
+	if o.code != code {
+		t.Errorf("got exit code %d, want %d\nstdout: %s\nstderr: %s", o.code, code, o.stdout, o.stderr)
+	}
+	return o
+}
+
 // serve starts a server and returns its URL.
 func serve(t *testing.T, h http.HandlerFunc) string {
 	server := httptest.NewServer(h)

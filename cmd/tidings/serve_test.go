@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// serving runs serve in this process until the test ends, and returns its URL.
+func serving(t *testing.T, args ...string) (url string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), nil, strings.NewReader(""), w, io.Discard)
+		w.Close()
+	}()
+	t.Cleanup(func() {
+		stop()
+		if got := <-code; got != exitOK {
+			t.Errorf("serve ended with %d, want %d", got, exitOK)
+		}
+	})
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		t.Fatalf("serve printed %q", line)
+	}
+	return url
+}
+
+// TestServePublishTail is the main job by the program's own verbs: publish, read from the start, restart, resume.
+func TestServePublishTail(t *testing.T) {
+	dir := t.TempDir()
+	ids := func(out string) (ids []string) {
+		for line := range strings.Lines(out) {
+			id, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	var first []string
+	t.Run("first run", func(t *testing.T) {
+		url := serving(t, "--data-dir", dir)
+		for _, data := range []string{`{"order":1}`, `{"order":2}`, `{"order":3}`} {
+			runCLI(t, "publish", "--url", url, "orders", data).ended(t, exitOK)
+		}
+		first = ids(runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit", "3").ended(t, exitOK).stdout)
+		runCLI(t, "health", "--url", url).ended(t, exitOK)
+	})
+	t.Run("second run", func(t *testing.T) {
+		url := serving(t, "--data-dir", dir)
+		rest := ids(runCLI(t, "tail", "--url", url, "orders", "--after", first[0], "--limit", "2").ended(t, exitOK).stdout)
+		if strings.Join(rest, " ") != strings.Join(first[1:], " ") {
+			t.Errorf("after %s: got %v, want %v", first[0], rest, first[1:])
+		}
+	})
+}
+
+// TestServeRefuses: what cannot be right ends in one line that names the flag, with its exit code.
+func TestServeRefuses(t *testing.T) {
+	empty := t.TempDir()
+	if err := os.WriteFile(filepath.Join(empty, "log.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held := t.TempDir()
+	url := serving(t, "--data-dir", held)
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--listen 0.0.0.0:0", exitUsage, "--insecure"},
+		{"--listen :8080", exitUsage, "--insecure"},
+		{"--listen localhost", exitUsage, "--listen"},
+		{"--listen " + strings.TrimPrefix(url, "http://") + " --data-dir " + t.TempDir(), exitUsage, "--listen"},
+		{"--heartbeat 0s", exitUsage, "--heartbeat"},
+		{"--tail-bytes 64Mib7", exitUsage, "--tail-bytes"},
+		{"--max-event-bytes 1GiB", exitUsage, "--max-event-bytes"},
+		{"--max-topics 0", exitUsage, "--max-topics"},
+		{"--bogus", exitUsage, "--bogus"},
+		{"--listen 127.0.0.1:0 --data-dir " + empty, exitDamaged, "empty"},
+		{"--listen 127.0.0.1:0 --data-dir " + held, exitInUse, "held by process"},
+	} {
+		got := runCLI(t, append([]string{"serve"}, strings.Fields(c.args)...)...).ended(t, c.code)
+		if !strings.Contains(got.stderr, c.want) || strings.Count(strings.TrimSpace(got.stderr), "\n") > 0 {
+			t.Errorf("%s: stderr %q, want one line with %q", c.args, got.stderr, c.want)
+		}
+	}
+}
