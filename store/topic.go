@@ -116,6 +116,32 @@ func matchPattern(pattern []string, topic string) bool {
 	return false
 }
 
+// Covers reports whether each pattern of asked is covered by a single pattern of f: then f matches
+// whatever asked matches, topics to come included.
+func (f Filter) Covers(asked Filter) bool {
+	for _, a := range asked.patterns {
+		if !slices.ContainsFunc(f.patterns, func(p []string) bool { return covers(p, a) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func covers(pattern, asked []string) bool {
+	for i, p := range pattern {
+		if i == len(asked) {
+			return false
+		}
+		switch {
+		case p == ">":
+			return true
+		case asked[i] == ">", p != "*" && p != asked[i]:
+			return false
+		}
+	}
+	return len(pattern) == len(asked)
+}
+
 // exact reports the topic that the pattern names when it has no wildcard.
 func exact(pattern []string) (string, bool) {
 	if slices.Contains(pattern, "*") || pattern[len(pattern)-1] == ">" {

@@ -1,0 +1,81 @@
+package store_test
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"tidings/store"
+)
+
+func mustFilter(t interface{ Fatal(...any) }, patterns ...string) store.Filter {
+	f, err := store.NewFilter(patterns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		granted, asked string
+		want           bool
+	}{
+		{"orders", "orders", true},
+		{"orders", "orders2", false},
+		{"a", "ab", false},
+		{"orders.>", "orders", false},
+		{"orders.>", "orders.eu", true},
+		{"orders.>", "orders.*", true},
+		{"orders.>", "orders.>", true},
+		{"orders.>", "orders.eu.>", true},
+		{"orders.*", "orders.eu", true},
+		{"orders.*", "orders.*", true},
+		{"orders.*", "orders.>", false},
+		{"orders.*", "orders.eu.created", false},
+		{"orders.eu", "orders.*", false},
+		{"*", ">", false},
+		{">", ">", true},
+		{">", "*.a", true},
+		{"*.a", ">", false},
+		{"*.*", "a.>", false},
+		{"orders tickets", "orders", true},
+		{"orders tickets", "orders tickets", true},
+		{"orders", "orders tickets", false},
+		{"a.b a.c", "a.*", false},
+	} {
+		granted, asked := mustFilter(t, strings.Fields(c.granted)...), mustFilter(t, strings.Fields(c.asked)...)
+		if got := granted.Covers(asked); got != c.want {
+			t.Errorf("%q covers %q: %v, want %v", c.granted, c.asked, got, c.want)
+		}
+	}
+	if (store.Filter{}).Covers(store.All()) {
+		t.Error("a filter of nothing covers everything")
+	}
+}
+
+// TestCoversMeansMatches: what a covered filter matches, the covering one matches too.
+func TestCoversMeansMatches(t *testing.T) {
+	segment := rapid.SampledFrom([]string{"a", "b", "*", ">"})
+	pattern := rapid.Custom(func(t *rapid.T) string {
+		segments := rapid.SliceOfN(segment, 1, 4).Draw(t, "segments")
+		for i, s := range segments {
+			if s == ">" && i < len(segments)-1 {
+				segments[i] = "*"
+			}
+		}
+		return strings.Join(segments, ".")
+	})
+	topic := rapid.Custom(func(t *rapid.T) string {
+		return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t, "topic"), ".")
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		granted := mustFilter(t, rapid.SliceOfN(pattern, 1, 3).Draw(t, "granted")...)
+		asked := mustFilter(t, rapid.SliceOfN(pattern, 1, 2).Draw(t, "asked")...)
+		name := topic.Draw(t, "name")
+		if granted.Covers(asked) && asked.Match(name) && !granted.Match(name) {
+			t.Fatalf("%q covers %q, but only the latter matches %q", granted, asked, name)
+		}
+	})
+}
