@@ -23,12 +23,20 @@ type Options struct {
 	Now       func() time.Time // the wall clock; default time.Now
 	Logger    *slog.Logger     // default: discard
 	MaxTopics int              // topics ever appended to; default DefaultMaxTopics
+
+	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: the oldest are
+	// forgotten first. Each costs about 50 bytes on disk and 80 in memory.
+	KeyWindow time.Duration // default DefaultKeyWindow
+	MaxKeys   int           // default DefaultMaxKeys
 }
 
 const (
 	// DefaultMaxTopics bounds the topics of a log: each costs about 100 bytes on disk and 500 in
 	// memory, for ever, because its record holds what was trimmed.
 	DefaultMaxTopics = 1_000_000
+
+	DefaultKeyWindow = 24 * time.Hour
+	DefaultMaxKeys   = 1_000_000
 
 	// mapBytes is the address space reserved for the file. bbolt must wait for every reader before
 	// it can enlarge the map, so it is made large once; untouched address space costs nothing.
@@ -219,6 +227,7 @@ func (l *Bolt) Info() (Info, error) {
 	l.index.mu.RLock()
 	info.Topics = len(l.index.byID)
 	info.Events, info.Bytes = l.index.events, l.index.bytes
+	info.Keys, info.OldestKey = l.index.keys, l.index.oldestKey
 	l.index.mu.RUnlock()
 	err := l.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()
@@ -259,7 +268,7 @@ func (l *Bolt) Topics(f Filter) iter.Seq[TopicInfo] {
 
 // info is the public form; its First may be stale.
 func (s *topicState) info(name string) TopicInfo {
-	info := TopicInfo{Topic: name, Count: s.count, Bytes: s.bytes, Trimmed: s.trimmed}
+	info := TopicInfo{Topic: name, Count: s.count, Bytes: s.bytes, Trimmed: s.trimmed, Ended: s.ended}
 	if s.count > 0 {
 		info.First, info.Last = s.first, s.tip
 	}

@@ -14,7 +14,7 @@ import (
 // A topic's counters change with every event and are too many to write with every commit. They are
 // written at a checkpoint, every checkpointEvery events, and counted again from there at Open.
 
-const topicFixed = 1 + 8 + 8 + 3*16
+const topicFixed = 1 + 8 + 8 + 4*16
 
 // putTopic writes the topic's record from its work state.
 func putTopic(b *bbolt.Bucket, t *topic) error {
@@ -27,6 +27,7 @@ func putTopic(b *bbolt.Bucket, t *topic) error {
 	v = append(v, w.first[:]...)
 	v = append(v, w.tip[:]...)
 	v = append(v, w.trimmed[:]...)
+	v = append(v, w.ended[:]...)
 	v = append(v, t.name...)
 	seal(key, v)
 	return b.Put(key, v)
@@ -44,6 +45,7 @@ func decodeTopic(key, value []byte) (*topic, bool) {
 		first:     ID(v[17:33]),
 		tip:       ID(v[33:49]),
 		trimmed:   ID(v[49:65]),
+		ended:     ID(v[65:81]),
 	}
 	return &topic{id: binary.BigEndian.Uint32(key), name: string(v[topicFixed:]), work: s}, true
 }
@@ -97,6 +99,10 @@ func (l *Bolt) load(tx *bbolt.Tx) error {
 	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); k != nil && (len(k) != len(head) || head.Before(ID(k))) {
 		return errors.New("the newest event lies above the stored head")
 	}
+	if err := l.committer.keys.load(tx); err != nil {
+		return err
+	}
+	l.index.keys, l.index.oldestKey = l.committer.keys.held, l.committer.keys.oldest
 	topics, err := loadTopics(tx)
 	if err != nil {
 		return err
@@ -158,6 +164,9 @@ func (l *Bolt) recount(tx *bbolt.Tx, topics []*topic, checkpoint ID) {
 		w.unindexed++
 		if r.indexed {
 			w.unindexed = 0
+		}
+		if string(r.typ) == TypeEnd {
+			w.ended = id
 		}
 		if !t.dirty {
 			t.dirty = true

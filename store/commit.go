@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -24,11 +23,12 @@ type committer struct {
 	last    ID // the last ID assigned: the stored head, never the last record, which may be trimmed
 	touched []*topic
 	created map[string]*topic // topics of this transaction
-	dirty   []*topic          // changed since their records were written
-	since   int               // events since the last checkpoint, those of this transaction included
-	buf     []byte            // records of the transaction under way; bbolt refers to it until Commit
-	behind  bool              // the clock is behind the last ID, and it has been said
-	wedged  bool              // bbolt panicked in a write: its locks may be held for ever
+	keys    *keys
+	dirty   []*topic // changed since their records were written
+	since   int      // events since the last checkpoint, those of this transaction included
+	buf     []byte   // records of the transaction under way; bbolt refers to it until Commit
+	behind  bool     // the clock is behind the last ID, and it has been said
+	wedged  bool     // bbolt panicked in a write: its locks may be held for ever
 }
 
 const (
@@ -43,26 +43,6 @@ const (
 	// clockWarning is how far the clock may be behind the last ID before it is worth a warning.
 	clockWarning = time.Second
 )
-
-// Append implements Log.
-func (l *Bolt) Append(ctx context.Context, drafts []Draft) ([]ID, error) {
-	if len(drafts) == 0 {
-		return nil, fmt.Errorf("%w batch: at least one event", ErrInvalid)
-	}
-	for i := range drafts {
-		if err := drafts[i].validate(); err != nil {
-			if len(drafts) > 1 {
-				return nil, fmt.Errorf("event %d of %d: %w", i+1, len(drafts), err)
-			}
-			return nil, err
-		}
-	}
-	r := &request{drafts: drafts}
-	if err := l.queue.do(ctx, r); err != nil {
-		return nil, err
-	}
-	return r.ids, nil
-}
 
 func (c *committer) run() {
 	defer close(c.stopped)
@@ -86,43 +66,25 @@ func (c *committer) run() {
 	}
 }
 
-// append commits the drafts of all requests in one transaction. A crash before update returns leaves
+// append commits the groups of all requests in one transaction. A crash before update returns leaves
 // either none or all of them, and nobody has been told. A crash after it leaves all of them.
 func (c *committer) append(batch []*request) {
-	batch = slices.DeleteFunc(batch, c.refuse)
-	if len(batch) == 0 {
-		return
-	}
 	err := c.update(func(tx *bbolt.Tx) error { return c.write(tx, batch) })
-	if err != nil {
-		c.undo()
-	} else {
+	switch err {
+	case nil:
 		c.publish()
+	case errNothing:
+		c.undo()
+		err = nil
+	default:
+		c.undo()
 	}
 	for _, r := range batch {
-		r.answer(err)
-	}
-}
-
-// refuse answers a request that would make too many topics; the others of its batch go on.
-func (c *committer) refuse(r *request) bool {
-	fresh := make(map[string]bool)
-	for i := range r.drafts {
-		if name := r.drafts[i].Topic; c.topic(name) == nil {
-			fresh[name] = true
+		if r.err == nil {
+			r.err = err
 		}
+		r.answer(r.err)
 	}
-	if len(fresh) == 0 {
-		return false
-	}
-	if len(c.index.byID)+len(c.created)+len(fresh) > c.maxTopics {
-		r.answer(fmt.Errorf("%w: at most %d", ErrTopicLimit, c.maxTopics))
-		return true
-	}
-	for name := range fresh {
-		c.created[name] = &topic{id: uint32(len(c.index.byID) + len(c.created)), name: name}
-	}
-	return false
 }
 
 // topic returns the known or just created topic, else nil. Reading the index needs no lock here:
@@ -134,40 +96,78 @@ func (c *committer) topic(name string) *topic {
 	return c.created[name]
 }
 
-// write puts the batch into the transaction: records, sparse keys, new topics, the head.
+// errNothing ends a transaction that has nothing to store: each request was refused, or is a replay.
+var errNothing = errors.New("nothing to store")
+
+// write puts the batch into the transaction: records, sparse keys, idempotency keys, new topics, the head.
+// A request that is refused has its own error set and leaves the others alone.
 func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
 	id, err := c.mint()
 	if err != nil {
 		return err
 	}
-	topics := tx.Bucket(bucketTopics)
-	for _, t := range c.created {
-		if err := putTopic(topics, t); err != nil {
-			return err
-		}
-	}
-	log, sparse := tx.Bucket(bucketLog), tx.Bucket(bucketSparse)
-	log.FillPercent = 1 // keys only ever rise, so a split page is never filled up later
+	b := newBuckets(tx)
 	c.buf = c.buf[:0]
+	stored := 0
 	for _, r := range batch {
-		r.ids = make([]ID, len(r.drafts))
-		for i := range r.drafts {
-			if err := c.put(log, sparse, id, &r.drafts[i]); err != nil {
-				return err
-			}
-			r.ids[i], c.last = id, id
-			if id, err = next(id); err != nil {
-				return err
-			}
+		if r.err = c.admit(b, r); r.err != nil {
+			continue
 		}
-		c.since += len(r.drafts)
+		for i := range r.groups {
+			g := &r.groups[i]
+			if g.twin != nil {
+				g.result = Result{IDs: g.twin.result.IDs, Replayed: true}
+			}
+			if g.result.Replayed {
+				continue
+			}
+			if err := c.putGroup(b, g, &id); err != nil {
+				return err
+			}
+			stored += len(g.drafts)
+		}
 	}
+	if stored == 0 {
+		return errNothing
+	}
+	if err := c.keys.forget(b, c.now()); err != nil {
+		return err
+	}
+	c.since += stored
 	if c.since >= checkpointEvery {
 		if err := c.writeCheckpoint(tx); err != nil {
 			return err
 		}
 	}
 	return putMeta(tx, metaHead, c.last[:])
+}
+
+// buckets are those that an append writes to.
+type buckets struct{ log, sparse, topics, keys *bbolt.Bucket }
+
+func newBuckets(tx *bbolt.Tx) *buckets {
+	b := &buckets{tx.Bucket(bucketLog), tx.Bucket(bucketSparse), tx.Bucket(bucketTopics), tx.Bucket(bucketKeys)}
+	// Here keys only ever rise, so a split page is never filled up later.
+	b.log.FillPercent, b.keys.FillPercent = 1, 1
+	return b
+}
+
+// putGroup stores a group from *id on, and leaves the next free ID there.
+func (c *committer) putGroup(b *buckets, g *group, id *ID) (err error) {
+	g.result.IDs = make([]ID, len(g.drafts))
+	for i := range g.drafts {
+		if err := c.put(b, *id, &g.drafts[i]); err != nil {
+			return err
+		}
+		g.result.IDs[i], c.last = *id, *id
+		if *id, err = next(*id); err != nil {
+			return err
+		}
+	}
+	if g.key == nil {
+		return nil
+	}
+	return c.keys.put(b, g.key, g.result.IDs)
 }
 
 // mint returns the next transaction's first ID: the present time and fresh entropy, or one above the
@@ -197,7 +197,7 @@ func next(id ID) (ID, error) {
 	return id, nil
 }
 
-func (c *committer) put(log, sparse *bbolt.Bucket, id ID, d *Draft) error {
+func (c *committer) put(b *buckets, id ID, d *Draft) error {
 	t := c.topic(d.Topic)
 	w := &t.work
 	if w.tip == t.state.tip {
@@ -208,17 +208,20 @@ func (c *committer) put(log, sparse *bbolt.Bucket, id ID, d *Draft) error {
 	start := len(c.buf)
 	c.buf = appendRecord(c.buf, id, d, t.id, w.tip, indexed)
 	value := c.buf[start:len(c.buf):len(c.buf)]
-	if err := log.Put(id[:], value); err != nil {
+	if err := b.log.Put(id[:], value); err != nil {
 		return err
 	}
 	if indexed {
 		w.unindexed = 0
-		if err := sparse.Put(sparseKey(t.id, id), nil); err != nil {
+		if err := b.sparse.Put(sparseKey(t.id, id), nil); err != nil {
 			return err
 		}
 	}
 	if w.count == 0 {
 		w.first = id
+	}
+	if d.Type == TypeEnd {
+		w.ended = id
 	}
 	w.tip = id
 	w.count++
@@ -236,6 +239,7 @@ func (c *committer) undo() {
 		t.work = t.state
 	}
 	c.last = c.Head()
+	c.keys.undo()
 	c.reset()
 }
 
@@ -253,6 +257,7 @@ func (c *committer) publish() {
 		x.show(t)
 		x.touch(t, t.work.tip)
 	}
+	x.keys, x.oldestKey = c.keys.publish()
 	x.mu.Unlock()
 	for _, t := range c.touched {
 		if !t.dirty {
@@ -297,8 +302,8 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return fn(tx)
 	})
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, err == errNothing:
+		return err
 	case isFull(err) && c.visibleTx() == before:
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	default:

@@ -1,6 +1,9 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrNotFound: no event has this ID, or none any more.
@@ -11,6 +14,12 @@ var (
 
 	// ErrTopicLimit: the drafts would make more topics than Options.MaxTopics. Nothing was stored.
 	ErrTopicLimit = errors.New("topic limit reached")
+
+	// ErrEnded: the topic has ended. Nothing was stored.
+	ErrEnded = errors.New("topic has ended")
+
+	// ErrKeyMismatch: the idempotency key was used for other drafts. Nothing was stored.
+	ErrKeyMismatch = errors.New("idempotency key was used for something else")
 
 	// ErrQueueFull: the committer did not get to the drafts in time. Nothing was stored.
 	ErrQueueFull = errors.New("commit queue is full")
@@ -40,3 +49,12 @@ var (
 	// ErrNewerFormat, from Open: the log was written by a newer release. It is left as it was.
 	ErrNewerFormat = errors.New("log file has a newer format")
 )
+
+// GroupError is an error about one of several groups.
+type GroupError struct {
+	Index int // of the group, from 0
+	Err   error
+}
+
+func (e *GroupError) Error() string { return fmt.Sprintf("entry %d: %v", e.Index, e.Err) }
+func (e *GroupError) Unwrap() error { return e.Err }

@@ -38,6 +38,9 @@ type Attribute struct{ Name, Value string }
 // name (WHATWG HTML §9.2.6), so that onmessage receives it.
 const DefaultType = "message"
 
+// TypeEnd is the type of the event that ends its topic: nothing can be appended to it afterwards.
+const TypeEnd = "tidings.end"
+
 // MaxNameBytes bounds a topic, a type, a content type and an attribute's name.
 const MaxNameBytes = 255
 

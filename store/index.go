@@ -19,6 +19,9 @@ type index struct {
 	events uint64 // retained, of all topics
 	bytes  uint64
 
+	keys      int // idempotency keys remembered
+	oldestKey ID
+
 	// trims counts the steps of trimming: one when a trim is about to become visible, one when its
 	// marks are published. While a trim commits, trimming holds the marks that its transaction sets.
 	trims    uint64
@@ -43,6 +46,7 @@ type topicState struct {
 	first     ID    // oldest retained event; stale, and looked up again, once it is not above trimmed
 	tip       ID    // newest event ever appended
 	trimmed   ID    // newest event trimmed
+	ended     ID    // the event that ended the topic
 	unindexed uint8 // events since the newest with a sparse key
 }
 

@@ -34,6 +34,15 @@ type Log interface {
 	// ErrOutcomeUnknown.
 	Append(ctx context.Context, drafts []Draft) ([]ID, error)
 
+	// AppendOnce is Append with idempotency: all groups in one commit, or none. A group whose key is
+	// known is not stored again, its result is that of the first time; a key that is known for
+	// drafts that differ in topic, type, content type or data is ErrKeyMismatch. A key is remembered
+	// in the commit of its events, so across restarts, within the limits of the log's options; a
+	// duplicate of a group that is being committed waits for it. Publishing to a topic that has ended
+	// is ErrEnded; ending it again is the first end, replayed. Errors about one group of several
+	// are a *GroupError.
+	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
+
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
 	// above the head), or ErrCorrupt when its record fails its checksum.
 	Get(id ID) (Event, error)
@@ -116,6 +125,19 @@ type Page struct {
 	Corrupt ID
 }
 
+// Group is what a key covers: drafts that are stored once, under consecutive IDs.
+type Group struct {
+	Drafts []Draft
+	Key    string // "" stores them in any case
+}
+
+// Result says where the drafts of a group are.
+type Result struct {
+	IDs      []ID
+	Replayed bool // stored by an earlier call
+	Trimmed  bool // replayed, and at least one of the events is not retained any more
+}
+
 // TopicInfo is the bookkeeping of one topic.
 type TopicInfo struct {
 	Topic   string
@@ -124,6 +146,7 @@ type TopicInfo struct {
 	First   ID     // oldest retained event, zero if none
 	Last    ID     // newest retained event, zero if none
 	Trimmed ID     // newest trimmed event, zero if none
+	Ended   ID     // the event that ended the topic, retained or not; zero while it has not ended
 }
 
 // Info describes a log.
@@ -136,4 +159,6 @@ type Info struct {
 	Bytes     uint64 // size of their records
 	FileBytes int64  // size of the file on disk
 	Topics    int    // topics ever appended to
+	Keys      int    // idempotency keys remembered
+	OldestKey ID     // the first event of the oldest of them, zero if none
 }

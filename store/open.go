@@ -35,6 +35,7 @@ var (
 	bucketLog    = []byte("log")
 	bucketSparse = []byte("sparse")
 	bucketTopics = []byte("topics")
+	bucketKeys   = []byte("keys")
 	bucketMeta   = []byte("meta")
 )
 
@@ -60,6 +61,12 @@ func Open(dir string, o Options) (*Bolt, error) {
 	if o.MaxTopics == 0 {
 		o.MaxTopics = DefaultMaxTopics
 	}
+	if o.KeyWindow == 0 {
+		o.KeyWindow = DefaultKeyWindow
+	}
+	if o.MaxKeys == 0 {
+		o.MaxKeys = DefaultMaxKeys
+	}
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -71,7 +78,7 @@ func Open(dir string, o Options) (*Bolt, error) {
 		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, log: o.Logger, now: o.Now, lock: lock,
 		index: newIndex(), queue: newQueue(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
-	l.committer = &committer{Bolt: l, created: make(map[string]*topic)}
+	l.committer = &committer{Bolt: l, created: make(map[string]*topic), keys: newKeys(o, l.log)}
 	if err := l.openFile(dir); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -175,7 +182,7 @@ func create(dir string, now time.Time) error {
 }
 
 func initialise(tx *bbolt.Tx, now time.Time) error {
-	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketMeta} {
+	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMeta} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
@@ -243,7 +250,7 @@ func checkWhole(path string, size int64) (err error) {
 		if tx.Size() > size {
 			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 		}
-		for _, name := range [][]byte{bucketMeta, bucketLog, bucketSparse, bucketTopics} {
+		for _, name := range [][]byte{bucketMeta, bucketLog, bucketSparse, bucketTopics, bucketKeys} {
 			if tx.Bucket(name) == nil {
 				return refuse(fmt.Errorf("it is a bbolt file without the bucket %q, so not a log of this program", name))
 			}

@@ -8,15 +8,23 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// request is one call that waits for the committer: drafts to append, or an operation of its own.
+// request is one call that waits for the committer: groups to append, or an operation of its own.
 type request struct {
-	drafts []Draft
+	groups []group
 	op     func() error // when set, run alone
+	events int
 	weight int64
 
-	done chan struct{} // closed when ids and err hold the outcome
-	ids  []ID
+	done chan struct{} // closed when the groups' results and err hold the outcome
 	err  error
+}
+
+// group is a Group on its way, and then its result.
+type group struct {
+	drafts []Draft
+	key    *key   // nil without one
+	twin   *group // an earlier group of the same request that has the same key
+	result Result
 }
 
 func (r *request) answer(err error) {
@@ -54,8 +62,12 @@ func newQueue() *queue {
 
 // do queues r, waits for its outcome and returns it.
 func (q *queue) do(ctx context.Context, r *request) error {
-	for i := range r.drafts {
-		r.weight += draftBytes + int64(len(r.drafts[i].Data))
+	for i := range r.groups {
+		drafts := r.groups[i].drafts
+		r.events += len(drafts)
+		for j := range drafts {
+			r.weight += draftBytes + int64(len(drafts[j].Data))
+		}
 	}
 	room := min(r.weight, queueBytes)
 	if err := q.room.Acquire(ctx, room); err != nil {
@@ -88,10 +100,10 @@ func (q *queue) take(batch []*request) []*request {
 	n, events, bytes := 0, 0, int64(0)
 	for n < len(q.waits) {
 		r := q.waits[n]
-		if n > 0 && (r.op != nil || events+len(r.drafts) > commitEvents || bytes+r.weight > commitBytes) {
+		if n > 0 && (r.op != nil || events+r.events > commitEvents || bytes+r.weight > commitBytes) {
 			break
 		}
-		n, events, bytes = n+1, events+len(r.drafts), bytes+r.weight
+		n, events, bytes = n+1, events+r.events, bytes+r.weight
 		if r.op != nil {
 			break
 		}

@@ -60,7 +60,7 @@ func checkTopics(t TB, log store.Log, events []store.Event) {
 
 func checkTopic(t TB, log store.Log, info store.TopicInfo, events []store.Event) {
 	t.Helper()
-	want := store.TopicInfo{Topic: info.Topic, Count: uint64(len(events)), Bytes: info.Bytes, Trimmed: info.Trimmed}
+	want := store.TopicInfo{Topic: info.Topic, Count: uint64(len(events)), Bytes: info.Bytes, Trimmed: info.Trimmed, Ended: info.Ended}
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}
@@ -91,7 +91,7 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 	if err != nil {
 		t.Fatalf("info: %v", err)
 	}
-	want := store.Info{LogID: got.LogID, Engine: got.Engine, FileBytes: got.FileBytes, Events: uint64(len(events))}
+	want := store.Info{LogID: got.LogID, Engine: got.Engine, FileBytes: got.FileBytes, Events: uint64(len(events)), Keys: got.Keys, OldestKey: got.OldestKey}
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}

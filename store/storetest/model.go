@@ -16,12 +16,14 @@ import (
 // Model is a store.Log in memory: a slice and a mutex, every answer a loop over the slice. It never
 // fails and is never full. Bytes counts the data only.
 type Model struct {
-	now    func() time.Time
+	opts   Options
 	id     store.ID
 	failed chan struct{} // never closed
 
 	mu      sync.Mutex
 	events  []store.Event       // retained, oldest first
+	keys    []modelKey          // every group that was stored under a key, oldest first
+	ended   map[string]store.ID // every topic that has ended -> the event
 	trimmed map[string]store.ID // every topic ever appended to -> its newest trimmed event
 	head    store.ID
 	changed chan struct{} // closed and replaced when the head moves or the log closes
@@ -32,10 +34,16 @@ var _ store.Log = (*Model)(nil)
 
 // NewModel returns an empty log.
 func NewModel(opts Options) *Model {
-	m := &Model{now: opts.Now, failed: make(chan struct{}), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
-	if m.now == nil {
-		m.now = time.Now
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
+	if opts.KeyWindow == 0 {
+		opts.KeyWindow = store.DefaultKeyWindow
+	}
+	if opts.MaxKeys == 0 {
+		opts.MaxKeys = store.DefaultMaxKeys
+	}
+	m := &Model{opts: opts, failed: make(chan struct{}), ended: make(map[string]store.ID), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
 	m.id = m.mint()
 	return m
 }
@@ -55,6 +63,7 @@ func Models() Factory {
 				t.Fatal(store.ErrLocked)
 			}
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
+			m.keys, m.ended = last.keys, last.ended
 		}
 		logs[dir] = m
 		return m
@@ -63,34 +72,9 @@ func Models() Factory {
 
 // mint returns a new ULID of now.
 func (m *Model) mint() store.ID {
-	id := store.FirstIDAt(m.now())
+	id := store.FirstIDAt(m.opts.Now())
 	rand.Read(id[6:])
 	return id
-}
-
-// Append implements store.Log. It has no queue, so that ctx is not looked at.
-func (m *Model) Append(_ context.Context, drafts []store.Draft) ([]store.ID, error) {
-	if err := validate(drafts); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, store.ErrClosed
-	}
-	ids, last := make([]store.ID, len(drafts)), m.head
-	for i := range ids {
-		next, ok := last.Next()
-		if !ok {
-			return nil, store.ErrNoSpace
-		}
-		last = later(m.mint(), next)
-		ids[i] = last
-	}
-	for i, d := range drafts {
-		m.add(committed(ids[i], d))
-	}
-	return ids, nil
 }
 
 // Adopt adds events that another log has committed, so that the Model stays its oracle. Their IDs
@@ -109,6 +93,9 @@ func (m *Model) Adopt(events ...store.Event) {
 func (m *Model) add(e store.Event) {
 	m.events = append(m.events, e)
 	m.trimmed[e.Topic] = m.trimmed[e.Topic] // from now on the topic is known
+	if e.Type == store.TypeEnd {
+		m.ended[e.Topic] = e.ID
+	}
 	m.head = e.ID
 	m.change()
 }
@@ -199,7 +186,7 @@ func (m *Model) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
 	topics := make(map[string]store.TopicInfo)
 	for topic, trimmed := range m.trimmed {
 		if f.Match(topic) {
-			topics[topic] = store.TopicInfo{Topic: topic, Trimmed: trimmed}
+			topics[topic] = store.TopicInfo{Topic: topic, Trimmed: trimmed, Ended: m.ended[topic]}
 		}
 	}
 	for _, e := range m.events {

@@ -121,7 +121,10 @@ func (m *Model) Info() (store.Info, error) {
 	if m.closed {
 		return store.Info{}, store.ErrClosed
 	}
-	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)), Topics: len(m.trimmed)}
+	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)), Topics: len(m.trimmed), Keys: len(m.keys)}
+	if len(m.keys) > 0 {
+		info.OldestKey = m.keys[0].ids[0]
+	}
 	for i, e := range m.events {
 		if i == 0 {
 			info.First = e.ID

@@ -1,0 +1,141 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+
+	"tidings/store"
+)
+
+// modelKey is a group that was stored under a key.
+type modelKey struct {
+	group store.Group
+	ids   []store.ID
+}
+
+// Append implements store.Log. It has no queue, so that ctx is not looked at.
+func (m *Model) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
+	results, err := m.AppendOnce(ctx, []store.Group{{Drafts: drafts}})
+	if err != nil {
+		return nil, err
+	}
+	return results[0].IDs, nil
+}
+
+// AppendOnce implements store.Log.
+func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
+	events := 0
+	for i, g := range groups {
+		if err := validate(g.Drafts); err != nil {
+			return nil, ofGroup(i, groups, err)
+		}
+		events += len(g.Drafts)
+	}
+	if len(groups) == 0 {
+		return nil, store.ErrInvalid
+	}
+	for _, g := range groups {
+		if events > 1 && slices.ContainsFunc(g.Drafts, ends) {
+			return nil, store.ErrInvalid
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, store.ErrClosed
+	}
+	m.forget()
+	// Nothing is added before everything is known to fit.
+	results := make([]store.Result, len(groups))
+	keys, last := slices.Clone(m.keys), m.head
+	var fresh []store.Event
+	for i, g := range groups {
+		known, err := m.known(keys, g, &results[i])
+		if err != nil {
+			return nil, ofGroup(i, groups, err)
+		}
+		if known {
+			continue
+		}
+		for _, d := range g.Drafts {
+			next, ok := last.Next()
+			if !ok {
+				return nil, store.ErrNoSpace
+			}
+			last = later(m.mint(), next)
+			if len(fresh) > 0 {
+				last = next // consecutive within a commit
+			}
+			fresh = append(fresh, committed(last, d))
+			results[i].IDs = append(results[i].IDs, last)
+		}
+		if g.Key != "" {
+			keys = append(keys, modelKey{clone(g), results[i].IDs})
+		}
+	}
+	for _, e := range fresh {
+		m.add(e)
+	}
+	m.keys = keys
+	m.forget()
+	return results, nil
+}
+
+// known fills in the result of a group that need not be stored.
+func (m *Model) known(keys []modelKey, g store.Group, result *store.Result) (bool, error) {
+	for _, k := range keys {
+		if g.Key == "" || k.group.Key != g.Key {
+			continue
+		}
+		if !slices.EqualFunc(k.group.Drafts, g.Drafts, sameDraft) {
+			return false, store.ErrKeyMismatch
+		}
+		*result = store.Result{IDs: slices.Clone(k.ids), Replayed: true}
+		for _, id := range k.ids {
+			result.Trimmed = result.Trimmed || !m.head.Before(id) && !m.retained(id) // above the head: of this very call
+		}
+		return true, nil
+	}
+	for _, d := range g.Drafts {
+		if end, ok := m.ended[d.Topic]; ok {
+			if !ends(d) {
+				return false, store.ErrEnded
+			}
+			*result = store.Result{IDs: []store.ID{end}, Replayed: true, Trimmed: !m.retained(end)}
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (m *Model) retained(id store.ID) bool {
+	return slices.ContainsFunc(m.events, func(e store.Event) bool { return e.ID == id })
+}
+
+// forget drops the keys beyond the limits.
+func (m *Model) forget() {
+	now := m.opts.Now()
+	m.keys = slices.DeleteFunc(m.keys, func(k modelKey) bool { return now.Sub(k.ids[0].Time()) >= m.opts.KeyWindow })
+	m.keys = m.keys[max(0, len(m.keys)-m.opts.MaxKeys):]
+}
+
+func ends(d store.Draft) bool { return d.Type == store.TypeEnd }
+
+func sameDraft(a, b store.Draft) bool {
+	return a.Topic == b.Topic && a.Type == b.Type && a.ContentType == b.ContentType && string(a.Data) == string(b.Data)
+}
+
+func clone(g store.Group) store.Group {
+	drafts := slices.Clone(g.Drafts)
+	for i := range drafts {
+		drafts[i].Data = slices.Clone(drafts[i].Data)
+	}
+	return store.Group{Drafts: drafts, Key: g.Key}
+}
+
+func ofGroup(i int, groups []store.Group, err error) error {
+	if len(groups) == 1 {
+		return err
+	}
+	return &store.GroupError{Index: i, Err: err}
+}
