@@ -1,0 +1,241 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/internal/e2e"
+	"tidings/store"
+)
+
+// hold is how long each fdatasync is held before it happens.
+const hold = 300 * time.Millisecond
+
+// TestNothingIsSeenBeforeFsync holds every fdatasync and looks for the event meanwhile, in every way
+// there is: bbolt shows a transaction to readers before its last fdatasync. Nobody may see the event, and
+// its publisher may get no answer, before that call has returned.
+func TestNothingIsSeenBeforeFsync(t *testing.T) {
+	needStrace(t)
+	t.Run("topic that exists", func(t *testing.T) { holdFsync(t, "first") })
+	t.Run("new topic", func(t *testing.T) { holdFsync(t, "second") })
+}
+
+func holdFsync(t *testing.T, topic string) {
+	ctx, client := newClient(t)
+	dir := t.TempDir()
+	last := openAheadOfClock(t, dir)
+	trace := filepath.Join(t.TempDir(), "trace")
+	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: dir, Wrap: []string{
+		"strace", "-f", "-o", trace, "-ttt", "-T", "-e", "trace=fdatasync,fsync",
+		"-e", fmt.Sprintf("inject=fdatasync,fsync:delay_enter=%d", hold.Microseconds()),
+	}})
+
+	w := &watch{ctx: ctx, client: client, url: server.URL(), publishing: make(chan struct{})}
+	open, err := e2e.Subscribe(ctx, client, server.URL(), "since=latest", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	for e, err := open.Next(); !e2e.UntilLive(e); e, err = open.Next() {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, _ := last.Next()
+	var pollers sync.WaitGroup
+	pollers.Go(func() { w.readOpen(open, next) })
+	pollers.Go(func() { w.poll("a new stream", w.inNewStream(next)) })
+	pollers.Go(func() { w.poll("GET by ID", w.byID(next)) })
+
+	began := time.Now()
+	id, _, err := e2e.Publish(ctx, client, server.URL(), topic, []byte(`{}`))
+	answered := time.Now()
+	close(w.publishing)
+	if err != nil {
+		open.Close() // nothing will come
+	}
+	pollers.Wait()
+	if err != nil || id != next {
+		t.Fatalf("published %s (%v), want the ID after %s", id, err, last)
+	}
+	server.Stop()
+	w.judge(t, lastSync(t, trace, began, answered), answered)
+}
+
+// needStrace skips the test where system calls cannot be held.
+func needStrace(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace, which holds the fsync, is not installed")
+	}
+	if out, err := exec.Command("strace", "-o", os.DevNull, "-e", "inject=fsync:delay_enter=1", "true").CombinedOutput(); err != nil {
+		t.Skipf("strace may not trace here: %v: %s", err, out)
+	}
+}
+
+// openAheadOfClock makes a log whose only event is from an hour to come. IDs then go on by one, so that
+// the next one is known before it is there.
+func openAheadOfClock(t *testing.T, dir string) store.ID {
+	t.Helper()
+	log := openStore(t, dir, store.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	ids, err := log.Append(t.Context(), []store.Draft{{Topic: "first", Data: []byte("{}")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, log)
+	return ids[0]
+}
+
+// watch looks for an event from several goroutines.
+type watch struct {
+	ctx        context.Context
+	client     *http.Client
+	url        string
+	publishing chan struct{} // closed when the publish was answered
+
+	mu    sync.Mutex
+	looks []look
+}
+
+// look is one answer: when it was there, and whether it held the event.
+type look struct {
+	how  string
+	at   time.Time
+	seen bool
+	err  error
+}
+
+func (w *watch) add(how string, seen bool, err error) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looks = append(w.looks, look{how, now, seen, err})
+}
+
+// poll looks until the event is seen, which it must be soon after the publish was answered.
+func (w *watch) poll(how string, find func() (bool, error)) {
+	answered := false
+	for !answered {
+		select {
+		case <-w.publishing:
+			answered = true // look once more
+		default:
+		}
+		seen, err := find()
+		w.add(how, seen, err)
+		if seen || err != nil {
+			return
+		}
+	}
+}
+
+func (w *watch) inNewStream(id store.ID) func() (bool, error) {
+	return func() (bool, error) {
+		c := e2e.Consumer{Filter: store.All(), Start: "since=earliest"}
+		err := c.Read(w.ctx, w.client, w.url, e2e.UntilLive)
+		if err != nil {
+			return false, err
+		}
+		if i := slices.IndexFunc(c.Connections[0].Items, func(i e2e.Item) bool { return i.Gap != nil }); i >= 0 {
+			return true, fmt.Errorf("told of a gap: %v", *c.Connections[0].Items[i].Gap)
+		}
+		return slices.ContainsFunc(c.Connections[0].Items, func(i e2e.Item) bool { return i.ID == id }), nil
+	}
+}
+
+func (w *watch) byID(id store.ID) func() (bool, error) {
+	return func() (bool, error) {
+		resp, err := w.client.Get(w.url + "/v1/events/" + id.String())
+		if err != nil {
+			return false, err
+		}
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNotFound {
+			err = fmt.Errorf("answered with %s", resp.Status)
+		}
+		return resp.StatusCode == http.StatusOK, errors.Join(err, resp.Body.Close())
+	}
+}
+
+// readOpen waits for the event on a stream that was open before.
+func (w *watch) readOpen(stream *e2e.Stream, id store.ID) {
+	for {
+		e, err := stream.Next()
+		if err != nil || e.ID == id.String() {
+			w.add("an open stream", err == nil, err)
+			return
+		}
+	}
+}
+
+// judge compares when the event was seen with when its last fdatasync began.
+func (w *watch) judge(t *testing.T, began, answered time.Time) {
+	t.Helper()
+	durable := began.Add(hold) // not before this: the call is held first, and then made
+	if answered.Before(durable) {
+		t.Errorf("the publish was answered %v before its fdatasync had returned", durable.Sub(answered))
+	}
+	looked, found := map[string]int{}, map[string]bool{}
+	for _, l := range w.looks {
+		switch {
+		case l.err != nil:
+			t.Errorf("%s: %v", l.how, l.err)
+		case l.seen && l.at.Before(durable):
+			t.Errorf("%s had the event %v before its fdatasync had returned", l.how, durable.Sub(l.at))
+		case !l.seen && began.Before(l.at) && l.at.Before(durable):
+			looked[l.how]++
+		}
+		found[l.how] = found[l.how] || l.seen
+	}
+	t.Logf("looks while the last fdatasync was held: %v", looked)
+	for _, how := range []string{"a new stream", "GET by ID"} {
+		if looked[how] == 0 {
+			t.Errorf("%s was not tried while the fdatasync was held: the test proves nothing", how)
+		}
+	}
+	for _, how := range []string{"an open stream", "a new stream", "GET by ID"} {
+		if !found[how] {
+			t.Errorf("%s never had the event", how)
+		}
+	}
+}
+
+// lastSync returns when the last fdatasync between from and to began. A line of the trace is
+// "PID SECONDS.MICROSECONDS fdatasync(5) = 0 (DELAYED) <0.300301>".
+func lastSync(t *testing.T, trace string, from, to time.Time) time.Time {
+	t.Helper()
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last time.Time
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !strings.HasPrefix(fields[2], "fdatasync(") {
+			continue
+		}
+		seconds, micros, _ := strings.Cut(fields[1], ".")
+		s, err1 := strconv.ParseInt(seconds, 10, 64)
+		us, err2 := strconv.ParseInt(micros, 10, 64)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("trace: %q", line)
+		}
+		if at := time.Unix(s, us*1000); from.Before(at) && at.Before(to) {
+			last = at
+		}
+	}
+	if last.IsZero() {
+		t.Fatalf("the publish was answered without an fdatasync:\n%s", text)
+	}
+	return last
+}

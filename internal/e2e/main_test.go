@@ -1,0 +1,99 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+
+	"tidings/internal/e2e"
+	"tidings/store"
+)
+
+// binary is the command under test. TestMain sets it before any test runs.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tidings-e2e")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		binary, err = e2e.Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func start(t *testing.T, dataDir string, args ...string) *e2e.Server {
+	t.Helper()
+	return e2e.Start(t, e2e.Options{Binary: binary, DataDir: dataDir, Args: args})
+}
+
+// full reports whether the long versions are to run.
+func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }
+
+// seed is what a test draws everything random from; it is logged, to be repeated.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n := rand.Uint64()
+	if text := os.Getenv("TIDINGS_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("TIDINGS_SEED: %v", err)
+		}
+	}
+	t.Logf("repeat with TIDINGS_SEED=%d", n)
+	return n
+}
+
+// newClient returns an HTTP client, and a context that ends everything that is asked through it before
+// the test ends.
+func newClient(t *testing.T) (context.Context, *http.Client) {
+	t.Helper()
+	client := e2e.NewHTTPClient()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); client.CloseIdleConnections() })
+	return ctx, client
+}
+
+func readLog(t *testing.T, ctx context.Context, client *http.Client, url string) []e2e.Entry {
+	t.Helper()
+	log, err := e2e.ReadLog(ctx, client, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func filter(t *testing.T, patterns ...string) store.Filter {
+	t.Helper()
+	f, err := store.NewFilter(patterns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// openStore opens the log of a server that is not running.
+func openStore(t *testing.T, dir string, o store.Options) *store.Bolt {
+	t.Helper()
+	log, err := store.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func closeStore(t *testing.T, log *store.Bolt) {
+	t.Helper()
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

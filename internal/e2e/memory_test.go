@@ -1,0 +1,233 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"tidings/internal/e2e"
+	"tidings/store"
+)
+
+const (
+	stuckClients = 100
+	manyMissed   = 200_000
+	fewMissed    = 2_000
+	missedBytes  = 300
+	maxExtra     = 16 << 20 // what many missed events may cost more than few
+)
+
+// TestMissedEventsCostNoMemory: a client that has missed many events gets them all on one connection,
+// beside many clients that want the same and never read; and the server needs no more memory for
+// that than for few. A client that was stuck gets everything once it reads.
+func TestMissedEventsCostNoMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("the memory of another process is read from /proc")
+	}
+	few, many := replayPeak(t, fewMissed), replayPeak(t, manyMissed)
+	t.Logf("peak of RssAnon: %d KiB with %d missed events, %d KiB with %d", few>>10, fewMissed, many>>10, manyMissed)
+	if many > few+maxExtra {
+		t.Errorf("%d missed events need %d KiB more than %d do, want at most %d", manyMissed, (many-few)>>10, fewMissed, maxExtra>>10)
+	}
+}
+
+// replayPeak is the most memory that a server needed while n missed events were delivered.
+func replayPeak(t *testing.T, n int) int64 {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"--tail-bytes", "1MiB", "--stall-timeout", "1h"}
+	if full() {
+		server := start(t, dir, args...)
+		fillOverHTTP(t, server.URL(), n)
+		return readBesideStuck(t, server, n)
+	}
+	fill(t, dir, n)
+	return readBesideStuck(t, start(t, dir, args...), n)
+}
+
+func readBesideStuck(t *testing.T, server *e2e.Server, n int) int64 {
+	t.Helper()
+	ctx, client := newStuckClient(t)
+	var stuck []*e2e.Stream
+	for range stuckClients {
+		s, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stuck = append(stuck, s)
+	}
+	var peak int64
+	for range manyMissed / n { // as many frames in either run: what is compared is the backlog alone
+		reader, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := &counter{}
+		count.each = func() {
+			if count.events%max(1, n/500) == 0 {
+				peak = max(peak, rssAnon(t, server.Pid()))
+			}
+		}
+		count.readAll(t, "the reader", reader, n)
+		reader.Close()
+	}
+	new(counter).readAll(t, "a client that was stuck", stuck[0], n)
+	server.Kill()
+	return peak
+}
+
+// TestStalledClientIsCutAndResumes: a client that takes nothing for the stall time-out is closed, and
+// goes on after its last ID without a loss.
+func TestStalledClientIsCutAndResumes(t *testing.T) {
+	const n = 20_000
+	dir := t.TempDir()
+	fill(t, dir, n)
+	server := start(t, dir, "--tail-bytes", "1MiB", "--stall-timeout", "1s")
+	ctx, client := newStuckClient(t)
+	stuck, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	server.WaitLog(`"stream ended"`)
+
+	count := &counter{}
+	err = count.read(stuck)
+	if err == nil || errors.Is(err, errUnexpected) {
+		t.Fatalf("the stalled stream went on to live, or worse: %v", err)
+	}
+	t.Logf("cut off after %d of %d events: %v", count.events, n, err)
+	rest, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", stuck.LastEventID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rest.Close()
+	count.readAll(t, "the client, over both connections,", rest, n)
+}
+
+// newStuckClient returns a client each of whose connections takes little before somebody reads.
+func newStuckClient(t *testing.T) (context.Context, *http.Client) {
+	t.Helper()
+	ctx, client := newClient(t)
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	}
+	return ctx, client
+}
+
+// counter reads streams and checks that IDs rise: so many events are so many different ones.
+type counter struct {
+	events int
+	last   string
+	each   func() // called after each event, if set
+}
+
+// read returns nil when the stream is live. The error is why it ended before.
+func (c *counter) read(s *e2e.Stream) error {
+	for {
+		e, err := s.Next()
+		switch {
+		case err != nil:
+			return err
+		case e2e.UntilLive(e):
+			return nil
+		case e.Type == "tidings.gap" || e.Type == "tidings.bye":
+			return fmt.Errorf("%w after %d events: %s %s", errUnexpected, c.events, e.Type, e.Data)
+		case e2e.IsControl(e):
+			continue
+		case e.ID <= c.last:
+			return fmt.Errorf("%w: %s after %s", errUnexpected, e.ID, c.last)
+		}
+		c.last = e.ID
+		c.events++
+		if c.each != nil {
+			c.each()
+		}
+	}
+}
+
+// errUnexpected: the stream holds what it must not.
+var errUnexpected = errors.New("unexpected event")
+
+// readAll reads a stream until it is live, and wants n events of it and of those that c read before.
+func (c *counter) readAll(t *testing.T, who string, s *e2e.Stream, n int) {
+	t.Helper()
+	if err := c.read(s); err != nil {
+		t.Fatalf("%s, after %d events: %v", who, c.events, err)
+	}
+	if c.events != n {
+		t.Errorf("%s got %d events, want %d", who, c.events, n)
+	}
+}
+
+func missedData() []byte {
+	return fmt.Appendf(nil, `{"text":"%s"}`, bytes.Repeat([]byte("x"), missedBytes-len(`{"text":""}`)))
+}
+
+// fill puts n events into the log of a server that is not running.
+func fill(t *testing.T, dir string, n int) {
+	t.Helper()
+	log := openStore(t, dir, store.Options{})
+	drafts := make([]store.Draft, 1000)
+	for i := range drafts {
+		drafts[i] = store.Draft{Topic: "missed." + strconv.Itoa(i%10), ContentType: "application/json", Data: missedData()}
+	}
+	for left := n; left > 0; left -= len(drafts) {
+		if _, err := log.Append(t.Context(), drafts[:min(left, len(drafts))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, log)
+}
+
+// fillOverHTTP publishes n events from 64 connections at once.
+func fillOverHTTP(t *testing.T, url string, n int) {
+	t.Helper()
+	ctx, client := newClient(t)
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, _, err := e2e.Publish(ctx, client, url, "missed."+strconv.Itoa(i%10), missedData()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// rssAnon is the memory of a process that is not backed by a file, in bytes: the map of the log is.
+func rssAnon(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(status, []byte("RssAnon:"))
+	fields := bytes.Fields(rest)
+	if len(fields) == 0 {
+		t.Fatalf("no RssAnon in %s", status)
+	}
+	kib, err := strconv.ParseInt(string(fields[0]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
