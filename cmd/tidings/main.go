@@ -35,6 +35,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Publish publishCmd `cmd:"" help:"Publish an event, or a file of events."`
 	Tail    tailCmd    `cmd:"" help:"Print events as they come, from any point of the log on."`
+	Token   tokenCmd   `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
 	Health  healthCmd  `cmd:"" help:"Ask a server whether it accepts writes."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

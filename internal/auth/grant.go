@@ -1,6 +1,6 @@
 // Package auth turns a bearer token into what its holder may do.
 //
-//	v, err := auth.NewVerifier(auth.Options{Key: key})
+//	v, err := auth.NewVerifier(ctx, auth.Options{Key: key})
 //	grant, err := v.Verify(ctx, token)
 //	if grant.Subscribe.Covers(asked) { ... }
 package auth

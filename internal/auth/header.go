@@ -1,0 +1,95 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// checkHeader refuses what the library lets pass and returns the key ID. What would name a key of the
+// token's own (jwk, jku, x5c, x5u) is not looked at.
+func (v *Verifier) checkHeader(token string) (kid string, err error) {
+	encoded, _, _ := strings.Cut(token, ".")
+	text, err := v.parser.DecodeSegment(encoded)
+	if err != nil {
+		return "", err
+	}
+	header, err := members(text)
+	if err != nil {
+		return "", reason("its header is not a JSON object in which each name occurs once")
+	}
+	if _, ok := header["crit"]; ok { // RFC 7515 §4.1.11: no extension is understood here
+		return "", reason("its header has crit")
+	}
+	if b64, ok := header["b64"]; ok && string(b64) != "true" { // RFC 7797
+		return "", reason("its header has b64")
+	}
+	if raw, ok := header["typ"]; ok && !isTokenType(raw) {
+		return "", reason("its type (typ) is not JWT or at+jwt")
+	}
+	if raw, ok := header["kid"]; ok && decodeValue(raw, &kid) != nil {
+		return "", reason("its key ID (kid) is not a string")
+	}
+	return kid, nil
+}
+
+// isTokenType compares media types without "application/", whatever their case (RFC 7515 §4.1.9, RFC 9068 §4).
+func isTokenType(raw json.RawMessage) bool {
+	var typ string
+	if decodeValue(raw, &typ) != nil {
+		return false
+	}
+	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+	return typ == "jwt" || typ == "at+jwt"
+}
+
+// members splits a JSON object. Unlike json.Unmarshal it tells upper from lower case and refuses a
+// name that occurs twice, because others may believe the other one (RFC 8725 §2.4), and bytes that
+// are not UTF-8, because different texts would become the same.
+func members(text []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	object := map[string]json.RawMessage{}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return nil, errors.New("not a JSON object")
+		}
+		if _, twice := object[name]; twice {
+			return nil, fmt.Errorf("%.64q occurs twice", name)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		object[name] = value
+	}
+	if _, err := dec.Token(); err != nil { // the closing brace
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than a JSON object")
+	}
+	return object, nil
+}
+
+// decodeValue is json.Unmarshal for which null is not a value.
+func decodeValue(raw json.RawMessage, into any) error {
+	if string(raw) == "null" {
+		return errors.New("null")
+	}
+	return json.Unmarshal(raw, into)
+}

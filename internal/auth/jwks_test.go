@@ -1,0 +1,245 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/internal/auth"
+)
+
+func TestJWKS(t *testing.T) {
+	pairs := newPairs(t)
+	server := newJWKSServer(t, pairs[0].jwk("r"), jwk(pairs[1].private.Public(), `"kid":"e"`), pairs[2].jwk("d"))
+	v := newVerifier(t, auth.Options{JWKSURL: server.url})
+	for i, kid := range []string{"r", "e", "d"} {
+		for j, p := range pairs {
+			want := auth.ErrToken
+			if i == j {
+				want = nil
+			}
+			if _, err := v.Verify(t.Context(), p.token(t, kid)); !errors.Is(err, want) {
+				t.Errorf("%s with kid %q: got %v, want %v", p.alg, kid, err, want)
+			}
+		}
+		if _, err := v.Verify(t.Context(), pairs[i].token(t, "")); err != nil {
+			t.Errorf("%s without kid, whose only key is %q: %v", pairs[i].alg, kid, err)
+		}
+	}
+	server.wantFetches(t, 1) // the clock stands still
+}
+
+func TestJWKSWithoutKidIsAmbiguous(t *testing.T) {
+	a, b := newEdDSA(t), newEdDSA(t)
+	v := newVerifier(t, auth.Options{JWKSURL: newJWKSServer(t, a.jwk("a"), b.jwk("b")).url})
+	if _, err := v.Verify(t.Context(), a.token(t, "")); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("got %v, want %v", err, auth.ErrToken)
+	}
+}
+
+func TestJWKSUnknownKid(t *testing.T) {
+	old, next := newEdDSA(t), newES256(t)
+	server := newJWKSServer(t, old.jwk("old"))
+	clock := &clock{start}
+	v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+	verify := func(p pair, kid string, want error) {
+		t.Helper()
+		if _, err := v.Verify(t.Context(), p.token(t, kid)); !errors.Is(err, want) {
+			t.Errorf("kid %q: got %v, want %v", kid, err, want)
+		}
+	}
+	verify(old, "old", nil)
+	clock.t = start.Add(30*time.Second - 1)
+	for _, kid := range []string{"x", "../../etc/passwd", "' OR 1=1 --", strings.Repeat("k", 4000)} {
+		verify(old, kid, auth.ErrToken)
+	}
+	server.wantFetches(t, 1) // "87 at most one refresh per 30 s": the start was one
+
+	server.serve(next.jwk("next"))
+	clock.t = start.Add(30 * time.Second)
+	verify(next, "next", nil)
+	verify(old, "old", auth.ErrToken) // taken out of the set, though the token was remembered
+	verify(old, "next", auth.ErrToken)
+	server.wantFetches(t, 2)
+
+	server.do(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
+	clock.t = clock.t.Add(time.Minute)
+	verify(old, "old", auth.ErrToken)
+	verify(old, "old", auth.ErrToken)
+	server.wantFetches(t, 3) // a fetch that failed counts
+	verify(next, "next", nil)
+}
+
+func TestJWKSGetsOld(t *testing.T) {
+	a, b := newEdDSA(t), newEdDSA(t)
+	server := newJWKSServer(t, a.jwk("a"))
+	clock := &clock{start}
+	v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+	token := a.token(t, "a")
+	server.do(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	clock.t = start.Add(10 * time.Minute)
+	if _, err := v.Verify(t.Context(), token); err != nil {
+		t.Errorf("while the set cannot be fetched: %v", err)
+	}
+	server.serve(b.jwk("b"))
+	clock.t = clock.t.Add(30 * time.Second)
+	if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("after its key was taken out: got %v, want %v", err, auth.ErrToken)
+	}
+}
+
+// Whoever hangs up must not use up the fetch of the next 30 seconds.
+func TestJWKSFetchOutlivesItsCaller(t *testing.T) {
+	old, next := newEdDSA(t), newEdDSA(t)
+	server := newJWKSServer(t, old.jwk("old"))
+	clock := &clock{start}
+	v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+	clock.t = start.Add(time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	server.do(func(w http.ResponseWriter, _ *http.Request) {
+		cancel()
+		fmt.Fprintf(w, `{"keys":[%s]}`, next.jwk("next"))
+	})
+	if _, err := v.Verify(ctx, next.token(t, "next")); err != nil {
+		t.Error(err)
+	}
+	server.wantFetches(t, 2)
+}
+
+// While one call fetches, one with a new key waits for the outcome, or for its own end.
+func TestJWKSConcurrentFetches(t *testing.T) {
+	old, next := newEdDSA(t), newEdDSA(t)
+	server := newJWKSServer(t, old.jwk("old"))
+	clock := &clock{start}
+	v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+	clock.t = start.Add(time.Minute)
+	fetching, answer := make(chan struct{}), make(chan struct{})
+	server.do(func(w http.ResponseWriter, _ *http.Request) {
+		close(fetching)
+		<-answer
+		fmt.Fprintf(w, `{"keys":[%s]}`, next.jwk("next"))
+	})
+	results := make(chan error, 10)
+	verify := func() {
+		_, err := v.Verify(t.Context(), next.token(t, "next"))
+		results <- err
+	}
+	go verify()
+	<-fetching
+	for range cap(results) - 1 {
+		go verify()
+	}
+	if _, err := v.Verify(t.Context(), old.token(t, "old")); err != nil {
+		t.Errorf("a known key had to wait: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := v.Verify(gone, next.token(t, "next")); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("a caller that is gone: got %v, want %v", err, auth.ErrToken)
+	}
+	close(answer)
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	server.wantFetches(t, 2)
+}
+
+func TestJWKSKeysNotUsed(t *testing.T) {
+	ed := newEdDSA(t)
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oct := `{"kty":"oct","kid":"k","k":"` + base64.RawURLEncoding.EncodeToString([]byte(secret)) + `"}`
+	seed := base64.RawURLEncoding.EncodeToString(ed.private.(ed25519.PrivateKey).Seed())
+	unused := map[string]string{
+		"symmetric":         oct,
+		"symmetric, marked": strings.Replace(oct, `{`, `{"alg":"HS256","use":"sig",`, 1),
+		"private":           jwk(ed.private.Public(), `"kid":"k"`, `"d":"`+seed+`"`),
+		"for encryption":    jwk(ed.private.Public(), `"kid":"k"`, `"use":"enc"`),
+		"another algorithm": jwk(ed.private.Public(), `"kid":"k"`, `"alg":"HS256"`),
+		"RSA of 1,024 bits": jwk(small.Public(), `"kid":"k"`),
+		"RSA for RS512":     jwk(newPairs(t)[0].private.Public(), `"kid":"k"`, `"alg":"RS512"`),
+		"curve P-384":       jwk(p384.Public(), `"kid":"k"`),
+		"of the future":     `{"kty":"AKP","kid":"k"}`,
+		"not an object":     `"k"`,
+	}
+	for name, key := range unused {
+		t.Run(name, func(t *testing.T) {
+			_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: newJWKSServer(t, key).url})
+			if err == nil || !strings.Contains(err.Error(), "none of the 1 keys") {
+				t.Errorf("alone: got %v", err)
+			}
+			good := newES256(t)
+			v := newVerifier(t, auth.Options{JWKSURL: newJWKSServer(t, key, good.jwk("good")).url})
+			if _, err := v.Verify(t.Context(), good.token(t, "good")); err != nil {
+				t.Errorf("the good key beside it: %v", err)
+			}
+			for _, token := range []string{hs256(t, payload()), ed.token(t, "k")} {
+				if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrToken) {
+					t.Errorf("got %v, want %v", err, auth.ErrToken)
+				}
+			}
+		})
+	}
+}
+
+func TestJWKSStartFails(t *testing.T) {
+	good := newEdDSA(t).jwk("k")
+	elsewhere := newJWKSServer(t, good)
+	answers := map[string]struct {
+		answer http.HandlerFunc
+		reason string
+	}{
+		"not found": {http.NotFound, "404"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.url, http.StatusFound)
+		}, "redirects are not followed"},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "not a JSON Web Key Set"},
+		"no keys": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }, "none of the 0 keys"},
+		"too much": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"keys":[%s],"pad":"%s"}`, good, strings.Repeat("x", 1<<20))
+		}, "more than"},
+		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, `{"keys":[`)
+		}, "EOF"},
+	}
+	for name, a := range answers {
+		t.Run(name, func(t *testing.T) {
+			server := newJWKSServer(t)
+			server.do(a.answer)
+			_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: server.url})
+			if err == nil || !strings.Contains(err.Error(), a.reason) || !strings.Contains(err.Error(), server.url) {
+				t.Errorf("got %v, want one with %q and the URL", err, a.reason)
+			}
+		})
+	}
+	elsewhere.wantFetches(t, 0)
+	for _, url := range []string{"http://id.example/jwks", "ftp://127.0.0.1/", "file:///etc/passwd", "//127.0.0.1/", "http://", "\x7f", "http://10.0.0.1/jwks", "http://localhost.example/"} {
+		if _, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: url}); err == nil || !strings.Contains(err.Error(), "expected https") {
+			t.Errorf("%q: got %v", url, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := auth.NewVerifier(ctx, auth.Options{JWKSURL: elsewhere.url}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+}

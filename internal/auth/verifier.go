@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+var (
+	// ErrToken: this is no token that the server's key vouches for at this time. It is malformed, not
+	// signed by the key, too old or too new, or made by or for somebody else. A new one may help.
+	ErrToken = errors.New("token-invalid")
+
+	// ErrClaims: the signature is right, but what is signed is not what a token must say. Another
+	// token of the same issuer will not do better.
+	ErrClaims = errors.New("token-claims")
+)
+
+const (
+	// MaxTokenBytes is the length above which a token is refused unread.
+	MaxTokenBytes = 8 << 10
+
+	// Leeway is how far the clocks of issuer and server may differ.
+	Leeway = 5 * time.Second
+)
+
+// Options say whose tokens count. Exactly one of Key and JWKSURL is required.
+type Options struct {
+	Key     []byte // HMAC secret (32 bytes or more) or PEM public key or certificate; outer white space is not part of it
+	JWKSURL string // address of a JSON Web Key Set (RFC 7517): https, or http on loopback
+
+	Issuer   string // what "iss" must be; "" for anything
+	Audience string // what "aud" must contain; "" for anything
+
+	Now       func() time.Time  // nil: time.Now
+	Transport http.RoundTripper // fetches the key set; nil: http.DefaultTransport
+	Logger    *slog.Logger      // told of key sets that cannot be fetched; nil: nobody
+}
+
+// Verifier decides what a token grants. It may be used concurrently and has nothing to close.
+type Verifier struct {
+	keys      keySource
+	parser    *jwt.Parser
+	validator *jwt.Validator
+	now       func() time.Time
+}
+
+// NewVerifier checks the options, and with a JWKSURL fetches the key set once, bounded by ctx. Its
+// errors say what is wrong with a key in one line, without a part of it.
+func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	keys, err := newKeySource(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	rules := []jwt.ParserOption{
+		jwt.WithTimeFunc(o.Now), jwt.WithLeeway(Leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+	}
+	if o.Issuer != "" {
+		rules = append(rules, jwt.WithIssuer(o.Issuer))
+	}
+	if o.Audience != "" {
+		rules = append(rules, jwt.WithAudience(o.Audience))
+	}
+	return &Verifier{
+		keys: keys,
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{"HS256", "RS256", "ES256", "EdDSA"}), jwt.WithStrictDecoding(),
+			jwt.WithoutClaimsValidation(), // they are decoded only once the signature is known to be right
+		),
+		validator: jwt.NewValidator(rules...),
+		now:       o.Now,
+	}, nil
+}
+
+func newKeySource(ctx context.Context, o Options) (keySource, error) {
+	switch {
+	case len(o.Key) > 0 && o.JWKSURL != "":
+		return nil, errors.New("a key and a JWKS URL were given: only one can count")
+	case o.JWKSURL != "":
+		return newJWKS(ctx, o)
+	}
+	k, err := parseVerifyingKey(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	return fixed{newKeySet(map[keyID]key{{alg: k.method.Alg()}: k}, time.Time{})}, nil
+}
+
+// Verify returns what the token grants, or an ErrToken or ErrClaims whose text may be shown to the
+// token's holder. ctx bounds the wait for a key set that another call is fetching.
+func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
+	if len(token) > MaxTokenBytes {
+		return Grant{}, fmt.Errorf("%w: longer than %d bytes", ErrToken, MaxTokenBytes)
+	}
+	set := v.keys.current(ctx)
+	if grant, ok := set.verified.get(token, v.now()); ok {
+		return grant, nil
+	}
+	var signed signedClaims
+	_, err := v.parser.ParseWithClaims(token, &signed, func(t *jwt.Token) (any, error) {
+		kid, err := v.checkHeader(t.Raw)
+		if err != nil {
+			return nil, err
+		}
+		var k key
+		k, set, err = v.find(ctx, set, keyID{kid, t.Method.Alg()})
+		return k.public, err
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("%w: %s", ErrToken, reasonOf(err))
+	}
+	claims, err := decodeClaims(signed.json)
+	if err != nil {
+		return Grant{}, err
+	}
+	if err := v.validator.Validate(claims); err != nil {
+		return Grant{}, fmt.Errorf("%w: %s", ErrToken, reasonOf(err))
+	}
+	set.verified.put(token, claims)
+	return claims.grant, nil
+}
+
+// find returns the key and the set that it is of, which is a newer one when the key is new.
+func (v *Verifier) find(ctx context.Context, set *keySet, id keyID) (key, *keySet, error) {
+	k, ok := set.find(id)
+	if !ok {
+		set = v.keys.renewed(ctx)
+		k, ok = set.find(id)
+	}
+	if !ok {
+		return key{}, set, reason("no key for its algorithm and key ID")
+	}
+	return k, set, nil
+}
+
+// reason is an error text of ours, safe to show: without parts of the token or the key.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+// reasonOf never passes on a text of the library's, which may quote the token. What it tells apart is
+// for people; every one of these is the same refusal.
+func reasonOf(err error) string {
+	var ours reason
+	switch {
+	case errors.As(err, &ours):
+		return string(ours)
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return "not a signed JWT"
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return "algorithm not supported"
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return "the signature is not right"
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return "expired"
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return "not valid yet (nbf)"
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return "issued in the future (iat)"
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return "of another issuer (iss)"
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return "for another audience (aud)"
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return "without the issuer (iss) or audience (aud) that is asked for"
+	}
+	return "not valid"
+}
