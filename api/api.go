@@ -1,5 +1,5 @@
-// Package api is the HTTP face of a log: publishing, streams, single events, health. docs/DESIGN.md §4
-// is its contract.
+// Package api is the HTTP face of a log: publishing, streams, single events, sessions, health.
+// docs/DESIGN.md §4 is its contract.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	server := api.New(log, tail, api.Options{})
@@ -9,19 +9,30 @@
 //	httpServer.Shutdown(ctx)   // finish what runs
 //	tail.Close(); log.Close()
 //
+// The path of a request through here: ServeHTTP puts the headers on that every answer has, routes.go
+// finds the endpoint, guard.go decides whether it may be called and by whom, the endpoint's handler
+// asks the caller's grant about the topics, problem.go words what is refused.
+//
 // The path of an event through here: publish.go takes it in, store/commit.go makes it durable,
 // replay/tail.go wakes who wants it, stream.go writes it out. Streams are leaves of the router:
 // nothing wraps their ResponseWriter, and no server-wide write time-out ends them.
 package api
 
 import (
+	"context"
+	"crypto/tls"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/rs/cors"
+
+	"tidings/internal/auth"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -34,6 +45,9 @@ const (
 	DefaultQueueTimeout  = 5 * time.Second
 	DefaultBodyTimeout   = 30 * time.Second
 
+	DefaultMaxStreams         = 50_000
+	DefaultMaxStreamsPerToken = 1_000
+
 	// The delay before a reconnect is drawn from this range for each response, so that the clients
 	// of a server that restarts do not come back at once.
 	DefaultRetryMin = 1 * time.Second
@@ -42,6 +56,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = 60 * time.Second // keep-alive connections without a request
 	maxHeaderBytes    = 16 << 10
+	maxHTTP2Streams   = 250 // at a time, of one connection; a browser opens one a tab
 
 	// sendBuffer is the kernel's send buffer of a connection. Left to itself it grows to megabytes
 	// for a client that does not read.
@@ -58,8 +73,28 @@ type Options struct {
 	BodyTimeout   time.Duration // for a request's body to arrive
 	RetryMin      time.Duration
 	RetryMax      time.Duration
-	Now           func() time.Time
-	Logger        *slog.Logger // default: discard
+
+	Verifier       Verifier       // of tokens; nil: everybody may do everything
+	AllowHosts     []string       // names that Host may have, beside localhost's and the listener's address
+	CORSOrigins    []string       // origins whose pages may call, such as https://app.example.com
+	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
+
+	MaxStreams         int // at a time
+	MaxStreamsPerToken int // at a time; counts only with a Verifier
+
+	// Requests a second of each token; of everybody together without a Verifier. 0 is no limit.
+	RatePublish, RateRead float64
+	RatePerAddress        bool // the same rates again, of each client address
+
+	Now    func() time.Time
+	Logger *slog.Logger // default: discard
+}
+
+// Verifier says what the holder of a token may do. It is called concurrently, and refuses a token that is
+// too long unread. An error is an auth.ErrToken, or an auth.ErrClaims when the token is genuine but says
+// what it must not; its text is shown to who sent the token, and has no part of it.
+type Verifier interface {
+	Verify(ctx context.Context, token string) (auth.Grant, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -69,6 +104,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.StallTimeout, DefaultStallTimeout)
 	setDefault(&o.QueueTimeout, DefaultQueueTimeout)
 	setDefault(&o.BodyTimeout, DefaultBodyTimeout)
+	setDefault(&o.MaxStreams, DefaultMaxStreams)
+	setDefault(&o.MaxStreamsPerToken, DefaultMaxStreamsPerToken)
 	setDefault(&o.RetryMin, DefaultRetryMin)
 	setDefault(&o.RetryMax, DefaultRetryMax)
 	if o.Now == nil {
@@ -87,33 +124,68 @@ func setDefault[T comparable](option *T, value T) {
 
 // Server serves a log. All methods may be called concurrently.
 type Server struct {
-	log   store.Log
-	tail  *replay.Tail
-	o     Options
-	mux   http.Handler
-	drain chan struct{} // closed by Drain
-	once  sync.Once
+	log    store.Log
+	tail   *replay.Tail
+	o      Options
+	hosts  []string // Options.AllowHosts as hostname returns them
+	cors   *cors.Cors
+	mux    http.Handler
+	rates  map[access]*rateLimit // none: no limit
+	places *places               // of streams
+	seed   maphash.Seed          // of tokenHash
+	// everybody is who calls while there is no Verifier.
+	everybody *caller
+	drain     chan struct{} // closed by Drain
+	once      sync.Once
 }
 
 // New returns a Server of log, whose Tail is tail. It owns neither.
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
-	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{})}
+	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}), seed: maphash.MakeSeed()}
+	s.everybody = &caller{grant: auth.Everything()}
+	for _, h := range s.o.AllowHosts {
+		s.hosts = append(s.hosts, hostname(h))
+	}
+	s.cors = newCORS(s.o.CORSOrigins)
+	s.rates = newRateLimits(s.o)
+	s.places = &places{max: s.o.MaxStreams, maxPerToken: s.o.MaxStreamsPerToken, perToken: make(map[tokenHash]int)}
 	s.mux = s.routes()
 	return s
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer") // of a stream whose URL carries a token
+	h.Set("Vary", "Authorization, Cookie, Accept")
+	s.cors.HandlerFunc(w, r) // adds headers; wraps nothing
+	if !isPreflight(r) {
+		s.mux.ServeHTTP(w, r)
+	}
+}
 
-// HTTPServer returns an http.Server with the limits that the handlers rely on.
+// HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1 and
+// HTTP/2, with TLS and without.
 func (s *Server) HTTPServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+		Handler:                      s,
+		Protocols:                    protocols,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
+		ReadHeaderTimeout:            readHeaderTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other path is
+		ErrorLog:                     slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
+			if encrypted, ok := c.(*tls.Conn); ok {
+				c = encrypted.NetConn()
+			}
 			if tcp, ok := c.(*net.TCPConn); ok && state == http.StateNew {
 				_ = tcp.SetWriteBuffer(sendBuffer) // only a bound on memory
 			}

@@ -3,9 +3,11 @@ package api_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,13 +72,36 @@ func bubble(t *testing.T, o api.Options, test func(t *testing.T, s *piped)) {
 	})
 }
 
+// do sends a request, given as its method and path, and returns the answer.
+func (s *piped) do(request, body string) answer {
+	s.t.Helper()
+	text := fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", request, len(body), body)
+	_, r := s.send(text)
+	method, _, _ := strings.Cut(request, " ")
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(got)}
+}
+
 // get sends a request on a new connection, which the test may read or not.
 func (s *piped) get(path string) (net.Conn, *bufio.Reader) {
+	s.t.Helper()
+	return s.send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+// send sends text as it is on a new connection.
+func (s *piped) send(text string) (net.Conn, *bufio.Reader) {
 	s.t.Helper()
 	client, server := net.Pipe()
 	s.pipes.conns <- server
 	s.t.Cleanup(func() { client.Close() })
-	if _, err := io.WriteString(client, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(client, text); err != nil {
 		s.t.Fatal(err)
 	}
 	return client, bufio.NewReader(client)

@@ -1,8 +1,8 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
-	"mime"
 	"net/http"
 	"net/url"
 	"time"
@@ -12,23 +12,47 @@ import (
 	"tidings/store"
 )
 
-// eventBody is an event in an answer. Data is the payload itself when it is JSON, a JSON string when
-// it is text.
+// eventBody is an event in an answer. Data is the payload itself when it is JSON, a JSON string when it is
+// text, null when there is none; other data is in DataBase64.
 type eventBody struct {
-	ID          store.ID  `json:"id"`
-	Topic       string    `json:"topic"`
-	Type        string    `json:"type"`
-	Time        time.Time `json:"time"`
-	ContentType string    `json:"datacontenttype,omitempty"`
-	Data        any       `json:"data"`
+	ID          store.ID                   `json:"id"`
+	Topic       string                     `json:"topic"`
+	Type        string                     `json:"type"`
+	Time        time.Time                  `json:"time"`
+	ContentType string                     `json:"datacontenttype,omitempty"`
+	Data        json.RawMessage            `json:"data,omitempty"`
+	DataBase64  []byte                     `json:"data_base64,omitempty"`
+	CloudEvent  map[string]json.RawMessage `json:"ce,omitempty"` // the attributes it was published with
 }
 
 func newEventBody(e *store.Event) eventBody {
-	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time(), ContentType: e.ContentType, Data: string(e.Data)}
-	if media, _, err := mime.ParseMediaType(e.ContentType); err == nil && isJSONType(media) {
-		b.Data = json.RawMessage(e.Data)
+	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time(), ContentType: e.ContentType}
+	switch kind := mediaOf(e.ContentType); {
+	case len(e.Data) == 0 && kind != textMedia:
+		b.Data = json.RawMessage(null)
+	case kind == jsonMedia:
+		b.Data = e.Data
+	case kind == textMedia:
+		b.Data = jsonString(string(e.Data))
+	default:
+		b.DataBase64 = e.Data
+	}
+	if len(e.Attributes) > 0 {
+		b.CloudEvent = make(map[string]json.RawMessage)
+		for _, a := range e.Attributes {
+			b.CloudEvent[a.Name] = json.RawMessage(a.Value)
+		}
 	}
 	return b
+}
+
+// jsonString is a text as JSON, with no more escapes than JSON asks for.
+func jsonString(text string) json.RawMessage {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(text) // a string always can be
+	return bytes.TrimSpace(out.Bytes())
 }
 
 // event serves GET /v1/events/{id}.
@@ -50,6 +74,9 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) eventByID(w http.ResponseWriter, r *http.Request, id store.ID) {
 	e, err := s.log.Get(id)
+	if err == nil && !callerOf(r).grant.Subscribe.Match(e.Topic) {
+		err = store.ErrNotFound // as if there were none
+	}
 	if err != nil {
 		s.fail(w, r, storeProblem(err))
 		return

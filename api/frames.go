@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"encoding/json"
 
 	"tidings/internal/sse"
@@ -16,7 +17,9 @@ const (
 	eventHeartbeat = "tidings.heartbeat"
 	eventBye       = "tidings.bye"
 
-	byeShutdown = "shutdown"
+	byeShutdown     = "shutdown"
+	byeExpiredToken = "expired-token"
+	byeOverloaded   = "overloaded"
 )
 
 // dataFormat is format=data: the data of the frame is the payload.
@@ -27,10 +30,15 @@ var null = []byte("null")
 
 func appendEvent(dst []byte, e *store.Event) []byte {
 	data := e.Data
-	if len(data) == 0 {
+	switch {
+	case len(data) == 0:
 		data = null
+	case mediaOf(e.ContentType) == binaryMedia:
+		data = base64.StdEncoding.AppendEncode(nil, data)
 	}
-	return sse.AppendEvent(dst, e.ID.String(), e.Type, data)
+	var id [26]byte // a string of it that does not escape needs no allocation
+	text, _ := e.ID.AppendText(id[:0])
+	return sse.AppendEvent(dst, string(text), e.Type, data)
 }
 
 // appendControl appends a control event; an empty id leaves the client's cursor where it is.

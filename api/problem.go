@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"tidings/store"
 )
@@ -26,17 +27,34 @@ var kinds = map[string]kind{
 	"bad-body":             {http.StatusBadRequest, "Body could not be read"},
 	"empty-body":           {http.StatusBadRequest, "Body is empty"},
 	"json-invalid":         {http.StatusBadRequest, "Body is not valid JSON"},
+	"body-not-empty":       {http.StatusBadRequest, "Body is not empty"},
+	"empty-batch":          {http.StatusBadRequest, "Batch is empty"},
+	"member-invalid":       {http.StatusBadRequest, "Member of the JSON object is invalid"},
+	"cloudevent-invalid":   {http.StatusBadRequest, "CloudEvent is invalid"},
+	"key-invalid":          {http.StatusBadRequest, "Idempotency-Key is invalid"},
 	"data-not-text":        {http.StatusBadRequest, "Data is not text"},
+	"token-ambiguous":      {http.StatusBadRequest, "Token is given more than once"},
+	"token-missing":        {http.StatusUnauthorized, "Token is missing"},
+	"token-invalid":        {http.StatusUnauthorized, "Token is not valid"},
+	"token-claims":         {http.StatusUnauthorized, "Token has bad claims"},
+	"topic-forbidden":      {http.StatusForbidden, "Topic is not granted"},
+	"origin-forbidden":     {http.StatusForbidden, "Origin is not allowed"},
 	"not-found":            {http.StatusNotFound, "Not found"},
 	"event-not-found":      {http.StatusNotFound, "Event not found"},
 	"method-not-allowed":   {http.StatusMethodNotAllowed, "Method not allowed"},
 	"not-acceptable":       {http.StatusNotAcceptable, "No acceptable representation"},
 	"body-timeout":         {http.StatusRequestTimeout, "Body did not arrive in time"},
+	"topic-ended":          {http.StatusConflict, "Topic has ended"},
+	"batch-too-large":      {http.StatusRequestEntityTooLarge, "Batch has too many events"},
 	"body-too-large":       {http.StatusRequestEntityTooLarge, "Body is too large"},
 	"media-unsupported":    {http.StatusUnsupportedMediaType, "Content type is not supported"},
 	"encoding-unsupported": {http.StatusUnsupportedMediaType, "Content encoding is not supported"},
+	"host-not-allowed":     {http.StatusMisdirectedRequest, "Host is not allowed"},
+	"token-too-long":       {http.StatusUnprocessableEntity, "Token is too long for a cookie"},
+	"idempotency-mismatch": {http.StatusUnprocessableEntity, "Idempotency-Key was used for something else"},
 	"type-reserved":        {http.StatusUnprocessableEntity, "Event type is reserved"},
 	"topic-quota":          {http.StatusTooManyRequests, "Topic limit reached"},
+	"rate-limited":         {http.StatusTooManyRequests, "Too many requests"},
 	"internal":             {http.StatusInternalServerError, "Internal error"},
 	"event-corrupt":        {http.StatusInternalServerError, "Event is damaged"},
 	"outcome-unknown":      {http.StatusInternalServerError, "Outcome is unknown"},
@@ -57,10 +75,13 @@ type problem struct {
 	code     string
 	detail   string
 	field    string // the offending parameter, header or member
+	index    *int   // of the entry of a batch
 	outcome  string
 	maxBytes int64
 	offset   int64
-	cause    error // for the log only
+	// retryAfter is when to try again, in whole seconds; 0 means soon.
+	retryAfter int
+	cause      error // for the log only
 }
 
 // problemBody is the wire form (RFC 9457).
@@ -73,6 +94,7 @@ type problemBody struct {
 	RequestID string `json:"request_id"`
 	Outcome   string `json:"outcome,omitempty"`
 	Field     string `json:"field,omitempty"`
+	Index     *int   `json:"index,omitempty"`
 	MaxBytes  int64  `json:"max_bytes,omitempty"`
 	Offset    int64  `json:"offset,omitempty"`
 }
@@ -82,17 +104,19 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 	k := kinds[p.code]
 	body := problemBody{
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail, Code: p.code, RequestID: rand.Text(),
-		Outcome: p.outcome, Field: p.field, MaxBytes: p.maxBytes, Offset: p.offset,
+		Outcome: p.outcome, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
 	log := s.o.Logger.Debug
 	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" {
 		log = s.o.Logger.Error
 	}
-	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path", r.URL.Path, "detail", p.detail, "error", p.cause)
+	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path", r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause)
 	h := w.Header()
 	switch k.status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", strconv.Itoa(max(1, p.retryAfter)))
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity")
 	}
@@ -102,7 +126,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 // storeProblem is what an error of the log means to a client.
 func storeProblem(err error) problem {
 	p := problem{cause: err}
+	var group *store.GroupError
+	if errors.As(err, &group) {
+		p.index = &group.Index
+	}
 	switch {
+	case errors.Is(err, store.ErrEnded):
+		p.code, p.detail = "topic-ended", "the topic has ended: nothing can be published to it any more"
+	case errors.Is(err, store.ErrKeyMismatch):
+		p.code, p.detail = "idempotency-mismatch", "the key was used for an event with another topic, type, content type or data"
 	case errors.Is(err, store.ErrNotFound):
 		p.code, p.detail = "event-not-found", "the log has no event with this ID, or none any more"
 	case errors.Is(err, store.ErrCorrupt):
@@ -130,8 +162,6 @@ func storeProblem(err error) problem {
 func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -58,7 +58,7 @@ type subscription struct {
 var cursorNames = []string{"after", "last_event_id", "lastEventId"}
 
 func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last"}, cursorNames...), []string{"topic"})
+	values, p := parseQuery(r, append([]string{"since", "last", tokenParameter}, cursorNames...), []string{"topic"})
 	if p != nil {
 		return subscription{}, p
 	}
@@ -82,7 +82,8 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 		patterns = []string{topic}
 	}
 	if len(patterns) == 0 {
-		return store.All(), nil
+		granted := grantOf(r).Subscribe
+		return granted, authoriseSubscribe(r, granted)
 	}
 	if len(patterns) > s.o.MaxTopics {
 		return store.Filter{}, &problem{code: "too-many-topics", field: "topic",
@@ -92,7 +93,7 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 	if err != nil {
 		return store.Filter{}, &problem{code: "topic-invalid", field: "topic", detail: err.Error()}
 	}
-	return filter, nil
+	return filter, authoriseSubscribe(r, filter)
 }
 
 // parseStart finds where the stream starts. The header wins: EventSource keeps its URL, and with it

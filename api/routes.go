@@ -9,26 +9,48 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// route is a path and what each of its methods does.
+// endpoint is what a method of a path does, and who may. Written without field names it does not
+// compile when the access is left out.
+type endpoint struct {
+	access access
+	handle http.HandlerFunc
+}
+
+// methods are the endpoints of a path.
+type methods map[string]endpoint
+
+// route is a path and its endpoints.
 type route struct {
 	path    string
-	methods map[string]http.HandlerFunc
+	methods methods
 }
 
 func (s *Server) table() []route {
-	get := func(h http.HandlerFunc) map[string]http.HandlerFunc {
-		return map[string]http.HandlerFunc{http.MethodGet: h}
-	}
-	stream := map[string]http.HandlerFunc{http.MethodGet: s.stream, http.MethodHead: s.stream}
+	stream := methods{"GET": {streaming, s.stream}, "HEAD": {streaming, s.stream}}
 	return []route{
-		{"/v1/topics/{topic}/events", map[string]http.HandlerFunc{http.MethodPost: s.publish}},
+		{"/v1/topics/{topic}/events", methods{"POST": {publishing, s.publish}}},
+		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
 		{"/v1/stream", stream},
-		{"/v1/events/{id}", get(s.event)},
-		{"/v1/log", get(s.logInfo)},
-		{"/healthz", get(s.healthz)},
-		{"/readyz", get(s.readyz)},
+		{"/v1/events", methods{"POST": {publishing, s.publishBatch}}},
+		{"/v1/events/{id}", methods{"GET": {reading, s.event}}},
+		{"/v1/log", methods{"GET": {anyToken, s.logInfo}}},
+		{"/v1/session", methods{"PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
+		{"/healthz", methods{"GET": {probe, s.healthz}}},
+		{"/readyz", methods{"GET": {probe, s.readyz}}},
 	}
+}
+
+// Endpoints lists what the router answers to, as "METHOD /path" with variables in braces.
+func (s *Server) Endpoints() []string {
+	var all []string
+	for _, r := range s.table() {
+		for method := range r.methods {
+			all = append(all, method+" "+r.path)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // routes builds the router. It works on the path as it was sent: nothing is cleaned, decoded or
@@ -36,16 +58,24 @@ func (s *Server) table() []route {
 func (s *Server) routes() http.Handler {
 	m := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	for _, r := range s.table() {
-		m.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) {
-			if h := r.methods[req.Method]; h != nil {
-				h(w, req)
-				return
+		allow := strings.Join(slices.Sorted(maps.Keys(r.methods)), ", ")
+		other := s.guard(endpoint{open, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", allow)
+			s.fail(w, r, problem{code: "method-not-allowed", detail: "allowed here: " + allow})
+		}})
+		guarded := make(map[string]http.HandlerFunc)
+		for method, e := range r.methods {
+			guarded[method] = s.guard(e)
+		}
+		m.HandleFunc(r.path, func(w http.ResponseWriter, r *http.Request) {
+			h, ok := guarded[r.Method]
+			if !ok {
+				h = other
 			}
-			w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(r.methods)), ", "))
-			s.fail(w, req, problem{code: "method-not-allowed", detail: "allowed here: " + w.Header().Get("Allow")})
+			h(w, r)
 		})
 	}
-	m.NotFoundHandler = http.HandlerFunc(s.notFound)
+	m.NotFoundHandler = s.guard(endpoint{open, s.notFound})
 	return m
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 
+	"tidings/internal/auth"
 	"tidings/internal/sse"
 	"tidings/replay"
 )
@@ -27,26 +29,56 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, *p)
 		return
 	}
-	out := newStreamWriter(w, s.o.StallTimeout)
-	if r.Method == http.MethodHead {
-		return // the headers are the answer; nothing subscribes
-	}
 	if s.draining() {
-		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), byeShutdown))
+		s.turnAway(w, r, byeShutdown)
 		return
 	}
+	if r.Method == http.MethodHead {
+		newStreamWriter(w, s.o.StallTimeout)
+		return // the headers are the answer; nothing subscribes
+	}
+	c := callerOf(r)
+	if !s.places.take(c.token) {
+		s.turnAway(w, r, byeOverloaded)
+		return
+	}
+	defer s.places.free(c.token)
 	sub, err := s.tail.Subscribe(asked.filter, dataFormat, asked.start)
 	if err != nil {
 		s.fail(w, r, storeProblem(err))
 		return
 	}
 	defer sub.Close()
-	err = s.follow(r.Context(), out, sub)
+	ctx, cancel := s.untilExpiry(r.Context(), c.grant)
+	defer cancel()
+	err = s.follow(ctx, newStreamWriter(w, s.o.StallTimeout), sub)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
 	}
-	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", r.RemoteAddr, "error", err)
+	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
+}
+
+// turnAway answers a stream that is well-formed but finds no room with why, and when to come again: an
+// EventSource would take any status but 200 as an order never to return.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason string) {
+	out := newStreamWriter(w, s.o.StallTimeout)
+	if r.Method != http.MethodHead {
+		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason)) // fails only when the client is gone
+	}
+}
+
+// errTokenExpired ends a stream whose token has come to its end.
+var errTokenExpired = errors.New("the token has expired")
+
+// untilExpiry returns a context that ends soon after the grant, while its token would still be accepted:
+// not for all streams of an hour's tokens at once.
+func (s *Server) untilExpiry(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
+	if g.Expires.IsZero() {
+		return ctx, func() {}
+	}
+	left := g.Expires.Sub(s.o.Now()) + rand.N(auth.Leeway)
+	return context.WithTimeoutCause(ctx, left, errTokenExpired)
 }
 
 // follow writes what comes next until there is nothing, waits, and begins again. There is no other
@@ -95,9 +127,15 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 		case <-heartbeat.C:
 			due = true
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-s.drain:
 			return out.write(appendBye(nil, byeShutdown))
+		}
+		switch err := context.Cause(ctx); err { // looked at first: nothing is read after the token's end
+		case nil:
+		case errTokenExpired:
+			return errors.Join(err, out.write(appendBye(nil, byeExpiredToken)))
+		default:
+			return err
 		}
 		if chunk, err = sub.Next(); err != nil {
 			return err

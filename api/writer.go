@@ -23,9 +23,7 @@ type streamWriter struct {
 func newStreamWriter(w http.ResponseWriter, stall time.Duration) *streamWriter {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
-	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
-	h.Set("X-Content-Type-Options", "nosniff")
 	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: stall}
 }
 

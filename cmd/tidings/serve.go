@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,8 +23,10 @@ import (
 //	                         │ head moves
 //	subscribers <── api <── replay (cursors; the tail wakes those whom an event matches)
 type serveCmd struct {
-	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
-	Insecure        bool          `help:"Listen on an address that is not loopback, for everybody to read and write."`
+	Listen   string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
+	tlsFlags `embed:""`
+	keyFlags `embed:""`
+
 	DataDir         string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
 	TailBytes       byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
 	MaxEventBytes   byteSize      `default:"1MiB" help:"Data of one event."`
@@ -30,6 +35,8 @@ type serveCmd struct {
 	StallTimeout    time.Duration `default:"60s" help:"Time for a subscriber to take one write of 64 KiB; then it is cut off."`
 	QueueTimeout    time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
 	ShutdownTimeout time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
+
+	edgeFlags `embed:""`
 }
 
 // Validate is called by kong.
@@ -51,10 +58,7 @@ func (c *serveCmd) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
 	}
-	if !c.Insecure && !isLoopback(c.Listen) {
-		return fmt.Errorf("--listen: %s is not loopback, and everybody who reaches it could read and write; give --insecure if that is meant", c.Listen)
-	}
-	return nil
+	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.edgeFlags.validate())
 }
 
 func isLoopback(listen string) bool {
@@ -67,30 +71,67 @@ func isLoopback(listen string) bool {
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
-	listener, err := net.Listen("tcp", c.Listen)
+	verifier, err := c.verifier(ctx, app.log)
 	if err != nil {
-		return usageError{fmt.Errorf("--listen: %w", err)}
+		return err
+	}
+	listener, err := c.listen(app.log)
+	if err != nil {
+		return err
 	}
 	log, err := store.Open(c.DataDir, store.Options{MaxTopics: c.MaxTopics, Logger: app.log})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	return c.serve(ctx, app, log, listener)
+	return c.serve(ctx, app, log, listener, c.options(verifier, app.log))
+}
+
+func (c *serveCmd) listen(log *slog.Logger) (net.Listener, error) {
+	config, err := c.tlsFlags.config(log)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	if config != nil {
+		listener = tls.NewListener(listener, config)
+	}
+	return listener, nil
+}
+
+func (c *serveCmd) options(verifier api.Verifier, log *slog.Logger) api.Options {
+	return api.Options{
+		MaxEventBytes: int64(c.MaxEventBytes), MaxTopics: c.MaxSubscriptionTopics, Heartbeat: c.Heartbeat,
+		StallTimeout: c.StallTimeout, QueueTimeout: c.QueueTimeout,
+		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(), TrustedProxies: c.proxies(),
+		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
+		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead), RatePerAddress: c.RatePerAddress,
+		Logger: log,
+	}
+}
+
+// hosts are the names that clients may use: those that were given, and the one that is listened on.
+func (c *serveCmd) hosts() []string {
+	host, _, _ := net.SplitHostPort(c.Listen) // Validate has looked
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return c.AllowHost // an address is known from the connection
+	}
+	return append([]string{host}, c.AllowHost...)
 }
 
 // serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
 // outside inwards: not ready, streams end, publishes finish, the tail stops, the log closes.
-func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener) error {
+func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
-	server := api.New(log, tail, api.Options{
-		MaxEventBytes: int64(c.MaxEventBytes), Heartbeat: c.Heartbeat, StallTimeout: c.StallTimeout,
-		QueueTimeout: c.QueueTimeout, Logger: app.log,
-	})
+	server := api.New(log, tail, o)
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
-	app.log.Info("listening", "url", "http://"+listener.Addr().String(), "data_dir", c.DataDir, "head", log.Head())
-	fmt.Fprintf(app.stdout, "listening on http://%s\n", listener.Addr())
+	url := c.scheme() + "://" + listener.Addr().String()
+	app.log.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(), "open_to_everybody", o.Verifier == nil)
+	fmt.Fprintf(app.stdout, "listening on %s\n", url)
 
 	var failure error
 	select {

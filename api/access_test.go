@@ -1,0 +1,112 @@
+package api_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/api"
+)
+
+// TestAccess walks every endpoint as everybody, with keys set and without. An endpoint without a row fails.
+func TestAccess(t *testing.T) {
+	visitors := []struct {
+		name   string
+		holder *holder
+		code   string // of a 401
+	}{
+		{"no token", nil, "token-missing"},
+		{"wrong key", &holder{publish: ">", subscribe: ">", key: otherKey}, "token-invalid"},
+		{"expired", &holder{publish: ">", subscribe: ">", expires: -time.Hour}, "token-invalid"},
+		{"no grant", &holder{}, ""},
+		{"partial grant", &holder{publish: "orders.>", subscribe: "orders.>"}, ""},
+		{"full grant", &holder{publish: ">", subscribe: ">"}, ""},
+		{"admin", &holder{admin: true}, ""},
+	}
+	const n = 7
+	all := func(status int) (row [n]int) {
+		for i := range row {
+			row[i] = status
+		}
+		return row
+	}
+	token := func(none, partial, full, admin int) [n]int { return [n]int{401, 401, 401, none, partial, full, admin} }
+	type row struct {
+		endpoint string
+		path     string
+		open     [n]int // without keys
+		keyed    [n]int
+		body     string
+	}
+	rows := []row{
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(201), token(403, 201, 201, 403), "1"},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(201), token(403, 403, 201, 403), "1"},
+		{"POST /v1/topics/{topic}/end", "/v1/topics/orders.over/end", all(200), token(403, 200, 200, 403), ""},
+		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", all(200), token(403, 403, 200, 403), ""},
+		{"POST /v1/events", "/v1/events", all(201), token(403, 201, 201, 403), `{"topic":"orders.eu","data":1}`},
+		{"POST /v1/events", "/v1/events", all(201), token(403, 403, 201, 403), `{"topic":"orders.eu","data":1}` + "\n" + `{"topic":"tickets","data":1}`},
+		{"GET /v1/stream", "/v1/stream", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=orders.>", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/stream", "/v1/stream?topic=>", all(200), token(403, 403, 200, 403), ""},
+		{"HEAD /v1/stream", "/v1/stream", all(200), token(403, 200, 200, 403), ""},
+		{"HEAD /v1/stream", "/v1/stream?topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders/stream", all(200), token(403, 403, 200, 403), ""},
+		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200), token(403, 200, 200, 403), ""},
+		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/tickets/stream", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/events/{id}", "/v1/events/ORDER", all(200), token(404, 200, 200, 404), ""},
+		{"GET /v1/events/{id}", "/v1/events/TICKET", all(200), token(404, 404, 200, 404), ""},
+		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
+		{"PUT /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
+		{"DELETE /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
+		{"GET /healthz", "/healthz", all(200), all(200), ""},
+		{"GET /readyz", "/readyz", all(200), all(200), ""},
+	}
+
+	open := newServer(t, newLog(t), 0, api.Options{})
+	guarded := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	for _, endpoint := range open.api.Endpoints() {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.endpoint == endpoint }) {
+			t.Errorf("%s has no row", endpoint)
+		}
+	}
+	for _, s := range []*server{open, guarded} {
+		order := s.do("POST", "/v1/topics/orders.eu/events", "1", bearer(everything(t))).header.Get("Location")
+		ticket := s.do("POST", "/v1/topics/tickets/events", "1", bearer(everything(t))).header.Get("Location")
+		for _, topic := range list("orders.over over") {
+			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
+		}
+		ids := strings.NewReplacer("/v1/events/ORDER", order, "/v1/events/TICKET", ticket)
+		for _, row := range rows {
+			method, _, _ := strings.Cut(row.endpoint, " ")
+			for i, v := range visitors {
+				var given []string
+				if v.holder != nil {
+					given = headers(bearer(v.holder.token(t)))
+				}
+				want := row.keyed[i]
+				if s == open {
+					want = row.open[i]
+				}
+				if row.endpoint == "POST /v1/events" {
+					given = append(given, "Content-Type: application/x-ndjson")
+				}
+				a := s.head(method, ids.Replace(row.path), row.body, given...)
+				if a.status != want {
+					t.Errorf("%s %s (keys: %v) by %s: %d, want %d", method, row.path, s == guarded, v.name, a.status, want)
+					continue
+				}
+				if want < 400 || method == "HEAD" {
+					continue
+				}
+				code := map[int]string{401: v.code, 403: "topic-forbidden", 404: "event-not-found"}[want]
+				p := s.do(method, ids.Replace(row.path), row.body, given...).problem(t)
+				if p.Code != code || method == "POST" && p.Outcome != "not_stored" {
+					t.Errorf("%s %s by %s: %+v, want %s", method, row.path, v.name, p, code)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"tidings/internal/auth"
+	"tidings/store"
+)
+
+// access says who may call an endpoint, and which checks come before it. What is no probe and not
+// open takes a valid token.
+type access int
+
+const (
+	_          access = iota
+	probe             // everybody, by any Host: what asks for health knows no names
+	open              // everybody
+	anyToken          // every valid token
+	publishing        // a valid token; the handler knows the topics, and asks its grant about them
+	reading           // the same
+	streaming         // the same; the token may stand in the query, since EventSource sets no headers
+)
+
+// caller is who a request comes from.
+type caller struct {
+	grant auth.Grant
+	token tokenHash
+}
+
+type callerKey struct{}
+
+// callerOf returns who a guarded request comes from; one that was not guarded may do nothing.
+func callerOf(r *http.Request) *caller {
+	if c, ok := r.Context().Value(callerKey{}).(*caller); ok {
+		return c
+	}
+	return &caller{}
+}
+
+// grantOf returns what the caller of a guarded request may do.
+func grantOf(r *http.Request) auth.Grant { return callerOf(r).grant }
+
+// authorisePublish refuses a publish to any topic that the caller's grant does not cover. The answer
+// is the same whether the topic exists or not.
+func authorisePublish(r *http.Request, topics ...string) *problem {
+	c := callerOf(r)
+	for _, topic := range topics {
+		if !c.grant.Publish.Match(topic) {
+			return &problem{code: "topic-forbidden", field: "topic", detail: fmt.Sprintf("the token does not grant publishing to %s", topic)}
+		}
+	}
+	return nil
+}
+
+// authoriseSubscribe refuses to read patterns of which one is not covered by a pattern of the caller's
+// grant.
+func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
+	grant := callerOf(r).grant.Subscribe
+	if patterns := asked.Patterns(); len(patterns) == 0 || !grant.Covers(asked) {
+		return &problem{code: "topic-forbidden", field: "topic",
+			detail: strings.TrimSpace("the token does not grant reading " + strings.Join(patterns, " "))}
+	}
+	return nil
+}
+
+// guard returns the handler that lets through to an endpoint who may call it. The ResponseWriter stays
+// as it is.
+func (s *Server) guard(e endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, p := s.admit(r, e.access)
+		switch {
+		case p == nil:
+			e.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		case p.code == "rate-limited" && e.access == streaming:
+			s.turnAway(w, r, byeOverloaded)
+		default:
+			if e.access == publishing {
+				p.outcome = notStored
+			}
+			s.fail(w, r, *p)
+		}
+	}
+}
+
+func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
+	if a == probe {
+		return &caller{}, nil
+	}
+	if p := s.checkHost(r); p != nil {
+		return nil, p
+	}
+	if p := s.checkOrigin(r); p != nil {
+		return nil, p
+	}
+	if a == open {
+		return &caller{}, nil
+	}
+	// Before the token, so that guessing one is limited too.
+	if p := s.limitAddress(r, a); p != nil {
+		return nil, p
+	}
+	c, p := s.authenticate(r, a)
+	if p != nil {
+		return nil, p
+	}
+	return c, s.limitToken(c, a)
+}

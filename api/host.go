@@ -1,0 +1,68 @@
+package api
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A page of another site must not use what its visitor's browser can reach. It can in two ways: by
+// sending requests across origins, which the browser marks with their origin; and by having its own
+// name resolve to this server's address, after which the browser takes the server for the page's own.
+// Then the name in Host is foreign. Neither gets at a token that has to be put into the Authorization
+// header, so where such a token decides, both are let through.
+
+// byHeader reports whether it is a token in the Authorization header that decides about r.
+func (s *Server) byHeader(r *http.Request) bool {
+	return s.o.Verifier != nil && len(r.Header["Authorization"]) > 0
+}
+
+// checkHost refuses a foreign Host.
+func (s *Server) checkHost(r *http.Request) *problem {
+	if s.byHeader(r) {
+		return nil
+	}
+	host := hostname(r.Host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(s.hosts, host) { // RFC 6761 §6.3
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && (ip.IsLoopback() || ip.Unmap() == localAddr(r)) {
+		return nil
+	}
+	return &problem{code: "host-not-allowed", field: "Host",
+		detail: fmt.Sprintf("%.64q is none of this server's names; if it should be, start it with --allow-host", host)}
+}
+
+// hostname is the host of a host and perhaps a port, in lower case.
+func hostname(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// localAddr is the address that the connection of r came in at, the zero Addr if it has none.
+func localAddr(r *http.Request) netip.Addr {
+	tcp, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap()
+}
+
+// checkOrigin refuses a write that a page of a foreign origin makes.
+func (s *Server) checkOrigin(r *http.Request) *problem {
+	if s.byHeader(r) || slices.Contains(s.o.CORSOrigins, r.Header.Get("Origin")) {
+		return nil
+	}
+	var protection http.CrossOriginProtection
+	if protection.Check(r) == nil {
+		return nil
+	}
+	return &problem{code: "origin-forbidden", field: "Origin",
+		detail: "pages of another origin may not write; if this one may, list it with --cors-origin"}
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxBuckets bounds how many tokens and addresses a rateLimit remembers: twice as many, 150 B each.
+const maxBuckets = 50_000
+
+// bucketKey is whose requests count together: those of a token, or those of an address.
+type bucketKey struct {
+	token   tokenHash
+	address netip.Prefix
+}
+
+// rateLimit allows each bucket so many requests a second, and as many at once. It forgets buckets that
+// were not used for long when there are many of them; they begin again as full ones.
+type rateLimit struct {
+	flag      string
+	perSecond float64
+
+	mu     sync.Mutex
+	recent map[bucketKey]*rate.Limiter
+	older  map[bucketKey]*rate.Limiter
+}
+
+// newRateLimits returns the limits that are set, by what they limit.
+func newRateLimits(o Options) map[access]*rateLimit {
+	limits := make(map[access]*rateLimit)
+	if o.RatePublish > 0 {
+		limits[publishing] = &rateLimit{flag: "--rate-publish", perSecond: o.RatePublish}
+	}
+	if o.RateRead > 0 {
+		read := &rateLimit{flag: "--rate-read", perSecond: o.RateRead}
+		limits[anyToken], limits[reading], limits[streaming] = read, read, read
+	}
+	return limits
+}
+
+func (s *Server) limitToken(c *caller, a access) *problem {
+	return s.rates[a].take(bucketKey{token: c.token}, s.o.Now())
+}
+
+func (s *Server) limitAddress(r *http.Request, a access) *problem {
+	if !s.o.RatePerAddress {
+		return nil
+	}
+	addr := s.clientAddr(r)
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64 // what one client is given
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil {
+		network = netip.Prefix{} // no IP address: together with its like
+	}
+	return s.rates[a].take(bucketKey{address: network}, s.o.Now())
+}
+
+// take takes a request out of the bucket, or says when there is one again.
+func (l *rateLimit) take(key bucketKey, now time.Time) *problem {
+	if l == nil {
+		return nil
+	}
+	reservation := l.bucket(key).ReserveN(now, 1)
+	wait := reservation.DelayFrom(now)
+	if wait == 0 {
+		return nil
+	}
+	reservation.CancelAt(now)
+	return &problem{code: "rate-limited", retryAfter: int(math.Ceil(wait.Seconds())),
+		detail: fmt.Sprintf("the limit is %v requests a second (%s)", l.perSecond, l.flag)}
+}
+
+func (l *rateLimit) bucket(key bucketKey) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.recent[key]; ok {
+		return b
+	}
+	b, ok := l.older[key]
+	if !ok {
+		b = rate.NewLimiter(rate.Limit(l.perSecond), max(1, int(l.perSecond)))
+	}
+	if l.recent == nil || len(l.recent) == maxBuckets {
+		l.older, l.recent = l.recent, make(map[bucketKey]*rate.Limiter)
+	}
+	l.recent[key] = b
+	return b
+}

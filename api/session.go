@@ -1,0 +1,58 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// maxCookieBytes is what browsers keep of a cookie's name and value together (RFC 6265bis §5.7).
+const maxCookieBytes = 4096
+
+// putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie that
+// no script can read. Without keys there is nothing to send.
+func (s *Server) putSession(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	if s.o.Verifier != nil {
+		if p := s.setCookie(w, r); p != nil {
+			s.fail(w, r, *p)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
+	if !s.byHeader(r) {
+		return &problem{code: "token-missing", field: "Authorization", detail: "the token to put into the cookie comes in the Authorization header"}
+	}
+	token, p := s.tokenOf(r, anyToken)
+	if p != nil {
+		return p
+	}
+	c := s.cookie(r)
+	c.Value, c.Expires = token, grantOf(r).Expires
+	if n := len(c.Name) + len(c.Value); n > maxCookieBytes {
+		return &problem{code: "token-too-long", detail: fmt.Sprintf("browsers keep %d bytes of a cookie, this one would have %d", maxCookieBytes, n)}
+	}
+	http.SetCookie(w, c)
+	return nil
+}
+
+// deleteSession serves DELETE /v1/session.
+func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	c := s.cookie(r)
+	c.MaxAge = -1 // delete it
+	http.SetCookie(w, c)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) cookie(r *http.Request) *http.Cookie {
+	return &http.Cookie{Name: s.cookieName(r), Path: "/", Secure: s.secure(r), HttpOnly: true, SameSite: http.SameSiteStrictMode}
+}

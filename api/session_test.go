@@ -1,0 +1,122 @@
+package api_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/api"
+)
+
+// TestSession: the cookie is the browser's alone, lives as long as its token, and stays with TLS where
+// the client has TLS.
+func TestSession(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	plain := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	proxied := newServer(t, newLog(t), 0, keyed(t, api.Options{TrustedProxies: loopback}))
+	const https = "X-Forwarded-Proto: https"
+	for _, c := range []struct {
+		name   string
+		s      *server
+		header string
+		cookie string
+		secure bool
+	}{
+		{"plain", plain, "", "tidings_token", false},
+		{"plain, whatever a client says", plain, https, "tidings_token", false},
+		{"plain up to a proxy", proxied, "X-Forwarded-Proto: http", "tidings_token", false},
+		{"TLS up to a proxy", proxied, https, "__Host-tidings_token", true},
+		{"TLS up to the first of two proxies", proxied, "X-Forwarded-Proto: HTTPS, http", "__Host-tidings_token", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			token := everything(t)
+			forwarded := headers(c.header)
+			if c.header == "" {
+				forwarded = nil
+			}
+			set := cookieOf(t, c.s.do("PUT", "/v1/session", "", append(forwarded, bearer(token))...))
+			if set.Name != c.cookie || set.Value != token || set.Secure != c.secure {
+				t.Errorf("set %v, want %s, secure: %v", set, c.cookie, c.secure)
+			}
+			if left := time.Until(set.Expires); left < 59*time.Minute || left > time.Hour {
+				t.Errorf("expires in %v, want what is left of the token's hour", left)
+			}
+			use := headers(append(forwarded, "Cookie: "+c.cookie+"="+token)...)
+			if a := c.s.do("GET", "/v1/log", "", use...); a.status != 200 {
+				t.Errorf("with the cookie: %d %s", a.status, a.body)
+			}
+			gone := cookieOf(t, c.s.do("DELETE", "/v1/session", "", use...))
+			if gone.Name != c.cookie || gone.Value != "" || gone.MaxAge >= 0 || gone.Secure != c.secure {
+				t.Errorf("deleted by %v", gone)
+			}
+		})
+	}
+	t.Run("the cookie of plain HTTP is none for TLS", func(t *testing.T) {
+		if a := proxied.do("GET", "/v1/log", "", https, "Cookie: tidings_token="+everything(t)); a.status != 401 {
+			t.Errorf("%d, want 401", a.status)
+		}
+	})
+	t.Run("the cookie does not renew itself", func(t *testing.T) {
+		a := plain.do("PUT", "/v1/session", "", "Cookie: tidings_token="+everything(t))
+		if p := a.problem(t); a.status != 401 || p.Code != "token-missing" {
+			t.Errorf("%d %s, want 401 token-missing", a.status, a.body)
+		}
+	})
+	t.Run("a parameter", func(t *testing.T) {
+		for _, method := range list("PUT DELETE") {
+			if a := plain.do(method, "/v1/session?x=1", "", bearer(everything(t))); a.problem(t).Code != "query-invalid" {
+				t.Errorf("%s: %d %s", method, a.status, a.body)
+			}
+		}
+	})
+	t.Run("too long for a browser", func(t *testing.T) {
+		const room = 4096 - len("tidings_token")
+		for length, want := range map[int]int{room: 204, room + 1: 422} {
+			a := plain.do("PUT", "/v1/session", "", bearer(tokenOf(t, length)))
+			if a.status != want || want == 422 && a.problem(t).Code != "token-too-long" {
+				t.Errorf("token of %d bytes: %d %s, want %d", length, a.status, a.body, want)
+			}
+		}
+	})
+	t.Run("without keys", func(t *testing.T) {
+		if a := start(t).do("PUT", "/v1/session", "", bearer("whatever")); a.status != 204 || a.header.Get("Set-Cookie") != "" {
+			t.Errorf("%d %v, want 204 and no cookie", a.status, a.header)
+		}
+	})
+}
+
+// cookieOf returns the one cookie that an answer sets, after a look at what all have in common.
+func cookieOf(t *testing.T, a answer) *http.Cookie {
+	t.Helper()
+	cookies := (&http.Response{Header: a.header}).Cookies()
+	if a.status != 204 || len(cookies) != 1 {
+		t.Fatalf("%d, cookies %v, want 204 and one cookie", a.status, cookies)
+	}
+	c := cookies[0]
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" {
+		t.Errorf("cookie %v, want HttpOnly, SameSite=Strict, Path=/ and no Domain", c)
+	}
+	return c
+}
+
+// tokenOf returns a valid token of so many bytes: claims of one byte more make one or two bytes more.
+func tokenOf(t *testing.T, length int) string {
+	t.Helper()
+	for _, name := range list("a ab abc") {
+		base := len(signed(t, `{"exp":4102444800,"`+name+`":""}`))
+		fill := (length-base)/4*3 + 6
+		for ; fill > 0; fill-- {
+			token := signed(t, `{"exp":4102444800,"`+name+`":"`+strings.Repeat("x", fill)+`"}`)
+			if len(token) == length {
+				return token
+			}
+			if len(token) < length {
+				break
+			}
+		}
+	}
+	t.Fatalf("no token has %d bytes", length)
+	return ""
+}

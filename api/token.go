@@ -1,0 +1,78 @@
+package api
+
+import (
+	"errors"
+	"hash/maphash"
+	"net/http"
+	"strings"
+
+	"tidings/internal/auth"
+)
+
+const (
+	tokenParameter = "access_token" // RFC 6750 §2.3
+
+	// The prefix makes browsers hold the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
+	tokenCookie       = "tidings_token"
+	secureTokenCookie = "__Host-" + tokenCookie
+)
+
+// tokenHash tells tokens apart while this process lives. Zero stands for no token.
+type tokenHash uint64
+
+// authenticate finds out who sent r. Without a Verifier everybody may do everything.
+func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
+	if s.o.Verifier == nil {
+		return s.everybody, nil
+	}
+	token, p := s.tokenOf(r, a)
+	if p != nil {
+		return nil, p
+	}
+	grant, err := s.o.Verifier.Verify(r.Context(), token)
+	if err != nil {
+		p := &problem{code: "token-invalid", detail: err.Error()}
+		if errors.Is(err, auth.ErrClaims) {
+			p.code = "token-claims"
+		}
+		return nil, p
+	}
+	return &caller{grant, tokenHash(maphash.String(s.seed, token))}, nil
+}
+
+// tokenOf finds the token of r. What was put there on purpose comes before the cookie, which browsers
+// send by themselves.
+func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
+	headers := r.Header["Authorization"]
+	var queries []string
+	if a == streaming && r.URL.RawQuery != "" {
+		queries = r.URL.Query()[tokenParameter]
+	}
+	token := ""
+	switch {
+	case len(headers)+len(queries) > 1:
+		return "", &problem{code: "token-ambiguous", field: "Authorization", detail: "send one token, in the header or in the query"}
+	case len(headers) == 1:
+		scheme, credentials, _ := strings.Cut(headers[0], " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			token = strings.TrimSpace(credentials)
+		}
+	case len(queries) == 1:
+		token = queries[0]
+	default:
+		if c, err := r.Cookie(s.cookieName(r)); err == nil {
+			token = c.Value
+		}
+	}
+	if token == "" {
+		return "", &problem{code: "token-missing", field: "Authorization", detail: `send a token, as in "Authorization: Bearer eyJ..."`}
+	}
+	return token, nil
+}
+
+func (s *Server) cookieName(r *http.Request) string {
+	if s.secure(r) {
+		return secureTokenCookie
+	}
+	return tokenCookie
+}

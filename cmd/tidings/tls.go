@@ -1,0 +1,100 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// tlsFlags name the certificate; without one the server speaks plain HTTP.
+type tlsFlags struct {
+	TLSCert string `help:"File with the certificate and its chain, in PEM; read again when it changes." type:"path" placeholder:"FILE"`
+	TLSKey  string `help:"File with the certificate's private key, in PEM; read again when it changes." type:"path" placeholder:"FILE"`
+}
+
+func (t *tlsFlags) validate() error {
+	if (t.TLSCert == "") != (t.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key: expected both or neither, got one")
+	}
+	return nil
+}
+
+func (t *tlsFlags) scheme() string {
+	if t.TLSCert == "" {
+		return "http"
+	}
+	return "https"
+}
+
+// config returns nil when no certificate is named.
+func (t *tlsFlags) config(log *slog.Logger) (*tls.Config, error) {
+	if t.TLSCert == "" {
+		return nil, nil
+	}
+	c := &certificate{files: [2]string{t.TLSCert, t.TLSKey}, log: log}
+	if err := c.renew(); err != nil {
+		return nil, usageError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
+	}
+	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// certificate is what the two files held when they were last good. It looks at them for each new
+// connection, which costs little beside the handshake.
+type certificate struct {
+	files [2]string
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	seen   [2]fs.FileInfo // of the last attempt
+	loaded *tls.Certificate
+}
+
+// get is tls.Config.GetCertificate. Files that do not fit together, for one was replaced before the
+// other, leave the certificate as it is.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.renew(); err != nil {
+		c.log.Warn("the new certificate cannot be used, the old one stays", "error", err)
+	}
+	return c.loaded, nil
+}
+
+// renew reads the files if they have changed since it last did.
+func (c *certificate) renew() error {
+	changed := false
+	for i, path := range c.files {
+		now, err := os.Stat(path)
+		if err != nil {
+			now = nil
+		}
+		if !sameFile(c.seen[i], now) || c.loaded == nil {
+			changed = true
+		}
+		c.seen[i] = now
+	}
+	if !changed {
+		return nil
+	}
+	loaded, err := tls.LoadX509KeyPair(c.files[0], c.files[1])
+	if err != nil {
+		return err
+	}
+	if now := time.Now(); now.After(loaded.Leaf.NotAfter) {
+		c.log.Warn("the certificate has expired", "file", c.files[0], "not_after", loaded.Leaf.NotAfter)
+	}
+	c.loaded = &loaded
+	return nil
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
