@@ -153,17 +153,19 @@ func (v *visitor) run(t *testing.T, publishing context.Context) {
 			return stay > 0 && (e.Type != "tidings.live" || v.rng.IntN(2) == 0)
 		})
 	}
-	v.visit(t, t.Context(), func(e sse.Event) bool { return e.Type != "tidings.live" })
+	if !v.visit(t, t.Context(), func(e sse.Event) bool { return e.Type != "tidings.live" }) {
+		t.Error("the last connection ended before it was live")
+	}
 }
 
-// visit reads while the function says so, and hangs up.
-func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) bool) {
+// visit reads while the function says so, and hangs up. It returns false when it was cut off before.
+func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, "GET", v.s.url+v.query, nil)
 	if err != nil {
 		t.Error(err)
-		return
+		return false
 	}
 	if v.lastID != "" {
 		r.Header.Set("Last-Event-ID", v.lastID)
@@ -173,14 +175,14 @@ func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) 
 		if ctx.Err() == nil {
 			t.Error(err)
 		}
-		return
+		return false
 	}
 	defer resp.Body.Close()
 	v.connections++
 	for d := sse.NewDecoder(resp.Body, 0); ; {
 		e, err := d.Next()
 		if err != nil {
-			return // cut off, which is the point
+			return false
 		}
 		v.lastID = d.LastEventID()
 		switch {
@@ -192,7 +194,7 @@ func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) 
 			v.got = append(v.got, e.ID)
 		}
 		if !more(e) {
-			return
+			return true
 		}
 	}
 }

@@ -1,11 +1,16 @@
 package replay
 
 import (
+	"slices"
+
 	"tidings/store"
 )
 
 // maxWrite is how much a subscription hands out at once, unless a single frame is larger.
 const maxWrite = 64 << 10
+
+// frameRoom is about what a frame has beside its data.
+const frameRoom = 96
 
 // readEvents is how many events a subscription reads from the log at once.
 const readEvents = 256
@@ -17,6 +22,7 @@ type Subscription struct {
 	tail   *Tail
 	feed   *feed
 	cursor *Cursor
+	begun  store.ID // the head when it began: up to here it does not depend on how far the tail is
 	ready  chan struct{}
 
 	step   Step   // what was read from the log and is not yet handed out
@@ -25,7 +31,8 @@ type Subscription struct {
 }
 
 // Chunk is what comes next on a stream: a gap to be told first, then frames. Neither means: caught
-// up, wait for Ready; unless More is set, then there is more of the log to look through.
+// up, at the least with what was committed before Subscribe was called; wait for Ready. Unless More is
+// set: then there is more of the log to look through.
 type Chunk struct {
 	Gap    *Gap
 	Frames [][]byte // shared: not to be changed; valid until the next call of Next
@@ -37,6 +44,7 @@ type Chunk struct {
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
 	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
 	s.join(filter, format)
+	s.begun = t.log.Head()
 	var err error
 	if s.cursor, err = NewCursor(t.log, filter, start); err != nil {
 		s.Close()
@@ -123,11 +131,11 @@ func (s *Subscription) Next() (Chunk, error) {
 }
 
 // fromTail answers from memory when memory is as good as the log: the feed reaches back to the
-// position, and nothing above it has been trimmed.
+// position, nothing above it has been trimmed, and what was there when the subscription began is in it.
 func (s *Subscription) fromTail() (Chunk, bool) {
 	c := s.cursor
 	through := *s.tail.through.Load() // before the feed: what it covers then is in the feed by now
-	if c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) {
+	if c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) || through.Before(s.begun) {
 		return Chunk{}, false
 	}
 	clear(s.shared)
@@ -147,7 +155,11 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 
 // encode makes frames of the events that were read, as far as they fit into one write.
 func (s *Subscription) encode() [][]byte {
-	s.buf = s.buf[:0]
+	size := 0
+	for i := range s.step.Events {
+		size += len(s.step.Events[i].Data) + frameRoom
+	}
+	s.buf = slices.Grow(s.buf[:0], size) // once, instead of by doubling
 	n := 0
 	for n < len(s.step.Events) && (n == 0 || len(s.buf) < maxWrite) {
 		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.step.Events[n])

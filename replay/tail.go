@@ -22,6 +22,7 @@ package replay
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -55,6 +56,7 @@ type Tail struct {
 	// The tailer goroutine's own.
 	events uint64
 	dirty  []*feed
+	rouse  []*Subscription // to be woken after the batch
 	frames map[*Format]*encoded
 
 	wakeups, tailReads, logReads atomic.Uint64
@@ -119,6 +121,7 @@ func (t *Tail) follow(ctx context.Context) {
 			return
 		}
 		t.give(&page)
+		t.wake()
 		at = page.Through
 	}
 }
@@ -135,7 +138,7 @@ func (t *Tail) skip() bool {
 	return true
 }
 
-// give adds the events to the feeds that want them, and then wakes their subscriptions, once each.
+// give adds the events to the feeds that want them, and notes their subscriptions, once each, for wake.
 func (t *Tail) give(page *store.Page) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,13 +158,29 @@ func (t *Tail) give(page *store.Page) {
 	t.through.Store(&through)
 	for _, f := range t.dirty {
 		for s := range f.subs {
-			s.wake()
+			t.rouse = append(t.rouse, s)
 		}
 		t.wakeups.Add(uint64(len(f.subs)))
 		f.dirty = false
 	}
 	clear(t.dirty)
 	t.dirty = t.dirty[:0]
+}
+
+// wakeStep is how many subscriptions are woken before the others have a turn.
+const wakeStep = 32
+
+// wake wakes who was noted, a few at a time: a thousand writes at once would stand before the next
+// publish in the run queue. What is committed meanwhile goes out together in the next round.
+func (t *Tail) wake() {
+	for i, s := range t.rouse {
+		if i%wakeStep == wakeStep-1 {
+			runtime.Gosched()
+		}
+		s.wake()
+	}
+	clear(t.rouse)
+	t.rouse = t.rouse[:0]
 }
 
 func (t *Tail) giveTo(f *feed, e *store.Event) {

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -95,6 +96,39 @@ func TestTailIsBounded(t *testing.T) {
 	quick.Close()
 	if stats := tail.Stats(); stats.Bytes != 0 || stats.Feeds != 0 {
 		t.Errorf("after the last subscription: %+v, want nothing left", stats)
+	}
+}
+
+// slowLog never tells that something came, so that a Tail of it stays behind for ever.
+type slowLog struct{ store.Log }
+
+func (slowLog) Wait(ctx context.Context, _ store.ID) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// TestSubscribeDoesNotTrustASlowTail: a subscription has what was committed before it began before it is
+// told that it has caught up, however far behind the tail is.
+func TestSubscribeDoesNotTrustASlowTail(t *testing.T) {
+	log := storetest.NewModel(storetest.Options{})
+	tail := replay.NewTail(slowLog{log}, replay.TailOptions{})
+	defer tail.Close()
+	for range 3 {
+		want := publish(t, log, "a", "b", "a")
+		for name, sub := range map[string]*replay.Subscription{
+			"all": subscribe(t, tail, store.All(), replay.After(want[0].String())),
+			"a":   subscribe(t, tail, filter(t, "a"), replay.After(want[0].String())),
+		} {
+			var got []told
+			for caughtUp := false; !caughtUp; {
+				var more []told
+				more, caughtUp = next(t, sub)
+				got = append(got, more...)
+			}
+			if n := len(events(got)); n == 0 || got[n-1].id != want[2] {
+				t.Errorf("%s: told that it has caught up after %v, want %v first", name, got, want[1:])
+			}
+		}
 	}
 }
 
