@@ -58,6 +58,13 @@ func TestAccess(t *testing.T) {
 		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/tickets/stream", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/events/{id}", "/v1/events/ORDER", all(200), token(404, 200, 200, 404), ""},
 		{"GET /v1/events/{id}", "/v1/events/TICKET", all(200), token(404, 404, 200, 404), ""},
+		{"GET /v1/events", "/v1/events", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/events", "/v1/events?topic=orders.eu&before=TICKET", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/events", "/v1/events?topic=orders.*&topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/topics", "/v1/topics", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/topics", "/v1/topics?topic=tickets", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"PUT /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
 		{"DELETE /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
@@ -78,7 +85,7 @@ func TestAccess(t *testing.T) {
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}
-		ids := strings.NewReplacer("/v1/events/ORDER", order, "/v1/events/TICKET", ticket)
+		ids := strings.NewReplacer("/v1/events/ORDER", order, "/v1/events/TICKET", ticket, "TICKET", strings.TrimPrefix(ticket, "/v1/events/"))
 		for _, row := range rows {
 			method, _, _ := strings.Cut(row.endpoint, " ")
 			for i, v := range visitors {

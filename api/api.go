@@ -71,6 +71,7 @@ type Options struct {
 	StallTimeout  time.Duration // for a client to take one write
 	QueueTimeout  time.Duration // for a publish to find a place in the commit queue
 	BodyTimeout   time.Duration // for a request's body to arrive
+	MaxLifetime   time.Duration // of a stream; 0 is no limit
 	RetryMin      time.Duration
 	RetryMax      time.Duration
 

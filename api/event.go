@@ -46,13 +46,16 @@ func newEventBody(e *store.Event) eventBody {
 	return b
 }
 
-// jsonString is a text as JSON, with no more escapes than JSON asks for.
-func jsonString(text string) json.RawMessage {
+// jsonString is a text as JSON.
+func jsonString(text string) json.RawMessage { return marshal(text) }
+
+// marshal is v as compact JSON, with no more escapes than JSON asks for. v is of our own making and always can be.
+func marshal(v any) []byte {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(text) // a string always can be
-	return bytes.TrimSpace(out.Bytes())
+	_ = enc.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
 // event serves GET /v1/events/{id}.

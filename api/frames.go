@@ -1,9 +1,6 @@
 package api
 
 import (
-	"encoding/base64"
-	"encoding/json"
-
 	"tidings/internal/sse"
 	"tidings/replay"
 	"tidings/store"
@@ -16,39 +13,31 @@ const (
 	eventLive      = "tidings.live"
 	eventHeartbeat = "tidings.heartbeat"
 	eventBye       = "tidings.bye"
-
-	byeShutdown     = "shutdown"
-	byeExpiredToken = "expired-token"
-	byeOverloaded   = "overloaded"
 )
 
-// dataFormat is format=data: the data of the frame is the payload.
-var dataFormat = &replay.Format{Name: "data", AppendFrame: appendEvent}
+// bye is why the server ends a stream: the cause of the end of its context, and what its client is told.
+type bye string
 
-// null stands for no data and for empty text, which an EventSource would not dispatch.
-var null = []byte("null")
+const (
+	byeShutdown     bye = "shutdown"
+	byeExpiredToken bye = "expired-token"
+	byeLifetime     bye = "lifetime"
+	byeOverloaded   bye = "overloaded"
+)
 
-func appendEvent(dst []byte, e *store.Event) []byte {
-	data := e.Data
-	switch {
-	case len(data) == 0:
-		data = null
-	case mediaOf(e.ContentType) == binaryMedia:
-		data = base64.StdEncoding.AppendEncode(nil, data)
-	}
-	var id [26]byte // a string of it that does not escape needs no allocation
-	text, _ := e.ID.AppendText(id[:0])
-	return sse.AppendEvent(dst, string(text), e.Type, data)
-}
+func (b bye) Error() string { return "the server ended the stream: " + string(b) }
 
 // appendControl appends a control event; an empty id leaves the client's cursor where it is.
 func appendControl(dst []byte, id, event string, data any) []byte {
-	text, _ := json.Marshal(data) // of our own types, which all can be
-	return sse.AppendEvent(dst, id, event, text)
+	return sse.AppendEvent(dst, id, event, marshal(data))
 }
 
 func appendGap(dst []byte, g *replay.Gap) []byte {
-	return appendControl(dst, "", eventGap, struct {
+	return sse.AppendEvent(dst, "", eventGap, gapJSON(g))
+}
+
+func gapJSON(g *replay.Gap) []byte {
+	return marshal(struct {
 		Reason    replay.Reason `json:"reason"`
 		Requested string        `json:"requested"`
 		Through   store.ID      `json:"through"`
@@ -75,9 +64,9 @@ func appendHeartbeat(dst []byte, through store.ID) []byte {
 	return appendControl(dst, through.String(), eventHeartbeat, struct{}{})
 }
 
-func appendBye(dst []byte, reason string) []byte {
+func appendBye(dst []byte, reason bye) []byte {
 	return appendControl(dst, "", eventBye, struct {
-		Reason string `json:"reason"`
+		Reason bye `json:"reason"`
 	}{reason})
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -235,14 +236,27 @@ func appendTo(t testing.TB, log store.Log, topic string) store.ID {
 
 func appendData(t testing.TB, log store.Log, topic string, data []byte) store.ID {
 	t.Helper()
-	ids, err := log.Append(context.Background(), []store.Draft{{Topic: topic, Data: data}})
+	ids, err := log.Append(context.Background(), []store.Draft{{Topic: topic, ContentType: "text/plain", Data: data}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ids[0]
 }
 
-// apiOptionsAt are the defaults, at a fixed time in Unix seconds.
-func apiOptionsAt(seconds int64) api.Options {
-	return api.Options{Now: func() time.Time { return time.Unix(seconds, 0) }}
+// untilEnd yields what comes until the server ends the stream.
+func untilEnd(st *stream) iter.Seq[sse.Event] {
+	return func(yield func(sse.Event) bool) {
+		for {
+			e, err := st.Next()
+			if err == nil && !yield(e) {
+				return
+			}
+			if err != nil {
+				if err != io.EOF {
+					st.t.Error(err)
+				}
+				return
+			}
+		}
+	}
 }

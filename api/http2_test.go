@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"tidings/internal/sse"
@@ -149,7 +150,7 @@ func TestHTTP2Attacks(t *testing.T) {
 			if i == 0 {
 				return appendFrame(dst, frameHeaders, 0, 1, request)
 			}
-			return appendFrame(dst, frameContinuation, 0, 1, append([]byte{0x00, 1, 'x', 100}, make([]byte, 100)...))
+			return appendFrame(dst, frameContinuation, 0, 1, append([]byte{0x00, 1, 'x', 100}, strings.Repeat("y", 100)...))
 		}, true},
 		{"row 28: frames of unknown types", func(dst []byte, i int) []byte {
 			return appendFrame(dst, byte(0x0a+i%6), 0, 0, []byte("unknown"))

@@ -101,8 +101,8 @@ func TestHTTP(t *testing.T) {
 					t.Errorf("Accept-Encoding %q, want identity", a.header.Get("Accept-Encoding"))
 				}
 			case "method-not-allowed":
-				if a.header.Get("Allow") != "POST" {
-					t.Errorf("Allow %q, want POST", a.header.Get("Allow"))
+				if a.header.Get("Allow") != "GET, POST" {
+					t.Errorf("Allow %q, want GET, POST", a.header.Get("Allow"))
 				}
 			}
 		})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"tidings/store"
 )
@@ -17,7 +18,14 @@ type logBody struct {
 	Bytes     uint64     `json:"bytes"`
 	FileBytes int64      `json:"file_bytes"`
 	Topics    int        `json:"topics"`
+	Keys      keysBody   `json:"idempotency"`
 	Limits    limitsBody `json:"limits"`
+}
+
+// keysBody says how far back idempotency keys really reach: to the time of the oldest.
+type keysBody struct {
+	Held   int        `json:"held"`
+	Oldest *time.Time `json:"oldest"`
 }
 
 // limitsBody is the part of Options that a client may run into. Durations are in seconds.
@@ -40,9 +48,14 @@ func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, storeProblem(err))
 		return
 	}
+	keys := keysBody{Held: info.Keys}
+	if info.Keys > 0 {
+		oldest := info.OldestKey.Time()
+		keys.Oldest = &oldest
+	}
 	writeJSON(w, http.StatusOK, "application/json", logBody{
 		Log: info.LogID, Engine: info.Engine, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
-		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics,
+		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics, Keys: keys,
 		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxTopics, s.o.Heartbeat.Seconds(), s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})
 }

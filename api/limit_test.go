@@ -191,7 +191,7 @@ func TestMaxTopics(t *testing.T) {
 	}
 }
 
-// TestExpiry: a stream ends with its token, told why, and not long after.  Row 89 of docs/ERRORS.md.
+// TestExpiry: a stream ends with its token, told why, and not long after. Row 89 of docs/ERRORS.md.
 func TestExpiry(t *testing.T) {
 	t.Run("row 89", func(t *testing.T) {
 		const leeway = 5 * time.Second

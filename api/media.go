@@ -2,6 +2,7 @@ package api
 
 import (
 	"mime"
+	"net/http"
 	"strings"
 )
 
@@ -17,14 +18,14 @@ const (
 // mediaOf sorts a content type. Those of nearly all events are decided without parsing.
 func mediaOf(contentType string) media {
 	switch contentType {
-	case "application/json", "":
+	case "application/json":
 		return jsonMedia
 	case "text/plain":
 		return textMedia
 	}
 	base, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
-		return binaryMedia
+		return binaryMedia // so is data without a type
 	}
 	return mediaOfBase(base)
 }
@@ -51,4 +52,21 @@ func (m media) check(data []byte) *problem {
 	default:
 		return nil
 	}
+}
+
+// accepts reports whether the request's Accept lists the media type, by name or by wildcard; without Accept
+// everything is accepted. Preferences are not weighed.
+func accepts(r *http.Request, mediaType string) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if accept == "" {
+		return true
+	}
+	kind, _, _ := strings.Cut(mediaType, "/")
+	for part := range strings.SplitSeq(accept, ",") {
+		base, _, err := mime.ParseMediaType(part)
+		if err == nil && (base == mediaType || base == kind+"/*" || base == "*/*") {
+			return true
+		}
+	}
+	return false
 }

@@ -159,7 +159,7 @@ func (unsized) Len() {}
 func TestMethods(t *testing.T) {
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/v1/topics/a/events": "POST", "/v1/stream": "GET, HEAD", "/v1/topics/a/stream": "GET, HEAD",
+		"/v1/topics/a/events": "GET, POST", "/v1/events": "GET, POST", "/v1/topics": "GET", "/v1/topics/a/end": "POST", "/v1/stream": "GET, HEAD", "/v1/topics/a/stream": "GET, HEAD",
 		"/v1/events/x": "GET", "/v1/log": "GET", "/healthz": "GET", "/readyz": "GET",
 	} {
 		a := s.do("PATCH", path, "")

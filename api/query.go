@@ -51,6 +51,7 @@ func pathTopic(r *http.Request) (string, *problem) {
 type subscription struct {
 	filter store.Filter
 	start  replay.Start
+	format *replay.Format // of a stream
 }
 
 // cursorNames are the parameters that a cursor may come in, for clients that cannot set the
@@ -58,16 +59,20 @@ type subscription struct {
 var cursorNames = []string{"after", "last_event_id", "lastEventId"}
 
 func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last", tokenParameter}, cursorNames...), []string{"topic"})
+	values, p := parseQuery(r, append([]string{"since", "last", "format", tokenParameter}, cursorNames...), []string{"topic"})
 	if p != nil {
 		return subscription{}, p
+	}
+	format, ok := formats[values.Get("format")]
+	if !ok {
+		return subscription{}, &problem{code: "query-invalid", field: "format", detail: fmt.Sprintf(`expected "data" or "cloudevents", got %.64q`, values.Get("format"))}
 	}
 	filter, p := s.parseFilter(r, values["topic"])
 	if p != nil {
 		return subscription{}, p
 	}
 	start, p := s.parseStart(r, values)
-	return subscription{filter, start}, p
+	return subscription{filter, start, format}, p
 }
 
 func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, *problem) {

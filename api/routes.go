@@ -28,12 +28,13 @@ type route struct {
 func (s *Server) table() []route {
 	stream := methods{"GET": {streaming, s.stream}, "HEAD": {streaming, s.stream}}
 	return []route{
-		{"/v1/topics/{topic}/events", methods{"POST": {publishing, s.publish}}},
+		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
 		{"/v1/stream", stream},
-		{"/v1/events", methods{"POST": {publishing, s.publishBatch}}},
+		{"/v1/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publishBatch}}},
 		{"/v1/events/{id}", methods{"GET": {reading, s.event}}},
+		{"/v1/topics", methods{"GET": {reading, compressed(s.topics)}}},
 		{"/v1/log", methods{"GET": {anyToken, s.logInfo}}},
 		{"/v1/session", methods{"PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
 		{"/healthz", methods{"GET": {probe, s.healthz}}},

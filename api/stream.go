@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"tidings/internal/auth"
@@ -22,7 +21,7 @@ import (
 // even when its cursor is worthless, because EventSource gives up for good on anything else.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	asked, p := s.parseSubscription(r)
-	if p == nil && !acceptsEventStream(r) {
+	if p == nil && !accepts(r, eventStream) {
 		p = &problem{code: "not-acceptable", field: "Accept", detail: "a stream is text/event-stream"}
 	}
 	if p != nil {
@@ -43,15 +42,24 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.places.free(c.token)
-	sub, err := s.tail.Subscribe(asked.filter, dataFormat, asked.start)
+	sub, err := s.tail.Subscribe(asked.filter, asked.format, asked.start)
 	if err != nil {
 		s.fail(w, r, storeProblem(err))
 		return
 	}
 	defer sub.Close()
-	ctx, cancel := s.untilExpiry(r.Context(), c.grant)
+	first, err := sub.Next()
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
+	if first.CaughtUp() && s.isOver(sub) {
+		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
+		return
+	}
+	ctx, cancel := s.limit(r.Context(), c.grant)
 	defer cancel()
-	err = s.follow(ctx, newStreamWriter(w, s.o.StallTimeout), sub)
+	err = s.follow(ctx, newStreamWriter(w, s.o.StallTimeout), sub, first)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
@@ -61,34 +69,40 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 
 // turnAway answers a stream that is well-formed but finds no room with why, and when to come again: an
 // EventSource would take any status but 200 as an order never to return.
-func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason string) {
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	out := newStreamWriter(w, s.o.StallTimeout)
 	if r.Method != http.MethodHead {
 		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason)) // fails only when the client is gone
 	}
 }
 
-// errTokenExpired ends a stream whose token has come to its end.
-var errTokenExpired = errors.New("the token has expired")
-
-// untilExpiry returns a context that ends soon after the grant, while its token would still be accepted:
-// not for all streams of an hour's tokens at once.
-func (s *Server) untilExpiry(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
-	if g.Expires.IsZero() {
-		return ctx, func() {}
+// limit returns a context that ends with the stream's time: soon after its token is no longer accepted, or at
+// the end of its lifetime. Each is drawn, so that streams which began together do not end together.
+func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
+	left, why := time.Duration(math.MaxInt64), byeLifetime
+	if s.o.MaxLifetime > 0 {
+		left = s.o.MaxLifetime - rand.N(s.o.MaxLifetime/10+1)
 	}
-	left := g.Expires.Sub(s.o.Now()) + rand.N(auth.Leeway)
-	return context.WithTimeoutCause(ctx, left, errTokenExpired)
+	if !g.Expires.IsZero() {
+		if token := g.Expires.Sub(s.o.Now()) + rand.N(auth.Leeway); token < left {
+			left, why = token, byeExpiredToken
+		}
+	}
+	return context.WithTimeoutCause(ctx, left, why)
+}
+
+// isOver reports whether nothing can ever come on the stream any more: its topics have ended, and it is past
+// their ends.
+func (s *Server) isOver(sub *replay.Subscription) bool {
+	last, all := s.log.Ended(sub.Filter())
+	return all && !sub.Position().Before(last)
 }
 
 // follow writes what comes next until there is nothing, waits, and begins again. There is no other
 // loop: the past and the present are the same to it. It returns why the stream ended.
-func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription) error {
-	chunk, err := sub.Next()
+func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription, chunk replay.Chunk) error {
+	err := s.begin(out, sub, chunk.Gap)
 	if err != nil {
-		return err
-	}
-	if err := s.begin(out, sub, chunk.Gap); err != nil {
 		return err
 	}
 	chunk.Gap = nil
@@ -122,6 +136,9 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 		if err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
+		if chunk.CaughtUp() && s.isOver(sub) {
+			return out.write(appendHeartbeat(nil, sub.Position())) // with this cursor the client is told 204
+		}
 		select {
 		case <-ready:
 		case <-heartbeat.C:
@@ -130,12 +147,12 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 		case <-s.drain:
 			return out.write(appendBye(nil, byeShutdown))
 		}
-		switch err := context.Cause(ctx); err { // looked at first: nothing is read after the token's end
-		case nil:
-		case errTokenExpired:
-			return errors.Join(err, out.write(appendBye(nil, byeExpiredToken)))
-		default:
-			return err
+		if cause := context.Cause(ctx); cause != nil { // looked at first: nothing is read after the token's end
+			var why bye
+			if errors.As(cause, &why) {
+				return errors.Join(cause, out.write(appendBye(nil, why)))
+			}
+			return cause
 		}
 		if chunk, err = sub.Next(); err != nil {
 			return err
@@ -157,18 +174,4 @@ func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.
 		head = appendGap(head, gap)
 	}
 	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed()))
-}
-
-func acceptsEventStream(r *http.Request) bool {
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	if accept == "" {
-		return true
-	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, _, err := mime.ParseMediaType(part)
-		if err == nil && (media == eventStream || media == "text/*" || media == "*/*") {
-			return true
-		}
-	}
-	return false
 }

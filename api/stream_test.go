@@ -1,13 +1,17 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"tidings/api"
+	"tidings/internal/sse"
 	"tidings/store"
 )
 
@@ -17,6 +21,9 @@ func TestFrames(t *testing.T) {
 	s.do("POST", "/v1/topics/orders/events?type=order.created", `{"order":1001}`)
 	s.do("POST", "/v1/topics/orders/events", "two\nlines", "Content-Type: text/plain")
 	resp := s.open(t.Context(), "/v1/topics/orders/stream?after=42&since=earliest", "").resp
+	var begin bytes.Buffer
+	(&stream{t, resp, sse.NewDecoder(io.TeeReader(resp.Body, &begin), 0)}).until("tidings.live")
+	resp.Body = io.NopCloser(io.MultiReader(&begin, resp.Body))
 	s.api.Drain()
 	live := s.open(t.Context(), "/v1/stream?since=earliest", "").resp
 	for _, c := range []struct {
@@ -169,21 +176,23 @@ func TestHeadDoesNotSubscribe(t *testing.T) {
 // TestStart: where a stream starts, and which of several wishes counts.
 func TestStart(t *testing.T) {
 	log := newLogAt(t, ticking())
-	s := newServer(t, log, 0, apiOptionsAt(1_800_000_010))
 	id := make(map[string]string)
-	for _, name := range list("e1 e2 e3 e4 e5") { // a second apart, e5 four seconds ago
-		id[name] = s.publish("a", `"`+name+`"`)
+	for _, name := range list("e1 e2 e3 e4 e5") { // a second or more apart
+		id[name] = appendData(t, log, "a", []byte(`"`+name+`"`)).String()
 	}
 	at := func(name string) string {
 		parsed, _ := store.ParseID(id[name])
 		return parsed.Time().Format("2006-01-02T15:04:05.000Z")
 	}
+	e4, _ := store.ParseID(id["e4"])
+	now := e4.Time().Add(time.Minute)
+	s := newServer(t, log, 0, api.Options{Now: func() time.Time { return now }})
 	for _, c := range []struct{ query, header, want string }{
 		{"", "", ""},
 		{"since=latest", "", ""},
 		{"since=earliest", "", "e1 e2 e3 e4 e5"},
 		{"since=" + at("e3"), "", "e3 e4 e5"},
-		{"since=5s", "", "e4 e5"},
+		{"since=1m", "", "e4 e5"},
 		{"since=1d", "", "e1 e2 e3 e4 e5"},
 		{"since=2999-01-01T00:00:00Z", "", ""},
 		{"last=2", "", "e4 e5"},

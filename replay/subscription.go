@@ -39,7 +39,10 @@ type Chunk struct {
 	More   bool
 }
 
-// Subscribe begins a subscription. It is registered for wake-ups first and then reads, so that
+// CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
+func (c *Chunk) CaughtUp() bool { return c.Gap == nil && len(c.Frames) == 0 && !c.More }
+
+// Subscribe begins a subscription; one that will only Read needs no format. It is registered for wake-ups first and then reads, so that
 // nothing is lost in between.
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
 	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
@@ -99,6 +102,9 @@ func (s *Subscription) wake() {
 	}
 }
 
+// Filter is what it subscribes to.
+func (s *Subscription) Filter() store.Filter { return s.feed.filter }
+
 // Open and Resumed are the Cursor's.
 func (s *Subscription) Open() store.ID { return s.cursor.Open() }
 func (s *Subscription) Resumed() bool  { return s.cursor.Resumed() }
@@ -128,6 +134,13 @@ func (s *Subscription) Next() (Chunk, error) {
 		chunk.More = step.Gap != nil || step.Through.Before(s.tail.log.Head())
 	}
 	return chunk, nil
+}
+
+// Read is Next for who wants events instead of frames. It reads the log, never the tail; the two are not
+// to be mixed on one subscription.
+func (s *Subscription) Read(max int) (Step, error) {
+	s.tail.logReads.Add(1)
+	return s.cursor.Next(max)
 }
 
 // fromTail answers from memory when memory is as good as the log: the feed reaches back to the

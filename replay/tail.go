@@ -189,7 +189,7 @@ func (t *Tail) giveTo(f *feed, e *store.Event) {
 	}
 	t.markDirty(f)
 	f.seen = t.events
-	if t.limit < 0 {
+	if t.limit < 0 || f.key.format == nil {
 		f.reset(e.ID)
 		return
 	}

@@ -57,7 +57,7 @@ type Bolt struct {
 	lock      *flock.Flock
 	db        *bbolt.DB
 	file      *os.File // the one bbolt has open; only for Stat
-	suspects  []ID     // records above the last checkpoint found damaged at Open
+	suspects  []ID     // records that an Open found damaged above its checkpoint
 
 	index   *index
 	head    atomic.Pointer[ID]
@@ -70,7 +70,8 @@ type Bolt struct {
 	moved     broadcast // on every move of the head
 	failed    chan struct{}
 	failOnce  sync.Once
-	err       error // set before failed is closed
+	err       error       // set before failed is closed
+	wedged    atomic.Bool // bbolt panicked where it may hold its locks, for ever then
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error
@@ -156,13 +157,23 @@ func (l *Bolt) Wait(ctx context.Context, after ID) error {
 // view runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
 // cut short under the map faults: both end as an error here, and fail the log.
 func (l *Bolt) view(fn func(*bbolt.Tx) error) (err error) {
+	if l.wedged.Load() {
+		return l.Err()
+	}
+	begun := false
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = l.fail(fmt.Errorf("reading %s: %v; run tidings verify, then restore a backup", l.path, p))
+			if !begun {
+				l.wedged.Store(true)
+			}
 		}
 	}()
-	err = l.db.View(fn)
+	err = l.db.View(func(tx *bbolt.Tx) error {
+		begun = true
+		return fn(tx)
+	})
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
@@ -266,6 +277,23 @@ func (l *Bolt) Topics(f Filter) iter.Seq[TopicInfo] {
 	}
 }
 
+// Ended implements Log.
+func (l *Bolt) Ended(f Filter) (last ID, all bool) {
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	for _, pattern := range f.patterns {
+		name, ok := exact(pattern)
+		t := l.index.byName[name]
+		if !ok || t == nil || t.state.ended.IsZero() {
+			return ID{}, false
+		}
+		if last.Before(t.state.ended) {
+			last = t.state.ended
+		}
+	}
+	return last, len(f.patterns) > 0
+}
+
 // info is the public form; its First may be stale.
 func (s *topicState) info(name string) TopicInfo {
 	info := TopicInfo{Topic: name, Count: s.count, Bytes: s.bytes, Trimmed: s.trimmed, Ended: s.ended}
@@ -301,7 +329,7 @@ func (l *Bolt) Close() error {
 		close(l.closing)
 		l.queue.close()
 		<-l.stopped
-		if !l.committer.wedged {
+		if !l.wedged.Load() {
 			l.closeErr = l.db.Close()
 		}
 		l.closeErr = errors.Join(l.closeErr, l.lock.Close())

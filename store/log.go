@@ -75,6 +75,10 @@ type Log interface {
 	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.
 	Trim(ctx context.Context, f Filter, before ID) (int, error)
 
+	// Ended reports whether f is a set of topics, without wildcards, that have all ended, and the newest
+	// of the events that ended them. It costs a look-up in memory for each.
+	Ended(f Filter) (last ID, all bool)
+
 	// Topics yields what is known of each topic that matches f and was ever appended to, in no
 	// particular order, as of about now.
 	Topics(f Filter) iter.Seq[TopicInfo]

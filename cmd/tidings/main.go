@@ -80,7 +80,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		return fail(stderr, err)
 	}
 	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
-		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8: %q", i+1, args[i])}) // kong would replace bytes
+		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8", i+1)}) // kong would replace bytes; it may be a key, so it is not repeated
 	}
 	parsed, err := parser.Parse(args)
 	if helped {

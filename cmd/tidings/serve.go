@@ -27,14 +27,17 @@ type serveCmd struct {
 	tlsFlags `embed:""`
 	keyFlags `embed:""`
 
-	DataDir         string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
-	TailBytes       byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
-	MaxEventBytes   byteSize      `default:"1MiB" help:"Data of one event."`
-	MaxTopics       int           `default:"1000000" help:"Topics ever published to."`
-	Heartbeat       time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
-	StallTimeout    time.Duration `default:"60s" help:"Time for a subscriber to take one write of 64 KiB; then it is cut off."`
-	QueueTimeout    time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
-	ShutdownTimeout time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
+	DataDir           string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
+	TailBytes         byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
+	MaxEventBytes     byteSize      `default:"1MiB" help:"Data of one event."`
+	MaxTopics         int           `default:"1000000" help:"Topics ever published to."`
+	IdempotencyWindow time.Duration `default:"24h" help:"How long idempotency keys are remembered."`
+	IdempotencyMax    int           `default:"1000000" help:"How many idempotency keys are remembered; the oldest are forgotten first."`
+	Heartbeat         time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
+	StallTimeout      time.Duration `default:"60s" help:"Time for a subscriber to take one write of 64 KiB; then it is cut off."`
+	MaxLifetime       time.Duration `help:"Time after which a stream is ended, for its client to come again; 0 for never." default:"0s"`
+	QueueTimeout      time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
+	ShutdownTimeout   time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
 
 	edgeFlags `embed:""`
 }
@@ -44,7 +47,7 @@ func (c *serveCmd) Validate() error {
 	for _, f := range []struct {
 		flag  string
 		value time.Duration
-	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout}, {"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout}} {
+	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout}, {"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout}, {"idempotency-window", c.IdempotencyWindow}} {
 		if f.value <= 0 {
 			return fmt.Errorf("--%s: expected a duration above 0, got %v", f.flag, f.value)
 		}
@@ -54,6 +57,12 @@ func (c *serveCmd) Validate() error {
 	}
 	if c.MaxTopics < 1 {
 		return fmt.Errorf("--max-topics: expected 1 or more, got %d", c.MaxTopics)
+	}
+	if c.IdempotencyMax < 1 {
+		return fmt.Errorf("--idempotency-max: expected 1 or more, got %d", c.IdempotencyMax)
+	}
+	if c.MaxLifetime < 0 {
+		return fmt.Errorf("--max-lifetime: expected a duration, or 0s for none, got %v", c.MaxLifetime)
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
@@ -79,7 +88,9 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	log, err := store.Open(c.DataDir, store.Options{MaxTopics: c.MaxTopics, Logger: app.log})
+	log, err := store.Open(c.DataDir, store.Options{
+		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax, Logger: app.log,
+	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -104,7 +115,7 @@ func (c *serveCmd) listen(log *slog.Logger) (net.Listener, error) {
 func (c *serveCmd) options(verifier api.Verifier, log *slog.Logger) api.Options {
 	return api.Options{
 		MaxEventBytes: int64(c.MaxEventBytes), MaxTopics: c.MaxSubscriptionTopics, Heartbeat: c.Heartbeat,
-		StallTimeout: c.StallTimeout, QueueTimeout: c.QueueTimeout,
+		StallTimeout: c.StallTimeout, QueueTimeout: c.QueueTimeout, MaxLifetime: c.MaxLifetime,
 		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(), TrustedProxies: c.proxies(),
 		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead), RatePerAddress: c.RatePerAddress,

@@ -13,11 +13,17 @@ import (
 // serving runs serve in this process until the test ends, and returns its URL.
 func serving(t *testing.T, args ...string) (url string) {
 	t.Helper()
+	return servingTo(t, io.Discard, args...)
+}
+
+// servingTo is serving with somewhere to log to.
+func servingTo(t *testing.T, stderr io.Writer, args ...string) (url string) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), nil, strings.NewReader(""), w, io.Discard)
+		code <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), nil, strings.NewReader(""), w, stderr)
 		w.Close()
 	}()
 	t.Cleanup(func() {
@@ -71,6 +77,10 @@ func TestServeRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(empty, "log.db"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	mangled := filepath.Join(t.TempDir(), "mangled.pem")
+	if err := os.WriteFile(mangled, []byte("-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2Vw\\n-----END PUBLIC KEY-----"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	held := t.TempDir()
 	url := serving(t, "--data-dir", held)
 	for _, c := range []struct {
@@ -87,6 +97,31 @@ func TestServeRefuses(t *testing.T) {
 		{"--max-event-bytes 1GiB", exitUsage, "--max-event-bytes"},
 		{"--max-topics 0", exitUsage, "--max-topics"},
 		{"--bogus", exitUsage, "--bogus"},
+		{"--listen 0.0.0.0:0", exitUsage, "openssl rand -base64 32"},
+		{"--jwt-key short", exitUsage, "--jwt-key: an HMAC secret has at least 32 bytes"},
+		{"--jwt-key-file " + mangled, exitUsage, "--jwt-key-file: damaged PEM"},
+		{"--jwt-key-file nowhere", exitUsage, "--jwt-key-file"},
+		{"--jwt-key-file " + mangled + " --jwks-url https://example.com/keys", exitUsage, "--jwt-key-file and --jwks-url"},
+		{"--jwt-issuer me", exitUsage, "--jwt-issuer"},
+		{"--jwt-audience me", exitUsage, "--jwt-audience"},
+		{"--tls-cert " + mangled, exitUsage, "--tls-key"},
+		{"--tls-key " + mangled, exitUsage, "--tls-cert"},
+		{"--tls-cert " + mangled + " --tls-key " + mangled, exitUsage, "--tls-cert and --tls-key: "},
+		{"--tls-cert nowhere --tls-key nowhere", exitUsage, "--tls-cert and --tls-key: "},
+		{"--cors-origin *", exitUsage, "--cors-origin"},
+		{"--cors-origin null", exitUsage, "--cors-origin"},
+		{"--cors-origin https://*.example.com", exitUsage, "--cors-origin"},
+		{"--cors-origin https://example.com/", exitUsage, "--cors-origin"},
+		{"--cors-origin file://x", exitUsage, "--cors-origin"},
+		{"--trusted-proxy 10.0.0.0/33", exitUsage, "--trusted-proxy: expected a network"},
+		{"--rate-publish 5", exitUsage, "--rate-publish: expected a rate above 0, such as 100/s"},
+		{"--rate-read -1/s", exitUsage, "--rate-read"},
+		{"--rate-read 0/s", exitUsage, "--rate-read"},
+		{"--rate-read NaN/s", exitUsage, "--rate-read"},
+		{"--rate-per-address", exitUsage, "--rate-per-address"},
+		{"--max-streams 0", exitUsage, "--max-streams"},
+		{"--max-streams-per-token 0", exitUsage, "--max-streams-per-token"},
+		{"--max-subscription-topics 0", exitUsage, "--max-subscription-topics"},
 		{"--listen 127.0.0.1:0 --data-dir " + empty, exitDamaged, "empty"},
 		{"--listen 127.0.0.1:0 --data-dir " + held, exitInUse, "held by process"},
 	} {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tidings/internal/auth"
@@ -243,3 +244,21 @@ func TestJWKSStartFails(t *testing.T) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }
+
+func TestJWKSTimeout(t *testing.T) {
+	silent := roundTripper(func(r *http.Request) (*http.Response, error) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: "https://id.example/jwks", Transport: silent})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+			t.Errorf("got %v after %v", err, took)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -229,6 +230,12 @@ func onceEnd(t testing.TB, open Factory) {
 		t.Error("something was stored after the end")
 	}
 	f.append(drafts(1, "orders.eu")...)
+	for patterns, want := range map[string]bool{"orders": true, "orders orders.eu": false, "orders.eu": false, "*": false, ">": false, "unknown": false} {
+		last, all := f.Ended(filter(t, strings.Fields(patterns)...))
+		if all != want || all && last != first.IDs[0] {
+			t.Errorf("%q ended: %v at %v, want %v at %v", patterns, all, last, want, first.IDs[0])
+		}
+	}
 	if r := f.once(group("", end("never.used")))[0]; r.Replayed {
 		t.Errorf("end of a topic without events: %+v", r)
 	}

@@ -108,6 +108,20 @@ func (m *Model) known(keys []modelKey, g store.Group, result *store.Result) (boo
 	return false, nil
 }
 
+// Ended implements store.Log.
+func (m *Model) Ended(f store.Filter) (last store.ID, all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range f.Patterns() {
+		end, ok := m.ended[p] // a pattern with a wildcard is no topic
+		if !ok {
+			return store.ID{}, false
+		}
+		last = later(last, end)
+	}
+	return last, len(f.Patterns()) > 0
+}
+
 func (m *Model) retained(id store.ID) bool {
 	return slices.ContainsFunc(m.events, func(e store.Event) bool { return e.ID == id })
 }

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+const (
+	defaultPageEvents = 100
+	maxPageEvents     = 1000
+	maxPageBytes      = 4 << 20 // of data; a page has one event in any case
+	maxPageWait       = 60 * time.Second
+)
+
+// pageQuery is what a page asks for.
+type pageQuery struct {
+	subscription
+	limit  int
+	wait   time.Duration
+	before *store.ID // read back from here instead
+	newest bool      // no start was given: the newest events
+}
+
+// page is a stretch of the log for a client that does not hold a stream.
+type page struct {
+	events   []store.Event
+	gap      *replay.Gap
+	next     store.ID // the cursor to go on with, here or on a stream
+	caughtUp bool
+	prev     *store.ID // to read further back from; nil at the start of what there is
+}
+
+// pages serves GET /v1/events and GET /v1/topics/{topic}/events.
+func (s *Server) pages(w http.ResponseWriter, r *http.Request) {
+	q, p := s.parsePage(r)
+	if p == nil && !accepts(r, "application/json") && !accepts(r, mediaNDJSON) {
+		p = &problem{code: "not-acceptable", field: "Accept", detail: "a page is application/json or " + mediaNDJSON}
+	}
+	if p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	found, err := s.readPage(r.Context(), q)
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
+	writePage(w, r, found)
+}
+
+func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
+	values, p := parseQuery(r, append([]string{"since", "last", "limit", "wait", "before"}, cursorNames...), []string{"topic"})
+	if p != nil {
+		return q, p
+	}
+	if q.filter, p = s.parseFilter(r, values["topic"]); p != nil {
+		return q, p
+	}
+	if q.start, p = s.parseStart(r, values); p != nil {
+		return q, p
+	}
+	q.limit = defaultPageEvents
+	if v := values.Get("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxPageEvents {
+			return q, &problem{code: "query-invalid", field: "limit", detail: fmt.Sprintf("expected 1 to %d, got %.64q", maxPageEvents, v)}
+		}
+		q.limit = n
+	}
+	if v := values.Get("wait"); v != "" {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 || d > maxPageWait {
+			return q, &problem{code: "query-invalid", field: "wait", detail: fmt.Sprintf("expected a duration of at most %v such as 30s, got %.64q", maxPageWait, v)}
+		}
+		q.wait = d
+	}
+	q.newest = q.start == replay.Latest() && values.Get("since") == "" && values.Get("last") == ""
+	if v := values.Get("before"); v != "" {
+		id, err := store.ParseID(v)
+		if err != nil {
+			return q, &problem{code: "query-invalid", field: "before", detail: err.Error()}
+		}
+		if !q.newest {
+			return q, &problem{code: "query-invalid", field: "before", detail: "before reads back from an ID; it has no other start"}
+		}
+		q.before = &id
+	}
+	return q, nil
+}
+
+func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
+	if q.before != nil || q.newest {
+		before := store.MaxID
+		if q.before != nil {
+			before = *q.before
+		}
+		return s.readBack(q, before)
+	}
+	// Registered for wake-ups before the first look, like a stream.
+	sub, err := s.tail.Subscribe(q.filter, nil, q.start)
+	if err != nil {
+		return page{}, err
+	}
+	defer sub.Close()
+	wait, cancel := context.WithTimeout(ctx, q.wait)
+	defer cancel()
+	for {
+		over := wait.Err() != nil || s.draining()
+		found, err := s.readOn(sub, q.limit)
+		if err != nil || len(found.events) > 0 || found.gap != nil || over {
+			return found, err
+		}
+		select {
+		case <-sub.Ready():
+		case <-wait.Done(): // look once more, for the cursor to move on
+		case <-s.drain:
+		}
+	}
+}
+
+// readOn reads from where sub is: at most limit events and maxPageBytes. A gap comes first in its page: one that
+// turns up later ends the page before it, and is told by the next.
+func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
+	found := page{next: sub.Open()}
+	size := 0
+	for {
+		step, err := sub.Read(limit - len(found.events))
+		if err != nil {
+			return page{}, err
+		}
+		if step.Gap != nil {
+			if len(found.events) > 0 || found.gap != nil {
+				return found, nil
+			}
+			found.gap = step.Gap
+		}
+		for i := range step.Events {
+			size += len(step.Events[i].Data)
+			if size > maxPageBytes && len(found.events) > 0 {
+				return found, nil
+			}
+			found.events = append(found.events, step.Events[i])
+			found.next = step.Events[i].ID
+		}
+		if len(found.events) == limit {
+			found.caughtUp = !found.next.Before(s.log.Head())
+			return found, nil
+		}
+		if step.Gap == nil && len(step.Events) == 0 && !step.Through.Before(s.log.Head()) {
+			found.next, found.caughtUp = step.Through, true
+			return found, nil
+		}
+	}
+}
+
+// readBack reads the newest matching events below an ID, in log order.
+func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) {
+	head := s.log.Head() // first: an event that comes meanwhile is after next
+	var more bool
+	if found.events, more, err = replay.Back(s.log, q.filter, before, q.limit, maxPageBytes); err != nil {
+		return page{}, err
+	}
+	n := len(found.events)
+	if more {
+		found.prev = &found.events[0].ID
+	}
+	switch {
+	case q.before == nil:
+		found.caughtUp, found.next = true, head
+		if n > 0 && head.Before(found.events[n-1].ID) {
+			found.next = found.events[n-1].ID
+		}
+	case n > 0:
+		found.next = found.events[n-1].ID
+	}
+	return found, nil
+}
+
+// writePage answers in the form that the client prefers.
+func writePage(w http.ResponseWriter, r *http.Request, p page) {
+	bodies := make([]eventBody, len(p.events))
+	for i := range p.events {
+		bodies[i] = newEventBody(&p.events[i])
+	}
+	if accepts(r, mediaNDJSON) && !accepts(r, "application/json") {
+		writeLines(w, p, bodies)
+		return
+	}
+	var gap json.RawMessage = null
+	if p.gap != nil {
+		gap = gapJSON(p.gap)
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Events   []eventBody     `json:"events"`
+		Next     store.ID        `json:"next"`
+		Prev     *store.ID       `json:"prev,omitempty"`
+		Gap      json.RawMessage `json:"gap"`
+		CaughtUp bool            `json:"caught_up"`
+	}{bodies, p.next, p.prev, gap, p.caughtUp})
+}
+
+// writeLines answers one event a line, with the rest in headers.
+func writeLines(w http.ResponseWriter, p page, bodies []eventBody) {
+	h := w.Header()
+	h.Set("Content-Type", mediaNDJSON)
+	h.Set("Tidings-Next", p.next.String())
+	h.Set("Tidings-Caught-Up", strconv.FormatBool(p.caughtUp))
+	if p.prev != nil {
+		h.Set("Tidings-Prev", p.prev.String())
+	}
+	if p.gap != nil {
+		h.Set("Tidings-Gap", string(gapJSON(p.gap)))
+	}
+	for _, b := range bodies {
+		if _, err := w.Write(append(marshal(b), '\n')); err != nil {
+			return // the client is gone
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"tidings/store"
+)
+
+// topicBody is a topic in the list.
+type topicBody struct {
+	Topic string    `json:"topic"`
+	Count uint64    `json:"count"`
+	Bytes uint64    `json:"bytes"`
+	First *store.ID `json:"first"`
+	Last  *store.ID `json:"last"`
+	Ended *store.ID `json:"ended"` // the event that ended it
+}
+
+// topics serves GET /v1/topics: what the caller may read, sorted by name.
+func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
+	values, p := parseQuery(r, nil, []string{"topic"})
+	var filter store.Filter
+	if p == nil {
+		filter, p = s.parseFilter(r, values["topic"])
+	}
+	if p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	list := []topicBody{}
+	for t := range s.log.Topics(filter) {
+		list = append(list, topicBody{t.Topic, t.Count, t.Bytes, idOrNull(t.First), idOrNull(t.Last), idOrNull(t.Ended)})
+	}
+	slices.SortFunc(list, func(a, b topicBody) int { return strings.Compare(a.Topic, b.Topic) })
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Topics []topicBody `json:"topics"`
+	}{list})
+}

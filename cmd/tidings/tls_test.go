@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// logged is where a server that runs beside the test logs to.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// writePair makes a certificate of the given serial number and replaces the files.
+func writePair(t *testing.T, certFile, keyFile string, serial int64, until time.Time) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: until.Add(-2 * time.Hour), NotAfter: until,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	replace(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+}
+
+// replace is what programs do that renew certificates.
+func replace(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serial shakes hands on a new connection and returns the number of the certificate.
+func serial(t *testing.T, url string) int64 {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+// TestTLS: HTTP/2 and HTTP/1.1 by what the client can, and a certificate that is renewed without a restart.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writePair(t, cert, key, 1, time.Now().Add(time.Hour))
+	var log logged
+	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key)
+	if !strings.HasPrefix(url, "https://") {
+		t.Fatalf("listens on %s", url)
+	}
+	for version, want := range map[int]func(*http.Protocols){1: func(p *http.Protocols) { p.SetHTTP1(true) }, 2: func(p *http.Protocols) { p.SetHTTP2(true) }} {
+		protocols := new(http.Protocols)
+		want(protocols)
+		transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		r, err := http.NewRequestWithContext(context.Background(), "GET", url+"/v1/stream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.ProtoMajor != version || resp.StatusCode != 200 {
+			t.Errorf("HTTP/%d: %s %s", version, resp.Proto, resp.Status)
+		}
+		resp.Body.Close()
+		transport.CloseIdleConnections()
+	}
+
+	writePair(t, cert, key, 2, time.Now().Add(time.Hour))
+	if got := serial(t, url); got != 2 {
+		t.Errorf("after renewal: certificate %d, want 2", got)
+	}
+	replace(t, cert, []byte("half a certificate"))
+	for range 3 {
+		if got := serial(t, url); got != 2 {
+			t.Errorf("with a broken file: certificate %d, want 2", got)
+		}
+	}
+	if got := strings.Count(log.String(), "the old one stays"); got != 1 {
+		t.Errorf("warned %d times, want once:\n%s", got, log.String())
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if got := serial(t, url); got != 2 {
+		t.Errorf("without a file: certificate %d, want 2", got)
+	}
+	writePair(t, cert, key, 3, time.Now().Add(-time.Minute))
+	if got := serial(t, url); got != 3 || !strings.Contains(log.String(), "expired") {
+		t.Errorf("after that: certificate %d, want 3 and a warning that it has expired:\n%s", got, log.String())
+	}
+}
+
+// TestServeWithKey: with a key the server asks for tokens, which the verbs can make and send.
+func TestServeWithKey(t *testing.T) {
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte("fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var log logged
+	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer", "shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
+	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
+	if !strings.Contains(log.String(), "everybody on this machine can read the key") {
+		t.Errorf("no warning about the key's file:\n%s", log.String())
+	}
+	token := func(args ...string) string {
+		args = append([]string{"token", "--jwt-key-file", keyFile, "--publish", "orders", "--issuer", "shop"}, args...)
+		return strings.TrimSpace(runCLI(t, args...).ended(t, exitOK).stdout)
+	}
+	publish := func(args ...string) outcome {
+		return runCLI(t, append([]string{"publish", "--url", url}, args...)...)
+	}
+	publish("orders", "1").want(t, exitFailure, "", "401")
+	publish("--token", token(), "orders", "1").want(t, exitFailure, "", "401")
+	good := token("--audience", "tidings")
+	publish("--token", good, "orders", "1").ended(t, exitOK)
+	publish("--token", good, "tickets", "1").want(t, exitFailure, "", "403")
+	runCLI(t, "health", "--url", url).ended(t, exitOK)
+}
+
+// TestServeInsecure: everybody, on purpose.
+func TestServeInsecure(t *testing.T) {
+	url := serving(t, "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0", "--insecure")
+	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
+	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
+}
