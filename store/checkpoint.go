@@ -60,7 +60,11 @@ func (c *committer) writeCheckpoint(tx *bbolt.Tx) error {
 			}
 		}
 	}
-	return putMeta(tx, metaCheckpoint, c.last[:])
+	var suspects []byte
+	for _, id := range c.suspects {
+		suspects = append(suspects, id[:]...)
+	}
+	return errors.Join(putMeta(tx, metaSuspects, suspects), putMeta(tx, metaCheckpoint, c.last[:]))
 }
 
 // clean follows a checkpoint that is durable.
@@ -98,6 +102,13 @@ func (l *Bolt) load(tx *bbolt.Tx) error {
 	l.trimmed.Store(&trimmed)
 	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); k != nil && (len(k) != len(head) || head.Before(ID(k))) {
 		return errors.New("the newest event lies above the stored head")
+	}
+	suspects, err := getMeta(tx, metaSuspects)
+	if err != nil {
+		return err
+	}
+	for id := range slices.Chunk(suspects, len(ID{})) {
+		l.suspects = append(l.suspects, ID(id))
 	}
 	if err := l.committer.keys.load(tx); err != nil {
 		return err
@@ -150,6 +161,7 @@ func (l *Bolt) recount(tx *bbolt.Tx, topics []*topic, checkpoint ID) {
 			l.suspects = append(l.suspects, id)
 			continue
 		}
+		l.committer.since++
 		t := topics[r.topic]
 		w := &t.work
 		if !w.tip.Before(id) {

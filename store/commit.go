@@ -28,7 +28,7 @@ type committer struct {
 	since   int      // events since the last checkpoint, those of this transaction included
 	buf     []byte   // records of the transaction under way; bbolt refers to it until Commit
 	behind  bool     // the clock is behind the last ID, and it has been said
-	wedged  bool     // bbolt panicked in a write: its locks may be held for ever
+	size    int64    // of the file when it was last looked at; it never shrinks
 }
 
 const (
@@ -204,7 +204,7 @@ func (c *committer) put(b *buckets, id ID, d *Draft) error {
 		c.touched = append(c.touched, t)
 	}
 	w.unindexed++
-	indexed := w.unindexed == sparseEvery
+	indexed := w.unindexed >= sparseEvery
 	start := len(c.buf)
 	c.buf = appendRecord(c.buf, id, d, t.id, w.tip, indexed)
 	value := c.buf[start:len(c.buf):len(c.buf)]
@@ -289,8 +289,8 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			c.wedged = true
 			err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
+			c.wedged.Store(true)
 		}
 	}()
 	if err := c.checkFile(); err != nil {
@@ -329,7 +329,8 @@ func (c *committer) visibleTx() int {
 }
 
 // checkFile makes sure that the path still leads to the file that is open: a lock follows the file, not
-// its name, and writing to a file that was replaced would succeed and be lost.
+// its name, and writing to a file that was replaced would succeed and be lost. Writing to one that was
+// cut short would end the process: bbolt then looks for its free pages in a goroutine of its own.
 func (c *committer) checkFile() error {
 	open, err := c.file.Stat()
 	if err != nil {
@@ -342,6 +343,10 @@ func (c *committer) checkFile() error {
 	if !os.SameFile(open, named) {
 		return fmt.Errorf("%s was replaced while in use; the events since then would be lost", c.path)
 	}
+	if open.Size() < c.size {
+		return fmt.Errorf("%s was cut short while in use, from %d bytes to %d", c.path, c.size, open.Size())
+	}
+	c.size = open.Size()
 	return nil
 }
 

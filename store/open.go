@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -46,6 +47,7 @@ const (
 	metaHead       = "head"       // ID, written by every commit
 	metaTrimmed    = "trimmed"    // ID
 	metaCheckpoint = "checkpoint" // ID
+	metaSuspects   = "suspects"   // IDs, written with the checkpoint
 )
 
 // Open opens the log in dir, which it makes if there is none, and holds the directory's lock until
@@ -126,7 +128,7 @@ func (l *Bolt) openFile(dir string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = l.damaged(fmt.Errorf("%v", p))
+			err = errors.Join(l.damaged(fmt.Errorf("%v", p)), l.file.Close()) // bbolt's own lock ends with it
 		}
 	}()
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
@@ -198,6 +200,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 		putMeta(tx, metaHead, zero[:]),
 		putMeta(tx, metaTrimmed, zero[:]),
 		putMeta(tx, metaCheckpoint, zero[:]),
+		putMeta(tx, metaSuspects, nil),
 	)
 }
 
@@ -246,14 +249,16 @@ func checkWhole(path string, size int64) (err error) {
 	case err != nil:
 		return refuse(err)
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 		}
-		for _, name := range [][]byte{bucketMeta, bucketLog, bucketSparse, bucketTopics, bucketKeys} {
-			if tx.Bucket(name) == nil {
-				return refuse(fmt.Errorf("it is a bbolt file without the bucket %q, so not a log of this program", name))
-			}
+		foreign := func(name []byte) error {
+			return refuse(fmt.Errorf("it is a bbolt file without the bucket %q, so not a log of this program", name))
+		}
+		if tx.Bucket(bucketMeta) == nil {
+			return foreign(bucketMeta)
 		}
 		v, err := getMeta(tx, metaFormat)
 		if err != nil || len(v) != 4 {
@@ -263,9 +268,31 @@ func checkWhole(path string, size int64) (err error) {
 			return fmt.Errorf("%w: %s has format %d, this release reads up to %d; start it with the release that wrote it, or a newer one",
 				ErrNewerFormat, path, got, format)
 		}
+		for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys} {
+			if tx.Bucket(name) == nil {
+				return foreign(name)
+			}
+		}
+		if err := visitPages(tx); err != nil {
+			return refuse(err)
+		}
 		return nil
 	})
-	return errors.Join(err, db.Close())
+}
+
+// visitPages reads every key, and so every page in use. bbolt does that too when it opens a file for
+// writing, but in a goroutine of its own, where a panic on a damaged page would end the process.
+func visitPages(tx *bbolt.Tx) error {
+	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		var last []byte
+		return b.ForEach(func(k, v []byte) error {
+			if v == nil || bytes.Compare(last, k) >= 0 { // a nested bucket, of which there are none, has no value
+				return fmt.Errorf("the keys of the bucket %q are out of order", name)
+			}
+			last = k
+			return nil
+		})
+	})
 }
 
 func (l *Bolt) damaged(why error) error { return damaged(l.path, why) }

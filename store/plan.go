@@ -36,9 +36,14 @@ func (c *chains) Pop() any {
 
 // makePlan merges the chains of the matching topics into what comes next after the position. A chain
 // is walked backwards, a stretch between two sparse keys at a time, always the one that is known
-// least far; the plan is complete up to the least known end.
+// least far; the plan is complete up to the least known end. No plan is made when the topics hold so
+// much of the log that scanning it costs less.
 func (r *reader) makePlan(s *snapshot) {
 	r.plan, r.through = r.plan[:0], s.head
+	if !r.sparse && len(s.matched) > 0 && s.share*stepsPerSeek >= s.events {
+		r.stride = stepsPerSeek
+		return
+	}
 	var h chains
 	for i := range s.matched {
 		h = append(h, chain{match: &s.matched[i], known: r.pos})

@@ -34,7 +34,7 @@ func (r *request) answer(err error) {
 
 const (
 	// queueBytes bounds the memory of all requests that wait or are being committed. An event counts
-	// its data and draftBytes.
+	// its data, its attributes and draftBytes.
 	queueBytes = 64 << 20
 	draftBytes = 512
 
@@ -67,6 +67,9 @@ func (q *queue) do(ctx context.Context, r *request) error {
 		r.events += len(drafts)
 		for j := range drafts {
 			r.weight += draftBytes + int64(len(drafts[j].Data))
+			for _, attribute := range drafts[j].Attributes {
+				r.weight += int64(len(attribute.Name) + len(attribute.Value))
+			}
 		}
 	}
 	room := min(r.weight, queueBytes)

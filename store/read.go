@@ -4,8 +4,8 @@ package store
 //
 //   - It plans: it walks the chains of the matching topics and keeps the IDs of what comes next (plan.go).
 //     The cost follows the events that match.
-//   - It scans the log and takes what matches. That is the way for a filter of everything, and for one
-//     of so many busy topics that planning would walk more records than scanning.
+//   - It scans the log and takes what matches. That is the way for a filter of everything, for topics
+//     that hold much of the log, and for so many busy ones that planning would walk more than scanning.
 type reader struct {
 	l      *Bolt
 	filter Filter
@@ -13,9 +13,11 @@ type reader struct {
 	arena  arena
 	pos    ID
 	taken  int // bytes of data in the page being filled
+	found  int // events in the last page: a guess at the next
 
 	plan    []ID // what comes next, oldest first
 	through ID   // every matching event up to here is in plan, or was found trimmed
+	sparse  bool // a scan found too little: the topics' share of the log is not their share here
 	stride  int  // records worth scanning for one match; 0: plan
 	scanTo  ID   // up to here a chain is broken and only a scan finds all
 }
@@ -64,7 +66,8 @@ func (r *reader) Next(max int) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	r.pos = page.Through
+	r.pos, r.found = page.Through, len(page.Events)
+	r.arena.chunk = nil // there may be a reader for each subscriber: between its calls it holds little
 	return page, nil
 }
 
@@ -80,6 +83,7 @@ func (r *reader) take(s *snapshot, page *Page, id ID, rec record, max int) bool 
 	}
 	if n == 0 {
 		r.taken = 0
+		page.Events = make([]Event, 0, min(max, r.found+1))
 	}
 	page.Events = append(page.Events, r.arena.event(id, s.topics[rec.topic].name, rec))
 	page.Through = id
@@ -111,7 +115,7 @@ func (r *reader) fetch(s *snapshot, page *Page, max int) {
 			return
 		}
 	}
-	page.Through = r.through
+	r.plan, page.Through = nil, r.through
 }
 
 // scan reads the log in its own order.
@@ -122,6 +126,8 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 	}
 	c := s.log.Cursor()
 	seen := 0
+	var last *topic // neighbours are often of one topic
+	matches := false
 	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
 		id := ID(k)
 		if s.head.Before(id) {
@@ -133,7 +139,10 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 			return
 		}
 		seen++
-		if (r.all || r.filter.Match(s.topics[rec.topic].name)) && !r.take(s, page, id, rec, max) {
+		if t := s.topics[rec.topic]; t != last {
+			last, matches = t, r.all || r.filter.Match(t.name)
+		}
+		if matches && !r.take(s, page, id, rec, max) {
 			return
 		}
 		page.Through = id
@@ -142,6 +151,7 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 		}
 	}
 	page.Through = s.head
+	r.stride = 0 // caught up: what comes next may be of another kind
 }
 
 // tooSparse reports, and remembers, that planning is cheaper from here on.
@@ -149,6 +159,6 @@ func (r *reader) tooSparse(seen, found int, at ID) bool {
 	if r.all || at.Before(r.scanTo) || seen < scanGrace || seen <= r.stride*found {
 		return false
 	}
-	r.stride = 0
+	r.stride, r.sparse = 0, true
 	return true
 }

@@ -117,13 +117,15 @@ func cutLong(b []byte) (field, rest []byte, ok bool) {
 }
 
 // arena turns records into events that outlive the transaction. Data is copied into shared chunks,
-// repeated strings are made once: a page costs a few allocations, not a few per event.
+// repeated strings are made once: a page costs a few allocations, not a few per event. The chunks double
+// in size, so that a single event does not cost one of the size of a page.
 type arena struct {
 	chunk   []byte
 	strings map[string]string
 }
 
 const (
+	arenaFirst   = 1 << 10
 	arenaChunk   = 64 << 10
 	arenaStrings = 1024
 )
@@ -151,7 +153,7 @@ func (a *arena) bytes(b []byte) []byte {
 		if len(b) > arenaChunk/4 {
 			return append([]byte(nil), b...)
 		}
-		a.chunk = make([]byte, 0, arenaChunk)
+		a.chunk = make([]byte, 0, min(max(arenaFirst, 2*cap(a.chunk), 2*len(b)), arenaChunk))
 	}
 	start := len(a.chunk)
 	a.chunk = append(a.chunk, b...)

@@ -9,6 +9,8 @@ type snapshot struct {
 	sparse  *bbolt.Bucket
 	topics  []*topic // by id
 	matched []match  // the topics of the filter with something above the position
+	events  uint64   // retained in the whole log
+	share   uint64   // of them, in the matched topics
 	trimmed ID       // newest trimmed ID of the filter above the position, zero if none
 }
 
@@ -32,10 +34,11 @@ func (l *Bolt) snapshot(f Filter, after ID, list bool, fn func(*snapshot) error)
 		x := l.index
 		x.mu.RLock()
 		trims, trimming := x.trims, x.trimming
-		s.topics = x.byID
+		s.topics, s.events = x.byID, x.events
 		if list || after.Before(l.Trimmed()) || trimming != nil {
 			x.match(f, after, func(t *topic) {
 				s.matched = append(s.matched, match{t, t.state.tip, t.state.trimmed})
+				s.share += t.state.count
 			})
 		}
 		x.mu.RUnlock()

@@ -1,0 +1,197 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	"tidings/store"
+)
+
+// header is how far before its data a record begins that has neither type, content type nor
+// attributes. docs/FORMAT.md draws it.
+const header = 29
+
+// damage flips a bit in the record of each event, at an offset from the first byte of its data.
+func damage(t testing.TB, dir string, offset int, events ...store.Event) {
+	t.Helper()
+	edit(t, dir, func(file []byte) {
+		for _, e := range events {
+			found := false
+			for at := 0; ; found = true {
+				i := bytes.Index(file[at:], e.Data)
+				if i < 0 {
+					break
+				}
+				file[at+i+offset] ^= 4 // also in copies on pages that are free by now
+				at += i + 1
+			}
+			if !found {
+				t.Fatalf("no record with the data %q", e.Data)
+			}
+		}
+	})
+}
+
+// expectCorrupt checks that the log withholds exactly the damaged ones of its events, names them to
+// every reader that could have asked for them, and has all the others.
+func expectCorrupt(t testing.TB, log *store.Bolt, events []store.Event, damaged ...store.Event) {
+	t.Helper()
+	bad := make(map[store.ID]bool)
+	for _, e := range damaged {
+		bad[e.ID] = true
+		if got, err := log.Get(e.ID); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("get of damaged %s: %q, error %v; want %v", e.ID, got.Data, err, store.ErrCorrupt)
+		}
+	}
+	intact := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool { return bad[e.ID] })
+	for _, e := range intact {
+		if got, err := log.Get(e.ID); err != nil || !bytes.Equal(got.Data, e.Data) {
+			t.Errorf("get of intact %s: %q, error %v; want %q", e.ID, got.Data, err, e.Data)
+		}
+	}
+	filters := []store.Filter{store.All(), filterOf(t, "a.*")}
+	topics := make(map[string]bool)
+	for _, e := range damaged {
+		if !topics[e.Topic] {
+			topics[e.Topic] = true
+			filters = append(filters, filterOf(t, e.Topic), filterOf(t, "*."+e.Topic[len("a."):], "a.none"))
+		}
+	}
+	positions := []store.ID{{}, damaged[0].ID.Prev(), damaged[0].ID, damaged[len(damaged)-1].ID.Prev(), damaged[len(damaged)-1].ID}
+	for _, f := range filters {
+		for _, after := range positions {
+			for _, max := range []int{7, 500} {
+				what := fmt.Sprintf("reader of %q after %s, %d at a time", f, after, max)
+				got, corrupt := drain(t, log, f, after, max)
+				same(t, what, got, matching(intact, f, after))
+				for _, e := range matching(damaged, f, after) {
+					if !slices.Contains(corrupt, e.ID) {
+						t.Errorf("%s: a silent hole at %s", what, e.ID)
+					}
+				}
+				for i, id := range corrupt {
+					if !bad[id] || !after.Before(id) || slices.Contains(corrupt[:i], id) {
+						t.Errorf("%s: reports %s", what, id)
+					}
+				}
+			}
+		}
+		expectNewest(t, log, f, intact, 3)
+	}
+}
+
+// expectNewest checks that exactly the newest n intact events follow the position of Newest.
+func expectNewest(t testing.TB, log store.Log, f store.Filter, intact []store.Event, n int) {
+	t.Helper()
+	position, err := log.Newest(f, store.MaxID, n)
+	if err != nil {
+		t.Fatalf("newest %d of %q: %v", n, f, err)
+	}
+	want := matching(intact, f, store.ID{})
+	want = want[max(0, len(want)-n):]
+	same(t, fmt.Sprintf("newest %d of %q", n, f), matching(intact, f, position), want)
+}
+
+func TestCorruptRecord(t *testing.T) {
+	fields := []struct {
+		name   string
+		offset int
+	}{{"data", 3}, {"checksum", -header}, {"version", -header + 4}, {"flags", -header + 5},
+		{"topic", -header + 9}, {"previous event", -header + 20}, {"attributes", -1}}
+	places := []struct {
+		name string
+		of   func(topic []store.Event) []store.Event
+	}{
+		{"first of its topic", func(topic []store.Event) []store.Event { return topic[:1] }},
+		{"one that carries a sparse key", func(topic []store.Event) []store.Event { return topic[127:128] }},
+		{"amid a long chain", func(topic []store.Event) []store.Event { return topic[200:201] }},
+		{"two side by side", func(topic []store.Event) []store.Event { return topic[300:302] }},
+		{"newest of its topic", func(topic []store.Event) []store.Event { return topic[len(topic)-1:] }},
+		{"far apart", func(topic []store.Event) []store.Event { return []store.Event{topic[20], topic[255], topic[310]} }},
+	}
+	whole := t.TempDir()
+	log := openAt(t, whole, store.Options{})
+	events := appendN(t, log, 4*330, "a.x", "a.y", "b.x", "b.z")
+	uncounted := crash(t, whole)
+	closeLog(t, log)
+	topic := matching(events, filterOf(t, "a.x"), store.ID{})
+	for when, source := range map[string]string{"below the checkpoint": whole, "above the checkpoint": uncounted} {
+		for _, place := range places {
+			for _, field := range fields {
+				t.Run(when+"/"+place.name+"/"+field.name, func(t *testing.T) {
+					dir := crash(t, source)
+					damaged := place.of(topic)
+					damage(t, dir, field.offset, damaged...)
+					expectCorrupt(t, openAt(t, dir, store.Options{}), events, damaged...)
+				})
+			}
+		}
+	}
+}
+
+// TestCorruptForEver: what was found damaged at one start is still told after later checkpoints, when
+// newer events of its topic no longer lead to it.
+func TestCorruptForEver(t *testing.T) {
+	first := t.TempDir()
+	log := openAt(t, first, store.Options{})
+	events := appendN(t, log, 40, "a.x", "a.y")
+	dir := crash(t, first)
+	damaged := events[38:39]
+	damage(t, dir, 3, damaged...)
+	for range 3 {
+		log := openAt(t, dir, store.Options{})
+		expectCorrupt(t, log, events, damaged...)
+		events = append(events, appendN(t, log, 10, "a.x", "a.y")...)
+		expectCorrupt(t, log, events, damaged...)
+		closeLog(t, log)
+	}
+	log = openAt(t, dir, store.Options{})
+	events = append(events, appendN(t, log, 40_000, "b.z")...)
+	expectCorrupt(t, openAt(t, crash(t, dir), store.Options{}), events, damaged...)
+}
+
+// TestRandomFlips: whatever bits of the records flip, an event comes back as it was or is reported.
+func TestRandomFlips(t *testing.T) {
+	rounds := 40
+	if os.Getenv("TIDINGS_FULL") != "" {
+		rounds = 2000
+	}
+	first := t.TempDir()
+	log := openAt(t, first, store.Options{})
+	events := appendN(t, log, 600, "a.x", "a.y", "a.z")
+	dir := crash(t, first)
+	whole, err := os.ReadFile(logFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(rounds) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		var damaged []store.Event
+		for range 1 + random.IntN(16) {
+			damaged = append(damaged, events[random.IntN(len(events))])
+		}
+		slices.SortFunc(damaged, func(a, b store.Event) int { return a.ID.Compare(b.ID) })
+		damaged = slices.CompactFunc(damaged, func(a, b store.Event) bool { return a.ID == b.ID })
+		dir := t.TempDir()
+		if err := os.WriteFile(logFile(dir), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range damaged {
+			damage(t, dir, random.IntN(header+len(e.Data))-header, e)
+		}
+		log := openAt(t, dir, store.Options{})
+		expectCorrupt(t, log, events, damaged...)
+		closeLog(t, log)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// uneven appends stretches in which the events of many topics m.N are frequent, rare and absent among
+// those of x, so that a reader of "m.*" does best by scanning here and by planning there.
+func uneven(t testing.TB, log store.Log, topics int, stretches ...int) (events []store.Event) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	for i, every := range stretches {
+		var drafts []store.Draft
+		for n := range 3000 {
+			d := store.Draft{Topic: "x", Data: fmt.Appendf(nil, "%d.%d", i, n)}
+			if every > 0 && random.IntN(every) == 0 {
+				d.Topic = fmt.Sprintf("m.%d", random.IntN(topics))
+			}
+			drafts = append(drafts, d)
+		}
+		events = append(events, appendAll(t, log, drafts...)...)
+	}
+	return events
+}
+
+// TestManyTopics compares readers of many topics with a slice: from many positions, in small and large
+// pages, over dense and sparse stretches, before and after parts were trimmed and the log was reopened.
+func TestManyTopics(t *testing.T) {
+	dir := t.TempDir()
+	log := openAt(t, dir, store.Options{})
+	events := uneven(t, log, 400, 1, 3, 300, 0, 0, 1, 1500, 50, 0, 2, 1000, 1000)
+	filters := []store.Filter{filterOf(t, "m.*"), filterOf(t, "m.>", "none"), filterOf(t, "m.1", "m.2", "m.399"), filterOf(t, "*.7", "x")}
+	check := func(log store.Log) {
+		t.Helper()
+		for _, f := range filters {
+			for i := 0; i < len(events); i += len(events)/9 - 1 {
+				for _, max := range []int{61, 1000} {
+					got, _ := drain(t, log, f, events[i].ID, max)
+					same(t, fmt.Sprintf("reader of %q after event %d, %d at a time", f, i, max), got, matching(events, f, events[i].ID))
+				}
+			}
+			expect(t, log, f, store.ID{}, events)
+			expectNewest(t, log, f, events, 500)
+		}
+	}
+	check(log)
+	before := events[7000].ID
+	if _, err := log.Trim(context.Background(), filters[0], before); err != nil {
+		t.Fatal(err)
+	}
+	kept := events[:0]
+	for _, e := range events {
+		if !e.ID.Before(before) || !filters[0].Match(e.Topic) {
+			kept = append(kept, e)
+		}
+	}
+	events = append(kept, uneven(t, log, 500, 2, 700)...)
+	check(log)
+	closeLog(t, log)
+	check(openAt(t, dir, store.Options{}))
+}
+
+// TestReadWhileTrimming: readers of many topics miss nothing, whatever is appended and trimmed beside
+// them, but what a page that they read before passing it named as trimmed.
+func TestReadWhileTrimming(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{})
+	f := filterOf(t, "m.*")
+	events := uneven(t, log, 320, 2, 400, 0, 1)
+	stop := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	results := make([]*history, 6)
+	for i := range results {
+		h := &history{after: events[i*len(events)/6].ID}
+		results[i] = h
+		readers.Go(func() { h.read(log, f, 1+i*97, stop) })
+	}
+	writers.Go(func() {
+		for i := range 12 {
+			before := events[(i+1)*len(events)/14].ID
+			if _, err := log.Trim(context.Background(), f, before); err != nil {
+				t.Errorf("trim: %v", err)
+			}
+		}
+	})
+	added := uneven(t, log, 340, 100, 1, 1000, 3)
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+	all := append(events, added...)
+	for i, h := range results {
+		if h.err != nil {
+			t.Fatalf("reader %d: %v", i, h.err)
+		}
+		h.compare(t, matching(all, f, h.after))
+	}
+	storetest.Check(t, log)
+}
+
+// history is what one reader got.
+type history struct {
+	after   store.ID
+	events  []store.Event
+	trimmed []store.ID // for each event, the newest trimmed ID that was known when it came
+	last    store.ID   // the newest at the end
+	err     error
+}
+
+// read goes on until stop is closed and it has caught up.
+func (h *history) read(log store.Log, f store.Filter, max int, stop <-chan struct{}) {
+	r := log.NewReader(f, h.after)
+	for {
+		stopped := false
+		select {
+		case <-stop:
+			stopped = true
+		default:
+		}
+		page, err := r.Next(max)
+		if h.err = err; err != nil {
+			return
+		}
+		if h.last.Before(page.Trimmed) {
+			h.last = page.Trimmed
+		}
+		for _, e := range page.Events {
+			h.events, h.trimmed = append(h.events, e), append(h.trimmed, h.last)
+		}
+		if stopped && len(page.Events) == 0 && !page.Through.Before(log.Head()) {
+			return
+		}
+	}
+}
+
+// compare goes through what there was to read and what was read side by side.
+func (h *history) compare(t *testing.T, want []store.Event) {
+	t.Helper()
+	missed := 0
+	for _, e := range want {
+		if len(h.events) > 0 && h.events[0].ID == e.ID {
+			same(t, "reader", h.events[:1], []store.Event{e})
+			h.events, h.trimmed = h.events[1:], h.trimmed[1:]
+			continue
+		}
+		known := h.last
+		if len(h.trimmed) > 0 {
+			known = h.trimmed[0]
+		}
+		if known.Before(e.ID) {
+			t.Fatalf("reader after %s: a silent hole at %s, trimmed is only what lies up to %s", h.after, e.ID, known)
+		}
+		missed++
+	}
+	if len(h.events) > 0 {
+		t.Fatalf("reader after %s: %s came twice, or out of order", h.after, h.events[0].ID)
+	}
+	t.Logf("%d of %d events were trimmed before they were read", missed, len(want))
+}

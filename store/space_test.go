@@ -1,0 +1,137 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// smallDisk mounts a file system with a few MiB, or skips the test. ext4 keeps what it frees until its
+// next journal commit, tmpfs does not.
+func smallDisk(t *testing.T, kind string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small disk needs root")
+	}
+	run := func(name string, args ...string) {
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Skipf("a small disk cannot be mounted: %s %v: %v: %s", name, args, err, bytes.TrimSpace(out))
+		}
+	}
+	dir := t.TempDir()
+	switch kind {
+	case "tmpfs":
+		run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", dir)
+	case "ext4":
+		image := filepath.Join(t.TempDir(), "image")
+		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 12<<20)); err != nil {
+			t.Fatal(err)
+		}
+		run("mkfs.ext4", "-q", "-m", "0", image)
+		run("mount", "-o", "loop", image, dir)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+// fillDisk appends until there is no space for even a small event, and returns what was acknowledged.
+func fillDisk(t *testing.T, log store.Log) (events []store.Event) {
+	t.Helper()
+	for _, size := range []int{30_000, 3000, 300} {
+		for {
+			drafts := make([]store.Draft, 8)
+			for i := range drafts {
+				drafts[i] = store.Draft{Topic: []string{"a", "b"}[i%2], Data: bytes.Repeat([]byte{byte(i)}, size)}
+			}
+			ids, err := log.Append(context.Background(), drafts)
+			if errors.Is(err, store.ErrNoSpace) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("append to a disk that is getting full: %v, want %v", err, store.ErrNoSpace)
+			}
+			for i, id := range ids {
+				events = append(events, store.Event{ID: id, Topic: drafts[i].Topic, Type: store.DefaultType, Data: drafts[i].Data})
+			}
+			if len(events)*size > 64<<20 {
+				t.Fatal("the disk does not get full")
+			}
+		}
+	}
+	return events
+}
+
+// TestDiskFull: a full disk is told and stores nothing, reading goes on, also in the next process, and
+// nothing that was acknowledged is lost. Once there is a little room, trimming makes more, and appending
+// works again.
+func TestDiskFull(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) {
+			disk := smallDisk(t, kind)
+			dir, other := filepath.Join(disk, "data"), filepath.Join(disk, "other")
+			log := openAt(t, dir, store.Options{})
+			if err := os.WriteFile(other, make([]byte, 512<<10), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			events := fillDisk(t, log)
+			expect(t, log, store.All(), store.ID{}, events)
+			storetest.Check(t, log) // it has not failed
+			closeLog(t, log)
+			log = openAt(t, dir, store.Options{})
+			expect(t, log, store.All(), store.ID{}, events)
+
+			// Trimming needs pages itself. Without any it may end early, and what it did is exact.
+			events = trimTo(t, log, filterOf(t, "a"), events[len(events)/4].ID, events)
+			if err := os.Remove(other); err != nil {
+				t.Fatal(err)
+			}
+			before := len(events)
+			events = trimTo(t, log, store.All(), events[len(events)*3/4].ID, events)
+			if len(events) > before/2 {
+				t.Fatalf("%d of %d events are left", len(events), before)
+			}
+			for range 8 { // more than the other file took
+				events = append(events, appendAll(t, log, store.Draft{Topic: "a", Data: make([]byte, 256<<10)})...)
+			}
+			expect(t, log, store.All(), store.ID{}, events)
+			closeLog(t, log)
+			log = openAt(t, dir, store.Options{})
+			expect(t, log, store.All(), store.ID{}, events)
+			storetest.Check(t, log)
+			closeLog(t, log)
+		})
+	}
+}
+
+// trimTo trims, checks that exactly as many events went as Trim says, and returns the others.
+func trimTo(t *testing.T, log store.Log, f store.Filter, before store.ID, events []store.Event) []store.Event {
+	t.Helper()
+	deleted, err := log.Trim(context.Background(), f, before)
+	if err != nil && !errors.Is(err, store.ErrNoSpace) {
+		t.Fatalf("trim: %v", err)
+	}
+	t.Logf("trimmed %d events: %v", deleted, err)
+	left := deleted
+	kept := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
+		if left == 0 || !f.Match(e.Topic) {
+			return false
+		}
+		left--
+		return true
+	})
+	expect(t, log, store.All(), store.ID{}, kept)
+	storetest.Check(t, log)
+	return kept
+}
