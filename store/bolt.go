@@ -28,6 +28,8 @@ type Options struct {
 	// forgotten first. Each costs about 50 bytes on disk and 80 in memory.
 	KeyWindow time.Duration // default DefaultKeyWindow
 	MaxKeys   int           // default DefaultMaxKeys
+
+	MaxMarks int // read marks; default DefaultMaxMarks
 }
 
 const (
@@ -51,6 +53,7 @@ const (
 type Bolt struct {
 	path      string
 	maxTopics int // topics at most
+	maxMarks  int
 	log       *slog.Logger
 	now       func() time.Time
 	id        ID

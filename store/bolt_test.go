@@ -9,7 +9,7 @@ import (
 
 func TestBoltConformance(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
-		log, err := store.Open(dir, store.Options{Now: opts.Now, KeyWindow: opts.KeyWindow, MaxKeys: opts.MaxKeys})
+		log, err := store.Open(dir, store.Options{Now: opts.Now, KeyWindow: opts.KeyWindow, MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,7 @@ type committer struct {
 	touched []*topic
 	created map[string]*topic // topics of this transaction
 	keys    *keys
+	marks   int      // read marks in the file
 	dirty   []*topic // changed since their records were written
 	since   int      // events since the last checkpoint, those of this transaction included
 	buf     []byte   // records of the transaction under way; bbolt refers to it until Commit
@@ -302,7 +303,7 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return fn(tx)
 	})
 	switch {
-	case err == nil, err == errNothing:
+	case err == nil, errors.Is(err, errNothing):
 		return err
 	case isFull(err) && c.visibleTx() == before:
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)

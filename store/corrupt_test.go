@@ -158,6 +158,9 @@ func TestCorruptForEver(t *testing.T) {
 // TestRandomFlips: whatever bits of the records flip, an event comes back as it was or is reported.
 func TestRandomFlips(t *testing.T) {
 	rounds := 40
+	if testing.Short() {
+		rounds = 8
+	}
 	if os.Getenv("TIDINGS_FULL") != "" {
 		rounds = 2000
 	}

@@ -15,6 +15,9 @@ var (
 	// ErrTopicLimit: the drafts would make more topics than Options.MaxTopics. Nothing was stored.
 	ErrTopicLimit = errors.New("topic limit reached")
 
+	// ErrMarkLimit: there are as many read marks as Options.MaxMarks. Nothing was stored.
+	ErrMarkLimit = errors.New("read mark limit reached")
+
 	// ErrEnded: the topic has ended. Nothing was stored.
 	ErrEnded = errors.New("topic has ended")
 

@@ -75,6 +75,21 @@ type Log interface {
 	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.
 	Trim(ctx context.Context, f Filter, before ID) (int, error)
 
+	// Count returns how many retained events match f and follow after, at most max, at a cost that
+	// follows what is counted.
+	Count(f Filter, after ID, max int) (int, error)
+
+	// SetMark moves the read mark that subject keeps under name to mark, durably, and returns the mark
+	// as it then is: a mark never moves back, so an older ID changes nothing. Errors: ErrInvalid,
+	// ErrMarkLimit, and Append's.
+	SetMark(ctx context.Context, subject, name string, mark Mark) (Mark, error)
+
+	// Mark returns a read mark, or ErrNotFound.
+	Mark(subject, name string) (Mark, error)
+
+	// DeleteMark forgets a read mark, durably; ErrNotFound if there is none.
+	DeleteMark(ctx context.Context, subject, name string) error
+
 	// Ended reports whether f is a set of topics, without wildcards, that have all ended, and the newest
 	// of the events that ended them. It costs a look-up in memory for each.
 	Ended(f Filter) (last ID, all bool)

@@ -37,6 +37,7 @@ var (
 	bucketSparse = []byte("sparse")
 	bucketTopics = []byte("topics")
 	bucketKeys   = []byte("keys")
+	bucketMarks  = []byte("marks")
 	bucketMeta   = []byte("meta")
 )
 
@@ -69,6 +70,9 @@ func Open(dir string, o Options) (*Bolt, error) {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = DefaultMaxKeys
 	}
+	if o.MaxMarks == 0 {
+		o.MaxMarks = DefaultMaxMarks
+	}
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -77,7 +81,7 @@ func Open(dir string, o Options) (*Bolt, error) {
 		return nil, err
 	}
 	l := &Bolt{
-		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, log: o.Logger, now: o.Now, lock: lock,
+		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, maxMarks: o.MaxMarks, log: o.Logger, now: o.Now, lock: lock,
 		index: newIndex(), queue: newQueue(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	l.committer = &committer{Bolt: l, created: make(map[string]*topic), keys: newKeys(o, l.log)}
@@ -184,7 +188,7 @@ func create(dir string, now time.Time) error {
 }
 
 func initialise(tx *bbolt.Tx, now time.Time) error {
-	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMeta} {
+	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks, bucketMeta} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
@@ -268,7 +272,7 @@ func checkWhole(path string, size int64) (err error) {
 			return fmt.Errorf("%w: %s has format %d, this release reads up to %d; start it with the release that wrote it, or a newer one",
 				ErrNewerFormat, path, got, format)
 		}
-		for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys} {
+		for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
 			if tx.Bucket(name) == nil {
 				return foreign(name)
 			}

@@ -12,8 +12,9 @@ type reader struct {
 	all    bool
 	arena  arena
 	pos    ID
-	taken  int // bytes of data in the page being filled
-	found  int // events in the last page: a guess at the next
+	bare   bool // only IDs are wanted
+	taken  int  // bytes of data in the page being filled
+	found  int  // events in the last page: a guess at the next
 
 	plan    []ID // what comes next, oldest first
 	through ID   // every matching event up to here is in plan, or was found trimmed
@@ -78,14 +79,18 @@ func (r *reader) scanning() bool {
 // take adds the record under id to the page, unless it has no room.
 func (r *reader) take(s *snapshot, page *Page, id ID, rec record, max int) bool {
 	n := len(page.Events)
-	if n == max || n > 0 && r.taken+len(rec.data) > MaxPageBytes {
+	if n == max || n > 0 && r.taken+len(rec.data) > MaxPageBytes && !r.bare {
 		return false
 	}
 	if n == 0 {
 		r.taken = 0
 		page.Events = make([]Event, 0, min(max, r.found+1))
 	}
-	page.Events = append(page.Events, r.arena.event(id, s.topics[rec.topic].name, rec))
+	e := Event{ID: id}
+	if !r.bare {
+		e = r.arena.event(id, s.topics[rec.topic].name, rec)
+	}
+	page.Events = append(page.Events, e)
 	page.Through = id
 	r.taken += len(rec.data)
 	return true

@@ -21,8 +21,9 @@ type Model struct {
 	failed chan struct{} // never closed
 
 	mu      sync.Mutex
-	events  []store.Event       // retained, oldest first
-	keys    []modelKey          // every group that was stored under a key, oldest first
+	events  []store.Event // retained, oldest first
+	keys    []modelKey    // every group that was stored under a key, oldest first
+	marks   map[markOwner]store.Mark
 	ended   map[string]store.ID // every topic that has ended -> the event
 	trimmed map[string]store.ID // every topic ever appended to -> its newest trimmed event
 	head    store.ID
@@ -40,10 +41,13 @@ func NewModel(opts Options) *Model {
 	if opts.KeyWindow == 0 {
 		opts.KeyWindow = store.DefaultKeyWindow
 	}
+	if opts.MaxMarks == 0 {
+		opts.MaxMarks = store.DefaultMaxMarks
+	}
 	if opts.MaxKeys == 0 {
 		opts.MaxKeys = store.DefaultMaxKeys
 	}
-	m := &Model{opts: opts, failed: make(chan struct{}), ended: make(map[string]store.ID), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
+	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark), failed: make(chan struct{}), ended: make(map[string]store.ID), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
 	m.id = m.mint()
 	return m
 }
@@ -63,7 +67,7 @@ func Models() Factory {
 				t.Fatal(store.ErrLocked)
 			}
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
-			m.keys, m.ended = last.keys, last.ended
+			m.keys, m.ended, m.marks = last.keys, last.ended, last.marks
 		}
 		logs[dir] = m
 		return m

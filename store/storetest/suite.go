@@ -2,7 +2,7 @@
 //
 //	func TestConformance(t *testing.T) {
 //		storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
-//			log, err := store.Open(dir, store.Options{Now: opts.Now, KeyWindow: opts.KeyWindow, MaxKeys: opts.MaxKeys})
+//			log, err := store.Open(dir, store.Options{Now: opts.Now, KeyWindow: opts.KeyWindow, MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks})
 //			if err != nil {
 //				t.Fatal(err)
 //			}
@@ -31,6 +31,7 @@ type Options struct {
 	Now       func() time.Time // the clock that IDs are minted from; nil is the real one
 	KeyWindow time.Duration    // how long idempotency keys are remembered; 0 is the default
 	MaxKeys   int              // how many; 0 is the default
+	MaxMarks  int              // read marks; 0 is the default
 }
 
 // Factory opens the log in dir: a new one, or what an earlier log of the same dir held when it was
@@ -46,7 +47,7 @@ type Case struct {
 // Cases returns the whole contract. A case makes its own log and may run beside others.
 func Cases() []Case {
 	return slices.Concat(
-		appendCases(), onceCases(), bytesCases(), idCases(), headCases(), waitCases(),
+		appendCases(), onceCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
 		trimCases(), lossCases(), newestCases(), lookupCases(), topicsCases(),
 		closeCases(), concurrentCases(), modelCases(),
