@@ -65,6 +65,12 @@ func TestAccess(t *testing.T) {
 		{"GET /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics", all(200), token(403, 200, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics?topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/orders", all(200), token(403, 200, 200, 403), `{"id":"00000000000000000000000000","topics":["orders.eu"]}`},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/tickets", all(200), token(403, 403, 200, 403), `{"id":"00000000000000000000000000","topics":["tickets"]}`},
+		{"DELETE /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
+		{"GET /v1/subscribers", "/v1/subscribers", all(200), token(403, 403, 403, 200), ""},
+		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", all(404), token(403, 403, 403, 404), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"PUT /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
 		{"DELETE /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
@@ -109,6 +115,14 @@ func TestAccess(t *testing.T) {
 					continue
 				}
 				code := map[int]string{401: v.code, 403: "topic-forbidden", 404: "event-not-found"}[want]
+				switch {
+				case strings.Contains(row.path, "/cursors/") && want == 404:
+					code = "mark-not-found"
+				case strings.Contains(row.path, "/subscribers") && want == 404:
+					code = "subscriber-not-found"
+				case strings.Contains(row.path, "/subscribers") && want == 403:
+					code = "admin-required"
+				}
 				p := s.do(method, ids.Replace(row.path), row.body, given...).problem(t)
 				if p.Code != code || method == "POST" && p.Outcome != "not_stored" {
 					t.Errorf("%s %s by %s: %+v, want %s", method, row.path, v.name, p, code)

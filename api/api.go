@@ -137,7 +137,9 @@ type Server struct {
 	// everybody is who calls while there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain
-	once      sync.Once
+
+	subscribers subscribers
+	once        sync.Once
 }
 
 // New returns a Server of log, whose Tail is tail. It owns neither.

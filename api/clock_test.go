@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -200,4 +201,16 @@ func TestDrain(t *testing.T) {
 			t.Errorf("readyz: %v, %v, want 503", resp, err)
 		}
 	})
+}
+
+// readJSON reads an answer's body.
+func readJSON(t *testing.T, r *bufio.Reader, into any) {
+	t.Helper()
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -23,6 +23,7 @@ const (
 	byeExpiredToken bye = "expired-token"
 	byeLifetime     bye = "lifetime"
 	byeOverloaded   bye = "overloaded"
+	byeDisconnected bye = "disconnected"
 )
 
 func (b bye) Error() string { return "the server ended the stream: " + string(b) }

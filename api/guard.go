@@ -21,7 +21,8 @@ const (
 	anyToken          // every valid token
 	publishing        // a valid token; the handler knows the topics, and asks its grant about them
 	reading           // the same
-	streaming         // the same; the token may stand in the query, since EventSource sets no headers
+	admin             // a valid token that grants administration
+	streaming         // as reading; the token may stand in the query, since EventSource sets no headers
 )
 
 // caller is who a request comes from.
@@ -105,6 +106,9 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	c, p := s.authenticate(r, a)
 	if p != nil {
 		return nil, p
+	}
+	if a == admin && !c.grant.Admin {
+		return nil, &problem{code: "admin-required", detail: `the token does not say "admin": true`}
 	}
 	return c, s.limitToken(c, a)
 }

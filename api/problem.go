@@ -31,6 +31,7 @@ var kinds = map[string]kind{
 	"empty-batch":          {http.StatusBadRequest, "Batch is empty"},
 	"member-invalid":       {http.StatusBadRequest, "Member of the JSON object is invalid"},
 	"cloudevent-invalid":   {http.StatusBadRequest, "CloudEvent is invalid"},
+	"name-invalid":         {http.StatusBadRequest, "Name is invalid"},
 	"key-invalid":          {http.StatusBadRequest, "Idempotency-Key is invalid"},
 	"data-not-text":        {http.StatusBadRequest, "Data is not text"},
 	"token-ambiguous":      {http.StatusBadRequest, "Token is given more than once"},
@@ -38,8 +39,11 @@ var kinds = map[string]kind{
 	"token-invalid":        {http.StatusUnauthorized, "Token is not valid"},
 	"token-claims":         {http.StatusUnauthorized, "Token has bad claims"},
 	"topic-forbidden":      {http.StatusForbidden, "Topic is not granted"},
+	"admin-required":       {http.StatusForbidden, "Token does not grant administration"},
 	"origin-forbidden":     {http.StatusForbidden, "Origin is not allowed"},
 	"not-found":            {http.StatusNotFound, "Not found"},
+	"subscriber-not-found": {http.StatusNotFound, "Subscriber not found"},
+	"mark-not-found":       {http.StatusNotFound, "Read mark not found"},
 	"event-not-found":      {http.StatusNotFound, "Event not found"},
 	"method-not-allowed":   {http.StatusMethodNotAllowed, "Method not allowed"},
 	"not-acceptable":       {http.StatusNotAcceptable, "No acceptable representation"},
@@ -53,6 +57,7 @@ var kinds = map[string]kind{
 	"token-too-long":       {http.StatusUnprocessableEntity, "Token is too long for a cookie"},
 	"idempotency-mismatch": {http.StatusUnprocessableEntity, "Idempotency-Key was used for something else"},
 	"type-reserved":        {http.StatusUnprocessableEntity, "Event type is reserved"},
+	"mark-quota":           {http.StatusTooManyRequests, "Read mark limit reached"},
 	"topic-quota":          {http.StatusTooManyRequests, "Topic limit reached"},
 	"rate-limited":         {http.StatusTooManyRequests, "Too many requests"},
 	"internal":             {http.StatusInternalServerError, "Internal error"},
@@ -141,6 +146,8 @@ func storeProblem(err error) problem {
 		p.code, p.detail = "event-corrupt", "the event's record failed its checksum and is withheld"
 	case errors.Is(err, store.ErrInvalid):
 		p.code, p.detail = "topic-invalid", err.Error()
+	case errors.Is(err, store.ErrMarkLimit):
+		p.code, p.detail = "mark-quota", err.Error()
 	case errors.Is(err, store.ErrTopicLimit):
 		p.code, p.detail = "topic-quota", err.Error()
 	case errors.Is(err, store.ErrQueueFull):

@@ -59,7 +59,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := s.limit(r.Context(), c.grant)
 	defer cancel()
-	err = s.follow(ctx, newStreamWriter(w, s.o.StallTimeout), sub, first)
+	ctx, who := s.addSubscriber(ctx, r, asked, sub)
+	defer s.removeSubscriber(who)
+	out := newStreamWriter(w, s.o.StallTimeout)
+	out.who = who
+	err = s.follow(ctx, out, sub, first)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
@@ -125,6 +129,7 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 			ready = immediately
 		case !live:
 			live = true
+			out.who.live.Store(true)
 			err = out.write(appendLive(nil, sub.Position()))
 		}
 		if err == nil && due {
@@ -136,6 +141,7 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 		if err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
+		out.who.moveTo(sub.Position())
 		if chunk.CaughtUp() && s.isOver(sub) {
 			return out.write(appendHeartbeat(nil, sub.Position())) // with this cursor the client is told 204
 		}

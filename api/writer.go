@@ -18,6 +18,7 @@ type streamWriter struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	stall time.Duration
+	who   *subscriber // told of what is written; nil for nobody
 }
 
 func newStreamWriter(w http.ResponseWriter, stall time.Duration) *streamWriter {
@@ -31,6 +32,13 @@ func newStreamWriter(w http.ResponseWriter, stall time.Duration) *streamWriter {
 func (o *streamWriter) write(frames ...[]byte) error {
 	if len(frames) == 0 {
 		return nil
+	}
+	if o.who != nil {
+		o.who.writing.Store(time.Now().UnixNano())
+		defer o.who.writing.Store(0)
+		for _, f := range frames {
+			o.who.bytes.Add(int64(len(f)))
+		}
 	}
 	room := 0
 	for _, f := range frames {

@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gorilla/mux"
+
+	"tidings/store"
+)
+
+// maxUnread is how far unread events are counted.
+const maxUnread = 1000
+
+// markBody is a read mark in an answer: one person's place in some topics, shared by that person's devices.
+type markBody struct {
+	ID     store.ID `json:"id"`
+	Topics []string `json:"topics"`
+	Unread int      `json:"unread"` // matching events after ID
+	Capped bool     `json:"capped,omitempty"`
+}
+
+// getMark serves GET /v1/cursors/{name}.
+func (s *Server) getMark(w http.ResponseWriter, r *http.Request) {
+	name, p := markName(r)
+	var mark store.Mark
+	if p == nil {
+		var err error
+		if mark, err = s.log.Mark(grantOf(r).Subject, name); err != nil {
+			p = markProblem(err)
+		}
+	}
+	s.answerMark(w, r, mark, p)
+}
+
+// putMark serves PUT /v1/cursors/{name}. The answer is the mark as it is then, which an older ID leaves alone.
+func (s *Server) putMark(w http.ResponseWriter, r *http.Request) {
+	name, p := markName(r)
+	var mark store.Mark
+	if p == nil {
+		mark, p = s.readMark(w, r, name)
+	}
+	if p == nil {
+		p = authoriseSubscribe(r, mark.Topics)
+	}
+	if p == nil {
+		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+		defer cancel()
+		var err error
+		if mark, err = s.log.SetMark(ctx, grantOf(r).Subject, name, mark); err != nil {
+			p = markProblem(err)
+		}
+	}
+	s.answerMark(w, r, mark, p)
+}
+
+// deleteMark serves DELETE /v1/cursors/{name}.
+func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request) {
+	name, p := markName(r)
+	if p == nil {
+		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+		defer cancel()
+		if err := s.log.DeleteMark(ctx, grantOf(r).Subject, name); err != nil {
+			p = markProblem(err)
+		}
+	}
+	if p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// readMark reads {"id","topics"}. Without topics a mark that exists keeps those it has.
+func (s *Server) readMark(w http.ResponseWriter, r *http.Request, name string) (mark store.Mark, p *problem) {
+	body, p := s.readBody(w, r, s.o.MaxEventBytes)
+	if p != nil {
+		return mark, p
+	}
+	m, p := parseObject(body)
+	if p != nil {
+		return mark, p
+	}
+	for member := range m {
+		if !slices.Contains([]string{"id", "topics"}, member) {
+			return mark, &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
+		}
+	}
+	text, p := m.text("id")
+	if p != nil {
+		return mark, p
+	}
+	var err error
+	if mark.ID, err = store.ParseID(text); err != nil {
+		return mark, &problem{code: "id-invalid", field: "id", detail: err.Error()}
+	}
+	if s.log.Head().Before(mark.ID) {
+		return mark, &problem{code: "id-invalid", field: "id", detail: "the log ends before this ID"}
+	}
+	raw, ok := m["topics"]
+	if !ok {
+		old, err := s.log.Mark(grantOf(r).Subject, name)
+		if err != nil {
+			return mark, &problem{code: "member-invalid", field: "topics", detail: `a new mark names its "topics"`, cause: err}
+		}
+		mark.Topics = old.Topics
+		return mark, nil
+	}
+	var patterns []string
+	if err := json.Unmarshal(raw, &patterns); err != nil || len(patterns) == 0 || len(patterns) > s.o.MaxTopics {
+		return mark, &problem{code: "member-invalid", field: "topics", detail: fmt.Sprintf(`"topics" is a list of 1 to %d topics or patterns`, s.o.MaxTopics)}
+	}
+	if mark.Topics, err = store.NewFilter(patterns...); err != nil {
+		return mark, &problem{code: "topic-invalid", field: "topics", detail: err.Error()}
+	}
+	return mark, nil
+}
+
+// answerMark counts what is unread and answers, unless the caller may not read those topics, now or any more.
+func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.Mark, p *problem) {
+	if p == nil {
+		p = authoriseSubscribe(r, mark.Topics)
+	}
+	var unread int
+	if p == nil {
+		var err error
+		if unread, err = s.log.Count(mark.Topics, mark.ID, maxUnread+1); err != nil {
+			p = markProblem(err)
+		}
+	}
+	if p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", markBody{mark.ID, mark.Topics.Patterns(), min(unread, maxUnread), unread > maxUnread})
+}
+
+func markName(r *http.Request) (string, *problem) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		return "", p
+	}
+	name, err := url.PathUnescape(mux.Vars(r)["name"])
+	if err != nil || !isMarkName(name) {
+		return "", &problem{code: "name-invalid", field: "name", detail: fmt.Sprintf("a name is 1 to %d visible ASCII characters", store.MaxMarkName)}
+	}
+	return name, nil
+}
+
+func isMarkName(name string) bool {
+	for _, c := range name {
+		if c < '!' || c > '~' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= store.MaxMarkName
+}
+
+// markProblem is storeProblem, in the words of marks.
+func markProblem(err error) *problem {
+	p := storeProblem(err)
+	if errors.Is(err, store.ErrNotFound) {
+		p.code, p.detail = "mark-not-found", "there is no read mark of this name"
+	}
+	return &p
+}

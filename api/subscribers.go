@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// stalledAfter is how long a write must have been waiting for its client to count as stalled.
+const stalledAfter = time.Second
+
+// maxLag is how far the events that a subscriber has still to get are counted.
+const maxLag = 1000
+
+// subscriber is an open stream, as others see it. The stream's goroutine writes the atomics.
+type subscriber struct {
+	id        string
+	filter    store.Filter
+	format    string
+	remote    string
+	userAgent string
+	since     time.Time
+	cancel    context.CancelCauseFunc
+
+	mu     sync.Mutex
+	cursor store.ID
+
+	live    atomic.Bool
+	bytes   atomic.Int64
+	writing atomic.Int64 // when the write under way began, in Unix nanoseconds; 0 without one
+}
+
+// subscribers are the open streams by ID.
+type subscribers struct{ byID sync.Map }
+
+// addSubscriber makes a stream known, and returns with it a context that cutting it off ends.
+func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription, sub *replay.Subscription) (context.Context, *subscriber) {
+	x := &subscriber{
+		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name,
+		remote: s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(),
+	}
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	x.moveTo(sub.Open())
+	s.subscribers.byID.Store(x.id, x)
+	return ctx, x
+}
+
+func (s *Server) removeSubscriber(x *subscriber) {
+	s.subscribers.byID.Delete(x.id)
+	x.cancel(context.Canceled)
+}
+
+// moveTo notes how far the stream has come.
+func (x *subscriber) moveTo(at store.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.cursor = at
+}
+
+// subscriberBody is a subscriber in the list.
+type subscriberBody struct {
+	ID         string    `json:"id"`
+	Topics     []string  `json:"topics"`
+	Format     string    `json:"format"`
+	Remote     string    `json:"remote"`
+	UserAgent  string    `json:"user_agent"`
+	Since      time.Time `json:"since"`
+	Cursor     store.ID  `json:"cursor"`     // what it would resume after
+	LagEvents  int       `json:"lag_events"` // it has still to get, counted to 1,000
+	LagSeconds float64   `json:"lag_seconds"`
+	Bytes      int64     `json:"bytes"` // sent
+	State      string    `json:"state"` // live, catching up, stalled
+}
+
+// listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
+func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	list := []subscriberBody{}
+	for _, v := range s.subscribers.byID.Range {
+		b, err := s.describe(v.(*subscriber))
+		if err != nil {
+			s.fail(w, r, storeProblem(err))
+			return
+		}
+		list = append(list, b)
+	}
+	slices.SortFunc(list, func(a, b subscriberBody) int { return a.Since.Compare(b.Since) })
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Subscribers []subscriberBody `json:"subscribers"`
+	}{list})
+}
+
+func (s *Server) describe(x *subscriber) (subscriberBody, error) {
+	x.mu.Lock()
+	now, at := s.o.Now(), x.cursor
+	x.mu.Unlock()
+	lag, err := s.log.Count(x.filter, at, maxLag)
+	if err != nil {
+		return subscriberBody{}, err
+	}
+	b := subscriberBody{
+		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Remote: x.remote, UserAgent: x.userAgent,
+		Since: x.since.UTC(), Cursor: at, LagEvents: lag, Bytes: x.bytes.Load(), State: "catching up",
+	}
+	if lag > 0 {
+		b.LagSeconds = max(0, now.Sub(at.Time()).Seconds())
+	}
+	if since := x.writing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stalledAfter {
+		b.State = "stalled"
+	} else if x.live.Load() {
+		b.State = "live"
+	}
+	return b, nil
+}
+
+// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come again.
+func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request) {
+	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
+	if !ok {
+		s.fail(w, r, problem{code: "subscriber-not-found", detail: "there is no stream of this ID, or none any more"})
+		return
+	}
+	x.(*subscriber).cancel(byeDisconnected)
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,148 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/api"
+)
+
+type subscriberList struct {
+	Subscribers []struct {
+		ID, Format, Remote, Cursor, State string
+		UserAgent                         string `json:"user_agent"`
+		Topics                            []string
+		LagEvents                         int     `json:"lag_events"`
+		LagSeconds                        float64 `json:"lag_seconds"`
+		Bytes                             int64
+	}
+}
+
+func (s *server) subscribers() (l subscriberList) {
+	s.t.Helper()
+	s.do("GET", "/v1/subscribers", "").decode(s.t, &l)
+	return l
+}
+
+// TestSubscribers: who is connected, how far they are, and nothing of it in the log.
+func TestSubscribers(t *testing.T) {
+	s := start(t)
+	st := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets&format=cloudevents", "")
+	st.until("tidings.live")
+	var last string
+	for i := range 3 {
+		last = s.publish("orders.eu", fmt.Sprint(i))
+		st.next()
+	}
+	l := s.subscribers()
+	for ; l.Subscribers[0].Cursor != last; l = s.subscribers() { // noted right after the write
+	}
+	x := l.Subscribers[0]
+	if len(l.Subscribers) != 1 || !slices.Equal(x.Topics, list("orders.> tickets")) || x.Format != "cloudevents" || x.State != "live" ||
+		x.LagEvents != 0 || x.LagSeconds != 0 || x.Bytes == 0 || !strings.HasPrefix(x.UserAgent, "Go-http-client") || x.Remote == "" {
+		t.Errorf("subscribers %+v", l)
+	}
+	if info := s.do("GET", "/v1/log", ""); !strings.Contains(info.body, `"events":3,`) {
+		t.Errorf("log %s, want the three events alone", info.body)
+	}
+	if a := s.do("DELETE", "/v1/subscribers/nobody", ""); a.status != 404 || a.problem(t).Code != "subscriber-not-found" {
+		t.Errorf("unknown: %d", a.status)
+	}
+	if a := s.do("DELETE", "/v1/subscribers/"+x.ID, ""); a.status != http.StatusNoContent {
+		t.Errorf("cut: %d %s", a.status, a.body)
+	}
+	events := slices.Collect(untilEnd(st))
+	if n := len(events); n == 0 || string(events[n-1].Data) != `{"reason":"disconnected"}` {
+		t.Errorf("after the cut: %+v, want a bye", events)
+	}
+	// Not a ban, and nothing lost.
+	missed := s.publish("tickets", "1")
+	if e := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets", st.LastEventID()).until("tidings.live"); e[1].ID != missed {
+		t.Errorf("after the return: %+v, want %s", e, missed)
+	}
+}
+
+// TestStalledSubscriber is shown as what it is, with what it has still to get.
+func TestStalledSubscriber(t *testing.T) {
+	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
+		for range 40 {
+			appendData(t, s.log, "orders", make([]byte, 16<<10))
+		}
+		s.get("/v1/stream?since=earliest") // and never reads
+		time.Sleep(10 * time.Second)
+		_, r := s.get("/v1/subscribers")
+		var l subscriberList
+		readJSON(t, r, &l)
+		if len(l.Subscribers) != 1 || l.Subscribers[0].State != "stalled" || l.Subscribers[0].LagEvents < 30 || l.Subscribers[0].LagSeconds < 10 {
+			t.Errorf("%+v, want one stalled and far behind", l)
+		}
+	})
+}
+
+// TestReadMarks: an inbox across devices.
+func TestReadMarks(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	me, you := bearer(holder{subject: "me", publish: ">", subscribe: "users.me"}.token(t)), bearer(holder{subject: "you", publish: ">", subscribe: ">"}.token(t))
+	var ids []string
+	for i := range 5 {
+		a := s.do("POST", "/v1/topics/users.me/events", fmt.Sprint(i), me)
+		ids = append(ids, strings.TrimPrefix(a.header.Get("Location"), "/v1/events/"))
+	}
+	put := func(id, topics string, who string) answer {
+		return s.do("PUT", "/v1/cursors/inbox", fmt.Sprintf(`{"id":%q%s}`, id, topics), who)
+	}
+	want := func(a answer, id string, unread int) {
+		t.Helper()
+		if a.status != 200 || a.body != fmt.Sprintf(`{"id":%q,"topics":["users.me"],"unread":%d}`+"\n", id, unread) {
+			t.Errorf("%d %s, want %s with %d unread", a.status, a.body, id, unread)
+		}
+	}
+	if a := put(ids[0], "", me); a.problem(t).Code != "member-invalid" {
+		t.Errorf("a new mark without topics: %s", a.body)
+	}
+	want(put(ids[1], `,"topics":["users.me"]`, me), ids[1], 3)
+	want(put(ids[3], "", me), ids[3], 1) // the phone
+	want(put(ids[2], "", me), ids[3], 1) // the desk, late
+	want(s.do("GET", "/v1/cursors/inbox", "", me), ids[3], 1)
+	if a := s.do("GET", "/v1/cursors/inbox", "", you); a.status != 404 || a.problem(t).Code != "mark-not-found" {
+		t.Errorf("somebody else's: %d %s", a.status, a.body)
+	}
+	for what, a := range map[string]answer{
+		"topics not granted": put(ids[0], `,"topics":["users.*"]`, me),
+	} {
+		if a.status != 403 || a.problem(t).Code != "topic-forbidden" {
+			t.Errorf("%s: %d %s", what, a.status, a.body)
+		}
+	}
+	for body, code := range map[string]string{
+		`{"id":"x"}`: "id-invalid", `{"id":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}`: "id-invalid", `{"id":1}`: "member-invalid",
+		`{"id":"` + ids[0] + `","topic":"a"}`: "member-invalid", `{"id":"` + ids[0] + `","topics":[]}`: "member-invalid",
+		`{"id":"` + ids[0] + `","topics":["a..b"]}`: "topic-invalid", `[]`: "json-invalid",
+	} {
+		if a := s.do("PUT", "/v1/cursors/inbox", body, me); a.status != 400 || a.problem(t).Code != code {
+			t.Errorf("%s: %d %s, want %s", body, a.status, a.body, code)
+		}
+	}
+	if a := s.do("GET", "/v1/cursors/a%20b", "", me); a.problem(t).Code != "name-invalid" {
+		t.Errorf("a name with a space: %s", a.body)
+	}
+	if a := s.do("DELETE", "/v1/cursors/inbox", "", me); a.status != 204 {
+		t.Errorf("delete: %d %s", a.status, a.body)
+	}
+	if a := s.do("GET", "/v1/cursors/inbox", "", me); a.status != 404 {
+		t.Errorf("after delete: %d", a.status)
+	}
+	// Unread is counted to a thousand.
+	s.do("POST", "/v1/events", strings.Repeat(`{"topic":"users.me","data":1}`+"\n", 996), me, "Content-Type: application/x-ndjson")
+	if a := put(ids[0], `,"topics":["users.me"]`, me); !strings.Contains(a.body, `"unread":1000}`) {
+		t.Errorf("1,000 unread: %s", a.body)
+	}
+	s.do("POST", "/v1/topics/users.me/events", "1", me)
+	if a := s.do("GET", "/v1/cursors/inbox", "", me); !strings.Contains(a.body, `"unread":1000,"capped":true}`) {
+		t.Errorf("1,001 unread: %s", a.body)
+	}
+}
