@@ -111,6 +111,12 @@ func (s *piped) send(text string) (net.Conn, *bufio.Reader) {
 func (s *piped) stream(path string) *stream {
 	s.t.Helper()
 	_, r := s.get(path)
+	return s.read(r)
+}
+
+// read reads the head of a stream's answer.
+func (s *piped) read(r *bufio.Reader) *stream {
+	s.t.Helper()
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
 		s.t.Fatal(err)
