@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"tidings/api"
 	"tidings/internal/sse"
 	"tidings/replay"
+	"tidings/store"
 	"tidings/store/storetest"
 )
 
@@ -51,9 +53,28 @@ type piped struct {
 
 // bubble runs the test with a piped server, and takes it down at the end.
 func bubble(t *testing.T, o api.Options, test func(t *testing.T, s *piped)) {
+	bubbleBehind(t, o, 0, test)
+}
+
+// lateLog tells that the head has moved a while after it has, so that the tail is behind.
+type lateLog struct {
+	store.Log
+	by time.Duration
+}
+
+func (l lateLog) Wait(ctx context.Context, after store.ID) error {
+	err := l.Log.Wait(ctx, after)
+	if err == nil && l.by > 0 {
+		time.Sleep(l.by) // the bubble's clock
+	}
+	return err
+}
+
+// bubbleBehind is bubble with a tail that is behind by so much.
+func bubbleBehind(t *testing.T, o api.Options, behind time.Duration, test func(t *testing.T, s *piped)) {
 	synctest.Test(t, func(t *testing.T) {
 		log := storetest.NewModel(storetest.Options{})
-		tail := replay.NewTail(log, replay.TailOptions{})
+		tail := replay.NewTail(lateLog{log, behind}, replay.TailOptions{})
 		s := &piped{t, log, api.New(log, tail, o), &pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
 		h := s.api.HTTPServer()
 		ended := make(chan error, 1)
