@@ -1,0 +1,84 @@
+// Package examples_test runs the examples against the real server, through a network that fails. Without
+// TIDINGS_FULL=1 it runs only what needs no other tool than Go and is done in a second.
+package examples_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"tidings/internal/e2e"
+	"tidings/internal/sse"
+)
+
+// binary is the server under test. TestMain sets it before any test runs.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tidings-examples")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		binary, err = e2e.Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// full reports whether the long tests are to run.
+func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }
+
+// build builds the Go program in dir and returns its path.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-C", dir, "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", dir, err, out)
+	}
+	return path
+}
+
+// readTopic returns all events of a topic.
+func readTopic(t *testing.T, url, token, topic string) []sse.Event {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	stream, err := e2e.Subscribe(t.Context(), &http.Client{Transport: bearer{transport, token}}, url, "since=earliest&topic="+topic, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	var events []sse.Event
+	for {
+		event, err := stream.Next()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case event.Type == "tidings.live":
+			return events
+		case !e2e.IsControl(event):
+			events = append(events, event)
+		}
+	}
+}
+
+// bearer sends a token, if there is one, with every request.
+type bearer struct {
+	http.RoundTripper
+	token string
+}
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	return b.RoundTripper.RoundTrip(r)
+}
