@@ -61,13 +61,6 @@ func publish(t testing.TB, log store.Log, topics ...string) []store.ID {
 	return got
 }
 
-func trim(t testing.TB, log store.Log, before store.ID, patterns ...string) {
-	t.Helper()
-	if _, err := log.Trim(context.Background(), filter(t, patterns...), before); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func filter(t testing.TB, patterns ...string) store.Filter {
 	t.Helper()
 	f, err := store.NewFilter(patterns...)
@@ -133,13 +126,4 @@ func events(got []told) (ids []store.ID) {
 		}
 	}
 	return ids
-}
-
-func gaps(got []told) (reasons []replay.Gap) {
-	for _, g := range got {
-		if g.gap != nil {
-			reasons = append(reasons, *g.gap)
-		}
-	}
-	return reasons
 }

@@ -96,7 +96,9 @@ func (m *Model) Adopt(events ...store.Event) {
 
 func (m *Model) add(e store.Event) {
 	m.events = append(m.events, e)
-	m.trimmed[e.Topic] = m.trimmed[e.Topic] // from now on the topic is known
+	if _, known := m.trimmed[e.Topic]; !known {
+		m.trimmed[e.Topic] = store.ID{}
+	}
 	if e.Type == store.TypeEnd {
 		m.ended[e.Topic] = e.ID
 	}
