@@ -1,9 +1,13 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"tidings/api"
@@ -127,5 +131,75 @@ func TestGaps(t *testing.T) {
 				t.Errorf("events %v, want %v", got, c.got)
 			}
 		})
+	}
+}
+
+// TestGapCorrupt: a bit of a record flips on the disk; its event is withheld, its readers are told at its place, and
+// everything else arrives.
+func TestGapCorrupt(t *testing.T) {
+	dir := t.TempDir()
+	log, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := newServer(t, log, -1, api.Options{}) // no memory of it: every read is from the disk
+	id := make(map[string]string)
+	for _, name := range list("a1 b1 a2 b2 a3") {
+		id[name] = s.publish(name[:1], `"payload of `+name+`"`)
+	}
+	path := filepath.Join(dir, "log.db")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, flipped := []byte("payload of a2"), 0
+	for at := 0; ; flipped++ { // pages are copied on write: the old copies hold it too
+		i := bytes.Index(file[at:], payload)
+		if i < 0 {
+			break
+		}
+		at += i
+		if _, err := f.WriteAt([]byte{file[at] ^ 1}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+		at += len(payload)
+	}
+	if flipped == 0 {
+		t.Fatal("the record of a2 is not in the file")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"topic=a": "a1 GAP a3", "topic=a&topic=c": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3", "topic=b": "b1 b2",
+	} {
+		var got []string
+		for _, e := range s.open(t.Context(), "/v1/stream?since=earliest&"+query, "").until("tidings.live") {
+			var g gapFrame
+			switch {
+			case e.Type == "tidings.gap":
+				if err := json.Unmarshal(e.Data, &g); err != nil || g.Reason != "corrupt" || g.Through != id["a2"] {
+					t.Errorf("%s: gap %s, want corrupt through %s", query, e.Data, id["a2"])
+				}
+				got = append(got, "GAP")
+			case !isControl(e):
+				got = append(got, strings.TrimSuffix(strings.TrimPrefix(string(e.Data), `"payload of `), `"`))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s", query, got, want)
+		}
+	}
+	if a := s.do("GET", "/v1/events/"+id["a2"], ""); a.status != 500 || a.problem(t).Code != "event-corrupt" {
+		t.Errorf("the event itself: %d %s", a.status, a.body)
 	}
 }
