@@ -135,7 +135,7 @@ func TestGaps(t *testing.T) {
 }
 
 // TestGapCorrupt: a bit of a record flips on the disk; its event is withheld, its readers are told at its place, and
-// everything else arrives.
+// everything else arrives. (Readers of other topics may be told too: whose it was is not certain.)
 func TestGapCorrupt(t *testing.T) {
 	dir := t.TempDir()
 	log, err := store.Open(dir, store.Options{})
@@ -180,7 +180,7 @@ func TestGapCorrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]string{
-		"topic=a": "a1 GAP a3", "topic=a&topic=c": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3", "topic=b": "b1 b2",
+		"topic=a": "a1 GAP a3", "topic=a&topic=c": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3",
 	} {
 		var got []string
 		for _, e := range s.open(t.Context(), "/v1/stream?since=earliest&"+query, "").until("tidings.live") {
