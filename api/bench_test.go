@@ -107,6 +107,7 @@ type publisher struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	request []byte
+	prepare func() []byte // makes the next request, if set
 }
 
 func dialPublishers(tb testing.TB, s *server, n int) []*publisher {
@@ -114,7 +115,7 @@ func dialPublishers(tb testing.TB, s *server, n int) []*publisher {
 	publishers := make([]*publisher, n)
 	for i := range publishers {
 		c := s.dial(tb)
-		publishers[i] = &publisher{c, bufio.NewReader(c), fmt.Appendf(nil,
+		publishers[i] = &publisher{conn: c, in: bufio.NewReader(c), request: fmt.Appendf(nil,
 			"POST /v1/topics/%s/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
 			benchTopic, len(benchBody), benchBody)}
 	}
@@ -122,6 +123,9 @@ func dialPublishers(tb testing.TB, s *server, n int) []*publisher {
 }
 
 func (p *publisher) publish() error {
+	if p.prepare != nil {
+		p.request = p.prepare()
+	}
 	if _, err := p.conn.Write(p.request); err != nil {
 		return err
 	}

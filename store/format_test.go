@@ -79,6 +79,10 @@ func TestFormat(t *testing.T) {
 	if _, err := log.Trim(context.Background(), filterOf(t, "a"), before); err != nil {
 		t.Fatal(err)
 	}
+	mark := store.Mark{ID: before, Topics: filterOf(t, "b", "a.*")}
+	if _, err := log.SetMark(context.Background(), "subject", "inbox", mark); err != nil {
+		t.Fatal(err)
+	}
 	topics, logID, head, trimmed := slices.Collect(log.Topics(store.All())), log.LogID(), log.Head(), log.Trimmed()
 	closeLog(t, log)
 
@@ -93,6 +97,7 @@ func TestFormat(t *testing.T) {
 		checkTopicFormat(t, tx, topics)
 		checkLogFormat(t, tx, events, filterOf(t, "a"), before)
 		checkKeyFormat(t, tx, group, results[0].IDs)
+		checkMarkFormat(t, tx, "subject\x00inbox", before, "a.* b")
 		return nil
 	})
 	if err != nil {
@@ -194,6 +199,13 @@ func checkLogFormat(t *testing.T, tx *bbolt.Tx, events []store.Event, f store.Fi
 	}
 	if n, m := log.Stats().KeyN, sparse.Stats().KeyN; n != records || m != keys {
 		t.Errorf("%d records and %d sparse keys, want %d and %d", n, m, records, keys)
+	}
+}
+
+func checkMarkFormat(t *testing.T, tx *bbolt.Tx, key string, id store.ID, topics string) {
+	p := unsealed(t, "marks", []byte(key), tx.Bucket([]byte("marks")).Get([]byte(key)))
+	if gotID, gotTopics := p.id(), string(p.rest); gotID != id || gotTopics != topics {
+		t.Errorf("mark of %s in %q, want %s in %q", gotID, gotTopics, id, topics)
 	}
 }
 

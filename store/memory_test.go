@@ -11,8 +11,8 @@ import (
 // caught up with thousands: there is one for each subscriber that is not at the head.
 func TestReaderMemory(t *testing.T) {
 	log := openAt(t, t.TempDir(), store.Options{})
-	events := appendN(t, log, 6000, "m.1", "m.2", "m.3")
-	for name, after := range map[string]store.ID{"one event": events[len(events)-2].ID, "thousands": {}} {
+	events := appendN(t, log, 30_000, "m.1", "x.1", "x.2", "x.3", "m.2", "x.4", "x.5", "x.6", "x.7", "x.8", "x.9", "x.10")
+	for name, after := range map[string]store.ID{"one event": events[len(events)-13].ID, "thousands": {}} {
 		t.Run(name, func(t *testing.T) {
 			readers := make([]store.Reader, 100)
 			before := heap()
@@ -33,6 +33,23 @@ func TestReaderMemory(t *testing.T) {
 			}
 			runtime.KeepAlive(readers)
 		})
+	}
+}
+
+// TestSmallReads: what a read allocates follows what it returns.
+func TestSmallReads(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{})
+	events := appendN(t, log, 1000, "a")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, e := range events {
+		if _, err := log.Get(e.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(events)); each > 8<<10 {
+		t.Errorf("a read of one small event allocates %d bytes", each)
 	}
 }
 

@@ -103,6 +103,8 @@ func TestRefuse(t *testing.T) {
 		{"no log bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("log")) }), damaged, `"log"`, advice},
 		{"no topics bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("topics")) }), damaged, `"topics"`, advice},
 		{"no sparse bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("sparse")) }), damaged, `"sparse"`, advice},
+		{"no keys bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("keys")) }), damaged, `"keys"`, advice},
+		{"no marks bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("marks")) }), damaged, `"marks"`, advice},
 		{"no meta bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("meta")) }), damaged, `"meta"`, advice},
 		{"missing head", altered(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("head")) }), damaged, `"head" is missing or damaged`, advice},
 		{"short head", altered(setMeta("head", make([]byte, 15))), damaged, `"head" has 15 bytes`, advice},

@@ -103,6 +103,79 @@ func TestReadWhileTrimming(t *testing.T) {
 	storetest.Check(t, log)
 }
 
+// TestTrimBetweenPages: a reader goes over what was trimmed since it made its plan, and says so.
+func TestTrimBetweenPages(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{})
+	f := filterOf(t, "m")
+	events := matching(appendN(t, log, 3000, "m", "x.1", "x.2", "x.3", "x.4", "x.5"), f, store.ID{})
+	r := log.NewReader(f, store.ID{})
+	page, err := r.Next(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "first page", page.Events, events[:10])
+	if _, err := log.Trim(context.Background(), f, events[300].ID); err != nil {
+		t.Fatal(err)
+	}
+	if page, err = r.Next(1000); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "page after the trim", page.Events, events[300:])
+	if page.Trimmed != events[299].ID || !page.Corrupt.IsZero() {
+		t.Errorf("trimmed up to %s, want %s; corrupt %s", page.Trimmed, events[299].ID, page.Corrupt)
+	}
+}
+
+// TestTrimIsTold: the events that a trim has just taken are named to whoever does not find them, at each
+// moment: a transaction can be seen before it is durable, and before its marks are published.
+func TestTrimIsTold(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{})
+	f := filterOf(t, "m.*")
+	events := matching(appendN(t, log, 2000, "m.1", "x", "m.2", "x"), f, store.ID{})
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() { firsts(t, log, f, events, stop) })
+	}
+	for _, e := range events[1:400] {
+		if _, err := log.Trim(context.Background(), f, e.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
+// firsts reads the first event again and again: all that there was before it must be named as trimmed.
+func firsts(t *testing.T, log store.Log, f store.Filter, events []store.Event, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		r := log.NewReader(f, store.ID{})
+		var page store.Page
+		for trimmed := (store.ID{}); len(page.Events) == 0; page.Trimmed = trimmed {
+			var err error
+			if page, err = r.Next(1); err != nil {
+				t.Errorf("first event: %v", err)
+				return
+			}
+			if trimmed.Before(page.Trimmed) {
+				trimmed = page.Trimmed
+			}
+		}
+		for len(events) > 1 && events[1].ID.Compare(page.Events[0].ID) <= 0 {
+			if page.Trimmed.Before(events[0].ID) {
+				t.Errorf("a silent hole at %s: the first event is %s, trimmed is only what lies up to %s", events[0].ID, page.Events[0].ID, page.Trimmed)
+				return
+			}
+			events = events[1:]
+		}
+	}
+}
+
 // history is what one reader got.
 type history struct {
 	after   store.ID
@@ -123,6 +196,9 @@ func (h *history) read(log store.Log, f store.Filter, max int, stop <-chan struc
 		default:
 		}
 		page, err := r.Next(max)
+		if err == nil && !page.Corrupt.IsZero() {
+			err = fmt.Errorf("%s is reported as corrupt", page.Corrupt)
+		}
 		if h.err = err; err != nil {
 			return
 		}
