@@ -14,7 +14,7 @@ import (
 // may be slow or busy, as long as it is so for both. The figure is the median of the pairs' ratios.
 
 func TestRatioAppend(t *testing.T) {
-	const pairs, size, writers = 41, 256, 64
+	const pairs, size, writers = 101, 256, 64
 	log, bare := openLog(t), openBare(t)
 	topics := fill(t, log, 10_000, 10_000)
 	got := medianRatio(t, pairs,

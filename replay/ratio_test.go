@@ -1,0 +1,50 @@
+//go:build bench
+
+package replay_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestRatioSubscribedTopics measures in turns, A B A B …, in one run: publishing to one of 10,000
+// subscribed topics must cost what it costs with 10, and must touch no other subscription.
+func TestRatioSubscribedTopics(t *testing.T) {
+	const pairs, batches, events = 41, 40, 1000
+	few, many := newFanOut(t), newFanOut(t)
+	for f, n := range map[*fanOut]int{few: 10, many: 10_000} {
+		for i := range n {
+			f.subscribe(fmt.Sprintf("users.%d", i))
+		}
+	}
+	took := func(f *fanOut) float64 {
+		start := time.Now()
+		for range batches {
+			f.append("users.7", events)
+			f.wait()
+		}
+		return time.Since(start).Seconds()
+	}
+	before := many.tail.Stats()
+	took(few)
+	took(many) // the first of each warms up
+	ratios := make([]float64, pairs)
+	for i := range ratios {
+		ratios[i] = took(many) / took(few)
+	}
+	slices.Sort(ratios)
+	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs, ratios[pairs/4], ratios[pairs*3/4])
+	if got := ratios[pairs/2]; got > 1.2 {
+		t.Errorf("an event costs %.2f times as much with 10,000 subscribed topics as with 10, want at most 1.2", got)
+	}
+	after := many.tail.Stats()
+	if woken, most := after.Wakeups-before.Wakeups, uint64((pairs+1)*batches*events); woken > most {
+		t.Errorf("%d wake-ups for %d events that one subscription wants", woken, most)
+	}
+	// A woken subscription reads once for what it finds and once more for nothing.
+	if reads, most := after.TailReads+after.LogReads-before.TailReads-before.LogReads, 2*uint64((pairs+1)*batches*events); reads > most {
+		t.Errorf("%d reads for %d events that one subscription wants", reads, most/2)
+	}
+}
