@@ -93,14 +93,14 @@ func (f *feed) reset(id store.ID) (dropped []*block) {
 	return dropped
 }
 
-// after returns the frames that follow pos, at most maxWrite bytes unless the first alone is larger,
-// and the ID of the last. The bytes are shared and must not be changed. It reports false when the
-// feed does not reach back to pos.
-func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, last store.ID, ok bool) {
+// after returns the frames of the n events that follow pos, at most maxWrite bytes unless the first alone is
+// larger, and the ID of the last. The bytes are shared and must not be changed. It reports false when
+// the feed does not reach back to pos.
+func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last store.ID, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if pos.Before(f.from) {
-		return into, pos, false
+		return into, 0, pos, false
 	}
 	i := len(f.blocks)
 	for i > 0 && pos.Before(f.blocks[i-1].frames[len(f.blocks[i-1].frames)-1].id) {
@@ -108,20 +108,20 @@ func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, last store.I
 	}
 	room, last := maxWrite, pos
 	for _, b := range f.blocks[i:] {
-		part, id := b.after(pos, room, room == maxWrite)
+		part, count, id := b.after(pos, room, room == maxWrite)
 		if len(part) == 0 {
 			break
 		}
-		into, last, room = append(into, part), id, room-len(part)
+		into, n, last, room = append(into, part), n+count, id, room-len(part)
 		if id != b.frames[len(b.frames)-1].id {
 			break
 		}
 	}
-	return into, last, true
+	return into, n, last, true
 }
 
-// after returns the frames above pos that fit into room; the first in any case if force is set.
-func (b *block) after(pos store.ID, room int, force bool) (part []byte, last store.ID) {
+// after returns the n frames above pos that fit into room; the first in any case if force is set.
+func (b *block) after(pos store.ID, room int, force bool) (part []byte, n int, last store.ID) {
 	first := b.search(func(f frame) bool { return pos.Before(f.id) })
 	start := 0
 	if first > 0 {
@@ -130,11 +130,11 @@ func (b *block) after(pos store.ID, room int, force bool) (part []byte, last sto
 	end := b.search(func(f frame) bool { return f.end-start > room })
 	if end <= first {
 		if !force || first == len(b.frames) {
-			return nil, pos
+			return nil, 0, pos
 		}
 		end = first + 1
 	}
-	return b.buf[start:b.frames[end-1].end:b.frames[end-1].end], b.frames[end-1].id
+	return b.buf[start:b.frames[end-1].end:b.frames[end-1].end], end - first, b.frames[end-1].id
 }
 
 // search returns the index of the first frame that holds; every later one must hold too.

@@ -103,6 +103,9 @@ func next(t testing.TB, sub *replay.Subscription) (got []told, caughtUp bool) {
 		}
 		got = append(got, told{id: id})
 	}
+	if n := len(events(got)); chunk.Events != n {
+		t.Fatalf("the chunk counts %d events, its frames have %d", chunk.Events, n)
+	}
 	return got, len(got) == 0 && !chunk.More
 }
 

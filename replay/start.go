@@ -57,14 +57,15 @@ func ParseSince(s string, now time.Time) (Start, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return Since(t), nil
 	}
-	d, err := parseDuration(s)
+	d, err := ParseDuration(s)
 	if err != nil || d < 0 {
 		return Start{}, fmt.Errorf("%w, got %.64q", ErrSince, s)
 	}
 	return Since(now.Add(-d)), nil
 }
 
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration is time.ParseDuration, and understands "d" for days of 24 hours, as in 30d or 1d12h.
+func ParseDuration(s string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {
 		return time.ParseDuration(s)

@@ -36,6 +36,7 @@ type Subscription struct {
 type Chunk struct {
 	Gap    *Gap
 	Frames [][]byte // shared: not to be changed; valid until the next call of Next
+	Events int      // how many events are in Frames
 	More   bool
 }
 
@@ -116,7 +117,7 @@ func (s *Subscription) Position() store.ID { return s.cursor.Position() }
 // Next returns what comes next, without waiting. The error is the log's.
 func (s *Subscription) Next() (Chunk, error) {
 	if len(s.step.Events) > 0 {
-		return Chunk{Frames: s.encode()}, nil
+		return s.encode(), nil
 	}
 	if chunk, ok := s.fromTail(); ok {
 		return chunk, nil
@@ -127,12 +128,11 @@ func (s *Subscription) Next() (Chunk, error) {
 		return Chunk{}, err
 	}
 	s.step = step
-	chunk := Chunk{Gap: step.Gap}
-	if len(step.Events) > 0 {
-		chunk.Frames = s.encode()
-	} else {
-		chunk.More = step.Gap != nil || step.Through.Before(s.tail.log.Head())
+	if len(step.Events) == 0 {
+		return Chunk{Gap: step.Gap, More: step.Gap != nil || step.Through.Before(s.tail.log.Head())}, nil
 	}
+	chunk := s.encode()
+	chunk.Gap = step.Gap
 	return chunk, nil
 }
 
@@ -152,7 +152,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 		return Chunk{}, false
 	}
 	clear(s.shared)
-	frames, last, ok := s.feed.after(c.pos, s.shared[:0])
+	frames, n, last, ok := s.feed.after(c.pos, s.shared[:0])
 	s.shared = frames
 	if !ok {
 		return Chunk{}, false
@@ -163,11 +163,11 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 		last = through
 	}
 	c.seek(last)
-	return Chunk{Frames: frames}, true
+	return Chunk{Frames: frames, Events: n}, true
 }
 
 // encode makes frames of the events that were read, as far as they fit into one write.
-func (s *Subscription) encode() [][]byte {
+func (s *Subscription) encode() Chunk {
 	size := 0
 	for i := range s.step.Events {
 		size += len(s.step.Events[i].Data) + frameRoom
@@ -180,5 +180,5 @@ func (s *Subscription) encode() [][]byte {
 	}
 	s.step.Events = s.step.Events[n:]
 	s.shared = append(s.shared[:0], s.buf)
-	return s.shared
+	return Chunk{Frames: s.shared, Events: n}
 }

@@ -30,6 +30,11 @@ type Options struct {
 	MaxKeys   int           // default DefaultMaxKeys
 
 	MaxMarks int // read marks; default DefaultMaxMarks
+
+	// MinFree says how much of a disk with so many bytes is left free: below that Append is ErrNoSpace, but
+	// for as much as was trimmed before. It is looked at once a second at most. nil: nothing is.
+	MinFree func(total uint64) uint64
+	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 }
 
 const (
@@ -68,9 +73,12 @@ type Bolt struct {
 
 	queue     *queue
 	committer *committer
+	counters  *counters
 	stopped   chan struct{} // closed when the committer has returned
 
-	moved     broadcast // on every move of the head
+	trims     sync.Mutex // held by each step of a Trim, and by Excess
+	copying   sync.Mutex // held while a backup is made or open
+	moved     broadcast  // on every move of the head
 	failed    chan struct{}
 	failOnce  sync.Once
 	err       error       // set before failed is closed

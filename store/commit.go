@@ -24,9 +24,11 @@ type committer struct {
 	touched []*topic
 	created map[string]*topic // topics of this transaction
 	keys    *keys
+	space   space
 	marks   int      // read marks in the file
 	dirty   []*topic // changed since their records were written
 	since   int      // events since the last checkpoint, those of this transaction included
+	stored  int      // events of this transaction
 	buf     []byte   // records of the transaction under way; bbolt refers to it until Commit
 	behind  bool     // the clock is behind the last ID, and it has been said
 	size    int64    // of the file when it was last looked at; it never shrinks
@@ -73,6 +75,8 @@ func (c *committer) append(batch []*request) {
 	err := c.update(func(tx *bbolt.Tx) error { return c.write(tx, batch) })
 	switch err {
 	case nil:
+		c.counters.batches.observe(float64(c.stored))
+		c.space.stored(uint64(len(c.buf) + c.stored*len(ID{})))
 		c.publish()
 	case errNothing:
 		c.undo()
@@ -109,9 +113,13 @@ func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
 	}
 	b := newBuckets(tx)
 	c.buf = c.buf[:0]
-	stored := 0
+	c.stored = 0
+	full := c.space.room(c.now())
 	for _, r := range batch {
-		if r.err = c.admit(b, r); r.err != nil {
+		if r.err = c.admit(b, r); r.err == nil && r.stores() {
+			r.err = full
+		}
+		if r.err != nil {
 			continue
 		}
 		for i := range r.groups {
@@ -125,16 +133,16 @@ func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
 			if err := c.putGroup(b, g, &id); err != nil {
 				return err
 			}
-			stored += len(g.drafts)
+			c.stored += len(g.drafts)
 		}
 	}
-	if stored == 0 {
+	if c.stored == 0 {
 		return errNothing
 	}
 	if err := c.keys.forget(b, c.now()); err != nil {
 		return err
 	}
-	c.since += stored
+	c.since += c.stored
 	if c.since >= checkpointEvery {
 		if err := c.writeCheckpoint(tx); err != nil {
 			return err
@@ -157,6 +165,9 @@ func newBuckets(tx *bbolt.Tx) *buckets {
 func (c *committer) putGroup(b *buckets, g *group, id *ID) (err error) {
 	g.result.IDs = make([]ID, len(g.drafts))
 	for i := range g.drafts {
+		if g.ids != nil {
+			*id = g.ids[i]
+		}
 		if err := c.put(b, *id, &g.drafts[i]); err != nil {
 			return err
 		}
@@ -298,12 +309,16 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return c.fail(err)
 	}
 	var before int
+	began := time.Now()
 	err = c.db.Update(func(tx *bbolt.Tx) error {
 		before = tx.ID() - 1
 		return fn(tx)
 	})
 	switch {
-	case err == nil, errors.Is(err, errNothing):
+	case err == nil:
+		c.counters.commits.observe(time.Since(began).Seconds())
+		return nil
+	case errors.Is(err, errNothing):
 		return err
 	case isFull(err) && c.visibleTx() == before:
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)

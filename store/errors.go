@@ -27,8 +27,8 @@ var (
 	// ErrQueueFull: the committer did not get to the drafts in time. Nothing was stored.
 	ErrQueueFull = errors.New("commit queue is full")
 
-	// ErrNoSpace: the disk or the quota is full, or the file is at its maximum size. Nothing was
-	// stored, and writing may succeed again as soon as there is room.
+	// ErrNoSpace: the disk or the quota is full, the file is at its maximum size, or, of an append, the
+	// disk is below Options.MinFree. Nothing was stored, and writing may succeed again as soon as there is room.
 	ErrNoSpace = errors.New("no space left for the log")
 
 	// ErrOutcomeUnknown: the commit of these drafts ended with an error that leaves open whether it
@@ -45,6 +45,16 @@ var (
 
 	// ErrLocked, from Open: another process holds the data directory.
 	ErrLocked = errors.New("data directory is in use")
+
+	// ErrBusy: a backup is being made; there is one at a time.
+	ErrBusy = errors.New("another backup is being made")
+
+	// ErrExists: the data directory has a log, which nothing may take the place of, or the log has events
+	// that others cannot be put before.
+	ErrExists = errors.New("there is a log already")
+
+	// ErrNoLog: the data directory has no log.
+	ErrNoLog = errors.New("there is no log")
 
 	// ErrDamaged, from Open: the file is there but is no intact log. It is left as it was.
 	ErrDamaged = errors.New("log file is damaged or not a log")

@@ -75,6 +75,13 @@ type Log interface {
 	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.
 	Trim(ctx context.Context, f Filter, before ID) (int, error)
 
+	// Excess returns the newest of the events that match f and are too many when at most so many of
+	// them, and at most so many bytes of their records, are to stay, newest first; 0 is no limit. It is
+	// zero when there are none too many. Trimming what is before the next ID takes exactly those, and
+	// none that the limits allow, whatever is appended or trimmed meanwhile. The cost follows what is
+	// too much, and the topics that match.
+	Excess(f Filter, events, bytes uint64) (ID, error)
+
 	// Count returns how many retained events match f and follow after, at most max, at a cost that
 	// follows what is counted.
 	Count(f Filter, after ID, max int) (int, error)
@@ -100,6 +107,9 @@ type Log interface {
 
 	// Info describes the log as of about now.
 	Info() (Info, error)
+
+	// Stats describes what the log has done since it was opened. It costs no look at the log.
+	Stats() Stats
 
 	// Failed is closed when the log can no longer accept writes for a reason that a restart must
 	// decide; Err then says why. Reading goes on.

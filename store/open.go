@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -23,7 +22,7 @@ import (
 
 const (
 	fileName  = "log.db"
-	newName   = "log.db.new" // a log that is being created; never opened, removed when found
+	newName   = "log.db.new" // a log that is being made; never opened, removed when found
 	lockName  = "lock"
 	format    = 1 // of the file; raised when an older release could misread it
 	lockWait  = time.Second
@@ -73,6 +72,9 @@ func Open(dir string, o Options) (*Bolt, error) {
 	if o.MaxMarks == 0 {
 		o.MaxMarks = DefaultMaxMarks
 	}
+	if o.Disk == nil {
+		o.Disk = DiskSpace
+	}
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -82,10 +84,14 @@ func Open(dir string, o Options) (*Bolt, error) {
 	}
 	l := &Bolt{
 		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, maxMarks: o.MaxMarks, log: o.Logger, now: o.Now, lock: lock,
-		index: newIndex(), queue: newQueue(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
+		index: newIndex(), queue: newQueue(), counters: newCounters(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
-	l.committer = &committer{Bolt: l, created: make(map[string]*topic), keys: newKeys(o, l.log)}
+	l.committer = &committer{Bolt: l, created: make(map[string]*topic), keys: newKeys(o, l.log),
+		space: space{dir: dir, minFree: o.MinFree, disk: o.Disk, log: l.log}}
 	if err := l.openFile(dir); err != nil {
+		if errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)
+		}
 		return nil, errors.Join(err, lock.Close())
 	}
 	l.committer.last = l.Head()
@@ -125,14 +131,14 @@ func (l *Bolt) openFile(dir string) (err error) {
 	case err != nil:
 		return fmt.Errorf("open the log: %w", err)
 	default:
-		if err := checkWhole(l.path, stat.Size()); err != nil {
+		if err := errors.Join(checkWhole(l.path, stat.Size()), removeLeftover(dir)); err != nil {
 			return err
 		}
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.Join(l.damaged(fmt.Errorf("%v", p)), l.file.Close()) // bbolt's own lock ends with it
+			err = errors.Join(l.damaged(fmt.Errorf("%v", p)), abandon(l.file))
 		}
 	}()
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
@@ -150,12 +156,14 @@ func (l *Bolt) openFile(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", l.path, err)
 	}
-	// What the last run committed may be visible and not yet on disk, if it ended between the two.
-	if err := l.db.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
-	}
 	if err := l.db.View(l.load); err != nil {
 		return errors.Join(l.damaged(err), l.db.Close())
+	}
+	// What the last run committed may be visible and not yet on disk, if it ended between the two. A sync
+	// alone would not do: after one that failed the kernel takes the page for clean. An empty
+	// transaction writes it anew, and needs no space.
+	if err := l.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
 	}
 	return nil
 }
@@ -163,10 +171,10 @@ func (l *Bolt) openFile(dir string) (err error) {
 // create makes a new log under another name and renames it: a crash leaves no log or a whole one. (A
 // torn first write of a bbolt file cannot be opened again.)
 func create(dir string, now time.Time) error {
-	temp := filepath.Join(dir, newName)
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("create the log: %w", err)
+	if err := removeLeftover(dir); err != nil {
+		return err
 	}
+	temp := filepath.Join(dir, newName)
 	db, err := bbolt.Open(temp, fileMode, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return fmt.Errorf("create the log: %w", err)
@@ -174,9 +182,19 @@ func create(dir string, now time.Time) error {
 	if err := errors.Join(db.Update(func(tx *bbolt.Tx) error { return initialise(tx, now) }), db.Sync(), db.Close()); err != nil {
 		return fmt.Errorf("create the log: %w", err)
 	}
-	if err := os.Rename(temp, filepath.Join(dir, fileName)); err != nil {
-		return fmt.Errorf("create the log: %w", err)
+	return install(dir)
+}
+
+// install makes the new file, which is on disk, the log. A crash leaves what was there before or the whole
+// new log.
+func install(dir string) error {
+	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, fileName)); err != nil {
+		return fmt.Errorf("rename the new log: %w", err)
 	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))) // the directory itself may be new
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("sync the data directory: %w", err)
@@ -187,13 +205,21 @@ func create(dir string, now time.Time) error {
 	return nil
 }
 
+// removeLeftover removes what a crash left of a creation, a restore or a compaction.
+func removeLeftover(dir string) error {
+	if err := os.Remove(filepath.Join(dir, newName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an unfinished log: %w", err)
+	}
+	return nil
+}
+
 func initialise(tx *bbolt.Tx, now time.Time) error {
 	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks, bucketMeta} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
 	}
-	id, err := ulid.New(uint64(max(0, now.UnixMilli())), rand.Reader)
+	id, err := newLogID(now)
 	if err != nil {
 		return err
 	}
@@ -206,6 +232,12 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 		putMeta(tx, metaCheckpoint, zero[:]),
 		putMeta(tx, metaSuspects, nil),
 	)
+}
+
+// newLogID is a log's identity.
+func newLogID(now time.Time) (ID, error) {
+	id, err := ulid.New(uint64(max(0, now.UnixMilli())), rand.Reader)
+	return ID(id), err
 }
 
 func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
@@ -258,6 +290,9 @@ func checkWhole(path string, size int64) (err error) {
 		if tx.Size() > size {
 			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 		}
+		if err := checkPages(tx); err != nil {
+			return refuse(err)
+		}
 		foreign := func(name []byte) error {
 			return refuse(fmt.Errorf("it is a bbolt file without the bucket %q, so not a log of this program", name))
 		}
@@ -277,30 +312,12 @@ func checkWhole(path string, size int64) (err error) {
 				return foreign(name)
 			}
 		}
-		if err := visitPages(tx); err != nil {
-			return refuse(err)
-		}
 		return nil
-	})
-}
-
-// visitPages reads every key, and so every page in use. bbolt does that too when it opens a file for
-// writing, but in a goroutine of its own, where a panic on a damaged page would end the process.
-func visitPages(tx *bbolt.Tx) error {
-	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-		var last []byte
-		return b.ForEach(func(k, v []byte) error {
-			if v == nil || bytes.Compare(last, k) >= 0 { // a nested bucket, of which there are none, has no value
-				return fmt.Errorf("the keys of the bucket %q are out of order", name)
-			}
-			last = k
-			return nil
-		})
 	})
 }
 
 func (l *Bolt) damaged(why error) error { return damaged(l.path, why) }
 
 func damaged(path string, why error) error {
-	return fmt.Errorf("%w: %s: %w; restore a backup, or move the file away to start a new log", ErrDamaged, path, why)
+	return fmt.Errorf("%w: %s: %w", ErrDamaged, path, why)
 }

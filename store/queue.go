@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -22,9 +24,15 @@ type request struct {
 // group is a Group on its way, and then its result.
 type group struct {
 	drafts []Draft
+	ids    []ID   // of the drafts, in an Import; else nil, and the committer mints them
 	key    *key   // nil without one
 	twin   *group // an earlier group of the same request that has the same key
 	result Result
+}
+
+// stores reports whether, once it is admitted, anything of r is new to the log.
+func (r *request) stores() bool {
+	return slices.ContainsFunc(r.groups, func(g group) bool { return !g.result.Replayed })
 }
 
 func (r *request) answer(err error) {
@@ -48,6 +56,7 @@ const (
 // while the other is being fsynced.
 type queue struct {
 	room   *semaphore.Weighted
+	bytes  atomic.Int64 // taken of room
 	mu     sync.Mutex
 	bell   *sync.Cond
 	waits  []*request
@@ -76,7 +85,11 @@ func (q *queue) do(ctx context.Context, r *request) error {
 	if err := q.room.Acquire(ctx, room); err != nil {
 		return fmt.Errorf("%w: %w", ErrQueueFull, context.Cause(ctx))
 	}
-	defer q.room.Release(room)
+	q.bytes.Add(room)
+	defer func() {
+		q.bytes.Add(-room)
+		q.room.Release(room)
+	}()
 	r.done = make(chan struct{})
 	q.mu.Lock()
 	if q.closed {
@@ -116,6 +129,13 @@ func (q *queue) take(batch []*request) []*request {
 	clear(q.waits[rest:])
 	q.waits = q.waits[:rest]
 	return batch
+}
+
+// load returns how many requests wait, and the memory of all that are not answered.
+func (q *queue) load() (requests int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waits), q.bytes.Load()
 }
 
 func (q *queue) close() {

@@ -12,9 +12,10 @@ type reader struct {
 	all    bool
 	arena  arena
 	pos    ID
-	bare   bool // only IDs are wanted
-	taken  int  // bytes of data in the page being filled
-	found  int  // events in the last page: a guess at the next
+	bare   bool     // only IDs are wanted, and sizes
+	sizes  []uint64 // of the records in the page, when bare
+	taken  int      // bytes of data in the page being filled
+	found  int      // events in the last page: a guess at the next
 
 	plan    []ID // what comes next, oldest first
 	through ID   // every matching event up to here is in plan, or was found trimmed
@@ -40,6 +41,7 @@ const (
 // Next implements Reader.
 func (r *reader) Next(max int) (Page, error) {
 	page := Page{Through: r.pos}
+	r.sizes = r.sizes[:0]
 	if !r.pos.Before(r.l.Head()) {
 		return page, r.l.closed()
 	}
@@ -87,7 +89,9 @@ func (r *reader) take(s *snapshot, page *Page, id ID, rec record, max int) bool 
 		page.Events = make([]Event, 0, min(max, r.found+1))
 	}
 	e := Event{ID: id}
-	if !r.bare {
+	if r.bare {
+		r.sizes = append(r.sizes, rec.size())
+	} else {
 		e = r.arena.event(id, s.topics[rec.topic].name, rec)
 	}
 	page.Events = append(page.Events, e)

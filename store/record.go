@@ -45,6 +45,12 @@ type record struct {
 	data        []byte
 }
 
+// size is what the record and its key add to the books.
+func (r *record) size() uint64 {
+	n := binary.PutUvarint(make([]byte, binary.MaxVarintLen64), uint64(len(r.attributes)))
+	return uint64(len(ID{}) + recordFixed + 1 + len(r.typ) + 1 + len(r.contentType) + n + len(r.attributes) + len(r.data))
+}
+
 // appendRecord appends the sealed value of d under id to dst.
 func appendRecord(dst []byte, id ID, d *Draft, topic uint32, prev ID, indexed bool) []byte {
 	start := len(dst)

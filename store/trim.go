@@ -33,11 +33,7 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 		}
 		for len(ids) > 0 {
 			n := min(step, len(ids))
-			done := 0
-			err := l.queue.do(ctx, &request{weight: draftBytes, op: func() (err error) {
-				done, err = l.committer.trim(ids[:n])
-				return err
-			}})
+			done, err := l.trimStep(ctx, ids[:n])
 			if errors.Is(err, ErrNoSpace) && n > 1 {
 				step = n / 2
 				continue
@@ -53,6 +49,16 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 	}
 }
 
+func (l *Bolt) trimStep(ctx context.Context, ids []ID) (deleted int, err error) {
+	l.trims.Lock()
+	defer l.trims.Unlock()
+	err = l.queue.do(ctx, &request{weight: draftBytes, op: func() (err error) {
+		deleted, err = l.committer.trim(ids)
+		return err
+	}})
+	return deleted, err
+}
+
 // trim deletes the records that are still there in one transaction, on the committer's goroutine. A crash before update
 // returns leaves all of them or none; the marks that make the gap exact are in the same transaction.
 func (c *committer) trim(ids []ID) (deleted int, err error) {
@@ -66,8 +72,12 @@ func (c *committer) trim(ids []ID) (deleted int, err error) {
 	})
 	switch {
 	case err == nil:
+		c.counters.trimmed.Add(uint64(deleted))
 		if last := ids[len(ids)-1]; c.Trimmed().Before(last) {
 			c.Bolt.trimmed.Store(&last)
+		}
+		for t := range marks {
+			c.space.trimmed(t.state.bytes - t.work.bytes)
 		}
 		c.index.trimmed(marks)
 	case errors.Is(err, ErrNoSpace):

@@ -33,6 +33,9 @@ type Model struct {
 
 var _ store.Log = (*Model)(nil)
 
+// Stats implements store.Log. A model counts nothing.
+func (m *Model) Stats() store.Stats { return store.Stats{} }
+
 // NewModel returns an empty log.
 func NewModel(opts Options) *Model {
 	if opts.Now == nil {

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"slices"
+
 	"tidings/store"
 )
 
@@ -78,6 +80,24 @@ func (m *Model) Newest(f store.Filter, before store.ID, n int) (store.ID, error)
 	default:
 		return older[len(older)-n-1].ID, nil
 	}
+}
+
+// Excess implements store.Log.
+func (m *Model) Excess(f store.Filter, events, bytes uint64) (excess store.ID, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.ID{}, store.ErrClosed
+	}
+	var count, size uint64
+	for _, e := range slices.Backward(matching(m.events, f, store.ID{})) {
+		count++
+		size += uint64(len(e.Data))
+		if events > 0 && count > events || bytes > 0 && size > bytes {
+			return e.ID, nil
+		}
+	}
+	return store.ID{}, nil
 }
 
 // Floor implements store.Log.

@@ -1,0 +1,140 @@
+// Package retention decides which events a log no longer keeps, and trims them.
+//
+//	trimmer, err := retention.New(log, retention.Policy{
+//		Age:    []retention.Limit[time.Duration]{{Max: 30 * 24 * time.Hour}},
+//		Events: []retention.Limit[uint64]{{Pattern: "orders.>", Max: 10_000}},
+//	})
+//	trimmer.Run(ctx, 10*time.Second, logger)
+//
+// What goes depends on the log and the time alone. A limit without a pattern bounds the log as a whole. One with
+// a pattern bounds each topic that the pattern matches, by itself. Of several patterns that match a topic,
+// the most specific of each kind of limit counts: the one with the most literal segments; among those the one with the
+// most segments; among those the first in the order of their bytes. A topic with limits of its own is
+// subject to those of the whole log too, which come last.
+//
+// An event goes when it is older than its age, or not among the newest so many, or not among the newest that fit
+// in so many bytes. Nothing else ever goes. Times are those of the events' IDs: while the clock is behind
+// the log, events are trimmed late, never early.
+package retention
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/store"
+)
+
+// Policy is what a log keeps. The zero value keeps everything.
+type Policy struct {
+	Age    []Limit[time.Duration]
+	Events []Limit[uint64]
+	Bytes  []Limit[uint64] // of records, as the log's Info counts them
+}
+
+// Limit bounds each topic that Pattern matches, or the log as a whole when it is empty.
+type Limit[T time.Duration | uint64] struct {
+	Pattern string
+	Max     T
+}
+
+// Validate returns an error that says which limit is wrong. Its text names no flag.
+func (p Policy) Validate() error {
+	_, err := compile(p)
+	return err
+}
+
+// IsZero reports whether everything is kept.
+func (p Policy) IsZero() bool { return len(p.Age)+len(p.Events)+len(p.Bytes) == 0 }
+
+// limits are those of one topic, or of the log as a whole; 0 is none.
+type limits struct {
+	age           time.Duration
+	events, bytes uint64
+}
+
+// rules are a Policy in the form that it is applied in.
+type rules struct {
+	whole  limits
+	topics store.Filter // those that have limits of their own
+	age    []rule[time.Duration]
+	events []rule[uint64]
+	bytes  []rule[uint64]
+}
+
+// rule is a Limit with a pattern. Rules are kept in order, the most specific first.
+type rule[T time.Duration | uint64] struct {
+	filter store.Filter
+	max    T
+}
+
+func compile(p Policy) (r rules, err error) {
+	var patterns []string
+	if r.whole.age, r.age, err = sorted(p.Age, &patterns); err != nil {
+		return rules{}, err
+	}
+	if r.whole.events, r.events, err = sorted(p.Events, &patterns); err != nil {
+		return rules{}, err
+	}
+	if r.whole.bytes, r.bytes, err = sorted(p.Bytes, &patterns); err != nil {
+		return rules{}, err
+	}
+	r.topics, err = store.NewFilter(patterns...)
+	return r, err
+}
+
+// sorted takes the limits of one kind apart, and adds their patterns to the list.
+func sorted[T time.Duration | uint64](all []Limit[T], patterns *[]string) (whole T, list []rule[T], err error) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Limit[T]) int { return bySpecificity(a.Pattern, b.Pattern) })
+	for i, l := range all {
+		switch {
+		case l.Max <= 0:
+			return 0, nil, fmt.Errorf("expected a limit above 0, got %v", l.Max)
+		case i > 0 && l.Pattern == all[i-1].Pattern && l.Pattern == "":
+			return 0, nil, fmt.Errorf("the whole log has two limits, %v and %v", all[i-1].Max, l.Max)
+		case i > 0 && l.Pattern == all[i-1].Pattern:
+			return 0, nil, fmt.Errorf("%s has two limits, %v and %v", l.Pattern, all[i-1].Max, l.Max)
+		case l.Pattern == "":
+			whole = l.Max
+			continue
+		}
+		f, err := store.NewFilter(l.Pattern)
+		if err != nil {
+			return 0, nil, err
+		}
+		*patterns = append(*patterns, l.Pattern)
+		list = append(list, rule[T]{f, l.Max})
+	}
+	return whole, list, nil
+}
+
+// bySpecificity orders patterns, the most specific first.
+func bySpecificity(a, b string) int {
+	return cmp.Or(cmp.Compare(literals(b), literals(a)), cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")), strings.Compare(a, b))
+}
+
+func literals(pattern string) (n int) {
+	for segment := range strings.SplitSeq(pattern, ".") {
+		if segment != "*" && segment != ">" {
+			n++
+		}
+	}
+	return n
+}
+
+// of returns the limits of a topic.
+func (r *rules) of(topic string) limits {
+	return limits{first(r.age, topic), first(r.events, topic), first(r.bytes, topic)}
+}
+
+func first[T time.Duration | uint64](list []rule[T], topic string) T {
+	for _, r := range list {
+		if r.filter.Match(topic) {
+			return r.max
+		}
+	}
+	return 0
+}

@@ -1,0 +1,103 @@
+package retention_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/internal/retention"
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// failing is a log whose Trim ends with err, as often as it is set to.
+type failing struct {
+	store.Log
+	err   error
+	times atomic.Int32
+}
+
+func (f *failing) Trim(ctx context.Context, filter store.Filter, before store.ID) (int, error) {
+	if f.times.Add(-1) >= 0 {
+		return 0, f.err
+	}
+	return f.Log.Trim(ctx, filter, before)
+}
+
+func keepMinute() retention.Policy {
+	return retention.Policy{Age: []retention.Limit[time.Duration]{{Max: time.Minute}}}
+}
+
+func count(t *testing.T, log store.Log) uint64 {
+	t.Helper()
+	info, err := log.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Events
+}
+
+// TestRun: a pass at once, one at every interval, each event gone with the first pass after its time; a pass
+// that fails is made up for by the next; the end of the context is the end.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &failing{Log: storetest.NewModel(storetest.Options{}), err: store.ErrNoSpace}
+		appendOne(t, log, "a", 1)
+		time.Sleep(61 * time.Second) // on the bubble's clock
+		trimmer, err := retention.New(log, keepMinute())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			trimmer.Run(ctx, 10*time.Second, slog.New(slog.DiscardHandler))
+		}()
+		synctest.Wait()
+		if n := count(t, log); n != 0 {
+			t.Fatalf("%d events are left by the first pass, want none", n)
+		}
+		appendOne(t, log, "a", 1)
+		for _, step := range []struct {
+			after time.Duration
+			fail  int32
+			left  uint64
+		}{
+			{60 * time.Second, 0, 1}, // exactly a minute old
+			{9 * time.Second, 0, 1},
+			{time.Second, 1, 1}, // no space
+			{9 * time.Second, 0, 1},
+			{time.Second, 0, 0},
+		} {
+			log.times.Store(step.fail)
+			time.Sleep(step.after)
+			synctest.Wait()
+			if n := count(t, log); n != step.left {
+				t.Fatalf("after %v more: %d events, want %d", step.after, n, step.left)
+			}
+		}
+		stop()
+		<-ended
+	})
+}
+
+// TestRunEnds: a log that takes no more writes needs no trimming, whatever it says that is.
+func TestRunEnds(t *testing.T) {
+	for _, err := range []error{store.ErrClosed, store.ErrFailed, errors.Join(store.ErrOutcomeUnknown, store.ErrFailed)} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &failing{Log: storetest.NewModel(storetest.Options{}), err: err}
+			log.times.Store(1)
+			appendOne(t, log, "a", 1)
+			trimmer, newErr := retention.New(log, keepMinute())
+			if newErr != nil {
+				t.Fatal(newErr)
+			}
+			trimmer.Run(t.Context(), time.Second, slog.New(slog.DiscardHandler))
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package retention_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"tidings/internal/retention"
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+var (
+	topics   = []string{"a", "a.b", "a.c", "a.b.c", "a.b.c.d", "d.b"}
+	patterns = []string{"", "*", ">", "a.>", "*.b", "a.*", "a.b", "a.*.c", "d.>", "*.b.>", "a.*.*.*"}
+)
+
+// specific lists the patterns for each topic as the package comment orders them, written down by hand.
+var specific = map[string][]string{
+	"a":     {"*", ">"},
+	"a.b":   {"a.b", "*.b", "a.*", "a.>", ">"},
+	"a.c":   {"a.*", "a.>", ">"},
+	"a.b.c": {"a.*.c", "*.b.>", "a.>", ">"},
+	"d.b":   {"*.b", "d.>", ">"},
+
+	"a.b.c.d": {"a.*.*.*", "*.b.>", "a.>", ">"},
+}
+
+// kept is an event of the test's own books.
+type kept struct {
+	id    store.ID
+	topic string
+	bytes uint64
+}
+
+func matching(pattern string, limits map[string]uint64, topic string) uint64 {
+	if pattern == "" {
+		return limits[""]
+	}
+	for _, p := range specific[topic] {
+		if limits[p] > 0 {
+			return limits[p]
+		}
+	}
+	return 0
+}
+
+// retain says in the slowest way what stays: topic by topic, then of the whole log.
+func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) []kept {
+	for _, group := range append(slices.Clone(topics), "") {
+		pattern := group
+		var stays []kept
+		var n, size uint64
+		for _, e := range slices.Backward(events) {
+			if group != "" && e.topic != group {
+				stays = append(stays, e)
+				continue
+			}
+			n, size = n+1, size+e.bytes
+			maxAge, maxCount, maxBytes := matching(pattern, age, e.topic), matching(pattern, count, e.topic), matching(pattern, bytes, e.topic)
+			old := maxAge > 0 && e.id.Time().UnixMilli() < now.UnixMilli()-int64(maxAge)
+			if !old && (maxCount == 0 || n <= maxCount) && (maxBytes == 0 || size <= maxBytes) {
+				stays = append(stays, e)
+			}
+		}
+		slices.Reverse(stays)
+		events = stays
+	}
+	return events
+}
+
+// TestModel: whatever the policy, the topics and the times, what must stay stays and nothing else, and a
+// cursor at any place is told of a loss exactly when something that it asks for went.
+func TestModel(t *testing.T) {
+	engines := map[string]func(testing.TB, func() time.Time) store.Log{
+		"model": func(_ testing.TB, now func() time.Time) store.Log {
+			return storetest.NewModel(storetest.Options{Now: now})
+		},
+		"bbolt": func(t testing.TB, now func() time.Time) store.Log {
+			log, err := store.Open(t.TempDir(), store.Options{Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return log
+		},
+	}
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(r *rapid.T) { check(t, r, open) })
+		})
+	}
+}
+
+func check(t *testing.T, r *rapid.T, open func(testing.TB, func() time.Time) store.Log) {
+	now := time.Unix(1_800_000_000, 0)
+	log := open(t, func() time.Time { return now })
+	defer log.Close()
+	draw := func(label string, top uint64) map[string]uint64 {
+		return rapid.MapOfN(rapid.SampledFrom(patterns), rapid.Uint64Range(1, top), 0, 4).Draw(r, label)
+	}
+	age, count, bytes := draw("age", 5000), draw("events", 8), draw("bytes", 600)
+	var p retention.Policy
+	for pattern, max := range age {
+		p.Age = append(p.Age, retention.Limit[time.Duration]{Pattern: pattern, Max: time.Duration(max) * time.Millisecond})
+	}
+	for pattern, max := range count {
+		p.Events = append(p.Events, retention.Limit[uint64]{Pattern: pattern, Max: max})
+	}
+	for pattern, max := range bytes {
+		p.Bytes = append(p.Bytes, retention.Limit[uint64]{Pattern: pattern, Max: max})
+	}
+	trimmer, err := retention.New(log, p)
+	if err != nil {
+		r.Fatal(err)
+	}
+	var ever, left []kept
+	for range rapid.IntRange(1, 4).Draw(r, "passes") {
+		for range rapid.IntRange(0, 20).Draw(r, "appends") {
+			now = now.Add(time.Duration(rapid.Int64Range(-200, 800).Draw(r, "step")) * time.Millisecond)
+			e := appendOne(r, log, rapid.SampledFrom(topics).Draw(r, "topic"), rapid.IntRange(0, 100).Draw(r, "size"))
+			ever, left = append(ever, e), append(left, e)
+		}
+		before := len(left)
+		left = retain(left, now, age, count, bytes)
+		deleted, err := trimmer.Trim(context.Background(), now)
+		if err != nil || deleted != before-len(left) {
+			r.Fatalf("trimmed %d events (%v), want %d", deleted, err, before-len(left))
+		}
+		if again, err := trimmer.Trim(context.Background(), now); err != nil || again != 0 {
+			r.Fatalf("a second trim at the same time deleted %d events (%v)", again, err)
+		}
+		storetest.Check(r, log)
+		for _, pattern := range patterns[1:] {
+			expectEdges(r, log, pattern, ever, left)
+		}
+	}
+}
+
+func appendOne(t storetest.TB, log store.Log, topic string, size int) kept {
+	t.Helper()
+	total := func() uint64 {
+		info, err := log.Info()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return info.Bytes
+	}
+	before := total()
+	ids, err := log.Append(context.Background(), []store.Draft{{Topic: topic, Data: make([]byte, size)}})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return kept{ids[0], topic, total() - before}
+}
+
+// expectEdges reads from before the log, and from just below and at each event there ever was.
+func expectEdges(t storetest.TB, log store.Log, pattern string, ever, left []kept) {
+	t.Helper()
+	f, err := store.NewFilter(pattern)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	cursors := []store.ID{{}}
+	for _, e := range ever {
+		cursors = append(cursors, e.id.Prev(), e.id)
+	}
+	for _, cursor := range cursors {
+		var wantGap store.ID
+		var want []store.ID
+		for _, e := range ever {
+			switch {
+			case !cursor.Before(e.id) || !f.Match(e.topic):
+			case slices.Contains(left, e):
+				want = append(want, e.id)
+			default:
+				wantGap = e.id
+			}
+		}
+		page, err := log.NewReader(f, cursor).Next(len(ever) + 1)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		var got []store.ID
+		for _, e := range page.Events {
+			got = append(got, e.ID)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || page.Trimmed != wantGap {
+			t.Fatalf("%s after %s: lost up to %s, want %s; events (-want +got):\n%s", pattern, cursor, page.Trimmed, wantGap, diff)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package store_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/store"
+)
+
+// TestStats: what was stored, trimmed and refused is counted once, and only what is durable.
+func TestStats(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{MaxTopics: 1})
+	three := []store.Draft{{Topic: "a"}, {Topic: "a"}, {Topic: "a"}}
+	if _, err := log.Append(t.Context(), three); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := log.Append(t.Context(), three[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), []store.Draft{{Topic: "one.too.many"}}); !errors.Is(err, store.ErrTopicLimit) {
+		t.Fatal(err)
+	}
+	if _, err := log.Trim(t.Context(), store.All(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	got := log.Stats()
+	if got.Trimmed != 3 || got.Queued != 0 || got.QueuedBytes != 0 {
+		t.Errorf("got %+v, want 3 trimmed and nothing queued", got)
+	}
+	if b := got.Batches; b.Count != 2 || b.Sum != 4 || b.Buckets[1] != 1 || b.Buckets[2] != 1 || b.Buckets[4] != 2 {
+		t.Errorf("batches are %+v, want one of 1 and one of 3", b)
+	}
+	if c := got.Commits; c.Count != 3 || c.Sum <= 0 || c.Buckets[10] != 3 {
+		t.Errorf("commits are %+v, want 2 appends and a trim", c)
+	}
+}
+
+// TestStatsQueue: a request counts in memory until it is answered, and in the depth until it is taken.
+func TestStatsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		var held atomic.Bool
+		log := openAt(t, t.TempDir(), store.Options{Now: func() time.Time {
+			if held.Load() {
+				<-hold
+			}
+			return time.Now()
+		}})
+		held.Store(true)
+		errs := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := log.Append(t.Context(), []store.Draft{{Topic: "a", Data: make([]byte, 1000)}})
+				errs <- err
+			}()
+			synctest.Wait()
+		}
+		if got := log.Stats(); got.Queued != 1 || got.QueuedBytes < 2000 || got.QueuedBytes > 4000 {
+			t.Errorf("with one under way and one behind it: %+v", got)
+		}
+		close(hold)
+		for range 2 {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if got := log.Stats(); got.Queued != 0 || got.QueuedBytes != 0 {
+			t.Errorf("afterwards: %+v", got)
+		}
+	})
+}
