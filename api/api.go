@@ -33,6 +33,7 @@ import (
 	"github.com/rs/cors"
 
 	"tidings/internal/auth"
+	"tidings/internal/retention"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -87,6 +88,11 @@ type Options struct {
 	RatePublish, RateRead float64
 	RatePerAddress        bool // the same rates again, of each client address
 
+	Retention retention.Policy // that is in force; told by GET /v1/log
+
+	Version  string                 // of the program, for the metrics
+	DiskFree func() (uint64, error) // bytes that the log may still grow by, for the metrics; nil: not known
+
 	Now    func() time.Time
 	Logger *slog.Logger // default: discard
 }
@@ -134,6 +140,8 @@ type Server struct {
 	rates  map[access]*rateLimit // none: no limit
 	places *places               // of streams
 	seed   maphash.Seed          // of tokenHash
+	// metrics counts for GET /metrics.
+	metrics *metrics
 	// everybody is who calls while there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain
@@ -152,6 +160,8 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s.cors = newCORS(s.o.CORSOrigins)
 	s.rates = newRateLimits(s.o)
 	s.places = &places{max: s.o.MaxStreams, maxPerToken: s.o.MaxStreamsPerToken, perToken: make(map[tokenHash]int)}
+	s.metrics = newMetrics(s.o.Version)
+	s.metrics.registry.MustRegister(scrape{s})
 	s.mux = s.routes()
 	return s
 }

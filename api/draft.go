@@ -73,20 +73,23 @@ func contentType(r *http.Request) (contentType string, kind media, p *problem) {
 	if len(given) == 0 {
 		return "application/json", jsonMedia, nil
 	}
-	unsupported := &problem{code: "media-unsupported", field: "Content-Type",
-		detail: fmt.Sprintf("expected JSON, text/* or XML, in UTF-8, got %.128q; other data travels as a CloudEvent", strings.Join(given, ", "))}
 	base, params, err := mime.ParseMediaType(given[0])
 	if err != nil || len(given) > 1 || len(given[0]) > store.MaxNameBytes || !isUnicode(params) {
-		return "", 0, unsupported
+		return "", 0, unsupportedMedia(given)
 	}
 	if base == "application/x-www-form-urlencoded" {
 		return "application/json", jsonMedia, nil
 	}
 	kind = mediaOfBase(base)
 	if kind == binaryMedia {
-		return "", 0, unsupported
+		return "", 0, unsupportedMedia(given)
 	}
 	return given[0], kind, nil
+}
+
+func unsupportedMedia(given []string) *problem {
+	return &problem{code: "media-unsupported", field: "Content-Type",
+		detail: fmt.Sprintf("expected JSON, text/* or XML, in UTF-8, got %.128q; other data travels as a CloudEvent", strings.Join(given, ", "))}
 }
 
 // isUnicode reports whether a content type's charset is UTF-8 or a part of it.
@@ -105,10 +108,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding", detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
 	}
-	tooLarge := &problem{code: "body-too-large", maxBytes: max, detail: fmt.Sprintf("at most %d bytes", max)}
 	if r.ContentLength > max {
 		w.Header().Set("Connection", "close") // the body is not read, so the connection cannot go on
-		return nil, tooLarge
+		return nil, tooLarge(max)
 	}
 	rc := http.NewResponseController(w)
 	if err := rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
@@ -127,7 +129,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 	switch {
 	case err == nil:
 	case errors.As(err, &limit):
-		return nil, tooLarge
+		return nil, tooLarge(max)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		return nil, &problem{code: "body-timeout", detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
@@ -139,6 +141,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
 	return data, nil
+}
+
+func tooLarge(max int64) *problem {
+	return &problem{code: "body-too-large", maxBytes: max, detail: fmt.Sprintf("at most %d bytes", max)}
 }
 
 func checkText(data []byte) *problem {
@@ -163,8 +169,8 @@ func checkJSON(data []byte) *problem {
 		}
 		return p
 	}
-	if !utf8.Valid(data) {
-		return &problem{code: "json-invalid", detail: "JSON is UTF-8, and this is not"}
+	if at := invalidUTF8(data); at >= 0 {
+		return &problem{code: "json-invalid", offset: int64(at), detail: "JSON is UTF-8, and this is not"}
 	}
 	if at := loneSurrogate(data); at >= 0 {
 		return &problem{code: "json-invalid", offset: int64(at), detail: `a \u escape names half of a surrogate pair`}

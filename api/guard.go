@@ -22,6 +22,7 @@ const (
 	publishing        // a valid token; the handler knows the topics, and asks its grant about them
 	reading           // the same
 	admin             // a valid token that grants administration
+	scraping          // as admin, by any Host: what collects metrics knows no names
 	streaming         // as reading; the token may stand in the query, since EventSource sets no headers
 )
 
@@ -80,6 +81,7 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 		default:
 			if e.access == publishing {
 				p.outcome = notStored
+				s.metrics.refused(p.code)
 			}
 			s.fail(w, r, *p)
 		}
@@ -90,8 +92,10 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	if a == probe {
 		return &caller{}, nil
 	}
-	if p := s.checkHost(r); p != nil {
-		return nil, p
+	if a != scraping {
+		if p := s.checkHost(r); p != nil {
+			return nil, p
+		}
 	}
 	if p := s.checkOrigin(r); p != nil {
 		return nil, p
@@ -107,7 +111,7 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	if a == admin && !c.grant.Admin {
+	if (a == admin || a == scraping) && !c.grant.Admin {
 		return nil, &problem{code: "admin-required", detail: `the token does not say "admin": true`}
 	}
 	return c, s.limitToken(c, a)

@@ -4,22 +4,52 @@ import (
 	"net/http"
 	"time"
 
+	"tidings/internal/retention"
 	"tidings/store"
 )
 
 // logBody is the answer of GET /v1/log.
 type logBody struct {
-	Log       store.ID   `json:"log"`
-	Engine    string     `json:"engine"`
-	First     *store.ID  `json:"first"`
-	Last      *store.ID  `json:"last"`
-	Head      *store.ID  `json:"head"`
-	Events    uint64     `json:"events"`
-	Bytes     uint64     `json:"bytes"`
-	FileBytes int64      `json:"file_bytes"`
-	Topics    int        `json:"topics"`
-	Keys      keysBody   `json:"idempotency"`
-	Limits    limitsBody `json:"limits"`
+	Log       store.ID      `json:"log"`
+	Engine    string        `json:"engine"`
+	First     *store.ID     `json:"first"`
+	Last      *store.ID     `json:"last"`
+	Head      *store.ID     `json:"head"`
+	Events    uint64        `json:"events"`
+	Bytes     uint64        `json:"bytes"`
+	FileBytes int64         `json:"file_bytes"`
+	Topics    int           `json:"topics"`
+	Keys      keysBody      `json:"idempotency"`
+	Retention retentionBody `json:"retention"`
+	Limits    limitsBody    `json:"limits"`
+}
+
+// retentionBody is the retention.Policy in force. What has no limit is kept.
+type retentionBody struct {
+	Age    []limitBody `json:"age_seconds"`
+	Events []limitBody `json:"events"`
+	Bytes  []limitBody `json:"bytes"`
+}
+
+// limitBody bounds each topic that the pattern matches, or the whole log when it is null.
+type limitBody struct {
+	Pattern *string `json:"pattern"`
+	Max     float64 `json:"max"`
+}
+
+func newRetentionBody(p retention.Policy) retentionBody {
+	return retentionBody{limitBodies(p.Age, float64(time.Second)), limitBodies(p.Events, 1), limitBodies(p.Bytes, 1)}
+}
+
+func limitBodies[T time.Duration | uint64](limits []retention.Limit[T], unit float64) []limitBody {
+	list := make([]limitBody, len(limits))
+	for i, l := range limits {
+		list[i].Max = float64(l.Max) / unit
+		if l.Pattern != "" {
+			list[i].Pattern = &l.Pattern
+		}
+	}
+	return list
 }
 
 // keysBody says how far back idempotency keys really reach: to the time of the oldest.
@@ -55,7 +85,7 @@ func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, "application/json", logBody{
 		Log: info.LogID, Engine: info.Engine, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
-		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics, Keys: keys,
+		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics, Keys: keys, Retention: newRetentionBody(s.o.Retention),
 		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxTopics, s.o.Heartbeat.Seconds(), s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})
 }

@@ -39,7 +39,9 @@ func newRateLimits(o Options) map[access]*rateLimit {
 	}
 	if o.RateRead > 0 {
 		read := &rateLimit{flag: "--rate-read", perSecond: o.RateRead}
-		limits[anyToken], limits[reading], limits[streaming] = read, read, read
+		for _, a := range []access{anyToken, reading, streaming, admin, scraping} {
+			limits[a] = read
+		}
 	}
 	return limits
 }

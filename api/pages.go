@@ -52,6 +52,9 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, storeProblem(err))
 		return
 	}
+	if found.gap != nil {
+		s.metrics.gap(found.gap)
+	}
 	writePage(w, r, found)
 }
 

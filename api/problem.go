@@ -48,6 +48,7 @@ var kinds = map[string]kind{
 	"method-not-allowed":   {http.StatusMethodNotAllowed, "Method not allowed"},
 	"not-acceptable":       {http.StatusNotAcceptable, "No acceptable representation"},
 	"body-timeout":         {http.StatusRequestTimeout, "Body did not arrive in time"},
+	"backup-busy":          {http.StatusConflict, "Another backup is being made"},
 	"topic-ended":          {http.StatusConflict, "Topic has ended"},
 	"batch-too-large":      {http.StatusRequestEntityTooLarge, "Batch has too many events"},
 	"body-too-large":       {http.StatusRequestEntityTooLarge, "Body is too large"},
@@ -63,6 +64,7 @@ var kinds = map[string]kind{
 	"internal":             {http.StatusInternalServerError, "Internal error"},
 	"event-corrupt":        {http.StatusInternalServerError, "Event is damaged"},
 	"outcome-unknown":      {http.StatusInternalServerError, "Outcome is unknown"},
+	"backup-unsupported":   {http.StatusNotImplemented, "Log cannot be copied"},
 	"queue-full":           {http.StatusServiceUnavailable, "Commit queue is full"},
 	"draining":             {http.StatusServiceUnavailable, "Server is shutting down"},
 	"log-failed":           {http.StatusServiceUnavailable, "Log accepts no writes"},
@@ -154,6 +156,8 @@ func storeProblem(err error) problem {
 		p.code, p.detail = "queue-full", "the disk did not keep up; nothing was stored"
 	case errors.Is(err, store.ErrNoSpace):
 		p.code, p.detail = "no-space", "the disk is full; nothing was stored, and publishing works again once there is room"
+	case errors.Is(err, store.ErrBusy):
+		p.code, p.detail = "backup-busy", "another backup is being made or fetched; there is one at a time"
 	case errors.Is(err, store.ErrClosed):
 		p.code, p.detail = "draining", "the server is shutting down"
 	case errors.Is(err, store.ErrOutcomeUnknown):

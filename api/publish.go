@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"tidings/store"
@@ -111,9 +112,11 @@ func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publi
 		if p.outcome == "" {
 			p.outcome = notStored
 		}
+		s.metrics.refused(p.code)
 		s.fail(w, r, *p)
 		return
 	}
+	s.metrics.published(!slices.ContainsFunc(results, func(r store.Result) bool { return !r.Replayed }))
 	answerPublished(w, pub, results)
 }
 

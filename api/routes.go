@@ -31,6 +31,7 @@ func (s *Server) table() []route {
 		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
+		{"/v1/topics/{topic}/trim", methods{"POST": {admin, s.trim}}},
 		{"/v1/stream", stream},
 		{"/v1/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publishBatch}}},
 		{"/v1/events/{id}", methods{"GET": {reading, s.event}}},
@@ -39,9 +40,12 @@ func (s *Server) table() []route {
 		{"/v1/log", methods{"GET": {anyToken, s.logInfo}}},
 		{"/v1/subscribers", methods{"GET": {admin, s.listSubscribers}}},
 		{"/v1/subscribers/{id}", methods{"DELETE": {admin, s.cutSubscriber}}},
+		{"/v1/backup", methods{"GET": {admin, s.backup}}},
 		{"/v1/session", methods{"PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
 		{"/healthz", methods{"GET": {probe, s.healthz}}},
+		{"/metrics", methods{"GET": {scraping, s.MetricsHandler().ServeHTTP}}},
 		{"/readyz", methods{"GET": {probe, s.readyz}}},
+		{"/openapi.yaml", methods{"GET": {open, s.openapi}}},
 	}
 }
 

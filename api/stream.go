@@ -33,7 +33,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodHead {
-		newStreamWriter(w, s.o.StallTimeout)
+		s.newStreamWriter(w)
 		return // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
@@ -61,12 +61,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	ctx, who := s.addSubscriber(ctx, r, asked, sub)
 	defer s.removeSubscriber(who)
-	out := newStreamWriter(w, s.o.StallTimeout)
+	out := s.newStreamWriter(w)
 	out.who = who
 	err = s.follow(ctx, out, sub, first)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
+		s.metrics.stalls.Inc()
 	}
 	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
 }
@@ -74,8 +75,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 // turnAway answers a stream that is well-formed but finds no room with why, and when to come again: an
 // EventSource would take any status but 200 as an order never to return.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
-	out := newStreamWriter(w, s.o.StallTimeout)
+	out := s.newStreamWriter(w)
 	if r.Method != http.MethodHead {
+		s.metrics.bye(reason)
 		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason)) // fails only when the client is gone
 	}
 }
@@ -112,15 +114,19 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 	chunk.Gap = nil
 	heartbeat := time.NewTimer(s.o.Heartbeat)
 	defer heartbeat.Stop()
+	immediately := make(chan struct{}) // received from without waiting
+	close(immediately)
 	live, due := false, false
 	for {
 		ready := sub.Ready()
 		switch {
 		case chunk.Gap != nil || len(chunk.Frames) > 0:
 			if chunk.Gap != nil {
+				s.metrics.gap(chunk.Gap)
 				err = out.write(appendGap(nil, chunk.Gap))
 			}
 			if err == nil {
+				s.metrics.events.Add(float64(chunk.Events))
 				err = out.write(chunk.Frames...)
 			}
 			heartbeat.Reset(s.o.Heartbeat)
@@ -151,11 +157,13 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 			due = true
 		case <-ctx.Done():
 		case <-s.drain:
+			s.metrics.bye(byeShutdown)
 			return out.write(appendBye(nil, byeShutdown))
 		}
 		if cause := context.Cause(ctx); cause != nil { // looked at first: nothing is read after the token's end
 			var why bye
 			if errors.As(cause, &why) {
+				s.metrics.bye(why)
 				return errors.Join(cause, out.write(appendBye(nil, why)))
 			}
 			return cause
@@ -166,9 +174,6 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 	}
 }
 
-// immediately is a channel to receive from without waiting.
-var immediately = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
 // begin writes what every stream begins with.
 func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.Gap) error {
 	info, err := s.log.Info()
@@ -177,6 +182,7 @@ func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.
 	}
 	head := sse.AppendRetry(nil, s.retry())
 	if gap != nil {
+		s.metrics.gap(gap)
 		head = appendGap(head, gap)
 	}
 	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed()))

@@ -59,6 +59,30 @@ func (s *Server) removeSubscriber(x *subscriber) {
 	x.cancel(context.Canceled)
 }
 
+// What a subscriber may be doing.
+const (
+	stateLive       = "live"
+	stateCatchingUp = "catching up"
+	stateStalled    = "stalled"
+)
+
+func (x *subscriber) state(now time.Time) string {
+	if since := x.writing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stalledAfter {
+		return stateStalled
+	}
+	if x.live.Load() {
+		return stateLive
+	}
+	return stateCatchingUp
+}
+
+// at is how far the stream has come.
+func (x *subscriber) at() store.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.cursor
+}
+
 // moveTo notes how far the stream has come.
 func (x *subscriber) moveTo(at store.ID) {
 	x.mu.Lock()
@@ -78,7 +102,7 @@ type subscriberBody struct {
 	LagEvents  int       `json:"lag_events"` // it has still to get, counted to 1,000
 	LagSeconds float64   `json:"lag_seconds"`
 	Bytes      int64     `json:"bytes"` // sent
-	State      string    `json:"state"` // live, catching up, stalled
+	State      string    `json:"state"`
 }
 
 // listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
@@ -87,9 +111,14 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, *p)
 		return
 	}
+	info, err := s.log.Info()
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
 	list := []subscriberBody{}
 	for _, v := range s.subscribers.byID.Range {
-		b, err := s.describe(v.(*subscriber))
+		b, err := s.describe(v.(*subscriber), info.First)
 		if err != nil {
 			s.fail(w, r, storeProblem(err))
 			return
@@ -102,31 +131,34 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request) {
 	}{list})
 }
 
-func (s *Server) describe(x *subscriber) (subscriberBody, error) {
-	x.mu.Lock()
-	now, at := s.o.Now(), x.cursor
-	x.mu.Unlock()
-	lag, err := s.log.Count(x.filter, at, maxLag)
-	if err != nil {
-		return subscriberBody{}, err
-	}
-	b := subscriberBody{
+func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {
+	now, at := s.o.Now(), x.at()
+	events, age, err := s.lag(x.filter, at, first)
+	return subscriberBody{
 		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Remote: x.remote, UserAgent: x.userAgent,
-		Since: x.since.UTC(), Cursor: at, LagEvents: lag, Bytes: x.bytes.Load(), State: "catching up",
+		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(), Bytes: x.bytes.Load(), State: x.state(now),
+	}, err
+}
+
+// lag returns how many events, of maxLag at most, who is at a position has still to get, and the
+// position's age if there are any. Before the first event of the log there is nothing to be behind of.
+func (s *Server) lag(f store.Filter, at, first store.ID) (events int, age time.Duration, err error) {
+	events, err = s.log.Count(f, at, maxLag)
+	if err != nil || events == 0 {
+		return 0, 0, err
 	}
-	if lag > 0 {
-		b.LagSeconds = max(0, now.Sub(at.Time()).Seconds())
+	if at.Before(first) {
+		at = first
 	}
-	if since := x.writing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stalledAfter {
-		b.State = "stalled"
-	} else if x.live.Load() {
-		b.State = "live"
-	}
-	return b, nil
+	return events, max(0, s.o.Now().Sub(at.Time())), nil
 }
 
 // cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come again.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
 	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
 	if !ok {
 		s.fail(w, r, problem{code: "subscriber-not-found", detail: "there is no stream of this ID, or none any more"})

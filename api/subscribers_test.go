@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,13 @@ func TestStalledSubscriber(t *testing.T) {
 		if len(l.Subscribers) != 1 || l.Subscribers[0].State != "stalled" || l.Subscribers[0].LagEvents < 30 || l.Subscribers[0].LagSeconds < 10 {
 			t.Errorf("%+v, want one stalled and far behind", l)
 		}
+		wantSamples(t, s.do("GET /metrics", "").samples(t), map[string]string{
+			`tidings_subscribers{state="stalled"}`:          "1",
+			`tidings_subscriber_lag_events{quantile="0.5"}`: strconv.Itoa(l.Subscribers[0].LagEvents),
+			`tidings_subscriber_lag_seconds_sum`:            strconv.FormatFloat(l.Subscribers[0].LagSeconds, 'g', -1, 64),
+		})
+		time.Sleep(api.DefaultStallTimeout)
+		wantSamples(t, s.do("GET /metrics", "").samples(t), map[string]string{`tidings_subscribers{state="catching up"}`: "0", `tidings_subscribers{state="stalled"}`: "0", `tidings_stalls_total`: "1"})
 	})
 }
 

@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -18,14 +20,15 @@ type streamWriter struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	stall time.Duration
-	who   *subscriber // told of what is written; nil for nobody
+	sent  prometheus.Counter // bytes
+	who   *subscriber        // told of what is written; nil for nobody
 }
 
-func newStreamWriter(w http.ResponseWriter, stall time.Duration) *streamWriter {
+func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
-	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: stall}
+	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: s.o.StallTimeout, sent: s.metrics.bytes}
 }
 
 // write sends the frames and flushes them. After an error the stream is over.
@@ -53,6 +56,7 @@ func (o *streamWriter) write(frames ...[]byte) error {
 			if _, err := o.w.Write(f[:n]); err != nil {
 				return err
 			}
+			o.sent.Add(float64(n))
 			f, room = f[n:], room-n
 		}
 	}

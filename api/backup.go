@@ -1,0 +1,58 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"tidings/store"
+)
+
+// backuper is a log that can be copied while it runs.
+type backuper interface {
+	OpenBackup(ctx context.Context) (*store.BackupFile, error)
+}
+
+// backup serves GET /v1/backup: the file, and its manifest in a header. The copy is finished before the
+// first byte is sent, so the log does not wait for the client.
+func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	log, ok := s.log.(backuper)
+	if !ok {
+		s.fail(w, r, problem{code: "backup-unsupported", detail: "this kind of log is not kept in a file"})
+		return
+	}
+	b, err := log.OpenBackup(r.Context())
+	if err != nil {
+		s.fail(w, r, storeProblem(err))
+		return
+	}
+	defer b.Close()
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", `attachment; filename="tidings-`+b.Head.String()+`.db"`)
+	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
+	h.Set("Tidings-Manifest", string(marshal(b.Manifest)))
+	if _, err := io.CopyBuffer(&timedWriter{w, http.NewResponseController(w), s.o.StallTimeout}, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
+		s.o.Logger.Debug("backup cut off", "error", err) // after fewer bytes than were promised the connection is closed
+	}
+}
+
+// timedWriter gives each write a deadline of its own.
+type timedWriter struct {
+	w     io.Writer
+	rc    *http.ResponseController
+	stall time.Duration
+}
+
+func (t *timedWriter) Write(p []byte) (int, error) {
+	if err := t.rc.SetWriteDeadline(time.Now().Add(t.stall)); err != nil {
+		return 0, err
+	}
+	return t.w.Write(p)
+}
