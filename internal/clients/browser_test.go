@@ -1,0 +1,106 @@
+package clients_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/chromedp"
+)
+
+func chromiumEventSource(t *testing.T, url string) (*follower, string) {
+	t.Helper()
+	return followInTab(t, fmt.Sprintf("import('/events.js').then(m => m.follow(EventSource, %q))", url))
+}
+
+func fetchEventSource(t *testing.T, url string) (*follower, string) {
+	t.Helper()
+	return followByFetch(t, fmt.Sprintf("m.follow(%q)", url))
+}
+
+// followByFetch calls a function of testdata/fetch.js, the module m.
+func followByFetch(t *testing.T, call string) (*follower, string) {
+	t.Helper()
+	version := packageVersion(t, "@microsoft/fetch-event-source")
+	f, product := followInTab(t, fmt.Sprintf("import('/fetch.js').then(m => %s)", call))
+	return f, version + " in " + product
+}
+
+// followInTab runs a script in a tab of its own, which logs lines for parseReport. It returns the name and
+// version of the browser too.
+func followInTab(t *testing.T, script string) (f *follower, product string) {
+	t.Helper()
+	tab, cancel := chromedp.NewContext(sharedBrowser(t))
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	version, err := chromedp.CallBrowser(tab, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		t.Fatalf("ask the browser for its version: %v", err)
+	}
+	f = newFollower()
+	messages := chromedp.Console(tab)
+	wg.Go(func() {
+		for m, err := range messages {
+			if err == nil && m.Type == "log" {
+				f.add(parseReport(m.Text))
+			}
+		}
+	})
+	if err := chromedp.Do(tab, chromedp.Navigate(pages.URL), chromedp.Evaluate[chromedp.Void](script)); err != nil {
+		t.Fatalf("run the page: %v", err)
+	}
+	return f, version.Product
+}
+
+// servePage serves an empty page and the files of testdata. The modules of the packages leave out the
+// extensions of those that they import.
+func servePage(w http.ResponseWriter, r *http.Request) {
+	name := path.Clean(r.URL.Path)
+	switch {
+	case name == "/":
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><title>A page that follows a stream</title>")
+		return
+	case path.Ext(name) == "":
+		name += ".js"
+	}
+	http.ServeFile(w, r, "testdata"+name)
+}
+
+// chromium is the browser that all tests share, each with tabs of its own. It starts with the first.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
+
+func sharedBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path := need(t, "chromium")
+	chromium.once.Do(func() {
+		options := append(chromedp.DefaultExecAllocatorOptions[:], // headless, and a profile of its own
+			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true))
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		chromium.stop = stop
+		chromium.ctx, _ = chromedp.NewContext(allocator)
+		chromium.err = chromedp.Do(chromium.ctx)
+	})
+	if chromium.err != nil {
+		t.Fatalf("start Chromium: %v", chromium.err)
+	}
+	return chromium.ctx
+}
+
+func stopBrowser() {
+	if chromium.stop != nil {
+		_ = chromedp.Cancel(chromium.ctx) // it may have ended
+		chromium.stop()
+	}
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Follows an event stream with curl: follow.sh URL [LAST-EVENT-ID]. Writes a line of type, ID and data for each
+# event, with tabs between, and "stopped" when the server says that nothing more will come.
+set -euo pipefail
+url=$1 id=${2:-} retry=3000
+
+follow() {
+	local line type=message data= next=$id
+	while IFS= read -r line; do
+		case $line in
+		'id: '*) next=${line#*: } ;;
+		'event: '*) type=${line#*: } ;;
+		'data: '*) data+=${data:+$'\n'}${line#*: } ;;
+		'retry: '*) retry=${line#*: } ;;
+		': 204') # what curl adds below
+			echo stopped
+			exit
+			;;
+		'') # the event is whole; one that was cut off does not count
+			id=$next
+			case $type in
+			tidings.live | tidings.heartbeat) ;;
+			*) [[ -z $data ]] || printf '%s\t%s\t%s\n' "$type" "$id" "$data" ;;
+			esac
+			type=message data=
+			;;
+		esac
+	done
+}
+
+while true; do
+	follow < <(curl --silent --no-buffer --header "Last-Event-ID: $id" --write-out ': %{http_code}\n' "$url")
+	sleep "$((retry / 1000)).$(printf %03d $((retry % 1000)))"
+done
