@@ -39,7 +39,9 @@ type serveCmd struct {
 	QueueTimeout      time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
 	ShutdownTimeout   time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
 
-	edgeFlags `embed:""`
+	retainFlags  `embed:""`
+	edgeFlags    `embed:""`
+	observeFlags `embed:""`
 }
 
 // Validate is called by kong.
@@ -67,7 +69,7 @@ func (c *serveCmd) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
 	}
-	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.edgeFlags.validate())
+	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.retainFlags.validate(), c.edgeFlags.validate(), c.observeFlags.validate())
 }
 
 func isLoopback(listen string) bool {
@@ -89,7 +91,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	log, err := store.Open(c.DataDir, store.Options{
-		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax, Logger: app.log,
+		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax, MinFree: c.MinFree.of, Logger: app.log,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -119,8 +121,15 @@ func (c *serveCmd) options(verifier api.Verifier, log *slog.Logger) api.Options 
 		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(), TrustedProxies: c.proxies(),
 		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead), RatePerAddress: c.RatePerAddress,
+		Retention: c.policy(), Version: version(), DiskFree: c.diskFree,
 		Logger: log,
 	}
+}
+
+// diskFree is for the metrics.
+func (c *serveCmd) diskFree() (uint64, error) {
+	free, _, err := store.DiskSpace(c.DataDir)
+	return free, err
 }
 
 // hosts are the names that clients may use: those that were given, and the one that is listened on.
@@ -133,10 +142,20 @@ func (c *serveCmd) hosts() []string {
 }
 
 // serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
-// outside inwards: not ready, streams end, publishes finish, the tail stops, the log closes.
+// outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log closes.
 func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	server := api.New(log, tail, o)
+	beside, err := c.startSides(app.log, server.MetricsHandler())
+	if err != nil {
+		tail.Close()
+		return errors.Join(err, listener.Close(), log.Close())
+	}
+	stopTrimming, err := c.startTrimming(ctx, log, app.log)
+	if err != nil { // Validate has looked
+		tail.Close()
+		return errors.Join(err, beside.close(), listener.Close(), log.Close())
+	}
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
@@ -163,8 +182,9 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 			failure = errors.Join(failure, err)
 		}
 	}
+	stopTrimming()
 	tail.Close()
-	failure = errors.Join(failure, log.Close())
+	failure = errors.Join(failure, log.Close(), beside.close())
 	app.log.Info("stopped", "head", log.Head())
 	return failure
 }

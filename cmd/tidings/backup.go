@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"tidings/store"
+)
+
+type backupCmd struct {
+	File    string   `arg:"" type:"path" help:"File to write, which must not exist; its manifest is written next to it, as FILE.json."`
+	DataDir string   `xor:"from" help:"Directory of the log, while no server has it open." type:"path" placeholder:"DIR"`
+	URL     *baseURL `name:"url" help:"Address of a server, to copy the log while it runs; the token must grant administration."`
+	Token   string   `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+}
+
+// Validate is called by kong after parsing.
+func (c *backupCmd) Validate() error {
+	if (c.DataDir == "") == (c.URL == nil) {
+		return errors.New("expected either --data-dir or --url")
+	}
+	return nil
+}
+
+// Run writes the file, then the manifest: a backup without one is not finished.
+func (c *backupCmd) Run(ctx context.Context, app *app) error {
+	file, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return usageError{fmt.Errorf("FILE: %w", err)}
+	}
+	var m store.Manifest
+	if c.URL != nil {
+		m, err = c.fetch(ctx, app, file)
+	} else {
+		m, err = c.copy(ctx, app, file)
+	}
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = writeManifest(c.File, m)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(c.File))
+	}
+	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d bytes\n", c.File, m.Events, m.Head, m.Size)
+	return err
+}
+
+func (c *backupCmd) copy(ctx context.Context, app *app, file *os.File) (m store.Manifest, err error) {
+	log, err := openLog(c.DataDir, app)
+	if err != nil {
+		return store.Manifest{}, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	return log.Backup(ctx, file)
+}
+
+// openLog opens a log that exists.
+func openLog(dir string, app *app) (*store.Bolt, error) {
+	if _, err := os.Stat(filepath.Join(dir, "log.db")); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s", store.ErrNoLog, dir)
+	}
+	return store.Open(dir, store.Options{Logger: app.log})
+}
+
+// fetch downloads the backup and compares it with its manifest.
+func (c *backupCmd) fetch(ctx context.Context, app *app, file *os.File) (m store.Manifest, err error) {
+	from := client{URL: *c.URL, Token: c.Token}
+	req, err := from.request(ctx, http.MethodGet, nil, "v1", "backup")
+	if err != nil {
+		return m, err
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := app.httpClient().Do(req)
+	if err != nil {
+		return m, shorten(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return m, readProblem(resp)
+	}
+	if err := json.Unmarshal([]byte(resp.Header.Get("Tidings-Manifest")), &m); err != nil {
+		return m, fmt.Errorf("%s sent no manifest: is it a Tidings server? %w", c.URL, err)
+	}
+	sum := sha256.New()
+	size, err := io.Copy(io.MultiWriter(file, sum), resp.Body)
+	switch {
+	case err != nil:
+		return m, fmt.Errorf("after %d of %d bytes: %w", size, m.Size, err)
+	case size != m.Size || hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
+		return m, fmt.Errorf("%d bytes came that are not the %d of the manifest", size, m.Size)
+	}
+	return m, nil
+}
+
+func manifestOf(file string) string { return file + ".json" }
+
+// writeManifest writes the manifest of a backup that is on disk, and brings both names to the disk.
+func writeManifest(file string, m store.Manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(manifestOf(file), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	_, err = out.Write(append(text, '\n'))
+	dir, openErr := os.Open(filepath.Dir(file))
+	if openErr == nil {
+		openErr = errors.Join(dir.Sync(), dir.Close())
+	}
+	if err := errors.Join(err, out.Sync(), out.Close(), openErr); err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func verifies(t *testing.T, dir string) {
+	t.Helper()
+	runCLI(t, "verify", "--data-dir", dir).ended(t, exitOK)
+}
+
+func TestBackupRestoreCompact(t *testing.T) {
+	dir, ids := storedLog(t, `{"order":1}`, `{"order":2}`)
+	file, copied := filepath.Join(t.TempDir(), "b.db"), filepath.Join(t.TempDir(), "data")
+	runCLI(t, "backup", file, "--data-dir", dir).ended(t, exitOK)
+	for _, name := range []string{file, file + ".json"} {
+		if stat, err := os.Stat(name); err != nil || stat.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, error %v; want mode 0600", name, stat, err)
+		}
+	}
+	runCLI(t, "backup", file, "--data-dir", dir).want(t, exitUsage, "", "file exists")
+	got := runCLI(t, "restore", file, "--data-dir", copied).ended(t, exitOK)
+	if !strings.Contains(got.stdout, "2 events up to "+ids[1].String()) || !strings.Contains(got.stdout, ids[1].Time().Format("2006-01-02T15:04:05Z")) {
+		t.Errorf("restore printed %q", got.stdout)
+	}
+	verifies(t, copied)
+	runCLI(t, "restore", file, "--data-dir", copied).want(t, exitFailure, "", "there is a log already")
+	if got := runCLI(t, "compact", "--data-dir", copied).ended(t, exitOK); !strings.Contains(got.stdout, "from ") {
+		t.Errorf("compact printed %q", got.stdout)
+	}
+	verifies(t, copied)
+	if err := os.WriteFile(file+".json", []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(t.TempDir(), "data")
+	runCLI(t, "restore", file, "--data-dir", fresh).want(t, exitDamaged, "", "its manifest says 0")
+	if err := os.Remove(file + ".json"); err != nil {
+		t.Fatal(err)
+	}
+	runCLI(t, "restore", file, "--data-dir", fresh).want(t, exitDamaged, "", "has no manifest")
+	runCLI(t, "restore", file, "--data-dir", fresh, "--without-manifest").ended(t, exitOK)
+	verifies(t, fresh)
+}
+
+func TestBackupOfServer(t *testing.T) {
+	url := serving(t, "--data-dir", t.TempDir())
+	runCLI(t, "publish", "--url", url, "orders", `{"order":1}`).ended(t, exitOK)
+	file, copied := filepath.Join(t.TempDir(), "b.db"), filepath.Join(t.TempDir(), "data")
+	runCLI(t, "backup", file, "--url", url).ended(t, exitOK)
+	runCLI(t, "restore", file, "--data-dir", copied).ended(t, exitOK)
+	verifies(t, copied)
+}
+
+// TestBackupFails: nothing that looks like a backup is left behind.
+func TestBackupFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "b.db")
+	held := t.TempDir()
+	url := serving(t, "--data-dir", held)
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--data-dir " + held, exitInUse, "is held by process"},
+		{"--data-dir " + t.TempDir(), exitFailure, "there is no log"},
+		{"--url " + url + "/nowhere", exitFailure, "the server answered 404"},
+		{"", exitUsage, "expected either --data-dir or --url"},
+		{"--data-dir x --url " + url, exitUsage, "expected either --data-dir or --url"},
+	} {
+		runCLI(t, append([]string{"backup", file}, strings.Fields(c.args)...)...).want(t, c.code, "", c.want)
+		if left, err := filepath.Glob(file + "*"); err != nil || len(left) > 0 {
+			t.Errorf("%s: left behind %v, error %v", c.args, left, err)
+		}
+	}
+}

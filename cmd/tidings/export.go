@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+
+	"tidings/api"
+	"tidings/store"
+)
+
+type exportCmd struct {
+	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
+}
+
+// Run prints every retained event as a line. Events that are damaged are named on standard error; the rest is printed all the same.
+func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
+	log, err := openLog(c.DataDir, app)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	out := bufio.NewWriter(app.stdout)
+	damaged := 0
+	var line []byte
+	for r := log.NewReader(store.All(), store.ID{}); ; {
+		page, err := r.Next(1000)
+		if err != nil {
+			return err
+		}
+		for i := range page.Events {
+			if line, err = api.AppendLine(line[:0], &page.Events[i]); err != nil {
+				return err
+			}
+			if _, err := out.Write(line); err != nil {
+				return err
+			}
+		}
+		if !page.Corrupt.IsZero() {
+			damaged++
+			fmt.Fprintf(app.stderr, "tidings: event %s is damaged and left out\n", page.Corrupt)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !page.Through.Before(log.Head()) {
+			break
+		}
+	}
+	if err := out.Flush(); err != nil || damaged == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %d events are left out", store.ErrDamaged, damaged)
+}

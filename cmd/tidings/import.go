@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"tidings/api"
+	"tidings/store"
+)
+
+type importCmd struct {
+	File    string `arg:"" optional:"" default:"-" help:"Lines as export prints them; - is standard input."`
+	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open; made if missing. It must be empty when the lines have IDs, which are kept." type:"path"`
+}
+
+// Run looks at the first line to know whether the events keep their IDs.
+func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
+	file := io.Reader(untilDone(ctx, app.stdin))
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return usageError{fmt.Errorf("FILE: %w", err)}
+		}
+		defer f.Close()
+		file = f
+	}
+	log, err := store.Open(c.DataDir, store.Options{Logger: app.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	next, stop := iter.Pull2(eventLines(ctx, file))
+	defer stop()
+	first, err, any := next()
+	events := func(yield func(store.Event, error) bool) {
+		for e, err, ok := first, err, any; ok && yield(e, err); e, err, ok = next() {
+		}
+	}
+	stored := 0
+	if first.ID.IsZero() {
+		stored, err = appendEvents(ctx, log, events)
+	} else {
+		stored, err = log.Import(ctx, events)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; imported %d events before it", err, stored)
+	}
+	_, err = fmt.Fprintf(app.stdout, "imported %d events, head %s\n", stored, log.Head())
+	return err
+}
+
+// eventLines reads the file up to the first line that is no event.
+func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, error] {
+	return func(yield func(store.Event, error) bool) {
+		lines := bufio.NewScanner(file)
+		lines.Buffer(nil, 2*maxLineBytes)
+		for number := 1; lines.Scan() && lines.Err() == nil; number++ { // at an error Scan gives the torn line before it
+			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+				continue
+			}
+			e, err := api.ParseLine(lines.Bytes())
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				yield(store.Event{}, fmt.Errorf("line %d: %w", number, err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(store.Event{}, err)
+		}
+	}
+}
+
+// importBatch is how many events without IDs share a commit.
+const importBatch = 1000
+
+// appendEvents appends events that have no IDs; one that has is refused.
+func appendEvents(ctx context.Context, log store.Log, events iter.Seq2[store.Event, error]) (stored int, err error) {
+	var batch []store.Draft
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		_, err := log.Append(ctx, batch)
+		if err == nil {
+			stored, batch = stored+len(batch), nil
+		}
+		return err
+	}
+	for e, err := range events {
+		if err == nil && !e.ID.IsZero() {
+			err = fmt.Errorf("event %s has an ID, those before it have none", e.ID)
+		}
+		if err != nil {
+			err = errors.Join(err, flush())
+			return stored, err
+		}
+		if e.Type == store.TypeEnd || len(batch) == importBatch {
+			if err := flush(); err != nil {
+				return stored, err
+			}
+		}
+		batch = append(batch, store.Draft{Topic: e.Topic, Type: e.Type, ContentType: e.ContentType, Attributes: e.Attributes, Data: e.Data})
+		if e.Type == store.TypeEnd { // comes alone
+			if err := flush(); err != nil {
+				return stored, err
+			}
+		}
+	}
+	err = flush()
+	return stored, err
+}

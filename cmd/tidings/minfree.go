@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+)
+
+// maxShare bounds what a share of a disk counts for: trimming needs no more, however large the disk is.
+const maxShare = 1 << 30
+
+// minFree is how much of a disk is left free: bytes, or a share of it.
+type minFree struct {
+	bytes   uint64
+	percent float64
+}
+
+// UnmarshalText is called by kong.
+func (m *minFree) UnmarshalText(text []byte) (err error) {
+	share, isShare := strings.CutSuffix(string(text), "%")
+	if isShare {
+		m.percent, err = strconv.ParseFloat(share, 64)
+	} else {
+		m.bytes, err = humanize.ParseBytes(share)
+	}
+	if err != nil || !(m.percent >= 0 && m.percent <= 100) {
+		return fmt.Errorf("expected a size such as 2GiB, or a share of the disk such as 5%%, got %q", text)
+	}
+	return nil
+}
+
+// of returns the bytes that are left free of a disk with so many.
+func (m *minFree) of(total uint64) uint64 {
+	return m.bytes + min(uint64(float64(total)*m.percent/100), maxShare)
+}

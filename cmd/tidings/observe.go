@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"time"
+)
+
+// observeFlags are listeners beside the one for clients.
+type observeFlags struct {
+	MetricsListen string `help:"Address of a listener with /metrics alone, for everybody who reaches it." placeholder:"ADDRESS"`
+	DebugListen   string `help:"Address of a listener with Go's profiles at /debug/pprof/; loopback only." placeholder:"ADDRESS"`
+}
+
+func (o *observeFlags) validate() error {
+	if _, _, err := net.SplitHostPort(o.MetricsListen); o.MetricsListen != "" && err != nil {
+		return fmt.Errorf("--metrics-listen: expected HOST:PORT, got %q", o.MetricsListen)
+	}
+	if o.DebugListen != "" && !isLoopback(o.DebugListen) {
+		return fmt.Errorf("--debug-listen: expected a loopback address such as 127.0.0.1:6060, for profiles are open to who reaches them, got %q", o.DebugListen)
+	}
+	return nil
+}
+
+// sideHeaderTimeout is what a request to a side listener has for its headers.
+const sideHeaderTimeout = 5 * time.Second
+
+// sides are the servers of observeFlags.
+type sides struct {
+	log     *slog.Logger
+	servers []*http.Server
+	running sync.WaitGroup
+}
+
+// startSides starts those that were asked for; close ends them.
+func (o *observeFlags) startSides(log *slog.Logger, metrics http.Handler) (*sides, error) {
+	s := &sides{log: log}
+	metricsOnly := http.NewServeMux()
+	metricsOnly.Handle("GET /metrics", metrics)
+	for _, side := range []struct {
+		flag, address string
+		handler       http.Handler
+	}{{"metrics-listen", o.MetricsListen, metricsOnly}, {"debug-listen", o.DebugListen, profiles()}} {
+		if side.address == "" {
+			continue
+		}
+		listener, err := net.Listen("tcp", side.address)
+		if err != nil {
+			return nil, errors.Join(usageError{fmt.Errorf("--%s: %w", side.flag, err)}, s.close())
+		}
+		log.Info("listening beside", "flag", side.flag, "url", "http://"+listener.Addr().String())
+		s.serve(listener, side.handler)
+	}
+	return s, nil
+}
+
+func (s *sides) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: sideHeaderTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.servers = append(s.servers, server)
+	s.running.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("a side listener ended", "error", err)
+		}
+	})
+}
+
+// close cuts off who is still there: nobody's data is on these connections.
+func (s *sides) close() (err error) {
+	for _, server := range s.servers {
+		err = errors.Join(err, server.Close())
+	}
+	s.running.Wait()
+	return err
+}
+
+// profiles serves Go's profiles, but not the command line, which may hold a key. A page that has its own
+// name resolve to this machine is refused.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.Host) {
+			http.Error(w, "expected a loopback name in Host", http.StatusMisdirectedRequest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// logLines is where a server logs to while the test reads.
+type logLines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// beside returns the URLs of the side listeners by their flags.
+func (l *logLines) beside(t *testing.T) map[string]string {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	urls := make(map[string]string)
+	for line := range bytes.Lines(l.text.Bytes()) {
+		var entry struct{ Flag, URL string }
+		if err := json.Unmarshal(line, &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Flag != "" {
+			urls[entry.Flag] = entry.URL
+		}
+	}
+	return urls
+}
+
+// fetch returns the status and the body of an answer to a GET.
+func fetch(t *testing.T, url, host string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// TestSideListeners: what each has, for whom, and that the other has it not.
+func TestSideListeners(t *testing.T) {
+	var log logLines
+	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key", jwtSecret, "--metrics-listen", "127.0.0.1:0", "--debug-listen", "localhost:0")
+	beside := log.beside(t)
+	metrics, debug := beside["metrics-listen"], beside["debug-listen"]
+	for _, c := range []struct {
+		url, host string
+		status    int
+		body      string
+	}{
+		{url + "/metrics", "", http.StatusUnauthorized, "token-missing"},
+		{metrics + "/metrics", "", http.StatusOK, "tidings_disk_free_bytes "},
+		{metrics + "/metrics", "tidings-0.internal", http.StatusOK, `tidings_build_info{goversion="go`},
+		{metrics + "/v1/log", "", http.StatusNotFound, ""},
+		{metrics + "/debug/pprof/", "", http.StatusNotFound, ""},
+		{debug + "/debug/pprof/", "", http.StatusOK, "goroutine"},
+		{debug + "/debug/pprof/goroutine?debug=1", "", http.StatusOK, "goroutine profile: total"},
+		{debug + "/debug/pprof/goroutine", "evil.example:80", http.StatusMisdirectedRequest, ""},
+		{debug + "/debug/pprof/cmdline", "", http.StatusNotFound, ""},
+		{debug + "/metrics", "", http.StatusNotFound, ""},
+		{url + "/debug/pprof/heap", "", http.StatusNotFound, ""},
+	} {
+		status, body := fetch(t, c.url, c.host)
+		if status != c.status || !strings.Contains(body, c.body) {
+			t.Errorf("%s as %q: %d, want %d with %q: %.200s", c.url, c.host, status, c.status, c.body, body)
+		}
+	}
+}

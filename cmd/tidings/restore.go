@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"tidings/store"
+)
+
+type restoreCmd struct {
+	File            string `arg:"" type:"path" help:"Backup to restore; its manifest is FILE.json."`
+	DataDir         string `default:"./tidings-data" help:"Directory for the log, which must have none; made if missing." type:"path"`
+	WithoutManifest bool   `help:"Restore a backup whose manifest is lost: its records are checked all the same."`
+	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld."`
+}
+
+func (c *restoreCmd) Run(app *app) error {
+	o := store.RestoreOptions{AllowDamaged: c.AllowDamaged}
+	if !c.WithoutManifest {
+		m, err := readManifest(c.File)
+		if err != nil {
+			return err
+		}
+		o.Manifest = m
+	}
+	bar := newRecordBar(app.stderr, "verifying")
+	o.Progress = bar.set
+	report, err := store.Restore(c.File, c.DataDir, o)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	reach := "it has never had an event"
+	if !report.Head.IsZero() {
+		reach = fmt.Sprintf("it goes back to %s: what was published after that is not in it", report.Head.Time().Format(time.RFC3339))
+	}
+	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d damaged; %s; the new log is %s\n",
+		c.DataDir, report.Events, report.Head, len(report.Damaged), reach, report.LogID)
+	return err
+}
+
+func readManifest(file string) (*store.Manifest, error) {
+	text, err := os.ReadFile(manifestOf(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s has no manifest %s, so it may be unfinished; --without-manifest restores it if its records are sound",
+			store.ErrDamaged, file, manifestOf(file))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	m := new(store.Manifest)
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, manifestOf(file), err)
+	}
+	return m, nil
+}

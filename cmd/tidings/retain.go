@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"tidings/internal/retention"
+	"tidings/replay"
+	"tidings/store"
+)
+
+// retainFlags say what the log keeps, and how much of the disk it leaves free.
+type retainFlags struct {
+	RetainAge    []maxAge    `help:"Trim events that are older, such as 30d; PATTERN=30d for each topic that matches; repeatable." placeholder:"[PATTERN=]AGE"`
+	RetainEvents []maxEvents `help:"Keep the newest so many events of the whole log; PATTERN=N of each topic that matches; repeatable." placeholder:"[PATTERN=]N"`
+	RetainBytes  []maxBytes  `help:"Keep the newest events that fit in so many bytes, such as 10GiB; PATTERN=SIZE of each topic that matches; repeatable." placeholder:"[PATTERN=]SIZE"`
+
+	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept."`
+	MinFree      minFree       `default:"5%" help:"Free space of the disk below which publishes are refused, for trimming to go on: a size, or a share of the disk, which counts for 1GiB at most; 0 for none."`
+}
+
+func (r *retainFlags) validate() error {
+	if r.TrimInterval <= 0 {
+		return fmt.Errorf("--trim-interval: expected a duration above 0, got %v", r.TrimInterval)
+	}
+	p := r.policy()
+	for _, f := range []struct {
+		flag   string
+		policy retention.Policy
+	}{
+		{"retain-age", retention.Policy{Age: p.Age}}, {"retain-events", retention.Policy{Events: p.Events}}, {"retain-bytes", retention.Policy{Bytes: p.Bytes}},
+	} {
+		if err := f.policy.Validate(); err != nil {
+			return fmt.Errorf("--%s: %w", f.flag, err)
+		}
+	}
+	return nil
+}
+
+func (r *retainFlags) policy() (p retention.Policy) {
+	for _, l := range r.RetainAge {
+		p.Age = append(p.Age, retention.Limit[time.Duration](l))
+	}
+	for _, l := range r.RetainEvents {
+		p.Events = append(p.Events, retention.Limit[uint64](l))
+	}
+	for _, l := range r.RetainBytes {
+		p.Bytes = append(p.Bytes, retention.Limit[uint64](l))
+	}
+	return p
+}
+
+// startTrimming trims the log from now on, and returns what ends that. Without a limit there is nothing to do.
+func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, logger *slog.Logger) (stop func(), err error) {
+	p := r.policy()
+	if p.IsZero() {
+		return func() {}, nil
+	}
+	trimmer, err := retention.New(log, p)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		trimmer.Run(ctx, r.TrimInterval, logger)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}, nil
+}
+
+type (
+	maxAge    retention.Limit[time.Duration]
+	maxEvents retention.Limit[uint64]
+	maxBytes  retention.Limit[uint64]
+)
+
+// UnmarshalText is called by kong.
+func (m *maxAge) UnmarshalText(text []byte) (err error) {
+	var value string
+	m.Pattern, value = cutPattern(text)
+	if m.Max, err = replay.ParseDuration(value); err != nil || m.Max <= 0 {
+		return fmt.Errorf("expected an age above 0, such as 30d or orders.>=12h, got %q", text)
+	}
+	return nil
+}
+
+// UnmarshalText is called by kong.
+func (m *maxEvents) UnmarshalText(text []byte) (err error) {
+	var value string
+	m.Pattern, value = cutPattern(text)
+	if m.Max, err = strconv.ParseUint(value, 10, 63); err != nil || m.Max == 0 {
+		return fmt.Errorf("expected a number of events above 0, such as 1000000 or orders.>=1000, got %q", text)
+	}
+	return nil
+}
+
+// UnmarshalText is called by kong.
+func (m *maxBytes) UnmarshalText(text []byte) (err error) {
+	var value string
+	m.Pattern, value = cutPattern(text)
+	if m.Max, err = humanize.ParseBytes(value); err != nil || m.Max == 0 || m.Max > math.MaxInt64 {
+		return fmt.Errorf("expected bytes above 0, such as 10GiB or orders.>=64MiB, got %q", text)
+	}
+	return nil
+}
+
+// cutPattern takes PATTERN= off a limit.
+func cutPattern(text []byte) (pattern, value string) {
+	pattern, value, ok := strings.Cut(string(text), "=")
+	if !ok {
+		return "", pattern
+	}
+	return pattern, value
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"tidings/store"
+)
+
+type trimCmd struct {
+	client
+
+	Topic  string   `arg:"" help:"Topic whose events to delete; no pattern."`
+	Before store.ID `help:"ID of the oldest event to keep." required:"" placeholder:"ID"`
+}
+
+// Validate is called by kong after parsing.
+func (c *trimCmd) Validate() error { return store.ValidateTopic(c.Topic) }
+
+func (c *trimCmd) Run(ctx context.Context, app *app) error {
+	req, err := c.request(ctx, http.MethodPost, url.Values{"before": {c.Before.String()}}, "v1", "topics", c.Topic, "trim")
+	if err != nil {
+		return err
+	}
+	resp, err := app.httpClient().Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer from the server, some of the events may be deleted; run the same again: %w", shorten(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return readProblem(resp)
+	}
+	var answer struct {
+		Deleted *int `json:"deleted"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Deleted == nil {
+		return fmt.Errorf("%s answered %s without a count: is it a Tidings server?", c.URL, resp.Status)
+	}
+	_, err = fmt.Fprintln(app.stdout, *answer.Deleted)
+	return err
+}
