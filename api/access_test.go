@@ -111,6 +111,9 @@ func TestAccess(t *testing.T) {
 					given = append(given, "Content-Type: application/x-ndjson")
 				}
 				a := s.head(method, ids.Replace(row.path), row.body, given...)
+				for strings.HasSuffix(row.path, "/backup") && a.status == 409 { // the last one is still on its way out
+					a = s.head(method, ids.Replace(row.path), row.body, given...)
+				}
 				if a.status != want {
 					t.Errorf("%s %s (keys: %v) by %s: %d, want %d", method, row.path, s == guarded, v.name, a.status, want)
 					continue

@@ -89,7 +89,7 @@ func needStrace(t *testing.T) {
 func openAheadOfClock(t *testing.T, dir string) store.ID {
 	t.Helper()
 	log := openStore(t, dir, store.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
-	ids, err := log.Append(t.Context(), []store.Draft{{Topic: "first", Data: []byte("{}")}})
+	ids, err := log.Append(t.Context(), []store.Draft{{Topic: "first", ContentType: "application/json", Data: []byte("{}")}})
 	if err != nil {
 		t.Fatal(err)
 	}
