@@ -114,7 +114,7 @@ func fail(stderr io.Writer, err error) int {
 		return exitUsage
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrNewerFormat):
 		return exitDamaged
-	case errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return exitInUse
 	}
 	return exitFailure

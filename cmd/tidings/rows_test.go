@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -124,13 +126,41 @@ func TestConfigWarnings(t *testing.T) {
 	}
 }
 
+// TestSurroundings: rows 94 and 97 of docs/ERRORS.md that depend on the machine.
+func TestSurroundings(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("file systems and limits are told apart on Linux only")
+	}
+	t.Run("row 94: in memory", func(t *testing.T) {
+		dir, err := os.MkdirTemp("/dev/shm", "tidings")
+		if err != nil {
+			t.Skipf("there is no tmpfs at /dev/shm: %v", err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if got := (configRow{args: "--data-dir " + dir}).stopped(t).ended(t, exitOK); !strings.Contains(got.stderr, "the data directory is in memory") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+	t.Run("row 97: memory limit", func(t *testing.T) {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 20))
+		if got := (configRow{}).stopped(t).ended(t, exitOK); !strings.Contains(got.stderr, `"limit":104857600,"needed":201326592`) {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+	t.Run("row 97: open files", func(t *testing.T) {
+		if got := (configRow{args: "--max-streams 2000000000"}).stopped(t).ended(t, exitOK); !strings.Contains(got.stderr, "the limit of open files is too low") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+}
+
 // TestDataDirRefused: row 94 of docs/ERRORS.md.
 func TestDataDirRefused(t *testing.T) {
 	file := write(t, "file", nil, 0o600)
 	t.Run("row 94: file in its place", func(t *testing.T) {
 		for _, dir := range []string{file, filepath.Join(file, "data")} {
 			got := configRow{args: "--data-dir " + dir}.stopped(t)
-			if got.code == exitOK || got.stdout != "" || !strings.Contains(got.stderr, file) {
+			if got.code != exitInUse || got.stdout != "" || !strings.Contains(got.stderr, file) || !strings.Contains(got.stderr, "--data-dir") {
 				t.Errorf("exit code %d, stdout %q, stderr %q", got.code, got.stdout, got.stderr)
 			}
 		}

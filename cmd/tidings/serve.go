@@ -94,7 +94,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax, MinFree: c.MinFree.of, Logger: app.log,
 	})
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())
 	}
 	return c.serve(ctx, app, log, listener, c.options(verifier, app.log))
 }
@@ -161,6 +161,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	go func() { ended <- httpServer.Serve(listener) }()
 	url := c.scheme() + "://" + listener.Addr().String()
 	app.log.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(), "open_to_everybody", o.Verifier == nil)
+	c.checkSurroundings(app.log)
 	fmt.Fprintf(app.stdout, "listening on %s\n", url)
 
 	var failure error

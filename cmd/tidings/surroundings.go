@@ -1,0 +1,33 @@
+package main
+
+import (
+	"log/slog"
+	"math"
+	"runtime/debug"
+)
+
+const (
+	// baseMemory is what the server needs beside the in-memory tail: the commit queue, and room for itself.
+	baseMemory = 128 << 20
+
+	// spareFiles are open beside the streams: the log, listeners, publishers.
+	spareFiles = 200
+)
+
+// checkSurroundings warns of what the machine gives that does not fit what was asked for. The server starts
+// all the same: it may never need what is missing.
+func (c *serveCmd) checkSurroundings(log *slog.Logger) {
+	need := int64(c.TailBytes) + baseMemory
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 && limit < need {
+		log.Warn("GOMEMLIMIT is too low for --tail-bytes: the garbage collector would run all the time", "limit", limit, "needed", need)
+	}
+	if files, ok := maxFiles(); ok && files < uint64(c.MaxStreams+spareFiles) {
+		log.Warn("the limit of open files is too low for --max-streams: raise it (ulimit -n, LimitNOFILE)", "limit", files, "needed", c.MaxStreams+spareFiles)
+	}
+	switch kind := fileSystem(c.DataDir); kind {
+	case "tmpfs":
+		log.Warn("the data directory is in memory: nothing in it survives a restart of the machine", "data_dir", c.DataDir)
+	case "nfs":
+		log.Warn("the data directory is on a network file system: locks and fsync may not hold there, and an acknowledged event may be lost", "data_dir", c.DataDir)
+	}
+}
