@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
@@ -21,7 +22,7 @@ const (
 )
 
 // FuzzPublishStream: whatever is published is refused with a 4xx and not stored, or is exactly one event of a stream, with
-// its type, and with its data but for line ends; by its ID it is what was published.
+// its type, and with its data but for line ends; by its ID, on a page and in an envelope it is what was published.
 func FuzzPublishStream(f *testing.F) {
 	for form := range byte(forms) {
 		f.Add("orders.eu", "order.created", []byte(`{"a": 1e400, "b":"\u00fc"}`), form)
@@ -66,7 +67,7 @@ func FuzzPublishStream(f *testing.F) {
 		if e := st.next(); e.ID != last.String() {
 			t.Errorf("another event was streamed: %+v with %q", e, e.Data)
 		}
-		s.checkByID(t, got.ID, form, data)
+		s.checkEverywhere(t, got.ID, topic, form, data)
 	})
 }
 
@@ -117,32 +118,62 @@ func streamed(form byte, data []byte) string {
 	}
 }
 
-// checkByID looks at the event as GET /v1/events/{id} tells it.
-func (s *server) checkByID(t *testing.T, id string, form byte, data []byte) {
+// toldData is an event's data where it is told as JSON.
+type toldData struct {
+	Data       json.RawMessage
+	DataBase64 []byte `json:"data_base64"`
+}
+
+// checkEverywhere looks at the event by its ID, on a page, and as a CloudEvent on a stream.
+func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data []byte) {
 	t.Helper()
-	a := s.do("GET", "/v1/events/"+id, "")
-	var got struct {
-		Data       json.RawMessage
-		DataBase64 []byte `json:"data_base64"`
+	var byID toldData
+	s.do("GET", "/v1/events/"+id, "").decode(t, &byID)
+	byID.check(t, "by ID", form, data)
+	var page struct{ Events []toldData }
+	s.do("GET", "/v1/topics/"+topic+"/events?limit=1", "").decode(t, &page)
+	if len(page.Events) != 1 {
+		t.Fatalf("a page of one has %d events", len(page.Events))
 	}
-	a.decode(t, &got)
+	page.Events[0].check(t, "on a page", form, data)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, e := range s.open(ctx, "/v1/topics/"+topic+"/stream?format=cloudevents&last=1", "").until("tidings.live") {
+		if e.ID == id && !isControl(e) {
+			var envelope toldData
+			if err := json.Unmarshal(e.Data, &envelope); err != nil {
+				t.Fatal(err)
+			}
+			if envelope.Data == nil && envelope.DataBase64 == nil {
+				envelope.Data = json.RawMessage("null") // an envelope leaves out what is not there
+			}
+			envelope.check(t, "in an envelope", form, data)
+			return
+		}
+	}
+	t.Error("the envelope did not come")
+}
+
+// check compares what is told with what was published: text and bytes to the byte, JSON but for white space.
+func (got *toldData) check(t *testing.T, where string, form byte, data []byte) {
+	t.Helper()
 	switch {
 	case form == asText:
 		var text *string
 		if err := json.Unmarshal(got.Data, &text); err != nil || text == nil || *text != string(data) {
-			t.Errorf("by ID %s, want the text %q", a.body, data)
+			t.Errorf("%s %s, want the text %q", where, got.Data, data)
 		}
 	case form == asJSON:
 		if compact(t, string(got.Data)) != compact(t, string(data)) {
-			t.Errorf("by ID %s, want %s", a.body, data)
+			t.Errorf("%s %s, want %s", where, got.Data, data)
 		}
 	case len(data) == 0:
 		if string(got.Data) != "null" {
-			t.Errorf("by ID %s, want no data", a.body)
+			t.Errorf("%s %s, want no data", where, got.Data)
 		}
 	default:
 		if !bytes.Equal(got.DataBase64, data) {
-			t.Errorf("by ID %s, want the bytes %q", a.body, data)
+			t.Errorf("%s %q, want the bytes %q", where, got.DataBase64, data)
 		}
 	}
 }
