@@ -190,6 +190,10 @@ func (s *server) open(ctx context.Context, path, lastEventID string) *stream {
 	return &stream{s.t, resp, sse.NewDecoder(resp.Body, 0)}
 }
 
+func newStream(t testing.TB, resp *http.Response) *stream {
+	return &stream{t, resp, sse.NewDecoder(resp.Body, 0)}
+}
+
 func (st *stream) next() sse.Event {
 	st.t.Helper()
 	e, err := st.Next()
