@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,17 +20,23 @@ type follower struct {
 	lastID string
 	got    []string
 	gaps   int
+	byes   map[string]int // by reason
 }
 
-// follow opens a stream with the cursor, over the pipe that cut closes.
-func (s *piped) follow(query, cursor string) (f *follower, cut func()) {
+// follow opens a stream with the cursor and further headers, over the pipe that cut closes.
+func (s *piped) follow(query, cursor string, headers ...string) (f *follower, cut func()) {
 	s.t.Helper()
 	text := "GET /v1/stream?" + query + " HTTP/1.1\r\nHost: localhost\r\n"
 	if cursor != "" {
 		text += "Last-Event-ID: " + cursor + "\r\n"
 	}
+	for _, h := range headers {
+		if h != "" {
+			text += h + "\r\n"
+		}
+	}
 	conn, r := s.send(text + "\r\n")
-	f = &follower{done: make(chan struct{}), lastID: cursor}
+	f = &follower{done: make(chan struct{}), lastID: cursor, byes: make(map[string]int)}
 	f.st = s.read(r)
 	go func() {
 		defer close(f.done)
@@ -52,6 +59,11 @@ func (f *follower) see(e sse.Event) {
 	switch {
 	case e.Type == "tidings.gap":
 		f.gaps++
+	case e.Type == "tidings.bye":
+		var bye struct{ Reason string }
+		if err := json.Unmarshal(e.Data, &bye); err == nil {
+			f.byes[bye.Reason]++
+		}
 	case !isControl(e):
 		f.got = append(f.got, e.ID)
 	}

@@ -72,7 +72,17 @@ func (l lateLog) Wait(ctx context.Context, after store.ID) error {
 
 // bubbleBehind is bubble with a tail that is behind by so much.
 func bubbleBehind(t *testing.T, o api.Options, behind time.Duration, test func(t *testing.T, s *piped)) {
+	bubbleWith(t, func(*testing.T) api.Options { return o }, behind, test)
+}
+
+// bubbleOf is bubble with options that are made inside, where the clock is the bubble's.
+func bubbleOf(t *testing.T, options func(*testing.T) api.Options, test func(t *testing.T, s *piped)) {
+	bubbleWith(t, options, 0, test)
+}
+
+func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.Duration, test func(t *testing.T, s *piped)) {
 	synctest.Test(t, func(t *testing.T) {
+		o := options(t)
 		log := storetest.NewModel(storetest.Options{})
 		tail := replay.NewTail(lateLog{log, behind}, replay.TailOptions{})
 		s := &piped{t, log, api.New(log, tail, o), &pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
