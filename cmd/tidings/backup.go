@@ -26,7 +26,7 @@ type backupCmd struct {
 // Validate is called by kong after parsing.
 func (c *backupCmd) Validate() error {
 	if (c.DataDir == "") == (c.URL == nil) {
-		return errors.New("expected either --data-dir or --url")
+		return errors.New("expected either --data-dir or --url, by flag or variable")
 	}
 	return nil
 }

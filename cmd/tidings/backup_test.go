@@ -76,3 +76,14 @@ func TestBackupFails(t *testing.T) {
 		}
 	}
 }
+
+// TestBackupAddressFromVariable: the address may come from the variable as from the flag.
+func TestBackupAddressFromVariable(t *testing.T) {
+	url := serving(t, "--data-dir", t.TempDir())
+	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
+	file := filepath.Join(t.TempDir(), "b.db")
+	got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file).ended(t, exitOK)
+	if !strings.Contains(got.stdout, "1 events") {
+		t.Errorf("stdout %q", got.stdout)
+	}
+}

@@ -51,6 +51,9 @@ func (e environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	}
 	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value})
 	scratch := reflect.New(flag.Target.Type()).Elem()
+	if scratch.Kind() == reflect.Pointer { // the mapper fills in what it points to
+		scratch.Set(reflect.New(scratch.Type().Elem()))
+	}
 	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch); err != nil {
 		return nil, fmt.Errorf("%w (from %s)", err, name)
 	}
