@@ -55,7 +55,9 @@ func (s *piped) follow(query, cursor string, headers ...string) (f *follower, cu
 }
 
 func (f *follower) see(e sse.Event) {
-	f.lastID = f.st.LastEventID()
+	if id := f.st.LastEventID(); id != "" { // an answer without any ID leaves the cursor alone
+		f.lastID = id
+	}
 	switch {
 	case e.Type == "tidings.gap":
 		f.gaps++
