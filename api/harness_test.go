@@ -111,8 +111,8 @@ func (a answer) decode(t testing.TB, into any) {
 	}
 }
 
-// do sends a request; headers are "Name: value".
-func (s *server) do(method, path, body string, headers ...string) answer {
+// roundTrip sends a request; headers are "Name: value".
+func (s *server) roundTrip(method, path, body string, headers []string) *http.Response {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -126,6 +126,13 @@ func (s *server) do(method, path, body string, headers ...string) answer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return resp
+}
+
+// do sends a request and reads the whole answer.
+func (s *server) do(method, path, body string, headers ...string) answer {
+	s.t.Helper()
+	resp := s.roundTrip(method, path, body, headers)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -72,18 +71,7 @@ func bearer(token string) string { return "Authorization: Bearer " + token }
 // head sends a request and returns the answer without its body, which may have no end.
 func (s *server) head(method, path, body string, headers ...string) answer {
 	s.t.Helper()
-	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Add(name, value)
-	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	resp := s.roundTrip(method, path, body, headers)
 	resp.Body.Close()
 	return answer{status: resp.StatusCode, header: resp.Header}
 }
