@@ -79,6 +79,14 @@ func TestAccess(t *testing.T) {
 		{"GET /healthz", "/healthz", all(200), all(200), ""},
 		{"GET /readyz", "/readyz", all(200), all(200), ""},
 		{"GET /openapi.yaml", "/openapi.yaml", all(200), all(200), ""},
+		{"GET /", "/", all(200), all(200), ""},
+		{"HEAD /", "/", all(200), all(200), ""},
+		{"GET /console/{file}", "/console/main.js", all(200), all(200), ""},
+		{"HEAD /console/{file}", "/console/main.js", all(200), all(200), ""},
+		{"GET /tidings.js", "/tidings.js", all(200), all(200), ""},
+		{"HEAD /tidings.js", "/tidings.js", all(200), all(200), ""},
+		{"GET /tidings.d.ts", "/tidings.d.ts", all(200), all(200), ""},
+		{"HEAD /tidings.d.ts", "/tidings.d.ts", all(200), all(200), ""},
 		{"GET /metrics", "/metrics", all(200), token(403, 403, 403, 200), ""},
 	}
 

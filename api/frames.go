@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"tidings/internal/sse"
 	"tidings/replay"
 	"tidings/store"
@@ -48,11 +50,13 @@ func gapJSON(g *replay.Gap) []byte {
 	}{g.Reason, g.Requested, g.Through, idOrNull(g.First), idOrNull(g.Last), g.Detail})
 }
 
-func appendOpen(dst []byte, id, log store.ID, resumed bool) []byte {
+// appendOpen says where the stream begins, and after how long a silence a client may take it for dead.
+func appendOpen(dst []byte, id, log store.ID, resumed bool, heartbeat time.Duration) []byte {
 	return appendControl(dst, id.String(), eventOpen, struct {
-		Log    store.ID `json:"log"`
-		Resume bool     `json:"resume"`
-	}{log, resumed})
+		Log       store.ID `json:"log"`
+		Resume    bool     `json:"resume"`
+		Heartbeat float64  `json:"heartbeat_seconds"`
+	}{log, resumed, heartbeat.Seconds()})
 }
 
 func appendLive(dst []byte, last store.ID) []byte {

@@ -188,6 +188,15 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /readyz", "/readyz", "", nil, 200},
 		{"GET /openapi.yaml", "/openapi.yaml", "", nil, 200},
 		{"GET /openapi.yaml", "/openapi.yaml?x=1", "", nil, 400},
+		{"GET /", "/", "", nil, 200},
+		{"HEAD /", "/", "", nil, 200},
+		{"GET /console/{file}", "/console/main.js", "", nil, 200},
+		{"GET /console/{file}", "/console/nothing", "", nil, 404},
+		{"HEAD /console/{file}", "/console/main.js", "", nil, 200},
+		{"GET /tidings.js", "/tidings.js", "", nil, 200},
+		{"HEAD /tidings.js", "/tidings.js", "", nil, 200},
+		{"GET /tidings.d.ts", "/tidings.d.ts", "", nil, 200},
+		{"HEAD /tidings.d.ts", "/tidings.d.ts", "", nil, 200},
 	} {
 		seen[x.endpoint] = true
 		method, _, _ := strings.Cut(x.endpoint, " ")

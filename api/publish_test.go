@@ -168,7 +168,7 @@ func TestMethods(t *testing.T) {
 		}
 	}
 	for path, code := range map[string]string{
-		"/nothing": "not-found", "/v1//topics/a/events": "bad-path", "/v1/topics//events": "bad-path", "/v1/./log": "bad-path", "/": "not-found",
+		"/nothing": "not-found", "/v1//topics/a/events": "bad-path", "/v1/topics//events": "bad-path", "/v1/./log": "bad-path", "/console": "not-found", "/console/": "bad-path", "/console/../x": "bad-path",
 	} {
 		if a := s.do("GET", path, ""); a.problem(t).Code != code {
 			t.Errorf("GET %s: %d %s, want %s", path, a.status, a.body, code)

@@ -27,6 +27,7 @@ type route struct {
 
 func (s *Server) table() []route {
 	stream := methods{"GET": {streaming, s.stream}, "HEAD": {streaming, s.stream}}
+	console := methods{"GET": {open, s.console}, "HEAD": {open, s.console}}
 	return []route{
 		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
@@ -46,6 +47,10 @@ func (s *Server) table() []route {
 		{"/metrics", methods{"GET": {scraping, s.MetricsHandler().ServeHTTP}}},
 		{"/readyz", methods{"GET": {probe, s.readyz}}},
 		{"/openapi.yaml", methods{"GET": {open, s.openapi}}},
+		{"/", console},
+		{"/console/{file}", console},
+		{"/tidings.js", console},
+		{"/tidings.d.ts", console},
 	}
 }
 

@@ -185,5 +185,5 @@ func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.
 		s.metrics.gap(gap)
 		head = appendGap(head, gap)
 	}
-	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed()))
+	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed(), s.o.Heartbeat))
 }

@@ -38,7 +38,7 @@ data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last
 
 id: ID2
 event: tidings.open
-data: {"log":"LOG","resume":false}
+data: {"log":"LOG","resume":false,"heartbeat_seconds":15}
 
 event: tidings.live
 data: {"last":"ID2"}
@@ -77,7 +77,7 @@ func TestReplayFrames(t *testing.T) {
 
 id: 00000000000000000000000000
 event: tidings.open
-data: {"log":"LOG","resume":false}
+data: {"log":"LOG","resume":false,"heartbeat_seconds":15}
 
 id: ID1
 event: order.created

@@ -17,7 +17,7 @@ func TestImportsPointDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rank := map[string]int{"tidings/internal/sse": 0, "tidings/store": 0, "tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/store/storetest": 1, "tidings/replay": 1, "tidings/api": 2, "tidings/cmd/tidings": 3}
+	rank := map[string]int{"tidings/internal/sse": 0, "tidings/console": 0, "tidings/store": 0, "tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/store/storetest": 1, "tidings/replay": 1, "tidings/api": 2, "tidings/cmd/tidings": 3}
 	door := map[string]string{
 		"go.etcd.io/bbolt": "tidings/store", "github.com/oklog/ulid/v2": "tidings/store", "github.com/gorilla/mux": "tidings/api",
 		"github.com/rs/cors": "tidings/api", "github.com/prometheus/": "tidings/api", "github.com/golang-jwt/jwt/v5": "tidings/internal/auth", "github.com/MicahParks/": "tidings/internal/auth",

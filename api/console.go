@@ -1,0 +1,26 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+
+	"tidings/console"
+)
+
+// console serves the admin console and the browser client. The console sees what the API shows to its token, so
+// its files are for everybody.
+func (s *Server) console(w http.ResponseWriter, r *http.Request) {
+	f, ok := console.Open(r.URL.Path)
+	if !ok {
+		s.notFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.Type)
+	h.Set("Content-Security-Policy", console.Policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-cache") // kept, but asked for again: a new version is seen at once
+	h.Set("ETag", f.ETag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.Content))
+}

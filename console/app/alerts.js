@@ -1,0 +1,158 @@
+// The alerts: a live feed of what comes, newest first, with what came before below it.
+
+import * as cards from './card.js';
+import { command as curl } from './curl.js';
+import { el, fill } from './dom.js';
+import { openEvent } from './event-detail.js';
+import { t } from './i18n.js';
+import { List } from './list.js';
+import { command } from './parts.js';
+import * as session from './session.js';
+
+const SHOWN = 200; // entries that are put into the list at a time
+
+// alerts is the page over an inbox. watch(topics) makes it watch others.
+export const alerts = (inbox, watch) => ({
+  id: 'alerts',
+  title: 'page.alerts',
+  show(root, { signal, go }) {
+    const count = el('p', { class: 'count' });
+    const readAll = el('button', { type: 'button', onclick: () => mark() }, t('alerts.read-all'));
+    const problem = el('p', { class: 'problem', role: 'alert' });
+    const fresh = el('button', { type: 'button', class: 'fresh primary', hidden: true, onclick: toTop });
+    const feed = el('div', { class: 'feed' });
+    const below = el('div', { class: 'below' });
+    root.append(
+      el('div', { class: 'page-head' }, el('h1', {}, t('page.alerts')), count, readAll),
+      filter(inbox.topics, watch), problem, fresh, feed, below);
+
+    let arrived = 0; // since the top was in view
+    let frame = 0;
+    const list = new List(feed, {
+      row, key: entry => entry.key, label: t('alerts.feed'), signal, estimate: 84, follow: true,
+      onNeedAfter: older,
+      onTop: () => {
+        arrived = 0;
+        schedule();
+      },
+    });
+
+    function row(entry) {
+      if (entry.kind === 'gap') return cards.gap(entry);
+      if (entry.kind === 'missed') return cards.missed(entry);
+      const card = cards.card(entry, { read: mark, open: ({ id }) => openEvent(id, signal) });
+      card.classList.toggle('unread', inbox.isUnread(entry));
+      return card;
+    }
+
+    // The list shows the newest of the entries there are, and then asks for older ones.
+    async function older() {
+      const rest = inbox.entries.length - list.length;
+      if (rest > 0) return void list.append(inbox.entries.slice(Math.max(0, rest - SHOWN), rest).reverse());
+      try {
+        const entries = await inbox.older();
+        if (signal.aborted) return false;
+        fill(below, entries.length ? null : el('p', { class: 'hint' }, t('alerts.begin')));
+        list.append(entries.reverse());
+        return entries.length > 0;
+      } catch (error) {
+        if (!signal.aborted) fill(below, el('p', { class: 'problem' }, t('alerts.older-failed', { message: error.message })));
+        throw error;
+      }
+    }
+
+    async function mark(entry) {
+      try {
+        await inbox.read(entry);
+        fill(problem);
+      } catch (error) {
+        if (!signal.aborted) fill(problem, t('alerts.read-failed', { message: error.message }));
+      }
+    }
+
+    function reset() {
+      list.clear();
+      list.append(inbox.entries.slice(-SHOWN).reverse());
+      show();
+    }
+
+    function came({ detail }) {
+      if (list.length === 0) fill(below);
+      list.prepend([detail]);
+      list.keepFirst(inbox.entries.length);
+      if (!list.atTop) arrived++;
+      schedule();
+    }
+
+    function schedule() {
+      frame ||= requestAnimationFrame(show);
+    }
+
+    function show() {
+      frame = 0;
+      if (signal.aborted) return;
+      const { unread, capped, problem: refused, ready, entries } = inbox;
+      fill(count, unread ? t(capped ? 'alerts.unread-capped' : 'alerts.unread', { n: unread }) : '');
+      readAll.hidden = unread === 0;
+      fresh.hidden = arrived === 0;
+      if (arrived) fill(fresh, t('alerts.fresh', { n: arrived }));
+      for (const [entry, node] of list.rendered()) node.classList.toggle('unread', inbox.isUnread(entry));
+      if (refused) fill(problem, t('alerts.refused', { message: refused.message }));
+      if (ready && !entries.length) fill(below, empty(inbox.topics, watch));
+    }
+
+    signal.addEventListener('abort', () => cancelAnimationFrame(frame));
+    inbox.addEventListener('reset', reset, { signal });
+    inbox.addEventListener('entry', came, { signal });
+    inbox.addEventListener('unread', schedule, { signal });
+    inbox.addEventListener('state', schedule, { signal });
+    if (inbox.ready) reset();
+    else show();
+  },
+});
+
+function toTop() {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches || window.scrollY > 4000;
+  window.scrollTo({ top: 0, behavior: calm ? 'instant' : 'smooth' });
+}
+
+// --- what is watched
+
+const PATTERN = /^(>|[A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?$/;
+
+function filter(topics, watch) {
+  const input = el('input', {
+    id: 'watched', value: topics.join(' '), placeholder: t('alerts.everything'), autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false',
+    maxlength: '240', 'aria-describedby': 'watched-hint',
+  });
+  const hint = el('p', { id: 'watched-hint', class: 'hint' }, t('alerts.filter-hint'));
+  const submit = event => {
+    event.preventDefault();
+    const wanted = [...new Set(input.value.split(/[\s,]+/).filter(Boolean))];
+    const wrong = wanted.find(pattern => !PATTERN.test(pattern));
+    input.setAttribute('aria-invalid', String(Boolean(wrong)));
+    if (wrong) fill(hint, t('alerts.filter-wrong', { pattern: wrong }));
+    else watch(wanted);
+  };
+  return el('form', { class: 'watch', role: 'search', onsubmit: submit },
+    el('label', { for: 'watched' }, t('alerts.filter')), input, el('button', {}, t('alerts.watch')), hint);
+}
+
+// --- nothing yet
+
+function empty(topics, watch) {
+  if (topics.length) {
+    return el('div', { class: 'empty' },
+      el('h2', {}, t('alerts.none-watched')),
+      el('p', {}, t('alerts.none-watched-hint', { topics: topics.join(' ') })),
+      el('button', { type: 'button', onclick: () => watch([]) }, t('alerts.watch-all')));
+  }
+  const example = command(t('alerts.example'));
+  const body = JSON.stringify({ number: 1001, status: 'processing', total: '79.90', currency: 'EUR', customer: 'Ada Lovelace' });
+  example.show(curl('POST', '/v1/topics/orders/events', { query: { type: 'order.created' }, body, token: session.token }));
+  return el('div', { class: 'empty' },
+    el('h2', {}, t('alerts.none')),
+    el('p', {}, t('alerts.none-hint')),
+    example.element,
+    el('p', {}, t('alerts.or'), ' ', el('a', { href: '#/try' }, t('page.try'))));
+}

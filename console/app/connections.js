@@ -1,0 +1,88 @@
+// Who is connected.
+
+import { get, request } from './api.js';
+import { el, fill } from './dom.js';
+import { bytes, number, t } from './i18n.js';
+import { dialog, poll, problem, since } from './parts.js';
+import { table } from './table.js';
+
+const EVERY = 3; // seconds
+const MOST = 500; // rows; a server may have 50,000 streams
+
+export default {
+  id: 'connections',
+  title: 'page.connections',
+  admin: true,
+  show(root, { signal }) {
+    const state = el('p', { class: 'state' }, t('connections.loading'));
+    const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(one => confirmCut(one, look, signal)) });
+    const failed = el('div');
+
+    async function look() {
+      try {
+        const { subscribers } = await get('/v1/subscribers', {}, signal);
+        list.show(subscribers);
+        list.element.hidden = subscribers.length === 0;
+        const text = sentence(subscribers.length);
+        if (state.textContent !== text) fill(state, text); // it is read out when it changes
+        fill(failed);
+      } catch (error) {
+        if (!signal.aborted && !failed.hasChildNodes()) fill(failed, problem(error));
+      }
+    }
+
+    list.element.hidden = true;
+    state.setAttribute('role', 'status');
+    root.append(el('h1', {}, t('page.connections')), el('p', { class: 'lead' }, t('connections.lead')), failed, state, list.element);
+    poll(EVERY, signal, look);
+  },
+};
+
+function sentence(n) {
+  if (n === 0) return t('connections.none');
+  return n > MOST ? t('connections.some', { n, shown: MOST }) : t('connections.count', { n });
+}
+
+const columns = cut => [
+  { title: t('connections.who'), order: one => one.remote, cell: one => [el('code', {}, one.remote), ' ', el('span', { class: 'agent' }, one.user_agent || t('connections.noAgent'))] },
+  { title: t('connections.topics'), cell: one => (one.topics.length ? one.topics.map(topic => el('code', { class: 'topic' }, topic)) : t('connections.everything')) },
+  { title: t('connections.state'), order: one => one.state, cell: one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`)) },
+  { title: t('connections.behind'), order: one => one.lag_events, descending: true, cell: behind },
+  { title: t('connections.since'), order: one => Date.parse(one.since), cell: one => since(one.since) },
+  { title: t('connections.sent'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
+  { title: t('connections.cursor'), cell: one => el('code', { class: 'id' }, one.cursor) },
+  { title: t('connections.action'), cell: one => el('button', { type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.remote }) }, t('connections.cut')) },
+];
+
+const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
+const COUNTED = 1000; // as far as the server counts
+
+function behind({ lag_events: events, lag_seconds: seconds }) {
+  if (events === 0) return t('connections.nothing');
+  const count = t(events >= COUNTED ? 'connections.orMore' : 'connections.events', { n: events });
+  return t('connections.lag', { count, seconds: number(seconds, { maximumFractionDigits: seconds < 10 ? 1 : 0 }) });
+}
+
+function confirmCut(one, look, signal) {
+  const failed = el('div');
+  const cut = async () => {
+    try {
+      await request('DELETE', `/v1/subscribers/${encodeURIComponent(one.id)}`, { signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.code !== 'subscriber-not-found') { // it has gone by itself
+        fill(failed, problem(error));
+        return;
+      }
+    }
+    box.close();
+    await look();
+  };
+  const box = dialog(t('connections.cutTitle'), signal,
+    el('p', {}, el('code', {}, one.remote), ' ', el('bdi', {}, one.user_agent)),
+    el('p', {}, t('connections.notABan')),
+    failed,
+    el('div', { class: 'actions' },
+      el('button', { type: 'button', autofocus: true, onclick: () => box.close() }, t('parts.cancel')),
+      el('button', { type: 'button', class: 'danger', onclick: cut }, t('connections.cut'))));
+}

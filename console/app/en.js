@@ -1,0 +1,4 @@
+import pages from './en-pages.js';
+import shell from './en-shell.js';
+
+export default { ...shell, ...pages };

@@ -1,0 +1,66 @@
+// Two languages: the texts of a page are in en.js and zh.js under the same keys.
+
+import en from './en.js';
+import { recall, remember } from './stored.js';
+import zh from './zh.js';
+
+const languages = { en, 'zh-CN': zh };
+
+// language is the one that was chosen, else the first of the browser's that there is, else English.
+export const language = chosen() ?? preferred() ?? 'en';
+
+function chosen() {
+  const stored = recall('language');
+  return Object.hasOwn(languages, stored ?? '') ? stored : undefined;
+}
+
+function preferred() {
+  const known = navigator.languages.find(name => /^(en|zh)\b/.test(name));
+  return known && (known.startsWith('zh') ? 'zh-CN' : 'en');
+}
+
+// choose keeps a language; the page shows it once it is loaded again.
+export function choose(name) {
+  remember('language', name);
+  location.reload();
+}
+
+// t is a text with {name} filled in. A text may be { one, other }: which, params.n decides.
+export function t(key, params = {}) {
+  let text = languages[language][key];
+  if (text === undefined) throw new Error(`no text for ${key}`);
+  if (typeof text === 'object') text = text[plural.select(params.n)] ?? text.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof params[name] === 'number' ? number(params[name]) : params[name]));
+}
+
+// Making a formatter costs a hundred times what using it does.
+const plural = new Intl.PluralRules(language);
+const relative = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+const formats = new Map();
+
+function format(Format, options) {
+  const key = `${Format.name} ${JSON.stringify(options)}`;
+  let made = formats.get(key);
+  if (!made) formats.set(key, made = new Format(language, options));
+  return made;
+}
+
+export const number = (value, options) => format(Intl.NumberFormat, options).format(value);
+
+export const bytes = value => {
+  let unit = 0;
+  while (value >= 1024 && unit < 4) [value, unit] = [value / 1024, unit + 1];
+  return `${number(value, { maximumFractionDigits: value < 10 && unit ? 1 : 0 })} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`;
+};
+
+export const time = (value, options = { dateStyle: 'medium', timeStyle: 'medium' }) =>
+  format(Intl.DateTimeFormat, options).format(new Date(value));
+
+// ago is a time in words: "5 minutes ago".
+export function ago(value, now = Date.now()) {
+  const seconds = (new Date(value) - now) / 1000;
+  for (const [unit, length] of [['day', 86400], ['hour', 3600], ['minute', 60]]) {
+    if (Math.abs(seconds) >= length) return relative.format(Math.round(seconds / length), unit);
+  }
+  return relative.format(Math.round(seconds), 'second');
+}

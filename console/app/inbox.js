@@ -1,0 +1,209 @@
+// The alerts, whichever page is shown: what is watched, what has come, and how much of it is unread.
+//
+// What is read is a place in the log that the server keeps, so that all of a person's devices share it. What is
+// unread is counted here where the events are known, and by the server further back.
+
+import { Tidings } from '../tidings.js';
+import { base, get, request, session } from './api.js';
+import { summary } from './summary.js';
+
+const FIRST = 50; // events at the beginning
+const PAGE = 100; // and for each step back
+const KEPT = 100_000;
+const LOOK_EVERY = 30_000; // at the read mark, which another device may have moved
+const LOOK_SOON = 5_000; // and after events have come
+const NOTHING = '0'.repeat(26);
+
+// It tells of:
+//   entry    one more at the end of entries
+//   reset    entries begin anew
+//   unread   the count or the mark has changed
+//   state    of the connection
+export class Inbox extends EventTarget {
+  topics; // what is watched; none: everything that is granted
+  entries = []; // what was loaded, oldest first: summaries of events, gaps, and where what was missed has come
+  mark = null; // all up to here is read; null: not known yet
+  state = 'connecting';
+  transport = 'stream';
+  problem = null; // why the server refused
+  ready = false; // the first page is there
+  #name;
+  #client;
+  #signal;
+  #known = 0; // unread entries
+  #older = 0; // unread events before the first entry
+  #capped = false; // and there are more
+  #begun = false; // there is nothing before the first entry
+  #lookAt = 0; #telling = 0; // timers
+  #markers = 0;
+
+  constructor(topics, signal) {
+    super();
+    this.topics = topics;
+    this.#name = ['console', ...topics].join('+');
+    this.#signal = signal;
+    this.#open();
+    const look = () => document.hidden || this.#look();
+    document.addEventListener('visibilitychange', look, { signal });
+    window.addEventListener('focus', look, { signal });
+    const timer = setInterval(() => this.#look(), LOOK_EVERY);
+    signal.addEventListener('abort', () => {
+      clearInterval(timer);
+      clearTimeout(this.#lookAt);
+      this.#client?.close();
+    });
+  }
+
+  get unread() { return this.#known + this.#older; }
+  get capped() { return this.#capped; }
+  get leads() { return Boolean(this.#client?.leads); }
+  isUnread(entry) { return this.mark !== null && entry.id > this.mark; }
+
+  async #open(wait = 1000) {
+    try {
+      const page = await get('/v1/events', { topic: this.topics, limit: FIRST }, this.#signal);
+      this.entries = page.events.map(summary);
+      this.#begun = !page.prev;
+      this.ready = true;
+      this.#listen(page.next);
+      this.#tell('reset');
+      await this.#look(true);
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      if (error.status >= 400 && error.status < 500 && error.status !== 429) return void this.#refused(error);
+      setTimeout(() => this.#signal.aborted || this.#open(Math.min(2 * wait, 30_000)), wait);
+    }
+  }
+
+  #refused(error) {
+    this.problem = error;
+    this.state = 'refused';
+    this.#tell('state');
+    if (error.status === 401) session.dispatchEvent(new Event('expired'));
+  }
+
+  #listen(after) {
+    const client = this.#client = new Tidings({ url: base, topics: this.topics, after });
+    let first = true; // what comes between the first page and the stream was not missed
+    client.addEventListener('event', ({ detail }) => this.#came(detail));
+    client.addEventListener('end', ({ detail }) => this.#came(detail));
+    client.addEventListener('gap', ({ detail }) => this.#mention({ kind: 'gap', gap: detail }));
+    client.addEventListener('live', ({ detail: { missed } }) => {
+      if (missed && !first) this.#mention({ kind: 'missed', missed });
+      first = false;
+    });
+    client.addEventListener('state', ({ detail }) => {
+      Object.assign(this, { state: detail.state, transport: detail.transport });
+      this.#tell('state');
+    });
+    client.addEventListener('error', ({ detail }) => detail.status && this.#refused(detail));
+  }
+
+  #came(event) {
+    const entry = summary(event);
+    this.#add(entry);
+    if (!this.isUnread(entry)) return;
+    this.#known++;
+    this.#counted();
+    this.#lookAt ||= setTimeout(() => this.#look(), LOOK_SOON);
+  }
+
+  // mention puts what is no event among the events.
+  #mention(entry) {
+    this.#add({ ...entry, key: `${entry.kind} ${++this.#markers}`, id: '' });
+  }
+
+  #add(entry) {
+    this.entries.push(entry);
+    if (this.entries.length > KEPT * 1.1) {
+      this.entries.splice(0, this.entries.length - KEPT);
+      this.#begun = false;
+    }
+    this.#tell('entry', entry);
+  }
+
+  // older loads what came before the entries, and returns it, oldest first.
+  async older() {
+    const first = this.entries.find(entry => entry.id)?.id;
+    if (this.#begun || !first) return [];
+    const page = await get('/v1/events', { topic: this.topics, before: first, limit: PAGE }, this.#signal);
+    const entries = page.events.map(summary);
+    this.entries.unshift(...entries);
+    this.#begun = !page.prev;
+    const unread = entries.filter(entry => this.isUnread(entry)).length;
+    this.#known += unread;
+    this.#older = unread < entries.length || this.#begun ? 0 : Math.max(0, this.#older - unread);
+    return entries;
+  }
+
+  // --- the read mark
+
+  // read says that everything up to an entry is read, or everything there is.
+  async read(entry = this.entries.findLast(({ id }) => id)) {
+    if (entry && this.isUnread(entry)) this.#marked(await this.#put(entry.id));
+  }
+
+  get #path() { return `/v1/cursors/${encodeURIComponent(this.#name)}`; }
+
+  async #look(first) {
+    clearTimeout(this.#lookAt);
+    this.#lookAt = 0;
+    if (!this.ready) return;
+    try {
+      this.#marked(await (first ? this.#put(NOTHING) : this.#get()));
+    } catch {
+      // the mark is where it was, and the connection's state says what is wrong
+    }
+  }
+
+  // get makes a mark where there is none any more, or one over topics that are not granted any more. Putting nothing is
+  // answered with the mark where there is one.
+  async #get() {
+    try {
+      return await get(this.#path, {}, this.#signal);
+    } catch (error) {
+      if (error.status !== 404 && error.status !== 403) throw error;
+      return this.#put(NOTHING);
+    }
+  }
+
+  async #put(id) {
+    const body = topics => ({ body: JSON.stringify({ id, topics }), headers: { 'Content-Type': 'application/json' }, signal: this.#signal });
+    const put = async topics => (await request('PUT', this.#path, body(topics))).json();
+    if (this.topics.length) return put(this.topics);
+    try {
+      return await put(['>']);
+    } catch (error) {
+      if (error.status !== 403) throw error;
+      const { topics } = await get('/v1/topics', {}, this.#signal); // not everything is granted
+      if (!topics.length) return { id, unread: 0 }; // and a mark is of some topics
+      return put(topics.slice(0, 64).map(({ topic }) => topic));
+    }
+  }
+
+  #marked({ id, unread, capped }) {
+    if (this.mark !== null && id < this.mark) return; // an answer that was overtaken
+    this.mark = id;
+    this.#known = 0;
+    for (let i = this.entries.length - 1; i >= 0; i--) {
+      const entry = this.entries[i];
+      if (this.isUnread(entry)) this.#known++;
+      else if (entry.id) break;
+    }
+    const first = this.entries.find(entry => entry.id);
+    const before = !this.#begun && first && this.isUnread(first);
+    this.#older = before ? Math.max(0, unread - this.#known) : 0;
+    this.#capped = Boolean(before && capped);
+    this.#counted();
+  }
+
+  // counted tells of a change, ten times a second at most.
+  #counted() {
+    this.#telling ||= setTimeout(() => {
+      this.#telling = 0;
+      if (!this.#signal.aborted) this.#tell('unread');
+    }, 100);
+  }
+
+  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+}

@@ -1,0 +1,177 @@
+// The log, from any time in both directions.
+
+import { get } from './api.js';
+import { el, fill } from './dom.js';
+import { download } from './download.js';
+import { openEvent } from './event-detail.js';
+import { Reader } from './reader.js';
+import { t, time } from './i18n.js';
+import { List } from './list.js';
+import { at, field, problem } from './parts.js';
+
+const HELD = 3000; // rows; what is further away is read again
+const SUGGESTED = 500; // topics
+
+export default {
+  id: 'log',
+  title: 'page.log',
+  show(root, { signal, params, go }) {
+    const wanted = Object.fromEntries(['topic', 'type', 'since'].map(name => [name, params.get(name) ?? '']));
+    const head = el('div', { class: 'log-end' });
+    const rows = el('div', { class: 'log-rows' });
+    const foot = el('div', { class: 'log-end', role: 'status' });
+    root.append(
+      el('div', { class: 'page-head' }, el('h1', {}, t('page.log')),
+        el('button', { type: 'button', onclick: () => download({ ...wanted, signal }) }, t('log.download'))),
+      form(wanted, go, signal), head, rows, foot);
+    browse({ head, rows, foot }, wanted, signal);
+    if (params.has('id')) openAt(params.get('id'), wanted, signal);
+  },
+};
+
+// address is the page's for what is wanted.
+const address = wanted => `#/log?${new URLSearchParams(Object.entries(wanted).filter(([, value]) => value))}`;
+
+// openAt shows an event, under an address of its own for as long.
+function openAt(id, wanted, signal) {
+  history.replaceState(null, '', address({ ...wanted, id }));
+  openEvent(id, signal).addEventListener('close', () => {
+    if (!signal.aborted) history.replaceState(null, '', address(wanted));
+  });
+}
+
+function form(wanted, go, signal) {
+  const known = el('datalist', { id: 'log-topics' });
+  const topic = el('input', { name: 'topic', value: wanted.topic, list: known.id, autocomplete: 'off', spellcheck: 'false', maxlength: '255' });
+  const type = el('input', { name: 'type', value: wanted.type, autocomplete: 'off', spellcheck: 'false', maxlength: '255' });
+  const since = el('input', { name: 'since', type: 'datetime-local', step: '1', value: localOf(wanted.since) });
+  const show = event => {
+    event.preventDefault();
+    const asked = { topic: topic.value.trim(), type: type.value.trim(), since: since.value && new Date(since.value).toISOString() };
+    go(address(asked));
+  };
+  topic.addEventListener('focus', () => suggest(known, signal), { once: true });
+  return el('form', { class: 'filters', onsubmit: show },
+    field(t('log.topic'), topic, t('log.topicHint')), known,
+    field(t('log.type'), type, t('log.typeHint')),
+    field(t('log.since'), since, t('log.sinceHint')),
+    el('div', { class: 'actions' },
+      el('button', { class: 'primary' }, t('log.show')),
+      el('button', { type: 'button', onclick: () => go('#/log') }, t('log.newest'))));
+}
+
+async function suggest(list, signal) {
+  try {
+    const { topics } = await get('/v1/topics', {}, signal);
+    fill(list, topics.slice(0, SUGGESTED).map(one => el('option', { value: one.topic })));
+  } catch {
+    // a topic can be typed all the same, and reading it says what is wrong
+  }
+}
+
+// localOf is a time as a datetime-local input has it: in the person's time zone, without saying so.
+function localOf(value) {
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime())) return '';
+  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+function browse({ head, rows, foot }, wanted, signal) {
+  const reader = new Reader({ ...wanted, signal });
+  // Whether one is asked before looking on, as nothing was found for long.
+  const asks = { newer: false, older: false };
+  const list = new List(rows, {
+    row: event => row(event, wanted, signal), key: event => event.id, label: t('log.feed'), signal, estimate: 60,
+    onNeedBefore: () => unless(asks.newer, newer),
+    onNeedAfter: () => unless(asks.older, older),
+  });
+
+  const newer = once(head, signal, async () => {
+    if (reader.newest) return false;
+    const events = await reader.newer();
+    list.prepend(events);
+    if (list.length > HELD) {
+      list.keepFirst(HELD);
+      reader.before = list.last.id;
+      showFoot();
+    }
+    asks.newer = events.length === 0 && !reader.newest;
+    showHead();
+    return events.length > 0;
+  });
+
+  const older = once(foot, signal, async () => {
+    if (reader.before) fill(foot, t('log.loading'));
+    const events = await reader.older();
+    list.append(events);
+    if (list.length > HELD) {
+      list.keepLast(HELD);
+      Object.assign(reader, { after: list.first.id, newest: false });
+      showHead();
+    }
+    asks.older = events.length === 0 && Boolean(reader.before);
+    showFoot();
+    return events.length > 0;
+  });
+
+  const start = once(foot, signal, async () => {
+    fill(foot, t('log.loading'));
+    list.append(await reader.start(wanted.since));
+    if (reader.since && list.length === 0) await newer();
+    const first = list.last; // since that time
+    showHead();
+    if (reader.since || !first) await older(); // so that the first can be at the top of the view
+    else showFoot();
+    if (reader.since && first) list.reveal(first.id);
+  });
+
+  function showHead() {
+    const look = () => {
+      reader.newest = false;
+      return newer();
+    };
+    fill(head,
+      reader.gap && el('p', { class: 'note' }, t('log.gap', { detail: reader.gap.detail })),
+      wanted.since && !reader.since && el('p', {}, t('log.nothingSince')),
+      reader.newest && [el('span', {}, t('log.newestAt', { time: time(Date.now(), { timeStyle: 'medium' }) })), button('log.lookNewer', look)],
+      asks.newer && [el('span', {}, t('log.searched', { n: reader.searched })), button('log.searchOn', newer)]);
+  }
+
+  function showFoot() {
+    if (asks.older) fill(foot, el('span', {}, t('log.searched', { n: reader.searched })), button('log.searchOn', older));
+    else if (reader.before) fill(foot);
+    else fill(foot, t(list.length ? 'log.start' : wanted.type || wanted.topic ? 'log.noMatch' : 'log.empty'));
+  }
+
+  start().catch(() => {}); // the person has been told
+}
+
+async function unless(asks, read) {
+  if (asks) throw new Error('the person is asked first'); // the list asks again
+  return read();
+}
+
+// once makes a reading that is done once at a time. Where it fails, it says so in a place, and can be tried again there.
+function once(place, signal, read) {
+  let running;
+  const run = () => running ??= read().catch(error => {
+    if (!signal.aborted) fill(place, problem(error), button('log.again', run));
+    throw error;
+  }).finally(() => { running = undefined; });
+  return run;
+}
+
+const button = (text, onclick) => el('button', { type: 'button', onclick: () => onclick().catch(() => {}) }, t(text));
+
+function row(event, wanted, signal) {
+  const open = click => {
+    if (click.ctrlKey || click.metaKey || click.shiftKey) return; // a tab of its own
+    click.preventDefault();
+    openAt(event.id, wanted, signal);
+  };
+  return el('article', { class: 'log-row', 'aria-label': `${event.type}, ${event.topic}, ${time(event.time)}` },
+    el('div', { class: 'log-row-head' },
+      el('a', { href: address({ ...wanted, id: event.id }), onclick: open }, event.type),
+      el('code', { class: 'topic' }, event.topic), at(event.time)),
+    el('p', { class: 'summary' }, event.summary));
+}

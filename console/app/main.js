@@ -1,0 +1,168 @@
+// The shell of the console: who is signed in, which page is shown, and what is always in view.
+
+import { alerts } from './alerts.js';
+import { session as requests } from './api.js';
+import { Attention, countOf } from './attention.js';
+import connections from './connections.js';
+import { el, fill } from './dom.js';
+import { language, t } from './i18n.js';
+import { Inbox } from './inbox.js';
+import log from './log.js';
+import server from './server.js';
+import * as session from './session.js';
+import { settings } from './settings.js';
+import { recall, remember } from './stored.js';
+import topics from './topics.js';
+import tryIt from './try.js';
+
+const RETRY = 3_000; // ms, while the server does not answer
+
+const main = el('main', { id: 'main', tabindex: '-1' });
+const announcer = el('p', { class: 'hidden', role: 'status' });
+let inside; // aborted when nobody is signed in any more
+
+document.documentElement.lang = language;
+addEventListener('hashchange', () => {
+  if (new URLSearchParams(location.hash.slice(1)).has('token')) enter();
+});
+enter();
+
+// enter signs in: with the token of the address, else with what the browser has.
+async function enter() {
+  leave();
+  const token = session.tokenOfAddress();
+  try {
+    if (token) await session.signIn(token);
+    const access = await session.access();
+    if (access.kind === 'none') ask();
+    else begin(access);
+  } catch (error) {
+    if (error.status && token) return ask(session.refusal(error));
+    bare(el('p', { role: 'status' }, t('shell.unreachable')));
+    setTimeout(enter, RETRY);
+  }
+}
+
+function leave() {
+  inside?.abort();
+  inside = undefined;
+}
+
+// ask shows the form for a token, and why it is there.
+function ask(reason) {
+  leave();
+  document.title = `${t('session.title')} · Tidings`;
+  bare(session.form(reason, enter));
+  document.getElementById('token').focus();
+}
+
+function bare(content) {
+  fill(main, content);
+  document.body.replaceChildren(skipLink(), el('header', { class: 'top' }, brand(), settings()), main);
+}
+
+const skipLink = () => el('a', { class: 'skip', href: '#main', onclick: event => {
+  event.preventDefault(); // the address is the page that is shown
+  main.focus();
+} }, t('shell.skip'));
+
+const brand = () => el('a', { class: 'brand', href: '#/alerts' }, 'Tidings');
+
+// begin shows everything, for as long as the browser is signed in.
+function begin({ kind, admin }) {
+  const present = inside = new AbortController();
+  const { signal } = present;
+  requests.addEventListener('expired', () => present === inside && ask(t('session.expired')), { signal });
+
+  const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), signal);
+  const attention = new Attention(inbox, signal);
+  const watch = wanted => {
+    remember('topics', wanted.length ? wanted.join(' ') : null);
+    location.hash = '#/alerts';
+    leave();
+    begin({ kind, admin });
+  };
+  const pages = [alerts(inbox, watch), log, topics, admin && connections, server, tryIt].filter(Boolean);
+
+  const count = el('span', { class: 'badge', hidden: true });
+  const links = new Map(pages.map(page => [page, el('a', { href: `#/${page.id}` }, t(page.title))]));
+  links.get(pages[0]).append(' ', count);
+  inbox.addEventListener('unread', () => {
+    const text = countOf(inbox);
+    count.hidden = !text;
+    if (count.textContent !== text) fill(count, text);
+  }, { signal });
+
+  const out = kind === 'signed-in' && (async () => {
+    await session.signOut().catch(() => {}); // the cookie is the browser's: without the server it stays until it ends
+    ask();
+  });
+  document.body.replaceChildren(
+    skipLink(),
+    el('header', { class: 'top' }, brand(),
+      el('nav', { 'aria-label': t('shell.pages') }, el('ul', {}, pages.map(page => el('li', {}, links.get(page))))),
+      connection(inbox, signal), settings({ attention, out })),
+    announcer, main);
+
+  route({ pages, links, attention, notice: kind === 'open' && openNotice() }, signal);
+}
+
+// connection shows how the page is connected, and says it when it has changed for more than a moment.
+function connection(inbox, signal) {
+  const element = el('p', { class: 'connection' });
+  const show = () => {
+    const name = inbox.state === 'live' && inbox.transport === 'poll' ? 'polling' : inbox.state;
+    element.dataset.state = name;
+    element.title = t(`state.${name}-hint`);
+    fill(element, t(`state.${name}`));
+    clearTimeout(timer);
+    timer = setTimeout(() => fill(announcer, t(`state.${name}`)), 1000);
+  };
+  let timer;
+  inbox.addEventListener('state', show, { signal });
+  inbox.addEventListener('entry', ({ detail }) => {
+    if (detail.kind !== 'missed' && detail.kind !== 'gap') return;
+    clearTimeout(timer);
+    fill(announcer, detail.kind === 'gap' ? t(`gap.${detail.gap.reason}`) : t('state.caught-up', { n: detail.missed }));
+  }, { signal });
+  signal.addEventListener('abort', () => clearTimeout(timer));
+  show();
+  return element;
+}
+
+// Without keys everything is open: on a loopback address to this machine, else to whoever reaches the server.
+function openNotice() {
+  const { hostname } = location;
+  const loopback = hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\./.test(hostname);
+  return el('p', { class: 'notice' }, t(loopback ? 'shell.open-here' : 'shell.open-everywhere'));
+}
+
+// route shows the page that the address names, until nobody is signed in.
+function route({ pages, links, attention, notice }, signal) {
+  let left = new AbortController();
+  let first = true;
+  const go = address => {
+    if (location.hash === address) show();
+    else location.hash = address;
+  };
+  const show = () => {
+    const [path, query] = location.hash.replace(/^#\/?/, '').split(/\?(.*)/s);
+    const page = pages.find(({ id }) => id === path) ?? pages[0];
+    left.abort();
+    left = new AbortController();
+    for (const [other, link] of links) {
+      if (other === page) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+    }
+    attention.page = t(page.title);
+    const root = el('section', { class: `page ${page.id}` });
+    fill(main, notice, root);
+    window.scrollTo(0, 0);
+    page.show(root, { signal: left.signal, params: new URLSearchParams(query), go });
+    if (!first) main.focus({ preventScroll: true });
+    first = false;
+  };
+  signal.addEventListener('abort', () => left.abort());
+  addEventListener('hashchange', show, { signal });
+  show();
+}

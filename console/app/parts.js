@@ -1,0 +1,95 @@
+// What several pages are made of.
+
+import { el, fill } from './dom.js';
+import { ago, t, time } from './i18n.js';
+
+// at is a time; how long ago that is shows when one points at it. since is the same the other way round.
+export const at = value => clock(value, time(value), ago(value));
+export const since = value => clock(value, ago(value), time(value));
+const clock = (value, text, title) => el('time', { datetime: new Date(value).toISOString(), title }, text);
+
+// problem says that something has failed, and why.
+export const problem = error => el('p', { class: 'problem', role: 'alert' }, t('parts.problem', { message: error.message }));
+
+// region holds what may be wider than the page: it scrolls by itself, by keyboard too.
+export const region = (label, ...children) => el('div', { class: 'region', role: 'region', 'aria-label': label, tabindex: '0' }, ...children);
+
+// facts is a list of names and values; a value that is undefined is left out.
+export const facts = entries => el('dl', { class: 'facts' },
+  entries.filter(([, value]) => value !== undefined).map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+
+// field is an input with its label, and a hint that it is described by.
+export function field(label, input, hint) {
+  input.id ||= `field-${input.name}`;
+  if (hint) input.setAttribute('aria-describedby', `${input.id}-hint`);
+  return el('div', { class: 'field' }, el('label', { for: input.id }, label), input, hint && el('p', { id: `${input.id}-hint`, class: 'hint' }, hint));
+}
+
+// copyButton copies text(), which is called what. Where the browser does not let a page copy, as over plain HTTP, what is
+// shown is selected instead.
+export function copyButton(what, text, shown) {
+  const said = el('span', { role: 'status', class: 'said' });
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      fill(said, t('parts.copied'));
+    } catch {
+      getSelection().selectAllChildren(shown);
+      fill(said, t('parts.selected'));
+    }
+  };
+  return el('span', { class: 'copy' }, el('button', { type: 'button', onclick: copy, 'aria-label': t('parts.copyWhat', { what }) }, t('parts.copy')), said);
+}
+
+// command shows a command with a button that copies it. show changes it.
+export function command(label) {
+  const text = el('code');
+  const element = el('div', { class: 'command' },
+    el('div', { class: 'command-head' }, el('h3', {}, label), copyButton(label, () => text.textContent, text)),
+    el('pre', { tabindex: '0', role: 'region', 'aria-label': label }, text));
+  return { element, show: value => fill(text, value) };
+}
+
+// dialog is a modal dialog with a heading. It is gone once it is closed, or the page is left.
+export function dialog(title, signal, ...children) {
+  const heading = el('h2', { id: 'dialog-title' }, title);
+  const close = () => element.close();
+  const closed = () => {
+    signal.removeEventListener('abort', close);
+    element.remove();
+  };
+  const element = el('dialog', { 'aria-labelledby': heading.id, closedby: 'any', onclose: closed }, heading, ...children);
+  document.body.append(element);
+  signal.addEventListener('abort', close);
+  element.showModal();
+  return element;
+}
+
+// poll looks now and again every so many seconds, while the page is seen, until it is left. What takes long is looked at
+// less often.
+export async function poll(seconds, signal, look) {
+  while (!signal.aborted) {
+    if (document.hidden) {
+      await new Promise(done => {
+        document.addEventListener('visibilitychange', done, { once: true, signal });
+        signal.addEventListener('abort', done, { once: true });
+      });
+      continue;
+    }
+    const begun = performance.now();
+    await look();
+    await pause(Math.max(seconds, (performance.now() - begun) / 100), signal);
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise(done => {
+    const timer = setTimeout(end, seconds * 1000);
+    signal.addEventListener('abort', end);
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      done();
+    }
+  });
+}

@@ -1,0 +1,152 @@
+// The server: its log, how it does, and the limits in force.
+
+import { get, request } from './api.js';
+import { el, fill } from './dom.js';
+import { bytes, number, t } from './i18n.js';
+import { at, facts, poll, problem } from './parts.js';
+import * as prometheus from './prometheus.js';
+import { timeOf } from './ulid.js';
+
+const EVERY = 5; // seconds
+
+export default {
+  id: 'server',
+  title: 'page.server',
+  show(root, { signal }) {
+    const failed = el('div');
+    const cards = el('div', { class: 'cards' }, el('p', { class: 'state' }, t('server.loading')));
+    const shown = new Map(); // the cards by title
+    let opened; // the commits when the page was opened
+
+    async function look() {
+      try {
+        const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), scrape(signal)]);
+        const commits = metrics.found && prometheus.histogram(metrics.found, 'tidings_commit_seconds');
+        // A server that was started again counts from nothing.
+        if (!opened || prometheus.total(commits ?? []) < prometheus.total(opened)) opened = commits;
+        fill(failed);
+        show([
+          [t('server.status'), status(log, ready, metrics)],
+          [t('server.log'), contents(log)],
+          [t('server.commits'), metrics.found ? latency(commits, opened) : withheld(metrics)],
+          [t('server.retention'), retention(log.retention)],
+          [t('server.limits'), limits(log.limits)],
+          [t('server.idempotency'), idempotency(log.idempotency)],
+        ]);
+      } catch (error) {
+        if (signal.aborted || failed.hasChildNodes()) return;
+        if (!shown.size) fill(cards);
+        fill(failed, problem(error));
+      }
+    }
+
+    // show leaves alone what has not changed, so that a selection in it stays.
+    function show(list) {
+      if (!shown.size) fill(cards);
+      for (const [title, content] of list) {
+        const card = el('section', { class: 'card' }, el('h2', {}, title), content);
+        const old = shown.get(title);
+        if (old?.isEqualNode(card)) continue;
+        if (old) old.replaceWith(card);
+        else cards.append(card);
+        shown.set(title, card);
+      }
+    }
+
+    root.append(el('h1', {}, t('page.server')), el('p', { class: 'lead' }, t('server.lead')), failed, cards);
+    poll(EVERY, signal, look);
+  },
+};
+
+// scrape gives the metrics, or why there are none: they are an administrator's.
+async function scrape(signal) {
+  try {
+    return { found: prometheus.parse(await (await request('GET', '/metrics', { signal })).text()) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { error };
+  }
+}
+
+async function readiness(signal) {
+  try {
+    await request('GET', '/readyz', { signal });
+    return null;
+  } catch (error) {
+    if (signal.aborted || error.status !== 503) throw error;
+    return error;
+  }
+}
+
+const withheld = ({ error }) => el('p', { class: 'hint' },
+  error.code === 'admin-required' ? t('server.withheld') : t('server.noMetrics', { message: error.message }));
+
+function status({ engine, log }, notReady, metrics) {
+  const free = metrics.found && prometheus.valueOf(metrics.found, 'tidings_disk_free_bytes');
+  const version = metrics.found?.get('tidings_build_info')?.[0].labels.version;
+  return [
+    facts([
+      [t('server.writes'), notReady ? el('strong', { class: 'bad' }, t('server.notReady', { message: notReady.message })) : t('server.ready')],
+      [t('server.version'), version],
+      [t('server.engine'), engine],
+      [t('server.logID'), el('code', { class: 'id' }, log)],
+      [t('server.diskFree'), free === undefined ? undefined : bytes(free)],
+    ]),
+    metrics.found ? null : el('p', { class: 'hint' }, t('server.without')),
+  ];
+}
+
+const position = id => (id ? [at(timeOf(id)), ' ', el('a', { href: `#/log?${new URLSearchParams({ id })}` }, el('code', { class: 'id' }, id))] : '–');
+
+const contents = log => facts([
+  [t('server.events'), number(log.events)],
+  [t('server.topics'), el('a', { href: '#/topics' }, number(log.topics))],
+  [t('server.bytes'), bytes(log.bytes)],
+  [t('server.fileBytes'), bytes(log.file_bytes)],
+  [t('server.first'), position(log.first)],
+  [t('server.last'), position(log.last)],
+  // The newest event may be deleted; new ones still come after it.
+  [t('server.head'), log.head === log.last ? undefined : position(log.head)],
+]);
+
+function latency(commits, opened) {
+  const part = (title, buckets) => [el('h3', {}, title), facts([
+    [t('server.count'), number(prometheus.total(buckets))],
+    [t('server.p50'), milliseconds(prometheus.quantile(0.5, buckets))],
+    [t('server.p99'), milliseconds(prometheus.quantile(0.99, buckets))],
+  ])];
+  return [...part(t('server.whileOpen'), prometheus.since(commits, opened)), ...part(t('server.sinceStart'), commits),
+    el('p', { class: 'hint' }, t('server.estimate'))];
+}
+
+const milliseconds = seconds => (seconds === undefined ? '–' : t('server.ms', { value: number(seconds * 1000, { maximumSignificantDigits: 2 }) }));
+
+function retention({ age_seconds: ages, events, bytes: sizes }) {
+  const rows = [
+    ...ages.map(({ pattern, max }) => [scope(pattern), t('server.keepAge', { age: duration(max) })]),
+    ...events.map(({ pattern, max }) => [scope(pattern), t('server.keepEvents', { n: max })]),
+    ...sizes.map(({ pattern, max }) => [scope(pattern), t('server.keepBytes', { size: bytes(max) })]),
+  ];
+  return rows.length ? facts(rows) : el('p', {}, t('server.keepAll'));
+}
+
+const scope = pattern => (pattern === null ? t('server.wholeLog') : el('code', {}, pattern));
+
+const limits = one => facts([
+  [t('server.eventBytes'), bytes(one.event_bytes)],
+  [t('server.subscriptionTopics'), number(one.subscription_topics)],
+  [t('server.heartbeat'), duration(one.heartbeat_seconds)],
+  [t('server.stall'), duration(one.stall_seconds)],
+  [t('server.queue'), duration(one.queue_seconds)],
+]);
+
+const idempotency = ({ held, oldest }) => [
+  facts([[t('server.keys'), number(held)], [t('server.reach'), oldest ? at(oldest) : '–']]),
+  el('p', { class: 'hint' }, t('server.reachHint')),
+];
+
+// duration is in the largest unit that gives a whole number.
+function duration(seconds) {
+  const [unit, length] = [['day', 86400], ['hour', 3600], ['minute', 60]].find(([, length]) => seconds >= length && seconds % length === 0) ?? ['second', 1];
+  return number(seconds / length, { style: 'unit', unit, unitDisplay: 'long' });
+}

@@ -1,0 +1,77 @@
+// Who is signed in: the token goes into a cookie that no script can read, and is nowhere else in the page.
+
+import { Problem, request } from './api.js';
+import { el, fill } from './dom.js';
+import { t } from './i18n.js';
+
+// tokenOfAddress takes the token out of the page's address, where a link brought it, before anyone sees or keeps it there.
+export function tokenOfAddress() {
+  const brought = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (brought !== null) history.replaceState(null, '', location.pathname + location.search);
+  return brought;
+}
+
+// token tells whether requests from outside the browser need a token: the server has keys.
+export let token = false;
+
+export const signIn = text => request('PUT', '/v1/session', { headers: { Authorization: `Bearer ${text.trim()}` } });
+export const signOut = () => request('DELETE', '/v1/session');
+
+// access is 'open' where the server has no keys, 'signed-in' or 'none', and whether it is an administrator's.
+export async function access() {
+  const log = await answers('GET', '/v1/log');
+  if (!log) return { kind: 'none' };
+  // Without a key there is no session to be had, and the server says that it is well even without a token. Subscribers are
+  // an administrator's, and there is nothing to be seen of them.
+  const [open, admin] = await Promise.all([answers('PUT', '/v1/session'), answers('GET', '/v1/subscribers')]);
+  token = !open;
+  return { kind: open ? 'open' : 'signed-in', admin };
+}
+
+async function answers(method, path) {
+  try {
+    await request(method, path);
+    return true;
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) return false;
+    throw error;
+  }
+}
+
+// form asks for a token. reason, if there is one, says why; done is called once the browser is signed in.
+export function form(reason, done) {
+  const input = el('input', {
+    id: 'token', type: 'password', required: true, autocomplete: 'off', spellcheck: 'false', 'aria-describedby': 'token-hint token-problem',
+  });
+  const problem = el('p', { id: 'token-problem', class: 'problem', role: 'alert' }, reason);
+  const submit = async event => {
+    event.preventDefault();
+    if (!isToken(input.value)) return void fill(problem, t('session.malformed'));
+    try {
+      await signIn(input.value);
+      input.value = '';
+      done();
+    } catch (error) {
+      fill(problem, refusal(error));
+      input.select();
+    }
+  };
+  return el('form', { class: 'sign-in', onsubmit: submit },
+    el('h1', {}, t('session.title')),
+    problem,
+    el('div', { class: 'field' },
+      el('label', { for: 'token' }, t('session.token')), input,
+      el('p', { id: 'token-hint', class: 'hint' }, t('session.hint'))),
+    el('button', { class: 'primary' }, t('session.in')),
+    el('p', { class: 'hint' }, t('session.make')),
+    el('pre', { tabindex: '0', role: 'region', 'aria-label': t('session.make') }, el('code', {}, 'tidings token --subject ada --publish ">" --subscribe ">" --admin')));
+}
+
+// A header takes visible ASCII only; anything else would fail in the browser, with words about headers.
+const isToken = text => /^[\x21-\x7e]+$/.test(text.trim());
+
+export function refusal(error) {
+  if (!(error instanceof Problem)) return t('session.unreachable');
+  if (error.status === 401) return t('session.refused', { message: error.message });
+  return error.message;
+}

@@ -1,0 +1,127 @@
+// What a person looks for in an event: the shapes that shops and trackers send are known, of others the members are
+// taken whose names tell. The payload itself is not kept: a hundred thousand of them would not fit.
+
+import { number, t } from './i18n.js';
+
+const EXCERPT = 280; // characters
+
+// summary is { id, key, topic, type, time, kind, title, state, amount, facts, text }. What there is not is undefined.
+export function summary({ id, topic, type, time, data }) {
+  const entry = { id, key: id, topic, type, time, kind: 'event' };
+  if (type === 'tidings.end') return { ...entry, kind: 'end', title: t('card.ended', { topic }) };
+  if (!isObject(data)) return { ...entry, title: typeof data === 'string' ? excerpt(data) ?? type : type, text: typeof data === 'string' ? undefined : excerpt(data) };
+  const known = refund(data) ?? order(data) ?? note(data) ?? comment(data) ?? ticket(data) ?? generic(data, type);
+  return { ...entry, ...known };
+}
+
+// --- a shop (WooCommerce REST API v1 to v3, and what looks like it)
+
+function order(data) {
+  const billing = data.billing ?? data.billing_address;
+  if (!Array.isArray(data.line_items) || data.total === undefined) return undefined;
+  const items = data.line_items.filter(isObject);
+  return {
+    kind: 'order',
+    title: t('card.order', { number: text(data.number ?? data.order_number ?? data.id) ?? '' }),
+    state: text(data.status),
+    amount: money(data.total, data.currency),
+    facts: [
+      isObject(billing) ? text([billing.first_name, billing.last_name].filter(Boolean).join(' ') || billing.company || billing.email) : undefined,
+      listed(items.map(item => `${text(item.quantity) ?? 1} × ${text(item.name) ?? '?'}`)),
+    ],
+    text: excerpt(data.customer_note || data.note),
+  };
+}
+
+function refund(data) {
+  if (data.amount === undefined || !('refunded_by' in data || 'refunded_payment' in data)) return undefined;
+  return {
+    kind: 'order',
+    title: t('card.refund', { number: text(data.parent_id ?? orderOf(data) ?? data.id) ?? '' }),
+    amount: money(data.amount, data.currency),
+    text: excerpt(data.reason),
+  };
+}
+
+function note(data) {
+  if (typeof data.note !== 'string' || !('customer_note' in data)) return undefined;
+  return {
+    kind: 'order',
+    title: t('card.note', { number: text(orderOf(data) ?? data.id) ?? '' }),
+    facts: [text(data.author), data.customer_note ? t('card.to-customer') : undefined],
+    text: excerpt(data.note),
+  };
+}
+
+// orderOf is the number of the order that a note or a refund links to.
+const orderOf = data => text(data.order_id) ?? /\/orders\/(\d+)$/.exec(data._links?.up?.[0]?.href)?.[1];
+
+// --- a tracker (GitHub webhooks, and what looks like them)
+
+function ticket(data) {
+  const issue = data.issue ?? data.pull_request ?? data.ticket;
+  if (!isObject(issue) || issue.title === undefined) return undefined;
+  const labels = Array.isArray(issue.labels) ? issue.labels.map(label => text(label?.name ?? label)).filter(Boolean) : [];
+  return {
+    kind: 'ticket',
+    title: numbered(issue),
+    state: text(issue.state ?? issue.status),
+    facts: [action(data), who(data.sender ?? issue.user), text(data.repository?.full_name), listed(labels)],
+    text: excerpt(issue.body),
+  };
+}
+
+function comment(data) {
+  if (!isObject(data.comment)) return undefined;
+  const about = data.issue ?? data.discussion ?? data.pull_request ?? data.ticket;
+  return {
+    kind: 'comment',
+    title: isObject(about) && about.title !== undefined ? t('card.comment-on', { title: numbered(about) }) : t('card.comment'),
+    state: text(about?.state),
+    facts: [action(data), who(data.comment.user ?? data.comment.author), text(data.repository?.full_name)],
+    text: excerpt(data.comment.body ?? data.comment.text),
+  };
+}
+
+const numbered = ({ number: n, title }) => (n === undefined ? text(title) : `#${text(n)} ${text(title)}`);
+const action = data => text(data.action)?.replaceAll('_', ' ');
+
+// --- anything
+
+function generic(data, type) {
+  const pick = (...names) => names.map(name => text(data[name])).find(value => value !== undefined);
+  const name = pick('title', 'subject', 'name', 'summary');
+  const number = pick('number', 'order_number', 'order', 'ticket', 'id', 'key');
+  return {
+    title: name ? number ? `#${number} ${name}` : name : number ? `${type} #${number}` : type,
+    state: pick('status', 'state', 'severity', 'priority', 'level'),
+    amount: money(data.total ?? data.amount ?? data.price, data.currency),
+    facts: [who(data.author ?? data.user ?? data.customer ?? data.from ?? data.sender), pick('email', 'customer_email')],
+    text: excerpt(pick('message', 'body', 'text', 'comment', 'description', 'note', 'reason') ?? JSON.stringify(data)),
+  };
+}
+
+const who = person => text(isObject(person) ? person.name ?? person.login ?? person.username ?? person.email : person);
+
+const isObject = value => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function text(value) {
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' && value.trim() ? value.trim().slice(0, EXCERPT) : undefined;
+}
+
+const listed = texts => (texts.length > 4 ? [...texts.slice(0, 3), t('card.more', { n: texts.length - 3 })] : texts).join(', ') || undefined;
+
+function money(value, currency) {
+  const amount = typeof value === 'string' && value.trim() ? Number(value) : value;
+  if (typeof amount !== 'number' || !Number.isFinite(amount)) return text(value);
+  if (typeof currency !== 'string' || !/^[A-Za-z]{3}$/.test(currency)) return text(value);
+  return number(amount, { style: 'currency', currency: currency.toUpperCase() });
+}
+
+function excerpt(value) {
+  if (value === undefined || value === null || value === '') return undefined;
+  const whole = typeof value === 'string' ? value : JSON.stringify(value);
+  const short = whole.slice(0, 2 * EXCERPT).replace(/\s+/g, ' ').trim();
+  return short.length > EXCERPT ? `${short.slice(0, EXCERPT)}…` : short || undefined;
+}

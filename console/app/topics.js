@@ -1,0 +1,86 @@
+// The topics.
+
+import { get } from './api.js';
+import { el, fill } from './dom.js';
+import { bytes, number, t } from './i18n.js';
+import { at, field, poll, problem, since } from './parts.js';
+import { table } from './table.js';
+import { timeOf } from './ulid.js';
+
+const EVERY = 5; // seconds
+const MOST = 200; // rows; a log may have a million topics
+
+export default {
+  id: 'topics',
+  title: 'page.topics',
+  show(root, { signal }) {
+    const state = el('p', { class: 'state', role: 'status' }, t('topics.loading'));
+    const failed = el('div');
+    const filter = el('input', { type: 'search', name: 'filter', autocomplete: 'off', spellcheck: 'false', oninput: () => show() });
+    const list = table({ label: t('page.topics'), key: one => one.topic, columns: COLUMNS, most: MOST, sort: { by: COLUMNS[0] } });
+    let topics;
+    let before;
+
+    async function look() {
+      try {
+        const answer = await get('/v1/topics', {}, signal);
+        const now = performance.now();
+        topics = answer.topics.map(one => ({ ...one, rate: rateOf(one, before, now), average: averageOf(one) }));
+        before = { time: now, counts: new Map(topics.map(one => [one.topic, one.count])) };
+        fill(failed);
+        show();
+      } catch (error) {
+        if (!signal.aborted && !failed.hasChildNodes()) fill(failed, problem(error));
+      }
+    }
+
+    function show() {
+      if (!topics) return;
+      const wanted = filter.value.trim().toLowerCase();
+      const found = topics.filter(one => one.topic.toLowerCase().includes(wanted));
+      list.show(found);
+      list.element.hidden = found.length === 0;
+      const text = sentence(topics.length, found.length);
+      if (state.textContent !== text) fill(state, text); // it is read out when it changes
+    }
+
+    list.element.hidden = true;
+    root.append(el('h1', {}, t('page.topics')), el('p', { class: 'lead' }, t('topics.lead')),
+      field(t('topics.filter'), filter), failed, state, list.element);
+    poll(EVERY, signal, look);
+  },
+};
+
+function sentence(all, found) {
+  if (all === 0) return t('topics.none');
+  if (found === 0) return t('topics.noMatch');
+  if (found > MOST) return t('topics.some', { shown: MOST, n: found });
+  return found === all ? t('topics.count', { n: all }) : t('topics.found', { n: found, all });
+}
+
+// rateOf is how many events came a second since the last look; unknown at the first. Retention takes events away
+// meanwhile, so it may be more.
+function rateOf({ topic, count }, before, now) {
+  if (!before) return undefined;
+  return Math.max(0, count - (before.counts.get(topic) ?? 0)) / ((now - before.time) / 1000);
+}
+
+// averageOf is the rate over all that is retained.
+function averageOf({ count, first, last }) {
+  const seconds = first ? (timeOf(last) - timeOf(first)) / 1000 : 0;
+  return seconds > 0 ? (count - 1) / seconds : undefined;
+}
+
+const perSecond = value => (value === undefined ? '–' : number(value, { maximumSignificantDigits: 3 }));
+
+const COLUMNS = [
+  { title: t('topics.topic'), order: one => one.topic, cell: one => [
+    el('a', { href: `#/log?${new URLSearchParams({ topic: one.topic })}` }, one.topic),
+    one.ended && el('span', { class: 'badge ended' }, t('topics.ended'), ' ', since(timeOf(one.ended)))] },
+  { title: t('topics.events'), number: true, order: one => one.count, cell: one => number(one.count) },
+  { title: t('topics.rate'), number: true, order: one => one.rate ?? -1, cell: one => perSecond(one.rate) },
+  { title: t('topics.average'), number: true, order: one => one.average ?? -1, cell: one => perSecond(one.average) },
+  { title: t('topics.size'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
+  { title: t('topics.first'), order: one => one.first ?? '', cell: one => (one.first ? at(timeOf(one.first)) : '–') },
+  { title: t('topics.last'), order: one => one.last ?? '', cell: one => (one.last ? at(timeOf(one.last)) : '–') },
+];

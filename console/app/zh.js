@@ -1,0 +1,4 @@
+import pages from './zh-pages.js';
+import shell from './zh-shell.js';
+
+export default { ...shell, ...pages };

@@ -1,0 +1,116 @@
+/** Where and how a client reads. */
+export interface TidingsOptions {
+  /** Where the server is. Default: where this module was loaded from. */
+  url?: string | URL;
+  /** Topics or patterns (`orders`, `tickets.>`). None: everything that the token grants. */
+  topics?: readonly string[];
+  /**
+   * Names the reader. Under its name the cursor outlives a reload, a crash and a closed tab, on this browser.
+   * Where several people use one browser, put the person into it. Without a name nothing is stored.
+   */
+  name?: string;
+  /** Start after this event, whatever is stored. */
+  after?: string;
+  /** Start here under a name that is new: `earliest`, `latest`, a duration (`15m`, `1d`) or an RFC 3339 time. */
+  since?: string;
+  /** Start with the newest so many events under a name that is new. Default: 0. */
+  last?: number;
+  /**
+   * The token: itself, or a function that gets one. The function is called again when the server takes the
+   * last one no longer. Without a token the browser's cookie counts.
+   */
+  token?: string | (() => string | Promise<string>);
+  /** Share one connection with the other tabs that have the same url, name and topics. Default: true. */
+  shared?: boolean;
+  /** Send cookies to another origin of the same site. Default: false. */
+  withCredentials?: boolean;
+}
+
+/** An event of the log. `GET /v1/events` has the same. */
+export interface TidingsEvent {
+  /** A ULID. IDs rise in the order of the log, as strings too. */
+  id: string;
+  topic: string;
+  type: string;
+  /** When it was committed, RFC 3339. */
+  time: string;
+  datacontenttype?: string;
+  /** The payload: a JSON value, a string when it is text, null when there is none. */
+  data?: unknown;
+  /** Binary payload, instead of data. */
+  data_base64?: string;
+  /** The attributes of an event that was published as a CloudEvent. */
+  ce?: Record<string, unknown>;
+}
+
+/** Events that were asked for are gone, or the cursor means nothing to this log. Reading goes on. */
+export interface Gap {
+  reason: 'expired' | 'unknown' | 'ahead' | 'malformed' | 'corrupt';
+  requested: string;
+  through: string;
+  first: string | null;
+  last: string | null;
+  detail: string;
+}
+
+/** The server ends the connection. The client comes back by itself. */
+export interface Bye {
+  reason: 'shutdown' | 'expired-token' | 'lifetime' | 'disconnected' | 'overloaded';
+}
+
+/**
+ * - `connecting`: there is no connection; it is being made, or tried again
+ * - `catching-up`: what was missed comes in
+ * - `live`: nothing is missing
+ * - `refused`: the server does not serve this client: see the `error` event. `reconnect()` tries again.
+ * - `ended`: all topics have ended
+ * - `closed`: by `close()`
+ */
+export type State = 'connecting' | 'catching-up' | 'live' | 'refused' | 'ended' | 'closed';
+
+/** What the server said when it refused. `status` and `code` are those of docs/ERRORS.md. */
+export interface ProblemError extends Error {
+  status: number;
+  code?: string;
+}
+
+export interface TidingsEventMap {
+  /** An event; each once, in the order of the log. */
+  event: CustomEvent<TidingsEvent>;
+  /** A topic has ended. Once all have, the state is `ended`. */
+  end: CustomEvent<TidingsEvent>;
+  gap: CustomEvent<Gap>;
+  /** Everything up to now has been handed over; missed is how many events that were since the state was last live. */
+  live: CustomEvent<{ missed: number }>;
+  bye: CustomEvent<Bye>;
+  state: CustomEvent<{ state: State; transport: 'stream' | 'poll'; leads: boolean }>;
+  /** A refusal, or what the token function threw. */
+  error: CustomEvent<ProblemError | Error>;
+}
+
+/** A reader of the log. It begins when it is made. */
+export class Tidings extends EventTarget {
+  constructor(options?: TidingsOptions);
+  /** The ID up to which everything has been handed over; null before the first connection. */
+  readonly cursor: string | null;
+  readonly state: State;
+  readonly transport: 'stream' | 'poll';
+  /** Whether this tab holds the connection. */
+  readonly leads: boolean;
+  /** Whether the cursor outlives a reload: it has a name, and storage takes it. */
+  readonly persistent: boolean;
+  /** Try again now, with a new token; after signing in, for example. */
+  reconnect(): void;
+  /** Stop for good. The cursor stays stored. */
+  close(): void;
+  addEventListener<K extends keyof TidingsEventMap>(
+    type: K,
+    listener: (this: Tidings, event: TidingsEventMap[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof TidingsEventMap>(
+    type: K,
+    listener: (this: Tidings, event: TidingsEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}

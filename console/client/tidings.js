@@ -1,0 +1,487 @@
+// The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
+//
+// A tab is a cursor: the ID of the last event it was given. Everything is read after the cursor, and the cursor
+// is kept where a reload finds it. Of all tabs with the same name and topics one leads: it holds the stream and
+// tells the others what came and after which ID it came. A tab that finds a hole before what it is told, because
+// it was frozen or has just been opened, reads the hole from the server itself. So it never matters what a
+// leader that dies had told to whom.
+
+const TICK = 5_000; // how often silence is looked for
+const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
+const POLL_WAIT = 25_000; // how long the server may hold a poll
+const POLL_FOR = 300_000; // then a stream is tried again
+const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
+const PAGE = 250; // events that are handed over at a stretch
+const BEYOND = '~'; // above every ID
+
+export class Tidings extends EventTarget {
+  #options; #url; #key;
+  #cursor; #saved;
+  #channel = null; // to the other tabs; null: this tab is on its own
+  #present; // aborted when the tab is closed, frozen or put away
+  #work = new AbortController(); // aborted when the tab turns to something else
+  #source = null; // the EventSource
+  #ticker;
+  #bearer; // the token in use
+  #leads = false;
+  #reading = false; // pages, to catch up with the leader
+  #behind = ''; // what the leader had come to meanwhile
+  #leader = 'connecting'; // its state
+  #opened = false; // the stream has said where it begins
+  #heard = 0; // when the server, or the leader, was last heard of
+  #heartbeat = 15_000;
+  #failures = 0;
+  #missed = 0; // events that came before the state was live
+  #told; // the last gap
+  #hole = ''; // its end: what comes next joins no cursor before it
+  #state = 'connecting'; #transport = 'stream'; #persistent = false;
+
+  constructor(options = {}) {
+    super();
+    this.#options = { topics: [], ...options };
+    const { url = '.', topics, name, after, shared = true } = this.#options;
+    this.#url = String(new URL(url, options.url ? globalThis.location?.href : import.meta.url)).replace(/\/$/, '');
+    this.#key = `tidings ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
+    this.#saved = name && `tidings ${this.#url} ${name}`;
+    this.#cursor = after?.toUpperCase() ?? this.#recall();
+    if (shared && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
+      this.#channel = new BroadcastChannel(this.#key);
+      this.#channel.onmessage = ({ data }) => this.#hear(data);
+    }
+    for (const [target, event, react] of this.#surroundings()) target?.addEventListener(event, react);
+    this.#enter();
+  }
+
+  get cursor() { return this.#cursor; }
+  get state() { return this.#state; }
+  get transport() { return this.#transport; }
+  get leads() { return this.#leads; }
+  get persistent() { return this.#persistent; }
+
+  reconnect() {
+    if (this.#state === 'closed') return;
+    this.#bearer = undefined;
+    this.#failures = 0;
+    this.#leads ? this.#stream() : this.#catchUp();
+  }
+
+  close() {
+    for (const [target, event, react] of this.#surroundings()) target?.removeEventListener(event, react);
+    this.#leave();
+    this.#channel?.close();
+    this.#channel = null;
+    this.#set('closed');
+  }
+
+  // --- what happens to the tab
+
+  #surroundings() {
+    const { document } = globalThis;
+    return [
+      [document, 'visibilitychange', this.#wake], [globalThis, 'online', this.#wake],
+      [document, 'freeze', this.#suspend], [globalThis, 'pagehide', this.#suspend],
+      [document, 'resume', this.#resume], [globalThis, 'pageshow', this.#resume],
+    ];
+  }
+
+  #wake = ({ type }) => {
+    if (globalThis.document?.visibilityState === 'hidden' || this.#present.signal.aborted) return;
+    if (this.#state === 'ended') return;
+    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#silence() > this.#heartbeat;
+    if (!this.#leads) this.#catchUp();
+    else if (type === 'online' || idle && this.#transport === 'stream') this.#stream();
+  };
+
+  // A frozen tab must neither lead nor stand in line for it.
+  #suspend = () => {
+    if (this.#present.signal.aborted) return;
+    this.#leave();
+    this.#set('connecting');
+  };
+
+  #resume = () => {
+    if (this.#present.signal.aborted && this.#state !== 'closed') this.#enter();
+  };
+
+  #enter(steal) {
+    this.#present = new AbortController();
+    this.#heard = Date.now();
+    this.#ticker = setInterval(() => this.#tick(), TICK);
+    this.#elect(this.#present.signal, steal);
+  }
+
+  #leave() {
+    this.#present.abort();
+    this.#begin();
+    this.#leads = false;
+    clearInterval(this.#ticker);
+  }
+
+  #silence() {
+    const since = Date.now() - this.#heard;
+    return since < 0 ? Infinity : since; // the clock was set back
+  }
+
+  #tick() {
+    if (!this.#leads) {
+      // The leader speaks at every heartbeat and every tick. One that does not was suspended without being told.
+      if (this.#channel && this.#silence() > 3 * this.#heartbeat) {
+        this.#leave();
+        this.#enter(true);
+      }
+      return;
+    }
+    this.#say({});
+    if (!this.#source) return; // polling, or waiting to try again: both have an end of their own
+    if (this.#opened && this.#silence() > 2.5 * this.#heartbeat) this.#stream();
+    else if (!this.#opened && this.#silence() > OPEN_WITHIN) this.#poll();
+  }
+
+  // --- who leads
+
+  async #elect(present, steal) {
+    const lead = lock => lock && !present.aborted && new Promise(release => {
+      present.addEventListener('abort', release);
+      this.#leads = true;
+      this.#stream();
+    });
+    if (!this.#channel) return void lead(true);
+    const { locks } = navigator;
+    while (!present.aborted) {
+      try {
+        await locks.request(this.#key, steal ? { steal } : { ifAvailable: true }, lead);
+        if (present.aborted) return;
+        this.#follow();
+        await locks.request(this.#key, { signal: present }, lead);
+      } catch (error) {
+        if (error.name !== 'AbortError') { // locks are refused here: every tab for itself
+          this.#channel?.close();
+          this.#channel = null;
+          return void lead(true);
+        }
+      }
+      steal = false; // this tab's lock was stolen, or it has left
+    }
+  }
+
+  #follow() {
+    this.#leads = false;
+    this.#say({ hello: true });
+    this.#catchUp();
+  }
+
+  // say tells the other tabs where this one is and, from the leader, what it came to and after which ID.
+  #say(message) {
+    if (!this.#leads && !message.hello) return;
+    const { after = this.#cursor } = message;
+    this.#channel?.postMessage({
+      at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
+      ...message, after: this.#hole > after ? this.#hole : after,
+    });
+  }
+
+  #hear({ hello, at, after, event, gap, bye, state, transport, heartbeat }) {
+    if (hello || this.#leads) {
+      if (hello) this.#say({});
+      return;
+    }
+    if (this.#present.signal.aborted) return;
+    this.#heard = Date.now();
+    this.#heartbeat = heartbeat;
+    this.#leader = state;
+    if (bye) this.#emit('bye', bye);
+    if (this.#reading) {
+      if (gap || at > this.#behind) this.#behind = gap ? BEYOND : at;
+      return;
+    }
+    // A cursor may be null, and null <= '000…' as numbers are.
+    const joins = after && this.#cursor && after <= this.#cursor;
+    if (gap || at && !joins) return void this.#catchUp(); // there is a hole before this
+    if (event && at > this.#cursor) this.#give(event);
+    else if (at > this.#cursor) this.#moveTo(at);
+    this.#set(state, transport);
+  }
+
+  // --- reading from the server
+
+  // begin ends what the tab was doing, and returns the signal of what it does next.
+  #begin() {
+    this.#work.abort();
+    this.#work = new AbortController();
+    this.#source?.close();
+    this.#source = null;
+    this.#reading = false;
+    return this.#work.signal;
+  }
+
+  async #stream() {
+    const signal = this.#begin();
+    this.#heard = Date.now();
+    this.#opened = false;
+    this.#set('connecting', 'stream');
+    const token = await this.#token(signal);
+    if (signal.aborted) return;
+    const address = this.#address('/v1/stream', { format: 'cloudevents', access_token: token });
+    const source = this.#source = new EventSource(address, { withCredentials: !!this.#options.withCredentials });
+    const on = (type, take) => source.addEventListener(type, frame => {
+      this.#heard = Date.now();
+      take(frame);
+    });
+    on('message', frame => this.#take(fromEnvelope(frame.data)));
+    on('tidings.gap', frame => this.#gap(JSON.parse(frame.data)));
+    on('tidings.open', frame => {
+      const { heartbeat_seconds } = JSON.parse(frame.data);
+      if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
+      this.#opened = true;
+      this.#failures = 0;
+      this.#through(frame.lastEventId);
+      this.#set('catching-up');
+    });
+    on('tidings.live', () => this.#set('live'));
+    on('tidings.heartbeat', frame => this.#through(frame.lastEventId));
+    on('tidings.bye', frame => {
+      const bye = JSON.parse(frame.data);
+      this.#emit('bye', bye);
+      this.#say({ bye });
+      if (bye.reason === 'expired-token' && !signal.aborted) this.#renew();
+    });
+    on('error', () => {
+      this.#opened = false;
+      this.#set('connecting');
+      if (source.readyState === EventSource.CLOSED) this.#inquire(address, signal); // else it tries again by itself
+    });
+  }
+
+  // inquire asks why the stream was refused, which an EventSource does not tell.
+  async #inquire(address, signal) {
+    this.#source = null;
+    const once = new AbortController();
+    try {
+      const answer = await fetch(address, {
+        signal: AbortSignal.any([signal, once.signal, AbortSignal.timeout(OPEN_WITHIN)]),
+        credentials: this.#credentials(),
+      });
+      if (answer.status === 204) return void this.#end();
+      if (!answer.ok) throw await problem(answer);
+      throw new TypeError('the stream broke');
+    } catch (error) {
+      this.#failed(error, signal, () => this.#stream());
+    } finally {
+      once.abort();
+    }
+  }
+
+  async #poll() {
+    const signal = this.#begin();
+    this.#set('connecting', 'poll');
+    this.#later(POLL_FOR, signal, () => this.#stream());
+    try {
+      for (;;) {
+        const page = await this.#page({ wait: `${POLL_WAIT / 1000}s` }, signal);
+        this.#heard = Date.now();
+        if (page.gap) this.#gap(page.gap);
+        for (const event of page.events) {
+          this.#take(event);
+          if (signal.aborted) return;
+        }
+        this.#through(page.next);
+        this.#set(page.caught_up ? 'live' : 'catching-up');
+      }
+    } catch (error) {
+      this.#failed(error, signal, () => this.#stream());
+    }
+  }
+
+  // catchUp reads what a tab that follows does not have, up to where the leader is.
+  async #catchUp() {
+    const signal = this.#begin();
+    this.#reading = true;
+    try {
+      let page;
+      do {
+        this.#behind = '';
+        page = await this.#page({}, signal);
+        if (page.gap) this.#gap(page.gap);
+        for (const event of page.events) {
+          this.#give(event);
+          if (signal.aborted) return;
+        }
+        this.#moveTo(page.next);
+        if (!page.caught_up) this.#set('catching-up');
+      } while (!page.caught_up || this.#behind > this.#cursor);
+      this.#reading = false;
+      this.#set(this.#leader);
+    } catch (error) {
+      this.#failed(error, signal, () => this.#catchUp());
+    }
+  }
+
+  async #page(query, signal) {
+    const token = await this.#token(signal);
+    const answer = await fetch(this.#address('/v1/events', { limit: PAGE, ...query }), {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(POLL_WAIT + OPEN_WITHIN)]),
+      credentials: this.#credentials(),
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
+    });
+    if (!answer.ok) throw await problem(answer);
+    const page = await answer.json();
+    if (signal.aborted) throw signal.reason;
+    this.#failures = 0;
+    return page;
+  }
+
+  // failed waits and tries again, unless trying again is for somebody else to decide.
+  async #failed(error, signal, again) {
+    if (signal.aborted) return;
+    this.#set('connecting');
+    const renewable = typeof this.#options.token === 'function' && (error.status === 401 || error.status === 403);
+    if (error.status >= 400 && error.status < 500 && ![408, 425, 429].includes(error.status)) {
+      this.#bearer = undefined;
+      this.#emit('error', error);
+      if (!renewable) return void this.#set('refused');
+      if (this.#failures++ === 0) return void again(); // with another token
+    }
+    const wait = Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++);
+    this.#later(wait * (0.5 + Math.random() / 2), signal, again);
+  }
+
+  // later does something after so many milliseconds, unless the tab has turned to something else.
+  #later(ms, signal, act) {
+    const timer = setTimeout(act, ms);
+    signal.addEventListener('abort', () => clearTimeout(timer));
+  }
+
+  #renew() {
+    if (typeof this.#options.token !== 'function') return;
+    this.#bearer = undefined;
+    this.#stream();
+  }
+
+  async #token(signal) {
+    const { token } = this.#options;
+    if (typeof token !== 'function') return token || undefined;
+    while (this.#bearer === undefined && !signal.aborted) {
+      try {
+        this.#bearer = await token();
+      } catch (error) {
+        this.#emit('error', error);
+        const wait = Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++);
+        await new Promise(done => setTimeout(done, wait));
+      }
+    }
+    return this.#bearer;
+  }
+
+  #credentials() { return this.#options.withCredentials ? 'include' : 'same-origin'; }
+
+  #address(path, query) {
+    const address = new URL(this.#url + path);
+    for (const topic of this.#options.topics) address.searchParams.append('topic', topic);
+    const { since, last = 0 } = this.#options;
+    const start = this.#cursor ? { after: this.#cursor } : since ? { since } : { last };
+    for (const [name, value] of Object.entries({ ...query, ...start })) {
+      if (value !== undefined) address.searchParams.set(name, value);
+    }
+    return String(address);
+  }
+
+  // --- handing over
+
+  // take hands an event over to this tab and then to the others; through moves them where nothing matched.
+  #take(event) {
+    const after = this.#cursor;
+    this.#give(event);
+    this.#say({ after, event });
+  }
+
+  #through(id) {
+    const after = this.#cursor;
+    this.#moveTo(id);
+    this.#say({ after });
+  }
+
+  // The cursor moves when the listeners have returned: in the same task, so that a reload comes before both or after.
+  #give(event) {
+    if (this.#state !== 'live') this.#missed++;
+    this.#emit(event.type === 'tidings.end' ? 'end' : 'event', event);
+    this.#moveTo(event.id);
+  }
+
+  #gap(gap) {
+    const told = JSON.stringify(gap);
+    if (told !== this.#told) this.#emit('gap', gap); // the server repeats itself until the cursor is past it
+    this.#told = told;
+    this.#hole = gap.through;
+    this.#say({ gap: true });
+  }
+
+  #end() {
+    this.#set('ended');
+    this.#say({});
+  }
+
+  #set(state, transport = this.#transport) {
+    if (state === this.#state && transport === this.#transport) return;
+    const live = state === 'live' && this.#state !== 'live';
+    this.#state = state;
+    this.#transport = transport;
+    this.#say({});
+    this.#emit('state', { state, transport, leads: this.#leads });
+    if (!live || this.#state !== 'live') return;
+    const missed = this.#missed;
+    this.#missed = 0;
+    this.#emit('live', { missed });
+  }
+
+  #emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+
+  // --- the cursor's place: this tab's own survives a reload, the one of all tabs a closed tab
+
+  #recall() {
+    this.#persistent = !!this.#saved;
+    if (!this.#saved) return null;
+    let cursor = null;
+    try {
+      cursor = sessionStorage.getItem(this.#saved) ?? localStorage.getItem(this.#saved);
+      if (cursor) sessionStorage.setItem(this.#saved, cursor); // a reload begins here, wherever the leader is by then
+    } catch {
+      this.#persistent = false; // storage is disabled
+    }
+    return cursor;
+  }
+
+  #moveTo(id) {
+    const back = id < this.#cursor; // another log took this one's place
+    this.#cursor = id;
+    if (!this.#persistent) return;
+    try {
+      sessionStorage.setItem(this.#saved, id);
+      if (this.#leads && (back || id > (localStorage.getItem(this.#saved) ?? ''))) localStorage.setItem(this.#saved, id);
+    } catch {
+      this.#persistent = false; // storage is full
+    }
+  }
+}
+
+async function problem(answer) {
+  const { title, detail, code } = await answer.json().catch(() => ({}));
+  return Object.assign(new Error(detail ?? title ?? `HTTP ${answer.status}`), { name: 'ProblemError', status: answer.status, code });
+}
+
+// fromEnvelope turns a CloudEvent into what a page of events holds.
+function fromEnvelope(text) {
+  const { specversion, sequence, topic, type, datacontenttype, data, data_base64, ...ce } = JSON.parse(text);
+  const event = { id: sequence, topic, type, time: timeOf(sequence) };
+  if (datacontenttype !== undefined) event.datacontenttype = datacontenttype;
+  if (data_base64 !== undefined) event.data_base64 = data_base64;
+  else event.data = data ?? null;
+  if (ce.id !== sequence || ce.source !== `/v1/topics/${topic}`) event.ce = ce;
+  return event;
+}
+
+// timeOf is the time in an ID, as pages write it: its first ten characters are milliseconds in Crockford's base 32.
+function timeOf(id) {
+  let ms = 0;
+  for (const c of id.slice(0, 10)) ms = ms * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
+  return new Date(ms).toISOString().replace(/\.?0+Z$/, 'Z');
+}
