@@ -74,6 +74,7 @@ func TestAccess(t *testing.T) {
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/orders.eu/trim?before=ORDER", all(200), token(403, 403, 403, 200), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/backup", "/v1/backup", all(200), token(403, 403, 403, 200), ""},
+		{"GET /v1/session", "/v1/session", all(200), all(200), ""},
 		{"PUT /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
 		{"DELETE /v1/session", "/v1/session", all(204), token(204, 204, 204, 204), ""},
 		{"GET /healthz", "/healthz", all(200), all(200), ""},

@@ -12,6 +12,7 @@ import (
 type logBody struct {
 	Log       store.ID      `json:"log"`
 	Engine    string        `json:"engine"`
+	Version   string        `json:"version"` // of the program
 	First     *store.ID     `json:"first"`
 	Last      *store.ID     `json:"last"`
 	Head      *store.ID     `json:"head"`
@@ -84,7 +85,7 @@ func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
 		keys.Oldest = &oldest
 	}
 	writeJSON(w, http.StatusOK, "application/json", logBody{
-		Log: info.LogID, Engine: info.Engine, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
+		Log: info.LogID, Engine: info.Engine, Version: s.o.Version, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
 		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics, Keys: keys, Retention: newRetentionBody(s.o.Retention),
 		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxTopics, s.o.Heartbeat.Seconds(), s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})

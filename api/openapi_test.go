@@ -176,6 +176,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /metrics", "/metrics", "", nil, 200},
 		{"GET /v1/log", "/v1/log", "", nil, 200},
 		{"GET /v1/log", "/v1/log?x=1", "", nil, 400},
+		{"GET /v1/session", "/v1/session", "", nil, 200},
+		{"GET /v1/session", "/v1/session?x=1", "", nil, 400},
 		{"PUT /v1/session", "/v1/session", "", nil, 204},
 		{"PUT /v1/session", "/v1/session?x=1", "", nil, 400},
 		{"DELETE /v1/session", "/v1/session", "", nil, 204},

@@ -42,7 +42,7 @@ func (s *Server) table() []route {
 		{"/v1/subscribers", methods{"GET": {admin, s.listSubscribers}}},
 		{"/v1/subscribers/{id}", methods{"DELETE": {admin, s.cutSubscriber}}},
 		{"/v1/backup", methods{"GET": {admin, s.backup}}},
-		{"/v1/session", methods{"PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
+		{"/v1/session", methods{"GET": {open, s.getSession}, "PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
 		{"/healthz", methods{"GET": {probe, s.healthz}}},
 		{"/metrics", methods{"GET": {scraping, s.MetricsHandler().ServeHTTP}}},
 		{"/readyz", methods{"GET": {probe, s.readyz}}},

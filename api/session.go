@@ -3,10 +3,46 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // maxCookieBytes is what browsers keep of a cookie's name and value together (RFC 6265bis §5.7).
 const maxCookieBytes = 4096
+
+// session is what a browser's page may know of who it acts for.
+type session struct {
+	Keys  bool       `json:"keys"`  // false: everybody may do everything
+	Grant *grantBody `json:"grant"` // null: with keys, there is no valid token
+}
+
+type grantBody struct {
+	Subject   string     `json:"subject"`
+	Publish   []string   `json:"publish"`
+	Subscribe []string   `json:"subscribe"`
+	Admin     bool       `json:"admin"`
+	Expires   *time.Time `json:"expires"`
+}
+
+// getSession serves GET /v1/session. Who has no token is told so with 200: a page asks before it can have one.
+func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
+	if _, p := parseQuery(r, nil, nil); p != nil {
+		s.fail(w, r, *p)
+		return
+	}
+	if p := s.limitAddress(r, anyToken); p != nil { // a token can be guessed here too
+		s.fail(w, r, *p)
+		return
+	}
+	found := session{Keys: s.o.Verifier != nil}
+	if c, p := s.authenticate(r, anyToken); p == nil {
+		g := c.grant
+		found.Grant = &grantBody{Subject: g.Subject, Publish: append([]string{}, g.Publish.Patterns()...), Subscribe: append([]string{}, g.Subscribe.Patterns()...), Admin: g.Admin}
+		if !g.Expires.IsZero() {
+			found.Grant.Expires = &g.Expires
+		}
+	}
+	writeJSON(w, http.StatusOK, "application/json", found)
+}
 
 // putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie that
 // no script can read. Without keys there is nothing to send.

@@ -120,3 +120,29 @@ func tokenOf(t *testing.T, length int) string {
 	t.Fatalf("no token has %d bytes", length)
 	return ""
 }
+
+// TestSessionGrant: a page learns what it may do, without an error for who may do nothing yet.
+func TestSessionGrant(t *testing.T) {
+	guarded := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	token := holder{subject: "ada", publish: "orders.>", subscribe: "orders.> users.7", admin: true}.token(t)
+	expired := holder{subscribe: ">", expires: -time.Hour}.token(t)
+	const none = `{"keys":true,"grant":null}`
+	for _, c := range []struct {
+		name   string
+		s      *server
+		header string
+		want   string
+	}{
+		{"no keys", newServer(t, newLog(t), 0, api.Options{}), "X: y", `{"keys":false,"grant":{"subject":"","publish":[">"],"subscribe":[">"],"admin":true,"expires":null}}`},
+		{"no token", guarded, "X: y", none},
+		{"an expired token", guarded, bearer(expired), none},
+		{"no token at all", guarded, "Cookie: tidings_token=x", none},
+		{"a token", guarded, bearer(token), `{"keys":true,"grant":{"subject":"ada","publish":["orders.>"],"subscribe":["orders.>","users.7"],"admin":true,"expires":"`},
+		{"an administrator's", guarded, bearer(holder{admin: true}.token(t)), `{"keys":true,"grant":{"subject":"","publish":[],"subscribe":[],"admin":true,"expires":"`},
+		{"a cookie", guarded, "Cookie: tidings_token=" + token, `{"keys":true,"grant":{"subject":"ada",`},
+	} {
+		if a := c.s.do("GET", "/v1/session", "", c.header); a.status != 200 || !strings.HasPrefix(a.body, c.want) {
+			t.Errorf("%s: %d %s, want 200 %s", c.name, a.status, a.body, c.want)
+		}
+	}
+}

@@ -26,6 +26,7 @@ type subscriber struct {
 	id        string
 	filter    store.Filter
 	format    string
+	subject   string // of its token
 	remote    string
 	userAgent string
 	since     time.Time
@@ -45,7 +46,7 @@ type subscribers struct{ byID sync.Map }
 // addSubscriber makes a stream known, and returns with it a context that cutting it off ends.
 func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription, sub *replay.Subscription) (context.Context, *subscriber) {
 	x := &subscriber{
-		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name,
+		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name, subject: grantOf(r).Subject,
 		remote: s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(),
 	}
 	ctx, x.cancel = context.WithCancelCause(ctx)
@@ -95,6 +96,7 @@ type subscriberBody struct {
 	ID         string    `json:"id"`
 	Topics     []string  `json:"topics"`
 	Format     string    `json:"format"`
+	Subject    string    `json:"subject"` // of its token
 	Remote     string    `json:"remote"`
 	UserAgent  string    `json:"user_agent"`
 	Since      time.Time `json:"since"`
@@ -135,7 +137,7 @@ func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error)
 	now, at := s.o.Now(), x.at()
 	events, age, err := s.lag(x.filter, at, first)
 	return subscriberBody{
-		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Remote: x.remote, UserAgent: x.userAgent,
+		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject, Remote: x.remote, UserAgent: x.userAgent,
 		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(), Bytes: x.bytes.Load(), State: x.state(now),
 	}, err
 }

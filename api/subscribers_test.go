@@ -14,7 +14,7 @@ import (
 
 type subscriberList struct {
 	Subscribers []struct {
-		ID, Format, Remote, Cursor, State string
+		ID, Format, Subject, Remote, Cursor, State string
 		UserAgent                         string `json:"user_agent"`
 		Topics                            []string
 		LagEvents                         int     `json:"lag_events"`
@@ -152,5 +152,16 @@ func TestReadMarks(t *testing.T) {
 	s.do("POST", "/v1/topics/users.me/events", "1", me)
 	if a := s.do("GET", "/v1/cursors/inbox", "", me); !strings.Contains(a.body, `"unread":1000,"capped":true}`) {
 		t.Errorf("1,001 unread: %s", a.body)
+	}
+}
+
+// TestSubscriberSubject: with tokens it is said who is connected, not only from where.
+func TestSubscriberSubject(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	s.open(t.Context(), "/v1/stream?access_token="+holder{subject: "ada", subscribe: ">"}.token(t), "").until("tidings.live")
+	var l subscriberList
+	s.do("GET", "/v1/subscribers", "", bearer(holder{subject: "eve", admin: true}.token(t))).decode(t, &l)
+	if len(l.Subscribers) != 1 || l.Subscribers[0].Subject != "ada" {
+		t.Errorf("%+v, want ada", l)
 	}
 }

@@ -28,6 +28,7 @@ export const alerts = (inbox, watch) => ({
 
     let arrived = 0; // since the top was in view
     let frame = 0;
+    let marked; // the mark that the rows show
     const list = new List(feed, {
       row, key: entry => entry.key, label: t('alerts.feed'), signal, estimate: 84, follow: true,
       onNeedAfter: older,
@@ -92,11 +93,12 @@ export const alerts = (inbox, watch) => ({
       frame = 0;
       if (signal.aborted) return;
       const { unread, capped, problem: refused, ready, entries } = inbox;
-      fill(count, unread ? t(capped ? 'alerts.unread-capped' : 'alerts.unread', { n: unread }) : '');
+      say(count, unread ? t(capped ? 'alerts.unread-capped' : 'alerts.unread', { n: unread }) : '');
       readAll.hidden = unread === 0;
       fresh.hidden = arrived === 0;
-      if (arrived) fill(fresh, t('alerts.fresh', { n: arrived }));
-      for (const [entry, node] of list.rendered()) node.classList.toggle('unread', inbox.isUnread(entry));
+      if (arrived) say(fresh, t('alerts.fresh', { n: arrived }));
+      if (marked !== inbox.mark) for (const [entry, node] of list.rendered()) node.classList.toggle('unread', inbox.isUnread(entry));
+      marked = inbox.mark;
       if (refused) fill(problem, t('alerts.refused', { message: refused.message }));
       if (ready && !entries.length) fill(below, empty(inbox.topics, watch));
     }
@@ -110,6 +112,10 @@ export const alerts = (inbox, watch) => ({
     else show();
   },
 });
+
+function say(element, text) {
+  if (element.textContent !== text) fill(element, text);
+}
 
 function toTop() {
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches || window.scrollY > 4000;

@@ -10,6 +10,7 @@ const opened = new Set(); // IDs whose payload is shown, as a card may leave the
 
 // card makes the <article> of an entry. read(entry) marks everything up to it as read, open(entry) shows it in full.
 export function card(entry, { read, open }) {
+  const { toggle, text } = payload(entry);
   const title = el('h2', { id: `title-${entry.id}` }, el('span', { class: 'new' }, t('card.unread'), ' '), entry.title);
   return el('article', { class: `event ${entry.kind}`, 'aria-labelledby': title.id },
     el('header', {},
@@ -26,7 +27,8 @@ export function card(entry, { read, open }) {
       el('span', { class: 'tools' },
         el('button', { type: 'button', class: 'plain read', onclick: () => read(entry) }, t('card.read')),
         el('button', { type: 'button', class: 'plain', onclick: () => open(entry) }, t('card.open')),
-        payload(entry))));
+        toggle)),
+    text);
 }
 
 // gap and missed make the <article>s of entries that are no events.
@@ -62,14 +64,20 @@ function when(value) {
   return time(then, then.getFullYear() === now.getFullYear() ? THIS_YEAR : undefined);
 }
 
+// payload is loaded when it is unfolded.
 function payload({ id, title }) {
-  const text = el('pre', { tabindex: '0', role: 'region', 'aria-label': t('card.payload-of', { title }) });
-  const toggle = () => {
-    opened[details.open ? 'add' : 'delete'](id);
-    if (details.open && !text.hasChildNodes()) load(id, text);
+  const text = el('pre', { id: `payload-${id}`, tabindex: '0', role: 'region', 'aria-label': t('card.payload-of', { title }) });
+  const show = open => {
+    opened[open ? 'add' : 'delete'](id);
+    toggle.ariaExpanded = String(open);
+    text.hidden = !open;
+    if (open && !text.hasChildNodes()) load(id, text);
   };
-  const details = el('details', { class: 'payload', open: opened.has(id), ontoggle: toggle }, el('summary', {}, t('card.payload')), text);
-  return details;
+  const toggle = el('button', {
+    type: 'button', class: 'plain fold', 'aria-controls': text.id, onclick: () => show(text.hidden),
+  }, t('card.payload'));
+  show(opened.has(id));
+  return { toggle, text };
 }
 
 async function load(id, element) {

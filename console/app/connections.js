@@ -14,8 +14,13 @@ export default {
   title: 'page.connections',
   admin: true,
   show(root, { signal }) {
-    const state = el('p', { class: 'state' }, t('connections.loading'));
-    const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(one => confirmCut(one, look, signal)) });
+    const heading = el('h1', { tabindex: '-1' }, t('page.connections'));
+    const state = el('p', { class: 'state', role: 'status' }, t('connections.loading'));
+    const cut = one => confirmCut(one, signal, async () => {
+      await look();
+      if (document.activeElement === document.body) heading.focus(); // the button that had the focus is gone
+    });
+    const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(cut) });
     const failed = el('div');
 
     async function look() {
@@ -32,8 +37,7 @@ export default {
     }
 
     list.element.hidden = true;
-    state.setAttribute('role', 'status');
-    root.append(el('h1', {}, t('page.connections')), el('p', { class: 'lead' }, t('connections.lead')), failed, state, list.element);
+    root.append(heading, el('p', { class: 'lead' }, t('connections.lead')), failed, state, list.element);
     poll(EVERY, signal, look);
   },
 };
@@ -44,16 +48,20 @@ function sentence(n) {
 }
 
 const columns = cut => [
-  { title: t('connections.who'), order: one => one.remote, cell: one => [el('code', {}, one.remote), ' ', el('span', { class: 'agent' }, one.user_agent || t('connections.noAgent'))] },
-  { title: t('connections.topics'), cell: one => (one.topics.length ? one.topics.map(topic => el('code', { class: 'topic' }, topic)) : t('connections.everything')) },
-  { title: t('connections.state'), order: one => one.state, cell: one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`)) },
+  { title: t('connections.who'), order: one => one.remote, cell: who },
+  { title: t('connections.topics'), cell: one => one.topics.map(topic => el('code', { class: 'topic' }, topic)) },
+  { title: t('connections.state'), order: one => one.state, cell: state },
   { title: t('connections.behind'), order: one => one.lag_events, descending: true, cell: behind },
   { title: t('connections.since'), order: one => Date.parse(one.since), cell: one => since(one.since) },
   { title: t('connections.sent'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
   { title: t('connections.cursor'), cell: one => el('code', { class: 'id' }, one.cursor) },
-  { title: t('connections.action'), cell: one => el('button', { type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.remote }) }, t('connections.cut')) },
+  { title: t('connections.action'), cell: one => el('button', {
+    type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.remote }),
+  }, t('connections.cut')) },
 ];
 
+const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('span', { class: 'agent' }, one.user_agent || t('connections.noAgent'))];
+const state = one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`));
 const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
 const COUNTED = 1000; // as far as the server counts
 
@@ -63,7 +71,7 @@ function behind({ lag_events: events, lag_seconds: seconds }) {
   return t('connections.lag', { count, seconds: number(seconds, { maximumFractionDigits: seconds < 10 ? 1 : 0 }) });
 }
 
-function confirmCut(one, look, signal) {
+function confirmCut(one, signal, done) {
   const failed = el('div');
   const cut = async () => {
     try {
@@ -76,7 +84,7 @@ function confirmCut(one, look, signal) {
       }
     }
     box.close();
-    await look();
+    await done();
   };
   const box = dialog(t('connections.cutTitle'), signal,
     el('p', {}, el('code', {}, one.remote), ' ', el('bdi', {}, one.user_agent)),

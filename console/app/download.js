@@ -49,7 +49,8 @@ export function download({ topic, type, since, signal }) {
 
   function finish(file, wasStopped) {
     const how = file.bounded ? 'download.bounded' : wasStopped || failed.hasChildNodes() ? 'download.part' : 'download.whole';
-    fill(state, t(how, { events: t('log.events', { n: file.events }), size: bytes(file.bytes) }), file.gap && ` ${t('log.gap', { detail: file.gap.detail })}`);
+    const gap = file.gap && ` ${t('log.gap', { detail: file.gap.detail })}`;
+    fill(state, t(how, { events: t('log.events', { n: file.events }), size: bytes(file.bytes) }), gap);
     fill(actions, file.events > 0 && button('download.save', () => save(file, topic), 'primary'), close());
     actions.firstChild.focus();
   }

@@ -4,7 +4,7 @@ import { request } from './api.js';
 import { isText, publishing, reading } from './curl.js';
 import { el, fill } from './dom.js';
 import { bytes, t } from './i18n.js';
-import { at, command, copyButton, dialog, facts, problem } from './parts.js';
+import { at, command, copyButton, dialog, facts, problem, shellHint } from './parts.js';
 import { indent, members } from './raw-json.js';
 import * as session from './session.js';
 
@@ -16,7 +16,9 @@ export function openEvent(id, signal) {
   const content = el('div', { class: 'event-detail', 'aria-live': 'polite' }, el('p', {}, t('event.loading')));
   const element = dialog(t('event.title'), signal, content);
   element.classList.add('wide');
-  element.prepend(el('button', { type: 'button', class: 'close', onclick: () => element.close() }, t('parts.close')));
+  const close = el('button', { type: 'button', class: 'close', onclick: () => element.close() }, t('parts.close'));
+  element.prepend(close);
+  close.focus();
   load(id, signal).then(([event, raw]) => fill(content, describe(event, raw)), error => {
     if (!signal.aborted) fill(content, problem(error));
   });
@@ -40,13 +42,12 @@ function describe(event, raw) {
       [t('event.time'), [at(event.time), ' ', el('a', { href: `#/log?${around}` }, t('event.around'))]],
       [t('event.contentType'), event.datacontenttype && el('bdi', {}, event.datacontenttype)],
     ]),
-    event.ce && section(t('event.cloudEvent'), facts([...members(raw.get('ce'))].map(([name, value]) => [name, el('bdi', {}, plain(value))]))),
+    event.ce && el('section', {}, el('h3', {}, t('event.cloudEvent')),
+      facts([...members(raw.get('ce'))].map(([name, value]) => [name, el('bdi', {}, plain(value))]))),
     payload(event, raw),
     ...commands(event, raw),
   ];
 }
-
-const section = (title, ...children) => el('section', {}, el('h3', {}, title), ...children);
 
 // plain is a JSON value without the quotes of a string.
 const plain = text => (text.startsWith('"') ? JSON.parse(text) : text);
@@ -62,7 +63,8 @@ function payload(event, raw) {
     },
   }, t('event.showRest', { size: bytes(text.length) }));
   return el('section', {},
-    el('div', { class: 'command-head' }, el('h3', {}, t('event.payload')), el('span', { class: 'hint' }, size), copyButton(t('event.payload'), () => text, shown)),
+    el('div', { class: 'command-head' },
+      el('h3', {}, t('event.payload')), el('span', { class: 'hint' }, size), text && copyButton(t('event.payload'), () => text, shown)),
     note && el('p', { class: 'hint' }, note),
     text && el('pre', { class: 'payload', tabindex: '0', role: 'region', 'aria-label': t('event.payload') }, shown),
     rest);
@@ -87,7 +89,7 @@ function commands(event, raw) {
   again.show(publishing(event, raw, session.token));
   read.show(reading(event.id, session.token));
   return [
-    el('section', {}, again.element, el('p', { class: 'hint' }, hintOf(event))),
+    el('section', {}, again.element, el('p', { class: 'hint' }, shellHint(), ' ', hintOf(event))),
     el('section', {}, read.element),
   ];
 }

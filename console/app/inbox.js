@@ -29,6 +29,7 @@ export class Inbox extends EventTarget {
   ready = false; // the first page is there
   #name;
   #client;
+  #tabs = new BroadcastChannel(`tidings console ${base}`); // to this browser's others: a mark has moved
   #signal;
   #known = 0; // unread entries
   #older = 0; // unread events before the first entry
@@ -47,7 +48,9 @@ export class Inbox extends EventTarget {
     document.addEventListener('visibilitychange', look, { signal });
     window.addEventListener('focus', look, { signal });
     const timer = setInterval(() => this.#look(), LOOK_EVERY);
+    this.#tabs.onmessage = ({ data }) => data === this.#name && this.#look();
     signal.addEventListener('abort', () => {
+      this.#tabs.close();
       clearInterval(timer);
       clearTimeout(this.#lookAt);
       this.#client?.close();
@@ -140,7 +143,9 @@ export class Inbox extends EventTarget {
 
   // read says that everything up to an entry is read, or everything there is.
   async read(entry = this.entries.findLast(({ id }) => id)) {
-    if (entry && this.isUnread(entry)) this.#marked(await this.#put(entry.id));
+    if (!entry || !this.isUnread(entry)) return;
+    this.#marked(await this.#put(entry.id));
+    this.#tabs.postMessage(this.#name);
   }
 
   get #path() { return `/v1/cursors/${encodeURIComponent(this.#name)}`; }

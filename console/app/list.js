@@ -11,13 +11,12 @@
 //   follow         at its top the list stays there when items come before: a live feed
 //   onNeedBefore(first), onNeedAfter(last)
 //                  the first or last item is near the view: bring more with prepend or append. Returns a promise; it is not
-//                  called again until that is settled, and after it gave false not before clear(). A rejection: tried again
+//                  called again until that is settled, and after it gave false not before clear() or a keep. A rejection: tried again
 //                  at the next scroll. Neither is called while the list is empty.
 //   onTop(is)      the list's top came into view, or left it
 //
 //   list.append(items), list.prepend(items)    in the order in which they are shown
-//   list.update(item)                          the item with this key is another now: its row is made again
-//   list.keepFirst(n), list.keepLast(n)        forget all others; both ends may be asked for again
+//   list.keepFirst(n), list.keepLast(n)        forget all others; more is asked for at that end again
 //   list.clear()
 //   list.reveal(key)                           scroll there; false when there is no such item
 //   list.rendered()                            [item, row] of the rows in the document
@@ -74,20 +73,6 @@ export class List {
     this.#schedule();
   }
 
-  update(item) {
-    const index = this.#indices.get(this.#options.key(item));
-    if (index === undefined) return;
-    this.#rows.get(index).item = item;
-    const old = this.#nodes.get(index);
-    if (!old) return;
-    const node = this.#make(index, item);
-    const focused = old.contains(document.activeElement);
-    old.replaceWith(node);
-    this.#sizes.unobserve(old);
-    if (focused) node.focus({ preventScroll: true });
-    this.#schedule();
-  }
-
   keepFirst(n) {
     if (this.length <= n) return;
     while (this.length > n) this.#remove(--this.#end);
@@ -116,8 +101,7 @@ export class List {
     const index = this.#indices.get(key);
     if (index === undefined) return false;
     this.#render();
-    const margin = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
-    window.scrollBy(0, this.#root.getBoundingClientRect().top + this.#offset(index) - margin);
+    this.#scrollTo(index);
     return true;
   }
 
@@ -205,10 +189,12 @@ export class List {
     this.#frame = 0;
     const top = -this.#root.getBoundingClientRect().top;
     const atTop = top <= 0;
-    const shift = this.#options.follow && atTop && !this.#root.contains(document.activeElement) ? 0 : this.#shift;
+    const focused = document.activeElement.closest('[data-index]');
+    const held = atTop && focused && this.#root.contains(focused); // the person is at a row, though the top is in view
+    const shift = this.#options.follow && atTop && !held ? 0 : this.#shift;
     const view = top + shift;
     this.#shift = 0;
-    this.#anchor = this.#find(view);
+    this.#anchor = held ? Number(focused.dataset.index) : this.#find(view);
     const from = this.#find(view - OVERSCAN);
     const to = Math.min(this.#find(view + window.innerHeight + OVERSCAN) + 1, this.#end);
     this.#show(from, to);
@@ -216,6 +202,12 @@ export class List {
     if (atTop !== this.#atTop) this.#options.onTop?.(this.#atTop = atTop);
     if (this.length && from === this.#start) this.#ask('onNeedBefore', this.first);
     if (this.length && to === this.#end) this.#ask('onNeedAfter', this.last);
+  }
+
+  #scrollTo(index) {
+    const margin = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
+    window.scrollBy({ top: this.#root.getBoundingClientRect().top + this.#offset(index) - margin, behavior: 'instant' });
+    this.#render();
   }
 
   #show(from, to) {
@@ -280,11 +272,17 @@ export class List {
     } else if (!ctrlKey && (key === 'PageDown' || key === 'PageUp')) {
       const row = target.closest('[data-index]');
       const index = row ? Number(row.dataset.index) + (key === 'PageDown' ? 1 : -1) : this.#anchor;
-      const node = this.#nodes.get(index);
-      if (!node) return;
+      if (index < this.#start || index >= this.#end) return;
       event.preventDefault();
-      node.focus();
+      this.#focus(index);
     }
+  }
+
+  #focus(index) {
+    if (!this.#nodes.has(index)) this.#scrollTo(index); // keys come faster than frames
+    const node = this.#nodes.get(index);
+    node.focus({ preventScroll: true });
+    node.scrollIntoView({ block: 'nearest' });
   }
 
   #leave(forward) {

@@ -42,8 +42,9 @@ function openAt(id, wanted, signal) {
 
 function form(wanted, go, signal) {
   const known = el('datalist', { id: 'log-topics' });
-  const topic = el('input', { name: 'topic', value: wanted.topic, list: known.id, autocomplete: 'off', spellcheck: 'false', maxlength: '255' });
-  const type = el('input', { name: 'type', value: wanted.type, autocomplete: 'off', spellcheck: 'false', maxlength: '255' });
+  const name = { autocomplete: 'off', spellcheck: 'false', maxlength: '255' };
+  const topic = el('input', { ...name, name: 'topic', value: wanted.topic, list: known.id });
+  const type = el('input', { ...name, name: 'type', value: wanted.type });
   const since = el('input', { name: 'since', type: 'datetime-local', step: '1', value: localOf(wanted.since) });
   const show = event => {
     event.preventDefault();
@@ -51,13 +52,17 @@ function form(wanted, go, signal) {
     go(address(asked));
   };
   topic.addEventListener('focus', () => suggest(known, signal), { once: true });
-  return el('form', { class: 'filters', onsubmit: show },
-    field(t('log.topic'), topic, t('log.topicHint')), known,
-    field(t('log.type'), type, t('log.typeHint')),
-    field(t('log.since'), since, t('log.sinceHint')),
-    el('div', { class: 'actions' },
-      el('button', { class: 'primary' }, t('log.show')),
-      el('button', { type: 'button', onclick: () => go('#/log') }, t('log.newest'))));
+  // On a phone it would be all that is in view.
+  const open = Object.values(wanted).some(Boolean) || matchMedia('(min-width: 46rem)').matches;
+  return el('details', { class: 'find', open },
+    el('summary', {}, t('log.find')),
+    el('form', { class: 'filters', onsubmit: show },
+      field(t('log.topic'), topic, t('log.topicHint')), known,
+      field(t('log.type'), type, t('log.typeHint')),
+      field(t('log.since'), since, t('log.sinceHint')),
+      el('div', { class: 'actions' },
+        el('button', { class: 'primary' }, t('log.show')),
+        el('button', { type: 'button', onclick: () => go('#/log') }, t('log.newest')))));
 }
 
 async function suggest(list, signal) {
@@ -78,12 +83,12 @@ function localOf(value) {
 
 function browse({ head, rows, foot }, wanted, signal) {
   const reader = new Reader({ ...wanted, signal });
-  // Whether one is asked before looking on, as nothing was found for long.
-  const asks = { newer: false, older: false };
+  // How many events were looked through in vain, before one is asked whether to go on.
+  const vain = { newer: 0, older: 0 };
   const list = new List(rows, {
     row: event => row(event, wanted, signal), key: event => event.id, label: t('log.feed'), signal, estimate: 60,
-    onNeedBefore: () => unless(asks.newer, newer),
-    onNeedAfter: () => unless(asks.older, older),
+    onNeedBefore: () => unless(vain.newer, newer),
+    onNeedAfter: () => unless(vain.older, older),
   });
 
   const newer = once(head, signal, async () => {
@@ -95,7 +100,7 @@ function browse({ head, rows, foot }, wanted, signal) {
       reader.before = list.last.id;
       showFoot();
     }
-    asks.newer = events.length === 0 && !reader.newest;
+    vain.newer = events.length || reader.newest ? 0 : reader.searched;
     showHead();
     return events.length > 0;
   });
@@ -109,7 +114,7 @@ function browse({ head, rows, foot }, wanted, signal) {
       Object.assign(reader, { after: list.first.id, newest: false });
       showHead();
     }
-    asks.older = events.length === 0 && Boolean(reader.before);
+    vain.older = events.length || !reader.before ? 0 : reader.searched;
     showFoot();
     return events.length > 0;
   });
@@ -133,12 +138,13 @@ function browse({ head, rows, foot }, wanted, signal) {
     fill(head,
       reader.gap && el('p', { class: 'note' }, t('log.gap', { detail: reader.gap.detail })),
       wanted.since && !reader.since && el('p', {}, t('log.nothingSince')),
-      reader.newest && [el('span', {}, t('log.newestAt', { time: time(Date.now(), { timeStyle: 'medium' }) })), button('log.lookNewer', look)],
-      asks.newer && [el('span', {}, t('log.searched', { n: reader.searched })), button('log.searchOn', newer)]);
+      reader.newest && el('span', {}, t('log.newestAt', { time: time(Date.now(), { timeStyle: 'medium' }) })),
+      reader.newest && button('log.lookNewer', look),
+      vain.newer > 0 && [el('span', {}, t('log.searchedNewer', { n: vain.newer })), button('log.searchNewer', newer)]);
   }
 
   function showFoot() {
-    if (asks.older) fill(foot, el('span', {}, t('log.searched', { n: reader.searched })), button('log.searchOn', older));
+    if (vain.older) fill(foot, el('span', {}, t('log.searchedOlder', { n: vain.older })), button('log.searchOlder', older));
     else if (reader.before) fill(foot);
     else fill(foot, t(list.length ? 'log.start' : wanted.type || wanted.topic ? 'log.noMatch' : 'log.empty'));
   }
@@ -146,16 +152,18 @@ function browse({ head, rows, foot }, wanted, signal) {
   start().catch(() => {}); // the person has been told
 }
 
-async function unless(asks, read) {
-  if (asks) throw new Error('the person is asked first'); // the list asks again
+async function unless(vain, read) {
+  if (vain) throw new Error('the person is asked first'); // the list asks again
   return read();
 }
 
-// once makes a reading that is done once at a time. Where it fails, it says so in a place, and can be tried again there.
+// once makes a reading that is done once at a time. Where it fails, it says so in a place, and can be tried again there,
+// unless the server would only say the same again.
 function once(place, signal, read) {
   let running;
   const run = () => running ??= read().catch(error => {
-    if (!signal.aborted) fill(place, problem(error), button('log.again', run));
+    const lasting = error.status >= 400 && error.status < 500 && error.status !== 429;
+    if (!signal.aborted) fill(place, problem(error), !lasting && button('log.again', run));
     throw error;
   }).finally(() => { running = undefined; });
   return run;

@@ -28,9 +28,8 @@ addEventListener('hashchange', () => {
 enter();
 
 // enter signs in: with the token of the address, else with what the browser has.
-async function enter() {
+async function enter(token = session.tokenOfAddress()) {
   leave();
-  const token = session.tokenOfAddress();
   try {
     if (token) await session.signIn(token);
     const access = await session.access();
@@ -39,7 +38,7 @@ async function enter() {
   } catch (error) {
     if (error.status && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
-    setTimeout(enter, RETRY);
+    setTimeout(enter, RETRY, token);
   }
 }
 
@@ -52,7 +51,7 @@ function leave() {
 function ask(reason) {
   leave();
   document.title = `${t('session.title')} · Tidings`;
-  bare(session.form(reason, enter));
+  bare(session.form(reason, () => enter()));
   document.getElementById('token').focus();
 }
 
@@ -156,6 +155,7 @@ function route({ pages, links, attention, notice }, signal) {
     }
     attention.page = t(page.title);
     const root = el('section', { class: `page ${page.id}` });
+    links.get(page).scrollIntoView({ block: 'nearest', inline: 'center' }); // the bar of a narrow window scrolls
     fill(main, notice, root);
     window.scrollTo(0, 0);
     page.show(root, { signal: left.signal, params: new URLSearchParams(query), go });

@@ -2,17 +2,20 @@
 
 import { el, fill } from './dom.js';
 import { ago, t, time } from './i18n.js';
+import * as session from './session.js';
 
 // at is a time; how long ago that is shows when one points at it. since is the same the other way round.
 export const at = value => clock(value, time(value), ago(value));
 export const since = value => clock(value, ago(value), time(value));
 const clock = (value, text, title) => el('time', { datetime: new Date(value).toISOString(), title }, text);
 
-// problem says that something has failed, and why.
-export const problem = error => el('p', { class: 'problem', role: 'alert' }, t('parts.problem', { message: error.message }));
+// problem says that something has failed, and why. A TypeError is fetch's, for a server that does not answer.
+export const problem = error => el('p', { class: 'problem', role: 'alert' },
+  error instanceof TypeError ? t('parts.unreachable') : t('parts.problem', { message: error.message }));
 
 // region holds what may be wider than the page: it scrolls by itself, by keyboard too.
-export const region = (label, ...children) => el('div', { class: 'region', role: 'region', 'aria-label': label, tabindex: '0' }, ...children);
+export const region = (label, ...children) =>
+  el('div', { class: 'region', role: 'region', 'aria-label': label, tabindex: '0' }, ...children);
 
 // facts is a list of names and values; a value that is undefined is left out.
 export const facts = entries => el('dl', { class: 'facts' },
@@ -22,7 +25,8 @@ export const facts = entries => el('dl', { class: 'facts' },
 export function field(label, input, hint) {
   input.id ||= `field-${input.name}`;
   if (hint) input.setAttribute('aria-describedby', `${input.id}-hint`);
-  return el('div', { class: 'field' }, el('label', { for: input.id }, label), input, hint && el('p', { id: `${input.id}-hint`, class: 'hint' }, hint));
+  return el('div', { class: 'field' },
+    el('label', { for: input.id }, label), input, hint && el('p', { id: `${input.id}-hint`, class: 'hint' }, hint));
 }
 
 // copyButton copies text(), which is called what. Where the browser does not let a page copy, as over plain HTTP, what is
@@ -38,7 +42,8 @@ export function copyButton(what, text, shown) {
       fill(said, t('parts.selected'));
     }
   };
-  return el('span', { class: 'copy' }, el('button', { type: 'button', onclick: copy, 'aria-label': t('parts.copyWhat', { what }) }, t('parts.copy')), said);
+  return el('span', { class: 'copy' },
+    el('button', { type: 'button', onclick: copy, 'aria-label': t('parts.copyWhat', { what }) }, t('parts.copy')), said);
 }
 
 // command shows a command with a button that copies it. show changes it.
@@ -49,6 +54,9 @@ export function command(label) {
     el('pre', { tabindex: '0', role: 'region', 'aria-label': label }, text));
   return { element, show: value => fill(text, value) };
 }
+
+// shellHint says where a command runs, and what it needs.
+export const shellHint = () => t(session.token ? 'parts.shellToken' : 'parts.shell');
 
 // dialog is a modal dialog with a heading. It is gone once it is closed, or the page is left.
 export function dialog(title, signal, ...children) {

@@ -10,7 +10,8 @@ export function parse(text) {
     const [, name, labels = '', value] = line.match(SAMPLE) ?? [];
     if (name === undefined) continue; // a comment
     if (!metrics.has(name)) metrics.set(name, []);
-    metrics.get(name).push({ labels: Object.fromEntries([...labels.matchAll(LABEL)].map(([, label, text]) => [label, text])), value: Number(value) });
+    const pairs = [...labels.matchAll(LABEL)].map(([, label, text]) => [label, text]);
+    metrics.get(name).push({ labels: Object.fromEntries(pairs), value: Number(value) });
   }
   return metrics;
 }

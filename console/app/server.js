@@ -17,10 +17,12 @@ export default {
     const cards = el('div', { class: 'cards' }, el('p', { class: 'state' }, t('server.loading')));
     const shown = new Map(); // the cards by title
     let opened; // the commits when the page was opened
+    let refused; // what says that this token does not get the metrics
 
     async function look() {
       try {
-        const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), scrape(signal)]);
+        const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), refused ?? scrape(signal)]);
+        if (metrics.error?.code === 'admin-required') refused = metrics;
         const commits = metrics.found && prometheus.histogram(metrics.found, 'tidings_commit_seconds');
         // A server that was started again counts from nothing.
         if (!opened || prometheus.total(commits ?? []) < prometheus.total(opened)) opened = commits;
@@ -81,12 +83,11 @@ async function readiness(signal) {
 const withheld = ({ error }) => el('p', { class: 'hint' },
   error.code === 'admin-required' ? t('server.withheld') : t('server.noMetrics', { message: error.message }));
 
-function status({ engine, log }, notReady, metrics) {
+function status({ engine, version, log }, notReady, metrics) {
   const free = metrics.found && prometheus.valueOf(metrics.found, 'tidings_disk_free_bytes');
-  const version = metrics.found?.get('tidings_build_info')?.[0].labels.version;
   return [
     facts([
-      [t('server.writes'), notReady ? el('strong', { class: 'bad' }, t('server.notReady', { message: notReady.message })) : t('server.ready')],
+      [t('server.writes'), notReady ? el('strong', { class: 'bad' }, t('server.no', { message: notReady.message })) : t('server.yes')],
       [t('server.version'), version],
       [t('server.engine'), engine],
       [t('server.logID'), el('code', { class: 'id' }, log)],
@@ -96,7 +97,10 @@ function status({ engine, log }, notReady, metrics) {
   ];
 }
 
-const position = id => (id ? [at(timeOf(id)), ' ', el('a', { href: `#/log?${new URLSearchParams({ id })}` }, el('code', { class: 'id' }, id))] : '–');
+function position(id) {
+  if (!id) return '–';
+  return [at(timeOf(id)), ' ', el('a', { href: `#/log?${new URLSearchParams({ id })}` }, el('code', { class: 'id' }, id))];
+}
 
 const contents = log => facts([
   [t('server.events'), number(log.events)],
@@ -119,7 +123,8 @@ function latency(commits, opened) {
     el('p', { class: 'hint' }, t('server.estimate'))];
 }
 
-const milliseconds = seconds => (seconds === undefined ? '–' : t('server.ms', { value: number(seconds * 1000, { maximumSignificantDigits: 2 }) }));
+const milliseconds = seconds =>
+  (seconds === undefined ? '–' : t('server.ms', { value: number(seconds * 1000, { maximumSignificantDigits: 2 }) }));
 
 function retention({ age_seconds: ages, events, bytes: sizes }) {
   const rows = [
@@ -141,12 +146,13 @@ const limits = one => facts([
 ]);
 
 const idempotency = ({ held, oldest }) => [
-  facts([[t('server.keys'), number(held)], [t('server.reach'), oldest ? at(oldest) : '–']]),
-  el('p', { class: 'hint' }, t('server.reachHint')),
+  facts([[t('server.keys'), number(held)], [t('server.reach'), oldest ? at(oldest) : undefined]]),
+  oldest && el('p', { class: 'hint' }, t('server.reachHint')),
 ];
 
 // duration is in the largest unit that gives a whole number.
 function duration(seconds) {
-  const [unit, length] = [['day', 86400], ['hour', 3600], ['minute', 60]].find(([, length]) => seconds >= length && seconds % length === 0) ?? ['second', 1];
+  const units = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
+  const [unit, length] = units.find(([, length]) => seconds >= length && seconds % length === 0) ?? ['second', 1];
   return number(seconds / length, { style: 'unit', unit, unitDisplay: 'long' });
 }

@@ -3,10 +3,10 @@
 import { el, fill } from './dom.js';
 import { region } from './parts.js';
 
-// table makes one. Its columns are { title, cell, order?, descending?, number? }: cell(item) is what is in a cell, order(item)
-// what the table can be sorted by, first the other way round if it is descending, as numbers are. key(item) tells rows apart. The same key keeps its elements, and a cell that has not changed
-// keeps its content, so that focus, a selection and a click under way outlive show(items). Of the sorted items the first
-// `most` are shown.
+// table makes one. Its columns are { title, cell, order?, descending?, number? }: cell(item) is what is in a cell,
+// order(item) what the table can be sorted by, first the other way round if it is descending, as numbers are. key(item)
+// tells rows apart: the same key keeps its elements, and a cell that has not changed keeps its content, so that focus, a
+// selection and a click under way outlive show(items). Of the sorted items the first `most` are shown.
 export function table({ label, columns, key, sort, most = Infinity }) {
   let items = [];
   let { by, descending = false } = sort ?? {};

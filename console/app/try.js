@@ -4,24 +4,29 @@ import { request } from './api.js';
 import { command as curl } from './curl.js';
 import { el, fill } from './dom.js';
 import { number, t } from './i18n.js';
-import { command, field } from './parts.js';
+import { command, field, problem, shellHint } from './parts.js';
 import { indent } from './raw-json.js';
 import samples from './samples.js';
 import * as session from './session.js';
+
+const TOPIC = '[A-Za-z0-9_\\-]+(\\.[A-Za-z0-9_\\-]+){0,15}';
 
 export default {
   id: 'try',
   title: 'page.try',
   show(root, { signal }) {
-    const topic = el('input', { name: 'topic', title: t('try.topicHint'), required: true, maxlength: '255', pattern: '[A-Za-z0-9_\\-]+(\\.[A-Za-z0-9_\\-]+){0,15}', autocomplete: 'off', spellcheck: 'false' });
-    const type = el('input', { name: 'type', maxlength: '255', placeholder: 'message', autocomplete: 'off', spellcheck: 'false' });
-    const data = el('textarea', { name: 'data', rows: '12', spellcheck: 'false', autocomplete: 'off', required: true });
-    const key = el('input', { name: 'key', maxlength: '255', pattern: '[!-~]+', autocomplete: 'off', spellcheck: 'false' });
+    const code = { autocomplete: 'off', spellcheck: 'false' };
+    const name = { ...code, maxlength: '255' };
+    const topic = el('input', { ...name, name: 'topic', required: true, pattern: TOPIC, title: t('try.topicHint') });
+    const type = el('input', { ...name, name: 'type', placeholder: 'message' });
+    const data = el('textarea', { ...code, name: 'data', rows: '12', required: true });
+    const key = el('input', { ...name, name: 'key', pattern: '[!-~]+', title: t('try.keyHint') });
     const invalid = el('p', { id: 'try-invalid', class: 'problem', role: 'status' });
     const example = el('select', { name: 'example', onchange: () => choose(example.value) },
       Object.keys(samples).map(name => el('option', { value: name }, t(`try.${name}`))));
     const publish = el('button', { class: 'primary' }, t('try.publish'));
-    const answer = el('section', { class: 'card answer', role: 'status' }, el('h2', {}, t('try.answer')), el('p', { class: 'hint' }, t('try.noAnswer')));
+    const answer = el('div', { role: 'status' });
+    const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children);
     const preview = command(t('try.command'));
 
     function choose(name) {
@@ -42,14 +47,14 @@ export default {
     function changed() {
       const { path, ...rest } = asked();
       preview.show(curl('POST', path, { ...rest, token: session.token }));
-      const problem = problemOf(data.value);
-      if (invalid.textContent !== problem) fill(invalid, problem);
-      data.setAttribute('aria-invalid', String(problem !== ''));
+      const wrong = wrongIn(data.value);
+      if (invalid.textContent !== wrong) fill(invalid, wrong);
+      data.setAttribute('aria-invalid', String(wrong !== ''));
     }
 
     async function send(event) {
       event.preventDefault();
-      if (problemOf(data.value)) return void data.focus();
+      if (wrongIn(data.value)) return void data.focus();
       const { path, ...rest } = asked();
       publish.disabled = true;
       const begun = performance.now();
@@ -67,14 +72,14 @@ export default {
 
     function report(status, text, took) {
       const { id, topic: at } = JSON.parse(text);
-      fill(answer, el('h2', {}, t('try.answer')), verdict('good', t(status === 201 ? 'try.stored' : 'try.replayed'), status, took),
+      show(verdict('good', t(status === 201 ? 'try.stored' : 'try.replayed'), status, took),
         el('pre', { tabindex: '0', role: 'region', 'aria-label': t('try.answer') }, el('code', {}, indent(text))),
         el('p', {}, el('a', { href: `#/log?${new URLSearchParams({ topic: at, id })}` }, t('try.see'))));
     }
 
     function refused(error, took) {
-      fill(answer, el('h2', {}, t('try.answer')),
-        error.status ? verdict('bad', error.code ?? '', error.status, took) : null, el('p', {}, error.message));
+      if (error.status) show(verdict('bad', error.code ?? '', error.status, took), el('p', {}, error.message));
+      else show(problem(error)); // there was no answer
     }
 
     data.setAttribute('aria-describedby', invalid.id);
@@ -87,16 +92,21 @@ export default {
           field(t('try.data'), data), invalid,
           field(t('try.key'), key, t('try.keyHint')),
           el('div', { class: 'actions' }, publish)),
-        el('div', { class: 'column' }, answer, el('section', { class: 'card' }, preview.element, el('p', { class: 'hint' }, t('try.commandHint'))))));
+        el('div', { class: 'column' },
+          el('section', { class: 'card' }, answer),
+          el('section', { class: 'card' }, preview.element, el('p', { class: 'hint' }, shellHint())))));
+    show(el('p', { class: 'hint' }, t('try.noAnswer')));
     choose('order');
   },
 };
 
-const verdict = (kind, text, status, took) => el('p', { class: `verdict ${kind}` },
-  el('strong', {}, String(status)), ' ', text, ' ', el('span', { class: 'hint' }, t('try.took', { ms: number(took, { maximumFractionDigits: took < 10 ? 1 : 0 }) })));
+function verdict(kind, text, status, took) {
+  const ms = number(took, { maximumFractionDigits: took < 10 ? 1 : 0 });
+  return el('p', { class: kind }, el('strong', {}, String(status)), ' ', text, ' ', el('span', { class: 'hint' }, t('try.took', { ms })));
+}
 
-// problemOf says what is wrong with a JSON text; it is empty when nothing is.
-function problemOf(text) {
+// wrongIn says what is wrong with a JSON text; it is empty when nothing is.
+function wrongIn(text) {
   try {
     JSON.parse(text);
     return '';
