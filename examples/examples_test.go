@@ -1,13 +1,16 @@
-// Package examples_test runs the examples against the real server, through a network that fails. Without
-// TIDINGS_FULL=1 it runs only what needs no other tool than Go and is done in a second.
+// Package examples_test runs the examples against the real server, through a network that fails; those with pages, in
+// Chromium. Publishers in other languages than Go, and what needs a database, run with TIDINGS_FULL=1 only.
 package examples_test
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"tidings/internal/e2e"
@@ -29,11 +32,28 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer stopBrowser()
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most of the time they wait to come back
 	return m.Run()
 }
 
 // full reports whether the long tests are to run.
 func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }
+
+// newRandom returns a source of random numbers that can be had again.
+func newRandom(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("TIDINGS_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("TIDINGS_SEED: %v", err)
+		}
+	}
+	t.Logf("repeat with TIDINGS_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
 
 // build builds the Go program in dir and returns its path.
 func build(t *testing.T, dir string) string {

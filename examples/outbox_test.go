@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,15 +60,7 @@ type shop struct {
 }
 
 func newShop(t *testing.T, db *postgres) *shop {
-	seed := rand.Uint64()
-	if text := os.Getenv("TIDINGS_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("TIDINGS_SEED: %v", err)
-		}
-	}
-	t.Logf("repeat with TIDINGS_SEED=%d", seed)
-	s := &shop{db: db, dataDir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 0))}
+	s := &shop{db: db, dataDir: t.TempDir(), random: newRandom(t)}
 	s.place = readFile(t, "outbox/place_order.sql")
 	if out, err := db.run(t, readFile(t, "outbox/schema.sql")); err != nil {
 		t.Fatalf("schema: %v: %s", err, out)
