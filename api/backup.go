@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -29,7 +30,11 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	}
 	b, err := log.OpenBackup(r.Context())
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
+		p := storeProblem(err)
+		if errors.Is(err, store.ErrNoSpace) {
+			p.detail = err.Error() // which says how much is missing
+		}
+		s.fail(w, r, p)
 		return
 	}
 	defer b.Close()

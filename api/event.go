@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -18,7 +17,7 @@ type eventBody struct {
 	ID          store.ID                   `json:"id"`
 	Topic       string                     `json:"topic"`
 	Type        string                     `json:"type"`
-	Time        time.Time                  `json:"time"`
+	Time        string                     `json:"time"`
 	ContentType string                     `json:"datacontenttype,omitempty"`
 	Data        json.RawMessage            `json:"data,omitempty"`
 	DataBase64  []byte                     `json:"data_base64,omitempty"`
@@ -26,7 +25,7 @@ type eventBody struct {
 }
 
 func newEventBody(e *store.Event) eventBody {
-	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time(), ContentType: e.ContentType}
+	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time().Format(timeFormat), ContentType: e.ContentType}
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0 && kind != textMedia:
 		b.Data = json.RawMessage(null)

@@ -6,7 +6,6 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"time"
 
 	"tidings/store"
 )
@@ -137,12 +136,12 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 
 // published is an event in the answer to a publish. It is on disk when the answer is sent.
 type published struct {
-	ID       store.ID  `json:"id"`
-	Topic    string    `json:"topic"`
-	Type     string    `json:"type"`
-	Time     time.Time `json:"time"`
-	Replayed bool      `json:"replayed,omitempty"` // in a batch: stored by an earlier request
-	Trimmed  bool      `json:"trimmed,omitempty"`  // stored by an earlier request, and no longer retained
+	ID       store.ID `json:"id"`
+	Topic    string   `json:"topic"`
+	Type     string   `json:"type"`
+	Time     string   `json:"time"`
+	Replayed bool     `json:"replayed,omitempty"` // in a batch: stored by an earlier request
+	Trimmed  bool     `json:"trimmed,omitempty"`  // stored by an earlier request, and no longer retained
 }
 
 // answerPublished answers 201 when anything was stored, 200 when all of it had been before.
@@ -154,7 +153,7 @@ func answerPublished(w http.ResponseWriter, pub publication, results []store.Res
 			status = http.StatusCreated
 		}
 		for j, d := range pub.groups[i].Drafts {
-			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d), r.IDs[j].Time(), r.Replayed && pub.batch, r.Trimmed})
+			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d), r.IDs[j].Time().Format(timeFormat), r.Replayed && pub.batch, r.Trimmed})
 		}
 	}
 	if status == http.StatusOK {

@@ -78,6 +78,7 @@ func (s scrape) collectStats(out sink) {
 	out.histogram("tidings_commit_seconds", "Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
 	out.gauge("tidings_queue_requests", "Requests that wait for the committer.", float64(stats.Queued), nil)
 	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.", float64(stats.QueuedBytes), nil)
+	out.gauge("tidings_read_transactions", "Read transactions of the log file that are open; each keeps pages from being used again.", float64(stats.Reading), nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.", stats.Trimmed, nil)
 	ready := 1.0
 	if s.log.Err() != nil || s.draining() {

@@ -15,11 +15,11 @@ import (
 type subscriberList struct {
 	Subscribers []struct {
 		ID, Format, Subject, Remote, Cursor, State string
-		UserAgent                         string `json:"user_agent"`
-		Topics                            []string
-		LagEvents                         int     `json:"lag_events"`
-		LagSeconds                        float64 `json:"lag_seconds"`
-		Bytes                             int64
+		UserAgent                                  string `json:"user_agent"`
+		Topics                                     []string
+		LagEvents                                  int     `json:"lag_events"`
+		LagSeconds                                 float64 `json:"lag_seconds"`
+		Bytes                                      int64
 	}
 }
 

@@ -74,11 +74,12 @@ func ofDraft(i, n int, err error) error {
 }
 
 // admit decides what becomes of each group of r, on the committer's goroutine: a result that is known, or
-// that it may be stored. It makes the topics that are new. After an error nothing of r is stored.
-func (c *committer) admit(b *buckets, r *request) error {
+// that it may be stored, unless full says why not. It makes the topics that are new. After an error nothing of r is stored.
+func (c *committer) admit(b *buckets, r *request, full error) error {
 	var fresh []string
 	for i := range r.groups {
 		g := &r.groups[i]
+		g.result, g.twin = Result{}, nil // of a transaction that had no space
 		known, err := c.replay(b, r.groups[:i], g)
 		if known || err != nil {
 			if err != nil {
@@ -97,6 +98,9 @@ func (c *committer) admit(b *buckets, r *request) error {
 				return ofGroup(i, len(r.groups), fmt.Errorf("%w: %s", ErrEnded, t.name))
 			}
 		}
+	}
+	if full != nil && r.stores() {
+		return full
 	}
 	return c.create(b, fresh)
 }

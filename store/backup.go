@@ -44,7 +44,7 @@ func (l *Bolt) Backup(ctx context.Context, w io.Writer) (Manifest, error) {
 func (l *Bolt) copyTo(ctx context.Context, w io.Writer) (m Manifest, err error) {
 	m = Manifest{LogID: l.id, Time: l.now().UTC()}
 	sum := sha256.New()
-	err = l.view(func(tx *bbolt.Tx) error {
+	err = l.read(func(tx *bbolt.Tx) error {
 		if err := m.describe(tx); err != nil {
 			return err
 		}
@@ -132,7 +132,8 @@ type BackupFile struct {
 
 // OpenBackup is Backup into a temporary file in the data directory, which is read from there: nothing of
 // the log waits for the reader. The file has no name, so that it goes with the process. One that
-// is open is a backup being made.
+// is open is a backup being made. ErrNoSpace says how much room it needs on the disk, beside
+// Options.MinFree, and how much there is.
 func (l *Bolt) OpenBackup(ctx context.Context) (*BackupFile, error) {
 	if !l.copying.TryLock() {
 		return nil, ErrBusy
@@ -145,6 +146,9 @@ func (l *Bolt) OpenBackup(ctx context.Context) (*BackupFile, error) {
 }
 
 func (l *Bolt) spool(ctx context.Context, b *BackupFile) (err error) {
+	if err := l.roomForCopy(); err != nil {
+		return err
+	}
 	if b.file, err = os.CreateTemp(filepath.Dir(l.path), "backup-*"); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
@@ -156,6 +160,27 @@ func (l *Bolt) spool(ctx context.Context, b *BackupFile) (err error) {
 	}
 	if _, err := b.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("back up: %w", err)
+	}
+	return nil
+}
+
+// roomForCopy returns ErrNoSpace when a copy would take what is to be left free: publishing must not stop for a backup.
+// What a disk that does not tell has, the copy finds out.
+func (l *Bolt) roomForCopy() error {
+	var need, floor uint64
+	if err := l.view(func(tx *bbolt.Tx) error { need = uint64(tx.Size()); return nil }); err != nil {
+		return err
+	}
+	s := &l.committer.space
+	free, total, err := s.disk(s.dir)
+	if err != nil {
+		return nil
+	}
+	if s.minFree != nil {
+		floor = s.minFree(total)
+	}
+	if free < need+floor {
+		return fmt.Errorf("%w: a backup needs %d bytes beside the %d that are kept free, the disk has %d", ErrNoSpace, need, floor, free)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -150,6 +151,29 @@ func TestBackupFile(t *testing.T) {
 		t.Errorf("left behind: %v, error %v", left, err)
 	}
 	backUp(t, log)
+}
+
+// TestBackupNeedsRoom: a copy in the data directory takes nothing of what is to be left free, and says what it needs.
+func TestBackupNeedsRoom(t *testing.T) {
+	d := &fakeDisk{}
+	d.free.Store(100)
+	log := floored(t, d)
+	appendN(t, log, 100, "a")
+	_, m := backUp(t, log)
+	d.free.Store(uint64(m.Size) + 99)
+	_, err := log.OpenBackup(t.Context())
+	want := fmt.Sprintf("a backup needs %d bytes beside the 100 that are kept free, the disk has %d", m.Size, m.Size+99)
+	if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), want) {
+		t.Errorf("with a byte too little: %v, want %v: %s", err, store.ErrNoSpace, want)
+	}
+	d.free.Add(1)
+	b, err := log.OpenBackup(t.Context())
+	if err != nil {
+		t.Fatalf("with just enough: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestBackupEnds: with its caller, with its writer, and with the log, which is not held up.

@@ -32,7 +32,7 @@ type Options struct {
 	MaxMarks int // read marks; default DefaultMaxMarks
 
 	// MinFree says how much of a disk with so many bytes is left free: below that Append is ErrNoSpace, but
-	// for as much as was trimmed before. It is looked at once a second at most. nil: nothing is.
+	// for as much as was trimmed before. It is looked at before each commit. nil: nothing is.
 	MinFree func(total uint64) uint64
 	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 }
@@ -76,9 +76,10 @@ type Bolt struct {
 	counters  *counters
 	stopped   chan struct{} // closed when the committer has returned
 
-	trims     sync.Mutex // held by each step of a Trim, and by Excess
-	copying   sync.Mutex // held while a backup is made or open
-	moved     broadcast  // on every move of the head
+	readers   sync.RWMutex // locked for reading by each view, and for writing while a transaction begins that needs every page
+	trims     sync.RWMutex // locked for reading by each step of a Trim, and for writing by Excess
+	copying   sync.Mutex   // held while a backup is made or open
+	moved     broadcast    // on every move of the head
 	failed    chan struct{}
 	failOnce  sync.Once
 	err       error       // set before failed is closed
@@ -165,13 +166,22 @@ func (l *Bolt) Wait(ctx context.Context, after ID) error {
 	}
 }
 
-// view runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
+// view runs fn in a short read transaction: fn waits for nothing.
+func (l *Bolt) view(fn func(*bbolt.Tx) error) error {
+	l.readers.RLock()
+	defer l.readers.RUnlock()
+	return l.read(fn)
+}
+
+// read runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
 // cut short under the map faults: both end as an error here, and fail the log.
-func (l *Bolt) view(fn func(*bbolt.Tx) error) (err error) {
+func (l *Bolt) read(fn func(*bbolt.Tx) error) (err error) {
 	if l.wedged.Load() {
 		return l.Err()
 	}
 	begun := false
+	l.counters.reading.Add(1)
+	defer l.counters.reading.Add(-1)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -208,6 +218,9 @@ func (l *Bolt) Get(id ID) (Event, error) {
 		r, ok := decodeRecord(id[:], value)
 		if !ok || int(r.topic) >= len(topics) {
 			return ErrCorrupt
+		}
+		if !l.trimmedOf(topics[r.topic], id).Before(id) {
+			return ErrNotFound
 		}
 		e = new(arena).event(id, topics[r.topic].name, r)
 		return nil

@@ -113,6 +113,7 @@ func (l *Bolt) load(tx *bbolt.Tx) error {
 	if err := l.committer.keys.load(tx); err != nil {
 		return err
 	}
+	l.committer.reserved = tx.Bucket(bucketReserve) != nil
 	l.committer.marks = tx.Bucket(bucketMarks).Stats().KeyN
 	l.index.keys, l.index.oldestKey = l.committer.keys.held, l.committer.keys.oldest
 	topics, err := loadTopics(tx)

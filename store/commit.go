@@ -5,33 +5,37 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // committer is the one goroutine that writes. It takes what has gathered, assigns IDs, writes one
 // transaction, moves the head, wakes the readers and answers, and begins again. All fields are its own.
 type committer struct {
 	*Bolt
-	last    ID // the last ID assigned: the stored head, never the last record, which may be trimmed
-	touched []*topic
-	created map[string]*topic // topics of this transaction
-	keys    *keys
-	space   space
-	marks   int      // read marks in the file
-	dirty   []*topic // changed since their records were written
-	since   int      // events since the last checkpoint, those of this transaction included
-	stored  int      // events of this transaction
-	buf     []byte   // records of the transaction under way; bbolt refers to it until Commit
-	behind  bool     // the clock is behind the last ID, and it has been said
-	size    int64    // of the file when it was last looked at; it never shrinks
+	last     ID // the last ID assigned: the stored head, never the last record, which may be trimmed
+	keys     *keys
+	space    space
+	marks    int      // read marks in the file
+	dirty    []*topic // changed since their records were written
+	reserved bool     // the file has the reserve
+	full     bool     // there was no space, and nothing has been stored since
+	since    int      // events since the last checkpoint
+	behind   bool     // the clock is behind the last ID, and it has been said
+	size     int64    // of the file when it was last looked at; it never shrinks
+
+	// Of the transaction under way.
+	touched  []*topic
+	created  map[string]*topic
+	stored   int           // events
+	buf      []byte        // their records; bbolt refers to it until Commit
+	deleted  int           // events
+	freed    uint64        // bytes of their records
+	trimming map[*topic]ID // the marks that it sets; readers keep it once it is announced
+	highest  ID            // ever trimmed
 }
 
 const (
@@ -55,41 +59,58 @@ func (c *committer) run() {
 			c.checkpoint()
 			return
 		}
-		switch err := c.Err(); {
-		case err != nil:
-			for _, r := range batch {
-				r.answer(err)
-			}
-		case batch[0].op != nil:
-			batch[0].answer(batch[0].op())
-		default:
-			c.append(batch)
+		if op := batch[0].op; op != nil {
+			batch[0].answer(op())
+		} else {
+			c.commit(batch)
 		}
 		clear(batch)
 	}
 }
 
-// append commits the groups of all requests in one transaction. A crash before update returns leaves
-// either none or all of them, and nobody has been told. A crash after it leaves all of them.
-func (c *committer) append(batch []*request) {
-	err := c.update(func(tx *bbolt.Tx) error { return c.write(tx, batch) })
-	switch err {
-	case nil:
-		c.counters.batches.observe(float64(c.stored))
-		c.space.stored(uint64(len(c.buf) + c.stored*len(ID{})))
-		c.publish()
-	case errNothing:
-		c.undo()
-		err = nil
-	default:
-		c.undo()
+// commit makes the batch durable in one transaction, and answers it. When there is no space for that, each step of
+// a trim goes alone, with the pages of the reserve, and then, into the room that they have made, what is appended:
+// neither fails for the other.
+func (c *committer) commit(batch []*request) {
+	err := c.try(batch)
+	if errors.Is(err, ErrNoSpace) && (len(batch) > 1 || c.reserved) && slices.ContainsFunc(batch, (*request).trims) {
+		if c.reserved {
+			_ = c.giveReserve() // best effort: without it the trims may fail, and say so
+		}
+		slices.SortStableFunc(batch, func(a, b *request) int { return len(b.trim) - len(a.trim) })
+		for ; len(batch) > 0 && batch[0].trims(); batch = batch[1:] {
+			answer(batch[:1], c.try(batch[:1]))
+		}
+		err = c.try(batch)
 	}
+	answer(batch, err)
+}
+
+// answer gives the outcome to those that were not refused by themselves.
+func answer(batch []*request, err error) {
 	for _, r := range batch {
 		if r.err == nil {
 			r.err = err
 		}
 		r.answer(r.err)
 	}
+}
+
+// try commits the batch in one transaction. A crash before update returns leaves none or all of it, and nobody
+// has been told. A crash after it leaves all of it.
+func (c *committer) try(batch []*request) error {
+	err := c.update(func(tx *bbolt.Tx) error { return c.write(tx, batch) })
+	switch {
+	case err == nil:
+		c.publish()
+		return nil
+	case errors.Is(err, ErrNoSpace) && c.deleted > 0:
+		c.index.announce(nil)
+	case errors.Is(err, errNothing):
+		err = nil
+	}
+	c.undo()
+	return err
 }
 
 // topic returns the known or just created topic, else nil. Reading the index needs no lock here:
@@ -101,25 +122,34 @@ func (c *committer) topic(name string) *topic {
 	return c.created[name]
 }
 
-// errNothing ends a transaction that has nothing to store: each request was refused, or is a replay.
-var errNothing = errors.New("nothing to store")
-
-// write puts the batch into the transaction: records, sparse keys, idempotency keys, new topics, the head.
-// A request that is refused has its own error set and leaves the others alone.
+// write puts the batch into the transaction. What is trimmed goes first, so that a replay says so.
 func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
+	b := newBuckets(tx)
+	if err := c.trim(tx, b, batch); err != nil {
+		return err
+	}
+	if err := c.store(tx, b, batch); err != nil {
+		return err
+	}
+	if c.stored == 0 && c.deleted == 0 {
+		return errNothing
+	}
+	if c.deleted > 0 {
+		c.index.announce(c.trimming)
+	}
+	return nil
+}
+
+// store puts the groups of the batch into the transaction: records, sparse keys, idempotency keys, new topics, the
+// head. A request that is refused has its own error set and leaves the others alone.
+func (c *committer) store(tx *bbolt.Tx, b *buckets, batch []*request) error {
 	id, err := c.mint()
 	if err != nil {
 		return err
 	}
-	b := newBuckets(tx)
-	c.buf = c.buf[:0]
-	c.stored = 0
-	full := c.space.room(c.now())
+	full := c.space.room()
 	for _, r := range batch {
-		if r.err = c.admit(b, r); r.err == nil && r.stores() {
-			r.err = full
-		}
-		if r.err != nil {
+		if r.err = c.admit(b, r, full); r.err != nil {
 			continue
 		}
 		for i := range r.groups {
@@ -137,13 +167,17 @@ func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
 		}
 	}
 	if c.stored == 0 {
-		return errNothing
+		return nil
+	}
+	if !c.reserved {
+		if err := fillReserve(tx); err != nil {
+			return err
+		}
 	}
 	if err := c.keys.forget(b, c.now()); err != nil {
 		return err
 	}
-	c.since += c.stored
-	if c.since >= checkpointEvery {
+	if c.since+c.stored >= checkpointEvery {
 		if err := c.writeCheckpoint(tx); err != nil {
 			return err
 		}
@@ -243,134 +277,4 @@ func (c *committer) put(b *buckets, id ID, d *Draft) error {
 
 func sparseKey(topic uint32, id ID) []byte {
 	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 20), topic), id[:]...)
-}
-
-// undo forgets a transaction that was not stored. since may stay too high: the checkpoint is early then.
-func (c *committer) undo() {
-	for _, t := range c.touched {
-		t.work = t.state
-	}
-	c.last = c.Head()
-	c.keys.undo()
-	c.reset()
-}
-
-// publish shows a durable transaction to the readers: topics first, then the head, then the wake-up.
-func (c *committer) publish() {
-	slices.SortFunc(c.touched, func(a, b *topic) int { return a.work.tip.Compare(b.work.tip) })
-	x := c.index
-	x.mu.Lock()
-	created := sortedByID(c.created)
-	x.byID = append(x.byID, created...)
-	for _, t := range created {
-		x.add(t)
-	}
-	for _, t := range c.touched {
-		x.show(t)
-		x.touch(t, t.work.tip)
-	}
-	x.keys, x.oldestKey = c.keys.publish()
-	x.mu.Unlock()
-	for _, t := range c.touched {
-		if !t.dirty {
-			t.dirty = true
-			c.dirty = append(c.dirty, t)
-		}
-	}
-	if c.since >= checkpointEvery { // written by this very transaction
-		c.clean()
-	}
-	head := c.last
-	c.head.Store(&head)
-	c.moved.wake()
-	c.reset()
-}
-
-func (c *committer) reset() {
-	clear(c.created)
-	c.touched = c.touched[:0]
-	if cap(c.buf) > commitBytes {
-		c.buf = nil
-	}
-}
-
-// update runs fn in a read-write transaction and makes it durable. The error is ErrNoSpace when it is
-// certain that nothing was stored; every other one fails the log, because bbolt can return an error
-// for a transaction that is in the file.
-func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
-			c.wedged.Store(true)
-		}
-	}()
-	if err := c.checkFile(); err != nil {
-		return c.fail(err)
-	}
-	var before int
-	began := time.Now()
-	err = c.db.Update(func(tx *bbolt.Tx) error {
-		before = tx.ID() - 1
-		return fn(tx)
-	})
-	switch {
-	case err == nil:
-		c.counters.commits.observe(time.Since(began).Seconds())
-		return nil
-	case errors.Is(err, errNothing):
-		return err
-	case isFull(err) && c.visibleTx() == before:
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	default:
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("commit: %w", err)))
-	}
-}
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, berrors.ErrMaxSizeReached)
-}
-
-// visibleTx is the number of the newest transaction a reader would see, -1 if that cannot be told.
-func (c *committer) visibleTx() int {
-	tx, err := c.db.Begin(false)
-	if err != nil {
-		return -1
-	}
-	id := tx.ID()
-	if tx.Rollback() != nil {
-		return -1
-	}
-	return id
-}
-
-// checkFile makes sure that the path still leads to the file that is open: a lock follows the file, not
-// its name, and writing to a file that was replaced would succeed and be lost. Writing to one that was
-// cut short would end the process: bbolt then looks for its free pages in a goroutine of its own.
-func (c *committer) checkFile() error {
-	open, err := c.file.Stat()
-	if err != nil {
-		return fmt.Errorf("stat the open log file: %w", err)
-	}
-	named, err := os.Stat(c.path)
-	if err != nil {
-		return fmt.Errorf("%s was removed while in use: %w", c.path, err)
-	}
-	if !os.SameFile(open, named) {
-		return fmt.Errorf("%s was replaced while in use; the events since then would be lost", c.path)
-	}
-	if open.Size() < c.size {
-		return fmt.Errorf("%s was cut short while in use, from %d bytes to %d", c.path, c.size, open.Size())
-	}
-	c.size = open.Size()
-	return nil
-}
-
-func sortedByID(created map[string]*topic) []*topic {
-	topics := make([]*topic, 0, len(created))
-	for _, t := range created {
-		topics = append(topics, t)
-	}
-	slices.SortFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
-	return topics
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"tidings/store"
 )
 
@@ -35,6 +37,55 @@ func damage(t testing.TB, dir string, offset int, events ...store.Event) {
 			}
 		}
 	})
+}
+
+// TestTrimmedComeBack: a damaged page number can lead to a page that is not in use any more, whose records are whole. What
+// was trimmed stays away all the same, whoever asks, and verify tells.
+func TestTrimmedComeBack(t *testing.T) {
+	dir := t.TempDir()
+	log := openAt(t, dir, store.Options{})
+	events := appendN(t, log, 300, "a.x", "a.y")
+	gone := matching(events[:200], filterOf(t, "a.x"), store.ID{})
+	closeLog(t, log)
+	old := make(map[store.ID][]byte)
+	alter(t, dir, func(tx *bbolt.Tx) error {
+		for _, e := range gone {
+			old[e.ID] = bytes.Clone(tx.Bucket([]byte("log")).Get(e.ID[:]))
+		}
+		return nil
+	})
+	log = openAt(t, dir, store.Options{})
+	if n, err := log.Trim(t.Context(), filterOf(t, "a.x"), events[200].ID); err != nil || n != len(gone) {
+		t.Fatalf("trimmed %d, error %v", n, err)
+	}
+	closeLog(t, log)
+	alter(t, dir, func(tx *bbolt.Tx) error {
+		for id, record := range old {
+			if err := tx.Bucket([]byte("log")).Put(id[:], record); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	const want = "topic a.x counts 50 events, 150 were found"
+	if report := verify(t, dir); !slices.Contains(report.Problems, want) {
+		t.Errorf("problems %q, want %q", report.Problems, want)
+	}
+	log, last := openAt(t, dir, store.Options{}), gone[len(gone)-1].ID
+	kept := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool { return old[e.ID] != nil })
+	for _, pattern := range []string{">", "a.*", "a.x", "a.y"} {
+		for _, after := range []store.ID{{}, events[0].ID, events[100].ID, last} {
+			expect(t, log, filterOf(t, pattern), after, kept)
+		}
+	}
+	for _, e := range gone {
+		if got, err := log.Get(e.ID); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("get of trimmed %s: %q, error %v", e.ID, got.Data, err)
+		}
+	}
+	if page, err := log.NewReader(filterOf(t, "a.*"), events[0].ID).Next(1000); err != nil || page.Trimmed != last {
+		t.Errorf("a page names %s as trimmed, error %v; want %s", page.Trimmed, err, last)
+	}
 }
 
 // expectCorrupt checks that the log withholds exactly the damaged ones of its events, names them to

@@ -2,8 +2,13 @@ package store
 
 import "go.etcd.io/bbolt"
 
-// excessStep bounds the records that one transaction of Excess looks at.
-const excessStep = 1024
+const (
+	// excessStep bounds the records that one transaction of Excess looks at.
+	excessStep = 1024
+
+	// excessRecord is a guess at the bytes of a record, so that few more are looked at than are too much.
+	excessRecord = 256
+)
 
 // Excess implements Log. The lock keeps every Trim out, so that what is counted is what is read: an
 // append meanwhile only adds to what is kept.
@@ -22,7 +27,7 @@ func (l *Bolt) Excess(f Filter, events, bytes uint64) (last ID, err error) {
 	r := l.NewReader(f, ID{}).(*reader)
 	r.bare = true
 	for count > 0 || size > 0 {
-		page, err := r.Next(excessStep)
+		page, err := r.Next(int(min(excessStep, 1+max(count, size/excessRecord))))
 		if err != nil {
 			return ID{}, err
 		}

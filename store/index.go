@@ -50,6 +50,18 @@ type topicState struct {
 	unindexed uint8 // events since the newest with a sparse key
 }
 
+// trimmedOf returns up to where t's events are gone, for the record that was found under id; zero when none so old are.
+// Such a record can still be met: in a transaction from before the trim, or because a damaged page number leads to a
+// page that is not in use any more.
+func (l *Bolt) trimmedOf(t *topic, id ID) ID {
+	if l.Trimmed().Before(id) {
+		return ID{}
+	}
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	return t.state.trimmed
+}
+
 // node is a segment of topic names. Siblings form a list, the one with the newest event first.
 type node struct {
 	parent     *node

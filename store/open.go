@@ -38,6 +38,8 @@ var (
 	bucketKeys   = []byte("keys")
 	bucketMarks  = []byte("marks")
 	bucketMeta   = []byte("meta")
+
+	bucketReserve = []byte("reserve") // not always there
 )
 
 // Keys of the meta bucket. Each value is sealed like a record.
@@ -114,7 +116,8 @@ func lockDir(dir string) (*flock.Flock, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %s is held by process %s; stop it, or use another directory",
 			ErrLocked, dir, strings.TrimSpace(string(holder))), lock.Close())
 	}
-	if err := os.WriteFile(lock.Path(), fmt.Appendln(nil, os.Getpid()), fileMode); err != nil {
+	// A disk that is full must not keep the log closed: it can be trimmed.
+	if err := os.WriteFile(lock.Path(), fmt.Appendln(nil, os.Getpid()), fileMode); err != nil && !isFull(err) {
 		return nil, errors.Join(fmt.Errorf("write the lock file: %w", err), lock.Close())
 	}
 	return lock, nil
@@ -131,9 +134,11 @@ func (l *Bolt) openFile(dir string) (err error) {
 	case err != nil:
 		return fmt.Errorf("open the log: %w", err)
 	default:
-		if err := errors.Join(checkWhole(l.path, stat.Size()), removeLeftover(dir)); err != nil {
+		free, err := checkWhole(l.path, stat.Size())
+		if err := errors.Join(err, removeLeftover(dir)); err != nil {
 			return err
 		}
+		l.committer.space.opened(free)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -225,6 +230,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	}
 	zero := ID{}
 	return errors.Join(
+		fillReserve(tx),
 		putMeta(tx, metaFormat, binary.BigEndian.AppendUint32(nil, format)),
 		putMeta(tx, metaLogID, id[:]),
 		putMeta(tx, metaHead, zero[:]),
@@ -266,11 +272,12 @@ func getMetaID(tx *bbolt.Tx, key string) (ID, error) {
 }
 
 // checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
-// another kind of file, one shorter than its own count of pages, one of a newer format.
-func checkWhole(path string, size int64) (err error) {
+// another kind of file, one shorter than its own count of pages, one of a newer format. It returns how many bytes
+// are free within the file.
+func checkWhole(path string, size int64) (free uint64, err error) {
 	refuse := func(why error) error { return damaged(path, why) }
 	if size == 0 {
-		return refuse(errors.New("the file is empty"))
+		return 0, refuse(errors.New("the file is empty"))
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -281,16 +288,16 @@ func checkWhole(path string, size int64) (err error) {
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("open %s: %w", path, err)
+		return 0, fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
-		return refuse(err)
+		return 0, refuse(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bbolt.Tx) error {
+	err = db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 		}
-		if err := checkPages(tx); err != nil {
+		if free, err = checkPages(tx); err != nil {
 			return refuse(err)
 		}
 		foreign := func(name []byte) error {
@@ -314,6 +321,7 @@ func checkWhole(path string, size int64) (err error) {
 		}
 		return nil
 	})
+	return free, err
 }
 
 func (l *Bolt) damaged(why error) error { return damaged(l.path, why) }

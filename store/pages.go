@@ -35,16 +35,23 @@ const (
 )
 
 // checkPages returns an error when a page is not what it must be for bbolt to read it: each in one place, in bounds,
-// its keys in order and within those of its parent, buckets only at the root.
-func checkPages(tx *bbolt.Tx) error {
+// its keys in order and within those of its parent, buckets only at the root. It returns how many bytes of pages are
+// not in use.
+func checkPages(tx *bbolt.Tx) (free uint64, err error) {
 	file, err := os.Open(tx.DB().Path())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	size := uint64(tx.DB().Info().PageSize)
 	p := &pages{file: file, size: size, used: uint64(tx.Size()) / size}
 	p.seen = make([]bool, p.used)
-	return errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
+	err = errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
+	for _, seen := range p.seen[2:] { // after the meta pages
+		if !seen {
+			free += size
+		}
+	}
+	return free, err
 }
 
 // tree checks the page with the given id and all below it. Keys are at least low and, unless it is nil, below high.

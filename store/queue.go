@@ -10,16 +10,20 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// request is one call that waits for the committer: groups to append, or an operation of its own.
+// request is one call that waits for the committer: groups to append, events to trim, or an operation of its own.
 type request struct {
 	groups []group
+	trim   []ID         // the oldest of their topics
 	op     func() error // when set, run alone
 	events int
 	weight int64
 
-	done chan struct{} // closed when the groups' results and err hold the outcome
-	err  error
+	done    chan struct{} // closed when the groups' results, deleted and err hold the outcome
+	deleted int           // of trim
+	err     error
 }
+
+func (r *request) trims() bool { return len(r.trim) > 0 }
 
 // group is a Group on its way, and then its result.
 type group struct {
@@ -105,21 +109,21 @@ func (q *queue) do(ctx context.Context, r *request) error {
 	return r.err
 }
 
-// take appends to batch what the next transaction commits: appends up to the bounds, or one
-// operation. It waits while there is nothing, and returns nothing once the queue is closed and empty.
+// take appends to batch what the next transaction commits: appends and steps of trims up to the bounds, or
+// one operation. It waits while there is nothing, and returns nothing once the queue is closed and empty.
 func (q *queue) take(batch []*request) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waits) == 0 && !q.closed {
 		q.bell.Wait()
 	}
-	n, events, bytes := 0, 0, int64(0)
+	n, events, bytes, trims := 0, 0, int64(0), 0
 	for n < len(q.waits) {
 		r := q.waits[n]
-		if n > 0 && (r.op != nil || events+r.events > commitEvents || bytes+r.weight > commitBytes) {
+		if n > 0 && (r.op != nil || events+r.events > commitEvents || bytes+r.weight > commitBytes || trims+len(r.trim) > trimStep) {
 			break
 		}
-		n, events, bytes = n+1, events+r.events, bytes+r.weight
+		n, events, bytes, trims = n+1, events+r.events, bytes+r.weight, trims+len(r.trim)
 		if r.op != nil {
 			break
 		}

@@ -136,6 +136,7 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 	c := s.log.Cursor()
 	seen := 0
 	var last *topic // neighbours are often of one topic
+	var gone ID     // of its events
 	matches := false
 	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
 		id := ID(k)
@@ -149,7 +150,16 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 		}
 		seen++
 		if t := s.topics[rec.topic]; t != last {
-			last, matches = t, r.all || r.filter.Match(t.name)
+			last, matches, gone = t, r.all || r.filter.Match(t.name), ID{}
+			if matches {
+				gone = r.l.trimmedOf(t, id)
+			}
+		}
+		if !gone.Before(id) {
+			if page.Through = id; page.Trimmed.Before(gone) {
+				page.Trimmed = gone
+			}
+			continue
 		}
 		if matches && !r.take(s, page, id, rec, max) {
 			return

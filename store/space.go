@@ -3,11 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
-	"time"
 )
-
-// spaceEvery is how often the free space of the disk is looked at, while there are appends.
-const spaceEvery = time.Second
 
 // space says whether there is room for an append, before a commit would find out: with a full disk
 // trimming, which makes room, is what no longer works. It belongs to the committer.
@@ -16,25 +12,22 @@ type space struct {
 	minFree func(total uint64) uint64
 	disk    func(dir string) (free, total uint64, err error)
 	log     *slog.Logger
-	checked time.Time
 	low     error // what an append is told
 	unknown bool  // the disk does not say, and that has been logged
 
-	// spare is how many bytes of records were trimmed and not stored again since. The file keeps the pages
-	// of what is trimmed, so the disk does not get emptier by it; but that much fits without taking
-	// from the disk, however low it is.
+	// spare is how many bytes of records were trimmed and not stored again since; for the time before Open
+	// the free pages tell, about. The file keeps the pages of what is trimmed, so the disk does not get emptier
+	// by it; but that much fits without taking from the disk, however low it is.
 	spare uint64
 }
 
-// room returns nil when an append may go ahead, else an ErrNoSpace.
-func (s *space) room(now time.Time) error {
+// room returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time, which costs little
+// beside a commit: a fast publisher fills a small disk in less than a second.
+func (s *space) room() error {
 	if s.minFree == nil {
 		return nil
 	}
-	if since := now.Sub(s.checked); since < 0 || since >= spaceEvery {
-		s.checked = now
-		s.check()
-	}
+	s.check()
 	if s.spare > 0 {
 		return nil
 	}
@@ -61,6 +54,12 @@ func (s *space) check() {
 		s.log.Info("disk has room again", "free", free, "min_free", floor)
 	}
 }
+
+// turnover is how much of the file's free pages is on the way round from one commit to the next.
+const turnover = 64 << 10
+
+// opened sets spare from the bytes of the file's free pages, with an allowance for what pages take beyond records.
+func (s *space) opened(free uint64) { s.spare = less(free, turnover) / 4 * 3 }
 
 // stored and trimmed keep count of spare, in bytes of records.
 func (s *space) stored(n uint64)  { s.spare = less(s.spare, n) }

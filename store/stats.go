@@ -9,6 +9,7 @@ import (
 type Stats struct {
 	Queued      int       // requests that wait for the committer
 	QueuedBytes int64     // memory of those, and of those that are being committed
+	Reading     int       // read transactions that are open
 	Trimmed     uint64    // events deleted
 	Batches     Histogram // events stored by one commit
 	Commits     Histogram // seconds of one commit of any kind, its fsyncs included; those that failed are not in it
@@ -21,9 +22,10 @@ type Histogram struct {
 	Buckets map[float64]uint64 // how many values were at most the key; no bucket for all
 }
 
-// counters are the numbers behind Stats. The committer writes, anybody reads.
+// counters are the numbers behind Stats. The committer writes, but for reading; anybody reads.
 type counters struct {
 	trimmed atomic.Uint64
+	reading atomic.Int64
 	batches histogram
 	commits histogram
 }
@@ -71,7 +73,7 @@ func (h *histogram) read() Histogram {
 
 // Stats implements Log.
 func (l *Bolt) Stats() Stats {
-	s := Stats{Trimmed: l.counters.trimmed.Load(), Batches: l.counters.batches.read(), Commits: l.counters.commits.read()}
+	s := Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()), Batches: l.counters.batches.read(), Commits: l.counters.commits.read()}
 	s.Queued, s.QueuedBytes = l.queue.load()
 	return s
 }

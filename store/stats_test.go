@@ -39,6 +39,23 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// TestStatsReading: a backup reads the log while it copies it, and not while its copy is read.
+func TestStatsReading(t *testing.T) {
+	log := openAt(t, t.TempDir(), store.Options{})
+	during := 0
+	if _, err := log.Backup(t.Context(), writer(func([]byte) error { during = log.Stats().Reading; return nil })); err != nil {
+		t.Fatal(err)
+	}
+	b, err := log.OpenBackup(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if after := log.Stats().Reading; during != 1 || after != 0 {
+		t.Errorf("%d read transactions during the copy, %d after it, want 1 and 0", during, after)
+	}
+}
+
 // TestStatsQueue: a request counts in memory until it is answered, and in the depth until it is taken.
 func TestStatsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// trimStep is how many events one transaction deletes. On a full disk it is halved until it fits:
-// deleting needs free pages itself.
-const trimStep = 256
+// trimStep is how many events one transaction deletes at most: few, because appends wait for it too. On a full disk
+// it is halved until it fits, for deleting needs free pages itself.
+const trimStep = 128
 
 // Trim implements Log. A record that fails its checksum stays: whose it was is not certain, and it
 // goes on telling readers that something is missing.
@@ -19,7 +19,8 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 		before, _ = head.Next()
 	}
 	deleted, step := 0, trimStep
-	r := l.NewReader(f, ID{})
+	r := l.NewReader(f, ID{}).(*reader)
+	r.bare = true
 	for {
 		page, err := r.Next(step)
 		if err != nil {
@@ -50,78 +51,67 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 }
 
 func (l *Bolt) trimStep(ctx context.Context, ids []ID) (deleted int, err error) {
-	l.trims.Lock()
-	defer l.trims.Unlock()
-	err = l.queue.do(ctx, &request{weight: draftBytes, op: func() (err error) {
-		deleted, err = l.committer.trim(ids)
-		return err
-	}})
-	return deleted, err
+	l.trims.RLock()
+	defer l.trims.RUnlock()
+	r := &request{weight: draftBytes, trim: ids}
+	err = l.queue.do(ctx, r)
+	return r.deleted, err
 }
 
-// trim deletes the records that are still there in one transaction, on the committer's goroutine. A crash before update
-// returns leaves all of them or none; the marks that make the gap exact are in the same transaction.
-func (c *committer) trim(ids []ID) (deleted int, err error) {
-	marks := make(map[*topic]ID)
-	err = c.update(func(tx *bbolt.Tx) error {
-		if deleted, err = c.deleteRecords(tx, ids, marks); err != nil {
-			return err
-		}
-		c.index.announce(marks)
-		return nil
-	})
-	switch {
-	case err == nil:
-		c.counters.trimmed.Add(uint64(deleted))
-		if last := ids[len(ids)-1]; c.Trimmed().Before(last) {
-			c.Bolt.trimmed.Store(&last)
-		}
-		for t := range marks {
-			c.space.trimmed(t.state.bytes - t.work.bytes)
-		}
-		c.index.trimmed(marks)
-	case errors.Is(err, ErrNoSpace):
-		for t := range marks {
-			t.work = t.state
-		}
-		c.index.announce(nil)
-	}
-	return deleted, err
-}
-
-func (c *committer) deleteRecords(tx *bbolt.Tx, ids []ID, marks map[*topic]ID) (deleted int, err error) {
-	log, sparse, topics := tx.Bucket(bucketLog), tx.Bucket(bucketSparse), tx.Bucket(bucketTopics)
-	for _, id := range ids {
-		value := log.Get(id[:])
-		r, ok := decodeRecord(id[:], value)
-		if !ok {
-			continue // deleted by another Trim, or damaged
-		}
-		t := c.index.byID[r.topic]
-		w := &t.work
-		w.count--
-		w.bytes -= uint64(len(id) + len(value))
-		w.trimmed = id
-		marks[t] = id
-		deleted++
-		if err := log.Delete(id[:]); err != nil {
-			return 0, err
-		}
-		if r.indexed {
-			if err := sparse.Delete(sparseKey(t.id, id)); err != nil {
-				return 0, err
+// trim deletes the records that the batch's trims name and that are still there. The marks that make the gap
+// exact are in the same transaction.
+func (c *committer) trim(tx *bbolt.Tx, b *buckets, batch []*request) error {
+	for _, r := range batch {
+		r.deleted = 0
+		for _, id := range r.trim {
+			ok, err := c.delete(b, id)
+			if err != nil {
+				return err
+			}
+			if ok {
+				r.deleted++
 			}
 		}
+		c.deleted += r.deleted
 	}
-	for t := range marks {
-		if err := putTopic(topics, t); err != nil {
-			return 0, err
+	c.highest = c.Trimmed()
+	for t, id := range c.trimming {
+		if err := putTopic(b.topics, t); err != nil {
+			return err
+		}
+		if c.highest.Before(id) {
+			c.highest = id
 		}
 	}
-	if last := ids[len(ids)-1]; c.Trimmed().Before(last) {
-		return deleted, putMeta(tx, metaTrimmed, last[:])
+	if c.highest == c.Trimmed() {
+		return nil
 	}
-	return deleted, nil
+	return putMeta(tx, metaTrimmed, c.highest[:])
+}
+
+// delete returns false for a record that another Trim has deleted, and for one that is damaged.
+func (c *committer) delete(b *buckets, id ID) (ok bool, err error) {
+	value := b.log.Get(id[:])
+	r, ok := decodeRecord(id[:], value)
+	if !ok {
+		return false, nil
+	}
+	t := c.index.byID[r.topic]
+	size := uint64(len(id) + len(value))
+	t.work.count--
+	t.work.bytes -= size
+	t.work.trimmed = id
+	if c.trimming == nil {
+		c.trimming = make(map[*topic]ID)
+	}
+	c.trimming[t] = id
+	c.freed += size
+	if r.indexed {
+		if err := b.sparse.Delete(sparseKey(t.id, id)); err != nil {
+			return false, err
+		}
+	}
+	return true, b.log.Delete(id[:])
 }
 
 // announce tells readers which marks the transaction about to commit sets; nil takes them back.
@@ -132,10 +122,8 @@ func (x *index) announce(marks map[*topic]ID) {
 	x.trimming = marks
 }
 
-// trimmed publishes the marks of a trim that is durable.
+// trimmed publishes the marks of a trim that is durable. The caller holds mu.
 func (x *index) trimmed(marks map[*topic]ID) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.trims++
 	x.trimming = nil
 	for t := range marks {

@@ -73,7 +73,7 @@ func verifyFile(path string, progress func(done, total uint64)) (report Report, 
 		return report, fmt.Errorf("verify: %w", err)
 	}
 	report.Bytes = stat.Size()
-	switch err := checkWhole(path, stat.Size()); {
+	switch _, err := checkWhole(path, stat.Size()); {
 	case errors.Is(err, ErrDamaged):
 		report.problem("%v", err)
 		return report, nil

@@ -12,6 +12,7 @@ const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const PAGE = 250; // events that are handed over at a stretch
+const EARLIEST = '0'.repeat(26); // the cursor before every event, those among them that are gone
 const BEYOND = '~'; // above every ID
 
 export class Tidings extends EventTarget {
@@ -59,10 +60,12 @@ export class Tidings extends EventTarget {
   get persistent() { return this.#persistent; }
 
   reconnect() {
-    if (this.#state === 'closed') return;
+    if (this.#present.signal.aborted) return; // closed, or put away
     this.#bearer = undefined;
     this.#failures = 0;
-    this.#leads ? this.#stream() : this.#catchUp();
+    if (this.#leads) return void this.#stream();
+    this.#leave();
+    this.#enter(true); // the leader may not have the new token
   }
 
   close() {
@@ -85,11 +88,11 @@ export class Tidings extends EventTarget {
   }
 
   #wake = ({ type }) => {
-    if (globalThis.document?.visibilityState === 'hidden' || this.#present.signal.aborted) return;
-    if (this.#state === 'ended') return;
-    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#silence() > this.#heartbeat;
+    const hides = type === 'visibilitychange' && globalThis.document.visibilityState === 'hidden';
+    if (hides || this.#present.signal.aborted || this.#state === 'ended') return;
+    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#source && this.#silence() > this.#heartbeat;
     if (!this.#leads) this.#catchUp();
-    else if (type === 'online' || idle && this.#transport === 'stream') this.#stream();
+    else if (type === 'online' || idle) this.#stream();
   };
 
   // A frozen tab must neither lead nor stand in line for it.
@@ -125,7 +128,8 @@ export class Tidings extends EventTarget {
   #tick() {
     if (!this.#leads) {
       // The leader speaks at every heartbeat and every tick. One that does not was suspended without being told.
-      if (this.#channel && this.#silence() > 3 * this.#heartbeat) {
+      const over = this.#state === 'ended' || this.#state === 'refused';
+      if (this.#channel && !over && this.#silence() > 3 * this.#heartbeat) {
         this.#leave();
         this.#enter(true);
       }
@@ -194,9 +198,9 @@ export class Tidings extends EventTarget {
       if (gap || at > this.#behind) this.#behind = gap ? BEYOND : at;
       return;
     }
-    // A cursor may be null, and null <= '000…' as numbers are.
-    const joins = after && this.#cursor && after <= this.#cursor;
-    if (gap || at && !joins) return void this.#catchUp(); // there is a hole before this
+    const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
+    const past = state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
+    if (gap || past || at && !joins) return void this.#catchUp(); // there is a hole before this
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
     this.#set(state, transport);
@@ -277,15 +281,8 @@ export class Tidings extends EventTarget {
     this.#later(POLL_FOR, signal, () => this.#stream());
     try {
       for (;;) {
-        const page = await this.#page({ wait: `${POLL_WAIT / 1000}s` }, signal);
-        this.#heard = Date.now();
-        if (page.gap) this.#gap(page.gap);
-        for (const event of page.events) {
-          this.#take(event);
-          if (signal.aborted) return;
-        }
-        this.#through(page.next);
-        this.#set(page.caught_up ? 'live' : 'catching-up');
+        const wait = this.#state === 'live' ? `${POLL_WAIT / 1000}s` : undefined; // first, what is missing
+        this.#set(await this.#page({ wait }, signal) ? 'live' : 'catching-up');
       }
     } catch (error) {
       this.#failed(error, signal, () => this.#stream());
@@ -297,18 +294,12 @@ export class Tidings extends EventTarget {
     const signal = this.#begin();
     this.#reading = true;
     try {
-      let page;
+      let caughtUp;
       do {
         this.#behind = '';
-        page = await this.#page({}, signal);
-        if (page.gap) this.#gap(page.gap);
-        for (const event of page.events) {
-          this.#give(event);
-          if (signal.aborted) return;
-        }
-        this.#moveTo(page.next);
-        if (!page.caught_up) this.#set('catching-up');
-      } while (!page.caught_up || this.#behind > this.#cursor);
+        caughtUp = await this.#page({}, signal);
+        if (!caughtUp) this.#set('catching-up');
+      } while (!caughtUp || this.#behind > this.#cursor);
       this.#reading = false;
       this.#set(this.#leader);
     } catch (error) {
@@ -316,6 +307,7 @@ export class Tidings extends EventTarget {
     }
   }
 
+  // page reads a page, hands it over, and returns whether it is the last one for now.
   async #page(query, signal) {
     const token = await this.#token(signal);
     const answer = await fetch(this.#address('/v1/events', { limit: PAGE, ...query }), {
@@ -325,9 +317,16 @@ export class Tidings extends EventTarget {
     });
     if (!answer.ok) throw await problem(answer);
     const page = await answer.json();
-    if (signal.aborted) throw signal.reason;
+    signal.throwIfAborted();
     this.#failures = 0;
-    return page;
+    if (page.gap) this.#gap(page.gap);
+    for (const event of page.events) {
+      signal.throwIfAborted(); // a listener has turned the tab to something else
+      this.#take(event);
+    }
+    signal.throwIfAborted();
+    this.#through(page.next);
+    return page.caught_up;
   }
 
   // failed waits and tries again, unless trying again is for somebody else to decide.
@@ -402,13 +401,14 @@ export class Tidings extends EventTarget {
 
   // The cursor moves when the listeners have returned: in the same task, so that a reload comes before both or after.
   #give(event) {
+    const leads = this.#leads; // a listener may close the client
     if (this.#state !== 'live') this.#missed++;
     this.#emit(event.type === 'tidings.end' ? 'end' : 'event', event);
-    this.#moveTo(event.id);
+    this.#moveTo(event.id, leads);
   }
 
   #gap(gap) {
-    const told = JSON.stringify(gap);
+    const told = `${gap.reason} ${gap.requested} ${gap.through}`;
     if (told !== this.#told) this.#emit('gap', gap); // the server repeats itself until the cursor is past it
     this.#told = told;
     this.#hole = gap.through;
@@ -450,13 +450,13 @@ export class Tidings extends EventTarget {
     return cursor;
   }
 
-  #moveTo(id) {
+  #moveTo(id, leads = this.#leads) {
     const back = id < this.#cursor; // another log took this one's place
     this.#cursor = id;
     if (!this.#persistent) return;
     try {
       sessionStorage.setItem(this.#saved, id);
-      if (this.#leads && (back || id > (localStorage.getItem(this.#saved) ?? ''))) localStorage.setItem(this.#saved, id);
+      if (leads && (back || id > (localStorage.getItem(this.#saved) ?? ''))) localStorage.setItem(this.#saved, id);
     } catch {
       this.#persistent = false; // storage is full
     }
@@ -479,9 +479,9 @@ function fromEnvelope(text) {
   return event;
 }
 
-// timeOf is the time in an ID, as pages write it: its first ten characters are milliseconds in Crockford's base 32.
+// timeOf is the time in an ID: its first ten characters are milliseconds in Crockford's base 32.
 function timeOf(id) {
   let ms = 0;
   for (const c of id.slice(0, 10)) ms = ms * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
-  return new Date(ms).toISOString().replace(/\.?0+Z$/, 'Z');
+  return new Date(ms).toISOString();
 }

@@ -3,6 +3,7 @@ package retention_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -100,4 +101,33 @@ func TestRunEnds(t *testing.T) {
 			trimmer.Run(t.Context(), time.Second, slog.New(slog.DiscardHandler))
 		})
 	}
+}
+
+// TestTopicsShareCommits: topics that have too much are not trimmed in a commit each.
+func TestTopicsShareCommits(t *testing.T) {
+	log, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	const topics = 300
+	var drafts []store.Draft
+	for i := range 3 * topics {
+		drafts = append(drafts, store.Draft{Topic: fmt.Sprintf("user.%d", i%topics)})
+	}
+	if _, err := log.Append(t.Context(), drafts); err != nil {
+		t.Fatal(err)
+	}
+	trimmer, err := retention.New(log, retention.Policy{Events: []retention.Limit[uint64]{{Pattern: "user.*", Max: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := log.Stats().Commits.Count
+	if n, err := trimmer.Trim(t.Context(), time.Now()); err != nil || n != 2*topics {
+		t.Fatalf("trimmed %d events (%v), want %d", n, err, 2*topics)
+	}
+	if commits := log.Stats().Commits.Count - before; commits > topics/2 {
+		t.Errorf("%d topics were trimmed in %d commits", topics, commits)
+	}
+	storetest.Check(t, log)
 }

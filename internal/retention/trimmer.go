@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"tidings/store"
 )
@@ -62,13 +64,18 @@ func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err err
 	return deleted, nil
 }
 
-// topicsAtOnce bounds how many topics one trim is for.
-const topicsAtOnce = 256
+const (
+	// topicsInFilter bounds how many topics one trim is for.
+	topicsInFilter = 256
+
+	// topicsAtOnce is how many topics are trimmed at once.
+	topicsAtOnce = 64
+)
 
 // trimTopics applies the limits of topics. Those with the same age are trimmed together.
 func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (deleted int, err error) {
 	old := make(map[time.Duration][]string)
-	many := make(map[string]limits)
+	many := make(map[string]store.ID) // before which there is too much
 	for info := range t.log.Topics(t.rules.topics) {
 		if info.Count == 0 {
 			continue
@@ -78,11 +85,13 @@ func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (deleted int, e
 			old[l.age] = append(old[l.age], info.Topic)
 		}
 		if l.events > 0 && info.Count > l.events || l.bytes > 0 && info.Bytes > l.bytes {
-			many[info.Topic] = l
+			if many[info.Topic], err = t.excess(l, info.Topic); err != nil {
+				return 0, err
+			}
 		}
 	}
 	for age, topics := range old {
-		for chunk := range slices.Chunk(topics, topicsAtOnce) {
+		for chunk := range slices.Chunk(topics, topicsInFilter) {
 			n, err := t.trim(ctx, cutoff(now, age), chunk...)
 			deleted += n
 			if err != nil {
@@ -90,14 +99,27 @@ func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (deleted int, e
 			}
 		}
 	}
-	for _, topic := range slices.Sorted(maps.Keys(many)) {
-		n, err := t.trimExcess(ctx, many[topic], topic)
-		deleted += n
-		if err != nil {
-			return deleted, err
+	n, err := t.trimEach(ctx, many)
+	return deleted + n, err
+}
+
+// trimEach trims each topic before its ID, many at once: then they share commits.
+func (t *Trimmer) trimEach(ctx context.Context, before map[string]store.ID) (int, error) {
+	var deleted atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(topicsAtOnce)
+	for topic, id := range before {
+		if ctx.Err() != nil {
+			break
 		}
+		g.Go(func() error {
+			n, err := t.trim(ctx, id, topic)
+			deleted.Add(int64(n))
+			return err
+		})
 	}
-	return deleted, nil
+	err := g.Wait()
+	return int(deleted.Load()), err
 }
 
 // trimWhole applies the limits of the log as a whole.
@@ -108,27 +130,32 @@ func (t *Trimmer) trimWhole(ctx context.Context, now time.Time) (deleted int, er
 			return deleted, err
 		}
 	}
-	n, err := t.trimExcess(ctx, whole, ">")
+	before, err := t.excess(whole, ">")
+	if err != nil || before.IsZero() {
+		return deleted, err
+	}
+	n, err := t.trim(ctx, before, ">")
 	return deleted + n, err
 }
 
 // cutoff is the ID before which events are older than age.
 func cutoff(now time.Time, age time.Duration) store.ID { return store.FirstIDAt(now.Add(-age)) }
 
-func (t *Trimmer) trimExcess(ctx context.Context, l limits, pattern string) (int, error) {
+// excess is the ID before which there are more events than the limits by count and size allow, zero if there are not.
+func (t *Trimmer) excess(l limits, pattern string) (before store.ID, err error) {
 	if l.events == 0 && l.bytes == 0 {
-		return 0, nil
+		return store.ID{}, nil
 	}
 	f, err := store.NewFilter(pattern)
 	if err != nil {
-		return 0, err
+		return store.ID{}, err
 	}
 	last, err := t.log.Excess(f, l.events, l.bytes)
 	if err != nil || last.IsZero() {
-		return 0, err
+		return store.ID{}, err
 	}
-	before, _ := last.Next() // no event has MaxID
-	return t.log.Trim(ctx, f, before)
+	before, _ = last.Next() // no event has MaxID
+	return before, nil
 }
 
 func (t *Trimmer) trim(ctx context.Context, before store.ID, patterns ...string) (int, error) {
