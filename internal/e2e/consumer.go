@@ -18,6 +18,7 @@ type Consumer struct {
 	Name        string
 	Filter      store.Filter
 	Start       string // what the first connection asks for, such as "since=earliest"
+	Early       bool   // the first connection was there before anything was published
 	Connections []Connection
 
 	cursor string

@@ -30,35 +30,40 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// find returns the first whole line that contains text, and, when there is none, what is closed when
-// there may be.
-func (o *output) find(text string) (line string, more <-chan struct{}) {
+// find returns the first whole line from the offset on that contains text. When there is none it returns
+// the offset to go on from, and what is closed when there may be one.
+func (o *output) find(text string, from int) (line string, next int, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for line := range strings.Lines(o.text.String()) {
-		if strings.HasSuffix(line, "\n") && strings.Contains(line, text) {
-			return line, nil
+	for line := range strings.Lines(o.text.String()[from:]) {
+		if !strings.HasSuffix(line, "\n") {
+			break
 		}
+		if strings.Contains(line, text) {
+			return line, from, nil
+		}
+		from += len(line)
 	}
 	if o.more == nil {
 		o.more = make(chan struct{})
 	}
-	return "", o.more
+	return "", from, o.more
 }
 
 // wait returns the first line that contains text. It ends the test when the process ends without one.
 func (o *output) wait(t testing.TB, text string, exited <-chan struct{}) string {
 	t.Helper()
 	timeout := time.After(Patience)
-	for {
-		line, more := o.find(text)
+	for from := 0; ; {
+		line, next, more := o.find(text, from)
 		if more == nil {
 			return line
 		}
+		from = next
 		select {
 		case <-more:
 		case <-exited:
-			if line, more := o.find(text); more == nil {
+			if line, _, more := o.find(text, from); more == nil {
 				return line
 			}
 			t.Fatalf("the server ended without writing %q", text)

@@ -19,13 +19,17 @@ import (
 type Publisher struct {
 	Number   int
 	Topic    string
+	Padding  int // bytes by which the data is larger than a Message
 	Attempts []Attempt
 }
 
 // Publish publishes the next message. The error is nil only when it was stored.
 func (p *Publisher) Publish(ctx context.Context, client *http.Client, url string) error {
 	a := Attempt{Message: Message{Topic: p.Topic, Publisher: p.Number, Seq: len(p.Attempts)}}
-	data, err := json.Marshal(a.Message)
+	data, err := json.Marshal(struct {
+		Message
+		Padding string `json:"padding,omitempty"`
+	}{a.Message, strings.Repeat(".", p.Padding)})
 	if err == nil {
 		a.ID, a.Outcome, err = Publish(ctx, client, url, p.Topic, data)
 	}

@@ -99,10 +99,10 @@ func TestSecondServerIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, dir)
 	second := e2e.Launch(t, e2e.Options{Binary: binary, DataDir: dir})
-	if code := second.ExitCode(); code <= 0 {
-		t.Errorf("the second server exits with %d, want a failure", code)
+	if code := second.ExitCode(); code != 4 {
+		t.Errorf("the second server exits with %d, want 4", code)
 	}
-	if want := fmt.Sprintf("process %d;", first.Pid()); !strings.Contains(second.Log(), want) {
+	if want := fmt.Sprintf("%s is held by process %d;", dir, first.Pid()); !strings.Contains(second.Log(), want) {
 		t.Errorf("the second server says %q, want it to name %q", second.Log(), want)
 	}
 	if _, outcome, err := e2e.Publish(ctx, client, first.URL(), "still.here", []byte("{}")); outcome != e2e.Stored {

@@ -9,7 +9,8 @@ import (
 
 // GapSignalled is I6: a connection is told of every trimmed event that it asked for by its cursor,
 // before the first event after it, and of nothing else. A start without a cursor, and the cursor that
-// means the start of the log, ask for what is still there.
+// means the start of the log, ask for what is still there; what is trimmed behind their first event they are
+// told, which only for an early consumer can be told apart from what was gone before.
 func GapSignalled(h *History) error {
 	var f faults
 	trimmed := sorted(h.Trimmed)
@@ -22,24 +23,23 @@ func GapSignalled(h *History) error {
 }
 
 func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
-	at, told := conn.After, conn.After
-	if at.IsZero() {
-		told = store.MaxID
-	}
+	at, told, started := conn.After, conn.After, !conn.After.IsZero()
+	strict := started
 	silent := func(through store.ID) {
-		if told.Before(through) {
-			for _, e := range c.between(trimmed, later(at, told), through) {
-				f.add("%s, which asked for what follows %s, was not told in time that %s is gone", c.Name, conn.After, e.ID)
-			}
+		if !strict {
+			return
+		}
+		for _, e := range c.between(trimmed, later(at, told), through) {
+			f.add("%s, which asked for what follows %s, was not told in time that %s is gone", c.Name, conn.After, e.ID)
 		}
 	}
 	for _, item := range conn.Items {
 		if item.Gap == nil {
-			silent(item.ID)
-			at = item.ID
+			silent(item.ID.Prev())
+			at, started, strict = item.ID, true, strict || c.Early
 			continue
 		}
-		if len(c.between(trimmed, at, item.Gap.Through)) == 0 || conn.After.IsZero() {
+		if !started || len(c.between(trimmed, at, item.Gap.Through)) == 0 {
 			f.add("%s was told of a gap (%s) between %s and %s, where nothing is missing", c.Name, item.Gap.Reason, at, item.Gap.Through)
 		}
 		told = item.Gap.Through

@@ -35,7 +35,7 @@ func gap(through int) e2e.Item {
 }
 
 // intact is a history without a fault. 1 to 10 were published, and 11 was refused; 3 and 4 were trimmed
-// before "late" resumed. 9 has no known outcome.
+// before "late" resumed, and before "slow" got so far. 9 has no known outcome.
 func intact(t *testing.T) *e2e.History {
 	h := &e2e.History{Log: entries(1, 2, 5, 6, 7, 8, 9, 10), Trimmed: entries(3, 4)}
 	for n := 1; n <= 11; n++ {
@@ -51,10 +51,13 @@ func intact(t *testing.T) *e2e.History {
 	}
 	late := connection(1, true, 2, 5, 6, 7, 8, 9, 10)
 	late.Items = slices.Insert(late.Items, 1, gap(4))
+	slow := connection(0, true, 1, 2, 5, 6, 7, 8, 9, 10)
+	slow.Items = slices.Insert(slow.Items, 2, gap(4))
 	h.Consumers = []*e2e.Consumer{
 		{Name: "all", Filter: store.All(), Connections: []e2e.Connection{connection(0, true, 1, 2, 3, 4, 5), connection(5, false, 6, 7), connection(7, true, 8, 9, 10)}},
 		{Name: "topic", Filter: filter(t, "b"), Connections: []e2e.Connection{connection(4, false, 5), connection(6, true, 7, 9)}},
 		{Name: "late", Filter: store.All(), Connections: []e2e.Connection{late}},
+		{Name: "slow", Filter: store.All(), Early: true, Connections: []e2e.Connection{slow}},
 	}
 	return h
 }
@@ -63,6 +66,7 @@ const (
 	all = iota
 	topic
 	late
+	slow
 )
 
 func TestIntactHistoryIsValid(t *testing.T) {
@@ -121,6 +125,10 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 			h.Consumers[topic].Connections[1] = connection(6, true, 7, 8, 9)
 		}},
 		{"hole without a gap", []string{"I6"}, func(h *e2e.History) { remove(items(h, late, 0), 1) }},
+		{"hole without a gap on an early stream", []string{"I6"}, func(h *e2e.History) { remove(items(h, slow, 0), 2) }},
+		{"gap before the first event of an early stream", []string{"I6"}, func(h *e2e.History) {
+			*items(h, slow, 0) = slices.Insert(*items(h, slow, 0), 0, gap(4))
+		}},
 		{"gap told too late", []string{"I6"}, func(h *e2e.History) {
 			got := *items(h, late, 0)
 			got[1], got[2] = got[2], got[1]

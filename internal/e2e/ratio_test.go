@@ -1,0 +1,90 @@
+//go:build bench
+
+package e2e_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/internal/e2e"
+)
+
+// TestRatioSlowBackup measures in turns, A B A B …, in one run: a client that takes 1 kB/s of a backup must not be felt
+// by publishers. The turns are short, because what else the machine does comes and goes; a run pools its turns.
+func TestRatioSlowBackup(t *testing.T) {
+	const runs, turns, publishers = 5, 12, 8
+	const turn = 400 * time.Millisecond
+	ctx, slow := newStuckClient(t)
+	_, client := newClient(t)
+	dir := t.TempDir()
+	fill(t, dir, 30_000) // more than the buffers of a connection
+	server := start(t, dir, "--stall-timeout", "1h")
+	publish := func() []time.Duration { return publishFor(t, ctx, client, server.URL(), publishers, turn) }
+	publish() // warms up
+	ratios := make([]float64, runs)
+	for i := range ratios {
+		var without, with []time.Duration
+		for range turns {
+			without = append(without, publish()...)
+			stop := readSlowly(openBackup(t, ctx, slow, server.URL()).Body)
+			with = append(with, publish()...)
+			stop()
+		}
+		ratios[i] = p99(with).Seconds() / p99(without).Seconds()
+		t.Logf("publish p99 %v with a slow backup, %v without", p99(with), p99(without))
+	}
+	slices.Sort(ratios)
+	t.Logf("publish p99 with a slow backup ÷ without, %d runs: median %.2f (%.2f to %.2f)", runs, ratios[runs/2], ratios[0], ratios[runs-1])
+	if got := ratios[runs/2]; got > 1.2 {
+		t.Errorf("with a client that takes 1 kB/s of a backup the p99 of a publish is %.2f of that without, want at most 1.2", got)
+	}
+}
+
+// publishFor returns how long each publish took.
+func publishFor(t *testing.T, ctx context.Context, client *http.Client, url string, publishers int, turn time.Duration) []time.Duration {
+	took := make([][]time.Duration, publishers)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i := range took {
+		wg.Go(func() {
+			for began := time.Now(); began.Sub(start) < turn; began = time.Now() {
+				if _, _, err := e2e.Publish(ctx, client, url, "orders", missedData()); err != nil {
+					t.Error(err)
+					return
+				}
+				took[i] = append(took[i], time.Since(began))
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(took...)
+}
+
+// readSlowly takes 1 kB/s until the returned function is called.
+func readSlowly(body io.ReadCloser) (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := io.CopyN(io.Discard, body, 100); err != nil {
+				return // closed
+			}
+		}
+	}()
+	return func() {
+		body.Close()
+		<-ended
+	}
+}
+
+func p99(took []time.Duration) time.Duration {
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}
