@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,5 +87,40 @@ func TestBackupAddressFromVariable(t *testing.T) {
 	got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file).ended(t, exitOK)
 	if !strings.Contains(got.stdout, "1 events") {
 		t.Errorf("stdout %q", got.stdout)
+	}
+}
+
+// TestBackupRows: row 111 of docs/ERRORS.md. Nothing of a backup that is refused is left.
+func TestBackupRows(t *testing.T) {
+	dir, ids := storedLog(t, `{"order":1}`, `{"order":2}`)
+	file := filepath.Join(t.TempDir(), "b.db")
+	runCLI(t, "backup", file, "--data-dir", dir).ended(t, exitOK)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.ReplaceAll(whole, []byte(`{"order":2}`), []byte(`{"order":3}`))
+	for _, r := range []struct {
+		name    string
+		content []byte
+		flags   string
+		want    string
+	}{
+		{"row 111: cut short", whole[:len(whole)-1], "", fmt.Sprintf("it has %d bytes, its manifest says %d", len(whole)-1, len(whole))},
+		{"row 111: bit", flipped, "", "its SHA-256 is not the one in its manifest"},
+		{"row 111: bit, without a manifest", flipped, "--without-manifest", "1 of 2 events are damaged, the first is " + ids[1].String()},
+		{"row 111: cut short, without a manifest", whole[:len(whole)/2], "--without-manifest", "cut short"},
+		{"row 111: empty", nil, "--without-manifest", "the file is empty"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			if err := os.WriteFile(file, r.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			data := filepath.Join(t.TempDir(), "data")
+			runCLI(t, append([]string{"restore", file, "--data-dir", data}, strings.Fields(r.flags)...)...).want(t, exitDamaged, "", r.want)
+			if left, err := filepath.Glob(filepath.Join(data, "log.db*")); err != nil || len(left) > 0 {
+				t.Errorf("left behind %v, error %v", left, err)
+			}
+		})
 	}
 }

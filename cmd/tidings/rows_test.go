@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidings/store"
 )
 
 // configRow is a case of docs/ERRORS.md, "Configuration": what serve is told, and what it says.
@@ -50,7 +53,7 @@ func write(t *testing.T, name string, content []byte, mode os.FileMode) string {
 	return path
 }
 
-// TestConfigRows: rows 90 to 93 of docs/ERRORS.md that are refused, in one line that names the setting.
+// TestConfigRows: rows 90 to 95 of docs/ERRORS.md that are refused, in one line that names the setting.
 func TestConfigRows(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -93,6 +96,9 @@ func TestConfigRows(t *testing.T) {
 		{"row 93: every address of both versions", "--listen :0", nil, "--insecure"},
 		{"row 93: an address of the network", "--listen 192.0.2.1:8080", nil, "--insecure"},
 		{"row 93: a name", "--listen events.example.com:0", nil, "--insecure"},
+		{"row 95: no age", "--retain-age 0s", nil, `--retain-age: expected an age above 0, such as 30d or orders.>=12h, got "0s"`},
+		{"row 95: no events", "--retain-events orders=0", nil, `--retain-events: expected a number of events above 0, such as 1000000 or orders.>=1000, got "orders=0"`},
+		{"row 95: no bytes", "", []string{"TIDINGS_RETAIN_BYTES=0"}, `--retain-bytes: expected bytes above 0, such as 10GiB or orders.>=64MiB, got "0"`},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			got := r.stopped(t).ended(t, exitUsage)
@@ -126,7 +132,7 @@ func TestConfigWarnings(t *testing.T) {
 	}
 }
 
-// TestSurroundings: rows 94 and 97 of docs/ERRORS.md that depend on the machine.
+// TestSurroundings: rows 94 to 97 of docs/ERRORS.md that depend on the machine.
 func TestSurroundings(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("file systems and limits are told apart on Linux only")
@@ -139,6 +145,22 @@ func TestSurroundings(t *testing.T) {
 		t.Cleanup(func() { os.RemoveAll(dir) })
 		if got := (configRow{args: "--data-dir " + dir}).stopped(t).ended(t, exitOK); !strings.Contains(got.stderr, "the data directory is in memory") {
 			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+	t.Run("row 95: more bytes than the disk has", func(t *testing.T) {
+		const warning = "--retain-bytes is more than the disk holds"
+		dir := t.TempDir()
+		_, total, err := store.DiskSpace(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := configRow{args: fmt.Sprintf("--data-dir %s --min-free 0 --retain-bytes orders=%d", dir, total+1)}.stopped(t).ended(t, exitOK)
+		if want := fmt.Sprintf(`"pattern":"orders","limit":%d,"disk":%d,"room":%d`, total+1, total, total); !strings.Contains(got.stderr, warning) || !strings.Contains(got.stderr, want) {
+			t.Errorf("stderr %q, want %s", got.stderr, want)
+		}
+		got = configRow{args: fmt.Sprintf("--data-dir %s --min-free 0 --retain-bytes orders=%d", dir, total)}.stopped(t).ended(t, exitOK)
+		if strings.Contains(got.stderr, warning) {
+			t.Errorf("stderr %q of what just fits", got.stderr)
 		}
 	})
 	t.Run("row 97: memory limit", func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+
+	"tidings/store"
 )
 
 const (
@@ -24,10 +26,26 @@ func (c *serveCmd) checkSurroundings(log *slog.Logger) {
 	if files, ok := maxFiles(); ok && files < uint64(c.MaxStreams+spareFiles) {
 		log.Warn("the limit of open files is too low for --max-streams: raise it (ulimit -n, LimitNOFILE)", "limit", files, "needed", c.MaxStreams+spareFiles)
 	}
+	c.checkDisk(log)
 	switch kind := fileSystem(c.DataDir); kind {
 	case "tmpfs":
 		log.Warn("the data directory is in memory: nothing in it survives a restart of the machine", "data_dir", c.DataDir)
 	case "nfs":
 		log.Warn("the data directory is on a network file system: locks and fsync may not hold there, and an acknowledged event may be lost", "data_dir", c.DataDir)
+	}
+}
+
+// checkDisk warns of what is to be retained that the disk cannot hold: publishing would stop, and nothing be trimmed.
+func (c *serveCmd) checkDisk(log *slog.Logger) {
+	_, total, err := store.DiskSpace(c.DataDir)
+	if err != nil {
+		return // then nothing is known of it
+	}
+	room := total - min(total, c.MinFree.of(total))
+	for _, limit := range c.RetainBytes {
+		if limit.Max > room {
+			log.Warn("--retain-bytes is more than the disk holds above --min-free: publishing stops before anything is trimmed",
+				"pattern", limit.Pattern, "limit", limit.Max, "disk", total, "room", room)
+		}
 	}
 }
