@@ -99,7 +99,7 @@ export class Tidings extends EventTarget {
   readonly leads: boolean;
   /** Whether the cursor outlives a reload: it has a name, and storage takes it. */
   readonly persistent: boolean;
-  /** Try again now, with a new token; after signing in, for example. */
+  /** Try again now, with a new token; after signing in, for example. This tab then holds the connection. */
   reconnect(): void;
   /** Stop for good. The cursor stays stored. */
   close(): void;
@@ -108,9 +108,11 @@ export class Tidings extends EventTarget {
     listener: (this: Tidings, event: TidingsEventMap[K]) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   removeEventListener<K extends keyof TidingsEventMap>(
     type: K,
     listener: (this: Tidings, event: TidingsEventMap[K]) => void,
     options?: boolean | EventListenerOptions,
   ): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }

@@ -1,0 +1,67 @@
+// Time that passes only when it is told to, the queue of all that is to happen, and seeded randomness.
+
+import { setMaxListeners } from 'node:events';
+
+setMaxListeners(0); // Node's warning has no place here: a signal lives as long as its tab
+
+export class Clock {
+  now = 0; // ms
+  after = () => {}; // called after every entry of the queue
+  #queue = [];
+
+  // at has run called at a time. What is due at the same time runs in the order of the calls.
+  at(time, run) {
+    const entry = { time, run };
+    let i = this.#queue.length;
+    while (i > 0 && this.#queue[i - 1].time > time) i--;
+    this.#queue.splice(i, 0, entry);
+    return entry;
+  }
+
+  cancel(entry) { if (entry) entry.run = () => {}; }
+
+  // advance lets time pass: each entry runs with all its promises before the next.
+  async advance(ms) {
+    const until = this.now + ms;
+    while (this.#queue[0]?.time <= until) {
+      const { time, run } = this.#queue.shift();
+      this.now = Math.max(this.now, time);
+      run();
+      await settle();
+      this.after();
+    }
+    this.now = until;
+  }
+}
+
+// settle waits for every promise that can go on: Node comes to its ticks when there are no microtasks left.
+function settle() { return new Promise(done => process.nextTick(done)); }
+
+// turn lets Node's event loop turn, which is when it reports what nobody caught.
+export function turn() { return new Promise(done => setImmediate(done)); }
+
+// Lane is a way on which nothing overtakes: a connection, a channel between two tabs.
+export class Lane {
+  #last = 0;
+
+  constructor(clock, delay) {
+    this.clock = clock;
+    this.delay = delay; // draws how long the way takes
+  }
+
+  send(run) {
+    this.#last = Math.max(this.#last, this.clock.now + this.delay());
+    this.clock.at(this.#last, run);
+  }
+}
+
+// randomFrom returns a generator of numbers in [0, 1) (mulberry32).
+export function randomFrom(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6D2B79F5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

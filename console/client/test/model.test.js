@@ -1,0 +1,47 @@
+// The client in a model of browsers (world.js), on schedules drawn at random (schedule.js): no schedule loses, repeats
+// or reorders an event, but for what a gap told before; and when the faults end, every tab is live at the head of the
+// log, over one stream.
+//
+// TIDINGS_SEED and TIDINGS_SCHEDULES say which schedules and how many. What fails is told with its seed, cut down to
+// the steps that it takes; with the same seed it fails again.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { describe, explore, shrink } from './schedule.js';
+import { compile } from './tab.js';
+
+const source = readFileSync(new URL('../tidings.js', import.meta.url), 'utf8');
+const seed = Number(process.env.TIDINGS_SEED ?? 1);
+const schedules = Number(process.env.TIDINGS_SCHEDULES ?? 500);
+
+test(`no schedule loses, repeats or reorders (TIDINGS_SEED=${seed} TIDINGS_SCHEDULES=${schedules})`, async () => {
+  const client = compile(source), found = await explore(client, seed, schedules);
+  if (found) assert.fail(describe(await shrink(client, found)));
+});
+
+// The property bites: each of these changes to the client must break it, whatever the seed above.
+const SABOTAGES = {
+  'a follower ignores holes': ['if (gap || past || at && !joins) return', 'if (false) return'],
+  'a follower takes what it has': ['if (event && at > this.#cursor) this.#give(event);', 'if (event) this.#give(event);'],
+  'a follower takes events while it reads': ['if (this.#reading) {', 'if (false) {'],
+  'a gap is told to no other tab': ['this.#hole = gap.through;', ''],
+  'the cursor moves before the event is handed over': [
+    /( +this\.#emit\(event\.type.*\n)( +this\.#moveTo\(event\.id.*\n)/, '$2$1',
+  ],
+  'a tab does not store its cursor': ['sessionStorage.setItem(this.#saved, id);', ''],
+  'the leader does not store its cursor': ['localStorage.setItem(this.#saved, id);', ';'],
+  'nobody takes the lead from a silent leader': ['this.#enter(true);\n      }\n', 'this.#enter();\n      }\n'],
+  'a silent stream is kept': ['if (this.#opened && this.#silence()', 'if (false && this.#silence()'],
+  'a stream that is held back is waited for': ['this.#silence() > OPEN_WITHIN) this.#poll();', 'false) this.#poll();'],
+  'a tab that has turned to something else opens a stream': ['if (signal.aborted) return;\n    const address', 'const address'],
+  'the old stream stays open': ['this.#source?.close();\n    this.#source = null;', 'this.#source = null;'],
+  'a token that has ended is used again': ["this.#bearer = undefined;\n      this.#emit('error', error);", "this.#emit('error', error);"],
+};
+
+for (const [name, [text, instead]] of Object.entries(SABOTAGES)) {
+  test(`it is found when ${name}`, async () => {
+    assert.equal(source.split(text).length > 1, true, 'the client has no such text any more');
+    assert.notEqual(await explore(compile(source.replace(text, instead)), 1, 1000), undefined);
+  });
+}

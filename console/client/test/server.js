@@ -1,0 +1,180 @@
+// The model server: streams and pages of docs/DESIGN.md §4 over a Log. It has tokens that end, restarts, and a
+// clock of its own. Left out: topics that end, corrupt and malformed, ndjson, limits.
+
+import { Cursor, Log } from './log.js';
+
+const CHUNK = 3; // events that are read at once: few, so that much can happen between two reads
+const HEARTBEAT = 15_000;
+const EPOCH = Date.UTC(2026, 0, 1);
+
+export class Server {
+  logs = [new Log('log0')]; // the last is the one that is served
+  offset = 0; // of the server's clock
+  down = 0; // until then
+  overloaded = false;
+  #streams = new Set();
+  #waiting = new Set(); // pages
+  #token = 1; // the one that is accepted; 0: none is needed
+  #backup;
+
+  constructor(clock, random, auth) {
+    this.clock = clock;
+    this.random = random;
+    if (!auth) this.#token = 0;
+  }
+
+  get log() { return this.logs.at(-1); }
+  get isUp() { return this.clock.now >= this.down; }
+  get token() { return this.#token ? `t${this.#token}` : undefined; }
+
+  publish(topic) {
+    if (!this.isUp) return;
+    this.log.append(EPOCH + Math.floor(this.clock.now + this.offset), this.random(), topic);
+    this.#wake();
+  }
+
+  #wake() {
+    for (const stream of [...this.#streams]) stream.pump();
+    for (const look of [...this.#waiting]) look();
+  }
+
+  trim(keep) { this.log.trim(keep); }
+
+  expireToken() {
+    if (!this.#token) return;
+    this.#token++;
+    for (const stream of [...this.#streams]) stream.end('expired-token');
+  }
+
+  restart(ms, bye) {
+    this.down = this.clock.now + ms;
+    for (const stream of [...this.#streams]) stream.end(bye && 'shutdown');
+    for (const look of [...this.#waiting]) look();
+  }
+
+  backup() { this.#backup = this.log.copy(); }
+
+  // restore puts the backup in the log's place, once. What was trimmed since is trimmed there too.
+  restore() {
+    this.restart(500, true);
+    if (!this.#backup) return;
+    const restored = new Log(`log${this.logs.length}`, this.#backup);
+    restored.trimmed = [this.log.trimmed, restored.head].sort()[0];
+    this.logs.push(restored);
+    this.#backup = undefined;
+  }
+
+  // stream answers a request; out takes frames, and is told when there are no more. It returns the status, and what
+  // to call when the client has gone.
+  stream(query, lastEventID, out) {
+    if (this.token && query.get('access_token') !== this.token) return { status: 401 };
+    if (this.overloaded) {
+      out.frame({ retry: 2000 });
+      out.frame({ event: 'tidings.bye', data: { reason: 'overloaded' } });
+      out.end();
+      return { status: 200, leave() {} };
+    }
+    const stream = new Stream(this, this.#cursor(query, lastEventID), out, () => this.#streams.delete(stream));
+    this.#streams.add(stream);
+    return { status: 200, leave: () => stream.leave() };
+  }
+
+  // page answers a request, once there is something or its wait is over. It returns what to call when the client has gone.
+  page(query, token, answer) {
+    if (this.overloaded) return void answer(503, { code: 'overloaded' });
+    if (this.token && token !== `Bearer ${this.token}`) return void answer(401, { code: 'token-invalid' });
+    const cursor = this.#cursor(query);
+    const until = this.clock.now + parseInt(query.get('wait') ?? '0') * 1000;
+    const look = () => {
+      const over = this.clock.now >= until || !this.isUp;
+      const page = readPage(cursor, this.log);
+      if (page.events.length === 0 && !page.gap && !over) return;
+      leave();
+      answer(200, page);
+    };
+    const timer = this.clock.at(until, look);
+    const leave = () => {
+      this.clock.cancel(timer);
+      this.#waiting.delete(look);
+    };
+    this.#waiting.add(look);
+    look();
+    return leave;
+  }
+
+  #cursor(query, lastEventID) {
+    const topics = query.getAll('topic');
+    const matches = event => topics.length === 0 || topics.includes(event.topic);
+    return new Cursor(this.log, matches, { after: lastEventID || query.get('after'), since: query.get('since') });
+  }
+}
+
+// readPage reads a page: the gap, if one is due, and what follows it.
+function readPage(cursor, log) {
+  let { gap = null, events } = cursor.next(CHUNK);
+  if (gap && events.length === 0) ({ events } = cursor.next(CHUNK));
+  events = events.map(({ id, topic }) => ({ id, topic, type: 'message', data: null }));
+  return { events, next: cursor.position, gap, caught_up: cursor.position === log.head };
+}
+
+// Stream is one connection: a cursor that is read a few events at a time. The past and the present are the same to it.
+class Stream {
+  #server; #cursor; #out; #forget;
+  #live = false; #busy = false;
+  #timer; #heartbeat;
+
+  constructor(server, cursor, out, forget) {
+    this.#server = server;
+    this.#cursor = cursor;
+    this.#out = out;
+    this.#forget = forget;
+    out.frame({ retry: 1000 + Math.floor(server.random() * 3000) });
+    const first = cursor.next(CHUNK);
+    if (first.gap) this.#send('tidings.gap', first.gap);
+    this.#send('tidings.open', { log: server.log.id, resume: cursor.resumed, heartbeat_seconds: HEARTBEAT / 1000 }, cursor.open);
+    this.#write({ ...first, gap: null });
+  }
+
+  // pump looks for more, unless it is about to.
+  pump() { if (!this.#busy) this.#step(); }
+
+  #step() { this.#write(this.#cursor.next(CHUNK)); }
+
+  #write({ gap, events, caughtUp }) {
+    if (gap) this.#send('tidings.gap', gap);
+    for (const { id, topic } of events) {
+      const source = `/v1/topics/${topic}`;
+      this.#send('message', { specversion: '1.0', id, source, type: 'message', topic, sequence: id, data: null }, id);
+    }
+    this.#busy = !caughtUp;
+    if (this.#busy) {
+      this.#timer = this.#server.clock.at(this.#server.clock.now + this.#server.random() * 40, () => this.#step());
+    } else if (!this.#live) {
+      this.#live = true;
+      this.#send('tidings.live', { last: this.#cursor.position });
+    }
+  }
+
+  #send(event, data, id) {
+    this.#out.frame({ event, data, id });
+    this.#server.clock.cancel(this.#heartbeat);
+    this.#heartbeat = this.#server.clock.at(this.#server.clock.now + HEARTBEAT, () => this.#beat());
+  }
+
+  #beat() {
+    this.pump();
+    if (!this.#busy) this.#send('tidings.heartbeat', {}, this.#cursor.position);
+  }
+
+  end(reason) {
+    if (reason) this.#send('tidings.bye', { reason });
+    this.leave();
+    this.#out.end();
+  }
+
+  leave() {
+    this.#server.clock.cancel(this.#timer);
+    this.#server.clock.cancel(this.#heartbeat);
+    this.#forget();
+  }
+}

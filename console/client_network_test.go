@@ -1,0 +1,165 @@
+package console_test
+
+import (
+	"net/http"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+func (tb *tab) setOffline(t *testing.T, offline bool) {
+	t.Helper()
+	conditions := &network.Conditions{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}
+	_, err := chromedp.Call(tb.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+		MatchedNetworkConditions: []*network.Conditions{conditions},
+	})
+	if err == nil {
+		_, err = chromedp.Call(tb.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{
+			Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOffline: a browser that was offline, as it says itself, gets what it missed.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openClient(t, s, `{"name":"me"}`)
+	tb.await(t, "live")
+	for range 2 {
+		tb.await(t, "event", "id", s.publish(t, "orders", 5))
+		tb.setOffline(t, true)
+		s.set(cut)
+		tb.await(t, "state", "state", "connecting")
+		s.publish(t, "orders", 5)
+		s.set(none)
+		tb.setOffline(t, false)
+		tb.await(t, "live")
+	}
+	s.check(t, "", tb)
+}
+
+// TestBackAtOnce: a client that waits to try again does so when there is reason to hope. Its page's timers stand
+// still, so that it never would otherwise.
+func TestBackAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, sign := range []struct{ name, script string }{
+		{"the network is back", `dispatchEvent(new Event('online'))`},
+		{"the network is back, for a hidden tab", `Object.defineProperty(document, 'visibilityState', { value: 'hidden' }); dispatchEvent(new Event('online'))`},
+		{"the tab is visible", `document.dispatchEvent(new Event('visibilitychange'))`},
+		{"it is told to", `client.reconnect()`},
+	} {
+		t.Run(sign.name, func(t *testing.T) {
+			t.Parallel()
+			for _, transport := range []string{"stream", "poll"} {
+				s, p := newSite(t), newProfile(t)
+				if transport == "poll" {
+					s.set(buffering)
+				}
+				tb := p.openClient(t, s, `{"name":"me"}`, clock(t))
+				if transport == "poll" {
+					s.awaitStreams(t, 1)
+					tb.eval(t, `pass(15_000)`)
+				}
+				tb.await(t, "live")
+				seen := s.requests.len()
+				s.set(badGateway)
+				tb.await(t, "state", "state", "connecting", "transport", transport)
+				if transport == "stream" { // it is asked for again, and then by fetch, to learn what is wrong
+					s.requests.await(t, "second request", func(r []request) bool { return len(r) == seen+2 })
+				}
+				s.publish(t, "orders", 5)
+				s.set(none)
+				tb.eval(t, sign.script)
+				tb.await(t, "live", "missed", 5.)
+				s.check(t, "", tb)
+			}
+		})
+	}
+}
+
+// awaitStreams waits for the n-th request for a stream.
+func (s *site) awaitStreams(t *testing.T, n int) {
+	t.Helper()
+	s.requests.await(t, "request for a stream", func(r []request) bool { return len(streamsOf(r)) >= n })
+}
+
+// pages are the requests for a page of events so far.
+func (s *site) pages() []request {
+	return slices.DeleteFunc(s.requests.all(), func(r request) bool { return r.Path != "/v1/events" })
+}
+
+// TestBreakAfterQuiet: a stream that breaks after a long while without events is opened again. It is not taken for
+// one that is held back.
+func TestBreakAfterQuiet(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openClient(t, s, `{"name":"me"}`, clock(t))
+	tb.await(t, "live")
+	tb.eval(t, `pass(12_000)`)
+	s.set(cut)
+	tb.await(t, "state", "state", "connecting")
+	tb.eval(t, `pass(5_000)`)
+	s.set(none)
+	tb.await(t, "live")
+	s.check(t, "", tb)
+	if pages := s.pages(); len(pages) != 0 {
+		t.Errorf("the client fell back to polling: %v", pages)
+	}
+}
+
+// TestDeadConnection: a stream on which nothing comes, not even heartbeats, is given up.
+func TestDeadConnection(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openClient(t, s, `{"name":"me"}`, clock(t))
+	tb.await(t, "live")
+	s.server.Signal(syscall.SIGSTOP)
+	tb.eval(t, `pass(36_000)`)
+	if n := len(s.streams()); n != 1 {
+		t.Fatalf("within 2.4 heartbeats the client opened %d streams, want 1", n)
+	}
+	tb.eval(t, `pass(5_000)`)
+	s.awaitStreams(t, 2)
+	s.server.Signal(syscall.SIGCONT)
+	tb.await(t, "live")
+	s.check(t, "", tb)
+}
+
+// TestServerShutdown: a server that is stopped says so, and the client comes back to the next one.
+func TestServerShutdown(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tabs := openTabs(t, s, p, 2, `{"name":"me"}`)
+	s.publish(t, "orders", 5)
+	s.server.Stop()
+	for _, tb := range tabs {
+		tb.await(t, "bye", "reason", "shutdown")
+	}
+	s.start(t)
+	s.publish(t, "orders", 5)
+	for _, tb := range tabs {
+		tb.await(t, "live")
+	}
+	s.check(t, "", tabs...)
+}
+
+// TestCutOff: a client that an operator cuts off says why, and comes back.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openClient(t, s, `{"name":"me"}`)
+	tb.await(t, "live")
+	var answer struct{ Subscribers []struct{ ID string } }
+	s.ask(t, http.MethodGet, "/v1/subscribers", "", "", &answer)
+	s.ask(t, http.MethodDelete, "/v1/subscribers/"+answer.Subscribers[0].ID, "", "", nil)
+	tb.await(t, "bye", "reason", "disconnected")
+	tb.await(t, "live")
+	s.check(t, "", tb)
+}

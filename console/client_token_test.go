@@ -1,0 +1,133 @@
+package console_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// setTokens says what the tokens are that the page's token function gets from now on: these, then good ones.
+func (s *site) setTokens(tokens ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens = tokens
+}
+
+// TestTokenExpires: when the server says that the token has expired the client gets another one, and nobody else
+// notices.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	s.setTokens(s.token(10*time.Second, ">"))
+	tb := p.openClient(t, s, `{"name":"me","tokens":true}`)
+	tb.await(t, "live")
+	s.publish(t, "orders", 5)
+	tb.await(t, "bye", "reason", "expired-token")
+	s.publish(t, "orders", 5)
+	tb.await(t, "live")
+	s.check(t, "", tb)
+	if errors := tb.given("error"); errors != nil {
+		t.Errorf("the client reports %v", errors)
+	}
+}
+
+// TestTokenRefused: a token that is refused is told as an error, and another one is got at once. When that is refused
+// too, the next is only after a while.
+func TestTokenRefused(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name     string
+		lifetime time.Duration
+		grant    string
+		status   float64
+		code     string
+	}{
+		{"expired", -time.Hour, ">", 401, "token-invalid"},
+		{"without the grant", time.Hour, "tickets", 403, "topic-forbidden"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, p := newGuardedSite(t), newProfile(t)
+			bad := s.token(row.lifetime, row.grant)
+			s.setTokens(bad)
+			tb := p.openClient(t, s, `{"name":"me","topics":["orders"],"tokens":true}`, clock(t))
+			tb.await(t, "error", "status", row.status, "code", row.code)
+			tb.await(t, "live")
+			s.check(t, "", tb)
+
+			s.setTokens(bad, bad)
+			tb.eval(t, `client.reconnect()`)
+			tb.await(t, "error", "status", row.status, "code", row.code)
+			tb.await(t, "error", "status", row.status, "code", row.code)
+			tb.eval(t, `pass(10_000)`)
+			tb.await(t, "live")
+			s.check(t, "", tb)
+		})
+	}
+}
+
+// TestTokenFunctionFails: what the token function throws is told, and it is asked again.
+func TestTokenFunctionFails(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	tb := p.openClient(t, s, `{"name":"me","tokens":true}`, `
+		const before = globalThis.fetch;
+		globalThis.fetch = () => {
+			globalThis.fetch = before;
+			throw new Error('signed out');
+		};`)
+	tb.await(t, "error", "message", "signed out")
+	tb.await(t, "live")
+	s.check(t, "", tb)
+}
+
+// TestFixedToken: without a function there is no other token. The client says that it is refused and leaves
+// the server alone, until it is told to try again.
+func TestFixedToken(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	tb := p.openClient(t, s, fmt.Sprintf(`{"name":"me","topics":["orders"],"token":%q}`, s.token(10*time.Second, ">")), clock(t))
+	tb.await(t, "live")
+	tb.await(t, "bye", "reason", "expired-token")
+	tb.await(t, "error", "status", 401.)
+	tb.await(t, "state", "state", "refused")
+	s.expectQuiet(t, tb)
+	tb.eval(t, `client.reconnect()`)
+	tb.await(t, "error", "status", 401.)
+	tb.await(t, "state", "state", "refused")
+
+	forbidden := p.openClient(t, s, fmt.Sprintf(`{"name":"other","topics":["orders"],"token":%q}`, s.token(time.Hour, "tickets")), clock(t))
+	forbidden.await(t, "error", "status", 403., "code", "topic-forbidden")
+	forbidden.await(t, "state", "state", "refused")
+	s.expectQuiet(t, forbidden)
+}
+
+// expectQuiet expects that a client asks the server for nothing in ten minutes.
+func (s *site) expectQuiet(t *testing.T, tb *tab) {
+	t.Helper()
+	seen := s.requests.len()
+	tb.eval(t, `pass(600_000)`)
+	value[bool](t, tb, `fetch('/v1/log').then(() => true)`) // comes after what the client asks for
+	if n := s.requests.len() - seen - 1; n != 0 {
+		t.Errorf("the client made %d requests", n)
+	}
+}
+
+// TestSignIn: with a cookie one tab signs in, and all tabs go on.
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	leader := p.openClient(t, s, `{"name":"me","since":"earliest"}`)
+	leader.await(t, "error", "status", 401., "code", "token-missing")
+	leader.await(t, "state", "state", "refused")
+	follower := p.openClient(t, s, `{"name":"me","since":"earliest"}`)
+	follower.await(t, "state", "state", "refused")
+	s.publish(t, "orders", 5)
+
+	follower.eval(t, fmt.Sprintf(`fetch('/v1/session', { method: 'PUT', headers: { Authorization: 'Bearer %s' } }).then(() => client.reconnect())`, s.token(time.Hour, ">")))
+	follower.await(t, "state", "state", "live")
+	s.publish(t, "orders", 5)
+	leader.await(t, "state", "state", "live")
+	s.check(t, "", leader, follower)
+	s.awaitSubscribers(t, 1)
+}

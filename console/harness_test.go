@@ -1,0 +1,258 @@
+// The tests of this package run what it serves in Chromium, against the real binary over real HTTP. A [site] is a
+// server behind a proxy that can fail in the ways in which networks do, a [tab] is a tab of a browser that reports
+// what the listeners of its page's client are given. The verdict is always the same: what each tab was given is
+// the log from where it began, each event once, in order.
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"tidings/internal/e2e"
+)
+
+// binary is the command under test. TestMain sets it before any test runs.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tidings-console")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		binary, err = e2e.Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stopBrowser()
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most of the time they wait for a browser that waits
+	return m.Run()
+}
+
+// need skips a test where a command is missing, and returns the command's path.
+func need(t *testing.T, command string) string {
+	t.Helper()
+	path, err := exec.LookPath(command)
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + command) // which is not in everybody's PATH
+	}
+	if err != nil {
+		t.Skipf("%s is not installed; .ci/run says what to install", command)
+	}
+	return path
+}
+
+// siteName is a name under which browsers find all sites, and do not trust them as they trust localhost.
+const siteName = "tidings.example.com"
+
+// chromium is the browser that all tests share, each with a profile of its own. It starts with the first.
+var chromium struct {
+	once sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
+
+func stopBrowser() {
+	if chromium.stop != nil {
+		_ = chromedp.Cancel(chromium.ctx) // it may have ended
+		chromium.stop()
+	}
+}
+
+// profile is what tabs of one browser share: storage, cookies, locks.
+type profile struct{ ctx context.Context }
+
+func newProfile(t *testing.T) *profile {
+	t.Helper()
+	path := need(t, "chromium")
+	chromium.once.Do(func() {
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+			chromedp.Flag("host-resolver-rules", "MAP "+siteName+" 127.0.0.1"))
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		chromium.stop = stop
+		chromium.ctx, _ = chromedp.NewContext(allocator)
+		chromium.err = chromedp.Do(chromium.ctx)
+	})
+	if chromium.err != nil {
+		t.Fatalf("start Chromium: %v", chromium.err)
+	}
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("make a profile: %v", err)
+	}
+	return &profile{ctx}
+}
+
+// report is an event that a page reports: of its client, or one that has no place in any test.
+type report struct {
+	N      int // of its tab
+	Type   string
+	Detail map[string]any
+}
+
+// tab is a tab with a page, and what was reported there over all its loads.
+type tab struct {
+	ctx     context.Context
+	reports record[report]
+	read    int  // how many of the reports await has gone through
+	unruly  bool // it may break the policy and throw
+}
+
+// open opens a page. The early scripts run in it before its own, at every load.
+func (p *profile) open(t *testing.T, address string, early ...string) *tab {
+	t.Helper()
+	tb := &tab{}
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	t.Cleanup(cancel)
+	tb.ctx = ctx
+	err := chromedp.Listen(ctx, func(event any) {
+		if e, ok := event.(*runtime.EventConsoleAPICalled); ok && e.Type == runtime.ConsoleAPICalledTypeDebug {
+			// After a lost one the page's next load repeats all.
+			if r := parseReport(e.Args); r.N == tb.reports.len() {
+				tb.reports.add(r)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
+	for _, script := range early {
+		if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
+		t.Fatalf("open %s: %v", address, err)
+	}
+	t.Cleanup(func() {
+		for _, r := range tb.reports.all() {
+			if !tb.unruly && (r.Type == "violation" || r.Type == "exception") {
+				t.Errorf("the page reports %v", r)
+			}
+		}
+		if t.Failed() {
+			t.Logf("a tab was given:\n%s", tb.story())
+		}
+	})
+	return tb
+}
+
+func parseReport(args []*runtime.RemoteObject) (r report) {
+	var text string
+	err := json.Unmarshal(args[0].Value, &text)
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &r)
+	}
+	if err != nil {
+		return report{Type: "exception", Detail: map[string]any{"message": err.Error()}}
+	}
+	return r
+}
+
+// openClient opens the page whose client has these options, as JSON.
+func (p *profile) openClient(t *testing.T, s *site, options string, early ...string) *tab {
+	t.Helper()
+	return p.open(t, s.URL+"/test/?"+url.PathEscape(options), early...)
+}
+
+func (tb *tab) do(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(tb.ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eval runs a script in the page.
+func (tb *tab) eval(t *testing.T, script string) {
+	t.Helper()
+	tb.do(t, chromedp.Evaluate[chromedp.Void](script))
+}
+
+// value is what a script evaluates to, or the promise that it makes.
+func value[T any](t *testing.T, tb *tab, script string) T {
+	t.Helper()
+	v, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return v
+}
+
+func (tb *tab) close(t *testing.T) {
+	t.Helper()
+	if err := chromedp.Cancel(tb.ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// is tells whether a report is of a type and has these details: names and values in turn.
+func (r report) is(kind string, details ...any) bool {
+	for i := 0; i < len(details); i += 2 {
+		if r.Detail[details[i].(string)] != details[i+1] {
+			return false
+		}
+	}
+	return r.Type == kind
+}
+
+// await waits for the next report that is what is wanted, and goes on after it.
+func (tb *tab) await(t *testing.T, kind string, details ...any) report {
+	t.Helper()
+	var found report
+	tb.reports.await(t, fmt.Sprint(kind, details), func(reports []report) bool {
+		for i, r := range reports[tb.read:] {
+			if r.is(kind, details...) {
+				found, tb.read = r, tb.read+i+1
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// given are the details of all reports of a type.
+func (tb *tab) given(kinds ...string) []map[string]any {
+	var details []map[string]any
+	for _, r := range tb.reports.all() {
+		if slices.Contains(kinds, r.Type) {
+			details = append(details, r.Detail)
+		}
+	}
+	return details
+}
+
+// story is what the tab was given, in short.
+func (tb *tab) story() (text string) {
+	events := 0
+	for _, r := range append(tb.reports.all(), report{}) {
+		if r.Type == "event" {
+			events++
+			continue
+		}
+		if events > 0 {
+			text += fmt.Sprintf("%d events\n", events)
+		}
+		events = 0
+		text += fmt.Sprintln(r.Type, r.Detail)
+	}
+	return text
+}

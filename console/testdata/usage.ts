@@ -1,0 +1,41 @@
+// A use of everything that tidings.d.ts declares. implementation.js is tidings.js, of which the compiler infers what
+// there really is.
+import { Tidings, type Bye, type Gap, type ProblemError, type State, type TidingsEvent, type TidingsOptions } from './tidings.js';
+import { Tidings as Implementation } from './implementation.js';
+
+// The module has what is declared, and nothing more.
+export const declared: new (options?: TidingsOptions) => Record<keyof Tidings, unknown> = Implementation;
+export const implemented: new (options?: TidingsOptions) => Record<keyof InstanceType<typeof Implementation>, unknown> = Tidings;
+
+const options: Required<TidingsOptions> = {
+  url: new URL('https://events.example.com'), topics: ['orders'], name: 'me', after: '', since: '1d', last: 5,
+  token: async () => 'token', shared: true, withCredentials: false,
+};
+const client = new Tidings(options);
+client.addEventListener('event', function ({ detail }) {
+  const event: TidingsEvent = detail;
+  this.reconnect();
+  console.log(event.id.length, event.topic, event.type, event.time, event.datacontenttype, event.data, event.data_base64, event.ce?.['id']);
+}, { signal: new AbortController().signal });
+client.addEventListener('end', ({ detail }) => console.log(detail.topic.length));
+client.addEventListener('gap', ({ detail }: CustomEvent<Gap>) => console.log(detail.reason === 'expired', detail.first?.length));
+client.addEventListener('live', ({ detail }) => console.log(detail.missed.toFixed()));
+client.addEventListener('bye', ({ detail }: CustomEvent<Bye>) => console.log(detail.reason === 'shutdown'));
+client.addEventListener('state', ({ detail }) => {
+  const state: State = detail.state;
+  console.log(state, detail.transport === 'poll', detail.leads);
+});
+const failed = ({ detail }: CustomEvent<ProblemError | Error>) => console.log('status' in detail && detail.status.toFixed());
+client.addEventListener('error', failed);
+client.removeEventListener('error', failed);
+const all: [string | null, State, 'stream' | 'poll', boolean, boolean] = [client.cursor, client.state, client.transport, client.leads, client.persistent];
+console.log(all);
+client.close();
+
+new Tidings();
+// @ts-expect-error: there is no such option
+new Tidings({ topic: 'orders' });
+// @ts-expect-error: only the client moves it
+client.cursor = '';
+// @ts-expect-error: there is no such detail
+client.addEventListener('live', ({ detail }) => console.log(detail.id));

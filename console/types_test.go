@@ -1,0 +1,33 @@
+package console_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// TestTypes: the type declarations are those of the module, and what they are meant to allow compiles.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	node, dir := need(t, "node"), t.TempDir()
+	const compiler = "../internal/clients/testdata/node_modules/typescript/bin/tsc"
+	if _, err := os.Stat(compiler); err != nil {
+		t.Skipf("the Node packages are not installed (%v); internal/clients/doc.go says how", err)
+	}
+	for from, to := range map[string]string{
+		"client/tidings.js": "implementation.js", "client/tidings.d.ts": "tidings.d.ts", "testdata/usage.ts": "usage.ts",
+	} {
+		content, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(dir+"/"+to, content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(node, compiler, "--noEmit", "--strict", "--allowJs", "--target", "es2022", "--lib", "es2023,dom,dom.iterable",
+		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
