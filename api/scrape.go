@@ -75,6 +75,7 @@ func (o sink) fail(err error) {
 func (s scrape) collectStats(out sink) {
 	stats := s.log.Stats()
 	out.histogram("tidings_batch_events", "Events stored by one commit.", stats.Batches)
+	out.histogram("tidings_fsync_seconds", "What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
 	out.histogram("tidings_commit_seconds", "Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
 	out.gauge("tidings_queue_requests", "Requests that wait for the committer.", float64(stats.Queued), nil)
 	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.", float64(stats.QueuedBytes), nil)

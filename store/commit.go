@@ -19,13 +19,14 @@ type committer struct {
 	last     ID // the last ID assigned: the stored head, never the last record, which may be trimmed
 	keys     *keys
 	space    space
-	marks    int      // read marks in the file
-	dirty    []*topic // changed since their records were written
-	reserved bool     // the file has the reserve
-	full     bool     // there was no space, and nothing has been stored since
-	since    int      // events since the last checkpoint
-	behind   bool     // the clock is behind the last ID, and it has been said
-	size     int64    // of the file when it was last looked at; it never shrinks
+	marks    int       // read marks in the file
+	dirty    []*topic  // changed since their records were written
+	reserved bool      // the file has the reserve
+	full     bool      // there was no space, and nothing has been stored since
+	warned   time.Time // of that, last
+	since    int       // events since the last checkpoint
+	behind   bool      // the clock is behind the last ID, and it has been said
+	size     int64     // of the file when it was last looked at; it never shrinks
 
 	// Of the transaction under way.
 	touched  []*topic

@@ -125,6 +125,7 @@ func lockDir(dir string) (*flock.Flock, error) {
 
 // openFile opens or creates the log file, checks it and loads what is kept in memory.
 func (l *Bolt) openFile(dir string) (err error) {
+	var found usage
 	stat, err := os.Stat(l.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -134,11 +135,11 @@ func (l *Bolt) openFile(dir string) (err error) {
 	case err != nil:
 		return fmt.Errorf("open the log: %w", err)
 	default:
-		free, err := checkWhole(l.path, stat.Size())
+		found, err = checkWhole(l.path, stat.Size())
 		if err := errors.Join(err, removeLeftover(dir)); err != nil {
 			return err
 		}
-		l.committer.space.opened(free)
+		l.committer.space.opened(found.free)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -163,6 +164,10 @@ func (l *Bolt) openFile(dir string) (err error) {
 	}
 	if err := l.db.View(l.load); err != nil {
 		return errors.Join(l.damaged(err), l.db.Close())
+	}
+	// A damaged page number can hide events: it leads to an older page, which is as it should be.
+	if counted := l.index.events; counted > found.events {
+		return errors.Join(l.damaged(fmt.Errorf("%d events are counted, %d are there", counted, found.events)), l.db.Close())
 	}
 	// What the last run committed may be visible and not yet on disk, if it ended between the two. A sync
 	// alone would not do: after one that failed the kernel takes the page for clean. An empty
@@ -272,12 +277,11 @@ func getMetaID(tx *bbolt.Tx, key string) (ID, error) {
 }
 
 // checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
-// another kind of file, one shorter than its own count of pages, one of a newer format. It returns how many bytes
-// are free within the file.
-func checkWhole(path string, size int64) (free uint64, err error) {
+// another kind of file, one shorter than its own count of pages, one of a newer format.
+func checkWhole(path string, size int64) (found usage, err error) {
 	refuse := func(why error) error { return damaged(path, why) }
 	if size == 0 {
-		return 0, refuse(errors.New("the file is empty"))
+		return found, refuse(errors.New("the file is empty"))
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -288,16 +292,16 @@ func checkWhole(path string, size int64) (free uint64, err error) {
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, berrors.ErrTimeout):
-		return 0, fmt.Errorf("open %s: %w", path, err)
+		return found, fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
-		return 0, refuse(err)
+		return found, refuse(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	err = db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > size {
 			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 		}
-		if free, err = checkPages(tx); err != nil {
+		if found, err = checkPages(tx); err != nil {
 			return refuse(err)
 		}
 		foreign := func(name []byte) error {
@@ -321,7 +325,7 @@ func checkWhole(path string, size int64) (free uint64, err error) {
 		}
 		return nil
 	})
-	return free, err
+	return found, err
 }
 
 func (l *Bolt) damaged(why error) error { return damaged(l.path, why) }

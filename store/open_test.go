@@ -106,6 +106,10 @@ func TestRefuse(t *testing.T) {
 		{"no keys bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("keys")) }), damaged, `"keys"`, advice},
 		{"no marks bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("marks")) }), damaged, `"marks"`, advice},
 		{"no meta bucket", altered(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("meta")) }), damaged, `"meta"`, advice},
+		{"a hidden event", altered(func(tx *bbolt.Tx) error {
+			first, _ := tx.Bucket([]byte("log")).Cursor().First()
+			return tx.Bucket([]byte("log")).Delete(first)
+		}), damaged, "events are counted", advice},
 		{"missing head", altered(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Delete([]byte("head")) }), damaged, `"head" is missing or damaged`, advice},
 		{"short head", altered(setMeta("head", make([]byte, 15))), damaged, `"head" has 15 bytes`, advice},
 		{"head below the newest event", altered(setMeta("head", make([]byte, 16))), damaged, "above the stored head", advice},

@@ -24,6 +24,15 @@ type pages struct {
 	size uint64 // of a page
 	used uint64 // pages
 	seen []bool
+
+	entries uint64 // in buckets, so far
+	events  uint64 // in the log bucket
+}
+
+// usage is what is in a file.
+type usage struct {
+	events uint64 // records
+	free   uint64 // bytes of pages that are not in use
 }
 
 const (
@@ -35,12 +44,11 @@ const (
 )
 
 // checkPages returns an error when a page is not what it must be for bbolt to read it: each in one place, in bounds,
-// its keys in order and within those of its parent, buckets only at the root. It returns how many bytes of pages are
-// not in use.
-func checkPages(tx *bbolt.Tx) (free uint64, err error) {
+// its keys in order and within those of its parent, buckets only at the root.
+func checkPages(tx *bbolt.Tx) (u usage, err error) {
 	file, err := os.Open(tx.DB().Path())
 	if err != nil {
-		return 0, err
+		return u, err
 	}
 	size := uint64(tx.DB().Info().PageSize)
 	p := &pages{file: file, size: size, used: uint64(tx.Size()) / size}
@@ -48,10 +56,11 @@ func checkPages(tx *bbolt.Tx) (free uint64, err error) {
 	err = errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
 	for _, seen := range p.seen[2:] { // after the meta pages
 		if !seen {
-			free += size
+			u.free += size
 		}
 	}
-	return free, err
+	u.events = p.events
+	return u, err
 }
 
 // tree checks the page with the given id and all below it. Keys are at least low and, unless it is nil, below high.
@@ -123,7 +132,13 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		case isBucket != root:
 			err = errors.New("a bucket is out of its place")
 		case isBucket:
+			before := p.entries
 			err = p.bucket(value)
+			if bytes.Equal(key, bucketLog) {
+				p.events = p.entries - before
+			}
+		default:
+			p.entries++
 		}
 		if err != nil {
 			return err

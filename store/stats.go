@@ -13,6 +13,7 @@ type Stats struct {
 	Trimmed     uint64    // events deleted
 	Batches     Histogram // events stored by one commit
 	Commits     Histogram // seconds of one commit of any kind, its fsyncs included; those that failed are not in it
+	Writes      Histogram // seconds of these that writing to the disk took, two fsyncs each
 }
 
 // Histogram is a distribution of values. The caller owns it.
@@ -28,6 +29,7 @@ type counters struct {
 	reading atomic.Int64
 	batches histogram
 	commits histogram
+	writes  histogram
 }
 
 // Bounds are chosen for what they tell apart: a lone event from a full batch, a cached write from an
@@ -38,7 +40,7 @@ var (
 )
 
 func newCounters() *counters {
-	return &counters{batches: newHistogram(batchBounds), commits: newHistogram(commitBounds)}
+	return &counters{batches: newHistogram(batchBounds), commits: newHistogram(commitBounds), writes: newHistogram(commitBounds)}
 }
 
 // histogram is written by one goroutine.
@@ -73,7 +75,7 @@ func (h *histogram) read() Histogram {
 
 // Stats implements Log.
 func (l *Bolt) Stats() Stats {
-	s := Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()), Batches: l.counters.batches.read(), Commits: l.counters.commits.read()}
+	s := Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()), Batches: l.counters.batches.read(), Commits: l.counters.commits.read(), Writes: l.counters.writes.read()}
 	s.Queued, s.QueuedBytes = l.queue.load()
 	return s
 }

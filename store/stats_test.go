@@ -34,6 +34,9 @@ func TestStats(t *testing.T) {
 	if b := got.Batches; b.Count != 2 || b.Sum != 4 || b.Buckets[1] != 1 || b.Buckets[2] != 1 || b.Buckets[4] != 2 {
 		t.Errorf("batches are %+v, want one of 1 and one of 3", b)
 	}
+	if w := got.Writes; w.Count != 3 || w.Sum <= 0 || w.Sum > got.Commits.Sum {
+		t.Errorf("writes %+v, want those of 3 commits that took %v s", w, got.Commits.Sum)
+	}
 	if c := got.Commits; c.Count != 3 || c.Sum <= 0 || c.Buckets[10] != 3 {
 		t.Errorf("commits are %+v, want 2 appends and a trim", c)
 	}

@@ -13,6 +13,9 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
+// fullWarning is the time between two warnings of a full disk.
+const fullWarning = time.Minute
+
 // errNothing ends a transaction that has nothing to write.
 var errNothing = errors.New("nothing to write")
 
@@ -45,6 +48,10 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 	err = c.db.Update(func(tx *bbolt.Tx) error {
 		begun()
 		before = tx.ID() - 1
+		tx.OnCommit(func() {
+			stats := tx.Stats()
+			c.counters.writes.observe(stats.GetWriteTime().Seconds())
+		})
 		return fn(tx)
 	})
 	switch {
@@ -55,9 +62,18 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return err
 	case isFull(err) && c.visibleTx() == before:
 		c.full = true
+		c.warnFull(err)
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	default:
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("commit: %w", err)))
+	}
+}
+
+// warnFull says so once in a while: while a disk is full every publish finds it so.
+func (c *committer) warnFull(err error) {
+	if since := c.now().Sub(c.warned); since < 0 || since >= fullWarning {
+		c.warned = c.now()
+		c.log.Warn("disk is full; what finds no room is refused", "error", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -211,6 +212,9 @@ func (l *load) end(t *testing.T) {
 	l.stop()
 	l.server.Stop()
 	l.reading.Wait()
+	if n := strings.Count(l.server.Log(), `"level":"ERROR"`); n > 0 {
+		t.Errorf("%d errors were logged; a full disk is warned of once, not with every publish", n)
+	}
 	server := start(t, l.data)
 	h := &e2e.History{Consumers: l.consumers, Log: readLog(t, l.ctx, l.client, server.URL())}
 	for _, c := range l.consumers {
