@@ -74,6 +74,9 @@ func ParseLine(line []byte) (store.Event, error) {
 	if dec.More() {
 		return store.Event{}, errors.New("more than an event")
 	}
+	if body.Data != nil && body.ContentType == "" {
+		body.ContentType = "application/json" // as in a publish
+	}
 	e := store.Event{ID: body.ID, Topic: body.Topic, Type: body.Type, ContentType: body.ContentType, Data: body.DataBase64}
 	if body.Data != nil {
 		switch {

@@ -77,11 +77,12 @@ func TestExportImport(t *testing.T) {
 	}
 	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).want(t, exitFailure, "", "events keep their IDs only in a log that never had one")
 	file := filepath.Join(t.TempDir(), "lines")
-	if err := os.WriteFile(file, []byte(`{"topic":"new","datacontenttype":"text/plain","data":"x"}`+"\n\n"+`{"topic":"new"}`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`{"topic":"new","datacontenttype":"text/plain","data":"x"}`+"\n\n"+`{"topic":"new"}`+"\n"+`{"topic":"new","data":{"n":1}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	runCLI(t, "import", file, "--data-dir", to).ended(t, exitOK)
-	if all := eventsIn(t, to); len(all) != 15 || string(all[13].Data) != "x" || all[14].Type != store.DefaultType {
+	if all := eventsIn(t, to); len(all) != 16 || string(all[13].Data) != "x" || all[14].Type != store.DefaultType ||
+		string(all[15].Data) != `{"n":1}` || all[15].ContentType != "application/json" {
 		t.Errorf("%d events: %+v", len(all), all)
 	}
 	verifies(t, to)

@@ -118,7 +118,7 @@ func TestTokenUsage(t *testing.T) {
 		{"expires at once", "--expires: expected a duration of 1s or more, got 10ms", nil, []string{"--jwt-key", jwtSecret, "--expires=10ms"}},
 		{"expires before", "--expires: expected a duration of 1s or more, got -1h0m0s", nil, []string{"--jwt-key", jwtSecret, "--expires=-1h"}},
 		{"expires when", "--expires", nil, []string{"--jwt-key", jwtSecret, "--expires=tomorrow"}},
-		{"bad subject", "token-claims: sub", nil, []string{"--jwt-key", jwtSecret, "--subject=a\nb"}},
+		{"bad subject", "the token does not say what it must: sub", nil, []string{"--jwt-key", jwtSecret, "--subject=a\nb"}},
 		{"too long", "8192", nil, []string{"--jwt-key", jwtSecret, "--issuer=" + strings.Repeat("i", 9000)}},
 		{"an argument", "unexpected argument", nil, []string{"--jwt-key", jwtSecret, "orders"}},
 	}

@@ -32,5 +32,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// shop true false <nil>
-	// token-invalid: the signature is not right
+	// the token is not accepted: the signature is not right
 }

@@ -14,11 +14,11 @@ import (
 var (
 	// ErrToken: this is no token that the server's key vouches for at this time. It is malformed, not
 	// signed by the key, too old or too new, or made by or for somebody else. A new one may help.
-	ErrToken = errors.New("token-invalid")
+	ErrToken = errors.New("the token is not accepted")
 
 	// ErrClaims: the signature is right, but what is signed is not what a token must say. Another
 	// token of the same issuer will not do better.
-	ErrClaims = errors.New("token-claims")
+	ErrClaims = errors.New("the token does not say what it must")
 )
 
 const (
