@@ -154,7 +154,7 @@ function empty(topics, watch) {
       el('button', { type: 'button', onclick: () => watch([]) }, t('alerts.watch-all')));
   }
   const example = command(t('alerts.example'));
-  const body = JSON.stringify({ number: 1001, status: 'processing', total: '79.90', currency: 'EUR', customer: 'Ada Lovelace' });
+  const body = JSON.stringify({ number: 1001, total: '79.90', currency: 'EUR', line_items: [{ name: 'Tea', quantity: 2 }] });
   example.show(curl('POST', '/v1/topics/orders/events', { query: { type: 'order.created' }, body, token: session.token }));
   return el('div', { class: 'empty' },
     el('h2', {}, t('alerts.none')),

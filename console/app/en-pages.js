@@ -7,6 +7,7 @@ export default {
   'parts.selected': 'Selected: copy it with the keyboard',
   'parts.close': 'Close',
   'parts.cancel': 'Cancel',
+  'parts.sort': 'Sort by:',
   'parts.shell': 'For bash or zsh.',
   'parts.shellToken': 'For bash or zsh; the token is taken from the variable TIDINGS_TOKEN.',
 
@@ -173,6 +174,7 @@ export default {
   'try.key': 'Idempotency key (optional)',
   'try.keyHint': 'Sent again with the same key, the event is stored once.',
   'try.publish': 'Publish',
+  'try.mayNot': 'This token grants no publishing: with one that does, the command below works.',
   'try.answer': 'Answer',
   'try.noAnswer': 'Nothing has been published from here yet.',
   'try.stored': 'Stored on disk',

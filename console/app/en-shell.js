@@ -21,6 +21,7 @@ export default {
   'session.malformed': 'This is not a token: it has spaces or characters that no token has.',
   'session.refused': 'The server does not accept this token: {message}',
   'session.unreachable': 'The server does not answer. Try again.',
+  'session.who': 'Signed in as',
   'session.expired': 'You are signed out: the token has expired or was taken back. Sign in with a new one.',
 
   'settings.title': 'Settings',

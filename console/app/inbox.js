@@ -10,6 +10,7 @@ import { summary } from './summary.js';
 const FIRST = 50; // events at the beginning
 const PAGE = 100; // and for each step back
 const KEPT = 100_000;
+const MARKED = 64; // patterns that a read mark takes
 const LOOK_EVERY = 30_000; // at the read mark, which another device may have moved
 const LOOK_SOON = 5_000; // and after events have come
 const NOTHING = '0'.repeat(26);
@@ -28,6 +29,7 @@ export class Inbox extends EventTarget {
   problem = null; // why the server refused
   ready = false; // the first page is there
   #name;
+  #granted; // patterns of all that may be read
   #client;
   #tabs = new BroadcastChannel(`tidings console ${base}`); // to this browser's others: a mark has moved
   #signal;
@@ -38,9 +40,10 @@ export class Inbox extends EventTarget {
   #lookAt = 0; #telling = 0; // timers
   #markers = 0;
 
-  constructor(topics, signal) {
+  constructor(topics, granted, signal) {
     super();
     this.topics = topics;
+    this.#granted = granted;
     this.#name = ['console', ...topics].join('+');
     this.#signal = signal;
     this.#open();
@@ -173,17 +176,11 @@ export class Inbox extends EventTarget {
   }
 
   async #put(id) {
-    const body = topics => ({ body: JSON.stringify({ id, topics }), headers: { 'Content-Type': 'application/json' }, signal: this.#signal });
-    const put = async topics => (await request('PUT', this.#path, body(topics))).json();
-    if (this.topics.length) return put(this.topics);
-    try {
-      return await put(['>']);
-    } catch (error) {
-      if (error.status !== 403) throw error;
-      const { topics } = await get('/v1/topics', {}, this.#signal); // not everything is granted
-      if (!topics.length) return { id, unread: 0 }; // and a mark is of some topics
-      return put(topics.slice(0, 64).map(({ topic }) => topic));
-    }
+    const topics = this.topics.length ? this.topics : this.#granted.slice(0, MARKED);
+    if (!topics.length) return { id, unread: 0 }; // a mark is of some topics
+    const body = JSON.stringify({ id, topics });
+    const answer = await request('PUT', this.#path, { body, headers: { 'Content-Type': 'application/json' }, signal: this.#signal });
+    return answer.json();
   }
 
   #marked({ id, unread, capped }) {

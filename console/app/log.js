@@ -16,7 +16,7 @@ export default {
   id: 'log',
   title: 'page.log',
   show(root, { signal, params, go }) {
-    const wanted = Object.fromEntries(['topic', 'type', 'since'].map(name => [name, params.get(name) ?? '']));
+    const wanted = wantedOf(params);
     const head = el('div', { class: 'log-end' });
     const rows = el('div', { class: 'log-rows' });
     const foot = el('div', { class: 'log-end', role: 'status' });
@@ -25,20 +25,28 @@ export default {
         el('button', { type: 'button', onclick: () => download({ ...wanted, signal }) }, t('log.download'))),
       form(wanted, go, signal), head, rows, foot);
     browse({ head, rows, foot }, wanted, signal);
-    if (params.has('id')) openAt(params.get('id'), wanted, signal);
+
+    // An event has an address of its own, and so an entry in the history: Back closes it.
+    let box; // that shows it
+    const open = (id, leave) => {
+      const opened = box = id ? openEvent(id, signal) : undefined;
+      opened?.addEventListener('close', () => box === opened && !signal.aborted && leave());
+    };
+    open(params.get('id'), () => history.replaceState(null, '', address(wanted))); // there may be no way back within the console
+    return params => {
+      if (address(wantedOf(params)) !== address(wanted)) return false;
+      const last = box;
+      open(params.get('id'), () => history.back());
+      last?.close();
+      return true;
+    };
   },
 };
 
+const wantedOf = params => Object.fromEntries(['topic', 'type', 'since'].map(name => [name, params.get(name) ?? '']));
+
 // address is the page's for what is wanted.
 const address = wanted => `#/log?${new URLSearchParams(Object.entries(wanted).filter(([, value]) => value))}`;
-
-// openAt shows an event, under an address of its own for as long.
-function openAt(id, wanted, signal) {
-  history.replaceState(null, '', address({ ...wanted, id }));
-  openEvent(id, signal).addEventListener('close', () => {
-    if (!signal.aborted) history.replaceState(null, '', address(wanted));
-  });
-}
 
 function form(wanted, go, signal) {
   const known = el('datalist', { id: 'log-topics' });
@@ -86,7 +94,7 @@ function browse({ head, rows, foot }, wanted, signal) {
   // How many events were looked through in vain, before one is asked whether to go on.
   const vain = { newer: 0, older: 0 };
   const list = new List(rows, {
-    row: event => row(event, wanted, signal), key: event => event.id, label: t('log.feed'), signal, estimate: 60,
+    row: event => row(event, wanted), key: event => event.id, label: t('log.feed'), signal, estimate: 60,
     onNeedBefore: () => unless(vain.newer, newer),
     onNeedAfter: () => unless(vain.older, older),
   });
@@ -171,15 +179,10 @@ function once(place, signal, read) {
 
 const button = (text, onclick) => el('button', { type: 'button', onclick: () => onclick().catch(() => {}) }, t(text));
 
-function row(event, wanted, signal) {
-  const open = click => {
-    if (click.ctrlKey || click.metaKey || click.shiftKey) return; // a tab of its own
-    click.preventDefault();
-    openAt(event.id, wanted, signal);
-  };
+function row(event, wanted) {
   return el('article', { class: 'log-row', 'aria-label': `${event.type}, ${event.topic}, ${time(event.time)}` },
     el('div', { class: 'log-row-head' },
-      el('a', { href: address({ ...wanted, id: event.id }), onclick: open }, event.type),
+      el('a', { href: address({ ...wanted, id: event.id }) }, event.type),
       el('code', { class: 'topic' }, event.topic), at(event.time)),
     el('p', { class: 'summary' }, event.summary));
 }

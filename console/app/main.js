@@ -33,8 +33,8 @@ async function enter(token = session.tokenOfAddress()) {
   try {
     if (token) await session.signIn(token);
     const access = await session.access();
-    if (access.kind === 'none') ask();
-    else begin(access);
+    if (access.grant) begin(access);
+    else ask();
   } catch (error) {
     if (error.status && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
@@ -68,20 +68,20 @@ const skipLink = () => el('a', { class: 'skip', href: '#main', onclick: event =>
 const brand = () => el('a', { class: 'brand', href: '#/alerts' }, 'Tidings');
 
 // begin shows everything, for as long as the browser is signed in.
-function begin({ kind, admin }) {
+function begin({ keys, grant }) {
+  leave();
   const present = inside = new AbortController();
   const { signal } = present;
   requests.addEventListener('expired', () => present === inside && ask(t('session.expired')), { signal });
 
-  const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), signal);
+  const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), grant.subscribe, signal);
   const attention = new Attention(inbox, signal);
   const watch = wanted => {
     remember('topics', wanted.length ? wanted.join(' ') : null);
     location.hash = '#/alerts';
-    leave();
-    begin({ kind, admin });
+    begin({ keys, grant });
   };
-  const pages = [alerts(inbox, watch), log, topics, admin && connections, server, tryIt].filter(Boolean);
+  const pages = [alerts(inbox, watch), log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
 
   const count = el('span', { class: 'badge', hidden: true });
   const links = new Map(pages.map(page => [page, el('a', { href: `#/${page.id}` }, t(page.title))]));
@@ -92,7 +92,7 @@ function begin({ kind, admin }) {
     if (count.textContent !== text) fill(count, text);
   }, { signal });
 
-  const out = kind === 'signed-in' && (async () => {
+  const out = keys && (async () => {
     await session.signOut().catch(() => {}); // the cookie is the browser's: without the server it stays until it ends
     ask();
   });
@@ -100,10 +100,10 @@ function begin({ kind, admin }) {
     skipLink(),
     el('header', { class: 'top' }, brand(),
       el('nav', { 'aria-label': t('shell.pages') }, el('ul', {}, pages.map(page => el('li', {}, links.get(page))))),
-      connection(inbox, signal), settings({ attention, out })),
+      connection(inbox, signal), settings({ attention, who: keys && grant.subject, out })),
     announcer, main);
 
-  route({ pages, links, attention, notice: kind === 'open' && openNotice() }, signal);
+  route({ pages, links, attention, grant, notice: !keys && openNotice() }, signal);
 }
 
 // connection shows how the page is connected, and says it when it has changed for more than a moment.
@@ -137,16 +137,24 @@ function openNotice() {
 }
 
 // route shows the page that the address names, until nobody is signed in.
-function route({ pages, links, attention, notice }, signal) {
+function route({ pages, links, attention, grant, notice }, signal) {
   let left = new AbortController();
   let first = true;
+  let shown;
+  let follow; // what a page returns: it takes the parameters of an address and says whether they are of the view it shows
   const go = address => {
-    if (location.hash === address) show();
+    if (location.hash === address) show(...named());
     else location.hash = address;
   };
-  const show = () => {
+  const named = () => {
     const [path, query] = location.hash.replace(/^#\/?/, '').split(/\?(.*)/s);
-    const page = pages.find(({ id }) => id === path) ?? pages[0];
+    return [pages.find(({ id }) => id === path) ?? pages[0], new URLSearchParams(query)];
+  };
+  const turn = () => {
+    const [page, params] = named();
+    if (page !== shown || !follow?.(params)) show(page, params);
+  };
+  const show = (page, params) => {
     left.abort();
     left = new AbortController();
     for (const [other, link] of links) {
@@ -158,11 +166,12 @@ function route({ pages, links, attention, notice }, signal) {
     links.get(page).scrollIntoView({ block: 'nearest', inline: 'center' }); // the bar of a narrow window scrolls
     fill(main, notice, root);
     window.scrollTo(0, 0);
-    page.show(root, { signal: left.signal, params: new URLSearchParams(query), go });
+    shown = page;
+    follow = page.show(root, { signal: left.signal, params, go, grant });
     if (!first) main.focus({ preventScroll: true });
     first = false;
   };
   signal.addEventListener('abort', () => left.abort());
-  addEventListener('hashchange', show, { signal });
-  show();
+  addEventListener('hashchange', turn, { signal });
+  turn();
 }

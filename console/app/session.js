@@ -1,6 +1,6 @@
 // Who is signed in: the token goes into a cookie that no script can read, and is nowhere else in the page.
 
-import { Problem, request } from './api.js';
+import { get, Problem, request } from './api.js';
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 
@@ -17,25 +17,11 @@ export let token = false;
 export const signIn = text => request('PUT', '/v1/session', { headers: { Authorization: `Bearer ${text.trim()}` } });
 export const signOut = () => request('DELETE', '/v1/session');
 
-// access is 'open' where the server has no keys, 'signed-in' or 'none', and whether it is an administrator's.
+// access is whether the server has keys, and what this browser is granted: null when nobody is signed in.
 export async function access() {
-  const log = await answers('GET', '/v1/log');
-  if (!log) return { kind: 'none' };
-  // Without a key there is no session to be had, and the server says that it is well even without a token. Subscribers are
-  // an administrator's, and there is nothing to be seen of them.
-  const [open, admin] = await Promise.all([answers('PUT', '/v1/session'), answers('GET', '/v1/subscribers')]);
-  token = !open;
-  return { kind: open ? 'open' : 'signed-in', admin };
-}
-
-async function answers(method, path) {
-  try {
-    await request(method, path);
-    return true;
-  } catch (error) {
-    if (error.status === 401 || error.status === 403) return false;
-    throw error;
-  }
+  const { keys, grant } = await get('/v1/session');
+  token = keys;
+  return { keys, grant };
 }
 
 // form asks for a token. reason, if there is one, says why; done is called once the browser is signed in.

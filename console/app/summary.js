@@ -106,7 +106,7 @@ const who = person => text(isObject(person) ? person.name ?? person.login ?? per
 const isObject = value => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function text(value) {
-  if (typeof value === 'number') return String(value);
+  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value); // a rounded one is another
   return typeof value === 'string' && value.trim() ? value.trim().slice(0, EXCERPT) : undefined;
 }
 

@@ -1,6 +1,7 @@
 // A table whose rows are shown again and again with new values.
 
 import { el, fill } from './dom.js';
+import { t } from './i18n.js';
 import { region } from './parts.js';
 
 // table makes one. Its columns are { title, cell, order?, descending?, number? }: cell(item) is what is in a cell,
@@ -16,7 +17,7 @@ export function table({ label, columns, key, sort, most = Infinity }) {
     column.order ? el('button', { type: 'button', onclick: () => sortBy(column) }, column.title) : column.title));
   const body = el('tbody', { role: 'rowgroup' });
   const element = region(label, el('table', { role: 'table', 'aria-label': label },
-    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, heads)), body));
+    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row', 'data-label': t('parts.sort') }, heads)), body));
 
   function sortBy(column) {
     [by, descending] = [column, by === column ? !descending : Boolean(column.descending ?? column.number)];

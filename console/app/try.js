@@ -14,7 +14,7 @@ const TOPIC = '[A-Za-z0-9_\\-]+(\\.[A-Za-z0-9_\\-]+){0,15}';
 export default {
   id: 'try',
   title: 'page.try',
-  show(root, { signal }) {
+  show(root, { signal, grant }) {
     const code = { autocomplete: 'off', spellcheck: 'false' };
     const name = { ...code, maxlength: '255' };
     const topic = el('input', { ...name, name: 'topic', required: true, pattern: TOPIC, title: t('try.topicHint') });
@@ -24,7 +24,8 @@ export default {
     const invalid = el('p', { id: 'try-invalid', class: 'problem', role: 'status' });
     const example = el('select', { name: 'example', onchange: () => choose(example.value) },
       Object.keys(samples).map(name => el('option', { value: name }, t(`try.${name}`))));
-    const publish = el('button', { class: 'primary' }, t('try.publish'));
+    const mayNot = grant.publish.length === 0;
+    const publish = el('button', { class: 'primary', disabled: mayNot }, t('try.publish'));
     const answer = el('div', { role: 'status' });
     const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children);
     const preview = command(t('try.command'));
@@ -91,6 +92,7 @@ export default {
           field(t('try.type'), type, t('try.typeHint')),
           field(t('try.data'), data), invalid,
           field(t('try.key'), key, t('try.keyHint')),
+          mayNot && el('p', { class: 'note' }, t('try.mayNot')),
           el('div', { class: 'actions' }, publish)),
         el('div', { class: 'column' },
           el('section', { class: 'card' }, answer),

@@ -7,6 +7,7 @@ export default {
   'parts.selected': '已选中，请用键盘复制',
   'parts.close': '关闭',
   'parts.cancel': '取消',
+  'parts.sort': '排序：',
   'parts.shell': '适用于 bash 或 zsh。',
   'parts.shellToken': '适用于 bash 或 zsh；令牌取自环境变量 TIDINGS_TOKEN。',
 
@@ -173,6 +174,7 @@ export default {
   'try.key': '幂等键（可选）',
   'try.keyHint': '用同一个键重复发送，事件只存储一次。',
   'try.publish': '发布',
+  'try.mayNot': '此令牌不允许发布。换用允许发布的令牌，即可执行所示命令。',
   'try.answer': '应答',
   'try.noAnswer': '还没有从这里发布过事件。',
   'try.stored': '已存储到磁盘',

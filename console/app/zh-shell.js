@@ -21,6 +21,7 @@ export default {
   'session.malformed': '这不是令牌：其中有空格或令牌不会包含的字符。',
   'session.refused': '服务器不接受此令牌：{message}',
   'session.unreachable': '服务器没有响应，请重试。',
+  'session.who': '当前用户：',
   'session.expired': '您已退出登录：令牌已过期或被收回。请使用新令牌登录。',
 
   'settings.title': '设置',

@@ -45,10 +45,11 @@ globalThis.walk = async (selector, idOf, down, atEnd) => {
   const passed = new Set();
   for (let still = 0; still < 2;) { // what has come is in the document a frame later
     const rows = $$(selector).map(idOf);
+    if (new Set(rows).size < rows.length) throw new Error(`an ID is there twice: ${rows}`);
     for (const id of down ? rows : rows.reverse()) passed.add(id);
     const arrived = down ? scrollY + innerHeight >= document.documentElement.scrollHeight - 2 : scrollY === 0;
     still = arrived && atEnd() ? still + 1 : 0;
-    scrollBy({ top: (down ? 1 : -1) * innerHeight * 0.8, behavior: 'instant' });
+    scrollBy({ top: (down ? 1 : -1) * innerHeight, behavior: 'instant' });
     await frame(); // the list follows
     await frame();
   }

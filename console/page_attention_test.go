@@ -1,0 +1,73 @@
+package console_test
+
+import (
+	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
+)
+
+// attention reports what would be shown and heard, of a window that a person does not look at.
+const attention = `
+	globalThis.Notification = new Proxy(Notification, { construct: (_, [title, { body }]) => report('notification', { title, body }) ?? { close() {} } });
+	const { createOscillator } = AudioContext.prototype;
+	AudioContext.prototype.createOscillator = function () { report('sound', {}); return createOscillator.call(this); };
+	document.hasFocus = () => false;`
+
+// TestConsoleNotifications: a person turns notifications and sound on once; what comes at a stretch makes one of each, in one
+// tab of all.
+func TestConsoleNotifications(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.publish(t, "orders", 3) // what is old calls nobody
+	permit := func(setting browser.PermissionSetting) {
+		t.Helper()
+		_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
+			Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: setting,
+			Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	permit(browser.PermissionSettingDenied)
+	tb := p.openConsole(t, s, "/", attention)
+	tb.isLive(t)
+	tb.presses(t, "Settings")
+	tb.presses(t, "Desktop notifications")
+	tb.holds(t, `!$('#settings input').checked && shown('The browser does not allow them for this site.', '#settings')`)
+
+	permit(browser.PermissionSettingGranted)
+	tb.presses(t, "Desktop notifications")
+	tb.presses(t, "Sound for new alerts")
+	tb.await(t, "sound") // so that the person hears it
+	tb.holds(t, `$$('#settings input').every(({ checked }) => checked)`)
+	tb.eval(t, `location.reload()`)
+	tb.isLive(t)
+	tb.holds(t, `$$('#settings input').length === 2 && $$('#settings input').every(({ checked }) => checked)`)
+	beside := p.openConsole(t, s, "/#/server", attention)
+	beside.isLive(t)
+
+	s.post(t, "orders", "", "application/json", shopOrder)
+	tb.await(t, "sound")
+	tb.await(t, "notification", "title", "Order 1001", "body", "")
+	s.publish(t, "orders", 5)
+	tb.await(t, "notification", "title", "5 new alerts", "body", "message\nmessage\nmessage")
+	if n := len(tb.given("notification")); n != 2 {
+		t.Errorf("there are %d notifications, want 2", n)
+	}
+
+	tb.presses(t, "Settings")
+	tb.presses(t, "Desktop notifications")
+	s.post(t, "orders", "", "application/json", shopOrder)
+	tb.await(t, "sound")
+	tb.presses(t, "Sound for new alerts")
+	tb.presses(t, "Mark all read")
+	tb.holds(t, `document.title === 'Alerts · Tidings'`)
+	if n := len(tb.given("notification")); n != 2 {
+		t.Errorf("turned off, there are %d notifications", n-2)
+	}
+	if given := beside.given("notification", "sound"); given != nil {
+		t.Errorf("the tab beside calls too: %v", given)
+	}
+}

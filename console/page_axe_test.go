@@ -1,0 +1,155 @@
+package console_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"tidings/internal/e2e"
+)
+
+// scene is what a page shows.
+type scene struct {
+	name string
+	show func(t *testing.T, tb *tab) // brings it about from any other
+}
+
+// TestAxe: axe-core finds nothing wrong with any page, in any language, theme and width.
+func TestAxe(t *testing.T) {
+	t.Parallel()
+	const path = "../internal/clients/testdata/node_modules/axe-core/axe.min.js"
+	axe, err := os.ReadFile(path)
+	if err != nil {
+		t.Skipf("the Node packages are not installed (%v); internal/clients/doc.go says how", err)
+	}
+	for _, language := range []string{"en", "zh-CN"} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			guarded, open, p := newGuardedSite(t), newSite(t), newProfile(t)
+			tb := p.openView(t, guarded, language, 360)
+			tb.eval(t, string(axe)) // past the page's policy, as developer tools do
+			checkScenes(t, tb, []scene{
+				{"sign in", func(t *testing.T, tb *tab) { tb.holds(t, `$('.sign-in')`) }},
+				{"token refused", func(t *testing.T, tb *tab) { signIn(t, tb, "no.good.token"); tb.holds(t, problemShown) }},
+			})
+			signIn(t, tb, guarded.token(e2e.Patience*60, ">"))
+			checkScenes(t, tb, []scene{
+				{"signed in, nothing yet", func(t *testing.T, tb *tab) { tb.holds(t, `$('.empty')`) }},
+				{"menu", func(t *testing.T, tb *tab) { tb.eval(t, `document.getElementById('settings').showPopover()`) }},
+			})
+
+			publishVariety(t, open)
+			tb = p.openView(t, open, language, 360)
+			tb.eval(t, string(axe))
+			makeGap(t, open, tb)
+			checkScenes(t, tb, consoleScenes(open))
+		})
+	}
+}
+
+const problemShown = `$('.problem:not(:empty)')`
+
+func signIn(t *testing.T, tb *tab, token string) {
+	t.Helper()
+	tb.holds(t, `document.getElementById('token')`)
+	tb.eval(t, fmt.Sprintf(`document.getElementById('token').value = %q; $('.sign-in button').click()`, token))
+}
+
+// publishVariety publishes the sample, and what it has none of.
+func publishVariety(t *testing.T, s *site) {
+	t.Helper()
+	s.publishSample(t)
+	s.ask(t, http.MethodPost, "/v1/topics/carts/events?type=cart.left", "text/plain", "Somebody left.\n"+strings.Repeat("A long text. ", 40), nil)
+	s.ask(t, http.MethodPost, "/v1/topics/campaigns.spring/events", "application/json", `{}`, nil)
+	s.ask(t, http.MethodPost, "/v1/topics/campaigns.spring/end", "", "", nil)
+}
+
+// makeGap makes a page's feed miss events, and catch up others.
+func makeGap(t *testing.T, s *site, tb *tab) {
+	t.Helper()
+	tb.isLive(t)
+	s.set(cut)
+	tb.holds(t, `$('.connection[data-state=connecting]')`)
+	s.publish(t, "orders", 5)
+	s.trim(t, "orders", s.publish(t, "orders", 1))
+	s.set(none)
+	tb.eval(t, `dispatchEvent(new Event('online'))`) // or it would wait
+	tb.holds(t, `$('.event.gap') && $('.event.missed')`)
+}
+
+// consoleScenes are those of a server with events. The first needs a page that has met a gap.
+func consoleScenes(s *site) []scene {
+	at := func(hash, there string) func(*testing.T, *tab) {
+		return func(t *testing.T, tb *tab) {
+			t.Helper()
+			tb.eval(t, fmt.Sprintf(`location.hash = %q`, hash))
+			tb.holds(t, there)
+		}
+	}
+	first := func(t *testing.T) string { return s.log(t, "")[0]["id"].(string) }
+	return []scene{
+		{"alerts, with a gap and a payload", func(t *testing.T, tb *tab) {
+			at("#/alerts", `$('.event.gap')`)(t, tb)
+			const shown = `[...$$('.event pre')].find(pre => !pre.hidden)`
+			if !value[bool](t, tb, `Boolean(`+shown+`)`) {
+				tb.clicks(t, ".fold")
+			}
+			tb.holds(t, shown+`.textContent.includes('{')`)
+		}},
+		{"alerts, a pattern that is none", func(t *testing.T, tb *tab) {
+			tb.eval(t, `document.getElementById('watched').value = 'a..b'; $('.watch button').click()`)
+			tb.holds(t, `$('#watched[aria-invalid=true]')`)
+		}},
+		{"log", at("#/log", `$('.log-row')`)},
+		{"log, filtered", at("#/log?topic=tickets", `$('.log-row') && document.getElementById('field-topic').value`)},
+		{"an event in full", func(t *testing.T, tb *tab) {
+			at("#/log?id="+first(t), `$('dialog .payload')`)(t, tb)
+		}},
+		{"download", func(t *testing.T, tb *tab) {
+			at("#/log?type=none", `document.getElementById('field-type').value`)(t, tb)
+			tb.clicks(t, ".page-head button")
+			tb.holds(t, `$('dialog')`)
+		}},
+		{"connections", at("#/connections", `$('.connections tbody tr')`)},
+		{"connections, one to be cut", func(t *testing.T, tb *tab) {
+			tb.clicks(t, ".connections td button")
+			tb.holds(t, `$('dialog')`)
+		}},
+		{"topics", at("#/topics", `$('.topics tbody tr')`)},
+		{"server", at("#/server", `$('.server .facts')`)},
+		{"try it", at("#/try", `$('.try pre code').textContent`)},
+		{"try it, an answer", func(t *testing.T, tb *tab) {
+			tb.clicks(t, "form button.primary")
+			tb.holds(t, `$('.try .good')`)
+		}},
+		{"menu", func(t *testing.T, tb *tab) { tb.eval(t, `document.getElementById('settings').showPopover()`) }},
+	}
+}
+
+// checkScenes checks each in both widths and both themes; in short, each width in one of them. A scene may begin where
+// the one before it left the page.
+func checkScenes(t *testing.T, tb *tab, scenes []scene) {
+	t.Helper()
+	for _, width := range []int64{360, 1440} {
+		tb.resize(t, width)
+		for _, s := range scenes {
+			s.show(t, tb)
+			for _, theme := range []string{"light", "dark"} {
+				if testing.Short() && (theme == "dark") != (width == 360) {
+					continue
+				}
+				tb.chooses(t, theme)
+				for _, found := range value[[]string](t, tb, audit) {
+					t.Errorf("%s, %s, %d px: %s", s.name, theme, width, found)
+				}
+			}
+			tb.eval(t, `$('dialog')?.close(); document.getElementById('settings').hidePopover()`)
+		}
+	}
+}
+
+// audit lists what axe-core finds: WCAG 2.2 AA and best practices. The size of targets is not on by default.
+const audit = `axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
+	violations.map(({ help, nodes }) => help + ', ' + nodes.length + ' times, first ' + nodes[0].html + '\n' + nodes[0].failureSummary))`

@@ -1,0 +1,126 @@
+package console_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// TestConsoleRestart: the console survives that the server is killed, gets what was published meanwhile, and says so.
+func TestConsoleRestart(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/")
+	tb.isLive(t)
+	s.post(t, "orders", "", "application/json", `{"title":"Before"}`)
+	tb.sees(t, ".feed", "Before")
+	s.set(cut)
+	s.server.Kill()
+	tb.holds(t, `$('.connection').dataset.state === 'connecting' && shown('Connecting', '.connection')`)
+	s.start(t)
+	s.publish(t, "orders", 4)
+	s.post(t, "orders", "", "application/json", `{"title":"While it was away"}`)
+	s.set(none)
+	tb.isLive(t)
+	tb.saysMissed(t, 5)
+	tb.holds(t, `document.title === '(6) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 6`)
+	s.post(t, "orders", "", "application/json", `{"title":"Afterwards"}`)
+	tb.sees(t, ".feed", "Afterwards")
+}
+
+// saysMissed waits until the console says, above what was missed and to a screen reader, that so much was.
+func (tb *tab) saysMissed(t *testing.T, n int) {
+	t.Helper()
+	text := fmt.Sprintf("Caught up %d missed events.", n)
+	tb.sees(t, ".feed .missed", text)
+	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
+}
+
+// TestConsoleFrozen: what came while the browser had suspended the tab is there when it goes on, and it is said.
+func TestConsoleFrozen(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/")
+	tb.isLive(t)
+	tb.freeze(t)
+	s.publish(t, "orders", 7)
+	tb.wakes(t)
+	tb.saysMissed(t, 7)
+	tb.holds(t, `document.title === '(7) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 7 && $('.connection').dataset.state === 'live'`)
+}
+
+// wakes ends a freeze, and shows the tab again, which the freeze has hidden.
+func (tb *tab) wakes(t *testing.T) {
+	t.Helper()
+	tb.thaw(t)
+	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestConsoleGap: where events were trimmed before the console had got them, it shows that they are missing.
+func TestConsoleGap(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/")
+	tb.isLive(t)
+	last := s.post(t, "orders", "", "application/json", `{"title":"Before"}`)
+	tb.sees(t, ".feed", "Before")
+	tb.freeze(t)
+	s.publish(t, "orders", 20)
+	s.trim(t, "orders", s.publish(t, "orders", 1))
+	s.post(t, "orders", "", "application/json", `{"title":"Afterwards"}`)
+	tb.wakes(t)
+	tb.sees(t, ".feed", "Afterwards")
+	tb.sees(t, ".feed .gap", "Events are missing here")
+	tb.sees(t, ".feed .gap", "deleted by the server’s retention")
+	tb.sees(t, ".feed .gap", last)
+	order := value[string](t, tb, `$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)
+	if want := "Caught up 2 missed events., Afterwards, message, gap, Before"; order != want {
+		t.Errorf("from the top there are %s, want %s", order, want)
+	}
+
+	// In the log's page what is gone is not hidden either.
+	tb.eval(t, `location.hash = '#/log?id=`+last+`'`)
+	tb.sees(t, "dialog", "That did not work: ")
+}
+
+// TestConsolePolling: behind something that holds streams up, the console polls, and says so.
+func TestConsolePolling(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.set(buffering)
+	tb := p.openConsole(t, s, "/", clock(t))
+	tb.holds(t, `(pass(1000), $('.connection').dataset.state === 'polling') && shown('Polling', '.connection')`)
+	s.post(t, "orders", "", "application/json", `{"title":"By polling"}`)
+	tb.sees(t, ".feed", "By polling")
+}
+
+// TestConsoleReadMark: what is read on one device is read on all, without a reload, at once in this browser's other tabs.
+func TestConsoleReadMark(t *testing.T) {
+	t.Parallel()
+	s, here, there := newSite(t), newProfile(t), newProfile(t)
+	s.publish(t, "orders", 60)
+	tb, beside, elsewhere := here.openConsole(t, s, "/", clock(t)), here.openConsole(t, s, "/#/server"), there.openConsole(t, s, "/", clock(t))
+	for _, one := range []*tab{tb, beside, elsewhere} {
+		one.holds(t, `(globalThis.pass?.(100), document.title.startsWith('(60) '))`)
+	}
+	tb.eval(t, `$$('.feed article')[9].querySelector('.read').click()`)
+	for _, one := range []*tab{tb, beside} {
+		one.holds(t, `(globalThis.pass?.(100), document.title.startsWith('(9) '))`)
+	}
+	elsewhere.eval(t, `pass(30_000)`) // that often it looks
+	elsewhere.holds(t, `(pass(100), document.title === '(9) Alerts · Tidings' && $$('.feed .unread').length === 9)`)
+	s.publish(t, "orders", 3)
+	elsewhere.holds(t, `(pass(100), document.title.startsWith('(12) '))`)
+	tb.holds(t, `(pass(100), document.title.startsWith('(12) '))`)
+	elsewhere.presses(t, "Mark all read")
+	elsewhere.holds(t, `(pass(100), document.title === 'Alerts · Tidings')`)
+	beside.close(t)
+	n := len(s.requestsFor("/v1/cursors/console"))
+	tb.eval(t, `dispatchEvent(new Event('focus'))`) // the person turns to this window
+	s.requests.await(t, "look at the read mark", func([]request) bool { return len(s.requestsFor("/v1/cursors/console")) > n })
+	tb.holds(t, `(pass(100), document.title === 'Alerts · Tidings' && !$('.feed .unread'))`)
+}

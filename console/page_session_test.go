@@ -1,0 +1,163 @@
+package console_test
+
+import (
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"tidings/internal/auth"
+)
+
+// cookies are those that the browser has for the page.
+func (tb *tab) cookies(t *testing.T) []*network.Cookie {
+	t.Helper()
+	result, err := chromedp.Call(tb.ctx, network.GetCookies, network.GetCookiesParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Cookies
+}
+
+// asksForToken waits until the page asks for a token, and says why if there is a reason.
+func (tb *tab) asksForToken(t *testing.T, reason string) {
+	t.Helper()
+	tb.holds(t, `document.title === 'Sign in · Tidings' && document.activeElement === $('#token') && $('#token-problem').innerText.startsWith(`+quote(reason)+`)`)
+	if n := value[int](t, tb, `$$('nav, .feed, [popover] button').length`); n != 0 {
+		t.Error("who is not signed in sees more than the form")
+	}
+}
+
+// TestConsoleSignIn: a token that is pasted goes into a cookie that no script reads and that ends with it; signing out ends all.
+func TestConsoleSignIn(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	s.publish(t, "orders", 2)
+	token := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")})
+	tb := p.openConsole(t, s, "/#/topics")
+	tb.asksForToken(t, "")
+	for _, row := range []struct{ token, says string }{
+		{"no.token at all", "This is not a token"},
+		{"no.token.atall", "The server does not accept this token: "},
+		{token[:len(token)-4] + "AAAA", "The server does not accept this token: "},
+	} {
+		tb.enters(t, "#token", row.token)
+		tb.presses(t, "Sign in")
+		tb.asksForToken(t, row.says)
+		if cookies := tb.cookies(t); len(cookies) != 0 {
+			t.Errorf("a token that is refused leaves %v", cookies)
+		}
+		tb.eval(t, `$('#token-problem').replaceChildren()`)
+	}
+	tb.enters(t, "#token", " "+token+"\n")
+	tb.presses(t, "Sign in")
+	tb.sees(t, ".topics .state", "1 topic")
+	tb.isLive(t)
+	cookies := tb.cookies(t)
+	if len(cookies) != 1 {
+		t.Fatalf("the browser has the cookies %v, want one", cookies)
+	}
+	c := cookies[0]
+	left := time.Until(time.Unix(int64(c.Expires), 0))
+	if !c.HTTPOnly || c.SameSite != network.CookieSameSiteStrict || c.Value != token || left <= 0 || left > time.Hour {
+		t.Errorf("the cookie is %+v, which leaves %v", c, left)
+	}
+	everywhere := `JSON.stringify([document.cookie, Object.entries(localStorage), Object.entries(sessionStorage), location.href, document.documentElement.outerHTML])`
+	if strings.Contains(value[string](t, tb, everywhere), token[:40]) {
+		t.Error("a script finds the token in the page")
+	}
+	tb.presses(t, "Settings")
+	tb.sees(t, "#settings", "Signed in as ada")
+	tb.presses(t, "Sign out")
+	tb.asksForToken(t, "")
+	if cookies := tb.cookies(t); len(cookies) != 0 {
+		t.Errorf("signing out leaves %v", cookies)
+	}
+	s.awaitSubscribers(t, 0)
+	tb.eval(t, `location.reload()`)
+	tb.asksForToken(t, "")
+}
+
+// TestConsoleTokenInAddress: a link may bring a token, which is in neither the address nor the history afterwards.
+func TestConsoleTokenInAddress(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}), s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	tb := p.openConsole(t, s, "/#token=wrong")
+	tb.asksForToken(t, "The server does not accept this token: ")
+	tb.eval(t, `location.hash = 'token=`+ada+`'`)
+	tb.isLive(t)
+	tb.holds(t, `$('#settings').textContent.includes('Signed in as ada')`)
+	tb.eval(t, `location.hash = 'token=`+bob+`'`) // another person, in the same browser
+	tb.holds(t, `$('#settings').textContent.includes('Signed in as bob')`)
+	s.awaitSubscribers(t, 1) // ada's stream ends
+	result, err := chromedp.Call(tb.ctx, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range result.Entries {
+		if strings.Contains(entry.URL, "token=") {
+			t.Errorf("the history has %s", entry.URL)
+		}
+	}
+}
+
+// TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept it any more, the page asks for
+// another one and goes on where it was.
+func TestConsoleSessionEnds(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		end  func(t *testing.T, s *site, tb *tab)
+	}{
+		{"expired", func(t *testing.T, s *site, tb *tab) {
+			if _, err := chromedp.Call(tb.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil { // as the browser does
+				t.Fatal(err)
+			}
+			s.set(cut) // as the server does
+			s.set(none)
+		}},
+		{"taken back", func(t *testing.T, s *site, _ *tab) {
+			s.server.Kill()
+			s.key = []byte(rand.Text() + rand.Text())
+			s.options.Args = []string{"--jwt-key", string(s.key)}
+			s.start(t)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, p := newGuardedSite(t), newProfile(t)
+			tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}))
+			tb.isLive(t)
+			tb.eval(t, `location.hash = '#/try'`) // which asks the server nothing by itself
+			tb.sees(t, ".try", "Nothing has been published from here yet.")
+			row.end(t, s, tb)
+			tb.asksForToken(t, "You are signed out: the token has expired or was taken back.")
+			s.publish(t, "orders", 3)
+			tb.enters(t, "#token", s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}))
+			tb.presses(t, "Sign in")
+			tb.sees(t, ".try", "Nothing has been published from here yet.")
+			tb.holds(t, `document.title === '(3) Try it · Tidings'`)
+		})
+	}
+}
+
+// TestConsoleNoKeys: without keys there is nobody to sign in, and the page says what that means.
+func TestConsoleNoKeys(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/")
+	tb.sees(t, ".notice", "No key is configured: everybody on this machine may read and write.")
+	tb.presses(t, "Settings")
+	if text := value[string](t, tb, `$('#settings').innerText`); strings.Contains(text, "Sign") {
+		t.Errorf("there is nobody to sign out, and the menu has\n%s", text)
+	}
+	if got := tb.texts(t, "nav a"); len(got) != 6 {
+		t.Errorf("the pages are %v, want all six", got)
+	}
+}
