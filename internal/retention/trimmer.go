@@ -1,10 +1,13 @@
 package retention
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,17 +106,21 @@ func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (deleted int, e
 	return deleted + n, err
 }
 
-// trimEach trims each topic before its ID, many at once: then they share commits.
+// trimEach trims each topic before its ID, many at once: then they share commits. The topics whose oldest events go
+// furthest back come first.
 func (t *Trimmer) trimEach(ctx context.Context, before map[string]store.ID) (int, error) {
 	var deleted atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(topicsAtOnce)
-	for topic, id := range before {
+	topics := slices.SortedFunc(maps.Keys(before), func(a, b string) int {
+		return cmp.Or(before[a].Compare(before[b]), strings.Compare(a, b))
+	})
+	for _, topic := range topics {
 		if ctx.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			n, err := t.trim(ctx, id, topic)
+			n, err := t.trim(ctx, before[topic], topic)
 			deleted.Add(int64(n))
 			return err
 		})
