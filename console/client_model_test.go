@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"tidings/internal/e2e"
 )
 
 // TestClientModel runs the client under Node in a model of browsers; client/test says what is modelled. Without
@@ -22,7 +24,7 @@ func TestClientModel(t *testing.T) {
 	if _, err := os.ReadDir("client/test"); err != nil { // so that a cached result ends with a change there
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), need(t, "node"), "--test", "test/model.test.js")
+	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "node"), "--test", "test/model.test.js")
 	cmd.Dir = "client"
 	cmd.Env = append(os.Environ(), "TIDINGS_SEED="+seed, "TIDINGS_SCHEDULES="+strconv.Itoa(schedules))
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"tidings/internal/e2e"
+
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -107,8 +109,8 @@ func TestCrash(t *testing.T) {
 // TestInsecureContext: without TLS, and not on localhost, there are no locks, so each tab has its own connection.
 func TestInsecureContext(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t, "--allow-host", siteName), newProfile(t)
-	s.URL = strings.Replace(s.URL, "127.0.0.1", siteName, 1)
+	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
+	s.URL = strings.Replace(s.URL, "127.0.0.1", e2e.SiteName, 1)
 	var tabs []*tab
 	for range 2 {
 		tb := p.openClient(t, s, `{"name":"me"}`)

@@ -70,7 +70,7 @@ func TestBufferingNginx(t *testing.T) {
 // startNginx runs nginx before an upstream, with everything on that holds streams back, and returns its URL.
 func startNginx(t *testing.T, upstream string) string {
 	t.Helper()
-	path, dir := need(t, "nginx"), t.TempDir()
+	path, dir := e2e.Need(t, "nginx"), t.TempDir()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

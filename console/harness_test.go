@@ -11,9 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
@@ -38,68 +36,16 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer stopBrowser()
+	defer e2e.StopChromium()
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // most of the time they wait for a browser that waits
 	return m.Run()
 }
 
-// need skips a test where a command is missing, and returns the command's path.
-func need(t *testing.T, command string) string {
-	t.Helper()
-	path, err := exec.LookPath(command)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + command) // which is not in everybody's PATH
-	}
-	if err != nil {
-		t.Skipf("%s is not installed; .ci/run says what to install", command)
-	}
-	return path
-}
-
-// siteName is a name under which browsers find all sites, and do not trust them as they trust localhost.
-const siteName = "tidings.example.com"
-
-// chromium is the browser that all tests share, each with a profile of its own. It starts with the first.
-var chromium struct {
-	once sync.Once
-	ctx  context.Context
-	stop func()
-	err  error
-}
-
-func stopBrowser() {
-	if chromium.stop != nil {
-		_ = chromedp.Cancel(chromium.ctx) // it may have ended
-		chromium.stop()
-	}
-}
-
 // profile is what tabs of one browser share: storage, cookies, locks.
 type profile struct{ ctx context.Context }
 
-func newProfile(t *testing.T) *profile {
-	t.Helper()
-	path := need(t, "chromium")
-	chromium.once.Do(func() {
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
-			chromedp.Flag("host-resolver-rules", "MAP "+siteName+" 127.0.0.1"))
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-		chromium.stop = stop
-		chromium.ctx, _ = chromedp.NewContext(allocator)
-		chromium.err = chromedp.Do(chromium.ctx)
-	})
-	if chromium.err != nil {
-		t.Fatalf("start Chromium: %v", chromium.err)
-	}
-	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("make a profile: %v", err)
-	}
-	return &profile{ctx}
-}
+func newProfile(t *testing.T) *profile { return &profile{e2e.Profile(t)} }
 
 // report is an event that a page reports: of its client, or one that has no place in any test.
 type report struct {

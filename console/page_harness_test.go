@@ -128,7 +128,7 @@ func filter(patterns ...string) store.Filter {
 // bash runs a command as a person who has a token would.
 func (s *site) bash(t *testing.T, command string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), need(t, "bash"), "-c", command)
+	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "bash"), "-c", command)
 	cmd.Env = e2e.Environ()
 	if s.key != nil {
 		cmd.Env = append(cmd.Env, "TIDINGS_TOKEN="+s.token(time.Hour, ">"))

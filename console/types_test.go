@@ -4,12 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"tidings/internal/e2e"
 )
 
 // TestTypes: the type declarations are those of the module, and what they are meant to allow compiles.
 func TestTypes(t *testing.T) {
 	t.Parallel()
-	node, dir := need(t, "node"), t.TempDir()
+	node, dir := e2e.Need(t, "node"), t.TempDir()
 	const compiler = "../internal/clients/testdata/node_modules/typescript/bin/tsc"
 	if _, err := os.Stat(compiler); err != nil {
 		t.Skipf("the Node packages are not installed (%v); internal/clients/doc.go says how", err)

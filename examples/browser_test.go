@@ -2,9 +2,7 @@ package examples_test
 
 import (
 	"context"
-	"os/exec"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,48 +11,10 @@ import (
 	"tidings/internal/e2e"
 )
 
-// chromium is the browser that all tests share, each with profiles of its own. It starts with the first.
-var chromium struct {
-	once sync.Once
-	ctx  context.Context
-	stop func()
-	err  error
-}
-
-func stopBrowser() {
-	if chromium.stop != nil {
-		_ = chromedp.Cancel(chromium.ctx) // it may have ended
-		chromium.stop()
-	}
-}
-
 // profile is what tabs of one browser share: storage and cookies. A person's two devices are two of them.
 type profile struct{ ctx context.Context }
 
-func newProfile(t *testing.T) *profile {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed; .ci/run says what to install")
-	}
-	chromium.once.Do(func() {
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true))
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-		chromium.stop = stop
-		chromium.ctx, _ = chromedp.NewContext(allocator)
-		chromium.err = chromedp.Do(chromium.ctx)
-	})
-	if chromium.err != nil {
-		t.Fatalf("start Chromium: %v", chromium.err)
-	}
-	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("make a profile: %v", err)
-	}
-	return &profile{ctx}
-}
+func newProfile(t *testing.T) *profile { return &profile{e2e.Profile(t)} }
 
 // tab is a tab with a page of an example.
 type tab struct{ ctx context.Context }

@@ -32,7 +32,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer stopBrowser()
+	defer e2e.StopChromium()
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // most of the time they wait to come back
 	return m.Run()

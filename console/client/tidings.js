@@ -199,7 +199,7 @@ export class Tidings extends EventTarget {
       return;
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
-    const past = state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
+    const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
     if (gap || past || at && !joins) return void this.#catchUp(); // there is a hole before this
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);

@@ -1,12 +1,13 @@
 package clients_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"path"
 	"sync"
 	"testing"
+
+	"tidings/internal/e2e"
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -35,7 +36,7 @@ func followByFetch(t *testing.T, call string) (*follower, string) {
 // version of the browser too.
 func followInTab(t *testing.T, script string) (f *follower, product string) {
 	t.Helper()
-	tab, cancel := chromedp.NewContext(sharedBrowser(t))
+	tab, cancel := chromedp.NewContext(e2e.Profile(t))
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	version, err := chromedp.CallBrowser(tab, browser.GetVersion, cdp.Empty{})
@@ -70,37 +71,4 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 		name += ".js"
 	}
 	http.ServeFile(w, r, "testdata"+name)
-}
-
-// chromium is the browser that all tests share, each with tabs of its own. It starts with the first.
-var chromium struct {
-	once sync.Once
-	ctx  context.Context
-	stop func()
-	err  error
-}
-
-func sharedBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path := need(t, "chromium")
-	chromium.once.Do(func() {
-		options := append(chromedp.DefaultExecAllocatorOptions[:], // headless, and a profile of its own
-			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true))
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-		chromium.stop = stop
-		chromium.ctx, _ = chromedp.NewContext(allocator)
-		chromium.err = chromedp.Do(chromium.ctx)
-	})
-	if chromium.err != nil {
-		t.Fatalf("start Chromium: %v", chromium.err)
-	}
-	return chromium.ctx
-}
-
-func stopBrowser() {
-	if chromium.stop != nil {
-		_ = chromedp.Cancel(chromium.ctx) // it may have ended
-		chromium.stop()
-	}
 }

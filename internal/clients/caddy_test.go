@@ -6,12 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"tidings/internal/e2e"
 )
 
 // startCaddy runs Caddy with deploy/caddy. Its certificate is given: the tests reach no authority.
 func startCaddy(t *testing.T, o proxyOptions) *runningProxy {
 	t.Helper()
-	path, dir := need(t, "caddy"), t.TempDir()
+	path, dir := e2e.Need(t, "caddy"), t.TempDir()
 	addr := freeAddr(t)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

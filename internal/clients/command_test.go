@@ -7,20 +7,22 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"tidings/internal/e2e"
 )
 
 // curl follows with a script that keeps the last ID and sends it as a header.
 func curl(t *testing.T, url string) (*follower, string) {
 	t.Helper()
-	version, _, _ := strings.Cut(versionOf(t, need(t, "curl"), "--version"), " (")
-	return followWith(t, exec.Command(need(t, "bash"), "testdata/follow.sh", url)), version
+	version, _, _ := strings.Cut(versionOf(t, e2e.Need(t, "curl"), "--version"), " (")
+	return followWith(t, exec.Command(e2e.Need(t, "bash"), "testdata/follow.sh", url)), version
 }
 
 // node follows with the EventSource of a package of npm.
 func node(name string) func(*testing.T, string) (*follower, string) {
 	return func(t *testing.T, url string) (*follower, string) {
 		t.Helper()
-		path := need(t, "node")
+		path := e2e.Need(t, "node")
 		version := packageVersion(t, name) + " on Node " + versionOf(t, path, "--version")
 		return followWith(t, exec.Command(path, "--no-warnings", "testdata/node.js", name, url)), version
 	}

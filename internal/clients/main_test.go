@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 
@@ -38,23 +37,10 @@ func run(m *testing.M) int {
 	}
 	pages = httptest.NewServer(http.HandlerFunc(servePage))
 	defer pages.Close()
-	defer stopBrowser()
+	defer e2e.StopChromium()
 	flag.Parse()
 	_ = flag.Set("test.parallel", "32") // the tests wait for others to come back, and need no processor for it
 	return m.Run()
-}
-
-// need skips a test where a command is missing, and returns the command's path.
-func need(t *testing.T, command string) string {
-	t.Helper()
-	path, err := exec.LookPath(command)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + command) // which is not in everybody's PATH
-	}
-	if err != nil {
-		t.Skipf("%s is not installed; .ci/run says what to install", command)
-	}
-	return path
 }
 
 // server is a server that can be killed and started again at the same address, over the same log.

@@ -6,12 +6,14 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"tidings/internal/e2e"
 )
 
 // startNginx runs nginx with deploy/nginx.
 func startNginx(t *testing.T, o proxyOptions) *runningProxy {
 	t.Helper()
-	path, dir := need(t, "nginx"), t.TempDir()
+	path, dir := e2e.Need(t, "nginx"), t.TempDir()
 	p := &runningProxy{addr: freeAddr(t), version: versionOf(t, path, "-v"), clients: ownIP(), cert: newCertificate(t), endsStreams: true}
 	configure(t, "../../deploy/nginx/tidings.conf", dir+"/tidings.conf",
 		"server 127.0.0.1:8080;", "server "+o.upstream+";",
