@@ -32,7 +32,7 @@ const (
 // the log has everything that was acknowledged and nothing that was refused, and every subscriber has had the log.
 func TestFullDisk(t *testing.T) {
 	t.Run("retention makes room", func(t *testing.T) {
-		l := startLoad(t, 24<<20, "--retain-age", "4s", "--trim-interval", "100ms")
+		l := startLoad(t, 12<<20, "--retain-age", "6s", "--trim-interval", "100ms") // full before anything is old, also on a slow machine
 		for range 2 {
 			l.again(t, refused, diskPublishers)
 			l.flows(t, l.soFar())
@@ -132,13 +132,14 @@ func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 		}
 		c := &e2e.Consumer{Name: fmt.Sprintf("subscriber %d of %s", i, topic), Filter: filter(t, topic), Start: "since=earliest", Early: true}
 		l.consumers = append(l.consumers, c)
-		l.reading.Go(func() { l.read(i) })
+		l.reading.Go(func() { l.read(i, c) })
 	}
 	t.Cleanup(l.stop)
 	l.again(t, heartbeat, diskSubscribers) // so that all begin at the start of the log
 	for i := range diskPublishers {
-		l.publishers = append(l.publishers, &e2e.Publisher{Number: i, Topic: fmt.Sprintf("disk.%d", i), Padding: diskPadding})
-		l.publishing.Go(func() { l.publish(t, i) })
+		p := &e2e.Publisher{Number: i, Topic: fmt.Sprintf("disk.%d", i), Padding: diskPadding}
+		l.publishers = append(l.publishers, p)
+		l.publishing.Go(func() { l.publish(t, i, p) })
 	}
 	return l
 }
@@ -151,8 +152,8 @@ func (l *load) flows(t *testing.T, full map[happening]int) {
 }
 
 // read is a subscriber until its stream ends.
-func (l *load) read(i int) {
-	_ = l.consumers[i].Read(l.ctx, l.client, l.server.URL(), func(e sse.Event) bool { // end looks how far it got
+func (l *load) read(i int, c *e2e.Consumer) {
+	_ = c.Read(l.ctx, l.client, l.server.URL(), func(e sse.Event) bool { // end looks how far it got
 		switch {
 		case e.Type == "tidings.heartbeat":
 			l.add(heartbeat, i)
@@ -164,8 +165,7 @@ func (l *load) read(i int) {
 }
 
 // publish is a publisher that does not give up, and that wants to be told nothing else than that the disk is full.
-func (l *load) publish(t *testing.T, i int) {
-	p := l.publishers[i]
+func (l *load) publish(t *testing.T, i int, p *e2e.Publisher) {
 	for !l.stopped.Load() {
 		err := p.Publish(l.ctx, l.client, l.server.URL())
 		switch last := p.Attempts[len(p.Attempts)-1]; {
