@@ -18,6 +18,7 @@ const BEYOND = '~'; // above every ID
 export class Tidings extends EventTarget {
   #options; #url; #key;
   #cursor; #saved;
+  #log; // that the cursor is of, once it is known
   #channel = null; // to the other tabs; null: this tab is on its own
   #present; // aborted when the tab is closed, frozen or put away
   #work = new AbortController(); // aborted when the tab turns to something else
@@ -179,12 +180,12 @@ export class Tidings extends EventTarget {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
     this.#channel?.postMessage({
-      at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
+      log: this.#log, at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
       ...message, after: this.#hole > after ? this.#hole : after,
     });
   }
 
-  #hear({ hello, at, after, event, gap, bye, state, transport, heartbeat }) {
+  #hear({ hello, log, at, after, event, gap, bye, state, transport, heartbeat }) {
     if (hello || this.#leads) {
       if (hello) this.#say({});
       return;
@@ -194,13 +195,15 @@ export class Tidings extends EventTarget {
     this.#heartbeat = heartbeat;
     this.#leader = state;
     if (bye) this.#emit('bye', bye);
+    const other = this.#log && log && log !== this.#log; // has taken the place of the one that the cursor is of
+    this.#log = log ?? this.#log;
     if (this.#reading) {
-      if (gap || at > this.#behind) this.#behind = gap ? BEYOND : at;
+      if (gap || other || at > this.#behind) this.#behind = gap || other ? BEYOND : at;
       return;
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
     const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
-    if (gap || past || at && !joins) return void this.#catchUp(); // there is a hole before this
+    if (gap || other || past || at && !joins) return void this.#catchUp(); // there is a hole before this
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
     this.#set(state, transport);
@@ -234,7 +237,8 @@ export class Tidings extends EventTarget {
     on('message', frame => this.#take(fromEnvelope(frame.data)));
     on('tidings.gap', frame => this.#gap(JSON.parse(frame.data)));
     on('tidings.open', frame => {
-      const { heartbeat_seconds } = JSON.parse(frame.data);
+      const { log, heartbeat_seconds } = JSON.parse(frame.data);
+      this.#log = log;
       if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
       this.#opened = true;
       this.#failures = 0;

@@ -22,7 +22,7 @@ test(`no schedule loses, repeats or reorders (TIDINGS_SEED=${seed} TIDINGS_SCHED
 
 // The property bites: each of these changes to the client must break it, whatever the seed above.
 const SABOTAGES = {
-  'a follower ignores holes': ['if (gap || past || at && !joins) return', 'if (false) return'],
+  'a follower ignores holes': ['if (gap || other || past || at && !joins) return', 'if (false) return'],
   'a follower takes what it has': ['if (event && at > this.#cursor) this.#give(event);', 'if (event) this.#give(event);'],
   'a follower takes events while it reads': ['if (this.#reading) {', 'if (false) {'],
   'a gap is told to no other tab': ['this.#hole = gap.through;', ''],
