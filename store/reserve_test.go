@@ -7,10 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -27,11 +25,7 @@ func TestDiskTaken(t *testing.T) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				disk := smallDisk(t, kind)
 				dir := filepath.Join(disk, "data")
-				var seconds atomic.Int64
-				o := store.Options{
-					Now:     func() time.Time { return time.Unix(1_800_000_000+seconds.Add(1), 0) }, // so that each append looks
-					MinFree: func(uint64) uint64 { return floor },
-				}
+				o := store.Options{MinFree: func(uint64) uint64 { return floor }}
 				log := openAt(t, dir, o)
 				events := manyTopics(t, log)
 				for range 10 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -14,36 +13,10 @@ import (
 	"tidings/store/storetest"
 )
 
-// smallDisk mounts a file system with a few MiB, or skips the test. ext4 keeps what it frees until its
-// next journal commit, tmpfs does not.
+// smallDisk mounts a file system with a few MiB, or skips the test.
 func smallDisk(t *testing.T, kind string) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
-	run := func(name string, args ...string) {
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Skipf("a small disk cannot be mounted: %s %v: %v: %s", name, args, err, bytes.TrimSpace(out))
-		}
-	}
-	dir := t.TempDir()
-	switch kind {
-	case "tmpfs":
-		run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", dir)
-	case "ext4":
-		image := filepath.Join(t.TempDir(), "image")
-		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 12<<20)); err != nil {
-			t.Fatal(err)
-		}
-		run("mkfs.ext4", "-q", "-m", "0", image)
-		run("mount", "-o", "loop", image, dir)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return dir
+	return storetest.SmallDisk(t, kind, map[string]int64{"tmpfs": 8 << 20, "ext4": 12 << 20}[kind])
 }
 
 // fillDisk appends until there is no space for even a small event, and returns what was acknowledged.

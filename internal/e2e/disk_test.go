@@ -1,14 +1,12 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
 	"tidings/store"
+	"tidings/store/storetest"
 )
 
 const (
@@ -71,31 +70,6 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// smallDisk mounts an ext4 file system of so many bytes, or skips the test.
-func smallDisk(t *testing.T, size int64) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
-	run := func(name string, args ...string) {
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Skipf("a small disk cannot be mounted: %s %v: %v: %s", name, args, err, bytes.TrimSpace(out))
-		}
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
-		t.Fatal(err)
-	}
-	run("mkfs.ext4", "-q", "-m", "0", image)
-	run("mount", "-o", "loop", image, dir)
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return dir
-}
-
 // load is publishers and subscribers of a server whose disk is small.
 type load struct {
 	tally
@@ -121,7 +95,7 @@ const (
 // startLoad starts a server on a disk of so many bytes, the subscribers, and when these are there the publishers.
 func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 	t.Helper()
-	l := &load{disk: smallDisk(t, diskBytes)}
+	l := &load{disk: storetest.SmallDisk(t, "ext4", diskBytes)}
 	l.ctx, l.client = newClient(t)
 	l.data = filepath.Join(l.disk, "data")
 	l.server = start(t, l.data, append(args, "--heartbeat", "100ms")...)
