@@ -50,7 +50,6 @@ func (c *committer) count() {
 		c.space.trimmed(c.freed)
 	}
 	if c.stored > 0 {
-		c.full = false
 		c.counters.batches.observe(float64(c.stored))
 		c.space.stored(uint64(len(c.buf) + c.stored*len(ID{})))
 	}
@@ -67,7 +66,7 @@ func (c *committer) advance() {
 	if c.since += c.stored; c.since >= checkpointEvery { // written by this very transaction
 		c.clean()
 	}
-	c.reserved = true // written by every transaction that stores
+	c.full, c.reserved = false, true // every transaction that stores writes the reserve
 	head := c.last
 	c.head.Store(&head)
 	c.moved.wake()
