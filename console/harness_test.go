@@ -7,7 +7,6 @@ package console_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -24,23 +23,7 @@ import (
 // binary is the command under test. TestMain sets it before any test runs.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "tidings-console")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = e2e.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer e2e.StopChromium()
-	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // most of the time they wait for a browser that waits
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m, &binary, 8)) }
 
 // profile is what tabs of one browser share: storage, cookies, locks.
 type profile struct{ ctx context.Context }

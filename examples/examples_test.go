@@ -3,8 +3,6 @@
 package examples_test
 
 import (
-	"flag"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -20,23 +18,7 @@ import (
 // binary is the server under test. TestMain sets it before any test runs.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "tidings-examples")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = e2e.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer e2e.StopChromium()
-	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // most of the time they wait to come back
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m, &binary, 8)) }
 
 // full reports whether the long tests are to run.
 func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }

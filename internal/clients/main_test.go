@@ -2,7 +2,6 @@ package clients_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -23,24 +22,11 @@ var (
 	pages  *httptest.Server // of what browsers load, at another origin than the servers
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "tidings-clients")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = e2e.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+func TestMain(m *testing.M) {
 	pages = httptest.NewServer(http.HandlerFunc(servePage))
-	defer pages.Close()
-	defer e2e.StopChromium()
-	flag.Parse()
-	_ = flag.Set("test.parallel", "32") // the tests wait for others to come back, and need no processor for it
-	return m.Run()
+	code := e2e.Main(m, &binary, 32)
+	pages.Close()
+	os.Exit(code)
 }
 
 // server is a server that can be killed and started again at the same address, over the same log.

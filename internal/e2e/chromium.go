@@ -21,8 +21,8 @@ var chromium struct {
 }
 
 // Profile returns a context for chromedp whose tabs share storage, cookies and locks with each other and with no
-// others, as those of one person's browser do. It ends with the test, which is skipped without Chromium. Whoever calls it
-// calls StopChromium in the end.
+// others, as those of one person's browser do. It ends with the test, which is skipped without Chromium. The
+// tests run under Main, which ends the browser.
 func Profile(t testing.TB) context.Context {
 	t.Helper()
 	path := Need(t, "chromium")
@@ -46,8 +46,8 @@ func Profile(t testing.TB) context.Context {
 	return ctx
 }
 
-// StopChromium ends the browser, if there is one, after the last test.
-func StopChromium() {
+// stopChromium ends the browser, if there is one, after the last test.
+func stopChromium() {
 	if chromium.stop != nil {
 		_ = chromedp.Cancel(chromium.ctx) // it may have ended
 		chromium.stop()

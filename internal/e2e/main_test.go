@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -16,20 +15,7 @@ import (
 // binary is the command under test. TestMain sets it before any test runs.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "tidings-e2e")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = e2e.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m, &binary, 0)) }
 
 func start(t *testing.T, dataDir string, args ...string) *e2e.Server {
 	t.Helper()

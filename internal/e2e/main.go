@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// Main is a TestMain's body: it builds the command, says where it is, runs the tests, and returns the exit code. So many
+// tests are parallel, for mostly they wait; 0 leaves that to the flags.
+func Main(m *testing.M, binary *string, parallel int) int {
+	dir, err := os.MkdirTemp("", "tidings-e2e")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		*binary, err = Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer stopChromium()
+	flag.Parse()
+	if parallel > 0 {
+		_ = flag.Set("test.parallel", strconv.Itoa(parallel))
+	}
+	return m.Run()
+}
