@@ -3,6 +3,7 @@ package examples_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"testing"
 
@@ -20,11 +21,7 @@ func TestDashboard(t *testing.T) {
 	if err := publisher.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop := func() {
-		_ = publisher.Process.Kill() // it may have ended
-		_ = publisher.Wait()         // it was killed
-	}
-	t.Cleanup(stop)
+	t.Cleanup(func() { _ = publisher.Process.Kill() }) // of a test that failed
 
 	browser := newProfile(t)
 	early := browser.open(t, site+"/")
@@ -32,7 +29,13 @@ func TestDashboard(t *testing.T) {
 	for range 3 {
 		early.await(t, "Number("+textOf("orders")+") > "+early.value(t, "Number("+textOf("orders")+") || 0"), "true")
 	}
-	stop()
+	// It finishes the publish under way, so that the log has its last event.
+	if err := publisher.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := publisher.Wait(); err != nil {
+		t.Fatal(err)
+	}
 
 	events := readTopic(t, s.url(), "", "dashboard")
 	var newest struct{ Orders, Revenue, Open int }
