@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -96,14 +97,19 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "alive"})
 }
 
-// readyz serves GET /readyz: the log accepts writes and the server is not on its way out.
+// readyz serves GET /readyz: 200, or what a publish would be told.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	switch err := s.log.Err(); {
-	case err != nil:
+	if err := s.notReady(); err != nil {
 		s.fail(w, r, storeProblem(err))
-	case s.draining():
-		s.fail(w, r, problem{code: "draining", detail: "the server is shutting down"})
-	default:
-		writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
+		return
 	}
+	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
+}
+
+// notReady returns why a publish would be refused, or nil.
+func (s *Server) notReady() error {
+	if s.draining() {
+		return store.ErrClosed
+	}
+	return cmp.Or(s.log.Err(), s.log.Room())
 }

@@ -131,6 +131,23 @@ func TestMetricsOfAFailedLog(t *testing.T) {
 	}
 }
 
+// full is a log whose disk is full.
+type full struct{ store.Log }
+
+func (full) Room() error { return store.ErrNoSpace }
+
+// TestReadyOnAFullDisk: readiness says what a publish would be told, before one is made; the process is alive.
+func TestReadyOnAFullDisk(t *testing.T) {
+	s := newServer(t, full{newLog(t)}, 0, api.Options{})
+	if p := s.do("GET", "/readyz", "").problem(t); p.Status != 507 || p.Code != "no-space" {
+		t.Errorf("readyz: %+v", p)
+	}
+	if a := s.do("GET", "/healthz", ""); a.status != 200 {
+		t.Errorf("healthz: %d %s", a.status, a.body)
+	}
+	wantSamples(t, s.metrics(), map[string]string{`tidings_ready`: "0"})
+}
+
 // TestMetricsByAnyHost: what collects metrics may call the server by a name that it does not know.
 func TestMetricsByAnyHost(t *testing.T) {
 	s := start(t)

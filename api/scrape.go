@@ -82,10 +82,10 @@ func (s scrape) collectStats(out sink) {
 	out.gauge("tidings_read_transactions", "Read transactions of the log file that are open; each keeps pages from being used again.", float64(stats.Reading), nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.", stats.Trimmed, nil)
 	ready := 1.0
-	if s.log.Err() != nil || s.draining() {
+	if s.notReady() != nil {
 		ready = 0
 	}
-	out.gauge("tidings_ready", "1 while /readyz says ready: the log accepts writes and the server is not on its way out.", ready, nil)
+	out.gauge("tidings_ready", "1 while /readyz says ready: the log has not failed, the disk has room, and the server is not on its way out.", ready, nil)
 	if s.o.DiskFree == nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -55,8 +56,14 @@ func TestFloor(t *testing.T) {
 	if err := publish(log, "key"); err != nil {
 		t.Fatal(err)
 	}
+	if err := log.Room(); err != nil {
+		t.Errorf("room at the floor: %v", err)
+	}
 	d.free.Store(99)
 	head := log.Head()
+	if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("room below the floor, before anything is published: %v, want %v", err, store.ErrNoSpace)
+	}
 	for range 3 {
 		if err := publish(log, ""); !errors.Is(err, store.ErrNoSpace) || log.Head() != head {
 			t.Fatalf("publish below the floor: %v, head %s, want %v and %s", err, log.Head(), store.ErrNoSpace, head)
@@ -75,7 +82,7 @@ func TestFloor(t *testing.T) {
 		t.Errorf("the log has failed: %v", log.Err())
 	}
 	d.free.Store(100)
-	if err := publish(log, ""); err != nil {
+	if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
 		t.Errorf("publish with room again: %v", err)
 	}
 }
@@ -101,12 +108,15 @@ func TestFloorAfterTrim(t *testing.T) {
 			t.Fatalf("trim below the floor: %d, %v, want %d", deleted, err, n)
 		}
 		for i := range n {
-			if err := publish(log, ""); err != nil {
+			if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
 				t.Fatalf("publish %d after %d were trimmed: %v", i+1, n, err)
 			}
 		}
 		if err := publish(log, ""); !errors.Is(err, store.ErrNoSpace) {
 			t.Fatalf("one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
+		}
+		if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("room for one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
 		}
 	}
 }

@@ -111,6 +111,9 @@ type Log interface {
 	// Stats describes what the log has done since it was opened. It costs no look at the log.
 	Stats() Stats
 
+	// Room is the ErrNoSpace that an append would end with, as of about now, or nil.
+	Room() error
+
 	// Failed is closed when the log can no longer accept writes for a reason that a restart must
 	// decide; Err then says why. Reading goes on.
 	Failed() <-chan struct{}

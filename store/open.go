@@ -89,7 +89,7 @@ func Open(dir string, o Options) (*Bolt, error) {
 		index: newIndex(), queue: newQueue(), counters: newCounters(), stopped: make(chan struct{}), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	l.committer = &committer{Bolt: l, created: make(map[string]*topic), keys: newKeys(o, l.log),
-		space: space{dir: dir, minFree: o.MinFree, disk: o.Disk, log: l.log}}
+		space: space{dir: dir, minFree: o.MinFree, disk: o.Disk, log: l.log, now: l.now}}
 	if err := l.openFile(dir); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)

@@ -3,17 +3,23 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 )
 
 // space says whether there is room for an append, before a commit would find out: with a full disk
-// trimming, which makes room, is what no longer works. It belongs to the committer.
+// trimming, which makes room, is what no longer works. The committer keeps its books; anybody may ask.
 type space struct {
 	dir     string
 	minFree func(total uint64) uint64
 	disk    func(dir string) (free, total uint64, err error)
 	log     *slog.Logger
-	low     error // what an append is told
-	unknown bool  // the disk does not say, and that has been logged
+	now     func() time.Time
+
+	mu      sync.Mutex
+	low     error     // what an append is told
+	unknown bool      // the disk does not say, and that has been logged
+	full    time.Time // when a commit found no space, last; zero once there was some again
 
 	// spare is how many bytes of records were trimmed and not stored again since; for the time before Open
 	// the free pages tell, about. The file keeps the pages of what is trimmed, so the disk does not get emptier
@@ -24,6 +30,8 @@ type space struct {
 // room returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time, which costs little
 // beside a commit: a fast publisher fills a small disk in less than a second.
 func (s *space) room() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.minFree == nil {
 		return nil
 	}
@@ -32,6 +40,24 @@ func (s *space) room() error {
 		return nil
 	}
 	return s.low
+}
+
+// fullFor is how long Room reports a commit that found no space, unless one finds some sooner. It has an end because a
+// load balancer that asks lets nobody publish meanwhile, and only publishing finds out.
+const fullFor = time.Minute
+
+// Room implements Log.
+func (l *Bolt) Room() error {
+	s := &l.committer.space
+	if err := s.room(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if since := s.now().Sub(s.full); 0 <= since && since < fullFor {
+		return fmt.Errorf("%w: a commit found the disk full", ErrNoSpace)
+	}
+	return nil
 }
 
 func (s *space) check() {
@@ -62,5 +88,21 @@ const turnover = 64 << 10
 func (s *space) opened(free uint64) { s.spare = less(free, turnover) / 4 * 3 }
 
 // stored and trimmed keep count of spare, in bytes of records.
-func (s *space) stored(n uint64)  { s.spare = less(s.spare, n) }
-func (s *space) trimmed(n uint64) { s.spare += n }
+func (s *space) stored(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare, s.full = less(s.spare, n), time.Time{}
+}
+
+func (s *space) trimmed(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare, s.full = s.spare+n, time.Time{}
+}
+
+// refused notes that a commit found no space.
+func (s *space) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = s.now()
+}

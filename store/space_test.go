@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"tidings/store"
 	"tidings/store/storetest"
@@ -54,13 +56,21 @@ func TestDiskFull(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			disk := smallDisk(t, kind)
 			dir, other := filepath.Join(disk, "data"), filepath.Join(disk, "other")
-			log := openAt(t, dir, store.Options{})
+			var ahead atomic.Int64 // of the log's clock
+			log := openAt(t, dir, store.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 			if err := os.WriteFile(other, make([]byte, 32<<10), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			events := fillDisk(t, log)
 			expect(t, log, store.All(), store.ID{}, events)
 			storetest.Check(t, log) // it has not failed
+			if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
+				t.Errorf("room on a full disk: %v, want %v", err, store.ErrNoSpace)
+			}
+			// Who appends only while there is room gets to try again.
+			if ahead.Store(int64(time.Minute)); log.Room() != nil {
+				t.Errorf("room a minute after the disk was found full: %v", log.Room())
+			}
 			closeLog(t, log)
 			log = openAt(t, dir, store.Options{})
 			expect(t, log, store.All(), store.ID{}, events)
@@ -75,6 +85,9 @@ func TestDiskFull(t *testing.T) {
 			events, most := trimTo(t, log, store.All(), events[len(events)*3/4].ID, events)
 			if some != nil || most != nil || len(events) > before/4 {
 				t.Fatalf("trims with a little room: %v, %v; %d of %d events are left", some, most, len(events), before)
+			}
+			if err := log.Room(); err != nil {
+				t.Errorf("room once something is trimmed: %v", err)
 			}
 			for range 8 { // more than the other file took
 				events = append(events, appendAll(t, log, store.Draft{Topic: "a", Data: make([]byte, 64<<10)})...)

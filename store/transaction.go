@@ -62,6 +62,7 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return err
 	case isFull(err) && c.visibleTx() == before:
 		c.full = true
+		c.space.refused()
 		c.warnFull(err)
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	default:

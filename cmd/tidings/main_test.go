@@ -157,7 +157,7 @@ func TestVersion(t *testing.T) {
 func TestHealth(t *testing.T) {
 	status := http.StatusOK
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Path != "/base/readyz" {
+		if r.Method != http.MethodGet || r.URL.Path != "/base/healthz" {
 			t.Errorf("got %s %s", r.Method, r.URL)
 		}
 		if status != http.StatusOK {
@@ -165,12 +165,12 @@ func TestHealth(t *testing.T) {
 		}
 		w.WriteHeader(status)
 		if status != http.StatusOK {
-			io.WriteString(w, `{"title":"Log failed","detail":"restart the server"}`)
+			io.WriteString(w, `{"title":"Bad gateway","detail":"nobody answers"}`)
 		}
 	})
 	runCLI(t, "health", "--url", url+"/base").want(t, exitOK, "", "")
-	status = http.StatusServiceUnavailable
-	runCLI(t, "health", "--url", url+"/base").want(t, exitFailure, "", "not healthy: the server answered 503 Log failed: restart the server")
+	status = http.StatusBadGateway
+	runCLI(t, "health", "--url", url+"/base").want(t, exitFailure, "", "not healthy: the server answered 502 Bad gateway: nobody answers")
 }
 
 func TestHealthWithoutServer(t *testing.T) {

@@ -75,7 +75,7 @@ async function readiness(signal) {
     await request('GET', '/readyz', { signal });
     return null;
   } catch (error) {
-    if (signal.aborted || error.status !== 503) throw error;
+    if (signal.aborted || ![503, 507].includes(error.status)) throw error;
     return error;
   }
 }

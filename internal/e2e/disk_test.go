@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
@@ -53,9 +54,11 @@ func TestFullDisk(t *testing.T) {
 		l.again(t, heartbeat, diskSubscribers)
 		l.server.WaitLog("disk is nearly full") // from then on it does not even try
 		full := l.soFar()
+		l.ready(t, http.StatusInsufficientStorage)
 		if err := os.Remove(other); err != nil {
 			t.Fatal(err)
 		}
+		l.ready(t, http.StatusOK)
 		l.flows(t, full)
 		l.end(t)
 	})
@@ -123,6 +126,24 @@ func (l *load) flows(t *testing.T, full map[happening]int) {
 	t.Helper()
 	l.since(t, full, stored, diskPublishers)
 	l.since(t, full, got, diskSubscribers)
+}
+
+// ready waits until readiness is answered with the status.
+func (l *load) ready(t *testing.T, status int) {
+	t.Helper()
+	for deadline := time.Now().Add(e2e.Patience); ; {
+		resp, err := l.client.Get(l.server.URL() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode == status {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("readyz: %s, want %d", resp.Status, status)
+		}
+	}
 }
 
 // read is a subscriber until its stream ends.

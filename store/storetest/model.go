@@ -36,6 +36,9 @@ var _ store.Log = (*Model)(nil)
 // Stats implements store.Log. A model counts nothing.
 func (m *Model) Stats() store.Stats { return store.Stats{} }
 
+// Room implements store.Log.
+func (m *Model) Room() error { return nil }
+
 // NewModel returns an empty log.
 func NewModel(opts Options) *Model {
 	if opts.Now == nil {
