@@ -168,8 +168,8 @@ func headerValue(v string) (string, bool) {
 	return v, err == nil && utf8.ValidString(v)
 }
 
-// finishCloudEvent checks the attributes and makes the event ours: its type, its topic, and the key that
-// source and id are.
+// finishCloudEvent checks the attributes and makes a draft of the event, under the key that its source and
+// id are.
 func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent, topic string) (store.Group, *problem) {
 	var fail *problem
 	text := func(name string) string {
@@ -199,7 +199,7 @@ func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent, topic string) (
 	case own != "" && own != topic:
 		return store.Group{}, &problem{code: "topic-invalid", field: "topic", detail: fmt.Sprintf(`the extension "topic" says %.64q, the path %q`, own, topic)}
 	}
-	// What is ours is not kept twice: it goes out with what it is here.
+	// These go out as the event's own (see envelope), so they are not kept a second time.
 	for _, name := range []string{"type", "topic", "sequence", "specversion"} {
 		delete(e.attributes, name)
 	}

@@ -10,19 +10,19 @@ import (
 	"tidings/store"
 )
 
-// access says who may call an endpoint, and which checks come before it. What is no probe and not
-// open takes a valid token.
+// access says who may call an endpoint, and which checks come before it. All but probe and open take a
+// valid token.
 type access int
 
 const (
 	_          access = iota
-	probe             // everybody, by any Host: what asks for health knows no names
+	probe             // everybody, by any Host: a health check may use an address
 	open              // everybody
 	anyToken          // every valid token
 	publishing        // a valid token; the handler knows the topics, and asks its grant about them
 	reading           // the same
 	admin             // a valid token that grants administration
-	scraping          // as admin, by any Host: what collects metrics knows no names
+	scraping          // as admin, by any Host: Prometheus may use an address
 	streaming         // as reading; the token may stand in the query, since EventSource sets no headers
 )
 
@@ -68,8 +68,7 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
-// guard returns the handler that lets through to an endpoint who may call it. The ResponseWriter stays
-// as it is.
+// guard puts the checks of an endpoint's access before its handler. It does not wrap the ResponseWriter.
 func (s *Server) guard(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, p := s.admit(r, e.access)

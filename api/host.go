@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A page of another site must not use what its visitor's browser can reach. It can in two ways: by
-// sending requests across origins, which the browser marks with their origin; and by having its own
+// A page of another site must not reach this server through its visitor's browser. It could try in two ways:
+// by sending requests across origins, which the browser marks with their origin; and by having its own
 // name resolve to this server's address, after which the browser takes the server for the page's own.
 // Then the name in Host is foreign. Neither gets at a token that has to be put into the Authorization
 // header, so where such a token decides, both are let through.

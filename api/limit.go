@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxBuckets bounds how many tokens and addresses a rateLimit remembers: twice as many, 150 B each.
+// maxBuckets bounds each of the two generations of buckets that a rateLimit keeps, at 150 B a bucket.
 const maxBuckets = 50_000
 
 // bucketKey is whose requests count together: those of a token, or those of an address.
@@ -20,8 +20,8 @@ type bucketKey struct {
 	address netip.Prefix
 }
 
-// rateLimit allows each bucket so many requests a second, and as many at once. It forgets buckets that
-// were not used for long when there are many of them; they begin again as full ones.
+// rateLimit allows each bucket so many requests a second, and as many at once. When there are many buckets
+// it forgets those that were not used for long: they start full again.
 type rateLimit struct {
 	flag      string
 	perSecond float64

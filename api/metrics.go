@@ -15,9 +15,9 @@ import (
 // maxScrapes is how many are answered at a time; the others get 503.
 const maxScrapes = 4
 
-// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens; what is, and
-// what others count, is looked up by scrape. No label's value comes from a client, so there is a fixed
-// number of series.
+// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens; states, and
+// what other packages count, are looked up by scrape. No label's value comes from a client, so the number
+// of series is fixed.
 type metrics struct {
 	registry *prometheus.Registry
 

@@ -11,7 +11,7 @@ type places struct {
 	perToken map[tokenHash]int
 }
 
-// take takes a place, if there is one; who got it gives it back with free. Without a token only the
+// take takes a place, if there is one; the caller gives it back with free. Without a token only the
 // total counts.
 func (p *places) take(token tokenHash) bool {
 	p.mu.Lock()

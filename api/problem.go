@@ -113,7 +113,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail, Code: p.code, RequestID: rand.Text(),
 		Outcome: p.outcome, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
-	log := s.o.Logger.Debug // also of what the server has said already, once for all requests
+	log := s.o.Logger.Debug // also for draining and no-space, which are logged where they begin
 	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" && p.code != "no-space" {
 		log = s.o.Logger.Error
 	}

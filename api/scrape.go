@@ -9,8 +9,8 @@ import (
 	"tidings/store"
 )
 
-// maxLagSample is of how many subscribers a scrape counts how far they are behind: each may cost a look at
-// maxLag events. Which ones is random, for their IDs are.
+// maxLagSample bounds the subscribers whose lag a scrape counts: each may cost a look at maxLag events. They
+// are a random sample, as their IDs are random.
 const maxLagSample = 100
 
 // scrape collects the metrics that are looked up when they are asked for. It describes none beforehand, so

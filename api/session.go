@@ -23,7 +23,7 @@ type grantBody struct {
 	Expires   *time.Time `json:"expires"`
 }
 
-// getSession serves GET /v1/session. Who has no token is told so with 200: a page asks before it can have one.
+// getSession serves GET /v1/session. No token is 200 too: a page asks before it can have one.
 func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		s.fail(w, r, *p)

@@ -72,8 +72,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
 }
 
-// turnAway answers a stream that is well-formed but finds no room with why, and when to come again: an
-// EventSource would take any status but 200 as an order never to return.
+// turnAway answers a well-formed request for a stream that there is no room for: 200, with when to come
+// again and why. An EventSource would take any other status as an order never to return.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	out := s.newStreamWriter(w)
 	if r.Method != http.MethodHead {
@@ -83,7 +83,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 }
 
 // limit returns a context that ends with the stream's time: soon after its token is no longer accepted, or at
-// the end of its lifetime. Each is drawn, so that streams which began together do not end together.
+// the end of its lifetime. Both are jittered, so that streams which began together do not end together.
 func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
 	left, why := time.Duration(math.MaxInt64), byeLifetime
 	if s.o.MaxLifetime > 0 {
@@ -97,7 +97,7 @@ func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, cont
 	return context.WithTimeoutCause(ctx, left, why)
 }
 
-// isOver reports whether nothing can ever come on the stream any more: its topics have ended, and it is past
+// isOver reports whether nothing can ever come on the stream again: all its topics have ended, and it is past
 // their ends.
 func (s *Server) isOver(sub *replay.Subscription) bool {
 	last, all := s.log.Ended(sub.Filter())
@@ -160,7 +160,7 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 			s.metrics.bye(byeShutdown)
 			return out.write(appendBye(nil, byeShutdown))
 		}
-		if cause := context.Cause(ctx); cause != nil { // looked at first: nothing is read after the token's end
+		if cause := context.Cause(ctx); cause != nil { // before the next read: nothing is read after the token's end
 			var why bye
 			if errors.As(cause, &why) {
 				s.metrics.bye(why)
@@ -174,7 +174,7 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 	}
 }
 
-// begin writes what every stream begins with.
+// begin writes the head of a stream: retry, the gap if there is one, open.
 func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.Gap) error {
 	info, err := s.log.Info()
 	if err != nil {

@@ -21,7 +21,8 @@ const stalledAfter = time.Second
 // maxLag is how far the events that a subscriber has still to get are counted.
 const maxLag = 1000
 
-// subscriber is an open stream, as others see it. The stream's goroutine writes the atomics.
+// subscriber is an open stream, as administrators and metrics see it. The stream's goroutine writes the
+// cursor and the atomics.
 type subscriber struct {
 	id        string
 	filter    store.Filter
@@ -77,7 +78,7 @@ func (x *subscriber) state(now time.Time) string {
 	return stateCatchingUp
 }
 
-// at is how far the stream has come.
+// at is how far the stream has read: at most one page of the log ahead of what it has written.
 func (x *subscriber) at() store.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -142,8 +143,8 @@ func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error)
 	}, err
 }
 
-// lag returns how many events, of maxLag at most, who is at a position has still to get, and the
-// position's age if there are any. Before the first event of the log there is nothing to be behind of.
+// lag returns how many events a subscriber at a position has still to get, counted to maxLag, and the age
+// of the position if there are any. A position before the log's first event is as old as that event.
 func (s *Server) lag(f store.Filter, at, first store.ID) (events int, age time.Duration, err error) {
 	events, err = s.log.Count(f, at, maxLag)
 	if err != nil || events == 0 {

@@ -9,7 +9,7 @@ import (
 // maxWrite is how much a subscription hands out at once, unless a single frame is larger.
 const maxWrite = 64 << 10
 
-// frameRoom is about what a frame has beside its data.
+// frameRoom is about the size of a frame without its data.
 const frameRoom = 96
 
 // readEvents is how many events a subscription reads from the log at once.
@@ -30,9 +30,9 @@ type Subscription struct {
 	shared [][]byte
 }
 
-// Chunk is what comes next on a stream: a gap to be told first, then frames. Neither means: caught
-// up, at the least with what was committed before Subscribe was called; wait for Ready. Unless More is
-// set: then there is more of the log to look through.
+// Chunk is what comes next on a stream: a gap to be told first, then frames. With neither, More says
+// whether to call Next again, as there is more of the log to look through; if not, the subscription has
+// caught up, at least with what was committed before Subscribe was called, and waits for Ready.
 type Chunk struct {
 	Gap    *Gap
 	Frames [][]byte // shared: not to be changed; valid until the next call of Next
@@ -43,8 +43,8 @@ type Chunk struct {
 // CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
 func (c *Chunk) CaughtUp() bool { return c.Gap == nil && len(c.Frames) == 0 && !c.More }
 
-// Subscribe begins a subscription; one that will only Read needs no format. It is registered for wake-ups first and then reads, so that
-// nothing is lost in between.
+// Subscribe begins a subscription; one that will only Read needs no format. It is registered for wake-ups
+// before it reads, so that nothing is lost in between.
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
 	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
 	s.join(filter, format)
@@ -110,8 +110,9 @@ func (s *Subscription) Filter() store.Filter { return s.feed.filter }
 func (s *Subscription) Open() store.ID { return s.cursor.Open() }
 func (s *Subscription) Resumed() bool  { return s.cursor.Resumed() }
 
-// Position is the subscription's checkpoint once Next had neither gap nor frames: everything that
-// matches up to it has been handed out, or told as a gap.
+// Position is how far the subscription has read. Once Next returned neither gap nor frames, everything
+// that matches up to it has been handed out or told as a gap; before that it may be a page of the log
+// ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.Position() }
 
 // Next returns what comes next, without waiting. The error is the log's.
@@ -136,8 +137,8 @@ func (s *Subscription) Next() (Chunk, error) {
 	return chunk, nil
 }
 
-// Read is Next for who wants events instead of frames. It reads the log, never the tail; the two are not
-// to be mixed on one subscription.
+// Read is Next for callers that want events instead of frames. It reads the log, never the tail. A
+// subscription uses one of the two, never both.
 func (s *Subscription) Read(max int) (Step, error) {
 	s.tail.logReads.Add(1)
 	return s.cursor.Next(max)

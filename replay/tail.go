@@ -105,7 +105,7 @@ func (t *Tail) Stats() TailStats {
 const followPage = 1024
 
 // follow is the tailer: it waits for the head to move, reads what came, and gives it to the feeds. An
-// error means that the log was closed or has failed: then the head moves no more.
+// error means that Close was called, or that the log was closed or has failed: then the head moves no more.
 func (t *Tail) follow(ctx context.Context) {
 	defer close(t.done)
 	reader, at := store.Reader(nil), store.ID{}
@@ -170,8 +170,8 @@ func (t *Tail) give(page *store.Page) {
 // wakeStep is how many subscriptions are woken before the others have a turn.
 const wakeStep = 32
 
-// wake wakes who was noted, a few at a time: a thousand writes at once would stand before the next
-// publish in the run queue. What is committed meanwhile goes out together in the next round.
+// wake wakes the subscriptions that give noted, a few at a time: a thousand writes at once would stand
+// before the next publish in the run queue. What is committed meanwhile goes out in the next round.
 func (t *Tail) wake() {
 	for i, s := range t.rouse {
 		if i%wakeStep == wakeStep-1 {

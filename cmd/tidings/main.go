@@ -47,8 +47,8 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
-// app is what a verb may touch of the process. Its Run method takes it as an argument, and the
-// context that ends with SIGINT or SIGTERM.
+// app is the process as a verb sees it. A verb's Run method takes it, and the context that ends with
+// SIGINT or SIGTERM.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer

@@ -126,17 +126,17 @@ func (c *serveCmd) options(verifier api.Verifier, log *slog.Logger) api.Options 
 	}
 }
 
-// diskFree is for the metrics.
+// diskFree is api.Options.DiskFree.
 func (c *serveCmd) diskFree() (uint64, error) {
 	free, _, err := store.DiskSpace(c.DataDir)
 	return free, err
 }
 
-// hosts are the names that clients may use: those that were given, and the one that is listened on.
+// hosts returns the names that clients may call the server by: those of --allow-host, and the one in --listen.
 func (c *serveCmd) hosts() []string {
-	host, _, _ := net.SplitHostPort(c.Listen) // Validate has looked
+	host, _, _ := net.SplitHostPort(c.Listen) // Validate has checked it
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
-		return c.AllowHost // an address is known from the connection
+		return c.AllowHost // the address of a connection is allowed by itself
 	}
 	return append([]string{host}, c.AllowHost...)
 }
@@ -152,7 +152,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, app.log)
-	if err != nil { // Validate has looked
+	if err != nil { // cannot be: Validate has checked the policy
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
@@ -190,7 +190,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	return failure
 }
 
-// tailLimit is --tail-bytes in TailOptions' terms, where 0 is the default.
+// tailLimit is --tail-bytes in TailOptions' terms, where 0 means the default and -1 none.
 func (c *serveCmd) tailLimit() int64 {
 	if c.TailBytes == 0 {
 		return -1

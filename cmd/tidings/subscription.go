@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// maxSilence is four heartbeats: a connection without a byte for so long is dead, whatever TCP says.
+	// maxSilence is four heartbeats of a server with the default interval: a connection without a byte for so
+	// long is taken for dead, whatever TCP says.
 	maxSilence = time.Minute
 
 	// defaultRetry is the wait before a reconnect until the server names one.

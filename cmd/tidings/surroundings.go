@@ -16,8 +16,8 @@ const (
 	spareFiles = 200
 )
 
-// checkSurroundings warns of what the machine gives that does not fit what was asked for. The server starts
-// all the same: it may never need what is missing.
+// checkSurroundings warns when the machine does not offer what the flags ask for. The server starts all the
+// same: it may never need what is missing.
 func (c *serveCmd) checkSurroundings(log *slog.Logger) {
 	need := int64(c.TailBytes) + baseMemory
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 && limit < need {
@@ -35,11 +35,11 @@ func (c *serveCmd) checkSurroundings(log *slog.Logger) {
 	}
 }
 
-// checkDisk warns of what is to be retained that the disk cannot hold: publishing would stop, and nothing be trimmed.
+// checkDisk warns of a --retain-bytes that the disk cannot hold: publishing would stop before anything is trimmed.
 func (c *serveCmd) checkDisk(log *slog.Logger) {
 	_, total, err := store.DiskSpace(c.DataDir)
 	if err != nil {
-		return // then nothing is known of it
+		return // nothing is known of the disk then
 	}
 	room := total - min(total, c.MinFree.of(total))
 	for _, limit := range c.RetainBytes {

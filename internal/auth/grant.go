@@ -20,7 +20,7 @@ type Grant struct {
 	Expires   time.Time    // zero: never, which only Everything has
 }
 
-// Everything is the grant of everybody while a server on loopback has no key.
+// Everything is the grant of everybody while a server has no key.
 func Everything() Grant {
 	return Grant{Publish: store.All(), Subscribe: store.All(), Admin: true}
 }
