@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"container/list"
 	"sort"
 	"sync"
 
@@ -36,7 +37,8 @@ type feedKey struct {
 // block holds frames one after the other. Bytes once written never change or move, so that readers
 // share them without a copy.
 type block struct {
-	feed   *feed // nil once it was dropped
+	feed   *feed
+	place  *list.Element // in Tail.blocks
 	buf    []byte
 	frames []frame
 }

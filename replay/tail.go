@@ -21,6 +21,7 @@
 package replay
 
 import (
+	"container/list"
 	"context"
 	"runtime"
 	"sync"
@@ -48,8 +49,8 @@ type Tail struct {
 	mu       sync.Mutex // held before a feed's
 	feeds    map[feedKey]*feed
 	patterns patterns
-	blocks   []*block // of all feeds, in the order they were made
-	bytes    int64    // in blocks of feeds that still exist
+	blocks   list.List // of *block, of all feeds, in the order they were made
+	bytes    int64     // in blocks
 
 	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
 
@@ -195,7 +196,7 @@ func (t *Tail) giveTo(f *feed, e *store.Event) {
 	}
 	bytes := t.encode(f.key.format, e)
 	if b := f.add(e.ID, bytes); b != nil {
-		t.blocks = append(t.blocks, b)
+		b.place = t.blocks.PushBack(b)
 		t.bytes += b.cost()
 		t.evict()
 	}
@@ -234,21 +235,17 @@ func (t *Tail) markDirty(f *feed) {
 
 // evict forgets the oldest blocks until the rest is within the limit.
 func (t *Tail) evict() {
-	n := 0
-	for ; n < len(t.blocks) && t.bytes > t.limit; n++ {
-		if b := t.blocks[n]; b.feed != nil {
-			b.feed.dropFirst()
-			t.bytes -= b.cost()
-		}
-		t.blocks[n] = nil
+	for t.bytes > t.limit {
+		b := t.blocks.Remove(t.blocks.Front()).(*block)
+		b.feed.dropFirst()
+		t.bytes -= b.cost()
 	}
-	t.blocks = t.blocks[n:]
 }
 
 // drop forgets blocks that their feed has given up.
 func (t *Tail) drop(blocks []*block) {
 	for _, b := range blocks {
+		t.blocks.Remove(b.place)
 		t.bytes -= b.cost()
-		b.feed, b.buf, b.frames = nil, nil, nil
 	}
 }

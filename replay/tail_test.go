@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -96,6 +97,41 @@ func TestTailIsBounded(t *testing.T) {
 	quick.Close()
 	if stats := tail.Stats(); stats.Bytes != 0 || stats.Feeds != 0 {
 		t.Errorf("after the last subscription: %+v, want nothing left", stats)
+	}
+}
+
+// TestTailForgets: subscriptions that came, were given something and went leave nothing in memory.
+func TestTailForgets(t *testing.T) {
+	const rounds, most = 50_000, 1 << 20 // bytes; 20 for each
+	log := storetest.NewModel(storetest.Options{})
+	tail := replay.NewTail(log, replay.TailOptions{})
+	defer tail.Close()
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var before int64
+	for i := range rounds {
+		if i == 1000 {
+			before = heap()
+		}
+		sub, err := tail.Subscribe(store.All(), ids, replay.Latest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, log, "a")
+		<-sub.Ready()
+		sub.Close()
+		if i%100 == 99 { // nor does the log keep them
+			if _, err := log.Trim(t.Context(), store.All(), store.MaxID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if grown := heap() - before; grown > most {
+		t.Errorf("%d bytes more on the heap after %d subscriptions, want at most %d", grown, rounds, most)
 	}
 }
 
