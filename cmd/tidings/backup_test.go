@@ -70,7 +70,7 @@ func TestBackupFails(t *testing.T) {
 		{"--data-dir " + t.TempDir(), exitFailure, "there is no log"},
 		{"--url " + url + "/nowhere", exitFailure, "the server answered 404"},
 		{"", exitUsage, "expected either --data-dir or --url"},
-		{"--data-dir x --url " + url, exitUsage, "expected either --data-dir or --url"},
+		{"--data-dir x --url " + url, exitUsage, "can't be used together"},
 	} {
 		runCLI(t, append([]string{"backup", file}, strings.Fields(c.args)...)...).want(t, c.code, "", c.want)
 		if left, err := filepath.Glob(file + "*"); err != nil || len(left) > 0 {
@@ -88,6 +88,17 @@ func TestBackupAddressFromVariable(t *testing.T) {
 	if !strings.Contains(got.stdout, "1 events") {
 		t.Errorf("stdout %q", got.stdout)
 	}
+}
+
+// TestBackupFlagBeatsVariable: the flag says where from, also when the other way has a variable, as the directory has in
+// the container.
+func TestBackupFlagBeatsVariable(t *testing.T) {
+	held := t.TempDir()
+	url := serving(t, "--data-dir", held)
+	file := filepath.Join(t.TempDir(), "b.db")
+	runWith(t.Context(), []string{"TIDINGS_DATA_DIR=" + held}, strings.NewReader(""), "backup", file, "--url", url).ended(t, exitOK)
+	runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file+"2", "--data-dir", held).want(t, exitInUse, "", "is held by process")
+	runWith(t.Context(), []string{"TIDINGS_URL=" + url, "TIDINGS_DATA_DIR=" + held}, strings.NewReader(""), "backup", file+"3").want(t, exitUsage, "", "can't be used together")
 }
 
 // TestBackupRows: row 111 of docs/ERRORS.md. Nothing of a backup that is refused is left.

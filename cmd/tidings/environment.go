@@ -40,9 +40,9 @@ func (environment) Validate(*kong.Application) error { return nil }
 
 // Resolve is asked for every flag of the chosen verb that is not on the command line. The value is
 // decoded once here, only so that the error can name the variable.
-func (e environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name, ok := variableOf(flag)
-	if !ok {
+	if !ok || slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return excludes(p.Flag, flag) }) {
 		return nil, nil
 	}
 	value, ok := e[name]
@@ -58,6 +58,11 @@ func (e environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 		return nil, fmt.Errorf("%w (from %s)", err, name)
 	}
 	return value, nil
+}
+
+// excludes reports whether a flag of the command line is one that the other cannot be used with.
+func excludes(given, flag *kong.Flag) bool {
+	return given != nil && slices.ContainsFunc(given.Xor, func(group string) bool { return slices.Contains(flag.Xor, group) })
 }
 
 // unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.

@@ -36,7 +36,7 @@ func (c *restoreCmd) Run(app *app) error {
 	}
 	reach := "it has never had an event"
 	if !report.Head.IsZero() {
-		reach = fmt.Sprintf("it goes back to %s: what was published after that is not in it", report.Head.Time().Format(time.RFC3339))
+		reach = fmt.Sprintf("its newest event is of %s: what was published after that is not in it", report.Head.Time().Format(time.RFC3339))
 	}
 	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d damaged; %s; the new log is %s\n",
 		c.DataDir, report.Events, report.Head, len(report.Damaged), reach, report.LogID)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 
 const (
 	// maxSilence is four heartbeats of a server with the default interval: a connection without a byte for so
-	// long is taken for dead, whatever TCP says.
+	// long is taken for dead, whatever TCP says. It is longer once the server has named a longer interval.
 	maxSilence = time.Minute
 
 	// defaultRetry is the wait before a reconnect until the server names one.
@@ -28,7 +29,7 @@ var (
 	// errEnded: every topic has ended and was delivered; the server answers 204.
 	errEnded = errors.New("every topic has ended")
 
-	errSilent = fmt.Errorf("nothing came for %v", maxSilence)
+	errSilent = errors.New("nothing came, not even a heartbeat")
 )
 
 // subscription is one logical stream over as many connections as it takes. Each one goes on after
@@ -110,7 +111,7 @@ func (s *subscription) connect(ctx context.Context, handle func(sse.Event) error
 	if err := s.check(resp); err != nil {
 		return err
 	}
-	return s.read(ctx, &watchedReader{resp.Body, silence}, handle)
+	return s.read(ctx, &watchedReader{resp.Body, silence, maxSilence}, handle)
 }
 
 // check tells answers that are final from those of an overloaded or absent server.
@@ -129,11 +130,14 @@ func (s *subscription) check(resp *http.Response) error {
 	return nil
 }
 
-func (s *subscription) read(ctx context.Context, body io.Reader, handle func(sse.Event) error) error {
+func (s *subscription) read(ctx context.Context, body *watchedReader, handle func(sse.Event) error) error {
 	events := sse.NewDecoder(body, 0)
 	for {
 		event, err := events.Next()
 		if err == nil {
+			if event.Type == "tidings.open" {
+				body.heartbeats(event.Data)
+			}
 			err = handle(event)
 			if err != nil {
 				return err
@@ -169,10 +173,21 @@ func causeOf(ctx context.Context, err error) error {
 type watchedReader struct {
 	r     io.Reader
 	timer *time.Timer
+	most  time.Duration // that it waits
+}
+
+// heartbeats takes the interval from what opened the stream.
+func (w *watchedReader) heartbeats(open []byte) {
+	var data struct {
+		Seconds float64 `json:"heartbeat_seconds"`
+	}
+	if json.Unmarshal(open, &data) == nil { // else the default holds
+		w.most = max(maxSilence, time.Duration(4*data.Seconds*float64(time.Second)))
+	}
 }
 
 func (w *watchedReader) Read(p []byte) (int, error) {
-	w.timer.Reset(maxSilence)
+	w.timer.Reset(w.most)
 	defer w.timer.Stop()
 	return w.r.Read(p)
 }

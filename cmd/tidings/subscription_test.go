@@ -151,7 +151,7 @@ func TestSilenceIsDeath(t *testing.T) {
 		var stdout strings.Builder
 		stderr := n.tail(t, &stdout)
 		n.want(t, []time.Duration{0, (50 + 60 + 1) * time.Second}, []string{"", id1})
-		if want := "tidings: nothing came for 1m0s; connecting again in 1s\n"; stderr != want {
+		if want := "tidings: nothing came, not even a heartbeat; connecting again in 1s\n"; stderr != want {
 			t.Errorf("stderr %q, want %q", stderr, want)
 		}
 		if stdout.String() != id1+" message 1\n" {
@@ -174,7 +174,7 @@ func TestSilenceBeforeAnAnswer(t *testing.T) {
 				return nil, req.Context().Err()
 			})},
 			notice: func(text string) {
-				if !strings.Contains(text, "nothing came for 1m0s") {
+				if !strings.Contains(text, "not even a heartbeat") {
 					t.Errorf("notice %q", text)
 				}
 				cancel(stop)
@@ -201,6 +201,23 @@ func TestHeartbeatsKeepTheConnection(t *testing.T) {
 		n := &network{connections: []connection{beating}}
 		n.tail(t, io.Discard)
 		n.want(t, []time.Duration{0, (100*15 + 1) * time.Second}, []string{"", id1})
+	})
+}
+
+// A server may be told to beat so rarely that a minute of silence says nothing.
+func TestRareHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rare := func(stream io.Writer, gone <-chan struct{}) {
+			io.WriteString(stream, frames(id1, "tidings.open", `{"log":"L","resume":false,"heartbeat_seconds":90}`))
+			for range 10 {
+				time.Sleep(90 * time.Second)
+				io.WriteString(stream, frames(id1, "tidings.heartbeat", "{}"))
+			}
+			<-gone
+		}
+		n := &network{connections: []connection{rare}}
+		n.tail(t, io.Discard)
+		n.want(t, []time.Duration{0, (10*90 + 4*90 + 1) * time.Second}, []string{"", id1})
 	})
 }
 
