@@ -107,7 +107,7 @@ func (s server) post(ctx context.Context, path, key string, data []byte) error {
 			switch status := resp.StatusCode; {
 			case status < 300:
 				return nil
-			case status < 500 && status != http.StatusTooManyRequests:
+			case status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
 				return fmt.Errorf("%s was answered with %s", path, resp.Status)
 			}
 		}

@@ -107,7 +107,7 @@ func (a app) publish(ctx context.Context, topic, key string, data []byte) error 
 		switch {
 		case err == nil && status < 300:
 			return nil
-		case err == nil && status < 500 && status != http.StatusTooManyRequests:
+		case err == nil && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
 			return fmt.Errorf("the server answered %d", status)
 		}
 		select {

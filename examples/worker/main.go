@@ -107,7 +107,7 @@ func read(ctx context.Context, cursor string) (p page, err error) {
 	}
 	defer resp.Body.Close()
 	switch status := resp.StatusCode; {
-	case status == http.StatusTooManyRequests, status >= 500:
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		return p, &againError{fmt.Errorf("the server answered %s", resp.Status)}
 	case status != http.StatusOK:
 		return p, fmt.Errorf("refused with %s", resp.Status)
