@@ -11,6 +11,9 @@ import (
 // requestHeaders are what a page of another origin may send, beside the attributes of a CloudEvent.
 var requestHeaders = []string{"authorization", "content-type", "event-type", "idempotency-key", "last-event-id"}
 
+// exposedHeaders are what such a page may read of an answer, beside what every page may (Fetch §3.3.5).
+var exposedHeaders = []string{"Location", "Retry-After", "Idempotency-Replayed", "Tidings-Next", "Tidings-Prev", "Tidings-Caught-Up", "Tidings-Gap", "Tidings-Manifest"}
+
 // preflightAge is how long a browser may remember a preflight's answer, in seconds.
 const preflightAge = 600
 
@@ -23,7 +26,7 @@ func newCORS(origins []string) *cors.Cors {
 		},
 		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowedHeaders:   []string{"*"}, // allowsHeaders has looked: the library knows no prefixes
-		ExposedHeaders:   []string{"Location", "Retry-After", "Idempotency-Replayed"},
+		ExposedHeaders:   exposedHeaders,
 		AllowCredentials: true,
 		MaxAge:           preflightAge,
 	})

@@ -23,9 +23,7 @@ func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request) (publication
 		return publication{}, p
 	}
 	pub := publication{batch: true}
-	line := 0
 	for text := range bytes.Lines(body) {
-		line++
 		if len(bytes.TrimSpace(text)) == 0 {
 			continue
 		}
@@ -34,7 +32,7 @@ func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request) (publication
 			p = tooManyEvents()
 		}
 		if p != nil {
-			return publication{}, p.at(line - 1)
+			return publication{}, p.at(len(pub.groups))
 		}
 		pub.groups = append(pub.groups, store.Group{Drafts: []store.Draft{d}})
 	}

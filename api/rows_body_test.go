@@ -80,6 +80,7 @@ func TestBodyRows(t *testing.T) {
 	}{
 		{"row 53: the first", `{"topic":"a"}` + "\n" + good, 0},
 		{"row 53: the last", good + good + `{"topic":"a..b","data":1}`, 2},
+		{"row 53: empty lines do not count", "\n" + good + "\n\n" + `{"topic":"a..b","data":1}`, 1},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			a := s.do("POST", many, r.body, ndjson)
