@@ -1,5 +1,5 @@
-// Package api is the HTTP face of a log: publishing, streams, single events, sessions, health.
-// docs/DESIGN.md §4 is its contract.
+// Package api is the HTTP face of a log: publishing, streams, pages, read marks, sessions, administration,
+// metrics, health, and the console's files. docs/DESIGN.md §4 is its contract.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	server := api.New(log, tail, api.Options{})
@@ -99,7 +99,7 @@ type Options struct {
 
 // Verifier says what the holder of a token may do. It is called concurrently, and refuses a token that is
 // too long unread. An error is an auth.ErrToken, or an auth.ErrClaims when the token is genuine but says
-// what it must not; its text is shown to who sent the token, and has no part of it.
+// what it must not; its text is shown to the sender of the token, and has no part of it.
 type Verifier interface {
 	Verify(ctx context.Context, token string) (auth.Grant, error)
 }
@@ -131,18 +131,17 @@ func setDefault[T comparable](option *T, value T) {
 
 // Server serves a log. All methods may be called concurrently.
 type Server struct {
-	log    store.Log
-	tail   *replay.Tail
-	o      Options
-	hosts  []string // Options.AllowHosts as hostname returns them
-	cors   *cors.Cors
-	mux    http.Handler
-	rates  map[access]*rateLimit // none: no limit
-	places *places               // of streams
-	seed   maphash.Seed          // of tokenHash
-	// metrics counts for GET /metrics.
+	log     store.Log
+	tail    *replay.Tail
+	o       Options
+	hosts   []string // Options.AllowHosts as hostname returns them
+	cors    *cors.Cors
+	mux     http.Handler
+	rates   map[access]*rateLimit // no entry: no limit
+	places  *places               // of streams
+	seed    maphash.Seed          // of tokenHash
 	metrics *metrics
-	// everybody is who calls while there is no Verifier.
+	// everybody is the caller of each request while there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain
 
@@ -181,6 +180,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1 and
 // HTTP/2, with TLS and without.
+//
+// ReadTimeout is for bodies that no handler reads: net/http reads what is left of one before it answers. It does
+// not end streams, because net/http lifts it once the request was read to its end.
 func (s *Server) HTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -191,6 +193,7 @@ func (s *Server) HTTPServer() *http.Server {
 		Protocols:                    protocols,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
 		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  readHeaderTimeout + s.o.BodyTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other path is

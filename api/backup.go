@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"tidings/store"
 )
@@ -43,21 +42,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Disposition", `attachment; filename="tidings-`+b.Head.String()+`.db"`)
 	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
 	h.Set("Tidings-Manifest", string(marshal(b.Manifest)))
-	if _, err := io.CopyBuffer(&timedWriter{w, http.NewResponseController(w), s.o.StallTimeout}, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
+	if _, err := io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
 		s.o.Logger.Debug("backup cut off", "error", err) // after fewer bytes than were promised the connection is closed
 	}
-}
-
-// timedWriter gives each write a deadline of its own.
-type timedWriter struct {
-	w     io.Writer
-	rc    *http.ResponseController
-	stall time.Duration
-}
-
-func (t *timedWriter) Write(p []byte) (int, error) {
-	if err := t.rc.SetWriteDeadline(time.Now().Add(t.stall)); err != nil {
-		return 0, err
-	}
-	return t.w.Write(p)
 }

@@ -102,11 +102,16 @@ func isUnicode(params map[string]string) bool {
 	}
 }
 
+// maxAtOnce bounds the memory that a body gets for being announced; a larger one gets it as it arrives.
+const maxAtOnce = 64 << 10
+
 // readBody reads a request's body of at most max bytes, within the body time-out. A body that is cut
 // short is never returned.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, *problem) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding", detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
+	for _, e := range r.Header.Values("Content-Encoding") {
+		if e != "" && !strings.EqualFold(e, "identity") {
+			return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding", detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
+		}
 	}
 	if r.ContentLength > max {
 		w.Header().Set("Connection", "close") // the body is not read, so the connection cannot go on
@@ -116,10 +121,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 	if err := rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
-	body := http.MaxBytesReader(w, r.Body, max)
+	body := http.MaxBytesReader(nil, r.Body, max)
 	var data []byte
 	var err error
-	if r.ContentLength > 0 {
+	if 0 < r.ContentLength && r.ContentLength <= maxAtOnce {
 		data = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(body, data)
 	} else {
@@ -129,6 +134,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 	switch {
 	case err == nil:
 	case errors.As(err, &limit):
+		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")

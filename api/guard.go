@@ -68,13 +68,17 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
-// guard puts the checks of an endpoint's access before its handler. It does not wrap the ResponseWriter.
+// guard puts the checks of an endpoint's access before its handler. It does not wrap the ResponseWriter of a stream.
 func (s *Server) guard(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, p := s.admit(r, e.access)
+		answer := w
+		if e.access != streaming {
+			answer = s.timed(w)
+		}
 		switch {
 		case p == nil:
-			e.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+			e.handle(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		case p.code == "rate-limited" && e.access == streaming:
 			s.turnAway(w, r, byeOverloaded)
 		default:
@@ -82,7 +86,7 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 				p.outcome = notStored
 				s.metrics.refused(p.code)
 			}
-			s.fail(w, r, *p)
+			s.fail(answer, r, *p)
 		}
 	}
 }

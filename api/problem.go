@@ -127,7 +127,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity")
 	}
-	writeJSON(w, k.status, "application/problem+json", body)
+	writeJSON(s.timed(w), k.status, "application/problem+json", body) // also where a stream was asked for
 }
 
 // storeProblem is what an error of the log means to a client.

@@ -27,8 +27,10 @@ func (o *observeFlags) validate() error {
 	return nil
 }
 
-// sideHeaderTimeout is what a request to a side listener has for its headers.
-const sideHeaderTimeout = 5 * time.Second
+const (
+	sideReadTimeout = 5 * time.Second // for a request to a side listener to arrive
+	sideIdleTimeout = time.Minute     // between two requests on a connection
+)
 
 // sides are the servers of observeFlags.
 type sides struct {
@@ -60,7 +62,7 @@ func (o *observeFlags) startSides(log *slog.Logger, metrics http.Handler) (*side
 }
 
 func (s *sides) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: sideHeaderTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: handler, ReadTimeout: sideReadTimeout, IdleTimeout: sideIdleTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
