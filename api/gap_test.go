@@ -134,9 +134,10 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestGapCorrupt: a bit of a record flips on the disk; its event is withheld, its readers are told at its place, and
-// everything else arrives. (Readers of other topics may be told too: whose it was is not certain.)
-func TestGapCorrupt(t *testing.T) {
+// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of which a2 has a bit
+// flipped on the disk. It returns the IDs by these names.
+func startDamaged(t *testing.T) (s *server, id map[string]string) {
+	t.Helper()
 	dir := t.TempDir()
 	log, err := store.Open(dir, store.Options{})
 	if err != nil {
@@ -147,8 +148,8 @@ func TestGapCorrupt(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := newServer(t, log, -1, api.Options{}) // no memory of it: every read is from the disk
-	id := make(map[string]string)
+	s = newServer(t, log, -1, api.Options{}) // no memory of it: every read is from the disk
+	id = make(map[string]string)
 	for _, name := range list("a1 b1 a2 b2 a3") {
 		id[name] = s.publish(name[:1], `"payload of `+name+`"`)
 	}
@@ -179,6 +180,13 @@ func TestGapCorrupt(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return s, id
+}
+
+// TestGapCorrupt: the event of a damaged record is withheld, its readers are told at its place, and everything else
+// arrives. (Readers of other topics may be told too: whose it was is not certain.)
+func TestGapCorrupt(t *testing.T) {
+	s, id := startDamaged(t)
 	for query, want := range map[string]string{
 		"topic=a": "a1 GAP a3", "topic=a&topic=c": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3",
 	} {
@@ -201,5 +209,40 @@ func TestGapCorrupt(t *testing.T) {
 	}
 	if a := s.do("GET", "/v1/events/"+id["a2"], ""); a.status != 500 || a.problem(t).Code != "event-corrupt" {
 		t.Errorf("the event itself: %d %s", a.status, a.body)
+	}
+}
+
+// TestGapCorruptBack: reading back tells a damaged record at its place too, however the pages fall.
+func TestGapCorruptBack(t *testing.T) {
+	s, id := startDamaged(t)
+	name := make(map[string]string)
+	for n, id := range id {
+		name[id] = n
+	}
+	for query, want := range map[string]string{"topic=a": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3", "topic=b": "b1 GAP b2"} {
+		for _, limit := range []int{1, 2, 100} {
+			var got []string
+			before := ""
+			for p := s.page(fmt.Sprintf("%s&limit=%d", query, limit)); ; p = s.page(fmt.Sprintf("%s&limit=%d&before=%s", query, limit, before)) {
+				var part []string
+				if p.Gap != nil {
+					if p.Gap.Reason != "corrupt" || p.Gap.Through != id["a2"] || p.Gap.Requested != before {
+						t.Errorf("%s, pages of %d: gap %+v, want corrupt through %s, asked for what is below %q", query, limit, p.Gap, id["a2"], before)
+					}
+					part = append(part, "GAP")
+				}
+				for _, id := range p.ids() {
+					part = append(part, name[id])
+				}
+				got = append(part, got...)
+				if p.Prev == nil {
+					break
+				}
+				before = *p.Prev
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%s, pages of %d: %v, want %s", query, limit, got, want)
+			}
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 const (
 	defaultPageEvents = 100
 	maxPageEvents     = 1000
-	maxPageBytes      = 4 << 20 // of data; a page has one event in any case
+	maxPageBytes      = 4 << 20 // of data and attributes; a page has one event in any case
 	maxPageWait       = 60 * time.Second
 )
 
@@ -145,7 +145,7 @@ func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
 			found.gap = step.Gap
 		}
 		for i := range step.Events {
-			size += len(step.Events[i].Data)
+			size += step.Events[i].Bytes()
 			if size > maxPageBytes && len(found.events) > 0 {
 				return found, nil
 			}
@@ -166,14 +166,15 @@ func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
 // readBack reads the newest matching events below an ID, in log order.
 func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) {
 	head := s.log.Head() // first: an event that comes meanwhile is after next
-	var more bool
-	if found.events, more, err = replay.Back(s.log, q.filter, before, q.limit, maxPageBytes); err != nil {
+	back, err := replay.Back(s.log, q.filter, before, q.limit, maxPageBytes)
+	if err != nil {
 		return page{}, err
 	}
-	n := len(found.events)
-	if more {
-		found.prev = &found.events[0].ID
+	found.events, found.gap = back.Events, back.Gap
+	if !back.Older.IsZero() {
+		found.prev = &back.Older
 	}
+	n := len(found.events)
 	switch {
 	case q.before == nil:
 		found.caughtUp, found.next = true, head
@@ -182,6 +183,8 @@ func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) 
 		}
 	case n > 0:
 		found.next = found.events[n-1].ID
+	case found.gap != nil:
+		found.next = found.gap.Through
 	}
 	return found, nil
 }

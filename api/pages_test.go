@@ -220,6 +220,23 @@ func TestLongPoll(t *testing.T) {
 	})
 }
 
+// TestPageCountsAttributes: a page ends at 4 MiB, whatever they are made of. Logs of before have events with attributes
+// that would be refused now.
+func TestPageCountsAttributes(t *testing.T) {
+	s := start(t)
+	for range 3 {
+		large := store.Attribute{Name: "x", Value: `"` + strings.Repeat("x", 3<<20) + `"`}
+		if _, err := s.log.Append(t.Context(), []store.Draft{{Topic: "a", Attributes: []store.Attribute{large}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var page struct{ Events []any }
+	s.do("GET", "/v1/events?since=earliest", "").decode(t, &page)
+	if len(page.Events) != 1 {
+		t.Errorf("a page of %d events of 3 MiB, want 1", len(page.Events))
+	}
+}
+
 func TestPageRefused(t *testing.T) {
 	s := start(t)
 	for _, query := range list("limit=0 limit=1001 limit=x wait=61s wait=-1s wait=5 before=x before=00000000000000000000000000&after=00000000000000000000000000 before=00000000000000000000000000&last=3 format=data") {

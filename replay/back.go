@@ -9,49 +9,75 @@ import (
 // backStep is how many events are read at once on the way back: so many may be read in vain.
 const backStep = 16
 
-// Back returns the newest events that match and lie below the given ID, in log order: at most n, and at most
-// maxBytes of data unless the newest alone is larger. more reports whether there are older ones. What
-// was trimmed is not there; that is no gap, as nobody asked for it by a cursor.
-func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) (events []store.Event, more bool, err error) {
+// BackPage is what Back has read.
+type BackPage struct {
+	Gap    *Gap          // before the events: a record that is damaged and withheld
+	Events []store.Event // in log order
+	Older  store.ID      // there are older ones, to be read below this ID; zero if there are none
+}
+
+// Back returns the newest events that match and lie below the given ID: at most n, at most maxBytes of data
+// and attributes unless the newest alone is larger, and none from before a damaged record. What was trimmed is not
+// there; that is no gap, as nobody asked for it by a cursor.
+func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) (page BackPage, err error) {
 	size := 0
-	for at := before; ; at = events[0].ID {
+	for at := before; ; at = page.Events[0].ID {
 		position, err := log.Newest(filter, at, backStep)
 		if err != nil {
-			return nil, false, err
+			return BackPage{}, err
 		}
-		older, err := between(log, filter, position, at)
+		older, damaged, err := between(log, filter, position, at)
 		if err != nil {
-			return nil, false, err
-		}
-		if len(older) == 0 {
-			return events, false, nil
+			return BackPage{}, err
 		}
 		for i := len(older) - 1; i >= 0; i-- {
-			size += len(older[i].Data)
-			if len(events)+len(older)-1-i == n || size > maxBytes && len(events)+len(older)-1-i > 0 {
-				return slices.Concat(older[i+1:], events), true, nil
+			size += older[i].Bytes()
+			if have := len(page.Events) + len(older) - 1 - i; have == n || size > maxBytes && have > 0 {
+				page.Events = slices.Concat(older[i+1:], page.Events)
+				page.Older = page.Events[0].ID
+				return page, nil
 			}
 		}
-		events = slices.Concat(older, events)
+		page.Events = slices.Concat(older, page.Events)
+		if !damaged.IsZero() {
+			page.Older = damaged
+			page.Gap, err = newGap(log, Corrupt, requestedBelow(before), damaged)
+			return page, err
+		}
+		if len(older) == 0 {
+			return page, nil
+		}
 	}
 }
 
-// between returns the matching events above after and below before.
-func between(log store.Log, filter store.Filter, after, before store.ID) (events []store.Event, err error) {
+// requestedBelow names what was asked for, as far as there was an ID.
+func requestedBelow(before store.ID) string {
+	if before == store.MaxID {
+		return ""
+	}
+	return before.String()
+}
+
+// between returns the matching events above after and below before, and, if there are damaged records among them, the
+// newest one and what follows it.
+func between(log store.Log, filter store.Filter, after, before store.ID) (events []store.Event, damaged store.ID, err error) {
 	reader, head := log.NewReader(filter, after), log.Head()
 	for {
 		page, err := reader.Next(backStep)
 		if err != nil {
-			return nil, err
+			return nil, store.ID{}, err
 		}
 		for _, e := range page.Events {
 			if !e.ID.Before(before) {
-				return events, nil
+				return events, damaged, nil
 			}
 			events = append(events, e)
 		}
+		if !page.Corrupt.IsZero() && page.Corrupt.Before(before) {
+			events, damaged = nil, page.Corrupt
+		}
 		if !page.Through.Before(head) || !page.Through.Before(before.Prev()) {
-			return events, nil
+			return events, damaged, nil
 		}
 	}
 }

@@ -20,6 +20,15 @@ type Event struct {
 // Time is when the event was committed: the time in its ID.
 func (e *Event) Time() time.Time { return e.ID.Time() }
 
+// Bytes is the size of the data and the attributes.
+func (e *Event) Bytes() int {
+	n := len(e.Data)
+	for _, a := range e.Attributes {
+		n += len(a.Name) + len(a.Value)
+	}
+	return n
+}
+
 // Draft is an event before it has an ID. The log copies what it keeps; a Draft must not change while
 // Append runs.
 type Draft struct {
