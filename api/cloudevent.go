@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -102,6 +103,7 @@ func (e *cloudEvent) takeData(m members) (p *problem) {
 		e.draft.Data, p = m.base64("data_base64", contentType)
 	case hasData && mediaOf(contentType) == jsonMedia:
 		e.draft.Data = bytes.Clone(data)
+		_, p = checkContentType(contentType)
 	case hasData:
 		var text string
 		if text, p = m.text("data"); p == nil {
@@ -206,6 +208,9 @@ func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent, topic string) (
 	for name, value := range e.attributes {
 		e.draft.Attributes = append(e.draft.Attributes, store.Attribute{Name: name, Value: string(value)})
 	}
+	if p := checkAttributesSize(e.draft.Attributes); p != nil {
+		return store.Group{}, p
+	}
 	slices.SortFunc(e.draft.Attributes, func(a, b store.Attribute) int { return strings.Compare(a.Name, b.Name) })
 	return store.Group{Drafts: []store.Draft{e.draft}, Key: scopedKey("cloudevent", grantOf(r).Subject, e.draft.Topic, source, id)}, nil
 }
@@ -250,15 +255,32 @@ func (e *cloudEvent) check(text func(string) string) *problem {
 	return nil
 }
 
-// checkAttribute: names are lower-case letters and digits; a value in JSON is a string, a boolean or a
-// number. A null means that the attribute is not there, which is said by leaving it out.
+// checkAttribute: names are lower-case letters and digits, and not those of the data and its content type, which
+// are no attributes here; a value in JSON is a string, a boolean or an integer of 32 bits (CloudEvents 1.0.2 §3.1).
+// A null means that the attribute is not there, which is said by leaving it out.
 func checkAttribute(name string, value json.RawMessage) *problem {
 	plain := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 	if name == "" || len(name) > store.MaxNameBytes || strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
 		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("attribute names are lower-case letters and digits, got %.64q", name)}
 	}
-	if c := value[0]; c == '{' || c == '[' || c == 'n' {
-		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("attribute %q is a string, a boolean or an integer", name)}
+	if name == "data" || name == "datacontenttype" {
+		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("%q is no attribute: data is the body, and its type the header Content-Type", name)}
+	}
+	_, err := strconv.ParseInt(string(value), 10, 32)
+	if c := value[0]; err != nil && c != '"' && c != 't' && c != 'f' {
+		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("attribute %q is a string, a boolean or an integer of 32 bits", name)}
+	}
+	return nil
+}
+
+// checkAttributesSize allows what headers have room for, in every mode: a page counts on it.
+func checkAttributesSize(attributes []store.Attribute) *problem {
+	size := 0
+	for _, a := range attributes {
+		size += len(a.Name) + len(a.Value)
+	}
+	if size > maxHeaderBytes {
+		return &problem{code: "body-too-large", maxBytes: maxHeaderBytes, detail: fmt.Sprintf("the attributes of an event have at most %d bytes", maxHeaderBytes)}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func TestHTTP(t *testing.T) {
 		{"row 14: br", post + last + "Content-Encoding: br\r\nContent-Length: 1\r\n\r\n1", 415, "encoding-unsupported"},
 		{"row 14: deflate", post + last + "Content-Encoding: deflate\r\nContent-Length: 1\r\n\r\n1", 415, "encoding-unsupported"},
 		{"row 14: gzip twice", post + last + "Content-Encoding: gzip,gzip\r\nContent-Length: 1\r\n\r\n1", 415, "encoding-unsupported"},
+		{"row 14: identity, then gzip", post + last + "Content-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\n1", 415, "encoding-unsupported"},
 		{"row 15: headers of 21 KiB", get + host + "X: " + strings.Repeat("x", 21<<10) + "\r\n\r\n", 431, ""},
 		{"row 15: 10,000 headers", get + host + strings.Repeat("X: x\r\n", 10_000) + "\r\n", 431, ""},
 		{"row 15: URL of 40 KiB", "GET /" + strings.Repeat("x", 40<<10) + " HTTP/1.1\r\n" + host + "\r\n", 431, ""},

@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
+	"unicode"
 
 	"tidings/store"
 )
@@ -158,15 +160,23 @@ func (m members) base64(name, contentType string) ([]byte, *problem) {
 
 // checkContent is for events that name their content type themselves: any type will do.
 func checkContent(contentType string, data []byte) *problem {
+	kind, p := checkContentType(contentType)
+	if p == nil {
+		p = kind.check(data)
+	}
+	return p
+}
+
+func checkContentType(contentType string) (media, *problem) {
 	base, params, err := mime.ParseMediaType(contentType)
-	if err != nil || len(contentType) > store.MaxNameBytes {
-		return &problem{code: "member-invalid", field: "datacontenttype", detail: fmt.Sprintf("expected a media type, got %.128q", contentType)}
+	if err != nil || len(contentType) > store.MaxNameBytes || strings.ContainsFunc(contentType, unicode.IsControl) {
+		return 0, &problem{code: "member-invalid", field: "datacontenttype", detail: fmt.Sprintf("expected a media type, got %.128q", contentType)}
 	}
 	kind := mediaOfBase(base)
 	if kind != binaryMedia && !isUnicode(params) {
-		return &problem{code: "media-unsupported", field: "datacontenttype", detail: fmt.Sprintf("text is UTF-8, got %.128q", contentType)}
+		return 0, &problem{code: "media-unsupported", field: "datacontenttype", detail: fmt.Sprintf("text is UTF-8, got %.128q", contentType)}
 	}
-	return kind.check(data)
+	return kind, nil
 }
 
 func (s *Server) checkSize(data []byte) *problem {

@@ -59,10 +59,12 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, topic string
 func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request) {
 	var pub publication
 	var p *problem
-	switch base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); base {
-	case mediaNDJSON:
+	switch base, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case !isUnicode(params):
+		p = &problem{code: "media-unsupported", field: "Content-Type", detail: "a batch is UTF-8"}
+	case base == mediaNDJSON:
 		pub, p = s.readNDJSON(w, r)
-	case mediaCloudEventsBatch:
+	case base == mediaCloudEventsBatch:
 		pub, p = s.readCloudEvents(w, r, "")
 	default:
 		p = &problem{code: "media-unsupported", field: "Content-Type",
@@ -71,6 +73,7 @@ func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request) {
 	for i := 0; p == nil && i < len(pub.groups); i++ {
 		for _, d := range pub.groups[i].Drafts {
 			if p = authorisePublish(r, d.Topic); p != nil {
+				p = p.at(i)
 				break
 			}
 		}

@@ -16,6 +16,8 @@ func TestBodyRows(t *testing.T) {
 	const structured, batch = "Content-Type: application/cloudevents+json", "Content-Type: application/cloudevents-batch+json"
 	const topic, many = "/v1/topics/a/events", "/v1/events"
 	const good = `{"topic":"a","data":1}` + "\n"
+	const ce = `{"specversion":"1.0","id":"1","source":"/s","type":"t"` // to be closed
+	binary := headers("Ce-Specversion: 1.0", "Ce-Id: 1", "Ce-Source: /s", "Ce-Type: t")
 	s := start(t)
 	c := newContract(t, s)
 	for _, r := range []publishRow{
@@ -28,6 +30,18 @@ func TestBodyRows(t *testing.T) {
 		{"row 42: no media type", topic, "1", headers("Content-Type: json"), 415, "media-unsupported"},
 		{"row 42: text in Latin-1", topic, "1", headers("Content-Type: text/plain; charset=iso-8859-1"), 415, "media-unsupported"},
 		{"row 42: form that is no JSON", topic, "a=b", headers("Content-Type: application/x-www-form-urlencoded"), 400, "json-invalid"},
+		{"row 42: lines in Latin-1", many, good, headers(ndjson + "; charset=iso-8859-1"), 415, "media-unsupported"},
+		{"row 42: JSON of a CloudEvent in Latin-1", topic, ce + `,"datacontenttype":"application/json; charset=iso-8859-1","data":1}`, headers(structured), 415, "media-unsupported"},
+		{"row 42: media type with a line end", many, `{"topic":"a","datacontenttype":"image/png\n","data_base64":"/w=="}`, headers(ndjson), 400, "member-invalid"},
+		{"row 44: a fraction", topic, ce + `,"x":1.5}`, headers(structured), 400, "cloudevent-invalid"},
+		{"row 44: beyond 32 bits", topic, ce + `,"x":2147483648}`, headers(structured), 400, "cloudevent-invalid"},
+		{"row 44: beyond all numbers", topic, ce + `,"x":1e999}`, headers(structured), 400, "cloudevent-invalid"},
+		{"row 44: null", topic, ce + `,"x":null}`, headers(structured), 400, "cloudevent-invalid"},
+		{"row 44: an object", topic, ce + `,"x":{}}`, headers(structured), 400, "cloudevent-invalid"},
+		{"row 44: a header named as the data", topic, "", append(headers("Ce-Data: x"), binary...), 400, "cloudevent-invalid"},
+		{"row 44: a header named as the content type", topic, "", append(headers("Ce-Datacontenttype: image/png"), binary...), 400, "cloudevent-invalid"},
+		{"row 44: too many bytes", topic, ce + `,"x":"` + strings.Repeat("x", 16<<10) + `"}`, headers(structured), 413, "body-too-large"},
+		{"row 44: too many bytes in a batch", many, `[` + ce + `,"topic":"a","x":"` + strings.Repeat("x", 16<<10) + `"}]`, headers(batch), 413, "body-too-large"},
 		{"row 45: nested too deep", topic, strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000), headers(js), 400, "json-invalid"},
 		{"row 48: text with NUL", topic, "a\x00b", headers(text), 400, "data-not-text"},
 		{"row 48: text that is not UTF-8", topic, "\xff", headers(text), 400, "data-not-text"},
