@@ -5,14 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"tidings/store"
 )
 
 // AppendLine appends an event to dst as a line of JSON with the members that it has in pages. Unlike there, data and
-// the values of ce are the very bytes that were published: JSON that spans lines is given as data_base64, and no data
-// at all leaves both out. ParseLine is its reverse.
+// the values of ce are the very bytes that were published: JSON that spans lines or nests too deep is given as
+// data_base64, and no data at all leaves both out. ParseLine is its reverse.
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
 	dst, _ = e.ID.AppendText(dst) // never fails
@@ -24,7 +26,7 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	}
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0:
-	case kind == jsonMedia && json.Valid(e.Data) && isOneText(e.Data):
+	case kind == jsonMedia && json.Valid(e.Data) && isOneText(e.Data) && nests(e.Data):
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	case kind == textMedia && utf8.Valid(e.Data):
 		dst = append(append(dst, `,"data":`...), marshal(string(e.Data))...)
@@ -53,8 +55,16 @@ func isOneText(text []byte) bool {
 	return bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 && len(bytes.TrimSpace(text)) == len(text)
 }
 
-// ParseLine reads a line of AppendLine's, and is strict: a member it does not know is an error. The ID is zero when
-// there is none; the time is not looked at, because the ID has it.
+// maxJSONDepth is how deep encoding/json nests.
+const maxJSONDepth = 10_000
+
+// nests reports whether JSON is still read when it stands in an object: a publish takes what is as deep as can be.
+func nests(text []byte) bool {
+	return len(text) < 2*maxJSONDepth || json.Valid(slices.Concat([]byte("["), text, []byte("]")))
+}
+
+// ParseLine reads a line of AppendLine's, and is strict: a member it does not know, or that is there twice, is an
+// error. The ID is zero when there is none; the time is not looked at, because the ID has it.
 func ParseLine(line []byte) (store.Event, error) {
 	var body struct {
 		ID          store.ID        `json:"id"`
@@ -95,9 +105,33 @@ func ParseLine(line []byte) (store.Event, error) {
 	if e.Type == "" {
 		e.Type = store.DefaultType
 	}
+	if err := checkLine(line, &e); err != nil {
+		return store.Event{}, err
+	}
 	var err error
 	e.Attributes, err = parseAttributes(body.CloudEvent)
 	return e, err
+}
+
+// checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its page, a type with a
+// line end its stream, and a type of ours its clients. encoding/json takes names in any case, and twice.
+func checkLine(line []byte, e *store.Event) error {
+	names, p := parseObject(line)
+	for name := range names {
+		if strings.ToLower(name) != name {
+			return fmt.Errorf("unknown member %.64q", name)
+		}
+	}
+	if p == nil && e.Type != store.TypeEnd {
+		p = checkType(e.Type)
+	}
+	if p == nil && len(e.Data) > 0 && mediaOf(e.ContentType) == jsonMedia {
+		p = checkJSON(e.Data)
+	}
+	if p != nil {
+		return errors.New(p.detail)
+	}
+	return nil
 }
 
 // parseAttributes reads the members of an object in their order.

@@ -88,20 +88,38 @@ func TestExportImport(t *testing.T) {
 	verifies(t, to)
 }
 
+// TestExportImportDeep: JSON as deep as a publish takes it is too deep for a line, where it stands in an object.
+func TestExportImportDeep(t *testing.T) {
+	data := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	from, _ := storedLog(t, `{"order":1}`, data)
+	to := filepath.Join(t.TempDir(), "data")
+	lines := runCLI(t, "export", "--data-dir", from).ended(t, exitOK).stdout
+	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).ended(t, exitOK)
+	if got := eventsIn(t, to); len(got) != 2 || string(got[1].Data) != data {
+		t.Errorf("imported %d events, want 2 with the same data", len(got))
+	}
+}
+
 func TestImportRefuses(t *testing.T) {
 	const id = `"id":"01KAJ8F3QK3T7S3B8ZK8X9P1RD",`
 	for lines, want := range map[string]string{
-		"nonsense":                                                    "line 1: not an event",
-		`{"topic":"a"}` + "\n" + `{"topc":"a"}`:                       "line 2: not an event",
-		`{"topic":"a","data":1,"data_base64":"AA=="}`:                 "both data and data_base64",
-		`{"topic":"a b"}`:                                             "invalid topic",
-		`{"topic":"a","datacontenttype":"text/plain","data":1}`:       "must be a string",
-		`{"topic":"a","ce":1}`:                                        "ce must be an object",
-		`{` + id + `"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:  "does not follow",
-		`{"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:            "has an ID, those before it have none",
-		`{` + id + `"topic":"a"}` + "\n" + `{"topic":"a"}`:            "does not follow",
-		`{"topic":"a","type":"tidings.end"}` + "\n" + `{"topic":"a"}`: "topic has ended",
-		`{"topic":"a"} {"topic":"a"}`:                                 "more than an event",
+		"nonsense":                                                                "line 1: not an event",
+		`{"topic":"a"}` + "\n" + `{"topc":"a"}`:                                   "line 2: not an event",
+		`{"topic":"a","data":1,"data_base64":"AA=="}`:                             "both data and data_base64",
+		`{"topic":"a b"}`:                                                         "invalid topic",
+		`{"topic":"a","datacontenttype":"text/plain","data":1}`:                   "must be a string",
+		`{"topic":"a","ce":1}`:                                                    "ce must be an object",
+		`{` + id + `"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:              "does not follow",
+		`{"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:                        "has an ID, those before it have none",
+		`{` + id + `"topic":"a"}` + "\n" + `{"topic":"a"}`:                        "does not follow",
+		`{"topic":"a","type":"tidings.end"}` + "\n" + `{"topic":"a"}`:             "topic has ended",
+		`{"topic":"a"} {"topic":"a"}`:                                             "more than an event",
+		`{"topic":"a","topic":"b"}`:                                               `"topic" is there twice`,
+		`{"Topic":"a"}`:                                                           `unknown member "Topic"`,
+		`{"topic":"a","type":"a\nb"}`:                                             "printable",
+		`{"topic":"a","type":"tidings.gap"}`:                                      "reserved",
+		`{"topic":"a","data":"` + "\xff" + `"}`:                                   "JSON is UTF-8",
+		`{"topic":"a","datacontenttype":"application/json","data_base64":"AA=="}`: "looking for beginning of value",
 	} {
 		runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", t.TempDir()).want(t, exitFailure, "", want)
 	}
