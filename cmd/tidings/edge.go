@@ -34,6 +34,11 @@ func (e *edgeFlags) validate() error {
 			return fmt.Errorf("--%s: expected 1 or more, got %d", f.flag, f.value)
 		}
 	}
+	for _, name := range e.AllowHost {
+		if name == "" || strings.ContainsAny(name, "*/@ ") {
+			return fmt.Errorf("--allow-host: expected a name such as tidings.example.com, got %q", name)
+		}
+	}
 	if e.RatePerAddress && e.RatePublish == 0 && e.RateRead == 0 {
 		return errors.New("--rate-per-address: expected a rate too: --rate-publish or --rate-read")
 	}
@@ -67,7 +72,8 @@ func (o *origin) UnmarshalText(text []byte) error {
 	if err != nil || !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://") || strings.Contains(lower, "*") {
 		return fmt.Errorf("expected an origin such as https://app.example.com, got %q", text)
 	}
-	*o = origin(lower)
+	scheme, _, _ := strings.Cut(lower, ":")
+	*o = origin(strings.TrimSuffix(lower, map[string]string{"https": ":443", "http": ":80"}[scheme])) // browsers leave it out
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"syscall"
 	"unicode/utf8"
@@ -97,12 +98,26 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
 	}
 	if err == nil {
+		err = refuseEmpty(parsed.Flags())
+	}
+	if err == nil {
 		err = parsed.Run()
 	}
 	if err != nil {
 		return fail(stderr, err)
 	}
 	return exitOK
+}
+
+// refuseEmpty refuses a flag that was given as "": most likely it names a shell variable that is not set, and the
+// server must not start without the key that was meant to be there.
+func refuseEmpty(flags []*kong.Flag) error {
+	for _, f := range flags {
+		if f.Set && f.Target.Kind() == reflect.String && f.Target.Len() == 0 {
+			return usageError{fmt.Errorf("--%s: expected a value, got an empty one", f.Name)}
+		}
+	}
+	return nil
 }
 
 func fail(stderr io.Writer, err error) int {

@@ -115,11 +115,12 @@ func (m *maxBytes) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// cutPattern takes PATTERN= off a limit.
+// cutPattern takes PATTERN= off a limit. "=30d" stays as it is, and is refused: a pattern that got lost must not
+// become a limit of the whole log.
 func cutPattern(text []byte) (pattern, value string) {
 	pattern, value, ok := strings.Cut(string(text), "=")
-	if !ok {
-		return "", pattern
+	if !ok || pattern == "" {
+		return "", string(text)
 	}
 	return pattern, value
 }

@@ -34,7 +34,7 @@ type serveCmd struct {
 	IdempotencyWindow time.Duration `default:"24h" help:"How long idempotency keys are remembered."`
 	IdempotencyMax    int           `default:"1000000" help:"How many idempotency keys are remembered; the oldest are forgotten first."`
 	Heartbeat         time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
-	StallTimeout      time.Duration `default:"60s" help:"Time for a subscriber to take one write of 64 KiB; then it is cut off."`
+	StallTimeout      time.Duration `default:"60s" help:"Time for a client to take 64 KiB of a stream or of any other answer; then it is cut off."`
 	MaxLifetime       time.Duration `help:"Time after which a stream is ended, for its client to come again; 0 for never." default:"0s"`
 	QueueTimeout      time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
 	ShutdownTimeout   time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
