@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings/internal/sse"
 )
@@ -105,6 +106,9 @@ func attack(t *testing.T, s *server, times int, chunk func(dst []byte, i int) []
 		out = chunk(out, i)
 		if len(out) < 64<<10 && i < times-1 {
 			continue
+		}
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
 		}
 		if _, err := conn.Write(out); err != nil {
 			var closed net.Error

@@ -65,7 +65,7 @@ func TestQuietCursor(t *testing.T) {
 	tabs := openTabs(t, s, p, 2, `{"name":"me","topics":["orders"]}`)
 	id := s.publish(t, "tickets", 1)
 	for _, tb := range tabs {
-		eventually(t, "move to "+id, func() bool { return value[string](t, tb, `client.cursor`) == id })
+		e2e.Eventually(t, "move to "+id, func() bool { return value[string](t, tb, `client.cursor`) == id })
 	}
 	tabs[1].close(t)
 	tabs[0].close(t)

@@ -115,7 +115,7 @@ http {
 	})
 	address := "http://" + listener.Addr().String()
 	client := &http.Client{Timeout: e2e.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	eventually(t, "answer from nginx", func() bool {
+	e2e.Eventually(t, "answer from nginx", func() bool {
 		resp, err := client.Get(address + "/healthz") // waits in the socket until nginx takes it
 		if err != nil {
 			return false

@@ -18,7 +18,7 @@ func (s *site) setTokens(tokens ...string) {
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	s.setTokens(s.token(10*time.Second, ">"))
+	s.setTokens(s.token(30*time.Second, ">"))
 	tb := p.openClient(t, s, `{"name":"me","tokens":true}`)
 	tb.await(t, "live")
 	s.publish(t, "orders", 5)
@@ -86,7 +86,7 @@ func TestTokenFunctionFails(t *testing.T) {
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	tb := p.openClient(t, s, fmt.Sprintf(`{"name":"me","topics":["orders"],"token":%q}`, s.token(10*time.Second, ">")), clock(t))
+	tb := p.openClient(t, s, fmt.Sprintf(`{"name":"me","topics":["orders"],"token":%q}`, s.token(30*time.Second, ">")), clock(t))
 	tb.await(t, "live")
 	tb.await(t, "bye", "reason", "expired-token")
 	tb.await(t, "error", "status", 401.)

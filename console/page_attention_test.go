@@ -42,7 +42,7 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.presses(t, "Sound for new alerts")
 	tb.await(t, "sound") // so that the person hears it
 	tb.holds(t, `$$('#settings input').every(({ checked }) => checked)`)
-	tb.eval(t, `location.reload()`)
+	tb.do(t, chromedp.Reload())
 	tb.isLive(t)
 	tb.holds(t, `$$('#settings input').length === 2 && $$('#settings input').every(({ checked }) => checked)`)
 	beside := p.openConsole(t, s, "/#/server", attention)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -107,7 +108,7 @@ func TestConsoleTry(t *testing.T) {
 				t.Errorf("the data (-form +stored):\n%s", diff)
 			}
 		}
-		tb.eval(t, `location.reload()`)
+		tb.do(t, chromedp.Reload())
 		tb.sees(t, ".try", "Nothing has been published from here yet.")
 	}
 

@@ -288,5 +288,5 @@ func (s *site) subscribers(t *testing.T) int {
 // awaitSubscribers waits until the server has n streams. It is told a moment later that one was closed.
 func (s *site) awaitSubscribers(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("set of %d subscribers", n), func() bool { return s.subscribers(t) == n })
+	e2e.Eventually(t, fmt.Sprintf("set of %d subscribers", n), func() bool { return s.subscribers(t) == n })
 }

@@ -60,13 +60,3 @@ func (r *record[T]) await(t *testing.T, what string, wanted func([]T) bool) {
 		}
 	}
 }
-
-// eventually asks again and again whether something has come about of which nobody is told.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(e2e.Patience); !is(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v there is no %s", e2e.Patience, what)
-		}
-	}
-}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"tidings/internal/e2e"
 )
 
 // TestAnswer: a page that is reloaded in the middle of an answer has it from the first word on, each word once, and
@@ -38,9 +40,10 @@ func TestAnswer(t *testing.T) {
 	if got := r.statuses(); got[len(got)-1] != http.StatusNoContent {
 		t.Errorf("the page's streams were answered %d, want 204 in the end", got)
 	}
-	if _, got := send(t, http.MethodGet, s.url()+"/v1/subscribers", nil, ""); !strings.Contains(string(got), `"subscribers":[]`) {
-		t.Errorf("after the end there are still %s", got)
-	}
+	e2e.Eventually(t, "end of all streams", func() bool { // the server is told a moment later of that of the first load
+		_, got := send(t, http.MethodGet, s.url()+"/v1/subscribers", nil, "")
+		return strings.Contains(string(got), `"subscribers":[]`)
+	})
 
 	tb.do(t, chromedp.Reload()) // an answer can be read again
 	tb.await(t, textOf("answer"), all)

@@ -25,10 +25,12 @@ const (
 func TestWebhook(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
-	w := webhook{t, startProgram(t, "webhook", []string{"TIDINGS_URL=" + s.url(), "WOOCOMMERCE_SECRET=" + wooSecret, "GITHUB_SECRET=" + gitHubSecret}, "-patience", "1s")}
+	env := []string{"TIDINGS_URL=" + s.url(), "WOOCOMMERCE_SECRET=" + wooSecret, "GITHUB_SECRET=" + gitHubSecret}
+	hasty := webhook{t, startProgram(t, "webhook", env, "-patience", "100ms")}
+	hasty.post(http.StatusServiceUnavailable, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
+	hasty.post(http.StatusServiceUnavailable, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
 
-	w.post(http.StatusServiceUnavailable, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
-	w.post(http.StatusServiceUnavailable, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
+	w := webhook{t, startProgram(t, "webhook", env, "-patience", "50s")}
 	s.start(t, nil)
 	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
 	s.Kill()

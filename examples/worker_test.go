@@ -110,22 +110,12 @@ func (w *worker) start(t *testing.T) (stop func()) {
 			cmd.Env = append(e2e.Environ(), "TIDINGS_URL="+w.front.URL)
 			var log bytes.Buffer
 			cmd.Stderr = &log
-			w.mu.Lock()
-			err := cmd.Start()
-			w.cmd = cmd
-			w.mu.Unlock()
-			if err != nil {
-				t.Error(err)
+			if !w.run(t, cmd, stopping) {
 				return
 			}
 			if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 				t.Errorf("the worker ends by itself: %v\n%s", err, &log)
 				return
-			}
-			select {
-			case <-stopping:
-				return
-			default:
 			}
 		}
 	})
@@ -136,6 +126,23 @@ func (w *worker) start(t *testing.T) (stop func()) {
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// run starts the program, unless it is to stop: then kill has nothing to end.
+func (w *worker) run(t *testing.T, cmd *exec.Cmd, stopping <-chan struct{}) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-stopping:
+		return false
+	default:
+	}
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return false
+	}
+	w.cmd = cmd
+	return true
 }
 
 // kill ends the run with SIGKILL, unless it has ended.

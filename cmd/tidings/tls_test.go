@@ -144,6 +144,9 @@ func TestServeWithKey(t *testing.T) {
 	if err := os.WriteFile(keyFile, []byte("fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(keyFile, 0o644); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
 	var log logged
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer", "shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)

@@ -87,9 +87,9 @@ func TestProxyPassesEventsOn(t *testing.T) {
 
 // TestIdleStreamBehindProxy: heartbeats keep a stream open for longer than the proxy waits for a word.
 func TestIdleStreamBehindProxy(t *testing.T) {
-	behindEach(t, "2s", []string{"--heartbeat", "500ms"}, func(t *testing.T, ctx context.Context, b behind) {
+	behindEach(t, "10s", []string{"--heartbeat", "1s"}, func(t *testing.T, ctx context.Context, b behind) {
 		stream := b.subscribe(t, ctx, "")
-		for range 6 { // half a second of silence before each
+		for range 12 { // a second of silence before each
 			awaitEvent(t, stream, "tidings.heartbeat")
 		}
 		want := b.publish(t, ctx).String()
@@ -101,7 +101,7 @@ func TestIdleStreamBehindProxy(t *testing.T) {
 
 // TestSilentStreamBehindProxy shows what the heartbeats are for.
 func TestSilentStreamBehindProxy(t *testing.T) {
-	behindEach(t, "2s", []string{"--heartbeat", "1h"}, func(t *testing.T, ctx context.Context, b behind) {
+	behindEach(t, "10s", []string{"--heartbeat", "1h"}, func(t *testing.T, ctx context.Context, b behind) {
 		stream := b.subscribe(t, ctx, "")
 		for {
 			e, err := stream.Next()

@@ -31,6 +31,7 @@ func node(name string) func(*testing.T, string) (*follower, string) {
 // followWith follows with a program that writes lines for parseReport.
 func followWith(t *testing.T, cmd *exec.Cmd) *follower {
 	t.Helper()
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // bash reports one that is not installed
 	p, f := startProcess(t, cmd), newFollower()
 	go func() { // ends with the program
 		for line := range p.lines {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,9 @@ func TestContainer(t *testing.T) {
 		t.Skip("only root may change the root directory and the user")
 	}
 	root := t.TempDir()
+	if err := os.Chmod(root, 0o755); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
 	copyFile(t, binary, filepath.Join(root, "tidings"))
 	data := filepath.Join(root, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -62,7 +66,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, content, 0o755); err != nil {
+	if err := errors.Join(os.WriteFile(to, content, 0o755), os.Chmod(to, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
@@ -32,7 +31,7 @@ const (
 // the log has everything that was acknowledged and nothing that was refused, and every subscriber has had the log.
 func TestFullDisk(t *testing.T) {
 	t.Run("retention makes room", func(t *testing.T) {
-		l := startLoad(t, 12<<20, "--retain-age", "6s", "--trim-interval", "100ms") // full before anything is old, also on a slow machine
+		l := startLoad(t, 6<<20, "--retain-age", "15s", "--trim-interval", "100ms") // full before anything is old, also on a slow machine
 		for range 2 {
 			l.again(t, refused, diskPublishers)
 			l.flows(t, l.soFar())
@@ -41,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	t.Run("a foreign file is removed", func(t *testing.T) {
 		l := startLoad(t, 24<<20)
-		l.again(t, stored, diskPublishers)
+		l.since(t, nil, stored, diskPublishers)
 		other := filepath.Join(l.disk, "other")
 		free, _, err := store.DiskSpace(l.disk)
 		if err != nil {
@@ -131,19 +130,14 @@ func (l *load) flows(t *testing.T, full map[happening]int) {
 // ready waits until readiness is answered with the status.
 func (l *load) ready(t *testing.T, status int) {
 	t.Helper()
-	for deadline := time.Now().Add(e2e.Patience); ; {
+	e2e.Eventually(t, fmt.Sprintf("readiness of %d", status), func() bool {
 		resp, err := l.client.Get(l.server.URL() + "/readyz")
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode == status {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("readyz: %s, want %d", resp.Status, status)
-		}
-	}
+		return resp.StatusCode == status
+	})
 }
 
 // read is a subscriber until its stream ends.

@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// Patience is how long a harness waits for something that a correct server does at once before it
-// calls it hung. No verdict on a correct server depends on it.
-const Patience = time.Minute
-
 // Build builds the command into dir, statically as the container image does, and returns its path. It
 // must be called from within the module.
 func Build(dir string) (string, error) {

@@ -19,7 +19,7 @@ import (
 func TestShutdown(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
-	server := start(t, dir)
+	server := start(t, dir, "--shutdown-timeout", "30s")
 	h := &e2e.History{}
 	var opened, wg sync.WaitGroup
 	endings := make(chan string, 100)

@@ -1,0 +1,21 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience is how long a harness waits for something that a correct server does at once before it
+// calls it hung. No verdict on a correct server depends on it.
+const Patience = time.Minute
+
+// Eventually asks again and again whether something has come about of which nobody is told. It ends the test when
+// Patience has.
+func Eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(Patience); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v there is no %s", Patience, what)
+		}
+	}
+}
