@@ -42,6 +42,7 @@ func TestConsoleConnections(t *testing.T) {
 
 	tb.eval(t, `row.querySelector('button').click()`)
 	tb.sees(t, "dialog", "This is not a ban")
+	tb.sees(t, "dialog strong", "test") // who it is
 	tb.presses(t, "Cut off")
 	client.await(t, "bye")
 	client.await(t, "live")
@@ -98,11 +99,15 @@ func TestConsoleTopics(t *testing.T) {
 	tb.sees(t, ".topics .state", "4 topics")
 	tb.enters(t, "[name=filter]", "ORDERS")
 	tb.sees(t, ".topics .state", "2 of 4 topics")
+	tb.eval(t, `location.reload()`)
+	tb.sees(t, ".topics .state", "2 of 4 topics")
 	if diff := cmp.Diff([][]string{orders, eu}, rows()); diff != "" {
 		t.Errorf("after the filter (-want +got):\n%s", diff)
 	}
 	tb.presses(t, "orders.eu")
 	tb.holds(t, `location.hash === '#/log?topic=orders.eu' && $$('.log-row').length > 0`)
+	tb.eval(t, `history.back()`)
+	tb.sees(t, ".topics .state", "2 of 4 topics")
 }
 
 // TestConsoleServer: the page shows what the server says of itself.

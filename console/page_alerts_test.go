@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -75,8 +76,22 @@ func TestConsoleAlerts(t *testing.T) {
 		t.Errorf("the read mark is %s, want the last event's %s", mark.ID, ids[2])
 	}
 
-	tb.presses(t, "Payload")
+	tb.presses(t, "Data")
 	tb.sees(t, ".feed pre", `"title": "Refund fails"`)
+}
+
+// TestConsoleAlertRest: of an event that is not known what is not shown elsewhere is shown in a line, but no number that was not sent.
+func TestConsoleAlertRest(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.post(t, "orders", "", "application/json", `{"name":"Earl Grey","account":9007199254740993,"left":4,"in":["Hamburg"],"total":1.5,"currency":"EUR"}`)
+	s.post(t, "orders", "", "application/json", `{"name":"No more than a name"}`)
+	s.post(t, "orders", "", "application/json", `9007199254740993`)
+	tb := p.openConsole(t, s, "/")
+	tb.holds(t, `$$('.feed article').length === 3`)
+	if diff := cmp.Diff([]string{`"…"`, `account: "…", left: 4, in: ["Hamburg"]`}, tb.texts(t, ".feed .text")); diff != "" {
+		t.Errorf("the alerts' texts (-want +got):\n%s", diff)
+	}
 }
 
 // TestConsoleOlderAlerts: scrolling down brings everything that there is, once and in order; what is unread counts from the start.
@@ -116,6 +131,6 @@ func TestConsoleWatch(t *testing.T) {
 		tb.holds(t, `document.title === '(1) Alerts · Tidings' && $$('.feed article').length === 1 && shown('An order')`)
 		tb.isLive(t)
 		s.post(t, "tickets", "", "application/json", `{"title":"Another ticket"}`)
-		tb.eval(t, `location.reload()`)
+		tb.do(t, chromedp.Reload())
 	}
 }

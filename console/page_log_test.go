@@ -8,10 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
+
+	"tidings/internal/e2e"
+	"tidings/store"
 )
 
 // walkLog scrolls through the log's page to its end, and returns the IDs that it passes, in order.
@@ -50,8 +54,12 @@ func TestConsoleLogBothWays(t *testing.T) {
 func TestConsoleLogSince(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
+	before, err := store.ParseID(s.publish(t, "orders", 150))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e2e.Eventually(t, "later time", func() bool { return time.Now().UnixMilli() > before.Time().UnixMilli() })
 	s.publish(t, "orders", 150)
-	s.publish(t, "orders", 150) // synced to disk, so at least a millisecond later
 	first := s.ids(t)[150]
 	since := strings.Trim(string(s.event(t, first)["time"]), `"`)
 	s.publish(t, "orders", 150)
@@ -104,6 +112,48 @@ func TestConsoleLogFilter(t *testing.T) {
 	tb.enters(t, "[name=topic]", "orders..eu")
 	tb.presses(t, "Show")
 	tb.sees(t, ".problem", "orders..eu")
+}
+
+// TestConsoleLogGap: where events are gone the log says so at their place, for as long as that is shown.
+func TestConsoleLogGap(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	when := func(id string) string { return strings.Trim(string(s.event(t, id)["time"]), `"`) }
+	before := when(s.publish(t, "tickets", 50))
+	since := before
+	for since == before {
+		since = when(s.publish(t, "orders", 1))
+	}
+	first := s.publish(t, "orders", 1)
+	s.trim(t, "orders", first)
+	for range 3 {
+		s.publish(t, "orders", 100)
+	}
+	tb := p.openConsole(t, s, "/#/log?since="+since)
+	between := fmt.Sprintf(`(gap => gap.innerText.includes('deleted by the server’s retention') && gap.previousElementSibling.querySelector('a').href.endsWith(%q) &&
+		gap.nextElementSibling.innerText.includes('tickets') && gap.getBoundingClientRect().bottom < innerHeight)($('.log-rows .gap'))`, first)
+	tb.holds(t, between+` && $('.log-rows .gap').getBoundingClientRect().top > 100`) // below what has the place at the top
+	tb.walkLog(t, false)
+	got := tb.walkLog(t, true)
+	slices.Reverse(got)
+	if diff := cmp.Diff(s.ids(t), got); diff != "" {
+		t.Errorf("the log (-log +shown):\n%.1000s", diff)
+	}
+	tb.holds(t, `(scrollBy({ top: -200, behavior: 'instant' }), `+between+`)`)
+}
+
+// TestConsoleLogPhone: on a phone the form is folded away, and what was asked for is still said.
+func TestConsoleLogPhone(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.publish(t, "orders", 3)
+	tb := p.openView(t, s, "en", 360)
+	tb.eval(t, `location.hash = '#/log'`)
+	tb.presses(t, "Filter, or go to a time")
+	tb.enters(t, "[name=topic]", "orders.>")
+	tb.presses(t, "Show")
+	tb.sees(t, "summary", "Filter: orders.>")
+	tb.holds(t, `!$('details').open && shown('There are no such events.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
 }
 
 // TestConsoleEventInHistory: an event has an address of its own; Back closes it and leaves the list where it was.

@@ -38,6 +38,53 @@ func (tb *tab) saysMissed(t *testing.T, n int) {
 	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
 }
 
+// stuck is the early script of a page whose requests for what globalThis.held matches are never answered.
+const stuck = `{
+	const answered = fetch;
+	globalThis.fetch = (url, options) => globalThis.held?.test(url) ? new Promise(() => {}) : answered(url, options);
+}`
+
+// TestConsoleSlow: a person who waits is told for what.
+func TestConsoleSlow(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/", stuck, `globalThis.held = /session/`)
+	tb.sees(t, "main", "Asking the server…")
+	tb = p.openConsole(t, s, "/", stuck, `globalThis.held = /events/`)
+	tb.sees(t, ".alerts", "Loading…")
+	tb.sees(t, ".alerts .note", "Not connected: trying again.")
+}
+
+// TestConsoleUnreachable: each page says that the server does not answer and what becomes of that, until it answers.
+func TestConsoleUnreachable(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/", clock(t))
+	tb.isLive(t)
+	s.set(cut)
+	tb.holds(t, `(pass(100), shown('Not connected: trying again. What comes meanwhile is not lost.', '.alerts .note'))`)
+	for _, page := range []string{"topics", "connections", "server"} {
+		tb.eval(t, `location.hash = '#/`+page+`'`)
+		tb.sees(t, ".page."+page+" .problem", "The server does not answer. Trying again…")
+	}
+	tb.eval(t, `location.hash = '#/try'`)
+	tb.presses(t, "Publish")
+	tb.sees(t, ".try", "The server does not answer.")
+	tb.sees(t, ".try", "It is not known whether the event was stored")
+	tb.eval(t, `location.hash = '#/server'`)
+	tb.sees(t, ".problem", "Trying again…")
+	s.set(none)
+	tb.holds(t, `(pass(100), !$('.problem') && shown('Engine', '.server'))`)
+	tb.eval(t, `location.hash = '#/alerts'`)
+	tb.holds(t, `(pass(100), $('.connection').dataset.state === 'live' && !$('.alerts .note').innerText)`)
+
+	tb.eval(t, `location.hash = '#/try'`)
+	tb.enters(t, "[name=type]", "tidings.mine")
+	tb.presses(t, "Publish")
+	tb.sees(t, ".try .bad", "422 type-reserved")
+	tb.sees(t, ".try", "Nothing was stored.")
+}
+
 // TestConsoleFrozen: what came while the browser had suspended the tab is there when it goes on, and it is said.
 func TestConsoleFrozen(t *testing.T) {
 	t.Parallel()

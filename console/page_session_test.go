@@ -43,7 +43,7 @@ func TestConsoleSignIn(t *testing.T) {
 	tb.asksForToken(t, "")
 	for _, row := range []struct{ token, says string }{
 		{"no.token at all", "This is not a token"},
-		{"no.token.atall", "The server does not accept this token: "},
+		{"no.token.atall", "The server does not accept this token: not a signed JWT"},
 		{token[:len(token)-4] + "AAAA", "The server does not accept this token: "},
 	} {
 		tb.enters(t, "#token", row.token)
@@ -79,7 +79,7 @@ func TestConsoleSignIn(t *testing.T) {
 		t.Errorf("signing out leaves %v", cookies)
 	}
 	s.awaitSubscribers(t, 0)
-	tb.eval(t, `location.reload()`)
+	tb.do(t, chromedp.Reload())
 	tb.asksForToken(t, "")
 }
 

@@ -63,6 +63,20 @@ func TestConsoleTexts(t *testing.T) {
 	}
 }
 
+// TestConsoleRegion: times are written as where the person is.
+func TestConsoleRegion(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.publish(t, "orders", 1)
+	for _, row := range []struct{ languages, time string }{
+		{`['fr-FR', 'en-US', 'en-GB']`, `/^\d+:\d\d:\d\d\s[AP]M$/`},
+		{`['en-GB', 'en']`, `/^\d\d:\d\d:\d\d$/`},
+	} {
+		tb := p.openConsole(t, s, "/", `Object.defineProperty(navigator, 'languages', { value: `+row.languages+` })`)
+		tb.holds(t, row.time+`.test($('.event time').innerText)`)
+	}
+}
+
 // TestConsoleLanguage: the page is in the browser's language, or in the one that a person has chosen, and says which.
 func TestConsoleLanguage(t *testing.T) {
 	t.Parallel()

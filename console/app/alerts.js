@@ -10,25 +10,29 @@ import { command } from './parts.js';
 import * as session from './session.js';
 
 const SHOWN = 200; // entries that are put into the list at a time
+const SETTLED = 3_000; // ms that a connection may take
 
 // alerts is the page over an inbox. watch(topics) makes it watch others.
 export const alerts = (inbox, watch) => ({
   id: 'alerts',
   title: 'page.alerts',
   show(root, { signal, go }) {
+    const heading = el('h1', { tabindex: '-1' }, t('page.alerts'));
     const count = el('p', { class: 'count' });
+    const note = el('p', { class: 'note' });
     const readAll = el('button', { type: 'button', onclick: () => mark() }, t('alerts.read-all'));
     const problem = el('p', { class: 'problem', role: 'alert' });
     const fresh = el('button', { type: 'button', class: 'fresh primary', hidden: true, onclick: toTop });
     const feed = el('div', { class: 'feed' });
     const below = el('div', { class: 'below' });
     root.append(
-      el('div', { class: 'page-head' }, el('h1', {}, t('page.alerts')), count, readAll),
-      filter(inbox.topics, watch), problem, fresh, feed, below);
+      el('div', { class: 'page-head' }, heading, count, readAll),
+      filter(inbox.topics, watch), note, problem, fresh, feed, below);
 
     let arrived = 0; // since the top was in view
     let frame = 0;
     let marked; // the mark that the rows show
+    let wait; // until what is wrong with the connection is worth a sentence
     const list = new List(feed, {
       row, key: entry => entry.key, label: t('alerts.feed'), signal, estimate: 84, follow: true,
       onNeedAfter: older,
@@ -73,6 +77,7 @@ export const alerts = (inbox, watch) => ({
 
     function reset() {
       list.clear();
+      fill(below);
       list.append(inbox.entries.slice(-SHOWN).reverse());
       show();
     }
@@ -94,27 +99,46 @@ export const alerts = (inbox, watch) => ({
       if (signal.aborted) return;
       const { unread, capped, problem: refused, ready, entries } = inbox;
       say(count, unread ? t(capped ? 'alerts.unread-capped' : 'alerts.unread', { n: unread }) : '');
-      readAll.hidden = unread === 0;
-      fresh.hidden = arrived === 0;
+      hide(readAll, unread === 0, heading);
+      hide(fresh, arrived === 0, feed);
       if (arrived) say(fresh, t('alerts.fresh', { n: arrived }));
       if (marked !== inbox.mark) for (const [entry, node] of list.rendered()) node.classList.toggle('unread', inbox.isUnread(entry));
       marked = inbox.mark;
       if (refused) fill(problem, t('alerts.refused', { message: refused.message }));
       if (ready && !entries.length) fill(below, empty(inbox.topics, watch));
+      if (!ready) fill(below, refused ? null : el('p', { class: 'hint', role: 'status' }, t('card.loading')));
     }
 
-    signal.addEventListener('abort', () => cancelAnimationFrame(frame));
+    function connection() {
+      schedule();
+      clearTimeout(wait);
+      say(note, '');
+      const hint = t(`state.${inbox.shown}-hint`);
+      if (!['live', 'catching-up', 'refused'].includes(inbox.shown)) wait = setTimeout(() => say(note, hint), SETTLED);
+    }
+
+    signal.addEventListener('abort', () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(wait);
+    });
     inbox.addEventListener('reset', reset, { signal });
     inbox.addEventListener('entry', came, { signal });
     inbox.addEventListener('unread', schedule, { signal });
-    inbox.addEventListener('state', schedule, { signal });
+    inbox.addEventListener('state', connection, { signal });
     if (inbox.ready) reset();
     else show();
+    connection();
   },
 });
 
 function say(element, text) {
   if (element.textContent !== text) fill(element, text);
+}
+
+// hide hides a button or shows it. If it has the focus, that goes elsewhere.
+function hide(button, is, elsewhere) {
+  if (is && button === document.activeElement) elsewhere.focus({ preventScroll: true });
+  button.hidden = is;
 }
 
 function toTop() {

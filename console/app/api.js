@@ -3,9 +3,9 @@
 export const base = new URL('..', import.meta.url);
 
 export class Problem extends Error {
-  constructor(status, { title, detail, code } = {}) {
+  constructor(status, { title, detail, code, outcome } = {}) {
     super(detail || title || `HTTP ${status}`);
-    Object.assign(this, { name: 'Problem', status, code });
+    Object.assign(this, { name: 'Problem', status, code, outcome });
   }
 }
 

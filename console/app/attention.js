@@ -1,19 +1,25 @@
-// What tells a person who looks elsewhere: the title, the favicon, a notification, a sound.
+// What tells a person who looks elsewhere, or does not see: the title, the favicon, a notification, a sound, a screen reader.
 
 import { t } from './i18n.js';
 import { recall, remember } from './stored.js';
 
-const GATHERED = 1000; // ms in which events make one notification, and one sound
+const GATHERED = 1000; // ms in which events make one notification, one sound, one sentence
 
 export class Attention {
-  #inbox; #page = ''; #shown; #icon = document.querySelector('link[rel=icon]');
+  #inbox; #say; #page = ''; #shown; #icon = document.querySelector('link[rel=icon]');
   #audio;
   #fresh = []; #timer;
+  #said = false; // what has gathered was missed, and is said by itself
 
-  constructor(inbox, signal) {
+  // say(text) has a screen reader say it.
+  constructor(inbox, signal, say) {
     this.#inbox = inbox;
+    this.#say = say;
     inbox.addEventListener('unread', () => this.#show(), { signal });
-    inbox.addEventListener('entry', ({ detail }) => inbox.isUnread(detail) && this.#gather(detail), { signal });
+    inbox.addEventListener('entry', ({ detail }) => {
+      if (inbox.isUnread(detail)) this.#gather(detail);
+      else if (detail.kind === 'missed') this.#said = Boolean(this.#timer);
+    }, { signal });
     signal.addEventListener('abort', () => clearTimeout(this.#timer));
   }
 
@@ -54,18 +60,19 @@ export class Attention {
   #gather(entry) {
     this.#fresh.push(entry.title);
     this.#timer ??= setTimeout(() => {
-      const fresh = this.#fresh;
-      [this.#fresh, this.#timer] = [[], undefined];
+      const [fresh, said] = [this.#fresh, this.#said];
+      [this.#fresh, this.#timer, this.#said] = [[], undefined, false];
+      const title = fresh.length > 1 ? t('attention.new', { n: fresh.length }) : fresh[0];
+      if (!said) this.#say(title);
       if (!this.#inbox.leads) return;
       if (this.sounds) this.#beep();
-      if (this.notifies && !document.hasFocus()) this.#notification(fresh);
+      if (this.notifies && !document.hasFocus()) this.#notification(title, fresh);
     }, GATHERED);
   }
 
-  #notification(titles) {
+  #notification(title, titles) {
     try {
       const body = titles.length > 1 ? titles.slice(-3).reverse().join('\n') : '';
-      const title = titles.length > 1 ? t('attention.new', { n: titles.length }) : titles[0];
       const shown = new Notification(title, { body, tag: 'tidings', icon: 'console/icon.svg' });
       shown.onclick = () => {
         window.focus();

@@ -11,7 +11,7 @@ const opened = new Set(); // IDs whose payload is shown, as a card may leave the
 // card makes the <article> of an entry. read(entry) marks everything up to it as read, open(entry) shows it in full.
 export function card(entry, { read, open }) {
   const { toggle, text } = payload(entry);
-  const title = el('h2', { id: `title-${entry.id}` }, el('span', { class: 'new' }, t('card.unread'), ' '), entry.title);
+  const title = el('h2', { id: `title-${entry.id}` }, el('span', { class: 'new' }, t('card.unread'), ' '), el('bdi', {}, entry.title));
   return el('article', { class: `event ${entry.kind}`, 'aria-labelledby': title.id },
     el('header', {},
       title,
@@ -25,7 +25,10 @@ export function card(entry, { read, open }) {
         el('a', { class: 'topic', href: `#/log?${new URLSearchParams({ topic: entry.topic })}`, title: t('card.in-log') }, entry.topic),
         entry.type !== entry.title && el('code', { class: 'type' }, entry.type)),
       el('span', { class: 'tools' },
-        el('button', { type: 'button', class: 'plain read', onclick: () => read(entry) }, t('card.read')),
+        el('button', { type: 'button', class: 'plain read', onclick: ({ target }) => {
+          if (target.matches(':focus-visible')) target.closest('article').focus({ preventScroll: true }); // the button goes
+          read(entry);
+        } }, t('card.read')),
         el('button', { type: 'button', class: 'plain', onclick: () => open(entry) }, t('card.open')),
         toggle)),
     text);
@@ -55,8 +58,8 @@ export function missed({ key, missed: n }) {
 }
 
 const WHOLE = { dateStyle: 'full', timeStyle: 'long' };
-const TODAY = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
-const THIS_YEAR = { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' };
+const TODAY = { timeStyle: 'medium' };
+const THIS_YEAR = { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' };
 
 function when(value) {
   const then = new Date(value), now = new Date();

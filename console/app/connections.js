@@ -3,7 +3,7 @@
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
 import { bytes, number, t } from './i18n.js';
-import { dialog, poll, problem, since } from './parts.js';
+import { attempt, dialog, poll, problem, since } from './parts.js';
 import { table } from './table.js';
 
 const EVERY = 3; // seconds
@@ -23,18 +23,13 @@ export default {
     const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(cut) });
     const failed = el('div');
 
-    async function look() {
-      try {
-        const { subscribers } = await get('/v1/subscribers', {}, signal);
-        list.show(subscribers);
-        list.element.hidden = subscribers.length === 0;
-        const text = sentence(subscribers.length);
-        if (state.textContent !== text) fill(state, text); // it is read out when it changes
-        fill(failed);
-      } catch (error) {
-        if (!signal.aborted && !failed.hasChildNodes()) fill(failed, problem(error));
-      }
-    }
+    const look = attempt(failed, signal, async () => {
+      const { subscribers } = await get('/v1/subscribers', {}, signal);
+      list.show(subscribers);
+      list.element.hidden = subscribers.length === 0;
+      const text = sentence(subscribers.length);
+      if (state.textContent !== text) fill(state, text); // it is read out when it changes
+    });
 
     list.element.hidden = true;
     root.append(heading, el('p', { class: 'lead' }, t('connections.lead')), failed, state, list.element);
@@ -56,11 +51,11 @@ const columns = cut => [
   { title: t('connections.sent'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
   { title: t('connections.cursor'), cell: one => el('code', { class: 'id' }, one.cursor) },
   { title: t('connections.action'), cell: one => el('button', {
-    type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.remote }),
+    type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.subject || one.remote }),
   }, t('connections.cut')) },
 ];
 
-const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('span', { class: 'agent' }, one.user_agent || t('connections.noAgent'))];
+const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('bdi', { class: 'agent' }, one.user_agent || t('connections.noAgent'))];
 const state = one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`));
 const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
 const COUNTED = 1000; // as far as the server counts
@@ -87,7 +82,7 @@ function confirmCut(one, signal, done) {
     await done();
   };
   const box = dialog(t('connections.cutTitle'), signal,
-    el('p', {}, el('code', {}, one.remote), ' ', el('bdi', {}, one.user_agent)),
+    el('p', {}, who(one)),
     el('p', {}, t('connections.notABan')),
     failed,
     el('div', { class: 'actions' },

@@ -11,9 +11,11 @@ import * as session from './session.js';
 // SHOWN is how many characters of a payload are shown at first: more makes a browser slow.
 const SHOWN = 100_000;
 
+const ZONED = { dateStyle: 'medium', timeStyle: 'long' };
+
 // openEvent shows an event in a dialog, which is what is returned.
 export function openEvent(id, signal) {
-  const content = el('div', { class: 'event-detail', 'aria-live': 'polite' }, el('p', {}, t('event.loading')));
+  const content = el('div', { class: 'event-detail' }, el('p', { role: 'status' }, t('event.loading')));
   const element = dialog(t('event.title'), signal, content);
   element.classList.add('wide');
   const close = el('button', { type: 'button', class: 'close', onclick: () => element.close() }, t('parts.close'));
@@ -39,7 +41,7 @@ function describe(event, raw) {
       [t('event.id'), [id, copyButton(t('event.id'), () => event.id, id)]],
       [t('event.topic'), el('a', { href: `#/log?${new URLSearchParams({ topic: event.topic })}` }, event.topic)],
       [t('event.type'), el('bdi', {}, event.type)],
-      [t('event.time'), [at(event.time), ' ', el('a', { href: `#/log?${around}` }, t('event.around'))]],
+      [t('event.time'), [at(event.time, ZONED), ' ', el('a', { href: `#/log?${around}` }, t('event.around'))]],
       [t('event.contentType'), event.datacontenttype && el('bdi', {}, event.datacontenttype)],
     ]),
     event.ce && el('section', {}, el('h3', {}, t('event.cloudEvent')),
@@ -55,10 +57,12 @@ const plain = text => (text.startsWith('"') ? JSON.parse(text) : text);
 function payload(event, raw) {
   const { text, size, note } = content(event, raw);
   const shown = el('code', {}, text.slice(0, SHOWN));
+  const whole = el('pre', { class: 'payload', tabindex: '0', role: 'region', 'aria-label': t('event.payload') }, shown);
   const rest = text.length > SHOWN && el('button', {
     type: 'button',
     onclick: () => {
       shown.append(text.slice(SHOWN));
+      whole.focus({ preventScroll: true });
       rest.remove();
     },
   }, t('event.showRest', { size: bytes(text.length) }));
@@ -66,7 +70,7 @@ function payload(event, raw) {
     el('div', { class: 'command-head' },
       el('h3', {}, t('event.payload')), el('span', { class: 'hint' }, size), text && copyButton(t('event.payload'), () => text, shown)),
     note && el('p', { class: 'hint' }, note),
-    text && el('pre', { class: 'payload', tabindex: '0', role: 'region', 'aria-label': t('event.payload') }, shown),
+    text && whole,
     rest);
 }
 

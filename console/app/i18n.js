@@ -33,15 +33,18 @@ export function t(key, params = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof params[name] === 'number' ? number(params[name]) : params[name]));
 }
 
+// locale is how dates and numbers are written: in English as where the person is, who may not be American.
+const locale = (language === 'en' && navigator.languages.find(name => /^en\b/.test(name))) || language;
+
 // Making a formatter costs a hundred times what using it does.
 const plural = new Intl.PluralRules(language);
-const relative = new Intl.RelativeTimeFormat(language, { numeric: 'auto' });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
 const formats = new Map();
 
 function format(Format, options) {
   const key = `${Format.name} ${JSON.stringify(options)}`;
   let made = formats.get(key);
-  if (!made) formats.set(key, made = new Format(language, options));
+  if (!made) formats.set(key, made = new Format(locale, options));
   return made;
 }
 

@@ -36,7 +36,7 @@ export class Inbox extends EventTarget {
   #known = 0; // unread entries
   #older = 0; // unread events before the first entry
   #capped = false; // and there are more
-  #begun = false; // there is nothing before the first entry
+  #before; // where what came before the first entry is read; undefined where nothing did
   #lookAt = 0; #telling = 0; // timers
   #markers = 0;
 
@@ -62,14 +62,15 @@ export class Inbox extends EventTarget {
 
   get unread() { return this.#known + this.#older; }
   get capped() { return this.#capped; }
+  get shown() { return this.state === 'live' && this.transport === 'poll' ? 'polling' : this.state; }
   get leads() { return Boolean(this.#client?.leads); }
   isUnread(entry) { return this.mark !== null && entry.id > this.mark; }
 
   async #open(wait = 1000) {
     try {
       const page = await get('/v1/events', { topic: this.topics, limit: FIRST }, this.#signal);
-      this.entries = page.events.map(summary);
-      this.#begun = !page.prev;
+      this.entries = [...this.#lost(page), ...page.events.map(summary)];
+      this.#before = page.prev;
       this.ready = true;
       this.#listen(page.next);
       this.#tell('reset');
@@ -116,29 +117,34 @@ export class Inbox extends EventTarget {
 
   // mention puts what is no event among the events.
   #mention(entry) {
-    this.#add({ ...entry, key: `${entry.kind} ${++this.#markers}`, id: '' });
+    this.#add(this.#marker(entry));
   }
+
+  #marker(entry) { return { ...entry, key: `${entry.kind} ${++this.#markers}`, id: '' }; }
+
+  // lost is what is gone before the events of a page.
+  #lost({ gap }) { return gap ? [this.#marker({ kind: 'gap', gap })] : []; }
 
   #add(entry) {
     this.entries.push(entry);
     if (this.entries.length > KEPT * 1.1) {
       this.entries.splice(0, this.entries.length - KEPT);
-      this.#begun = false;
+      this.#before = this.entries.find(({ id }) => id)?.id;
     }
     this.#tell('entry', entry);
   }
 
   // older loads what came before the entries, and returns it, oldest first.
   async older() {
-    const first = this.entries.find(entry => entry.id)?.id;
-    if (this.#begun || !first) return [];
-    const page = await get('/v1/events', { topic: this.topics, before: first, limit: PAGE }, this.#signal);
-    const entries = page.events.map(summary);
+    if (!this.#before) return [];
+    const page = await get('/v1/events', { topic: this.topics, before: this.#before, limit: PAGE }, this.#signal);
+    const events = page.events.map(summary);
+    const entries = [...this.#lost(page), ...events];
     this.entries.unshift(...entries);
-    this.#begun = !page.prev;
-    const unread = entries.filter(entry => this.isUnread(entry)).length;
+    this.#before = page.prev;
+    const unread = events.filter(entry => this.isUnread(entry)).length;
     this.#known += unread;
-    this.#older = unread < entries.length || this.#begun ? 0 : Math.max(0, this.#older - unread);
+    this.#older = unread < events.length || !page.prev ? 0 : Math.max(0, this.#older - unread);
     return entries;
   }
 
@@ -193,7 +199,7 @@ export class Inbox extends EventTarget {
       else if (entry.id) break;
     }
     const first = this.entries.find(entry => entry.id);
-    const before = !this.#begun && first && this.isUnread(first);
+    const before = this.#before && first && this.isUnread(first);
     this.#older = before ? Math.max(0, unread - this.#known) : 0;
     this.#capped = Boolean(before && capped);
     this.#counted();

@@ -1,13 +1,14 @@
 // The log, from any time in both directions.
 
 import { get } from './api.js';
+import { gap } from './card.js';
 import { el, fill } from './dom.js';
 import { download } from './download.js';
 import { openEvent } from './event-detail.js';
 import { Reader } from './reader.js';
 import { t, time } from './i18n.js';
 import { List } from './list.js';
-import { at, field, problem } from './parts.js';
+import { at, field, problem, refill } from './parts.js';
 
 const HELD = 3000; // rows; what is further away is read again
 const SUGGESTED = 500; // topics
@@ -17,9 +18,9 @@ export default {
   title: 'page.log',
   show(root, { signal, params, go }) {
     const wanted = wantedOf(params);
-    const head = el('div', { class: 'log-end' });
+    const head = el('div', { class: 'log-end', tabindex: '-1' });
     const rows = el('div', { class: 'log-rows' });
-    const foot = el('div', { class: 'log-end', role: 'status' });
+    const foot = el('div', { class: 'log-end', tabindex: '-1', role: 'status' });
     root.append(
       el('div', { class: 'page-head' }, el('h1', {}, t('page.log')),
         el('button', { type: 'button', onclick: () => download({ ...wanted, signal }) }, t('log.download'))),
@@ -60,10 +61,10 @@ function form(wanted, go, signal) {
     go(address(asked));
   };
   topic.addEventListener('focus', () => suggest(known, signal), { once: true });
-  // On a phone it would be all that is in view.
-  const open = Object.values(wanted).some(Boolean) || matchMedia('(min-width: 46rem)').matches;
+  const said = [wanted.topic, wanted.type, localOf(wanted.since) && time(wanted.since)].filter(Boolean).join(' · ');
+  const open = matchMedia('(min-width: 46rem)').matches; // on a phone it would be all that is in view
   return el('details', { class: 'find', open },
-    el('summary', {}, t('log.find')),
+    el('summary', {}, said ? t('log.found', { said }) : t('log.find')),
     el('form', { class: 'filters', onsubmit: show },
       field(t('log.topic'), topic, t('log.topicHint')), known,
       field(t('log.type'), type, t('log.typeHint')),
@@ -114,7 +115,7 @@ function browse({ head, rows, foot }, wanted, signal) {
   });
 
   const older = once(foot, signal, async () => {
-    if (reader.before) fill(foot, t('log.loading'));
+    if (reader.before) refill(foot, t('log.loading'));
     const events = await reader.older();
     list.append(events);
     if (list.length > HELD) {
@@ -129,9 +130,10 @@ function browse({ head, rows, foot }, wanted, signal) {
 
   const start = once(foot, signal, async () => {
     fill(foot, t('log.loading'));
-    list.append(await reader.start(wanted.since));
+    const found = await reader.start(wanted.since);
+    list.append(found);
     if (reader.since && list.length === 0) await newer();
-    const first = list.last; // since that time
+    const first = found.findLast(({ gap }) => !gap) ?? list.last; // since that time
     showHead();
     if (reader.since || !first) await older(); // so that the first can be at the top of the view
     else showFoot();
@@ -143,8 +145,7 @@ function browse({ head, rows, foot }, wanted, signal) {
       reader.newest = false;
       return newer();
     };
-    fill(head,
-      reader.gap && el('p', { class: 'note' }, t('log.gap', { detail: reader.gap.detail })),
+    refill(head,
       wanted.since && !reader.since && el('p', {}, t('log.nothingSince')),
       reader.newest && el('span', {}, t('log.newestAt', { time: time(Date.now(), { timeStyle: 'medium' }) })),
       reader.newest && button('log.lookNewer', look),
@@ -152,9 +153,9 @@ function browse({ head, rows, foot }, wanted, signal) {
   }
 
   function showFoot() {
-    if (vain.older) fill(foot, el('span', {}, t('log.searchedOlder', { n: vain.older })), button('log.searchOlder', older));
-    else if (reader.before) fill(foot);
-    else fill(foot, t(list.length ? 'log.start' : wanted.type || wanted.topic ? 'log.noMatch' : 'log.empty'));
+    if (vain.older) refill(foot, el('span', {}, t('log.searchedOlder', { n: vain.older })), button('log.searchOlder', older));
+    else if (reader.before) refill(foot);
+    else refill(foot, t(list.length ? 'log.start' : wanted.type || wanted.topic ? 'log.noMatch' : 'log.empty'));
   }
 
   start().catch(() => {}); // the person has been told
@@ -171,7 +172,7 @@ function once(place, signal, read) {
   let running;
   const run = () => running ??= read().catch(error => {
     const lasting = error.status >= 400 && error.status < 500 && error.status !== 429;
-    if (!signal.aborted) fill(place, problem(error), !lasting && button('log.again', run));
+    if (!signal.aborted) refill(place, problem(error), !lasting && button('log.again', run));
     throw error;
   }).finally(() => { running = undefined; });
   return run;
@@ -180,6 +181,7 @@ function once(place, signal, read) {
 const button = (text, onclick) => el('button', { type: 'button', onclick: () => onclick().catch(() => {}) }, t(text));
 
 function row(event, wanted) {
+  if (event.gap) return gap({ key: `gap ${event.id}`, gap: event.gap });
   return el('article', { class: 'log-row', 'aria-label': `${event.type}, ${event.topic}, ${time(event.time)}` },
     el('div', { class: 'log-row-head' },
       el('a', { href: address({ ...wanted, id: event.id }) }, event.type),

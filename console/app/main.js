@@ -16,6 +16,7 @@ import topics from './topics.js';
 import tryIt from './try.js';
 
 const RETRY = 3_000; // ms, while the server does not answer
+const SLOW = 1_000; // ms after which a person is told what is waited for
 
 const main = el('main', { id: 'main', tabindex: '-1' });
 const announcer = el('p', { class: 'hidden', role: 'status' });
@@ -30,6 +31,7 @@ enter();
 // enter signs in: with the token of the address, else with what the browser has.
 async function enter(token = session.tokenOfAddress()) {
   leave();
+  const slow = setTimeout(() => bare(el('p', { role: 'status' }, t('server.loading'))), SLOW);
   try {
     if (token) await session.signIn(token);
     const access = await session.access();
@@ -39,6 +41,8 @@ async function enter(token = session.tokenOfAddress()) {
     if (error.status && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
     setTimeout(enter, RETRY, token);
+  } finally {
+    clearTimeout(slow);
   }
 }
 
@@ -75,11 +79,12 @@ function begin({ keys, grant }) {
   requests.addEventListener('expired', () => present === inside && ask(t('session.expired')), { signal });
 
   const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), grant.subscribe, signal);
-  const attention = new Attention(inbox, signal);
+  const attention = new Attention(inbox, signal, text => fill(announcer, text));
   const watch = wanted => {
     remember('topics', wanted.length ? wanted.join(' ') : null);
     location.hash = '#/alerts';
     begin({ keys, grant });
+    main.focus({ preventScroll: true });
   };
   const pages = [alerts(inbox, watch), log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
 
@@ -110,7 +115,7 @@ function begin({ keys, grant }) {
 function connection(inbox, signal) {
   const element = el('p', { class: 'connection' });
   const show = () => {
-    const name = inbox.state === 'live' && inbox.transport === 'poll' ? 'polling' : inbox.state;
+    const name = inbox.shown;
     element.dataset.state = name;
     element.title = t(`state.${name}-hint`);
     fill(element, t(`state.${name}`));

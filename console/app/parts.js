@@ -5,13 +5,32 @@ import { ago, t, time } from './i18n.js';
 import * as session from './session.js';
 
 // at is a time; how long ago that is shows when one points at it. since is the same the other way round.
-export const at = value => clock(value, time(value), ago(value));
+export const at = (value, options) => clock(value, time(value, options), ago(value));
 export const since = value => clock(value, ago(value), time(value));
 const clock = (value, text, title) => el('time', { datetime: new Date(value).toISOString(), title }, text);
 
 // problem says that something has failed, and why. A TypeError is fetch's, for a server that does not answer.
-export const problem = error => el('p', { class: 'problem', role: 'alert' },
-  error instanceof TypeError ? t('parts.unreachable') : t('parts.problem', { message: error.message }));
+export const problem = (error, unreachable = 'parts.unreachable') => el('p', { class: 'problem', role: 'alert' },
+  error instanceof TypeError ? t(unreachable) : t('parts.problem', { message: error.message }));
+
+// attempt is a look that is taken again and again: where it fails, it says so in a place, until it succeeds.
+export const attempt = (place, signal, look) => async () => {
+  try {
+    await look();
+    fill(place);
+  } catch (error) {
+    if (signal.aborted) return;
+    const said = problem(error, 'shell.unreachable');
+    if (place.textContent !== said.textContent) fill(place, said); // it is read out
+  }
+};
+
+// refill fills an element. If it holds the focus, the first button in it gets that, else the element, which can take it.
+export function refill(element, ...children) {
+  const held = element.contains(document.activeElement);
+  fill(element, ...children);
+  if (held) (element.querySelector('button') ?? element).focus({ preventScroll: true });
+}
 
 // region holds what may be wider than the page: it scrolls by itself, by keyboard too.
 export const region = (label, ...children) =>

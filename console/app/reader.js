@@ -29,28 +29,28 @@ export class Reader {
   newest = false; // there was nothing newer
   searched = 0; // events looked through since one of the type was found
   since; // the time at which this began; undefined where nothing has come since
-  gap = null; // what was to be read last and is gone
 
   constructor({ topic, type, signal }) {
     Object.assign(this, { topic, type, signal, limit: type ? PAGE_SEARCHED : PAGE });
   }
 
-  // start gives the first events since a time, if any have come since then, else the newest.
+  // start gives the first events since a time, if any have come since then, else the newest. Among them is { id, gap } where
+  // something is gone, as it is among older and newer.
   async start(since) {
     const { lines, next, prev, caughtUp, gap } = await this.#page({ since });
     if (since && lines.length === 0) return this.start();
-    Object.assign(this, { after: next, newest: caughtUp, gap, since });
+    Object.assign(this, { after: next, newest: caughtUp, since });
     this.before = since ? JSON.parse(lines[0]).id : prev;
-    return this.#wanted(lines);
+    return this.#wanted(lines, gap);
   }
 
   // older and newer give events, or none at the end of the log, and where SEARCHED of them were of other types.
   async older() {
     this.searched = 0;
     while (this.before && this.searched < SEARCHED) {
-      const { lines, prev } = await this.#page({ before: this.before });
+      const { lines, prev, gap } = await this.#page({ before: this.before });
       this.before = prev;
-      const found = this.#wanted(lines);
+      const found = this.#wanted(lines, gap);
       if (found.length) return found;
     }
     return [];
@@ -60,8 +60,8 @@ export class Reader {
     this.searched = 0;
     do {
       const { lines, next, caughtUp, gap } = await this.#page({ after: this.after });
-      Object.assign(this, { after: next, newest: caughtUp, gap });
-      const found = this.#wanted(lines);
+      Object.assign(this, { after: next, newest: caughtUp });
+      const found = this.#wanted(lines, gap);
       if (found.length) return found;
     } while (!this.newest && this.searched < SEARCHED);
     return [];
@@ -71,9 +71,10 @@ export class Reader {
     return page({ topic: this.topic, limit: this.limit, ...query }, this.signal);
   }
 
-  #wanted(lines) {
+  #wanted(lines, gap) {
     this.searched += lines.length;
-    return lines.filter(line => isOfType(line, this.type)).map(brief).reverse();
+    const events = lines.filter(line => isOfType(line, this.type)).map(brief).reverse();
+    return gap ? [...events, { id: gap.through, gap }] : events;
   }
 }
 

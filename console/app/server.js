@@ -3,7 +3,7 @@
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
 import { bytes, number, t } from './i18n.js';
-import { at, facts, poll, problem } from './parts.js';
+import { at, attempt, facts, poll } from './parts.js';
 import * as prometheus from './prometheus.js';
 import { timeOf } from './ulid.js';
 
@@ -19,28 +19,21 @@ export default {
     let opened; // the commits when the page was opened
     let refused; // what says that this token does not get the metrics
 
-    async function look() {
-      try {
-        const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), refused ?? scrape(signal)]);
-        if (metrics.error?.code === 'admin-required') refused = metrics;
-        const commits = metrics.found && prometheus.histogram(metrics.found, 'tidings_commit_seconds');
-        // A server that was started again counts from nothing.
-        if (!opened || prometheus.total(commits ?? []) < prometheus.total(opened)) opened = commits;
-        fill(failed);
-        show([
-          [t('server.status'), status(log, ready, metrics)],
-          [t('server.log'), contents(log)],
-          [t('server.commits'), metrics.found ? latency(commits, opened) : withheld(metrics)],
-          [t('server.retention'), retention(log.retention)],
-          [t('server.limits'), limits(log.limits)],
-          [t('server.idempotency'), idempotency(log.idempotency)],
-        ]);
-      } catch (error) {
-        if (signal.aborted || failed.hasChildNodes()) return;
-        if (!shown.size) fill(cards);
-        fill(failed, problem(error));
-      }
-    }
+    const look = attempt(failed, signal, async () => {
+      const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), refused ?? scrape(signal)]);
+      if (metrics.error?.code === 'admin-required') refused = metrics;
+      const commits = metrics.found && prometheus.histogram(metrics.found, 'tidings_commit_seconds');
+      // A server that was started again counts from nothing.
+      if (!opened || prometheus.total(commits ?? []) < prometheus.total(opened)) opened = commits;
+      show([
+        [t('server.status'), status(log, ready, metrics)],
+        [t('server.log'), contents(log)],
+        [t('server.commits'), metrics.found ? latency(commits, opened) : withheld(metrics)],
+        [t('server.retention'), retention(log.retention)],
+        [t('server.limits'), limits(log.limits)],
+        [t('server.idempotency'), idempotency(log.idempotency)],
+      ]);
+    });
 
     // show leaves alone what has not changed, so that a selection in it stays.
     function show(list) {

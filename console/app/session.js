@@ -58,6 +58,6 @@ const isToken = text => /^[\x21-\x7e]+$/.test(text.trim());
 
 export function refusal(error) {
   if (!(error instanceof Problem)) return t('session.unreachable');
-  if (error.status === 401) return t('session.refused', { message: error.message });
+  if (error.status === 401) return t('session.refused', { message: error.message.replace(/^the token is not accepted: /, '') });
   return error.message;
 }

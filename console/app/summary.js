@@ -89,26 +89,41 @@ const action = data => text(data.action)?.replaceAll('_', ' ');
 // --- anything
 
 function generic(data, type) {
-  const pick = (...names) => names.map(name => text(data[name])).find(value => value !== undefined);
-  const name = pick('title', 'subject', 'name', 'summary');
-  const number = pick('number', 'order_number', 'order', 'ticket', 'id', 'key');
+  const used = new Set();
+  const first = (names, of) => {
+    const name = names.find(name => of(data[name]) !== undefined);
+    used.add(name);
+    return name && of(data[name]);
+  };
+  const name = first(['title', 'subject', 'name', 'summary'], text);
+  const number = first(['number', 'order_number', 'order', 'ticket', 'id', 'key'], text);
+  const amount = first(['total', 'amount', 'price'], value => money(value, data.currency));
+  if (amount) used.add('currency');
   return {
     title: name ? number ? `#${number} ${name}` : name : number ? `${type} #${number}` : type,
-    state: pick('status', 'state', 'severity', 'priority', 'level'),
-    amount: money(data.total ?? data.amount ?? data.price, data.currency),
-    facts: [who(data.author ?? data.user ?? data.customer ?? data.from ?? data.sender), pick('email', 'customer_email')],
-    text: excerpt(pick('message', 'body', 'text', 'comment', 'description', 'note', 'reason') ?? JSON.stringify(data)),
+    state: first(['status', 'state', 'severity', 'priority', 'level'], text),
+    amount,
+    facts: [first(['author', 'user', 'customer', 'from', 'sender'], who), first(['email', 'customer_email'], text)],
+    text: excerpt(first(['message', 'body', 'text', 'comment', 'description', 'note', 'reason'], text) ?? rest(data, used)),
   };
 }
+
+// rest is what an event has besides, in a line.
+const rest = (data, used) => Object.entries(data).filter(([name]) => !used.has(name))
+  .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : json(value)}`).join(', ');
 
 const who = person => text(isObject(person) ? person.name ?? person.login ?? person.username ?? person.email : person);
 
 const isObject = value => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function text(value) {
-  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value); // a rounded one is another
+  if (typeof value === 'number') return isRounded(value) ? undefined : String(value);
   return typeof value === 'string' && value.trim() ? value.trim().slice(0, EXCERPT) : undefined;
 }
+
+// isRounded: JSON.parse has made another number of it.
+const isRounded = value => Number.isInteger(value) && !Number.isSafeInteger(value);
+const json = value => JSON.stringify(value, (_, part) => (isRounded(part) ? '…' : part));
 
 const listed = texts => (texts.length > 4 ? [...texts.slice(0, 3), t('card.more', { n: texts.length - 3 })] : texts).join(', ') || undefined;
 
@@ -121,7 +136,7 @@ function money(value, currency) {
 
 function excerpt(value) {
   if (value === undefined || value === null || value === '') return undefined;
-  const whole = typeof value === 'string' ? value : JSON.stringify(value);
+  const whole = typeof value === 'string' ? value : json(value);
   const short = whole.slice(0, 2 * EXCERPT).replace(/\s+/g, ' ').trim();
   return short.length > EXCERPT ? `${short.slice(0, EXCERPT)}…` : short || undefined;
 }

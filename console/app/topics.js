@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { el, fill } from './dom.js';
 import { bytes, number, t } from './i18n.js';
-import { at, field, poll, problem, since } from './parts.js';
+import { at, attempt, field, poll, since } from './parts.js';
 import { table } from './table.js';
 import { timeOf } from './ulid.js';
 
@@ -13,26 +13,26 @@ const MOST = 200; // rows; a log may have a million topics
 export default {
   id: 'topics',
   title: 'page.topics',
-  show(root, { signal }) {
+  show(root, { signal, params }) {
     const state = el('p', { class: 'state', role: 'status' }, t('topics.loading'));
     const failed = el('div');
-    const filter = el('input', { type: 'search', name: 'filter', autocomplete: 'off', spellcheck: 'false', oninput: () => show() });
+    const filter = el('input', {
+      type: 'search', name: 'filter', value: params.get('filter') ?? '', autocomplete: 'off', spellcheck: 'false', oninput: () => {
+        history.replaceState(null, '', `#/topics?${new URLSearchParams({ filter: filter.value })}`); // for a reload, and for Back
+        show();
+      },
+    });
     const list = table({ label: t('page.topics'), key: one => one.topic, columns: COLUMNS, most: MOST, sort: { by: COLUMNS[0] } });
     let topics;
     let before;
 
-    async function look() {
-      try {
-        const answer = await get('/v1/topics', {}, signal);
-        const now = performance.now();
-        topics = answer.topics.map(one => ({ ...one, rate: rateOf(one, before, now), average: averageOf(one) }));
-        before = { time: now, counts: new Map(topics.map(one => [one.topic, one.count])) };
-        fill(failed);
-        show();
-      } catch (error) {
-        if (!signal.aborted && !failed.hasChildNodes()) fill(failed, problem(error));
-      }
-    }
+    const look = attempt(failed, signal, async () => {
+      const answer = await get('/v1/topics', {}, signal);
+      const now = performance.now();
+      topics = answer.topics.map(one => ({ ...one, rate: rateOf(one, before, now), average: averageOf(one) }));
+      before = { time: now, counts: new Map(topics.map(one => [one.topic, one.count])) };
+      show();
+    });
 
     function show() {
       if (!topics) return;

@@ -27,7 +27,7 @@ export default {
     const mayNot = grant.publish.length === 0;
     const publish = el('button', { class: 'primary', disabled: mayNot }, t('try.publish'));
     const answer = el('div', { role: 'status' });
-    const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children);
+    const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children.flat());
     const preview = command(t('try.command'));
 
     function choose(name) {
@@ -79,8 +79,9 @@ export default {
     }
 
     function refused(error, took) {
-      if (error.status) show(verdict('bad', error.code ?? '', error.status, took), el('p', {}, error.message));
-      else show(problem(error)); // there was no answer
+      const not = error.outcome === 'not_stored' || error.status < 500;
+      show(error.status ? [verdict('bad', error.code ?? '', error.status, took), el('p', {}, error.message)] : problem(error),
+        el('p', {}, t(not ? 'try.notStored' : 'try.unknown')));
     }
 
     data.setAttribute('aria-describedby', invalid.id);

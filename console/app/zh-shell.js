@@ -8,7 +8,7 @@ export default {
 
   'shell.skip': '跳到正文',
   'shell.pages': '页面',
-  'shell.unreachable': '服务器没有响应，正在重试……',
+  'shell.unreachable': '服务器没有响应，正在重试…',
   'shell.open-here': '未配置密钥：这台机器上的任何人都可以读写。',
   'shell.open-everywhere': '未配置密钥：任何能访问此服务器的人都可以读写。',
 
@@ -26,7 +26,7 @@ export default {
 
   'settings.title': '设置',
   'settings.language': '语言',
-  'settings.theme': '主题外观',
+  'settings.theme': '外观',
   'theme.auto': '自动',
   'theme.light': '浅色',
   'theme.dark': '深色',
@@ -35,7 +35,7 @@ export default {
   'settings.sound': '新提醒时播放声音',
 
   'state.connecting': '连接中',
-  'state.connecting-hint': '尚未连接，正在建立连接；期间到达的事件不会丢失。',
+  'state.connecting-hint': '未连接，正在重试；期间到达的事件不会丢失。',
   'state.catching-up': '追赶中',
   'state.catching-up-hint': '正在接收错过的事件。',
   'state.live': '实时',
@@ -64,7 +64,7 @@ export default {
   'alerts.filter': '关注的主题',
   'alerts.everything': '全部',
   'alerts.watch': '关注',
-  'alerts.filter-hint': '用空格分隔；* 代表一段，> 代表其后所有段：orders tickets.>',
+  'alerts.filter-hint': '例如“orders tickets.>”：用空格分隔；* 代表一段，末尾的 > 代表其余所有段。',
   'alerts.filter-wrong': '“{pattern}”不是主题或模式。',
   'alerts.none': '还没有事件',
   'alerts.none-hint': '应用发布的事件会立即出现在这里。在终端发布第一个订单：',
@@ -86,9 +86,9 @@ export default {
   'card.in-log': '在日志中查看此主题',
   'card.read': '到此为止标为已读',
   'card.open': '详情',
-  'card.payload': '内容',
-  'card.payload-of': '{title} 的内容',
-  'card.loading': '加载中……',
+  'card.payload': '数据',
+  'card.payload-of': '{title} 的数据',
+  'card.loading': '正在加载…',
   'card.gone': '此事件已不再保留。',
   'card.failed': '未能加载：{message}',
   'card.cut': '还有 {n} 个字符，见详情',
