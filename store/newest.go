@@ -1,21 +1,27 @@
 package store
 
-import "container/heap"
+import (
+	"container/heap"
+	"math"
+)
 
-// Newest implements Log. It walks the chains of the matching topics backwards, always the one whose
-// next event is the newest.
+// Newest implements Log. It goes back through the log itself, unless that comes to cost more than walking the chains
+// of the matching topics.
 func (l *Bolt) Newest(f Filter, before ID, n int) (position ID, err error) {
 	if f.IsAll() {
 		err = l.snapshotAll(ID{}, func(s *snapshot) error {
-			position = s.newestByScan(f, before, n)
+			position, _ = s.newestByScan(f, before, n, math.MaxInt)
 			return nil
 		})
 		return position, err
 	}
 	err = l.snapshot(f, ID{}, true, func(s *snapshot) error {
 		var ok bool
+		if position, ok = s.newestByScan(f, before, n, stepsPerSeek*len(s.matched)); ok {
+			return nil
+		}
 		if position, ok = s.newestByChains(before, n); !ok {
-			position = s.newestByScan(f, before, n)
+			position, _ = s.newestByScan(f, before, n, math.MaxInt)
 		}
 		return nil
 	})
@@ -41,7 +47,8 @@ func (b *backs) Pop() any {
 	return x
 }
 
-// newestByChains returns false when a chain is broken.
+// newestByChains walks the chains backwards, always the one whose next event is the newest. It returns false when
+// one is broken.
 func (s *snapshot) newestByChains(before ID, n int) (position ID, ok bool) {
 	var h backs
 	for i := range s.matched {
@@ -100,19 +107,23 @@ func (s *snapshot) older(m *match, id ID) (older ID, ok bool) {
 	return older, ok
 }
 
-// newestByScan goes back through the log itself. Records that are damaged do not count.
-func (s *snapshot) newestByScan(f Filter, before ID, n int) (position ID) {
+// newestByScan goes back through the log itself, and returns false after so many records. Those that are damaged do
+// not count.
+func (s *snapshot) newestByScan(f Filter, before ID, n, most int) (position ID, ok bool) {
 	c := s.log.Cursor()
 	at := before.Prev()
 	if s.head.Before(at) {
 		at = s.head
 	}
 	at = keyAtOrBelow(c, at)
-	for !at.IsZero() {
+	for ; !at.IsZero(); most-- {
+		if most == 0 {
+			return ID{}, false
+		}
 		k, v := c.Seek(at[:])
 		if r, ok := s.decode(k, v); ok && f.Match(s.topics[r.topic].name) {
 			if n == 0 {
-				return at
+				return at, true
 			}
 			n--
 			position = at.Prev()
@@ -123,5 +134,5 @@ func (s *snapshot) newestByScan(f Filter, before ID, n int) (position ID) {
 		}
 		at = ID(k)
 	}
-	return position
+	return position, true
 }
