@@ -31,7 +31,7 @@ func (l *Bolt) AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 	return results, nil
 }
 
-// newRequest checks everything that needs no look at the log.
+// newRequest checks what can be checked without the log.
 func newRequest(groups []Group) (*request, error) {
 	r := &request{groups: make([]group, len(groups))}
 	for i, g := range groups {
@@ -73,13 +73,13 @@ func ofDraft(i, n int, err error) error {
 	return fmt.Errorf("event %d of %d: %w", i+1, n, err)
 }
 
-// admit decides what becomes of each group of r, on the committer's goroutine: a result that is known, or
-// that it may be stored, unless full says why not. It makes the topics that are new. After an error nothing of r is stored.
+// admit decides, on the committer's goroutine, what becomes of each group of r: replayed with a known result, or
+// stored, unless full says that there is no room. It creates new topics. After an error nothing of r is stored.
 func (c *committer) admit(b *buckets, r *request, full error) error {
 	var fresh []string
 	for i := range r.groups {
 		g := &r.groups[i]
-		g.result, g.twin = Result{}, nil // of a transaction that had no space
+		g.result, g.twin = Result{}, nil // of an earlier try that found no space
 		known, err := c.replay(b, r.groups[:i], g)
 		if known || err != nil {
 			if err != nil {

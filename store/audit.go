@@ -67,6 +67,9 @@ func (a *audit) meta() bool {
 	if a.Head.Before(checkpoint) || a.Head.Before(a.trimmed) {
 		a.problem("the head %s is below the checkpoint %s or the newest trimmed ID %s", a.Head, checkpoint, a.trimmed)
 	}
+	if journal := a.tx.Bucket(bucketJournal) != nil; journal != (a.Format == formatJournal) {
+		a.problem("the format is %d; with a journal: %t", a.Format, journal)
+	}
 	a.Topics = len(a.topics)
 	return true
 }

@@ -98,7 +98,7 @@ func countTopics(tx *bbolt.Tx) ([]*topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	topics, err := loadTopics(tx)
+	topics, _, err := loadTopics(tx)
 	if err != nil {
 		return nil, err
 	}

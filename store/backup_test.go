@@ -229,7 +229,7 @@ func TestRestoreRefuses(t *testing.T) {
 		return b
 	})
 	newer := crash(t, dir)
-	alter(t, newer, setMeta("format", []byte{0, 0, 0, 2}))
+	alter(t, newer, setMeta("format", []byte{0, 0, 0, 3}))
 	for name, c := range map[string]struct {
 		file string
 		m    *store.Manifest
@@ -241,7 +241,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"a bit, no manifest":     {flipped, nil, store.ErrDamaged, events[10].ID.String()},
 		"cut short, no manifest": {changed(func(b []byte) []byte { return b[:len(b)/2] }), nil, store.ErrDamaged, "cut short"},
 		"another kind of file":   {writeBackup(t, bytes.Repeat([]byte("text\n"), 5000)), nil, store.ErrDamaged, "invalid"},
-		"a newer format":         {logFile(newer), nil, store.ErrNewerFormat, "format 2"},
+		"a newer format":         {logFile(newer), nil, store.ErrNewerFormat, "format 3"},
 		"no file":                {filepath.Join(t.TempDir(), "none"), nil, os.ErrNotExist, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,20 +25,20 @@ type Options struct {
 	MaxTopics int              // topics ever appended to; default DefaultMaxTopics
 
 	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: the oldest are
-	// forgotten first. Each costs about 50 bytes on disk and 80 in memory.
+	// forgotten first. Each costs about 75 bytes on disk and 80 in memory.
 	KeyWindow time.Duration // default DefaultKeyWindow
 	MaxKeys   int           // default DefaultMaxKeys
 
 	MaxMarks int // read marks; default DefaultMaxMarks
 
-	// MinFree says how much of a disk with so many bytes is left free: below that Append is ErrNoSpace, but
-	// for as much as was trimmed before. It is looked at before each commit. nil: nothing is.
+	// MinFree returns how many bytes of a disk of this size stay free. Below that Append is ErrNoSpace, except into
+	// space that trims have freed. It is asked before each commit; nil: there is no floor.
 	MinFree func(total uint64) uint64
 	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 }
 
 const (
-	// DefaultMaxTopics bounds the topics of a log: each costs about 100 bytes on disk and 500 in
+	// DefaultMaxTopics bounds the topics of a log: each costs about 125 bytes on disk and 400 to 800 in
 	// memory, for ever, because its record holds what was trimmed.
 	DefaultMaxTopics = 1_000_000
 
@@ -53,8 +53,8 @@ const (
 // Bolt is the Log on one bbolt file.
 //
 // Ownership: the committer goroutine (commit.go) owns the write side: the last ID, the topics'
-// work state, every read-write transaction. It publishes to readers through index, head and trimmed,
-// in this order; a reader loads head first. Everything else is immutable after Open.
+// work state, every read-write transaction. It shows readers trimmed, index and head, in this
+// order; a reader loads head first. Everything else is immutable after Open.
 type Bolt struct {
 	path      string
 	maxTopics int // topics at most
@@ -76,14 +76,14 @@ type Bolt struct {
 	counters  *counters
 	stopped   chan struct{} // closed when the committer has returned
 
-	readers   sync.RWMutex // locked for reading by each view, and for writing while a transaction begins that needs every page
-	trims     sync.RWMutex // locked for reading by each step of a Trim, and for writing by Excess
+	readers   sync.RWMutex // read-locked by each view; write-locked while a transaction begins that must be able to use every free page
+	trims     sync.RWMutex // read-locked by each step of a trim; write-locked by Excess, and by Retain while it looks
 	copying   sync.Mutex   // held while a backup is made or open
 	moved     broadcast    // on every move of the head
 	failed    chan struct{}
 	failOnce  sync.Once
 	err       error       // set before failed is closed
-	wedged    atomic.Bool // bbolt panicked where it may hold its locks, for ever then
+	wedged    atomic.Bool // bbolt panicked, and may hold its locks for ever
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error
@@ -177,7 +177,8 @@ func (l *Bolt) view(fn func(*bbolt.Tx) error) error {
 // cut short under the map faults: both end as an error here, and fail the log.
 func (l *Bolt) read(fn func(*bbolt.Tx) error) (err error) {
 	if l.wedged.Load() {
-		return l.Err()
+		<-l.failed // or is about to be
+		return l.err
 	}
 	begun := false
 	l.counters.reading.Add(1)
@@ -185,10 +186,10 @@ func (l *Bolt) read(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = l.fail(fmt.Errorf("reading %s: %v; run tidings verify, then restore a backup", l.path, p))
 			if !begun {
 				l.wedged.Store(true)
 			}
+			err = l.fail(fmt.Errorf("reading %s: %v; run tidings verify, then restore a backup", l.path, p))
 		}
 	}()
 	err = l.db.View(func(tx *bbolt.Tx) error {

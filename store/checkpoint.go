@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -14,31 +15,38 @@ import (
 // A topic's counters change with every event and are too many to write with every commit. They are
 // written at a checkpoint, every checkpointEvery events, and counted again from there at Open.
 
-const topicFixed = 1 + 8 + 8 + 4*16
+const stateSize = 1 + 8 + 8 + 4*16
 
 // putTopic writes the topic's record from its work state.
 func putTopic(b *bbolt.Bucket, t *topic) error {
 	key := binary.BigEndian.AppendUint32(nil, t.id)
-	w := &t.work
-	v := make([]byte, sumSize, sumSize+topicFixed+len(t.name))
-	v = append(v, w.unindexed)
-	v = binary.BigEndian.AppendUint64(v, w.count)
-	v = binary.BigEndian.AppendUint64(v, w.bytes)
-	v = append(v, w.first[:]...)
-	v = append(v, w.tip[:]...)
-	v = append(v, w.trimmed[:]...)
-	v = append(v, w.ended[:]...)
+	v := make([]byte, sumSize, sumSize+stateSize+len(t.name))
+	v = appendState(v, &t.work)
 	v = append(v, t.name...)
 	seal(key, v)
 	return b.Put(key, v)
 }
 
+func appendState(v []byte, s *topicState) []byte {
+	v = append(v, s.unindexed)
+	v = binary.BigEndian.AppendUint64(v, s.count)
+	v = binary.BigEndian.AppendUint64(v, s.bytes)
+	v = append(v, s.first[:]...)
+	v = append(v, s.tip[:]...)
+	v = append(v, s.trimmed[:]...)
+	return append(v, s.ended[:]...)
+}
+
 func decodeTopic(key, value []byte) (*topic, bool) {
 	v, ok := unseal(key, value)
-	if !ok || len(key) != 4 || len(v) <= topicFixed {
+	if !ok || len(key) != 4 || len(v) <= stateSize {
 		return nil, false
 	}
-	s := topicState{
+	return &topic{id: binary.BigEndian.Uint32(key), name: string(v[stateSize:]), work: decodeState(v)}, true
+}
+
+func decodeState(v []byte) topicState {
+	return topicState{
 		unindexed: v[0],
 		count:     binary.BigEndian.Uint64(v[1:]),
 		bytes:     binary.BigEndian.Uint64(v[9:]),
@@ -47,18 +55,29 @@ func decodeTopic(key, value []byte) (*topic, bool) {
 		trimmed:   ID(v[49:65]),
 		ended:     ID(v[65:81]),
 	}
-	return &topic{id: binary.BigEndian.Uint32(key), name: string(v[topicFixed:]), work: s}, true
+}
+
+// due reports whether the transaction under way is to write a checkpoint. When there may be no space, one that only
+// trims is not.
+func (c *committer) due() bool {
+	if c.stored == 0 && c.tight() {
+		return false
+	}
+	return max(c.since+c.stored, c.journaled+len(c.trimming)) >= checkpointEvery
 }
 
 // writeCheckpoint writes the records of all topics that changed since the last one.
 func (c *committer) writeCheckpoint(tx *bbolt.Tx) error {
 	b := tx.Bucket(bucketTopics)
-	for _, changed := range [][]*topic{c.dirty, c.touched} {
+	for _, changed := range [][]*topic{c.dirty, c.touched, slices.Collect(maps.Keys(c.trimming))} {
 		for _, t := range changed {
 			if err := putTopic(b, t); err != nil {
 				return err
 			}
 		}
+	}
+	if err := dropJournal(tx); err != nil {
+		return err
 	}
 	var suspects []byte
 	for _, id := range c.suspects {
@@ -72,12 +91,12 @@ func (c *committer) clean() {
 	for _, t := range c.dirty {
 		t.dirty = false
 	}
-	c.dirty, c.since = c.dirty[:0], 0
+	c.dirty, c.since, c.journaled = c.dirty[:0], 0, 0
 }
 
 // checkpoint writes one at Close. Without it, the next Open counts instead.
 func (c *committer) checkpoint() {
-	if c.Err() != nil || len(c.dirty) == 0 {
+	if c.Err() != nil || len(c.dirty) == 0 && c.journaled == 0 {
 		return
 	}
 	if err := c.update(c.writeCheckpoint); err != nil {
@@ -116,10 +135,11 @@ func (l *Bolt) load(tx *bbolt.Tx) error {
 	l.committer.reserved = tx.Bucket(bucketReserve) != nil
 	l.committer.marks = tx.Bucket(bucketMarks).Stats().KeyN
 	l.index.keys, l.index.oldestKey = l.committer.keys.held, l.committer.keys.oldest
-	topics, err := loadTopics(tx)
+	topics, journaled, err := loadTopics(tx)
 	if err != nil {
 		return err
 	}
+	l.committer.journaled = journaled
 	l.recount(tx, topics, checkpoint)
 	// In the order of their newest events, which is the order that the index keeps.
 	l.index.byID = slices.Clone(topics)
@@ -130,12 +150,15 @@ func (l *Bolt) load(tx *bbolt.Tx) error {
 		l.index.show(t)
 		l.index.add(t)
 		l.index.touch(t, t.state.tip)
+		if t.dirty {
+			l.committer.dirty = append(l.committer.dirty, t)
+		}
 	}
 	return nil
 }
 
-// loadTopics returns the topics at their ids.
-func loadTopics(tx *bbolt.Tx) (topics []*topic, err error) {
+// loadTopics returns the topics at their ids, and how many entries the journal has for them.
+func loadTopics(tx *bbolt.Tx) (topics []*topic, journaled int, err error) {
 	err = tx.Bucket(bucketTopics).ForEach(func(k, v []byte) error {
 		t, ok := decodeTopic(k, v)
 		if !ok || int(t.id) != len(topics) || t.id == math.MaxUint32 {
@@ -144,7 +167,10 @@ func loadTopics(tx *bbolt.Tx) (topics []*topic, err error) {
 		topics = append(topics, t)
 		return nil
 	})
-	return topics, err
+	if err == nil {
+		journaled, err = replayJournal(tx, topics)
+	}
+	return topics, journaled, err
 }
 
 // recount adds the events above the checkpoint to their topics' counters. A record that is damaged
@@ -167,7 +193,7 @@ func (l *Bolt) recount(tx *bbolt.Tx, topics []*topic, checkpoint ID) {
 		t := topics[r.topic]
 		w := &t.work
 		if !w.tip.Before(id) {
-			continue // counted when a trim wrote the record
+			continue // counted when a trim wrote the state
 		}
 		if w.count == 0 {
 			w.first = id
@@ -182,9 +208,6 @@ func (l *Bolt) recount(tx *bbolt.Tx, topics []*topic, checkpoint ID) {
 		if string(r.typ) == TypeEnd {
 			w.ended = id
 		}
-		if !t.dirty {
-			t.dirty = true
-			l.committer.dirty = append(l.committer.dirty, t)
-		}
+		t.dirty = true
 	}
 }

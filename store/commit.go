@@ -16,27 +16,30 @@ import (
 // transaction, moves the head, wakes the readers and answers, and begins again. All fields are its own.
 type committer struct {
 	*Bolt
-	last     ID // the last ID assigned: the stored head, never the last record, which may be trimmed
-	keys     *keys
-	space    space
-	marks    int       // read marks in the file
-	dirty    []*topic  // changed since their records were written
-	reserved bool      // the file has the reserve
-	full     bool      // there was no space, and nothing has been stored since
-	warned   time.Time // of that, last
-	since    int       // events since the last checkpoint
-	behind   bool      // the clock is behind the last ID, and it has been said
-	size     int64     // of the file when it was last looked at; it never shrinks
+	last      ID // the last ID assigned: the stored head, never the last record, which may be trimmed
+	keys      *keys
+	space     space
+	marks     int       // read marks in the file
+	dirty     []*topic  // changed since their records were written
+	reserved  bool      // the file has the reserve
+	full      bool      // a commit found no space, and none has stored anything since
+	warned    time.Time // when that was last logged
+	since     int       // events since the last checkpoint
+	journaled int       // entries in the journal
+	behind    bool      // the clock is behind the last ID; logged once
+	size      int64     // of the file when it was last looked at; it never shrinks
 
 	// Of the transaction under way.
-	touched  []*topic
-	created  map[string]*topic
-	stored   int           // events
-	buf      []byte        // their records; bbolt refers to it until Commit
-	deleted  int           // events
-	freed    uint64        // bytes of their records
-	trimming map[*topic]ID // the marks that it sets; readers keep it once it is announced
-	highest  ID            // ever trimmed
+	touched      []*topic
+	created      map[string]*topic
+	stored       int           // events
+	buf          []byte        // their records; bbolt refers to it until Commit
+	deleted      int           // events
+	freed        uint64        // bytes of their records
+	trimming     map[*topic]ID // the marks that it sets; readers keep it once it is announced
+	highest      ID            // ever trimmed
+	journaling   int           // entries put into the journal
+	checkpointed bool          // its records are those of a checkpoint
 }
 
 const (
@@ -69,9 +72,9 @@ func (c *committer) run() {
 	}
 }
 
-// commit makes the batch durable in one transaction, and answers it. When there is no space for that, each step of
-// a trim goes alone, with the pages of the reserve, and then, into the room that they have made, what is appended:
-// neither fails for the other.
+// commit makes the batch durable in one transaction, and answers it. When there is no space for that, each step of a
+// trim goes in a transaction of its own, with the pages of the reserve, and then the appends, into the room that made:
+// neither fails because of the other.
 func (c *committer) commit(batch []*request) {
 	err := c.try(batch)
 	if errors.Is(err, ErrNoSpace) && (len(batch) > 1 || c.reserved) && slices.ContainsFunc(batch, (*request).trims) {
@@ -87,7 +90,7 @@ func (c *committer) commit(batch []*request) {
 	answer(batch, err)
 }
 
-// answer gives the outcome to those that were not refused by themselves.
+// answer gives err to each request that was not refused on its own account.
 func answer(batch []*request, err error) {
 	for _, r := range batch {
 		if r.err == nil {
@@ -132,8 +135,18 @@ func (c *committer) write(tx *bbolt.Tx, batch []*request) error {
 	if err := c.store(tx, b, batch); err != nil {
 		return err
 	}
-	if c.stored == 0 && c.deleted == 0 {
+	switch {
+	case c.stored == 0 && c.deleted == 0:
 		return errNothing
+	case c.due():
+		c.checkpointed = true
+		if err := c.writeCheckpoint(tx); err != nil {
+			return err
+		}
+	case c.deleted > 0:
+		if err := c.putTrimmed(tx, b); err != nil {
+			return err
+		}
 	}
 	if c.deleted > 0 {
 		c.index.announce(c.trimming)
@@ -178,11 +191,6 @@ func (c *committer) store(tx *bbolt.Tx, b *buckets, batch []*request) error {
 	if err := c.keys.forget(b, c.now()); err != nil {
 		return err
 	}
-	if c.since+c.stored >= checkpointEvery {
-		if err := c.writeCheckpoint(tx); err != nil {
-			return err
-		}
-	}
 	return putMeta(tx, metaHead, c.last[:])
 }
 
@@ -192,7 +200,7 @@ type buckets struct{ log, sparse, topics, keys *bbolt.Bucket }
 func newBuckets(tx *bbolt.Tx) *buckets {
 	b := &buckets{tx.Bucket(bucketLog), tx.Bucket(bucketSparse), tx.Bucket(bucketTopics), tx.Bucket(bucketKeys)}
 	// Here keys only ever rise, so a split page is never filled up later.
-	b.log.FillPercent, b.keys.FillPercent = 1, 1
+	b.log.FillPercent, b.topics.FillPercent, b.keys.FillPercent = 1, 1, 1
 	return b
 }
 

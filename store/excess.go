@@ -32,7 +32,7 @@ func (l *Bolt) Excess(f Filter, events, bytes uint64) (last ID, err error) {
 			return ID{}, err
 		}
 		for i := range page.Events {
-			last, count, size = page.Events[i].ID, less(count, 1), less(size, r.sizes[i])
+			last, count, size = page.Events[i].ID, less(count, 1), less(size, r.rows[i].size)
 			if count == 0 && size == 0 {
 				return last, nil
 			}

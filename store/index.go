@@ -50,8 +50,8 @@ type topicState struct {
 	unindexed uint8 // events since the newest with a sparse key
 }
 
-// trimmedOf returns up to where t's events are gone, for the record that was found under id; zero when none so old are.
-// Such a record can still be met: in a transaction from before the trim, or because a damaged page number leads to a
+// trimmedOf returns the ID up to which t is trimmed, zero if id is above everything ever trimmed. A trimmed record can
+// still be met: in a transaction from before the trim, or because a damaged page number leads to a
 // page that is not in use any more.
 func (l *Bolt) trimmedOf(t *topic, id ID) ID {
 	if l.Trimmed().Before(id) {
@@ -130,6 +130,32 @@ func (n *node) moveFirst() {
 	old := n.parent.first
 	n.prev, n.next, old.prev = nil, old, n
 	n.parent.first = n
+}
+
+// selection is which topics are read: those that the filter matches, or those of only when that is set.
+type selection struct {
+	filter Filter
+	only   map[*topic]*surplus
+}
+
+func (s selection) has(t *topic) bool {
+	if s.only != nil {
+		return s.only[t] != nil
+	}
+	return s.filter.Match(t.name)
+}
+
+// list calls yield for each topic that s has and that has, or had, an event above after; once for each. The
+// caller holds mu.
+func (x *index) list(s selection, after ID, yield func(*topic)) {
+	if s.only == nil {
+		x.match(s.filter, after, yield)
+	}
+	for t := range s.only {
+		if after.Before(t.state.tip) {
+			yield(t)
+		}
+	}
 }
 
 // match calls yield for each topic that f matches and that has, or had, an event above after; once

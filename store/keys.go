@@ -78,7 +78,7 @@ func decodeKey(k, v []byte) (r keyRecord, ok bool) {
 	return keyRecord{key{[16]byte(rest[:16]), [16]byte(rest[16:32])}, ID(k), binary.BigEndian.Uint32(rest[32:])}, true
 }
 
-// load reads the keys of an existing log. One that is damaged is as good as forgotten.
+// load reads the keys of an existing log. A damaged one counts as forgotten.
 func (x *keys) load(tx *bbolt.Tx) error {
 	return tx.Bucket(bucketKeys).ForEach(func(k, v []byte) error {
 		if x.held == 0 && len(k) == len(x.oldest) {

@@ -82,6 +82,12 @@ type Log interface {
 	// too much, and the topics that match.
 	Excess(f Filter, events, bytes uint64) (ID, error)
 
+	// Retain deletes, of each topic that f matches, the events that its limits do not keep, and returns how many those
+	// were. It goes through all the topics at once, about in the order of the log, so that a commit writes few pages.
+	// None goes that the limits allow, whatever is appended or trimmed meanwhile. It works, and fails, as Trim does.
+	// limits may be called more than once for a topic.
+	Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (int, error)
+
 	// Count returns how many retained events match f and follow after, at most max, at a cost that
 	// follows what is counted.
 	Count(f Filter, after ID, max int) (int, error)
@@ -168,6 +174,13 @@ type Result struct {
 	IDs      []ID
 	Replayed bool // stored by an earlier call
 	Trimmed  bool // replayed, and at least one of the events is not retained any more
+}
+
+// Limits are what a topic keeps. The zero value keeps everything.
+type Limits struct {
+	Before ID     // older events go
+	Events uint64 // only the newest so many stay; 0: all
+	Bytes  uint64 // only the newest whose records have so many bytes stay; 0: all
 }
 
 // TopicInfo is the bookkeeping of one topic.

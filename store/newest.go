@@ -15,7 +15,7 @@ func (l *Bolt) Newest(f Filter, before ID, n int) (position ID, err error) {
 		})
 		return position, err
 	}
-	err = l.snapshot(f, ID{}, true, func(s *snapshot) error {
+	err = l.snapshot(selection{filter: f}, ID{}, true, func(s *snapshot) error {
 		var ok bool
 		if position, ok = s.newestByScan(f, before, n, stepsPerSeek*len(s.matched)); ok {
 			return nil

@@ -24,11 +24,17 @@ const (
 	fileName  = "log.db"
 	newName   = "log.db.new" // a log that is being made; never opened, removed when found
 	lockName  = "lock"
-	format    = 1 // of the file; raised when an older release could misread it
 	lockWait  = time.Second
 	dirMode   = 0o700
 	fileMode  = 0o600
 	lockRetry = 20 * time.Millisecond
+)
+
+// The format of a file is raised when an older release could misread it.
+const (
+	formatPlain   = 1
+	formatJournal = 2 // while there is a journal
+	formatNewest  = formatJournal
 )
 
 var (
@@ -40,6 +46,7 @@ var (
 	bucketMeta   = []byte("meta")
 
 	bucketReserve = []byte("reserve") // not always there
+	bucketJournal = []byte("journal") // there between a trim and the next checkpoint
 )
 
 // Keys of the meta bucket. Each value is sealed like a record.
@@ -236,7 +243,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	zero := ID{}
 	return errors.Join(
 		fillReserve(tx),
-		putMeta(tx, metaFormat, binary.BigEndian.AppendUint32(nil, format)),
+		putFormat(tx, formatPlain),
 		putMeta(tx, metaLogID, id[:]),
 		putMeta(tx, metaHead, zero[:]),
 		putMeta(tx, metaTrimmed, zero[:]),
@@ -255,6 +262,10 @@ func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
 	v := append(make([]byte, sumSize, sumSize+len(payload)), payload...)
 	seal([]byte(key), v)
 	return tx.Bucket(bucketMeta).Put([]byte(key), v)
+}
+
+func putFormat(tx *bbolt.Tx, format uint32) error {
+	return putMeta(tx, metaFormat, binary.BigEndian.AppendUint32(nil, format))
 }
 
 func getMeta(tx *bbolt.Tx, key string) ([]byte, error) {
@@ -291,7 +302,9 @@ func checkWhole(path string, size int64) (found usage, err error) {
 	}()
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, berrors.ErrTimeout):
+	case errors.Is(err, berrors.ErrTimeout): // by another path to the same file
+		return found, fmt.Errorf("%w: another process has %s open", ErrLocked, path)
+	case errors.Is(err, fs.ErrPermission):
 		return found, fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
 		return found, refuse(err)
@@ -314,9 +327,9 @@ func checkWhole(path string, size int64) (found usage, err error) {
 		if err != nil || len(v) != 4 {
 			return refuse(errors.Join(err, errors.New("its format cannot be told")))
 		}
-		if got := binary.BigEndian.Uint32(v); got > format {
+		if got := binary.BigEndian.Uint32(v); got > formatNewest {
 			return fmt.Errorf("%w: %s has format %d, this release reads up to %d; start it with the release that wrote it, or a newer one",
-				ErrNewerFormat, path, got, format)
+				ErrNewerFormat, path, got, formatNewest)
 		}
 		for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
 			if tx.Bucket(name) == nil {

@@ -93,10 +93,10 @@ func TestRefuse(t *testing.T) {
 			content(nil)(t, dir)
 			alter(t, dir, func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("theirs")); return err })
 		}, damaged, "not a log of this program", advice},
-		{"newer format", altered(setMeta("format", format(2))), store.ErrNewerFormat, "format 2", "start it with the release that wrote it, or a newer one"},
+		{"newer format", altered(setMeta("format", format(3))), store.ErrNewerFormat, "format 3", "start it with the release that wrote it, or a newer one"},
 		{"newer format with other buckets", altered(func(tx *bbolt.Tx) error {
-			return errors.Join(tx.DeleteBucket([]byte("sparse")), setMeta("format", format(3))(tx))
-		}), store.ErrNewerFormat, "format 3", "start it with the release that wrote it, or a newer one"},
+			return errors.Join(tx.DeleteBucket([]byte("sparse")), setMeta("format", format(4))(tx))
+		}), store.ErrNewerFormat, "format 4", "start it with the release that wrote it, or a newer one"},
 		{"damaged format", altered(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("xxxxyyyy"))
 		}), damaged, "format", advice},

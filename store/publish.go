@@ -1,6 +1,10 @@
 package store
 
-import "slices"
+import (
+	"iter"
+	"maps"
+	"slices"
+)
 
 // undo forgets a transaction that was not stored.
 func (c *committer) undo() {
@@ -24,7 +28,7 @@ func (c *committer) publish() {
 	if c.deleted > 0 {
 		x.trimmed(c.trimming)
 	}
-	created := sortedByID(c.created)
+	created := sortedByID(maps.Values(c.created))
 	x.byID = append(x.byID, created...)
 	for _, t := range created {
 		x.add(t)
@@ -35,13 +39,36 @@ func (c *committer) publish() {
 	}
 	x.keys, x.oldestKey = c.keys.publish()
 	x.mu.Unlock()
+	c.settle()
 	if c.stored > 0 {
 		c.advance()
 	}
 	c.reset()
 }
 
-// count adds the transaction to the statistics, and to the books of the space.
+// settle keeps the books of what the next checkpoint has to write.
+func (c *committer) settle() {
+	for _, t := range c.touched {
+		c.soil(t)
+	}
+	for t := range c.trimming {
+		c.soil(t)
+	}
+	c.since += c.stored
+	c.journaled += c.journaling
+	if c.checkpointed {
+		c.clean()
+	}
+}
+
+func (c *committer) soil(t *topic) {
+	if !t.dirty {
+		t.dirty = true
+		c.dirty = append(c.dirty, t)
+	}
+}
+
+// count adds the transaction to the statistics and to space's books.
 func (c *committer) count() {
 	if c.deleted > 0 {
 		c.counters.trimmed.Add(uint64(c.deleted))
@@ -57,15 +84,6 @@ func (c *committer) count() {
 
 // advance moves the head, after the index has all up to it.
 func (c *committer) advance() {
-	for _, t := range c.touched {
-		if !t.dirty {
-			t.dirty = true
-			c.dirty = append(c.dirty, t)
-		}
-	}
-	if c.since += c.stored; c.since >= checkpointEvery { // written by this very transaction
-		c.clean()
-	}
 	c.full, c.reserved = false, true // every transaction that stores writes the reserve
 	head := c.last
 	c.head.Store(&head)
@@ -75,18 +93,13 @@ func (c *committer) advance() {
 func (c *committer) reset() {
 	clear(c.created)
 	c.touched, c.trimming = c.touched[:0], nil
-	c.stored, c.deleted, c.freed = 0, 0, 0
+	c.stored, c.deleted, c.freed, c.journaling, c.checkpointed = 0, 0, 0, 0, false
 	c.buf = c.buf[:0]
 	if cap(c.buf) > commitBytes {
 		c.buf = nil
 	}
 }
 
-func sortedByID(created map[string]*topic) []*topic {
-	topics := make([]*topic, 0, len(created))
-	for _, t := range created {
-		topics = append(topics, t)
-	}
-	slices.SortFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
-	return topics
+func sortedByID(topics iter.Seq[*topic]) []*topic {
+	return slices.SortedFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
 }

@@ -13,7 +13,7 @@ import (
 // request is one call that waits for the committer: groups to append, events to trim, or an operation of its own.
 type request struct {
 	groups []group
-	trim   []ID         // the oldest of their topics
+	trim   []ID         // to delete, each topic's oldest first
 	op     func() error // when set, run alone
 	events int
 	weight int64

@@ -23,10 +23,9 @@ func TestRatioTrim(t *testing.T) {
 		most   float64
 	}{
 		{"10 topics", 10, keepNewest("", 100_000), 1.2},
-		// Each topic's mark is in the trim's transaction, so nearly each event that goes costs a page of topics' records.
-		{"1,000 topics", 1000, keepNewest("", 100_000), 1.5},
-		// What goes is spread over the log, too: nearly each event costs another page, and another place on the disk.
-		{"1,000 topics with limits of their own", 1000, keepNewest(">", 100), 12},
+		{"1,000 topics", 1000, keepNewest("", 100_000), 1.2},
+		// What goes is spread over the log: a few events on each page that is written.
+		{"1,000 topics with limits of their own", 1000, keepNewest(">", 100), 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			trimmed, whole := openFull(t, c.topics, c.policy), openFull(t, c.topics, retention.Policy{})
@@ -126,11 +125,14 @@ func (l *trimmedLog) trim(ctx context.Context, t *testing.T) (deleted int) {
 	return deleted
 }
 
-// checkSize: the file has stopped growing, and is small once it is compacted.
+// growth is by how much bbolt enlarges the file at once, in KiB.
+const growth = 16 << 10
+
+// checkSize: the file has stopped growing, but for what a second of publishing may add, and is small once it is compacted.
 func (l *trimmedLog) checkSize(t *testing.T) {
 	t.Helper()
 	t.Logf("%d events were trimmed; KiB of the file: %d", l.trimmed, l.sizes)
-	if half, last := l.sizes[len(l.sizes)/2], l.sizes[len(l.sizes)-1]; last > half {
+	if half, last := l.sizes[len(l.sizes)/2], l.sizes[len(l.sizes)-1]; last > half+growth {
 		t.Errorf("the file went on growing from %d to %d KiB", half, last)
 	}
 	live := info(t, l).Bytes

@@ -7,15 +7,15 @@ package store
 //   - It scans the log and takes what matches. That is the way for a filter of everything, for topics
 //     that hold much of the log, and for so many busy ones that planning would walk more than scanning.
 type reader struct {
-	l      *Bolt
-	filter Filter
-	all    bool
-	arena  arena
-	pos    ID
-	bare   bool     // only IDs are wanted, and sizes
-	sizes  []uint64 // of the records in the page, when bare
-	taken  int      // bytes of data in the page being filled
-	found  int      // events in the last page: a guess at the next
+	l     *Bolt
+	from  selection
+	all   bool
+	arena arena
+	pos   ID
+	bare  bool  // only IDs are wanted, and rows
+	rows  []row // of the events in the page, when bare
+	taken int   // bytes of data in the page being filled
+	found int   // events in the last page: a guess at the next
 
 	plan    []ID // what comes next, oldest first
 	through ID   // every matching event up to here is in plan, or was found trimmed
@@ -24,9 +24,15 @@ type reader struct {
 	scanTo  ID   // up to here a chain is broken and only a scan finds all
 }
 
+// row is what else a bare page says of an event.
+type row struct {
+	topic *topic
+	size  uint64 // of the record
+}
+
 // NewReader implements Log.
 func (l *Bolt) NewReader(f Filter, after ID) Reader {
-	return &reader{l: l, filter: f, all: f.IsAll(), pos: after, through: after}
+	return &reader{l: l, from: selection{filter: f}, all: f.IsAll(), pos: after, through: after}
 }
 
 const (
@@ -41,7 +47,7 @@ const (
 // Next implements Reader.
 func (r *reader) Next(max int) (Page, error) {
 	page := Page{Through: r.pos}
-	r.sizes = r.sizes[:0]
+	r.rows = r.rows[:0]
 	if !r.pos.Before(r.l.Head()) {
 		return page, r.l.closed()
 	}
@@ -59,9 +65,9 @@ func (r *reader) Next(max int) (Page, error) {
 	case r.all:
 		err = r.l.snapshotAll(r.pos, read)
 	case r.scanning() || len(r.plan) > 0:
-		err = r.l.snapshot(r.filter, r.pos, false, read)
+		err = r.l.snapshot(r.from, r.pos, false, read)
 	default:
-		err = r.l.snapshot(r.filter, r.pos, true, func(s *snapshot) error {
+		err = r.l.snapshot(r.from, r.pos, true, func(s *snapshot) error {
 			r.makePlan(s)
 			return read(s)
 		})
@@ -90,7 +96,7 @@ func (r *reader) take(s *snapshot, page *Page, id ID, rec record, max int) bool 
 	}
 	e := Event{ID: id}
 	if r.bare {
-		r.sizes = append(r.sizes, rec.size())
+		r.rows = append(r.rows, row{s.topics[rec.topic], rec.size()})
 	} else {
 		e = r.arena.event(id, s.topics[rec.topic].name, rec)
 	}
@@ -150,7 +156,7 @@ func (r *reader) scan(s *snapshot, page *Page, max int) {
 		}
 		seen++
 		if t := s.topics[rec.topic]; t != last {
-			last, matches, gone = t, r.all || r.filter.Match(t.name), ID{}
+			last, matches, gone = t, r.all || r.from.has(t), ID{}
 			if matches {
 				gone = r.l.trimmedOf(t, id)
 			}

@@ -35,6 +35,9 @@ func fillReserve(tx *bbolt.Tx) error {
 	return nil
 }
 
+// tight reports whether there may be no space: then a trim writes nothing that it can do without.
+func (c *committer) tight() bool { return c.full || !c.reserved }
+
 // giveReserve frees the reserve for the transactions to come. Nothing is appended until there is space for it again.
 func (c *committer) giveReserve() error {
 	err := c.update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketReserve) })

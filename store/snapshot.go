@@ -21,14 +21,14 @@ type match struct {
 	trimmed ID // events up to here are gone from the transaction
 }
 
-// snapshot runs fn on the log as f sees it from after. The matching topics are listed when list is
+// snapshot runs fn on the log as the selection sees it from after. Its topics are listed when list is
 // set, or when something was trimmed above after.
 //
 // The order is what makes it exact. The head comes first: the index has every topic up to it. The
 // topics come before the transaction: it contains their tips. And no step of a trim may fall between
 // the two; while a trim is committing, the presence of the record that it takes last from a topic
 // tells whether the transaction is before or after it.
-func (l *Bolt) snapshot(f Filter, after ID, list bool, fn func(*snapshot) error) error {
+func (l *Bolt) snapshot(from selection, after ID, list bool, fn func(*snapshot) error) error {
 	for {
 		s := snapshot{head: l.Head()}
 		x := l.index
@@ -36,7 +36,7 @@ func (l *Bolt) snapshot(f Filter, after ID, list bool, fn func(*snapshot) error)
 		trims, trimming := x.trims, x.trimming
 		s.topics, s.events = x.byID, x.events
 		if list || after.Before(l.Trimmed()) || trimming != nil {
-			x.match(f, after, func(t *topic) {
+			x.list(from, after, func(t *topic) {
 				s.matched = append(s.matched, match{t, t.state.tip, t.state.trimmed})
 				s.share += t.state.count
 			})

@@ -21,9 +21,8 @@ type space struct {
 	unknown bool      // the disk does not say, and that has been logged
 	full    time.Time // when a commit found no space, last; zero once there was some again
 
-	// spare is how many bytes of records were trimmed and not stored again since; for the time before Open
-	// the free pages tell, about. The file keeps the pages of what is trimmed, so the disk does not get emptier
-	// by it; but that much fits without taking from the disk, however low it is.
+	// spare is how many bytes of trimmed records are not used again yet, estimated at Open from the free pages.
+	// Trimming gives nothing back to the disk, but that much can be stored without taking more of it.
 	spare uint64
 }
 
@@ -40,6 +39,13 @@ func (s *space) room() error {
 		return nil
 	}
 	return s.low
+}
+
+// isLow reports whether the last look found the disk below the floor: then only what trims have freed is used.
+func (s *space) isLow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.low != nil
 }
 
 // fullFor is how long Room reports a commit that found no space, unless one finds some sooner. It has an end because a
@@ -81,7 +87,7 @@ func (s *space) check() {
 	}
 }
 
-// turnover is how much of the file's free pages is on the way round from one commit to the next.
+// turnover is about what a commit needs in free pages: it writes new ones before it frees the old.
 const turnover = 64 << 10
 
 // opened sets spare from the bytes of the file's free pages, with an allowance for what pages take beyond records.

@@ -26,8 +26,8 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
 			c.wedged.Store(true)
+			err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, c.fail(fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
 		}
 	}()
 	if err := c.Err(); err != nil {
@@ -37,7 +37,7 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		return c.fail(err)
 	}
 	begun := func() {}
-	if c.full {
+	if c.full || c.space.isLow() {
 		// bbolt does not reuse pages that an open read transaction, however short, could still see.
 		c.readers.Lock()
 		begun = sync.OnceFunc(c.readers.Unlock)
@@ -70,7 +70,7 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 	}
 }
 
-// warnFull says so once in a while: while a disk is full every publish finds it so.
+// warnFull logs at most once per fullWarning: on a full disk every publish finds it so.
 func (c *committer) warnFull(err error) {
 	if since := c.now().Sub(c.warned); since < 0 || since >= fullWarning {
 		c.warned = c.now()

@@ -18,11 +18,11 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 	if head := l.Head(); head.Before(before) {
 		before, _ = head.Next()
 	}
-	deleted, step := 0, trimStep
+	deleted, steps := 0, l.newSteps()
 	r := l.NewReader(f, ID{}).(*reader)
 	r.bare = true
 	for {
-		page, err := r.Next(step)
+		page, err := r.Next(steps.size)
 		if err != nil {
 			return deleted, fmt.Errorf("trim: %w", err)
 		}
@@ -32,17 +32,10 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 				ids = append(ids, id)
 			}
 		}
-		for len(ids) > 0 {
-			n := min(step, len(ids))
-			done, err := l.trimStep(ctx, ids[:n])
-			if errors.Is(err, ErrNoSpace) && n > 1 {
-				step = n / 2
-				continue
-			}
-			if err != nil {
-				return deleted, fmt.Errorf("trim: %w", err)
-			}
-			deleted, ids = deleted+done, ids[n:]
+		n, err := steps.delete(ctx, ids)
+		deleted += n
+		if err != nil {
+			return deleted, err
 		}
 		if next, ok := page.Through.Next(); !ok || !next.Before(before) || !page.Through.Before(l.Head()) {
 			return deleted, nil
@@ -50,16 +43,41 @@ func (l *Bolt) Trim(ctx context.Context, f Filter, before ID) (int, error) {
 	}
 }
 
-func (l *Bolt) trimStep(ctx context.Context, ids []ID) (deleted int, err error) {
-	l.trims.RLock()
-	defer l.trims.RUnlock()
+// steps deletes in transactions of a size that fits.
+type steps struct {
+	l    *Bolt
+	size int // events
+}
+
+func (l *Bolt) newSteps() *steps { return &steps{l, trimStep} }
+
+// delete deletes the events, which are the oldest of their topics and in order, and returns how many were still there.
+func (s *steps) delete(ctx context.Context, ids []ID) (deleted int, err error) {
+	for len(ids) > 0 {
+		n := min(s.size, len(ids))
+		done, err := s.step(ctx, ids[:n])
+		if errors.Is(err, ErrNoSpace) && n > 1 {
+			s.size = n / 2
+			continue
+		}
+		if err != nil {
+			return deleted, fmt.Errorf("trim: %w", err)
+		}
+		deleted, ids = deleted+done, ids[n:]
+	}
+	return deleted, nil
+}
+
+func (s *steps) step(ctx context.Context, ids []ID) (deleted int, err error) {
+	s.l.trims.RLock()
+	defer s.l.trims.RUnlock()
 	r := &request{weight: draftBytes, trim: ids}
-	err = l.queue.do(ctx, r)
+	err = s.l.queue.do(ctx, r)
 	return r.deleted, err
 }
 
 // trim deletes the records that the batch's trims name and that are still there. The marks that make the gap
-// exact are in the same transaction.
+// exact are put into the same transaction, after what is stored.
 func (c *committer) trim(tx *bbolt.Tx, b *buckets, batch []*request) error {
 	for _, r := range batch {
 		r.deleted = 0
@@ -75,10 +93,7 @@ func (c *committer) trim(tx *bbolt.Tx, b *buckets, batch []*request) error {
 		c.deleted += r.deleted
 	}
 	c.highest = c.Trimmed()
-	for t, id := range c.trimming {
-		if err := putTopic(b.topics, t); err != nil {
-			return err
-		}
+	for _, id := range c.trimming {
 		if c.highest.Before(id) {
 			c.highest = id
 		}

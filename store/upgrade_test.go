@@ -54,6 +54,9 @@ func writeFixture(t *testing.T) (dir string) {
 	if _, err := log.AppendOnce(ctx, []store.Group{fixtureGroup()}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := log.Trim(ctx, filterOf(t, "orders.eu"), events[100].ID); err != nil {
+		t.Fatal(err)
+	}
 	return crash(t, dir)
 }
 

@@ -265,7 +265,7 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Errorf("of nothing: %v, want %v", err, store.ErrNoLog)
 	}
 	newer, _ := fullLog(t)
-	alter(t, newer, setMeta("format", binary.BigEndian.AppendUint32(nil, 2)))
+	alter(t, newer, setMeta("format", binary.BigEndian.AppendUint32(nil, 3)))
 	if _, err := store.Verify(newer, nil); !errors.Is(err, store.ErrNewerFormat) {
 		t.Errorf("of a newer format: %v, want %v", err, store.ErrNewerFormat)
 	}

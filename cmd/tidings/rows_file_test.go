@@ -91,7 +91,7 @@ func TestFileRows(t *testing.T) {
 		{"row 104: both meta pages", changed(func(file []byte) { file[60] ^= 1; file[pageSize+60] ^= 1 }), "checksum", advice},
 		{"row 107: keys in another order", bytes.ReplaceAll(whole, []byte("sparse"), []byte("aparse")), "its keys are out of order", advice},
 		{"row 107: another program's file", bytes.ReplaceAll(whole, []byte("meta"), []byte("mine")), `without the bucket "meta", so not a log of this program`, advice},
-		{"row 107: newer format", setFormat(whole, 2), "has format 2, this release reads up to 1", "start it with the release that wrote it, or a newer one"},
+		{"row 107: newer format", setFormat(whole, 3), "has format 3, this release reads up to 2", "start it with the release that wrote it, or a newer one"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			dir := logOf(t, r.file)
@@ -232,6 +232,11 @@ func TestFileHeld(t *testing.T) {
 				t.Errorf("%s: stdout %q, stderr %q, want %q", args, got.stdout, got.stderr, want)
 			}
 		}
+		link := t.TempDir()
+		if err := os.Symlink(filepath.Join(held, "log.db"), filepath.Join(link, "log.db")); err != nil {
+			t.Fatal(err)
+		}
+		refusedInUse(t, link, "another process has "+filepath.Join(link, "log.db")+" open")
 		runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
 	})
 	t.Run("row 110: without the right to write", func(t *testing.T) {

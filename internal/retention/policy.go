@@ -6,11 +6,11 @@
 //	})
 //	trimmer.Run(ctx, 10*time.Second, logger)
 //
-// What goes depends on the log and the time alone. A limit without a pattern bounds the log as a whole. One with
-// a pattern bounds each topic that the pattern matches, by itself. Of several patterns that match a topic,
-// the most specific of each kind of limit counts: the one with the most literal segments; among those the one with the
-// most segments; among those the first in the order of their bytes. A topic with limits of its own is
-// subject to those of the whole log too, which come last.
+// What goes depends on the log and the time alone. A limit with a pattern bounds each topic that the pattern matches, by
+// itself. Of several patterns that match a topic, the most specific of each kind of limit counts: the one with the most
+// literal segments; among those the one with the most segments; among those the first in the order of their bytes. An age
+// without a pattern is that of all topics that no pattern of another age matches. A number of events or bytes without one
+// bounds the log as a whole, topics with limits of their own included, and comes last.
 //
 // An event goes when it is older than its age, or not among the newest so many, or not among the newest that fit
 // in so many bytes. Nothing else ever goes. Times are those of the events' IDs: while the clock is behind
@@ -34,7 +34,7 @@ type Policy struct {
 	Bytes  []Limit[uint64] // of records, as the log's Info counts them
 }
 
-// Limit bounds each topic that Pattern matches, or the log as a whole when it is empty.
+// Limit bounds each topic that Pattern matches, or, when it is empty, the log as a whole.
 type Limit[T time.Duration | uint64] struct {
 	Pattern string
 	Max     T
@@ -81,6 +81,12 @@ func compile(p Policy) (r rules, err error) {
 	if r.whole.bytes, r.bytes, err = sorted(p.Bytes, &patterns); err != nil {
 		return rules{}, err
 	}
+	if r.whole.age > 0 && len(r.age) > 0 { // then it is the least specific of them
+		all := store.All()
+		r.age = append(r.age, rule[time.Duration]{all, r.whole.age})
+		patterns = append(patterns, all.String())
+		r.whole.age = 0
+	}
 	r.topics, err = store.NewFilter(patterns...)
 	return r, err
 }
@@ -124,6 +130,9 @@ func literals(pattern string) (n int) {
 	}
 	return n
 }
+
+// ofTopics reports whether there are limits of topics.
+func (r *rules) ofTopics() bool { return len(r.age)+len(r.events)+len(r.bytes) > 0 }
 
 // of returns the limits of a topic.
 func (r *rules) of(topic string) limits {

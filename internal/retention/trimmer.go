@@ -1,25 +1,23 @@
 package retention
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"tidings/store"
 )
 
-// Trimmer applies a Policy to a log.
+// topicsEvery is the least time between two passes when topics have limits of their own. What goes then is spread over the
+// log, an event here and there on a page: after a while several lie on each, which is written once for all of them.
+const topicsEvery = time.Second
+
+// Trimmer applies a Policy to a log. It belongs to one goroutine.
 type Trimmer struct {
 	log   store.Log
 	rules rules
+	last  time.Time // of the passes
 }
 
 // New returns a Trimmer, or Policy.Validate's error.
@@ -28,7 +26,7 @@ func New(log store.Log, p Policy) (*Trimmer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trimmer{log, r}, nil
+	return &Trimmer{log: log, rules: r}, nil
 }
 
 // Run trims at once and then at every interval, until ctx ends or the log takes no more writes. A full disk, or
@@ -54,9 +52,14 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.
 	}
 }
 
-// Trim deletes what the policy does not keep at the given time, and returns how many events that were. The
+// Trim deletes what the policy does not keep at the given time, and returns how many events that were. When topics have
+// limits of their own it leaves all that to a later call until a second has passed since the last. The
 // cost follows what is deleted, and the topics that have limits of their own. After an error it may be called again.
 func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err error) {
+	if since := now.Sub(t.last); t.rules.ofTopics() && 0 <= since && since < topicsEvery {
+		return 0, nil // also the whole log's limits: they count what the topics' leave
+	}
+	t.last = now
 	for _, pass := range []func(context.Context, time.Time) (int, error){t.trimTopics, t.trimWhole} {
 		n, err := pass(ctx, now)
 		deleted += n
@@ -67,66 +70,16 @@ func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err err
 	return deleted, nil
 }
 
-const (
-	// topicsInFilter bounds how many topics one trim is for.
-	topicsInFilter = 256
-
-	// topicsAtOnce is how many topics are trimmed at once.
-	topicsAtOnce = 64
-)
-
-// trimTopics applies the limits of topics. Those with the same age are trimmed together.
-func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (deleted int, err error) {
-	old := make(map[time.Duration][]string)
-	many := make(map[string]store.ID) // before which there is too much
-	for info := range t.log.Topics(t.rules.topics) {
-		if info.Count == 0 {
-			continue
+// trimTopics applies the limits of topics.
+func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (int, error) {
+	return t.log.Retain(ctx, t.rules.topics, func(topic string) store.Limits {
+		l := t.rules.of(topic)
+		limits := store.Limits{Events: l.events, Bytes: l.bytes}
+		if l.age > 0 {
+			limits.Before = cutoff(now, l.age)
 		}
-		l := t.rules.of(info.Topic)
-		if l.age > 0 && info.First.Before(cutoff(now, l.age)) {
-			old[l.age] = append(old[l.age], info.Topic)
-		}
-		if l.events > 0 && info.Count > l.events || l.bytes > 0 && info.Bytes > l.bytes {
-			if many[info.Topic], err = t.excess(l, info.Topic); err != nil {
-				return 0, err
-			}
-		}
-	}
-	for age, topics := range old {
-		for chunk := range slices.Chunk(topics, topicsInFilter) {
-			n, err := t.trim(ctx, cutoff(now, age), chunk...)
-			deleted += n
-			if err != nil {
-				return deleted, err
-			}
-		}
-	}
-	n, err := t.trimEach(ctx, many)
-	return deleted + n, err
-}
-
-// trimEach trims each topic before its ID, many at once: then they share commits. The topics whose oldest events go
-// furthest back come first.
-func (t *Trimmer) trimEach(ctx context.Context, before map[string]store.ID) (int, error) {
-	var deleted atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(topicsAtOnce)
-	topics := slices.SortedFunc(maps.Keys(before), func(a, b string) int {
-		return cmp.Or(before[a].Compare(before[b]), strings.Compare(a, b))
+		return limits
 	})
-	for _, topic := range topics {
-		if ctx.Err() != nil {
-			break
-		}
-		g.Go(func() error {
-			n, err := t.trim(ctx, before[topic], topic)
-			deleted.Add(int64(n))
-			return err
-		})
-	}
-	err := g.Wait()
-	return int(deleted.Load()), err
 }
 
 // trimWhole applies the limits of the log as a whole.

@@ -30,6 +30,7 @@ func modelRandom(t testing.TB, open Factory) {
 			"newest":      p.newest,
 			"by id":       p.byID,
 			"trim":        p.trim,
+			"retain":      p.retain,
 			"reopen":      p.reopen,
 		})
 		p.compareTopics()
@@ -146,6 +147,25 @@ func (p *play) trim(t *rapid.T) {
 	}
 	if got, err := p.log.Trim(context.Background(), flt, before); err != nil || got != want {
 		t.Fatalf("trim of %q before %s deleted %d events, %v; want %d", flt, before, got, err, want)
+	}
+}
+
+func (p *play) retain(t *rapid.T) {
+	flt, before := p.filter(t), p.position(t)
+	drawn := make(map[string]store.Limits)
+	for _, topic := range playTopics {
+		drawn[topic] = store.Limits{Events: rapid.Uint64Range(0, 4).Draw(t, "events")}
+		if rapid.Bool().Draw(t, "by age") {
+			drawn[topic] = store.Limits{Events: drawn[topic].Events, Before: before}
+		}
+	}
+	limits := func(topic string) store.Limits { return drawn[topic] }
+	want, err := p.model.Retain(context.Background(), flt, limits)
+	if err != nil {
+		t.Fatalf("model: %v", err)
+	}
+	if got, err := p.log.Retain(context.Background(), flt, limits); err != nil || got != want {
+		t.Fatalf("retain of %q, %v: deleted %d events, %v; want %d", flt, drawn, got, err, want)
 	}
 }
 

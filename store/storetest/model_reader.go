@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"slices"
 
 	"tidings/store"
@@ -98,6 +99,37 @@ func (m *Model) Excess(f store.Filter, events, bytes uint64) (excess store.ID, e
 		}
 	}
 	return store.ID{}, nil
+}
+
+// Retain implements store.Log.
+func (m *Model) Retain(ctx context.Context, f store.Filter, limits func(topic string) store.Limits) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, store.ErrClosed
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	count, size := make(map[string]uint64), make(map[string]uint64)
+	goes := make(map[string]bool) // from here on back
+	var kept []store.Event
+	for _, e := range slices.Backward(m.events) {
+		count[e.Topic]++
+		size[e.Topic] += uint64(len(e.Data))
+		if l := limits(e.Topic); f.Match(e.Topic) && (e.ID.Before(l.Before) || l.Events > 0 && count[e.Topic] > l.Events || l.Bytes > 0 && size[e.Topic] > l.Bytes) {
+			goes[e.Topic] = true
+		}
+		if !goes[e.Topic] {
+			kept = append(kept, e)
+		} else {
+			m.trimmed[e.Topic] = later(m.trimmed[e.Topic], e.ID)
+		}
+	}
+	slices.Reverse(kept)
+	n := len(m.events) - len(kept)
+	m.events = kept
+	return n, nil
 }
 
 // Floor implements store.Log.

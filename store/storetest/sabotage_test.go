@@ -158,6 +158,12 @@ func sabotages() []sabotage {
 		}}), "after append returned", ""},
 		{"trims one too many", on(sabotaged{before: func(id store.ID) store.ID { next, _ := id.Next(); return next }}),
 			"deleted 1 events, want 0", ""},
+		{"retains one too many", on(sabotaged{limits: func(l *store.Limits) {
+			if l.Events > 0 {
+				l.Events++
+			}
+		}}), "retain of", ""},
+		{"retains what is too old", on(sabotaged{limits: func(l *store.Limits) { l.Before = store.ID{} }}), "retain of", ""},
 		{"is off by one from the end", on(sabotaged{n: func(n int) int { return n + 1 }}), "newest 0 of", "newest 0 of"},
 		{"wakes for nothing", on(sabotaged{wait: func(store.Log, store.ID) error { return nil }}),
 			"wait for a head above the highest ID returned <nil>", ""},

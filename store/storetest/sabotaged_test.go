@@ -14,6 +14,7 @@ type sabotaged struct {
 	max    func(max int) int
 	append func(log store.Log, drafts []store.Draft) ([]store.ID, error)
 	before func(store.ID) store.ID // of Trim
+	limits func(*store.Limits)     // of Retain
 	n      func(n int) int         // of Newest
 	wait   func(log store.Log, after store.ID) error
 	info   func(*store.TopicInfo)
@@ -75,6 +76,16 @@ func (s *sabotaged) Trim(ctx context.Context, f store.Filter, before store.ID) (
 		before = s.before(before)
 	}
 	return s.Log.Trim(ctx, f, before)
+}
+
+func (s *sabotaged) Retain(ctx context.Context, f store.Filter, limits func(string) store.Limits) (int, error) {
+	return s.Log.Retain(ctx, f, func(topic string) store.Limits {
+		l := limits(topic)
+		if s.limits != nil {
+			s.limits(&l)
+		}
+		return l
+	})
 }
 
 func (s *sabotaged) Topics(f store.Filter) iter.Seq[store.TopicInfo] {

@@ -49,7 +49,7 @@ func Cases() []Case {
 	return slices.Concat(
 		appendCases(), onceCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
-		trimCases(), lossCases(), newestCases(), excessCases(), lookupCases(), topicsCases(),
+		trimCases(), lossCases(), newestCases(), excessCases(), retainCases(), lookupCases(), topicsCases(),
 		closeCases(), concurrentCases(), modelCases(),
 	)
 }

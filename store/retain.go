@@ -1,0 +1,105 @@
+package store
+
+import "context"
+
+const (
+	// retainEvents bounds how many events are found before they are deleted, and with it the memory for that. The more
+	// there are, the more of them share a page of the log, which is then written once for all of them.
+	retainEvents = 64 << 10
+
+	// retainStep bounds the records that one transaction of finding them looks at.
+	retainStep = 4096
+)
+
+// Retain implements Log.
+func (l *Bolt) Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (deleted int, err error) {
+	for steps := l.newSteps(); ; {
+		ids, err := l.surplus(f, limits)
+		if err != nil {
+			return deleted, err
+		}
+		n, err := steps.delete(ctx, ids)
+		deleted += n
+		if err != nil || len(ids) < retainEvents {
+			return deleted, err
+		}
+	}
+}
+
+// surplus returns what the limits do not keep, about retainEvents of it at most, in the order of the log. The lock keeps
+// every trim out, so that what is counted is what is read: an append meanwhile only adds to what is kept.
+func (l *Bolt) surplus(f Filter, limits func(topic string) Limits) (ids []ID, err error) {
+	l.trims.Lock()
+	defer l.trims.Unlock()
+	head, open := l.Head(), l.surpluses(f, limits)
+	r := &reader{l: l, from: selection{only: open}, bare: true}
+	for len(open) > 0 && len(ids) < retainEvents && r.pos.Before(head) {
+		page, err := r.Next(retainStep)
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range r.rows {
+			id := page.Events[i].ID
+			s := open[row.topic]
+			if s == nil {
+				continue
+			}
+			if s.takes(id) {
+				ids = append(ids, id)
+				s.less(1, row.size)
+			}
+			if !s.takes(id) {
+				delete(open, row.topic)
+			}
+		}
+		if !page.Corrupt.IsZero() { // it counts, and stays: what follows must not go in its place, whichever topic it is of
+			size, err := l.recordSize(page.Corrupt)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range open {
+				s.less(1, size)
+			}
+		}
+	}
+	return ids, nil
+}
+
+// surplus is what a topic has too much of, as far as it has not been found.
+type surplus struct {
+	before        ID // what is older is too old
+	events, bytes uint64
+}
+
+// takes reports whether the oldest event that has not been found is too much when it lies at id.
+func (s *surplus) takes(id ID) bool { return s.events > 0 || s.bytes > 0 || id.Before(s.before) }
+
+func (s *surplus) less(events, bytes uint64) {
+	s.events, s.bytes = less(s.events, events), less(s.bytes, bytes)
+}
+
+// surpluses returns the topics that may have something to delete. A topic's oldest event is not always known: it
+// follows what was trimmed.
+func (l *Bolt) surpluses(f Filter, limits func(topic string) Limits) map[*topic]*surplus {
+	states := make(map[*topic]topicState)
+	l.index.mu.RLock()
+	l.index.match(f, ID{}, func(t *topic) {
+		if t.state.count > 0 {
+			states[t] = t.state
+		}
+	})
+	l.index.mu.RUnlock()
+	found := make(map[*topic]*surplus)
+	for t, state := range states {
+		limit := limits(t.name)
+		s := &surplus{limit.Before, limited(state.count, limit.Events), limited(state.bytes, limit.Bytes)}
+		oldest := state.first
+		if oldest.Before(state.trimmed) {
+			oldest = state.trimmed
+		}
+		if s.takes(oldest) {
+			found[t] = s
+		}
+	}
+	return found
+}
