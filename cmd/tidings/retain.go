@@ -22,7 +22,7 @@ type retainFlags struct {
 	RetainEvents []maxEvents `help:"Keep the newest so many events of the whole log; PATTERN=N of each topic that matches; repeatable." placeholder:"[PATTERN=]N"`
 	RetainBytes  []maxBytes  `help:"Keep the newest events that fit in so many bytes, such as 10GiB; PATTERN=SIZE of each topic that matches; repeatable." placeholder:"[PATTERN=]SIZE"`
 
-	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept."`
+	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept; at least 1s while limits have patterns."`
 	MinFree      minFree       `default:"5%" help:"Free space of the disk below which publishes are refused, for trimming to go on: a size, or a share of the disk, which counts for 1GiB at most; 0 for none."`
 }
 
