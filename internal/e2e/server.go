@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +25,22 @@ func Build(dir string) (string, error) {
 		return "", fmt.Errorf("build the command: %w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// openSources opens the folders of the module. The command is not imported, so the test cache would not know that it
+// has changed; but it knows what a test opens.
+func openSources(t testing.TB) {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	err := filepath.WalkDir(filepath.Join(filepath.Dir(here), "../.."), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules"}, d.Name()) {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Options says how to run a server.
@@ -58,6 +77,7 @@ func Start(t testing.TB, o Options) *Server {
 // Launch runs a server on a free port and does not wait for anything.
 func Launch(t testing.TB, o Options) *Server {
 	t.Helper()
+	openSources(t)
 	args := slices.Concat(o.Wrap, []string{o.Binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", o.DataDir}, o.Args)
 	s := &Server{t: t, cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
 	s.cmd.Env, s.cmd.Dir, s.cmd.SysProcAttr = append(Environ(), o.Env...), o.Dir, &o.Sys
