@@ -55,7 +55,7 @@ func (m media) check(data []byte) *problem {
 }
 
 // accepts reports whether the request's Accept lists the media type, by name or by wildcard; without Accept
-// everything is accepted. Preferences are not weighed.
+// everything is accepted. Preferences are not weighed, but for q=0, which refuses.
 func accepts(r *http.Request, mediaType string) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	if accept == "" {
@@ -63,8 +63,9 @@ func accepts(r *http.Request, mediaType string) bool {
 	}
 	kind, _, _ := strings.Cut(mediaType, "/")
 	for part := range strings.SplitSeq(accept, ",") {
-		base, _, err := mime.ParseMediaType(part)
-		if err == nil && (base == mediaType || base == kind+"/*" || base == "*/*") {
+		base, params, err := mime.ParseMediaType(part)
+		refused := params["q"] != "" && strings.Trim(params["q"], "0.") == "" // RFC 9110 §12.4.2
+		if err == nil && !refused && (base == mediaType || base == kind+"/*" || base == "*/*") {
 			return true
 		}
 	}

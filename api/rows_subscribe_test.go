@@ -68,6 +68,9 @@ func TestSubscribeRows(t *testing.T) {
 		})
 	}
 	t.Run("row 74: JSON alone is accepted", func(t *testing.T) {
+		if a := s.do("GET", "/v1/stream", "", "Accept: text/event-stream;q=0.0"); a.status != 406 {
+			t.Errorf("an Accept that refuses streams: %d %s", a.status, a.body)
+		}
 		if a := s.do("GET", "/v1/stream", "", "Accept: application/json"); a.status != 406 || a.problem(t).Code != "not-acceptable" {
 			t.Errorf("%d %s", a.status, a.body)
 		}

@@ -39,6 +39,7 @@ func TestBackupRestoreCompact(t *testing.T) {
 	}
 	fresh := filepath.Join(t.TempDir(), "data")
 	runCLI(t, "restore", file, "--data-dir", fresh).want(t, exitDamaged, "", "its manifest says 0")
+	runCLI(t, "restore", file+".gone", "--data-dir", fresh).want(t, exitUsage, "", "no such file")
 	if err := os.Remove(file + ".json"); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type restoreCmd struct {
-	File            string `arg:"" type:"path" help:"Backup to restore; its manifest is FILE.json."`
+	File            string `arg:"" type:"existingfile" help:"Backup to restore; its manifest is FILE.json."`
 	DataDir         string `default:"./tidings-data" help:"Directory for the log, which must have none; made if missing." type:"path"`
 	WithoutManifest bool   `help:"Restore a backup whose manifest is lost: its records are checked all the same."`
 	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld."`
