@@ -134,9 +134,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of which a2 has a bit
-// flipped on the disk. It returns the IDs by these names.
-func startDamaged(t *testing.T) (s *server, id map[string]string) {
+// startOnDisk starts a server that remembers nothing of its log, so that every read is from the file.
+func startOnDisk(t *testing.T) (s *server, path string) {
 	t.Helper()
 	dir := t.TempDir()
 	log, err := store.Open(dir, store.Options{})
@@ -148,38 +147,48 @@ func startDamaged(t *testing.T) (s *server, id map[string]string) {
 			t.Error(err)
 		}
 	})
-	s = newServer(t, log, -1, api.Options{}) // no memory of it: every read is from the disk
-	id = make(map[string]string)
-	for _, name := range list("a1 b1 a2 b2 a3") {
-		id[name] = s.publish(name[:1], `"payload of `+name+`"`)
-	}
-	path := filepath.Join(dir, "log.db")
+	return newServer(t, log, -1, api.Options{}), filepath.Join(dir, "log.db")
+}
+
+// flip flips a bit of the text wherever it is in the file: pages are copied on write, and the old copies hold it too.
+func flip(t *testing.T, path, text string) {
+	t.Helper()
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	flipped := bytes.ReplaceAll(file, []byte(text), append([]byte{text[0] ^ 1}, text[1:]...))
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, flipped := []byte("payload of a2"), 0
-	for at := 0; ; flipped++ { // pages are copied on write: the old copies hold it too
-		i := bytes.Index(file[at:], payload)
-		if i < 0 {
-			break
+	n := 0
+	for i := range file {
+		if file[i] != flipped[i] {
+			n++
+			if _, err := f.WriteAt(flipped[i:i+1], int64(i)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		at += i
-		if _, err := f.WriteAt([]byte{file[at] ^ 1}, int64(at)); err != nil {
-			t.Fatal(err)
-		}
-		at += len(payload)
-	}
-	if flipped == 0 {
-		t.Fatal("the record of a2 is not in the file")
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if n == 0 {
+		t.Fatalf("%q is not in the file", text)
+	}
+}
+
+// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of which a2 has a bit
+// flipped on the disk. It returns the IDs by these names.
+func startDamaged(t *testing.T) (s *server, id map[string]string) {
+	t.Helper()
+	s, path := startOnDisk(t)
+	id = make(map[string]string)
+	for _, name := range list("a1 b1 a2 b2 a3") {
+		id[name] = s.publish(name[:1], `"payload of `+name+`"`)
+	}
+	flip(t, path, "payload of a2")
 	return s, id
 }
 
@@ -243,6 +252,24 @@ func TestGapCorruptBack(t *testing.T) {
 			if strings.Join(got, " ") != want {
 				t.Errorf("%s, pages of %d: %v, want %s", query, limit, got, want)
 			}
+		}
+	}
+}
+
+// TestDamagedMark: a read mark whose record is damaged is no event, and setting it again mends it.
+func TestDamagedMark(t *testing.T) {
+	s, path := startOnDisk(t)
+	mark := fmt.Sprintf(`{"id":%q,"topics":["damaged.>"]}`, s.publish("damaged.a", "1"))
+	if a := s.do("PUT", "/v1/cursors/inbox", mark); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	flip(t, path, "damaged.>")
+	if a := s.do("GET", "/v1/cursors/inbox", ""); a.status != 500 || !strings.Contains(a.problem(t).Detail, "set it again") {
+		t.Errorf("damaged mark: %d %s", a.status, a.body)
+	}
+	for _, method := range list("PUT GET") {
+		if a := s.do(method, "/v1/cursors/inbox", mark); a.status != 200 {
+			t.Errorf("%s again: %d %s", method, a.status, a.body)
 		}
 	}
 }

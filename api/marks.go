@@ -163,8 +163,11 @@ func isMarkName(name string) bool {
 // markProblem is storeProblem, in the words of marks.
 func markProblem(err error) *problem {
 	p := storeProblem(err)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		p.code, p.detail = "mark-not-found", "there is no read mark of this name"
+	case errors.Is(err, store.ErrCorrupt):
+		p.code, p.detail = "internal", "the read mark is damaged: set it again"
 	}
 	return &p
 }
