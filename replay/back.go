@@ -21,7 +21,7 @@ type BackPage struct {
 // there; that is no gap, as nobody asked for it by a cursor.
 func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) (page BackPage, err error) {
 	size := 0
-	for at := before; ; at = page.Events[0].ID {
+	for at := before; ; {
 		position, err := log.Newest(filter, at, backStep)
 		if err != nil {
 			return BackPage{}, err
@@ -44,8 +44,13 @@ func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) 
 			page.Gap, err = newGap(log, Corrupt, requestedBelow(before), damaged)
 			return page, err
 		}
-		if len(older) == 0 {
+		switch {
+		case len(older) > 0:
+			at = older[0].ID
+		case position.IsZero() || position == at.Prev():
 			return page, nil
+		default: // what there was has been trimmed meanwhile
+			at, _ = position.Next()
 		}
 	}
 }

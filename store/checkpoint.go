@@ -63,7 +63,7 @@ func (c *committer) due() bool {
 	if c.stored == 0 && c.tight() {
 		return false
 	}
-	return max(c.since+c.stored, c.journaled+len(c.trimming)) >= checkpointEvery
+	return max(c.since+c.stored, c.journaled+len(c.trimming)) >= checkpointEvery+c.postponed
 }
 
 // writeCheckpoint writes the records of all topics that changed since the last one.
@@ -91,7 +91,7 @@ func (c *committer) clean() {
 	for _, t := range c.dirty {
 		t.dirty = false
 	}
-	c.dirty, c.since, c.journaled = c.dirty[:0], 0, 0
+	c.dirty, c.since, c.journaled, c.postponed = c.dirty[:0], 0, 0, 0
 }
 
 // checkpoint writes one at Close. Without it, the next Open counts instead.

@@ -26,6 +26,7 @@ type committer struct {
 	warned    time.Time // when that was last logged
 	since     int       // events since the last checkpoint
 	journaled int       // entries in the journal
+	postponed int       // how many more of either the next checkpoint waits for: there was no space for it
 	behind    bool      // the clock is behind the last ID; logged once
 	size      int64     // of the file when it was last looked at; it never shrinks
 
@@ -103,7 +104,13 @@ func answer(batch []*request, err error) {
 // try commits the batch in one transaction. A crash before update returns leaves none or all of it, and nobody
 // has been told. A crash after it leaves all of it.
 func (c *committer) try(batch []*request) error {
-	err := c.update(func(tx *bbolt.Tx) error { return c.write(tx, batch) })
+	write := func(tx *bbolt.Tx) error { return c.write(tx, batch) }
+	err := c.update(write)
+	if errors.Is(err, ErrNoSpace) && c.checkpointed { // which can wait
+		c.undo()
+		c.postponed += checkpointEvery / 16
+		err = c.update(write)
+	}
 	switch {
 	case err == nil:
 		c.publish()

@@ -35,6 +35,7 @@ type topic struct {
 	name        string
 	leaf        *node
 	state, work topicState
+	oldest      ID   // no event is older, as Retain found; guarded by Bolt.trims
 	dirty       bool // committer: changed since its record was last written
 }
 

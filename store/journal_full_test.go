@@ -75,3 +75,28 @@ func TestNoCheckpointOnFullDisk(t *testing.T) {
 	}
 	storetest.Check(t, log)
 }
+
+// TestCheckpointWaits: a checkpoint that is due and has no space, because of many topics, refuses no event that has.
+func TestCheckpointWaits(t *testing.T) {
+	disk := storetest.SmallDisk(t, "tmpfs", 64<<20)
+	log := openAt(t, filepath.Join(disk, "data"), store.Options{})
+	topics := make([]string, 15_000)
+	for i := range topics {
+		topics[i] = fmt.Sprintf("%s.%d", strings.Repeat("x", 240), i)
+	}
+	events := appendN(t, log, 17_000, topics...) // a checkpoint comes with the last batch
+	events = append(events, appendN(t, log, len(topics), topics...)...)
+	takeDisk(t, filepath.Join(disk, "other"))
+	for _, size := range []int{100_000, 10_000, 1000} {
+		publishUntilFull(t, log, size)
+	}
+	if _, err := log.Trim(t.Context(), store.All(), events[4000].ID); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 { // the checkpoint is due at the latest with the last
+		if _, err := log.Append(t.Context(), []store.Draft{{Topic: topics[0]}}); err != nil {
+			t.Fatalf("event %d of 2000, where 4000 were trimmed: %v", i, err)
+		}
+	}
+	storetest.Check(t, log)
+}

@@ -53,7 +53,7 @@ type Log interface {
 	// Newest returns the position after which exactly the newest n retained events that match f and
 	// lie before the given ID follow (all of them when there are fewer): the ID of the next older
 	// matching event, or, without one, the position before the oldest of the n. The position may be
-	// one that no event ever had. n is at least 0.
+	// one that no event ever had. Without any such event it is zero or just before the given ID. n is at least 0.
 	Newest(f Filter, before ID, n int) (ID, error)
 
 	// Floor returns the ID of the newest retained event at or below id and the head, zero if none.
@@ -85,7 +85,7 @@ type Log interface {
 	// Retain deletes, of each topic that f matches, the events that its limits do not keep, and returns how many those
 	// were. It goes through all the topics at once, about in the order of the log, so that a commit writes few pages.
 	// None goes that the limits allow, whatever is appended or trimmed meanwhile. It works, and fails, as Trim does.
-	// limits may be called more than once for a topic.
+	// limits may be called more than once for a topic, and must not call the log.
 	Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (int, error)
 
 	// Count returns how many retained events match f and follow after, at most max, at a cost that

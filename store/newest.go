@@ -3,17 +3,28 @@ package store
 import (
 	"container/heap"
 	"math"
+	"slices"
 )
+
+// newestScan is how many records are looked at before the matching topics are listed, of which there may be a million.
+const newestScan = 4096
 
 // Newest implements Log. It goes back through the log itself, unless that comes to cost more than walking the chains
 // of the matching topics.
 func (l *Bolt) Newest(f Filter, before ID, n int) (position ID, err error) {
+	most := newestScan
 	if f.IsAll() {
+		most = math.MaxInt
+	}
+	if slices.ContainsFunc(f.patterns, wild) {
+		found := false
 		err = l.snapshotAll(ID{}, func(s *snapshot) error {
-			position, _ = s.newestByScan(f, before, n, math.MaxInt)
+			position, found = s.newestByScan(f, before, n, most)
 			return nil
 		})
-		return position, err
+		if found || err != nil {
+			return position, err
+		}
 	}
 	err = l.snapshot(selection{filter: f}, ID{}, true, func(s *snapshot) error {
 		var ok bool
@@ -26,6 +37,12 @@ func (l *Bolt) Newest(f Filter, before ID, n int) (position ID, err error) {
 		return nil
 	})
 	return position, err
+}
+
+// wild reports whether a pattern may match any number of topics.
+func wild(pattern []string) bool {
+	_, exact := exact(pattern)
+	return !exact
 }
 
 // back is the next event of a topic on the way back.

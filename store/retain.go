@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"slices"
+)
 
 const (
 	// retainEvents bounds how many events are found before they are deleted, and with it the memory for that. The more
@@ -9,12 +13,15 @@ const (
 
 	// retainStep bounds the records that one transaction of finding them looks at.
 	retainStep = 4096
+
+	// surplusStep bounds the topics that are looked at in one go, for which a commit waits.
+	surplusStep = 1024
 )
 
 // Retain implements Log.
 func (l *Bolt) Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (deleted int, err error) {
 	for steps := l.newSteps(); ; {
-		ids, err := l.surplus(f, limits)
+		ids, err := l.surplus(ctx, f, limits)
 		if err != nil {
 			return deleted, err
 		}
@@ -28,14 +35,14 @@ func (l *Bolt) Retain(ctx context.Context, f Filter, limits func(topic string) L
 
 // surplus returns what the limits do not keep, about retainEvents of it at most, in the order of the log. The lock keeps
 // every trim out, so that what is counted is what is read: an append meanwhile only adds to what is kept.
-func (l *Bolt) surplus(f Filter, limits func(topic string) Limits) (ids []ID, err error) {
+func (l *Bolt) surplus(ctx context.Context, f Filter, limits func(topic string) Limits) (ids []ID, err error) {
 	l.trims.Lock()
 	defer l.trims.Unlock()
 	head, open := l.Head(), l.surpluses(f, limits)
 	r := &reader{l: l, from: selection{only: open}, bare: true}
 	for len(open) > 0 && len(ids) < retainEvents && r.pos.Before(head) {
 		page, err := r.Next(retainStep)
-		if err != nil {
+		if err = cmp.Or(context.Cause(ctx), err); err != nil {
 			return nil, err
 		}
 		for i, row := range r.rows {
@@ -49,6 +56,7 @@ func (l *Bolt) surplus(f Filter, limits func(topic string) Limits) (ids []ID, er
 				s.less(1, row.size)
 			}
 			if !s.takes(id) {
+				row.topic.oldest = id
 				delete(open, row.topic)
 			}
 		}
@@ -57,8 +65,10 @@ func (l *Bolt) surplus(f Filter, limits func(topic string) Limits) (ids []ID, er
 			if err != nil {
 				return nil, err
 			}
-			for _, s := range open {
-				s.less(1, size)
+			for t, s := range open {
+				if s.less(1, size); !s.takes(page.Corrupt) {
+					delete(open, t)
+				}
 			}
 		}
 	}
@@ -78,27 +88,30 @@ func (s *surplus) less(events, bytes uint64) {
 	s.events, s.bytes = less(s.events, events), less(s.bytes, bytes)
 }
 
-// surpluses returns the topics that may have something to delete. A topic's oldest event is not always known: it
-// follows what was trimmed.
+// surpluses returns the topics that may have something to delete. A topic's oldest event is not always known, but it
+// follows what was trimmed, and is not before what an earlier look has found.
 func (l *Bolt) surpluses(f Filter, limits func(topic string) Limits) map[*topic]*surplus {
-	states := make(map[*topic]topicState)
 	l.index.mu.RLock()
-	l.index.match(f, ID{}, func(t *topic) {
-		if t.state.count > 0 {
-			states[t] = t.state
-		}
-	})
+	topics := l.index.byID
 	l.index.mu.RUnlock()
 	found := make(map[*topic]*surplus)
-	for t, state := range states {
-		limit := limits(t.name)
-		s := &surplus{limit.Before, limited(state.count, limit.Events), limited(state.bytes, limit.Bytes)}
-		oldest := state.first
-		if oldest.Before(state.trimmed) {
-			oldest = state.trimmed
+	var states [surplusStep]topicState
+	for chunk := range slices.Chunk(topics, surplusStep) {
+		l.index.mu.RLock()
+		for i, t := range chunk {
+			states[i] = t.state
 		}
-		if s.takes(oldest) {
-			found[t] = s
+		l.index.mu.RUnlock()
+		for i, t := range chunk {
+			state := &states[i]
+			if state.count == 0 || !f.Match(t.name) {
+				continue
+			}
+			limit := limits(t.name)
+			s := surplus{limit.Before, limited(state.count, limit.Events), limited(state.bytes, limit.Bytes)}
+			if s.takes(slices.MaxFunc([]ID{state.first, state.trimmed, t.oldest}, ID.Compare)) {
+				found[t] = new(s)
+			}
 		}
 	}
 	return found

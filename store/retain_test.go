@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -143,4 +144,35 @@ func TestRetainBesideTrim(t *testing.T) {
 		}
 	}
 	storetest.Check(t, log)
+}
+
+// TestRetainNothing: a pass that has nothing to delete allocates nothing for each topic, whether its limit is one of
+// events or of age, and whether the topic was trimmed before or not.
+func TestRetainNothing(t *testing.T) {
+	const each = 4000 // topics
+	log := openAt(t, t.TempDir(), store.Options{})
+	var topics []string
+	for i := range each {
+		topics = append(topics, fmt.Sprintf("age.%d", i), fmt.Sprintf("events.%d", i))
+	}
+	events := appendN(t, log, 4*len(topics), topics...)
+	limits := func(topic string) store.Limits {
+		if strings.HasPrefix(topic, "age") {
+			return store.Limits{Before: events[2*len(topics)].ID}
+		}
+		return store.Limits{Events: 2}
+	}
+	for _, want := range []int{2 * len(topics), 0} {
+		if n, err := log.Retain(t.Context(), store.All(), limits); err != nil || n != want {
+			t.Fatalf("deleted %d events (%v), want %d", n, err, want)
+		}
+	}
+	allocs := testing.AllocsPerRun(5, func() {
+		if n, err := log.Retain(t.Context(), store.All(), limits); err != nil || n != 0 {
+			t.Errorf("deleted %d events (%v), want none", n, err)
+		}
+	})
+	if allocs > each/10 {
+		t.Errorf("%.0f allocations to find nothing to delete in %d topics", allocs, len(topics))
+	}
 }

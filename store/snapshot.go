@@ -22,7 +22,7 @@ type match struct {
 }
 
 // snapshot runs fn on the log as the selection sees it from after. Its topics are listed when list is
-// set, or when something was trimmed above after.
+// set, or when something was trimmed above after; with topics of its own, from which every trim is locked out, only then.
 //
 // The order is what makes it exact. The head comes first: the index has every topic up to it. The
 // topics come before the transaction: it contains their tips. And no step of a trim may fall between
@@ -35,7 +35,7 @@ func (l *Bolt) snapshot(from selection, after ID, list bool, fn func(*snapshot) 
 		x.mu.RLock()
 		trims, trimming := x.trims, x.trimming
 		s.topics, s.events = x.byID, x.events
-		if list || after.Before(l.Trimmed()) || trimming != nil {
+		if list || from.only == nil && (after.Before(l.Trimmed()) || trimming != nil) {
 			x.list(from, after, func(t *topic) {
 				s.matched = append(s.matched, match{t, t.state.tip, t.state.trimmed})
 				s.share += t.state.count
