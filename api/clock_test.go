@@ -200,19 +200,7 @@ func TestStall(t *testing.T) {
 		}
 		stuck, _ := s.get("/v1/stream?since=earliest")
 		slow, _ := s.get("/v1/stream?since=earliest")
-		begin := time.Now()
-		got := 0
-		for buf := make([]byte, 16<<10); got < 50*(4<<10); {
-			n, err := slow.Read(buf)
-			if err != nil {
-				t.Fatalf("slow client after %d bytes: %v", got, err)
-			}
-			got += n
-			time.Sleep(stall / 20)
-		}
-		if time.Since(begin) < stall {
-			t.Fatal("the slow client was not slow")
-		}
+		readSlowly(t, slow, 50*(4<<10), stall)
 		if _, err := stuck.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("stuck client: %v, want the connection closed", err)
 		}

@@ -29,17 +29,23 @@ func TestAnswerNotTaken(t *testing.T) {
 	bubble(t, api.Options{StallTimeout: stall}, func(t *testing.T, s *piped) {
 		appendData(t, s.log, "orders", bytes.Repeat([]byte("x"), size))
 		slow, _ := s.get("/v1/events")
-		begin, got := time.Now(), 0
-		for buf := make([]byte, 16<<10); got < size; {
-			n, err := slow.Read(buf)
-			if err != nil {
-				t.Fatalf("slow client after %d bytes: %v", got, err)
-			}
-			got += n
-			time.Sleep(stall / 20)
-		}
-		if time.Since(begin) < stall {
-			t.Fatal("the slow client was not slow")
-		}
+		readSlowly(t, slow, size, stall)
 	})
+}
+
+// readSlowly reads so many bytes, a little now and then, for longer than the stall time-out in all.
+func readSlowly(t *testing.T, client io.Reader, bytes int, stall time.Duration) {
+	t.Helper()
+	begin, got := time.Now(), 0
+	for buf := make([]byte, 16<<10); got < bytes; {
+		n, err := client.Read(buf)
+		if err != nil {
+			t.Fatalf("slow client after %d bytes: %v", got, err)
+		}
+		got += n
+		time.Sleep(stall / 20) // the bubble's clock
+	}
+	if time.Since(begin) < stall {
+		t.Fatal("the slow client was not slow")
+	}
 }
