@@ -29,12 +29,13 @@ type space struct {
 // room returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time, which costs little
 // beside a commit: a fast publisher fills a small disk in less than a second.
 func (s *space) room() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.minFree == nil {
 		return nil
 	}
-	s.check()
+	free, total, err := s.disk(s.dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look(free, total, err)
 	if s.spare > 0 {
 		return nil
 	}
@@ -66,8 +67,8 @@ func (l *Bolt) Room() error {
 	return nil
 }
 
-func (s *space) check() {
-	free, total, err := s.disk(s.dir)
+// look takes in what the disk says. The caller holds mu.
+func (s *space) look(free, total uint64, err error) {
 	if err != nil {
 		if !s.unknown {
 			s.log.Warn("free disk space is not known; publishing goes on until the disk is full", "error", err)

@@ -84,44 +84,23 @@ func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (int, error) {
 
 // trimWhole applies the limits of the log as a whole.
 func (t *Trimmer) trimWhole(ctx context.Context, now time.Time) (deleted int, err error) {
-	whole := t.rules.whole
+	all, whole := store.All(), t.rules.whole
 	if whole.age > 0 {
-		if deleted, err = t.trim(ctx, cutoff(now, whole.age), ">"); err != nil {
+		if deleted, err = t.log.Trim(ctx, all, cutoff(now, whole.age)); err != nil {
 			return deleted, err
 		}
 	}
-	before, err := t.excess(whole, ">")
-	if err != nil || before.IsZero() {
+	if whole.events == 0 && whole.bytes == 0 {
+		return deleted, nil
+	}
+	last, err := t.log.Excess(all, whole.events, whole.bytes)
+	if err != nil || last.IsZero() {
 		return deleted, err
 	}
-	n, err := t.trim(ctx, before, ">")
+	before, _ := last.Next() // no event has MaxID
+	n, err := t.log.Trim(ctx, all, before)
 	return deleted + n, err
 }
 
 // cutoff is the ID before which events are older than age.
 func cutoff(now time.Time, age time.Duration) store.ID { return store.FirstIDAt(now.Add(-age)) }
-
-// excess is the ID before which there are more events than the limits by count and size allow, zero if there are not.
-func (t *Trimmer) excess(l limits, pattern string) (before store.ID, err error) {
-	if l.events == 0 && l.bytes == 0 {
-		return store.ID{}, nil
-	}
-	f, err := store.NewFilter(pattern)
-	if err != nil {
-		return store.ID{}, err
-	}
-	last, err := t.log.Excess(f, l.events, l.bytes)
-	if err != nil || last.IsZero() {
-		return store.ID{}, err
-	}
-	before, _ = last.Next() // no event has MaxID
-	return before, nil
-}
-
-func (t *Trimmer) trim(ctx context.Context, before store.ID, patterns ...string) (int, error) {
-	f, err := store.NewFilter(patterns...)
-	if err != nil {
-		return 0, err
-	}
-	return t.log.Trim(ctx, f, before)
-}
