@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
 	"tidings/internal/auth"
@@ -99,7 +100,7 @@ func TestConsoleTopics(t *testing.T) {
 	tb.sees(t, ".topics .state", "4 topics")
 	tb.enters(t, "[name=filter]", "ORDERS")
 	tb.sees(t, ".topics .state", "2 of 4 topics")
-	tb.eval(t, `location.reload()`)
+	tb.do(t, chromedp.Reload())
 	tb.sees(t, ".topics .state", "2 of 4 topics")
 	if diff := cmp.Diff([][]string{orders, eu}, rows()); diff != "" {
 		t.Errorf("after the filter (-want +got):\n%s", diff)

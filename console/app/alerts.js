@@ -126,7 +126,6 @@ export const alerts = (inbox, watch) => ({
     inbox.addEventListener('unread', schedule, { signal });
     inbox.addEventListener('state', connection, { signal });
     if (inbox.ready) reset();
-    else show();
     connection();
   },
 });

@@ -41,7 +41,7 @@ export function gap({ key, gap: { reason, requested, through } }) {
     title,
     el('p', {}, t(`gap.${reason}`)),
     el('p', { class: 'event-facts' },
-      el('span', {}, t('gap.requested'), ' ', place(requested)),
+      reason !== 'corrupt' && el('span', {}, t('gap.requested'), ' ', place(requested)),
       el('span', {}, t('gap.through'), ' ', place(through))));
 }
 

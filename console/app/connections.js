@@ -51,7 +51,7 @@ const columns = cut => [
   { title: t('connections.sent'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
   { title: t('connections.cursor'), cell: one => el('code', { class: 'id' }, one.cursor) },
   { title: t('connections.action'), cell: one => el('button', {
-    type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: one.subject || one.remote }),
+    type: 'button', class: 'danger', onclick: () => cut(one), 'aria-label': t('connections.cutWho', { who: [one.subject, one.remote].filter(Boolean).join(' ') }),
   }, t('connections.cut')) },
 ];
 

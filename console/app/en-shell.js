@@ -98,7 +98,7 @@ export default {
   'gap.unknown': 'The place to continue from is not in this log. Reading went on after the nearest earlier event; some may be missing.',
   'gap.ahead': 'The log ends before the place to continue from: it was restored or replaced. Reading went on with new events.',
   'gap.malformed': 'The place to continue from was not valid. Reading went on with new events.',
-  'gap.corrupt': 'A record of the log is damaged and was left out. Reading went on after it.',
+  'gap.corrupt': 'A record of the log is damaged and was left out.',
   'gap.requested': 'after',
   'gap.through': 'up to',
   'gap.beginning': 'the beginning of the log',

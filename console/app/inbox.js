@@ -128,8 +128,8 @@ export class Inbox extends EventTarget {
   #add(entry) {
     this.entries.push(entry);
     if (this.entries.length > KEPT * 1.1) {
-      this.entries.splice(0, this.entries.length - KEPT);
-      this.#before = this.entries.find(({ id }) => id)?.id;
+      this.entries.splice(0, this.entries.findIndex(({ id }, i) => id && i >= this.entries.length - KEPT));
+      this.#before = this.entries[0].id;
     }
     this.#tell('entry', entry);
   }
@@ -199,7 +199,7 @@ export class Inbox extends EventTarget {
       else if (entry.id) break;
     }
     const first = this.entries.find(entry => entry.id);
-    const before = this.#before && first && this.isUnread(first);
+    const before = this.#before && (!first || this.isUnread(first));
     this.#older = before ? Math.max(0, unread - this.#known) : 0;
     this.#capped = Boolean(before && capped);
     this.#counted();

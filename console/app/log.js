@@ -106,6 +106,7 @@ function browse({ head, rows, foot }, wanted, signal) {
     list.prepend(events);
     if (list.length > HELD) {
       list.keepFirst(HELD);
+      if (list.last.gap) list.keepFirst(list.length - 1); // it is no place to read on from
       reader.before = list.last.id;
       showFoot();
     }
@@ -120,6 +121,7 @@ function browse({ head, rows, foot }, wanted, signal) {
     list.append(events);
     if (list.length > HELD) {
       list.keepLast(HELD);
+      if (list.first.gap) list.keepLast(list.length - 1);
       Object.assign(reader, { after: list.first.id, newest: false });
       showHead();
     }

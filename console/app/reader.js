@@ -38,9 +38,9 @@ export class Reader {
   // something is gone, as it is among older and newer.
   async start(since) {
     const { lines, next, prev, caughtUp, gap } = await this.#page({ since });
-    if (since && lines.length === 0) return this.start();
+    if (since && !lines.length && !gap && caughtUp) return this.start();
     Object.assign(this, { after: next, newest: caughtUp, since });
-    this.before = since ? JSON.parse(lines[0]).id : prev;
+    this.before = since ? [gap?.through, lines[0] && JSON.parse(lines[0]).id].filter(Boolean).sort()[0] : prev; // the first that is told
     return this.#wanted(lines, gap);
   }
 

@@ -18,8 +18,8 @@ export default {
     const failed = el('div');
     const filter = el('input', {
       type: 'search', name: 'filter', value: params.get('filter') ?? '', autocomplete: 'off', spellcheck: 'false', oninput: () => {
-        history.replaceState(null, '', `#/topics?${new URLSearchParams({ filter: filter.value })}`); // for a reload, and for Back
         show();
+        history.replaceState(null, '', `#/topics?${new URLSearchParams({ filter: filter.value })}`); // for a reload, and for Back
       },
     });
     const list = table({ label: t('page.topics'), key: one => one.topic, columns: COLUMNS, most: MOST, sort: { by: COLUMNS[0] } });

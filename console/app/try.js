@@ -27,7 +27,7 @@ export default {
     const mayNot = grant.publish.length === 0;
     const publish = el('button', { class: 'primary', disabled: mayNot }, t('try.publish'));
     const answer = el('div', { role: 'status' });
-    const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children.flat());
+    const show = (...children) => fill(answer, el('h2', {}, t('try.answer')), ...children);
     const preview = command(t('try.command'));
 
     function choose(name) {

@@ -98,7 +98,7 @@ export default {
   'gap.unknown': '要继续的位置不在此日志中。已从最近的较早事件之后继续读取，可能缺少一些事件。',
   'gap.ahead': '日志在要继续的位置之前就结束了：它已被恢复或替换。已从新事件继续读取。',
   'gap.malformed': '要继续的位置无效。已从新事件继续读取。',
-  'gap.corrupt': '日志中有一条记录已损坏，被略过。已从其后继续读取。',
+  'gap.corrupt': '日志中有一条记录已损坏，被略过。',
   'gap.requested': '从此之后：',
   'gap.through': '直到：',
   'gap.beginning': '日志的开头',
