@@ -57,12 +57,8 @@ func decodeState(v []byte) topicState {
 	}
 }
 
-// due reports whether the transaction under way is to write a checkpoint. When there may be no space, one that only
-// trims is not.
+// due reports whether the transaction under way is to write a checkpoint.
 func (c *committer) due() bool {
-	if c.stored == 0 && c.tight() {
-		return false
-	}
 	return max(c.since+c.stored, c.journaled+len(c.trimming)) >= checkpointEvery+c.postponed
 }
 
