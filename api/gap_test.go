@@ -1,10 +1,8 @@
 package api_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/storetest"
 )
 
 // gapFrame is the data of a tidings.gap.
@@ -150,35 +149,6 @@ func startOnDisk(t *testing.T) (s *server, path string) {
 	return newServer(t, log, -1, api.Options{}), filepath.Join(dir, "log.db")
 }
 
-// flip flips a bit of the text wherever it is in the file: pages are copied on write, and the old copies hold it too.
-func flip(t *testing.T, path, text string) {
-	t.Helper()
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	flipped := bytes.ReplaceAll(file, []byte(text), append([]byte{text[0] ^ 1}, text[1:]...))
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for i := range file {
-		if file[i] != flipped[i] {
-			n++
-			if _, err := f.WriteAt(flipped[i:i+1], int64(i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n == 0 {
-		t.Fatalf("%q is not in the file", text)
-	}
-}
-
 // startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of which a2 has a bit
 // flipped on the disk. It returns the IDs by these names.
 func startDamaged(t *testing.T) (s *server, id map[string]string) {
@@ -188,7 +158,7 @@ func startDamaged(t *testing.T) (s *server, id map[string]string) {
 	for _, name := range list("a1 b1 a2 b2 a3") {
 		id[name] = s.publish(name[:1], `"payload of `+name+`"`)
 	}
-	flip(t, path, "payload of a2")
+	storetest.Flip(t, path, "payload of a2")
 	return s, id
 }
 
@@ -263,7 +233,7 @@ func TestDamagedMark(t *testing.T) {
 	if a := s.do("PUT", "/v1/cursors/inbox", mark); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	flip(t, path, "damaged.>")
+	storetest.Flip(t, path, "damaged.>")
 	if a := s.do("GET", "/v1/cursors/inbox", ""); a.status != 500 || !strings.Contains(a.problem(t).Detail, "set it again") {
 		t.Errorf("damaged mark: %d %s", a.status, a.body)
 	}

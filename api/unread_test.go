@@ -4,12 +4,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tidings/api"
+	"tidings/store/storetest"
 )
 
 // TestUnreadBody: row 7 of docs/ERRORS.md, where nothing reads the body. The answer waits for it, but not for ever:
@@ -51,20 +51,14 @@ func TestUnreadBody(t *testing.T) {
 func TestAnnouncedBody(t *testing.T) {
 	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 16777216\r\n\r\n{"
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
-		heap := func() uint64 {
-			var m runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&m)
-			return m.HeapAlloc
-		}
-		before := heap()
+		before := storetest.Heap()
 		var clients []net.Conn
 		for range 16 {
 			client, _ := s.send(head)
 			clients = append(clients, client)
 		}
 		synctest.Wait()
-		if after := heap(); after > before+64<<20 {
+		if after := storetest.Heap(); after > before+64<<20 {
 			t.Errorf("%d MiB for 16 bytes", (after-before)>>20)
 		}
 		for _, c := range clients {

@@ -3,7 +3,6 @@ package replay_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -106,16 +105,10 @@ func TestTailForgets(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(log, replay.TailOptions{})
 	defer tail.Close()
-	heap := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
 	var before int64
 	for i := range rounds {
 		if i == 1000 {
-			before = heap()
+			before = storetest.Heap()
 		}
 		sub, err := tail.Subscribe(store.All(), ids, replay.Latest())
 		if err != nil {
@@ -130,7 +123,7 @@ func TestTailForgets(t *testing.T) {
 			}
 		}
 	}
-	if grown := heap() - before; grown > most {
+	if grown := storetest.Heap() - before; grown > most {
 		t.Errorf("%d bytes more on the heap after %d subscriptions, want at most %d", grown, rounds, most)
 	}
 }

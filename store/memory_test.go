@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tidings/store"
+	"tidings/store/storetest"
 )
 
 // TestReaderMemory: what a reader holds between its calls is small, whether it has read one event or has
@@ -15,7 +16,7 @@ func TestReaderMemory(t *testing.T) {
 	for name, after := range map[string]store.ID{"one event": events[len(events)-13].ID, "thousands": {}} {
 		t.Run(name, func(t *testing.T) {
 			readers := make([]store.Reader, 100)
-			before := heap()
+			before := storetest.Heap()
 			for i := range readers {
 				readers[i] = log.NewReader(filterOf(t, "m.*"), after)
 				for {
@@ -28,7 +29,7 @@ func TestReaderMemory(t *testing.T) {
 					}
 				}
 			}
-			if each := (heap() - before) / int64(len(readers)); each > 16<<10 {
+			if each := (storetest.Heap() - before) / int64(len(readers)); each > 16<<10 {
 				t.Errorf("a reader holds %d bytes", each)
 			}
 			runtime.KeepAlive(readers)
@@ -51,12 +52,4 @@ func TestSmallReads(t *testing.T) {
 	if each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(events)); each > 8<<10 {
 		t.Errorf("a read of one small event allocates %d bytes", each)
 	}
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC() // the first one only moves what pools hold
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
