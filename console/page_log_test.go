@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/storetest"
 )
 
 // walkLog scrolls through the log's page to its end, and returns the IDs that it passes, in order.
@@ -140,6 +142,29 @@ func TestConsoleLogGap(t *testing.T) {
 		t.Errorf("the log (-log +shown):\n%.1000s", diff)
 	}
 	tb.holds(t, `(scrollBy({ top: -200, behavior: 'instant' }), `+between+`)`)
+}
+
+// TestConsoleDamaged: events whose records are damaged are told at their places, once each, in the log and among the
+// alerts, also when the first and the newest are among them.
+func TestConsoleDamaged(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	for _, text := range []string{"first of five", "second of five", "third of five", "fourth of five", "fifth of five"} {
+		s.post(t, "orders", "", "application/json", fmt.Sprintf(`{"title":%q}`, text))
+	}
+	for _, text := range []string{"first of five", "third of five", "fifth of five"} {
+		storetest.Flip(t, filepath.Join(s.options.DataDir, "log.db"), text)
+	}
+	s.server.Kill() // what it remembers is whole
+	s.start(t)
+	tb := p.openConsole(t, s, "/")
+	tb.holds(t, `$$('.feed article').map(article => article.matches('.gap') ? 'gap' : article.querySelector('h2').lastChild.textContent).join() === 'gap,fourth of five,gap,second of five,gap'`)
+	for _, since := range []string{"", "?since=2020-01-01T00:00:00Z"} {
+		tb.eval(t, `location.hash = '#/topics'`)
+		tb.holds(t, `!$('.log-rows')`)
+		tb.eval(t, fmt.Sprintf(`location.hash = '#/log%s'`, since))
+		tb.holds(t, `$$('.log-rows > *').map(row => row.matches('.gap') ? 'gap' : /(\w+) of five/.exec(row.textContent)[1]).join() === 'gap,fourth,gap,second,gap'`)
+	}
 }
 
 // TestConsoleLogPhone: on a phone the form is folded away, and what was asked for is still said.
