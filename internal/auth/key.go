@@ -131,8 +131,12 @@ func withoutParameters(text []byte) []byte {
 	return text
 }
 
-// trim removes what editors and shells add: a byte order mark, white space.
+// trim removes what editors and shells add: a byte order mark, white space. DER stays whole, or it would not be known for
+// what it is: its last byte may be a space.
 func trim(text []byte) []byte {
+	if isDER(text) {
+		return text
+	}
 	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(text), []byte("\ufeff")))
 }
 

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -85,6 +86,24 @@ func TestKeyForms(t *testing.T) {
 	}
 }
 
+// derEndingWith returns a public key in DER whose last byte is end.
+func derEndingWith(t *testing.T, end byte) []byte {
+	t.Helper()
+	for {
+		public, _, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if der[len(der)-1] == end {
+			return der
+		}
+	}
+}
+
 func TestKeyRefused(t *testing.T) {
 	es := newES256(t)
 	public, private := es.publicPEM(t), es.privatePEM(t)
@@ -139,6 +158,8 @@ func TestKeyRefused(t *testing.T) {
 		{"91 PEM without both lines", []byte(body), "damaged"},
 		{"91 PEM in UTF-16", inUTF16(string(public)), "damaged"},
 		{"91 DER", block.Bytes, "damaged"},
+		{"91 DER that ends with white space", derEndingWith(t, ' '), "damaged"},
+		{"91 DER that ends with a line end", derEndingWith(t, '\n'), "damaged"},
 		{"91 SSH public key", []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJYBnDKZp5i2DRbPZQzW3m5pJ7jX ann@example"), "damaged"},
 		{"91 JWK", []byte(`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}`), "damaged"},
 	}
