@@ -66,7 +66,8 @@ func report(in io.Reader, out io.Writer) (skipped []string, err error) {
 		}
 		test := e.Package + " " + e.Test
 		switch {
-		case e.Action == "build-output", e.Action == "output" && e.Test == "" && e.Output != "PASS\n":
+		case e.Action == "build-output", e.Action == "output" && e.Test == "" &&
+			e.Output != "PASS\n":
 			fmt.Fprint(out, e.Output)
 		case e.Action == "output":
 			pending[test] += e.Output

@@ -9,7 +9,8 @@ import (
 	"tidings/api"
 )
 
-// TestAccess walks every endpoint as everybody, with keys set and without. An endpoint without a row fails.
+// TestAccess walks every endpoint as everybody, with keys set and without. An endpoint without a
+// row fails.
 func TestAccess(t *testing.T) {
 	visitors := []struct {
 		name   string
@@ -31,7 +32,9 @@ func TestAccess(t *testing.T) {
 		}
 		return row
 	}
-	token := func(none, partial, full, admin int) [n]int { return [n]int{401, 401, 401, none, partial, full, admin} }
+	token := func(none, partial, full, admin int) [n]int {
+		return [n]int{401, 401, 401, none, partial, full, admin}
+	}
 	type row struct {
 		endpoint string
 		path     string
@@ -40,38 +43,58 @@ func TestAccess(t *testing.T) {
 		body     string
 	}
 	rows := []row{
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(201), token(403, 201, 201, 403), "1"},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(201), token(403, 403, 201, 403), "1"},
-		{"POST /v1/topics/{topic}/end", "/v1/topics/orders.over/end", all(200), token(403, 200, 200, 403), ""},
-		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", all(200), token(403, 403, 200, 403), ""},
-		{"POST /v1/events", "/v1/events", all(201), token(403, 201, 201, 403), `{"topic":"orders.eu","data":1}`},
-		{"POST /v1/events", "/v1/events", all(201), token(403, 403, 201, 403), `{"topic":"orders.eu","data":1}` + "\n" + `{"topic":"tickets","data":1}`},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(201),
+			token(403, 201, 201, 403), "1"},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(201),
+			token(403, 403, 201, 403), "1"},
+		{"POST /v1/topics/{topic}/end", "/v1/topics/orders.over/end", all(200),
+			token(403, 200, 200, 403), ""},
+		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", all(200),
+			token(403, 403, 200, 403), ""},
+		{"POST /v1/events", "/v1/events", all(201), token(403, 201, 201, 403),
+			`{"topic":"orders.eu","data":1}`},
+		{"POST /v1/events", "/v1/events", all(201), token(403, 403, 201, 403),
+			`{"topic":"orders.eu","data":1}` + "\n" + `{"topic":"tickets","data":1}`},
 		{"GET /v1/stream", "/v1/stream", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=orders.>", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=orders.>", all(200),
+			token(403, 200, 200, 403), ""},
+		{"GET /v1/stream", "/v1/stream?topic=orders.eu&topic=tickets", all(200),
+			token(403, 403, 200, 403), ""},
 		{"GET /v1/stream", "/v1/stream?topic=>", all(200), token(403, 403, 200, 403), ""},
 		{"HEAD /v1/stream", "/v1/stream", all(200), token(403, 200, 200, 403), ""},
 		{"HEAD /v1/stream", "/v1/stream?topic=tickets", all(200), token(403, 403, 200, 403), ""},
-		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders/stream", all(200), token(403, 403, 200, 403), ""},
-		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200), token(403, 200, 200, 403), ""},
-		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/tickets/stream", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200),
+			token(403, 200, 200, 403), ""},
+		{"GET /v1/topics/{topic}/stream", "/v1/topics/orders/stream", all(200),
+			token(403, 403, 200, 403), ""},
+		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders.eu/stream", all(200),
+			token(403, 200, 200, 403), ""},
+		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/tickets/stream", all(200),
+			token(403, 403, 200, 403), ""},
 		{"GET /v1/events/{id}", "/v1/events/ORDER", all(200), token(404, 200, 200, 404), ""},
 		{"GET /v1/events/{id}", "/v1/events/TICKET", all(200), token(404, 404, 200, 404), ""},
 		{"GET /v1/events", "/v1/events", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/events", "/v1/events?topic=orders.eu&before=TICKET", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/events", "/v1/events?topic=orders.*&topic=tickets", all(200), token(403, 403, 200, 403), ""},
-		{"GET /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(200), token(403, 200, 200, 403), ""},
-		{"GET /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/events", "/v1/events?topic=orders.eu&before=TICKET", all(200),
+			token(403, 200, 200, 403), ""},
+		{"GET /v1/events", "/v1/events?topic=orders.*&topic=tickets", all(200),
+			token(403, 403, 200, 403), ""},
+		{"GET /v1/topics/{topic}/events", "/v1/topics/orders.eu/events", all(200),
+			token(403, 200, 200, 403), ""},
+		{"GET /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(200),
+			token(403, 403, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics", all(200), token(403, 200, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics?topic=tickets", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
-		{"PUT /v1/cursors/{name}", "/v1/cursors/orders", all(200), token(403, 200, 200, 403), `{"id":"00000000000000000000000000","topics":["orders.eu"]}`},
-		{"PUT /v1/cursors/{name}", "/v1/cursors/tickets", all(200), token(403, 403, 200, 403), `{"id":"00000000000000000000000000","topics":["tickets"]}`},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/orders", all(200), token(403, 200, 200, 403),
+			`{"id":"00000000000000000000000000","topics":["orders.eu"]}`},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/tickets", all(200), token(403, 403, 200, 403),
+			`{"id":"00000000000000000000000000","topics":["tickets"]}`},
 		{"DELETE /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
 		{"GET /v1/subscribers", "/v1/subscribers", all(200), token(403, 403, 403, 200), ""},
-		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", all(404), token(403, 403, 403, 404), ""},
-		{"POST /v1/topics/{topic}/trim", "/v1/topics/orders.eu/trim?before=ORDER", all(200), token(403, 403, 403, 200), ""},
+		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", all(404),
+			token(403, 403, 403, 404), ""},
+		{"POST /v1/topics/{topic}/trim", "/v1/topics/orders.eu/trim?before=ORDER", all(200),
+			token(403, 403, 403, 200), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/backup", "/v1/backup", all(200), token(403, 403, 403, 200), ""},
 		{"GET /v1/session", "/v1/session", all(200), all(200), ""},
@@ -99,12 +122,16 @@ func TestAccess(t *testing.T) {
 		}
 	}
 	for _, s := range []*server{open, guarded} {
-		order := s.do("POST", "/v1/topics/orders.eu/events", "1", bearer(everything(t))).header.Get("Location")
-		ticket := s.do("POST", "/v1/topics/tickets/events", "1", bearer(everything(t))).header.Get("Location")
+		order := s.do("POST", "/v1/topics/orders.eu/events", "1",
+			bearer(everything(t))).header.Get("Location")
+		ticket := s.do("POST", "/v1/topics/tickets/events", "1",
+			bearer(everything(t))).header.Get("Location")
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}
-		ids := strings.NewReplacer("/v1/events/ORDER", order, "/v1/events/TICKET", ticket, "ORDER", strings.TrimPrefix(order, "/v1/events/"), "TICKET", strings.TrimPrefix(ticket, "/v1/events/"))
+		ids := strings.NewReplacer("/v1/events/ORDER", order, "/v1/events/TICKET", ticket, "ORDER",
+			strings.TrimPrefix(order, "/v1/events/"), "TICKET",
+			strings.TrimPrefix(ticket, "/v1/events/"))
 		for _, row := range rows {
 			method, _, _ := strings.Cut(row.endpoint, " ")
 			for i, v := range visitors {
@@ -120,27 +147,33 @@ func TestAccess(t *testing.T) {
 					given = append(given, "Content-Type: application/x-ndjson")
 				}
 				a := s.head(method, ids.Replace(row.path), row.body, given...)
-				for strings.HasSuffix(row.path, "/backup") && a.status == 409 { // the last one is still on its way out
+				// the last one is still on its way out
+				for strings.HasSuffix(row.path, "/backup") && a.status == 409 {
 					a = s.head(method, ids.Replace(row.path), row.body, given...)
 				}
 				if a.status != want {
-					t.Errorf("%s %s (keys: %v) by %s: %d, want %d", method, row.path, s == guarded, v.name, a.status, want)
+					t.Errorf("%s %s (keys: %v) by %s: %d, want %d", method, row.path, s == guarded,
+						v.name, a.status, want)
 					continue
 				}
 				if want < 400 || method == "HEAD" {
 					continue
 				}
-				code := map[int]string{401: v.code, 403: "topic-forbidden", 404: "event-not-found"}[want]
+				code := map[int]string{401: v.code, 403: "topic-forbidden",
+					404: "event-not-found"}[want]
 				switch {
 				case strings.Contains(row.path, "/cursors/") && want == 404:
 					code = "mark-not-found"
 				case strings.Contains(row.path, "/subscribers") && want == 404:
 					code = "subscriber-not-found"
-				case (row.path == "/metrics" || row.path == "/v1/backup" || strings.Contains(row.path, "/trim") || strings.Contains(row.path, "/subscribers")) && want == 403:
+				case (row.path == "/metrics" || row.path == "/v1/backup" ||
+					strings.Contains(row.path, "/trim") ||
+					strings.Contains(row.path, "/subscribers")) && want == 403:
 					code = "admin-required"
 				}
 				p := s.do(method, ids.Replace(row.path), row.body, given...).problem(t)
-				if p.Code != code || method == "POST" && !strings.Contains(row.path, "/trim") && p.Outcome != "not_stored" {
+				if p.Code != code || method == "POST" && !strings.Contains(row.path, "/trim") &&
+					p.Outcome != "not_stored" {
 					t.Errorf("%s %s by %s: %+v, want %s", method, row.path, v.name, p, code)
 				}
 			}

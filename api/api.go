@@ -1,5 +1,5 @@
-// Package api is the HTTP face of a log: publishing, streams, pages, read marks, sessions, administration,
-// metrics, health, and the console's files. docs/DESIGN.md §4 is its contract.
+// Package api is the HTTP face of a log: publishing, streams, pages, read marks, sessions,
+// administration, metrics, health, and the console's files. docs/DESIGN.md §4 is its contract.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	server := api.New(log, tail, api.Options{})
@@ -9,9 +9,9 @@
 //	httpServer.Shutdown(ctx)   // finish what runs
 //	tail.Close(); log.Close()
 //
-// The path of a request through here: ServeHTTP puts the headers on that every answer has, routes.go
-// finds the endpoint, guard.go decides whether it may be called and by whom, the endpoint's handler
-// asks the caller's grant about the topics, problem.go words what is refused.
+// The path of a request through here: ServeHTTP puts the headers on that every answer has,
+// routes.go finds the endpoint, guard.go decides whether it may be called and by whom, the
+// endpoint's handler asks the caller's grant about the topics, problem.go words what is refused.
 //
 // The path of an event through here: publish.go takes it in, store/commit.go makes it durable,
 // replay/tail.go wakes who wants it, stream.go writes it out. Streams are leaves of the router:
@@ -66,18 +66,19 @@ const (
 
 // Options configures New. The zero value holds the defaults.
 type Options struct {
-	MaxEventBytes int64         // data of one event
-	MaxTopics     int           // patterns in one subscription
-	Heartbeat     time.Duration // silence on a stream before a heartbeat
-	StallTimeout  time.Duration // for a client to take one write
-	QueueTimeout  time.Duration // for a publish to find a place in the commit queue
-	BodyTimeout   time.Duration // for a request's body to arrive
-	MaxLifetime   time.Duration // of a stream; 0 is no limit
-	RetryMin      time.Duration
-	RetryMax      time.Duration
+	MaxEventBytes         int64         // data of one event
+	MaxSubscriptionTopics int           // patterns in one subscription
+	Heartbeat             time.Duration // silence on a stream before a heartbeat
+	StallTimeout          time.Duration // for a client to take one write
+	QueueTimeout          time.Duration // for a publish to find a place in the commit queue
+	BodyTimeout           time.Duration // for a request's body to arrive
+	MaxLifetime           time.Duration // of a stream; 0 is no limit
+	RetryMin              time.Duration
+	RetryMax              time.Duration
 
-	Verifier       Verifier       // of tokens; nil: everybody may do everything
-	AllowHosts     []string       // names that Host may have, beside localhost's and the listener's address
+	Verifier Verifier // of tokens; nil: everybody may do everything
+	// names that Host may have, beside localhost's and the listener's address
+	AllowHosts     []string
 	CORSOrigins    []string       // origins whose pages may call, such as https://app.example.com
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
 
@@ -90,23 +91,25 @@ type Options struct {
 
 	Retention retention.Policy // that is in force; told by GET /v1/log
 
-	Version  string                 // of the program, for the metrics
-	DiskFree func() (uint64, error) // bytes that the log may still grow by, for the metrics; nil: not known
+	Version string // of the program, for the metrics
+	// bytes that the log may still grow by, for the metrics; nil: not known
+	DiskFree func() (uint64, error)
 
 	Now    func() time.Time
 	Logger *slog.Logger // default: discard
 }
 
-// Verifier says what the holder of a token may do. It is called concurrently, and refuses a token that is
-// too long unread. An error is an auth.ErrToken, or an auth.ErrClaims when the token is genuine but says
-// what it must not; its text is shown to the sender of the token, and has no part of it.
+// Verifier says what the holder of a token may do. It is called concurrently, and refuses a token
+// that is too long unread. An error is an auth.ErrToken, or an auth.ErrClaims when the token is
+// genuine but says what it must not; its text is shown to the sender of the token, and has no part
+// of it.
 type Verifier interface {
 	Verify(ctx context.Context, token string) (auth.Grant, error)
 }
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.MaxEventBytes, DefaultMaxEventBytes)
-	setDefault(&o.MaxTopics, DefaultMaxTopics)
+	setDefault(&o.MaxSubscriptionTopics, DefaultMaxTopics)
 	setDefault(&o.Heartbeat, DefaultHeartbeat)
 	setDefault(&o.StallTimeout, DefaultStallTimeout)
 	setDefault(&o.QueueTimeout, DefaultQueueTimeout)
@@ -138,7 +141,7 @@ type Server struct {
 	cors    *cors.Cors
 	mux     http.Handler
 	rates   map[access]*rateLimit // no entry: no limit
-	places  *places               // of streams
+	slots   *slots                // of streams
 	seed    maphash.Seed          // of tokenHash
 	metrics *metrics
 	// everybody is the caller of each request while there is no Verifier.
@@ -151,14 +154,16 @@ type Server struct {
 
 // New returns a Server of log, whose Tail is tail. It owns neither.
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
-	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}), seed: maphash.MakeSeed()}
+	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}),
+		seed: maphash.MakeSeed()}
 	s.everybody = &caller{grant: auth.Everything()}
 	for _, h := range s.o.AllowHosts {
 		s.hosts = append(s.hosts, hostname(h))
 	}
 	s.cors = newCORS(s.o.CORSOrigins)
 	s.rates = newRateLimits(s.o)
-	s.places = &places{max: s.o.MaxStreams, maxPerToken: s.o.MaxStreamsPerToken, perToken: make(map[tokenHash]int)}
+	s.slots = &slots{max: s.o.MaxStreams, maxPerToken: s.o.MaxStreamsPerToken,
+		perToken: make(map[tokenHash]int)}
 	s.metrics = newMetrics(s.o.Version)
 	s.metrics.registry.MustRegister(scrape{s})
 	s.mux = s.routes()
@@ -178,11 +183,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1 and
-// HTTP/2, with TLS and without.
+// HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1
+// and HTTP/2, with TLS and without.
 //
-// ReadTimeout is for bodies that no handler reads: net/http reads what is left of one before it answers. It does
-// not end streams, because net/http lifts it once the request was read to its end.
+// ReadTimeout is for bodies that no handler reads: net/http reads what is left of one before it
+// answers. It does not end streams, because net/http lifts it once the request was read to its end.
 func (s *Server) HTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

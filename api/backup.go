@@ -12,11 +12,11 @@ import (
 
 // backuper is a log that can be copied while it runs.
 type backuper interface {
-	OpenBackup(ctx context.Context) (*store.BackupFile, error)
+	OpenBackup(ctx context.Context) (*store.Backup, error)
 }
 
-// backup serves GET /v1/backup: the file, and its manifest in a header. The copy is finished before the
-// first byte is sent, so the log does not wait for the client.
+// backup serves GET /v1/backup: the file, and its manifest in a header. The copy is finished before
+// the first byte is sent, so the log does not wait for the client.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		s.fail(w, r, *p)
@@ -24,7 +24,8 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	}
 	log, ok := s.log.(backuper)
 	if !ok {
-		s.fail(w, r, problem{code: "backup-unsupported", detail: "this kind of log is not kept in a file"})
+		s.fail(w, r, problem{code: "backup-unsupported",
+			detail: "this kind of log is not kept in a file"})
 		return
 	}
 	b, err := log.OpenBackup(r.Context())
@@ -43,6 +44,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
 	h.Set("Tidings-Manifest", string(marshal(b.Manifest)))
 	if _, err := io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
-		s.o.Logger.Debug("backup cut off", "error", err) // after fewer bytes than were promised the connection is closed
+		// after fewer bytes than were promised the connection is closed
+		s.o.Logger.Debug("backup cut off", "error", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 func TestBackup(t *testing.T) {
@@ -19,14 +20,16 @@ func TestBackup(t *testing.T) {
 	}
 	a := s.do("GET", "/v1/backup", "")
 	var m store.Manifest
-	if err := json.Unmarshal([]byte(a.header.Get("Tidings-Manifest")), &m); err != nil || a.status != 200 {
+	if err := json.Unmarshal([]byte(a.header.Get("Tidings-Manifest")), &m); err != nil ||
+		a.status != 200 {
 		t.Fatalf("%d, manifest %q: %v", a.status, a.header.Get("Tidings-Manifest"), err)
 	}
 	file, dir := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(file, []byte(a.body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := store.Restore(file, dir, store.RestoreOptions{Manifest: &m}); err != nil || report.Events != 3 || report.Head != s.log.Head() {
+	if report, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil ||
+		report.Events != 3 || report.Head != s.log.Head() {
 		t.Errorf("restored %+v, error %v", report, err)
 	}
 	if p := s.do("GET", "/v1/backup?x=1", "").problem(t); p.Code != "query-invalid" {
@@ -34,8 +37,8 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestBackupSlowReader: a client that does not read holds up neither publishing nor reading, only other backups,
-// until it is cut off or goes.
+// TestBackupSlowReader: a client that does not read holds up neither publishing nor reading, only
+// other backups, until it is cut off or goes.
 func TestBackupSlowReader(t *testing.T) {
 	s := start(t)
 	for range 8 {
@@ -45,7 +48,8 @@ func TestBackupSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := s.do("GET", "/v1/backup", "").problem(t); p.Code != "backup-busy" || p.Status != http.StatusConflict {
+	if p := s.do("GET", "/v1/backup", "").problem(t); p.Code != "backup-busy" ||
+		p.Status != http.StatusConflict {
 		t.Errorf("a second one: %+v", p)
 	}
 	s.publish("orders", "1")
@@ -53,7 +57,8 @@ func TestBackupSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for s.do("GET", "/v1/log", "").status == 200 {
-		if s.do("GET", "/v1/backup", "").status == 200 { // as soon as the server has seen that the client is gone
+		// as soon as the server has seen that the client is gone
+		if s.do("GET", "/v1/backup", "").status == 200 {
 			return
 		}
 	}
@@ -61,7 +66,8 @@ func TestBackupSlowReader(t *testing.T) {
 
 func TestBackupOfAnotherKindOfLog(t *testing.T) {
 	s := newServer(t, struct{ store.Log }{newLog(t)}, 0, api.Options{})
-	if p := s.do("GET", "/v1/backup", "").problem(t); p.Code != "backup-unsupported" || p.Status != http.StatusNotImplemented {
+	if p := s.do("GET", "/v1/backup", "").problem(t); p.Code != "backup-unsupported" ||
+		p.Status != http.StatusNotImplemented {
 		t.Errorf("%+v", p)
 	}
 }

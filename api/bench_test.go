@@ -17,6 +17,7 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // What a publish and a delivery cost through HTTP, with client and server in one process.
@@ -70,7 +71,7 @@ var benchBody = strings.Repeat("x", benchBytes)
 // openLog is newLog without the full check at the end, which would take longer than the benchmark.
 func openLog(tb testing.TB) store.Log {
 	tb.Helper()
-	log, err := store.Open(tb.TempDir(), store.Options{})
+	log, err := bolt.Open(tb.TempDir(), bolt.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -140,8 +141,8 @@ func (p *publisher) publish() error {
 	return err
 }
 
-// publishWhile publishes from all at once for as long as more says, which is told how many publishes
-// have begun with this one, and returns how long each took, sorted.
+// publishWhile publishes from all at once for as long as more says, which is told how many
+// publishes have begun with this one, and returns how long each took, sorted.
 func publishWhile(tb testing.TB, publishers []*publisher, more func(int) bool) []time.Duration {
 	took := make([][]time.Duration, len(publishers))
 	var begun atomic.Int64
@@ -174,7 +175,8 @@ func microseconds(sorted []time.Duration, percentile int) float64 {
 // requestStream asks for the topic's stream and returns when its answer has begun.
 func requestStream(tb testing.TB, c net.Conn, query string) *bufio.Reader {
 	tb.Helper()
-	if _, err := fmt.Fprintf(c, "GET /v1/topics/%s/stream%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", benchTopic, query); err != nil {
+	if _, err := fmt.Fprintf(c, "GET /v1/topics/%s/stream%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+		benchTopic, query); err != nil {
 		tb.Fatal(err)
 	}
 	in := bufio.NewReaderSize(c, 4<<10)

@@ -71,8 +71,8 @@ func (f *follower) see(e sse.Event) {
 	}
 }
 
-// TestQuietSubscriberIsNotLeftBehind: a subscriber whose topic is quiet for an hour, on a busy log that keeps five
-// minutes, resumes without a gap, because heartbeats have moved its cursor.
+// TestQuietSubscriberIsNotLeftBehind: a subscriber whose topic is quiet for an hour, on a busy log
+// that keeps five minutes, resumes without a gap, because heartbeats have moved its cursor.
 func TestQuietSubscriberIsNotLeftBehind(t *testing.T) {
 	bubble(t, api.Options{Heartbeat: 15 * time.Second}, func(t *testing.T, s *piped) {
 		f, cut := s.follow("topic=orders", "")
@@ -80,7 +80,8 @@ func TestQuietSubscriberIsNotLeftBehind(t *testing.T) {
 		for range 360 {
 			time.Sleep(10 * time.Second) // the bubble's clock
 			appendTo(t, s.log, "noise")
-			if _, err := s.log.Trim(t.Context(), store.All(), store.FirstIDAt(time.Now().Add(-5*time.Minute))); err != nil {
+			if _, err := s.log.Trim(t.Context(), store.All(),
+				store.FirstIDAt(time.Now().Add(-5*time.Minute))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -93,47 +94,50 @@ func TestQuietSubscriberIsNotLeftBehind(t *testing.T) {
 		time.Sleep(time.Second)
 		cut()
 		if again.gaps != 0 || !slices.Equal(again.got, []string{missed}) {
-			t.Errorf("after the return: %d gaps, got %v, want %s alone", again.gaps, again.got, missed)
+			t.Errorf("after the return: %d gaps, got %v, want %s alone", again.gaps,
+				again.got, missed)
 		}
 	})
 }
 
-// TestCheckpointsNeverSkip: over random schedules of publishing, waiting and cutting, whatever ID a client comes back
-// with, be it of an event or a heartbeat, it has every matching event once, in order.
+// TestCheckpointsNeverSkip: over random schedules of publishing, waiting and cutting, whatever ID a
+// client comes back with, be it of an event or a heartbeat, it has every matching event once, in
+// order.
 func TestCheckpointsNeverSkip(t *testing.T) {
 	moved := 0 // how often a client came back with a heartbeat's ID
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			// A tail that is sometimes in step and sometimes behind by more than a heartbeat.
 			behind := time.Duration(seed%3) * 700 * time.Millisecond
-			bubbleBehind(t, api.Options{Heartbeat: time.Second}, behind, func(t *testing.T, s *piped) {
-				rng := rand.New(rand.NewPCG(seed, 1))
-				var want, got []string
-				f, cut := s.follow("topic=orders.*", "")
-				time.Sleep(time.Millisecond)
-				for range 200 {
-					switch rng.IntN(5) {
-					case 0, 1:
-						want = append(want, appendTo(t, s.log, "orders.eu").String())
-					case 2:
-						appendTo(t, s.log, "noise")
-					case 3:
-						time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
-					case 4:
-						cut()
-						got = append(got, f.got...)
-						if len(got) > 0 && f.lastID > got[len(got)-1] {
-							moved++
+			bubbleBehind(t, api.Options{Heartbeat: time.Second}, behind,
+				func(t *testing.T, s *piped) {
+					rng := rand.New(rand.NewPCG(seed, 1))
+					var want, got []string
+					f, cut := s.follow("topic=orders.*", "")
+					time.Sleep(time.Millisecond)
+					for range 200 {
+						switch rng.IntN(5) {
+						case 0, 1:
+							want = append(want, appendTo(t, s.log, "orders.eu").String())
+						case 2:
+							appendTo(t, s.log, "noise")
+						case 3:
+							time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
+						case 4:
+							cut()
+							got = append(got, f.got...)
+							if len(got) > 0 && f.lastID > got[len(got)-1] {
+								moved++
+							}
+							f, cut = s.follow("topic=orders.*", f.lastID)
 						}
-						f, cut = s.follow("topic=orders.*", f.lastID)
 					}
-				}
-				time.Sleep(5 * time.Second)
-				cut()
-				if got = append(got, f.got...); !slices.Equal(got, want) {
-					t.Errorf("got %d events, want %d: %v, %v", len(got), len(want), got, want)
-				}
-			})
+					time.Sleep(5 * time.Second)
+					cut()
+					if got = append(got, f.got...); !slices.Equal(got, want) {
+						t.Errorf("got %d events, want %d: %v, %v", len(got), len(want), got, want)
+					}
+				})
 		})
 	}
 	if moved < 30 {

@@ -71,21 +71,25 @@ func (l lateLog) Wait(ctx context.Context, after store.ID) error {
 }
 
 // bubbleBehind is bubble with a tail that is behind by so much.
-func bubbleBehind(t *testing.T, o api.Options, behind time.Duration, test func(t *testing.T, s *piped)) {
+func bubbleBehind(t *testing.T, o api.Options, behind time.Duration,
+	test func(t *testing.T, s *piped)) {
 	bubbleWith(t, func(*testing.T) api.Options { return o }, behind, test)
 }
 
 // bubbleOf is bubble with options that are made inside, where the clock is the bubble's.
-func bubbleOf(t *testing.T, options func(*testing.T) api.Options, test func(t *testing.T, s *piped)) {
+func bubbleOf(t *testing.T, options func(*testing.T) api.Options,
+	test func(t *testing.T, s *piped)) {
 	bubbleWith(t, options, 0, test)
 }
 
-func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.Duration, test func(t *testing.T, s *piped)) {
+func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.Duration,
+	test func(t *testing.T, s *piped)) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(t)
 		log := storetest.NewModel(storetest.Options{})
 		tail := replay.NewTail(lateLog{log, behind}, replay.TailOptions{})
-		s := &piped{t, log, api.New(log, tail, o), &pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
+		s := &piped{t, log, api.New(log, tail, o),
+			&pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
 		h := s.api.HTTPServer()
 		ended := make(chan error, 1)
 		go func() { ended <- h.Serve(s.pipes) }()
@@ -107,7 +111,8 @@ func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.
 // do sends a request, given as its method and path, and returns the answer.
 func (s *piped) do(request, body string) answer {
 	s.t.Helper()
-	text := fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", request, len(body), body)
+	text := fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", request,
+		len(body), body)
 	_, r := s.send(text)
 	method, _, _ := strings.Cut(request, " ")
 	resp, err := http.ReadResponse(r, &http.Request{Method: method})
@@ -190,8 +195,8 @@ func TestHeartbeatWaitsForSilence(t *testing.T) {
 	})
 }
 
-// TestStall: a client that takes nothing is closed after the stall time-out; one that takes a little
-// now and then is not, and gets everything.
+// TestStall: a client that takes nothing is closed after the stall time-out; one that takes a
+// little now and then is not, and gets everything.
 func TestStall(t *testing.T) {
 	const stall = time.Minute
 	bubble(t, api.Options{StallTimeout: stall}, func(t *testing.T, s *piped) {
@@ -214,7 +219,8 @@ func TestDrain(t *testing.T) {
 		st.until("tidings.live")
 		s.api.Drain()
 		for _, st := range []*stream{st, s.stream("/v1/stream")} {
-			if e := st.next(); e.Type != "tidings.bye" || string(e.Data) != `{"reason":"shutdown"}` {
+			if e := st.next(); e.Type != "tidings.bye" ||
+				string(e.Data) != `{"reason":"shutdown"}` {
 				t.Errorf("got %+v, want a bye", e)
 			}
 			if e, err := st.Next(); err != io.EOF {
@@ -222,7 +228,8 @@ func TestDrain(t *testing.T) {
 			}
 		}
 		_, r := s.get("/readyz")
-		if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		if resp, err := http.ReadResponse(r, nil); err != nil ||
+			resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("readyz: %v, %v, want 503", resp, err)
 		}
 	})

@@ -18,7 +18,8 @@ import (
 )
 
 // readCloudEvent reads one event in structured mode (CloudEvents JSON format 1.0.2 §3).
-func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, topic string) (publication, *problem) {
+func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request,
+	topic string) (publication, *problem) {
 	body, p := s.readEnvelopes(w, r, s.o.MaxEventBytes+maxHeaderBytes)
 	if p != nil {
 		return publication{}, p
@@ -27,9 +28,10 @@ func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, topic st
 	return publication{groups: []store.Group{g}}, p
 }
 
-// readCloudEvents reads a batch (CloudEvents JSON format 1.0.2 §4). Without a topic in the path each event
-// names its own in the extension "topic".
-func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, topic string) (publication, *problem) {
+// readCloudEvents reads a batch (CloudEvents JSON format 1.0.2 §4). Without a topic in the path
+// each event names its own in the extension "topic".
+func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request,
+	topic string) (publication, *problem) {
 	body, p := s.readEnvelopes(w, r, bytesPerBatch)
 	if p != nil {
 		return publication{}, p
@@ -40,7 +42,8 @@ func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, topic s
 	var envelopes []json.RawMessage
 	switch err := json.Unmarshal(body, &envelopes); {
 	case err != nil:
-		return publication{}, &problem{code: "json-invalid", detail: "expected a JSON array of CloudEvents"}
+		return publication{}, &problem{code: "json-invalid",
+			detail: "expected a JSON array of CloudEvents"}
 	case len(envelopes) == 0:
 		return publication{}, emptyBatch()
 	case len(envelopes) > eventsPerBatch:
@@ -55,12 +58,15 @@ func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, topic s
 	return pub, nil
 }
 
-func (s *Server) readEnvelopes(w http.ResponseWriter, r *http.Request, max int64) ([]byte, *problem) {
+func (s *Server) readEnvelopes(w http.ResponseWriter, r *http.Request,
+	max int64) ([]byte, *problem) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		return nil, p
 	}
-	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || !isUnicode(params) {
-		return nil, &problem{code: "media-unsupported", field: "Content-Type", detail: "a CloudEvent in JSON is UTF-8"}
+	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		!isUnicode(params) {
+		return nil, &problem{code: "media-unsupported", field: "Content-Type",
+			detail: "a CloudEvent in JSON is UTF-8"}
 	}
 	return s.readBody(w, r, max)
 }
@@ -72,7 +78,8 @@ type cloudEvent struct {
 }
 
 // parseCloudEvent reads an event's JSON.
-func (s *Server) parseCloudEvent(r *http.Request, text []byte, topic string) (store.Group, *problem) {
+func (s *Server) parseCloudEvent(r *http.Request, text []byte,
+	topic string) (store.Group, *problem) {
 	m, p := parseObject(text)
 	if p != nil {
 		return store.Group{}, p
@@ -84,8 +91,8 @@ func (s *Server) parseCloudEvent(r *http.Request, text []byte, topic string) (st
 	return s.finishCloudEvent(r, e, topic)
 }
 
-// takeData moves the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a JSON value,
-// or the text itself under a content type that is not JSON; "data_base64" is bytes.
+// takeData moves the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a
+// JSON value, or the text itself under a content type that is not JSON; "data_base64" is bytes.
 func (e *cloudEvent) takeData(m members) (p *problem) {
 	contentType := "application/json"
 	if _, ok := m["datacontenttype"]; ok {
@@ -98,7 +105,8 @@ func (e *cloudEvent) takeData(m members) (p *problem) {
 	e.draft.ContentType = contentType
 	switch {
 	case hasData && hasBase64:
-		return &problem{code: "cloudevent-invalid", field: "data", detail: `an event has "data" or "data_base64", not both`}
+		return &problem{code: "cloudevent-invalid", field: "data",
+			detail: `an event has "data" or "data_base64", not both`}
 	case hasBase64:
 		e.draft.Data, p = m.base64("data_base64", contentType)
 	case hasData && mediaOf(contentType) == jsonMedia:
@@ -119,9 +127,10 @@ func (e *cloudEvent) takeData(m members) (p *problem) {
 	return p
 }
 
-// readBinaryCloudEvent reads an event in binary mode (CloudEvents HTTP 1.0.2 §3.1): attributes in ce-
-// headers, the data in the body, of any content type.
-func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, topic string) (publication, *problem) {
+// readBinaryCloudEvent reads an event in binary mode (CloudEvents HTTP 1.0.2 §3.1): attributes in
+// ce- headers, the data in the body, of any content type.
+func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request,
+	topic string) (publication, *problem) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		return publication{}, p
 	}
@@ -132,11 +141,13 @@ func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, to
 			continue
 		}
 		if len(values) > 1 {
-			return publication{}, &problem{code: "cloudevent-invalid", field: name, detail: "an attribute has one header"}
+			return publication{}, &problem{code: "cloudevent-invalid", field: name,
+				detail: "an attribute has one header"}
 		}
 		value, ok := headerValue(values[0])
 		if !ok {
-			return publication{}, &problem{code: "cloudevent-invalid", field: name, detail: "not a percent-encoded UTF-8 string (CloudEvents HTTP 1.0.2 §3.1.3.2)"}
+			return publication{}, &problem{code: "cloudevent-invalid", field: name,
+				detail: "not a percent-encoded UTF-8 string (CloudEvents HTTP 1.0.2 §3.1.3.2)"}
 		}
 		e.attributes[attribute], _ = json.Marshal(value)
 	}
@@ -170,9 +181,10 @@ func headerValue(v string) (string, bool) {
 	return v, err == nil && utf8.ValidString(v)
 }
 
-// finishCloudEvent checks the attributes and makes a draft of the event, under the key that its source and
-// id are.
-func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent, topic string) (store.Group, *problem) {
+// finishCloudEvent checks the attributes and makes a draft of the event, under the key that its
+// source and id are.
+func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent,
+	topic string) (store.Group, *problem) {
 	var fail *problem
 	text := func(name string) string {
 		v, p := members(e.attributes).text(name)
@@ -195,24 +207,30 @@ func (s *Server) finishCloudEvent(r *http.Request, e cloudEvent, topic string) (
 	switch {
 	case topic == "":
 		if err := store.ValidateTopic(own); err != nil {
-			return store.Group{}, &problem{code: "topic-invalid", field: "topic", detail: `the extension "topic": ` + err.Error()}
+			return store.Group{}, &problem{code: "topic-invalid", field: "topic",
+				detail: `the extension "topic": ` + err.Error()}
 		}
 		e.draft.Topic = own
 	case own != "" && own != topic:
-		return store.Group{}, &problem{code: "topic-invalid", field: "topic", detail: fmt.Sprintf(`the extension "topic" says %.64q, the path %q`, own, topic)}
+		return store.Group{}, &problem{code: "topic-invalid", field: "topic",
+			detail: fmt.Sprintf(`the extension "topic" says %.64q, the path %q`, own, topic)}
 	}
 	// These go out as the event's own (see envelope), so they are not kept a second time.
 	for _, name := range []string{"type", "topic", "sequence", "specversion"} {
 		delete(e.attributes, name)
 	}
 	for name, value := range e.attributes {
-		e.draft.Attributes = append(e.draft.Attributes, store.Attribute{Name: name, Value: string(value)})
+		e.draft.Attributes = append(e.draft.Attributes,
+			store.Attribute{Name: name, Value: string(value)})
 	}
 	if p := checkAttributesSize(e.draft.Attributes); p != nil {
 		return store.Group{}, p
 	}
-	slices.SortFunc(e.draft.Attributes, func(a, b store.Attribute) int { return strings.Compare(a.Name, b.Name) })
-	return store.Group{Drafts: []store.Draft{e.draft}, Key: scopedKey("cloudevent", grantOf(r).Subject, e.draft.Topic, source, id)}, nil
+	slices.SortFunc(e.draft.Attributes, func(a, b store.Attribute) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	return store.Group{Drafts: []store.Draft{e.draft},
+		Key: scopedKey("cloudevent", grantOf(r).Subject, e.draft.Topic, source, id)}, nil
 }
 
 // check holds the attributes against CloudEvents 1.0.2 §3.
@@ -255,20 +273,25 @@ func (e *cloudEvent) check(text func(string) string) *problem {
 	return nil
 }
 
-// checkAttribute: names are lower-case letters and digits, and not those of the data and its content type, which
-// are no attributes here; a value in JSON is a string, a boolean or an integer of 32 bits (CloudEvents 1.0.2 §3.1).
-// A null means that the attribute is not there, which is said by leaving it out.
+// checkAttribute: names are lower-case letters and digits, and not those of the data and its
+// content type, which are no attributes here; a value in JSON is a string, a boolean or an integer
+// of 32 bits (CloudEvents 1.0.2 §3.1). A null means that the attribute is not there, which is said
+// by leaving it out.
 func checkAttribute(name string, value json.RawMessage) *problem {
 	plain := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
-	if name == "" || len(name) > store.MaxNameBytes || strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
-		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("attribute names are lower-case letters and digits, got %.64q", name)}
+	if name == "" || len(name) > store.MaxNameBytes ||
+		strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
+		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf(
+			"attribute names are lower-case letters and digits, got %.64q", name)}
 	}
 	if name == "data" || name == "datacontenttype" {
-		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("%q is no attribute: data is the body, and its type the header Content-Type", name)}
+		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf(
+			"%q is no attribute: data is the body, and its type the header Content-Type", name)}
 	}
 	_, err := strconv.ParseInt(string(value), 10, 32)
 	if c := value[0]; err != nil && c != '"' && c != 't' && c != 'f' {
-		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf("attribute %q is a string, a boolean or an integer of 32 bits", name)}
+		return &problem{code: "cloudevent-invalid", field: name, detail: fmt.Sprintf(
+			"attribute %q is a string, a boolean or an integer of 32 bits", name)}
 	}
 	return nil
 }
@@ -280,7 +303,8 @@ func checkAttributesSize(attributes []store.Attribute) *problem {
 		size += len(a.Name) + len(a.Value)
 	}
 	if size > maxHeaderBytes {
-		return &problem{code: "body-too-large", maxBytes: maxHeaderBytes, detail: fmt.Sprintf("the attributes of an event have at most %d bytes", maxHeaderBytes)}
+		return &problem{code: "body-too-large", maxBytes: maxHeaderBytes,
+			detail: fmt.Sprintf("the attributes of an event have at most %d bytes", maxHeaderBytes)}
 	}
 	return nil
 }

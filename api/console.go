@@ -8,8 +8,8 @@ import (
 	"tidings/console"
 )
 
-// console serves the admin console and the browser client. The console sees what the API shows to its token, so
-// its files are for everybody.
+// console serves the admin console and the browser client. The console sees what the API shows to
+// its token, so its files are for everybody.
 func (s *Server) console(w http.ResponseWriter, r *http.Request) {
 	f, ok := console.Open(r.URL.Path)
 	if !ok {

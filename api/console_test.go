@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestConsole: the console and the browser client come with a policy that lets nothing in from elsewhere, and are
-// asked for again rather than kept for ever.
+// TestConsole: the console and the browser client come with a policy that lets nothing in from
+// elsewhere, and are asked for again rather than kept for ever.
 func TestConsole(t *testing.T) {
 	s := start(t)
 	for path, want := range map[string]struct{ mediaType, text string }{
@@ -17,24 +17,32 @@ func TestConsole(t *testing.T) {
 		"/console/style.css": {"text/css; charset=utf-8", "{"},
 	} {
 		a := s.do("GET", path, "")
-		if got := a.header.Get("Content-Type"); a.status != 200 || got != want.mediaType || !strings.Contains(a.body, want.text) {
-			t.Errorf("GET %s: %d %s, want 200 %s with %q:\n%.200s", path, a.status, got, want.mediaType, want.text, a.body)
+		if got := a.header.Get("Content-Type"); a.status != 200 || got != want.mediaType ||
+			!strings.Contains(a.body, want.text) {
+			t.Errorf("GET %s: %d %s, want 200 %s with %q:\n%.200s", path, a.status, got,
+				want.mediaType, want.text, a.body)
 		}
 		policy := a.header.Get("Content-Security-Policy")
-		for _, rule := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self';", "frame-ancestors 'none'"} {
+		for _, rule := range []string{"default-src 'none'", "script-src 'self';",
+			"style-src 'self';", "connect-src 'self';", "frame-ancestors 'none'"} {
 			if !strings.Contains(policy, rule) {
 				t.Errorf("GET %s: the policy %q lacks %q", path, policy, rule)
 			}
 		}
-		if head := s.do("HEAD", path, ""); head.status != 200 || head.body != "" || head.header.Get("Content-Length") == "" {
-			t.Errorf("HEAD %s: %d with %d bytes, Content-Length %q", path, head.status, len(head.body), head.header.Get("Content-Length"))
+		if head := s.do("HEAD", path, ""); head.status != 200 || head.body != "" ||
+			head.header.Get("Content-Length") == "" {
+			t.Errorf("HEAD %s: %d with %d bytes, Content-Length %q", path, head.status,
+				len(head.body), head.header.Get("Content-Length"))
 		}
 		again := s.do("GET", path, "", "If-None-Match: "+a.header.Get("ETag"))
-		if again.status != 304 || again.body != "" || again.header.Get("Cache-Control") != "no-cache" {
-			t.Errorf("GET %s with its ETag: %d, Cache-Control %q, %d bytes", path, again.status, again.header.Get("Cache-Control"), len(again.body))
+		if again.status != 304 || again.body != "" ||
+			again.header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("GET %s with its ETag: %d, Cache-Control %q, %d bytes", path, again.status,
+				again.header.Get("Cache-Control"), len(again.body))
 		}
 	}
-	for _, path := range []string{"/console/nothing.js", "/console/%2e%2e%2fconsole.go", "/console/..%2fclient%2ftidings.js", "/console.go", "/client/tidings.js"} {
+	for _, path := range []string{"/console/nothing.js", "/console/%2e%2e%2fconsole.go",
+		"/console/..%2fclient%2ftidings.js", "/console.go", "/client/tidings.js"} {
 		if a := s.do("GET", path, ""); a.status == 200 {
 			t.Errorf("GET %s: %d %.100s", path, a.status, a.body)
 		}

@@ -42,8 +42,10 @@ func newContract(t testing.TB, s *server) *contract {
 // registerDecoders tells the library how to read what is not JSON by name.
 var registerDecoders = sync.OnceFunc(func() {
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
-	openapi3filter.RegisterBodyDecoder("application/cloudevents+json", openapi3filter.JSONBodyDecoder)
-	openapi3filter.RegisterBodyDecoder("application/cloudevents-batch+json", openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/cloudevents+json",
+		openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/cloudevents-batch+json",
+		openapi3filter.JSONBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("application/vnd.shop+json", openapi3filter.JSONBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("application/xml", openapi3filter.PlainBodyDecoder)
@@ -51,7 +53,8 @@ var registerDecoders = sync.OnceFunc(func() {
 })
 
 // decodeLines reads one JSON text a line.
-func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef,
+	_ openapi3filter.EncodingFn) (any, error) {
 	lines := []any{}
 	for d := json.NewDecoder(body); ; {
 		var line any
@@ -66,7 +69,8 @@ func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi
 
 // find returns the request as the document sees it. A request of no operation gets the answers that
 // belong to none.
-func (c *contract) find(t testing.TB, method, path, body string, headers ...string) *openapi3filter.RequestValidationInput {
+func (c *contract) find(t testing.TB, method, path, body string,
+	headers ...string) *openapi3filter.RequestValidationInput {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
@@ -79,12 +83,15 @@ func (c *contract) find(t testing.TB, method, path, body string, headers ...stri
 	route, variables, err := c.router.FindRoute(r)
 	if err != nil {
 		stray := func(name string) *openapi3.ResponseRef { return c.doc.Components.Responses[name] }
-		route = &routers.Route{Spec: c.doc, Operation: &openapi3.Operation{Responses: openapi3.NewResponses(
-			openapi3.WithStatus(400, stray("BadPath")), openapi3.WithStatus(404, stray("NoSuchPath")), openapi3.WithStatus(405, stray("NoSuchMethod")))}}
+		route = &routers.Route{Spec: c.doc,
+			Operation: &openapi3.Operation{Responses: openapi3.NewResponses(
+				openapi3.WithStatus(400, stray("BadPath")), openapi3.WithStatus(404,
+					stray("NoSuchPath")), openapi3.WithStatus(405, stray("NoSuchMethod")))}}
 	}
 	return &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: variables, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true},
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+			IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true},
 	}
 }
 
@@ -93,7 +100,9 @@ func (c *contract) request(t testing.TB, method, path, body string, headers ...s
 	t.Helper()
 	in := c.find(t, method, path, body, headers...)
 	for name := range in.Request.URL.Query() {
-		if in.Route.Operation.Parameters.GetByInAndName("query", name) == nil && in.Route.PathItem.Parameters.GetByInAndName("query", name) == nil && name != "access_token" {
+		if in.Route.Operation.Parameters.GetByInAndName("query", name) == nil &&
+			in.Route.PathItem.Parameters.GetByInAndName("query", name) == nil &&
+			name != "access_token" {
 			t.Errorf("%s %s: the document does not have the parameter %s", method, path, name)
 		}
 	}
@@ -106,10 +115,12 @@ func (c *contract) request(t testing.TB, method, path, body string, headers ...s
 func (c *contract) response(t testing.TB, method, path string, a answer) {
 	t.Helper()
 	in := c.find(t, method, path, "")
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status,
+		Header: a.header, Options: in.Options}
 	out.SetBodyBytes([]byte(a.body))
 	if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
-		t.Errorf("the answer %d to %s %.200s is not as documented: %v\n%v\n%.500s", a.status, method, path, err, a.header, a.body)
+		t.Errorf("the answer %d to %s %.200s is not as documented: %v\n%v\n%.500s", a.status,
+			method, path, err, a.header, a.body)
 	}
 }
 
@@ -120,7 +131,8 @@ func (c *contract) schema(t testing.TB, name, text string) {
 	if err := json.Unmarshal([]byte(text), &value); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.doc.Components.Schemas[name].Value.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+	if err := c.doc.Components.Schemas[name].Value.VisitJSON(value,
+		openapi3.EnableJSONSchema2020()); err != nil {
 		t.Errorf("%s is no %s: %v", text, name, err)
 	}
 }

@@ -17,8 +17,10 @@ import (
 	"tidings/store"
 )
 
-// readDraft reads an event whose data is the body. It checks everything else about the request first.
-func (s *Server) readDraft(w http.ResponseWriter, r *http.Request, topic string) (d store.Draft, p *problem) {
+// readDraft reads an event whose data is the body. It checks everything else about the request
+// first.
+func (s *Server) readDraft(w http.ResponseWriter, r *http.Request,
+	topic string) (d store.Draft, p *problem) {
 	d.Topic = topic
 	if d.Type, p = eventType(r); p != nil {
 		return d, p
@@ -42,11 +44,13 @@ func eventType(r *http.Request) (string, *problem) {
 	headers := r.Header.Values("Event-Type")
 	switch query, inQuery := values["type"]; {
 	case inQuery && len(headers) > 0:
-		return "", &problem{code: "type-invalid", field: "type", detail: "the type is given twice: by ?type= and by the header Event-Type"}
+		return "", &problem{code: "type-invalid", field: "type",
+			detail: "the type is given twice: by ?type= and by the header Event-Type"}
 	case inQuery:
 		return query[0], checkType(query[0])
 	case len(headers) > 1:
-		return "", &problem{code: "type-invalid", field: "Event-Type", detail: "the header Event-Type may be given once"}
+		return "", &problem{code: "type-invalid", field: "Event-Type",
+			detail: "the header Event-Type may be given once"}
 	case len(headers) == 1:
 		return headers[0], checkType(headers[0])
 	default:
@@ -56,18 +60,23 @@ func eventType(r *http.Request) (string, *problem) {
 
 func checkType(t string) *problem {
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-	if t == "" || len(t) > store.MaxNameBytes || !utf8.ValidString(t) || strings.IndexFunc(t, unprintable) >= 0 {
-		return &problem{code: "type-invalid", field: "type", detail: fmt.Sprintf("a type is 1 to %d bytes of printable UTF-8", store.MaxNameBytes)}
+	if t == "" || len(t) > store.MaxNameBytes || !utf8.ValidString(t) ||
+		strings.IndexFunc(t, unprintable) >= 0 {
+		return &problem{code: "type-invalid", field: "type",
+			detail: fmt.Sprintf("a type is 1 to %d bytes of printable UTF-8", store.MaxNameBytes)}
 	}
 	if t == "error" || t == "open" || strings.HasPrefix(t, "tidings.") {
 		return &problem{code: "type-reserved", field: "type",
-			detail: fmt.Sprintf(`type %q would be taken for a stream's own: "error", "open" and "tidings.*" are reserved`, t)}
+			detail: fmt.Sprintf(
+				`type %q would be taken for a stream's own: "error", "open" and "tidings.*" are `+
+					`reserved`,
+				t)}
 	}
 	return nil
 }
 
-// contentType decides what is stored as the content type and how the data is checked. A missing type and
-// the form type, which is what curl sends by itself, count as JSON.
+// contentType decides what is stored as the content type and how the data is checked. A missing
+// type and the form type, which is what curl sends by itself, count as JSON.
 func contentType(r *http.Request) (contentType string, kind media, p *problem) {
 	given := r.Header.Values("Content-Type")
 	if len(given) == 0 {
@@ -89,7 +98,10 @@ func contentType(r *http.Request) (contentType string, kind media, p *problem) {
 
 func unsupportedMedia(given []string) *problem {
 	return &problem{code: "media-unsupported", field: "Content-Type",
-		detail: fmt.Sprintf("expected JSON, text/* or XML, in UTF-8, got %.128q; other data travels as a CloudEvent", strings.Join(given, ", "))}
+		detail: fmt.Sprintf(
+			"expected JSON, text/* or XML, in UTF-8, got %.128q; other data travels as a "+
+				"CloudEvent",
+			strings.Join(given, ", "))}
 }
 
 // isUnicode reports whether a content type's charset is UTF-8 or a part of it.
@@ -102,19 +114,22 @@ func isUnicode(params map[string]string) bool {
 	}
 }
 
-// maxAtOnce bounds the memory that a body gets for being announced; a larger one gets it as it arrives.
+// maxAtOnce bounds the memory that a body gets for being announced; a larger one gets it as it
+// arrives.
 const maxAtOnce = 64 << 10
 
-// readBody reads a request's body of at most max bytes, within the body time-out. A body that is cut
-// short is never returned.
+// readBody reads a request's body of at most max bytes, within the body time-out. A body that is
+// cut short is never returned.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, *problem) {
 	for _, e := range r.Header.Values("Content-Encoding") {
 		if e != "" && !strings.EqualFold(e, "identity") {
-			return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding", detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
+			return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding",
+				detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
 		}
 	}
 	if r.ContentLength > max {
-		w.Header().Set("Connection", "close") // the body is not read, so the connection cannot go on
+		// the body is not read, so the connection cannot go on
+		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	}
 	rc := http.NewResponseController(w)
@@ -138,10 +153,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 		return nil, tooLarge(max)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		return nil, &problem{code: "body-timeout", detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
+		return nil, &problem{code: "body-timeout",
+			detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
 	default:
 		w.Header().Set("Connection", "close")
-		return nil, &problem{code: "bad-body", detail: "the body ended early or is framed wrongly", cause: err}
+		return nil, &problem{code: "bad-body",
+			detail: "the body ended early or is framed wrongly", cause: err}
 	}
 	if err := rc.SetReadDeadline(time.Time{}); err != nil {
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
@@ -150,7 +167,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 }
 
 func tooLarge(max int64) *problem {
-	return &problem{code: "body-too-large", maxBytes: max, detail: fmt.Sprintf("at most %d bytes", max)}
+	return &problem{code: "body-too-large", maxBytes: max,
+		detail: fmt.Sprintf("at most %d bytes", max)}
 }
 
 func checkText(data []byte) *problem {
@@ -160,8 +178,8 @@ func checkText(data []byte) *problem {
 	return nil
 }
 
-// checkJSON accepts one JSON text (RFC 8259): valid UTF-8 throughout, no lone surrogates, no byte order
-// mark. The bytes are stored as they are.
+// checkJSON accepts one JSON text (RFC 8259): valid UTF-8 throughout, no lone surrogates, no byte
+// order mark. The bytes are stored as they are.
 func checkJSON(data []byte) *problem {
 	if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
 		return &problem{code: "empty-body", detail: "expected a JSON text"}
@@ -176,10 +194,12 @@ func checkJSON(data []byte) *problem {
 		return p
 	}
 	if at := invalidUTF8(data); at >= 0 {
-		return &problem{code: "json-invalid", offset: int64(at), detail: "JSON is UTF-8, and this is not"}
+		return &problem{code: "json-invalid", offset: int64(at),
+			detail: "JSON is UTF-8, and this is not"}
 	}
 	if at := loneSurrogate(data); at >= 0 {
-		return &problem{code: "json-invalid", offset: int64(at), detail: `a \u escape names half of a surrogate pair`}
+		return &problem{code: "json-invalid", offset: int64(at),
+			detail: `a \u escape names half of a surrogate pair`}
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"tidings/store"
 )
 
-// TestEndedStream: a stream of topics that end delivers the ends and closes; with the cursor it leaves behind, and
-// for whoever comes later, the answer is 204.
+// TestEndedStream: a stream of topics that end delivers the ends and closes; with the cursor it
+// leaves behind, and for whoever comes later, the answer is 204.
 func TestEndedStream(t *testing.T) {
 	s := start(t)
 	s.publish("a", "1")
@@ -40,8 +40,10 @@ func TestEndedStream(t *testing.T) {
 	if e := wide.until("tidings.end"); e[len(e)-1].ID == "" {
 		t.Error("the wildcard did not get the end")
 	}
-	for name, query := range map[string]string{"latest": "", "cursor": "&after=" + both.LastEventID(), "unknown start": "&since=latest"} {
-		if a := s.do("GET", "/v1/stream?topic=a&topic=b"+query, ""); a.status != 204 || a.header.Get("Content-Type") != "" {
+	for name, query := range map[string]string{"latest": "",
+		"cursor": "&after=" + both.LastEventID(), "unknown start": "&since=latest"} {
+		if a := s.do("GET", "/v1/stream?topic=a&topic=b"+query, ""); a.status != 204 ||
+			a.header.Get("Content-Type") != "" {
 			t.Errorf("%s: %d %v, want 204", name, a.status, a.header)
 		}
 	}
@@ -61,7 +63,8 @@ func TestEndedStream(t *testing.T) {
 	for e, err := gap.Next(); err == nil; e, err = gap.Next() {
 		_ = e
 	}
-	if a := s.do("GET", "/v1/stream?topic=a&topic=b", "", "Last-Event-ID: "+both.LastEventID()); a.status != 204 {
+	if a := s.do("GET", "/v1/stream?topic=a&topic=b",
+		"", "Last-Event-ID: "+both.LastEventID()); a.status != 204 {
 		t.Errorf("after the gap: %d", a.status)
 	}
 }
@@ -87,8 +90,11 @@ func TestCloudEventsFormat(t *testing.T) {
 	s := start(t)
 	s.do("POST", "/v1/topics/orders/events?type=order.created", `{"a": 1e400, "b":"<&>"}`)
 	s.do("POST", "/v1/topics/notes/events", "two\r\nlines", "Content-Type: text/plain")
-	s.do("POST", "/v1/topics/files/events", "\x00\xff", "Content-Type: image/png", "Ce-Specversion: 1.0", "Ce-Id: 7", "Ce-Source: /s", "Ce-Type: file.saved", "Ce-Sequence: 99")
-	events := s.open(t.Context(), "/v1/stream?since=earliest&format=cloudevents", "").until("tidings.live")
+	s.do("POST", "/v1/topics/files/events", "\x00\xff", "Content-Type: image/png",
+		"Ce-Specversion: 1.0", "Ce-Id: 7", "Ce-Source: /s", "Ce-Type: file.saved",
+		"Ce-Sequence: 99")
+	events := s.open(t.Context(), "/v1/stream?since=earliest&format=cloudevents",
+		"").until("tidings.live")
 	type envelope struct {
 		SpecVersion, ID, Source, Type, Topic, Sequence, Time, DataContentType string
 		Data                                                                  json.RawMessage
@@ -104,13 +110,17 @@ func TestCloudEventsFormat(t *testing.T) {
 			t.Errorf("%+v, want specversion 1.0 and the ID %s as sequence", got[i], e.ID)
 		}
 	}
-	if g := got[0]; g.ID != events[1].ID || g.Source != "/v1/topics/orders" || g.Type != "order.created" || g.Topic != "orders" || string(g.Data) != `{"a":1e400,"b":"<&>"}` || g.Time == "" {
+	if g := got[0]; g.ID != events[1].ID || g.Source != "/v1/topics/orders" ||
+		g.Type != "order.created" || g.Topic != "orders" ||
+		string(g.Data) != `{"a":1e400,"b":"<&>"}` || g.Time == "" {
 		t.Errorf("JSON: %+v", g)
 	}
-	if g := got[1]; string(g.Data) != `"two\r\nlines"` || g.DataContentType != "text/plain" || g.Type != "message" {
+	if g := got[1]; string(g.Data) != `"two\r\nlines"` || g.DataContentType != "text/plain" ||
+		g.Type != "message" {
 		t.Errorf("text: %+v", g)
 	}
-	if g := got[2]; g.ID != "7" || g.Source != "/s" || g.Type != "file.saved" || g.Topic != "files" || g.DataBase64 != "AP8=" || g.Time != "" {
+	if g := got[2]; g.ID != "7" || g.Source != "/s" || g.Type != "file.saved" ||
+		g.Topic != "files" || g.DataBase64 != "AP8=" || g.Time != "" {
 		t.Errorf("a CloudEvent of its own: %+v", g)
 	}
 	if a := s.do("GET", "/v1/stream?format=xml", ""); a.status != 400 {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -11,21 +10,23 @@ import (
 	"tidings/store"
 )
 
-// eventBody is an event in an answer. Data is the payload itself when it is JSON, a JSON string when it is
-// text, null when there is none; other data is in DataBase64.
+// eventBody is an event in an answer. Data is the payload itself when it is JSON, a JSON string
+// when it is text, null when there is none; other data is in DataBase64.
 type eventBody struct {
-	ID          store.ID                   `json:"id"`
-	Topic       string                     `json:"topic"`
-	Type        string                     `json:"type"`
-	Time        string                     `json:"time"`
-	ContentType string                     `json:"datacontenttype,omitempty"`
-	Data        json.RawMessage            `json:"data,omitempty"`
-	DataBase64  []byte                     `json:"data_base64,omitempty"`
-	CloudEvent  map[string]json.RawMessage `json:"ce,omitempty"` // the attributes it was published with
+	ID          store.ID        `json:"id"`
+	Topic       string          `json:"topic"`
+	Type        string          `json:"type"`
+	Time        string          `json:"time"`
+	ContentType string          `json:"datacontenttype,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty"`
+	DataBase64  []byte          `json:"data_base64,omitempty"`
+	// the attributes it was published with
+	CloudEvent map[string]json.RawMessage `json:"ce,omitempty"`
 }
 
 func newEventBody(e *store.Event) eventBody {
-	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time().Format(timeFormat), ContentType: e.ContentType}
+	b := eventBody{ID: e.ID, Topic: e.Topic, Type: e.Type, Time: e.Time().Format(timeFormat),
+		ContentType: e.ContentType}
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0 && kind != textMedia:
 		b.Data = json.RawMessage(null)
@@ -47,15 +48,6 @@ func newEventBody(e *store.Event) eventBody {
 
 // jsonString is a text as JSON.
 func jsonString(text string) json.RawMessage { return marshal(text) }
-
-// marshal is v as compact JSON, with no more escapes than JSON asks for. v is of our own making and always can be.
-func marshal(v any) []byte {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v)
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-}
 
 // event serves GET /v1/events/{id}.
 func (s *Server) event(w http.ResponseWriter, r *http.Request) {

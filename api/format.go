@@ -33,8 +33,9 @@ func appendDataFrame(dst []byte, e *store.Event) []byte {
 	return appendFrame(dst, e.ID, e.Type, data)
 }
 
-// appendEnvelopeFrame is format=cloudevents: the whole event in the data, without an event name, so that one
-// onmessage receives every type and knows the topic. It is compact, so it stands on one line.
+// appendEnvelopeFrame is format=cloudevents: the whole event in the data, without an event name, so
+// that one onmessage receives every type and knows the topic. It is compact, so it stands on one
+// line.
 func appendEnvelopeFrame(dst []byte, e *store.Event) []byte {
 	return appendFrame(dst, e.ID, "", envelope(e))
 }
@@ -45,8 +46,9 @@ func appendFrame(dst []byte, id store.ID, event string, data []byte) []byte {
 	return sse.AppendEvent(dst, string(id26), event, data)
 }
 
-// envelope is the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that was published as one
-// keeps its attributes; for another, id, source and time are ours. topic and sequence always are.
+// envelope is the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that was
+// published as one keeps its attributes; for another, id, source and time are ours. topic and
+// sequence always are.
 func envelope(e *store.Event) []byte {
 	body := newEventBody(e)
 	attributes := body.CloudEvent

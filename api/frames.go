@@ -17,7 +17,8 @@ const (
 	eventBye       = "tidings.bye"
 )
 
-// bye is why the server ends a stream: the cause of the end of its context, and what its client is told.
+// bye is why the server ends a stream: the cause of the end of its context, and what its client is
+// told.
 type bye string
 
 const (
@@ -50,7 +51,8 @@ func gapJSON(g *replay.Gap) []byte {
 	}{g.Reason, g.Requested, g.Through, idOrNull(g.First), idOrNull(g.Last), g.Detail})
 }
 
-// appendOpen says where the stream begins, and after how long a silence a client may take it for dead.
+// appendOpen says where the stream begins, and after how long a silence a client may take it for
+// dead.
 func appendOpen(dst []byte, id, log store.ID, resumed bool, heartbeat time.Duration) []byte {
 	return appendControl(dst, id.String(), eventOpen, struct {
 		Log       store.ID `json:"log"`
@@ -73,12 +75,4 @@ func appendBye(dst []byte, reason bye) []byte {
 	return appendControl(dst, "", eventBye, struct {
 		Reason bye `json:"reason"`
 	}{reason})
-}
-
-// idOrNull is what an ID is in JSON when zero means that there is none.
-func idOrNull(id store.ID) *store.ID {
-	if id.IsZero() {
-		return nil
-	}
-	return &id
 }

@@ -21,8 +21,9 @@ const (
 	forms
 )
 
-// FuzzPublishStream: whatever is published is refused with a 4xx and not stored, or is exactly one event of a stream, with
-// its type, and with its data but for line ends; by its ID, on a page and in an envelope it is what was published.
+// FuzzPublishStream: whatever is published is refused with a 4xx and not stored, or is exactly one
+// event of a stream, with its type, and with its data but for line ends; by its ID, on a page and
+// in an envelope it is what was published.
 func FuzzPublishStream(f *testing.F) {
 	for form := range byte(forms) {
 		f.Add("orders.eu", "order.created", []byte(`{"a": 1e400, "b":"\u00fc"}`), form)
@@ -44,7 +45,8 @@ func FuzzPublishStream(f *testing.F) {
 		before := s.log.Head()
 		a := s.publishAs(form, topic, eventType, data)
 		if 400 <= a.status && a.status < 500 {
-			if p := a.problem(t); p.Code != "bad-path" && p.Code != "not-found" && p.Outcome != "not_stored" {
+			if p := a.problem(t); p.Code != "bad-path" && p.Code != "not-found" &&
+				p.Outcome != "not_stored" {
 				t.Errorf("refused with %s", a.body)
 			}
 			if s.log.Head() != before {
@@ -60,10 +62,13 @@ func FuzzPublishStream(f *testing.F) {
 		if got.Topic != topic || got.Type != eventType {
 			t.Errorf("published to %q as %q, want %q, %q", got.Topic, got.Type, topic, eventType)
 		}
-		if e := st.next(); e.ID != got.ID || e.Type != eventType || string(e.Data) != streamed(form, data) {
-			t.Errorf("streamed %+v with %q, want %s %q with %q", e, e.Data, got.ID, eventType, streamed(form, data))
+		if e := st.next(); e.ID != got.ID || e.Type != eventType ||
+			string(e.Data) != streamed(form, data) {
+			t.Errorf("streamed %+v with %q, want %s %q with %q", e, e.Data, got.ID, eventType,
+				streamed(form, data))
 		}
-		last := appendData(t, s.log, "last", []byte("1")) // what a frame might have smuggled in would come before it
+		// what a frame might have smuggled in would come before it
+		last := appendData(t, s.log, "last", []byte("1"))
 		if e := st.next(); e.ID != last.String() {
 			t.Errorf("another event was streamed: %+v with %q", e, e.Data)
 		}
@@ -71,18 +76,23 @@ func FuzzPublishStream(f *testing.F) {
 	})
 }
 
-// publishAs publishes in one of the forms. A CloudEvent gets an id that none had before, or it might be a retry.
+// publishAs publishes in one of the forms. A CloudEvent gets an id that none had before, or it
+// might be a retry.
 func (s *server) publishAs(form byte, topic, eventType string, data []byte) answer {
 	s.t.Helper()
 	path := "/v1/topics/" + url.PathEscape(topic) + "/events"
 	switch form {
 	case asText:
-		return s.do("POST", path+"?type="+url.QueryEscape(eventType), string(data), "Content-Type: text/plain")
+		return s.do("POST", path+"?type="+url.QueryEscape(eventType), string(data),
+			"Content-Type: text/plain")
 	case asJSON:
-		return s.do("POST", path+"?type="+url.QueryEscape(eventType), string(data), "Content-Type: application/json")
+		return s.do("POST", path+"?type="+url.QueryEscape(eventType), string(data),
+			"Content-Type: application/json")
 	default:
-		envelope := `{"specversion":"1.0","id":"` + s.log.Head().String() + `","source":"/fuzz","type":` + quote(eventType) +
-			`,"datacontenttype":"application/octet-stream","data_base64":"` + base64.StdEncoding.EncodeToString(data) + `"}`
+		envelope := `{"specversion":"1.0","id":"` + s.log.Head().String() +
+			`","source":"/fuzz","type":` + quote(eventType) +
+			`,"datacontenttype":"application/octet-stream","data_base64":"` +
+			base64.StdEncoding.EncodeToString(data) + `"}`
 		return s.do("POST", path, envelope, "Content-Type: application/cloudevents+json")
 	}
 }
@@ -94,7 +104,8 @@ func quote(text string) string {
 	for _, c := range []byte(text) {
 		switch {
 		case c < ' ':
-			out.WriteString(`\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+			out.WriteString(`\u00` + string("0123456789abcdef"[c>>4]) +
+				string("0123456789abcdef"[c&15]))
 		case c == '"', c == '\\':
 			out.WriteByte('\\')
 			fallthrough
@@ -106,7 +117,8 @@ func quote(text string) string {
 	return out.String()
 }
 
-// streamed is the data of the frame (WHATWG HTML §9.2.6 knows three line ends, and its parser makes one of them).
+// streamed is the data of the frame (WHATWG HTML §9.2.6 knows three line ends, and its parser makes
+// one of them).
 func streamed(form byte, data []byte) string {
 	switch {
 	case len(data) == 0:
@@ -138,7 +150,8 @@ func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data
 	page.Events[0].check(t, "on a page", form, data)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for _, e := range s.open(ctx, "/v1/topics/"+topic+"/stream?format=cloudevents&last=1", "").until("tidings.live") {
+	for _, e := range s.open(ctx, "/v1/topics/"+topic+"/stream?format=cloudevents&last=1",
+		"").until("tidings.live") {
 		if e.ID == id && !isControl(e) {
 			var envelope toldData
 			if err := json.Unmarshal(e.Data, &envelope); err != nil {
@@ -154,13 +167,15 @@ func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data
 	t.Error("the envelope did not come")
 }
 
-// check compares what is told with what was published: text and bytes to the byte, JSON but for white space.
+// check compares what is told with what was published: text and bytes to the byte, JSON but for
+// white space.
 func (got *toldData) check(t *testing.T, where string, form byte, data []byte) {
 	t.Helper()
 	switch {
 	case form == asText:
 		var text *string
-		if err := json.Unmarshal(got.Data, &text); err != nil || text == nil || *text != string(data) {
+		if err := json.Unmarshal(got.Data, &text); err != nil || text == nil ||
+			*text != string(data) {
 			t.Errorf("%s %s, want the text %q", where, got.Data, data)
 		}
 	case form == asJSON:

@@ -10,6 +10,7 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
@@ -18,8 +19,8 @@ type gapFrame struct {
 	Reason, Requested, Through, First, Last, Detail string
 }
 
-// TestGaps shows each reason at its exact edge, through HTTP. The log of each case holds, oldest first:
-// a1 b1 a2 b2 a3, and is trimmed as it says.
+// TestGaps shows each reason at its exact edge, through HTTP. The log of each case holds, oldest
+// first: a1 b1 a2 b2 a3, and is trimmed as it says.
 func TestGaps(t *testing.T) {
 	const none = ""
 	ahead, err := store.ParseID("7ZZZZZZZZZ0000000000000000")
@@ -42,49 +43,87 @@ func TestGaps(t *testing.T) {
 		through, open func(id ids) string
 		got           []string
 	}{
-		{name: "row 63: the whole log is retained", query: "topic=>", cursor: event("a1"), open: event("a1"), got: list("b1 a2 b2 a3")},
-		{name: "row 64: expired: something after the cursor was trimmed", trim: trimBefore("a3", "a"), query: "topic=a", cursor: event("a1"),
+		{name: "row 63: the whole log is retained", query: "topic=>", cursor: event("a1"),
+			open: event("a1"), got: list("b1 a2 b2 a3")},
+		{name: "row 64: expired: something after the cursor was trimmed",
+			trim: trimBefore("a3", "a"), query: "topic=a", cursor: event("a1"),
 			reason: "expired", through: event("a2"), open: event("a1"), got: list("a3")},
-		{name: "expired: the cursor itself was trimmed too", trim: trimBefore("b2", ">"), query: "topic=>", cursor: event("b1"),
+		{name: "expired: the cursor itself was trimmed too", trim: trimBefore("b2", ">"),
+			query: "topic=>", cursor: event("b1"),
 			reason: "expired", through: event("a2"), open: event("b1"), got: list("b2 a3")},
-		{name: "no gap: the cursor is the last trimmed event", trim: trimBefore("a3", "a"), query: "topic=a", cursor: event("a2"), open: event("a2"), got: list("a3")},
-		{name: "no gap: a checkpoint, the trimmed event of another topic", trim: trimBefore("a3", "b"), query: "topic=a", cursor: event("b2"), open: event("b2"), got: list("a3")},
-		{name: "no gap: another topic was trimmed", trim: trimBefore("a3", "b"), query: "topic=a", cursor: event("a1"), open: event("a1"), got: list("a2 a3")},
-		{name: "no gap: everything after the cursor is retained, though it was trimmed itself", trim: trimBefore("a2", "a"), query: "topic=a", cursor: event("a1"), open: event("a1"), got: list("a2 a3")},
-		{name: "no gap: the zero ID is the start of what there is", trim: trimBefore("a3", ">"), query: "topic=>",
-			cursor: func(ids) string { return store.ID{}.String() }, open: func(ids) string { return store.ID{}.String() }, got: list("a3")},
-		{name: "expired: a wildcard over topics trimmed at different places names the last of them", query: "topic=*",
+		{name: "no gap: the cursor is the last trimmed event", trim: trimBefore("a3", "a"),
+			query: "topic=a", cursor: event("a2"), open: event("a2"), got: list("a3")},
+		{name: "no gap: a checkpoint, the trimmed event of another topic", trim: trimBefore("a3",
+			"b"), query: "topic=a", cursor: event("b2"), open: event("b2"), got: list("a3")},
+		{name: "no gap: another topic was trimmed", trim: trimBefore("a3", "b"), query: "topic=a",
+			cursor: event("a1"), open: event("a1"), got: list("a2 a3")},
+		{name: "no gap: everything after the cursor is retained, though it was trimmed itself",
+			trim: trimBefore("a2", "a"), query: "topic=a", cursor: event("a1"), open: event("a1"),
+			got: list("a2 a3")},
+		{name: "no gap: the zero ID is the start of what there is", trim: trimBefore("a3", ">"),
+			query:  "topic=>",
+			cursor: func(ids) string { return store.ID{}.String() }, open: func(ids) string {
+				return store.ID{}.String()
+			}, got: list("a3")},
+		{name: "expired: a wildcard over topics trimmed at different places names the last of them",
+			query:  "topic=*",
 			trim:   func(s *server, id ids) { s.trim(id["a2"], "a"); s.trim(id["a3"], "b") },
-			cursor: event("a1"), reason: "expired", through: event("b2"), open: event("a1"), got: list("a2 a3")},
+			cursor: event("a1"), reason: "expired", through: event("b2"), open: event("a1"),
+			got: list("a2 a3")},
 		{name: "no gap: a wildcard past the place of each", query: "topic=*",
 			trim:   func(s *server, id ids) { s.trim(id["a2"], "a"); s.trim(id["a3"], "b") },
 			cursor: event("b2"), open: event("b2"), got: list("a3")},
-		{name: "expired: nothing is left", trim: func(s *server, id ids) { s.trim(between(id["a3"]), ">") }, query: "topic=a", cursor: event("a2"),
+		{name: "expired: nothing is left", trim: func(s *server, id ids) {
+			s.trim(between(id["a3"]), ">")
+		}, query: "topic=a", cursor: event("a2"),
 			reason: "expired", through: event("a3"), open: event("a2")},
-		{name: "no gap: the newest event was trimmed and is the cursor", trim: func(s *server, id ids) { s.trim(between(id["a3"]), ">") },
+		{name: "no gap: the newest event was trimmed and is the cursor",
+			trim:  func(s *server, id ids) { s.trim(between(id["a3"]), ">") },
 			query: "topic=>", cursor: event("a3"), open: event("a3")},
-		{name: "row 66: unknown: within the log, no event", query: "topic=>", cursor: func(id ids) string { return between(id["a2"]) },
+		{name: "row 66: unknown: within the log, no event", query: "topic=>",
+			cursor: func(id ids) string { return between(id["a2"]) },
 			reason: "unknown", through: event("a2"), open: event("a2"), got: list("b2 a3")},
-		{name: "unknown: above what was trimmed, and nothing retained before it", trim: trimBefore("a2", ">"), query: "topic=>",
-			cursor: func(id ids) string { return between(id["b1"]) }, reason: "unknown", through: event("b1"), open: event("b1"), got: list("a2 b2 a3")},
-		{name: "no gap: an absent ID below what was trimmed is a position", trim: trimBefore("b2", "b"), query: "topic=a",
-			cursor: func(id ids) string { return between(id["a1"]) }, open: func(id ids) string { return between(id["a1"]) }, got: list("a2 a3")},
-		{name: "row 65: ahead: after the head", query: "topic=>", cursor: func(ids) string { return ahead.String() },
+		{name: "unknown: above what was trimmed, and nothing retained before it",
+			trim: trimBefore("a2", ">"), query: "topic=>",
+			cursor: func(id ids) string {
+				return between(id["b1"])
+			}, reason: "unknown", through: event("b1"), open: event("b1"), got: list("a2 b2 a3")},
+		{name: "no gap: an absent ID below what was trimmed is a position",
+			trim: trimBefore("b2", "b"), query: "topic=a",
+			cursor: func(id ids) string { return between(id["a1"]) }, open: func(id ids) string {
+				return between(id["a1"])
+			}, got: list("a2 a3")},
+		{name: "row 65: ahead: after the head", query: "topic=>", cursor: func(ids) string {
+			return ahead.String()
+		},
 			reason: "ahead", through: event("a3"), open: event("a3")},
-		{name: "ahead: by one", query: "topic=>", cursor: func(id ids) string { return between(id["a3"]) },
+		{name: "ahead: by one", query: "topic=>", cursor: func(id ids) string {
+			return between(id["a3"])
+		},
 			reason: "ahead", through: event("a3"), open: event("a3")},
-		{name: "row 67: malformed: no ULID", query: "topic=>", cursor: func(ids) string { return "42" },
+		{name: "row 67: malformed: no ULID", query: "topic=>", cursor: func(ids) string {
+			return "42"
+		},
 			reason: "malformed", through: event("a3"), open: event("a3")},
-		{name: "malformed: a letter that base 32 does not have", query: "topic=>", cursor: func(id ids) string { return id["a1"][:25] + "U" },
+		{name: "malformed: a letter that base 32 does not have", query: "topic=>",
+			cursor: func(id ids) string { return id["a1"][:25] + "U" },
 			reason: "malformed", through: event("a3"), open: event("a3")},
-		{name: "malformed: too large for 128 bits", query: "topic=>", cursor: func(id ids) string { return "8" + id["a1"][1:] },
+		{name: "malformed: too large for 128 bits", query: "topic=>", cursor: func(id ids) string {
+			return "8" + id["a1"][1:]
+		},
 			reason: "malformed", through: event("a3"), open: event("a3")},
-		{name: "row 70: malformed: high bytes", query: "topic=>", cursor: func(id ids) string { return "\xff\xfe" },
+		{name: "row 70: malformed: high bytes", query: "topic=>", cursor: func(id ids) string {
+			return "\xff\xfe"
+		},
 			reason: "malformed", through: event("a3"), open: event("a3")},
-		{name: "lower case is accepted", query: "topic=>", cursor: func(id ids) string { return lower(id["b2"]) }, open: event("b2"), got: list("a3")},
-		{name: "last: what was trimmed was not asked for", trim: trimBefore("a2", ">"), query: "topic=>&last=10", cursor: func(ids) string { return none },
+		{name: "lower case is accepted", query: "topic=>", cursor: func(id ids) string {
+			return lower(id["b2"])
+		}, open: event("b2"), got: list("a3")},
+		{name: "last: what was trimmed was not asked for", trim: trimBefore("a2", ">"),
+			query: "topic=>&last=10", cursor: func(ids) string { return none },
 			open: event("b1"), got: list("a2 b2 a3")},
-		{name: "since: earliest is wherever the log starts", trim: trimBefore("a2", ">"), query: "topic=>&since=earliest", cursor: func(ids) string { return none },
+		{name: "since: earliest is wherever the log starts", trim: trimBefore("a2", ">"),
+			query: "topic=>&since=earliest", cursor: func(ids) string { return none },
 			open: func(ids) string { return store.ID{}.String() }, got: list("a2 b2 a3")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,13 +149,15 @@ func TestGaps(t *testing.T) {
 				if g.Reason != c.reason || g.Through != c.through(id) || g.Detail == "" {
 					t.Errorf("gap %+v, want reason %q through %s", g, c.reason, c.through(id))
 				}
-				if want := fmt.Sprintf("%q", cursor); c.reason != "malformed" && g.Requested != cursor {
+				if want := fmt.Sprintf("%q", cursor); c.reason != "malformed" &&
+					g.Requested != cursor {
 					t.Errorf("gap names the cursor %q, want %s", g.Requested, want)
 				}
 				events = events[1:]
 			}
 			if open := events[0]; open.Type != "tidings.open" || open.ID != c.open(id) {
-				t.Errorf("then %q with ID %q, want tidings.open with %q", open.Type, open.ID, c.open(id))
+				t.Errorf("then %q with ID %q, want tidings.open with %q", open.Type,
+					open.ID, c.open(id))
 			}
 			var got []string
 			for _, e := range events[1 : len(events)-1] {
@@ -133,11 +174,12 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// startOnDisk starts a server that remembers nothing of its log, so that every read is from the file.
+// startOnDisk starts a server that remembers nothing of its log, so that every read is from the
+// file.
 func startOnDisk(t *testing.T) (s *server, path string) {
 	t.Helper()
 	dir := t.TempDir()
-	log, err := store.Open(dir, store.Options{})
+	log, err := bolt.Open(dir, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +191,8 @@ func startOnDisk(t *testing.T) (s *server, path string) {
 	return newServer(t, log, -1, api.Options{}), filepath.Join(dir, "log.db")
 }
 
-// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of which a2 has a bit
-// flipped on the disk. It returns the IDs by these names.
+// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of
+// which a2 has a bit flipped on the disk. It returns the IDs by these names.
 func startDamaged(t *testing.T) (s *server, id map[string]string) {
 	t.Helper()
 	s, path := startOnDisk(t)
@@ -162,31 +204,35 @@ func startDamaged(t *testing.T) (s *server, id map[string]string) {
 	return s, id
 }
 
-// TestGapCorrupt: the event of a damaged record is withheld, its readers are told at its place, and everything else
-// arrives. (Readers of other topics may be told too: whose it was is not certain.)
+// TestGapCorrupt: the event of a damaged record is withheld, its readers are told at its place, and
+// everything else arrives. (Readers of other topics may be told too: whose it was is not certain.)
 func TestGapCorrupt(t *testing.T) {
 	s, id := startDamaged(t)
 	for query, want := range map[string]string{
 		"topic=a": "a1 GAP a3", "topic=a&topic=c": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3",
 	} {
 		var got []string
-		for _, e := range s.open(t.Context(), "/v1/stream?since=earliest&"+query, "").until("tidings.live") {
+		for _, e := range s.open(t.Context(), "/v1/stream?since=earliest&"+query,
+			"").until("tidings.live") {
 			var g gapFrame
 			switch {
 			case e.Type == "tidings.gap":
-				if err := json.Unmarshal(e.Data, &g); err != nil || g.Reason != "corrupt" || g.Through != id["a2"] {
+				if err := json.Unmarshal(e.Data, &g); err != nil || g.Reason != "corrupt" ||
+					g.Through != id["a2"] {
 					t.Errorf("%s: gap %s, want corrupt through %s", query, e.Data, id["a2"])
 				}
 				got = append(got, "GAP")
 			case !isControl(e):
-				got = append(got, strings.TrimSuffix(strings.TrimPrefix(string(e.Data), `"payload of `), `"`))
+				got = append(got, strings.TrimSuffix(strings.TrimPrefix(string(e.Data),
+					`"payload of `), `"`))
 			}
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: got %v, want %s", query, got, want)
 		}
 	}
-	if a := s.do("GET", "/v1/events/"+id["a2"], ""); a.status != 500 || a.problem(t).Code != "event-corrupt" {
+	if a := s.do("GET", "/v1/events/"+id["a2"], ""); a.status != 500 ||
+		a.problem(t).Code != "event-corrupt" {
 		t.Errorf("the event itself: %d %s", a.status, a.body)
 	}
 }
@@ -198,15 +244,21 @@ func TestGapCorruptBack(t *testing.T) {
 	for n, id := range id {
 		name[id] = n
 	}
-	for query, want := range map[string]string{"topic=a": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3", "topic=b": "b1 GAP b2"} {
+	for query, want := range map[string]string{"topic=a": "a1 GAP a3", "topic=*": "a1 b1 GAP b2 a3",
+		"topic=b": "b1 GAP b2"} {
 		for _, limit := range []int{1, 2, 100} {
 			var got []string
 			before := ""
-			for p := s.page(fmt.Sprintf("%s&limit=%d", query, limit)); ; p = s.page(fmt.Sprintf("%s&limit=%d&before=%s", query, limit, before)) {
+			for p := s.page(fmt.Sprintf("%s&limit=%d", query,
+				limit)); ; p = s.page(fmt.Sprintf("%s&limit=%d&before=%s", query, limit, before)) {
 				var part []string
 				if p.Gap != nil {
-					if p.Gap.Reason != "corrupt" || p.Gap.Through != id["a2"] || p.Gap.Requested != before {
-						t.Errorf("%s, pages of %d: gap %+v, want corrupt through %s, asked for what is below %q", query, limit, p.Gap, id["a2"], before)
+					if p.Gap.Reason != "corrupt" || p.Gap.Through != id["a2"] ||
+						p.Gap.Requested != before {
+						t.Errorf(
+							"%s, pages of %d: gap %+v, want corrupt through %s, asked for what is below %q",
+							query, limit, p.Gap,
+							id["a2"], before)
 					}
 					part = append(part, "GAP")
 				}
@@ -234,7 +286,8 @@ func TestDamagedMark(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	storetest.Flip(t, path, "damaged.>")
-	if a := s.do("GET", "/v1/cursors/inbox", ""); a.status != 500 || !strings.Contains(a.problem(t).Detail, "set it again") {
+	if a := s.do("GET", "/v1/cursors/inbox", ""); a.status != 500 ||
+		!strings.Contains(a.problem(t).Detail, "set it again") {
 		t.Errorf("damaged mark: %d %s", a.status, a.body)
 	}
 	for _, method := range list("PUT GET") {

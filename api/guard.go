@@ -10,8 +10,8 @@ import (
 	"tidings/store"
 )
 
-// access says who may call an endpoint, and which checks come before it. All but probe and open take a
-// valid token.
+// access says who may call an endpoint, and which checks come before it. All but probe and open
+// take a valid token.
 type access int
 
 const (
@@ -23,7 +23,8 @@ const (
 	reading           // the same
 	admin             // a valid token that grants administration
 	scraping          // as admin, by any Host: Prometheus may use an address
-	streaming         // as reading; the token may stand in the query, since EventSource sets no headers
+	// as reading; the token may stand in the query, since EventSource sets no headers
+	streaming
 )
 
 // caller is who a request comes from.
@@ -45,30 +46,33 @@ func callerOf(r *http.Request) *caller {
 // grantOf returns what the caller of a guarded request may do.
 func grantOf(r *http.Request) auth.Grant { return callerOf(r).grant }
 
-// authorisePublish refuses a publish to any topic that the caller's grant does not cover. The answer
-// is the same whether the topic exists or not.
+// authorisePublish refuses a publish to any topic that the caller's grant does not cover. The
+// answer is the same whether the topic exists or not.
 func authorisePublish(r *http.Request, topics ...string) *problem {
 	c := callerOf(r)
 	for _, topic := range topics {
 		if !c.grant.Publish.Match(topic) {
-			return &problem{code: "topic-forbidden", field: "topic", detail: fmt.Sprintf("the token does not grant publishing to %s", topic)}
+			return &problem{code: "topic-forbidden", field: "topic",
+				detail: fmt.Sprintf("the token does not grant publishing to %s", topic)}
 		}
 	}
 	return nil
 }
 
-// authoriseSubscribe refuses to read patterns of which one is not covered by a pattern of the caller's
-// grant.
+// authoriseSubscribe refuses to read patterns of which one is not covered by a pattern of the
+// caller's grant.
 func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	grant := callerOf(r).grant.Subscribe
 	if patterns := asked.Patterns(); len(patterns) == 0 || !grant.Covers(asked) {
 		return &problem{code: "topic-forbidden", field: "topic",
-			detail: strings.TrimSpace("the token does not grant reading " + strings.Join(patterns, " "))}
+			detail: strings.TrimSpace("the token does not grant reading " +
+				strings.Join(patterns, " "))}
 	}
 	return nil
 }
 
-// guard puts the checks of an endpoint's access before its handler. It does not wrap the ResponseWriter of a stream.
+// guard puts the checks of an endpoint's access before its handler. It does not wrap the
+// ResponseWriter of a stream.
 func (s *Server) guard(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, p := s.admit(r, e.access)

@@ -18,10 +18,12 @@ import (
 	"tidings/internal/sse"
 	"tidings/replay"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
-// server is a real server on a real port, over a real log, taken down in the order that cmd does it.
+// server is a real server on a real port, over a real log, taken down in the order that cmd does
+// it.
 type server struct {
 	t    testing.TB
 	url  string
@@ -60,7 +62,7 @@ func newLog(t testing.TB) store.Log { return newLogAt(t, time.Now) }
 // newLogAt returns a log with a clock of its own.
 func newLogAt(t testing.TB, now func() time.Time) store.Log {
 	t.Helper()
-	log, err := store.Open(t.TempDir(), store.Options{Now: now})
+	log, err := bolt.Open(t.TempDir(), bolt.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,8 @@ func newLogAt(t testing.TB, now func() time.Time) store.Log {
 // start is a server with the defaults over a new log.
 func start(t testing.TB) *server { return newServer(t, newLog(t), 0, api.Options{}) }
 
-// ticking is a clock that moves on by a second each time it is read, so that no two IDs are neighbours.
+// ticking is a clock that moves on by a second each time it is read, so that no two IDs are
+// neighbours.
 func ticking() func() time.Time {
 	var ticks atomic.Int64
 	return func() time.Time { return time.Unix(1_800_000_000+ticks.Add(1), 0) }
@@ -247,7 +250,8 @@ func appendTo(t testing.TB, log store.Log, topic string) store.ID {
 
 func appendData(t testing.TB, log store.Log, topic string, data []byte) store.ID {
 	t.Helper()
-	ids, err := log.Append(context.Background(), []store.Draft{{Topic: topic, ContentType: "text/plain", Data: data}})
+	ids, err := log.Append(context.Background(),
+		[]store.Draft{{Topic: topic, ContentType: "text/plain", Data: data}})
 	if err != nil {
 		t.Fatal(err)
 	}

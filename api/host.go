@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// A page of another site must not reach this server through its visitor's browser. It could try in two ways:
-// by sending requests across origins, which the browser marks with their origin; and by having its own
-// name resolve to this server's address, after which the browser takes the server for the page's own.
-// Then the name in Host is foreign. Neither gets at a token that has to be put into the Authorization
-// header, so where such a token decides, both are let through.
+// A page of another site must not reach this server through its visitor's browser. It could try in
+// two ways: by sending requests across origins, which the browser marks with their origin; and by
+// having its own name resolve to this server's address, after which the browser takes the server
+// for the page's own. Then the name in Host is foreign. Neither gets at a token that has to be put
+// into the Authorization header, so where such a token decides, both are let through.
 
 // byHeader reports whether it is a token in the Authorization header that decides about r.
 func (s *Server) byHeader(r *http.Request) bool {
@@ -26,14 +26,19 @@ func (s *Server) checkHost(r *http.Request) *problem {
 		return nil
 	}
 	host := hostname(r.Host)
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(s.hosts, host) { // RFC 6761 §6.3
+	// RFC 6761 §6.3
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		slices.Contains(s.hosts, host) {
 		return nil
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && (ip.IsLoopback() || ip.Unmap() == localAddr(r)) {
+	if ip, err := netip.ParseAddr(host); err == nil &&
+		(ip.IsLoopback() || ip.Unmap() == localAddr(r)) {
 		return nil
 	}
 	return &problem{code: "host-not-allowed", field: "Host",
-		detail: fmt.Sprintf("%.64q is none of this server's names; if it should be, start it with --allow-host", host)}
+		detail: fmt.Sprintf(
+			"%.64q is none of this server's names; if it should be, start it with --allow-host",
+			host)}
 }
 
 // hostname is the host of a host and perhaps a port, in lower case.

@@ -69,12 +69,13 @@ const (
 )
 
 func appendFrame(dst []byte, kind, flags byte, stream uint32, payload []byte) []byte {
-	dst = append(dst, byte(len(payload)>>16), byte(len(payload)>>8), byte(len(payload)), kind, flags)
+	dst = append(dst, byte(len(payload)>>16), byte(len(payload)>>8),
+		byte(len(payload)), kind, flags)
 	return append(binary.BigEndian.AppendUint32(dst, stream), payload...)
 }
 
-// attack sends chunks, made for i = 0, 1, 2 and so on, on a new HTTP/2 connection until the server has
-// had enough or they are sent, and reports whether the server said GOAWAY or closed.
+// attack sends chunks, made for i = 0, 1, 2 and so on, on a new HTTP/2 connection until the server
+// has had enough or they are sent, and reports whether the server said GOAWAY or closed.
 func attack(t *testing.T, s *server, times int, chunk func(dst []byte, i int) []byte) (ended bool) {
 	t.Helper()
 	conn := s.connect()
@@ -130,14 +131,15 @@ func attack(t *testing.T, s *server, times int, chunk func(dst []byte, i int) []
 	}
 }
 
-// TestHTTP2Attacks is row 28 of docs/ERRORS.md: what has brought servers down ends the connection, or
-// passes; publishing goes on.
+// TestHTTP2Attacks is row 28 of docs/ERRORS.md: what has brought servers down ends the connection,
+// or passes; publishing goes on.
 func TestHTTP2Attacks(t *testing.T) {
 	times := 100_000
 	if testing.Short() {
 		times = 10_000
 	}
-	// :method GET, :scheme http, :path /healthz, :authority localhost (RFC 7541: indexed, then literals).
+	// :method GET, :scheme http, :path /healthz, :authority localhost (RFC 7541: indexed, then
+	// literals).
 	request := append([]byte{0x82, 0x86, 0x04, 8}, "/healthz"...)
 	request = append(append(request, 0x01, 9), "localhost"...)
 	odd := func(i int) uint32 { return uint32(2*i + 1) }
@@ -154,7 +156,8 @@ func TestHTTP2Attacks(t *testing.T) {
 			if i == 0 {
 				return appendFrame(dst, frameHeaders, 0, 1, request)
 			}
-			return appendFrame(dst, frameContinuation, 0, 1, append([]byte{0x00, 1, 'x', 100}, strings.Repeat("y", 100)...))
+			return appendFrame(dst, frameContinuation, 0, 1,
+				append([]byte{0x00, 1, 'x', 100}, strings.Repeat("y", 100)...))
 		}, true},
 		{"row 28: frames of unknown types", func(dst []byte, i int) []byte {
 			return appendFrame(dst, byte(0x0a+i%6), 0, 0, []byte("unknown"))

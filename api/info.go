@@ -40,7 +40,8 @@ type limitBody struct {
 }
 
 func newRetentionBody(p retention.Policy) retentionBody {
-	return retentionBody{limitBodies(p.Age, float64(time.Second)), limitBodies(p.Events, 1), limitBodies(p.Bytes, 1)}
+	return retentionBody{limitBodies(p.Age, float64(time.Second)), limitBodies(p.Events, 1),
+		limitBodies(p.Bytes, 1)}
 }
 
 func limitBodies[T time.Duration | uint64](limits []retention.Limit[T], unit float64) []limitBody {
@@ -86,9 +87,12 @@ func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
 		keys.Oldest = &oldest
 	}
 	writeJSON(w, http.StatusOK, "application/json", logBody{
-		Log: info.LogID, Engine: info.Engine, Version: s.o.Version, First: idOrNull(info.First), Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
-		Events: info.Events, Bytes: info.Bytes, FileBytes: info.FileBytes, Topics: info.Topics, Keys: keys, Retention: newRetentionBody(s.o.Retention),
-		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxTopics, s.o.Heartbeat.Seconds(), s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
+		Log: info.LogID, Engine: info.Engine, Version: s.o.Version, First: idOrNull(info.First),
+		Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
+		Events: info.Events, Bytes: info.Bytes, FileBytes: info.DiskBytes, Topics: info.Topics,
+		Keys: keys, Retention: newRetentionBody(s.o.Retention),
+		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxSubscriptionTopics, s.o.Heartbeat.Seconds(),
+			s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})
 }
 

@@ -12,8 +12,8 @@ import (
 // maxKeyBytes bounds an Idempotency-Key.
 const maxKeyBytes = 255
 
-// applyKey puts the request's Idempotency-Key on the publication, where it covers all of it in place of
-// the keys that the events bring themselves.
+// applyKey puts the request's Idempotency-Key on the publication, where it covers all of it in
+// place of the keys that the events bring themselves.
 func applyKey(r *http.Request, pub *publication) *problem {
 	name, given, p := idempotencyKey(r)
 	if p != nil || !given {
@@ -27,14 +27,15 @@ func applyKey(r *http.Request, pub *publication) *problem {
 	return nil
 }
 
-// idempotencyKey reads the header (draft-ietf-httpapi-idempotency-key-header), quoted as a structured
-// string (RFC 8941 §3.3.3) or bare: "k" and k are one key.
+// idempotencyKey reads the header (draft-ietf-httpapi-idempotency-key-header), quoted as a
+// structured string (RFC 8941 §3.3.3) or bare: "k" and k are one key.
 func idempotencyKey(r *http.Request) (name string, given bool, p *problem) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
 		return "", false, nil
 	}
-	bad := &problem{code: "key-invalid", field: "Idempotency-Key", detail: fmt.Sprintf("one key of 1 to %d visible ASCII characters, quoted or bare", maxKeyBytes)}
+	bad := &problem{code: "key-invalid", field: "Idempotency-Key", detail: fmt.Sprintf(
+		"one key of 1 to %d visible ASCII characters, quoted or bare", maxKeyBytes)}
 	name = values[0]
 	if inner, ok := strings.CutPrefix(name, `"`); ok {
 		if name, ok = strings.CutSuffix(inner, `"`); !ok {
@@ -43,7 +44,8 @@ func idempotencyKey(r *http.Request) (name string, given bool, p *problem) {
 		name = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(name)
 	}
 	invisible := func(c rune) bool { return c < '!' || c > '~' }
-	if len(values) > 1 || name == "" || len(name) > maxKeyBytes || strings.IndexFunc(name, invisible) >= 0 {
+	if len(values) > 1 || name == "" || len(name) > maxKeyBytes ||
+		strings.IndexFunc(name, invisible) >= 0 {
 		return "", true, bad
 	}
 	return name, true, nil

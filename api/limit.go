@@ -11,7 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxBuckets bounds each of the two generations of buckets that a rateLimit keeps, at 150 B a bucket.
+// maxBuckets bounds each of the two generations of buckets that a rateLimit keeps, at 150 B a
+// bucket.
 const maxBuckets = 50_000
 
 // bucketKey is whose requests count together: those of a token, or those of an address.
@@ -20,8 +21,8 @@ type bucketKey struct {
 	address netip.Prefix
 }
 
-// rateLimit allows each bucket so many requests a second, and as many at once. When there are many buckets
-// it forgets those that were not used for long: they start full again.
+// rateLimit allows each bucket so many requests a second, and as many at once. When there are many
+// buckets it forgets those that were not used for long: they start full again.
 type rateLimit struct {
 	flag      string
 	perSecond float64

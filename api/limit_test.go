@@ -25,45 +25,49 @@ func (st *stream) overload() {
 	}
 }
 
-// TestRates: so many requests a second, and as many at once, of each token; the answer says which limit
-// and for how long.
+// TestRates: so many requests a second, and as many at once, of each token; the answer says which
+// limit and for how long.
 func TestRates(t *testing.T) {
-	bubble(t, api.Options{RatePublish: 3, RateRead: 2, RetryMin: time.Second}, func(t *testing.T, s *piped) {
-		publish := func() answer { return s.do("POST /v1/topics/a/events", "1") }
-		read := func() answer { return s.do("GET /v1/log", "") }
-		for _, c := range []struct {
-			name  string
-			do    func() answer
-			limit int
-			flag  string
-		}{{"publish", publish, 3, "--rate-publish"}, {"read", read, 2, "--rate-read"}} {
-			for round := range 3 {
-				for i := range c.limit {
-					if a := c.do(); a.status >= 300 {
-						t.Errorf("%s %d of round %d: %d %s", c.name, i+1, round, a.status, a.body)
+	bubble(t, api.Options{RatePublish: 3, RateRead: 2, RetryMin: time.Second},
+		func(t *testing.T, s *piped) {
+			publish := func() answer { return s.do("POST /v1/topics/a/events", "1") }
+			read := func() answer { return s.do("GET /v1/log", "") }
+			for _, c := range []struct {
+				name  string
+				do    func() answer
+				limit int
+				flag  string
+			}{{"publish", publish, 3, "--rate-publish"}, {"read", read, 2, "--rate-read"}} {
+				for round := range 3 {
+					for i := range c.limit {
+						if a := c.do(); a.status >= 300 {
+							t.Errorf("%s %d of round %d: %d %s", c.name, i+1, round,
+								a.status, a.body)
+						}
 					}
+					a := c.do()
+					p := a.problem(t)
+					if a.status != http.StatusTooManyRequests || p.Code != "rate-limited" ||
+						a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, c.flag) {
+						t.Errorf("%s, one too many: %d, Retry-After %q, %s", c.name, a.status,
+							a.header.Get("Retry-After"), a.body)
+					}
+					if want := map[string]string{"publish": "not_stored"}[c.name]; p.Outcome != want {
+						t.Errorf("%s: outcome %q, want %q", c.name, p.Outcome, want)
+					}
+					time.Sleep(time.Second) // the bubble's clock
 				}
-				a := c.do()
-				p := a.problem(t)
-				if a.status != http.StatusTooManyRequests || p.Code != "rate-limited" || a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, c.flag) {
-					t.Errorf("%s, one too many: %d, Retry-After %q, %s", c.name, a.status, a.header.Get("Retry-After"), a.body)
-				}
-				if want := map[string]string{"publish": "not_stored"}[c.name]; p.Outcome != want {
-					t.Errorf("%s: outcome %q, want %q", c.name, p.Outcome, want)
-				}
-				time.Sleep(time.Second) // the bubble's clock
 			}
-		}
-		read()
-		read()
-		s.stream("/v1/stream").overload()
-		if a := s.do("HEAD /v1/stream", ""); a.status != 200 {
-			t.Errorf("HEAD: %d, want 200", a.status)
-		}
-		if a := s.do("GET /healthz", ""); a.status != 200 {
-			t.Errorf("health is limited: %d", a.status)
-		}
-	})
+			read()
+			read()
+			s.stream("/v1/stream").overload()
+			if a := s.do("HEAD /v1/stream", ""); a.status != 200 {
+				t.Errorf("HEAD: %d, want 200", a.status)
+			}
+			if a := s.do("GET /healthz", ""); a.status != 200 {
+				t.Errorf("health is limited: %d", a.status)
+			}
+		})
 }
 
 // TestSlowRate: less than one a second is one at a time, with the pause in whole seconds.
@@ -83,8 +87,11 @@ func TestSlowRate(t *testing.T) {
 
 // TestRatePerToken: one token's requests are not another's.
 func TestRatePerToken(t *testing.T) {
-	s := newServer(t, newLog(t), 0, keyed(t, api.Options{RateRead: 1, Now: func() time.Time { return time.Unix(1_800_000_000, 0) }}))
-	one, two := bearer(holder{subject: "one", expires: 1e6 * time.Hour}.token(t)), bearer(holder{subject: "two", expires: 1e6 * time.Hour}.token(t))
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{RateRead: 1, Now: func() time.Time {
+		return time.Unix(1_800_000_000, 0)
+	}}))
+	one, two := bearer(holder{subject: "one", expires: 1e6 * time.Hour}.token(t)),
+		bearer(holder{subject: "two", expires: 1e6 * time.Hour}.token(t))
 	for _, c := range []struct {
 		token string
 		want  int
@@ -95,10 +102,11 @@ func TestRatePerToken(t *testing.T) {
 	}
 }
 
-// TestRatePerAddress: the address is the client's, which only a trusted proxy may tell; guessing tokens
-// counts.
+// TestRatePerAddress: the address is the client's, which only a trusted proxy may tell; guessing
+// tokens counts.
 func TestRatePerAddress(t *testing.T) {
-	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("10.0.0.0/8")}
 	fixed := func() time.Time { return time.Unix(1_800_000_000, 0) }
 	const f = "X-Forwarded-For: "
 	for _, c := range []struct {
@@ -111,16 +119,23 @@ func TestRatePerAddress(t *testing.T) {
 		{"no proxy", nil, nil, nil, true},
 		{"a peer that is not trusted", nil, headers(f + "1.1.1.1"), headers(f + "2.2.2.2"), true},
 		{"two clients", loopback, headers(f + "1.1.1.1"), headers(f + "2.2.2.2"), false},
-		{"what the client wrote before", loopback, headers(f + "8.8.8.8, 1.1.1.1"), headers(f + "9.9.9.9, 1.1.1.1"), true},
-		{"two proxies", loopback, headers(f + "8.8.8.8, 1.1.1.1, 10.0.0.7"), headers(f+"1.1.1.1", f+"10.0.0.8"), true},
-		{"garbage of the client", loopback, headers(f + "<script>, 1.1.1.1"), headers(f + "1.1.1.1"), true},
+		{"what the client wrote before", loopback, headers(f + "8.8.8.8, 1.1.1.1"),
+			headers(f + "9.9.9.9, 1.1.1.1"), true},
+		{"two proxies", loopback, headers(f + "8.8.8.8, 1.1.1.1, 10.0.0.7"),
+			headers(f+"1.1.1.1", f+"10.0.0.8"), true},
+		{"garbage of the client", loopback, headers(f + "<script>, 1.1.1.1"),
+			headers(f + "1.1.1.1"), true},
 		{"garbage alone", loopback, headers(f + "unknown"), nil, true},
-		{"one network of version 6", loopback, headers(f + "2001:db8::1"), headers(f + "2001:db8::ffff:1"), true},
-		{"two networks of version 6", loopback, headers(f + "2001:db8::1"), headers(f + "2001:db8:0:1::1"), false},
-		{"version 4 in version 6", loopback, headers(f + "::ffff:1.1.1.1"), headers(f + "1.1.1.1"), true},
+		{"one network of version 6", loopback, headers(f + "2001:db8::1"),
+			headers(f + "2001:db8::ffff:1"), true},
+		{"two networks of version 6", loopback, headers(f + "2001:db8::1"),
+			headers(f + "2001:db8:0:1::1"), false},
+		{"version 4 in version 6", loopback, headers(f + "::ffff:1.1.1.1"),
+			headers(f + "1.1.1.1"), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := api.Options{RatePublish: 1, RatePerAddress: true, TrustedProxies: c.proxies, Now: fixed}
+			o := api.Options{RatePublish: 1, RatePerAddress: true,
+				TrustedProxies: c.proxies, Now: fixed}
 			s := newServer(t, newLog(t), 0, keyed(t, o))
 			if a := s.do("POST", "/v1/topics/a/events", "1", c.first...); a.status != 401 {
 				t.Fatalf("first: %d, want 401", a.status)
@@ -133,10 +148,11 @@ func TestRatePerAddress(t *testing.T) {
 	}
 }
 
-// TestMaxStreams: one stream more than there may be is told to come again, and may when another ends.
-// Row 76 of docs/ERRORS.md.
+// TestMaxStreams: one stream more than there may be is told to come again, and may when another
+// ends. Row 76 of docs/ERRORS.md.
 func TestMaxStreams(t *testing.T) {
-	one, two := holder{subscribe: ">", subject: "one"}.token(t), holder{subscribe: ">", subject: "two"}.token(t)
+	one, two := holder{subscribe: ">", subject: "one"}.token(t),
+		holder{subscribe: ">", subject: "two"}.token(t)
 	for _, c := range []struct {
 		name    string
 		options api.Options
@@ -144,8 +160,10 @@ func TestMaxStreams(t *testing.T) {
 		refused string   // whose stream finds none
 	}{
 		{"row 76: in all", keyed(t, api.Options{MaxStreams: 3}), []string{one, two, one}, two},
-		{"row 76: of a token", keyed(t, api.Options{MaxStreamsPerToken: 2}), []string{one, two, one, two}, one},
-		{"row 76: without keys only the total counts", api.Options{MaxStreams: 3, MaxStreamsPerToken: 1}, []string{"", "", ""}, ""},
+		{"row 76: of a token", keyed(t, api.Options{MaxStreamsPerToken: 2}),
+			[]string{one, two, one, two}, one},
+		{"row 76: without keys only the total counts",
+			api.Options{MaxStreams: 3, MaxStreamsPerToken: 1}, []string{"", "", ""}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t, newLog(t), 0, c.options)
@@ -179,7 +197,7 @@ func TestMaxStreams(t *testing.T) {
 
 // TestMaxTopics: the configured number of patterns, and one more.
 func TestMaxTopics(t *testing.T) {
-	s := newServer(t, newLog(t), 0, api.Options{MaxTopics: 3})
+	s := newServer(t, newLog(t), 0, api.Options{MaxSubscriptionTopics: 3})
 	for n, want := range map[int]int{2: 200, 3: 200, 4: 400} {
 		query := ""
 		for i := range n {
@@ -199,9 +217,11 @@ func TestExpiry(t *testing.T) {
 			ends := make(map[time.Duration]bool)
 			for range 5 {
 				begin := time.Now()
-				st := s.stream("/v1/stream?access_token=" + holder{subscribe: ">", expires: time.Minute}.token(t))
+				st := s.stream("/v1/stream?access_token=" + holder{subscribe: ">",
+					expires: time.Minute}.token(t))
 				st.until("tidings.live")
-				if e := st.next(); e.Type != "tidings.bye" || string(e.Data) != `{"reason":"expired-token"}` {
+				if e := st.next(); e.Type != "tidings.bye" ||
+					string(e.Data) != `{"reason":"expired-token"}` {
 					t.Fatalf("got %+v, want a bye for the token", e)
 				}
 				if e, err := st.Next(); err == nil {

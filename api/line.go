@@ -12,9 +12,10 @@ import (
 	"tidings/store"
 )
 
-// AppendLine appends an event to dst as a line of JSON with the members that it has in pages. Unlike there, data and
-// the values of ce are the very bytes that were published: JSON that spans lines or nests too deep is given as
-// data_base64, and no data at all leaves both out. ParseLine is its reverse.
+// AppendLine appends an event to dst as a line of JSON with the members that it has in pages.
+// Unlike there, data and the values of ce are the very bytes that were published: JSON that spans
+// lines or nests too deep is given as data_base64, and no data at all leaves both out. ParseLine is
+// its reverse.
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
 	dst, _ = e.ID.AppendText(dst) // never fails
@@ -35,7 +36,8 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	}
 	for i, a := range e.Attributes {
 		if !json.Valid([]byte(a.Value)) || !isOneText([]byte(a.Value)) {
-			return nil, fmt.Errorf("the attribute %q of event %s is not JSON on one line", a.Name, e.ID)
+			return nil, fmt.Errorf("the attribute %q of event %s is not JSON on one line", a.Name,
+				e.ID)
 		}
 		if i == 0 {
 			dst = append(dst, `,"ce":{`...)
@@ -50,21 +52,25 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	return append(dst, "}\n"...), nil
 }
 
-// isOneText reports whether JSON can stand in a line and is found there again: white space around it would be lost.
+// isOneText reports whether JSON can stand in a line and is found there again: white space around
+// it would be lost.
 func isOneText(text []byte) bool {
-	return bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 && len(bytes.TrimSpace(text)) == len(text)
+	return bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 &&
+		len(bytes.TrimSpace(text)) == len(text)
 }
 
 // maxJSONDepth is how deep encoding/json nests.
 const maxJSONDepth = 10_000
 
-// nests reports whether JSON is still read when it stands in an object: a publish takes what is as deep as can be.
+// nests reports whether JSON is still read when it stands in an object: a publish takes what is as
+// deep as can be.
 func nests(text []byte) bool {
 	return len(text) < 2*maxJSONDepth || json.Valid(slices.Concat([]byte("["), text, []byte("]")))
 }
 
-// ParseLine reads a line of AppendLine's, and is strict: a member it does not know, or that is there twice, is an
-// error. The ID is zero when there is none; the time is not looked at, because the ID has it.
+// ParseLine reads a line of AppendLine's, and is strict: a member it does not know, or that is
+// there twice, is an error. The ID is zero when there is none; the time is not looked at, because
+// the ID has it.
 func ParseLine(line []byte) (store.Event, error) {
 	var body struct {
 		ID          store.ID        `json:"id"`
@@ -87,7 +93,8 @@ func ParseLine(line []byte) (store.Event, error) {
 	if body.Data != nil && body.ContentType == "" {
 		body.ContentType = "application/json" // as in a publish
 	}
-	e := store.Event{ID: body.ID, Topic: body.Topic, Type: body.Type, ContentType: body.ContentType, Data: body.DataBase64}
+	e := store.Event{ID: body.ID, Topic: body.Topic, Type: body.Type, ContentType: body.ContentType,
+		Data: body.DataBase64}
 	if body.Data != nil {
 		switch {
 		case body.DataBase64 != nil:
@@ -95,7 +102,8 @@ func ParseLine(line []byte) (store.Event, error) {
 		case mediaOf(body.ContentType) == textMedia:
 			var text string
 			if err := json.Unmarshal(body.Data, &text); err != nil {
-				return store.Event{}, fmt.Errorf("data of %s must be a string: %w", body.ContentType, err)
+				return store.Event{}, fmt.Errorf("data of %s must be a string: %w",
+					body.ContentType, err)
 			}
 			e.Data = []byte(text)
 		default:
@@ -113,8 +121,9 @@ func ParseLine(line []byte) (store.Event, error) {
 	return e, err
 }
 
-// checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its page, a type with a
-// line end its stream, and a type of ours its clients. encoding/json takes names in any case, and twice.
+// checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its
+// page, a type with a line end its stream, and a type of ours its clients. encoding/json takes
+// names in any case, and twice.
 func checkLine(line []byte, e *store.Event) error {
 	names, p := parseObject(line)
 	for name := range names {

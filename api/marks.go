@@ -17,7 +17,8 @@ import (
 // maxUnread is how far unread events are counted.
 const maxUnread = 1000
 
-// markBody is a read mark in an answer: one person's place in some topics, shared by that person's devices.
+// markBody is a read mark in an answer: one person's place in some topics, shared by that person's
+// devices.
 type markBody struct {
 	ID     store.ID `json:"id"`
 	Topics []string `json:"topics"`
@@ -38,7 +39,8 @@ func (s *Server) getMark(w http.ResponseWriter, r *http.Request) {
 	s.answerMark(w, r, mark, p)
 }
 
-// putMark serves PUT /v1/cursors/{name}. The answer is the mark as it is then, which an older ID leaves alone.
+// putMark serves PUT /v1/cursors/{name}. The answer is the mark as it is then, which an older ID
+// leaves alone.
 func (s *Server) putMark(w http.ResponseWriter, r *http.Request) {
 	name, p := markName(r)
 	var mark store.Mark
@@ -77,7 +79,8 @@ func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request) {
 }
 
 // readMark reads {"id","topics"}. Without topics a mark that exists keeps those it has.
-func (s *Server) readMark(w http.ResponseWriter, r *http.Request, name string) (mark store.Mark, p *problem) {
+func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
+	name string) (mark store.Mark, p *problem) {
 	body, p := s.readBody(w, r, s.o.MaxEventBytes)
 	if p != nil {
 		return mark, p
@@ -88,7 +91,8 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request, name string) (
 	}
 	for member := range m {
 		if !slices.Contains([]string{"id", "topics"}, member) {
-			return mark, &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
+			return mark, &problem{code: "member-invalid", field: member,
+				detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
 		}
 	}
 	text, p := m.text("id")
@@ -100,20 +104,24 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request, name string) (
 		return mark, &problem{code: "id-invalid", field: "id", detail: err.Error()}
 	}
 	if s.log.Head().Before(mark.ID) {
-		return mark, &problem{code: "id-invalid", field: "id", detail: "the log ends before this ID"}
+		return mark, &problem{code: "id-invalid", field: "id",
+			detail: "the log ends before this ID"}
 	}
 	raw, ok := m["topics"]
 	if !ok {
 		old, err := s.log.Mark(grantOf(r).Subject, name)
 		if err != nil {
-			return mark, &problem{code: "member-invalid", field: "topics", detail: `a new mark names its "topics"`, cause: err}
+			return mark, &problem{code: "member-invalid", field: "topics",
+				detail: `a new mark names its "topics"`, cause: err}
 		}
 		mark.Topics = old.Topics
 		return mark, nil
 	}
 	var patterns []string
-	if err := json.Unmarshal(raw, &patterns); err != nil || len(patterns) == 0 || len(patterns) > s.o.MaxTopics {
-		return mark, &problem{code: "member-invalid", field: "topics", detail: fmt.Sprintf(`"topics" is a list of 1 to %d topics or patterns`, s.o.MaxTopics)}
+	if err := json.Unmarshal(raw, &patterns); err != nil || len(patterns) == 0 ||
+		len(patterns) > s.o.MaxSubscriptionTopics {
+		return mark, &problem{code: "member-invalid", field: "topics", detail: fmt.Sprintf(
+			`"topics" is a list of 1 to %d topics or patterns`, s.o.MaxSubscriptionTopics)}
 	}
 	if mark.Topics, err = store.NewFilter(patterns...); err != nil {
 		return mark, &problem{code: "topic-invalid", field: "topics", detail: err.Error()}
@@ -121,7 +129,8 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request, name string) (
 	return mark, nil
 }
 
-// answerMark counts what is unread and answers, unless the caller may not read those topics, now or any more.
+// answerMark counts what is unread and answers, unless the caller may not read those topics, now or
+// any more.
 func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.Mark, p *problem) {
 	if p == nil {
 		p = authoriseSubscribe(r, mark.Topics)
@@ -137,7 +146,8 @@ func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.M
 		s.fail(w, r, *p)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", markBody{mark.ID, mark.Topics.Patterns(), min(unread, maxUnread), unread > maxUnread})
+	writeJSON(w, http.StatusOK, "application/json",
+		markBody{mark.ID, mark.Topics.Patterns(), min(unread, maxUnread), unread > maxUnread})
 }
 
 func markName(r *http.Request) (string, *problem) {
@@ -146,7 +156,8 @@ func markName(r *http.Request) (string, *problem) {
 	}
 	name, err := url.PathUnescape(mux.Vars(r)["name"])
 	if err != nil || !isMarkName(name) {
-		return "", &problem{code: "name-invalid", field: "name", detail: fmt.Sprintf("a name is 1 to %d visible ASCII characters", store.MaxMarkName)}
+		return "", &problem{code: "name-invalid", field: "name",
+			detail: fmt.Sprintf("a name is 1 to %d visible ASCII characters", store.MaxMarkName)}
 	}
 	return name, nil
 }

@@ -35,14 +35,16 @@ func mediaOfBase(base string) media {
 	switch {
 	case base == "application/json", strings.HasSuffix(base, "+json"):
 		return jsonMedia
-	case strings.HasPrefix(base, "text/"), base == "application/xml", strings.HasSuffix(base, "+xml"):
+	case strings.HasPrefix(base, "text/"), base == "application/xml",
+		strings.HasSuffix(base, "+xml"):
 		return textMedia
 	default:
 		return binaryMedia
 	}
 }
 
-// check refuses data that is not what its content type says, and what a stream could only carry changed.
+// check refuses data that is not what its content type says, and what a stream could only carry
+// changed.
 func (m media) check(data []byte) *problem {
 	switch m {
 	case jsonMedia:
@@ -54,8 +56,8 @@ func (m media) check(data []byte) *problem {
 	}
 }
 
-// accepts reports whether the request's Accept lists the media type, by name or by wildcard; without Accept
-// everything is accepted. Preferences are not weighed, but for q=0, which refuses.
+// accepts reports whether the request's Accept lists the media type, by name or by wildcard;
+// without Accept everything is accepted. Preferences are not weighed, but for q=0, which refuses.
 func accepts(r *http.Request, mediaType string) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	if accept == "" {

@@ -15,9 +15,9 @@ import (
 // maxScrapes is how many are answered at a time; the others get 503.
 const maxScrapes = 4
 
-// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens; states, and
-// what other packages count, are looked up by scrape. No label's value comes from a client, so the number
-// of series is fixed.
+// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens;
+// states, and what other packages count, are looked up by scrape. No label's value comes from a
+// client, so the number of series is fixed.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -37,32 +37,46 @@ func newMetrics(version string) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	counters := func(name, help, label string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help},
+			[]string{label})
 	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "tidings_build_info", Help: "Always 1; the labels say what runs.",
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "tidings_build_info",
+		Help:        "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
 	build.Set(1)
 	m := &metrics{
-		registry:  prometheus.NewRegistry(),
-		publishes: counters("tidings_publishes_total", "Requests to publish, by what became of them: stored, replayed, or the code of the problem.", "outcome"),
-		events:    counter("tidings_delivered_events_total", "Events written to streams."),
-		bytes:     counter("tidings_delivered_bytes_total", "Bytes written to streams, control events included."),
-		gaps:      counters("tidings_gaps_total", "Gaps told to subscribers and readers of pages, by reason.", "reason"),
-		byes:      counters("tidings_byes_total", "Streams that the server ended with a bye, by reason.", "reason"),
-		stalls:    counter("tidings_stalls_total", "Streams closed because their client did not take a write in time."),
+		registry: prometheus.NewRegistry(),
+		publishes: counters("tidings_publishes_total",
+			"Requests to publish, by what became of them: stored, replayed, or the code of the "+
+				"problem.",
+			"outcome"),
+		events: counter("tidings_delivered_events_total", "Events written to streams."),
+		bytes: counter("tidings_delivered_bytes_total",
+			"Bytes written to streams, control events included."),
+		gaps: counters("tidings_gaps_total",
+			"Gaps told to subscribers and readers of pages, by reason.", "reason"),
+		byes: counters("tidings_byes_total",
+			"Streams that the server ended with a bye, by reason.", "reason"),
+		stalls: counter("tidings_stalls_total",
+			"Streams closed because their client did not take a write in time."),
 	}
 	m.registry.MustRegister(build, m.publishes, m.events, m.bytes, m.gaps, m.byes, m.stalls,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewGoCollector(), collectors.NewProcessCollector(
+			collectors.ProcessCollectorOpts{}))
 
 	// What alerts look at is there from the start: a rate needs a first value.
-	m.stored, m.replayed = m.publishes.WithLabelValues("stored"), m.publishes.WithLabelValues("replayed")
-	for _, code := range []string{"no-space", "queue-full", "outcome-unknown", "log-failed", "internal"} {
+	m.stored, m.replayed = m.publishes.WithLabelValues("stored"),
+		m.publishes.WithLabelValues("replayed")
+	for _, code := range []string{"no-space", "queue-full", "outcome-unknown",
+		"log-failed", "internal"} {
 		m.publishes.WithLabelValues(code)
 	}
-	for _, reason := range []replay.Reason{replay.Expired, replay.Unknown, replay.Ahead, replay.Malformed, replay.Corrupt} {
+	for _, reason := range []replay.Reason{replay.Expired, replay.Unknown, replay.Ahead,
+		replay.Malformed, replay.Corrupt} {
 		m.gaps.WithLabelValues(string(reason))
 	}
-	for _, reason := range []bye{byeShutdown, byeExpiredToken, byeLifetime, byeOverloaded, byeDisconnected} {
+	for _, reason := range []bye{byeShutdown, byeExpiredToken, byeLifetime, byeOverloaded,
+		byeDisconnected} {
 		m.byes.WithLabelValues(string(reason))
 	}
 	return m
@@ -84,12 +98,13 @@ func (m *metrics) gap(g *replay.Gap) { m.gaps.WithLabelValues(string(g.Reason)).
 
 func (m *metrics) bye(reason bye) { m.byes.WithLabelValues(string(reason)).Inc() }
 
-// MetricsHandler answers every request with the metrics, for a listener of their own. GET /metrics is the
-// same behind the checks of the other endpoints.
+// MetricsHandler answers every request with the metrics, for a listener of their own. GET /metrics
+// is the same behind the checks of the other endpoints.
 func (s *Server) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelWarn),
-		ErrorHandling:       promhttp.ContinueOnError, // a log that fails is when the other numbers are wanted
+		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelWarn),
+		// a log that fails is when the other numbers are wanted
+		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 	})
 }

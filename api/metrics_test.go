@@ -43,13 +43,18 @@ func wantSamples(t *testing.T, got, want map[string]string) {
 
 // TestMetrics counts what a little traffic did.
 func TestMetrics(t *testing.T) {
-	s := newServer(t, newLog(t), 0, api.Options{MaxStreams: 1, Version: "v1.2.3", DiskFree: func() (uint64, error) { return 12345, nil }})
+	s := newServer(t, newLog(t), 0, api.Options{MaxStreams: 1, Version: "v1.2.3",
+		DiskFree: func() (uint64, error) { return 12345, nil }})
 	first := s.publish("orders", `{"n":1}`)
-	s.do("POST", "/v1/topics/orders/events", `{"n":2}`, "Content-Type: application/json", "Idempotency-Key: k")
-	s.do("POST", "/v1/topics/orders/events", `{"n":2}`, "Content-Type: application/json", "Idempotency-Key: k")
+	s.do("POST", "/v1/topics/orders/events", `{"n":2}`, "Content-Type: application/json",
+		"Idempotency-Key: k")
+	s.do("POST", "/v1/topics/orders/events", `{"n":2}`, "Content-Type: application/json",
+		"Idempotency-Key: k")
 	s.do("POST", "/v1/topics/orders/events", `{`, "Content-Type: application/json")
-	s.do("POST", "/v1/topics/orders/events", "1", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site")
-	s.do("POST", "/v1/events", `{"topic":"a","data":1}`+"\n"+`{"topic":"b","data":2}`, "Content-Type: application/x-ndjson")
+	s.do("POST", "/v1/topics/orders/events", "1", "Origin: https://evil.example",
+		"Sec-Fetch-Site: cross-site")
+	s.do("POST", "/v1/events", `{"topic":"a","data":1}`+"\n"+`{"topic":"b","data":2}`,
+		"Content-Type: application/x-ndjson")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -91,7 +96,8 @@ func TestMetrics(t *testing.T) {
 		`tidings_ready`:                                       "1",
 	})
 	samples := strings.Join(slices.Collect(maps.Keys(s.metrics())), "\n")
-	for _, want := range []string{`version="v1.2.3"`, "go_goroutines", "process_resident_memory_bytes", "tidings_oldest_event_age_seconds"} {
+	for _, want := range []string{`version="v1.2.3"`, "go_goroutines",
+		"process_resident_memory_bytes", "tidings_oldest_event_age_seconds"} {
 		if !strings.Contains(samples, want) {
 			t.Errorf("no %s", want)
 		}
@@ -112,10 +118,14 @@ func (failed) AppendOnce(context.Context, []store.Group) ([]store.Result, error)
 	return nil, store.ErrFailed
 }
 
-// TestMetricsOfAFailedLog: when the log fails, readiness does too, and the other numbers are still there.
+// TestMetricsOfAFailedLog: when the log fails, readiness does too, and the other numbers are still
+// there.
 func TestMetricsOfAFailedLog(t *testing.T) {
-	s := newServer(t, failed{newLog(t)}, 0, api.Options{DiskFree: func() (uint64, error) { return 0, errDisk }})
-	if p := s.do("POST", "/v1/topics/a/events", "1").problem(t); p.Status != 503 || p.Outcome != "not_stored" {
+	s := newServer(t, failed{newLog(t)}, 0, api.Options{DiskFree: func() (uint64, error) {
+		return 0, errDisk
+	}})
+	if p := s.do("POST", "/v1/topics/a/events", "1").problem(t); p.Status != 503 ||
+		p.Outcome != "not_stored" {
 		t.Errorf("publish: %+v", p)
 	}
 	if a := s.do("GET", "/readyz", ""); a.status < 500 {
@@ -125,7 +135,9 @@ func TestMetricsOfAFailedLog(t *testing.T) {
 		t.Errorf("healthz: %d %s", a.status, a.body)
 	}
 	got := s.metrics()
-	wantSamples(t, got, map[string]string{`tidings_ready`: "0", `tidings_publishes_total{outcome="log-failed"}`: "1", `tidings_log_events{engine="bbolt"}`: ""})
+	wantSamples(t, got, map[string]string{`tidings_ready`: "0",
+		`tidings_publishes_total{outcome="log-failed"}`: "1",
+		`tidings_log_events{engine="bbolt"}`:            ""})
 	if got["go_goroutines"] == "" {
 		t.Errorf("got only %v", got)
 	}
@@ -136,7 +148,8 @@ type full struct{ store.Log }
 
 func (full) Room() error { return store.ErrNoSpace }
 
-// TestReadyOnAFullDisk: readiness says what a publish would be told, before one is made; the process is alive.
+// TestReadyOnAFullDisk: readiness says what a publish would be told, before one is made; the
+// process is alive.
 func TestReadyOnAFullDisk(t *testing.T) {
 	s := newServer(t, full{newLog(t)}, 0, api.Options{})
 	if p := s.do("GET", "/readyz", "").problem(t); p.Status != 507 || p.Code != "no-space" {
@@ -152,13 +165,15 @@ func TestReadyOnAFullDisk(t *testing.T) {
 func TestMetricsByAnyHost(t *testing.T) {
 	s := start(t)
 	for path, want := range map[string]int{"/metrics": 200, "/v1/log": 421} {
-		if got := parse(t, s.exchange("GET "+path+" HTTP/1.1\r\nHost: tidings-0.internal\r\nConnection: close\r\n\r\n")).status; got != want {
+		if got := parse(t, s.exchange("GET "+path+
+			" HTTP/1.1\r\nHost: tidings-0.internal\r\nConnection: close\r\n\r\n")).status; got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
 	}
 }
 
-// TestMetricsOfManySubscribers: all are counted, and how far behind they are of so many that a scrape stays cheap.
+// TestMetricsOfManySubscribers: all are counted, and how far behind they are of so many that a
+// scrape stays cheap.
 func TestMetricsOfManySubscribers(t *testing.T) {
 	s := start(t)
 	for range 120 {

@@ -45,7 +45,8 @@ func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request) (publication
 }
 
 func tooManyEvents() *problem {
-	return &problem{code: "batch-too-large", detail: fmt.Sprintf("a batch has at most %d events", eventsPerBatch)}
+	return &problem{code: "batch-too-large",
+		detail: fmt.Sprintf("a batch has at most %d events", eventsPerBatch)}
 }
 
 func emptyBatch() *problem {
@@ -58,33 +59,6 @@ func (p *problem) at(index int) *problem {
 	return p
 }
 
-// members are the members of a JSON object, raw.
-type members map[string]json.RawMessage
-
-// parseObject reads one JSON object, strictly: a member that is there twice is refused.
-func parseObject(text []byte) (members, *problem) {
-	if p := checkJSON(text); p != nil {
-		return nil, p
-	}
-	d := json.NewDecoder(bytes.NewReader(text)) // of valid JSON, so it only fails on another kind of value
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, &problem{code: "json-invalid", detail: "expected a JSON object"}
-	}
-	m := make(members)
-	for d.More() {
-		name, _ := d.Token()
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, &problem{code: "json-invalid", detail: err.Error()}
-		}
-		if _, twice := m[name.(string)]; twice {
-			return nil, &problem{code: "member-invalid", field: name.(string), detail: fmt.Sprintf("member %.64q is there twice", name)}
-		}
-		m[name.(string)] = value
-	}
-	return m, nil
-}
-
 // text returns a member that must be a string, "" if it is missing.
 func (m members) text(name string) (string, *problem) {
 	raw, ok := m[name]
@@ -93,7 +67,8 @@ func (m members) text(name string) (string, *problem) {
 	}
 	var s *string
 	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
-		return "", &problem{code: "member-invalid", field: name, detail: fmt.Sprintf("member %q is a string", name)}
+		return "", &problem{code: "member-invalid", field: name,
+			detail: fmt.Sprintf("member %q is a string", name)}
 	}
 	return *s, nil
 }
@@ -109,12 +84,14 @@ func (s *Server) parseLine(text []byte) (d store.Draft, p *problem) {
 	}
 	for name := range m {
 		if !slices.Contains(allowed, name) {
-			return d, &problem{code: "member-invalid", field: name, detail: fmt.Sprintf("unknown member %.64q beside %q", name, allowed)}
+			return d, &problem{code: "member-invalid", field: name,
+				detail: fmt.Sprintf("unknown member %.64q beside %q", name, allowed)}
 		}
 	}
 	for _, name := range allowed {
 		if _, ok := m[name]; !ok && name != "type" {
-			return d, &problem{code: "member-invalid", field: name, detail: fmt.Sprintf("member %q is missing", name)}
+			return d, &problem{code: "member-invalid", field: name,
+				detail: fmt.Sprintf("member %q is missing", name)}
 		}
 	}
 	if d.Topic, p = m.text("topic"); p != nil {
@@ -153,7 +130,8 @@ func (m members) base64(name, contentType string) ([]byte, *problem) {
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, &problem{code: "member-invalid", field: name, detail: fmt.Sprintf("member %q is base64 (RFC 4648 §4): %v", name, err)}
+		return nil, &problem{code: "member-invalid", field: name,
+			detail: fmt.Sprintf("member %q is base64 (RFC 4648 §4): %v", name, err)}
 	}
 	return data, checkContent(contentType, data)
 }
@@ -169,19 +147,23 @@ func checkContent(contentType string, data []byte) *problem {
 
 func checkContentType(contentType string) (media, *problem) {
 	base, params, err := mime.ParseMediaType(contentType)
-	if err != nil || len(contentType) > store.MaxNameBytes || strings.ContainsFunc(contentType, unicode.IsControl) {
-		return 0, &problem{code: "member-invalid", field: "datacontenttype", detail: fmt.Sprintf("expected a media type, got %.128q", contentType)}
+	if err != nil || len(contentType) > store.MaxNameBytes ||
+		strings.ContainsFunc(contentType, unicode.IsControl) {
+		return 0, &problem{code: "member-invalid", field: "datacontenttype",
+			detail: fmt.Sprintf("expected a media type, got %.128q", contentType)}
 	}
 	kind := mediaOfBase(base)
 	if kind != binaryMedia && !isUnicode(params) {
-		return 0, &problem{code: "media-unsupported", field: "datacontenttype", detail: fmt.Sprintf("text is UTF-8, got %.128q", contentType)}
+		return 0, &problem{code: "media-unsupported", field: "datacontenttype",
+			detail: fmt.Sprintf("text is UTF-8, got %.128q", contentType)}
 	}
 	return kind, nil
 }
 
 func (s *Server) checkSize(data []byte) *problem {
 	if int64(len(data)) > s.o.MaxEventBytes {
-		return &problem{code: "body-too-large", maxBytes: s.o.MaxEventBytes, detail: fmt.Sprintf("the data of an event has at most %d bytes", s.o.MaxEventBytes)}
+		return &problem{code: "body-too-large", maxBytes: s.o.MaxEventBytes,
+			detail: fmt.Sprintf("the data of an event has at most %d bytes", s.o.MaxEventBytes)}
 	}
 	return nil
 }

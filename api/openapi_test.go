@@ -22,7 +22,8 @@ func TestOpenAPI(t *testing.T) {
 	if !c.doc.IsOpenAPI31OrLater() {
 		t.Errorf("openapi: %s", c.doc.OpenAPI)
 	}
-	if err := c.doc.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaPatternValidation()); err != nil {
+	if err := c.doc.Validate(t.Context(), openapi3.EnableExamplesValidation(),
+		openapi3.EnableSchemaPatternValidation()); err != nil {
 		t.Error(err)
 	}
 }
@@ -42,8 +43,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 }
 
-// TestOpenAPICodes: the document has every code of the table of errors under its status, and no others; and it has
-// each of them where an answer can be read from: with an operation, or with what belongs to none.
+// TestOpenAPICodes: the document has every code of the table of errors under its status, and no
+// others; and it has each of them where an answer can be read from: with an operation, or with what
+// belongs to none.
 func TestOpenAPICodes(t *testing.T) {
 	doc := newContract(t, start(t)).doc
 	got := make(map[string]int)
@@ -54,7 +56,8 @@ func TestOpenAPICodes(t *testing.T) {
 			}
 			p := narrowed(m.Schema.Value)
 			if status != 0 && float64(status) != p.status {
-				t.Errorf("an answer of status %d has the status %v in its problem", status, p.status)
+				t.Errorf("an answer of status %d has the status %v in its problem",
+					status, p.status)
 			}
 			for _, code := range p.codes {
 				got[code.(string)] = int(p.status)
@@ -97,14 +100,17 @@ func narrowed(s *openapi3.Schema) (p problemSchema) {
 	return p
 }
 
-// TestOpenAPIExchanges: what the server takes and answers is what the document says, for every endpoint.
+// TestOpenAPIExchanges: what the server takes and answers is what the document says, for every
+// endpoint.
 func TestOpenAPIExchanges(t *testing.T) {
 	log := newLog(t)
 	s := newServer(t, log, 0, keyed(t, api.Options{MaxEventBytes: 100}))
 	c := newContract(t, s)
 	everybody := holder{publish: ">", subscribe: ">", admin: true}.token(t)
 	token := bearer(everybody)
-	const ndjson, batch, event = "Content-Type: application/x-ndjson", "Content-Type: application/cloudevents-batch+json", "Content-Type: application/cloudevents+json"
+	const ndjson, batch, event = "Content-Type: application/x-ndjson",
+		"Content-Type: application/cloudevents-batch+json",
+		"Content-Type: application/cloudevents+json"
 	const ce = `{"specversion":"1.0","id":"1","source":"/s","type":"t","topic":"orders","time":"2026-01-02T03:04:05Z","data":{}}`
 	id := s.do("POST", "/v1/topics/orders/events", "1", token).header.Get("Location")
 	gone := appendData(t, log, "trimmed", []byte("1")).String()
@@ -119,34 +125,56 @@ func TestOpenAPIExchanges(t *testing.T) {
 		headers              []string
 		status               int
 	}{
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events?type=order.created", `{"a":1}`, headers("Content-Type: application/json", "Idempotency-Key: k"), 201},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events?type=order.created", `{"a":1}`, headers("Content-Type: application/json", "Idempotency-Key: k"), 200},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", `[1]`, headers("Content-Type: application/vnd.shop+json", "Event-Type: paid"), 201},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "text", headers("Content-Type: text/plain"), 201},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "<a/>", headers("Content-Type: application/xml"), 201},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events?type=order.created", `{"a":1}`,
+			headers("Content-Type: application/json", "Idempotency-Key: k"), 201},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events?type=order.created", `{"a":1}`,
+			headers("Content-Type: application/json", "Idempotency-Key: k"), 200},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", `[1]`,
+			headers("Content-Type: application/vnd.shop+json", "Event-Type: paid"), 201},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "text",
+			headers("Content-Type: text/plain"), 201},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "<a/>",
+			headers("Content-Type: application/xml"), 201},
 		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", ce, headers(event), 201},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "[" + ce + "]", headers(batch), 200},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "\x00", headers("Content-Type: image/png", "Ce-Specversion: 1.0", "Ce-Id: 2", "Ce-Source: /s", "Ce-Type: t"), 201},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "[" + ce + "]",
+			headers(batch), 200},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "\x00",
+			headers("Content-Type: image/png", "Ce-Specversion: 1.0", "Ce-Id: 2", "Ce-Source: /s",
+				"Ce-Type: t"), 201},
 		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "{", nil, 400},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", `{"b":1}`, headers("Idempotency-Key: k"), 422},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", strings.Repeat("1", 101), nil, 413},
-		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "1", headers("Content-Type: image/png"), 415},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", `{"b":1}`,
+			headers("Idempotency-Key: k"), 422},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events",
+			strings.Repeat("1", 101), nil, 413},
+		{"POST /v1/topics/{topic}/events", "/v1/topics/orders/events", "1",
+			headers("Content-Type: image/png"), 415},
 		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", "", nil, 201},
 		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", "", nil, 200},
 		{"POST /v1/topics/{topic}/end", "/v1/topics/over/end", "1", nil, 400},
 		{"POST /v1/topics/{topic}/events", "/v1/topics/over/events", "1", nil, 409},
-		{"POST /v1/events", "/v1/events", `{"topic":"orders","data":1}` + "\n" + `{"topic":"files","datacontenttype":"image/png","data_base64":"AA=="}`, headers(ndjson, "Idempotency-Key: b"), 201},
-		{"POST /v1/events", "/v1/events", `{"topic":"orders","data":1}` + "\n" + `{"topic":"files","datacontenttype":"image/png","data_base64":"AA=="}`, headers(ndjson, "Idempotency-Key: b"), 200},
-		{"POST /v1/events", "/v1/events", "[" + ce + "," + strings.Replace(ce, `"1"`, `"7"`, 1) + "]", headers(batch), 201},
+		{"POST /v1/events", "/v1/events",
+			`{"topic":"orders","data":1}` + "\n" +
+				`{"topic":"files","datacontenttype":"image/png","data_base64":"AA=="}`,
+			headers(ndjson, "Idempotency-Key: b"), 201},
+		{"POST /v1/events", "/v1/events",
+			`{"topic":"orders","data":1}` + "\n" +
+				`{"topic":"files","datacontenttype":"image/png","data_base64":"AA=="}`,
+			headers(ndjson, "Idempotency-Key: b"), 200},
+		{"POST /v1/events", "/v1/events",
+			"[" + ce + "," + strings.Replace(ce, `"1"`, `"7"`, 1) + "]", headers(batch), 201},
 		{"POST /v1/events", "/v1/events", "[" + ce + "]", headers(batch), 200},
-		{"POST /v1/events", "/v1/events", `{"topic":"orders","data":1,"x":1}`, headers(ndjson), 400},
-		{"POST /v1/events", "/v1/events", strings.Repeat(`{"topic":"a","data":1}`+"\n", 1001), headers(ndjson), 413},
+		{"POST /v1/events", "/v1/events", `{"topic":"orders","data":1,"x":1}`,
+			headers(ndjson), 400},
+		{"POST /v1/events", "/v1/events", strings.Repeat(`{"topic":"a","data":1}`+"\n", 1001),
+			headers(ndjson), 413},
 		{"POST /v1/events", "/v1/events", "1", nil, 415},
 		{"GET /v1/events", "/v1/events", "", nil, 200},
-		{"GET /v1/events", "/v1/events?topic=orders&topic=files&since=earliest&limit=2", "", nil, 200},
+		{"GET /v1/events", "/v1/events?topic=orders&topic=files&since=earliest&limit=2",
+			"", nil, 200},
 		{"GET /v1/events", "/v1/events?topic=trimmed&after=" + gone, "", nil, 200},
 		{"GET /v1/events", "/v1/events?after=x", "", headers("Accept: application/x-ndjson"), 200},
-		{"GET /v1/events", "/v1/events?before=" + later.String(), "", headers("Accept: application/x-ndjson"), 200},
+		{"GET /v1/events", "/v1/events?before=" + later.String(),
+			"", headers("Accept: application/x-ndjson"), 200},
 		{"GET /v1/events", "/v1/events?limit=0", "", nil, 400},
 		{"GET /v1/events", "/v1/events", "", headers("Accept: text/html"), 406},
 		{"GET /v1/topics/{topic}/events", "/v1/topics/orders/events?last=2&wait=1s", "", nil, 200},
@@ -158,12 +186,16 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /v1/topics", "/v1/topics", "", nil, 200},
 		{"GET /v1/topics", "/v1/topics?topic=over&topic=trimmed", "", nil, 200},
 		{"GET /v1/topics", "/v1/topics?x=1", "", nil, 400},
-		{"POST /v1/topics/{topic}/trim", "/v1/topics/trimmed/trim?before=" + later.String(), "", nil, 200},
+		{"POST /v1/topics/{topic}/trim", "/v1/topics/trimmed/trim?before=" + later.String(),
+			"", nil, 200},
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/trimmed/trim", "", nil, 400},
-		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + gone + `","topics":["trimmed","a.>"]}`, headers("Content-Type: application/json"), 200},
-		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + later.String() + `"}`, headers("Content-Type: application/json"), 200},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + gone +
+			`","topics":["trimmed","a.>"]}`, headers("Content-Type: application/json"), 200},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + later.String() + `"}`,
+			headers("Content-Type: application/json"), 200},
 		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"x"}`, nil, 400},
-		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", "{}", headers("Content-Encoding: gzip"), 415},
+		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", "{}",
+			headers("Content-Encoding: gzip"), 415},
 		{"GET /v1/cursors/{name}", "/v1/cursors/inbox", "", nil, 200},
 		{"GET /v1/cursors/{name}", "/v1/cursors/outbox", "", nil, 404},
 		{"GET /v1/cursors/{name}", "/v1/cursors/a%20b", "", nil, 400},
@@ -185,7 +217,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /v1/stream", "/v1/stream", "", headers("Accept: application/json"), 406},
 		{"GET /v1/topics/{topic}/stream", "/v1/topics/a..b/stream", "", nil, 400},
 		{"HEAD /v1/stream", "/v1/stream?topic=orders&topic=a.%3E&last=1", "", nil, 200},
-		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders/stream?since=1d&format=cloudevents", "", headers("Last-Event-ID: x"), 200},
+		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders/stream?since=1d&format=cloudevents",
+			"", headers("Last-Event-ID: x"), 200},
 		{"GET /healthz", "/healthz", "", nil, 200},
 		{"GET /readyz", "/readyz", "", nil, 200},
 		{"GET /openapi.yaml", "/openapi.yaml", "", nil, 200},
@@ -208,7 +241,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 			t.Errorf("%s %s: %d %.300s, want %d", method, x.path, a.status, a.body, x.status)
 			continue
 		}
-		if x.status < 300 && (x.body == "" || len(x.headers) > 0) { // one without a content type says nothing of itself
+		// one without a content type says nothing of itself
+		if x.status < 300 && (x.body == "" || len(x.headers) > 0) {
 			c.request(t, method, x.path, x.body, given...)
 		}
 		c.response(t, method, x.path, a)
@@ -223,36 +257,39 @@ func TestOpenAPIExchanges(t *testing.T) {
 
 // TestOpenAPIStreams: whole streams, and the data of each control event.
 func TestOpenAPIStreams(t *testing.T) {
-	controls := map[string]string{"tidings.gap": "Gap", "tidings.open": "Open", "tidings.live": "Live", "tidings.heartbeat": "Heartbeat", "tidings.bye": "Bye"}
+	controls := map[string]string{"tidings.gap": "Gap", "tidings.open": "Open",
+		"tidings.live": "Live", "tidings.heartbeat": "Heartbeat", "tidings.bye": "Bye"}
 	seen := make(map[string]bool)
 	c := newContract(t, start(t))
-	bubble(t, keyed(t, api.Options{Heartbeat: time.Second, MaxStreams: 1}), func(t *testing.T, s *piped) {
-		token := holder{subscribe: ">", expires: 10 * time.Second}.token(t)
-		appendTo(t, s.log, "orders")
-		for _, path := range []string{"/v1/stream?since=earliest&access_token=" + token, "/v1/topics/orders/stream?after=x&format=cloudevents&access_token=" + token} {
-			c.request(t, "GET", path, "")
-			_, r := s.get(path)
-			resp, err := http.ReadResponse(r, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.stream("/v1/stream?access_token=" + token).overload()
-			body, err := io.ReadAll(resp.Body) // until the token's end
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.response(t, "GET", path, answer{resp.StatusCode, resp.Header, string(body)})
-			st := &stream{t, resp, sse.NewDecoder(bytes.NewReader(body), 0)}
-			for _, e := range st.until("tidings.bye") {
-				if name, ok := controls[e.Type]; ok {
-					c.schema(t, name, string(e.Data))
-					seen[e.Type] = true
-				} else if strings.Contains(path, "format=cloudevents") {
-					c.schema(t, "CloudEvent", string(e.Data))
+	bubble(t, keyed(t, api.Options{Heartbeat: time.Second, MaxStreams: 1}),
+		func(t *testing.T, s *piped) {
+			token := holder{subscribe: ">", expires: 10 * time.Second}.token(t)
+			appendTo(t, s.log, "orders")
+			for _, path := range []string{"/v1/stream?since=earliest&access_token=" + token,
+				"/v1/topics/orders/stream?after=x&format=cloudevents&access_token=" + token} {
+				c.request(t, "GET", path, "")
+				_, r := s.get(path)
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.stream("/v1/stream?access_token=" + token).overload()
+				body, err := io.ReadAll(resp.Body) // until the token's end
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.response(t, "GET", path, answer{resp.StatusCode, resp.Header, string(body)})
+				st := &stream{t, resp, sse.NewDecoder(bytes.NewReader(body), 0)}
+				for _, e := range st.until("tidings.bye") {
+					if name, ok := controls[e.Type]; ok {
+						c.schema(t, name, string(e.Data))
+						seen[e.Type] = true
+					} else if strings.Contains(path, "format=cloudevents") {
+						c.schema(t, "CloudEvent", string(e.Data))
+					}
 				}
 			}
-		}
-	})
+		})
 	for control := range controls {
 		if !seen[control] {
 			t.Errorf("no %s was seen", control)

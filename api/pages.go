@@ -41,7 +41,8 @@ type page struct {
 func (s *Server) pages(w http.ResponseWriter, r *http.Request) {
 	q, p := s.parsePage(r)
 	if p == nil && !accepts(r, "application/json") && !accepts(r, mediaNDJSON) {
-		p = &problem{code: "not-acceptable", field: "Accept", detail: "a page is application/json or " + mediaNDJSON}
+		p = &problem{code: "not-acceptable", field: "Accept",
+			detail: "a page is application/json or " + mediaNDJSON}
 	}
 	if p != nil {
 		s.fail(w, r, *p)
@@ -59,7 +60,8 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last", "limit", "wait", "before"}, cursorNames...), []string{"topic"})
+	values, p := parseQuery(r, append([]string{"since", "last", "limit", "wait", "before"},
+		cursorNames...), []string{"topic"})
 	if p != nil {
 		return q, p
 	}
@@ -73,14 +75,16 @@ func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
 	if v := values.Get("limit"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > maxPageEvents {
-			return q, &problem{code: "query-invalid", field: "limit", detail: fmt.Sprintf("expected 1 to %d, got %.64q", maxPageEvents, v)}
+			return q, &problem{code: "query-invalid", field: "limit",
+				detail: fmt.Sprintf("expected 1 to %d, got %.64q", maxPageEvents, v)}
 		}
 		q.limit = n
 	}
 	if v := values.Get("wait"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < 0 || d > maxPageWait {
-			return q, &problem{code: "query-invalid", field: "wait", detail: fmt.Sprintf("expected a duration of at most %v such as 30s, got %.64q", maxPageWait, v)}
+			return q, &problem{code: "query-invalid", field: "wait", detail: fmt.Sprintf(
+				"expected a duration of at most %v such as 30s, got %.64q", maxPageWait, v)}
 		}
 		q.wait = d
 	}
@@ -91,7 +95,8 @@ func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
 			return q, &problem{code: "query-invalid", field: "before", detail: err.Error()}
 		}
 		if !q.newest {
-			return q, &problem{code: "query-invalid", field: "before", detail: "before reads back from an ID; it has no other start"}
+			return q, &problem{code: "query-invalid", field: "before",
+				detail: "before reads back from an ID; it has no other start"}
 		}
 		q.before = &id
 	}
@@ -128,10 +133,10 @@ func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
 	}
 }
 
-// readOn reads from where sub is: at most limit events and maxPageBytes. A gap comes first in its page: one that
-// turns up later ends the page before it, and is told by the next.
+// readOn reads from where sub is: at most limit events and maxPageBytes. A gap comes first in its
+// page: one that turns up later ends the page before it, and is told by the next.
 func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
-	found := page{next: sub.Open()}
+	found := page{next: sub.OpenID()}
 	size := 0
 	for {
 		step, err := sub.Read(limit - len(found.events))
@@ -145,7 +150,7 @@ func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
 			found.gap = step.Gap
 		}
 		for i := range step.Events {
-			size += step.Events[i].Bytes()
+			size += step.Events[i].Size()
 			if size > maxPageBytes && len(found.events) > 0 {
 				return found, nil
 			}

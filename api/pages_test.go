@@ -47,8 +47,8 @@ func (s *server) page(query string) (p pageAnswer) {
 	return p
 }
 
-// TestEveryWayReadsTheSame: for random logs, filters, cursors and trims, a stream, pages of any size, lines and a
-// long poll return the same events after the same gap.
+// TestEveryWayReadsTheSame: for random logs, filters, cursors and trims, a stream, pages of any
+// size, lines and a long poll return the same events after the same gap.
 func TestEveryWayReadsTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := start(t)
@@ -58,14 +58,18 @@ func TestEveryWayReadsTheSame(t *testing.T) {
 			ids = append(ids, s.publish(topic, fmt.Sprintf(`{"n":%d}`, i)))
 		}
 		for range rapid.IntRange(0, 2).Draw(rt, "trims") {
-			s.trim(rapid.SampledFrom(ids).Draw(rt, "before"), rapid.SampledFrom(list("> a a.> b")).Draw(rt, "trimmed"))
+			s.trim(rapid.SampledFrom(ids).Draw(rt, "before"),
+				rapid.SampledFrom(list("> a a.> b")).Draw(rt, "trimmed"))
 		}
-		cursor := rapid.SampledFrom(append(ids, "nonsense", store.ID{}.String(), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ")).Draw(rt, "cursor")
-		query := "topic=" + strings.Join(rapid.SliceOfNDistinct(rapid.SampledFrom(list("> a a.* b c")), 1, 3, rapid.ID).Draw(rt, "patterns"), "&topic=")
+		cursor := rapid.SampledFrom(append(ids, "nonsense", store.ID{}.String(),
+			"7ZZZZZZZZZZZZZZZZZZZZZZZZZ")).Draw(rt, "cursor")
+		query := "topic=" + strings.Join(rapid.SliceOfNDistinct(
+			rapid.SampledFrom(list("> a a.* b c")), 1, 3, rapid.ID).Draw(rt, "patterns"), "&topic=")
 
 		var want []string
 		var wantGap *gapFrame
-		for _, e := range s.open(t.Context(), "/v1/stream?"+query+"&after="+cursor, "").until("tidings.live") {
+		for _, e := range s.open(t.Context(), "/v1/stream?"+query+"&after="+cursor,
+			"").until("tidings.live") {
 			switch {
 			case e.Type == "tidings.gap":
 				if err := json.Unmarshal(e.Data, &wantGap); err != nil {
@@ -83,18 +87,22 @@ func TestEveryWayReadsTheSame(t *testing.T) {
 			for caughtUp := false; !caughtUp; {
 				p := s.page(fmt.Sprintf("%s&after=%s&limit=%d&wait=%s", query, at, limit, wait))
 				if at == cursor {
-					gap = p.Gap // later pages may tell it again, or tell one that the start of the log had excused
+					// later pages may tell it again, or tell one that the start of the log had
+					// excused
+					gap = p.Gap
 				}
 				got, at, caughtUp = append(got, p.ids()...), p.Next, p.CaughtUp
 			}
 			if !slices.Equal(got, want) {
 				rt.Fatalf("pages of %d: %v, the stream: %v", limit, got, want)
 			}
-			if fmt.Sprint(gap) != fmt.Sprint(wantGap) && (gap == nil || wantGap == nil || *gap != *wantGap) {
+			if fmt.Sprint(gap) != fmt.Sprint(wantGap) &&
+				(gap == nil || wantGap == nil || *gap != *wantGap) {
 				rt.Fatalf("pages of %d: gap %+v, the stream: %+v", limit, gap, wantGap)
 			}
 		}
-		lines := s.do("GET", "/v1/events?limit=1000&"+query+"&after="+cursor, "", "Accept: application/x-ndjson")
+		lines := s.do("GET", "/v1/events?limit=1000&"+query+"&after="+cursor, "",
+			"Accept: application/x-ndjson")
 		var got []string
 		for line := range strings.Lines(lines.body) {
 			var e struct{ ID string }
@@ -103,7 +111,8 @@ func TestEveryWayReadsTheSame(t *testing.T) {
 			}
 			got = append(got, e.ID)
 		}
-		if !slices.Equal(got, want) || (lines.header.Get("Tidings-Gap") != "") != (wantGap != nil) || lines.header.Get("Tidings-Caught-Up") != "true" {
+		gap, caughtUp := lines.header.Get("Tidings-Gap"), lines.header.Get("Tidings-Caught-Up")
+		if !slices.Equal(got, want) || (gap != "") != (wantGap != nil) || caughtUp != "true" {
 			rt.Fatalf("lines: %v %v, the stream: %v, gap %v", got, lines.header, want, wantGap)
 		}
 	})
@@ -121,7 +130,8 @@ func TestPagesBack(t *testing.T) {
 			evens = append(evens, id)
 		}
 	}
-	for query, want := range map[string][]string{"": all, "topic=even": evens, "topic=e.*&topic=even": evens} {
+	for query, want := range map[string][]string{"": all, "topic=even": evens,
+		"topic=e.*&topic=even": evens} {
 		for _, limit := range []int{1, 7, 16, 30, 60, 100} {
 			p := s.page(fmt.Sprintf("%s&limit=%d", query, limit))
 			if !p.CaughtUp || p.Next != all[59] {
@@ -142,7 +152,8 @@ func TestPagesBack(t *testing.T) {
 	}
 }
 
-// TestPageThenStream: render a page, then follow after its next: no hole and no repeat, under writers.
+// TestPageThenStream: render a page, then follow after its next: no hole and no repeat, under
+// writers.
 func TestPageThenStream(t *testing.T) {
 	s := start(t)
 	published := make(chan []string)
@@ -158,7 +169,8 @@ func TestPageThenStream(t *testing.T) {
 	for i := range readers {
 		p := s.page("topic=t.1&limit=5")
 		readers[i].page = p.ids()
-		for _, e := range s.open(t.Context(), "/v1/stream?topic=t.1&after="+p.Next, "").until("tidings.live") {
+		for _, e := range s.open(t.Context(), "/v1/stream?topic=t.1&after="+p.Next,
+			"").until("tidings.live") {
 			if !isControl(e) {
 				readers[i].rest = append(readers[i].rest, e.ID)
 			}
@@ -182,8 +194,8 @@ func TestPageThenStream(t *testing.T) {
 	}
 }
 
-// TestLongPoll: a page that waits is answered by the next matching event, or at the end of its wait with a cursor
-// that has moved on.
+// TestLongPoll: a page that waits is answered by the next matching event, or at the end of its wait
+// with a cursor that has moved on.
 func TestLongPoll(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
 		poll := func() <-chan pageAnswer {
@@ -207,26 +219,30 @@ func TestLongPoll(t *testing.T) {
 		got := poll()
 		synctest.Wait()
 		other := appendTo(t, s.log, "elsewhere")
-		if p := <-got; len(p.Events) != 0 || p.Next != other.String() || !p.CaughtUp || time.Since(begin) != 30*time.Second {
-			t.Errorf("after %v: %+v, want nothing but next %v after 30 s", time.Since(begin), p, other)
+		if p := <-got; len(p.Events) != 0 || p.Next != other.String() || !p.CaughtUp ||
+			time.Since(begin) != 30*time.Second {
+			t.Errorf("after %v: %+v, want nothing but next %v after 30 s",
+				time.Since(begin), p, other)
 		}
 		begin = time.Now()
 		got = poll()
 		synctest.Wait()
 		id := appendTo(t, s.log, "orders")
-		if p := <-got; len(p.Events) != 1 || p.Events[0].ID != id.String() || time.Since(begin) != 0 {
+		if p := <-got; len(p.Events) != 1 || p.Events[0].ID != id.String() ||
+			time.Since(begin) != 0 {
 			t.Errorf("after %v: %+v, want %v at once", time.Since(begin), p, id)
 		}
 	})
 }
 
-// TestPageCountsAttributes: a page ends at 4 MiB, whatever they are made of. Logs of before have events with attributes
-// that would be refused now.
+// TestPageCountsAttributes: a page ends at 4 MiB, whatever they are made of. Logs of before have
+// events with attributes that would be refused now.
 func TestPageCountsAttributes(t *testing.T) {
 	s := start(t)
 	for range 3 {
 		large := store.Attribute{Name: "x", Value: `"` + strings.Repeat("x", 3<<20) + `"`}
-		if _, err := s.log.Append(t.Context(), []store.Draft{{Topic: "a", Attributes: []store.Attribute{large}}}); err != nil {
+		if _, err := s.log.Append(t.Context(),
+			[]store.Draft{{Topic: "a", Attributes: []store.Attribute{large}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -240,7 +256,8 @@ func TestPageCountsAttributes(t *testing.T) {
 func TestPageRefused(t *testing.T) {
 	s := start(t)
 	for _, query := range list("limit=0 limit=1001 limit=x wait=61s wait=-1s wait=5 before=x before=00000000000000000000000000&after=00000000000000000000000000 before=00000000000000000000000000&last=3 format=data") {
-		if a := s.do("GET", "/v1/events?"+query, ""); a.status != 400 || a.problem(t).Code != "query-invalid" {
+		if a := s.do("GET", "/v1/events?"+query, ""); a.status != 400 ||
+			a.problem(t).Code != "query-invalid" {
 			t.Errorf("%s: %d %s", query, a.status, a.body)
 		}
 	}
@@ -260,10 +277,12 @@ func TestCompression(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if text, err := io.ReadAll(d); err != nil || string(text) != plain.body || len(packed.body) > 1000 {
+	if text, err := io.ReadAll(d); err != nil || string(text) != plain.body ||
+		len(packed.body) > 1000 {
 		t.Errorf("zstd: %d bytes, %v", len(packed.body), err)
 	}
-	if a := s.do("GET", "/v1/events", "", "Accept-Encoding: gzip"); a.header.Get("Content-Encoding") != "gzip" {
+	if a := s.do("GET", "/v1/events",
+		"", "Accept-Encoding: gzip"); a.header.Get("Content-Encoding") != "gzip" {
 		t.Errorf("gzip: %v", a.header)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/stream?since=earliest", nil)
@@ -295,9 +314,11 @@ func TestTopics(t *testing.T) {
 		}
 	}
 	s.do("GET", "/v1/topics", "").decode(t, &got)
-	if len(got.Topics) != 2 || got.Topics[0].Topic != "a" || got.Topics[0].Count != 1 || *got.Topics[0].First != a2 || *got.Topics[0].Last != a2 || got.Topics[0].Ended != nil {
+	if len(got.Topics) != 2 || got.Topics[0].Topic != "a" || got.Topics[0].Count != 1 ||
+		*got.Topics[0].First != a2 || *got.Topics[0].Last != a2 || got.Topics[0].Ended != nil {
 		t.Errorf("topics %+v, want a with %s alone (not %s)", got.Topics, a2, a1)
-	} else if b := got.Topics[1]; b.Count != 2 || *b.First != b1 || b.Ended == nil || *b.Ended != *b.Last {
+	} else if b := got.Topics[1]; b.Count != 2 || *b.First != b1 || b.Ended == nil ||
+		*b.Ended != *b.Last {
 		t.Errorf("topic %+v, want two events and the end", b)
 	}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -56,19 +55,20 @@ var kinds = map[string]kind{
 	"encoding-unsupported": {http.StatusUnsupportedMediaType, "Content encoding is not supported"},
 	"host-not-allowed":     {http.StatusMisdirectedRequest, "Host is not allowed"},
 	"token-too-long":       {http.StatusUnprocessableEntity, "Token is too long for a cookie"},
-	"idempotency-mismatch": {http.StatusUnprocessableEntity, "Idempotency-Key was used for something else"},
-	"type-reserved":        {http.StatusUnprocessableEntity, "Event type is reserved"},
-	"mark-quota":           {http.StatusTooManyRequests, "Read mark limit reached"},
-	"topic-quota":          {http.StatusTooManyRequests, "Topic limit reached"},
-	"rate-limited":         {http.StatusTooManyRequests, "Too many requests"},
-	"internal":             {http.StatusInternalServerError, "Internal error"},
-	"event-corrupt":        {http.StatusInternalServerError, "Event is damaged"},
-	"outcome-unknown":      {http.StatusInternalServerError, "Outcome is unknown"},
-	"backup-unsupported":   {http.StatusNotImplemented, "Log cannot be copied"},
-	"queue-full":           {http.StatusServiceUnavailable, "Commit queue is full"},
-	"draining":             {http.StatusServiceUnavailable, "Server is shutting down"},
-	"log-failed":           {http.StatusServiceUnavailable, "Log accepts no writes"},
-	"no-space":             {http.StatusInsufficientStorage, "No space left"},
+	"idempotency-mismatch": {http.StatusUnprocessableEntity,
+		"Idempotency-Key was used for something else"},
+	"type-reserved":      {http.StatusUnprocessableEntity, "Event type is reserved"},
+	"mark-quota":         {http.StatusTooManyRequests, "Read mark limit reached"},
+	"topic-quota":        {http.StatusTooManyRequests, "Topic limit reached"},
+	"rate-limited":       {http.StatusTooManyRequests, "Too many requests"},
+	"internal":           {http.StatusInternalServerError, "Internal error"},
+	"event-corrupt":      {http.StatusInternalServerError, "Event is damaged"},
+	"outcome-unknown":    {http.StatusInternalServerError, "Outcome is unknown"},
+	"backup-unsupported": {http.StatusNotImplemented, "Log cannot be copied"},
+	"queue-full":         {http.StatusServiceUnavailable, "Commit queue is full"},
+	"draining":           {http.StatusServiceUnavailable, "Server is shutting down"},
+	"log-failed":         {http.StatusServiceUnavailable, "Log accepts no writes"},
+	"no-space":           {http.StatusInsufficientStorage, "No space left"},
 }
 
 // What became of the events of a refused publish.
@@ -110,14 +110,17 @@ type problemBody struct {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 	k := kinds[p.code]
 	body := problemBody{
-		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail, Code: p.code, RequestID: rand.Text(),
+		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail,
+		Code: p.code, RequestID: rand.Text(),
 		Outcome: p.outcome, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
 	log := s.o.Logger.Debug // also for draining and no-space, which are logged where they begin
-	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" && p.code != "no-space" {
+	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" &&
+		p.code != "no-space" {
 		log = s.o.Logger.Error
 	}
-	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path", r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause)
+	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
+		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause)
 	h := w.Header()
 	switch k.status {
 	case http.StatusUnauthorized:
@@ -127,7 +130,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity")
 	}
-	writeJSON(s.timed(w), k.status, "application/problem+json", body) // also where a stream was asked for
+	// also where a stream was asked for
+	writeJSON(s.timed(w), k.status, "application/problem+json", body)
 }
 
 // storeProblem is what an error of the log means to a client.
@@ -139,9 +143,11 @@ func storeProblem(err error) problem {
 	}
 	switch {
 	case errors.Is(err, store.ErrEnded):
-		p.code, p.detail = "topic-ended", "the topic has ended: nothing can be published to it any more"
+		p.code, p.detail = "topic-ended",
+			"the topic has ended: nothing can be published to it any more"
 	case errors.Is(err, store.ErrKeyMismatch):
-		p.code, p.detail = "idempotency-mismatch", "the key was used for an event with another topic, type, content type or data"
+		p.code, p.detail = "idempotency-mismatch",
+			"the key was used for an event with another topic, type, content type or data"
 	case errors.Is(err, store.ErrNotFound):
 		p.code, p.detail = "event-not-found", "the log has no event with this ID, or none any more"
 	case errors.Is(err, store.ErrCorrupt):
@@ -155,26 +161,23 @@ func storeProblem(err error) problem {
 	case errors.Is(err, store.ErrQueueFull):
 		p.code, p.detail = "queue-full", "the disk did not keep up; nothing was stored"
 	case errors.Is(err, store.ErrNoSpace):
-		p.code, p.detail = "no-space", "the disk is full; nothing was stored, and publishing works again once there is room"
+		p.code, p.detail = "no-space",
+			"the disk is full; nothing was stored, and publishing works again once there is room"
 	case errors.Is(err, store.ErrBusy):
-		p.code, p.detail = "backup-busy", "another backup is being made or fetched; there is one at a time"
+		p.code, p.detail = "backup-busy",
+			"another backup is being made or fetched; there is one at a time"
 	case errors.Is(err, store.ErrClosed):
 		p.code, p.detail = "draining", "the server is shutting down"
 	case errors.Is(err, store.ErrOutcomeUnknown):
-		p.code, p.detail, p.outcome = "outcome-unknown", "the disk reported an error during the commit; a later start decides whether the event is stored", unknown
+		p.code, p.detail, p.outcome = "outcome-unknown",
+			"the disk reported an error during the commit; a later start decides whether the "+
+				"event is stored",
+			unknown
 	case errors.Is(err, store.ErrFailed):
-		p.code, p.detail = "log-failed", "the log has failed and accepts no writes until the server is started again"
+		p.code, p.detail = "log-failed",
+			"the log has failed and accepts no writes until the server is started again"
 	default:
 		p.code, p.detail = "internal", "the server's log has the cause under the request ID"
 	}
 	return p
-}
-
-func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
-	h := w.Header()
-	h.Set("Content-Type", mediaType)
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(body) // fails only when the client is gone
 }

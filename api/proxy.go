@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// clientAddr is the address of the client: the peer's, or what trusted proxies say about it. It is the
-// last address of X-Forwarded-For that is no trusted proxy: what stands before it, the client may have
-// written. The zero Addr stands for a peer without an IP address.
+// clientAddr is the address of the client: the peer's, or what trusted proxies say about it. It is
+// the last address of X-Forwarded-For that is no trusted proxy: what stands before it, the client
+// may have written. The zero Addr stands for a peer without an IP address.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	addr := peerAddr(r)
 	if !s.trusts(addr) {
@@ -38,7 +38,9 @@ func (s *Server) secure(r *http.Request) bool {
 }
 
 func (s *Server) trusts(addr netip.Addr) bool {
-	return slices.ContainsFunc(s.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return slices.ContainsFunc(s.o.TrustedProxies, func(p netip.Prefix) bool {
+		return p.Contains(addr)
+	})
 }
 
 func peerAddr(r *http.Request) netip.Addr {

@@ -25,8 +25,8 @@ type publication struct {
 	batch  bool // answered as a list
 }
 
-// publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in either
-// mode, or a batch of them.
+// publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
+// either mode, or a batch of them.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	topic, p := pathTopic(r)
 	if p == nil {
@@ -40,8 +40,10 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 }
 
 // readEvents finds out which form the events have.
-func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, topic string) (publication, *problem) {
-	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be parsed is refused by readDraft
+func (s *Server) readEvents(w http.ResponseWriter, r *http.Request,
+	topic string) (publication, *problem) {
+	// what cannot be parsed is refused by readDraft
+	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case base == mediaCloudEvent:
 		return s.readCloudEvent(w, r, topic)
@@ -68,7 +70,8 @@ func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request) {
 		pub, p = s.readCloudEvents(w, r, "")
 	default:
 		p = &problem{code: "media-unsupported", field: "Content-Type",
-			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON, mediaCloudEventsBatch, base)}
+			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON,
+				mediaCloudEventsBatch, base)}
 	}
 	for i := 0; p == nil && i < len(pub.groups); i++ {
 		for _, d := range pub.groups[i].Drafts {
@@ -97,12 +100,14 @@ func (s *Server) end(w http.ResponseWriter, r *http.Request) {
 	if p == nil && len(body) > 0 {
 		p = &problem{code: "body-not-empty", detail: "ending a topic takes no body"}
 	}
-	end := store.Draft{Topic: topic, Type: store.TypeEnd, ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}
+	end := store.Draft{Topic: topic, Type: store.TypeEnd, ContentType: "application/json",
+		Data: []byte(`{"topic":"` + topic + `"}`)}
 	s.finishPublish(w, r, publication{groups: []store.Group{{Drafts: []store.Draft{end}}}}, p)
 }
 
 // finishPublish stores what was read, unless there was a problem, and answers.
-func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publication, p *problem) {
+func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request,
+	pub publication, p *problem) {
 	var results []store.Result
 	if p == nil {
 		p = applyKey(r, &pub)
@@ -118,13 +123,16 @@ func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publi
 		s.fail(w, r, *p)
 		return
 	}
-	s.metrics.published(!slices.ContainsFunc(results, func(r store.Result) bool { return !r.Replayed }))
+	s.metrics.published(!slices.ContainsFunc(results, func(r store.Result) bool {
+		return !r.Replayed
+	}))
 	answerPublished(w, pub, results)
 }
 
 func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *problem) {
 	if s.draining() {
-		return nil, &problem{code: "draining", detail: "the server is shutting down; publish again after the pause"}
+		return nil, &problem{code: "draining",
+			detail: "the server is shutting down; publish again after the pause"}
 	}
 	// Only the wait for a place in the queue ends early, and a client that leaves ends it too.
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
@@ -144,7 +152,8 @@ type published struct {
 	Type     string   `json:"type"`
 	Time     string   `json:"time"`
 	Replayed bool     `json:"replayed,omitempty"` // in a batch: stored by an earlier request
-	Trimmed  bool     `json:"trimmed,omitempty"`  // stored by an earlier request, and no longer retained
+	// stored by an earlier request, and no longer retained
+	Trimmed bool `json:"trimmed,omitempty"`
 }
 
 // answerPublished answers 201 when anything was stored, 200 when all of it had been before.
@@ -156,7 +165,8 @@ func answerPublished(w http.ResponseWriter, pub publication, results []store.Res
 			status = http.StatusCreated
 		}
 		for j, d := range pub.groups[i].Drafts {
-			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d), r.IDs[j].Time().Format(timeFormat), r.Replayed && pub.batch, r.Trimmed})
+			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d),
+				r.IDs[j].Time().Format(timeFormat), r.Replayed && pub.batch, r.Trimmed})
 		}
 	}
 	if status == http.StatusOK {

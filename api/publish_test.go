@@ -18,15 +18,23 @@ func TestPublish(t *testing.T) {
 		wantType         string
 		wantData         string // in the frame
 	}{
-		{"JSON", "orders/events", `{"a": 1e400, "b":[ ]}`, headers("Content-Type: application/json"), "message", `{"a": 1e400, "b":[ ]}`},
-		{"JSON, type in the query", "orders/events?type=order.created", `1`, headers("Content-Type: application/json; charset=utf-8"), "order.created", `1`},
-		{"JSON, type in a header", "orders/events", `"\ud83d\ude00"`, headers("Content-Type: application/vnd.shop+json", "Event-Type: order paid"), "order paid", `"\ud83d\ude00"`},
-		{"curl -d", "orders/events", `{"a":1}`, headers("Content-Type: application/x-www-form-urlencoded"), "message", `{"a":1}`},
+		{"JSON", "orders/events", `{"a": 1e400, "b":[ ]}`,
+			headers("Content-Type: application/json"), "message", `{"a": 1e400, "b":[ ]}`},
+		{"JSON, type in the query", "orders/events?type=order.created", `1`,
+			headers("Content-Type: application/json; charset=utf-8"), "order.created", `1`},
+		{"JSON, type in a header", "orders/events", `"\ud83d\ude00"`,
+			headers("Content-Type: application/vnd.shop+json", "Event-Type: order paid"),
+			"order paid", `"\ud83d\ude00"`},
+		{"curl -d", "orders/events", `{"a":1}`,
+			headers("Content-Type: application/x-www-form-urlencoded"), "message", `{"a":1}`},
 		{"no content type", "orders/events", `[1]`, nil, "message", `[1]`},
-		{"text", "orders/events", "two\r\nlines\rand a third\n", headers("Content-Type: text/plain; charset=us-ascii"), "message", "two\nlines\nand a third\n"},
+		{"text", "orders/events", "two\r\nlines\rand a third\n", headers(
+			"Content-Type: text/plain; charset=us-ascii"), "message", "two\nlines\nand a third\n"},
 		{"empty text", "orders/events", "", headers("Content-Type: text/plain"), "message", "null"},
-		{"fields of a stream in the text", "orders/events", "id: 7\nevent: x\n\ndata: y", headers("Content-Type: text/plain"), "message", "id: 7\nevent: x\n\ndata: y"},
-		{"XML", "orders/events", "<a/>", headers("Content-Type: application/xml"), "message", "<a/>"},
+		{"fields of a stream in the text", "orders/events", "id: 7\nevent: x\n\ndata: y",
+			headers("Content-Type: text/plain"), "message", "id: 7\nevent: x\n\ndata: y"},
+		{"XML", "orders/events", "<a/>", headers("Content-Type: application/xml"),
+			"message", "<a/>"},
 		{"a topic with an escaped dot", "orders%2Eeu/events", "1", nil, "message", "1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,12 +51,16 @@ func TestPublish(t *testing.T) {
 			}
 			a.decode(t, &got)
 			if got.Type != c.wantType || a.header.Get("Location") != "/v1/events/"+got.ID {
-				t.Errorf("answer %+v at %q, want type %q", got, a.header.Get("Location"), c.wantType)
+				t.Errorf("answer %+v at %q, want type %q",
+					got, a.header.Get("Location"), c.wantType)
 			}
-			if e := st.next(); e.ID != got.ID || e.Type != c.wantType || string(e.Data) != c.wantData {
-				t.Errorf("streamed %q %q %q, want type %q, data %q", e.ID, e.Type, e.Data, c.wantType, c.wantData)
+			if e := st.next(); e.ID != got.ID || e.Type != c.wantType ||
+				string(e.Data) != c.wantData {
+				t.Errorf("streamed %q %q %q, want type %q, data %q", e.ID, e.Type, e.Data,
+					c.wantType, c.wantData)
 			}
-			if one := s.do("GET", a.header.Get("Location"), ""); one.status != http.StatusOK || !strings.Contains(one.body, `"id":"`+got.ID+`"`) {
+			if one := s.do("GET", a.header.Get("Location"), ""); one.status != http.StatusOK ||
+				!strings.Contains(one.body, `"id":"`+got.ID+`"`) {
 				t.Errorf("by ID: %d %s", one.status, one.body)
 			}
 		})
@@ -75,35 +87,44 @@ func TestPublishRefused(t *testing.T) {
 		{"topic with a line end", "a%0d%0adata:x/events", "1", nil, 400, "topic-invalid"},
 		{"topic beyond ASCII", "caf%C3%A9/events", "1", nil, 400, "topic-invalid"},
 		{"topic with a wildcard", "orders.*/events", "1", nil, 400, "topic-invalid"},
-		{"topic of 256 bytes", strings.Repeat("a", 256) + "/events", "1", nil, 400, "topic-invalid"},
-		{"topic of 17 segments", strings.Repeat("a.", 16) + "a/events", "1", nil, 400, "topic-invalid"},
+		{"topic of 256 bytes", strings.Repeat("a", 256) + "/events", "1", nil, 400,
+			"topic-invalid"},
+		{"topic of 17 segments", strings.Repeat("a.", 16) + "a/events", "1", nil,
+			400, "topic-invalid"},
 		{"no topic", "/events", "1", nil, 400, "bad-path"},
 		{"type given twice", "a/events?type=x", "1", headers("Event-Type: x"), 400, "type-invalid"},
 		{"type empty", "a/events?type=", "1", nil, 400, "type-invalid"},
 		{"type with a line end", "a/events?type=a%0ab", "1", nil, 400, "type-invalid"},
 		{"type with a line separator", "a/events?type=a%E2%80%A8b", "1", nil, 400, "type-invalid"},
-		{"type of 256 bytes", "a/events?type=" + strings.Repeat("a", 256), "1", nil, 400, "type-invalid"},
+		{"type of 256 bytes", "a/events?type=" + strings.Repeat("a", 256), "1", nil, 400,
+			"type-invalid"},
 		{"type of ours", "a/events?type=tidings.open", "1", nil, 422, "type-reserved"},
 		{"type of EventSource", "a/events?type=error", "1", nil, 422, "type-reserved"},
 		{"unknown parameter", "a/events?typ=x", "1", nil, 400, "query-invalid"},
 		{"parameter twice", "a/events?type=x&type=y", "1", nil, 400, "query-invalid"},
 		{"query with a bad escape", "a/events?type=%zz", "1", nil, 400, "query-invalid"},
 		{"query with a semicolon", "a/events?type=a;x=b", "1", nil, 400, "query-invalid"},
-		{"compressed body", "a/events", "1", headers(js, "Content-Encoding: gzip"), 415, "encoding-unsupported"},
+		{"compressed body", "a/events", "1", headers(js, "Content-Encoding: gzip"), 415,
+			"encoding-unsupported"},
 		{"image", "a/events", "1", headers("Content-Type: image/png"), 415, "media-unsupported"},
-		{"text in Latin-1", "a/events", "1", headers("Content-Type: text/plain; charset=iso-8859-1"), 415, "media-unsupported"},
+		{"text in Latin-1", "a/events", "1",
+			headers("Content-Type: text/plain; charset=iso-8859-1"), 415, "media-unsupported"},
 		{"two content types", "a/events", "1", headers(js, text), 415, "media-unsupported"},
 		{"no JSON", "a/events", "{", headers(js), 400, "json-invalid"},
-		{"form that is no JSON", "a/events", "a=b", headers("Content-Type: application/x-www-form-urlencoded"), 400, "json-invalid"},
+		{"form that is no JSON", "a/events", "a=b",
+			headers("Content-Type: application/x-www-form-urlencoded"), 400, "json-invalid"},
 		{"two JSON texts", "a/events", "1 2", headers(js), 400, "json-invalid"},
 		{"JSON with a byte order mark", "a/events", "\ufeff1", headers(js), 400, "json-invalid"},
 		{"JSON that is not UTF-8", "a/events", "\"\xff\"", headers(js), 400, "json-invalid"},
-		{"JSON with half a surrogate pair", "a/events", `["\\", "\ud800x"]`, headers(js), 400, "json-invalid"},
-		{"JSON with a pair the wrong way round", "a/events", `"\ude00\ud83d"`, headers(js), 400, "json-invalid"},
+		{"JSON with half a surrogate pair", "a/events", `["\\", "\ud800x"]`, headers(js),
+			400, "json-invalid"},
+		{"JSON with a pair the wrong way round", "a/events", `"\ude00\ud83d"`, headers(js), 400,
+			"json-invalid"},
 		{"empty JSON", "a/events", " \n", headers(js), 400, "empty-body"},
 		{"text with NUL", "a/events", "a\x00b", headers(text), 400, "data-not-text"},
 		{"text that is not UTF-8", "a/events", "\xff", headers(text), 400, "data-not-text"},
-		{"one byte too many", "a/events", strings.Repeat("x", 65), headers(text), 413, "body-too-large"},
+		{"one byte too many", "a/events", strings.Repeat("x", 65), headers(text),
+			413, "body-too-large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := s.do("POST", "/v1/topics/"+c.path, c.body, c.headers...)
@@ -111,7 +132,8 @@ func TestPublishRefused(t *testing.T) {
 			if a.status != c.status || p.Status != c.status || p.Code != c.code {
 				t.Fatalf("%d %q, want %d %q: %s", a.status, p.Code, c.status, c.code, a.body)
 			}
-			if p.Type != "/problems/"+c.code || p.Title == "" || p.Detail == "" || p.RequestID == "" {
+			if p.Type != "/problems/"+c.code || p.Title == "" || p.Detail == "" ||
+				p.RequestID == "" {
 				t.Errorf("incomplete problem: %s", a.body)
 			}
 			if wantOutcome := c.code != "bad-path"; wantOutcome && p.Outcome != "not_stored" {
@@ -130,7 +152,8 @@ func TestSizeLimit(t *testing.T) {
 	for size, want := range map[int]int{63: 201, 64: 201, 65: 413} {
 		for _, known := range []bool{true, false} {
 			body := fmt.Sprintf("%0*d", size, 1)
-			r, err := http.NewRequest("POST", s.url+"/v1/topics/a/events", unsized{strings.NewReader(body)})
+			r, err := http.NewRequest("POST", s.url+"/v1/topics/a/events",
+				unsized{strings.NewReader(body)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,16 +182,21 @@ func (unsized) Len() {}
 func TestMethods(t *testing.T) {
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/v1/topics/a/events": "GET, POST", "/v1/events": "GET, POST", "/v1/topics": "GET", "/v1/topics/a/end": "POST", "/v1/stream": "GET, HEAD", "/v1/topics/a/stream": "GET, HEAD",
+		"/v1/topics/a/events": "GET, POST", "/v1/events": "GET, POST", "/v1/topics": "GET",
+		"/v1/topics/a/end": "POST", "/v1/stream": "GET, HEAD", "/v1/topics/a/stream": "GET, HEAD",
 		"/v1/events/x": "GET", "/v1/log": "GET", "/healthz": "GET", "/readyz": "GET",
 	} {
 		a := s.do("PATCH", path, "")
-		if p := a.problem(t); a.status != 405 || p.Code != "method-not-allowed" || a.header.Get("Allow") != allow {
-			t.Errorf("PATCH %s: %d %q, Allow %q, want 405 and %q", path, a.status, p.Code, a.header.Get("Allow"), allow)
+		if p := a.problem(t); a.status != 405 || p.Code != "method-not-allowed" ||
+			a.header.Get("Allow") != allow {
+			t.Errorf("PATCH %s: %d %q, Allow %q, want 405 and %q", path, a.status, p.Code,
+				a.header.Get("Allow"), allow)
 		}
 	}
 	for path, code := range map[string]string{
-		"/nothing": "not-found", "/v1//topics/a/events": "bad-path", "/v1/topics//events": "bad-path", "/v1/./log": "bad-path", "/console": "not-found", "/console/": "bad-path", "/console/../x": "bad-path",
+		"/nothing": "not-found", "/v1//topics/a/events": "bad-path",
+		"/v1/topics//events": "bad-path", "/v1/./log": "bad-path", "/console": "not-found",
+		"/console/": "bad-path", "/console/../x": "bad-path",
 	} {
 		if a := s.do("GET", path, ""); a.problem(t).Code != code {
 			t.Errorf("GET %s: %d %s, want %s", path, a.status, a.body, code)

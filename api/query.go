@@ -19,7 +19,8 @@ import (
 func parseQuery(r *http.Request, single, repeated []string) (url.Values, *problem) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &problem{code: "query-invalid", detail: "the query is not well-formed: " + err.Error()}
+		return nil, &problem{code: "query-invalid",
+			detail: "the query is not well-formed: " + err.Error()}
 	}
 	for name, given := range values {
 		switch {
@@ -27,9 +28,11 @@ func parseQuery(r *http.Request, single, repeated []string) (url.Values, *proble
 		case !slices.Contains(single, name):
 			known := slices.Sorted(slices.Values(append(slices.Clone(single), repeated...)))
 			return nil, &problem{code: "query-invalid", field: name,
-				detail: fmt.Sprintf("unknown parameter %.64q; expected one of: %s", name, strings.Join(known, ", "))}
+				detail: fmt.Sprintf("unknown parameter %.64q; expected one of: %s", name,
+					strings.Join(known, ", "))}
 		case len(given) > 1:
-			return nil, &problem{code: "query-invalid", field: name, detail: "parameter " + name + " may be given once"}
+			return nil, &problem{code: "query-invalid", field: name,
+				detail: "parameter " + name + " may be given once"}
 		}
 	}
 	return values, nil
@@ -59,13 +62,15 @@ type subscription struct {
 var cursorNames = []string{"after", "last_event_id", "lastEventId"}
 
 func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last", "format", tokenParameter}, cursorNames...), []string{"topic"})
+	values, p := parseQuery(r, append([]string{"since", "last", "format", tokenParameter},
+		cursorNames...), []string{"topic"})
 	if p != nil {
 		return subscription{}, p
 	}
 	format, ok := formats[values.Get("format")]
 	if !ok {
-		return subscription{}, &problem{code: "query-invalid", field: "format", detail: fmt.Sprintf(`expected "data" or "cloudevents", got %.64q`, values.Get("format"))}
+		return subscription{}, &problem{code: "query-invalid", field: "format", detail: fmt.Sprintf(
+			`expected "data" or "cloudevents", got %.64q`, values.Get("format"))}
 	}
 	filter, p := s.parseFilter(r, values["topic"])
 	if p != nil {
@@ -78,7 +83,8 @@ func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
 func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, *problem) {
 	if _, ok := mux.Vars(r)["topic"]; ok {
 		if len(patterns) > 0 {
-			return store.Filter{}, &problem{code: "query-invalid", field: "topic", detail: "the topic stands in the path already"}
+			return store.Filter{}, &problem{code: "query-invalid", field: "topic",
+				detail: "the topic stands in the path already"}
 		}
 		topic, p := pathTopic(r)
 		if p != nil {
@@ -90,9 +96,10 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 		granted := grantOf(r).Subscribe
 		return granted, authoriseSubscribe(r, granted)
 	}
-	if len(patterns) > s.o.MaxTopics {
+	if len(patterns) > s.o.MaxSubscriptionTopics {
 		return store.Filter{}, &problem{code: "too-many-topics", field: "topic",
-			detail: fmt.Sprintf("at most %d topics in one subscription, got %d", s.o.MaxTopics, len(patterns))}
+			detail: fmt.Sprintf("at most %d topics in one subscription, got %d",
+				s.o.MaxSubscriptionTopics, len(patterns))}
 	}
 	filter, err := store.NewFilter(patterns...)
 	if err != nil {
@@ -121,7 +128,8 @@ func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
 		case "", "null", "undefined": // what a script makes of a variable that was never set
 		default:
 			if cursor != "" {
-				return replay.Start{}, &problem{code: "query-invalid", field: name, detail: "the cursor is given twice"}
+				return replay.Start{}, &problem{code: "query-invalid", field: name,
+					detail: "the cursor is given twice"}
 			}
 			cursor = v
 		}
@@ -130,13 +138,15 @@ func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
 	if v := values.Get("since"); v != "" {
 		var err error
 		if since, err = replay.ParseSince(v, s.o.Now()); err != nil {
-			return replay.Start{}, &problem{code: "query-invalid", field: "since", detail: err.Error()}
+			return replay.Start{}, &problem{code: "query-invalid", field: "since",
+				detail: err.Error()}
 		}
 	}
 	if v := values.Get("last"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 0 {
-			return replay.Start{}, &problem{code: "query-invalid", field: "last", detail: fmt.Sprintf("expected a count of 0 or more, got %.64q", v)}
+			return replay.Start{}, &problem{code: "query-invalid", field: "last",
+				detail: fmt.Sprintf("expected a count of 0 or more, got %.64q", v)}
 		}
 		last = replay.Last(n)
 	}

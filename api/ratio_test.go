@@ -11,8 +11,8 @@ import (
 	"tidings/api"
 )
 
-// TestRatioStuckClients measures in turns, A B A B …, in one run: 100 clients that asked for the whole
-// log and do not read must not be felt by a publisher, nor by ten subscribers who read.
+// TestRatioStuckClients measures in turns, A B A B …, in one run: 100 clients that asked for the
+// whole log and do not read must not be felt by a publisher, nor by ten subscribers who read.
 func TestRatioStuckClients(t *testing.T) {
 	const pairs, stuck, subscribers = 15, 100, 10
 	const halfTime = 400 * time.Millisecond
@@ -45,11 +45,16 @@ func TestRatioStuckClients(t *testing.T) {
 	}
 	slices.Sort(latencies)
 	slices.Sort(rates)
-	t.Logf("with stuck clients ÷ without, medians of %d pairs: publish p50 %.2f, deliveries/s %.2f", pairs, latencies[pairs/2], rates[pairs/2])
+	t.Logf("with stuck clients ÷ without, medians of %d pairs: publish p50 %.2f, deliveries/s %.2f",
+		pairs, latencies[pairs/2], rates[pairs/2])
 	if got := latencies[pairs/2]; got > 1.2 {
-		t.Errorf("with %d stuck clients a publish takes %.2f of the time without, want at most 1.2", stuck, got)
+		t.Errorf("with %d stuck clients a publish takes %.2f of the time without, want at most 1.2",
+			stuck, got)
 	}
 	if got := rates[pairs/2]; got < 1/1.2 {
-		t.Errorf("with %d stuck clients ten subscribers get %.2f of the rate without, want at least 0.83", stuck, got)
+		t.Errorf(
+			"with %d stuck clients ten subscribers get %.2f of the rate without, want at least 0.83",
+			stuck,
+			got)
 	}
 }

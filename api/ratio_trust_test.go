@@ -13,8 +13,8 @@ import (
 	"tidings/api"
 )
 
-// TestRatioTrust measures in turns, in one run, what an HS256 token and an Idempotency-Key of its own on each publish
-// cost at 64 connections: at most 15 % of the throughput without them.
+// TestRatioTrust measures in turns, in one run, what an HS256 token and an Idempotency-Key of its
+// own on each publish cost at 64 connections: at most 15 % of the throughput without them.
 func TestRatioTrust(t *testing.T) {
 	const pairs, connections = 11, 64
 	const turn = 700 * time.Millisecond
@@ -52,7 +52,8 @@ func TestRatioTrust(t *testing.T) {
 		ratios[i] = rate(trusted) / a
 	}
 	slices.Sort(ratios)
-	t.Logf("publish/s with a token and a key ÷ without, %d pairs: median %.3f (%.3f to %.3f)", pairs, ratios[pairs/2], ratios[0], ratios[pairs-1])
+	t.Logf("publish/s with a token and a key ÷ without, %d pairs: median %.3f (%.3f to %.3f)",
+		pairs, ratios[pairs/2], ratios[0], ratios[pairs-1])
 	if got := ratios[pairs/2]; got < 0.85 {
 		t.Errorf("a token and a key leave %.2f of the throughput, want at least 0.85", got)
 	}
@@ -65,6 +66,7 @@ type trustedPublisher struct {
 }
 
 func (p *trustedPublisher) next() []byte {
-	return fmt.Appendf(p.request[:0], "POST /v1/topics/%s/events HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+	return fmt.Appendf(p.request[:0],
+		"POST /v1/topics/%s/events HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
 		benchTopic, p.headers(), len(benchBody), benchBody)
 }

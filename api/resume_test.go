@@ -16,14 +16,15 @@ import (
 	"tidings/store"
 )
 
-// TestCutAtEveryByte cuts a stream of 20 events after each of its bytes and resumes with the last ID
-// that a client would have by then: it has every event once, in order.
+// TestCutAtEveryByte cuts a stream of 20 events after each of its bytes and resumes with the last
+// ID that a client would have by then: it has every event once, in order.
 func TestCutAtEveryByte(t *testing.T) {
 	s := start(t)
 	var want []string
 	for i := range 20 {
 		// Several lines and types, so that cuts fall between all kinds of fields.
-		a := s.do("POST", fmt.Sprintf("/v1/topics/orders.n%d/events?type=order.n%d", i%3, i%2), fmt.Sprintf("line %d\r\nand %d\n", i, i), "Content-Type: text/plain")
+		a := s.do("POST", fmt.Sprintf("/v1/topics/orders.n%d/events?type=order.n%d", i%3, i%2),
+			fmt.Sprintf("line %d\r\nand %d\n", i, i), "Content-Type: text/plain")
 		var got struct{ ID string }
 		a.decode(t, &got)
 		want = append(want, got.ID)
@@ -44,7 +45,8 @@ func TestCutAtEveryByte(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Fatalf("cut after %d bytes, resumed after %q: got %v, want %v", cut, lastID, got, want)
+			t.Fatalf("cut after %d bytes, resumed after %q: got %v, want %v",
+				cut, lastID, got, want)
 		}
 		if bytes.Contains(head, []byte("event: tidings.live\n")) {
 			return // everything has been cut
@@ -66,8 +68,8 @@ func dispatched(t *testing.T, head []byte) (ids []string, lastID string) {
 	}
 }
 
-// TestComeAndGo: 8 publishers, and 200 subscribers that connect, drop and resume at random. What each got over
-// all of its connections is the log after its start.
+// TestComeAndGo: 8 publishers, and 200 subscribers that connect, drop and resume at random. What
+// each got over all of its connections is the log after its start.
 func TestComeAndGo(t *testing.T) {
 	for name, tailBytes := range map[string]int64{"default": 0, "none": -1, "tiny": 4096} {
 		t.Run("tail="+name, func(t *testing.T) {
@@ -113,9 +115,12 @@ func comeAndGo(t *testing.T, s *server, seed uint64) {
 	}
 	slices.Sort(all)
 	for _, v := range runs {
-		want := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return id <= v.start || !v.filter.Match(topicOf[id]) })
+		want := slices.DeleteFunc(slices.Clone(all), func(id string) bool {
+			return id <= v.start || !v.filter.Match(topicOf[id])
+		})
 		if !slices.Equal(v.got, want) {
-			t.Errorf("subscriber to %q from %s on, over %d connections: got %d events, want %d", v.filter, v.start, v.connections, len(v.got), len(want))
+			t.Errorf("subscriber to %q from %s on, over %d connections: got %d events, want %d",
+				v.filter, v.start, v.connections, len(v.got), len(want))
 		}
 	}
 }
@@ -143,8 +148,8 @@ func newVisitor(s *server, rng *rand.Rand) *visitor {
 	return &visitor{s: s, rng: rng, filter: f, query: "/v1/stream?topic=" + p + "&since=" + since}
 }
 
-// run stays for a few events at a time; after the last publish it comes once more and stays until it
-// has caught up.
+// run stays for a few events at a time; after the last publish it comes once more and stays until
+// it has caught up.
 func (v *visitor) run(t *testing.T, publishing context.Context) {
 	for publishing.Err() == nil {
 		stay := v.rng.IntN(40)
@@ -158,7 +163,8 @@ func (v *visitor) run(t *testing.T, publishing context.Context) {
 	}
 }
 
-// visit reads while the function says so, and hangs up. It returns false when it was cut off before.
+// visit reads while the function says so, and hangs up. It returns false when it was cut off
+// before.
 func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"tidings/store"
 )
 
-// TestReturnAfterBye: whatever the server ends a stream for, its client comes back with its last ID and has missed
-// nothing, and nothing twice. An event is published every second, all the while.
+// TestReturnAfterBye: whatever the server ends a stream for, its client comes back with its last ID
+// and has missed nothing, and nothing twice. An event is published every second, all the while.
 func TestReturnAfterBye(t *testing.T) {
 	for name, c := range map[string]struct {
 		options api.Options
@@ -53,7 +53,8 @@ func TestReturnAfterBye(t *testing.T) {
 				visit := func(got []string, cursor string) ([]string, string) {
 					header := ""
 					if c.tokens {
-						header = bearer(holder{subscribe: ">", publish: ">", expires: 15 * time.Second}.token(t))
+						header = bearer(holder{subscribe: ">", publish: ">",
+							expires: 15 * time.Second}.token(t))
 					}
 					f, cut := s.follow("since=earliest", cursor, header)
 					select {
@@ -84,8 +85,8 @@ func TestReturnAfterBye(t *testing.T) {
 	}
 }
 
-// TestReadMarkOfSeveralDevices: whatever several devices do, a mark is where the furthest of them has read, and what it
-// says is unread is what a recount finds.
+// TestReadMarkOfSeveralDevices: whatever several devices do, a mark is where the furthest of them
+// has read, and what it says is unread is what a recount finds.
 func TestReadMarkOfSeveralDevices(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := start(t)
@@ -97,14 +98,16 @@ func TestReadMarkOfSeveralDevices(t *testing.T) {
 				Unread int
 			}
 			a.decode(t, &m)
-			if recount := len(s.page("topic=users.me&limit=1000&after=" + m.ID).Events); m.ID != ids[furthest] || m.Unread != recount {
+			if recount := len(s.page("topic=users.me&limit=1000&after=" +
+				m.ID).Events); m.ID != ids[furthest] || m.Unread != recount {
 				rt.Fatalf("%s: want %s, and %d unread", a.body, ids[furthest], recount)
 			}
 		}
 		s.do("PUT", "/v1/cursors/inbox", fmt.Sprintf(`{"id":%q,"topics":["users.me"]}`, ids[0]))
 		rt.Repeat(map[string]func(*rapid.T){
 			"publish": func(rt *rapid.T) {
-				ids = append(ids, s.publish(rapid.SampledFrom(list("users.me users.you")).Draw(rt, "topic"), "1"))
+				ids = append(ids, s.publish(rapid.SampledFrom(list("users.me users.you")).Draw(rt,
+					"topic"), "1"))
 			},
 			"read": func(rt *rapid.T) { // any device, up to anywhere
 				at := rapid.IntRange(0, len(ids)-1).Draw(rt, "up to")

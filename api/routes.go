@@ -29,20 +29,24 @@ func (s *Server) table() []route {
 	stream := methods{"GET": {streaming, s.stream}, "HEAD": {streaming, s.stream}}
 	console := methods{"GET": {open, s.console}, "HEAD": {open, s.console}}
 	return []route{
-		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publish}}},
+		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)},
+			"POST": {publishing, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
 		{"/v1/topics/{topic}/trim", methods{"POST": {admin, s.trim}}},
 		{"/v1/stream", stream},
-		{"/v1/events", methods{"GET": {reading, compressed(s.pages)}, "POST": {publishing, s.publishBatch}}},
+		{"/v1/events", methods{"GET": {reading, compressed(s.pages)},
+			"POST": {publishing, s.publishBatch}}},
 		{"/v1/events/{id}", methods{"GET": {reading, s.event}}},
 		{"/v1/topics", methods{"GET": {reading, compressed(s.topics)}}},
-		{"/v1/cursors/{name}", methods{"GET": {reading, s.getMark}, "PUT": {reading, s.putMark}, "DELETE": {reading, s.deleteMark}}},
+		{"/v1/cursors/{name}", methods{"GET": {reading, s.getMark}, "PUT": {reading, s.putMark},
+			"DELETE": {reading, s.deleteMark}}},
 		{"/v1/log", methods{"GET": {anyToken, s.logInfo}}},
 		{"/v1/subscribers", methods{"GET": {admin, s.listSubscribers}}},
 		{"/v1/subscribers/{id}", methods{"DELETE": {admin, s.cutSubscriber}}},
 		{"/v1/backup", methods{"GET": {admin, s.backup}}},
-		{"/v1/session", methods{"GET": {open, s.getSession}, "PUT": {anyToken, s.putSession}, "DELETE": {anyToken, s.deleteSession}}},
+		{"/v1/session", methods{"GET": {open, s.getSession}, "PUT": {anyToken, s.putSession},
+			"DELETE": {anyToken, s.deleteSession}}},
 		{"/healthz", methods{"GET": {probe, s.healthz}}},
 		{"/metrics", methods{"GET": {scraping, s.MetricsHandler().ServeHTTP}}},
 		{"/readyz", methods{"GET": {probe, s.readyz}}},
@@ -95,7 +99,8 @@ func (s *Server) routes() http.Handler {
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	for segment := range strings.SplitSeq(strings.TrimPrefix(r.URL.Path, "/"), "/") {
 		if r.URL.Path != "/" && (segment == "" || segment == "." || segment == "..") {
-			s.fail(w, r, problem{code: "bad-path", detail: `the path has an empty, "." or ".." segment`})
+			s.fail(w, r, problem{code: "bad-path",
+				detail: `the path has an empty, "." or ".." segment`})
 			return
 		}
 	}

@@ -9,12 +9,12 @@ import (
 	"tidings/store"
 )
 
-// maxLagSample bounds the subscribers whose lag a scrape counts: each may cost a look at maxLag events. They
-// are a random sample, as their IDs are random.
+// maxLagSample bounds the subscribers whose lag a scrape counts: each may cost a look at maxLag
+// events. They are a random sample, as their IDs are random.
 const maxLagSample = 100
 
-// scrape collects the metrics that are looked up when they are asked for. It describes none beforehand, so
-// each stands here once, with its name, its meaning and its value.
+// scrape collects the metrics that are looked up when they are asked for. It describes none
+// beforehand, so each stands here once, with its name, its meaning and its value.
 type scrape struct{ *Server }
 
 // Describe implements prometheus.Collector.
@@ -46,7 +46,8 @@ func (o sink) gauge(name, help string, value float64, labels prometheus.Labels) 
 }
 
 func (o sink) counter(name, help string, value uint64, labels prometheus.Labels) {
-	o.ch <- prometheus.MustNewConstMetric(desc(name, help, labels), prometheus.CounterValue, float64(value))
+	o.ch <- prometheus.MustNewConstMetric(desc(name, help, labels), prometheus.CounterValue,
+		float64(value))
 }
 
 func (o sink) histogram(name, help string, h store.Histogram) {
@@ -65,7 +66,8 @@ func (o sink) distribution(name, help string, values []float64) {
 			quantiles[q] = values[min(n-1, int(q*float64(n)))]
 		}
 	}
-	o.ch <- prometheus.MustNewConstSummary(desc(name, help, nil), uint64(len(values)), sum, quantiles)
+	o.ch <- prometheus.MustNewConstSummary(desc(name, help, nil), uint64(len(values)),
+		sum, quantiles)
 }
 
 func (o sink) fail(err error) {
@@ -75,23 +77,35 @@ func (o sink) fail(err error) {
 func (s scrape) collectStats(out sink) {
 	stats := s.log.Stats()
 	out.histogram("tidings_batch_events", "Events stored by one commit.", stats.Batches)
-	out.histogram("tidings_fsync_seconds", "What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
-	out.histogram("tidings_commit_seconds", "Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
-	out.gauge("tidings_queue_requests", "Requests that wait for the committer.", float64(stats.Queued), nil)
-	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.", float64(stats.QueuedBytes), nil)
-	out.gauge("tidings_read_transactions", "Read transactions of the log file that are open; each keeps pages from being used again.", float64(stats.Reading), nil)
-	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.", stats.Trimmed, nil)
+	out.histogram("tidings_fsync_seconds",
+		"What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
+	out.histogram("tidings_commit_seconds",
+		"Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
+	out.gauge("tidings_queue_requests", "Requests that wait for the committer.",
+		float64(stats.Queued), nil)
+	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.",
+		float64(stats.QueuedBytes), nil)
+	out.gauge("tidings_read_transactions",
+		"Read transactions of the log file that are open; each keeps pages from being used again.",
+		float64(stats.Reading), nil)
+	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
+		stats.Trimmed, nil)
 	ready := 1.0
 	if s.notReady() != nil {
 		ready = 0
 	}
-	out.gauge("tidings_ready", "1 while /readyz says ready: the log has not failed, the disk has room, and the server is not on its way out.", ready, nil)
+	out.gauge("tidings_ready",
+		"1 while /readyz says ready: the log has not failed, the disk has room, and the server "+
+			"is not on its way out.",
+		ready,
+		nil)
 	if s.o.DiskFree == nil {
 		return
 	}
 	switch free, err := s.o.DiskFree(); {
 	case err == nil:
-		out.gauge("tidings_disk_free_bytes", "Free space for the log on its file system.", float64(free), nil)
+		out.gauge("tidings_disk_free_bytes", "Free space for the log on its file system.",
+			float64(free), nil)
 	case !errors.Is(err, errors.ErrUnsupported):
 		out.fail(err)
 	}
@@ -99,31 +113,42 @@ func (s scrape) collectStats(out sink) {
 
 func (s scrape) collectTail(out sink) {
 	stats := s.tail.Stats()
-	const reads, meaning = "tidings_tail_reads_total", "Looks for what comes next on a stream or page, by what answered: the in-memory tail, or the log."
+	const reads, meaning = "tidings_tail_reads_total",
+		"Looks for what comes next on a stream or page, by what answered: the in-memory tail, " +
+			"or the log."
 	out.counter(reads, meaning, stats.TailReads, prometheus.Labels{"source": "memory"})
 	out.counter(reads, meaning, stats.LogReads, prometheus.Labels{"source": "log"})
-	out.counter("tidings_tail_wakeups_total", "Subscribers woken because an event matches.", stats.Wakeups, nil)
+	out.counter("tidings_tail_wakeups_total", "Subscribers woken because an event matches.",
+		stats.Wakeups, nil)
 	out.gauge("tidings_tail_bytes", "Memory of the in-memory tail.", float64(stats.Bytes), nil)
-	out.gauge("tidings_tail_feeds", "Distinct subscriptions: those that want the same share one.", float64(stats.Feeds), nil)
+	out.gauge("tidings_tail_feeds", "Distinct subscriptions: those that want the same share one.",
+		float64(stats.Feeds), nil)
 }
 
 func (s scrape) collectLog(out sink, info store.Info) {
 	engine := prometheus.Labels{"engine": info.Engine}
 	out.gauge("tidings_log_events", "Retained events.", float64(info.Events), engine)
-	out.gauge("tidings_log_bytes", "Size of the retained events' records.", float64(info.Bytes), engine)
-	out.gauge("tidings_log_file_bytes", "Size of the log file.", float64(info.FileBytes), engine)
+	out.gauge("tidings_log_bytes", "Size of the retained events' records.",
+		float64(info.Bytes), engine)
+	out.gauge("tidings_log_file_bytes", "Size of the log file.", float64(info.DiskBytes), engine)
 	out.gauge("tidings_log_topics", "Topics ever published to.", float64(info.Topics), engine)
 	out.gauge("tidings_idempotency_keys", "Idempotency keys remembered.", float64(info.Keys), nil)
 	now := s.o.Now()
 	if !info.First.IsZero() {
-		out.gauge("tidings_oldest_event_age_seconds", "Age of the oldest retained event.", max(0, now.Sub(info.First.Time()).Seconds()), nil)
-		out.gauge("tidings_newest_event_age_seconds", "Age of the newest retained event.", max(0, now.Sub(info.Last.Time()).Seconds()), nil)
+		out.gauge("tidings_oldest_event_age_seconds", "Age of the oldest retained event.",
+			max(0, now.Sub(info.First.Time()).Seconds()), nil)
+		out.gauge("tidings_newest_event_age_seconds", "Age of the newest retained event.",
+			max(0, now.Sub(info.Last.Time()).Seconds()), nil)
 	}
 	behind := 0.0
 	if head := s.log.Head(); !head.IsZero() {
 		behind = max(0, head.Time().Sub(now).Seconds())
 	}
-	out.gauge("tidings_clock_behind_seconds", "How far the clock is behind the newest ID; time stands still in the log until it has caught up.", behind, nil)
+	out.gauge("tidings_clock_behind_seconds",
+		"How far the clock is behind the newest ID; time stands still in the log until it has "+
+			"caught up.",
+		behind,
+		nil)
 }
 
 func (s scrape) collectSubscribers(out sink, first store.ID) {
@@ -144,8 +169,13 @@ func (s scrape) collectSubscribers(out sink, first store.ID) {
 		events, seconds = append(events, float64(lag)), append(seconds, age.Seconds())
 	}
 	for state, n := range states {
-		out.gauge("tidings_subscribers", "Open streams.", float64(n), prometheus.Labels{"state": state})
+		out.gauge("tidings_subscribers", "Open streams.", float64(n),
+			prometheus.Labels{"state": state})
 	}
-	out.distribution("tidings_subscriber_lag_events", "Events that subscribers have still to get, counted to 1,000; of at most 100 subscribers, drawn at random.", events)
-	out.distribution("tidings_subscriber_lag_seconds", "Age of what those subscribers were given last; 0 for who has everything.", seconds)
+	out.distribution("tidings_subscriber_lag_events",
+		"Events that subscribers have still to get, counted to 1,000; of at most 100 "+
+			"subscribers, drawn at random.",
+		events)
+	out.distribution("tidings_subscriber_lag_seconds",
+		"Age of what those subscribers were given last; 0 for who has everything.", seconds)
 }

@@ -29,23 +29,29 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// TestTokensStaySecret: no part of a token is in a line of the log or in an answer, whatever becomes of
-// the request. (T8 of the threat model.)
+// TestTokensStaySecret: no part of a token is in a line of the log or in an answer, whatever
+// becomes of the request. (T8 of the threat model.)
 func TestTokensStaySecret(t *testing.T) {
 	var log lines
-	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	var answers strings.Builder
 	tokens := map[string]string{
-		"good": everything(t), "forged": holder{subscribe: ">", key: otherKey}.token(t), "expired": holder{subscribe: ">", expires: -time.Hour}.token(t),
-		"empty grant": holder{}.token(t), "bad claims": signed(t, `{"exp":4102444800,"tidings":null}`), "no JWT": "c2VjcmV0.bm90LWEtdG9rZW4",
+		"good": everything(t), "forged": holder{subscribe: ">", key: otherKey}.token(t),
+		"expired":     holder{subscribe: ">", expires: -time.Hour}.token(t),
+		"empty grant": holder{}.token(t), "bad claims": signed(t,
+			`{"exp":4102444800,"tidings":null}`), "no JWT": "c2VjcmV0.bm90LWEtdG9rZW4",
 	}
 	t.Run("drive", func(t *testing.T) {
 		s := newServer(t, newLog(t), 0, o)
 		for _, token := range tokens {
 			for _, path := range []string{
-				"/v1/stream?access_token=", "/v1/stream?x=1&access_token=", "/v1/stream?topic=a..b&access_token=", "/v1/stream?topic=%zz&access_token=",
-				"/v1/stream?access_token=%zz", "/v1/stream?access_token=a&access_token=", "/v1/stream?topic=a;b&access_token=",
-				"/v1/topics/a/stream?access_token=", "/v1/log?access_token=", "/nothing?access_token=", "/v1//log?access_token=", "/healthz?access_token=",
+				"/v1/stream?access_token=", "/v1/stream?x=1&access_token=",
+				"/v1/stream?topic=a..b&access_token=", "/v1/stream?topic=%zz&access_token=",
+				"/v1/stream?access_token=%zz", "/v1/stream?access_token=a&access_token=",
+				"/v1/stream?topic=a;b&access_token=",
+				"/v1/topics/a/stream?access_token=", "/v1/log?access_token=",
+				"/nothing?access_token=", "/v1//log?access_token=", "/healthz?access_token=",
 			} {
 				a := s.head("GET", path+token, "")
 				if a.status != 200 {
@@ -58,14 +64,18 @@ func TestTokensStaySecret(t *testing.T) {
 			answers.WriteString(s.do("POST", "/v1/topics/a/events", "{", bearer(token)).body)
 			answers.WriteString(s.do("GET", "/v1/log", "", bearer(token), bearer(token)).body)
 			answers.WriteString(s.do("GET", "/v1/log", "", "Authorization: Basic "+token).body)
-			answers.WriteString(s.do("GET", "/v1/log", "", "Cookie: tidings_token="+token, "Referer: http://localhost/?access_token="+token).body)
-			answers.WriteString(s.exchange("GET /v1/stream?access_token=" + token + " HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"))
+			answers.WriteString(s.do("GET", "/v1/log", "", "Cookie: tidings_token="+token,
+				"Referer: http://localhost/?access_token="+token).body)
+			answers.WriteString(s.exchange("GET /v1/stream?access_token=" + token +
+				" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"))
 		}
 		st := s.open(t.Context(), "/v1/stream?access_token="+tokens["good"], "")
 		s.api.Drain()
 		st.until("tidings.bye")
 	})
-	for _, must := range append(list("token-invalid token-claims token-missing token-ambiguous topic-forbidden query-invalid json-invalid host-not-allowed method-not-allowed"), "stream ended") {
+	for _, must := range append(list(
+		"token-invalid token-claims token-missing token-ambiguous topic-forbidden query-invalid json-invalid host-not-allowed method-not-allowed"),
+		"stream ended") {
 		if !strings.Contains(log.String(), must) {
 			t.Errorf("nothing was logged about %q: the test does not reach it", must)
 		}

@@ -36,7 +36,9 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 	found := session{Keys: s.o.Verifier != nil}
 	if c, p := s.authenticate(r, anyToken); p == nil {
 		g := c.grant
-		found.Grant = &grantBody{Subject: g.Subject, Publish: append([]string{}, g.Publish.Patterns()...), Subscribe: append([]string{}, g.Subscribe.Patterns()...), Admin: g.Admin}
+		found.Grant = &grantBody{Subject: g.Subject,
+			Publish:   append([]string{}, g.Publish.Patterns()...),
+			Subscribe: append([]string{}, g.Subscribe.Patterns()...), Admin: g.Admin}
 		if !g.Expires.IsZero() {
 			found.Grant.Expires = &g.Expires
 		}
@@ -44,8 +46,8 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", found)
 }
 
-// putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie that
-// no script can read. Without keys there is nothing to send.
+// putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie
+// that no script can read. Without keys there is nothing to send.
 func (s *Server) putSession(w http.ResponseWriter, r *http.Request) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		s.fail(w, r, *p)
@@ -62,7 +64,8 @@ func (s *Server) putSession(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
 	if !s.byHeader(r) {
-		return &problem{code: "token-missing", field: "Authorization", detail: "the token to put into the cookie comes in the Authorization header"}
+		return &problem{code: "token-missing", field: "Authorization",
+			detail: "the token to put into the cookie comes in the Authorization header"}
 	}
 	token, p := s.tokenOf(r, anyToken)
 	if p != nil {
@@ -71,7 +74,8 @@ func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
 	c := s.cookie(r)
 	c.Value, c.Expires = token, grantOf(r).Expires
 	if n := len(c.Name) + len(c.Value); n > maxCookieBytes {
-		return &problem{code: "token-too-long", detail: fmt.Sprintf("browsers keep %d bytes of a cookie, this one would have %d", maxCookieBytes, n)}
+		return &problem{code: "token-too-long", detail: fmt.Sprintf(
+			"browsers keep %d bytes of a cookie, this one would have %d", maxCookieBytes, n)}
 	}
 	http.SetCookie(w, c)
 	return nil
@@ -90,5 +94,6 @@ func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) cookie(r *http.Request) *http.Cookie {
-	return &http.Cookie{Name: s.cookieName(r), Path: "/", Secure: s.secure(r), HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	return &http.Cookie{Name: s.cookieName(r), Path: "/", Secure: s.secure(r), HttpOnly: true,
+		SameSite: http.SameSiteStrictMode}
 }

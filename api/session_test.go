@@ -10,8 +10,8 @@ import (
 	"tidings/api"
 )
 
-// TestSession: the cookie is the browser's alone, lives as long as its token, and stays with TLS where
-// the client has TLS.
+// TestSession: the cookie is the browser's alone, lives as long as its token, and stays with TLS
+// where the client has TLS.
 func TestSession(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	plain := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
@@ -28,7 +28,8 @@ func TestSession(t *testing.T) {
 		{"plain, whatever a client says", plain, https, "tidings_token", false},
 		{"plain up to a proxy", proxied, "X-Forwarded-Proto: http", "tidings_token", false},
 		{"TLS up to a proxy", proxied, https, "__Host-tidings_token", true},
-		{"TLS up to the first of two proxies", proxied, "X-Forwarded-Proto: HTTPS, http", "__Host-tidings_token", true},
+		{"TLS up to the first of two proxies", proxied, "X-Forwarded-Proto: HTTPS, http",
+			"__Host-tidings_token", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			token := everything(t)
@@ -36,7 +37,8 @@ func TestSession(t *testing.T) {
 			if c.header == "" {
 				forwarded = nil
 			}
-			set := cookieOf(t, c.s.do("PUT", "/v1/session", "", append(forwarded, bearer(token))...))
+			set := cookieOf(t, c.s.do("PUT", "/v1/session", "",
+				append(forwarded, bearer(token))...))
 			if set.Name != c.cookie || set.Value != token || set.Secure != c.secure {
 				t.Errorf("set %v, want %s, secure: %v", set, c.cookie, c.secure)
 			}
@@ -48,13 +50,15 @@ func TestSession(t *testing.T) {
 				t.Errorf("with the cookie: %d %s", a.status, a.body)
 			}
 			gone := cookieOf(t, c.s.do("DELETE", "/v1/session", "", use...))
-			if gone.Name != c.cookie || gone.Value != "" || gone.MaxAge >= 0 || gone.Secure != c.secure {
+			if gone.Name != c.cookie || gone.Value != "" || gone.MaxAge >= 0 ||
+				gone.Secure != c.secure {
 				t.Errorf("deleted by %v", gone)
 			}
 		})
 	}
 	t.Run("the cookie of plain HTTP is none for TLS", func(t *testing.T) {
-		if a := proxied.do("GET", "/v1/log", "", https, "Cookie: tidings_token="+everything(t)); a.status != 401 {
+		if a := proxied.do("GET", "/v1/log", "",
+			https, "Cookie: tidings_token="+everything(t)); a.status != 401 {
 			t.Errorf("%d, want 401", a.status)
 		}
 	})
@@ -66,7 +70,8 @@ func TestSession(t *testing.T) {
 	})
 	t.Run("a parameter", func(t *testing.T) {
 		for _, method := range list("PUT DELETE") {
-			if a := plain.do(method, "/v1/session?x=1", "", bearer(everything(t))); a.problem(t).Code != "query-invalid" {
+			if a := plain.do(method, "/v1/session?x=1",
+				"", bearer(everything(t))); a.problem(t).Code != "query-invalid" {
 				t.Errorf("%s: %d %s", method, a.status, a.body)
 			}
 		}
@@ -81,7 +86,8 @@ func TestSession(t *testing.T) {
 		}
 	})
 	t.Run("without keys", func(t *testing.T) {
-		if a := start(t).do("PUT", "/v1/session", "", bearer("whatever")); a.status != 204 || a.header.Get("Set-Cookie") != "" {
+		if a := start(t).do("PUT", "/v1/session", "", bearer("whatever")); a.status != 204 ||
+			a.header.Get("Set-Cookie") != "" {
 			t.Errorf("%d %v, want 204 and no cookie", a.status, a.header)
 		}
 	})
@@ -101,7 +107,8 @@ func cookieOf(t *testing.T, a answer) *http.Cookie {
 	return c
 }
 
-// tokenOf returns a valid token of so many bytes: claims of one byte more make one or two bytes more.
+// tokenOf returns a valid token of so many bytes: claims of one byte more make one or two bytes
+// more.
 func tokenOf(t *testing.T, length int) string {
 	t.Helper()
 	for _, name := range list("a ab abc") {
@@ -124,7 +131,8 @@ func tokenOf(t *testing.T, length int) string {
 // TestSessionGrant: a page learns what it may do, without an error for who may do nothing yet.
 func TestSessionGrant(t *testing.T) {
 	guarded := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
-	token := holder{subject: "ada", publish: "orders.>", subscribe: "orders.> users.7", admin: true}.token(t)
+	token := holder{subject: "ada", publish: "orders.>", subscribe: "orders.> users.7",
+		admin: true}.token(t)
 	expired := holder{subscribe: ">", expires: -time.Hour}.token(t)
 	const none = `{"keys":true,"grant":null}`
 	for _, c := range []struct {
@@ -133,15 +141,20 @@ func TestSessionGrant(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"no keys", newServer(t, newLog(t), 0, api.Options{}), "X: y", `{"keys":false,"grant":{"subject":"","publish":[">"],"subscribe":[">"],"admin":true,"expires":null}}`},
+		{"no keys", newServer(t, newLog(t), 0, api.Options{}), "X: y",
+			`{"keys":false,"grant":{"subject":"","publish":[">"],"subscribe":[">"],"admin":true,"expires":null}}`},
 		{"no token", guarded, "X: y", none},
 		{"an expired token", guarded, bearer(expired), none},
 		{"no token at all", guarded, "Cookie: tidings_token=x", none},
-		{"a token", guarded, bearer(token), `{"keys":true,"grant":{"subject":"ada","publish":["orders.>"],"subscribe":["orders.>","users.7"],"admin":true,"expires":"`},
-		{"an administrator's", guarded, bearer(holder{admin: true}.token(t)), `{"keys":true,"grant":{"subject":"","publish":[],"subscribe":[],"admin":true,"expires":"`},
-		{"a cookie", guarded, "Cookie: tidings_token=" + token, `{"keys":true,"grant":{"subject":"ada",`},
+		{"a token", guarded, bearer(token),
+			`{"keys":true,"grant":{"subject":"ada","publish":["orders.>"],"subscribe":["orders.>","users.7"],"admin":true,"expires":"`},
+		{"an administrator's", guarded, bearer(holder{admin: true}.token(t)),
+			`{"keys":true,"grant":{"subject":"","publish":[],"subscribe":[],"admin":true,"expires":"`},
+		{"a cookie", guarded, "Cookie: tidings_token=" + token,
+			`{"keys":true,"grant":{"subject":"ada",`},
 	} {
-		if a := c.s.do("GET", "/v1/session", "", c.header); a.status != 200 || !strings.HasPrefix(a.body, c.want) {
+		if a := c.s.do("GET", "/v1/session", "", c.header); a.status != 200 ||
+			!strings.HasPrefix(a.body, c.want) {
 			t.Errorf("%s: %d %s, want 200 %s", c.name, a.status, a.body, c.want)
 		}
 	}

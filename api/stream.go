@@ -16,13 +16,15 @@ import (
 	"tidings/replay"
 )
 
-// stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the past,
-// live, and then what comes, until somebody ends it. A request that is well-formed is answered 200
-// even when its cursor is worthless, because EventSource gives up for good on anything else.
+// stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the
+// past, live, and then what comes, until somebody ends it. A request that is well-formed is
+// answered 200 even when its cursor is worthless, because EventSource gives up for good on anything
+// else.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	asked, p := s.parseSubscription(r)
 	if p == nil && !accepts(r, eventStream) {
-		p = &problem{code: "not-acceptable", field: "Accept", detail: "a stream is text/event-stream"}
+		p = &problem{code: "not-acceptable", field: "Accept",
+			detail: "a stream is text/event-stream"}
 	}
 	if p != nil {
 		s.fail(w, r, *p)
@@ -37,11 +39,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
-	if !s.places.take(c.token) {
+	if !s.slots.take(c.token) {
 		s.turnAway(w, r, byeOverloaded)
 		return
 	}
-	defer s.places.free(c.token)
+	defer s.slots.free(c.token)
 	sub, err := s.tail.Subscribe(asked.filter, asked.format, asked.start)
 	if err != nil {
 		s.fail(w, r, storeProblem(err))
@@ -66,24 +68,27 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	err = s.follow(ctx, out, sub, first)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		level = slog.LevelInfo // the client took nothing for the stall time-out; it resumes by its cursor
+		// the client took nothing for the stall time-out; it resumes by its cursor
+		level = slog.LevelInfo
 		s.metrics.stalls.Inc()
 	}
 	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
 }
 
-// turnAway answers a well-formed request for a stream that there is no room for: 200, with when to come
-// again and why. An EventSource would take any other status as an order never to return.
+// turnAway answers a well-formed request for a stream that there is no room for: 200, with when to
+// come again and why. An EventSource would take any other status as an order never to return.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	out := s.newStreamWriter(w)
 	if r.Method != http.MethodHead {
 		s.metrics.bye(reason)
-		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason)) // fails only when the client is gone
+		// fails only when the client is gone
+		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason))
 	}
 }
 
-// limit returns a context that ends with the stream's time: soon after its token is no longer accepted, or at
-// the end of its lifetime. Both are jittered, so that streams which began together do not end together.
+// limit returns a context that ends with the stream's time: soon after its token is no longer
+// accepted, or at the end of its lifetime. Both are jittered, so that streams which began together
+// do not end together.
 func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
 	left, why := time.Duration(math.MaxInt64), byeLifetime
 	if s.o.MaxLifetime > 0 {
@@ -97,8 +102,8 @@ func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, cont
 	return context.WithTimeoutCause(ctx, left, why)
 }
 
-// isOver reports whether nothing can ever come on the stream again: all its topics have ended, and it is past
-// their ends.
+// isOver reports whether nothing can ever come on the stream again: all its topics have ended, and
+// it is past their ends.
 func (s *Server) isOver(sub *replay.Subscription) bool {
 	last, all := s.log.Ended(sub.Filter())
 	return all && !sub.Position().Before(last)
@@ -106,7 +111,8 @@ func (s *Server) isOver(sub *replay.Subscription) bool {
 
 // follow writes what comes next until there is nothing, waits, and begins again. There is no other
 // loop: the past and the present are the same to it. It returns why the stream ended.
-func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription, chunk replay.Chunk) error {
+func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription,
+	chunk replay.Chunk) error {
 	err := s.begin(out, sub, chunk.Gap)
 	if err != nil {
 		return err
@@ -149,7 +155,8 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 		}
 		out.who.moveTo(sub.Position())
 		if chunk.CaughtUp() && s.isOver(sub) {
-			return out.write(appendHeartbeat(nil, sub.Position())) // with this cursor the client is told 204
+			// with this cursor the client is told 204
+			return out.write(appendHeartbeat(nil, sub.Position()))
 		}
 		select {
 		case <-ready:
@@ -160,7 +167,8 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subs
 			s.metrics.bye(byeShutdown)
 			return out.write(appendBye(nil, byeShutdown))
 		}
-		if cause := context.Cause(ctx); cause != nil { // before the next read: nothing is read after the token's end
+		// before the next read: nothing is read after the token's end
+		if cause := context.Cause(ctx); cause != nil {
 			var why bye
 			if errors.As(cause, &why) {
 				s.metrics.bye(why)
@@ -185,5 +193,5 @@ func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.
 		s.metrics.gap(gap)
 		head = appendGap(head, gap)
 	}
-	return out.write(appendOpen(head, sub.Open(), info.LogID, sub.Resumed(), s.o.Heartbeat))
+	return out.write(appendOpen(head, sub.OpenID(), info.LogID, sub.Resumed(), s.o.Heartbeat))
 }

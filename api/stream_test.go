@@ -61,7 +61,8 @@ data: {"reason":"shutdown"}
 		if got := s.mask(string(body)); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
 		}
-		if h := c.resp.Header; h.Get("Cache-Control") != "no-store" || h.Get("X-Accel-Buffering") != "no" {
+		if h := c.resp.Header; h.Get("Cache-Control") != "no-store" ||
+			h.Get("X-Accel-Buffering") != "no" {
 			t.Errorf("%s: headers %v", c.name, h)
 		}
 	}
@@ -93,7 +94,8 @@ data: {"last":"ID2"}
 `
 	got := make([]byte, 4096)
 	n := 0
-	for !strings.Contains(string(got[:n]), "tidings.live\ndata: {\"last\":\"") || !strings.HasSuffix(string(got[:n]), "\n\n") {
+	for !strings.Contains(string(got[:n]), "tidings.live\ndata: {\"last\":\"") ||
+		!strings.HasSuffix(string(got[:n]), "\n\n") {
 		m, err := resp.Body.Read(got[n:])
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +133,8 @@ func TestRetryIsJittered(t *testing.T) {
 	}
 }
 
-// TestStreamRefused: a request that is not well-formed is an error; a typo must not subscribe to all.
+// TestStreamRefused: a request that is not well-formed is an error; a typo must not subscribe to
+// all.
 func TestStreamRefused(t *testing.T) {
 	s := start(t)
 	for query, code := range map[string]string{
@@ -154,10 +157,12 @@ func TestStreamRefused(t *testing.T) {
 			t.Errorf("%s: %d %s, want 400 %s", query, a.status, a.body, code)
 		}
 	}
-	if a := s.do("GET", "/v1/topics/orders/stream?topic=tickets", ""); a.problem(t).Code != "query-invalid" {
+	if a := s.do("GET", "/v1/topics/orders/stream?topic=tickets",
+		""); a.problem(t).Code != "query-invalid" {
 		t.Errorf("topic in path and query: %s", a.body)
 	}
-	if a := s.do("GET", "/v1/stream", "", "Accept: application/json"); a.status != 406 || a.problem(t).Code != "not-acceptable" {
+	if a := s.do("GET", "/v1/stream", "", "Accept: application/json"); a.status != 406 ||
+		a.problem(t).Code != "not-acceptable" {
 		t.Errorf("Accept: application/json: %d %s", a.status, a.body)
 	}
 }
@@ -165,7 +170,8 @@ func TestStreamRefused(t *testing.T) {
 // TestHeadDoesNotSubscribe: HEAD answers the headers and ends.
 func TestHeadDoesNotSubscribe(t *testing.T) {
 	s := start(t)
-	if a := s.do("HEAD", "/v1/stream", ""); a.status != 200 || a.header.Get("Content-Type") != "text/event-stream" {
+	if a := s.do("HEAD", "/v1/stream", ""); a.status != 200 ||
+		a.header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("%d %v", a.status, a.header)
 	}
 	if feeds := s.tail.Stats().Feeds; feeds != 0 {
@@ -209,7 +215,8 @@ func TestStart(t *testing.T) {
 		{"since=earliest&last=1", "", "e1 e2 e3 e4 e5"},
 	} {
 		var got []string
-		for _, e := range s.open(t.Context(), "/v1/stream?"+c.query, c.header).until("tidings.live") {
+		for _, e := range s.open(t.Context(), "/v1/stream?"+c.query,
+			c.header).until("tidings.live") {
 			var name string
 			if !isControl(e) && json.Unmarshal(e.Data, &name) == nil {
 				got = append(got, name)

@@ -21,8 +21,8 @@ const stalledAfter = time.Second
 // maxLag is how far the events that a subscriber has still to get are counted.
 const maxLag = 1000
 
-// subscriber is an open stream, as administrators and metrics see it. The stream's goroutine writes the
-// cursor and the atomics.
+// subscriber is an open stream, as administrators and metrics see it. The stream's goroutine writes
+// the cursor and the atomics.
 type subscriber struct {
 	id        string
 	filter    store.Filter
@@ -45,13 +45,15 @@ type subscriber struct {
 type subscribers struct{ byID sync.Map }
 
 // addSubscriber makes a stream known, and returns with it a context that cutting it off ends.
-func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription, sub *replay.Subscription) (context.Context, *subscriber) {
+func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription,
+	sub *replay.Subscription) (context.Context, *subscriber) {
 	x := &subscriber{
-		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name, subject: grantOf(r).Subject,
-		remote: s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(),
+		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name,
+		subject: grantOf(r).Subject,
+		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(),
 	}
 	ctx, x.cancel = context.WithCancelCause(ctx)
-	x.moveTo(sub.Open())
+	x.moveTo(sub.OpenID())
 	s.subscribers.byID.Store(x.id, x)
 	return ctx, x
 }
@@ -138,14 +140,18 @@ func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error)
 	now, at := s.o.Now(), x.at()
 	events, age, err := s.lag(x.filter, at, first)
 	return subscriberBody{
-		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject, Remote: x.remote, UserAgent: x.userAgent,
-		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(), Bytes: x.bytes.Load(), State: x.state(now),
+		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject,
+		Remote: x.remote, UserAgent: x.userAgent,
+		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(),
+		Bytes: x.bytes.Load(), State: x.state(now),
 	}, err
 }
 
-// lag returns how many events a subscriber at a position has still to get, counted to maxLag, and the age
-// of the position if there are any. A position before the log's first event is as old as that event.
-func (s *Server) lag(f store.Filter, at, first store.ID) (events int, age time.Duration, err error) {
+// lag returns how many events a subscriber at a position has still to get, counted to maxLag, and
+// the age of the position if there are any. A position before the log's first event is as old as
+// that event.
+func (s *Server) lag(f store.Filter, at,
+	first store.ID) (events int, age time.Duration, err error) {
 	events, err = s.log.Count(f, at, maxLag)
 	if err != nil || events == 0 {
 		return 0, 0, err
@@ -156,7 +162,8 @@ func (s *Server) lag(f store.Filter, at, first store.ID) (events int, age time.D
 	return events, max(0, s.o.Now().Sub(at.Time())), nil
 }
 
-// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come again.
+// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come
+// again.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request) {
 	if _, p := parseQuery(r, nil, nil); p != nil {
 		s.fail(w, r, *p)
@@ -164,7 +171,8 @@ func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request) {
 	}
 	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
 	if !ok {
-		s.fail(w, r, problem{code: "subscriber-not-found", detail: "there is no stream of this ID, or none any more"})
+		s.fail(w, r, problem{code: "subscriber-not-found",
+			detail: "there is no stream of this ID, or none any more"})
 		return
 	}
 	x.(*subscriber).cancel(byeDisconnected)

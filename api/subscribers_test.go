@@ -43,14 +43,17 @@ func TestSubscribers(t *testing.T) {
 	for ; l.Subscribers[0].Cursor != last; l = s.subscribers() { // noted right after the write
 	}
 	x := l.Subscribers[0]
-	if len(l.Subscribers) != 1 || !slices.Equal(x.Topics, list("orders.> tickets")) || x.Format != "cloudevents" || x.State != "live" ||
-		x.LagEvents != 0 || x.LagSeconds != 0 || x.Bytes == 0 || !strings.HasPrefix(x.UserAgent, "Go-http-client") || x.Remote == "" {
+	if len(l.Subscribers) != 1 || !slices.Equal(x.Topics, list("orders.> tickets")) ||
+		x.Format != "cloudevents" || x.State != "live" ||
+		x.LagEvents != 0 || x.LagSeconds != 0 || x.Bytes == 0 ||
+		!strings.HasPrefix(x.UserAgent, "Go-http-client") || x.Remote == "" {
 		t.Errorf("subscribers %+v", l)
 	}
 	if info := s.do("GET", "/v1/log", ""); !strings.Contains(info.body, `"events":3,`) {
 		t.Errorf("log %s, want the three events alone", info.body)
 	}
-	if a := s.do("DELETE", "/v1/subscribers/nobody", ""); a.status != 404 || a.problem(t).Code != "subscriber-not-found" {
+	if a := s.do("DELETE", "/v1/subscribers/nobody", ""); a.status != 404 ||
+		a.problem(t).Code != "subscriber-not-found" {
 		t.Errorf("unknown: %d", a.status)
 	}
 	if a := s.do("DELETE", "/v1/subscribers/"+x.ID, ""); a.status != http.StatusNoContent {
@@ -62,7 +65,8 @@ func TestSubscribers(t *testing.T) {
 	}
 	// Not a ban, and nothing lost.
 	missed := s.publish("tickets", "1")
-	if e := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets", st.LastEventID()).until("tidings.live"); e[1].ID != missed {
+	if e := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets",
+		st.LastEventID()).until("tidings.live"); e[1].ID != missed {
 		t.Errorf("after the return: %+v, want %s", e, missed)
 	}
 }
@@ -78,23 +82,29 @@ func TestStalledSubscriber(t *testing.T) {
 		_, r := s.get("/v1/subscribers")
 		var l subscriberList
 		readJSON(t, r, &l)
-		if len(l.Subscribers) != 1 || l.Subscribers[0].State != "stalled" || l.Subscribers[0].LagEvents < 30 || l.Subscribers[0].LagSeconds < 10 {
+		if len(l.Subscribers) != 1 || l.Subscribers[0].State != "stalled" ||
+			l.Subscribers[0].LagEvents < 30 || l.Subscribers[0].LagSeconds < 10 {
 			t.Errorf("%+v, want one stalled and far behind", l)
 		}
 		wantSamples(t, s.do("GET /metrics", "").samples(t), map[string]string{
-			`tidings_subscribers{state="stalled"}`:          "1",
-			`tidings_subscriber_lag_events{quantile="0.5"}`: strconv.Itoa(l.Subscribers[0].LagEvents),
-			`tidings_subscriber_lag_seconds_sum`:            strconv.FormatFloat(l.Subscribers[0].LagSeconds, 'g', -1, 64),
+			`tidings_subscribers{state="stalled"}`: "1",
+			`tidings_subscriber_lag_events{quantile="0.5"}`: strconv.Itoa(
+				l.Subscribers[0].LagEvents),
+			`tidings_subscriber_lag_seconds_sum`: strconv.FormatFloat(
+				l.Subscribers[0].LagSeconds, 'g', -1, 64),
 		})
 		time.Sleep(api.DefaultStallTimeout)
-		wantSamples(t, s.do("GET /metrics", "").samples(t), map[string]string{`tidings_subscribers{state="catching up"}`: "0", `tidings_subscribers{state="stalled"}`: "0", `tidings_stalls_total`: "1"})
+		wantSamples(t, s.do("GET /metrics", "").samples(t),
+			map[string]string{`tidings_subscribers{state="catching up"}`: "0",
+				`tidings_subscribers{state="stalled"}`: "0", `tidings_stalls_total`: "1"})
 	})
 }
 
 // TestReadMarks: an inbox across devices.
 func TestReadMarks(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
-	me, you := bearer(holder{subject: "me", publish: ">", subscribe: "users.me"}.token(t)), bearer(holder{subject: "you", publish: ">", subscribe: ">"}.token(t))
+	me, you := bearer(holder{subject: "me", publish: ">", subscribe: "users.me"}.token(t)),
+		bearer(holder{subject: "you", publish: ">", subscribe: ">"}.token(t))
 	var ids []string
 	for i := range 5 {
 		a := s.do("POST", "/v1/topics/users.me/events", fmt.Sprint(i), me)
@@ -105,7 +115,8 @@ func TestReadMarks(t *testing.T) {
 	}
 	want := func(a answer, id string, unread int) {
 		t.Helper()
-		if a.status != 200 || a.body != fmt.Sprintf(`{"id":%q,"topics":["users.me"],"unread":%d}`+"\n", id, unread) {
+		if a.status != 200 || a.body != fmt.Sprintf(`{"id":%q,"topics":["users.me"],"unread":%d}`+
+			"\n", id, unread) {
 			t.Errorf("%d %s, want %s with %d unread", a.status, a.body, id, unread)
 		}
 	}
@@ -116,7 +127,8 @@ func TestReadMarks(t *testing.T) {
 	want(put(ids[3], "", me), ids[3], 1) // the phone
 	want(put(ids[2], "", me), ids[3], 1) // the desk, late
 	want(s.do("GET", "/v1/cursors/inbox", "", me), ids[3], 1)
-	if a := s.do("GET", "/v1/cursors/inbox", "", you); a.status != 404 || a.problem(t).Code != "mark-not-found" {
+	if a := s.do("GET", "/v1/cursors/inbox", "", you); a.status != 404 ||
+		a.problem(t).Code != "mark-not-found" {
 		t.Errorf("somebody else's: %d %s", a.status, a.body)
 	}
 	for what, a := range map[string]answer{
@@ -127,11 +139,14 @@ func TestReadMarks(t *testing.T) {
 		}
 	}
 	for body, code := range map[string]string{
-		`{"id":"x"}`: "id-invalid", `{"id":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}`: "id-invalid", `{"id":1}`: "member-invalid",
-		`{"id":"` + ids[0] + `","topic":"a"}`: "member-invalid", `{"id":"` + ids[0] + `","topics":[]}`: "member-invalid",
+		`{"id":"x"}`: "id-invalid", `{"id":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}`: "id-invalid",
+		`{"id":1}`:                                  "member-invalid",
+		`{"id":"` + ids[0] + `","topic":"a"}`:       "member-invalid",
+		`{"id":"` + ids[0] + `","topics":[]}`:       "member-invalid",
 		`{"id":"` + ids[0] + `","topics":["a..b"]}`: "topic-invalid", `[]`: "json-invalid",
 	} {
-		if a := s.do("PUT", "/v1/cursors/inbox", body, me); a.status != 400 || a.problem(t).Code != code {
+		if a := s.do("PUT", "/v1/cursors/inbox", body, me); a.status != 400 ||
+			a.problem(t).Code != code {
 			t.Errorf("%s: %d %s, want %s", body, a.status, a.body, code)
 		}
 	}
@@ -145,12 +160,14 @@ func TestReadMarks(t *testing.T) {
 		t.Errorf("after delete: %d", a.status)
 	}
 	// Unread is counted to a thousand.
-	s.do("POST", "/v1/events", strings.Repeat(`{"topic":"users.me","data":1}`+"\n", 996), me, "Content-Type: application/x-ndjson")
+	s.do("POST", "/v1/events", strings.Repeat(`{"topic":"users.me","data":1}`+"\n", 996), me,
+		"Content-Type: application/x-ndjson")
 	if a := put(ids[0], `,"topics":["users.me"]`, me); !strings.Contains(a.body, `"unread":1000}`) {
 		t.Errorf("1,000 unread: %s", a.body)
 	}
 	s.do("POST", "/v1/topics/users.me/events", "1", me)
-	if a := s.do("GET", "/v1/cursors/inbox", "", me); !strings.Contains(a.body, `"unread":1000,"capped":true}`) {
+	if a := s.do("GET", "/v1/cursors/inbox", "", me); !strings.Contains(a.body,
+		`"unread":1000,"capped":true}`) {
 		t.Errorf("1,001 unread: %s", a.body)
 	}
 }
@@ -158,9 +175,11 @@ func TestReadMarks(t *testing.T) {
 // TestSubscriberSubject: with tokens it is said who is connected, not only from where.
 func TestSubscriberSubject(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
-	s.open(t.Context(), "/v1/stream?access_token="+holder{subject: "ada", subscribe: ">"}.token(t), "").until("tidings.live")
+	s.open(t.Context(), "/v1/stream?access_token="+holder{subject: "ada", subscribe: ">"}.token(t),
+		"").until("tidings.live")
 	var l subscriberList
-	s.do("GET", "/v1/subscribers", "", bearer(holder{subject: "eve", admin: true}.token(t))).decode(t, &l)
+	s.do("GET", "/v1/subscribers", "",
+		bearer(holder{subject: "eve", admin: true}.token(t))).decode(t, &l)
 	if len(l.Subscribers) != 1 || l.Subscribers[0].Subject != "ada" {
 		t.Errorf("%+v, want ada", l)
 	}

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// timedWriter is the ResponseWriter of every answer but a stream, which times its writes itself. A client that does
-// not take 64 KiB within the stall time-out is cut off, and what its answer holds in memory is given back.
+// timedWriter is the ResponseWriter of every answer but a stream, which times its writes itself. A
+// client that does not take 64 KiB within the stall time-out is cut off, and what its answer holds
+// in memory is given back.
 type timedWriter struct {
 	http.ResponseWriter
 	rc    *http.ResponseController

@@ -10,18 +10,22 @@ import (
 	"tidings/api"
 )
 
-// TestAnswerNotTaken: a client that asks and does not read is cut off after the stall time-out, and what was read
-// from the log for it is given back; one that takes a little now and then is not, and gets everything.
+// TestAnswerNotTaken: a client that asks and does not read is cut off after the stall time-out, and
+// what was read from the log for it is given back; one that takes a little now and then is not, and
+// gets everything.
 func TestAnswerNotTaken(t *testing.T) {
 	const stall, size = time.Minute, 600 << 10
-	for _, path := range []string{"/v1/events", "/v1/events?limit=1000&since=earliest", "/v1/topics", "/metrics", "/healthz", "/", "/openapi.yaml", "/nothing", "/v1/stream?last=x"} {
+	for _, path := range []string{"/v1/events", "/v1/events?limit=1000&since=earliest",
+		"/v1/topics", "/metrics", "/healthz", "/", "/openapi.yaml", "/nothing",
+		"/v1/stream?last=x"} {
 		t.Run(path, func(t *testing.T) {
 			bubble(t, api.Options{StallTimeout: stall}, func(t *testing.T, s *piped) {
 				appendData(t, s.log, "orders", make([]byte, size))
 				stuck, _ := s.get(path)
 				time.Sleep(stall + time.Second) // the bubble's clock
 				if n, err := stuck.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-					t.Errorf("%d bytes, %v after the stall time-out, want the connection closed", n, err)
+					t.Errorf("%d bytes, %v after the stall time-out, want the connection closed", n,
+						err)
 				}
 			})
 		})

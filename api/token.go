@@ -40,8 +40,8 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	return &caller{grant, tokenHash(maphash.String(s.seed, token))}, nil
 }
 
-// tokenOf finds the token of r. What was put there on purpose comes before the cookie, which browsers
-// send by themselves.
+// tokenOf finds the token of r. What was put there on purpose comes before the cookie, which
+// browsers send by themselves.
 func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	headers := r.Header["Authorization"]
 	var queries []string
@@ -51,7 +51,8 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	token := ""
 	switch {
 	case len(headers)+len(queries) > 1:
-		return "", &problem{code: "token-ambiguous", field: "Authorization", detail: "send one token, in the header or in the query"}
+		return "", &problem{code: "token-ambiguous", field: "Authorization",
+			detail: "send one token, in the header or in the query"}
 	case len(headers) == 1:
 		scheme, credentials, _ := strings.Cut(headers[0], " ")
 		if strings.EqualFold(scheme, "Bearer") {
@@ -65,7 +66,8 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 		}
 	}
 	if token == "" {
-		return "", &problem{code: "token-missing", field: "Authorization", detail: `send a token, as in "Authorization: Bearer eyJ..."`}
+		return "", &problem{code: "token-missing", field: "Authorization",
+			detail: `send a token, as in "Authorization: Bearer eyJ..."`}
 	}
 	return token, nil
 }

@@ -55,7 +55,8 @@ func (h holder) token(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := auth.Grant{Subject: h.subject, Publish: publish, Subscribe: subscribe, Admin: h.admin, Expires: time.Now().Add(h.expires)}
+	grant := auth.Grant{Subject: h.subject, Publish: publish, Subscribe: subscribe, Admin: h.admin,
+		Expires: time.Now().Add(h.expires)}
 	token, err := auth.Mint([]byte(h.key), grant, auth.MintOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,8 @@ func (s *server) head(method, path, body string, headers ...string) answer {
 	return answer{status: resp.StatusCode, header: resp.Header}
 }
 
-// TestTokenPlaces: where a token may stand, and what stands in its place. Rows 79 and 86 of docs/ERRORS.md.
+// TestTokenPlaces: where a token may stand, and what stands in its place. Rows 79 and 86 of
+// docs/ERRORS.md.
 func TestTokenPlaces(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	good, bad := everything(t), holder{key: otherKey}.token(t)
@@ -87,26 +89,39 @@ func TestTokenPlaces(t *testing.T) {
 		code       string
 	}{
 		{"header", "/v1/log", headers(bearer(good)), 200, ""},
-		{"header, scheme in another case", "/v1/log", headers("Authorization: bEARER " + good), 200, ""},
+		{"header, scheme in another case", "/v1/log",
+			headers("Authorization: bEARER " + good), 200, ""},
 		{"cookie", "/v1/log", headers("Cookie: tidings_token=" + good), 200, ""},
-		{"the header comes before the cookie", "/v1/log", headers(bearer(good), "Cookie: tidings_token="+bad), 200, ""},
-		{"a bad header is not made good by a cookie", "/v1/log", headers(bearer(bad), "Cookie: tidings_token="+good), 401, "token-invalid"},
-		{"the cookie of TLS without TLS", "/v1/log", headers("Cookie: __Host-tidings_token=" + good), 401, "token-missing"},
+		{"the header comes before the cookie", "/v1/log",
+			headers(bearer(good), "Cookie: tidings_token="+bad), 200, ""},
+		{"a bad header is not made good by a cookie", "/v1/log",
+			headers(bearer(bad), "Cookie: tidings_token="+good), 401, "token-invalid"},
+		{"the cookie of TLS without TLS", "/v1/log",
+			headers("Cookie: __Host-tidings_token=" + good), 401, "token-missing"},
 		{"query of a stream", "/v1/stream?access_token=" + good, nil, 200, ""},
 		{"query of a topic's stream", "/v1/topics/a/stream?access_token=" + good, nil, 200, ""},
-		{"the query comes before the cookie", "/v1/stream?access_token=" + bad, headers("Cookie: tidings_token=" + good), 401, "token-invalid"},
+		{"the query comes before the cookie", "/v1/stream?access_token=" + bad,
+			headers("Cookie: tidings_token=" + good), 401, "token-invalid"},
 		{"query of anything else", "/v1/log?access_token=" + good, nil, 401, "token-missing"},
-		{"row 79: query of anything else, and header", "/v1/log?access_token=" + good, headers(bearer(good)), 400, "query-invalid"},
+		{"row 79: query of anything else, and header", "/v1/log?access_token=" + good,
+			headers(bearer(good)), 400, "query-invalid"},
 		{"row 79: nothing", "/v1/log", nil, 401, "token-missing"},
 		{"row 79: nothing, for a stream", "/v1/stream", nil, 401, "token-missing"},
 		{"row 79: Basic", "/v1/log", headers("Authorization: Basic dTpw"), 401, "token-missing"},
-		{"row 79: Basic, and a cookie", "/v1/log", headers("Authorization: Basic dTpw", "Cookie: tidings_token="+good), 401, "token-missing"},
-		{"row 79: Bearer and no more", "/v1/log", headers("Authorization: Bearer"), 401, "token-missing"},
-		{"row 79: two headers", "/v1/log", headers(bearer(good), bearer(good)), 400, "token-ambiguous"},
-		{"row 79: header and query", "/v1/stream?access_token=" + good, headers(bearer(good)), 400, "token-ambiguous"},
-		{"row 79: two in the query", "/v1/stream?access_token=" + good + "&access_token=" + good, nil, 400, "token-ambiguous"},
-		{"row 86: 8 KiB and a byte", "/v1/log", headers(bearer(strings.Repeat("a", 8<<10+1))), 401, "token-invalid"},
-		{"row 86: 8 KiB and a byte in the query", "/v1/stream?access_token=" + strings.Repeat(".", 8<<10+1), nil, 401, "token-invalid"},
+		{"row 79: Basic, and a cookie", "/v1/log", headers("Authorization: Basic dTpw",
+			"Cookie: tidings_token="+good), 401, "token-missing"},
+		{"row 79: Bearer and no more", "/v1/log", headers("Authorization: Bearer"), 401,
+			"token-missing"},
+		{"row 79: two headers", "/v1/log", headers(bearer(good), bearer(good)), 400,
+			"token-ambiguous"},
+		{"row 79: header and query", "/v1/stream?access_token=" + good, headers(bearer(good)), 400,
+			"token-ambiguous"},
+		{"row 79: two in the query", "/v1/stream?access_token=" + good + "&access_token=" + good,
+			nil, 400, "token-ambiguous"},
+		{"row 86: 8 KiB and a byte", "/v1/log", headers(bearer(strings.Repeat("a", 8<<10+1))), 401,
+			"token-invalid"},
+		{"row 86: 8 KiB and a byte in the query",
+			"/v1/stream?access_token=" + strings.Repeat(".", 8<<10+1), nil, 401, "token-invalid"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := s.head("GET", c.path, "", c.headers...)
@@ -126,14 +141,16 @@ func TestTokenPlaces(t *testing.T) {
 	}
 }
 
-// TestTokenClaims: what is wrong inside a genuine token is told apart from a token that is not genuine.
+// TestTokenClaims: what is wrong inside a genuine token is told apart from a token that is not
+// genuine.
 func TestTokenClaims(t *testing.T) {
 	o := keyed(t, api.Options{})
 	s := newServer(t, newLog(t), 0, o)
 	// {"exp":4102444800,"tidings":null}, signed with testKey
 	token := signed(t, `{"exp":4102444800,"tidings":null}`)
 	a := s.do("GET", "/v1/log", "", bearer(token))
-	if p := a.problem(t); a.status != 401 || p.Code != "token-claims" || a.header.Get("WWW-Authenticate") != "Bearer" {
+	if p := a.problem(t); a.status != 401 || p.Code != "token-claims" ||
+		a.header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }

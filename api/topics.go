@@ -31,7 +31,8 @@ func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []topicBody{}
 	for t := range s.log.Topics(filter) {
-		list = append(list, topicBody{t.Topic, t.Count, t.Bytes, idOrNull(t.First), idOrNull(t.Last), idOrNull(t.Ended)})
+		list = append(list, topicBody{t.Topic, t.Count, t.Bytes, idOrNull(t.First),
+			idOrNull(t.Last), idOrNull(t.Ended)})
 	}
 	slices.SortFunc(list, func(a, b topicBody) int { return strings.Compare(a.Topic, b.Topic) })
 	writeJSON(w, http.StatusOK, "application/json", struct {

@@ -10,8 +10,8 @@ import (
 	"tidings/internal/retention"
 )
 
-// TestTrim: the topic's events before the ID are gone and no others, cursors before them are told, and the
-// same again deletes nothing.
+// TestTrim: the topic's events before the ID are gone and no others, cursors before them are told,
+// and the same again deletes nothing.
 func TestTrim(t *testing.T) {
 	s := start(t)
 	first, other := s.publish("orders.eu", "1"), s.publish("orders.us", "1")
@@ -32,7 +32,8 @@ func TestTrim(t *testing.T) {
 			Gap *struct{ Reason, Through string }
 		}
 		s.do("GET", "/v1/topics/orders.eu/events?after="+after, "").decode(t, &page)
-		if got := page.Gap != nil; got != want || want && (page.Gap.Reason != "expired" || page.Gap.Through != second) {
+		if got := page.Gap != nil; got != want || want &&
+			(page.Gap.Reason != "expired" || page.Gap.Through != second) {
 			t.Errorf("after %s: gap %+v, want one: %v", after, page.Gap, want)
 		}
 	}
@@ -65,7 +66,8 @@ func TestTrimRefuses(t *testing.T) {
 // TestRetentionIsTold: /v1/log has the policy in force, also when that is to keep everything.
 func TestRetentionIsTold(t *testing.T) {
 	policy := retention.Policy{
-		Age:    []retention.Limit[time.Duration]{{Max: 36 * time.Hour}, {Pattern: "orders.>", Max: 1500 * time.Millisecond}},
+		Age: []retention.Limit[time.Duration]{{Max: 36 * time.Hour},
+			{Pattern: "orders.>", Max: 1500 * time.Millisecond}},
 		Events: []retention.Limit[uint64]{{Pattern: "*", Max: 10_000_000_000}},
 	}
 	for _, c := range []struct {
@@ -73,7 +75,8 @@ func TestRetentionIsTold(t *testing.T) {
 		want   string
 	}{
 		{retention.Policy{}, `{"age_seconds":[],"events":[],"bytes":[]}`},
-		{policy, `{"age_seconds":[{"pattern":null,"max":129600},{"pattern":"orders.>","max":1.5}],"events":[{"pattern":"*","max":10000000000}],"bytes":[]}`},
+		{policy,
+			`{"age_seconds":[{"pattern":null,"max":129600},{"pattern":"orders.>","max":1.5}],"events":[{"pattern":"*","max":10000000000}],"bytes":[]}`},
 	} {
 		s := newServer(t, newLog(t), 0, api.Options{Retention: c.policy})
 		var got, want any

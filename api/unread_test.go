@@ -12,8 +12,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestUnreadBody: row 7 of docs/ERRORS.md, where nothing reads the body. The answer waits for it, but not for ever:
-// one request would hold its connection until the client goes.
+// TestUnreadBody: row 7 of docs/ERRORS.md, where nothing reads the body. The answer waits for it,
+// but not for ever: one request would hold its connection until the client goes.
 func TestUnreadBody(t *testing.T) {
 	const head, half = " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", "half"
 	for request, status := range map[string]int{
@@ -39,8 +39,10 @@ func TestUnreadBody(t *testing.T) {
 				if _, err := io.ReadAll(resp.Body); err != nil {
 					t.Fatal(err)
 				}
-				if waited := time.Since(begin); resp.StatusCode != status || !resp.Close || waited > 12*time.Second {
-					t.Errorf("%s, closing: %v, after %v; want %d within 12 s", resp.Status, resp.Close, waited, status)
+				if waited := time.Since(begin); resp.StatusCode != status || !resp.Close ||
+					waited > 12*time.Second {
+					t.Errorf("%s, closing: %v, after %v; want %d within 12 s", resp.Status,
+						resp.Close, waited, status)
 				}
 			})
 		})
@@ -68,10 +70,12 @@ func TestAnnouncedBody(t *testing.T) {
 	})
 }
 
-// TestStreamOutlivesReadTimeout: that time-out is for bodies, also when the request for the stream had one.
+// TestStreamOutlivesReadTimeout: that time-out is for bodies, also when the request for the stream
+// had one.
 func TestStreamOutlivesReadTimeout(t *testing.T) {
 	const get = "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n"
-	for name, request := range map[string]string{"no body": get + "\r\n", "a body": get + "Content-Length: 1\r\n\r\n1"} {
+	for name, request := range map[string]string{"no body": get + "\r\n",
+		"a body": get + "Content-Length: 1\r\n\r\n1"} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, api.Options{BodyTimeout: 7 * time.Second}, func(t *testing.T, s *piped) {
 				_, r := s.send(request)

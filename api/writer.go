@@ -28,7 +28,8 @@ func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
-	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: s.o.StallTimeout, sent: s.metrics.bytes}
+	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: s.o.StallTimeout,
+		sent: s.metrics.bytes}
 }
 
 // write sends the frames and flushes them. After an error the stream is over.

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestEventObjects: whatever an event is, and however it was published, a stream, another tab and pages give it as
-// GET /v1/events does.
+// TestEventObjects: whatever an event is, and however it was published, a stream, another tab and
+// pages give it as GET /v1/events does.
 func TestEventObjects(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -36,10 +36,14 @@ func publishAll(t *testing.T, s *site) {
 		{"text/plain", "two\nlines\r\nand \"quotes\" \u2028 ü"},
 		{"text/plain", ""},
 		{"application/xml", "<a/>"},
-		{"application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"/shop","type":"order","time":"2026-01-02T03:04:05Z","subject":"x","ext":7,"sequence":"9","datacontenttype":"application/json","data":{"n":1}}`},
-		{"application/cloudevents+json", `{"specversion":"1.0","id":"2","source":"/shop","type":"order"}`},
-		{"application/cloudevents+json", `{"specversion":"1.0","id":"3","source":"/shop","type":"order","datacontenttype":"image/png","data_base64":"AAEC"}`},
-		{"application/cloudevents+json", `{"specversion":"1.0","id":"4","source":"/shop","type":"order","datacontenttype":"text/plain","data":"text"}`},
+		{"application/cloudevents+json",
+			`{"specversion":"1.0","id":"1","source":"/shop","type":"order","time":"2026-01-02T03:04:05Z","subject":"x","ext":7,"sequence":"9","datacontenttype":"application/json","data":{"n":1}}`},
+		{"application/cloudevents+json",
+			`{"specversion":"1.0","id":"2","source":"/shop","type":"order"}`},
+		{"application/cloudevents+json",
+			`{"specversion":"1.0","id":"3","source":"/shop","type":"order","datacontenttype":"image/png","data_base64":"AAEC"}`},
+		{"application/cloudevents+json",
+			`{"specversion":"1.0","id":"4","source":"/shop","type":"order","datacontenttype":"text/plain","data":"text"}`},
 	} {
 		s.ask(t, http.MethodPost, "/v1/topics/orders/events", e.contentType, e.body, nil)
 	}

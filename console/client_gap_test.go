@@ -34,7 +34,8 @@ func (tb *tab) expectGap(t *testing.T, reason string, n int) {
 	}
 }
 
-// TestGapExpired: tabs that were away while events were trimmed are each told once, before what comes after.
+// TestGapExpired: tabs that were away while events were trimmed are each told once, before what
+// comes after.
 func TestGapExpired(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -53,7 +54,8 @@ func TestGapExpired(t *testing.T) {
 	last := s.publish(t, "orders", 1)
 	for _, tb := range tabs {
 		tb.await(t, "event", "id", last)
-		if diff := cmp.Diff(append(slices.Clone(before), s.log(t, "")...), tb.given("event")); diff != "" {
+		if diff := cmp.Diff(append(slices.Clone(before), s.log(t, "")...),
+			tb.given("event")); diff != "" {
 			t.Errorf("the tab is not given what is left of the log (-log +given):\n%.2000s", diff)
 		}
 		tb.expectGap(t, "expired", 5)
@@ -73,7 +75,8 @@ func TestGapTold(t *testing.T) {
 	s.trim(t, "orders", s.publish(t, "tickets", 1))
 	s.set(none)
 	tb.await(t, "live")
-	s.publish(t, "tickets", 1) // the log's last event, of which the gap tells too, is another one now
+	// the log's last event, of which the gap tells too, is another one now
+	s.publish(t, "tickets", 1)
 	s.set(cut)
 	tb.await(t, "state", "state", "connecting")
 	s.set(none)
@@ -82,14 +85,16 @@ func TestGapTold(t *testing.T) {
 	tb.expectGap(t, "expired", 1)
 }
 
-// TestGapAhead: when an older copy of the log takes its place each tab is told once, and goes on with what comes.
+// TestGapAhead: when an older copy of the log takes its place each tab is told once, and goes on
+// with what comes.
 func TestGapAhead(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	tabs := openTabs(t, s, p, 2, `{"name":"me"}`)
 	s.publish(t, "orders", 5)
 	backup := t.TempDir() + "/backup"
-	if out, err := exec.Command(binary, "backup", backup, "--url", s.server.URL()).CombinedOutput(); err != nil {
+	if out, err := exec.Command(binary, "backup", backup, "--url",
+		s.server.URL()).CombinedOutput(); err != nil {
 		t.Fatalf("back up: %v\n%s", err, out)
 	}
 	cursor := s.publish(t, "orders", 5)
@@ -145,17 +150,20 @@ func TestEnd(t *testing.T) {
 		}
 	}
 	for _, tb := range tabs {
-		tb.eval(t, `dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange'))`)
+		tb.eval(t,
+			`dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange'))`)
 		s.expectQuiet(t, tb)
 	}
-	if n := len(s.streams()); n != 3 { // the one that ended, the one that was answered with 204, and why that was
+	// the one that ended, the one that was answered with 204, and why that was
+	if n := len(s.streams()); n != 3 {
 		t.Errorf("the tabs asked for %d streams, want 3", n)
 	}
 	later := p.openClient(t, s, `{"name":"me","topics":["orders","tickets"]}`)
 	later.await(t, "state", "state", "ended")
 }
 
-// TestCloseAtGap: a client that a listener closes when it is told of a gap gives nothing of what comes after.
+// TestCloseAtGap: a client that a listener closes when it is told of a gap gives nothing of what
+// comes after.
 func TestCloseAtGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

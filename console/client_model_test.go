@@ -10,8 +10,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestClientModel runs the client under Node in a model of browsers; client/test says what is modelled. Without
-// TIDINGS_SEED the short run is always the same, the long one never.
+// TestClientModel runs the client under Node in a model of browsers; client/test says what is
+// modelled. Without TIDINGS_SEED the short run is always the same, the long one never.
 func TestClientModel(t *testing.T) {
 	seed, schedules := "1", 500
 	if os.Getenv("TIDINGS_FULL") == "1" {
@@ -21,12 +21,14 @@ func TestClientModel(t *testing.T) {
 		seed = given
 	}
 	t.Logf("repeat with TIDINGS_SEED=%s", seed)
-	if _, err := os.ReadDir("client/test"); err != nil { // so that a cached result ends with a change there
+	// so that a cached result ends with a change there
+	if _, err := os.ReadDir("client/test"); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "node"), "--test", "test/model.test.js")
 	cmd.Dir = "client"
-	cmd.Env = append(os.Environ(), "TIDINGS_SEED="+seed, "TIDINGS_SCHEDULES="+strconv.Itoa(schedules))
+	cmd.Env = append(os.Environ(), "TIDINGS_SEED="+seed,
+		"TIDINGS_SCHEDULES="+strconv.Itoa(schedules))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("node --test: %v\n%s", err, out)
 	}

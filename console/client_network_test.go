@@ -12,14 +12,17 @@ import (
 
 func (tb *tab) setOffline(t *testing.T, offline bool) {
 	t.Helper()
-	conditions := &network.Conditions{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}
-	_, err := chromedp.Call(tb.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
-		MatchedNetworkConditions: []*network.Conditions{conditions},
-	})
-	if err == nil {
-		_, err = chromedp.Call(tb.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{
-			Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,
+	conditions := &network.Conditions{Offline: offline, DownloadThroughput: -1,
+		UploadThroughput: -1}
+	_, err := chromedp.Call(tb.ctx, network.EmulateNetworkConditionsByRule,
+		network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{conditions},
 		})
+	if err == nil {
+		_, err = chromedp.Call(tb.ctx, network.OverrideNetworkState,
+			network.OverrideNetworkStateParams{
+				Offline: offline, DownloadThroughput: -1, UploadThroughput: -1,
+			})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -45,13 +48,14 @@ func TestOffline(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// TestBackAtOnce: a client that waits to try again does so when there is reason to hope. Its page's timers stand
-// still, so that it never would otherwise.
+// TestBackAtOnce: a client that waits to try again does so when there is reason to hope. Its page's
+// timers stand still, so that it never would otherwise.
 func TestBackAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, sign := range []struct{ name, script string }{
 		{"the network is back", `dispatchEvent(new Event('online'))`},
-		{"the network is back, for a hidden tab", `Object.defineProperty(document, 'visibilityState', { value: 'hidden' }); dispatchEvent(new Event('online'))`},
+		{"the network is back, for a hidden tab",
+			`Object.defineProperty(document, 'visibilityState', { value: 'hidden' }); dispatchEvent(new Event('online'))`},
 		{"the tab is visible", `document.dispatchEvent(new Event('visibilitychange'))`},
 		{"it is told to", `client.reconnect()`},
 	} {
@@ -71,8 +75,11 @@ func TestBackAtOnce(t *testing.T) {
 				seen := s.requests.len()
 				s.set(badGateway)
 				tb.await(t, "state", "state", "connecting", "transport", transport)
-				if transport == "stream" { // it is asked for again, and then by fetch, to learn what is wrong
-					s.requests.await(t, "second request", func(r []request) bool { return len(r) == seen+2 })
+				// it is asked for again, and then by fetch, to learn what is wrong
+				if transport == "stream" {
+					s.requests.await(t, "second request", func(r []request) bool {
+						return len(r) == seen+2
+					})
 				}
 				s.publish(t, "orders", 5)
 				s.set(none)
@@ -87,16 +94,20 @@ func TestBackAtOnce(t *testing.T) {
 // awaitStreams waits for the n-th request for a stream.
 func (s *site) awaitStreams(t *testing.T, n int) {
 	t.Helper()
-	s.requests.await(t, "request for a stream", func(r []request) bool { return len(streamsOf(r)) >= n })
+	s.requests.await(t, "request for a stream", func(r []request) bool {
+		return len(streamsOf(r)) >= n
+	})
 }
 
 // pages are the requests for a page of events so far.
 func (s *site) pages() []request {
-	return slices.DeleteFunc(s.requests.all(), func(r request) bool { return r.Path != "/v1/events" })
+	return slices.DeleteFunc(s.requests.all(), func(r request) bool {
+		return r.Path != "/v1/events"
+	})
 }
 
-// TestBreakAfterQuiet: a stream that breaks after a long while without events is opened again. It is not taken for
-// one that is held back.
+// TestBreakAfterQuiet: a stream that breaks after a long while without events is opened again. It
+// is not taken for one that is held back.
 func TestBreakAfterQuiet(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestPolicy: the test page has the policy of the console. That nothing in any test breaks it every tab checks in
-// the end; here, that it would be known.
+// TestPolicy: the test page has the policy of the console. That nothing in any test breaks it every
+// tab checks in the end; here, that it would be known.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -50,7 +50,10 @@ func TestListeners(t *testing.T) {
 			tabs := openTabs(t, s, p, 2, `{"name":"me"}`)
 			for _, tb := range tabs {
 				tb.unruly = true
-				tb.eval(t, `client.addEventListener('event', ({ detail }) => { if (detail.data.n % 5 === 3) `+row.do+` })`)
+				tb.eval(t,
+					`client.addEventListener('event', ({ detail }) => { if (detail.data.n % 5 === 3) `+
+						row.do+
+						` })`)
 			}
 			s.publish(t, "orders", 50)
 			s.check(t, "", tabs...)
@@ -58,14 +61,17 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// TestQuietCursor: the cursor of a tab to which nothing comes moves on, so that it does not grow old.
+// TestQuietCursor: the cursor of a tab to which nothing comes moves on, so that it does not grow
+// old.
 func TestQuietCursor(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--heartbeat", "100ms"), newProfile(t)
 	tabs := openTabs(t, s, p, 2, `{"name":"me","topics":["orders"]}`)
 	id := s.publish(t, "tickets", 1)
 	for _, tb := range tabs {
-		e2e.Eventually(t, "move to "+id, func() bool { return value[string](t, tb, `client.cursor`) == id })
+		e2e.Eventually(t, "move to "+id, func() bool {
+			return value[string](t, tb, `client.cursor`) == id
+		})
 	}
 	tabs[1].close(t)
 	tabs[0].close(t)
@@ -98,7 +104,8 @@ func TestCrash(t *testing.T) {
 	crashed.await(t, "live")
 	cursor := s.publish(t, "orders", 5)
 	crashed.await(t, "event", "id", cursor)
-	go func() { _, _ = chromedp.Call(crashed.ctx, page.Crash, cdp.Empty{}) }() // nobody is left to answer
+	// nobody is left to answer
+	go func() { _, _ = chromedp.Call(crashed.ctx, page.Crash, cdp.Empty{}) }()
 	s.awaitSubscribers(t, 0)
 	s.publish(t, "orders", 5)
 	tb := p.openClient(t, s, `{"name":"me"}`)
@@ -106,7 +113,8 @@ func TestCrash(t *testing.T) {
 	s.check(t, cursor, tb)
 }
 
-// TestInsecureContext: without TLS, and not on localhost, there are no locks, so each tab has its own connection.
+// TestInsecureContext: without TLS, and not on localhost, there are no locks, so each tab has its
+// own connection.
 func TestInsecureContext(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
@@ -132,7 +140,8 @@ func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	pages, p := newSite(t), newProfile(t)
 	s := newGuardedSite(t, "--cors-origin", pages.URL)
-	options := fmt.Sprintf(`{"name":"me","url":%q,"token":%q,"since":"earliest"}`, s.URL, s.token(time.Hour, ">"))
+	options := fmt.Sprintf(`{"name":"me","url":%q,"token":%q,"since":"earliest"}`, s.URL,
+		s.token(time.Hour, ">"))
 	s.publish(t, "orders", 300)
 	var tabs []*tab
 	for range 2 {
@@ -145,7 +154,8 @@ func TestCrossOrigin(t *testing.T) {
 	if n := s.subscribers(t); n != 1 {
 		t.Errorf("the server has %d subscribers, want 1", n)
 	}
-	elsewhere := p.open(t, pages.URL+"/test/open?"+url.PathEscape(strings.Replace(options, `{"name":"me",`, `{`, 1)))
+	elsewhere := p.open(t, pages.URL+"/test/open?"+
+		url.PathEscape(strings.Replace(options, `{"name":"me",`, `{`, 1)))
 	elsewhere.await(t, "live")
 	s.check(t, "", elsewhere)
 }

@@ -13,8 +13,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestPolling: behind something that holds streams back the client polls with the same cursor, for all of its
-// tabs, and later tries a stream again.
+// TestPolling: behind something that holds streams back the client polls with the same cursor, for
+// all of its tabs, and later tries a stream again.
 func TestPolling(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -55,7 +55,8 @@ func TestPolling(t *testing.T) {
 	s.check(t, begin, other)
 }
 
-// TestBufferingNginx: nginx, configured as for ordinary pages and told not to heed the server, is such a thing.
+// TestBufferingNginx: nginx, configured as for ordinary pages and told not to heed the server, is
+// such a thing.
 func TestBufferingNginx(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -67,7 +68,8 @@ func TestBufferingNginx(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// startNginx runs nginx before an upstream, with everything on that holds streams back, and returns its URL.
+// startNginx runs nginx before an upstream, with everything on that holds streams back, and returns
+// its URL.
 func startNginx(t *testing.T, upstream string) string {
 	t.Helper()
 	path, dir := e2e.Need(t, "nginx"), t.TempDir()
@@ -104,7 +106,8 @@ http {
 	}
 	cmd := exec.Command(path, "-e", "stderr", "-c", dir+"/nginx.conf")
 	cmd.ExtraFiles = []*os.File{file}
-	cmd.Env = append(os.Environ(), "NGINX=3;") // the socket is there already, as in an upgrade of the binary
+	// the socket is there already, as in an upgrade of the binary
+	cmd.Env = append(os.Environ(), "NGINX=3;")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -114,7 +117,8 @@ http {
 		_ = cmd.Wait()                                      // it was killed
 	})
 	address := "http://" + listener.Addr().String()
-	client := &http.Client{Timeout: e2e.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: e2e.Patience,
+		Transport: &http.Transport{DisableKeepAlives: true}}
 	e2e.Eventually(t, "answer from nginx", func() bool {
 		resp, err := client.Get(address + "/healthz") // waits in the socket until nginx takes it
 		if err != nil {

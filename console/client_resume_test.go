@@ -9,7 +9,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestServerKilled: a server that is killed while it replays, and started again, is gone on with where it was.
+// TestServerKilled: a server that is killed while it replays, and started again, is gone on with
+// where it was.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	for _, away := range []struct {
@@ -47,7 +48,8 @@ func (s *site) burst(t *testing.T) (end func()) {
 				return
 			default:
 			}
-			if _, _, err := e2e.Publish(t.Context(), s.client, address, "orders", []byte(`{}`)); err != nil {
+			if _, _, err := e2e.Publish(t.Context(), s.client, address, "orders",
+				[]byte(`{}`)); err != nil {
 				t.Errorf("publish: %v", err)
 				return
 			}
@@ -126,18 +128,22 @@ func TestStart(t *testing.T) {
 	again.await(t, "live", "missed", 0.)
 }
 
-// TestClose: a client that a listener closes is given nothing more, and the next of its name what is after it.
+// TestClose: a client that a listener closes is given nothing more, and the next of its name what
+// is after it.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	tb := p.openClient(t, s, `{"name":"me"}`)
 	tb.await(t, "live")
-	tb.eval(t, `client.addEventListener('event', ({ detail }) => { if (detail.data.n === 4) client.close(); })`)
+	tb.eval(t,
+		`client.addEventListener('event', ({ detail }) => { if (detail.data.n === 4) client.close(); })`)
 	s.publish(t, "orders", 10)
 	tb.await(t, "state", "state", "closed")
-	tb.eval(t, `client.close(); client.reconnect(); dispatchEvent(new Event('online')); dispatchEvent(new Event('pageshow'))`)
+	tb.eval(t,
+		`client.close(); client.reconnect(); dispatchEvent(new Event('online')); dispatchEvent(new Event('pageshow'))`)
 	if diff := cmp.Diff(s.log(t, "")[:5], tb.given("event")); diff != "" {
-		t.Errorf("until it was closed the client was not given the log (-log +given):\n%.2000s", diff)
+		t.Errorf("until it was closed the client was not given the log (-log +given):\n%.2000s",
+			diff)
 	}
 	next := p.openClient(t, s, `{"name":"me"}`)
 	next.await(t, "live")

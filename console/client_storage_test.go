@@ -67,7 +67,8 @@ func TestPersistent(t *testing.T) {
 		tb := newProfile(t).openClient(t, s, options)
 		tb.await(t, "live")
 		if got := value[bool](t, tb, `client.persistent`); got != want {
-			t.Errorf("with the options %s the client is persistent: %v, want %v", options, got, want)
+			t.Errorf("with the options %s the client is persistent: %v, want %v",
+				options, got, want)
 		}
 		if got := value[int](t, tb, `Object.keys(localStorage).length`); (got > 0) != want {
 			t.Errorf("with the options %s there are %d entries in storage", options, got)

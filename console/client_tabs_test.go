@@ -26,22 +26,26 @@ func clock(t *testing.T) string {
 // freeze returns when the page has been told: the browser does not wait for that.
 func (tb *tab) freeze(t *testing.T) {
 	t.Helper()
-	tb.eval(t, `globalThis.frozen = false; document.addEventListener('freeze', () => { globalThis.frozen = true; }, { once: true })`)
+	tb.eval(t,
+		`globalThis.frozen = false; document.addEventListener('freeze', () => { globalThis.frozen = true; }, { once: true })`)
 	tb.setLifecycle(t, page.SetWebLifecycleStateStateFrozen)
-	e2e.Eventually(t, "freeze of the page", func() bool { return value[bool](t, tb, `globalThis.frozen === true`) })
+	e2e.Eventually(t, "freeze of the page", func() bool {
+		return value[bool](t, tb, `globalThis.frozen === true`)
+	})
 }
 
 func (tb *tab) thaw(t *testing.T) { tb.setLifecycle(t, page.SetWebLifecycleStateStateActive) }
 
 func (tb *tab) setLifecycle(t *testing.T, state page.SetWebLifecycleStateState) {
 	t.Helper()
-	if _, err := chromedp.Call(tb.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
+	if _, err := chromedp.Call(tb.ctx, page.SetWebLifecycleState,
+		page.SetWebLifecycleStateParams{State: state}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// hang stops a page's scripts where it is given the next event, without telling it. The function returned lets
-// them go on.
+// hang stops a page's scripts where it is given the next event, without telling it. The function
+// returned lets them go on.
 func (tb *tab) hang(t *testing.T) (wake func()) {
 	t.Helper()
 	if _, err := chromedp.Call(tb.ctx, debugger.Enable, debugger.EnableParams{}); err != nil {
@@ -51,7 +55,9 @@ func (tb *tab) hang(t *testing.T) (wake func()) {
 		_, err := cdp.Call(ctx, target, debugger.Pause, cdp.Empty{})
 		return err
 	})
-	paused := chromedp.WaitEvent(debugger.Paused, func(debugger.EventPaused) bool { return true }, pause)
+	paused := chromedp.WaitEvent(debugger.Paused, func(debugger.EventPaused) bool {
+		return true
+	}, pause)
 	if _, err := chromedp.Run(tb.ctx, paused); err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +87,8 @@ func openTabs(t *testing.T, s *site, p *profile, n int, options string) []*tab {
 	return tabs
 }
 
-// TestLeaderGone: whatever becomes of the tab that holds the stream while events come, each tab is given all of
-// them, over one connection.
+// TestLeaderGone: whatever becomes of the tab that holds the stream while events come, each tab is
+// given all of them, over one connection.
 func TestLeaderGone(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []struct {
@@ -91,20 +97,33 @@ func TestLeaderGone(t *testing.T) {
 		strike func(t *testing.T, leader, other *tab) (back func())
 	}{
 		{"closed", func(t *testing.T, leader, _ *tab) func() { leader.close(t); return nil }},
-		{"reloaded", func(t *testing.T, leader, _ *tab) func() { leader.do(t, chromedp.Reload()); return func() {} }},
+		{"reloaded", func(t *testing.T, leader,
+			_ *tab) func() {
+			leader.do(t, chromedp.Reload())
+			return func() {}
+		}},
 		{"crashed", func(t *testing.T, leader, _ *tab) func() {
-			go func() { _, _ = chromedp.Call(leader.ctx, page.Crash, cdp.Empty{}) }() // nobody is left to answer
+			// nobody is left to answer
+			go func() { _, _ = chromedp.Call(leader.ctx, page.Crash, cdp.Empty{}) }()
 			return nil
 		}},
-		{"frozen", func(t *testing.T, leader, _ *tab) func() { leader.freeze(t); return func() { leader.thaw(t) } }},
+		{"frozen", func(t *testing.T, leader,
+			_ *tab) func() {
+			leader.freeze(t)
+			return func() { leader.thaw(t) }
+		}},
 		{"hanging", func(t *testing.T, leader, other *tab) func() {
 			wake := leader.hang(t)
 			other.eval(t, `pass(60_000)`) // it has not heard of the leader for so long
 			return wake
 		}},
 		{"put back", func(t *testing.T, leader, other *tab) func() {
-			leader.eval(t, `dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))`)
-			return func() { leader.eval(t, `dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))`) }
+			leader.eval(t,
+				`dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))`)
+			return func() {
+				leader.eval(
+					t, `dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))`)
+			}
 		}},
 	} {
 		t.Run(fate.name, func(t *testing.T) {
@@ -116,7 +135,9 @@ func TestLeaderGone(t *testing.T) {
 				tb.await(t, "event")
 			}
 			back := fate.strike(t, tabs[0], tabs[1])
-			s.requests.await(t, "stream of another leader", func(r []request) bool { return len(streamsOf(r)) >= 2 })
+			s.requests.await(t, "stream of another leader", func(r []request) bool {
+				return len(streamsOf(r)) >= 2
+			})
 			for _, tb := range tabs[1:] {
 				tb.await(t, "live")
 				tb.await(t, "event")
@@ -134,7 +155,8 @@ func TestLeaderGone(t *testing.T) {
 	}
 }
 
-// TestFollowerAway: a tab that follows, and was frozen or hung, is given what the leader told meanwhile.
+// TestFollowerAway: a tab that follows, and was frozen or hung, is given what the leader told
+// meanwhile.
 func TestFollowerAway(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -154,14 +176,18 @@ func TestFollowerAway(t *testing.T) {
 	}
 }
 
-// TestOtherReaders: only clients of the same name and topics share a connection, and those that are told to.
+// TestOtherReaders: only clients of the same name and topics share a connection, and those that are
+// told to.
 func TestOtherReaders(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	var tabs []*tab
 	for _, options := range []string{
-		`{"name":"me","topics":["orders","tickets"]}`, `{"name":"me","topics":["tickets","orders"]}`, // one
-		`{"name":"you","topics":["orders","tickets"]}`, `{"name":"me","topics":["orders"]}`, `{"name":"me","shared":false}`,
+		// one
+		`{"name":"me","topics":["orders","tickets"]}`,
+		`{"name":"me","topics":["tickets","orders"]}`,
+		`{"name":"you","topics":["orders","tickets"]}`, `{"name":"me","topics":["orders"]}`,
+		`{"name":"me","shared":false}`,
 	} {
 		tb := p.openClient(t, s, options)
 		tb.await(t, "live")
@@ -174,7 +200,8 @@ func TestOtherReaders(t *testing.T) {
 	s.check(t, "", tabs...)
 }
 
-// TestFollowersAsk: tabs that follow ask the server when they open, and not again while events come.
+// TestFollowersAsk: tabs that follow ask the server when they open, and not again while events
+// come.
 func TestFollowersAsk(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -187,7 +214,9 @@ func TestFollowersAsk(t *testing.T) {
 	asked := len(s.pages())
 	for range 20 { // one await for all 500 would want so many a second
 		seen := tabs[0].reports.len()
-		tabs[0].reports.await(t, "25 events more", func(r []report) bool { return len(r) >= seen+25 })
+		tabs[0].reports.await(t, "25 events more", func(r []report) bool {
+			return len(r) >= seen+25
+		})
 	}
 	end()
 	s.check(t, "", tabs...)

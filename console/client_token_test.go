@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// setTokens says what the tokens are that the page's token function gets from now on: these, then good ones.
+// setTokens says what the tokens are that the page's token function gets from now on: these, then
+// good ones.
 func (s *site) setTokens(tokens ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens = tokens
 }
 
-// TestTokenExpires: when the server says that the token has expired the client gets another one, and nobody else
-// notices.
+// TestTokenExpires: when the server says that the token has expired the client gets another one,
+// and nobody else notices.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -31,8 +32,8 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// TestTokenRefused: a token that is refused is told as an error, and another one is got at once. When that is refused
-// too, the next is only after a while.
+// TestTokenRefused: a token that is refused is told as an error, and another one is got at once.
+// When that is refused too, the next is only after a while.
 func TestTokenRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -81,12 +82,13 @@ func TestTokenFunctionFails(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// TestFixedToken: without a function there is no other token. The client says that it is refused and leaves
-// the server alone, until it is told to try again.
+// TestFixedToken: without a function there is no other token. The client says that it is refused
+// and leaves the server alone, until it is told to try again.
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	tb := p.openClient(t, s, fmt.Sprintf(`{"name":"me","topics":["orders"],"token":%q}`, s.token(30*time.Second, ">")), clock(t))
+	tb := p.openClient(t, s, fmt.Sprintf(`{"name":"me","topics":["orders"],"token":%q}`,
+		s.token(30*time.Second, ">")), clock(t))
 	tb.await(t, "live")
 	tb.await(t, "bye", "reason", "expired-token")
 	tb.await(t, "error", "status", 401.)
@@ -96,7 +98,8 @@ func TestFixedToken(t *testing.T) {
 	tb.await(t, "error", "status", 401.)
 	tb.await(t, "state", "state", "refused")
 
-	forbidden := p.openClient(t, s, fmt.Sprintf(`{"name":"other","topics":["orders"],"token":%q}`, s.token(time.Hour, "tickets")), clock(t))
+	forbidden := p.openClient(t, s, fmt.Sprintf(`{"name":"other","topics":["orders"],"token":%q}`,
+		s.token(time.Hour, "tickets")), clock(t))
 	forbidden.await(t, "error", "status", 403., "code", "topic-forbidden")
 	forbidden.await(t, "state", "state", "refused")
 	s.expectQuiet(t, forbidden)
@@ -124,7 +127,10 @@ func TestSignIn(t *testing.T) {
 	follower.await(t, "state", "state", "refused")
 	s.publish(t, "orders", 5)
 
-	follower.eval(t, fmt.Sprintf(`fetch('/v1/session', { method: 'PUT', headers: { Authorization: 'Bearer %s' } }).then(() => client.reconnect())`, s.token(time.Hour, ">")))
+	follower.eval(t,
+		fmt.Sprintf(
+			`fetch('/v1/session', { method: 'PUT', headers: { Authorization: 'Bearer %s' } }).then(() => client.reconnect())`,
+			s.token(time.Hour, ">")))
 	follower.await(t, "state", "state", "live")
 	s.publish(t, "orders", 5)
 	leader.await(t, "state", "state", "live")

@@ -1,7 +1,9 @@
-// Package console is the admin console and the browser client that it is built on, as files in the binary.
+// Package console is the admin console and the browser client that it is built on, as files in the
+// binary.
 //
-// app/ is the console: a page, its style and its modules, which use the public HTTP API alone. client/ is the
-// browser client, an npm package of its own. Neither is built: the files are served as they are.
+// app/ is the console: a page, its style and its modules, which use the public HTTP API alone.
+// client/ is the browser client, an npm package of its own. Neither is built: the files are served
+// as they are.
 package console
 
 import (
@@ -15,11 +17,12 @@ import (
 //go:embed app client/tidings.js client/tidings.d.ts
 var files embed.FS
 
-// Policy is the Content-Security-Policy of every file: scripts, styles and connections of this origin and no other,
-// nothing inline, no text that turns into script or markup (Trusted Types). Images may be drawn by a script, as
-// the favicon is that shows a count.
+// Policy is the Content-Security-Policy of every file: scripts, styles and connections of this
+// origin and no other, nothing inline, no text that turns into script or markup (Trusted Types).
+// Images may be drawn by a script, as the favicon is that shows a count.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for " +
+	"'script'; trusted-types 'none'"
 
 // File is a file as it is served.
 type File struct {
@@ -28,8 +31,8 @@ type File struct {
 	ETag    string // strong (RFC 9110 §8.8.3)
 }
 
-// Open returns the file that is served at a URL's path: the console's page at /, what it loads below /console/,
-// the browser client at /tidings.js.
+// Open returns the file that is served at a URL's path: the console's page at /, what it loads
+// below /console/, the browser client at /tidings.js.
 func Open(urlPath string) (File, bool) {
 	name := "client" + urlPath
 	if urlPath == "/" {
@@ -42,7 +45,8 @@ func Open(urlPath string) (File, bool) {
 		return File{}, false
 	}
 	sum := sha256.Sum256(content)
-	return File{content, mediaType(name), `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`}, true
+	return File{content, mediaType(name),
+		`"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`}, true
 }
 
 func mediaType(name string) string {

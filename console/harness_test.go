@@ -1,7 +1,8 @@
-// The tests of this package run what it serves in Chromium, against the real binary over real HTTP. A [site] is a
-// server behind a proxy that can fail in the ways in which networks do, a [tab] is a tab of a browser that reports
-// what the listeners of its page's client are given. The verdict is always the same: what each tab was given is
-// the log from where it began, each event once, in order.
+// The tests of this package run what it serves in Chromium, against the real binary over real HTTP.
+// A [site] is a server behind a proxy that can fail in the ways in which networks do, a [tab] is a
+// tab of a browser that reports what the listeners of its page's client are given. The verdict is
+// always the same: what each tab was given is the log from where it began, each event once, in
+// order.
 package console_test
 
 import (
@@ -53,7 +54,8 @@ func (p *profile) open(t *testing.T, address string, early ...string) *tab {
 	t.Cleanup(cancel)
 	tb.ctx = ctx
 	err := chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*runtime.EventConsoleAPICalled); ok && e.Type == runtime.ConsoleAPICalledTypeDebug {
+		if e, ok := event.(*runtime.EventConsoleAPICalled); ok &&
+			e.Type == runtime.ConsoleAPICalledTypeDebug {
 			// After a lost one the page's next load repeats all.
 			if r := parseReport(e.Args); r.N == tb.reports.len() {
 				tb.reports.add(r)
@@ -64,7 +66,8 @@ func (p *profile) open(t *testing.T, address string, early ...string) *tab {
 		t.Fatalf("open a tab: %v", err)
 	}
 	for _, script := range early {
-		if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument,
+			page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,13 +14,16 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestConsoleConnections: the page shows who is connected, to what, and how far behind; whom it cuts off is told, and comes back.
+// TestConsoleConnections: the page shows who is connected, to what, and how far behind; whom it
+// cuts off is told, and comes back.
 func TestConsoleConnections(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	client := newProfile(t).openClient(t, s, `{"name":"me","topics":["orders","tickets.>"],"tokens":true}`)
+	client := newProfile(t).openClient(t, s,
+		`{"name":"me","topics":["orders","tickets.>"],"tokens":true}`)
 	client.await(t, "live")
-	tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">"), Admin: true}))
+	tb := p.openConsole(t, s, "/#token="+s.mint(t,
+		auth.Grant{Subject: "ada", Subscribe: filter(">"), Admin: true}))
 	tb.isLive(t)
 	tb.eval(t, `location.hash = '#/connections'`)
 	tb.sees(t, ".connections .state", "2 connections")
@@ -30,7 +33,8 @@ func TestConsoleConnections(t *testing.T) {
 			t.Errorf("%s is not shown in %s", want, text)
 		}
 	}
-	if !value[bool](t, tb, `$$('tbody tr').some(row => row.querySelector('strong')?.innerText === 'ada')`) {
+	if !value[bool](t,
+		tb, `$$('tbody tr').some(row => row.querySelector('strong')?.innerText === 'ada')`) {
 		t.Error("the console's own connection is not shown as ada's")
 	}
 
@@ -39,7 +43,8 @@ func TestConsoleConnections(t *testing.T) {
 		s.post(t, "big", "", "text/plain", strings.Repeat("x", 1<<20))
 	}
 	s.stall(t, "big")
-	tb.holds(t, `$$('tbody tr').some(row => row.innerText.includes('slow') && /\d events?,/.test(row.innerText))`)
+	tb.holds(t,
+		`$$('tbody tr').some(row => row.innerText.includes('slow') && /\d events?,/.test(row.innerText))`)
 
 	tb.eval(t, `row.querySelector('button').click()`)
 	tb.sees(t, "dialog", "This is not a ban")
@@ -66,11 +71,13 @@ func (s *site) stall(t *testing.T, topic string) {
 	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "GET /v1/stream?topic=%s&since=earliest&access_token=%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: slow\r\n\r\n",
+	fmt.Fprintf(conn,
+		"GET /v1/stream?topic=%s&since=earliest&access_token=%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: slow\r\n\r\n",
 		topic, s.mint(t, auth.Grant{Subscribe: filter(">")}), server.Host)
 }
 
-// TestConsoleTopics: every topic with its numbers, in the order that is asked for, and whether it has ended.
+// TestConsoleTopics: every topic with its numbers, in the order that is asked for, and whether it
+// has ended.
 func TestConsoleTopics(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -81,9 +88,11 @@ func TestConsoleTopics(t *testing.T) {
 	tb := p.openConsole(t, s, "/#/topics")
 	tb.sees(t, ".topics .state", "3 topics")
 	rows := func() [][]string {
-		return value[[][]string](t, tb, `$$('tbody tr').map(row => [row.querySelector('a').innerText, row.cells[1].innerText, row.innerText.includes('ended') ? 'ended' : ''])`)
+		return value[[][]string](t, tb,
+			`$$('tbody tr').map(row => [row.querySelector('a').innerText, row.cells[1].innerText, row.innerText.includes('ended') ? 'ended' : ''])`)
 	}
-	orders, eu, tickets := []string{"orders", "3", ""}, []string{"orders.eu", "600", ""}, []string{"tickets", "21", "ended"}
+	orders, eu, tickets := []string{"orders", "3", ""}, []string{"orders.eu", "600", ""},
+		[]string{"tickets", "21", "ended"}
 	for _, row := range []struct {
 		press string
 		want  [][]string
@@ -114,7 +123,8 @@ func TestConsoleTopics(t *testing.T) {
 // TestConsoleServer: the page shows what the server says of itself.
 func TestConsoleServer(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t, "--retain-events", "9000", "--retain-age", "orders.>=36h", "--max-event-bytes", "2MiB", "--heartbeat", "7s"), newProfile(t)
+	s, p := newSite(t, "--retain-events", "9000", "--retain-age", "orders.>=36h",
+		"--max-event-bytes", "2MiB", "--heartbeat", "7s"), newProfile(t)
 	s.publish(t, "orders", 12)
 	var log struct{ Log, Engine, Version, Last string }
 	s.ask(t, http.MethodGet, "/v1/log", "", "", &log)

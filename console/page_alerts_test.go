@@ -37,7 +37,8 @@ func (tb *tab) cards(t *testing.T) []card {
 	})`)
 }
 
-// TestConsoleAlerts: what comes is shown at once, with what a person looks for in it, and counted until it is read.
+// TestConsoleAlerts: what comes is shown at once, with what a person looks for in it, and counted
+// until it is read.
 func TestConsoleAlerts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -51,9 +52,12 @@ func TestConsoleAlerts(t *testing.T) {
 	tb.sees(t, ".count", "3 unread")
 	tb.sees(t, "nav .badge", "3")
 	want := []card{
-		{"#43 Refund fails", "open", "", "After a reload", "tickets", []string{"opened", "alan", "acme/shop", "billing"}, true},
-		{"Comment on #42 Wrong total", "open", "", "I can reproduce this", "comments", []string{"created", "grace", "acme/shop"}, true},
-		{"Order 1001", "processing", "€29.35", "Ring twice", "orders", []string{"Ada Lovelace", "2 × Earl Grey, 1 × Cup"}, true},
+		{"#43 Refund fails", "open", "", "After a reload", "tickets",
+			[]string{"opened", "alan", "acme/shop", "billing"}, true},
+		{"Comment on #42 Wrong total", "open", "", "I can reproduce this", "comments",
+			[]string{"created", "grace", "acme/shop"}, true},
+		{"Order 1001", "processing", "€29.35", "Ring twice", "orders",
+			[]string{"Ada Lovelace", "2 × Earl Grey, 1 × Cup"}, true},
 	}
 	if diff := cmp.Diff(want, tb.cards(t)); diff != "" {
 		t.Errorf("the alerts (-want +got):\n%s", diff)
@@ -67,7 +71,8 @@ func TestConsoleAlerts(t *testing.T) {
 	}
 	tb.presses(t, "Mark all read")
 	tb.holds(t, `document.title === 'Alerts · Tidings' && !$('.feed .unread')`)
-	if icon := value[string](t, tb, `$('link[rel=icon]').getAttribute('href')`); icon != "console/icon.svg" {
+	if icon := value[string](t, tb,
+		`$('link[rel=icon]').getAttribute('href')`); icon != "console/icon.svg" {
 		t.Errorf("nothing is unread, and the icon is still %.40s", icon)
 	}
 	var mark struct{ ID string }
@@ -80,21 +85,25 @@ func TestConsoleAlerts(t *testing.T) {
 	tb.sees(t, ".feed pre", `"title": "Refund fails"`)
 }
 
-// TestConsoleAlertRest: of an event that is not known what is not shown elsewhere is shown in a line, but no number that was not sent.
+// TestConsoleAlertRest: of an event that is not known what is not shown elsewhere is shown in a
+// line, but no number that was not sent.
 func TestConsoleAlertRest(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
-	s.post(t, "orders", "", "application/json", `{"name":"Earl Grey","account":9007199254740993,"left":4,"in":["Hamburg"],"total":1.5,"currency":"EUR"}`)
+	s.post(t, "orders", "", "application/json",
+		`{"name":"Earl Grey","account":9007199254740993,"left":4,"in":["Hamburg"],"total":1.5,"currency":"EUR"}`)
 	s.post(t, "orders", "", "application/json", `{"name":"No more than a name"}`)
 	s.post(t, "orders", "", "application/json", `9007199254740993`)
 	tb := p.openConsole(t, s, "/")
 	tb.holds(t, `$$('.feed article').length === 3`)
-	if diff := cmp.Diff([]string{`"…"`, `account: "…", left: 4, in: ["Hamburg"]`}, tb.texts(t, ".feed .text")); diff != "" {
+	if diff := cmp.Diff([]string{`"…"`, `account: "…", left: 4, in: ["Hamburg"]`},
+		tb.texts(t, ".feed .text")); diff != "" {
 		t.Errorf("the alerts' texts (-want +got):\n%s", diff)
 	}
 }
 
-// TestConsoleOlderAlerts: scrolling down brings everything that there is, once and in order; what is unread counts from the start.
+// TestConsoleOlderAlerts: scrolling down brings everything that there is, once and in order; what
+// is unread counts from the start.
 func TestConsoleOlderAlerts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -103,7 +112,9 @@ func TestConsoleOlderAlerts(t *testing.T) {
 	}
 	tb := p.openConsole(t, s, "/#/alerts")
 	tb.holds(t, `document.title === '(330) Alerts · Tidings'`)
-	got := value[[]string](t, tb, `walk('.feed article h2', ({ id }) => id.slice('title-'.length), true, () => shown('Nothing came before this.'))`)
+	got := value[[]string](t,
+		tb,
+		`walk('.feed article h2', ({ id }) => id.slice('title-'.length), true, () => shown('Nothing came before this.'))`)
 	slices.Reverse(got)
 	if diff := cmp.Diff(s.ids(t), got); diff != "" {
 		t.Errorf("the alerts, from the last (-log +shown):\n%s", diff)
@@ -128,7 +139,8 @@ func TestConsoleWatch(t *testing.T) {
 	tb.enters(t, "#watched", "orders.>")
 	tb.presses(t, "Watch")
 	for range 2 {
-		tb.holds(t, `document.title === '(1) Alerts · Tidings' && $$('.feed article').length === 1 && shown('An order')`)
+		tb.holds(t,
+			`document.title === '(1) Alerts · Tidings' && $$('.feed article').length === 1 && shown('An order')`)
 		tb.isLive(t)
 		s.post(t, "tickets", "", "application/json", `{"title":"Another ticket"}`)
 		tb.do(t, chromedp.Reload())

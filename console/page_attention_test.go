@@ -14,8 +14,8 @@ const attention = `
 	AudioContext.prototype.createOscillator = function () { report('sound', {}); return createOscillator.call(this); };
 	document.hasFocus = () => false;`
 
-// TestConsoleNotifications: a person turns notifications and sound on once; what comes at a stretch makes one of each, in one
-// tab of all.
+// TestConsoleNotifications: a person turns notifications and sound on once; what comes at a stretch
+// makes one of each, in one tab of all.
 func TestConsoleNotifications(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -35,7 +35,8 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.isLive(t)
 	tb.presses(t, "Settings")
 	tb.presses(t, "Desktop notifications")
-	tb.holds(t, `!$('#settings input').checked && shown('The browser does not allow them for this site.', '#settings')`)
+	tb.holds(t,
+		`!$('#settings input').checked && shown('The browser does not allow them for this site.', '#settings')`)
 
 	permit(browser.PermissionSettingGranted)
 	tb.presses(t, "Desktop notifications")
@@ -44,7 +45,8 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.holds(t, `$$('#settings input').every(({ checked }) => checked)`)
 	tb.do(t, chromedp.Reload())
 	tb.isLive(t)
-	tb.holds(t, `$$('#settings input').length === 2 && $$('#settings input').every(({ checked }) => checked)`)
+	tb.holds(t,
+		`$$('#settings input').length === 2 && $$('#settings input').every(({ checked }) => checked)`)
 	beside := p.openConsole(t, s, "/#/server", attention)
 	beside.isLive(t)
 

@@ -32,12 +32,20 @@ func TestAxe(t *testing.T) {
 			tb.eval(t, string(axe)) // past the page's policy, as developer tools do
 			checkScenes(t, tb, []scene{
 				{"sign in", func(t *testing.T, tb *tab) { tb.holds(t, `$('.sign-in')`) }},
-				{"token refused", func(t *testing.T, tb *tab) { signIn(t, tb, "no.good.token"); tb.holds(t, problemShown) }},
+				{"token refused", func(t *testing.T,
+					tb *tab) {
+					signIn(t, tb, "no.good.token")
+					tb.holds(t, problemShown)
+				}},
 			})
 			signIn(t, tb, guarded.token(e2e.Patience*60, ">"))
 			checkScenes(t, tb, []scene{
-				{"signed in, nothing yet", func(t *testing.T, tb *tab) { tb.holds(t, `$('.empty')`) }},
-				{"menu", func(t *testing.T, tb *tab) { tb.eval(t, `document.getElementById('settings').showPopover()`) }},
+				{"signed in, nothing yet", func(t *testing.T, tb *tab) {
+					tb.holds(t, `$('.empty')`)
+				}},
+				{"menu", func(t *testing.T, tb *tab) {
+					tb.eval(t, `document.getElementById('settings').showPopover()`)
+				}},
 			})
 
 			publishVariety(t, open)
@@ -54,14 +62,16 @@ const problemShown = `$('.problem:not(:empty)')`
 func signIn(t *testing.T, tb *tab, token string) {
 	t.Helper()
 	tb.holds(t, `document.getElementById('token')`)
-	tb.eval(t, fmt.Sprintf(`document.getElementById('token').value = %q; $('.sign-in button').click()`, token))
+	tb.eval(t, fmt.Sprintf(
+		`document.getElementById('token').value = %q; $('.sign-in button').click()`, token))
 }
 
 // publishVariety publishes the sample, and what it has none of.
 func publishVariety(t *testing.T, s *site) {
 	t.Helper()
 	s.publishSample(t)
-	s.ask(t, http.MethodPost, "/v1/topics/carts/events?type=cart.left", "text/plain", "Somebody left.\n"+strings.Repeat("A long text. ", 40), nil)
+	s.ask(t, http.MethodPost, "/v1/topics/carts/events?type=cart.left", "text/plain",
+		"Somebody left.\n"+strings.Repeat("A long text. ", 40), nil)
 	s.ask(t, http.MethodPost, "/v1/topics/campaigns.spring/events", "application/json", `{}`, nil)
 	s.ask(t, http.MethodPost, "/v1/topics/campaigns.spring/end", "", "", nil)
 }
@@ -99,11 +109,13 @@ func consoleScenes(s *site) []scene {
 			tb.holds(t, shown+`.textContent.includes('{')`)
 		}},
 		{"alerts, a pattern that is none", func(t *testing.T, tb *tab) {
-			tb.eval(t, `document.getElementById('watched').value = 'a..b'; $('.watch button').click()`)
+			tb.eval(t,
+				`document.getElementById('watched').value = 'a..b'; $('.watch button').click()`)
 			tb.holds(t, `$('#watched[aria-invalid=true]')`)
 		}},
 		{"log", at("#/log", `$('.log-row')`)},
-		{"log, filtered", at("#/log?topic=tickets", `$('.log-row') && document.getElementById('field-topic').value`)},
+		{"log, filtered", at("#/log?topic=tickets",
+			`$('.log-row') && document.getElementById('field-topic').value`)},
 		{"an event in full", func(t *testing.T, tb *tab) {
 			at("#/log?id="+first(t), `$('dialog .payload')`)(t, tb)
 		}},
@@ -124,12 +136,14 @@ func consoleScenes(s *site) []scene {
 			tb.clicks(t, "form button.primary")
 			tb.holds(t, `$('.try .good')`)
 		}},
-		{"menu", func(t *testing.T, tb *tab) { tb.eval(t, `document.getElementById('settings').showPopover()`) }},
+		{"menu", func(t *testing.T, tb *tab) {
+			tb.eval(t, `document.getElementById('settings').showPopover()`)
+		}},
 	}
 }
 
-// checkScenes checks each in both widths and both themes; in short, each width in one of them. A scene may begin where
-// the one before it left the page.
+// checkScenes checks each in both widths and both themes; in short, each width in one of them. A
+// scene may begin where the one before it left the page.
 func checkScenes(t *testing.T, tb *tab, scenes []scene) {
 	t.Helper()
 	for _, width := range []int64{360, 1440} {
@@ -150,6 +164,7 @@ func checkScenes(t *testing.T, tb *tab, scenes []scene) {
 	}
 }
 
-// audit lists what axe-core finds: WCAG 2.2 AA and best practices. The size of targets is not on by default.
+// audit lists what axe-core finds: WCAG 2.2 AA and best practices. The size of targets is not on by
+// default.
 const audit = `axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
 	violations.map(({ help, nodes }) => help + ', ' + nodes.length + ' times, first ' + nodes[0].html + '\n' + nodes[0].failureSummary))`

@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestConsoleEventInFull: an event is shown as it was sent, and the commands to read it and to publish it again do that in a shell.
+// TestConsoleEventInFull: an event is shown as it was sent, and the commands to read it and to
+// publish it again do that in a shell.
 func TestConsoleEventInFull(t *testing.T) {
 	t.Parallel()
 	s := newGuardedSite(t)
@@ -24,12 +25,15 @@ func TestConsoleEventInFull(t *testing.T) {
 		once                    bool // published again, it is the same event
 	}{
 		{name: "numbers", kind: "order.created", contentType: "application/json",
-			body:  `{"number":9007199254740993,"total":79.90,"tiny":-0.0,"huge":1e400,"z":1,"a":{"b":[1,2]}}`,
-			shown: []string{`"number": 9007199254740993`, `"total": 79.90`, `"tiny": -0.0`, `"huge": 1e400`}},
+			body: `{"number":9007199254740993,"total":79.90,"tiny":-0.0,"huge":1e400,"z":1,"a":{"b":[1,2]}}`,
+			shown: []string{`"number": 9007199254740993`, `"total": 79.90`, `"tiny": -0.0`,
+				`"huge": 1e400`}},
 		{name: "what a shell would act on", kind: "it's%20%24HOME", contentType: "application/json",
-			body:  `{"text":"it's \"quoted\" $HOME \u0060id\u0060 \u001b[31m !! \\ \u202e","名":"茶杯 🍵"}`,
-			shown: []string{`"it's \"quoted\" $HOME \u0060id\u0060 \u001b[31m !! \\ \u202e"`, "茶杯 🍵"}},
-		{name: "text", contentType: "text/plain; charset=utf-8", body: "two\nlines, a tab\t, an escape \x1b[2J and \u202e what turns text round\n",
+			body: `{"text":"it's \"quoted\" $HOME \u0060id\u0060 \u001b[31m !! \\ \u202e","名":"茶杯 🍵"}`,
+			shown: []string{`"it's \"quoted\" $HOME \u0060id\u0060 \u001b[31m !! \\ \u202e"`,
+				"茶杯 🍵"}},
+		{name: "text", contentType: "text/plain; charset=utf-8",
+			body:  "two\nlines, a tab\t, an escape \x1b[2J and \u202e what turns text round\n",
 			shown: []string{"two\nlines, a tab\t, an escape \x1b[2J and \u202e what turns text round\n"}},
 		{name: "CloudEvent", contentType: "application/cloudevents+json", once: true,
 			body:  `{"specversion":"1.0","id":"a-1","source":"/shop/eu","type":"order.paid","subject":"<b>727</b>","data":{"n":9007199254740993}}`,
@@ -42,7 +46,9 @@ func TestConsoleEventInFull(t *testing.T) {
 			id := s.post(t, "orders", row.kind, row.contentType, row.body)
 			sent := s.event(t, id)
 			tb.eval(t, `location.hash = '#/log?id=`+id+`'`)
-			tb.holds(t, `$$('dialog').length === 1 && shown('Publish the same again', 'dialog') && shown('`+id+`', 'dialog')`)
+			tb.holds(t,
+				`$$('dialog').length === 1 && shown('Publish the same again', 'dialog') && shown('`+
+					id+`', 'dialog')`)
 			text := value[string](t, tb, `$('dialog').textContent`)
 			for _, want := range row.shown {
 				if !bytes.Contains([]byte(text), []byte(want)) {
@@ -86,7 +92,8 @@ func TestConsoleTry(t *testing.T) {
 	s, p := newSite(t), newProfile(t)
 	tb := p.openConsole(t, s, "/#/try")
 	for _, row := range []struct{ example, topic, kind string }{
-		{"order", "orders", "order.created"}, {"comment", "comments", "comment.created"}, {"ticket", "tickets", "ticket.opened"},
+		{"order", "orders", "order.created"}, {"comment", "comments", "comment.created"},
+		{"ticket", "tickets", "ticket.opened"},
 	} {
 		tb.enters(t, "[name=example]", row.example)
 		tb.presses(t, "Publish")
@@ -98,8 +105,10 @@ func TestConsoleTry(t *testing.T) {
 			t.Error("the command stored nothing")
 		}
 		for _, event := range []map[string]json.RawMessage{published, repeated} {
-			if string(event["topic"]) != quote(row.topic) || string(event["type"]) != quote(row.kind) {
-				t.Errorf("it is stored as type %s in topic %s, want %s in %s", event["type"], event["topic"], row.kind, row.topic)
+			if string(event["topic"]) != quote(row.topic) ||
+				string(event["type"]) != quote(row.kind) {
+				t.Errorf("it is stored as type %s in topic %s, want %s in %s", event["type"],
+					event["topic"], row.kind, row.topic)
 			}
 			var want, got any
 			_ = json.Unmarshal([]byte(value[string](t, tb, `$('[name=data]').value`)), &want)

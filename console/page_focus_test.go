@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// enter presses Enter at an element, once it is seen, and expects the focus to be elsewhere afterwards.
+// enter presses Enter at an element, once it is seen, and expects the focus to be elsewhere
+// afterwards.
 func (tb *tab) enter(t *testing.T, element, focus string) {
 	t.Helper()
 	tb.holds(t, `(`+element+`).checkVisibility()`)
@@ -26,7 +27,8 @@ func TestConsoleFocus(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	s.publish(t, "orders", 3)
-	s.ask(t, http.MethodPost, "/v1/topics/orders/events", "text/plain", strings.Repeat("long ", 40_000), nil)
+	s.ask(t, http.MethodPost, "/v1/topics/orders/events", "text/plain",
+		strings.Repeat("long ", 40_000), nil)
 	tb := p.openConsole(t, s, "/")
 	tb.enter(t, `$$('.feed .read')[2]`, "article:nth-of-type(3)")
 	tb.holds(t, `document.title.startsWith('(2)')`)
@@ -48,10 +50,14 @@ func TestConsoleFocus(t *testing.T) {
 
 	last := s.publish(t, "orders", 1)
 	tb.enter(t, `globalThis.pressed = $('.log-end button')`, ".log-end button")
-	tb.holds(t, fmt.Sprintf(`$('.log-row a').href.endsWith(%q) && !pressed.isConnected && document.activeElement === $('.log-end button')`, last))
+	tb.holds(t,
+		fmt.Sprintf(
+			`$('.log-row a').href.endsWith(%q) && !pressed.isConnected && document.activeElement === $('.log-end button')`,
+			last))
 }
 
-// TestConsoleSays: a screen reader is told once of what comes: by its name, by how much it is, or that it was missed.
+// TestConsoleSays: a screen reader is told once of what comes: by its name, by how much it is, or
+// that it was missed.
 func TestConsoleSays(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -86,8 +92,11 @@ func TestConsoleSays(t *testing.T) {
 	for _, detail := range tb.given("said") {
 		said = append(said, detail["text"].(string))
 	}
-	said = slices.DeleteFunc(said, func(text string) bool { return slices.Contains([]string{"Connecting", "Catching up", "Live"}, text) })
-	if diff := cmp.Diff([]string{"Order 1001", "3 new alerts", "Caught up 7 missed events.", "Order 1001"}, said); diff != "" {
+	said = slices.DeleteFunc(said, func(text string) bool {
+		return slices.Contains([]string{"Connecting", "Catching up", "Live"}, text)
+	})
+	if diff := cmp.Diff([]string{"Order 1001", "3 new alerts", "Caught up 7 missed events.",
+		"Order 1001"}, said); diff != "" {
 		t.Errorf("what is said (-want +got):\n%s", diff)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestConsoleGrant: who may read orders only is shown nothing else on any page, and who is no administrator no connections.
+// TestConsoleGrant: who may read orders only is shown nothing else on any page, and who is no
+// administrator no connections.
 func TestConsoleGrant(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -21,11 +22,13 @@ func TestConsoleGrant(t *testing.T) {
 		}
 	}
 	publish("before")
-	tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter("orders.>", "refunds")}))
+	tb := p.openConsole(t, s, "/#token="+s.mint(t,
+		auth.Grant{Subject: "ada", Subscribe: filter("orders.>", "refunds")}))
 	tb.isLive(t)
 	publish("after")
 	tb.holds(t, `document.title === '(2) Alerts · Tidings' && $$('.feed article').length === 2`)
-	if diff := cmp.Diff([]string{"Alerts 2", "Log", "Topics", "Server", "Try it"}, tb.texts(t, "nav a")); diff != "" {
+	if diff := cmp.Diff([]string{"Alerts 2", "Log", "Topics", "Server", "Try it"},
+		tb.texts(t, "nav a")); diff != "" {
 		t.Errorf("the pages (-want +got):\n%s", diff)
 	}
 	s.post(t, "refunds", "", "application/json", `{"title":"a refund"}`)
@@ -34,11 +37,13 @@ func TestConsoleGrant(t *testing.T) {
 	tb.holds(t, `document.title === 'Alerts · Tidings'`)
 
 	for _, row := range []struct{ page, text string }{
-		{"log", "a refund"}, {"topics", "2 topics"}, {"server", "Engine"}, {"connections", "a refund"}, {"try", "This token grants no publishing"},
+		{"log", "a refund"}, {"topics", "2 topics"}, {"server", "Engine"},
+		{"connections", "a refund"}, {"try", "This token grants no publishing"},
 	} {
 		tb.eval(t, `location.hash = '#/`+row.page+`'`)
 		tb.sees(t, "main", row.text)
-		if shown := value[string](t, tb, `$('main').innerText`); strings.Contains(shown, "in tickets") || strings.Contains(shown, "in orders\n") {
+		if shown := value[string](t, tb, `$('main').innerText`); strings.Contains(shown,
+			"in tickets") || strings.Contains(shown, "in orders\n") {
 			t.Errorf("the page %s shows\n%s", row.page, shown)
 		}
 	}
@@ -56,18 +61,22 @@ func TestConsoleManyGrants(t *testing.T) {
 	s, p := newGuardedSite(t), newProfile(t)
 	var lines strings.Builder
 	for i := range 100 {
-		lines.WriteString(`{"topic":"orders.` + strings.Repeat("x", i+1) + `","data":{"n":1}}` + "\n")
+		lines.WriteString(`{"topic":"orders.` + strings.Repeat("x",
+			i+1) + `","data":{"n":1}}` + "\n")
 	}
 	s.ask(t, http.MethodPost, "/v1/events", "application/x-ndjson", lines.String(), nil)
-	tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter("orders.>")}))
+	tb := p.openConsole(t, s, "/#token="+s.mint(t,
+		auth.Grant{Subject: "ada", Subscribe: filter("orders.>")}))
 	tb.holds(t, `document.title === '(100) Alerts · Tidings'`)
 }
 
-// TestConsoleMayPublish: what a token grants to publish, the page publishes; the rest is refused, and said.
+// TestConsoleMayPublish: what a token grants to publish, the page publishes; the rest is refused,
+// and said.
 func TestConsoleMayPublish(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Publish: filter("orders"), Subscribe: filter("orders")}))
+	tb := p.openConsole(t, s, "/#token="+s.mint(t,
+		auth.Grant{Subject: "ada", Publish: filter("orders"), Subscribe: filter("orders")}))
 	tb.isLive(t)
 	tb.eval(t, `location.hash = '#/try'`)
 	tb.presses(t, "Publish")

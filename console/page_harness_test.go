@@ -20,7 +20,8 @@ import (
 	"tidings/store"
 )
 
-// openConsole opens a page of the console and expects that nothing it ever loads is of another origin.
+// openConsole opens a page of the console and expects that nothing it ever loads is of another
+// origin.
 func (p *profile) openConsole(t *testing.T, s *site, path string, early ...string) *tab {
 	t.Helper()
 	script, err := os.ReadFile("testdata/console.js")
@@ -61,11 +62,13 @@ func (tb *tab) holds(t *testing.T, expression string) {
 	defer cancel()
 	attempt := fmt.Sprintf(`(() => { try { return !!(%s) } catch { return false } })()`, expression)
 	for ctx.Err() == nil { // again where the page was loaded anew meanwhile
-		if _, err := chromedp.Run(ctx, chromedp.Poll[bool](attempt, chromedp.WithPollingTimeout(0))); err == nil {
+		if _, err := chromedp.Run(ctx,
+			chromedp.Poll[bool](attempt, chromedp.WithPollingTimeout(0))); err == nil {
 			return
 		}
 	}
-	t.Fatalf("it never becomes true that %s, on the page\n%s", expression, value[string](t, tb, `location.href + '\n' + document.body.innerText`))
+	t.Fatalf("it never becomes true that %s, on the page\n%s", expression,
+		value[string](t, tb, `location.href + '\n' + document.body.innerText`))
 }
 
 // sees waits until a text is shown where a selector says.
@@ -97,7 +100,8 @@ func quote(text string) string {
 // texts is what a person sees of each element.
 func (tb *tab) texts(t *testing.T, selector string) []string {
 	t.Helper()
-	return value[[]string](t, tb, fmt.Sprintf("$$(%q).map(element => element.innerText.trim())", selector))
+	return value[[]string](t, tb, fmt.Sprintf("$$(%q).map(element => element.innerText.trim())",
+		selector))
 }
 
 // isLive waits until the console is connected.

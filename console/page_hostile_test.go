@@ -29,40 +29,52 @@ var hostile = []string{
 // printable leaves out what neither a type nor a header may hold.
 var printable = strings.NewReplacer("\u202e", "", "\u2066", "")
 
-// TestConsoleHostile: whatever an event, a client or a token is full of, every page shows it as text.
+// TestConsoleHostile: whatever an event, a client or a token is full of, every page shows it as
+// text.
 func TestConsoleHostile(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
 	all := strings.Join(hostile, " ")
 	for i, h := range hostile {
 		q := quote(h)
-		s.publishLine(t, fmt.Sprintf(`{"topic":"hostile","type":%s,"data":%s}`, quote(printable.Replace(h)), q))
-		s.publishLine(t, fmt.Sprintf(`{"topic":"hostile","data":{"title":%[1]s,"status":%[1]s,"author":%[1]s,"message":%[1]s,"total":%[1]s,"currency":%[1]s,%[1]s:%[1]s}}`, q))
+		s.publishLine(t, fmt.Sprintf(`{"topic":"hostile","type":%s,"data":%s}`,
+			quote(printable.Replace(h)), q))
+		s.publishLine(t,
+			fmt.Sprintf(
+				`{"topic":"hostile","data":{"title":%[1]s,"status":%[1]s,"author":%[1]s,"message":%[1]s,"total":%[1]s,"currency":%[1]s,%[1]s:%[1]s}}`,
+				q))
 		s.publishLine(t, fmt.Sprintf(`{"topic":"hostile.%d","data":{"number":%s,"status":%[2]s,"total":%[2]s,"currency":"EUR","customer_note":%[2]s,"billing":{"first_name":%[2]s},
 			"line_items":[{"name":%[2]s,"quantity":%[2]s}]}}`, i, q))
 		s.publishLine(t, fmt.Sprintf(`{"topic":"hostile","data":{"action":%s,"issue":{"number":%[1]s,"title":%[1]s,"state":%[1]s,"body":%[1]s,"labels":[%[1]s],"user":{"login":%[1]s}},
 			"comment":{"body":%[1]s,"user":{"login":%[1]s}},"repository":{"full_name":%[1]s}}}`, q))
 	}
 	s.post(t, "hostile", "", "text/html", all)
-	s.post(t, "hostile", "", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg" onload="ran('svg')"><script>ran('svg')</script></svg>`)
+	s.post(t, "hostile", "", "image/svg+xml",
+		`<svg xmlns="http://www.w3.org/2000/svg" onload="ran('svg')"><script>ran('svg')</script></svg>`)
 	last := s.post(t, "__proto__.constructor", "", "application/cloudevents+json",
-		fmt.Sprintf(`{"specversion":"1.0","id":%s,"source":%[1]s,"type":%[1]s,"subject":%[1]s,"dataschema":"javascript:ran('schema')","ext":%[1]s,"data":%s}`, quote(hostile[1]), quote(all)))
+		fmt.Sprintf(
+			`{"specversion":"1.0","id":%s,"source":%[1]s,"type":%[1]s,"subject":%[1]s,"dataschema":"javascript:ran('schema')","ext":%[1]s,"data":%s}`,
+			quote(hostile[1]), quote(all)))
 	plain := s.post(t, "hostile", "", "text/plain", all)
 	s.hold(t, all)
 
 	subject := `<img src=x onerror=ran('subject')>`
-	tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: subject, Publish: filter(">"), Subscribe: filter(">"), Admin: true}))
+	tb := p.openConsole(t, s, "/#token="+s.mint(t,
+		auth.Grant{Subject: subject, Publish: filter(">"), Subscribe: filter(">"), Admin: true}))
 	tb.isLive(t)
 	tb.holds(t, `$('#settings bdi').textContent === `+quote(subject))
 	tb.sees(t, ".feed", hostile[0])
 	tb.eval(t, `for (const fold of $$('.feed .fold')) fold.click()`)
-	tb.holds(t, `$$('.feed pre:not([hidden])').every(pre => pre.innerText !== 'Loading…') && shown('ran(', '.feed pre')`)
+	tb.holds(t,
+		`$$('.feed pre:not([hidden])').every(pre => pre.innerText !== 'Loading…') && shown('ran(', '.feed pre')`)
 	tb.isHarmless(t)
 
 	for _, page := range []struct{ hash, see string }{
-		{"log", hostile[4]}, {"log?topic=hostile", hostile[1]}, {"topics", "__proto__.constructor"}, {"connections", hostile[0]}, {"server", "Engine"}, {"try", "Nothing"},
+		{"log", hostile[4]}, {"log?topic=hostile", hostile[1]}, {"topics", "__proto__.constructor"},
+		{"connections", hostile[0]}, {"server", "Engine"}, {"try", "Nothing"},
 		{"log?id=" + last, "dataschema"}, {"log?id=" + plain, "text/plain"},
-		{"log?topic=<img src=x onerror=ran(1)>&type=javascript:ran(2)&since=<svg onload=ran(3)>&id=<img src=x onerror=ran(4)>", "That did not work"},
+		{"log?topic=<img src=x onerror=ran(1)>&type=javascript:ran(2)&since=<svg onload=ran(3)>&id=<img src=x onerror=ran(4)>",
+			"That did not work"},
 		{`<img src=x onerror=ran("hash")>`, "Alerts"},
 	} {
 		tb.eval(t, `location.hash = '#/'+`+quote(page.hash))
@@ -72,7 +84,8 @@ func TestConsoleHostile(t *testing.T) {
 	tb.holds(t, `!$('dialog')`)
 
 	// Live, over the stream and in the title of a dialog too.
-	s.publishLine(t, `{"topic":"hostile","type":`+quote(hostile[1])+`,"data":{"title":`+quote("the last, "+all)+`}}`)
+	s.publishLine(t, `{"topic":"hostile","type":`+quote(hostile[1])+`,"data":{"title":`+
+		quote("the last, "+all)+`}}`)
 	tb.sees(t, ".feed", "the last, "+hostile[0])
 	tb.isHarmless(t)
 	tb.eval(t, `$$('.feed button').filter(({ innerText }) => innerText === 'Details')[0].click()`)
@@ -83,18 +96,21 @@ func TestConsoleHostile(t *testing.T) {
 // publishLine publishes an event as a line of a batch, where a type may hold anything.
 func (s *site) publishLine(t *testing.T, line string) {
 	t.Helper()
-	s.ask(t, http.MethodPost, "/v1/events", "application/x-ndjson", strings.ReplaceAll(line, "\n", ""), nil)
+	s.ask(t, http.MethodPost, "/v1/events", "application/x-ndjson",
+		strings.ReplaceAll(line, "\n", ""), nil)
 }
 
 // hold keeps a stream open whose client calls itself so.
 func (s *site) hold(t *testing.T, agent string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL()+"/v1/stream", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		s.server.URL()+"/v1/stream", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("User-Agent", printable.Replace(agent))
-	req.Header.Set("Authorization", "Bearer "+s.mint(t, auth.Grant{Subject: hostile[1], Subscribe: filter("hostile", ">")}))
+	req.Header.Set("Authorization",
+		"Bearer "+s.mint(t, auth.Grant{Subject: hostile[1], Subscribe: filter("hostile", ">")}))
 	resp, err := s.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +118,8 @@ func (s *site) hold(t *testing.T, agent string) {
 	t.Cleanup(func() { _ = resp.Body.Close() })
 }
 
-// isHarmless expects that the page has only elements and attributes of its own. That no script ran, nothing broke the policy
-// and nothing of another origin was loaded, every tab expects in the end.
+// isHarmless expects that the page has only elements and attributes of its own. That no script ran,
+// nothing broke the policy and nothing of another origin was loaded, every tab expects in the end.
 func (tb *tab) isHarmless(t *testing.T) {
 	t.Helper()
 	found := value[json.RawMessage](t, tb, `$$('*').filter(element =>

@@ -20,8 +20,9 @@ var feeds = map[string]string{"alerts": ".feed", "log": ".log-rows"}
 
 const mostElements = 1500 // that a page may have, however long its feed is
 
-// walk scrolls through a feed to its end and back, and tells the IDs of its rows in the order in which they were
-// first seen, what was wrong at any moment, and how many elements the document had at most.
+// walk scrolls through a feed to its end and back, and tells the IDs of its rows in the order in
+// which they were first seen, what was wrong at any moment, and how many elements the document had
+// at most.
 const walk = `(async (rows, n) => {
 	const ids = [], seen = new Set(), wrong = [];
 	let elements = 0, idle = 0;
@@ -51,7 +52,8 @@ const walk = `(async (rows, n) => {
 	return { ids, wrong, elements };
 })`
 
-// TestManyEvents: of a feed only the rows near the view are in the document, and each event is shown, in order.
+// TestManyEvents: of a feed only the rows near the view are in the document, and each event is
+// shown, in order.
 func TestManyEvents(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -91,12 +93,13 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
-// TestLoad: a feed of 100,000 events stays responsive while 200 more come each second and a person scrolls.
+// TestLoad: a feed of 100,000 events stays responsive while 200 more come each second and a person
+// scrolls.
 //
-// What the browser's tracing says of the page's main thread is judged by the time that the thread had of a processor: by
-// the clock it would be a judgement of whatever else runs on this machine. Both are logged. A task is all that the
-// thread does at a stretch: scripts, and the style, layout and paint that they cause. The work of a frame is what it
-// does between two frames that are drawn.
+// What the browser's tracing says of the page's main thread is judged by the time that the thread
+// had of a processor: by the clock it would be a judgement of whatever else runs on this machine.
+// Both are logged. A task is all that the thread does at a stretch: scripts, and the style, layout
+// and paint that they cause. The work of a frame is what it does between two frames that are drawn.
 func TestLoad(t *testing.T) {
 	if os.Getenv("TIDINGS_FULL") != "1" {
 		t.Log("runs only with TIDINGS_FULL=1")
@@ -142,7 +145,8 @@ func TestLoad(t *testing.T) {
 					return
 				}
 			}
-		}, "devtools.timeline", "disabled-by-default-devtools.timeline", "disabled-by-default-devtools.timeline.frame", "__metadata")
+		}, "devtools.timeline", "disabled-by-default-devtools.timeline",
+			"disabled-by-default-devtools.timeline.frame", "__metadata")
 		l := loadOf(t, trace, s.URL)
 		elements := value[int](t, tb, `document.getElementsByTagName('*').length`)
 		t.Logf("%s, while %d events came: %v; %d elements", name, came, l, elements)
@@ -150,7 +154,8 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%s: %d frames were drawn, too few to judge", name, l.frames.n)
 		}
 		if l.work.p99 >= 50 {
-			t.Errorf("%s: the work of one frame in a hundred takes %.1f ms, want less than 50", name, l.work.p99)
+			t.Errorf("%s: the work of one frame in a hundred takes %.1f ms, want less than 50",
+				name, l.work.p99)
 		}
 		if l.tasks.most >= 50 {
 			t.Errorf("%s: a task takes %.1f ms, want less than 50", name, l.tasks.most)
@@ -164,9 +169,11 @@ func TestLoad(t *testing.T) {
 // scroll scrolls by so many px each, down if they are negative. A gesture needs no script for it.
 func (tb *tab) scroll(distances ...float64) error {
 	for _, distance := range distances {
-		_, err := chromedp.Call(tb.ctx, input.SynthesizeScrollGesture, input.SynthesizeScrollGestureParams{
-			X: 400, Y: 400, YDistance: distance, Speed: 6000, GestureSourceType: input.GestureSourceTypeMouse,
-		})
+		_, err := chromedp.Call(tb.ctx, input.SynthesizeScrollGesture,
+			input.SynthesizeScrollGestureParams{
+				X: 400, Y: 400, YDistance: distance, Speed: 6000,
+				GestureSourceType: input.GestureSourceTypeMouse,
+			})
 		if err != nil {
 			return err
 		}

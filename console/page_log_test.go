@@ -27,10 +27,13 @@ func (tb *tab) walkLog(t *testing.T, down bool) []string {
 	if down {
 		atEnd = `shown('Nothing is older than this.')`
 	}
-	return value[[]string](t, tb, fmt.Sprintf(`walk('.log-rows a', ({ href }) => new URL(href).hash.split('id=')[1], %v, () => %s)`, down, atEnd))
+	return value[[]string](t, tb, fmt.Sprintf(
+		`walk('.log-rows a', ({ href }) => new URL(href).hash.split('id=')[1], %v, () => %s)`, down,
+		atEnd))
 }
 
-// TestConsoleLogBothWays: from now to the start of the log and back, over more events than the page holds at a time, there is no hole.
+// TestConsoleLogBothWays: from now to the start of the log and back, over more events than the page
+// holds at a time, there is no hole.
 func TestConsoleLogBothWays(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -52,7 +55,8 @@ func TestConsoleLogBothWays(t *testing.T) {
 	}
 }
 
-// TestConsoleLogSince: the page goes to a time and shows what came then at its top; newer events are above, older ones below.
+// TestConsoleLogSince: the page goes to a time and shows what came then at its top; newer events
+// are above, older ones below.
 func TestConsoleLogSince(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -60,7 +64,9 @@ func TestConsoleLogSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e2e.Eventually(t, "later time", func() bool { return time.Now().UnixMilli() > before.Time().UnixMilli() })
+	e2e.Eventually(t, "later time", func() bool {
+		return time.Now().UnixMilli() > before.Time().UnixMilli()
+	})
 	s.publish(t, "orders", 150)
 	first := s.ids(t)[150]
 	since := strings.Trim(string(s.event(t, first)["time"]), `"`)
@@ -84,10 +90,13 @@ func TestConsoleLogSince(t *testing.T) {
 	// A person types the time in their own time zone, to the second.
 	tb.enters(t, "[name=since]", "2000-01-01T00:00:00")
 	tb.presses(t, "Show")
-	tb.holds(t, `location.hash.startsWith('#/log?since=') && $('.log-row:last-of-type a').href.endsWith(`+quote(want[0])+`)`)
+	tb.holds(t,
+		`location.hash.startsWith('#/log?since=') && $('.log-row:last-of-type a').href.endsWith(`+
+			quote(want[0])+`)`)
 }
 
-// TestConsoleLogFilter: the log shows one topic, a pattern, one type, and says so when there is none.
+// TestConsoleLogFilter: the log shows one topic, a pattern, one type, and says so when there is
+// none.
 func TestConsoleLogFilter(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -116,7 +125,8 @@ func TestConsoleLogFilter(t *testing.T) {
 	tb.sees(t, ".problem", "orders..eu")
 }
 
-// TestConsoleLogGap: where events are gone the log says so at their place, for as long as that is shown.
+// TestConsoleLogGap: where events are gone the log says so at their place, for as long as that is
+// shown.
 func TestConsoleLogGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -134,7 +144,8 @@ func TestConsoleLogGap(t *testing.T) {
 	tb := p.openConsole(t, s, "/#/log?since="+since)
 	between := fmt.Sprintf(`(gap => gap.innerText.includes('deleted by the server’s retention') && gap.previousElementSibling.querySelector('a').href.endsWith(%q) &&
 		gap.nextElementSibling.innerText.includes('tickets') && gap.getBoundingClientRect().bottom < innerHeight)($('.log-rows .gap'))`, first)
-	tb.holds(t, between+` && $('.log-rows .gap').getBoundingClientRect().top > 100`) // below what has the place at the top
+	// below what has the place at the top
+	tb.holds(t, between+` && $('.log-rows .gap').getBoundingClientRect().top > 100`)
 	tb.walkLog(t, false)
 	got := tb.walkLog(t, true)
 	slices.Reverse(got)
@@ -144,12 +155,13 @@ func TestConsoleLogGap(t *testing.T) {
 	tb.holds(t, `(scrollBy({ top: -200, behavior: 'instant' }), `+between+`)`)
 }
 
-// TestConsoleDamaged: events whose records are damaged are told at their places, once each, in the log and among the
-// alerts, also when the first and the newest are among them.
+// TestConsoleDamaged: events whose records are damaged are told at their places, once each, in the
+// log and among the alerts, also when the first and the newest are among them.
 func TestConsoleDamaged(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
-	for _, text := range []string{"first of five", "second of five", "third of five", "fourth of five", "fifth of five"} {
+	for _, text := range []string{"first of five", "second of five", "third of five",
+		"fourth of five", "fifth of five"} {
 		s.post(t, "orders", "", "application/json", fmt.Sprintf(`{"title":%q}`, text))
 	}
 	for _, text := range []string{"first of five", "third of five", "fifth of five"} {
@@ -158,12 +170,14 @@ func TestConsoleDamaged(t *testing.T) {
 	s.server.Kill() // what it remembers is whole
 	s.start(t)
 	tb := p.openConsole(t, s, "/")
-	tb.holds(t, `$$('.feed article').map(article => article.matches('.gap') ? 'gap' : article.querySelector('h2').lastChild.textContent).join() === 'gap,fourth of five,gap,second of five,gap'`)
+	tb.holds(t,
+		`$$('.feed article').map(article => article.matches('.gap') ? 'gap' : article.querySelector('h2').lastChild.textContent).join() === 'gap,fourth of five,gap,second of five,gap'`)
 	for _, since := range []string{"", "?since=2020-01-01T00:00:00Z"} {
 		tb.eval(t, `location.hash = '#/topics'`)
 		tb.holds(t, `!$('.log-rows')`)
 		tb.eval(t, fmt.Sprintf(`location.hash = '#/log%s'`, since))
-		tb.holds(t, `$$('.log-rows > *').map(row => row.matches('.gap') ? 'gap' : /(\w+) of five/.exec(row.textContent)[1]).join() === 'gap,fourth,gap,second,gap'`)
+		tb.holds(t,
+			`$$('.log-rows > *').map(row => row.matches('.gap') ? 'gap' : /(\w+) of five/.exec(row.textContent)[1]).join() === 'gap,fourth,gap,second,gap'`)
 	}
 }
 
@@ -178,10 +192,12 @@ func TestConsoleLogPhone(t *testing.T) {
 	tb.enters(t, "[name=topic]", "orders.>")
 	tb.presses(t, "Show")
 	tb.sees(t, "summary", "Filter: orders.>")
-	tb.holds(t, `!$('details').open && shown('There are no such events.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
+	tb.holds(t,
+		`!$('details').open && shown('There are no such events.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
 }
 
-// TestConsoleEventInHistory: an event has an address of its own; Back closes it and leaves the list where it was.
+// TestConsoleEventInHistory: an event has an address of its own; Back closes it and leaves the list
+// where it was.
 func TestConsoleEventInHistory(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -192,7 +208,8 @@ func TestConsoleEventInHistory(t *testing.T) {
 	tb.sees(t, ".log-row", "orders")
 	tb.eval(t, `scrollBy(0, 2000)`)
 	tb.holds(t, `$$('.log-row').some(row => row.getBoundingClientRect().top > 300)`)
-	tb.eval(t, `globalThis.row = $$('.log-row').find(row => row.getBoundingClientRect().top > 300); row.querySelector('a').click()`)
+	tb.eval(t,
+		`globalThis.row = $$('.log-row').find(row => row.getBoundingClientRect().top > 300); row.querySelector('a').click()`)
 	tb.holds(t, `shown('Publish the same again', 'dialog') && location.hash.includes('id=')`)
 	tb.eval(t, `history.back()`)
 	tb.holds(t, `!$('dialog') && location.hash === '#/log' && row.isConnected && scrollY > 1000`)
@@ -206,7 +223,8 @@ func TestConsoleEventInHistory(t *testing.T) {
 	tb.eval(t, `location.hash = '#/log?id=`+s.ids(t)[7]+`'`) // as a link from elsewhere does
 	tb.sees(t, "dialog", s.ids(t)[7])
 	tb.presses(t, "Close")
-	tb.holds(t, `!$('dialog') && location.hash.startsWith('#/log') && !location.hash.includes('id=')`)
+	tb.holds(t,
+		`!$('dialog') && location.hash.startsWith('#/log') && !location.hash.includes('id=')`)
 }
 
 // TestConsoleDownload: the file holds the lines that the API answers with.
@@ -220,10 +238,12 @@ func TestConsoleDownload(t *testing.T) {
 	}
 	tb := p.openConsole(t, s, "/#/log?topic=orders")
 	dir, events := t.TempDir(), true
-	_, err := chromedp.CallBrowser(tb.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
-		Behavior: browser.SetDownloadBehaviorBehaviorAllowAndName, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
-		DownloadPath: dir, EventsEnabled: &events,
-	})
+	_, err := chromedp.CallBrowser(tb.ctx, browser.SetDownloadBehavior,
+		browser.SetDownloadBehaviorParams{
+			Behavior:         browser.SetDownloadBehaviorBehaviorAllowAndName,
+			BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+			DownloadPath:     dir, EventsEnabled: &events,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +276,8 @@ func (s *site) lines(t *testing.T, topic string) (text string) {
 	t.Helper()
 	after := strings.Repeat("0", 26)
 	for caughtUp := ""; caughtUp != "true"; {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL()+"/v1/events?limit=1000&topic="+topic+"&after="+after, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			s.server.URL()+"/v1/events?limit=1000&topic="+topic+"&after="+after, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

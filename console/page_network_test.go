@@ -8,7 +8,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestConsoleRestart: the console survives that the server is killed, gets what was published meanwhile, and says so.
+// TestConsoleRestart: the console survives that the server is killed, gets what was published
+// meanwhile, and says so.
 func TestConsoleRestart(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -18,19 +19,22 @@ func TestConsoleRestart(t *testing.T) {
 	tb.sees(t, ".feed", "Before")
 	s.set(cut)
 	s.server.Kill()
-	tb.holds(t, `$('.connection').dataset.state === 'connecting' && shown('Connecting', '.connection')`)
+	tb.holds(t,
+		`$('.connection').dataset.state === 'connecting' && shown('Connecting', '.connection')`)
 	s.start(t)
 	s.publish(t, "orders", 4)
 	s.post(t, "orders", "", "application/json", `{"title":"While it was away"}`)
 	s.set(none)
 	tb.isLive(t)
 	tb.saysMissed(t, 5)
-	tb.holds(t, `document.title === '(6) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 6`)
+	tb.holds(t,
+		`document.title === '(6) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 6`)
 	s.post(t, "orders", "", "application/json", `{"title":"Afterwards"}`)
 	tb.sees(t, ".feed", "Afterwards")
 }
 
-// saysMissed waits until the console says, above what was missed and to a screen reader, that so much was.
+// saysMissed waits until the console says, above what was missed and to a screen reader, that so
+// much was.
 func (tb *tab) saysMissed(t *testing.T, n int) {
 	t.Helper()
 	text := fmt.Sprintf("Caught up %d missed events.", n)
@@ -38,7 +42,8 @@ func (tb *tab) saysMissed(t *testing.T, n int) {
 	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
 }
 
-// stuck is the early script of a page whose requests for what globalThis.held matches are never answered.
+// stuck is the early script of a page whose requests for what globalThis.held matches are never
+// answered.
 const stuck = `{
 	const answered = fetch;
 	globalThis.fetch = (url, options) => globalThis.held?.test(url) ? new Promise(() => {}) : answered(url, options);
@@ -55,14 +60,16 @@ func TestConsoleSlow(t *testing.T) {
 	tb.sees(t, ".alerts .note", "Not connected: trying again.")
 }
 
-// TestConsoleUnreachable: each page says that the server does not answer and what becomes of that, until it answers.
+// TestConsoleUnreachable: each page says that the server does not answer and what becomes of that,
+// until it answers.
 func TestConsoleUnreachable(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	tb := p.openConsole(t, s, "/", clock(t))
 	tb.isLive(t)
 	s.set(cut)
-	tb.holds(t, `(pass(100), shown('Not connected: trying again. What comes meanwhile is not lost.', '.alerts .note'))`)
+	tb.holds(t,
+		`(pass(100), shown('Not connected: trying again. What comes meanwhile is not lost.', '.alerts .note'))`)
 	for _, page := range []string{"topics", "connections", "server"} {
 		tb.eval(t, `location.hash = '#/`+page+`'`)
 		tb.sees(t, ".page."+page+" .problem", "The server does not answer. Trying again…")
@@ -76,7 +83,8 @@ func TestConsoleUnreachable(t *testing.T) {
 	s.set(none)
 	tb.holds(t, `(pass(100), !$('.problem') && shown('Engine', '.server'))`)
 	tb.eval(t, `location.hash = '#/alerts'`)
-	tb.holds(t, `(pass(100), $('.connection').dataset.state === 'live' && !$('.alerts .note').innerText)`)
+	tb.holds(t,
+		`(pass(100), $('.connection').dataset.state === 'live' && !$('.alerts .note').innerText)`)
 
 	tb.eval(t, `location.hash = '#/try'`)
 	tb.enters(t, "[name=type]", "tidings.mine")
@@ -85,7 +93,8 @@ func TestConsoleUnreachable(t *testing.T) {
 	tb.sees(t, ".try", "Nothing was stored.")
 }
 
-// TestConsoleFrozen: what came while the browser had suspended the tab is there when it goes on, and it is said.
+// TestConsoleFrozen: what came while the browser had suspended the tab is there when it goes on,
+// and it is said.
 func TestConsoleFrozen(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -95,19 +104,22 @@ func TestConsoleFrozen(t *testing.T) {
 	s.publish(t, "orders", 7)
 	tb.wakes(t)
 	tb.saysMissed(t, 7)
-	tb.holds(t, `document.title === '(7) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 7 && $('.connection').dataset.state === 'live'`)
+	tb.holds(t,
+		`document.title === '(7) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 7 && $('.connection').dataset.state === 'live'`)
 }
 
 // wakes ends a freeze, and shows the tab again, which the freeze has hidden.
 func (tb *tab) wakes(t *testing.T) {
 	t.Helper()
 	tb.thaw(t)
-	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled,
+		emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestConsoleGap: where events were trimmed before the console had got them, it shows that they are missing.
+// TestConsoleGap: where events were trimmed before the console had got them, it shows that they are
+// missing.
 func TestConsoleGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -124,7 +136,9 @@ func TestConsoleGap(t *testing.T) {
 	tb.sees(t, ".feed .gap", "Events are missing here")
 	tb.sees(t, ".feed .gap", "deleted by the server’s retention")
 	tb.sees(t, ".feed .gap", last)
-	order := value[string](t, tb, `$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)
+	order := value[string](t,
+		tb,
+		`$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)
 	if want := "Caught up 2 missed events., Afterwards, message, gap, Before"; order != want {
 		t.Errorf("from the top there are %s, want %s", order, want)
 	}
@@ -140,17 +154,20 @@ func TestConsolePolling(t *testing.T) {
 	s, p := newSite(t), newProfile(t)
 	s.set(buffering)
 	tb := p.openConsole(t, s, "/", clock(t))
-	tb.holds(t, `(pass(1000), $('.connection').dataset.state === 'polling') && shown('Polling', '.connection')`)
+	tb.holds(t,
+		`(pass(1000), $('.connection').dataset.state === 'polling') && shown('Polling', '.connection')`)
 	s.post(t, "orders", "", "application/json", `{"title":"By polling"}`)
 	tb.sees(t, ".feed", "By polling")
 }
 
-// TestConsoleReadMark: what is read on one device is read on all, without a reload, at once in this browser's other tabs.
+// TestConsoleReadMark: what is read on one device is read on all, without a reload, at once in this
+// browser's other tabs.
 func TestConsoleReadMark(t *testing.T) {
 	t.Parallel()
 	s, here, there := newSite(t), newProfile(t), newProfile(t)
 	s.publish(t, "orders", 60)
-	tb, beside, elsewhere := here.openConsole(t, s, "/", clock(t)), here.openConsole(t, s, "/#/server"), there.openConsole(t, s, "/", clock(t))
+	tb, beside, elsewhere := here.openConsole(t, s, "/", clock(t)),
+		here.openConsole(t, s, "/#/server"), there.openConsole(t, s, "/", clock(t))
 	for _, one := range []*tab{tb, beside, elsewhere} {
 		one.holds(t, `(globalThis.pass?.(100), document.title.startsWith('(60) '))`)
 	}
@@ -159,7 +176,8 @@ func TestConsoleReadMark(t *testing.T) {
 		one.holds(t, `(globalThis.pass?.(100), document.title.startsWith('(9) '))`)
 	}
 	elsewhere.eval(t, `pass(30_000)`) // that often it looks
-	elsewhere.holds(t, `(pass(100), document.title === '(9) Alerts · Tidings' && $$('.feed .unread').length === 9)`)
+	elsewhere.holds(t,
+		`(pass(100), document.title === '(9) Alerts · Tidings' && $$('.feed .unread').length === 9)`)
 	s.publish(t, "orders", 3)
 	elsewhere.holds(t, `(pass(100), document.title.startsWith('(12) '))`)
 	tb.holds(t, `(pass(100), document.title.startsWith('(12) '))`)
@@ -168,6 +186,8 @@ func TestConsoleReadMark(t *testing.T) {
 	beside.close(t)
 	n := len(s.requestsFor("/v1/cursors/console"))
 	tb.eval(t, `dispatchEvent(new Event('focus'))`) // the person turns to this window
-	s.requests.await(t, "look at the read mark", func([]request) bool { return len(s.requestsFor("/v1/cursors/console")) > n })
+	s.requests.await(t, "look at the read mark", func([]request) bool {
+		return len(s.requestsFor("/v1/cursors/console")) > n
+	})
 	tb.holds(t, `(pass(100), document.title === 'Alerts · Tidings' && !$('.feed .unread'))`)
 }

@@ -27,13 +27,16 @@ func (tb *tab) cookies(t *testing.T) []*network.Cookie {
 // asksForToken waits until the page asks for a token, and says why if there is a reason.
 func (tb *tab) asksForToken(t *testing.T, reason string) {
 	t.Helper()
-	tb.holds(t, `document.title === 'Sign in · Tidings' && document.activeElement === $('#token') && $('#token-problem').innerText.startsWith(`+quote(reason)+`)`)
+	tb.holds(t,
+		`document.title === 'Sign in · Tidings' && document.activeElement === $('#token') && $('#token-problem').innerText.startsWith(`+
+			quote(reason)+`)`)
 	if n := value[int](t, tb, `$$('nav, .feed, [popover] button').length`); n != 0 {
 		t.Error("who is not signed in sees more than the form")
 	}
 }
 
-// TestConsoleSignIn: a token that is pasted goes into a cookie that no script reads and that ends with it; signing out ends all.
+// TestConsoleSignIn: a token that is pasted goes into a cookie that no script reads and that ends
+// with it; signing out ends all.
 func TestConsoleSignIn(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -64,7 +67,8 @@ func TestConsoleSignIn(t *testing.T) {
 	}
 	c := cookies[0]
 	left := time.Until(time.Unix(int64(c.Expires), 0))
-	if !c.HTTPOnly || c.SameSite != network.CookieSameSiteStrict || c.Value != token || left <= 0 || left > time.Hour {
+	if !c.HTTPOnly || c.SameSite != network.CookieSameSiteStrict || c.Value != token || left <= 0 ||
+		left > time.Hour {
 		t.Errorf("the cookie is %+v, which leaves %v", c, left)
 	}
 	everywhere := `JSON.stringify([document.cookie, Object.entries(localStorage), Object.entries(sessionStorage), location.href, document.documentElement.outerHTML])`
@@ -83,11 +87,13 @@ func TestConsoleSignIn(t *testing.T) {
 	tb.asksForToken(t, "")
 }
 
-// TestConsoleTokenInAddress: a link may bring a token, which is in neither the address nor the history afterwards.
+// TestConsoleTokenInAddress: a link may bring a token, which is in neither the address nor the
+// history afterwards.
 func TestConsoleTokenInAddress(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
-	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}), s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}),
+		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
 	tb := p.openConsole(t, s, "/#token=wrong")
 	tb.asksForToken(t, "The server does not accept this token: ")
 	tb.eval(t, `location.hash = 'token=`+ada+`'`)
@@ -107,8 +113,8 @@ func TestConsoleTokenInAddress(t *testing.T) {
 	}
 }
 
-// TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept it any more, the page asks for
-// another one and goes on where it was.
+// TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept
+// it any more, the page asks for another one and goes on where it was.
 func TestConsoleSessionEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -116,7 +122,9 @@ func TestConsoleSessionEnds(t *testing.T) {
 		end  func(t *testing.T, s *site, tb *tab)
 	}{
 		{"expired", func(t *testing.T, s *site, tb *tab) {
-			if _, err := chromedp.Call(tb.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil { // as the browser does
+			// as the browser does
+			if _, err := chromedp.Call(tb.ctx, network.ClearBrowserCookies,
+				cdp.Empty{}); err != nil {
 				t.Fatal(err)
 			}
 			s.set(cut) // as the server does
@@ -132,7 +140,8 @@ func TestConsoleSessionEnds(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s, p := newGuardedSite(t), newProfile(t)
-			tb := p.openConsole(t, s, "/#token="+s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}))
+			tb := p.openConsole(t, s, "/#token="+s.mint(t,
+				auth.Grant{Subject: "ada", Subscribe: filter(">")}))
 			tb.isLive(t)
 			tb.eval(t, `location.hash = '#/try'`) // which asks the server nothing by itself
 			tb.sees(t, ".try", "Nothing has been published from here yet.")

@@ -23,7 +23,8 @@ import (
 	"tidings/store"
 )
 
-// atHalfPastFour is the early script of a page whose clock goes on from the time of the README's pictures.
+// atHalfPastFour is the early script of a page whose clock goes on from the time of the README's
+// pictures.
 const atHalfPastFour = `{
 	const real = Date;
 	const ahead = real.UTC(2026, 10, 20, 16, 30) - real.now();
@@ -33,21 +34,24 @@ const atHalfPastFour = `{
 	};
 }`
 
-// TestScreenshots takes the pictures of the README, of the sample of examples/console. They are the same each time, but
-// for the fonts of the machine:
+// TestScreenshots takes the pictures of the README, of the sample of examples/console. They are the
+// same each time, but for the fonts of the machine:
 //
 //	TIDINGS_SHOTS=$PWD/docs/screenshots go test ./console -run TestScreenshots
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
 	read := importSample(t, s)
-	s.ask(t, "PUT", "/v1/cursors/console", "application/json", fmt.Sprintf(`{"id":%q,"topics":[">"]}`, read), nil)
+	s.ask(t, "PUT", "/v1/cursors/console", "application/json",
+		fmt.Sprintf(`{"id":%q,"topics":[">"]}`, read), nil)
 
 	tb := p.openConsole(t, s, "/healthz", atHalfPastFour)
-	if _, err := chromedp.Call(tb.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"}); err != nil {
+	if _, err := chromedp.Call(tb.ctx, emulation.SetTimezoneOverride,
+		emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"}); err != nil {
 		t.Fatal(err)
 	}
-	tb.do(t, chromedp.EmulateViewport(1280, 800, chromedp.EmulateScale(1.5)), chromedp.Navigate(s.URL+"/#token="+s.token(time.Hour, ">")))
+	tb.do(t, chromedp.EmulateViewport(1280, 800, chromedp.EmulateScale(1.5)),
+		chromedp.Navigate(s.URL+"/#token="+s.token(time.Hour, ">")))
 	tb.holds(t, `$('.connection[data-state=live]') && document.title.startsWith('(5)')`)
 	tb.chooses(t, "light")
 	tb.takeForReadme(t, s, "alerts-light.png")
@@ -66,7 +70,8 @@ func TestScreenshots(t *testing.T) {
 	tb.takeForReadme(t, s, "log.png")
 }
 
-// importSample makes the sample the site's log, an event a minute, and returns the sixth ID from the end.
+// importSample makes the sample the site's log, an event a minute, and returns the sixth ID from
+// the end.
 func importSample(t *testing.T, s *site) (read string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(sample(t)), "\n")
@@ -76,7 +81,8 @@ func importSample(t *testing.T, s *site) (read string) {
 		if err := json.Unmarshal([]byte(line), &event); err != nil {
 			t.Fatal(err)
 		}
-		when := time.Date(2026, 11, 20, 16, 29, 40, 0, time.UTC).Add(time.Duration(i-len(lines)+1) * 67 * time.Second)
+		when := time.Date(2026, 11, 20, 16, 29, 40,
+			0, time.UTC).Add(time.Duration(i-len(lines)+1) * 67 * time.Second)
 		var id store.ID
 		for b := range 6 {
 			id[b] = byte(when.UnixMilli() >> (40 - 8*b))
@@ -102,10 +108,12 @@ func importSample(t *testing.T, s *site) (read string) {
 	return read
 }
 
-// takeForReadme takes a picture that is small enough for a repository. The site's port is another one each time.
+// takeForReadme takes a picture that is small enough for a repository. The site's port is another
+// one each time.
 func (tb *tab) takeForReadme(t *testing.T, s *site, name string) {
 	t.Helper()
-	tb.eval(t, `$$('code').forEach(code => { code.textContent = code.textContent.replaceAll('`+s.URL+`', 'http://127.0.0.1:8080'); })`)
+	tb.eval(t, `$$('code').forEach(code => { code.textContent = code.textContent.replaceAll('`+
+		s.URL+`', 'http://127.0.0.1:8080'); })`)
 	picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
@@ -115,10 +123,12 @@ func (tb *tab) takeForReadme(t *testing.T, s *site, name string) {
 		t.Fatal(err)
 	}
 	var small bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, paletted(decoded)); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small,
+		paletted(decoded)); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s: %v, %d bytes, %d as taken", name, decoded.Bounds().Size(), small.Len(), len(picture))
+	t.Logf("%s: %v, %d bytes, %d as taken", name, decoded.Bounds().Size(),
+		small.Len(), len(picture))
 	if small.Len() > 150_000 {
 		t.Errorf("%s has %d bytes, want at most 150,000", name, small.Len())
 	}
@@ -127,8 +137,8 @@ func (tb *tab) takeForReadme(t *testing.T, s *site, name string) {
 	}
 }
 
-// paletted is a picture in its 256 most frequent colours, and what comes nearest to the others: of a page nobody sees
-// the difference.
+// paletted is a picture in its 256 most frequent colours, and what comes nearest to the others: of
+// a page nobody sees the difference.
 func paletted(picture image.Image) *image.Paletted {
 	bounds := picture.Bounds()
 	counts := map[color.Color]int{}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestConsoleTexts: both languages have the same texts with the same things to fill in, those that the scripts ask for, and no
-// others.
+// TestConsoleTexts: both languages have the same texts with the same things to fill in, those that
+// the scripts ask for, and no others.
 func TestConsoleTexts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -52,11 +52,13 @@ func TestConsoleTexts(t *testing.T) {
 	for _, text := range en {
 		keys = append(keys, text.Key)
 		family := text.Key[:strings.IndexByte(text.Key, '.')+1]
-		if !strings.Contains(source.String(), `'`+text.Key+`'`) && !strings.Contains(source.String(), "`"+family+"${") {
+		if !strings.Contains(source.String(), `'`+text.Key+`'`) &&
+			!strings.Contains(source.String(), "`"+family+"${") {
 			t.Errorf("no script asks for %s", text.Key)
 		}
 	}
-	for _, match := range regexp.MustCompile(`\bt\('([^']+)'`).FindAllStringSubmatch(source.String(), -1) {
+	for _, match := range regexp.MustCompile(`\bt\('([^']+)'`).FindAllStringSubmatch(
+		source.String(), -1) {
 		if !slices.Contains(keys, match[1]) {
 			t.Errorf("there is no text %s", match[1])
 		}
@@ -72,22 +74,28 @@ func TestConsoleRegion(t *testing.T) {
 		{`['fr-FR', 'en-US', 'en-GB']`, `/^\d+:\d\d:\d\d\s[AP]M$/`},
 		{`['en-GB', 'en']`, `/^\d\d:\d\d:\d\d$/`},
 	} {
-		tb := p.openConsole(t, s, "/", `Object.defineProperty(navigator, 'languages', { value: `+row.languages+` })`)
+		tb := p.openConsole(t, s, "/",
+			`Object.defineProperty(navigator, 'languages', { value: `+row.languages+` })`)
 		tb.holds(t, row.time+`.test($('.event time').innerText)`)
 	}
 }
 
-// TestConsoleLanguage: the page is in the browser's language, or in the one that a person has chosen, and says which.
+// TestConsoleLanguage: the page is in the browser's language, or in the one that a person has
+// chosen, and says which.
 func TestConsoleLanguage(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	s.publish(t, "orders", 2)
 	const languages = `Object.defineProperty(navigator, 'languages', { value: ['fr-FR', 'zh-TW', 'en'] })`
-	tb := p.openConsole(t, s, "/", languages, `if (!sessionStorage.getItem('begun')) localStorage.removeItem('tidings language'); sessionStorage.setItem('begun', 'yes')`)
-	tb.holds(t, `document.documentElement.lang === 'zh-CN' && document.title === '(2) 提醒 · Tidings'`)
+	tb := p.openConsole(t, s, "/", languages,
+		`if (!sessionStorage.getItem('begun')) localStorage.removeItem('tidings language'); sessionStorage.setItem('begun', 'yes')`)
+	tb.holds(t,
+		`document.documentElement.lang === 'zh-CN' && document.title === '(2) 提醒 · Tidings'`)
 	pages := []struct{ id, zh, en string }{
-		{"alerts", "全部标为已读", "Mark all read"}, {"log", "没有更早的事件了。", "Nothing is older than this."}, {"connections", "1 个连接", "1 connection"},
-		{"topics", "1 个主题", "1 topic"}, {"server", "保留所有事件。", "Everything is kept."}, {"try", "还没有从这里发布过事件。", "Nothing has been published from here yet."},
+		{"alerts", "全部标为已读", "Mark all read"}, {"log", "没有更早的事件了。", "Nothing is older than this."},
+		{"connections", "1 个连接", "1 connection"},
+		{"topics", "1 个主题", "1 topic"}, {"server", "保留所有事件。", "Everything is kept."},
+		{"try", "还没有从这里发布过事件。", "Nothing has been published from here yet."},
 	}
 	for _, language := range []string{"zh-CN", "en"} {
 		if language == "en" {
@@ -98,7 +106,9 @@ func TestConsoleLanguage(t *testing.T) {
 			text := map[string]string{"zh-CN": page.zh, "en": page.en}[language]
 			tb.eval(t, `location.hash = '#/`+page.id+`'`)
 			tb.sees(t, "main", text)
-			raw := value[[]string](t, tb, `document.body.innerText.match(/\b(page|shell|session|settings|state|alerts|card|gap|parts|log|event|download|connections|topics|server|try)\.[a-z][\w-]+|\{\w+\}|undefined|NaN/g) ?? []`)
+			raw := value[[]string](t,
+				tb,
+				`document.body.innerText.match(/\b(page|shell|session|settings|state|alerts|card|gap|parts|log|event|download|connections|topics|server|try)\.[a-z][\w-]+|\{\w+\}|undefined|NaN/g) ?? []`)
 			if len(raw) != 0 {
 				t.Errorf("in %s the page %s shows %v", language, page.id, raw)
 			}

@@ -59,7 +59,8 @@ func (tb *tab) trace(t *testing.T, do func(), categories ...string) []traceEvent
 		t.Fatal(err)
 	}
 	config := tracing.TraceConfig{IncludedCategories: categories}
-	if _, err := chromedp.Call(ctx, tracing.Start, tracing.StartParams{TraceConfig: &config}); err != nil {
+	if _, err := chromedp.Call(ctx, tracing.Start,
+		tracing.StartParams{TraceConfig: &config}); err != nil {
 		t.Fatalf("start tracing: %v", err)
 	}
 	do()
@@ -101,7 +102,8 @@ type load struct {
 }
 
 func (l load) String() string {
-	return fmt.Sprintf("frames %v; work of a frame %v; tasks %v; by the clock %v", l.frames, l.work, l.tasks, l.tasksByWall)
+	return fmt.Sprintf("frames %v; work of a frame %v; tasks %v; by the clock %v", l.frames, l.work,
+		l.tasks, l.tasksByWall)
 }
 
 // loadOf reads a trace of the page whose scripts come from an address.

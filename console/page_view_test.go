@@ -12,7 +12,8 @@ import (
 // openView opens a page of the console in a language and a window of so many pixels.
 func (p *profile) openView(t *testing.T, s *site, language string, width int64) *tab {
 	t.Helper()
-	tb := p.openConsole(t, s, "/", fmt.Sprintf(`localStorage.setItem('tidings language', %q)`, language))
+	tb := p.openConsole(t, s, "/",
+		fmt.Sprintf(`localStorage.setItem('tidings language', %q)`, language))
 	tb.resize(t, width)
 	return tb
 }
@@ -27,7 +28,8 @@ func (tb *tab) resize(t *testing.T, width int64) {
 	tb.do(t, chromedp.EmulateViewport(width, height))
 }
 
-// clicks clicks the first element of a selector, once there is one that is seen. Its text is in any language.
+// clicks clicks the first element of a selector, once there is one that is seen. Its text is in any
+// language.
 func (tb *tab) clicks(t *testing.T, selector string) {
 	t.Helper()
 	found := fmt.Sprintf(`$$(%q).find(element => element.checkVisibility())`, selector)

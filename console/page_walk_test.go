@@ -10,8 +10,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestWalk is the first day of a new user: nothing is there, an event is published by hand, the laptop is closed while
-// more come, and opened again. Each step leaves a picture in the folder that TIDINGS_SHOTS names.
+// TestWalk is the first day of a new user: nothing is there, an event is published by hand, the
+// laptop is closed while more come, and opened again. Each step leaves a picture in the folder that
+// TIDINGS_SHOTS names.
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -29,7 +30,8 @@ func TestWalk(t *testing.T) {
 			step := 0
 			picture := func(name string) {
 				step++
-				tb.shoot(t, fmt.Sprintf("walk-%s-%d-%d-%s.png", row.language, row.width, step, name))
+				tb.shoot(t, fmt.Sprintf("walk-%s-%d-%d-%s.png", row.language,
+					row.width, step, name))
 			}
 			tb.holds(t, `$('.connection[data-state=live]') && $('.empty')`)
 			tb.chooses(t, row.theme)
@@ -67,7 +69,8 @@ func TestWalk(t *testing.T) {
 			tb.do(t, chromedp.Reload())
 			tb.holds(t, `$('.connection[data-state=live]') && $('.event')`)
 			tb.holds(t, `!$('.event.unread')`)
-			for _, at := range []struct{ page, row string }{{"log", ".log-row"}, {"topics", "tbody tr"}, {"connections", "tbody tr"}, {"server", ".facts"}} {
+			for _, at := range []struct{ page, row string }{{"log", ".log-row"},
+				{"topics", "tbody tr"}, {"connections", "tbody tr"}, {"server", ".facts"}} {
 				tb.clicks(t, fmt.Sprintf("nav a[href='#/%s']", at.page))
 				tb.holds(t, fmt.Sprintf(`$('.%s %s')`, at.page, at.row))
 				picture(at.page)
@@ -79,7 +82,8 @@ func TestWalk(t *testing.T) {
 // lookAt makes a tab the one that a person looks at, as it is not any more after it was frozen.
 func (tb *tab) lookAt(t *testing.T) {
 	t.Helper()
-	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled,
+		emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
 }

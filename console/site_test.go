@@ -35,7 +35,8 @@ const (
 	buffering        // of what the server streams nothing arrives
 )
 
-// site is a server behind a proxy, which serves the test pages too: one origin, whatever happens behind it.
+// site is a server behind a proxy, which serves the test pages too: one origin, whatever happens
+// behind it.
 type site struct {
 	URL      string
 	requests record[request] // that browsers made
@@ -61,7 +62,8 @@ type request struct {
 
 func newSite(t *testing.T, args ...string) *site {
 	t.Helper()
-	s := &site{client: e2e.NewHTTPClient(), options: e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: args}}
+	s := &site{client: e2e.NewHTTPClient(),
+		options: e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: args}}
 	s.line, s.hangUp = context.WithCancel(context.Background())
 	t.Cleanup(s.client.CloseIdleConnections)
 	s.start(t)
@@ -137,14 +139,17 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			r.SetURL(upstream)
 			r.Out.Host = r.In.Host
 		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:     log.New(io.Discard, "", 0), // a broken connection is what the tests are about
-		Transport:    s.client.Transport,
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler)
+		},
+		ErrorLog:  log.New(io.Discard, "", 0), // a broken connection is what the tests are about
+		Transport: s.client.Transport,
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// serveTest serves what is of the tests: the page, under the policy of the console, what it loads, and tokens.
+// serveTest serves what is of the tests: the page, under the policy of the console, what it loads,
+// and tokens.
 func (s *site) serveTest(w http.ResponseWriter, r *http.Request, file string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	switch file {
@@ -152,13 +157,15 @@ func (s *site) serveTest(w http.ResponseWriter, r *http.Request, file string) {
 		policy := console.Policy
 		switch file {
 		case "sandbox": // a page of no origin: it has neither storage nor locks
-			policy = strings.ReplaceAll(policy, "'self'", "http://"+r.Host) + "; sandbox allow-scripts"
+			policy = strings.ReplaceAll(policy, "'self'",
+				"http://"+r.Host) + "; sandbox allow-scripts"
 		case "open": // for other servers
 			policy = strings.ReplaceAll(policy, "connect-src 'self'", "connect-src *")
 		}
 		w.Header().Set("Content-Security-Policy", policy)
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, `<!doctype html><title>A client</title><link rel="icon" href="data:,"><script type="module" src="/test/page.js"></script>`)
+		fmt.Fprint(w,
+			`<!doctype html><title>A client</title><link rel="icon" href="data:,"><script type="module" src="/test/page.js"></script>`)
 	case "token":
 		fmt.Fprint(w, s.nextToken())
 	default:
@@ -184,18 +191,20 @@ func (s *site) token(lifetime time.Duration, pattern string) string {
 		panic(err)
 	}
 	everything := auth.Everything()
-	token, err := auth.Mint(s.key, auth.Grant{Subject: "test", Publish: everything.Publish, Subscribe: filter, Admin: true, Expires: time.Now().Add(lifetime)}, auth.MintOptions{})
+	token, err := auth.Mint(s.key, auth.Grant{Subject: "test", Publish: everything.Publish,
+		Subscribe: filter, Admin: true, Expires: time.Now().Add(lifetime)}, auth.MintOptions{})
 	if err != nil {
 		panic(err)
 	}
 	return token
 }
 
-// ask sends a request to the server past the proxy, decodes the answer into v unless it is nil, and ends the test
-// when there is none that is a success.
+// ask sends a request to the server past the proxy, decodes the answer into v unless it is nil, and
+// ends the test when there is none that is a success.
 func (s *site) ask(t *testing.T, method, path, contentType, body string, v any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL()+path,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,15 +263,17 @@ func (s *site) log(t *testing.T, after string) (events []map[string]any) {
 	}
 }
 
-// check expects that each tab is given everything that the log holds after an event: once, in order. It publishes
-// one event more, so that nothing can still be on its way.
+// check expects that each tab is given everything that the log holds after an event: once, in
+// order. It publishes one event more, so that nothing can still be on its way.
 func (s *site) check(t *testing.T, after string, tabs ...*tab) {
 	t.Helper()
 	last := s.publish(t, "orders", 1)
 	want := s.log(t, after)
 	for i, tb := range tabs {
 		tb.reports.await(t, "last event", func(reports []report) bool {
-			return slices.ContainsFunc(reports, func(r report) bool { return r.is("event", "id", last) })
+			return slices.ContainsFunc(reports, func(r report) bool {
+				return r.is("event", "id", last)
+			})
 		})
 		if diff := cmp.Diff(want, tb.given("event", "end")); diff != "" {
 			t.Errorf("tab %d is not given the log (-log +given):\n%.2000s", i, diff)
@@ -285,8 +296,11 @@ func (s *site) subscribers(t *testing.T) int {
 	return len(answer.Subscribers)
 }
 
-// awaitSubscribers waits until the server has n streams. It is told a moment later that one was closed.
+// awaitSubscribers waits until the server has n streams. It is told a moment later that one was
+// closed.
 func (s *site) awaitSubscribers(t *testing.T, n int) {
 	t.Helper()
-	e2e.Eventually(t, fmt.Sprintf("set of %d subscribers", n), func() bool { return s.subscribers(t) == n })
+	e2e.Eventually(t, fmt.Sprintf("set of %d subscribers", n), func() bool {
+		return s.subscribers(t) == n
+	})
 }

@@ -8,7 +8,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestTypes: the type declarations are those of the module, and what they are meant to allow compiles.
+// TestTypes: the type declarations are those of the module, and what they are meant to allow
+// compiles.
 func TestTypes(t *testing.T) {
 	t.Parallel()
 	node, dir := e2e.Need(t, "node"), t.TempDir()
@@ -17,7 +18,8 @@ func TestTypes(t *testing.T) {
 		t.Skipf("the Node packages are not installed (%v); internal/clients/doc.go says how", err)
 	}
 	for from, to := range map[string]string{
-		"client/tidings.js": "implementation.js", "client/tidings.d.ts": "tidings.d.ts", "testdata/usage.ts": "usage.ts",
+		"client/tidings.js": "implementation.js", "client/tidings.d.ts": "tidings.d.ts",
+		"testdata/usage.ts": "usage.ts",
 	} {
 		content, err := os.ReadFile(from)
 		if err == nil {
@@ -27,7 +29,8 @@ func TestTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.Command(node, compiler, "--noEmit", "--strict", "--allowJs", "--target", "es2022", "--lib", "es2023,dom,dom.iterable",
+	out, err := exec.Command(node, compiler, "--noEmit", "--strict", "--allowJs", "--target",
+		"es2022", "--lib", "es2023,dom,dom.iterable",
 		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -21,7 +21,8 @@ func TestAdmin(t *testing.T) {
 		t.Parallel()
 		needPackages(t)
 		app := filepath.Join(t.TempDir(), "app.js")
-		if out, err := exec.Command("npm", "--prefix", "admin", "run", "build", "--", "--outfile="+app).CombinedOutput(); err != nil {
+		if out, err := exec.Command("npm", "--prefix", "admin", "run", "build", "--",
+			"--outfile="+app).CombinedOutput(); err != nil {
 			t.Fatalf("build the page: %v\n%s", err, out)
 		}
 		testAdmin(t, "/react/", map[string]string{"/react/app.js": app})
@@ -35,8 +36,8 @@ func needPackages(t *testing.T) {
 	}
 }
 
-// testAdmin: the page shows what has come since alerts were last seen, each once, wherever the page and the server
-// were meanwhile; and it shows text, whatever that is.
+// testAdmin: the page shows what has come since alerts were last seen, each once, wherever the page
+// and the server were meanwhile; and it shows text, whatever that is.
 func testAdmin(t *testing.T, page string, built map[string]string) {
 	s := newPlace(t)
 	site := serveFolder(t, "admin", s.url(), built)

@@ -17,8 +17,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestAnswer: a page that is reloaded in the middle of an answer has it from the first word on, each word once, and
-// when the answer is complete nobody reconnects.
+// TestAnswer: a page that is reloaded in the middle of an answer has it from the first word on,
+// each word once, and when the answer is complete nobody reconnects.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -40,7 +40,8 @@ func TestAnswer(t *testing.T) {
 	if got := r.statuses(); got[len(got)-1] != http.StatusNoContent {
 		t.Errorf("the page's streams were answered %d, want 204 in the end", got)
 	}
-	e2e.Eventually(t, "end of all streams", func() bool { // the server is told a moment later of that of the first load
+	// the server is told a moment later of that of the first load
+	e2e.Eventually(t, "end of all streams", func() bool {
 		_, got := send(t, http.MethodGet, s.url()+"/v1/subscribers", nil, "")
 		return strings.Contains(string(got), `"subscribers":[]`)
 	})
@@ -49,7 +50,8 @@ func TestAnswer(t *testing.T) {
 	tb.await(t, textOf("answer"), all)
 }
 
-// relay is a proxy in front of the server that notes how streams are answered, and can hold publishes back.
+// relay is a proxy in front of the server that notes how streams are answered, and can hold
+// publishes back.
 type relay struct {
 	*httptest.Server
 

@@ -11,7 +11,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// profile is what tabs of one browser share: storage and cookies. A person's two devices are two of them.
+// profile is what tabs of one browser share: storage and cookies. A person's two devices are two of
+// them.
 type profile struct{ ctx context.Context }
 
 func newProfile(t *testing.T) *profile { return &profile{e2e.Profile(t)} }
@@ -31,7 +32,9 @@ func (p *profile) open(t *testing.T, address string) *tab {
 		if !t.Failed() {
 			return
 		}
-		body, err := chromedp.Run(ctx, chromedp.Evaluate[string]("[...document.body.children].filter(e => e.localName !== 'script').map(e => e.outerHTML).join('')"))
+		body, err := chromedp.Run(ctx,
+			chromedp.Evaluate[string](
+				"[...document.body.children].filter(e => e.localName !== 'script').map(e => e.outerHTML).join('')"))
 		t.Logf("the page, %v:\n%s", err, body)
 		cancel()
 		for m, err := range messages {
@@ -73,7 +76,9 @@ func (tb *tab) value(t *testing.T, script string) string {
 func (tb *tab) await(t *testing.T, script, want string) {
 	t.Helper()
 	condition := "String(" + script + ") === " + strconv.Quote(want)
-	_, err := chromedp.Run(tb.ctx, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(10*time.Millisecond), chromedp.WithPollingTimeout(e2e.Patience)))
+	_, err := chromedp.Run(tb.ctx,
+		chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(10*time.Millisecond),
+			chromedp.WithPollingTimeout(e2e.Patience)))
 	if err != nil {
 		t.Fatalf("%s is %q, want %q: %v", script, tb.value(t, script), want, err)
 	}

@@ -10,7 +10,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestDashboard: the numbers are replaced, and a page that opens between two events has the newest at once.
+// TestDashboard: the numbers are replaced, and a page that opens between two events has the newest
+// at once.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -27,7 +28,8 @@ func TestDashboard(t *testing.T) {
 	early := browser.open(t, site+"/")
 	early.await(t, textOf("state"), "live")
 	for range 3 {
-		early.await(t, "Number("+textOf("orders")+") > "+early.value(t, "Number("+textOf("orders")+") || 0"), "true")
+		early.await(t, "Number("+textOf("orders")+") > "+early.value(t,
+			"Number("+textOf("orders")+") || 0"), "true")
 	}
 	// It finishes the publish under way, so that the log has its last event.
 	if err := publisher.Process.Signal(os.Interrupt); err != nil {

@@ -1,5 +1,6 @@
-// Package examples_test runs the examples against the real server, through a network that fails; those with pages, in
-// Chromium. Publishers in other languages than Go, and what needs a database, run with TIDINGS_FULL=1 only.
+// Package examples_test runs the examples against the real server, through a network that fails;
+// those with pages, in Chromium. Publishers in other languages than Go, and what needs a database,
+// run with TIDINGS_FULL=1 only.
 package examples_test
 
 import (
@@ -41,7 +42,8 @@ func newRandom(t *testing.T) *rand.Rand {
 func build(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.Command("go", "build", "-C", dir, "-o", path, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-C", dir, "-o", path,
+		".").CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", dir, err, out)
 	}
 	return path
@@ -52,7 +54,8 @@ func readTopic(t *testing.T, url, token, topic string) []sse.Event {
 	t.Helper()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	stream, err := e2e.Subscribe(t.Context(), &http.Client{Transport: bearer{transport, token}}, url, "since=earliest&topic="+topic, "")
+	stream, err := e2e.Subscribe(t.Context(), &http.Client{Transport: bearer{transport, token}},
+		url, "since=earliest&topic="+topic, "")
 	if err != nil {
 		t.Fatal(err)
 	}

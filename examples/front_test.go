@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// front stands between a publisher and the server and does to requests what networks and proxies do. Its
-// address stays the same when the server's changes.
+// front stands between a publisher and the server and does to requests what networks and proxies
+// do. Its address stays the same when the server's changes.
 type front struct {
 	*httptest.Server
 	client *http.Client
@@ -30,7 +30,8 @@ type request struct {
 	key, body string
 }
 
-// step is what becomes of one request. It may panic with http.ErrAbortHandler to cut the connection.
+// step is what becomes of one request. It may panic with http.ErrAbortHandler to cut the
+// connection.
 type step func(f *front, w http.ResponseWriter, r *http.Request, body []byte)
 
 func newFront(t *testing.T, target string, next func() step) *front {
@@ -74,7 +75,8 @@ func (f *front) requests() []request {
 	return f.seen
 }
 
-// forward sends the request on, whether or not the publisher still waits, and returns the whole answer.
+// forward sends the request on, whether or not the publisher still waits, and returns the whole
+// answer.
 func (f *front) forward(r *http.Request, body []byte) (*http.Response, []byte) {
 	f.mu.Lock()
 	target := f.target
@@ -84,7 +86,8 @@ func (f *front) forward(r *http.Request, body []byte) (*http.Response, []byte) {
 		panic(http.ErrAbortHandler)
 	}
 	req.Header = r.Header.Clone()
-	for _, name := range []string{"Connection", "Upgrade", "Http2-Settings"} { // of this connection alone
+	// of this connection alone
+	for _, name := range []string{"Connection", "Upgrade", "Http2-Settings"} {
 		req.Header.Del(name)
 	}
 	resp, err := f.client.Do(req)
@@ -130,6 +133,7 @@ func answer(status, after int) step {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"title":"Made up","status":%d,"detail":"by the test","code":"made-up"}`, status)
+		fmt.Fprintf(w, `{"title":"Made up","status":%d,"detail":"by the test","code":"made-up"}`,
+			status)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestInbox: a person's notices are on all devices, whatever was killed in between, and read on all when they are read
-// on one. Nobody else sees them.
+// TestInbox: a person's notices are on all devices, whatever was killed in between, and read on all
+// when they are read on one. Nobody else sees them.
 func TestInbox(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -21,7 +21,8 @@ func TestInbox(t *testing.T) {
 	s.start(t, env, "--cors-origin", app)
 	notify(t, app, "42", "order-1001-shipped", "Your order is on its way")
 
-	laptop, phone, other := newProfile(t).open(t, app+"/login/42"), newProfile(t).open(t, app+"/login/42"), newProfile(t).open(t, app+"/login/43")
+	laptop, phone, other := newProfile(t).open(t, app+"/login/42"),
+		newProfile(t).open(t, app+"/login/42"), newProfile(t).open(t, app+"/login/43")
 	other.await(t, textOf("state"), "live")
 	for _, device := range []*tab{laptop, phone} {
 		device.await(t, linesOf("notices"), "Your order is on its way")
@@ -30,7 +31,8 @@ func TestInbox(t *testing.T) {
 
 	var wg sync.WaitGroup
 	s.Kill()
-	wg.Go(func() { notify(t, app, "42", "order-1001-delivered", "It <b>arrived</b>") }) // waits for the server
+	// waits for the server
+	wg.Go(func() { notify(t, app, "42", "order-1001-delivered", "It <b>arrived</b>") })
 	laptop.await(t, textOf("state"), "connecting")
 	s.start(t, env, "--cors-origin", app)
 	wg.Wait()
@@ -50,7 +52,8 @@ func TestInbox(t *testing.T) {
 	notify(t, app, "42", "", "How was it?")
 	for _, device := range []*tab{laptop, phone} {
 		device.await(t, textOf("badge"), "1")
-		device.await(t, "[...document.querySelectorAll('.unread')].map(li => li.textContent)", "How was it?")
+		device.await(t, "[...document.querySelectorAll('.unread')].map(li => li.textContent)",
+			"How was it?")
 	}
 
 	notify(t, app, "43", "", "Hello")
@@ -66,10 +69,12 @@ func TestInboxGrants(t *testing.T) {
 	app := startProgram(t, "inbox", append(env, "TIDINGS_URL="+s.url()))
 	s.start(t, env)
 	for _, user := range []string{"", ">", "*", "42.reads"} {
-		if resp, _ := send(t, http.MethodGet, app+"/session", http.Header{"Cookie": {"user=" + user}}, ""); resp.StatusCode != http.StatusUnauthorized {
+		if resp, _ := send(t, http.MethodGet, app+"/session", http.Header{"Cookie": {"user=" +
+			user}}, ""); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("user %q is answered %s", user, resp.Status)
 		}
-		if resp, _ := send(t, http.MethodPost, app+"/notify/"+url.PathEscape("x"+user), nil, "text"); resp.StatusCode != http.StatusBadRequest {
+		if resp, _ := send(t, http.MethodPost, app+"/notify/"+url.PathEscape("x"+user), nil,
+			"text"); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("to notify user %q is answered %s", user, resp.Status)
 		}
 	}
@@ -91,7 +96,8 @@ func TestInboxGrants(t *testing.T) {
 		{http.MethodPost, "/v1/topics/users.43.reads/events", http.StatusForbidden},
 		{http.MethodGet, "/v1/subscribers", http.StatusForbidden},
 	} {
-		if resp, _ := send(t, row.method, s.url()+row.path, bearer, "{}"); resp.StatusCode != row.want {
+		if resp, _ := send(t, row.method, s.url()+row.path, bearer,
+			"{}"); resp.StatusCode != row.want {
 			t.Errorf("%s %s is answered %s, want %d", row.method, row.path, resp.Status, row.want)
 		}
 	}

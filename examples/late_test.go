@@ -11,14 +11,16 @@ import (
 	"tidings/internal/e2e"
 )
 
-// testLate lets a transaction that has taken the first place in the outbox commit after others, which are
-// published by then. It is published all the same. Then the poller is killed, and one that stood by takes over.
+// testLate lets a transaction that has taken the first place in the outbox commit after others,
+// which are published by then. It is published all the same. Then the poller is killed, and one
+// that stood by takes over.
 func testLate(t *testing.T, s *shop) {
 	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
 	defer cancel()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	stream, err := e2e.Subscribe(ctx, &http.Client{Transport: transport}, s.server.URL(), "topic=orders&since=earliest", "")
+	stream, err := e2e.Subscribe(ctx, &http.Client{Transport: transport}, s.server.URL(),
+		"topic=orders&since=earliest", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,8 @@ func testLate(t *testing.T, s *shop) {
 		t.Fatalf("%v: %s", err, out)
 	}
 
-	s.poller.env = append(s.poller.env, "TIDINGS_URL="+s.server.URL()) // not the front's: nothing fails here
+	// not the front's: nothing fails here
+	s.poller.env = append(s.poller.env, "TIDINGS_URL="+s.server.URL())
 	exited := s.poller.start(t, false)
 	wantNext(t, stream, "early")
 	commit()

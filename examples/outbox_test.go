@@ -36,11 +36,13 @@ func TestOutbox(t *testing.T) {
 	t.Run("late", func(t *testing.T) { testLate(t, newShop(t, startPostgres(t, bin))) })
 }
 
-// testKills has customers place orders while the poller, the server and the connection between them are
-// killed at random. In the end each committed order is one event, in each customer's order, and no other.
+// testKills has customers place orders while the poller, the server and the connection between them
+// are killed at random. In the end each committed order is one event, in each customer's order, and
+// no other.
 func testKills(t *testing.T, s *shop) {
 	s.open(t)
-	t.Logf("the poller was killed %d times, the server %d times", s.poller.kills.Load(), s.serverKills.Load())
+	t.Logf("the poller was killed %d times, the server %d times", s.poller.kills.Load(),
+		s.serverKills.Load())
 	if s.poller.kills.Load() == 0 || s.serverKills.Load() == 0 {
 		t.Error("the test killed nothing")
 	}
@@ -67,7 +69,8 @@ func newShop(t *testing.T, db *postgres) *shop {
 	}
 	s.server = s.startServer(t)
 	s.front = newFront(t, s.server.URL(), s.next)
-	s.poller = &poller{program: build(t, "outbox"), env: append(e2e.Environ(), "DATABASE_URL="+db.url(), "TIDINGS_URL="+s.front.URL)}
+	s.poller = &poller{program: build(t, "outbox"),
+		env: append(e2e.Environ(), "DATABASE_URL="+db.url(), "TIDINGS_URL="+s.front.URL)}
 	return s
 }
 
@@ -86,7 +89,8 @@ func (s *shop) startServer(t *testing.T) *e2e.Server {
 
 // next draws what becomes of a request: mostly nothing.
 func (s *shop) next() step {
-	steps := []step{cut, tear, answer(503, 0), s.killPollerBefore, s.killPollerAfter, s.killServer(s.server, true), s.killServer(s.server, false)}
+	steps := []step{cut, tear, answer(503, 0), s.killPollerBefore, s.killPollerAfter,
+		s.killServer(s.server, true), s.killServer(s.server, false)}
 	if n := s.random.IntN(10 * len(steps)); n < 2*len(steps) {
 		return steps[n/2]
 	}
@@ -140,8 +144,8 @@ func (s *shop) open(t *testing.T) {
 	s.supervise(t, noMore)
 }
 
-// script places a customer's orders with the recipe's own transaction, and rolls every fifth back. The total
-// counts them.
+// script places a customer's orders with the recipe's own transaction, and rolls every fifth back.
+// The total counts them.
 func (s *shop) script(customer int) string {
 	var b strings.Builder
 	for i := range orders {
@@ -199,9 +203,12 @@ func decode(t *testing.T, e sse.Event) (o order) {
 	return o
 }
 
-// check compares the log with the orders, which the database kept when their transactions were committed.
+// check compares the log with the orders, which the database kept when their transactions were
+// committed.
 func (s *shop) check(t *testing.T) {
-	out, err := s.db.run(t, "SELECT json_agg(json_build_object('order', id, 'customer', customer, 'total', total::text) ORDER BY id) FROM orders;")
+	out,
+		err := s.db.run(t,
+		"SELECT json_agg(json_build_object('order', id, 'customer', customer, 'total', total::text) ORDER BY id) FROM orders;")
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -218,7 +225,8 @@ func (s *shop) check(t *testing.T) {
 		got[o.Customer] = append(got[o.Customer], o)
 	}
 	if len(want) != customers || len(want["0"]) != orders*4/5 {
-		t.Errorf("%d customers, the first with %d orders: the test is wrong", len(want), len(want["0"]))
+		t.Errorf("%d customers, the first with %d orders: the test is wrong", len(want),
+			len(want["0"]))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events of each customer (-placed +published):\n%s", diff)

@@ -21,7 +21,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// place is where a server listens, now or later. It can be killed and started again there, over the same log.
+// place is where a server listens, now or later. It can be killed and started again there, over the
+// same log.
 type place struct {
 	*e2e.Server
 	address string
@@ -37,11 +38,12 @@ func (p *place) url() string { return "http://" + p.address }
 
 func (p *place) start(t *testing.T, env []string, args ...string) {
 	t.Helper()
-	p.Server = e2e.Start(t, e2e.Options{Binary: binary, DataDir: p.dataDir, Env: env, Args: append([]string{"--listen", p.address}, args...)})
+	p.Server = e2e.Start(t, e2e.Options{Binary: binary, DataDir: p.dataDir, Env: env,
+		Args: append([]string{"--listen", p.address}, args...)})
 }
 
-// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one of
-// 127.0.0.0/8, at all of which only Linux answers.
+// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one
+// of 127.0.0.0/8, at all of which only Linux answers.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	ip := net.IPv4(127, 0, 0, 1)
@@ -59,7 +61,8 @@ func freeAddr(t *testing.T) string {
 // publish publishes an event and returns its ID. The topic may be followed by a query.
 func (p *place) publish(t *testing.T, topic, kind, data string) string {
 	t.Helper()
-	resp, _ := send(t, http.MethodPost, p.url()+"/v1/topics/"+topic+"/events?type="+url.QueryEscape(kind), nil, data)
+	resp, _ := send(t, http.MethodPost,
+		p.url()+"/v1/topics/"+topic+"/events?type="+url.QueryEscape(kind), nil, data)
 	if resp.StatusCode != http.StatusCreated {
 		t.Fatalf("publish to %s: %s", topic, resp.Status)
 	}
@@ -67,7 +70,8 @@ func (p *place) publish(t *testing.T, topic, kind, data string) string {
 }
 
 // send sends a request with a JSON body and returns the whole answer.
-func send(t *testing.T, method, target string, header http.Header, body string) (*http.Response, []byte) {
+func send(t *testing.T, method, target string, header http.Header,
+	body string) (*http.Response, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
 	defer cancel()
@@ -122,8 +126,8 @@ func startProgram(t *testing.T, dir string, env []string, args ...string) string
 	return address
 }
 
-// serveFolder serves an example's folder, as any server of static files does, with the address of Tidings put in. Of
-// files that are built, built has the places.
+// serveFolder serves an example's folder, as any server of static files does, with the address of
+// Tidings put in. Of files that are built, built has the places.
 func serveFolder(t *testing.T, dir string, server string, built map[string]string) string {
 	t.Helper()
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -140,7 +144,8 @@ func serveFolder(t *testing.T, dir string, server string, built map[string]strin
 			http.NotFound(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", map[string]string{".html": "text/html", ".js": "text/javascript"}[path.Ext(name)])
+		w.Header().Set("Content-Type",
+			map[string]string{".html": "text/html", ".js": "text/javascript"}[path.Ext(name)])
 		_, _ = w.Write(bytes.ReplaceAll(content, []byte("http://127.0.0.1:8080"), []byte(server)))
 	}
 	s := httptest.NewServer(http.HandlerFunc(handler))

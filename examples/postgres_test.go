@@ -15,10 +15,12 @@ import (
 // nobody is the user that PostgreSQL runs as when the test runs as root, which it refuses.
 const nobody = 65534
 
-// postgres is a PostgreSQL of the test's own. It listens on a socket in its directory, and on no port.
+// postgres is a PostgreSQL of the test's own. It listens on a socket in its directory, and on no
+// port.
 type postgres struct{ bin, dir string }
 
-// findPostgres returns the directory of PostgreSQL's programs, or "". Debian keeps it out of the PATH.
+// findPostgres returns the directory of PostgreSQL's programs, or "". Debian keeps it out of the
+// PATH.
 func findPostgres() string {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is valid
 	if path, err := exec.LookPath("initdb"); err == nil && len(found) == 0 {
@@ -51,10 +53,12 @@ func startPostgres(t *testing.T, bin string) *postgres {
 		cmd.Dir, cmd.Env, cmd.SysProcAttr = dir, append(e2e.Environ(), "LC_ALL=C"), sys
 		return cmd
 	}
-	if out, err := command("initdb", "-D", data, "-U", "shop", "-A", "trust", "-E", "UTF8", "-N").CombinedOutput(); err != nil {
+	if out, err := command("initdb", "-D", data, "-U", "shop", "-A", "trust", "-E", "UTF8",
+		"-N").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off")
+	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=",
+		"-c", "fsync=off")
 	log, err := server.StderrPipe()
 	if err == nil {
 		err = server.Start()
@@ -101,5 +105,6 @@ func (p *postgres) run(t *testing.T, script string) (string, error) {
 
 // psql runs what it reads from its standard input, as it comes.
 func (p *postgres) psql(t *testing.T) *exec.Cmd {
-	return exec.CommandContext(t.Context(), filepath.Join(p.bin, "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", p.dir, "-U", "shop", "-d", "postgres", "-f", "-")
+	return exec.CommandContext(t.Context(), filepath.Join(p.bin, "psql"), "-XqAt", "-v",
+		"ON_ERROR_STOP=1", "-h", p.dir, "-U", "shop", "-d", "postgres", "-f", "-")
 }

@@ -45,10 +45,12 @@ func (p publisher) missing() (tool string, is bool) {
 }
 
 // publish runs the program for an order.
-func (p publisher) publish(t *testing.T, url, token string, order ...string) (stdout, stderr string, err error) {
+func (p publisher) publish(t *testing.T, url, token string,
+	order ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), p.command[0], append(p.command[1:], order...)...)
-	cmd.Env = append(e2e.Environ(), "TIDINGS_URL="+url, "TIDINGS_TOKEN="+token, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+	cmd.Env = append(e2e.Environ(), "TIDINGS_URL="+url, "TIDINGS_TOKEN="+token,
+		"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err = cmd.Run()
@@ -57,8 +59,10 @@ func (p publisher) publish(t *testing.T, url, token string, order ...string) (st
 
 // TestPublishers runs each program against a server that demands a token.
 func TestPublishers(t *testing.T) {
-	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: t.TempDir(), Env: []string{"TIDINGS_JWT_KEY=" + jwtKey}})
-	c := conditions{url: server.URL(), token: mint(t, "--publish", "orders", "--subscribe", "orders"), stranger: mint(t, "--publish", "tickets")}
+	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: t.TempDir(),
+		Env: []string{"TIDINGS_JWT_KEY=" + jwtKey}})
+	c := conditions{url: server.URL(), token: mint(t, "--publish", "orders", "--subscribe",
+		"orders"), stranger: mint(t, "--publish", "tickets")}
 	all := publishers(t)
 	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
@@ -123,7 +127,8 @@ func again(t *testing.T, f *front, n int) []request {
 	}
 	for _, r := range seen {
 		if r.key == "" || r.key != seen[0].key || r.body != seen[0].body {
-			t.Errorf("requests with the keys %q and %q and the bodies %s and %s, want the same", seen[0].key, r.key, seen[0].body, r.body)
+			t.Errorf("requests with the keys %q and %q and the bodies %s and %s, want the same",
+				seen[0].key, r.key, seen[0].body, r.body)
 		}
 	}
 	return seen
@@ -143,7 +148,8 @@ func (c conditions) cut(t *testing.T, p publisher) {
 
 // statuses answers with every status that is worth a retry, once with a Retry-After.
 func (c conditions) statuses(t *testing.T, p publisher) {
-	f := newFront(t, c.url, inOrder(answer(429, 2), answer(408, 0), answer(500, 0), answer(502, 0), answer(503, 0), answer(507, 0)))
+	f := newFront(t, c.url, inOrder(answer(429, 2), answer(408, 0), answer(500, 0), answer(502, 0),
+		answer(503, 0), answer(507, 0)))
 	order := "statuses-" + p.name
 	id, log, err := p.publish(t, f.URL, c.token, order)
 	if err != nil {
@@ -176,7 +182,8 @@ func (c conditions) refused(t *testing.T, p publisher) {
 func (c conditions) limit(t *testing.T, p publisher) {
 	f := newFront(t, c.url, inOrder(answer(503, 3600)))
 	id, log, err := p.publish(t, f.URL, c.token, "limit-"+p.name)
-	if err == nil || id != "" || !strings.Contains(log, "may be stored or not") || !strings.Contains(log, "503") {
+	if err == nil || id != "" || !strings.Contains(log, "may be stored or not") ||
+		!strings.Contains(log, "503") {
 		t.Errorf("the program ended with %v, printed %q and said %q", err, id, log)
 	}
 	again(t, f, 1)

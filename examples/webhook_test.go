@@ -20,40 +20,51 @@ const (
 	gitHubSpoken = `{"action":"created","issue":{"number":7,"title":"It does not start"},"comment":{"html_url":"https://example.com/7#1","body":"Mine too"},"sender":{"login":"bob"}}`
 )
 
-// TestWebhook: a delivery with the right signature is one event, however often it is delivered; the shop is told that
-// it arrived when it is on disk, and not before.
+// TestWebhook: a delivery with the right signature is one event, however often it is delivered; the
+// shop is told that it arrived when it is on disk, and not before.
 func TestWebhook(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
-	env := []string{"TIDINGS_URL=" + s.url(), "WOOCOMMERCE_SECRET=" + wooSecret, "GITHUB_SECRET=" + gitHubSecret}
+	env := []string{"TIDINGS_URL=" + s.url(), "WOOCOMMERCE_SECRET=" + wooSecret,
+		"GITHUB_SECRET=" + gitHubSecret}
 	hasty := webhook{t, startProgram(t, "webhook", env, "-patience", "100ms")}
-	hasty.post(http.StatusServiceUnavailable, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
-	hasty.post(http.StatusServiceUnavailable, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
+	hasty.post(http.StatusServiceUnavailable, "/woocommerce",
+		woo("order.created", "d1", wooOrder), wooOrder)
+	hasty.post(http.StatusServiceUnavailable, "/github",
+		gitHub("issues", "g1", gitHubIssue), gitHubIssue)
 
 	w := webhook{t, startProgram(t, "webhook", env, "-patience", "50s")}
 	s.start(t, nil)
 	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
 	s.Kill()
 	s.start(t, nil)
-	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder) // delivered again
+	// delivered again
+	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", wooOrder), wooOrder)
 
-	second, deleted := `{"id":728,"number":"728","status":"processing","currency":"EUR","total":"5.00"}`, `{"id":727}`
-	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", second), second) // in the same second
+	second,
+		deleted := `{"id":728,"number":"728","status":"processing","currency":"EUR","total":"5.00"}`,
+		`{"id":727}`
+	// in the same second
+	w.post(http.StatusOK, "/woocommerce", woo("order.created", "d1", second), second)
 	w.post(http.StatusOK, "/woocommerce", woo("order.deleted", "d2", deleted), deleted)
 	w.post(http.StatusOK, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
 	w.post(http.StatusOK, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
 	w.post(http.StatusOK, "/github", gitHub("issue_comment", "g2", gitHubSpoken), gitHubSpoken)
 
 	// What is no event is answered 200 too: the shop would give the webhook up.
-	w.post(http.StatusOK, "/woocommerce", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "webhook_id=1")
+	w.post(http.StatusOK, "/woocommerce",
+		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "webhook_id=1")
 	w.post(http.StatusOK, "/woocommerce", woo("product.updated", "d3", "{}"), "{}")
-	w.post(http.StatusOK, "/github", gitHub("ping", "g3", `{"zen":"Keep it simple"}`), `{"zen":"Keep it simple"}`)
+	w.post(http.StatusOK, "/github", gitHub("ping", "g3", `{"zen":"Keep it simple"}`),
+		`{"zen":"Keep it simple"}`)
 
 	forged := woo("order.created", "d4", wooOrder)
 	w.post(http.StatusUnauthorized, "/woocommerce", forged, second)
-	w.post(http.StatusUnauthorized, "/woocommerce", http.Header{"X-Wc-Webhook-Topic": {"order.created"}}, wooOrder)
+	w.post(http.StatusUnauthorized, "/woocommerce",
+		http.Header{"X-Wc-Webhook-Topic": {"order.created"}}, wooOrder)
 	w.post(http.StatusUnauthorized, "/github", gitHub("issues", "g4", gitHubIssue), gitHubSpoken)
-	w.post(http.StatusUnauthorized, "/github", http.Header{"X-Github-Event": {"issues"}}, gitHubIssue)
+	w.post(http.StatusUnauthorized, "/github",
+		http.Header{"X-Github-Event": {"issues"}}, gitHubIssue)
 	w.post(http.StatusUnauthorized, "/github", woo("order.created", "d5", wooOrder), wooOrder)
 	w.post(http.StatusBadRequest, "/github", gitHub("issues", "g5", "no JSON"), "no JSON")
 
@@ -83,7 +94,8 @@ type webhook struct {
 
 func (w webhook) post(want int, path string, header http.Header, body string) {
 	w.t.Helper()
-	if resp, content := send(w.t, http.MethodPost, w.url+path, header, body); resp.StatusCode != want {
+	if resp, content := send(w.t, http.MethodPost, w.url+path, header,
+		body); resp.StatusCode != want {
 		w.t.Errorf("%s is answered %s: %s, want %d", path, resp.Status, content, want)
 	}
 }

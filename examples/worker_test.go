@@ -18,20 +18,23 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestWorker kills the worker and the server at random while orders come in. In the end each order has been counted
-// once. Then orders are trimmed that the worker has not read: it reports the gap, and counts what is left.
+// TestWorker kills the worker and the server at random while orders come in. In the end each order
+// has been counted once. Then orders are trimmed that the worker has not read: it reports the gap,
+// and counts what is left.
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
 	s.start(t, nil)
-	w := &worker{program: build(t, "worker"), state: filepath.Join(t.TempDir(), "stock.json"), random: newRandom(t), read: make(chan string, 1<<16)}
+	w := &worker{program: build(t, "worker"), state: filepath.Join(t.TempDir(), "stock.json"),
+		random: newRandom(t), read: make(chan string, 1<<16)}
 	w.front = newFront(t, s.url(), w.next)
 	t.Cleanup(func() { s.Kill() }) // so that it answers what the front still asks
 	want := map[string]int{}
 	order := func(i int) string {
 		article, pieces := string('a'+rune(i%3)), 1+i
 		want[article] -= pieces
-		return s.publish(t, "orders", "order.created", fmt.Sprintf(`{"article":%q,"pieces":%d}`, article, pieces))
+		return s.publish(t, "orders", "order.created",
+			fmt.Sprintf(`{"article":%q,"pieces":%d}`, article, pieces))
 	}
 
 	stop := w.start(t)
@@ -57,7 +60,8 @@ func TestWorker(t *testing.T) {
 
 	lost := s.publish(t, "orders", "order.created", `{"article":"a","pieces":1000}`)
 	last := order(orders + 1)
-	if resp, content := send(t, http.MethodPost, s.url()+"/v1/topics/orders/trim?before="+last, nil, ""); resp.StatusCode != http.StatusOK {
+	if resp, content := send(t, http.MethodPost, s.url()+"/v1/topics/orders/trim?before="+last, nil,
+		""); resp.StatusCode != http.StatusOK {
 		t.Fatalf("trim: %s: %s", resp.Status, content)
 	}
 	stop = w.start(t)
@@ -154,8 +158,8 @@ func (w *worker) kill() {
 	}
 }
 
-// awaitRead waits until the worker asks for what comes after an event: then it has counted that one. Of no event in
-// particular, it waits for the next request.
+// awaitRead waits until the worker asks for what comes after an event: then it has counted that
+// one. Of no event in particular, it waits for the next request.
 func (w *worker) awaitRead(t *testing.T, id string) {
 	t.Helper()
 	for timeout := time.After(e2e.Patience); ; {
@@ -170,9 +174,11 @@ func (w *worker) awaitRead(t *testing.T, id string) {
 	}
 }
 
-// next draws what becomes of a request. It is mostly a page, after which the worker is killed somewhere in its work.
+// next draws what becomes of a request. It is mostly a page, after which the worker is killed
+// somewhere in its work.
 func (w *worker) next() step {
-	steps := []step{pass, pass, cut, tear, answer(503, 0), w.killBefore, w.killAfter(0), w.killAfter(5 * time.Millisecond), w.killAfter(5 * time.Millisecond)}
+	steps := []step{pass, pass, cut, tear, answer(503, 0), w.killBefore, w.killAfter(0),
+		w.killAfter(5 * time.Millisecond), w.killAfter(5 * time.Millisecond)}
 	s := steps[w.random.IntN(len(steps))]
 	return func(f *front, rw http.ResponseWriter, r *http.Request, body []byte) {
 		w.read <- r.URL.Query().Get("after")

@@ -16,10 +16,11 @@ type BackPage struct {
 	Older  store.ID      // there are older ones, to be read below this ID; zero if there are none
 }
 
-// Back returns the newest events that match and lie below the given ID: at most n, at most maxBytes of data
-// and attributes unless the newest alone is larger, and none from before a damaged record. What was trimmed is not
-// there; that is no gap, as nobody asked for it by a cursor.
-func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) (page BackPage, err error) {
+// Back returns the newest events that match and lie below the given ID: at most n, at most maxBytes
+// of data and attributes unless the newest alone is larger, and none from before a damaged record.
+// What was trimmed is not there; that is no gap, as nobody asked for it by a cursor.
+func Back(log store.Log, filter store.Filter, before store.ID, n,
+	maxBytes int) (page BackPage, err error) {
 	size := 0
 	for at := before; ; {
 		position, err := log.Newest(filter, at, backStep)
@@ -31,8 +32,9 @@ func Back(log store.Log, filter store.Filter, before store.ID, n, maxBytes int) 
 			return BackPage{}, err
 		}
 		for i := len(older) - 1; i >= 0; i-- {
-			size += older[i].Bytes()
-			if have := len(page.Events) + len(older) - 1 - i; have == n || size > maxBytes && have > 0 {
+			size += older[i].Size()
+			if have := len(page.Events) + len(older) - 1 - i; have == n ||
+				size > maxBytes && have > 0 {
 				page.Events = slices.Concat(older[i+1:], page.Events)
 				page.Older = page.Events[0].ID
 				return page, nil
@@ -63,9 +65,10 @@ func requestedBelow(before store.ID) string {
 	return before.String()
 }
 
-// between returns the matching events above after and below before, and, if there are damaged records among them, the
-// newest one and what follows it.
-func between(log store.Log, filter store.Filter, after, before store.ID) (events []store.Event, damaged store.ID, err error) {
+// between returns the matching events above after and below before, and, if there are damaged
+// records among them, the newest one and what follows it.
+func between(log store.Log, filter store.Filter,
+	after, before store.ID) (events []store.Event, damaged store.ID, err error) {
 	reader, head := log.NewReader(filter, after), log.Head()
 	for {
 		page, err := reader.Next(backStep)

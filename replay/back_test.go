@@ -7,7 +7,8 @@ import (
 	"tidings/store"
 )
 
-// trimmedMeanwhile is a log of which a filter is trimmed after the first look for the newest events.
+// trimmedMeanwhile is a log of which a filter is trimmed after the first look for the newest
+// events.
 type trimmedMeanwhile struct {
 	store.Log
 	t      *testing.T
@@ -36,9 +37,12 @@ func TestBackPastTrim(t *testing.T) {
 		for range 20 {
 			publish(t, log, "new")
 		}
-		page, err := replay.Back(&trimmedMeanwhile{Log: log, t: t, filter: filter(t, "new")}, filter(t, "old", "new"), store.MaxID, 100, 1<<20)
-		if err != nil || len(page.Events) != len(want) || page.Events[0].ID != want[0] || !page.Older.IsZero() {
-			t.Errorf("%d events, older %s, gap %v (%v), want the %d that are left", len(page.Events), page.Older, page.Gap, err, len(want))
+		page, err := replay.Back(&trimmedMeanwhile{Log: log, t: t, filter: filter(t, "new")},
+			filter(t, "old", "new"), store.MaxID, 100, 1<<20)
+		if err != nil || len(page.Events) != len(want) || page.Events[0].ID != want[0] ||
+			!page.Older.IsZero() {
+			t.Errorf("%d events, older %s, gap %v (%v), want the %d that are left",
+				len(page.Events), page.Older, page.Gap, err, len(want))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"tidings/internal/sse"
 	"tidings/replay"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // What a delivery costs without HTTP. docs/BENCHMARKS.md has figures; ratio_test.go holds what they
@@ -82,11 +83,12 @@ type fanOut struct {
 
 func newFanOut(tb testing.TB) *fanOut {
 	tb.Helper()
-	log, err := store.Open(tb.TempDir(), store.Options{})
+	log, err := bolt.Open(tb.TempDir(), bolt.Options{})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f := &fanOut{tb: tb, log: log, tail: replay.NewTail(log, replay.TailOptions{}), topics: map[string]int{},
+	f := &fanOut{tb: tb, log: log, tail: replay.NewTail(log, replay.TailOptions{}),
+		topics: map[string]int{},
 		caught: make(chan struct{}, 1), stop: make(chan struct{})}
 	tb.Cleanup(func() {
 		close(f.stop)

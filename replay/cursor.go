@@ -38,9 +38,9 @@ func NewCursor(log store.Log, filter store.Filter, start Start) (*Cursor, error)
 	return c, nil
 }
 
-// Open is the ID to tell the client as its first cursor, so that it loses nothing when it is cut off
-// before the first event: an ID that was in the log, or zero for the start of it.
-func (c *Cursor) Open() store.ID { return c.open }
+// Open is the ID to tell the client as its first cursor, so that it loses nothing when it is cut
+// off before the first event: an ID that was in the log, or zero for the start of it.
+func (c *Cursor) OpenID() store.ID { return c.open }
 
 // Resumed reports whether the cursor that the client brought is the position that reading began at.
 func (c *Cursor) Resumed() bool { return c.resumed }
@@ -124,7 +124,8 @@ func (c *Cursor) seek(id store.ID) {
 }
 
 // Next reads on: at most max events. A step without gap and events whose Through is the log's head
-// means that the cursor has caught up; one whose Through is below it, that there is more to look at.
+// means that the cursor has caught up; one whose Through is below it, that there is more to look
+// at.
 func (c *Cursor) Next(max int) (Step, error) {
 	if c.gap != nil {
 		step := Step{Gap: c.gap, Through: c.pos}

@@ -20,9 +20,10 @@ type Format struct {
 type feed struct {
 	key    feedKey
 	filter store.Filter
-	seen   uint64                     // the tailer's: the last event it was given, to give each once
-	dirty  bool                       // the tailer's: something to wake for
-	subs   map[*Subscription]struct{} // guarded by Tail.mu
+	// the tailer's: the last event it was given, to give each once
+	seen  uint64
+	dirty bool                       // the tailer's: something to wake for
+	subs  map[*Subscription]struct{} // guarded by Tail.mu
 
 	mu     sync.Mutex
 	from   store.ID // every matching event above it, up to Tail.through, is in blocks
@@ -95,9 +96,9 @@ func (f *feed) reset(id store.ID) (dropped []*block) {
 	return dropped
 }
 
-// after returns the frames of the n events that follow pos, at most maxWrite bytes unless the first alone is
-// larger, and the ID of the last. The bytes are shared and must not be changed. It reports false when
-// the feed does not reach back to pos.
+// after returns the frames of the n events that follow pos, at most maxWrite bytes unless the first
+// alone is larger, and the ID of the last. The bytes are shared and must not be changed. It reports
+// false when the feed does not reach back to pos.
 func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last store.ID, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,9 +6,10 @@ import "tidings/store"
 type Reason string
 
 const (
-	Expired   Reason = "expired"   // matching events after the cursor were trimmed
-	Unknown   Reason = "unknown"   // the cursor is no event of this log, though it lies within it
-	Ahead     Reason = "ahead"     // the cursor lies after the head: the log was replaced or restored
+	Expired Reason = "expired" // matching events after the cursor were trimmed
+	Unknown Reason = "unknown" // the cursor is no event of this log, though it lies within it
+	// the cursor lies after the head: the log was replaced or restored
+	Ahead     Reason = "ahead"
 	Malformed Reason = "malformed" // the cursor is no ULID
 	Corrupt   Reason = "corrupt"   // a record failed its checksum
 )
@@ -31,14 +32,17 @@ func newGap(log store.Log, reason Reason, requested string, through store.ID) (*
 	if err != nil {
 		return nil, err
 	}
-	g := &Gap{Reason: reason, Requested: requested[:min(len(requested), maxRequested)], Through: through, First: info.First, Last: info.Last}
+	g := &Gap{Reason: reason, Requested: requested[:min(len(requested), maxRequested)],
+		Through: through, First: info.First, Last: info.Last}
 	switch reason {
 	case Expired:
-		g.Detail = "events between " + requested + " and " + through.String() + " were deleted by retention"
+		g.Detail = "events between " + requested + " and " + through.String() +
+			" were deleted by retention"
 	case Unknown:
 		g.Detail = "the log has no event " + requested + "; going on after " + through.String()
 	case Ahead:
-		g.Detail = "the log ends at " + through.String() + ", before the cursor: it was replaced or restored; going on live"
+		g.Detail = "the log ends at " + through.String() +
+			", before the cursor: it was replaced or restored; going on live"
 	case Malformed:
 		g.Detail = "the cursor is not a ULID; going on live"
 	case Corrupt:

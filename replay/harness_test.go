@@ -9,6 +9,7 @@ import (
 
 	"tidings/replay"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
@@ -35,7 +36,7 @@ func eachTail(t *testing.T, test func(t *testing.T, log store.Log, tail *replay.
 }
 
 func newLog(t testing.TB) store.Log {
-	log, err := store.Open(t.TempDir(), store.Options{})
+	log, err := bolt.Open(t.TempDir(), bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,8 @@ func filter(t testing.TB, patterns ...string) store.Filter {
 	return f
 }
 
-func subscribe(t testing.TB, tail *replay.Tail, f store.Filter, start replay.Start) *replay.Subscription {
+func subscribe(t testing.TB, tail *replay.Tail, f store.Filter,
+	start replay.Start) *replay.Subscription {
 	t.Helper()
 	sub, err := tail.Subscribe(f, ids, start)
 	if err != nil {

@@ -84,7 +84,8 @@ func (m *machine) trim(t *testing.T, rt *rapid.T) {
 }
 
 func (m *machine) subscribe(t *testing.T, rt *rapid.T) {
-	c := &client{patterns: rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1, 3).Draw(rt, "patterns")}
+	c := &client{patterns: rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1,
+		3).Draw(rt, "patterns")}
 	c.filter = filter(t, c.patterns...)
 	var start replay.Start
 	switch rapid.IntRange(0, 2).Draw(rt, "start") {
@@ -99,7 +100,7 @@ func (m *machine) subscribe(t *testing.T, rt *rapid.T) {
 		start = replay.After(c.cursor.String())
 	}
 	c.sub = subscribe(t, m.tail, c.filter, start)
-	if got := c.sub.Open(); got != c.cursor {
+	if got := c.sub.OpenID(); got != c.cursor {
 		rt.Fatalf("open ID %v, want %v", got, c.cursor)
 	}
 	m.clients = append(m.clients, c)
@@ -128,7 +129,7 @@ func (m *machine) resume(t *testing.T, rt *rapid.T) {
 	c.sub.Close()
 	c.sub = subscribe(t, m.tail, c.filter, replay.After(c.cursor.String()))
 	c.excused = store.ID{}
-	if got := c.sub.Open(); got != c.cursor {
+	if got := c.sub.OpenID(); got != c.cursor {
 		rt.Fatalf("open ID %v after a resume from %v", got, c.cursor)
 	}
 }
@@ -181,7 +182,8 @@ func (m *machine) checkGap(rt *rapid.T, c *client, g *replay.Gap) {
 		}
 	}
 	if g.Through != want {
-		rt.Fatalf("gap through %v, want %v: the newest trimmed event that matches %v above %v", g.Through, want, c.patterns, c.cursor)
+		rt.Fatalf("gap through %v, want %v: the newest trimmed event that matches %v above %v",
+			g.Through, want, c.patterns, c.cursor)
 	}
 	c.excused = g.Through
 }

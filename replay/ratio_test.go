@@ -35,16 +35,20 @@ func TestRatioSubscribedTopics(t *testing.T) {
 		ratios[i] = took(many) / took(few)
 	}
 	slices.Sort(ratios)
-	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs, ratios[pairs/4], ratios[pairs*3/4])
+	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
+		ratios[pairs/4], ratios[pairs*3/4])
 	if got := ratios[pairs/2]; got > 1.2 {
-		t.Errorf("an event costs %.2f times as much with 10,000 subscribed topics as with 10, want at most 1.2", got)
+		t.Errorf(
+			"an event costs %.2f times as much with 10,000 subscribed topics as with 10, want at most 1.2",
+			got)
 	}
 	after := many.tail.Stats()
 	if woken, most := after.Wakeups-before.Wakeups, uint64((pairs+1)*batches*events); woken > most {
 		t.Errorf("%d wake-ups for %d events that one subscription wants", woken, most)
 	}
 	// A woken subscription reads once for what it finds and once more for nothing.
-	if reads, most := after.TailReads+after.LogReads-before.TailReads-before.LogReads, 2*uint64((pairs+1)*batches*events); reads > most {
+	if reads, most := after.TailReads+after.LogReads-before.TailReads-before.LogReads,
+		2*uint64((pairs+1)*batches*events); reads > most {
 		t.Errorf("%d reads for %d events that one subscription wants", reads, most/2)
 	}
 }

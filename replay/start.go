@@ -32,8 +32,8 @@ func Latest() Start { return Start{} }
 // Earliest starts before the oldest retained event; what is no longer retained is no gap.
 func Earliest() Start { return Start{kind: earliest} }
 
-// After starts after the event whose ID the text is, as a client sent it. Any text will do: one that
-// is no position of this log becomes a gap.
+// After starts after the event whose ID the text is, as a client sent it. Any text will do: one
+// that is no position of this log becomes a gap.
 func After(cursor string) Start { return Start{kind: after, cursor: cursor} }
 
 // Since starts with the first event committed at t or later; a time to come is Latest.
@@ -43,7 +43,8 @@ func Since(t time.Time) Start { return Start{kind: since, since: t} }
 func Last(n int) Start { return Start{kind: last, last: n} }
 
 // ErrSince is wrapped by ParseSince's errors.
-var ErrSince = errors.New(`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
+var ErrSince = errors.New(
+	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
 
 // ParseSince reads "earliest", "latest", a duration before now (Go's syntax, and "d" for days of 24
 // hours), or an RFC 3339 time.
@@ -64,7 +65,8 @@ func ParseSince(s string, now time.Time) (Start, error) {
 	return Since(now.Add(-d)), nil
 }
 
-// ParseDuration is time.ParseDuration, and understands "d" for days of 24 hours, as in 30d or 1d12h.
+// ParseDuration is time.ParseDuration, and understands "d" for days of 24 hours, as in 30d or
+// 1d12h.
 func ParseDuration(s string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {

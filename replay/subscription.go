@@ -30,9 +30,10 @@ type Subscription struct {
 	shared [][]byte
 }
 
-// Chunk is what comes next on a stream: a gap to be told first, then frames. With neither, More says
-// whether to call Next again, as there is more of the log to look through; if not, the subscription has
-// caught up, at least with what was committed before Subscribe was called, and waits for Ready.
+// Chunk is what comes next on a stream: a gap to be told first, then frames. With neither, More
+// says whether to call Next again, as there is more of the log to look through; if not, the
+// subscription has caught up, at least with what was committed before Subscribe was called, and
+// waits for Ready.
 type Chunk struct {
 	Gap    *Gap
 	Frames [][]byte // shared: not to be changed; valid until the next call of Next
@@ -43,8 +44,8 @@ type Chunk struct {
 // CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
 func (c *Chunk) CaughtUp() bool { return c.Gap == nil && len(c.Frames) == 0 && !c.More }
 
-// Subscribe begins a subscription; one that will only Read needs no format. It is registered for wake-ups
-// before it reads, so that nothing is lost in between.
+// Subscribe begins a subscription; one that will only Read needs no format. It is registered for
+// wake-ups before it reads, so that nothing is lost in between.
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
 	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
 	s.join(filter, format)
@@ -64,7 +65,8 @@ func (s *Subscription) join(filter store.Filter, format *Format) {
 	key := feedKey{filter.String(), format}
 	f := t.feeds[key]
 	if f == nil {
-		f = &feed{key: key, filter: filter, subs: make(map[*Subscription]struct{}), from: *t.through.Load()}
+		f = &feed{key: key, filter: filter, subs: make(map[*Subscription]struct{}),
+			from: *t.through.Load()}
 		t.feeds[key] = f
 		for _, p := range filter.Patterns() {
 			t.patterns.add(p, f)
@@ -107,12 +109,12 @@ func (s *Subscription) wake() {
 func (s *Subscription) Filter() store.Filter { return s.feed.filter }
 
 // Open and Resumed are the Cursor's.
-func (s *Subscription) Open() store.ID { return s.cursor.Open() }
-func (s *Subscription) Resumed() bool  { return s.cursor.Resumed() }
+func (s *Subscription) OpenID() store.ID { return s.cursor.OpenID() }
+func (s *Subscription) Resumed() bool    { return s.cursor.Resumed() }
 
-// Position is how far the subscription has read. Once Next returned neither gap nor frames, everything
-// that matches up to it has been handed out or told as a gap; before that it may be a page of the log
-// ahead of what has been handed out.
+// Position is how far the subscription has read. Once Next returned neither gap nor frames,
+// everything that matches up to it has been handed out or told as a gap; before that it may be a
+// page of the log ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.Position() }
 
 // Next returns what comes next, without waiting. The error is the log's.
@@ -130,7 +132,8 @@ func (s *Subscription) Next() (Chunk, error) {
 	}
 	s.step = step
 	if len(step.Events) == 0 {
-		return Chunk{Gap: step.Gap, More: step.Gap != nil || step.Through.Before(s.tail.log.Head())}, nil
+		return Chunk{Gap: step.Gap, More: step.Gap != nil ||
+			step.Through.Before(s.tail.log.Head())}, nil
 	}
 	chunk := s.encode()
 	chunk.Gap = step.Gap
@@ -145,7 +148,8 @@ func (s *Subscription) Read(max int) (Step, error) {
 }
 
 // fromTail answers from memory when memory is as good as the log: the feed reaches back to the
-// position, nothing above it has been trimmed, and what was there when the subscription began is in it.
+// position, nothing above it has been trimmed, and what was there when the subscription began is in
+// it.
 func (s *Subscription) fromTail() (Chunk, bool) {
 	c := s.cursor
 	through := *s.tail.through.Load() // before the feed: what it covers then is in the feed by now

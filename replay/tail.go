@@ -1,5 +1,5 @@
-// Package replay turns a log into streams: cursors that know where to start, what matches and what is
-// gone, and subscriptions that go from the past over to the present without a seam.
+// Package replay turns a log into streams: cursors that know where to start, what matches and what
+// is gone, and subscriptions that go from the past over to the present without a seam.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	sub, err := tail.Subscribe(filter, format, replay.After(lastEventID))
@@ -11,10 +11,11 @@
 //
 // There is no live path. A subscription is a cursor over the log that is woken when something it
 // wants was committed. It is registered for the wake-up before it reads for the first time, so
-// nothing falls between reading and waiting. The Tail keeps recent frames in memory, encoded once for
-// all who want the same; it is a cache of the log and never the truth: a subscription takes from it
-// only while nothing above its position has been trimmed and the cache reaches back to it, and reads
-// the log otherwise. With TailOptions.Bytes below zero there is no cache, and the result is the same.
+// nothing falls between reading and waiting. The Tail keeps recent frames in memory, encoded once
+// for all who want the same; it is a cache of the log and never the truth: a subscription takes
+// from it only while nothing above its position has been trimmed and the cache reaches back to it,
+// and reads the log otherwise. With TailOptions.Bytes below zero there is no cache, and the result
+// is the same.
 //
 // Order: every subscription sees its events in log order, once each. What is missing it is told
 // before the first event after the hole.
@@ -38,8 +39,8 @@ type TailOptions struct {
 	Bytes int64 // of frames in memory, over all feeds; 0 means DefaultTailBytes, below 0 none
 }
 
-// Tail follows the log and wakes the subscriptions that an event matches; no others. All methods may
-// be called concurrently.
+// Tail follows the log and wakes the subscriptions that an event matches; no others. All methods
+// may be called concurrently.
 type Tail struct {
 	log   store.Log
 	limit int64
@@ -55,10 +56,10 @@ type Tail struct {
 	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
 
 	// The tailer goroutine's own.
-	events uint64
-	dirty  []*feed
-	rouse  []*Subscription // to be woken after the batch
-	frames map[*Format]*encoded
+	events  uint64
+	dirty   []*feed
+	pending []*Subscription // to be woken after the batch
+	frames  map[*Format]*encoded
 
 	wakeups, tailReads, logReads atomic.Uint64
 }
@@ -105,8 +106,9 @@ func (t *Tail) Stats() TailStats {
 // followPage is how many events the tailer reads at once.
 const followPage = 1024
 
-// follow is the tailer: it waits for the head to move, reads what came, and gives it to the feeds. An
-// error means that Close was called, or that the log was closed or has failed: then the head moves no more.
+// follow is the tailer: it waits for the head to move, reads what came, and gives it to the feeds.
+// An error means that Close was called, or that the log was closed or has failed: then the head
+// moves no more.
 func (t *Tail) follow(ctx context.Context) {
 	defer close(t.done)
 	reader, at := store.Reader(nil), store.ID{}
@@ -139,7 +141,8 @@ func (t *Tail) skip() bool {
 	return true
 }
 
-// give adds the events to the feeds that want them, and notes their subscriptions, once each, for wake.
+// give adds the events to the feeds that want them, and notes their subscriptions, once each, for
+// wake.
 func (t *Tail) give(page *store.Page) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +162,7 @@ func (t *Tail) give(page *store.Page) {
 	t.through.Store(&through)
 	for _, f := range t.dirty {
 		for s := range f.subs {
-			t.rouse = append(t.rouse, s)
+			t.pending = append(t.pending, s)
 		}
 		t.wakeups.Add(uint64(len(f.subs)))
 		f.dirty = false
@@ -171,17 +174,18 @@ func (t *Tail) give(page *store.Page) {
 // wakeStep is how many subscriptions are woken before the others have a turn.
 const wakeStep = 32
 
-// wake wakes the subscriptions that give noted, a few at a time: a thousand writes at once would stand
-// before the next publish in the run queue. What is committed meanwhile goes out in the next round.
+// wake wakes the subscriptions that give noted, a few at a time: a thousand writes at once would
+// stand before the next publish in the run queue. What is committed meanwhile goes out in the next
+// round.
 func (t *Tail) wake() {
-	for i, s := range t.rouse {
+	for i, s := range t.pending {
 		if i%wakeStep == wakeStep-1 {
 			runtime.Gosched()
 		}
 		s.wake()
 	}
-	clear(t.rouse)
-	t.rouse = t.rouse[:0]
+	clear(t.pending)
+	t.pending = t.pending[:0]
 }
 
 func (t *Tail) giveTo(f *feed, e *store.Event) {

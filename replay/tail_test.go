@@ -11,8 +11,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestWakesOnlyWhoIsConcerned: of 10,000 subscriptions to as many topics, an event wakes and reads for
-// those that it matches.
+// TestWakesOnlyWhoIsConcerned: of 10,000 subscriptions to as many topics, an event wakes and reads
+// for those that it matches.
 func TestWakesOnlyWhoIsConcerned(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(log, replay.TailOptions{})
@@ -72,7 +72,8 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// TestTailIsBounded: frames in memory stay within the limit, and what does not fit comes from the log.
+// TestTailIsBounded: frames in memory stay within the limit, and what does not fit comes from the
+// log.
 func TestTailIsBounded(t *testing.T) {
 	const limit = 64 << 10
 	log := newLog(t)
@@ -124,7 +125,8 @@ func TestTailForgets(t *testing.T) {
 		}
 	}
 	if grown := storetest.Heap() - before; grown > most {
-		t.Errorf("%d bytes more on the heap after %d subscriptions, want at most %d", grown, rounds, most)
+		t.Errorf("%d bytes more on the heap after %d subscriptions, want at most %d",
+			grown, rounds, most)
 	}
 }
 
@@ -136,8 +138,8 @@ func (slowLog) Wait(ctx context.Context, _ store.ID) error {
 	return context.Cause(ctx)
 }
 
-// TestSubscribeDoesNotTrustASlowTail: a subscription has what was committed before it began before it is
-// told that it has caught up, however far behind the tail is.
+// TestSubscribeDoesNotTrustASlowTail: a subscription has what was committed before it began before
+// it is told that it has caught up, however far behind the tail is.
 func TestSubscribeDoesNotTrustASlowTail(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(slowLog{log}, replay.TailOptions{})
@@ -155,7 +157,8 @@ func TestSubscribeDoesNotTrustASlowTail(t *testing.T) {
 				got = append(got, more...)
 			}
 			if n := len(events(got)); n == 0 || got[n-1].id != want[2] {
-				t.Errorf("%s: told that it has caught up after %v, want %v first", name, got, want[1:])
+				t.Errorf("%s: told that it has caught up after %v, want %v first", name,
+					got, want[1:])
 			}
 		}
 	}
@@ -186,8 +189,8 @@ func (r *damagedReader) Next(max int) (store.Page, error) {
 	return page, err
 }
 
-// TestCorrupt: a damaged record is withheld and told, between its neighbours, and reading goes on after
-// it: in the past as in the present.
+// TestCorrupt: a damaged record is withheld and told, between its neighbours, and reading goes on
+// after it: in the past as in the present.
 func TestCorrupt(t *testing.T) {
 	for name, bytes := range tails {
 		t.Run("tail="+name, func(t *testing.T) {
@@ -203,11 +206,14 @@ func TestCorrupt(t *testing.T) {
 			} {
 				got := drain(t, log, sub)
 				if len(got) != 4 || got[0].id != ids[0] || got[2].id != ids[2] {
-					t.Fatalf("%s: got %v, want %v with gaps in place of the second and fourth", when, got, ids)
+					t.Fatalf("%s: got %v, want %v with gaps in place of the second and fourth",
+						when, got, ids)
 				}
 				for _, i := range []int{1, 3} {
-					if g := got[i].gap; g == nil || g.Reason != replay.Corrupt || g.Through != ids[i] || g.Requested != ids[i-1].String() {
-						t.Errorf("%s: gap %+v, want %q through %v after %v", when, g, replay.Corrupt, ids[i], ids[i-1])
+					if g := got[i].gap; g == nil || g.Reason != replay.Corrupt ||
+						g.Through != ids[i] || g.Requested != ids[i-1].String() {
+						t.Errorf("%s: gap %+v, want %q through %v after %v", when,
+							g, replay.Corrupt, ids[i], ids[i-1])
 					}
 				}
 			}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -21,7 +20,7 @@ type Event struct {
 func (e *Event) Time() time.Time { return e.ID.Time() }
 
 // Bytes is the size of the data and the attributes.
-func (e *Event) Bytes() int {
+func (e *Event) Size() int {
 	n := len(e.Data)
 	for _, a := range e.Attributes {
 		n += len(a.Name) + len(a.Value)
@@ -29,8 +28,8 @@ func (e *Event) Bytes() int {
 	return n
 }
 
-// Draft is an event before it has an ID. The log copies what it keeps; a Draft must not change while
-// Append runs.
+// Draft is an event before it has an ID. The log copies what it keeps; a Draft must not change
+// while Append runs.
 type Draft struct {
 	Topic       string
 	Type        string // "" means DefaultType
@@ -53,24 +52,23 @@ const TypeEnd = "tidings.end"
 // MaxNameBytes bounds a topic, a type, a content type and an attribute's name.
 const MaxNameBytes = 255
 
-// ErrInvalid says that a draft, a topic or a pattern breaks a rule; the error's text names the rule.
-// Nothing was stored.
-var ErrInvalid = errors.New("invalid")
-
-// validate checks what the layout on disk and the topic index rely on. What a type may say is
-// decided at the edge.
-func (d *Draft) validate() error {
+// Validate returns an ErrInvalid that states the rule when the topic is none, or a name is too long
+// for the layout of a record. What a type may say is decided at the edge.
+func (d *Draft) Validate() error {
 	if err := ValidateTopic(d.Topic); err != nil {
 		return err
 	}
-	for _, f := range []struct{ name, value string }{{"type", d.Type}, {"content type", d.ContentType}} {
+	for _, f := range []struct{ name, value string }{{"type", d.Type},
+		{"content type", d.ContentType}} {
 		if len(f.value) > MaxNameBytes {
-			return fmt.Errorf("%w %s: at most %d bytes, got %d", ErrInvalid, f.name, MaxNameBytes, len(f.value))
+			return fmt.Errorf("%w %s: at most %d bytes, got %d", ErrInvalid, f.name,
+				MaxNameBytes, len(f.value))
 		}
 	}
 	for _, a := range d.Attributes {
 		if a.Name == "" || len(a.Name) > MaxNameBytes {
-			return fmt.Errorf("%w attribute name: 1 to %d bytes, got %d", ErrInvalid, MaxNameBytes, len(a.Name))
+			return fmt.Errorf("%w attribute name: 1 to %d bytes, got %d", ErrInvalid,
+				MaxNameBytes, len(a.Name))
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -104,4 +105,14 @@ func FirstIDAt(t time.Time) ID {
 	var id ulid.ULID
 	_ = id.SetTime(uint64(ms)) // fails only above MaxTime
 	return ID(id)
+}
+
+// NewID mints an ID of the time, with 80 random bits; times before 1970 count as 1970. The error is
+// that of a time after 10889.
+func NewID(t time.Time) (ID, error) {
+	id, err := ulid.New(uint64(max(0, t.UnixMilli())), rand.Reader)
+	if err != nil {
+		return ID{}, fmt.Errorf("mint an ID: %w", err)
+	}
+	return ID(id), nil
 }

@@ -1,7 +1,8 @@
-// Package store is the durable event log: the contract ([Log]) and its engine on bbolt ([Open]).
+// Package store is the contract of the durable event log, [Log], and its words: events, IDs,
+// topics, filters, marks. An engine implements it: package store/bolt is the embedded one.
 //
-//	log, err := store.Open(dir, store.Options{})
-//	ids, err := log.Append(ctx, []store.Draft{{Topic: "orders", Data: body}})  // durable when it returns
+//	log, err := bolt.Open(dir, bolt.Options{})
+//	ids, err := log.Append(ctx, []store.Draft{{Topic: "orders", Data: body}})  // durable by then
 //	r := log.NewReader(store.All(), store.ID{})                                // from the start
 //	page, err := r.Next(100)
 //
@@ -10,8 +11,8 @@
 //  1. Append returns without an error only when its events are on stable storage, all of them.
 //  2. IDs strictly increase in commit order, across restarts and steps of the clock.
 //  3. Nothing above the head is ever returned: a reader cannot see what a crash could take back.
-//  4. A Reader returns every retained event that matches and follows its position, once and in order,
-//     whatever is appended or trimmed meanwhile.
+//  4. A Reader returns every retained event that matches and follows its position, once and in
+//     order, whatever is appended or trimmed meanwhile.
 //  5. What it cannot return because it was trimmed or is damaged, it names.
 //
 // A notification is a hint, the log is the truth: [Log.Wait] says that there may be more, reading
@@ -25,22 +26,22 @@ import (
 
 // Log is an append-only, totally ordered log of events. All methods may be called concurrently.
 type Log interface {
-	// Append commits the drafts, all or none, in one commit, under consecutive positions of the log,
-	// and returns their IDs in order once they are durable. Zero drafts are ErrInvalid.
+	// Append commits the drafts, all or none, in one commit, under consecutive positions of the
+	// log, and returns their IDs in order once they are durable. Zero drafts are ErrInvalid.
 	//
 	// ctx bounds only the wait for a place in the queue; when it ends there, the error is
 	// ErrQueueFull and nothing was stored. From then on Append waits for the outcome. Errors:
-	// ErrInvalid, ErrTopicLimit, ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and
-	// ErrOutcomeUnknown.
+	// ErrInvalid, ErrTopicLimit, ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was
+	// stored), and ErrOutcomeUnknown.
 	Append(ctx context.Context, drafts []Draft) ([]ID, error)
 
-	// AppendOnce is Append with idempotency: all groups in one commit, or none. A group whose key is
-	// known is not stored again, its result is that of the first time; a key that is known for
-	// drafts that differ in topic, type, content type or data is ErrKeyMismatch. A key is remembered
-	// in the commit of its events, so across restarts, within the limits of the log's options; a
-	// duplicate of a group that is being committed waits for it. Publishing to a topic that has ended
-	// is ErrEnded; ending it again is the first end, replayed. Errors about one group of several
-	// are a *GroupError.
+	// AppendOnce is Append with idempotency: all groups in one commit, or none. A group whose key
+	// is known is not stored again, its result is that of the first time; a key that is known for
+	// drafts that differ in topic, type, content type or data is ErrKeyMismatch. A key is
+	// remembered in the commit of its events, so across restarts, within the limits of the log's
+	// options; a duplicate of a group that is being committed waits for it. Publishing to a topic
+	// that has ended is ErrEnded; ending it again is the first end, replayed. Errors about one
+	// group of several are a *GroupError.
 	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
@@ -53,7 +54,8 @@ type Log interface {
 	// Newest returns the position after which exactly the newest n retained events that match f and
 	// lie before the given ID follow (all of them when there are fewer): the ID of the next older
 	// matching event, or, without one, the position before the oldest of the n. The position may be
-	// one that no event ever had. Without any such event it is zero or just before the given ID. n is at least 0.
+	// one that no event ever had. Without any such event it is zero or just before the given ID. n
+	// is at least 0.
 	Newest(f Filter, before ID, n int) (ID, error)
 
 	// Floor returns the ID of the newest retained event at or below id and the head, zero if none.
@@ -76,25 +78,26 @@ type Log interface {
 	Trim(ctx context.Context, f Filter, before ID) (int, error)
 
 	// Excess returns the newest of the events that match f and are too many when at most so many of
-	// them, and at most so many bytes of their records, are to stay, newest first; 0 is no limit. It is
-	// zero when there are none too many. Trimming what is before the next ID takes exactly those, and
-	// none that the limits allow, whatever is appended or trimmed meanwhile. The cost follows what is
-	// too much, and the topics that match.
+	// them, and at most so many bytes of their records, are to stay, newest first; 0 is no limit.
+	// It is zero when there are none too many. Trimming what is before the next ID takes exactly
+	// those, and none that the limits allow, whatever is appended or trimmed meanwhile. The cost
+	// follows what is too much, and the topics that match.
 	Excess(f Filter, events, bytes uint64) (ID, error)
 
-	// Retain deletes, of each topic that f matches, the events that its limits do not keep, and returns how many those
-	// were. It goes through all the topics at once, about in the order of the log, so that a commit writes few pages.
-	// None goes that the limits allow, whatever is appended or trimmed meanwhile. It works, and fails, as Trim does.
-	// limits may be called more than once for a topic, and must not call the log.
+	// Retain deletes, of each topic that f matches, the events that its limits do not keep, and
+	// returns how many those were. It goes through all the topics at once, about in the order of
+	// the log, so that each commit is small on disk. None goes that the limits allow, whatever is
+	// appended or trimmed meanwhile. It works, and fails, as Trim does. limits may be called more
+	// than once for a topic, and must not call the log.
 	Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (int, error)
 
 	// Count returns how many retained events match f and follow after, at most max, at a cost that
 	// follows what is counted.
 	Count(f Filter, after ID, max int) (int, error)
 
-	// SetMark moves the read mark that subject keeps under name to mark, durably, and returns the mark
-	// as it then is: a mark never moves back, so an older ID changes nothing. Errors: ErrInvalid,
-	// ErrMarkLimit, and Append's.
+	// SetMark moves the read mark that subject keeps under name to mark, durably, and returns the
+	// mark as it then is: a mark never moves back, so an older ID changes nothing. Errors:
+	// ErrInvalid, ErrMarkLimit, and Append's.
 	SetMark(ctx context.Context, subject, name string, mark Mark) (Mark, error)
 
 	// Mark returns a read mark, or ErrNotFound.
@@ -103,8 +106,8 @@ type Log interface {
 	// DeleteMark forgets a read mark, durably; ErrNotFound if there is none.
 	DeleteMark(ctx context.Context, subject, name string) error
 
-	// Ended reports whether f is a set of topics, without wildcards, that have all ended, and the newest
-	// of the events that ended them. It costs a look-up in memory for each.
+	// Ended reports whether f is a set of topics, without wildcards, that have all ended, and the
+	// newest of the events that ended them. It costs a look-up in memory for each.
 	Ended(f Filter) (last ID, all bool)
 
 	// Topics yields what is known of each topic that matches f and was ever appended to, in no
@@ -151,11 +154,13 @@ type Page struct {
 	Events []Event
 
 	// Through is how far the read has looked: every matching event up to it is in Events, was
-	// trimmed (see Trimmed), or is Corrupt. It is the reader's next position, never below the last one.
+	// trimmed (see Trimmed), or is Corrupt. It is the reader's next position, never below the last
+	// one.
 	Through ID
 
 	// Trimmed is the newest trimmed ID that matches the filter and lies above the position the read
-	// started from; zero when nothing that was asked for had been trimmed. It may lie above Through.
+	// started from; zero when nothing that was asked for had been trimmed. It may lie above
+	// Through.
 	Trimmed ID
 
 	// Corrupt is the ID of a record that failed its checksum and was withheld; zero if none. It
@@ -197,12 +202,12 @@ type TopicInfo struct {
 // Info describes a log.
 type Info struct {
 	LogID     ID     // identity: made at creation, changed by a restore
-	Engine    string // "bbolt"
+	Engine    string // what keeps the log
 	First     ID     // oldest retained event, zero if none
 	Last      ID     // newest retained event, zero if none
 	Events    uint64 // retained events
 	Bytes     uint64 // size of their records
-	FileBytes int64  // size of the file on disk
+	DiskBytes int64  // what the log takes of the disk
 	Topics    int    // topics ever appended to
 	Keys      int    // idempotency keys remembered
 	OldestKey ID     // the first event of the oldest of them, zero if none

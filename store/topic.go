@@ -10,7 +10,8 @@ import (
 const MaxSegments = 16
 
 // ValidateTopic returns an ErrInvalid that states the rule when name is no topic: 1 to 16 segments
-// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are case-sensitive.
+// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are
+// case-sensitive.
 func ValidateTopic(name string) error {
 	segments, err := split(name, "topic")
 	if err != nil {
@@ -18,7 +19,9 @@ func ValidateTopic(name string) error {
 	}
 	for _, s := range segments {
 		if !plain(s) {
-			return fmt.Errorf("%w topic %q: segments are one or more of A-Z a-z 0-9 _ -, separated by dots", ErrInvalid, name)
+			return fmt.Errorf(
+				"%w topic %q: segments are one or more of A-Z a-z 0-9 _ -, separated by dots",
+				ErrInvalid, name)
 		}
 	}
 	return nil
@@ -26,11 +29,13 @@ func ValidateTopic(name string) error {
 
 func split(name, what string) ([]string, error) {
 	if len(name) == 0 || len(name) > MaxNameBytes {
-		return nil, fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what, MaxNameBytes, len(name))
+		return nil, fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what,
+			MaxNameBytes, len(name))
 	}
 	segments := strings.Split(name, ".")
 	if len(segments) > MaxSegments {
-		return nil, fmt.Errorf("%w %s %q: at most %d segments, got %d", ErrInvalid, what, name, MaxSegments, len(segments))
+		return nil, fmt.Errorf("%w %s %q: at most %d segments, got %d", ErrInvalid, what,
+			name, MaxSegments, len(segments))
 	}
 	return segments, nil
 }
@@ -38,7 +43,8 @@ func split(name, what string) ([]string, error) {
 func plain(segment string) bool {
 	for i := range len(segment) {
 		c := segment[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '_' || c == '-') {
 			return false
 		}
 	}
@@ -66,7 +72,11 @@ func NewFilter(patterns ...string) (Filter, error) {
 		}
 		for i, s := range segments {
 			if s != "*" && (s != ">" || i != len(segments)-1) && !plain(s) {
-				return Filter{}, fmt.Errorf(`%w pattern %q: segments are one or more of A-Z a-z 0-9 _ -, or "*", or a last ">"`, ErrInvalid, p)
+				return Filter{},
+					fmt.Errorf(
+						`%w pattern %q: segments are one or more of A-Z a-z 0-9 _ -, or "*", or `+
+							`a last ">"`,
+						ErrInvalid, p)
 			}
 		}
 		f.patterns = append(f.patterns, segments)
@@ -95,8 +105,28 @@ func (f Filter) IsAll() bool {
 }
 
 // Match reports whether the topic matches.
-func (f Filter) Match(topic string) bool {
-	return slices.ContainsFunc(f.patterns, func(p []string) bool { return matchPattern(p, topic) })
+func (f Filter) Match(topic string) bool { return f.MatchIndex(topic) >= 0 }
+
+// MatchIndex is the first of Patterns that the topic matches, counted from 0; -1 if there is none.
+func (f Filter) MatchIndex(topic string) int {
+	return slices.IndexFunc(f.patterns, func(p []string) bool { return matchPattern(p, topic) })
+}
+
+// Segments are the segments of each of Patterns. The Filter owns the slices.
+func (f Filter) Segments() [][]string { return f.patterns }
+
+// IsZero reports whether f has no pattern, and so matches nothing.
+func (f Filter) IsZero() bool { return len(f.patterns) == 0 }
+
+// Topics returns the topics that f matches, sorted, when no pattern has a wildcard; else false. The
+// caller owns the slice.
+func (f Filter) Topics() (names []string, exact bool) {
+	for _, p := range f.patterns {
+		if slices.Contains(p, "*") || p[len(p)-1] == ">" {
+			return nil, false
+		}
+	}
+	return f.Patterns(), true
 }
 
 func matchPattern(pattern []string, topic string) bool {
@@ -140,12 +170,4 @@ func covers(pattern, asked []string) bool {
 		}
 	}
 	return len(pattern) == len(asked)
-}
-
-// exact reports the topic that the pattern names when it has no wildcard.
-func exact(pattern []string) (string, bool) {
-	if slices.Contains(pattern, "*") || pattern[len(pattern)-1] == ">" {
-		return "", false
-	}
-	return strings.Join(pattern, "."), true
 }

@@ -45,7 +45,8 @@ func TestCovers(t *testing.T) {
 		{"orders", "orders tickets", false},
 		{"a.b a.c", "a.*", false},
 	} {
-		granted, asked := mustFilter(t, strings.Fields(c.granted)...), mustFilter(t, strings.Fields(c.asked)...)
+		granted, asked := mustFilter(t, strings.Fields(c.granted)...),
+			mustFilter(t, strings.Fields(c.asked)...)
 		if got := granted.Covers(asked); got != c.want {
 			t.Errorf("%q covers %q: %v, want %v", c.granted, c.asked, got, c.want)
 		}
@@ -68,7 +69,8 @@ func TestCoversMeansMatches(t *testing.T) {
 		return strings.Join(segments, ".")
 	})
 	topic := rapid.Custom(func(t *rapid.T) string {
-		return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t, "topic"), ".")
+		return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t,
+			"topic"), ".")
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		granted := mustFilter(t, rapid.SliceOfN(pattern, 1, 3).Draw(t, "granted")...)

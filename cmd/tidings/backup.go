@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type backupCmd struct {
@@ -49,11 +50,13 @@ func (c *backupCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(c.File))
 	}
-	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d bytes\n", c.File, m.Events, m.Head, m.Size)
+	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d bytes\n", c.File, m.Events,
+		m.Head, m.Size)
 	return err
 }
 
-func (c *backupCmd) copy(ctx context.Context, app *app, file *os.File) (m store.Manifest, err error) {
+func (c *backupCmd) copy(ctx context.Context, app *app,
+	file *os.File) (m store.Manifest, err error) {
 	log, err := openLog(c.DataDir, app)
 	if err != nil {
 		return store.Manifest{}, err
@@ -63,15 +66,16 @@ func (c *backupCmd) copy(ctx context.Context, app *app, file *os.File) (m store.
 }
 
 // openLog opens a log that exists.
-func openLog(dir string, app *app) (*store.Bolt, error) {
+func openLog(dir string, app *app) (*bolt.Log, error) {
 	if _, err := os.Stat(filepath.Join(dir, "log.db")); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w in %s", store.ErrNoLog, dir)
+		return nil, fmt.Errorf("%w in %s", bolt.ErrNoLog, dir)
 	}
-	return store.Open(dir, store.Options{Logger: app.log})
+	return bolt.Open(dir, bolt.Options{Logger: app.logger})
 }
 
 // fetch downloads the backup and compares it with its manifest.
-func (c *backupCmd) fetch(ctx context.Context, app *app, file *os.File) (m store.Manifest, err error) {
+func (c *backupCmd) fetch(ctx context.Context, app *app,
+	file *os.File) (m store.Manifest, err error) {
 	from := client{URL: *c.URL, Token: c.Token}
 	req, err := from.request(ctx, http.MethodGet, nil, "v1", "backup")
 	if err != nil {

@@ -25,12 +25,15 @@ func TestBackupRestoreCompact(t *testing.T) {
 	}
 	runCLI(t, "backup", file, "--data-dir", dir).want(t, exitUsage, "", "file exists")
 	got := runCLI(t, "restore", file, "--data-dir", copied).ended(t, exitOK)
-	if !strings.Contains(got.stdout, "2 events up to "+ids[1].String()) || !strings.Contains(got.stdout, ids[1].Time().Format("2006-01-02T15:04:05Z")) {
+	if !strings.Contains(got.stdout, "2 events up to "+ids[1].String()) ||
+		!strings.Contains(got.stdout, ids[1].Time().Format("2006-01-02T15:04:05Z")) {
 		t.Errorf("restore printed %q", got.stdout)
 	}
 	verifies(t, copied)
-	runCLI(t, "restore", file, "--data-dir", copied).want(t, exitFailure, "", "there is a log already")
-	if got := runCLI(t, "compact", "--data-dir", copied).ended(t, exitOK); !strings.Contains(got.stdout, "from ") {
+	runCLI(t, "restore", file, "--data-dir", copied).want(t, exitFailure, "",
+		"there is a log already")
+	if got := runCLI(t, "compact", "--data-dir", copied).ended(t,
+		exitOK); !strings.Contains(got.stdout, "from ") {
 		t.Errorf("compact printed %q", got.stdout)
 	}
 	verifies(t, copied)
@@ -73,7 +76,8 @@ func TestBackupFails(t *testing.T) {
 		{"", exitUsage, "expected either --data-dir or --url"},
 		{"--data-dir x --url " + url, exitUsage, "can't be used together"},
 	} {
-		runCLI(t, append([]string{"backup", file}, strings.Fields(c.args)...)...).want(t, c.code, "", c.want)
+		runCLI(t, append([]string{"backup", file}, strings.Fields(c.args)...)...).want(t,
+			c.code, "", c.want)
 		if left, err := filepath.Glob(file + "*"); err != nil || len(left) > 0 {
 			t.Errorf("%s: left behind %v, error %v", c.args, left, err)
 		}
@@ -85,21 +89,25 @@ func TestBackupAddressFromVariable(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir())
 	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
 	file := filepath.Join(t.TempDir(), "b.db")
-	got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file).ended(t, exitOK)
+	got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup",
+		file).ended(t, exitOK)
 	if !strings.Contains(got.stdout, "1 events") {
 		t.Errorf("stdout %q", got.stdout)
 	}
 }
 
-// TestBackupFlagBeatsVariable: the flag says where from, also when the other way has a variable, as the directory has in
-// the container.
+// TestBackupFlagBeatsVariable: the flag says where from, also when the other way has a variable, as
+// the directory has in the container.
 func TestBackupFlagBeatsVariable(t *testing.T) {
 	held := t.TempDir()
 	url := serving(t, "--data-dir", held)
 	file := filepath.Join(t.TempDir(), "b.db")
-	runWith(t.Context(), []string{"TIDINGS_DATA_DIR=" + held}, strings.NewReader(""), "backup", file, "--url", url).ended(t, exitOK)
-	runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file+"2", "--data-dir", held).want(t, exitInUse, "", "is held by process")
-	runWith(t.Context(), []string{"TIDINGS_URL=" + url, "TIDINGS_DATA_DIR=" + held}, strings.NewReader(""), "backup", file+"3").want(t, exitUsage, "", "can't be used together")
+	runWith(t.Context(), []string{"TIDINGS_DATA_DIR=" + held}, strings.NewReader(""), "backup",
+		file, "--url", url).ended(t, exitOK)
+	runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(""), "backup", file+"2",
+		"--data-dir", held).want(t, exitInUse, "", "is held by process")
+	runWith(t.Context(), []string{"TIDINGS_URL=" + url, "TIDINGS_DATA_DIR=" + held},
+		strings.NewReader(""), "backup", file+"3").want(t, exitUsage, "", "can't be used together")
 }
 
 // TestBackupRows: row 111 of docs/ERRORS.md. Nothing of a backup that is refused is left.
@@ -118,10 +126,13 @@ func TestBackupRows(t *testing.T) {
 		flags   string
 		want    string
 	}{
-		{"row 111: cut short", whole[:len(whole)-1], "", fmt.Sprintf("it has %d bytes, its manifest says %d", len(whole)-1, len(whole))},
+		{"row 111: cut short", whole[:len(whole)-1], "",
+			fmt.Sprintf("it has %d bytes, its manifest says %d", len(whole)-1, len(whole))},
 		{"row 111: bit", flipped, "", "its SHA-256 is not the one in its manifest"},
-		{"row 111: bit, without a manifest", flipped, "--without-manifest", "1 of 2 events are damaged, the first is " + ids[1].String()},
-		{"row 111: cut short, without a manifest", whole[:len(whole)/2], "--without-manifest", "cut short"},
+		{"row 111: bit, without a manifest", flipped, "--without-manifest",
+			"1 of 2 events are damaged, the first is " + ids[1].String()},
+		{"row 111: cut short, without a manifest", whole[:len(whole)/2],
+			"--without-manifest", "cut short"},
 		{"row 111: empty", nil, "--without-manifest", "the file is empty"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -129,8 +140,10 @@ func TestBackupRows(t *testing.T) {
 				t.Fatal(err)
 			}
 			data := filepath.Join(t.TempDir(), "data")
-			runCLI(t, append([]string{"restore", file, "--data-dir", data}, strings.Fields(r.flags)...)...).want(t, exitDamaged, "", r.want)
-			if left, err := filepath.Glob(filepath.Join(data, "log.db*")); err != nil || len(left) > 0 {
+			runCLI(t, append([]string{"restore", file, "--data-dir", data},
+				strings.Fields(r.flags)...)...).want(t, exitDamaged, "", r.want)
+			if left, err := filepath.Glob(filepath.Join(data, "log.db*")); err != nil ||
+				len(left) > 0 {
 				t.Errorf("left behind %v, error %v", left, err)
 			}
 		})

@@ -34,7 +34,8 @@ func (b *baseURL) UnmarshalText(text []byte) error {
 
 // request prepares a request to a path of the API. Segments that are not constant must be valid
 // topics, which need no escaping.
-func (c *client) request(ctx context.Context, method string, query url.Values, path ...string) (*http.Request, error) {
+func (c *client) request(ctx context.Context, method string, query url.Values,
+	path ...string) (*http.Request, error) {
 	u := c.URL.url.JoinPath(path...)
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
@@ -50,8 +51,10 @@ func (c *client) request(ctx context.Context, method string, query url.Values, p
 // httpClient follows no redirects: 301 and 302 would turn a POST into a GET.
 func (a *app) httpClient() *http.Client {
 	return &http.Client{
-		Transport:     a.transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: a.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
@@ -88,7 +91,8 @@ const maxProblemBytes = 64 << 10
 // documents: of those the start of the body is shown.
 func readProblem(resp *http.Response) *problem {
 	p := &problem{}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblemBytes)) // the status alone is worth telling
+	// the status alone is worth telling
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblemBytes))
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
 		p = &problem{Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}

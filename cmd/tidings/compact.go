@@ -5,7 +5,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type compactCmd struct {
@@ -14,11 +14,12 @@ type compactCmd struct {
 
 func (c *compactCmd) Run(app *app) error {
 	bar := newRecordBar(app.stderr, "compacting")
-	before, after, err := store.Compact(c.DataDir, bar.set)
+	before, after, err := bolt.Compact(c.DataDir, bar.set)
 	bar.done()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(app.stdout, "%s: from %s to %s\n", c.DataDir, humanize.IBytes(uint64(before)), humanize.IBytes(uint64(after)))
+	_, err = fmt.Fprintf(app.stdout, "%s: from %s to %s\n", c.DataDir,
+		humanize.IBytes(uint64(before)), humanize.IBytes(uint64(after)))
 	return err
 }

@@ -42,7 +42,9 @@ func (environment) Validate(*kong.Application) error { return nil }
 // decoded once here, only so that the error can name the variable.
 func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name, ok := variableOf(flag)
-	if !ok || slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return excludes(p.Flag, flag) }) {
+	if !ok || slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool {
+		return excludes(p.Flag, flag)
+	}) {
 		return nil, nil
 	}
 	value, ok := e[name]
@@ -54,7 +56,8 @@ func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	if scratch.Kind() == reflect.Pointer { // the mapper fills in what it points to
 		scratch.Set(reflect.New(scratch.Type().Elem()))
 	}
-	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch); err != nil {
+	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan},
+		scratch); err != nil {
 		return nil, fmt.Errorf("%w (from %s)", err, name)
 	}
 	return value, nil
@@ -62,7 +65,9 @@ func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 
 // excludes reports whether a flag of the command line is one that the other cannot be used with.
 func excludes(given, flag *kong.Flag) bool {
-	return given != nil && slices.ContainsFunc(given.Xor, func(group string) bool { return slices.Contains(flag.Xor, group) })
+	return given != nil && slices.ContainsFunc(given.Xor, func(group string) bool {
+		return slices.Contains(flag.Xor, group)
+	})
 }
 
 // unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.

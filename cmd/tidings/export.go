@@ -8,13 +8,15 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type exportCmd struct {
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
 }
 
-// Run prints every retained event as a line. Events that are damaged are named on standard error; the rest is printed all the same.
+// Run prints every retained event as a line. Events that are damaged are named on standard error;
+// the rest is printed all the same.
 func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 	log, err := openLog(c.DataDir, app)
 	if err != nil {
@@ -51,5 +53,5 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 	if err := out.Flush(); err != nil || damaged == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: %d events are left out", store.ErrDamaged, damaged)
+	return fmt.Errorf("%w: %d events are left out", bolt.ErrDamaged, damaged)
 }

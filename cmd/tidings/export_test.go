@@ -7,19 +7,22 @@ import (
 	"testing"
 
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // richLog returns the directory of a closed log with an event of each kind.
 func richLog(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	log, err := store.Open(dir, store.Options{})
+	log, err := bolt.Open(dir, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range []store.Draft{
-		{Topic: "orders", Type: "order.created", ContentType: "application/json", Data: []byte(`{"total": 1.50, "a":"\u00e9<é"}`)},
-		{Topic: "orders", ContentType: "application/json; charset=utf-8", Data: []byte("{\n  \"spans\": \"lines\"\r\n}\n")},
+		{Topic: "orders", Type: "order.created", ContentType: "application/json",
+			Data: []byte(`{"total": 1.50, "a":"\u00e9<é"}`)},
+		{Topic: "orders", ContentType: "application/json; charset=utf-8",
+			Data: []byte("{\n  \"spans\": \"lines\"\r\n}\n")},
 		{Topic: "orders", ContentType: "application/json", Data: []byte(` 1 `)},
 		{Topic: "orders", ContentType: "application/json", Data: []byte(`null`)},
 		{Topic: "orders", ContentType: "application/json"},
@@ -28,10 +31,14 @@ func richLog(t *testing.T) string {
 		{Topic: "texts", ContentType: "text/plain", Data: []byte("\xff\xfe")},
 		{Topic: "texts", ContentType: "application/octet-stream", Data: []byte{0, 1, 2, '\n'}},
 		{Topic: "texts", Data: []byte("no type")},
-		{Topic: "ce", ContentType: "application/json", Data: []byte(`"x"`), Attributes: []store.Attribute{
-			{Name: "source", Value: `"/shop"`}, {Name: "id", Value: `"1"`}, {Name: "number", Value: `1.0`}, {Name: "another", Value: `"\u003c<"`}}},
-		{Topic: "ce", Type: store.TypeEnd, ContentType: "application/json", Data: []byte(`{"topic":"ce"}`)},
-		{Topic: "orders", ContentType: "application/json", Data: []byte(`"after the end of another"`)},
+		{Topic: "ce", ContentType: "application/json", Data: []byte(`"x"`),
+			Attributes: []store.Attribute{
+				{Name: "source", Value: `"/shop"`}, {Name: "id", Value: `"1"`},
+				{Name: "number", Value: `1.0`}, {Name: "another", Value: `"\u003c<"`}}},
+		{Topic: "ce", Type: store.TypeEnd, ContentType: "application/json",
+			Data: []byte(`{"topic":"ce"}`)},
+		{Topic: "orders", ContentType: "application/json",
+			Data: []byte(`"after the end of another"`)},
 	} {
 		if _, err := log.Append(t.Context(), []store.Draft{d}); err != nil {
 			t.Fatal(err)
@@ -46,7 +53,7 @@ func richLog(t *testing.T) string {
 // events reads all of a closed log.
 func eventsIn(t *testing.T, dir string) []store.Event {
 	t.Helper()
-	log, err := store.Open(dir, store.Options{})
+	log, err := bolt.Open(dir, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +68,8 @@ func eventsIn(t *testing.T, dir string) []store.Event {
 func TestExportImport(t *testing.T) {
 	from, to := richLog(t), filepath.Join(t.TempDir(), "data")
 	lines := runCLI(t, "export", "--data-dir", from).ended(t, exitOK).stdout
-	if !strings.Contains(lines, `"data":{"total": 1.50, "a":"\u00e9<é"}`) || strings.Count(lines, "\n") != 13 {
+	if !strings.Contains(lines, `"data":{"total": 1.50, "a":"\u00e9<é"}`) ||
+		strings.Count(lines, "\n") != 13 {
 		t.Errorf("exported %s", lines)
 	}
 	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).ended(t, exitOK)
@@ -71,24 +79,29 @@ func TestExportImport(t *testing.T) {
 	}
 	want := eventsIn(t, from)
 	for i, got := range eventsIn(t, to) {
-		if got.ID != want[i].ID || string(got.Data) != string(want[i].Data) || got.Type != want[i].Type || got.ContentType != want[i].ContentType {
+		if got.ID != want[i].ID || string(got.Data) != string(want[i].Data) ||
+			got.Type != want[i].Type || got.ContentType != want[i].ContentType {
 			t.Errorf("event %d is %+v, want %+v", i, got, want[i])
 		}
 	}
-	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).want(t, exitFailure, "", "events keep their IDs only in a log that never had one")
+	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).want(t,
+		exitFailure, "", "events keep their IDs only in a log that never had one")
 	file := filepath.Join(t.TempDir(), "lines")
-	if err := os.WriteFile(file, []byte(`{"topic":"new","datacontenttype":"text/plain","data":"x"}`+"\n\n"+`{"topic":"new"}`+"\n"+`{"topic":"new","data":{"n":1}}`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`{"topic":"new","datacontenttype":"text/plain","data":"x"}`+
+		"\n\n"+`{"topic":"new"}`+"\n"+`{"topic":"new","data":{"n":1}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	runCLI(t, "import", file, "--data-dir", to).ended(t, exitOK)
-	if all := eventsIn(t, to); len(all) != 16 || string(all[13].Data) != "x" || all[14].Type != store.DefaultType ||
+	if all := eventsIn(t, to); len(all) != 16 || string(all[13].Data) != "x" ||
+		all[14].Type != store.DefaultType ||
 		string(all[15].Data) != `{"n":1}` || all[15].ContentType != "application/json" {
 		t.Errorf("%d events: %+v", len(all), all)
 	}
 	verifies(t, to)
 }
 
-// TestExportImportDeep: JSON as deep as a publish takes it is too deep for a line, where it stands in an object.
+// TestExportImportDeep: JSON as deep as a publish takes it is too deep for a line, where it stands
+// in an object.
 func TestExportImportDeep(t *testing.T) {
 	data := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	from, _ := storedLog(t, `{"order":1}`, data)
@@ -103,25 +116,31 @@ func TestExportImportDeep(t *testing.T) {
 func TestImportRefuses(t *testing.T) {
 	const id = `"id":"01KAJ8F3QK3T7S3B8ZK8X9P1RD",`
 	for lines, want := range map[string]string{
-		"nonsense":                                                                "line 1: not an event",
-		`{"topic":"a"}` + "\n" + `{"topc":"a"}`:                                   "line 2: not an event",
-		`{"topic":"a","data":1,"data_base64":"AA=="}`:                             "both data and data_base64",
-		`{"topic":"a b"}`:                                                         "invalid topic",
-		`{"topic":"a","datacontenttype":"text/plain","data":1}`:                   "must be a string",
-		`{"topic":"a","ce":1}`:                                                    "ce must be an object",
-		`{` + id + `"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:              "does not follow",
-		`{"topic":"a"}` + "\n" + `{` + id + `"topic":"a"}`:                        "has an ID, those before it have none",
-		`{` + id + `"topic":"a"}` + "\n" + `{"topic":"a"}`:                        "does not follow",
-		`{"topic":"a","type":"tidings.end"}` + "\n" + `{"topic":"a"}`:             "topic has ended",
-		`{"topic":"a"} {"topic":"a"}`:                                             "more than an event",
-		`{"topic":"a","topic":"b"}`:                                               `"topic" is there twice`,
-		`{"Topic":"a"}`:                                                           `unknown member "Topic"`,
-		`{"topic":"a","type":"a\nb"}`:                                             "printable",
-		`{"topic":"a","type":"tidings.gap"}`:                                      "reserved",
-		`{"topic":"a","data":"` + "\xff" + `"}`:                                   "JSON is UTF-8",
+		"nonsense": "line 1: not an event",
+		`{"topic":"a"}` + "\n" +
+			`{"topc":"a"}`: "line 2: not an event",
+		`{"topic":"a","data":1,"data_base64":"AA=="}`: "both data and data_base64",
+		`{"topic":"a b"}`: "invalid topic",
+		`{"topic":"a","datacontenttype":"text/plain","data":1}`: "must be a string",
+		`{"topic":"a","ce":1}`: "ce must be an object",
+		`{` + id + `"topic":"a"}` + "\n" + `{` +
+			id + `"topic":"a"}`: "does not follow",
+		`{"topic":"a"}` + "\n" + `{` + id +
+			`"topic":"a"}`: "has an ID, those before it have none",
+		`{` + id + `"topic":"a"}` + "\n" +
+			`{"topic":"a"}`: "does not follow",
+		`{"topic":"a","type":"tidings.end"}` + "\n" +
+			`{"topic":"a"}`: "topic has ended",
+		`{"topic":"a"} {"topic":"a"}`:           "more than an event",
+		`{"topic":"a","topic":"b"}`:             `"topic" is there twice`,
+		`{"Topic":"a"}`:                         `unknown member "Topic"`,
+		`{"topic":"a","type":"a\nb"}`:           "printable",
+		`{"topic":"a","type":"tidings.gap"}`:    "reserved",
+		`{"topic":"a","data":"` + "\xff" + `"}`: "JSON is UTF-8",
 		`{"topic":"a","datacontenttype":"application/json","data_base64":"AA=="}`: "looking for beginning of value",
 	} {
-		runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", t.TempDir()).want(t, exitFailure, "", want)
+		runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir",
+			t.TempDir()).want(t, exitFailure, "", want)
 	}
 }
 
@@ -129,7 +148,8 @@ func TestExportOfDamaged(t *testing.T) {
 	dir, ids := storedLog(t, `{"order":1}`, `{"order":2}`, `{"order":3}`)
 	flip(t, dir, `{"order":2}`)
 	got := runCLI(t, "export", "--data-dir", dir).ended(t, exitDamaged)
-	if strings.Count(got.stdout, "\n") != 2 || !strings.Contains(got.stderr, "event "+ids[1].String()+" is damaged and left out") {
+	if strings.Count(got.stdout, "\n") != 2 ||
+		!strings.Contains(got.stderr, "event "+ids[1].String()+" is damaged and left out") {
 		t.Errorf("got %+v", got)
 	}
 	runCLI(t, "export", "--data-dir", t.TempDir()).want(t, exitFailure, "", "there is no log")

@@ -10,8 +10,8 @@ import (
 // healthTimeout is below the 30 s that container engines give a health check.
 const healthTimeout = 5 * time.Second
 
-// healthCmd asks whether the server is alive, not whether it accepts writes: what watches a process starts another in
-// its place, which does not help against a full disk and cuts every stream.
+// healthCmd asks whether the server is alive, not whether it accepts writes: what watches a process
+// starts another in its place, which does not help against a full disk and cuts every stream.
 type healthCmd struct {
 	client `embed:""`
 }

@@ -12,6 +12,7 @@ import (
 
 	"tidings/api"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type importCmd struct {
@@ -30,7 +31,7 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 		defer f.Close()
 		file = f
 	}
-	log, err := store.Open(c.DataDir, store.Options{Logger: app.log})
+	log, err := bolt.Open(c.DataDir, bolt.Options{Logger: app.logger})
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,8 @@ func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, erro
 	return func(yield func(store.Event, error) bool) {
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, 2*maxLineBytes)
-		for number := 1; lines.Scan() && lines.Err() == nil; number++ { // at an error Scan gives the torn line before it
+		// at an error Scan gives the torn line before it
+		for number := 1; lines.Scan() && lines.Err() == nil; number++ {
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
 			}
@@ -86,7 +88,8 @@ func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, erro
 const importBatch = 1000
 
 // appendEvents appends events that have no IDs; one that has is refused.
-func appendEvents(ctx context.Context, log store.Log, events iter.Seq2[store.Event, error]) (stored int, err error) {
+func appendEvents(ctx context.Context, log store.Log,
+	events iter.Seq2[store.Event, error]) (stored int, err error) {
 	var batch []store.Draft
 	flush := func() error {
 		if len(batch) == 0 {
@@ -111,7 +114,8 @@ func appendEvents(ctx context.Context, log store.Log, events iter.Seq2[store.Eve
 				return stored, err
 			}
 		}
-		batch = append(batch, store.Draft{Topic: e.Topic, Type: e.Type, ContentType: e.ContentType, Attributes: e.Attributes, Data: e.Data})
+		batch = append(batch, store.Draft{Topic: e.Topic, Type: e.Type, ContentType: e.ContentType,
+			Attributes: e.Attributes, Data: e.Data})
 		if e.Type == store.TypeEnd { // comes alone
 			if err := flush(); err != nil {
 				return stored, err

@@ -23,7 +23,8 @@ type keyFlags struct {
 
 // given returns the flags that name a key.
 func (k *keyFlags) given() (flags []string) {
-	for _, f := range []struct{ flag, value string }{{"--jwt-key", string(k.JWTKey)}, {"--jwt-key-file", k.JWTKeyFile}, {"--jwks-url", k.JWKSURL}} {
+	for _, f := range []struct{ flag, value string }{{"--jwt-key", string(k.JWTKey)},
+		{"--jwt-key-file", k.JWTKeyFile}, {"--jwks-url", k.JWKSURL}} {
 		if f.value != "" {
 			flags = append(flags, f.flag)
 		}
@@ -39,16 +40,20 @@ func (k *keyFlags) validate(listen string) error {
 	case len(given) == 1:
 		return nil
 	case k.JWTIssuer != "" || k.JWTAudience != "":
-		return errors.New("--jwt-issuer and --jwt-audience: expected a key too, such as --jwt-key-file")
+		return errors.New(
+			"--jwt-issuer and --jwt-audience: expected a key too, such as --jwt-key-file")
 	case !k.Insecure && !isLoopback(listen):
-		return fmt.Errorf("--listen: %s is not loopback, and without a key everybody who reaches it could read and write; "+
-			`set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give --insecure if that is meant`, listen)
+		return fmt.Errorf(
+			"--listen: %s is not loopback, and without a key everybody who reaches it could read and write; "+
+				`set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give `+
+				`--insecure if that is meant`,
+			listen)
 	}
 	return nil
 }
 
 // verifier returns nil when there is no key.
-func (k *keyFlags) verifier(ctx context.Context, log *slog.Logger) (api.Verifier, error) {
+func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verifier, error) {
 	given := k.given()
 	if len(given) == 0 {
 		return nil, nil
@@ -56,11 +61,12 @@ func (k *keyFlags) verifier(ctx context.Context, log *slog.Logger) (api.Verifier
 	key := []byte(k.JWTKey)
 	if k.JWTKeyFile != "" {
 		var err error
-		if key, err = readKey(k.JWTKeyFile, log); err != nil {
+		if key, err = readKey(k.JWTKeyFile, logger); err != nil {
 			return nil, usageError{fmt.Errorf("--jwt-key-file: %w", err)}
 		}
 	}
-	v, err := auth.NewVerifier(ctx, auth.Options{Key: key, JWKSURL: k.JWKSURL, Issuer: k.JWTIssuer, Audience: k.JWTAudience, Logger: log})
+	v, err := auth.NewVerifier(ctx, auth.Options{Key: key, JWKSURL: k.JWKSURL, Issuer: k.JWTIssuer,
+		Audience: k.JWTAudience, Logger: logger})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", given[0], err)}
 	}
@@ -68,13 +74,14 @@ func (k *keyFlags) verifier(ctx context.Context, log *slog.Logger) (api.Verifier
 }
 
 // readKey reads a file that only its owner should be able to read.
-func readKey(path string, log *slog.Logger) ([]byte, error) {
+func readKey(path string, logger *slog.Logger) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o004 != 0 {
-		log.Warn("everybody on this machine can read the key", "file", path, "mode", info.Mode().Perm().String())
+		logger.Warn("everybody on this machine can read the key", "file", path, "mode",
+			info.Mode().Perm().String())
 	}
 	return os.ReadFile(path)
 }

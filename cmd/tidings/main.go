@@ -1,5 +1,5 @@
-// Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every flag
-// can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR.
+// Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every
+// flag can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // Exit codes.
@@ -28,7 +28,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2 // a flag, an argument or a variable is wrong; nothing was done
-	exitDamaged = 3 // the log file is damaged, is no log, or has a newer format; it is left as it was
+	// the log file is damaged, is no log, or has a newer format; it is left as it was
+	exitDamaged = 3
 	exitInUse   = 4 // the data directory is held by another process, or may not be written
 )
 
@@ -48,17 +49,17 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
-// app is the process as a verb sees it. A verb's Run method takes it, and the context that ends with
-// SIGINT or SIGTERM.
+// app is the process as a verb sees it. A verb's Run method takes it, and the context that ends
+// with SIGINT or SIGTERM.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	log            *slog.Logger
+	logger         *slog.Logger
 	transport      http.RoundTripper // of the client verbs; nil means http.DefaultTransport
 }
 
-// usageError makes a verb that finds its settings wrong end with exitUsage. The text names the flag,
-// what it got and what is allowed, in one line.
+// usageError makes a verb that finds its settings wrong end with exitUsage. The text names the
+// flag, what it got and what is allowed, in one line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -70,8 +71,9 @@ func main() {
 }
 
 // run is the process without its globals. It returns the exit code.
-func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: newLogger(stderr)}
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
+	stderr io.Writer) int {
+	app := &app{stdin: stdin, stdout: stdout, stderr: stderr, logger: newLogger(stderr)}
 	env := newEnvironment(environ)
 	helped := false
 	parser, err := kong.New(&cli{},
@@ -87,8 +89,11 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	if err != nil {
 		return fail(stderr, err)
 	}
-	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
-		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8", i+1)}) // kong would replace bytes; it may be a key, so it is not repeated
+	if i := slices.IndexFunc(args, func(arg string) bool {
+		return !utf8.ValidString(arg)
+	}); i >= 0 {
+		// kong would replace bytes; it may be a key, so it is not repeated
+		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8", i+1)})
 	}
 	parsed, err := parser.Parse(args)
 	if helped {
@@ -109,8 +114,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return exitOK
 }
 
-// refuseEmpty refuses a flag that was given as "": most likely it names a shell variable that is not set, and the
-// server must not start without the key that was meant to be there.
+// refuseEmpty refuses a flag that was given as "": most likely it names a shell variable that is
+// not set, and the server must not start without the key that was meant to be there.
 func refuseEmpty(flags []*kong.Flag) error {
 	for _, f := range flags {
 		if f.Set && f.Target.Kind() == reflect.String && f.Target.Len() == 0 {
@@ -127,9 +132,10 @@ func fail(stderr io.Writer, err error) int {
 	switch {
 	case errors.As(err, &parse), errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrNewerFormat):
+	case errors.Is(err, bolt.ErrDamaged), errors.Is(err, bolt.ErrNewerFormat):
 		return exitDamaged
-	case errors.Is(err, store.ErrLocked), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, bolt.ErrLocked), errors.Is(err, fs.ErrPermission),
+		errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return exitInUse
 	}
 	return exitFailure

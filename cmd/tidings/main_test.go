@@ -34,8 +34,10 @@ func runWith(ctx context.Context, environ []string, stdin io.Reader, args ...str
 
 func (o outcome) want(t *testing.T, code int, stdout, stderrPart string) {
 	t.Helper()
-	if o.code != code || o.stdout != stdout || !strings.Contains(o.stderr, stderrPart) || stderrPart == "" && o.stderr != "" {
-		t.Errorf("got exit code %d\nstdout: %s\nstderr: %s\nwant exit code %d\nstdout: %s\nstderr with: %s",
+	if o.code != code || o.stdout != stdout || !strings.Contains(o.stderr, stderrPart) ||
+		stderrPart == "" && o.stderr != "" {
+		t.Errorf(
+			"got exit code %d\nstdout: %s\nstderr: %s\nwant exit code %d\nstdout: %s\nstderr with: %s",
 			o.code, o.stdout, o.stderr, code, stdout, stderrPart)
 	}
 }
@@ -44,7 +46,8 @@ func (o outcome) want(t *testing.T, code int, stdout, stderrPart string) {
 func (o outcome) ended(t *testing.T, code int) outcome {
 	t.Helper()
 	if o.code != code {
-		t.Errorf("got exit code %d, want %d\nstdout: %s\nstderr: %s", o.code, code, o.stdout, o.stderr)
+		t.Errorf("got exit code %d, want %d\nstdout: %s\nstderr: %s", o.code, code,
+			o.stdout, o.stderr)
 	}
 	return o
 }
@@ -63,8 +66,10 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"no verb", `expected one of "serve"`, nil},
 		{"unknown flag", "--nope", []string{"tail", "--nope"}},
-		{"bad number", `--limit: expected a valid 64 bit int but got "many"`, []string{"tail", "--limit=many"}},
-		{"bad URL", `--url: expected a URL such as http://127.0.0.1:8080 but got "ftp://x"`, []string{"health", "--url=ftp://x"}},
+		{"bad number", `--limit: expected a valid 64 bit int but got "many"`,
+			[]string{"tail", "--limit=many"}},
+		{"bad URL", `--url: expected a URL such as http://127.0.0.1:8080 but got "ftp://x"`,
+			[]string{"health", "--url=ftp://x"}},
 		{"bad pattern", `invalid pattern "a..b"`, []string{"tail", "a..b"}},
 		{"bad topic", `invalid topic "a b"`, []string{"publish", "a b", "1"}},
 		{"bad ID", `--after: not a ULID`, []string{"tail", "--after=7"}},
@@ -73,8 +78,10 @@ func TestUsageErrors(t *testing.T) {
 		{"not UTF-8", `argument 3 is not UTF-8`, []string{"publish", "orders", "\xff"}},
 		{"nothing to publish", "expected a TOPIC or --ndjson", []string{"publish"}},
 		{"no such file", "--ndjson: open nowhere", []string{"publish", "--ndjson=nowhere"}},
-		{"topic and file", "--ndjson excludes TOPIC", []string{"publish", "orders", "--ndjson=nowhere"}},
-		{"skip without a file", "--skip-lines: only with --ndjson", []string{"publish", "orders", "--skip-lines=1"}},
+		{"topic and file", "--ndjson excludes TOPIC",
+			[]string{"publish", "orders", "--ndjson=nowhere"}},
+		{"skip without a file", "--skip-lines: only with --ndjson",
+			[]string{"publish", "orders", "--skip-lines=1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,12 +104,18 @@ func TestEnvironment(t *testing.T) {
 		stderr  string
 	}{
 		{"variable", []string{"TIDINGS_URL=" + url}, nil, exitOK, ""},
-		{"flag beats variable", []string{"TIDINGS_URL=http://no.invalid"}, []string{"--url", url}, exitOK, ""},
-		{"flag beats a bad variable", []string{"TIDINGS_URL=nonsense"}, []string{"--url", url}, exitOK, ""},
-		{"bad variable", []string{"TIDINGS_URL=nonsense"}, nil, exitUsage, `--url: expected a URL such as http://127.0.0.1:8080 but got "nonsense" (from TIDINGS_URL)`},
-		{"another verb's variable", []string{"TIDINGS_LIMIT=3"}, []string{"--url", url}, exitOK, ""},
-		{"unknown variable", []string{"TIDINGS_URI=x"}, []string{"--url", url}, exitOK, "warning: TIDINGS_URI is set, but there is no such setting"},
-		{"other programs' variables", []string{"HOME=/", "TIDING=x"}, []string{"--url", url}, exitOK, ""},
+		{"flag beats variable", []string{"TIDINGS_URL=http://no.invalid"},
+			[]string{"--url", url}, exitOK, ""},
+		{"flag beats a bad variable", []string{"TIDINGS_URL=nonsense"},
+			[]string{"--url", url}, exitOK, ""},
+		{"bad variable", []string{"TIDINGS_URL=nonsense"}, nil, exitUsage,
+			`--url: expected a URL such as http://127.0.0.1:8080 but got "nonsense" (from TIDINGS_URL)`},
+		{"another verb's variable", []string{"TIDINGS_LIMIT=3"},
+			[]string{"--url", url}, exitOK, ""},
+		{"unknown variable", []string{"TIDINGS_URI=x"}, []string{"--url", url}, exitOK,
+			"warning: TIDINGS_URI is set, but there is no such setting"},
+		{"other programs' variables", []string{"HOME=/", "TIDING=x"},
+			[]string{"--url", url}, exitOK, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,10 +125,12 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Compose and unit files set variables to nothing to leave them out; as a number that would be wrong.
+// Compose and unit files set variables to nothing to leave them out; as a number that would be
+// wrong.
 func TestEmptyVariableIsUnset(t *testing.T) {
 	s := newStreamServer(t)
-	runWith(t.Context(), []string{"TIDINGS_LIMIT="}, nil, "tail", "--url", s.url).want(t, exitOK, "", "")
+	runWith(t.Context(), []string{"TIDINGS_LIMIT="}, nil, "tail", "--url", s.url).want(t,
+		exitOK, "", "")
 }
 
 // Every flag is documented, and with it its variable.
@@ -132,7 +147,8 @@ func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
 		text := strings.Join(strings.Fields(help.stdout), " ")
 		for _, flag := range verb.Flags {
 			name, _ := variableOf(flag)
-			if !strings.Contains(text, "--"+flag.Name) || !strings.Contains(text, "($"+name+")") || flag.Help == "" {
+			if !strings.Contains(text, "--"+flag.Name) || !strings.Contains(text, "($"+name+")") ||
+				flag.Help == "" {
 				t.Errorf("%s --help lacks --%s, its help or $%s", verb.Name, flag.Name, name)
 			}
 		}
@@ -148,7 +164,8 @@ func TestHelp(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	got := runCLI(t, "version")
-	want := regexp.MustCompile(`^tidings \S+ ` + regexp.QuoteMeta(runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH) + "\n$")
+	want := regexp.MustCompile(`^tidings \S+ ` +
+		regexp.QuoteMeta(runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH) + "\n$")
 	if got.code != exitOK || !want.MatchString(got.stdout) {
 		t.Errorf("got %+v, want %v", got, want)
 	}
@@ -170,7 +187,8 @@ func TestHealth(t *testing.T) {
 	})
 	runCLI(t, "health", "--url", url+"/base").want(t, exitOK, "", "")
 	status = http.StatusBadGateway
-	runCLI(t, "health", "--url", url+"/base").want(t, exitFailure, "", "not healthy: the server answered 502 Bad gateway: nobody answers")
+	runCLI(t, "health", "--url", url+"/base").want(t, exitFailure, "",
+		"not healthy: the server answered 502 Bad gateway: nobody answers")
 }
 
 func TestHealthWithoutServer(t *testing.T) {

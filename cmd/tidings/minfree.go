@@ -8,7 +8,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// maxShare bounds what a share of a disk counts for: trimming needs no more, however large the disk is.
+// maxShare bounds what a share of a disk counts for: trimming needs no more, however large the disk
+// is.
 const maxShare = 1 << 30
 
 // minFree is how much of a disk is left free: bytes, or a share of it.
@@ -26,7 +27,8 @@ func (m *minFree) UnmarshalText(text []byte) (err error) {
 		m.bytes, err = humanize.ParseBytes(share)
 	}
 	if err != nil || !(m.percent >= 0 && m.percent <= 100) {
-		return fmt.Errorf("expected a size such as 2GiB, or a share of the disk such as 5%%, got %q", text)
+		return fmt.Errorf(
+			"expected a size such as 2GiB, or a share of the disk such as 5%%, got %q", text)
 	}
 	return nil
 }

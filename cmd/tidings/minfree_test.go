@@ -27,7 +27,8 @@ func TestMinFree(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "%", "-1%", "101%", "NaN%", "five", "-1"} {
-		if err := new(minFree).UnmarshalText([]byte(bad)); err == nil || !strings.Contains(err.Error(), "such as 5%") {
+		if err := new(minFree).UnmarshalText([]byte(bad)); err == nil ||
+			!strings.Contains(err.Error(), "such as 5%") {
 			t.Errorf("%q: %v, want it refused", bad, err)
 		}
 	}
@@ -42,12 +43,16 @@ func TestServeWithoutSpace(t *testing.T) {
 	})
 	t.Run("without", func(t *testing.T) {
 		url := serving(t, "--data-dir", dir, "--min-free", "1000PB")
-		runCLI(t, "publish", "--url", url, "orders", "2").want(t, exitFailure, "", "507 No space left: the disk is full; nothing was stored, and publishing works again once there is room (code no-space, outcome not_stored)")
-		id, _, _ := strings.Cut(runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit", "1").ended(t, exitOK).stdout, " ")
+		runCLI(t, "publish", "--url", url, "orders", "2").want(t, exitFailure, "",
+			"507 No space left: the disk is full; nothing was stored, and publishing works again once there is room (code no-space, outcome not_stored)")
+		id, _, _ := strings.Cut(runCLI(t, "tail", "--url", url, "orders", "--since", "earliest",
+			"--limit", "1").ended(t, exitOK).stdout, " ")
 		if len(id) != 26 {
 			t.Errorf("tail printed %q", id)
 		}
-		runCLI(t, "trim", "--url", url, "orders", "--before", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ").want(t, exitOK, "1\n", "")
-		runCLI(t, "publish", "--url", url, "orders", "3").ended(t, exitOK) // in the place of what was trimmed
+		runCLI(t, "trim", "--url", url, "orders", "--before", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ").want(t,
+			exitOK, "1\n", "")
+		// in the place of what was trimmed
+		runCLI(t, "publish", "--url", url, "orders", "3").ended(t, exitOK)
 	})
 }

@@ -25,7 +25,8 @@ func exported(t *testing.T) (metrics, series []string) {
 	t.Helper()
 	url := serving(t, "--data-dir", t.TempDir())
 	runCLI(t, "publish", "--url", url, "orders", `{"order":1}`).ended(t, exitOK)
-	runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit", "1").ended(t, exitOK)
+	runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit",
+		"1").ended(t, exitOK)
 	_, text := fetch(t, url+"/metrics", "")
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\w+)`).FindAllStringSubmatch(text, -1) {
 		metrics = append(metrics, m[1])
@@ -36,8 +37,8 @@ func exported(t *testing.T) (metrics, series []string) {
 	return metrics, series
 }
 
-// TestMetricNames: what the documentation, the dashboard and the alert rules name is there, and what is there
-// is documented.
+// TestMetricNames: what the documentation, the dashboard and the alert rules name is there, and
+// what is there is documented.
 func TestMetricNames(t *testing.T) {
 	metrics, series := exported(t)
 	operating := readRepository(t, "docs", "OPERATING.md")
@@ -67,10 +68,12 @@ func TestMetricNames(t *testing.T) {
 func TestAlertNames(t *testing.T) {
 	pattern := regexp.MustCompile(`(?m)^\s*- alert: (\w+)$`)
 	var rules, documented []string
-	for _, m := range pattern.FindAllStringSubmatch(readRepository(t, "deploy", "prometheus", "alerts.yml"), -1) {
+	for _, m := range pattern.FindAllStringSubmatch(readRepository(t, "deploy", "prometheus",
+		"alerts.yml"), -1) {
 		rules = append(rules, m[1])
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(Tidings\\w+)` \\|").FindAllStringSubmatch(readRepository(t, "docs", "OPERATING.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(Tidings\\w+)` \\|").FindAllStringSubmatch(
+		readRepository(t, "docs", "OPERATING.md"), -1) {
 		documented = append(documented, m[1])
 	}
 	if len(rules) == 0 || !slices.Equal(rules, documented) {
@@ -78,8 +81,8 @@ func TestAlertNames(t *testing.T) {
 	}
 }
 
-// TestUnitStarts: the command of the systemd unit is one that this program takes, and the exit codes that it
-// does not start again after are those that a restart cannot help.
+// TestUnitStarts: the command of the systemd unit is one that this program takes, and the exit
+// codes that it does not start again after are those that a restart cannot help.
 func TestUnitStarts(t *testing.T) {
 	unit := readRepository(t, "deploy", "systemd", "tidings.service")
 	command := regexp.MustCompile(`(?m)^ExecStart=\S+/tidings (.*)$`).FindStringSubmatch(unit)
@@ -93,7 +96,8 @@ func TestUnitStarts(t *testing.T) {
 	if _, err := parser.Parse(strings.Fields(command[1])); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(unit, "\nRestartPreventExitStatus=2 3\n") || exitUsage != 2 || exitDamaged != 3 {
+	if !strings.Contains(unit, "\nRestartPreventExitStatus=2 3\n") || exitUsage != 2 ||
+		exitDamaged != 3 {
 		t.Error("the exit codes have moved")
 	}
 }

@@ -39,11 +39,13 @@ func (c *publishCmd) publishLines(ctx context.Context, app *app) error {
 
 // postLines posts one line after the other over one connection, so that they are stored in their
 // order. It stops at the first line that fails; the error says how to go on.
-func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io.Reader, bar *progressbar.ProgressBar) (published int, err error) {
+func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io.Reader,
+	bar *progressbar.ProgressBar) (published int, err error) {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, maxLineBytes)
 	number := 0
-	for lines.Scan() && lines.Err() == nil && ctx.Err() == nil { // at an error Scan gives the torn line before it
+	// at an error Scan gives the torn line before it
+	for lines.Scan() && lines.Err() == nil && ctx.Err() == nil {
 		number++
 		_ = bar.Add(len(lines.Bytes()) + 1)
 		if number <= c.SkipLines || len(bytes.TrimSpace(lines.Bytes())) == 0 {
@@ -84,10 +86,13 @@ func stopped(published, line int, err error) error {
 	var unknown unknownOutcomeError
 	var p *problem
 	if errors.As(err, &unknown) || errors.As(err, &p) && p.Outcome == "unknown" {
-		return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d, which may repeat the line, or %d, which may lose it",
+		return fmt.Errorf(
+			"line %d: %w; published %d events before it; go on with --skip-lines %d, which may "+
+				"repeat the line, or %d, which may lose it",
 			line, err, published, line-1, line)
 	}
-	return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d", line, err, published, line-1)
+	return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d",
+		line, err, published, line-1)
 }
 
 // parseLine is strict: a misspelt "type" must not turn into an event without one. The data is kept
@@ -108,7 +113,8 @@ func parseLine(line []byte) (draft, error) {
 		case "data":
 			d.data = value
 		default:
-			return draft{}, fmt.Errorf(`unknown member %q: a line has "topic", "type" and "data"`, name)
+			return draft{}, fmt.Errorf(`unknown member %q: a line has "topic", "type" and "data"`,
+				name)
 		}
 		if err != nil {
 			return draft{}, fmt.Errorf("%s: expected a string but got %s", name, value)

@@ -25,7 +25,8 @@ func linesFile(t *testing.T, content string) string {
 }
 
 func jsonPost(topic, query, body string) post {
-	return post{Path: "/v1/topics/" + topic + "/events", Query: query, ContentType: "application/json", Body: body}
+	return post{Path: "/v1/topics/" + topic + "/events", Query: query,
+		ContentType: "application/json", Body: body}
 }
 
 func TestPublishLines(t *testing.T) {
@@ -51,16 +52,19 @@ func TestPublishLines(t *testing.T) {
 	}
 	t.Run("file", func(t *testing.T) {
 		rec := newRecorder(t)
-		check(t, runCLI(t, "publish", "--url", rec.url, "--ndjson", linesFile(t, content)), rec, want)
+		check(t, runCLI(t, "publish", "--url", rec.url, "--ndjson",
+			linesFile(t, content)), rec, want)
 	})
 	t.Run("standard input", func(t *testing.T) {
 		rec := newRecorder(t)
-		got := runWith(t.Context(), nil, strings.NewReader(content), "publish", "--url", rec.url, "--ndjson=-")
+		got := runWith(t.Context(), nil, strings.NewReader(content), "publish", "--url",
+			rec.url, "--ndjson=-")
 		check(t, got, rec, want)
 	})
 	t.Run("skip lines", func(t *testing.T) {
 		rec := newRecorder(t)
-		got := runCLI(t, "publish", "--url", rec.url, "--ndjson", linesFile(t, content), "--skip-lines=3")
+		got := runCLI(t, "publish", "--url", rec.url, "--ndjson", linesFile(t, content),
+			"--skip-lines=3")
 		check(t, got, rec, want[2:])
 	})
 }
@@ -72,7 +76,8 @@ func TestPublishEmptyFile(t *testing.T) {
 // The line before a read error may be torn: it is not published, even when it looks complete.
 func TestPublishLinesReadError(t *testing.T) {
 	rec := newRecorder(t)
-	stdin := io.MultiReader(strings.NewReader(`{"topic":"a","data":1}`), iotest.ErrReader(errors.New("disk is gone")))
+	stdin := io.MultiReader(strings.NewReader(`{"topic":"a","data":1}`),
+		iotest.ErrReader(errors.New("disk is gone")))
 	runWith(t.Context(), nil, stdin, "publish", "--url", rec.url, "--ndjson=-").
 		want(t, exitFailure, "", "line 1: disk is gone; published 0 events before it")
 	if len(rec.posts) != 0 {
@@ -90,7 +95,8 @@ func TestPublishBadLines(t *testing.T) {
 		{"no data", `{"topic":"a"}`, `no "data"`},
 		{"no topic", `{"data":1}`, "invalid topic"},
 		{"bad topic", `{"topic":"a/b","data":1}`, `invalid topic "a/b"`},
-		{"type is no string", `{"topic":"a","type":1,"data":1}`, "type: expected a string but got 1"},
+		{"type is no string", `{"topic":"a","type":1,"data":1}`,
+			"type: expected a string but got 1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,7 +105,8 @@ func TestPublishBadLines(t *testing.T) {
 			file := linesFile(t, good+"\n"+tt.line+"\n"+good)
 			got := runCLI(t, "publish", "--url", rec.url, "--ndjson", file)
 			got.want(t, exitFailure, "", "line 3: "+tt.stderr)
-			got.want(t, exitFailure, "", "published 1 events before it; go on with --skip-lines 2\n")
+			got.want(t, exitFailure,
+				"", "published 1 events before it; go on with --skip-lines 2\n")
 			if len(rec.posts) != 1 {
 				t.Errorf("%d requests, want 1", len(rec.posts))
 			}
@@ -108,7 +115,8 @@ func TestPublishBadLines(t *testing.T) {
 }
 
 func TestPublishLinesStopsAtFailure(t *testing.T) {
-	const content = `{"topic":"a","data":1}` + "\n" + `{"topic":"a","data":2}` + "\n" + `{"topic":"a","data":3}` + "\n"
+	const content = `{"topic":"a","data":1}` + "\n" + `{"topic":"a","data":2}` + "\n" +
+		`{"topic":"a","data":3}` + "\n"
 	created := func(w http.ResponseWriter) {
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w, `{"id":"01K5ZM00000000000000000000"}`)
@@ -120,7 +128,8 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 	}{
 		{"refused", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "", http.StatusForbidden)
-		}, "line 2: the server answered 403 Forbidden; published 1 events before it; go on with --skip-lines 1\n"},
+		},
+			"line 2: the server answered 403 Forbidden; published 1 events before it; go on with --skip-lines 1\n"},
 		{"no answer", func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
 		}, "go on with --skip-lines 1, which may repeat the line, or 2, which may lose it\n"},
@@ -140,7 +149,8 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 				}
 				created(w)
 			})
-			runCLI(t, "publish", "--url", url, "--ndjson", linesFile(t, content)).want(t, exitFailure, "", tt.stderr)
+			runCLI(t, "publish", "--url", url, "--ndjson", linesFile(t, content)).want(t,
+				exitFailure, "", tt.stderr)
 			if requests.Load() != 2 {
 				t.Errorf("%d requests, want 2", requests.Load())
 			}
@@ -157,6 +167,7 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 			created(w)
 		})
 		runWith(ctx, nil, nil, "publish", "--url", url, "--ndjson", linesFile(t, content)).
-			want(t, exitFailure, "", "line 3: interrupted by test; published 2 events before it; go on with --skip-lines 2\n")
+			want(t, exitFailure, "",
+				"line 3: interrupted by test; published 2 events before it; go on with --skip-lines 2\n")
 	})
 }

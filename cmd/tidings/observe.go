@@ -22,7 +22,10 @@ func (o *observeFlags) validate() error {
 		return fmt.Errorf("--metrics-listen: expected HOST:PORT, got %q", o.MetricsListen)
 	}
 	if o.DebugListen != "" && !isLoopback(o.DebugListen) {
-		return fmt.Errorf("--debug-listen: expected a loopback address such as 127.0.0.1:6060, for profiles are open to who reaches them, got %q", o.DebugListen)
+		return fmt.Errorf(
+			"--debug-listen: expected a loopback address such as 127.0.0.1:6060, for profiles "+
+				"are open to who reaches them, got %q",
+			o.DebugListen)
 	}
 	return nil
 }
@@ -33,21 +36,23 @@ const (
 )
 
 // sides are the servers of observeFlags.
-type sides struct {
-	log     *slog.Logger
+type sideListeners struct {
+	logger  *slog.Logger
 	servers []*http.Server
 	running sync.WaitGroup
 }
 
 // startSides starts those that were asked for; close ends them.
-func (o *observeFlags) startSides(log *slog.Logger, metrics http.Handler) (*sides, error) {
-	s := &sides{log: log}
+func (o *observeFlags) startSideListeners(logger *slog.Logger,
+	metrics http.Handler) (*sideListeners, error) {
+	s := &sideListeners{logger: logger}
 	metricsOnly := http.NewServeMux()
 	metricsOnly.Handle("GET /metrics", metrics)
 	for _, side := range []struct {
 		flag, address string
 		handler       http.Handler
-	}{{"metrics-listen", o.MetricsListen, metricsOnly}, {"debug-listen", o.DebugListen, profiles()}} {
+	}{{"metrics-listen", o.MetricsListen, metricsOnly},
+		{"debug-listen", o.DebugListen, profiles()}} {
 		if side.address == "" {
 			continue
 		}
@@ -55,24 +60,27 @@ func (o *observeFlags) startSides(log *slog.Logger, metrics http.Handler) (*side
 		if err != nil {
 			return nil, errors.Join(usageError{fmt.Errorf("--%s: %w", side.flag, err)}, s.close())
 		}
-		log.Info("listening beside", "flag", side.flag, "url", "http://"+listener.Addr().String())
+		logger.Info("listening beside", "flag", side.flag, "url",
+			"http://"+listener.Addr().String())
 		s.serve(listener, side.handler)
 	}
 	return s, nil
 }
 
-func (s *sides) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadTimeout: sideReadTimeout, IdleTimeout: sideIdleTimeout, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadTimeout: sideReadTimeout,
+		IdleTimeout: sideIdleTimeout, ErrorLog: slog.NewLogLogger(s.logger.Handler(),
+			slog.LevelDebug)}
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("a side listener ended", "error", err)
+			s.logger.Error("a side listener ended", "error", err)
 		}
 	})
 }
 
 // close cuts off who is still there: nobody's data is on these connections.
-func (s *sides) close() (err error) {
+func (s *sideListeners) close() (err error) {
 	for _, server := range s.servers {
 		err = errors.Join(err, server.Close())
 	}
@@ -80,8 +88,8 @@ func (s *sides) close() (err error) {
 	return err
 }
 
-// profiles serves Go's profiles, but not the command line, which may hold a key. A page that has its own
-// name resolve to this machine is refused.
+// profiles serves Go's profiles, but not the command line, which may hold a key. A page that has
+// its own name resolve to this machine is refused.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -63,7 +63,8 @@ func fetch(t *testing.T, url, host string) (int, string) {
 // TestSideListeners: what each has, for whom, and that the other has it not.
 func TestSideListeners(t *testing.T) {
 	var log logLines
-	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key", jwtSecret, "--metrics-listen", "127.0.0.1:0", "--debug-listen", "localhost:0")
+	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key", jwtSecret, "--metrics-listen",
+		"127.0.0.1:0", "--debug-listen", "localhost:0")
 	beside := log.beside(t)
 	metrics, debug := beside["metrics-listen"], beside["debug-listen"]
 	for _, c := range []struct {
@@ -73,7 +74,8 @@ func TestSideListeners(t *testing.T) {
 	}{
 		{url + "/metrics", "", http.StatusUnauthorized, "token-missing"},
 		{metrics + "/metrics", "", http.StatusOK, "tidings_disk_free_bytes "},
-		{metrics + "/metrics", "tidings-0.internal", http.StatusOK, `tidings_build_info{goversion="go`},
+		{metrics + "/metrics", "tidings-0.internal", http.StatusOK,
+			`tidings_build_info{goversion="go`},
 		{metrics + "/v1/log", "", http.StatusNotFound, ""},
 		{metrics + "/debug/pprof/", "", http.StatusNotFound, ""},
 		{debug + "/debug/pprof/", "", http.StatusOK, "goroutine"},
@@ -85,7 +87,8 @@ func TestSideListeners(t *testing.T) {
 	} {
 		status, body := fetch(t, c.url, c.host)
 		if status != c.status || !strings.Contains(body, c.body) {
-			t.Errorf("%s as %q: %d, want %d with %q: %.200s", c.url, c.host, status, c.status, c.body, body)
+			t.Errorf("%s as %q: %d, want %d with %q: %.200s", c.url, c.host, status,
+				c.status, c.body, body)
 		}
 	}
 }

@@ -34,7 +34,9 @@ func (c *publishCmd) Validate() error {
 	case c.NDJSON == "" && c.Topic == "":
 		return errors.New("expected a TOPIC or --ndjson")
 	case c.NDJSON != "" && (c.Topic != "" || c.Type != "" || c.ContentType != ""):
-		return errors.New("--ndjson excludes TOPIC, --type and --content-type: topics and types are in the lines, data is JSON")
+		return errors.New(
+			"--ndjson excludes TOPIC, --type and --content-type: topics and types are in the " +
+				"lines, data is JSON")
 	case c.NDJSON == "" && c.SkipLines != 0:
 		return errors.New("--skip-lines: only with --ndjson")
 	case c.SkipLines < 0:
@@ -112,14 +114,16 @@ const postTimeout = time.Minute
 type unknownOutcomeError struct{ error }
 
 func (e unknownOutcomeError) Error() string {
-	return fmt.Sprintf("no answer from the server, the event may have been stored or not: %v", e.error)
+	return fmt.Sprintf("no answer from the server, the event may have been stored or not: %v",
+		e.error)
 }
 
 func (e unknownOutcomeError) Unwrap() error { return e.error }
 
 // post publishes one event and returns its ID. It never retries: a request without an answer may
 // have been carried out, and a second one would then store the event twice.
-func (c *publishCmd) post(ctx context.Context, client *http.Client, d draft) (id string, err error) {
+func (c *publishCmd) post(ctx context.Context, client *http.Client,
+	d draft) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	query := url.Values{}
@@ -150,7 +154,8 @@ func (c *publishCmd) post(ctx context.Context, client *http.Client, d draft) (id
 		return "", unknownOutcomeError{err}
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.ID == "" {
-		return "", fmt.Errorf("%s answered %s without an event ID: is it a Tidings server?", c.URL, resp.Status)
+		return "", fmt.Errorf("%s answered %s without an event ID: is it a Tidings server?",
+			c.URL, resp.Status)
 	}
 	return answer.ID, nil
 }

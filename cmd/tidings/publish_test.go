@@ -26,14 +26,17 @@ type recorder struct {
 
 func newRecorder(t *testing.T) *recorder {
 	rec := &recorder{}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Method != http.MethodPost {
 			t.Errorf("%s, body: %v", r.Method, err)
 		}
-		rec.posts = append(rec.posts, post{r.URL.EscapedPath(), r.URL.RawQuery, r.Header.Get("Content-Type"), r.Header.Get("Authorization"), string(body)})
+		rec.posts = append(rec.posts, post{r.URL.EscapedPath(), r.URL.RawQuery,
+			r.Header.Get("Content-Type"), r.Header.Get("Authorization"), string(body)})
 		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, `{"id":"01K5ZM00000000000000000000","topic":"t","type":"message","time":"2026-01-01T00:00:00Z"}`)
+		io.WriteString(w,
+			`{"id":"01K5ZM00000000000000000000","topic":"t","type":"message","time":"2026-01-01T00:00:00Z"}`)
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -54,14 +57,19 @@ func TestPublish(t *testing.T) {
 		stdin string
 		want  post
 	}{
-		{"argument", []string{`{"n":1.0}`}, "unread", post{ContentType: "application/json", Body: `{"n":1.0}`}},
-		{"standard input", nil, "{\"n\": 1}\n", post{ContentType: "application/json", Body: "{\"n\": 1}\n"}},
+		{"argument", []string{`{"n":1.0}`}, "unread",
+			post{ContentType: "application/json", Body: `{"n":1.0}`}},
+		{"standard input", nil, "{\"n\": 1}\n",
+			post{ContentType: "application/json", Body: "{\"n\": 1}\n"}},
 		{"empty argument", []string{""}, "unread", post{ContentType: text}},
 		{"text", []string{"hello é"}, "", post{ContentType: text, Body: "hello é"}},
 		{"no text", nil, "\xff", post{ContentType: octets, Body: "\xff"}},
-		{"content type", []string{"<a/>", "--content-type=text/xml"}, "", post{ContentType: "text/xml", Body: "<a/>"}},
-		{"type", []string{"1", "--type=order created&x"}, "", post{Query: "type=order+created%26x", ContentType: "application/json", Body: "1"}},
-		{"token", []string{"1", "--token=secret"}, "", post{ContentType: "application/json", Authorization: "Bearer secret", Body: "1"}},
+		{"content type", []string{"<a/>", "--content-type=text/xml"}, "",
+			post{ContentType: "text/xml", Body: "<a/>"}},
+		{"type", []string{"1", "--type=order created&x"},
+			"", post{Query: "type=order+created%26x", ContentType: "application/json", Body: "1"}},
+		{"token", []string{"1", "--token=secret"},
+			"", post{ContentType: "application/json", Authorization: "Bearer secret", Body: "1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,14 +94,18 @@ func TestPublishFailures(t *testing.T) {
 		{"problem", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusConflict)
-			io.WriteString(w, `{"title":"Topic ended","detail":"orders ended\u001b[2J","code":"topic_ended","outcome":"not_stored"}`)
-		}, `the server answered 409 Topic ended: orders ended\x1b[2J (code topic_ended, outcome not_stored)` + "\n"},
+			io.WriteString(w,
+				`{"title":"Topic ended","detail":"orders ended\u001b[2J","code":"topic_ended","outcome":"not_stored"}`)
+		},
+			`the server answered 409 Topic ended: orders ended\x1b[2J (code topic_ended, outcome not_stored)` +
+				"\n"},
 		{"no problem document", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "upstream is gone", http.StatusBadGateway)
 		}, "the server answered 502 Bad Gateway: upstream is gone\n"},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.invalid/", http.StatusMovedPermanently)
-		}, "answered 301 Moved Permanently: redirects are not followed, set --url for https://elsewhere.invalid/"},
+		},
+			"answered 301 Moved Permanently: redirects are not followed, set --url for https://elsewhere.invalid/"},
 		{"another server", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "<html>")
 		}, "is it a Tidings server?"},
@@ -119,7 +131,8 @@ func TestPublishFailures(t *testing.T) {
 func TestPublishWithoutServer(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
-	runCLI(t, "publish", "orders", "1", "--url", server.URL).want(t, exitFailure, "", "nothing was stored: dial tcp")
+	runCLI(t, "publish", "orders", "1", "--url", server.URL).want(t, exitFailure, "",
+		"nothing was stored: dial tcp")
 }
 
 // Nobody types the end of the file here: only the interrupt ends the wait for standard input.

@@ -10,15 +10,17 @@ import (
 	"testing"
 )
 
-// TestReadmesSayTheSame holds README.zh-CN.md against README.md by all that a translation leaves as it is: the sequence
-// of headings, paragraphs, list items and rows, the code spans, numbers and links in each, and every byte of code and
-// HTML. TestReadmeListsTheFlags holds README.md against the program.
+// TestReadmesSayTheSame holds README.zh-CN.md against README.md by all that a translation leaves as
+// it is: the sequence of headings, paragraphs, list items and rows, the code spans, numbers and
+// links in each, and every byte of code and HTML. TestReadmeListsTheFlags holds README.md against
+// the program.
 func TestReadmesSayTheSame(t *testing.T) {
 	const english, chinese = "README.md", "README.zh-CN.md"
 	en, zh := readmeBlocks(t, english, chinese), readmeBlocks(t, chinese, english)
 	for i := range min(len(en), len(zh)) {
 		if en[i].shape() != zh[i].shape() {
-			t.Fatalf("%s:%d is\n%s\n%s:%d is\n%s\nwant the same blocks, code, numbers, HTML and links in the same order",
+			t.Fatalf(
+				"%s:%d is\n%s\n%s:%d is\n%s\nwant the same blocks, code, numbers, HTML and links in the same order",
 				english, en[i].line, en[i].text, chinese, zh[i].line, zh[i].text)
 		}
 	}
@@ -30,8 +32,9 @@ type readmeBlock struct {
 	text string
 }
 
-// readmeBlocks returns the blocks of a README without the link to the other one, which has to be below the title.
-// The last one is the end, unlike any other, so that two READMEs of different length differ in a block.
+// readmeBlocks returns the blocks of a README without the link to the other one, which has to be
+// below the title. The last one is the end, unlike any other, so that two READMEs of different
+// length differ in a block.
 func readmeBlocks(t *testing.T, name, other string) []readmeBlock {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join("..", "..", name))
@@ -67,8 +70,8 @@ func readmeBlocks(t *testing.T, name, other string) []readmeBlock {
 	return append(blocks, readmeBlock{len(lines), "<end>"})
 }
 
-// shape returns what the block has in common with its translation. Languages differ in the order of words, so code
-// spans and numbers are sorted.
+// shape returns what the block has in common with its translation. Languages differ in the order of
+// words, so code spans and numbers are sorted.
 func (b readmeBlock) shape() string {
 	if strings.HasPrefix(b.text, "```") || strings.HasPrefix(b.text, "<") {
 		return b.text

@@ -1,33 +1,51 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"go/scanner"
+	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
 
-// TestImportsPointDown keeps DESIGN §3: cmd → api → replay → store, and each dependency behind one door.
+// TestImportsPointDown keeps DESIGN §3: cmd → api → replay → store, and each dependency behind one
+// door.
 func TestImportsPointDown(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "tidings/...").Output()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`,
+		"tidings/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rank := map[string]int{"tidings/internal/sse": 0, "tidings/console": 0, "tidings/store": 0, "tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/store/storetest": 1, "tidings/replay": 1, "tidings/api": 2, "tidings/cmd/tidings": 3}
+	rank := map[string]int{
+		"tidings/internal/sse": 0, "tidings/console": 0, "tidings/store": 0,
+		"tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/replay": 1,
+		"tidings/store/storetest": 1, "tidings/store/bolt": 1,
+		"tidings/api": 2, "tidings/cmd/tidings": 3,
+	}
 	door := map[string]string{
-		"go.etcd.io/bbolt": "tidings/store", "github.com/oklog/ulid/v2": "tidings/store", "github.com/gorilla/mux": "tidings/api",
-		"github.com/rs/cors": "tidings/api", "github.com/prometheus/": "tidings/api", "github.com/golang-jwt/jwt/v5": "tidings/internal/auth", "github.com/MicahParks/": "tidings/internal/auth",
+		"go.etcd.io/bbolt": "tidings/store/bolt", "github.com/oklog/ulid/v2": "tidings/store",
+		"github.com/gorilla/mux": "tidings/api", "github.com/rs/cors": "tidings/api",
+		"github.com/prometheus/":       "tidings/api",
+		"github.com/golang-jwt/jwt/v5": "tidings/internal/auth",
+		"github.com/MicahParks/":       "tidings/internal/auth",
+		"tidings/store/bolt":           "tidings/cmd/tidings", // an engine
 	}
 	packages := 0
 	for line := range strings.Lines(string(out)) {
 		name, imports, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		packages++
 		for _, imported := range strings.Fields(imports) {
-			if mine, ok := rank[name]; ok && strings.HasPrefix(imported, "tidings/") && rank[imported] >= mine {
+			if mine, ok := rank[name]; ok && strings.HasPrefix(imported, "tidings/") &&
+				rank[imported] >= mine {
 				t.Errorf("%s imports %s, which is not below it", name, imported)
 			}
 			for dependency, only := range door {
@@ -75,6 +93,57 @@ func TestReadmeListsTheFlags(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("README's table is\n%s\nthe flags are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("README's table is\n%s\nthe flags are\n%s", strings.Join(got, "\n"),
+			strings.Join(want, "\n"))
+	}
+}
+
+// TestLinesFit keeps Go's lines within 120 columns, where a tab is four, but for those that hold a
+// long string: flags' help, JSON and scripts in tests.
+func TestLinesFit(t *testing.T) {
+	const most, tab, longString = 120, "    ", 50
+	err := fs.WalkDir(os.DirFS("../.."), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() == "node_modules" || d.Name() == ".git" {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if d.IsDir() || filepath.Ext(name) != ".go" {
+			return nil
+		}
+		source, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			return err
+		}
+		long := linesWithStrings(source, longString)
+		for number, line := range bytes.Split(source, []byte("\n")) {
+			columns := utf8.RuneCountInString(strings.ReplaceAll(string(line), "\t", tab))
+			if columns > most && !long[number+1] {
+				t.Errorf("%s:%d has %d columns, want at most %d", name, number+1, columns, most)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// linesWithStrings returns the lines that a string of at least size bytes is on.
+func linesWithStrings(source []byte, size int) map[int]bool {
+	lines := make(map[int]bool)
+	files := token.NewFileSet()
+	file := files.AddFile("", -1, len(source))
+	var s scanner.Scanner
+	s.Init(file, source, nil, 0)
+	for {
+		at, kind, text := s.Scan()
+		if kind == token.EOF {
+			return lines
+		}
+		if kind == token.STRING && len(text) >= size {
+			first := file.Line(at)
+			for i := range 1 + strings.Count(text, "\n") {
+				lines[first+i] = true
+			}
+		}
 	}
 }

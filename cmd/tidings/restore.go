@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type restoreCmd struct {
@@ -19,7 +20,7 @@ type restoreCmd struct {
 }
 
 func (c *restoreCmd) Run(app *app) error {
-	o := store.RestoreOptions{AllowDamaged: c.AllowDamaged}
+	o := bolt.RestoreOptions{AllowDamaged: c.AllowDamaged}
 	if !c.WithoutManifest {
 		m, err := readManifest(c.File)
 		if err != nil {
@@ -29,14 +30,15 @@ func (c *restoreCmd) Run(app *app) error {
 	}
 	bar := newRecordBar(app.stderr, "verifying")
 	o.Progress = bar.set
-	report, err := store.Restore(c.File, c.DataDir, o)
+	report, err := bolt.Restore(c.File, c.DataDir, o)
 	bar.done()
 	if err != nil {
 		return err
 	}
 	reach := "it has never had an event"
 	if !report.Head.IsZero() {
-		reach = fmt.Sprintf("its newest event is of %s: what was published after that is not in it", report.Head.Time().Format(time.RFC3339))
+		reach = fmt.Sprintf("its newest event is of %s: what was published after that is not in it",
+			report.Head.Time().Format(time.RFC3339))
 	}
 	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d damaged; %s; the new log is %s\n",
 		c.DataDir, report.Events, report.Head, len(report.Damaged), reach, report.LogID)
@@ -46,15 +48,18 @@ func (c *restoreCmd) Run(app *app) error {
 func readManifest(file string) (*store.Manifest, error) {
 	text, err := os.ReadFile(manifestOf(file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s has no manifest %s, so it may be unfinished; --without-manifest restores it if its records are sound",
-			store.ErrDamaged, file, manifestOf(file))
+		return nil,
+			fmt.Errorf(
+				"%w: %s has no manifest %s, so it may be unfinished; --without-manifest "+
+					"restores it if its records are sound",
+				bolt.ErrDamaged, file, manifestOf(file))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
 	m := new(store.Manifest)
 	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, manifestOf(file), err)
+		return nil, fmt.Errorf("%w: %s: %w", bolt.ErrDamaged, manifestOf(file), err)
 	}
 	return m, nil
 }

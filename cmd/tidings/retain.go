@@ -35,7 +35,8 @@ func (r *retainFlags) validate() error {
 		flag   string
 		policy retention.Policy
 	}{
-		{"retain-age", retention.Policy{Age: p.Age}}, {"retain-events", retention.Policy{Events: p.Events}}, {"retain-bytes", retention.Policy{Bytes: p.Bytes}},
+		{"retain-age", retention.Policy{Age: p.Age}}, {"retain-events",
+			retention.Policy{Events: p.Events}}, {"retain-bytes", retention.Policy{Bytes: p.Bytes}},
 	} {
 		if err := f.policy.Validate(); err != nil {
 			return fmt.Errorf("--%s: %w", f.flag, err)
@@ -57,8 +58,10 @@ func (r *retainFlags) policy() (p retention.Policy) {
 	return p
 }
 
-// startTrimming trims the log from now on, and returns what ends that. Without a limit there is nothing to do.
-func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, logger *slog.Logger) (stop func(), err error) {
+// startTrimming trims the log from now on, and returns what ends that. Without a limit there is
+// nothing to do.
+func (r *retainFlags) startTrimming(ctx context.Context, log store.Log,
+	logger *slog.Logger) (stop func(), err error) {
 	p := r.policy()
 	if p.IsZero() {
 		return func() {}, nil
@@ -100,7 +103,8 @@ func (m *maxEvents) UnmarshalText(text []byte) (err error) {
 	var value string
 	m.Pattern, value = cutPattern(text)
 	if m.Max, err = strconv.ParseUint(value, 10, 63); err != nil || m.Max == 0 {
-		return fmt.Errorf("expected a number of events above 0, such as 1000000 or orders.>=1000, got %q", text)
+		return fmt.Errorf(
+			"expected a number of events above 0, such as 1000000 or orders.>=1000, got %q", text)
 	}
 	return nil
 }
@@ -115,8 +119,8 @@ func (m *maxBytes) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// cutPattern takes PATTERN= off a limit. "=30d" stays as it is, and is refused: a pattern that got lost must not
-// become a limit of the whole log.
+// cutPattern takes PATTERN= off a limit. "=30d" stays as it is, and is refused: a pattern that got
+// lost must not become a limit of the whole log.
 func cutPattern(text []byte) (pattern, value string) {
 	pattern, value, ok := strings.Cut(string(text), "=")
 	if !ok || pattern == "" {

@@ -21,11 +21,13 @@ func TestRetainFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(strings.Fields("serve --retain-age 30d --retain-age=orders.>=1d12h --retain-age a=90s --retain-events *.x=1000 --retain-bytes 10GiB --retain-bytes b=5")); err != nil {
+	if _, err := parser.Parse(strings.Fields(
+		"serve --retain-age 30d --retain-age=orders.>=1d12h --retain-age a=90s --retain-events *.x=1000 --retain-bytes 10GiB --retain-bytes b=5")); err != nil {
 		t.Fatal(err)
 	}
 	want := retention.Policy{
-		Age:    []retention.Limit[time.Duration]{{Max: 30 * day}, {Pattern: "orders.>", Max: day + 12*time.Hour}, {Pattern: "a", Max: 90 * time.Second}},
+		Age: []retention.Limit[time.Duration]{{Max: 30 * day},
+			{Pattern: "orders.>", Max: day + 12*time.Hour}, {Pattern: "a", Max: 90 * time.Second}},
 		Events: []retention.Limit[uint64]{{Pattern: "*.x", Max: 1000}},
 		Bytes:  []retention.Limit[uint64]{{Max: 10 << 30}, {Pattern: "b", Max: 5}},
 	}
@@ -53,7 +55,8 @@ func TestRetainFlagsRefuse(t *testing.T) {
 		"--trim-interval 0s":                      "--trim-interval: expected a duration above 0",
 		"--retain-age a=1h --retain-age a=2h":     "--retain-age: a has two limits, 1h0m0s and 2h0m0s",
 	} {
-		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, strings.Fields(args)...)...).ended(t, exitUsage)
+		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir",
+			t.TempDir()}, strings.Fields(args)...)...).ended(t, exitUsage)
 		if !strings.Contains(got.stderr, want) {
 			t.Errorf("%s: stderr %q, want %q", args, got.stderr, want)
 		}
@@ -62,7 +65,8 @@ func TestRetainFlagsRefuse(t *testing.T) {
 
 // TestServeTrims: a server trims by its flags while it runs, says so, and stops in order.
 func TestServeTrims(t *testing.T) {
-	url := serving(t, "--data-dir", t.TempDir(), "--retain-events", "orders=2", "--trim-interval", "1ms")
+	url := serving(t, "--data-dir", t.TempDir(), "--retain-events", "orders=2",
+		"--trim-interval", "1ms")
 	info := func() (log struct {
 		Events    int
 		Retention struct{ Events []struct{ Pattern string } }
@@ -89,7 +93,8 @@ func TestServeTrims(t *testing.T) {
 	for log.Events > 7 {
 		log = info()
 	}
-	if limits := log.Retention.Events; log.Events != 7 || len(limits) != 1 || limits[0].Pattern != "orders" {
+	if limits := log.Retention.Events; log.Events != 7 || len(limits) != 1 ||
+		limits[0].Pattern != "orders" {
 		t.Errorf("the log says %+v, want 7 events and the limit of orders", log)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"tidings/api"
 	"tidings/replay"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // serveCmd runs the server:
@@ -40,7 +41,7 @@ type serveCmd struct {
 	ShutdownTimeout   time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
 
 	retainFlags  `embed:""`
-	edgeFlags    `embed:""`
+	networkFlags `embed:""`
 	observeFlags `embed:""`
 }
 
@@ -49,7 +50,9 @@ func (c *serveCmd) Validate() error {
 	for _, f := range []struct {
 		flag  string
 		value time.Duration
-	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout}, {"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout}, {"idempotency-window", c.IdempotencyWindow}} {
+	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout},
+		{"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout},
+		{"idempotency-window", c.IdempotencyWindow}} {
 		if f.value <= 0 {
 			return fmt.Errorf("--%s: expected a duration above 0, got %v", f.flag, f.value)
 		}
@@ -64,12 +67,14 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--idempotency-max: expected 1 or more, got %d", c.IdempotencyMax)
 	}
 	if c.MaxLifetime < 0 {
-		return fmt.Errorf("--max-lifetime: expected a duration, or 0s for none, got %v", c.MaxLifetime)
+		return fmt.Errorf("--max-lifetime: expected a duration, or 0s for none, got %v",
+			c.MaxLifetime)
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
 	}
-	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.retainFlags.validate(), c.edgeFlags.validate(), c.observeFlags.validate())
+	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.retainFlags.validate(),
+		c.networkFlags.validate(), c.observeFlags.validate())
 }
 
 func isLoopback(listen string) bool {
@@ -82,25 +87,26 @@ func isLoopback(listen string) bool {
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
-	verifier, err := c.verifier(ctx, app.log)
+	verifier, err := c.verifier(ctx, app.logger)
 	if err != nil {
 		return err
 	}
-	listener, err := c.listen(app.log)
+	listener, err := c.listen(app.logger)
 	if err != nil {
 		return err
 	}
-	log, err := store.Open(c.DataDir, store.Options{
-		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax, MinFree: c.MinFree.of, Logger: app.log,
+	log, err := bolt.Open(c.DataDir, bolt.Options{
+		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
+		MinFree: c.MinFree.of, Logger: app.logger,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())
 	}
-	return c.serve(ctx, app, log, listener, c.options(verifier, app.log))
+	return c.serve(ctx, app, log, listener, c.options(verifier, app.logger))
 }
 
-func (c *serveCmd) listen(log *slog.Logger) (net.Listener, error) {
-	config, err := c.tlsFlags.config(log)
+func (c *serveCmd) listen(logger *slog.Logger) (net.Listener, error) {
+	config, err := c.tlsFlags.config(logger)
 	if err != nil {
 		return nil, err
 	}
@@ -114,25 +120,29 @@ func (c *serveCmd) listen(log *slog.Logger) (net.Listener, error) {
 	return listener, nil
 }
 
-func (c *serveCmd) options(verifier api.Verifier, log *slog.Logger) api.Options {
+func (c *serveCmd) options(verifier api.Verifier, logger *slog.Logger) api.Options {
 	return api.Options{
-		MaxEventBytes: int64(c.MaxEventBytes), MaxTopics: c.MaxSubscriptionTopics, Heartbeat: c.Heartbeat,
+		MaxEventBytes: int64(c.MaxEventBytes), MaxSubscriptionTopics: c.MaxSubscriptionTopics,
+		Heartbeat:    c.Heartbeat,
 		StallTimeout: c.StallTimeout, QueueTimeout: c.QueueTimeout, MaxLifetime: c.MaxLifetime,
-		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(), TrustedProxies: c.proxies(),
-		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
-		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead), RatePerAddress: c.RatePerAddress,
-		Retention: c.policy(), Version: version(), DiskFree: c.diskFree,
-		Logger: log,
+		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(),
+		TrustedProxies: c.proxies(),
+		MaxStreams:     c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
+		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
+		RatePerAddress: c.RatePerAddress,
+		Retention:      c.policy(), Version: version(), DiskFree: c.diskFree,
+		Logger: logger,
 	}
 }
 
 // diskFree is api.Options.DiskFree.
 func (c *serveCmd) diskFree() (uint64, error) {
-	free, _, err := store.DiskSpace(c.DataDir)
+	free, _, err := bolt.DiskSpace(c.DataDir)
 	return free, err
 }
 
-// hosts returns the names that clients may call the server by: those of --allow-host, and the one in --listen.
+// hosts returns the names that clients may call the server by: those of --allow-host, and the one
+// in --listen.
 func (c *serveCmd) hosts() []string {
 	host, _, _ := net.SplitHostPort(c.Listen) // Validate has checked it
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
@@ -142,16 +152,18 @@ func (c *serveCmd) hosts() []string {
 }
 
 // serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
-// outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log closes.
-func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener, o api.Options) error {
+// outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log
+// closes.
+func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener,
+	o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	server := api.New(log, tail, o)
-	beside, err := c.startSides(app.log, server.MetricsHandler())
+	beside, err := c.startSideListeners(app.logger, server.MetricsHandler())
 	if err != nil {
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
-	stopTrimming, err := c.startTrimming(ctx, log, app.log)
+	stopTrimming, err := c.startTrimming(ctx, log, app.logger)
 	if err != nil { // cannot be: Validate has checked the policy
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
@@ -160,14 +172,15 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
 	url := c.scheme() + "://" + listener.Addr().String()
-	app.log.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(), "open_to_everybody", o.Verifier == nil)
-	c.checkSurroundings(app.log)
+	app.logger.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(),
+		"open_to_everybody", o.Verifier == nil)
+	c.preflight(app.logger)
 	fmt.Fprintf(app.stdout, "listening on %s\n", url)
 
 	var failure error
 	select {
 	case <-ctx.Done():
-		app.log.Info("shutting down")
+		app.logger.Info("shutting down")
 	case <-log.Failed():
 		failure = log.Err()
 	case failure = <-ended:
@@ -177,7 +190,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	if err := httpServer.Shutdown(deadline); err != nil {
-		app.log.Warn("connections cut off at the end of the shutdown time-out", "error", err)
+		app.logger.Warn("connections cut off at the end of the shutdown time-out", "error", err)
 		err = httpServer.Close()
 		if err != nil && !errors.Is(err, http.ErrServerClosed) {
 			failure = errors.Join(failure, err)
@@ -186,7 +199,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	stopTrimming()
 	tail.Close()
 	failure = errors.Join(failure, log.Close(), beside.close())
-	app.log.Info("stopped", "head", log.Head())
+	app.logger.Info("stopped", "head", log.Head())
 	return failure
 }
 

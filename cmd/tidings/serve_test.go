@@ -23,7 +23,8 @@ func servingTo(t *testing.T, stderr io.Writer, args ...string) (url string) {
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), nil, strings.NewReader(""), w, stderr)
+		code <- run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), nil,
+			strings.NewReader(""), w, stderr)
 		w.Close()
 	}()
 	t.Cleanup(func() {
@@ -43,7 +44,8 @@ func servingTo(t *testing.T, stderr io.Writer, args ...string) (url string) {
 	return url
 }
 
-// TestServePublishTail is the main job by the program's own verbs: publish, read from the start, restart, resume.
+// TestServePublishTail is the main job by the program's own verbs: publish, read from the start,
+// restart, resume.
 func TestServePublishTail(t *testing.T) {
 	dir := t.TempDir()
 	ids := func(out string) (ids []string) {
@@ -59,12 +61,14 @@ func TestServePublishTail(t *testing.T) {
 		for _, data := range []string{`{"order":1}`, `{"order":2}`, `{"order":3}`} {
 			runCLI(t, "publish", "--url", url, "orders", data).ended(t, exitOK)
 		}
-		first = ids(runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit", "3").ended(t, exitOK).stdout)
+		first = ids(runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit",
+			"3").ended(t, exitOK).stdout)
 		runCLI(t, "health", "--url", url).ended(t, exitOK)
 	})
 	t.Run("second run", func(t *testing.T) {
 		url := serving(t, "--data-dir", dir)
-		rest := ids(runCLI(t, "tail", "--url", url, "orders", "--after", first[0], "--limit", "2").ended(t, exitOK).stdout)
+		rest := ids(runCLI(t, "tail", "--url", url, "orders", "--after", first[0], "--limit",
+			"2").ended(t, exitOK).stdout)
 		if strings.Join(rest, " ") != strings.Join(first[1:], " ") {
 			t.Errorf("after %s: got %v, want %v", first[0], rest, first[1:])
 		}
@@ -78,7 +82,9 @@ func TestServeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	mangled := filepath.Join(t.TempDir(), "mangled.pem")
-	if err := os.WriteFile(mangled, []byte("-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2Vw\\n-----END PUBLIC KEY-----"), 0o600); err != nil {
+	if err := os.WriteFile(mangled,
+		[]byte("-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2Vw\\n-----END PUBLIC KEY-----"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	held := t.TempDir()
@@ -91,7 +97,8 @@ func TestServeRefuses(t *testing.T) {
 		{"--listen 0.0.0.0:0", exitUsage, "--insecure"},
 		{"--listen :8080", exitUsage, "--insecure"},
 		{"--listen localhost", exitUsage, "--listen"},
-		{"--listen " + strings.TrimPrefix(url, "http://") + " --data-dir " + t.TempDir(), exitUsage, "--listen"},
+		{"--listen " + strings.TrimPrefix(url, "http://") + " --data-dir " + t.TempDir(),
+			exitUsage, "--listen"},
 		{"--heartbeat 0s", exitUsage, "--heartbeat"},
 		{"--tail-bytes 64Mib7", exitUsage, "--tail-bytes"},
 		{"--max-event-bytes 1GiB", exitUsage, "--max-event-bytes"},
@@ -101,12 +108,14 @@ func TestServeRefuses(t *testing.T) {
 		{"--jwt-key short", exitUsage, "--jwt-key: an HMAC secret has at least 32 bytes"},
 		{"--jwt-key-file " + mangled, exitUsage, "--jwt-key-file: damaged PEM"},
 		{"--jwt-key-file nowhere", exitUsage, "--jwt-key-file"},
-		{"--jwt-key-file " + mangled + " --jwks-url https://example.com/keys", exitUsage, "--jwt-key-file and --jwks-url"},
+		{"--jwt-key-file " + mangled + " --jwks-url https://example.com/keys", exitUsage,
+			"--jwt-key-file and --jwks-url"},
 		{"--jwt-issuer me", exitUsage, "--jwt-issuer"},
 		{"--jwt-audience me", exitUsage, "--jwt-audience"},
 		{"--tls-cert " + mangled, exitUsage, "--tls-key"},
 		{"--tls-key " + mangled, exitUsage, "--tls-cert"},
-		{"--tls-cert " + mangled + " --tls-key " + mangled, exitUsage, "--tls-cert and --tls-key: "},
+		{"--tls-cert " + mangled + " --tls-key " + mangled, exitUsage,
+			"--tls-cert and --tls-key: "},
 		{"--tls-cert nowhere --tls-key nowhere", exitUsage, "--tls-cert and --tls-key: "},
 		{"--cors-origin *", exitUsage, "--cors-origin"},
 		{"--cors-origin null", exitUsage, "--cors-origin"},
@@ -122,7 +131,9 @@ func TestServeRefuses(t *testing.T) {
 		{"--max-streams 0", exitUsage, "--max-streams"},
 		{"--max-streams-per-token 0", exitUsage, "--max-streams-per-token"},
 		{"--metrics-listen 9090", exitUsage, "--metrics-listen: expected HOST:PORT"},
-		{"--metrics-listen " + strings.TrimPrefix(url, "http://") + " --listen 127.0.0.1:0 --data-dir " + t.TempDir(), exitUsage, "--metrics-listen: listen"},
+		{"--metrics-listen " + strings.TrimPrefix(url,
+			"http://") + " --listen 127.0.0.1:0 --data-dir " + t.TempDir(), exitUsage,
+			"--metrics-listen: listen"},
 		{"--debug-listen :6060", exitUsage, "--debug-listen: expected a loopback address"},
 		{"--debug-listen 0.0.0.0:6060", exitUsage, "--debug-listen: expected a loopback address"},
 		{"--max-subscription-topics 0", exitUsage, "--max-subscription-topics"},
@@ -130,7 +141,8 @@ func TestServeRefuses(t *testing.T) {
 		{"--listen 127.0.0.1:0 --data-dir " + held, exitInUse, "held by process"},
 	} {
 		got := runCLI(t, append([]string{"serve"}, strings.Fields(c.args)...)...).ended(t, c.code)
-		if !strings.Contains(got.stderr, c.want) || strings.Count(strings.TrimSpace(got.stderr), "\n") > 0 {
+		if !strings.Contains(got.stderr, c.want) ||
+			strings.Count(strings.TrimSpace(got.stderr), "\n") > 0 {
 			t.Errorf("%s: stderr %q, want one line with %q", c.args, got.stderr, c.want)
 		}
 	}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// maxSilence is four heartbeats of a server with the default interval: a connection without a byte for so
-	// long is taken for dead, whatever TCP says. It is longer once the server has named a longer interval.
+	// maxSilence is four heartbeats of a server with the default interval: a connection without a
+	// byte for so long is taken for dead, whatever TCP says. It is longer once the server has named
+	// a longer interval.
 	maxSilence = time.Minute
 
 	// defaultRetry is the wait before a reconnect until the server names one.
@@ -56,7 +57,8 @@ func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error)
 	s.retry = defaultRetry
 	// Jitter included, the wait stays at 30 s at most.
 	attempts := backoff.ExponentialBackOff{
-		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 20 * time.Second,
+		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.5,
+		MaxInterval: 20 * time.Second,
 	}
 	for {
 		err := s.connect(ctx, handle)
@@ -70,7 +72,8 @@ func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error)
 		} else {
 			wait = max(wait, attempts.NextBackOff())
 		}
-		s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error, wait.Round(time.Millisecond)))
+		s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error,
+			wait.Round(time.Millisecond)))
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -124,13 +127,16 @@ func (s *subscription) check(resp *http.Response) error {
 	case code != http.StatusOK:
 		return readProblem(resp)
 	}
-	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType != "text/event-stream" {
-		return fmt.Errorf("%s answered with %q instead of an event stream: is it a Tidings server?", s.client.URL, mediaType)
+	if mediaType, _, _ := mime.ParseMediaType(
+		resp.Header.Get("Content-Type")); mediaType != "text/event-stream" {
+		return fmt.Errorf("%s answered with %q instead of an event stream: is it a Tidings server?",
+			s.client.URL, mediaType)
 	}
 	return nil
 }
 
-func (s *subscription) read(ctx context.Context, body *watchedReader, handle func(sse.Event) error) error {
+func (s *subscription) read(ctx context.Context, body *watchedReader,
+	handle func(sse.Event) error) error {
 	events := sse.NewDecoder(body, 0)
 	for {
 		event, err := events.Next()

@@ -26,8 +26,8 @@ type network struct {
 	whenDone    func() // called for a connection beyond the last
 }
 
-// connection is the server's side of one stream, which ends when it returns. gone is closed when the
-// client hung up.
+// connection is the server's side of one stream, which ends when it returns. gone is closed when
+// the client hung up.
 type connection func(stream io.Writer, gone <-chan struct{})
 
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -91,7 +91,8 @@ func TestRetryIsHonoured(t *testing.T) {
 			send("retry: 0\n\n"),
 		}}
 		n.tail(t, io.Discard)
-		n.want(t, []time.Duration{0, 1 * time.Second, 6 * time.Second, 11 * time.Second, 11 * time.Second},
+		n.want(t, []time.Duration{0, 1 * time.Second, 6 * time.Second, 11 * time.Second,
+			11 * time.Second},
 			[]string{"", "", "", id1, id1})
 	})
 }
@@ -168,11 +169,12 @@ func TestSilenceBeforeAnAnswer(t *testing.T) {
 		stop := errors.New("seen enough")
 		s = &subscription{
 			client: &client{URL: baseURL{&url.URL{Scheme: "http", Host: "tidings.test"}}},
-			http: &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
-				attempts++
-				<-req.Context().Done()
-				return nil, req.Context().Err()
-			})},
+			http: &http.Client{Transport: roundTripper(
+				func(req *http.Request) (*http.Response, error) {
+					attempts++
+					<-req.Context().Done()
+					return nil, req.Context().Err()
+				})},
 			notice: func(text string) {
 				if !strings.Contains(text, "not even a heartbeat") {
 					t.Errorf("notice %q", text)
@@ -208,7 +210,8 @@ func TestHeartbeatsKeepTheConnection(t *testing.T) {
 func TestRareHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rare := func(stream io.Writer, gone <-chan struct{}) {
-			io.WriteString(stream, frames(id1, "tidings.open", `{"log":"L","resume":false,"heartbeat_seconds":90}`))
+			io.WriteString(stream, frames(id1, "tidings.open",
+				`{"log":"L","resume":false,"heartbeat_seconds":90}`))
 			for range 10 {
 				time.Sleep(90 * time.Second)
 				io.WriteString(stream, frames(id1, "tidings.heartbeat", "{}"))

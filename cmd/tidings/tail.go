@@ -58,7 +58,8 @@ func (c *tailCmd) Run(ctx context.Context, app *app) error {
 		notice: func(text string) { fmt.Fprintln(app.stderr, "tidings: "+printable(text)) },
 	}
 	err := s.follow(ctx, func(e sse.Event) error {
-		if strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end" { // the end of a topic is an event of the log
+		// the end of a topic is an event of the log
+		if strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end" {
 			if text, ok := controlText(e, c.Verbose); ok {
 				s.notice(text)
 			}

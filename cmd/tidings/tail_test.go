@@ -29,8 +29,9 @@ func frames(fields ...string) string {
 	return string(b)
 }
 
-// streamServer answers its first request with the first stream and so on; after the last one it says
-// that the topics have ended, so that tail exits with 0. cursors are the Last-Event-ID headers.
+// streamServer answers its first request with the first stream and so on; after the last one it
+// says that the topics have ended, so that tail exits with 0. cursors are the Last-Event-ID
+// headers.
 type streamServer struct {
 	url     string
 	queries []string
@@ -40,7 +41,8 @@ type streamServer struct {
 func newStreamServer(t *testing.T, streams ...string) *streamServer {
 	s := &streamServer{}
 	s.url = serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Path != "/v1/stream" || r.Header.Get("Accept") != "text/event-stream" {
+		if r.Method != http.MethodGet || r.URL.Path != "/v1/stream" ||
+			r.Header.Get("Accept") != "text/event-stream" {
 			t.Errorf("got %s %s, accept %q", r.Method, r.URL, r.Header.Get("Accept"))
 		}
 		n := len(s.cursors)
@@ -80,7 +82,8 @@ func TestTailJSON(t *testing.T) {
 		"x", "", "null"))
 	const when = `"time":"2025-09-25T05:02:04.800Z"`
 	s.tail(t, "--json").want(t, exitOK,
-		`{"id":"`+id1+`",`+when+`,"type":"order.created","data":{"n":1.0,"e":1e400,"s":"\u00e9<\/>&","n":2}}`+"\n"+
+		`{"id":"`+id1+`",`+when+
+			`,"type":"order.created","data":{"n":1.0,"e":1e400,"s":"\u00e9<\/>&","n":2}}`+"\n"+
 			`{"id":"`+id2+`",`+when+`,"type":"message","data":"two\n<lines>"}`+"\n"+
 			`{"id":"x","type":"message","data":null}`+"\n", "connecting again")
 }
@@ -128,12 +131,14 @@ func TestTailResumes(t *testing.T) {
 
 func TestTailControlEvents(t *testing.T) {
 	stream := frames(
-		"", "tidings.gap", `{"reason":"expired","requested":"`+id1+`","through":"`+id2+`","detail":"deleted by retention"}`,
+		"", "tidings.gap", `{"reason":"expired","requested":"`+id1+`","through":"`+
+			id2+`","detail":"deleted by retention"}`,
 		id2, "tidings.open", `{"log":"x"}`,
 		"", "tidings.live", "{}",
 		id3, "tidings.heartbeat", "{}",
 		"", "tidings.bye", `{"reason":"shutdown"}`)
-	const gap = "tidings: gap (expired): deleted by retention; asked for what follows " + id1 + ", missing up to " + id2 + "\n"
+	const gap = "tidings: gap (expired): deleted by retention; asked for what follows " + id1 +
+		", missing up to " + id2 + "\n"
 	const bye = "tidings: the server closes the stream: shutdown\n"
 	const again = "tidings: the stream ended; connecting again in 1ms\n"
 
@@ -142,7 +147,8 @@ func TestTailControlEvents(t *testing.T) {
 		t.Errorf("got %+v, want %+v", quiet, want)
 	}
 	verbose := newStreamServer(t, stream).tail(t, "--verbose")
-	want := outcome{exitOK, "", gap + `tidings: tidings.open: {"log":"x"}` + "\ntidings: tidings.live: {}\ntidings: tidings.heartbeat: {}\n" + bye + again}
+	want := outcome{exitOK, "", gap + `tidings: tidings.open: {"log":"x"}` +
+		"\ntidings: tidings.live: {}\ntidings: tidings.heartbeat: {}\n" + bye + again}
 	if verbose != want {
 		t.Errorf("got %+v, want %+v", verbose, want)
 	}
@@ -153,7 +159,8 @@ func TestTailLimit(t *testing.T) {
 	s := newStreamServer(t,
 		frames(id1, "tidings.open", "{}", id1, "", "1"),
 		frames(id1, "tidings.open", "{}", id2, "", "2", id3, "", "3"))
-	s.tail(t, "--limit=2").want(t, exitOK, id1+" message 1\n"+id2+" message 2\n", "connecting again")
+	s.tail(t, "--limit=2").want(t, exitOK, id1+" message 1\n"+id2+" message 2\n",
+		"connecting again")
 }
 
 func TestTailIsRefused(t *testing.T) {
@@ -161,16 +168,19 @@ func TestTailIsRefused(t *testing.T) {
 		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(status)
-			fmt.Fprintf(w, `{"title":"No","detail":"token %s","code":"c"}`, r.Header.Get("Authorization"))
+			fmt.Fprintf(w, `{"title":"No","detail":"token %s","code":"c"}`,
+				r.Header.Get("Authorization"))
 		})
 		runCLI(t, "tail", "--url", url, "--token=t").
-			want(t, exitFailure, "", fmt.Sprintf("tidings: the server answered %d No: token Bearer t (code c)\n", status))
+			want(t, exitFailure, "", fmt.Sprintf(
+				"tidings: the server answered %d No: token Bearer t (code c)\n", status))
 	}
 }
 
 func TestTailOfSomethingElse(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") })
-	runCLI(t, "tail", "--url", url).want(t, exitFailure, "", `"text/html" instead of an event stream`)
+	runCLI(t, "tail", "--url", url).want(t, exitFailure, "",
+		`"text/html" instead of an event stream`)
 }
 
 // An event too large to hold would come again after every reconnect.

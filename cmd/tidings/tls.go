@@ -32,22 +32,23 @@ func (t *tlsFlags) scheme() string {
 }
 
 // config returns nil when no certificate is named.
-func (t *tlsFlags) config(log *slog.Logger) (*tls.Config, error) {
+func (t *tlsFlags) config(logger *slog.Logger) (*tls.Config, error) {
 	if t.TLSCert == "" {
 		return nil, nil
 	}
-	c := &certificate{files: [2]string{t.TLSCert, t.TLSKey}, log: log}
+	c := &certificate{files: [2]string{t.TLSCert, t.TLSKey}, logger: logger}
 	if err := c.renew(); err != nil {
 		return nil, usageError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
 	}
-	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
 // certificate is what the two files held when they were last good. It looks at them for each new
 // connection, which costs little beside the handshake.
 type certificate struct {
-	files [2]string
-	log   *slog.Logger
+	files  [2]string
+	logger *slog.Logger
 
 	mu     sync.Mutex
 	seen   [2]fs.FileInfo // of the last attempt
@@ -60,7 +61,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.renew(); err != nil {
-		c.log.Warn("the new certificate cannot be used, the old one stays", "error", err)
+		c.logger.Warn("the new certificate cannot be used, the old one stays", "error", err)
 	}
 	return c.loaded, nil
 }
@@ -86,7 +87,8 @@ func (c *certificate) renew() error {
 		return err
 	}
 	if now := time.Now(); now.After(loaded.Leaf.NotAfter) {
-		c.log.Warn("the certificate has expired", "file", c.files[0], "not_after", loaded.Leaf.NotAfter)
+		c.logger.Warn("the certificate has expired", "file", c.files[0], "not_after",
+			loaded.Leaf.NotAfter)
 	}
 	c.loaded = &loaded
 	return nil

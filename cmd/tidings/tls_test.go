@@ -47,10 +47,12 @@ func writePair(t *testing.T, certFile, keyFile string, serial int64, until time.
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: until.Add(-2 * time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   until.Add(-2 * time.Hour), NotAfter: until,
 	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template,
+		private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,8 @@ func replace(t *testing.T, path string, content []byte) {
 // serial shakes hands on a new connection and returns the number of the certificate.
 func serial(t *testing.T, url string) int64 {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true})
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"),
+		&tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +87,8 @@ func serial(t *testing.T, url string) int64 {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// TestTLS: HTTP/2 and HTTP/1.1 by what the client can, and a certificate that is renewed without a restart.
+// TestTLS: HTTP/2 and HTTP/1.1 by what the client can, and a certificate that is renewed without a
+// restart.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -94,10 +98,14 @@ func TestTLS(t *testing.T) {
 	if !strings.HasPrefix(url, "https://") {
 		t.Fatalf("listens on %s", url)
 	}
-	for version, want := range map[int]func(*http.Protocols){1: func(p *http.Protocols) { p.SetHTTP1(true) }, 2: func(p *http.Protocols) { p.SetHTTP2(true) }} {
+	for version, want := range map[int]func(*http.Protocols){1: func(
+		p *http.Protocols) {
+		p.SetHTTP1(true)
+	}, 2: func(p *http.Protocols) { p.SetHTTP2(true) }} {
 		protocols := new(http.Protocols)
 		want(protocols)
-		transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		transport := &http.Transport{Protocols: protocols,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 		r, err := http.NewRequestWithContext(context.Background(), "GET", url+"/v1/stream", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -134,27 +142,31 @@ func TestTLS(t *testing.T) {
 	}
 	writePair(t, cert, key, 3, time.Now().Add(-time.Minute))
 	if got := serial(t, url); got != 3 || !strings.Contains(log.String(), "expired") {
-		t.Errorf("after that: certificate %d, want 3 and a warning that it has expired:\n%s", got, log.String())
+		t.Errorf("after that: certificate %d, want 3 and a warning that it has expired:\n%s",
+			got, log.String())
 	}
 }
 
 // TestServeWithKey: with a key the server asks for tokens, which the verbs can make and send.
 func TestServeWithKey(t *testing.T) {
 	keyFile := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(keyFile, []byte("fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi\n"), 0o644); err != nil {
+	if err := os.WriteFile(keyFile, []byte("fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(keyFile, 0o644); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
 	var log logged
-	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer", "shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
+	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer",
+		"shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
 	if !strings.Contains(log.String(), "everybody on this machine can read the key") {
 		t.Errorf("no warning about the key's file:\n%s", log.String())
 	}
 	token := func(args ...string) string {
-		args = append([]string{"token", "--jwt-key-file", keyFile, "--publish", "orders", "--issuer", "shop"}, args...)
+		args = append([]string{"token", "--jwt-key-file", keyFile, "--publish", "orders",
+			"--issuer", "shop"}, args...)
 		return strings.TrimSpace(runCLI(t, args...).ended(t, exitOK).stdout)
 	}
 	publish := func(args ...string) outcome {

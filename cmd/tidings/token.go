@@ -31,7 +31,8 @@ func (c *tokenCmd) Validate() error {
 	case c.JWTKey != "" && c.JWTKeyFile != "":
 		return errors.New("--jwt-key and --jwt-key-file: only one of them can count")
 	case c.JWTKey == "" && c.JWTKeyFile == "":
-		return errors.New("expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32")
+		return errors.New(
+			"expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32")
 	case c.Expires < time.Second:
 		return fmt.Errorf("--expires: expected a duration of 1s or more, got %v", c.Expires)
 	}
@@ -48,7 +49,8 @@ func (c *tokenCmd) grant() (auth.Grant, error) {
 	if err != nil {
 		return auth.Grant{}, fmt.Errorf("--subscribe: %w", err)
 	}
-	return auth.Grant{Subject: c.Subject, Publish: publish, Subscribe: subscribe, Admin: c.Admin}, nil
+	return auth.Grant{Subject: c.Subject, Publish: publish, Subscribe: subscribe,
+		Admin: c.Admin}, nil
 }
 
 func (c *tokenCmd) Run(app *app) error {
@@ -62,7 +64,8 @@ func (c *tokenCmd) Run(app *app) error {
 	}
 	now := time.Now()
 	grant.Expires = now.Add(c.Expires)
-	token, err := auth.Mint(key, grant, auth.MintOptions{Issuer: c.Issuer, Audience: c.Audience, IssuedAt: now})
+	token, err := auth.Mint(key, grant,
+		auth.MintOptions{Issuer: c.Issuer, Audience: c.Audience, IssuedAt: now})
 	switch {
 	case errors.Is(err, auth.ErrClaims):
 		return usageError{err}
@@ -84,7 +87,9 @@ func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 		return nil, flag, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	if info, err := os.Stat(c.JWTKeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		fmt.Fprintf(app.stderr, "tidings: warning: everybody on this machine can read %s; chmod 600 would end that\n", c.JWTKeyFile)
+		fmt.Fprintf(app.stderr,
+			"tidings: warning: everybody on this machine can read %s; chmod 600 would end that\n",
+			c.JWTKeyFile)
 	}
 	return key, flag, nil
 }
@@ -92,8 +97,8 @@ func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 // secret is a flag's value that no error message repeats.
 type secret string
 
-// Decode is called by kong. It takes the next argument as it is: kong's own reading of a string would
-// take the dashes of a PEM block for a flag, and quote the block in its error.
+// Decode is called by kong. It takes the next argument as it is: kong's own reading of a string
+// would take the dashes of a PEM block for a flag, and quote the block in its error.
 func (s *secret) Decode(ctx *kong.DecodeContext) error {
 	token := ctx.Scan.Pop()
 	if token.IsEOL() {

@@ -23,7 +23,8 @@ func (o outcome) verified(t *testing.T, key string) auth.Grant {
 	if o.ended(t, exitOK); o.stderr != "" {
 		t.Errorf("stderr: %s", o.stderr)
 	}
-	v, err := auth.NewVerifier(t.Context(), auth.Options{Key: []byte(key), Issuer: "shop", Audience: "tidings"})
+	v, err := auth.NewVerifier(t.Context(),
+		auth.Options{Key: []byte(key), Issuer: "shop", Audience: "tidings"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,16 +36,22 @@ func (o outcome) verified(t *testing.T, key string) auth.Grant {
 }
 
 func TestToken(t *testing.T) {
-	args := []string{"token", "--issuer=shop", "--audience=tidings", "--subject=ann", "--publish=orders.>", "--publish", "a", "--subscribe=*,b.c", "--admin", "--expires=90m"}
+	args := []string{"token", "--issuer=shop", "--audience=tidings", "--subject=ann",
+		"--publish=orders.>", "--publish", "a", "--subscribe=*,b.c", "--admin", "--expires=90m"}
 	before := time.Now().Truncate(time.Second)
-	grant := runWith(t.Context(), []string{"TIDINGS_JWT_KEY=" + jwtSecret}, nil, args...).verified(t, jwtSecret)
+	grant := runWith(t.Context(), []string{"TIDINGS_JWT_KEY=" + jwtSecret}, nil,
+		args...).verified(t, jwtSecret)
 	after := time.Now()
-	if grant.Subject != "ann" || grant.Publish.String() != "a orders.>" || grant.Subscribe.String() != "* b.c" || !grant.Admin ||
-		grant.Expires.Before(before.Add(90*time.Minute)) || grant.Expires.After(after.Add(90*time.Minute)) {
+	if grant.Subject != "ann" || grant.Publish.String() != "a orders.>" ||
+		grant.Subscribe.String() != "* b.c" || !grant.Admin ||
+		grant.Expires.Before(before.Add(90*time.Minute)) ||
+		grant.Expires.After(after.Add(90*time.Minute)) {
 		t.Errorf("got %+v", grant)
 	}
-	grant = runCLI(t, "token", "--issuer=shop", "--audience=tidings", "--jwt-key", jwtSecret).verified(t, jwtSecret)
-	if grant.Subject != "" || grant.Publish.String() != "" || grant.Subscribe.String() != "" || grant.Admin ||
+	grant = runCLI(t, "token", "--issuer=shop", "--audience=tidings", "--jwt-key",
+		jwtSecret).verified(t, jwtSecret)
+	if grant.Subject != "" || grant.Publish.String() != "" || grant.Subscribe.String() != "" ||
+		grant.Admin ||
 		grant.Expires.Before(before.Add(24*time.Hour)) {
 		t.Errorf("without flags: got %+v", grant)
 	}
@@ -62,7 +69,8 @@ func TestTokenFromFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := runCLI(t, args...).ended(t, exitOK)
-	if !strings.Contains(got.stderr, "warning: everybody on this machine can read "+file) { // row 91
+	// row 91
+	if !strings.Contains(got.stderr, "warning: everybody on this machine can read "+file) {
 		t.Errorf("stderr: %s", got.stderr)
 	}
 }
@@ -71,7 +79,8 @@ func TestTokenFromFile(t *testing.T) {
 func TestTokenFromPEMArgument(t *testing.T) {
 	private, public := newKeyPair(t)
 	for _, key := range [][]string{{"--jwt-key", private}, {"--jwt-key=" + private}} {
-		runCLI(t, append([]string{"token", "--issuer=shop", "--audience=tidings"}, key...)...).verified(t, public)
+		runCLI(t, append([]string{"token", "--issuer=shop", "--audience=tidings"},
+			key...)...).verified(t, public)
 	}
 }
 
@@ -102,24 +111,37 @@ func TestTokenUsage(t *testing.T) {
 		environ      []string
 		args         []string
 	}{
-		{"no key", "expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32", nil, nil},
+		{"no key", "expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32",
+			nil, nil},
 		{"empty key", "expected --jwt-key or --jwt-key-file", nil, []string{"--jwt-key="}},
-		{"two keys", "only one of them can count", []string{"TIDINGS_JWT_KEY=" + jwtSecret}, []string{"--jwt-key-file=" + noFile}},
+		{"two keys", "only one of them can count", []string{"TIDINGS_JWT_KEY=" + jwtSecret},
+			[]string{"--jwt-key-file=" + noFile}},
 		{"key without a value", "--jwt-key: expected a value", nil, []string{"--jwt-key"}},
 		{"91 weak", "--jwt-key: this HMAC secret is an example", nil, []string{"--jwt-key", weak}},
-		{"91 weak, as a variable", "--jwt-key: this HMAC secret is an example", []string{"TIDINGS_JWT_KEY=" + weak}, nil},
-		{"91 short", "--jwt-key: an HMAC secret has at least 32 bytes, this one 31", nil, []string{"--jwt-key=" + jwtSecret[:31]}},
-		{"91 public key", "a token is signed with the private key", nil, []string{"--jwt-key", public}},
+		{"91 weak, as a variable", "--jwt-key: this HMAC secret is an example",
+			[]string{"TIDINGS_JWT_KEY=" + weak}, nil},
+		{"91 short", "--jwt-key: an HMAC secret has at least 32 bytes, this one 31", nil,
+			[]string{"--jwt-key=" + jwtSecret[:31]}},
+		{"91 public key", "a token is signed with the private key", nil,
+			[]string{"--jwt-key", public}},
 		{"91 mangled", "--jwt-key: damaged PEM", nil, []string{"--jwt-key", mangled}},
-		{"91 mangled, as a variable", "--jwt-key: damaged PEM", []string{"TIDINGS_JWT_KEY=" + mangled}, nil},
-		{"no such file", "--jwt-key-file: open " + noFile, nil, []string{"--jwt-key-file=" + noFile}},
-		{"bad publish", `--publish: invalid pattern "a..b"`, nil, []string{"--jwt-key", jwtSecret, "--publish=a..b"}},
-		{"bad subscribe", `--subscribe: invalid pattern ">.a"`, nil, []string{"--jwt-key", jwtSecret, "--subscribe", ">.a"}},
-		{"expires at once", "--expires: expected a duration of 1s or more, got 10ms", nil, []string{"--jwt-key", jwtSecret, "--expires=10ms"}},
-		{"expires before", "--expires: expected a duration of 1s or more, got -1h0m0s", nil, []string{"--jwt-key", jwtSecret, "--expires=-1h"}},
+		{"91 mangled, as a variable", "--jwt-key: damaged PEM",
+			[]string{"TIDINGS_JWT_KEY=" + mangled}, nil},
+		{"no such file", "--jwt-key-file: open " + noFile,
+			nil, []string{"--jwt-key-file=" + noFile}},
+		{"bad publish", `--publish: invalid pattern "a..b"`, nil,
+			[]string{"--jwt-key", jwtSecret, "--publish=a..b"}},
+		{"bad subscribe", `--subscribe: invalid pattern ">.a"`, nil,
+			[]string{"--jwt-key", jwtSecret, "--subscribe", ">.a"}},
+		{"expires at once", "--expires: expected a duration of 1s or more, got 10ms", nil,
+			[]string{"--jwt-key", jwtSecret, "--expires=10ms"}},
+		{"expires before", "--expires: expected a duration of 1s or more, got -1h0m0s", nil,
+			[]string{"--jwt-key", jwtSecret, "--expires=-1h"}},
 		{"expires when", "--expires", nil, []string{"--jwt-key", jwtSecret, "--expires=tomorrow"}},
-		{"bad subject", "the token does not say what it must: sub", nil, []string{"--jwt-key", jwtSecret, "--subject=a\nb"}},
-		{"too long", "8192", nil, []string{"--jwt-key", jwtSecret, "--issuer=" + strings.Repeat("i", 9000)}},
+		{"bad subject", "the token does not say what it must: sub", nil,
+			[]string{"--jwt-key", jwtSecret, "--subject=a\nb"}},
+		{"too long", "8192", nil, []string{"--jwt-key", jwtSecret,
+			"--issuer=" + strings.Repeat("i", 9000)}},
 		{"an argument", "unexpected argument", nil, []string{"--jwt-key", jwtSecret, "orders"}},
 	}
 	for _, tt := range tests {

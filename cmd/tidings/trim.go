@@ -21,13 +21,16 @@ type trimCmd struct {
 func (c *trimCmd) Validate() error { return store.ValidateTopic(c.Topic) }
 
 func (c *trimCmd) Run(ctx context.Context, app *app) error {
-	req, err := c.request(ctx, http.MethodPost, url.Values{"before": {c.Before.String()}}, "v1", "topics", c.Topic, "trim")
+	req, err := c.request(ctx, http.MethodPost, url.Values{"before": {c.Before.String()}}, "v1",
+		"topics", c.Topic, "trim")
 	if err != nil {
 		return err
 	}
 	resp, err := app.httpClient().Do(req)
 	if err != nil {
-		return fmt.Errorf("no answer from the server, some of the events may be deleted; run the same again: %w", shorten(err))
+		return fmt.Errorf(
+			"no answer from the server, some of the events may be deleted; run the same again: %w",
+			shorten(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -37,7 +40,8 @@ func (c *trimCmd) Run(ctx context.Context, app *app) error {
 		Deleted *int `json:"deleted"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Deleted == nil {
-		return fmt.Errorf("%s answered %s without a count: is it a Tidings server?", c.URL, resp.Status)
+		return fmt.Errorf("%s answered %s without a count: is it a Tidings server?",
+			c.URL, resp.Status)
 	}
 	_, err = fmt.Fprintln(app.stdout, *answer.Deleted)
 	return err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"tidings/store"
+	"tidings/store/bolt"
 )
 
 type verifyCmd struct {
@@ -18,7 +18,7 @@ type verifyCmd struct {
 
 func (c *verifyCmd) Run(app *app) error {
 	bar := newRecordBar(app.stderr, "verifying")
-	report, err := store.Verify(c.DataDir, bar.set)
+	report, err := bolt.Verify(c.DataDir, bar.set)
 	bar.done()
 	if err != nil {
 		return err
@@ -32,13 +32,14 @@ func (c *verifyCmd) Run(app *app) error {
 		err = printReport(app.stdout, &report)
 	}
 	if err == nil && !report.Intact() {
-		err = fmt.Errorf("%w: %s: %d events are damaged, %d other problems", store.ErrDamaged, c.DataDir,
+		err = fmt.Errorf("%w: %s: %d events are damaged, %d other problems",
+			bolt.ErrDamaged, c.DataDir,
 			len(report.Damaged), len(report.Problems)+report.More)
 	}
 	return err
 }
 
-func printReport(w io.Writer, r *store.Report) error {
+func printReport(w io.Writer, r *bolt.Report) error {
 	for _, id := range r.Damaged {
 		if _, err := fmt.Fprintf(w, "damaged event %s\n", id); err != nil {
 			return err
@@ -58,7 +59,10 @@ func printReport(w io.Writer, r *store.Report) error {
 	if !r.Intact() {
 		state = "DAMAGED"
 	}
-	_, err := fmt.Fprintf(w, "%s: %d events from %s to %s, head %s, %d topics, %d idempotency keys, %d read marks, %d bytes, log %s\n",
+	_,
+		err := fmt.Fprintf(w,
+		"%s: %d events from %s to %s, head %s, %d topics, %d idempotency keys, %d read marks, "+
+			"%d bytes, log %s\n",
 		state, r.Events, r.First, r.Last, r.Head, r.Topics, r.Keys, r.Marks, r.Bytes, r.LogID)
 	return err
 }

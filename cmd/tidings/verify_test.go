@@ -8,18 +8,20 @@ import (
 	"testing"
 
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // storedLog returns the directory of a closed log with the events, of which the data is given.
 func storedLog(t *testing.T, data ...string) (dir string, ids []store.ID) {
 	t.Helper()
 	dir = t.TempDir()
-	log, err := store.Open(dir, store.Options{})
+	log, err := bolt.Open(dir, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range data {
-		id, err := log.Append(t.Context(), []store.Draft{{Topic: "orders", ContentType: "application/json", Data: []byte(d)}})
+		id, err := log.Append(t.Context(),
+			[]store.Draft{{Topic: "orders", ContentType: "application/json", Data: []byte(d)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,12 +55,14 @@ func TestVerify(t *testing.T) {
 	}
 	flip(t, dir, `{"order":2}`)
 	text := runCLI(t, "verify", "--data-dir", dir)
-	if !bytes.HasPrefix([]byte(text.stdout), []byte("damaged event "+ids[1].String()+"\nDAMAGED: 2 events")) {
+	if !bytes.HasPrefix([]byte(text.stdout),
+		[]byte("damaged event "+ids[1].String()+"\nDAMAGED: 2 events")) {
 		t.Errorf("printed %s", text.stdout)
 	}
 	text.want(t, exitDamaged, text.stdout, "1 events are damaged, 0 other problems")
-	var report store.Report
-	if err := json.Unmarshal([]byte(runCLI(t, "verify", "--json", "--data-dir", dir).ended(t, exitDamaged).stdout), &report); err != nil {
+	var report bolt.Report
+	if err := json.Unmarshal([]byte(runCLI(t, "verify", "--json", "--data-dir", dir).ended(t,
+		exitDamaged).stdout), &report); err != nil {
 		t.Fatal(err)
 	}
 	if len(report.Damaged) != 1 || report.Damaged[0] != ids[1] || report.Events != 2 {

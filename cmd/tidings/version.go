@@ -9,7 +9,8 @@ import (
 type versionCmd struct{}
 
 func (versionCmd) Run(app *app) error {
-	_, err := fmt.Fprintf(app.stdout, "tidings %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(app.stdout, "tidings %s %s %s/%s\n", version(), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 	return err
 }
 

@@ -32,7 +32,8 @@ type server struct{ url, token string }
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "address to listen on")
 	flag.Parse()
-	s := server{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"), os.Getenv("TIDINGS_TOKEN")}
+	s := server{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"),
+		os.Getenv("TIDINGS_TOKEN")}
 	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.ReplaceAll(page, "http://127.0.0.1:8080", s.url))
 	})
@@ -67,7 +68,8 @@ func (s server) answer(ctx context.Context, topic, question string) error {
 		}
 		n++
 		// A word that is sent twice, because an answer to it was lost, is one event.
-		if err := s.post(ctx, "/v1/topics/"+topic+"/events?type=word", fmt.Sprintf("%s-%d", topic, n), data); err != nil {
+		if err := s.post(ctx, "/v1/topics/"+topic+"/events?type=word",
+			fmt.Sprintf("%s-%d", topic, n), data); err != nil {
 			return err
 		}
 	}
@@ -90,7 +92,8 @@ func generate(question string) iter.Seq[string] {
 // post tries until it is stored.
 func (s server) post(ctx context.Context, path, key string, data []byte) error {
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, bytes.NewReader(data))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path,
+			bytes.NewReader(data))
 		if err != nil {
 			return err
 		}
@@ -107,7 +110,8 @@ func (s server) post(ctx context.Context, path, key string, data []byte) error {
 			switch status := resp.StatusCode; {
 			case status < 300:
 				return nil
-			case status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+			case status < 500 && status != http.StatusRequestTimeout &&
+				status != http.StatusTooManyRequests:
 				return fmt.Errorf("%s was answered with %s", path, resp.Status)
 			}
 		}

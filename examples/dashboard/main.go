@@ -50,7 +50,8 @@ func main() {
 // count stands for your queries.
 func count(last numbers) numbers {
 	sold := rand.N(4)
-	return numbers{last.Orders + sold, last.Revenue + sold*(500+rand.N(9500)), max(0, last.Open+rand.N(5)-2)}
+	return numbers{last.Orders + sold, last.Revenue + sold*(500+rand.N(9500)),
+		max(0, last.Open+rand.N(5)-2)}
 }
 
 func publish(n numbers) error {
@@ -58,9 +59,11 @@ func publish(n numbers) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Second, errors.New("the server does not answer"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Second,
+		errors.New("the server does not answer"))
 	defer cancel()
-	target := cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080") + "/v1/topics/dashboard/events?type=numbers"
+	target := cmp.Or(os.Getenv("TIDINGS_URL"),
+		"http://127.0.0.1:8080") + "/v1/topics/dashboard/events?type=numbers"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return err

@@ -27,7 +27,8 @@ import (
 //go:embed inbox.html
 var page []byte
 
-// userID is what a user's ID looks like. It becomes part of a topic and of a grant: ">" would grant everybody's.
+// userID is what a user's ID looks like. It becomes part of a topic and of a grant: ">" would grant
+// everybody's.
 var userID = regexp.MustCompile(`^[0-9]+$`)
 
 type app struct {
@@ -38,11 +39,14 @@ type app struct {
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "address to listen on")
 	flag.Parse()
-	a := app{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"), []byte(os.Getenv("TIDINGS_JWT_KEY"))}
+	a := app{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"),
+		[]byte(os.Getenv("TIDINGS_JWT_KEY"))}
 	if len(a.key) < 32 {
 		log.Fatal("TIDINGS_JWT_KEY: the secret that the server was started with is missing")
 	}
-	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
+	http.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(page)
+	})
 	http.HandleFunc("GET /login/{user}", login)
 	http.HandleFunc("GET /session", a.session)
 	http.HandleFunc("POST /notify/{user}", a.notify)
@@ -56,11 +60,13 @@ func main() {
 
 // login stands for your own way to sign in, with a cookie that cannot be made up.
 func login(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: "user", Value: r.PathValue("user"), Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: "user", Value: r.PathValue("user"), Path: "/",
+		HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// session tells the page who its user is, and gives it a token for this user's inbox and nothing else.
+// session tells the page who its user is, and gives it a token for this user's inbox and nothing
+// else.
 func (a app) session(w http.ResponseWriter, r *http.Request) {
 	cookie, err := r.Cookie("user")
 	if err != nil || !userID.MatchString(cookie.Value) {
@@ -71,15 +77,16 @@ func (a app) session(w http.ResponseWriter, r *http.Request) {
 	token := mint(a.key, claims{
 		Subject: cookie.Value, // read marks belong to it
 		Expires: time.Now().Add(time.Hour).Unix(),
-		Grant:   grant{Subscribe: []string{inbox, inbox + ".reads"}, Publish: []string{inbox + ".reads"}},
+		Grant: grant{Subscribe: []string{inbox, inbox + ".reads"},
+			Publish: []string{inbox + ".reads"}},
 	})
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(map[string]string{"url": a.url, "inbox": inbox, "token": token})
 }
 
-// notify stands for the places in your app that have something to tell a user. The key names what they tell, such as
-// order-1001-shipped: told twice, it is one notification.
+// notify stands for the places in your app that have something to tell a user. The key names what
+// they tell, such as order-1001-shipped: told twice, it is one notification.
 func (a app) notify(w http.ResponseWriter, r *http.Request) {
 	user, key := r.PathValue("user"), cmp.Or(r.URL.Query().Get("key"), rand.Text())
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10_000))
@@ -89,7 +96,8 @@ func (a app) notify(w http.ResponseWriter, r *http.Request) {
 	}
 	data, err := json.Marshal(map[string]string{"text": string(text)})
 	if err == nil {
-		ctx, cancel := context.WithTimeoutCause(r.Context(), 30*time.Second, errors.New("the server is away"))
+		ctx, cancel := context.WithTimeoutCause(r.Context(), 30*time.Second,
+			errors.New("the server is away"))
 		defer cancel()
 		err = a.publish(ctx, "users."+user, key, data)
 	}
@@ -107,7 +115,8 @@ func (a app) publish(ctx context.Context, topic, key string, data []byte) error 
 		switch {
 		case err == nil && status < 300:
 			return nil
-		case err == nil && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+		case err == nil && status < 500 && status != http.StatusRequestTimeout &&
+			status != http.StatusTooManyRequests:
 			return fmt.Errorf("the server answered %d", status)
 		}
 		select {
@@ -119,13 +128,15 @@ func (a app) publish(ctx context.Context, topic, key string, data []byte) error 
 }
 
 func (a app) post(ctx context.Context, topic, key string, data []byte) (status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/v1/topics/"+topic+"/events?type=notice", bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		a.url+"/v1/topics/"+topic+"/events?type=notice", bytes.NewReader(data))
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
-	req.Header.Set("Authorization", "Bearer "+mint(a.key, claims{"app", time.Now().Add(time.Minute).Unix(), grant{Publish: []string{"users.*"}}}))
+	req.Header.Set("Authorization", "Bearer "+mint(a.key,
+		claims{"app", time.Now().Add(time.Minute).Unix(), grant{Publish: []string{"users.*"}}}))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err

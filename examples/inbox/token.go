@@ -19,7 +19,8 @@ type grant struct {
 	Subscribe []string `json:"subscribe,omitempty"`
 }
 
-// mint makes a token: a JWT (RFC 7519) that is signed with HS256. Every language has a library that does it.
+// mint makes a token: a JWT (RFC 7519) that is signed with HS256. Every language has a library that
+// does it.
 func mint(key []byte, c claims) string {
 	payload, err := json.Marshal(c)
 	if err != nil {

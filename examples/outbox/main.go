@@ -1,6 +1,6 @@
-// Outbox publishes what other programs put into the table outbox, in order, each row as exactly one event.
-// It runs until it gets SIGTERM; with -once it ends when the table is empty. It ends with an error when
-// the database is lost or the server refuses a row: let a supervisor start it again.
+// Outbox publishes what other programs put into the table outbox, in order, each row as exactly one
+// event. It runs until it gets SIGTERM; with -once it ends when the table is empty. It ends with an
+// error when the database is lost or the server refuses a row: let a supervisor start it again.
 //
 // DATABASE_URL names the database, TIDINGS_URL and TIDINGS_TOKEN the server.
 package main
@@ -53,7 +53,8 @@ func run(ctx context.Context, once bool) error {
 	if _, err := db.Exec(ctx, `SELECT pg_advisory_lock($1)`, lockID); err != nil {
 		return fmt.Errorf("wait for the lock: %w", err)
 	}
-	p := newPublisher(cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"), os.Getenv("TIDINGS_TOKEN"))
+	p := newPublisher(cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"),
+		os.Getenv("TIDINGS_TOKEN"))
 	for {
 		rows, err := read(ctx, db)
 		if err != nil {
@@ -64,8 +65,10 @@ func run(ctx context.Context, once bool) error {
 			if err != nil {
 				return fmt.Errorf("publish row %d: %w", r.Position, err)
 			}
-			// A crash here leaves the row: it is published again, under the same key, and is the same event.
-			if _, err := db.Exec(ctx, `DELETE FROM outbox WHERE position = $1`, r.Position); err != nil {
+			// A crash here leaves the row: it is published again, under the same key, and is the
+			// same event.
+			if _, err := db.Exec(ctx, `DELETE FROM outbox WHERE position = $1`,
+				r.Position); err != nil {
 				return fmt.Errorf("delete row %d, which is published: %w", r.Position, err)
 			}
 			log.Printf("row %d of %s is event %s", r.Position, r.Topic, id)
@@ -85,7 +88,11 @@ func run(ctx context.Context, once bool) error {
 // read returns the oldest rows. They are not found by a position remembered from the last time: a
 // transaction that took a lower position may commit later, and would be passed over.
 func read(ctx context.Context, db *pgx.Conn) ([]row, error) {
-	rows, err := db.Query(ctx, `SELECT position, key::text, topic, type, data::text FROM outbox ORDER BY position LIMIT $1`, rowsPerRead)
+	rows,
+		err := db.Query(ctx,
+		`SELECT position, key::text, topic, type, data::text FROM outbox ORDER BY position `+
+			`LIMIT $1`,
+		rowsPerRead)
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,8 @@ func newPublisher(url, token string) *publisher {
 	return &publisher{url: url, token: token, client: &http.Client{Timeout: answerTimeout}}
 }
 
-// publish posts a row until the server has stored it, however long that takes, and returns the event's ID.
-// Any other error than ctx's is for good.
+// publish posts a row until the server has stored it, however long that takes, and returns the
+// event's ID. Any other error than ctx's is for good.
 func (p *publisher) publish(ctx context.Context, r row) (id string, err error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		id, err := p.post(ctx, r)
@@ -47,7 +47,8 @@ func (p *publisher) publish(ctx context.Context, r row) (id string, err error) {
 	}
 }
 
-// againError: the row may be stored or not, and may be posted again after a pause of at least so long.
+// againError: the row may be stored or not, and may be posted again after a pause of at least so
+// long.
 type againError struct {
 	error
 	after time.Duration
@@ -83,10 +84,13 @@ func (p *publisher) post(ctx context.Context, r row) (id string, err error) {
 	switch status := resp.StatusCode; {
 	case answer.ID != "" && (status == http.StatusOK || status == http.StatusCreated):
 		return answer.ID, nil
-	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500:
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests ||
+		status >= 500:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return "", &againError{fmt.Errorf("the server answered %s (%s)", resp.Status, answer.Code), time.Duration(seconds) * time.Second}
+		return "", &againError{fmt.Errorf("the server answered %s (%s)", resp.Status, answer.Code),
+			time.Duration(seconds) * time.Second}
 	default:
-		return "", fmt.Errorf("refused with %s: %s: %s (%s)", resp.Status, answer.Title, answer.Detail, answer.Code)
+		return "", fmt.Errorf("refused with %s: %s: %s (%s)", resp.Status, answer.Title,
+			answer.Detail, answer.Code)
 	}
 }

@@ -2,8 +2,8 @@
 //
 //	go run . [-listen 127.0.0.1:3000] [-patience 8s]
 //
-// WOOCOMMERCE_SECRET and GITHUB_SECRET are the secrets of the webhooks, TIDINGS_URL and TIDINGS_TOKEN say where and as
-// whom it publishes.
+// WOOCOMMERCE_SECRET and GITHUB_SECRET are the secrets of the webhooks, TIDINGS_URL and
+// TIDINGS_TOKEN say where and as whom it publishes.
 package main
 
 import (
@@ -43,11 +43,15 @@ type draft struct {
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "address to listen on")
-	patience := flag.Duration("patience", 8*time.Second, "how long a delivery may take; GitHub waits 10s")
+	patience := flag.Duration("patience", 8*time.Second,
+		"how long a delivery may take; GitHub waits 10s")
 	flag.Parse()
-	t := tidings{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"), os.Getenv("TIDINGS_TOKEN")}
-	http.Handle("POST /woocommerce", hook{secret("WOOCOMMERCE_SECRET"), wooSignature, wooDraft, t.publish, *patience})
-	http.Handle("POST /github", hook{secret("GITHUB_SECRET"), gitHubSignature, gitHubDraft, t.publish, *patience})
+	t := tidings{cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"),
+		os.Getenv("TIDINGS_TOKEN")}
+	http.Handle("POST /woocommerce",
+		hook{secret("WOOCOMMERCE_SECRET"), wooSignature, wooDraft, t.publish, *patience})
+	http.Handle("POST /github", hook{secret("GITHUB_SECRET"), gitHubSignature, gitHubDraft,
+		t.publish, *patience})
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)

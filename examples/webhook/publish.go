@@ -20,7 +20,8 @@ func (t tidings) publish(ctx context.Context, d draft) error {
 		case err == nil && status < 300:
 			return nil
 		case err != nil:
-		case status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+		case status < 500 && status != http.StatusRequestTimeout &&
+			status != http.StatusTooManyRequests:
 			return fmt.Errorf("the server answered %d", status)
 		default:
 			err = fmt.Errorf("the server answered %d", status)

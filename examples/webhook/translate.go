@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// An event has what a list of alerts shows, and not all that the shop knows of its customer: the log keeps it, and
-// browsers get it.
+// An event has what a list of alerts shows, and not all that the shop knows of its customer: the
+// log keeps it, and browsers get it.
 
 func wooSignature(h http.Header) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(h.Get("X-WC-Webhook-Signature"))
@@ -23,7 +23,8 @@ func isWooPing(r *http.Request, body []byte) bool {
 	return r.Header.Get("X-WC-Webhook-Topic") == "" && bytes.HasPrefix(body, []byte("webhook_id="))
 }
 
-// wooDraft makes the topics order.created, order.updated, order.deleted and order.restored events of these types.
+// wooDraft makes the topics order.created, order.updated, order.deleted and order.restored events
+// of these types.
 func wooDraft(h http.Header, body []byte) (d draft, err error) {
 	kind := h.Get("X-WC-Webhook-Topic")
 	if !strings.HasPrefix(kind, "order.") {
@@ -39,9 +40,11 @@ func wooDraft(h http.Header, body []byte) (d draft, err error) {
 	if err := json.Unmarshal(body, &order); err != nil {
 		return d, err
 	}
-	// WooCommerce makes the ID from the webhook and the second: two orders of one second have the same.
+	// WooCommerce makes the ID from the webhook and the second: two orders of one second have the
+	// same.
 	sum := sha256.Sum256(body)
-	d = draft{key: h.Get("X-WC-Webhook-Delivery-ID") + "-" + hex.EncodeToString(sum[:8]), topic: "orders", kind: kind}
+	d = draft{key: h.Get("X-WC-Webhook-Delivery-ID") + "-" + hex.EncodeToString(sum[:8]),
+		topic: "orders", kind: kind}
 	d.data, err = json.Marshal(order)
 	return d, err
 }
@@ -54,8 +57,8 @@ func gitHubSignature(h http.Header) ([]byte, error) {
 	return hex.DecodeString(text)
 }
 
-// gitHubDraft makes issues tickets, with types such as issue.opened, and what is said about them comments, with types
-// such as comment.created.
+// gitHubDraft makes issues tickets, with types such as issue.opened, and what is said about them
+// comments, with types such as comment.created.
 func gitHubDraft(h http.Header, body []byte) (d draft, err error) {
 	var delivery struct {
 		Action string

@@ -1,5 +1,5 @@
-// Worker keeps the stock of a shop by the orders in the log. Each order counts once, whenever the worker or the server
-// is killed:
+// Worker keeps the stock of a shop by the orders in the log. Each order counts once, whenever the
+// worker or the server is killed:
 //
 //	go run . [-state stock.json]
 //
@@ -91,9 +91,11 @@ func read(ctx context.Context, cursor string) (p page, err error) {
 	if cursor == "" {
 		query.Set("since", "earliest")
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the server does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute,
+		errors.New("the server does not answer"))
 	defer cancel()
-	target := cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080") + "/v1/topics/orders/events?" + query.Encode()
+	target := cmp.Or(os.Getenv("TIDINGS_URL"),
+		"http://127.0.0.1:8080") + "/v1/topics/orders/events?" + query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return p, err

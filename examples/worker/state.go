@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// state is what the worker has done and how far it has read: one file, so that both change together or not at all.
-// In a database it is two tables and one transaction.
+// state is what the worker has done and how far it has read: one file, so that both change together
+// or not at all. In a database it is two tables and one transaction.
 type state struct {
 	Cursor string         `json:"cursor"`
 	Stock  map[string]int `json:"stock"`          // pieces by article
@@ -36,10 +36,11 @@ func load(path string) (*state, error) {
 	return s, json.Unmarshal(content, s)
 }
 
-// apply takes a page into the state. An event that it does not understand ends the worker: to pass over it is a
-// decision of its own.
+// apply takes a page into the state. An event that it does not understand ends the worker: to pass
+// over it is a decision of its own.
 func (s *state) apply(p page) error {
-	if p.Gap != nil && (len(s.Gaps) == 0 || s.Gaps[len(s.Gaps)-1] != *p.Gap) { // it may be told again
+	// it may be told again
+	if p.Gap != nil && (len(s.Gaps) == 0 || s.Gaps[len(s.Gaps)-1] != *p.Gap) {
 		log.Printf("gap: %s: %s", p.Gap.Reason, p.Gap.Detail)
 		s.Gaps = append(s.Gaps, *p.Gap)
 	}

@@ -9,7 +9,8 @@ import (
 
 // BenchmarkVerify measures a token that is remembered, and one that is met for the first time.
 func BenchmarkVerify(b *testing.B) {
-	more := []string{`"sub":"shop-42"`, `"iss":"https://id.example"`, fmt.Sprintf(`"iat":%d`, start.Unix()),
+	more := []string{`"sub":"shop-42"`, `"iss":"https://id.example"`,
+		fmt.Sprintf(`"iat":%d`, start.Unix()),
 		`"tidings":{"publish":["orders.>"],"subscribe":["orders.>","tickets.*"]}`}
 	type kind struct {
 		name  string
@@ -21,7 +22,8 @@ func BenchmarkVerify(b *testing.B) {
 	}}}
 	for _, p := range newPairs(b) {
 		kinds = append(kinds, kind{p.alg, p.publicPEM(b), func(n int) string {
-			return forge(b, p.method, p.private, fmt.Sprintf(`{"alg":%q}`, p.alg), payload(append(more, fmt.Sprintf(`"n":%d`, n))...))
+			return forge(b, p.method, p.private, fmt.Sprintf(`{"alg":%q}`, p.alg),
+				payload(append(more, fmt.Sprintf(`"n":%d`, n))...))
 		}})
 	}
 	for _, k := range kinds {

@@ -13,13 +13,14 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestLeeway moves one verifier's clock, so that what it remembers is under the same rules. The order
-// of the steps is such that each edge is met both by a new token and by a remembered one.
+// TestLeeway moves one verifier's clock, so that what it remembers is under the same rules. The
+// order of the steps is such that each edge is met both by a new token and by a remembered one.
 func TestLeeway(t *testing.T) {
 	clock := &clock{start}
 	v := newVerifier(t, auth.Options{Key: []byte(secret), Now: clock.now})
 	exp, nbf, iat := start.Add(time.Hour), start.Add(-time.Minute), start.Add(-time.Second)
-	token := hs256(t, fmt.Sprintf(`{"exp":%d,"nbf":%d,"iat":%d}`, exp.Unix(), nbf.Unix(), iat.Unix()))
+	token := hs256(t, fmt.Sprintf(`{"exp":%d,"nbf":%d,"iat":%d}`, exp.Unix(),
+		nbf.Unix(), iat.Unix()))
 	for i, step := range []struct {
 		now  time.Time
 		want error
@@ -48,7 +49,8 @@ func TestManyTokens(t *testing.T) {
 	tokens := map[string]string{}
 	for i := range 600 {
 		subject := fmt.Sprint("user-", i)
-		tokens[hs256(t, payload(`"sub":"`+subject+`"`, `"pad":"`+strings.Repeat("x", 5500)+`"`))] = subject
+		tokens[hs256(t, payload(`"sub":"`+subject+`"`,
+			`"pad":"`+strings.Repeat("x", 5500)+`"`))] = subject
 	}
 	remembered, bytes := 0, 0
 	for range 2 {
@@ -84,7 +86,8 @@ func TestRememberedTokenIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256([]byte(token))
-	forged := token[:strings.LastIndexByte(token, '.')+1] + base64.RawURLEncoding.EncodeToString(sum[:])
+	forged := token[:strings.LastIndexByte(token, '.')+1] +
+		base64.RawURLEncoding.EncodeToString(sum[:])
 	if _, err := v.Verify(t.Context(), forged); !errors.Is(err, auth.ErrToken) {
 		t.Errorf("got %v, want %v", err, auth.ErrToken)
 	}

@@ -72,7 +72,8 @@ func decodeClaims(payload []byte) (*claims, error) {
 		if !ok {
 			continue
 		}
-		if err := claim.decode(raw); err != nil { // without its chain: it may be the store's ErrInvalid
+		// without its chain: it may be the store's ErrInvalid
+		if err := claim.decode(raw); err != nil {
 			return nil, fmt.Errorf("%w: %s: %v", ErrClaims, claim.name, err)
 		}
 	}
@@ -112,8 +113,10 @@ func decodeString(raw json.RawMessage, into *string) error {
 // is part of a key: a surrogate that JSON turned into U+FFFD, control characters.
 func decodeSubject(raw json.RawMessage, into *string) error {
 	bad := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
-	if decodeValue(raw, into) != nil || len(*into) > maxSubjectBytes || strings.ContainsFunc(*into, bad) {
-		return reason(fmt.Sprintf("expected a string of at most %d bytes without control characters", maxSubjectBytes))
+	if decodeValue(raw, into) != nil || len(*into) > maxSubjectBytes ||
+		strings.ContainsFunc(*into, bad) {
+		return reason(fmt.Sprintf(
+			"expected a string of at most %d bytes without control characters", maxSubjectBytes))
 	}
 	return nil
 }
@@ -130,8 +133,8 @@ func decodeAudience(raw json.RawMessage, into *jwt.ClaimStrings) error {
 	return nil
 }
 
-// decodeTidings refuses members it does not know: with "subcribe" somebody would be granted less than
-// was meant, and not be told.
+// decodeTidings refuses members it does not know: with "subcribe" somebody would be granted less
+// than was meant, and not be told.
 func decodeTidings(raw json.RawMessage, into *Grant) error {
 	all, err := members(raw)
 	if err != nil {
@@ -164,7 +167,8 @@ func decodePatterns(raw json.RawMessage) (store.Filter, error) {
 		return store.Filter{}, reason("expected a list of topic patterns")
 	}
 	if len(patterns) > maxPatterns {
-		return store.Filter{}, reason(fmt.Sprintf("at most %d topic patterns, got %d", maxPatterns, len(patterns)))
+		return store.Filter{}, reason(fmt.Sprintf("at most %d topic patterns, got %d", maxPatterns,
+			len(patterns)))
 	}
 	return store.NewFilter(patterns...)
 }

@@ -27,7 +27,8 @@ func Example() {
 		panic(err)
 	}
 	grant, err := v.Verify(context.Background(), token)
-	fmt.Println(grant.Subject, grant.Publish.Match("orders.eu"), grant.Subscribe.Match("orders.eu"), err)
+	fmt.Println(grant.Subject, grant.Publish.Match("orders.eu"),
+		grant.Subscribe.Match("orders.eu"), err)
 	_, err = v.Verify(context.Background(), token+"x")
 	fmt.Println(err)
 	// Output:

@@ -13,7 +13,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// FuzzVerify takes any text as a token. Whatever is granted was signed, as this test reckons for itself.
+// FuzzVerify takes any text as a token. Whatever is granted was signed, as this test reckons for
+// itself.
 func FuzzVerify(f *testing.F) {
 	f.Add(hs256(f, payload(`"tidings":{"publish":["a.>"],"admin":true}`)))
 	f.Add(forge(f, nil, nil, `{"alg":"none"}`, payload()))
@@ -32,21 +33,25 @@ func FuzzVerify(f *testing.F) {
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte(token[:end]))
 		if want := base64.RawURLEncoding.EncodeToString(mac.Sum(nil)); token[end+1:] != want {
-			t.Fatalf("granted %s with the signature %q, want %q", format(grant), token[end+1:], want)
+			t.Fatalf("granted %s with the signature %q, want %q", format(grant),
+				token[end+1:], want)
 		}
 	})
 }
 
-// FuzzClaims signs any header and payload: what reaches the decoders is only ever refused or granted
-// within its time.
+// FuzzClaims signs any header and payload: what reaches the decoders is only ever refused or
+// granted within its time.
 func FuzzClaims(f *testing.F) {
-	f.Add(`{"alg":"HS256"}`, payload(`"sub":"ann"`, `"aud":["a"]`, `"iat":1`, `"tidings":{"publish":["a.>"],"subscribe":["*"],"admin":true}`))
+	f.Add(`{"alg":"HS256"}`, payload(`"sub":"ann"`, `"aud":["a"]`, `"iat":1`,
+		`"tidings":{"publish":["a.>"],"subscribe":["*"],"admin":true}`))
 	f.Add(`{"alg":"HS256","typ":"at+jwt","kid":"k","b64":true}`, `{"exp":1e300,"nbf":-0.0}`)
 	f.Add(`{"alg":"none","crit":["b64"]}`, `null`)
 	v := newVerifier(f, auth.Options{Key: []byte(secret)})
 	f.Fuzz(func(t *testing.T, header, payload string) {
-		grant, err := v.Verify(t.Context(), forge(t, jwt.SigningMethodHS256, []byte(secret), header, payload))
-		if err == nil && (!start.Before(grant.Expires.Add(auth.Leeway)) || grant.Expires.After(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))) {
+		grant, err := v.Verify(t.Context(),
+			forge(t, jwt.SigningMethodHS256, []byte(secret), header, payload))
+		if err == nil && (!start.Before(grant.Expires.Add(auth.Leeway)) ||
+			grant.Expires.After(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))) {
 			t.Fatalf("granted %s", format(grant))
 		}
 	})

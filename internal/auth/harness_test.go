@@ -46,13 +46,15 @@ func newVerifier(t testing.TB, o auth.Options) *auth.Verifier {
 
 // payload is a JSON object of an exp that is fine and of more members.
 func payload(more ...string) string {
-	return "{" + strings.Join(append([]string{fmt.Sprintf(`"exp":%d`, start.Add(time.Hour).Unix())}, more...), ",") + "}"
+	return "{" + strings.Join(append([]string{fmt.Sprintf(`"exp":%d`, start.Add(time.Hour).Unix())},
+		more...), ",") + "}"
 }
 
 // forge signs any header and payload with any key; a nil method signs nothing.
 func forge(t testing.TB, method jwt.SigningMethod, key any, header, payload string) string {
 	t.Helper()
-	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(payload))
 	if method == nil {
 		return text + "."
 	}
@@ -134,5 +136,6 @@ func filter(t interface{ Fatal(...any) }, patterns ...string) store.Filter {
 
 // format makes grants comparable.
 func format(g auth.Grant) string {
-	return fmt.Sprintf("subject %q publish %q subscribe %q admin %v expires %s", g.Subject, g.Publish, g.Subscribe, g.Admin, g.Expires.UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf("subject %q publish %q subscribe %q admin %v expires %s", g.Subject,
+		g.Publish, g.Subscribe, g.Admin, g.Expires.UTC().Format(time.RFC3339Nano))
 }

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkHeader refuses what the library lets pass and returns the key ID. What would name a key of the
-// token's own (jwk, jku, x5c, x5u) is not looked at.
+// checkHeader refuses what the library lets pass and returns the key ID. What would name a key of
+// the token's own (jwk, jku, x5c, x5u) is not looked at.
 func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	encoded, _, _ := strings.Cut(token, ".")
 	text, err := v.parser.DecodeSegment(encoded)
@@ -37,7 +37,8 @@ func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	return kid, nil
 }
 
-// isTokenType compares media types without "application/", whatever their case (RFC 7515 §4.1.9, RFC 9068 §4).
+// isTokenType compares media types without "application/", whatever their case (RFC 7515 §4.1.9,
+// RFC 9068 §4).
 func isTokenType(raw json.RawMessage) bool {
 	var typ string
 	if decodeValue(raw, &typ) != nil {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// jwksMaxAge is how long a key that was taken out of the set may still count while the set can be
-	// fetched.
+	// jwksMaxAge is how long a key that was taken out of the set may still count while the set can
+	// be fetched.
 	jwksMaxAge = 10 * time.Minute
 
 	// jwksPause is the least time between two fetches, whatever key IDs tokens make up.
@@ -31,13 +31,13 @@ const (
 	maxJWKSBytes = 1 << 20
 )
 
-// jwks is a key set that is fetched from its address when a token needs it: it has no goroutine. While
-// the address does not answer, the last set stays in force.
+// jwks is a key set that is fetched from its address when a token needs it: it has no goroutine.
+// While the address does not answer, the last set stays in force.
 type jwks struct {
 	url    *url.URL
 	client *http.Client
 	now    func() time.Time
-	log    *slog.Logger
+	logger *slog.Logger
 
 	set   atomic.Pointer[keySet]
 	turn  chan struct{} // one slot: who has put something in may fetch
@@ -46,16 +46,19 @@ type jwks struct {
 
 func newJWKS(ctx context.Context, o Options) (*jwks, error) {
 	u, err := url.Parse(o.JWKSURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if err != nil || u.Host == "" || u.Scheme != "https" &&
+		(u.Scheme != "http" || !isLoopback(u.Hostname())) {
 		return nil, errors.New("JWKS URL: expected https://…, or http://… on loopback")
 	}
 	j := &jwks{
-		url: u, now: o.Now, log: o.Logger, turn: make(chan struct{}, 1),
+		url: u, now: o.Now, logger: o.Logger, turn: make(chan struct{}, 1),
 		client: &http.Client{
 			Transport: o.Transport,
 			Timeout:   jwksTimeout,
 			// A redirect would let whoever answers name another, perhaps inside the network.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			},
 		},
 	}
 	set, err := j.fetch(ctx)
@@ -95,7 +98,8 @@ func (j *jwks) renewed(ctx context.Context) *keySet {
 	}
 }
 
-// renew ends the turn. Soon after another fetch, perhaps the one that was waited for, it does not fetch.
+// renew ends the turn. Soon after another fetch, perhaps the one that was waited for, it does not
+// fetch.
 func (j *jwks) renew(ctx context.Context) *keySet {
 	defer func() { <-j.turn }()
 	set := j.set.Load()
@@ -105,7 +109,7 @@ func (j *jwks) renew(ctx context.Context) *keySet {
 	j.tried = j.now()
 	fresh, err := j.fetch(context.WithoutCancel(ctx)) // whoever hangs up must not keep the keys old
 	if err != nil {
-		j.log.Warn("token keys not renewed", "url", j.url.Redacted(), "error", err)
+		j.logger.Warn("token keys not renewed", "url", j.url.Redacted(), "error", err)
 		return set
 	}
 	j.set.Store(fresh)
@@ -155,13 +159,14 @@ func (j *jwks) parse(ctx context.Context, text []byte) (*keySet, error) {
 			err = errors.New("a key of this ID came before")
 		}
 		if err != nil {
-			j.log.Debug("key of the set not used", "index", i, "kid", id.kid, "error", err)
+			j.logger.Debug("key of the set not used", "index", i, "kid", id.kid, "error", err)
 			continue
 		}
 		keys[id] = k
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("none of the %d keys in the set can verify RS256, ES256 or EdDSA", len(document.Keys))
+		return nil, fmt.Errorf("none of the %d keys in the set can verify RS256, ES256 or EdDSA",
+			len(document.Keys))
 	}
 	return newKeySet(keys, j.now()), nil
 }

@@ -21,7 +21,8 @@ import (
 
 func TestJWKS(t *testing.T) {
 	pairs := newPairs(t)
-	server := newJWKSServer(t, pairs[0].jwk("r"), jwk(pairs[1].private.Public(), `"kid":"e"`), pairs[2].jwk("d"))
+	server := newJWKSServer(t, pairs[0].jwk("r"), jwk(pairs[1].private.Public(), `"kid":"e"`),
+		pairs[2].jwk("d"))
 	v := newVerifier(t, auth.Options{JWKSURL: server.url})
 	for i, kid := range []string{"r", "e", "d"} {
 		for j, p := range pairs {
@@ -61,7 +62,8 @@ func TestJWKSUnknownKid(t *testing.T) {
 	}
 	verify(old, "old", nil)
 	clock.t = start.Add(30*time.Second - 1)
-	for _, kid := range []string{"x", "../../etc/passwd", "' OR 1=1 --", strings.Repeat("k", 4000)} {
+	for _, kid := range []string{"x", "../../etc/passwd", "' OR 1=1 --",
+		strings.Repeat("k", 4000)} {
 		verify(old, kid, auth.ErrToken)
 	}
 	server.wantFetches(t, 1) // "87 at most one refresh per 30 s": the start was one
@@ -73,7 +75,9 @@ func TestJWKSUnknownKid(t *testing.T) {
 	verify(old, "next", auth.ErrToken)
 	server.wantFetches(t, 2)
 
-	server.do(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
+	server.do(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "down", http.StatusBadGateway)
+	})
 	clock.t = clock.t.Add(time.Minute)
 	verify(old, "old", auth.ErrToken)
 	verify(old, "old", auth.ErrToken)
@@ -167,7 +171,8 @@ func TestJWKSKeysNotUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	oct := `{"kty":"oct","kid":"k","k":"` + base64.RawURLEncoding.EncodeToString([]byte(secret)) + `"}`
+	oct := `{"kty":"oct","kid":"k","k":"` +
+		base64.RawURLEncoding.EncodeToString([]byte(secret)) + `"}`
 	seed := base64.RawURLEncoding.EncodeToString(ed.private.(ed25519.PrivateKey).Seed())
 	unused := map[string]string{
 		"symmetric":         oct,
@@ -183,7 +188,8 @@ func TestJWKSKeysNotUsed(t *testing.T) {
 	}
 	for name, key := range unused {
 		t.Run(name, func(t *testing.T) {
-			_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: newJWKSServer(t, key).url})
+			_, err := auth.NewVerifier(t.Context(),
+				auth.Options{JWKSURL: newJWKSServer(t, key).url})
 			if err == nil || !strings.Contains(err.Error(), "none of the 1 keys") {
 				t.Errorf("alone: got %v", err)
 			}
@@ -212,8 +218,12 @@ func TestJWKSStartFails(t *testing.T) {
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.url, http.StatusFound)
 		}, "redirects are not followed"},
-		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "not a JSON Web Key Set"},
-		"no keys": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }, "none of the 0 keys"},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "<html>")
+		}, "not a JSON Web Key Set"},
+		"no keys": {func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{}`)
+		}, "none of the 0 keys"},
 		"too much": {func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `{"keys":[%s],"pad":"%s"}`, good, strings.Repeat("x", 1<<20))
 		}, "more than"},
@@ -227,20 +237,24 @@ func TestJWKSStartFails(t *testing.T) {
 			server := newJWKSServer(t)
 			server.do(a.answer)
 			_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: server.url})
-			if err == nil || !strings.Contains(err.Error(), a.reason) || !strings.Contains(err.Error(), server.url) {
+			if err == nil || !strings.Contains(err.Error(), a.reason) ||
+				!strings.Contains(err.Error(), server.url) {
 				t.Errorf("got %v, want one with %q and the URL", err, a.reason)
 			}
 		})
 	}
 	elsewhere.wantFetches(t, 0)
-	for _, url := range []string{"http://id.example/jwks", "ftp://127.0.0.1/", "file:///etc/passwd", "//127.0.0.1/", "http://", "\x7f", "http://10.0.0.1/jwks", "http://localhost.example/"} {
-		if _, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: url}); err == nil || !strings.Contains(err.Error(), "expected https") {
+	for _, url := range []string{"http://id.example/jwks", "ftp://127.0.0.1/", "file:///etc/passwd",
+		"//127.0.0.1/", "http://", "\x7f", "http://10.0.0.1/jwks", "http://localhost.example/"} {
+		if _, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: url}); err == nil ||
+			!strings.Contains(err.Error(), "expected https") {
 			t.Errorf("%q: got %v", url, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := auth.NewVerifier(ctx, auth.Options{JWKSURL: elsewhere.url}); !errors.Is(err, context.Canceled) {
+	if _, err := auth.NewVerifier(ctx, auth.Options{JWKSURL: elsewhere.url}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }
@@ -252,8 +266,10 @@ func TestJWKSTimeout(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: "https://id.example/jwks", Transport: silent})
-		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+		_, err := auth.NewVerifier(t.Context(),
+			auth.Options{JWKSURL: "https://id.example/jwks", Transport: silent})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) ||
+			took != 5*time.Second {
 			t.Errorf("got %v after %v", err, took)
 		}
 	})

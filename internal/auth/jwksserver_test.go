@@ -65,14 +65,16 @@ func jwk(public any, more ...string) string {
 	var members []string
 	switch k := public.(type) {
 	case *rsa.PublicKey:
-		members = []string{`"kty":"RSA"`, `"n":"` + b64(k.N.Bytes()) + `"`, `"e":"` + b64(big.NewInt(int64(k.E)).Bytes()) + `"`}
+		members = []string{`"kty":"RSA"`, `"n":"` + b64(k.N.Bytes()) + `"`,
+			`"e":"` + b64(big.NewInt(int64(k.E)).Bytes()) + `"`}
 	case *ecdsa.PublicKey:
 		point, err := k.Bytes() // 4, x, y
 		if err != nil {
 			panic(err)
 		}
 		half := len(point) / 2
-		members = []string{`"kty":"EC"`, `"crv":"` + k.Params().Name + `"`, `"x":"` + b64(point[1:1+half]) + `"`, `"y":"` + b64(point[1+half:]) + `"`}
+		members = []string{`"kty":"EC"`, `"crv":"` + k.Params().Name + `"`,
+			`"x":"` + b64(point[1:1+half]) + `"`, `"y":"` + b64(point[1+half:]) + `"`}
 	case ed25519.PublicKey:
 		members = []string{`"kty":"OKP"`, `"crv":"Ed25519"`, `"x":"` + b64(k) + `"`}
 	}
@@ -80,5 +82,6 @@ func jwk(public any, more ...string) string {
 }
 
 func (p pair) jwk(kid string) string {
-	return jwk(p.private.Public(), fmt.Sprintf(`"kid":%q`, kid), `"use":"sig"`, fmt.Sprintf(`"alg":%q`, p.alg))
+	return jwk(p.private.Public(), fmt.Sprintf(`"kid":%q`, kid), `"use":"sig"`,
+		fmt.Sprintf(`"alg":%q`, p.alg))
 }

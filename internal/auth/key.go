@@ -50,14 +50,18 @@ func parseVerifyingKey(text []byte) (key, error) {
 		return newKey(certificate.PublicKey)
 	}
 	if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-		return key{}, errors.New("a private key where its public key is expected; get that with: openssl pkey -in FILE -pubout")
+		return key{},
+			errors.New(
+				"a private key where its public key is expected; get that with: openssl pkey " +
+					"-in FILE -pubout")
 	}
 	return key{}, fmt.Errorf("PEM of type %.64q where PUBLIC KEY is expected", block.Type)
 }
 
 func keyOrError(public any, err error) (key, error) {
 	if err != nil {
-		return key{}, errors.New("the PEM block does not contain a public key that can be read") // err may quote it
+		// err may quote it
+		return key{}, errors.New("the PEM block does not contain a public key that can be read")
 	}
 	return newKey(public)
 }
@@ -67,12 +71,14 @@ func newKey(public any) (key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		if bits := k.N.BitLen(); bits < minRSABits {
-			return key{}, fmt.Errorf("an RSA key has at least %d bits, this one %d", minRSABits, bits)
+			return key{}, fmt.Errorf("an RSA key has at least %d bits, this one %d",
+				minRSABits, bits)
 		}
 		return key{jwt.SigningMethodRS256, k}, nil
 	case *ecdsa.PublicKey:
 		if k.Curve != elliptic.P256() {
-			return key{}, fmt.Errorf("an EC key must be on the curve P-256, this one is on %s", k.Params().Name)
+			return key{}, fmt.Errorf("an EC key must be on the curve P-256, this one is on %s",
+				k.Params().Name)
 		}
 		return key{jwt.SigningMethodES256, k}, nil
 	case ed25519.PublicKey:
@@ -114,11 +120,18 @@ func parsePrivate(block *pem.Block) (crypto.Signer, error) {
 	case "EC PRIVATE KEY":
 		private, err = x509.ParseECPrivateKey(block.Bytes)
 	default:
-		return nil, fmt.Errorf("PEM of type %.64q where PRIVATE KEY is expected: a token is signed with the private key", block.Type)
+		return nil,
+			fmt.Errorf(
+				"PEM of type %.64q where PRIVATE KEY is expected: a token is signed with the "+
+					"private key",
+				block.Type)
 	}
 	signer, ok := private.(crypto.Signer)
 	if err != nil || !ok {
-		return nil, errors.New("the PEM block does not contain a private key that can be read; one with a pass phrase cannot")
+		return nil,
+			errors.New(
+				"the PEM block does not contain a private key that can be read; one with a pass " +
+					"phrase cannot")
 	}
 	return signer, nil
 }
@@ -131,8 +144,8 @@ func withoutParameters(text []byte) []byte {
 	return text
 }
 
-// trim removes what editors and shells add: a byte order mark, white space. DER stays whole, or it would not be known for
-// what it is: its last byte may be a space.
+// trim removes what editors and shells add: a byte order mark, white space. DER stays whole, or it
+// would not be known for what it is: its last byte may be a space.
 func trim(text []byte) []byte {
 	if isDER(text) {
 		return text

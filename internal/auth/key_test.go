@@ -22,8 +22,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestAlgorithmConfusion meets each kind of key with tokens of each other kind, and with tokens that
-// are signed by HMAC with everything an attacker may know of the key.
+// TestAlgorithmConfusion meets each kind of key with tokens of each other kind, and with tokens
+// that are signed by HMAC with everything an attacker may know of the key.
 func TestAlgorithmConfusion(t *testing.T) {
 	pairs := newPairs(t)
 	keys := map[string][]byte{"HS256": []byte(secret)}
@@ -47,11 +47,13 @@ func TestAlgorithmConfusion(t *testing.T) {
 	for _, p := range pairs {
 		v := newVerifier(t, auth.Options{Key: p.publicPEM(t)})
 		block, _ := pem.Decode(p.publicPEM(t))
-		for _, known := range [][]byte{p.publicPEM(t), bytes.TrimSpace(p.publicPEM(t)), block.Bytes, []byte("")} {
+		for _, known := range [][]byte{p.publicPEM(t), bytes.TrimSpace(p.publicPEM(t)),
+			block.Bytes, []byte("")} {
 			for _, alg := range []string{"HS256", p.alg} {
 				token := forge(t, jwt.SigningMethodHS256, known, `{"alg":"`+alg+`"}`, payload())
 				if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrToken) {
-					t.Errorf("80 %s key as an HMAC secret, alg %s: got %v, want %v", p.alg, alg, err, auth.ErrToken)
+					t.Errorf("80 %s key as an HMAC secret, alg %s: got %v, want %v", p.alg, alg,
+						err, auth.ErrToken)
 				}
 			}
 		}
@@ -65,16 +67,19 @@ func TestAlgorithmConfusion(t *testing.T) {
 func TestKeyForms(t *testing.T) {
 	rsaPair, esPair := newPairs(t)[0], newES256(t)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "id"}}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, esPair.private.Public(), esPair.private)
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template,
+		esPair.private.Public(), esPair.private)
 	for name, k := range map[string]struct {
 		key  []byte
 		pair pair
 	}{
-		"PKIX":               {rsaPair.publicPEM(t), rsaPair},
-		"PKCS #1":            {toPEM(t, "RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(rsaPair.private.Public().(*rsa.PublicKey)), nil), rsaPair},
-		"certificate":        {toPEM(t, "CERTIFICATE", certificate, err), esPair},
-		"byte order mark":    {append([]byte("\ufeff\n "), esPair.publicPEM(t)...), esPair},
-		"line ends with CR":  {bytes.ReplaceAll(esPair.publicPEM(t), []byte("\n"), []byte("\r\n")), esPair},
+		"PKIX": {rsaPair.publicPEM(t), rsaPair},
+		"PKCS #1": {toPEM(t, "RSA PUBLIC KEY",
+			x509.MarshalPKCS1PublicKey(rsaPair.private.Public().(*rsa.PublicKey)), nil), rsaPair},
+		"certificate":     {toPEM(t, "CERTIFICATE", certificate, err), esPair},
+		"byte order mark": {append([]byte("\ufeff\n "), esPair.publicPEM(t)...), esPair},
+		"line ends with CR": {bytes.ReplaceAll(esPair.publicPEM(t), []byte("\n"),
+			[]byte("\r\n")), esPair},
 		"no line end at end": {bytes.TrimSpace(esPair.publicPEM(t)), esPair},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,14 +131,17 @@ func TestKeyRefused(t *testing.T) {
 		{"91 none", nil, "openssl rand -base64 32"},
 		{"91 white space", []byte(" \n"), "openssl rand -base64 32"},
 		{"91 secret of 31 bytes", []byte(secret[:31]), "openssl rand -base64 32"},
-		{"91 secret of 31 bytes and a line end", []byte(secret[:31] + "\n"), "openssl rand -base64 32"},
+		{"91 secret of 31 bytes and a line end", []byte(secret[:31] + "\n"),
+			"openssl rand -base64 32"},
 		{"91 example of jwt.io, old", []byte("your-256-bit-secret"), "openssl rand -base64 32"},
 		{"91 example of jwt.io", []byte("a-string-secret-at-least-256-bits-long"), "example"},
 		{"91 example of Mercure", []byte("!ChangeThisMercureHubJWTSecretKey!"), "example"},
-		{"91 example of Supabase", []byte("super-secret-jwt-token-with-at-least-32-characters-long"), "example"},
+		{"91 example of Supabase", []byte(
+			"super-secret-jwt-token-with-at-least-32-characters-long"), "example"},
 		{"91 example of PostgREST", []byte("reallyreallyreallyreallyverysafe"), "example"},
 		{"91 example of Centrifugo", []byte("bbe7d157-a253-4094-9759-06a8236543f9"), "example"},
-		{"91 example of Spring tutorials", []byte("404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970"), "example"},
+		{"91 example of Spring tutorials",
+			[]byte("404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970"), "example"},
 		{"91 one character", bytes.Repeat([]byte("x"), 64), "example"},
 		{"91 changeme", bytes.Repeat([]byte("changeme"), 5), "example"},
 		{"91 secret, not to the end", bytes.Repeat([]byte("secret"), 9)[:50], "example"},
@@ -141,16 +149,23 @@ func TestKeyRefused(t *testing.T) {
 		{"91 RSA of 1,024 bits", pair{private: small}.publicPEM(t), "2048 bits, this one 1024"},
 		{"91 curve P-384", pair{private: p384}.publicPEM(t), "P-256"},
 		{"91 private key", private, "private key where its public key is expected"},
-		{"91 private key of SEC 1", toPEM(t, "EC PRIVATE KEY", sec1, err), "private key where its public key is expected"},
+		{"91 private key of SEC 1", toPEM(t, "EC PRIVATE KEY", sec1, err),
+			"private key where its public key is expected"},
 		{"91 PEM without line ends", bytes.ReplaceAll(public, []byte("\n"), nil), "damaged PEM"},
-		{"91 PEM with escaped line ends", bytes.ReplaceAll(public, []byte("\n"), []byte(`\n`)), "damaged PEM"},
+		{"91 PEM with escaped line ends", bytes.ReplaceAll(public, []byte("\n"), []byte(`\n`)),
+			"damaged PEM"},
 		{"91 PEM cut off", public[:len(public)-30], "damaged PEM"},
-		{"91 PEM with a changed byte", bytes.Replace(public, []byte("M"), []byte("!"), 1), "damaged PEM"},
-		{"91 PEM of nothing", []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n"), "public key"},
-		{"91 PEM of something else", toPEM(t, "PUBLIC KEY", []byte("0123456789"), nil), "public key"},
-		{"91 PEM of another type", toPEM(t, "CERTIFICATE REQUEST", block.Bytes, nil), "CERTIFICATE REQUEST"},
+		{"91 PEM with a changed byte", bytes.Replace(public, []byte("M"), []byte("!"), 1),
+			"damaged PEM"},
+		{"91 PEM of nothing", []byte("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n"),
+			"public key"},
+		{"91 PEM of something else", toPEM(t, "PUBLIC KEY", []byte("0123456789"), nil),
+			"public key"},
+		{"91 PEM of another type", toPEM(t, "CERTIFICATE REQUEST", block.Bytes, nil),
+			"CERTIFICATE REQUEST"},
 		{"91 PEM twice", append(bytes.Clone(public), public...), "more than one"},
-		{"91 PEM damaged, then whole", append(public[:len(public)-30:len(public)-30], public...), "more than one"},
+		{"91 PEM damaged, then whole", append(public[:len(public)-30:len(public)-30], public...),
+			"more than one"},
 		{"91 PEM with quotes", append([]byte(`"`), public...), "damaged"},
 		{"91 PEM with text before", append([]byte("subject=id\n"), public...), "damaged"},
 		{"91 PEM without its first line", []byte(body + "\n-----END PUBLIC KEY-----"), "damaged"},
@@ -160,8 +175,12 @@ func TestKeyRefused(t *testing.T) {
 		{"91 DER", block.Bytes, "damaged"},
 		{"91 DER that ends with white space", derEndingWith(t, ' '), "damaged"},
 		{"91 DER that ends with a line end", derEndingWith(t, '\n'), "damaged"},
-		{"91 SSH public key", []byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJYBnDKZp5i2DRbPZQzW3m5pJ7jX ann@example"), "damaged"},
-		{"91 JWK", []byte(`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}`), "damaged"},
+		{"91 SSH public key",
+			[]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJYBnDKZp5i2DRbPZQzW3m5pJ7jX ann@example"),
+			"damaged"},
+		{"91 JWK",
+			[]byte(`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}`),
+			"damaged"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,7 +188,8 @@ func TestKeyRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.reason) {
 				t.Fatalf("got %v, want an error with %q", err, tt.reason)
 			}
-			if strings.Contains(err.Error(), "\n") || len(tt.key) > 10 && strings.Contains(err.Error(), string(tt.key[len(tt.key)/2:])) {
+			if strings.Contains(err.Error(), "\n") || len(tt.key) > 10 &&
+				strings.Contains(err.Error(), string(tt.key[len(tt.key)/2:])) {
 				t.Errorf("the error is longer than a line, or tells the key: %v", err)
 			}
 		})
@@ -193,7 +213,8 @@ func TestRandomSecretsAreAccepted(t *testing.T) {
 }
 
 func TestKeyAndJWKS(t *testing.T) {
-	_, err := auth.NewVerifier(t.Context(), auth.Options{Key: []byte(secret), JWKSURL: "https://id.example/jwks"})
+	_, err := auth.NewVerifier(t.Context(),
+		auth.Options{Key: []byte(secret), JWKSURL: "https://id.example/jwks"})
 	if err == nil || !strings.Contains(err.Error(), "only one") {
 		t.Errorf("got %v", err)
 	}

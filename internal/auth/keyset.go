@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// keySource is where the keys come from. Both methods return a set in any case, if need be an old one.
+// keySource is where the keys come from. Both methods return a set in any case, if need be an old
+// one.
 type keySource interface {
 	// current returns the keys in force.
 	current(ctx context.Context) *keySet

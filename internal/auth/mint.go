@@ -17,8 +17,9 @@ type MintOptions struct {
 }
 
 // Mint returns a token for the grant, whose Expires is required and loses its fraction of a second.
-// key is an HMAC secret (HS256) or a PEM private key (RS256, ES256 or EdDSA, whichever it is for), under
-// the rules of Options. A grant that Verify would refuse is ErrClaims; other errors concern the key.
+// key is an HMAC secret (HS256) or a PEM private key (RS256, ES256 or EdDSA, whichever it is for),
+// under the rules of Options. A grant that Verify would refuse is ErrClaims; other errors concern
+// the key.
 func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 	method, private, err := parseSigningKey(key)
 	if err != nil {
@@ -26,7 +27,8 @@ func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 	}
 	claims := mintedClaims{
 		RegisteredClaims: jwt.RegisteredClaims{Issuer: o.Issuer, Subject: grant.Subject},
-		Tidings:          mintedGrant{grant.Publish.Patterns(), grant.Subscribe.Patterns(), grant.Admin},
+		Tidings: mintedGrant{grant.Publish.Patterns(),
+			grant.Subscribe.Patterns(), grant.Admin},
 	}
 	if o.Audience != "" {
 		claims.Audience = jwt.ClaimStrings{o.Audience}
@@ -49,7 +51,8 @@ func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 		return "", errors.New("the key does not sign") // err may quote it
 	}
 	if len(token) > MaxTokenBytes {
-		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted", ErrClaims, len(token), MaxTokenBytes)
+		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted",
+			ErrClaims, len(token), MaxTokenBytes)
 	}
 	return token, nil
 }

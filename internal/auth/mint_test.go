@@ -30,17 +30,21 @@ func TestMintedIsGranted(t *testing.T) {
 		o.Key = k.verify
 		verifiers[i] = newVerifier(t, o)
 	}
-	patterns := rapid.SliceOfN(rapid.StringMatching(`[A-Za-z0-9_-]{1,8}(\.([a-z]{1,4}|\*)){0,4}(\.>)?|\*|>`), 0, 10)
+	patterns := rapid.SliceOfN(rapid.StringMatching(
+		`[A-Za-z0-9_-]{1,8}(\.([a-z]{1,4}|\*)){0,4}(\.>)?|\*|>`), 0, 10)
 	rapid.Check(t, func(t *rapid.T) {
 		want := auth.Grant{
-			Subject:   rapid.StringOfN(rapid.RuneFrom([]rune(`aZ09@|"\/<>é日😀 `)), 0, 40, 255).Draw(t, "subject"),
+			Subject: rapid.StringOfN(rapid.RuneFrom([]rune(`aZ09@|"\/<>é日😀 `)), 0,
+				40, 255).Draw(t, "subject"),
 			Publish:   filter(t, patterns.Draw(t, "publish")...),
 			Subscribe: filter(t, patterns.Draw(t, "subscribe")...),
 			Admin:     rapid.Bool().Draw(t, "admin"),
-			Expires:   start.Add(time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "seconds")) * time.Second),
+			Expires: start.Add(time.Duration(rapid.Int64Range(0, 1e9).Draw(t,
+				"seconds")) * time.Second),
 		}
 		i := rapid.IntRange(0, len(all)-1).Draw(t, "key")
-		token, err := auth.Mint(all[i].sign, want, auth.MintOptions{Issuer: options.Issuer, Audience: options.Audience, IssuedAt: start})
+		token, err := auth.Mint(all[i].sign, want,
+			auth.MintOptions{Issuer: options.Issuer, Audience: options.Audience, IssuedAt: start})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +55,8 @@ func TestMintedIsGranted(t *testing.T) {
 			}
 		}
 		for j, other := range verifiers {
-			if _, err := other.Verify(t.Context(), token); j != i && !errors.Is(err, auth.ErrToken) {
+			if _, err := other.Verify(t.Context(), token); j != i &&
+				!errors.Is(err, auth.ErrToken) {
 				t.Fatalf("another key: got %v, want %v", err, auth.ErrToken)
 			}
 		}
@@ -74,16 +79,19 @@ func TestMintRefuses(t *testing.T) {
 		{"91 example", []byte("!ChangeThisMercureHubJWTSecretKey!"), fine, false, "example"},
 		{"91 public key", es.publicPEM(t), fine, false, "PRIVATE KEY is expected"},
 		{"91 damaged", es.privatePEM(t)[:80], fine, false, "damaged"},
-		{"91 pass phrase", bytes.ReplaceAll(es.privatePEM(t), []byte("PRIVATE"), []byte("ENCRYPTED PRIVATE")), fine, false, "PRIVATE KEY is expected"},
+		{"91 pass phrase", bytes.ReplaceAll(es.privatePEM(t), []byte("PRIVATE"),
+			[]byte("ENCRYPTED PRIVATE")), fine, false, "PRIVATE KEY is expected"},
 		{"91 not a key", toPEM(t, "PRIVATE KEY", []byte("0123456789"), nil), fine, false, "cannot"},
 		{"never expires", []byte(secret), auth.Everything(), true, "exp"},
 		{"expired in 1969", []byte(secret), auth.Grant{Expires: time.Unix(-1, 0)}, true, "exp"},
-		{"subject with a line end", []byte(secret), auth.Grant{Expires: start, Subject: "a\nb"}, true, "sub"},
+		{"subject with a line end", []byte(secret),
+			auth.Grant{Expires: start, Subject: "a\nb"}, true, "sub"},
 		{"too long", []byte(secret), long, true, "8192"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			token, err := auth.Mint(tt.key, tt.grant, auth.MintOptions{})
-			if token != "" || err == nil || errors.Is(err, auth.ErrClaims) != tt.claims || !strings.Contains(err.Error(), tt.reason) {
+			if token != "" || err == nil || errors.Is(err, auth.ErrClaims) != tt.claims ||
+				!strings.Contains(err.Error(), tt.reason) {
 				t.Errorf("got %q, %v, want an error with %q", token, err, tt.reason)
 			}
 		})
@@ -109,16 +117,19 @@ func TestPrivateKeyForms(t *testing.T) {
 		key  []byte
 		pair pair
 	}{
-		"PKCS #1":               {toPEM(t, "RSA PRIVATE KEY", pkcs1, nil), rsaPair},
-		"SEC 1":                 {toPEM(t, "EC PRIVATE KEY", sec1, err), esPair},
-		"SEC 1 with parameters": {append(parameters, toPEM(t, "EC PRIVATE KEY", sec1, err)...), esPair},
+		"PKCS #1": {toPEM(t, "RSA PRIVATE KEY", pkcs1, nil), rsaPair},
+		"SEC 1":   {toPEM(t, "EC PRIVATE KEY", sec1, err), esPair},
+		"SEC 1 with parameters": {append(parameters,
+			toPEM(t, "EC PRIVATE KEY", sec1, err)...), esPair},
 	} {
 		t.Run(name, func(t *testing.T) {
-			token, err := auth.Mint(k.key, auth.Grant{Expires: start.Add(time.Hour)}, auth.MintOptions{})
+			token, err := auth.Mint(k.key, auth.Grant{Expires: start.Add(time.Hour)},
+				auth.MintOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := newVerifier(t, auth.Options{Key: k.pair.publicPEM(t)}).Verify(t.Context(), token); err != nil {
+			if _, err := newVerifier(t, auth.Options{Key: k.pair.publicPEM(t)}).Verify(t.Context(),
+				token); err != nil {
 				t.Error(err)
 			}
 		})

@@ -23,9 +23,12 @@ func checkSecret(secret []byte) error {
 	case len(secret) == 0:
 		return errors.New("no key for tokens; " + makeSecret)
 	case isKeyInDisguise(secret):
-		return errors.New("this is a key in a form that is not supported, or a damaged one: expected an HMAC secret or a whole PEM block")
+		return errors.New(
+			"this is a key in a form that is not supported, or a damaged one: expected an HMAC " +
+				"secret or a whole PEM block")
 	case len(secret) < minSecretBytes:
-		return fmt.Errorf("an HMAC secret has at least %d bytes, this one %d; %s", minSecretBytes, len(secret), makeSecret)
+		return fmt.Errorf("an HMAC secret has at least %d bytes, this one %d; %s", minSecretBytes,
+			len(secret), makeSecret)
 	case isRepetition(secret), isExample(string(secret)):
 		return errors.New("this HMAC secret is an example or can be guessed; " + makeSecret)
 	}
@@ -36,7 +39,8 @@ func checkSecret(secret []byte) error {
 // lines, DER, SSH keys and JWKs.
 func isKeyInDisguise(secret []byte) bool {
 	text := bytes.ReplaceAll(secret, []byte{0}, nil)
-	for _, mark := range []string{"-----BEGIN", "-----END", " PUBLIC KEY", " PRIVATE KEY", `"kty"`} {
+	for _, mark := range []string{"-----BEGIN", "-----END", " PUBLIC KEY",
+		" PRIVATE KEY", `"kty"`} {
 		if bytes.Contains(text, []byte(mark)) {
 			return true
 		}
@@ -80,9 +84,12 @@ func isExample(secret string) bool {
 		return -1
 	}, secret)
 	return slices.ContainsFunc([]string{
-		"changeme", "changethis", "changeit", "replaceme", "replacethis", "pleasechange", "changeinproduction",
-		"supersecret", "topsecret", "verysecret", "secretkey", "mysecret", "yoursecret", "jwtsecret", "password",
-		"256bit", "384bit", "512bit", "atleast32", "32bytes", "32characters", "verysafe", "donotuse", "insecure",
+		"changeme", "changethis", "changeit", "replaceme", "replacethis", "pleasechange",
+		"changeinproduction",
+		"supersecret", "topsecret", "verysecret", "secretkey", "mysecret", "yoursecret",
+		"jwtsecret", "password",
+		"256bit", "384bit", "512bit", "atleast32", "32bytes", "32characters", "verysafe",
+		"donotuse", "insecure",
 		"0123456789", "1234567890", "abcdefghij", "qwertyuiop",
 		"bbe7d157a25340949759", // Centrifugo
 		"404e635266556a586e32", // tutorials on Spring Security

@@ -12,8 +12,9 @@ import (
 )
 
 var (
-	// ErrToken: this is no token that the server's key vouches for at this time. It is malformed, not
-	// signed by the key, too old or too new, or made by or for somebody else. A new one may help.
+	// ErrToken: this is no token that the server's key vouches for at this time. It is malformed,
+	// not signed by the key, too old or too new, or made by or for somebody else. A new one may
+	// help.
 	ErrToken = errors.New("the token is not accepted")
 
 	// ErrClaims: the signature is right, but what is signed is not what a token must say. Another
@@ -31,7 +32,9 @@ const (
 
 // Options say whose tokens count. Exactly one of Key and JWKSURL is required.
 type Options struct {
-	Key     []byte // HMAC secret (32 bytes or more) or PEM public key or certificate; outer white space is not part of it
+	// HMAC secret (32 bytes or more) or PEM public key or certificate; outer white space is not
+	// part of it
+	Key     []byte
 	JWKSURL string // address of a JSON Web Key Set (RFC 7517): https, or http on loopback
 
 	Issuer   string // what "iss" must be; "" for anything
@@ -64,7 +67,8 @@ func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 		return nil, err
 	}
 	rules := []jwt.ParserOption{
-		jwt.WithTimeFunc(o.Now), jwt.WithLeeway(Leeway), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithTimeFunc(o.Now), jwt.WithLeeway(Leeway), jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
 	}
 	if o.Issuer != "" {
 		rules = append(rules, jwt.WithIssuer(o.Issuer))
@@ -75,8 +79,10 @@ func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 	return &Verifier{
 		keys: keys,
 		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{"HS256", "RS256", "ES256", "EdDSA"}), jwt.WithStrictDecoding(),
-			jwt.WithoutClaimsValidation(), // they are decoded only once the signature is known to be right
+			jwt.WithValidMethods([]string{"HS256", "RS256", "ES256", "EdDSA"}),
+			jwt.WithStrictDecoding(),
+			// they are decoded only once the signature is known to be right
+			jwt.WithoutClaimsValidation(),
 		),
 		validator: jwt.NewValidator(rules...),
 		now:       o.Now,
@@ -149,8 +155,8 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
-// reasonOf never passes on a text of the library's, which may quote the token. What it tells apart is
-// for people; every one of these is the same refusal.
+// reasonOf never passes on a text of the library's, which may quote the token. What it tells apart
+// is for people; every one of these is the same refusal.
 func reasonOf(err error) string {
 	var ours reason
 	switch {

@@ -19,15 +19,18 @@ type behind struct {
 }
 
 // behindEach runs a test with each proxy and each version of HTTP, all at a time.
-func behindEach(t *testing.T, readTimeout string, args []string, test func(t *testing.T, ctx context.Context, b behind)) {
+func behindEach(t *testing.T, readTimeout string, args []string,
+	test func(t *testing.T, ctx context.Context, b behind)) {
 	t.Parallel()
 	for _, p := range proxies {
 		for _, major := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s/HTTP%d", p.name, major), func(t *testing.T) {
 				t.Parallel()
-				args := append([]string{"--trusted-proxy", "127.0.0.1", "--allow-host", siteName}, args...)
+				args := append([]string{"--trusted-proxy", "127.0.0.1", "--allow-host",
+					siteName}, args...)
 				b := behind{server: startServer(t, e2e.Options{Args: args})}
-				b.proxy = p.start(t, proxyOptions{upstream: hostOf(t, b.URL()), readTimeout: readTimeout})
+				b.proxy = p.start(t, proxyOptions{upstream: hostOf(t, b.URL()),
+					readTimeout: readTimeout})
 				t.Log(b.proxy.version)
 				ctx, client := b.proxy.client(t, major)
 				b.client = client
@@ -73,53 +76,58 @@ func awaitEvent(t *testing.T, stream *e2e.Stream, kind string) sse.Event {
 
 // TestProxyPassesEventsOn: each event comes through before anything else is written to the stream.
 func TestProxyPassesEventsOn(t *testing.T) {
-	behindEach(t, "", []string{"--heartbeat", "1h"}, func(t *testing.T, ctx context.Context, b behind) {
-		stream := b.subscribe(t, ctx, "")
-		awaitEvent(t, stream, "tidings.live")
-		for range 5 {
+	behindEach(t, "", []string{"--heartbeat", "1h"},
+		func(t *testing.T, ctx context.Context, b behind) {
+			stream := b.subscribe(t, ctx, "")
+			awaitEvent(t, stream, "tidings.live")
+			for range 5 {
+				want := b.publish(t, ctx).String()
+				if got := awaitEvent(t, stream, "message"); got.ID != want {
+					t.Fatalf("got event %s, want %s", got.ID, want)
+				}
+			}
+		})
+}
+
+// TestIdleStreamBehindProxy: heartbeats keep a stream open for longer than the proxy waits for a
+// word.
+func TestIdleStreamBehindProxy(t *testing.T) {
+	behindEach(t, "10s", []string{"--heartbeat", "1s"},
+		func(t *testing.T, ctx context.Context, b behind) {
+			stream := b.subscribe(t, ctx, "")
+			for range 12 { // a second of silence before each
+				awaitEvent(t, stream, "tidings.heartbeat")
+			}
 			want := b.publish(t, ctx).String()
 			if got := awaitEvent(t, stream, "message"); got.ID != want {
 				t.Fatalf("got event %s, want %s", got.ID, want)
 			}
-		}
-	})
-}
-
-// TestIdleStreamBehindProxy: heartbeats keep a stream open for longer than the proxy waits for a word.
-func TestIdleStreamBehindProxy(t *testing.T) {
-	behindEach(t, "10s", []string{"--heartbeat", "1s"}, func(t *testing.T, ctx context.Context, b behind) {
-		stream := b.subscribe(t, ctx, "")
-		for range 12 { // a second of silence before each
-			awaitEvent(t, stream, "tidings.heartbeat")
-		}
-		want := b.publish(t, ctx).String()
-		if got := awaitEvent(t, stream, "message"); got.ID != want {
-			t.Fatalf("got event %s, want %s", got.ID, want)
-		}
-	})
+		})
 }
 
 // TestSilentStreamBehindProxy shows what the heartbeats are for.
 func TestSilentStreamBehindProxy(t *testing.T) {
-	behindEach(t, "10s", []string{"--heartbeat", "1h"}, func(t *testing.T, ctx context.Context, b behind) {
-		stream := b.subscribe(t, ctx, "")
-		for {
-			e, err := stream.Next()
-			if ctx.Err() != nil {
-				t.Fatal("the proxy does not cut a stream that is silent for longer than its time-out")
+	behindEach(t, "10s", []string{"--heartbeat", "1h"},
+		func(t *testing.T, ctx context.Context, b behind) {
+			stream := b.subscribe(t, ctx, "")
+			for {
+				e, err := stream.Next()
+				if ctx.Err() != nil {
+					t.Fatal(
+						"the proxy does not cut a stream that is silent for longer than its time-out")
+				}
+				if err != nil {
+					return
+				}
+				if e.Type == "tidings.bye" {
+					t.Fatal("the server ended the stream, not the proxy")
+				}
 			}
-			if err != nil {
-				return
-			}
-			if e.Type == "tidings.bye" {
-				t.Fatal("the server ended the stream, not the proxy")
-			}
-		}
-	})
+		})
 }
 
-// TestResumeThroughReload: nothing is lost when the proxy is reloaded, whether it ends the streams of before
-// or keeps them for as long as their clients do.
+// TestResumeThroughReload: nothing is lost when the proxy is reloaded, whether it ends the streams
+// of before or keeps them for as long as their clients do.
 func TestResumeThroughReload(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		publisher := &e2e.Publisher{Topic: "orders"}
@@ -162,15 +170,16 @@ func TestResumeThroughReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &e2e.History{Attempts: publisher.Attempts, Log: log, Consumers: []*e2e.Consumer{consumer}}
+		h := &e2e.History{Attempts: publisher.Attempts, Log: log,
+			Consumers: []*e2e.Consumer{consumer}}
 		if err := e2e.Validate(h); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// TestServerAwayBehindProxy: while the server is down the proxy answers for it, so that a browser comes
-// back. Anything but 200 would end its stream for good.
+// TestServerAwayBehindProxy: while the server is down the proxy answers for it, so that a browser
+// comes back. Anything but 200 would end its stream for good.
 func TestServerAwayBehindProxy(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		first := b.publish(t, ctx).String()

@@ -16,7 +16,8 @@ import (
 
 func chromiumEventSource(t *testing.T, url string) (*follower, string) {
 	t.Helper()
-	return followInTab(t, fmt.Sprintf("import('/events.js').then(m => m.follow(EventSource, %q))", url))
+	return followInTab(t, fmt.Sprintf("import('/events.js').then(m => m.follow(EventSource, %q))",
+		url))
 }
 
 func fetchEventSource(t *testing.T, url string) (*follower, string) {
@@ -32,8 +33,8 @@ func followByFetch(t *testing.T, call string) (*follower, string) {
 	return f, version + " in " + product
 }
 
-// followInTab runs a script in a tab of its own, which logs lines for parseReport. It returns the name and
-// version of the browser too.
+// followInTab runs a script in a tab of its own, which logs lines for parseReport. It returns the
+// name and version of the browser too.
 func followInTab(t *testing.T, script string) (f *follower, product string) {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(e2e.Profile(t))
@@ -52,14 +53,15 @@ func followInTab(t *testing.T, script string) (f *follower, product string) {
 			}
 		}
 	})
-	if err := chromedp.Do(tab, chromedp.Navigate(pages.URL), chromedp.Evaluate[chromedp.Void](script)); err != nil {
+	if err := chromedp.Do(tab, chromedp.Navigate(pages.URL),
+		chromedp.Evaluate[chromedp.Void](script)); err != nil {
 		t.Fatalf("run the page: %v", err)
 	}
 	return f, version.Product
 }
 
-// servePage serves an empty page and the files of testdata. The modules of the packages leave out the
-// extensions of those that they import.
+// servePage serves an empty page and the files of testdata. The modules of the packages leave out
+// the extensions of those that they import.
 func servePage(w http.ResponseWriter, r *http.Request) {
 	name := path.Clean(r.URL.Path)
 	switch {

@@ -12,8 +12,8 @@ import (
 type client struct {
 	name string
 
-	// follow begins to follow a stream until the test ends, and says by which version. It skips the test
-	// when the software is not there.
+	// follow begins to follow a stream until the test ends, and says by which version. It skips the
+	// test when the software is not there.
 	follow func(t *testing.T, url string) (*follower, string)
 }
 

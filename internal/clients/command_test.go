@@ -24,7 +24,8 @@ func node(name string) func(*testing.T, string) (*follower, string) {
 		t.Helper()
 		path := e2e.Need(t, "node")
 		version := packageVersion(t, name) + " on Node " + versionOf(t, path, "--version")
-		return followWith(t, exec.Command(path, "--no-warnings", "testdata/node.js", name, url)), version
+		return followWith(t, exec.Command(path, "--no-warnings", "testdata/node.js", name,
+			url)), version
 	}
 }
 

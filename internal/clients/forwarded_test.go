@@ -13,36 +13,37 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestSessionBehindProxy: the proxy says that its client's side is encrypted, and the server believes it, so
-// that a browser is given the cookie that only such a side may have.
+// TestSessionBehindProxy: the proxy says that its client's side is encrypted, and the server
+// believes it, so that a browser is given the cookie that only such a side may have.
 func TestSessionBehindProxy(t *testing.T) {
 	key := rand.Text() + rand.Text()
-	behindEach(t, "", []string{"--jwt-key", key}, func(t *testing.T, ctx context.Context, b behind) {
-		jar, err := cookiejar.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.client.Jar = jar
-		req, err := http.NewRequestWithContext(ctx, http.MethodPut, proxyURL+"/v1/session", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+newToken(t, key))
-		resp, err := b.client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		cookies := jar.Cookies(&url.URL{Scheme: "https", Host: siteName})
-		if len(cookies) != 1 || cookies[0].Name != "__Host-tidings_token" {
-			t.Fatalf("answer %s, cookies %v", resp.Status, cookies)
-		}
-		awaitEvent(t, b.subscribe(t, ctx, ""), "tidings.open")
-	})
+	behindEach(t, "", []string{"--jwt-key", key},
+		func(t *testing.T, ctx context.Context, b behind) {
+			jar, err := cookiejar.New(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.client.Jar = jar
+			req, err := http.NewRequestWithContext(ctx, http.MethodPut, proxyURL+"/v1/session", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+newToken(t, key))
+			resp, err := b.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			cookies := jar.Cookies(&url.URL{Scheme: "https", Host: siteName})
+			if len(cookies) != 1 || cookies[0].Name != "__Host-tidings_token" {
+				t.Fatalf("answer %s, cookies %v", resp.Status, cookies)
+			}
+			awaitEvent(t, b.subscribe(t, ctx, ""), "tidings.open")
+		})
 }
 
-// TestClientAddressBehindProxy: the server knows a stream by the address of its client, whatever the client
-// itself says.
+// TestClientAddressBehindProxy: the server knows a stream by the address of its client, whatever
+// the client itself says.
 func TestClientAddressBehindProxy(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, proxyURL+"/v1/stream", nil)

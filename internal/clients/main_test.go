@@ -57,8 +57,8 @@ func hostOf(t *testing.T, address string) string {
 	return u.Host
 }
 
-// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one of
-// 127.0.0.0/8.
+// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one
+// of 127.0.0.0/8.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(ownIP().String(), "0"))
@@ -77,8 +77,8 @@ func ownIP() net.IP {
 	return net.IPv4(127, byte(1+rand.N(254)), byte(rand.N(256)), byte(1+rand.N(254)))
 }
 
-// newClient returns an HTTP client, and a context that ends everything that is asked through it before
-// the test ends.
+// newClient returns an HTTP client, and a context that ends everything that is asked through it
+// before the test ends.
 func newClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	client := e2e.NewHTTPClient()
@@ -107,7 +107,8 @@ func (s *server) publish(t *testing.T, n int) []report {
 func (s *server) end(t *testing.T) report {
 	t.Helper()
 	ctx, client := newClient(t)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL()+"/v1/topics/orders/end", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		s.URL()+"/v1/topics/orders/end", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 func startNginx(t *testing.T, o proxyOptions) *runningProxy {
 	t.Helper()
 	path, dir := e2e.Need(t, "nginx"), t.TempDir()
-	p := &runningProxy{addr: freeAddr(t), version: versionOf(t, path, "-v"), clients: ownIP(), cert: newCertificate(t), endsStreams: true}
+	p := &runningProxy{addr: freeAddr(t), version: versionOf(t, path, "-v"), clients: ownIP(),
+		cert: newCertificate(t), endsStreams: true}
 	configure(t, "../../deploy/nginx/tidings.conf", dir+"/tidings.conf",
 		"server 127.0.0.1:8080;", "server "+o.upstream+";",
 		"listen 443 ", "listen "+p.addr+" ",
@@ -33,11 +34,13 @@ func startNginx(t *testing.T, o proxyOptions) *runningProxy {
 		"worker_rlimit_nofile 65536;", "", // more than an ordinary user may have
 		"worker_connections 32768;", "worker_connections 128;",
 		"worker_shutdown_timeout 10s;", "worker_shutdown_timeout 1s;")
-	running := startProcess(t, exec.Command(path, "-e", "stderr", "-c", dir+"/nginx.conf", "-g", "daemon off;"))
+	running := startProcess(t, exec.Command(path, "-e", "stderr", "-c", dir+"/nginx.conf", "-g",
+		"daemon off;"))
 	running.awaitLine(t, "start worker process")
 	p.reload = func(t *testing.T) {
 		t.Helper()
-		if err := running.cmd.Process.Signal(syscall.SIGHUP); err != nil { // as "nginx -s reload" does
+		// as "nginx -s reload" does
+		if err := running.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// proxy is a reverse proxy with its configuration in deploy/, of which the tests change names and ports.
+// proxy is a reverse proxy with its configuration in deploy/, of which the tests change names and
+// ports.
 type proxy struct {
 	name  string
 	start func(t *testing.T, o proxyOptions) *runningProxy
@@ -41,7 +42,8 @@ type runningProxy struct {
 // proxyURL is where clients find the server.
 const proxyURL = "https://" + siteName
 
-// client returns a client that resolves siteName to the proxy, and speaks only this version of HTTP.
+// client returns a client that resolves siteName to the proxy, and speaks only this version of
+// HTTP.
 func (p *runningProxy) client(t *testing.T, major int) (context.Context, *http.Client) {
 	t.Helper()
 	transport := &http.Transport{
@@ -75,8 +77,8 @@ func (o onlyVersion) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// configure copies a configuration to a file and replaces in it each first string with the one after it.
-// A string that is not there ends the test: it would test something else.
+// configure copies a configuration to a file and replaces in it each first string with the one
+// after it. A string that is not there ends the test: it would test something else.
 func configure(t *testing.T, from, to string, replacements ...string) {
 	t.Helper()
 	content, err := os.ReadFile(from)

@@ -15,8 +15,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// relay passes TCP connections on to the server. It notes the Last-Event-ID of each request for a stream,
-// and cuts connections off when it is told. Nothing that passes is changed.
+// relay passes TCP connections on to the server. It notes the Last-Event-ID of each request for a
+// stream, and cuts connections off when it is told. Nothing that passes is changed.
 type relay struct {
 	listener net.Listener
 	upstream string

@@ -42,8 +42,8 @@ func TestResumeAfterKill(t *testing.T) {
 	})
 }
 
-// TestResumeBeforeFirstEvent: a client that is cut off when it has not been given any event yet has its
-// cursor from the open event, and misses nothing.
+// TestResumeBeforeFirstEvent: a client that is cut off when it has not been given any event yet has
+// its cursor from the open event, and misses nothing.
 func TestResumeBeforeFirstEvent(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
@@ -76,8 +76,8 @@ func TestStopAt204(t *testing.T) {
 	})
 }
 
-// TestFetchEventSourceByDefault is why testdata/fetch.js sets what it sets: on its own the library takes the
-// end of any answer for the end of the stream, and asks again after a 204.
+// TestFetchEventSourceByDefault is why testdata/fetch.js sets what it sets: on its own the library
+// takes the end of any answer for the end of the stream, and asks again after a 204.
 func TestFetchEventSourceByDefault(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, e2e.Options{Args: []string{"--cors-origin", pages.URL}})

@@ -21,6 +21,7 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 const (
@@ -28,8 +29,9 @@ const (
 	backupPublishes  = 250 // are under way or to come when a backup begins
 )
 
-// TestBackups makes backups while publishers publish, restores each, and compares what it has, byte for byte, with
-// the log up to where it ends: nothing that was acknowledged before the backup was asked for is missing.
+// TestBackups makes backups while publishers publish, restores each, and compares what it has, byte
+// for byte, with the log up to where it ends: nothing that was acknowledged before the backup was
+// asked for is missing.
 func TestBackups(t *testing.T) {
 	rounds := 8
 	if full() {
@@ -96,7 +98,8 @@ func (b *backups) publish(t *testing.T, p *e2e.Publisher) {
 	}
 }
 
-// round makes a backup, now by the verb and now over HTTP, and restores it, now by the verb and now as the verb does.
+// round makes a backup, now by the verb and now over HTTP, and restores it, now by the verb and now
+// as the verb does.
 func (b *backups) round(t *testing.T, i int) {
 	t.Helper()
 	file, dir := filepath.Join(t.TempDir(), "backup.db"), filepath.Join(t.TempDir(), "data")
@@ -113,15 +116,17 @@ func (b *backups) round(t *testing.T, i int) {
 	}
 	m := manifest(t, file)
 	if m.Head.Before(newest) {
-		t.Errorf("backup %d ends at %s, before it was asked for %s had been acknowledged", i, m.Head, newest)
+		t.Errorf("backup %d ends at %s, before it was asked for %s had been acknowledged",
+			i, m.Head, newest)
 	}
 	if i%4 == 1 {
 		tidings(t, "restore", file, "--data-dir", dir)
-	} else if _, err := store.Restore(file, dir, store.RestoreOptions{Manifest: &m}); err != nil {
+	} else if _, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil {
 		t.Fatalf("backup %d: %v", i, err)
 	}
 	events := readStore(t, dir)
-	if n := len(events); uint64(n) != m.Events || n > 0 && events[n-1].ID != m.Last || m.Last != m.Head {
+	if n := len(events); uint64(n) != m.Events || n > 0 && events[n-1].ID != m.Last ||
+		m.Last != m.Head {
 		t.Errorf("backup %d has %d events, its manifest says %+v", i, n, m)
 	}
 	b.compare(t, fmt.Sprintf("backup %d", i), events)
@@ -130,7 +135,8 @@ func (b *backups) round(t *testing.T, i int) {
 	}
 }
 
-// compare compares the events with the log as it is known so far, and learns from them how it goes on.
+// compare compares the events with the log as it is known so far, and learns from them how it goes
+// on.
 func (b *backups) compare(t *testing.T, who string, events []store.Event) {
 	t.Helper()
 	if len(events) < len(b.log) {
@@ -167,7 +173,8 @@ func (b *backups) download(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.WriteFile(file, content, 0o600),
-		os.WriteFile(file+".json", []byte(resp.Header.Get("Tidings-Manifest")), 0o600)); err != nil {
+		os.WriteFile(file+".json", []byte(resp.Header.Get("Tidings-Manifest")),
+			0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -204,7 +211,7 @@ func manifest(t *testing.T, file string) (m store.Manifest) {
 // readStore returns all events of a log that no server has open.
 func readStore(t *testing.T, dir string) (events []store.Event) {
 	t.Helper()
-	log := openStore(t, dir, store.Options{})
+	log := openStore(t, dir, bolt.Options{})
 	defer closeStore(t, log)
 	for r := log.NewReader(store.All(), store.ID{}); ; {
 		page, err := r.Next(1000)
@@ -218,8 +225,8 @@ func readStore(t *testing.T, dir string) (events []store.Event) {
 	}
 }
 
-// TestSlowBackup reads a backup a kilobyte at a time. While it is under way the log has no read transaction open,
-// which would hold on to pages, and publishing goes on.
+// TestSlowBackup reads a backup a kilobyte at a time. While it is under way the log has no read
+// transaction open, which would hold on to pages, and publishing goes on.
 func TestSlowBackup(t *testing.T) {
 	ctx, slow := newStuckClient(t)
 	dir := t.TempDir()
@@ -233,10 +240,12 @@ func TestSlowBackup(t *testing.T) {
 		if _, err := io.CopyN(sum, resp.Body, 1000); err != nil {
 			t.Fatal(err)
 		}
-		if got := get(t, client, server.URL()+"/metrics", http.StatusOK); !strings.Contains(got, "\ntidings_read_transactions 0\n") {
+		if got := get(t, client, server.URL()+"/metrics", http.StatusOK); !strings.Contains(got,
+			"\ntidings_read_transactions 0\n") {
 			t.Errorf("a read transaction is open:\n%s", got)
 		}
-		if got := get(t, client, server.URL()+"/v1/backup", http.StatusConflict); !strings.Contains(got, "backup-busy") {
+		if got := get(t, client, server.URL()+"/v1/backup",
+			http.StatusConflict); !strings.Contains(got, "backup-busy") {
 			t.Errorf("another backup: %s", got)
 		}
 	}
@@ -247,7 +256,8 @@ func TestSlowBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m store.Manifest
-	if err := json.Unmarshal([]byte(resp.Header.Get("Tidings-Manifest")), &m); err != nil || m.SHA256 != hex.EncodeToString(sum.Sum(nil)) || m.Events != 50_000 {
+	if err := json.Unmarshal([]byte(resp.Header.Get("Tidings-Manifest")), &m); err != nil ||
+		m.SHA256 != hex.EncodeToString(sum.Sum(nil)) || m.Events != 50_000 {
 		t.Errorf("manifest %+v, error %v; it does not fit what came", m, err)
 	}
 }
@@ -261,7 +271,8 @@ func get(t *testing.T, client *http.Client, url string, status int) string {
 	}
 	defer resp.Body.Close()
 	var body bytes.Buffer
-	if _, err := body.ReadFrom(io.LimitReader(resp.Body, 1<<20)); err != nil || resp.StatusCode != status {
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, 1<<20)); err != nil ||
+		resp.StatusCode != status {
 		t.Fatalf("%s: %s, error %v", url, resp.Status, err)
 	}
 	return body.String()

@@ -9,7 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// SiteName is a name that the browser takes to 127.0.0.1, without the trust that it has in localhost.
+// SiteName is a name that the browser takes to 127.0.0.1, without the trust that it has in
+// localhost.
 const SiteName = "tidings.example.com"
 
 // chromium is the browser that all tests of a package share. It starts with the first.
@@ -20,14 +21,15 @@ var chromium struct {
 	err  error
 }
 
-// Profile returns a context for chromedp whose tabs share storage, cookies and locks with each other and with no
-// others, as those of one person's browser do. It ends with the test, which is skipped without Chromium. The
-// tests run under Main, which ends the browser.
+// Profile returns a context for chromedp whose tabs share storage, cookies and locks with each
+// other and with no others, as those of one person's browser do. It ends with the test, which is
+// skipped without Chromium. The tests run under Main, which ends the browser.
 func Profile(t testing.TB) context.Context {
 	t.Helper()
 	path := Need(t, "chromium")
 	chromium.once.Do(func() {
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+			chromedp.NoSandbox, chromedp.DisableGPU,
 			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 			chromedp.Flag("host-resolver-rules", "MAP "+SiteName+" 127.0.0.1"))
 		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)

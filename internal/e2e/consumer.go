@@ -12,8 +12,8 @@ import (
 	"tidings/store"
 )
 
-// Consumer is a subscriber that survives its connections: each goes on after the last ID that the one
-// before dispatched, by the rules of EventSource. It belongs to one goroutine.
+// Consumer is a subscriber that survives its connections: each goes on after the last ID that the
+// one before dispatched, by the rules of EventSource. It belongs to one goroutine.
 type Consumer struct {
 	Name        string
 	Filter      store.Filter
@@ -30,9 +30,10 @@ var errStop = errors.New("stop")
 // Resume makes the next connection begin after id.
 func (c *Consumer) Resume(id store.ID) { c.cursor = id.String() }
 
-// Read connects and reads until stop, which is given every event, control events included, says true;
-// then it returns nil. The error is why the connection failed or ended before.
-func (c *Consumer) Read(ctx context.Context, client *http.Client, url string, stop func(sse.Event) bool) error {
+// Read connects and reads until stop, which is given every event, control events included, says
+// true; then it returns nil. The error is why the connection failed or ended before.
+func (c *Consumer) Read(ctx context.Context, client *http.Client, url string,
+	stop func(sse.Event) bool) error {
 	stream, err := Subscribe(ctx, client, url, c.query(), c.cursor)
 	if err != nil {
 		return err
@@ -61,7 +62,8 @@ func (c *Consumer) ReadFrom(stream *Stream, stop func(sse.Event) bool) error {
 }
 
 // record reads the stream into conn. opened is set when conn.After is known.
-func (c *Consumer) record(stream *Stream, conn *Connection, opened *bool, stop func(sse.Event) bool) error {
+func (c *Consumer) record(stream *Stream, conn *Connection, opened *bool,
+	stop func(sse.Event) bool) error {
 	for {
 		e, err := stream.Next()
 		if err != nil {

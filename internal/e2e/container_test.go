@@ -16,8 +16,8 @@ import (
 // The user of the container image.
 const nobody = 65532
 
-// TestContainer does what the Dockerfile does: the binary alone in an empty root, a data directory, a
-// user without rights.
+// TestContainer does what the Dockerfile does: the binary alone in an empty root, a data directory,
+// a user without rights.
 func TestContainer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may change the root directory and the user")
@@ -34,10 +34,12 @@ func TestContainer(t *testing.T) {
 	if err := os.Chown(data, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	sys := syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	sys := syscall.SysProcAttr{Chroot: root,
+		Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	server := e2e.Start(t, e2e.Options{Binary: "/tidings", DataDir: "/data", Dir: "/", Sys: sys})
 	ctx, client := newClient(t)
-	if _, _, err := e2e.Publish(ctx, client, server.URL(), "container", []byte(`{"in":"a container"}`)); err != nil {
+	if _, _, err := e2e.Publish(ctx, client, server.URL(), "container",
+		[]byte(`{"in":"a container"}`)); err != nil {
 		t.Error(err)
 	}
 
@@ -71,8 +73,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// TestComposeFile checks docker-compose.yml: the command takes the flags that it gives, and docker's own
-// parser the file, where there is one.
+// TestComposeFile checks docker-compose.yml: the command takes the flags that it gives, and
+// docker's own parser the file, where there is one.
 func TestComposeFile(t *testing.T) {
 	const path = "../../docker-compose.yml"
 	t.Run("command", func(t *testing.T) {
@@ -83,7 +85,8 @@ func TestComposeFile(t *testing.T) {
 		_, line, _ := strings.Cut(string(file), "command: ")
 		line, _, _ = strings.Cut(line, "\n")
 		var args []string
-		if err := json.Unmarshal([]byte(line), &args); err != nil || len(args) == 0 || args[0] != "serve" {
+		if err := json.Unmarshal([]byte(line), &args); err != nil || len(args) == 0 ||
+			args[0] != "serve" {
 			t.Fatalf("want a command that is a list beginning with serve, got %q (%v)", line, err)
 		}
 		// Of a flag given twice the last one counts: here nothing is published on all addresses.
@@ -97,7 +100,8 @@ func TestComposeFile(t *testing.T) {
 		if err := exec.Command("docker", "compose", "version").Run(); err != nil {
 			t.Skipf("docker compose, which would parse the file, is not there: %v", err)
 		}
-		if out, err := exec.Command("docker", "compose", "-f", path, "config", "-q").CombinedOutput(); err != nil {
+		if out, err := exec.Command("docker", "compose", "-f", path, "config",
+			"-q").CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	})

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// cutter is a proxy that loses answers. It passes each request on whole, and cuts the client off before the
-// answer, or at a random byte of it. The first answer to each Idempotency-Key is always lost, every later one as
-// often as not. A connection carries one request.
+// cutter is a proxy that loses answers. It passes each request on whole, and cuts the client off
+// before the answer, or at a random byte of it. The first answer to each Idempotency-Key is always
+// lost, every later one as often as not. A connection carries one request.
 type cutter struct {
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -38,7 +38,8 @@ func newCutter(t *testing.T, random *rand.Rand) *cutter {
 	}
 	c := &cutter{
 		listener: listener, end: make(chan struct{}), random: random, up: make(chan struct{}),
-		tries: make(map[string]int), ids: make(map[string]map[string]int), created: make(map[string]int),
+		tries: make(map[string]int), ids: make(map[string]map[string]int),
+		created: make(map[string]int),
 	}
 	c.wg.Go(c.accept)
 	t.Cleanup(func() {

@@ -17,6 +17,7 @@ import (
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
@@ -26,12 +27,14 @@ const (
 	diskPadding     = 16 << 10
 )
 
-// TestFullDisk fills the small disk of a server with 16 publishers and 50 subscribers. Publishers are told that nothing
-// was stored, streams go on, and room, whoever makes it, brings publishing back without a restart. In the end
-// the log has everything that was acknowledged and nothing that was refused, and every subscriber has had the log.
+// TestFullDisk fills the small disk of a server with 16 publishers and 50 subscribers. Publishers
+// are told that nothing was stored, streams go on, and room, whoever makes it, brings publishing
+// back without a restart. In the end the log has everything that was acknowledged and nothing that
+// was refused, and every subscriber has had the log.
 func TestFullDisk(t *testing.T) {
 	t.Run("retention makes room", func(t *testing.T) {
-		l := startLoad(t, 6<<20, "--retain-age", "15s", "--trim-interval", "100ms") // full before anything is old, also on a slow machine
+		// full before anything is old, also on a slow machine
+		l := startLoad(t, 6<<20, "--retain-age", "15s", "--trim-interval", "100ms")
 		for range 2 {
 			l.again(t, refused, diskPublishers)
 			l.flows(t, l.soFar())
@@ -42,11 +45,12 @@ func TestFullDisk(t *testing.T) {
 		l := startLoad(t, 24<<20)
 		l.since(t, nil, stored, diskPublishers)
 		other := filepath.Join(l.disk, "other")
-		free, _, err := store.DiskSpace(l.disk)
+		free, _, err := bolt.DiskSpace(l.disk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(other, make([]byte, free+1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		if err := os.WriteFile(other, make([]byte, free+1<<20), 0o600); !errors.Is(err,
+			syscall.ENOSPC) {
 			t.Fatalf("filling the disk: %v, want %v", err, syscall.ENOSPC)
 		}
 		l.again(t, refused, diskPublishers)
@@ -94,7 +98,8 @@ const (
 	heartbeat = "heartbeat for subscriber"
 )
 
-// startLoad starts a server on a disk of so many bytes, the subscribers, and when these are there the publishers.
+// startLoad starts a server on a disk of so many bytes, the subscribers, and when these are there
+// the publishers.
 func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 	t.Helper()
 	l := &load{disk: storetest.SmallDisk(t, "ext4", diskBytes)}
@@ -106,7 +111,8 @@ func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 		if i%5 == 0 {
 			topic = ">"
 		}
-		c := &e2e.Consumer{Name: fmt.Sprintf("subscriber %d of %s", i, topic), Filter: filter(t, topic), Start: "since=earliest", Early: true}
+		c := &e2e.Consumer{Name: fmt.Sprintf("subscriber %d of %s", i, topic),
+			Filter: filter(t, topic), Start: "since=earliest", Early: true}
 		l.consumers = append(l.consumers, c)
 		l.reading.Go(func() { l.read(i, c) })
 	}
@@ -120,7 +126,8 @@ func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 	return l
 }
 
-// flows waits until every publisher has stored something and every subscriber has got something, since full.
+// flows waits until every publisher has stored something and every subscriber has got something,
+// since full.
 func (l *load) flows(t *testing.T, full map[happening]int) {
 	t.Helper()
 	l.since(t, full, stored, diskPublishers)
@@ -153,7 +160,8 @@ func (l *load) read(i int, c *e2e.Consumer) {
 	})
 }
 
-// publish is a publisher that does not give up, and that wants to be told nothing else than that the disk is full.
+// publish is a publisher that does not give up, and that wants to be told nothing else than that
+// the disk is full.
 func (l *load) publish(t *testing.T, i int, p *e2e.Publisher) {
 	for !l.stopped.Load() {
 		err := p.Publish(l.ctx, l.client, l.server.URL())
@@ -194,8 +202,8 @@ func (l *load) trim(t *testing.T) {
 	}
 }
 
-// end stops everything and judges it. The subscribers, whose streams must have lasted until now, catch up at a
-// server that trims no more.
+// end stops everything and judges it. The subscribers, whose streams must have lasted until now,
+// catch up at a server that trims no more.
 func (l *load) end(t *testing.T) {
 	t.Helper()
 	l.stop()
@@ -226,7 +234,7 @@ func (l *load) end(t *testing.T) {
 	}
 	t.Logf("%d events trimmed", len(h.Trimmed))
 	judge(t, h)
-	if report, err := store.Verify(l.data, nil); err != nil || !report.Intact() {
+	if report, err := bolt.Verify(l.data, nil); err != nil || !report.Intact() {
 		t.Errorf("verify: %+v, error %v", report, err)
 	}
 }

@@ -12,10 +12,10 @@
 // A harness writes a [History]: every publish with what became of it, every frame of every consumer
 // over all its connections, and the log as it was found in the end. The validators are functions of
 // a History alone: they know neither the server nor the fault, so that a campaign of any length and
-// any fault ends with the same verdict. They prove what outlives a process; that data outlives a power
-// cut is not for this package to prove.
+// any fault ends with the same verdict. They prove what outlives a process; that data outlives a
+// power cut is not for this package to prove.
 //
-// The tests draw what is random from a seed, log it, and repeat with TIDINGS_SEED=N; the schedule of
-// the machine is not repeated. TIDINGS_FULL=1 runs the long versions, TIDINGS_ROUNDS=N as many rounds
-// of kills as wanted.
+// The tests draw what is random from a seed, log it, and repeat with TIDINGS_SEED=N; the schedule
+// of the machine is not repeated. TIDINGS_FULL=1 runs the long versions, TIDINGS_ROUNDS=N as many
+// rounds of kills as wanted.
 package e2e

@@ -16,20 +16,23 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
-// Each fdatasync is held for this long before it happens: longer when the machine is too slow for a look meanwhile.
+// Each fdatasync is held for this long before it happens: longer when the machine is too slow for a
+// look meanwhile.
 const (
 	shortestHold = 300 * time.Millisecond
 	longestHold  = 16 * shortestHold
 )
 
-// TestNothingIsSeenBeforeFsync holds every fdatasync and looks for the event meanwhile, in every way
-// there is: bbolt shows a transaction to readers before its last fdatasync. Nobody may see the event, and
-// its publisher may get no answer, before that call has returned.
+// TestNothingIsSeenBeforeFsync holds every fdatasync and looks for the event meanwhile, in every
+// way there is: bbolt shows a transaction to readers before its last fdatasync. Nobody may see the
+// event, and its publisher may get no answer, before that call has returned.
 func TestNothingIsSeenBeforeFsync(t *testing.T) {
 	needStrace(t)
-	for _, test := range []struct{ name, topic string }{{"topic that exists", "first"}, {"new topic", "second"}} {
+	for _, test := range []struct{ name, topic string }{{"topic that exists", "first"},
+		{"new topic", "second"}} {
 		t.Run(test.name, func(t *testing.T) {
 			for hold := shortestHold; !holdFsync(t, test.topic, hold) && !t.Failed(); hold *= 2 {
 				if hold == longestHold {
@@ -40,7 +43,8 @@ func TestNothingIsSeenBeforeFsync(t *testing.T) {
 	}
 }
 
-// holdFsync publishes an event, and reports whether everybody looked for it while its fdatasync was held.
+// holdFsync publishes an event, and reports whether everybody looked for it while its fdatasync was
+// held.
 func holdFsync(t *testing.T, topic string, hold time.Duration) (looked bool) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -90,17 +94,21 @@ func needStrace(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace, which holds the fsync, is not installed")
 	}
-	if out, err := exec.Command("strace", "-o", os.DevNull, "-e", "inject=fsync:delay_enter=1", "true").CombinedOutput(); err != nil {
+	if out, err := exec.Command("strace", "-o", os.DevNull, "-e", "inject=fsync:delay_enter=1",
+		"true").CombinedOutput(); err != nil {
 		t.Skipf("strace may not trace here: %v: %s", err, out)
 	}
 }
 
-// openAheadOfClock makes a log whose only event is from an hour to come. IDs then go on by one, so that
-// the next one is known before it is there.
+// openAheadOfClock makes a log whose only event is from an hour to come. IDs then go on by one, so
+// that the next one is known before it is there.
 func openAheadOfClock(t *testing.T, dir string) store.ID {
 	t.Helper()
-	log := openStore(t, dir, store.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
-	ids, err := log.Append(t.Context(), []store.Draft{{Topic: "first", ContentType: "application/json", Data: []byte("{}")}})
+	log := openStore(t, dir, bolt.Options{Now: func() time.Time {
+		return time.Now().Add(time.Hour)
+	}})
+	ids, err := log.Append(t.Context(),
+		[]store.Draft{{Topic: "first", ContentType: "application/json", Data: []byte("{}")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +166,14 @@ func (w *watch) inNewStream(id store.ID) func() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if i := slices.IndexFunc(c.Connections[0].Items, func(i e2e.Item) bool { return i.Gap != nil }); i >= 0 {
+		if i := slices.IndexFunc(c.Connections[0].Items, func(i e2e.Item) bool {
+			return i.Gap != nil
+		}); i >= 0 {
 			return true, fmt.Errorf("told of a gap: %v", *c.Connections[0].Items[i].Gap)
 		}
-		return slices.ContainsFunc(c.Connections[0].Items, func(i e2e.Item) bool { return i.ID == id }), nil
+		return slices.ContainsFunc(c.Connections[0].Items, func(i e2e.Item) bool {
+			return i.ID == id
+		}), nil
 	}
 }
 
@@ -189,11 +201,13 @@ func (w *watch) readOpen(stream *e2e.Stream, id store.ID) {
 	}
 }
 
-// judge compares when the event was seen with when its last fdatasync was held, and reports whether everybody looked meanwhile.
+// judge compares when the event was seen with when its last fdatasync was held, and reports whether
+// everybody looked meanwhile.
 func (w *watch) judge(t *testing.T, held, durable, answered time.Time) bool {
 	t.Helper()
 	if answered.Before(durable) {
-		t.Errorf("the publish was answered %v before its fdatasync had returned", durable.Sub(answered))
+		t.Errorf("the publish was answered %v before its fdatasync had returned",
+			durable.Sub(answered))
 	}
 	looked, found := map[string]int{}, map[string]bool{}
 	for _, l := range w.looks {
@@ -201,7 +215,8 @@ func (w *watch) judge(t *testing.T, held, durable, answered time.Time) bool {
 		case l.err != nil:
 			t.Errorf("%s: %v", l.how, l.err)
 		case l.seen && l.at.Before(durable):
-			t.Errorf("%s had the event %v before its fdatasync had returned", l.how, durable.Sub(l.at))
+			t.Errorf("%s had the event %v before its fdatasync had returned", l.how,
+				durable.Sub(l.at))
 		case !l.seen && held.Before(l.at) && l.at.Before(durable):
 			looked[l.how]++
 		}
@@ -216,10 +231,11 @@ func (w *watch) judge(t *testing.T, held, durable, answered time.Time) bool {
 	return looked["a new stream"] > 0 && looked["GET by ID"] > 0
 }
 
-// lastSync returns when the last fdatasync between from and to began, and until when it had certainly not returned: strace
-// lets the caller go on only after it has taken the second time. A line of the trace is
-// "PID SECONDS.MICROSECONDS fdatasync(5) = 0 (DELAYED) <0.300301>", with the time from the first to the second at its end.
-// It comes in two when another call begins in between: "fdatasync(5 <unfinished ...>", "<... fdatasync resumed>) = 0 …".
+// lastSync returns when the last fdatasync between from and to began, and until when it had
+// certainly not returned: strace lets the caller go on only after it has taken the second time. A
+// line of the trace is "PID SECONDS.MICROSECONDS fdatasync(5) = 0 (DELAYED) <0.300301>", with the
+// time from the first to the second at its end. It comes in two when another call begins in
+// between: "fdatasync(5 <unfinished ...>", "<... fdatasync resumed>) = 0 …".
 func lastSync(t *testing.T, trace string, from, to time.Time) (began, durable time.Time) {
 	t.Helper()
 	text, err := os.ReadFile(trace)

@@ -70,7 +70,9 @@ type History struct {
 // entries must be sorted by ID.
 func (c *Consumer) between(entries []Entry, after, through store.ID) []Entry {
 	position := func(id store.ID) int {
-		i, found := slices.BinarySearchFunc(entries, id, func(e Entry, id store.ID) int { return e.ID.Compare(id) })
+		i, found := slices.BinarySearchFunc(entries, id, func(e Entry, id store.ID) int {
+			return e.ID.Compare(id)
+		})
 		if found {
 			i++
 		}
@@ -116,6 +118,7 @@ func (c *Connection) entries() []Entry {
 // sorted returns the entries by ID. Only Ordered is about the order they were read in.
 func sorted(entries []Entry) []Entry {
 	return slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
-		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Publisher, b.Publisher),
+			cmp.Compare(a.Seq, b.Seq))
 	})
 }

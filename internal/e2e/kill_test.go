@@ -14,11 +14,12 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
-	"tidings/store"
+	"tidings/store/bolt"
 )
 
-// TestKill kills the server with SIGKILL, again and again, at random moments: while it starts, while it
-// commits, while it streams. What is on disk then, and what everybody saw, must make one log.
+// TestKill kills the server with SIGKILL, again and again, at random moments: while it starts,
+// while it commits, while it streams. What is on disk then, and what everybody saw, must make one
+// log.
 func TestKill(t *testing.T) {
 	rounds := 15
 	if full() {
@@ -41,8 +42,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killing is the state of a campaign of kills. Publishers and consumers live through all rounds; in each
-// round each of them has a goroutine of its own.
+// killing is the state of a campaign of kills. Publishers and consumers live through all rounds; in
+// each round each of them has a goroutine of its own.
 type killing struct {
 	ctx        context.Context
 	client     *http.Client
@@ -62,15 +63,18 @@ type cutConsumer struct {
 func newKilling(t *testing.T, publishers int) *killing {
 	ctx, client := newClient(t)
 	n := seed(t)
-	k := &killing{ctx: ctx, client: client, random: rand.New(rand.NewPCG(n, 0)), dataDir: t.TempDir()}
+	k := &killing{ctx: ctx, client: client, random: rand.New(rand.NewPCG(n, 0)),
+		dataDir: t.TempDir()}
 	for i := range publishers {
-		k.publishers = append(k.publishers, &e2e.Publisher{Number: i, Topic: fmt.Sprintf("kill.%d", i%4)})
+		k.publishers = append(k.publishers,
+			&e2e.Publisher{Number: i, Topic: fmt.Sprintf("kill.%d", i%4)})
 	}
 	for i, c := range []struct {
 		start, topic string
 		events       int
 	}{
-		{"since=earliest", ">", 0}, {"since=earliest", "kill.1", 0}, {"since=latest", "kill.*", 0}, {"last=10", ">", 0},
+		{"since=earliest", ">", 0}, {"since=earliest", "kill.1", 0}, {"since=latest", "kill.*", 0},
+		{"last=10", ">", 0},
 		{"since=earliest", ">", 100}, {"since=latest", "kill.2", 20},
 	} {
 		name := fmt.Sprintf("consumer %d of %s from %s", i, c.topic, c.start)
@@ -164,14 +168,16 @@ func (k *killing) end(t *testing.T) *e2e.History {
 
 // checkFile compares what the streams said is in the log with the file.
 func (k *killing) checkFile(t *testing.T, want []e2e.Entry) {
-	log := openStore(t, k.dataDir, store.Options{})
+	log := openStore(t, k.dataDir, bolt.Options{})
 	defer closeStore(t, log)
 	info, err := log.Info()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Events != uint64(len(want)) || len(want) > 0 && (info.First != want[0].ID || info.Last != want[len(want)-1].ID) {
-		t.Errorf("the file holds %d events, %s to %s; a stream delivered %d", info.Events, info.First, info.Last, len(want))
+	if info.Events != uint64(len(want)) || len(want) > 0 &&
+		(info.First != want[0].ID || info.Last != want[len(want)-1].ID) {
+		t.Errorf("the file holds %d events, %s to %s; a stream delivered %d", info.Events,
+			info.First, info.Last, len(want))
 	}
 }
 
@@ -185,6 +191,8 @@ func summary(h *e2e.History) string {
 	for _, c := range h.Consumers {
 		connections += len(c.Connections)
 	}
-	return fmt.Sprintf("%d events: %d publishes stored, %d unknown, %d not stored; %d consumers over %d connections",
-		len(h.Log), outcomes[e2e.Stored], outcomes[e2e.Unknown], outcomes[e2e.NotStored], len(h.Consumers), connections)
+	return fmt.Sprintf(
+		"%d events: %d publishes stored, %d unknown, %d not stored; %d consumers over %d connections",
+		len(h.Log), outcomes[e2e.Stored], outcomes[e2e.Unknown], outcomes[e2e.NotStored],
+		len(h.Consumers), connections)
 }

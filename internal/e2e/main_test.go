@@ -10,6 +10,7 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // binary is the command under test. TestMain sets it before any test runs.
@@ -39,8 +40,8 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// newClient returns an HTTP client, and a context that ends everything that is asked through it before
-// the test ends.
+// newClient returns an HTTP client, and a context that ends everything that is asked through it
+// before the test ends.
 func newClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	client := e2e.NewHTTPClient()
@@ -68,16 +69,16 @@ func filter(t *testing.T, patterns ...string) store.Filter {
 }
 
 // openStore opens the log of a server that is not running.
-func openStore(t *testing.T, dir string, o store.Options) *store.Bolt {
+func openStore(t *testing.T, dir string, o bolt.Options) *bolt.Log {
 	t.Helper()
-	log, err := store.Open(dir, o)
+	log, err := bolt.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return log
 }
 
-func closeStore(t *testing.T, log *store.Bolt) {
+func closeStore(t *testing.T, log *bolt.Log) {
 	t.Helper()
 	if err := log.Close(); err != nil {
 		t.Fatal(err)

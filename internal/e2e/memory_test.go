@@ -16,6 +16,7 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 const (
@@ -26,17 +27,19 @@ const (
 	maxExtra     = 16 << 20 // what many missed events may cost more than few
 )
 
-// TestMissedEventsCostNoMemory: a client that has missed many events gets them all on one connection,
-// beside many clients that want the same and never read; and the server needs no more memory for
-// that than for few. A client that was stuck gets everything once it reads.
+// TestMissedEventsCostNoMemory: a client that has missed many events gets them all on one
+// connection, beside many clients that want the same and never read; and the server needs no more
+// memory for that than for few. A client that was stuck gets everything once it reads.
 func TestMissedEventsCostNoMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("the memory of another process is read from /proc")
 	}
 	few, many := replayPeak(t, fewMissed), replayPeak(t, manyMissed)
-	t.Logf("peak of RssAnon: %d KiB with %d missed events, %d KiB with %d", few>>10, fewMissed, many>>10, manyMissed)
+	t.Logf("peak of RssAnon: %d KiB with %d missed events, %d KiB with %d", few>>10, fewMissed,
+		many>>10, manyMissed)
 	if many > few+maxExtra {
-		t.Errorf("%d missed events need %d KiB more than %d do, want at most %d", manyMissed, (many-few)>>10, fewMissed, maxExtra>>10)
+		t.Errorf("%d missed events need %d KiB more than %d do, want at most %d", manyMissed,
+			(many-few)>>10, fewMissed, maxExtra>>10)
 	}
 }
 
@@ -67,7 +70,8 @@ func readBesideStuck(t *testing.T, server *e2e.Server, n int) int64 {
 		stuck = append(stuck, s)
 	}
 	var peak int64
-	for range manyMissed / n { // as many frames in either run: what is compared is the backlog alone
+	// as many frames in either run: what is compared is the backlog alone
+	for range manyMissed / n {
 		reader, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", "")
 		if err != nil {
 			t.Fatal(err)
@@ -86,8 +90,8 @@ func readBesideStuck(t *testing.T, server *e2e.Server, n int) int64 {
 	return peak
 }
 
-// TestStalledClientIsCutAndResumes: a client that takes nothing for the stall time-out is closed, and
-// goes on after its last ID without a loss.
+// TestStalledClientIsCutAndResumes: a client that takes nothing for the stall time-out is closed,
+// and goes on after its last ID without a loss.
 func TestStalledClientIsCutAndResumes(t *testing.T) {
 	const n = 20_000
 	dir := t.TempDir()
@@ -106,7 +110,8 @@ func TestStalledClientIsCutAndResumes(t *testing.T) {
 	if err == nil || errors.Is(err, errUnexpected) {
 		t.Fatalf("the stalled stream went on to live, or worse: %v", err)
 	}
-	for last := stuck.LastEventID(); err != nil; { // on a busy machine it may be cut off again, in the middle of reading
+	// on a busy machine it may be cut off again, in the middle of reading
+	for last := stuck.LastEventID(); err != nil; {
 		t.Logf("cut off after %d of %d events: %v", count.events, n, err)
 		rest, failed := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", last)
 		if failed != nil {
@@ -128,7 +133,8 @@ func TestStalledClientIsCutAndResumes(t *testing.T) {
 func newStuckClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	ctx, client := newClient(t)
-	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network,
+		address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -172,7 +178,8 @@ func (c *counter) read(s *e2e.Stream) error {
 // errUnexpected: the stream holds what it must not.
 var errUnexpected = errors.New("unexpected event")
 
-// readAll reads a stream until it is live, and wants n events of it and of those that c read before.
+// readAll reads a stream until it is live, and wants n events of it and of those that c read
+// before.
 func (c *counter) readAll(t *testing.T, who string, s *e2e.Stream, n int) {
 	t.Helper()
 	if err := c.read(s); err != nil {
@@ -184,16 +191,18 @@ func (c *counter) readAll(t *testing.T, who string, s *e2e.Stream, n int) {
 }
 
 func missedData() []byte {
-	return fmt.Appendf(nil, `{"text":"%s"}`, bytes.Repeat([]byte("x"), missedBytes-len(`{"text":""}`)))
+	return fmt.Appendf(nil, `{"text":"%s"}`,
+		bytes.Repeat([]byte("x"), missedBytes-len(`{"text":""}`)))
 }
 
 // fill puts n events into the log of a server that is not running.
 func fill(t *testing.T, dir string, n int) {
 	t.Helper()
-	log := openStore(t, dir, store.Options{})
+	log := openStore(t, dir, bolt.Options{})
 	drafts := make([]store.Draft, 1000)
 	for i := range drafts {
-		drafts[i] = store.Draft{Topic: "missed." + strconv.Itoa(i%10), ContentType: "application/json", Data: missedData()}
+		drafts[i] = store.Draft{Topic: "missed." + strconv.Itoa(i%10),
+			ContentType: "application/json", Data: missedData()}
 	}
 	for left := n; left > 0; left -= len(drafts) {
 		if _, err := log.Append(t.Context(), drafts[:min(left, len(drafts))]); err != nil {
@@ -213,7 +222,8 @@ func fillOverHTTP(t *testing.T, url string, n int) {
 	for i := range 64 {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {
-				if _, _, err := e2e.Publish(ctx, client, url, "missed."+strconv.Itoa(i%10), missedData()); err != nil {
+				if _, _, err := e2e.Publish(ctx, client, url, "missed."+strconv.Itoa(i%10),
+					missedData()); err != nil {
 					t.Error(err)
 					return
 				}

@@ -30,8 +30,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// find returns the first whole line from the offset on that contains text. When there is none it returns
-// the offset to go on from, and what is closed when there may be one.
+// find returns the first whole line from the offset on that contains text. When there is none it
+// returns the offset to go on from, and what is closed when there may be one.
 func (o *output) find(text string, from int) (line string, next int, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,7 +50,8 @@ func (o *output) find(text string, from int) (line string, next int, more <-chan
 	return "", from, o.more
 }
 
-// wait returns the first line that contains text. It ends the test when the process ends without one.
+// wait returns the first line that contains text. It ends the test when the process ends without
+// one.
 func (o *output) wait(t testing.TB, text string, exited <-chan struct{}) string {
 	t.Helper()
 	timeout := time.After(Patience)

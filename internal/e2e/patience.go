@@ -9,8 +9,8 @@ import (
 // calls it hung. No verdict on a correct server depends on it.
 const Patience = time.Minute
 
-// Eventually asks again and again whether something has come about of which nobody is told. It ends the test when
-// Patience has.
+// Eventually asks again and again whether something has come about of which nobody is told. It ends
+// the test when Patience has.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !is(); {

@@ -13,17 +13,24 @@ import (
 	"tidings/internal/e2e"
 )
 
-// samples are what shops and help desks send: white space where nobody expects it, text beyond ASCII,
-// numbers beyond a float64, members in no order and twice, escapes that need not be.
+// samples are what shops and help desks send: white space where nobody expects it, text beyond
+// ASCII, numbers beyond a float64, members in no order and twice, escapes that need not be.
 var samples = []struct{ topic, eventType, data string }{
-	{"orders.eu", "order.created", `{"order_id":9007199254740993,"total":1234567890.10,"currency":"EUR","items":[{"sku":"A-1","qty":2},{"sku":"Ü-7","qty":1e2}]}`},
-	{"tickets", "ticket.opened", `{ "subject" :	"Löschen? 删除 🗑️ <b>&amp;</b>", "id": 42,  "tags":[ ] , "assignee":null }`},
-	{"comments", "", `{"z":1,"a":2,"m":{"y":0,"b":-0.0},"text":"line\nbreak \u2028 \ud83d\ude00 \/ \"quoted\" ` + "\u2028" + `","a":3}`},
-	{"orders.eu", "order.paid", `{"amount":0.1000,"exact":12345678901234567890123456789.000000000000000001,"at":"2025-01-31T23:59:60Z"}`},
-	{"tickets", "ticket.closed", `  [1, 2.0 , "data: not a field", "id: neither", "event:nor this"]`},
+	{"orders.eu", "order.created",
+		`{"order_id":9007199254740993,"total":1234567890.10,"currency":"EUR","items":[{"sku":"A-1","qty":2},{"sku":"Ü-7","qty":1e2}]}`},
+	{"tickets", "ticket.opened",
+		`{ "subject" :	"Löschen? 删除 🗑️ <b>&amp;</b>", "id": 42,  "tags":[ ] , "assignee":null }`},
+	{"comments", "",
+		`{"z":1,"a":2,"m":{"y":0,"b":-0.0},"text":"line\nbreak \u2028 \ud83d\ude00 \/ \"quoted\" ` +
+			"\u2028" + `","a":3}`},
+	{"orders.eu", "order.paid",
+		`{"amount":0.1000,"exact":12345678901234567890123456789.000000000000000001,"at":"2025-01-31T23:59:60Z"}`},
+	{"tickets", "ticket.closed",
+		`  [1, 2.0 , "data: not a field", "id: neither", "event:nor this"]`},
 }
 
-// TestPayloads sends real data through the client verbs and a stream: the order is kept, and the bytes.
+// TestPayloads sends real data through the client verbs and a stream: the order is kept, and the
+// bytes.
 func TestPayloads(t *testing.T) {
 	ctx, client := newClient(t)
 	server := start(t, t.TempDir())
@@ -31,7 +38,8 @@ func TestPayloads(t *testing.T) {
 	if err := os.WriteFile(file, ndjson(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := tidings(t, "publish", "--ndjson", file, "--url", server.URL()), "published 5 events\n"; got != want {
+	if got, want := tidings(t, "publish", "--ndjson", file, "--url", server.URL()),
+		"published 5 events\n"; got != want {
 		t.Errorf("publish says %q, want %q", got, want)
 	}
 
@@ -40,9 +48,11 @@ func TestPayloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	printed := strings.Split(tidings(t, "tail", "--url", server.URL(), "--since", "earliest", "--limit", strconv.Itoa(len(samples)), "--json"), "\n")
+	printed := strings.Split(tidings(t, "tail", "--url", server.URL(), "--since", "earliest",
+		"--limit", strconv.Itoa(len(samples)), "--json"), "\n")
 	if len(printed) != len(samples)+1 {
-		t.Fatalf("tail prints %d lines, want %d:\n%s", len(printed)-1, len(samples), strings.Join(printed, "\n"))
+		t.Fatalf("tail prints %d lines, want %d:\n%s", len(printed)-1, len(samples),
+			strings.Join(printed, "\n"))
 	}
 	for i := 0; i < len(samples); {
 		e, err := stream.Next()
@@ -57,8 +67,10 @@ func TestPayloads(t *testing.T) {
 			want.eventType = "message"
 		}
 		// A line has its data between other members: the white space around it is the line's.
-		if data := strings.TrimSpace(want.data); string(e.Data) != data || e.Type != want.eventType {
-			t.Errorf("event %d on the stream:\n got %s %s\nwant %s %s", i, e.Type, e.Data, want.eventType, data)
+		if data := strings.TrimSpace(want.data); string(e.Data) != data ||
+			e.Type != want.eventType {
+			t.Errorf("event %d on the stream:\n got %s %s\nwant %s %s", i, e.Type, e.Data,
+				want.eventType, data)
 		}
 		checkPrinted(t, printed[i], e.ID, want.eventType, want.data)
 		i++

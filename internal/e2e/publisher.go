@@ -14,8 +14,8 @@ import (
 	"tidings/store"
 )
 
-// Publisher publishes messages to one topic, one after the other, and remembers what became of each.
-// It belongs to one goroutine.
+// Publisher publishes messages to one topic, one after the other, and remembers what became of
+// each. It belongs to one goroutine.
 type Publisher struct {
 	Number   int
 	Topic    string
@@ -38,8 +38,10 @@ func (p *Publisher) Publish(ctx context.Context, client *http.Client, url string
 }
 
 // Publish publishes one event of JSON data.
-func Publish(ctx context.Context, client *http.Client, url, topic string, data []byte) (store.ID, Outcome, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/topics/"+topic+"/events", bytes.NewReader(data))
+func Publish(ctx context.Context, client *http.Client, url, topic string,
+	data []byte) (store.ID, Outcome, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/topics/"+topic+"/events",
+		bytes.NewReader(data))
 	if err != nil {
 		return store.ID{}, NotStored, err
 	}
@@ -64,7 +66,8 @@ func Publish(ctx context.Context, client *http.Client, url, topic string, data [
 	}
 	var problem struct{ Code, Outcome string }
 	if err := json.Unmarshal(body, &problem); err != nil {
-		return store.ID{}, Unknown, fmt.Errorf("%s without a problem document: %w", resp.Status, err)
+		return store.ID{}, Unknown, fmt.Errorf("%s without a problem document: %w",
+			resp.Status, err)
 	}
 	outcome := Unknown
 	if problem.Outcome == "not_stored" {

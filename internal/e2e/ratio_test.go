@@ -14,8 +14,9 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestRatioSlowBackup measures in turns, A B A B …, in one run: a client that takes 1 kB/s of a backup must not be felt
-// by publishers. The turns are short, because what else the machine does comes and goes; a run pools its turns.
+// TestRatioSlowBackup measures in turns, A B A B …, in one run: a client that takes 1 kB/s of a
+// backup must not be felt by publishers. The turns are short, because what else the machine does
+// comes and goes; a run pools its turns.
 func TestRatioSlowBackup(t *testing.T) {
 	const runs, turns, publishers = 5, 12, 8
 	const turn = 400 * time.Millisecond
@@ -24,7 +25,9 @@ func TestRatioSlowBackup(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir, 30_000) // more than the buffers of a connection
 	server := start(t, dir, "--stall-timeout", "1h")
-	publish := func() []time.Duration { return publishFor(t, ctx, client, server.URL(), publishers, turn) }
+	publish := func() []time.Duration {
+		return publishFor(t, ctx, client, server.URL(), publishers, turn)
+	}
 	publish() // warms up
 	ratios := make([]float64, runs)
 	for i := range ratios {
@@ -39,14 +42,18 @@ func TestRatioSlowBackup(t *testing.T) {
 		t.Logf("publish p99 %v with a slow backup, %v without", p99(with), p99(without))
 	}
 	slices.Sort(ratios)
-	t.Logf("publish p99 with a slow backup ÷ without, %d runs: median %.2f (%.2f to %.2f)", runs, ratios[runs/2], ratios[0], ratios[runs-1])
+	t.Logf("publish p99 with a slow backup ÷ without, %d runs: median %.2f (%.2f to %.2f)", runs,
+		ratios[runs/2], ratios[0], ratios[runs-1])
 	if got := ratios[runs/2]; got > 1.2 {
-		t.Errorf("with a client that takes 1 kB/s of a backup the p99 of a publish is %.2f of that without, want at most 1.2", got)
+		t.Errorf(
+			"with a client that takes 1 kB/s of a backup the p99 of a publish is %.2f of that without, want at most 1.2",
+			got)
 	}
 }
 
 // publishFor returns how long each publish took.
-func publishFor(t *testing.T, ctx context.Context, client *http.Client, url string, publishers int, turn time.Duration) []time.Duration {
+func publishFor(t *testing.T, ctx context.Context, client *http.Client, url string, publishers int,
+	turn time.Duration) []time.Duration {
 	took := make([][]time.Duration, publishers)
 	var wg sync.WaitGroup
 	start := time.Now()

@@ -9,12 +9,14 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/store"
+	"tidings/store/bolt"
 )
 
 const resumeEvents = 300
 
-// TestResumeAfterKill: after a kill and a restart, and before anything new is published, every ID is a
-// cursor that brings exactly what follows it, also for a filter that does not match the ID's own topic.
+// TestResumeAfterKill: after a kill and a restart, and before anything new is published, every ID
+// is a cursor that brings exactly what follows it, also for a filter that does not match the ID's
+// own topic.
 func TestResumeAfterKill(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -25,14 +27,14 @@ func TestResumeAfterKill(t *testing.T) {
 	judge(t, h)
 }
 
-// TestResumeAfterTrim is the same when the newest event, and with it its topic, has been trimmed: the
-// head of the log is then no event any more.
+// TestResumeAfterTrim is the same when the newest event, and with it its topic, has been trimmed:
+// the head of the log is then no event any more.
 func TestResumeAfterTrim(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
 	h := publishAndKill(t, ctx, client, dir)
 
-	log := openStore(t, dir, store.Options{})
+	log := openStore(t, dir, bolt.Options{})
 	newest, err := log.Get(log.Head())
 	if err != nil {
 		t.Fatal(err)
@@ -62,13 +64,15 @@ func TestResumeAfterTrim(t *testing.T) {
 }
 
 // publishAndKill publishes to three topics in a random order, and kills the server.
-func publishAndKill(t *testing.T, ctx context.Context, client *http.Client, dir string) *e2e.History {
+func publishAndKill(t *testing.T, ctx context.Context, client *http.Client,
+	dir string) *e2e.History {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed(t), 0))
 	server := start(t, dir)
 	var publishers []*e2e.Publisher
 	for i := range 3 {
-		publishers = append(publishers, &e2e.Publisher{Number: i, Topic: fmt.Sprintf("resume.%d", i)})
+		publishers = append(publishers,
+			&e2e.Publisher{Number: i, Topic: fmt.Sprintf("resume.%d", i)})
 	}
 	h := &e2e.History{}
 	for range resumeEvents {
@@ -83,16 +87,20 @@ func publishAndKill(t *testing.T, ctx context.Context, client *http.Client, dir 
 }
 
 // resumeEverywhere resumes from every ID that was ever acknowledged and from the start, each with a
-// connection of its own, for several filters. Odd ones send the cursor in the URL, even ones in the header.
-func resumeEverywhere(t *testing.T, ctx context.Context, client *http.Client, url string, h *e2e.History) {
+// connection of its own, for several filters. Odd ones send the cursor in the URL, even ones in the
+// header.
+func resumeEverywhere(t *testing.T, ctx context.Context, client *http.Client, url string,
+	h *e2e.History) {
 	t.Helper()
 	cursors := []store.ID{{}}
 	for _, a := range h.Attempts {
 		cursors = append(cursors, a.ID)
 	}
-	for _, patterns := range [][]string{{">"}, {"resume.0"}, {"resume.0", "resume.1"}, {"resume.2"}} {
+	for _, patterns := range [][]string{{">"}, {"resume.0"}, {"resume.0", "resume.1"},
+		{"resume.2"}} {
 		for i, id := range cursors {
-			c := &e2e.Consumer{Name: fmt.Sprintf("%s after %s", patterns, id), Filter: filter(t, patterns...)}
+			c := &e2e.Consumer{Name: fmt.Sprintf("%s after %s", patterns, id),
+				Filter: filter(t, patterns...)}
 			if c.Start = "since=latest"; i%2 == 1 {
 				c.Start = "after=" + id.String()
 			} else {

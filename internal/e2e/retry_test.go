@@ -15,8 +15,9 @@ import (
 	"tidings/store"
 )
 
-// TestRetry loses the answer to every publish, kills the server now and then, and sends each publish again under its key
-// until there is an answer: every event is in the log exactly once, and all answers about it name the same one.
+// TestRetry loses the answer to every publish, kills the server now and then, and sends each
+// publish again under its key until there is an answer: every event is in the log exactly once, and
+// all answers about it name the same one.
 func TestRetry(t *testing.T) {
 	publishes, clients, kills := 512, 16, 4
 	if full() {
@@ -72,15 +73,16 @@ func TestRetry(t *testing.T) {
 // key is unique to a message.
 func key(m e2e.Message) string { return fmt.Sprintf("%s-%d-%d", m.Topic, m.Publisher, m.Seq) }
 
-// insist publishes until there is a whole answer, and returns its ID. An answer that is not about a stored event is an
-// error.
+// insist publishes until there is a whole answer, and returns its ID. An answer that is not about a
+// stored event is an error.
 func insist(ctx context.Context, client *http.Client, url string, m e2e.Message) (store.ID, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return store.ID{}, err
 	}
 	for ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/topics/"+m.Topic+"/events", bytes.NewReader(data))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			url+"/v1/topics/"+m.Topic+"/events", bytes.NewReader(data))
 		if err != nil {
 			return store.ID{}, err
 		}
@@ -123,5 +125,6 @@ func (c *cutter) judge(t *testing.T, h *e2e.History) {
 			t.Errorf("%v was not retried", a.Message)
 		}
 	}
-	t.Logf("%d publishes, %d cuts, %d whole answers of the server", len(h.Attempts), c.cuts, answers)
+	t.Logf("%d publishes, %d cuts, %d whole answers of the server", len(h.Attempts),
+		c.cuts, answers)
 }

@@ -15,11 +15,12 @@ import (
 	"time"
 )
 
-// Build builds the command into dir, statically as the container image does, and returns its path. It
-// must be called from within the module.
+// Build builds the command into dir, statically as the container image does, and returns its path.
+// It must be called from within the module.
 func Build(dir string) (string, error) {
 	path := dir + "/tidings"
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "tidings/cmd/tidings")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o",
+		path, "tidings/cmd/tidings")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the command: %w\n%s", err, out)
@@ -27,17 +28,19 @@ func Build(dir string) (string, error) {
 	return path, nil
 }
 
-// openSources opens the folders of the module. The command is not imported, so the test cache would not know that it
-// has changed; but it knows what a test opens.
+// openSources opens the folders of the module. The command is not imported, so the test cache would
+// not know that it has changed; but it knows what a test opens.
 func openSources(t testing.TB) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
-	err := filepath.WalkDir(filepath.Join(filepath.Dir(here), "../.."), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && slices.Contains([]string{".git", "node_modules"}, d.Name()) {
-			return fs.SkipDir
-		}
-		return err
-	})
+	err := filepath.WalkDir(filepath.Join(filepath.Dir(here), "../.."),
+		func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && slices.Contains([]string{".git",
+				"node_modules"}, d.Name()) {
+				return fs.SkipDir
+			}
+			return err
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,8 @@ func Start(t testing.TB, o Options) *Server {
 func Launch(t testing.TB, o Options) *Server {
 	t.Helper()
 	openSources(t)
-	args := slices.Concat(o.Wrap, []string{o.Binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", o.DataDir}, o.Args)
+	args := slices.Concat(o.Wrap, []string{o.Binary, "serve", "--listen", "127.0.0.1:0",
+		"--data-dir", o.DataDir}, o.Args)
 	s := &Server{t: t, cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
 	s.cmd.Env, s.cmd.Dir, s.cmd.SysProcAttr = append(Environ(), o.Env...), o.Dir, &o.Sys
 	s.cmd.SysProcAttr.Setpgid = true // signals go to the group, so that they reach a wrapped server
@@ -99,9 +103,12 @@ func Launch(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Environ is this process's environment without the variables that the command would take for its own.
+// Environ is this process's environment without the variables that the command would take for its
+// own.
 func Environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TIDINGS_") })
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "TIDINGS_")
+	})
 }
 
 // URL is the server's address, without a path.
@@ -166,5 +173,6 @@ func (s *Server) ExitCode() int {
 // NewHTTPClient returns a client that keeps a connection for each of many publishers. It must be
 // closed with CloseIdleConnections.
 func NewHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024,
+		DisableCompression: true}}
 }

@@ -11,11 +11,11 @@ import (
 
 	"tidings/internal/e2e"
 	"tidings/internal/sse"
-	"tidings/store"
+	"tidings/store/bolt"
 )
 
-// TestShutdown ends the server with SIGTERM under load: every stream is told, everything acknowledged is
-// there afterwards, and nothing that was refused.
+// TestShutdown ends the server with SIGTERM under load: every stream is told, everything
+// acknowledged is there afterwards, and nothing that was refused.
 func TestShutdown(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -23,9 +23,11 @@ func TestShutdown(t *testing.T) {
 	h := &e2e.History{}
 	var opened, wg sync.WaitGroup
 	endings := make(chan string, 100)
-	for i, patterns := range [][]string{{">"}, {"shutdown.*"}, {"shutdown.1"}, {"shutdown.2", "shutdown.3"}, {"nothing.here"}} {
+	for i, patterns := range [][]string{{">"}, {"shutdown.*"}, {"shutdown.1"},
+		{"shutdown.2", "shutdown.3"}, {"nothing.here"}} {
 		for _, from := range []string{"since=earliest", "since=latest"} {
-			c := &e2e.Consumer{Name: fmt.Sprintf("consumer %d from %s", i, from), Filter: filter(t, patterns...), Start: from}
+			c := &e2e.Consumer{Name: fmt.Sprintf("consumer %d from %s", i, from),
+				Filter: filter(t, patterns...), Start: from}
 			h.Consumers = append(h.Consumers, c)
 			opened.Add(1)
 			wg.Go(func() {
@@ -102,13 +104,15 @@ func TestSecondServerIsRefused(t *testing.T) {
 	if code := second.ExitCode(); code != 4 {
 		t.Errorf("the second server exits with %d, want 4", code)
 	}
-	if want := fmt.Sprintf("%s is held by process %d;", dir, first.Pid()); !strings.Contains(second.Log(), want) {
+	if want := fmt.Sprintf("%s is held by process %d;", dir,
+		first.Pid()); !strings.Contains(second.Log(), want) {
 		t.Errorf("the second server says %q, want it to name %q", second.Log(), want)
 	}
-	if _, outcome, err := e2e.Publish(ctx, client, first.URL(), "still.here", []byte("{}")); outcome != e2e.Stored {
+	if _, outcome, err := e2e.Publish(ctx, client, first.URL(), "still.here",
+		[]byte("{}")); outcome != e2e.Stored {
 		t.Errorf("the first server is disturbed: %v", err)
 	}
 	first.Kill()
-	log := openStore(t, dir, store.Options{}) // a lock does not outlive its holder
+	log := openStore(t, dir, bolt.Options{}) // a lock does not outlive its holder
 	closeStore(t, log)
 }

@@ -16,9 +16,11 @@ type Stream struct {
 	body io.Closer
 }
 
-// Subscribe opens a stream of everything that matches the query, such as "topic=orders&since=earliest",
-// and returns when the headers of the answer are there. lastEventID, if any, is sent as the header.
-func Subscribe(ctx context.Context, client *http.Client, url, query, lastEventID string) (*Stream, error) {
+// Subscribe opens a stream of everything that matches the query, such as
+// "topic=orders&since=earliest", and returns when the headers of the answer are there. lastEventID,
+// if any, is sent as the header.
+func Subscribe(ctx context.Context, client *http.Client, url, query,
+	lastEventID string) (*Stream, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/stream?"+query, nil)
 	if err != nil {
 		return nil, err

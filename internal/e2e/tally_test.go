@@ -42,7 +42,8 @@ func (c *tally) soFar() map[happening]int {
 	return maps.Clone(c.counts)
 }
 
-// since waits until it has happened to each of the parties, which are numbered from 0, once more than before.
+// since waits until it has happened to each of the parties, which are numbered from 0, once more
+// than before.
 func (c *tally) since(t *testing.T, before map[happening]int, what string, parties int) {
 	t.Helper()
 	timeout := time.After(e2e.Patience)

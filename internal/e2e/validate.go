@@ -99,8 +99,8 @@ func (h *History) everHeld() map[store.ID]Message {
 	return held
 }
 
-// Unique is I3: no event twice, neither in the log, also when its publisher does not know what became
-// of it, nor to one consumer over all its connections.
+// Unique is I3: no event twice, neither in the log, also when its publisher does not know what
+// became of it, nor to one consumer over all its connections.
 func Unique(h *History) error {
 	var f faults
 	findTwice(&f, "the log", slices.Concat(h.Log, h.Trimmed))
@@ -120,8 +120,8 @@ func findTwice(f *faults, who string, entries []Entry) {
 	}
 }
 
-// Ordered is I4: one total order. IDs increase over the log and over each consumer's history, and the
-// log has each publisher's events in the order they were published in.
+// Ordered is I4: one total order. IDs increase over the log and over each consumer's history, and
+// the log has each publisher's events in the order they were published in.
 func Ordered(h *History) error {
 	var f faults
 	findFalling(&f, "the log", h.Log)
@@ -146,8 +146,8 @@ func findFalling(f *faults, who string, entries []Entry) {
 	}
 }
 
-// Gapless is I5: who saw an event has seen every matching event of the log between its start and that
-// one.
+// Gapless is I5: who saw an event has seen every matching event of the log between its start and
+// that one.
 func Gapless(h *History) error {
 	var f faults
 	log := sorted(h.Log)

@@ -8,9 +8,10 @@ import (
 )
 
 // GapSignalled is I6: a connection is told of every trimmed event that it asked for by its cursor,
-// before the first event after it, and of nothing else. A start without a cursor, and the cursor that
-// means the start of the log, ask for what is still there; what is trimmed behind their first event they are
-// told, which only for an early consumer can be told apart from what was gone before.
+// before the first event after it, and of nothing else. A start without a cursor, and the cursor
+// that means the start of the log, ask for what is still there; what is trimmed behind their first
+// event they are told, which only for an early consumer can be told apart from what was gone
+// before.
 func GapSignalled(h *History) error {
 	var f faults
 	trimmed := sorted(h.Trimmed)
@@ -30,7 +31,8 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 			return
 		}
 		for _, e := range c.between(trimmed, later(at, told), through) {
-			f.add("%s, which asked for what follows %s, was not told in time that %s is gone", c.Name, conn.After, e.ID)
+			f.add("%s, which asked for what follows %s, was not told in time that %s is gone",
+				c.Name, conn.After, e.ID)
 		}
 	}
 	for _, item := range conn.Items {
@@ -40,7 +42,8 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 			continue
 		}
 		if !started || len(c.between(trimmed, at, item.Gap.Through)) == 0 {
-			f.add("%s was told of a gap (%s) between %s and %s, where nothing is missing", c.Name, item.Gap.Reason, at, item.Gap.Through)
+			f.add("%s was told of a gap (%s) between %s and %s, where nothing is missing", c.Name,
+				item.Gap.Reason, at, item.Gap.Through)
 		}
 		told = item.Gap.Through
 	}
@@ -51,9 +54,9 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 
 // Resumable is I7: what a connection brought is the log after its cursor, from the first matching
 // event on and without a hole; and the last connection of a consumer brought all of it. So whatever
-// the cuts, the history before a cut and the one after it are together the log. A cursor that open or
-// heartbeat named counts like that of an event: nothing may lie between it and what was delivered.
-// What was trimmed later may have been delivered or not.
+// the cuts, the history before a cut and the one after it are together the log. A cursor that open
+// or heartbeat named counts like that of an event: nothing may lie between it and what was
+// delivered. What was trimmed later may have been delivered or not.
 func Resumable(h *History) error {
 	var f faults
 	log := sorted(h.Log)
@@ -66,14 +69,16 @@ func Resumable(h *History) error {
 		for i := range c.Connections {
 			conn := &c.Connections[i]
 			for _, e := range c.between(log, seen, conn.After) {
-				f.add("%s, connection %d: its cursor %s passed over %s", c.Name, i, conn.After, e.ID)
+				f.add("%s, connection %d: its cursor %s passed over %s", c.Name,
+					i, conn.After, e.ID)
 			}
 			got := slices.DeleteFunc(conn.entries(), func(e Entry) bool { return trimmed[e] })
 			want := c.between(log, conn.After, store.MaxID)
 			if i < len(c.Connections)-1 {
 				want = want[:min(len(want), len(got))] // it was cut off, the next one goes on
 			}
-			findDifference(&f, fmt.Sprintf("%s, connection %d after %s", c.Name, i, conn.After), got, want)
+			findDifference(&f, fmt.Sprintf("%s, connection %d after %s", c.Name,
+				i, conn.After), got, want)
 			seen = later(seen, conn.After)
 			if len(got) > 0 {
 				seen = later(seen, got[len(got)-1].ID)
@@ -91,7 +96,8 @@ func findDifference(f *faults, who string, got, want []Entry) {
 		case n >= len(got):
 			f.add("%s: it ended before %s", who, want[n].ID)
 		case got[n] != want[n]:
-			f.add("%s: event %d is %s %v, want %s %v", who, n, got[n].ID, got[n].Message, want[n].ID, want[n].Message)
+			f.add("%s: event %d is %s %v, want %s %v", who, n, got[n].ID, got[n].Message,
+				want[n].ID, want[n].Message)
 		default:
 			continue
 		}

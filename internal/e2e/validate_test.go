@@ -8,10 +8,12 @@ import (
 	"tidings/store"
 )
 
-// entry is the event number n of the histories below: publishers 1 and 2 take turns, on topics a and b.
+// entry is the event number n of the histories below: publishers 1 and 2 take turns, on topics a
+// and b.
 func entry(n int) e2e.Entry {
 	publisher := 1 + n%2
-	return e2e.Entry{ID: store.ID{15: byte(n)}, Message: e2e.Message{Topic: []string{"a", "b"}[n%2], Publisher: publisher, Seq: n / 2}}
+	return e2e.Entry{ID: store.ID{15: byte(n)},
+		Message: e2e.Message{Topic: []string{"a", "b"}[n%2], Publisher: publisher, Seq: n / 2}}
 }
 
 func entries(numbers ...int) []e2e.Entry {
@@ -34,8 +36,8 @@ func gap(through int) e2e.Item {
 	return e2e.Item{Gap: &e2e.Gap{Reason: "expired", Through: store.ID{15: byte(through)}}}
 }
 
-// intact is a history without a fault. 1 to 10 were published, and 11 was refused; 3 and 4 were trimmed
-// before "late" resumed, and before "slow" got so far. 9 has no known outcome.
+// intact is a history without a fault. 1 to 10 were published, and 11 was refused; 3 and 4 were
+// trimmed before "late" resumed, and before "slow" got so far. 9 has no known outcome.
 func intact(t *testing.T) *e2e.History {
 	h := &e2e.History{Log: entries(1, 2, 5, 6, 7, 8, 9, 10), Trimmed: entries(3, 4)}
 	for n := 1; n <= 11; n++ {
@@ -54,8 +56,10 @@ func intact(t *testing.T) *e2e.History {
 	slow := connection(0, true, 1, 2, 5, 6, 7, 8, 9, 10)
 	slow.Items = slices.Insert(slow.Items, 2, gap(4))
 	h.Consumers = []*e2e.Consumer{
-		{Name: "all", Filter: store.All(), Connections: []e2e.Connection{connection(0, true, 1, 2, 3, 4, 5), connection(5, false, 6, 7), connection(7, true, 8, 9, 10)}},
-		{Name: "topic", Filter: filter(t, "b"), Connections: []e2e.Connection{connection(4, false, 5), connection(6, true, 7, 9)}},
+		{Name: "all", Filter: store.All(), Connections: []e2e.Connection{connection(0, true, 1, 2,
+			3, 4, 5), connection(5, false, 6, 7), connection(7, true, 8, 9, 10)}},
+		{Name: "topic", Filter: filter(t, "b"),
+			Connections: []e2e.Connection{connection(4, false, 5), connection(6, true, 7, 9)}},
 		{Name: "late", Filter: store.All(), Connections: []e2e.Connection{late}},
 		{Name: "slow", Filter: store.All(), Early: true, Connections: []e2e.Connection{slow}},
 	}
@@ -75,7 +79,8 @@ func TestIntactHistoryIsValid(t *testing.T) {
 	}
 }
 
-// Each sabotage is what a bug would leave behind. The validators named, and possibly others, must see it.
+// Each sabotage is what a bug would leave behind. The validators named, and possibly others, must
+// see it.
 func TestValidatorsSeeSabotage(t *testing.T) {
 	items := func(h *e2e.History, consumer, connection int) *[]e2e.Item {
 		return &h.Consumers[consumer].Connections[connection].Items
@@ -86,11 +91,21 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 		want     []string
 		sabotage func(h *e2e.History)
 	}{
-		{"acknowledged event lost", []string{"I1", "I2"}, func(h *e2e.History) { h.Log = h.Log[:len(h.Log)-1] }},
-		{"acknowledged under another ID", []string{"I1"}, func(h *e2e.History) { h.Attempts[0].ID[0]++ }},
-		{"data of another event", []string{"I1", "I2"}, func(h *e2e.History) { h.Log[0].Message.Seq = 99 }},
-		{"delivered before the commit that a crash undid", []string{"I2"}, func(h *e2e.History) { h.Log = slices.Delete(h.Log, 6, 7) }},
-		{"delivered with other data", []string{"I2", "I7"}, func(h *e2e.History) { (*items(h, all, 1))[0].Seq = 99 }},
+		{"acknowledged event lost", []string{"I1", "I2"}, func(h *e2e.History) {
+			h.Log = h.Log[:len(h.Log)-1]
+		}},
+		{"acknowledged under another ID", []string{"I1"}, func(h *e2e.History) {
+			h.Attempts[0].ID[0]++
+		}},
+		{"data of another event", []string{"I1", "I2"}, func(h *e2e.History) {
+			h.Log[0].Message.Seq = 99
+		}},
+		{"delivered before the commit that a crash undid", []string{"I2"}, func(h *e2e.History) {
+			h.Log = slices.Delete(h.Log, 6, 7)
+		}},
+		{"delivered with other data", []string{"I2", "I7"}, func(h *e2e.History) {
+			(*items(h, all, 1))[0].Seq = 99
+		}},
 		{"unknown publish stored twice", []string{"I3"}, func(h *e2e.History) {
 			twice := entry(9)
 			twice.ID[15] = 12
@@ -102,7 +117,9 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 		{"whole log again after a resume", []string{"I3", "I4", "I7"}, func(h *e2e.History) {
 			h.Consumers[all].Connections[2] = connection(7, true, 1, 2, 5, 6, 7, 8, 9, 10)
 		}},
-		{"IDs fall in the log", []string{"I4"}, func(h *e2e.History) { h.Log[2], h.Log[3] = h.Log[3], h.Log[2] }},
+		{"IDs fall in the log", []string{"I4"}, func(h *e2e.History) {
+			h.Log[2], h.Log[3] = h.Log[3], h.Log[2]
+		}},
 		{"publisher's events in another order", []string{"I4"}, func(h *e2e.History) {
 			h.Log[3].Message, h.Log[5].Message = h.Log[5].Message, h.Log[3].Message
 		}},
@@ -110,11 +127,21 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 			got := *items(h, all, 2)
 			got[0], got[1] = got[1], got[0]
 		}},
-		{"event skipped", []string{"I5", "I7"}, func(h *e2e.History) { remove(items(h, all, 0), 1) }},
-		{"first event after a resume skipped", []string{"I5", "I7"}, func(h *e2e.History) { remove(items(h, all, 1), 0) }},
-		{"only event of a topic skipped", []string{"I5", "I7"}, func(h *e2e.History) { remove(items(h, topic, 0), 0) }},
-		{"end of the log never delivered", []string{"I7"}, func(h *e2e.History) { remove(items(h, all, 2), 2) }},
-		{"resume delivers nothing", []string{"I7"}, func(h *e2e.History) { *items(h, topic, 1) = nil }},
+		{"event skipped", []string{"I5", "I7"}, func(h *e2e.History) {
+			remove(items(h, all, 0), 1)
+		}},
+		{"first event after a resume skipped", []string{"I5", "I7"}, func(h *e2e.History) {
+			remove(items(h, all, 1), 0)
+		}},
+		{"only event of a topic skipped", []string{"I5", "I7"}, func(h *e2e.History) {
+			remove(items(h, topic, 0), 0)
+		}},
+		{"end of the log never delivered", []string{"I7"}, func(h *e2e.History) {
+			remove(items(h, all, 2), 2)
+		}},
+		{"resume delivers nothing", []string{"I7"}, func(h *e2e.History) {
+			*items(h, topic, 1) = nil
+		}},
 		{"cursor ahead of what was delivered", []string{"I7"}, func(h *e2e.History) {
 			h.Consumers[topic].Connections[1] = connection(10, true)
 		}},
@@ -124,8 +151,12 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 		{"event of another topic", []string{"I7"}, func(h *e2e.History) {
 			h.Consumers[topic].Connections[1] = connection(6, true, 7, 8, 9)
 		}},
-		{"hole without a gap", []string{"I6"}, func(h *e2e.History) { remove(items(h, late, 0), 1) }},
-		{"hole without a gap on an early stream", []string{"I6"}, func(h *e2e.History) { remove(items(h, slow, 0), 2) }},
+		{"hole without a gap", []string{"I6"}, func(h *e2e.History) {
+			remove(items(h, late, 0), 1)
+		}},
+		{"hole without a gap on an early stream", []string{"I6"}, func(h *e2e.History) {
+			remove(items(h, slow, 0), 2)
+		}},
 		{"gap before the first event of an early stream", []string{"I6"}, func(h *e2e.History) {
 			*items(h, slow, 0) = slices.Insert(*items(h, slow, 0), 0, gap(4))
 		}},
@@ -133,12 +164,18 @@ func TestValidatorsSeeSabotage(t *testing.T) {
 			got := *items(h, late, 0)
 			got[1], got[2] = got[2], got[1]
 		}},
-		{"gap told as smaller than it is", []string{"I6"}, func(h *e2e.History) { (*items(h, late, 0))[1] = gap(3) }},
+		{"gap told as smaller than it is", []string{"I6"}, func(h *e2e.History) {
+			(*items(h, late, 0))[1] = gap(3)
+		}},
 		{"gap where nothing is missing", []string{"I6"}, func(h *e2e.History) {
 			*items(h, all, 1) = slices.Insert(*items(h, all, 1), 0, gap(6))
 		}},
-		{"hole at the end without a gap", []string{"I6"}, func(h *e2e.History) { h.Trimmed = append(h.Trimmed, entry(20)) }},
-		{"refused and stored", []string{"I12"}, func(h *e2e.History) { h.Log = append(h.Log, entry(11)) }},
+		{"hole at the end without a gap", []string{"I6"}, func(h *e2e.History) {
+			h.Trimmed = append(h.Trimmed, entry(20))
+		}},
+		{"refused and stored", []string{"I12"}, func(h *e2e.History) {
+			h.Log = append(h.Log, entry(11))
+		}},
 	}
 	bitten := map[string]bool{}
 	for _, test := range tests {

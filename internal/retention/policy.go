@@ -6,15 +6,16 @@
 //	})
 //	trimmer.Run(ctx, 10*time.Second, logger)
 //
-// What goes depends on the log and the time alone. A limit with a pattern bounds each topic that the pattern matches, by
-// itself. Of several patterns that match a topic, the most specific of each kind of limit counts: the one with the most
-// literal segments; among those the one with the most segments; among those the first in the order of their bytes. An age
-// without a pattern is that of all topics that no pattern of another age matches. A number of events or bytes without one
-// bounds the log as a whole, topics with limits of their own included, and comes last.
+// What goes depends on the log and the time alone. A limit with a pattern bounds each topic that
+// the pattern matches, by itself. Of several patterns that match a topic, the most specific of each
+// kind of limit counts: the one with the most literal segments; among those the one with the most
+// segments; among those the first in the order of their bytes. An age without a pattern is that of
+// all topics that no pattern of another age matches. A number of events or bytes without one bounds
+// the log as a whole, topics with limits of their own included, and comes last.
 //
-// An event goes when it is older than its age, or not among the newest so many, or not among the newest that fit
-// in so many bytes. Nothing else ever goes. Times are those of the events' IDs: while the clock is behind
-// the log, events are trimmed late, never early.
+// An event goes when it is older than its age, or not among the newest so many, or not among the
+// newest that fit in so many bytes. Nothing else ever goes. Times are those of the events' IDs:
+// while the clock is behind the log, events are trimmed late, never early.
 package retention
 
 import (
@@ -92,7 +93,8 @@ func compile(p Policy) (r rules, err error) {
 }
 
 // sorted takes the limits of one kind apart, and adds their patterns to the list.
-func sorted[T time.Duration | uint64](all []Limit[T], patterns *[]string) (whole T, list []rule[T], err error) {
+func sorted[T time.Duration | uint64](all []Limit[T],
+	patterns *[]string) (whole T, list []rule[T], err error) {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b Limit[T]) int { return bySpecificity(a.Pattern, b.Pattern) })
 	for i, l := range all {
@@ -100,9 +102,11 @@ func sorted[T time.Duration | uint64](all []Limit[T], patterns *[]string) (whole
 		case l.Max <= 0:
 			return 0, nil, fmt.Errorf("expected a limit above 0, got %v", l.Max)
 		case i > 0 && l.Pattern == all[i-1].Pattern && l.Pattern == "":
-			return 0, nil, fmt.Errorf("the whole log has two limits, %v and %v", all[i-1].Max, l.Max)
+			return 0, nil, fmt.Errorf("the whole log has two limits, %v and %v",
+				all[i-1].Max, l.Max)
 		case i > 0 && l.Pattern == all[i-1].Pattern:
-			return 0, nil, fmt.Errorf("%s has two limits, %v and %v", l.Pattern, all[i-1].Max, l.Max)
+			return 0, nil, fmt.Errorf("%s has two limits, %v and %v", l.Pattern,
+				all[i-1].Max, l.Max)
 		case l.Pattern == "":
 			whole = l.Max
 			continue
@@ -119,7 +123,8 @@ func sorted[T time.Duration | uint64](all []Limit[T], patterns *[]string) (whole
 
 // bySpecificity orders patterns, the most specific first.
 func bySpecificity(a, b string) int {
-	return cmp.Or(cmp.Compare(literals(b), literals(a)), cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")), strings.Compare(a, b))
+	return cmp.Or(cmp.Compare(literals(b), literals(a)),
+		cmp.Compare(strings.Count(b, "."), strings.Count(a, ".")), strings.Compare(a, b))
 }
 
 func literals(pattern string) (n int) {

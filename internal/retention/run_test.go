@@ -12,6 +12,7 @@ import (
 
 	"tidings/internal/retention"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
@@ -42,8 +43,8 @@ func count(t *testing.T, log store.Log) uint64 {
 	return info.Events
 }
 
-// TestRun: a pass at once, one at every interval, each event gone with the first pass after its time; a pass
-// that fails is made up for by the next; the end of the context is the end.
+// TestRun: a pass at once, one at every interval, each event gone with the first pass after its
+// time; a pass that fails is made up for by the next; the end of the context is the end.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &failing{Log: storetest.NewModel(storetest.Options{}), err: store.ErrNoSpace}
@@ -89,7 +90,8 @@ func TestRun(t *testing.T) {
 
 // TestRunEnds: a log that takes no more writes needs no trimming, whatever it says that is.
 func TestRunEnds(t *testing.T) {
-	for _, err := range []error{store.ErrClosed, store.ErrFailed, errors.Join(store.ErrOutcomeUnknown, store.ErrFailed)} {
+	for _, err := range []error{store.ErrClosed, store.ErrFailed,
+		errors.Join(store.ErrOutcomeUnknown, store.ErrFailed)} {
 		synctest.Test(t, func(t *testing.T) {
 			log := &failing{Log: storetest.NewModel(storetest.Options{}), err: err}
 			log.times.Store(1)
@@ -105,7 +107,7 @@ func TestRunEnds(t *testing.T) {
 
 // TestTopicsShareCommits: topics that have too much are not trimmed in a commit each.
 func TestTopicsShareCommits(t *testing.T) {
-	log, err := store.Open(t.TempDir(), store.Options{})
+	log, err := bolt.Open(t.TempDir(), bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,8 @@ func TestTopicsShareCommits(t *testing.T) {
 	if _, err := log.Append(t.Context(), drafts); err != nil {
 		t.Fatal(err)
 	}
-	trimmer, err := retention.New(log, retention.Policy{Events: []retention.Limit[uint64]{{Pattern: "user.*", Max: 1}}})
+	trimmer, err := retention.New(log,
+		retention.Policy{Events: []retention.Limit[uint64]{{Pattern: "user.*", Max: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,13 +130,15 @@ func TestTopicsShareCommits(t *testing.T) {
 		t.Fatalf("trimmed %d events (%v), want %d", n, err, 2*topics)
 	}
 	if commits := log.Stats().Commits.Count - before; commits > 2*topics/100 {
-		t.Errorf("%d events of %d topics went in %d commits, want about 100 in each", 2*topics, topics, commits)
+		t.Errorf("%d events of %d topics went in %d commits, want about 100 in each", 2*topics,
+			topics, commits)
 	}
 	storetest.Check(t, log)
 }
 
-// TestTopicsGather: with limits of topics a pass that comes too soon leaves everything to a later one, also what the
-// log as a whole has too much, which may be what a topic has too much. Without, each pass counts.
+// TestTopicsGather: with limits of topics a pass that comes too soon leaves everything to a later
+// one, also what the log as a whole has too much, which may be what a topic has too much. Without,
+// each pass counts.
 func TestTopicsGather(t *testing.T) {
 	whole := retention.Policy{Events: []retention.Limit[uint64]{{Max: 3}}}
 	both := retention.Policy{Events: []retention.Limit[uint64]{{Max: 3}, {Pattern: "a", Max: 2}}}
@@ -144,7 +149,8 @@ func TestTopicsGather(t *testing.T) {
 		left   uint64
 	}{
 		{whole, 0, 3}, {whole, time.Second - 1, 3},
-		{both, 0, 5}, {both, time.Second - 1, 5}, {both, time.Second, 3}, {both, -1, 3}, // the clock was set back
+		// the clock was set back
+		{both, 0, 5}, {both, time.Second - 1, 5}, {both, time.Second, 3}, {both, -1, 3},
 	} {
 		log := storetest.NewModel(storetest.Options{})
 		trimmer, err := retention.New(log, c.policy)
@@ -162,7 +168,8 @@ func TestTopicsGather(t *testing.T) {
 			}
 		}
 		if n := count(t, log); n != c.left {
-			t.Errorf("%+v, %v after the first pass: %d events are left, want %d", c.policy, c.after, n, c.left)
+			t.Errorf("%+v, %v after the first pass: %d events are left, want %d", c.policy,
+				c.after, n, c.left)
 		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"tidings/store"
 )
 
-// topicsEvery is the least time between two passes when topics have limits of their own. What goes then is spread over the
-// log, an event here and there on a page: after a while several lie on each, which is written once for all of them.
+// topicsEvery is the least time between two passes when topics have limits of their own. What goes
+// then is spread over the log, an event here and there on a page: after a while several lie on
+// each, which is written once for all of them.
 const topicsEvery = time.Second
 
 // Trimmer applies a Policy to a log. It belongs to one goroutine.
@@ -29,8 +30,8 @@ func New(log store.Log, p Policy) (*Trimmer, error) {
 	return &Trimmer{log: log, rules: r}, nil
 }
 
-// Run trims at once and then at every interval, until ctx ends or the log takes no more writes. A full disk, or
-// any other reason for which a pass ends early, is left to the next pass.
+// Run trims at once and then at every interval, until ctx ends or the log takes no more writes. A
+// full disk, or any other reason for which a pass ends early, is left to the next pass.
 func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.Logger) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -40,7 +41,8 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.
 		case ctx.Err() != nil, errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFailed):
 			return
 		case err != nil:
-			logger.Warn("retention could not trim all that it should; it tries again", "deleted", deleted, "again_in", interval, "error", err)
+			logger.Warn("retention could not trim all that it should; it tries again", "deleted",
+				deleted, "again_in", interval, "error", err)
 		case deleted > 0:
 			logger.Debug("retention trimmed the log", "deleted", deleted)
 		}
@@ -52,15 +54,17 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.
 	}
 }
 
-// Trim deletes what the policy does not keep at the given time, and returns how many events that were. When topics have
-// limits of their own it leaves all that to a later call until a second has passed since the last. The
-// cost follows what is deleted, and the topics that have limits of their own. After an error it may be called again.
+// Trim deletes what the policy does not keep at the given time, and returns how many events that
+// were. When topics have limits of their own it leaves all that to a later call until a second has
+// passed since the last. The cost follows what is deleted, and the topics that have limits of their
+// own. After an error it may be called again.
 func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err error) {
 	if since := now.Sub(t.last); t.rules.ofTopics() && 0 <= since && since < topicsEvery {
 		return 0, nil // also the whole log's limits: they count what the topics' leave
 	}
 	t.last = now
-	for _, pass := range []func(context.Context, time.Time) (int, error){t.trimTopics, t.trimWhole} {
+	type pass func(context.Context, time.Time) (int, error)
+	for _, pass := range []pass{t.trimTopics, t.trimWhole} {
 		n, err := pass(ctx, now)
 		deleted += n
 		if err != nil {

@@ -11,15 +11,18 @@ import (
 
 	"tidings/internal/retention"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/storetest"
 )
 
 var (
 	topics   = []string{"a", "a.b", "a.c", "a.b.c", "a.b.c.d", "d.b"}
-	patterns = []string{"", "*", ">", "a.>", "*.b", "a.*", "a.b", "a.*.c", "d.>", "*.b.>", "a.*.*.*"}
+	patterns = []string{"", "*", ">", "a.>", "*.b", "a.*", "a.b", "a.*.c", "d.>",
+		"*.b.>", "a.*.*.*"}
 )
 
-// specific lists the patterns for each topic as the package comment orders them, written down by hand.
+// specific lists the patterns for each topic as the package comment orders them, written down by
+// hand.
 var specific = map[string][]string{
 	"a":     {"*", ">"},
 	"a.b":   {"a.b", "*.b", "a.*", "a.>", ">"},
@@ -49,7 +52,8 @@ func matching(pattern string, limits map[string]uint64, topic string) uint64 {
 	return 0
 }
 
-// retain says in the slowest way what stays: topic by topic, with the age for all where there is no other, then of the whole log.
+// retain says in the slowest way what stays: topic by topic, with the age for all where there is no
+// other, then of the whole log.
 func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) []kept {
 	for _, group := range append(slices.Clone(topics), "") {
 		pattern := group
@@ -61,7 +65,8 @@ func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) [
 				continue
 			}
 			n, size = n+1, size+e.bytes
-			maxAge, maxCount, maxBytes := matching(">", age, e.topic), matching(pattern, count, e.topic), matching(pattern, bytes, e.topic)
+			maxAge, maxCount, maxBytes := matching(">", age, e.topic),
+				matching(pattern, count, e.topic), matching(pattern, bytes, e.topic)
 			if maxAge == 0 {
 				maxAge = age[""]
 			}
@@ -76,7 +81,8 @@ func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) [
 	return events
 }
 
-// TestAgePattern: an age with a pattern takes the place of the one without, be it longer or shorter.
+// TestAgePattern: an age with a pattern takes the place of the one without, be it longer or
+// shorter.
 func TestAgePattern(t *testing.T) {
 	now := time.Now()
 	log := storetest.NewModel(storetest.Options{Now: func() time.Time { return now }})
@@ -84,7 +90,8 @@ func TestAgePattern(t *testing.T) {
 		appendOne(t, log, topic, 1)
 	}
 	trimmer, err := retention.New(log, retention.Policy{Age: []retention.Limit[time.Duration]{
-		{Max: 30 * time.Hour}, {Pattern: "tickets.>", Max: 365 * time.Hour}, {Pattern: "sessions", Max: time.Hour},
+		{Max: 30 * time.Hour}, {Pattern: "tickets.>", Max: 365 * time.Hour},
+		{Pattern: "sessions", Max: time.Hour},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +100,10 @@ func TestAgePattern(t *testing.T) {
 		age  time.Duration
 		left []string
 	}{
-		{time.Hour, []string{"orders", "sessions", "tickets.1"}}, {2 * time.Hour, []string{"orders", "tickets.1"}},
-		{31 * time.Hour, []string{"tickets.1"}}, {365 * time.Hour, []string{"tickets.1"}}, {366 * time.Hour, nil},
+		{time.Hour, []string{"orders", "sessions", "tickets.1"}},
+		{2 * time.Hour, []string{"orders", "tickets.1"}},
+		{31 * time.Hour, []string{"tickets.1"}}, {365 * time.Hour, []string{"tickets.1"}},
+		{366 * time.Hour, nil},
 	} {
 		if _, err := trimmer.Trim(t.Context(), now.Add(step.age)); err != nil {
 			t.Fatal(err)
@@ -111,15 +120,15 @@ func TestAgePattern(t *testing.T) {
 	}
 }
 
-// TestModel: whatever the policy, the topics and the times, what must stay stays and nothing else, and a
-// cursor at any place is told of a loss exactly when something that it asks for went.
+// TestModel: whatever the policy, the topics and the times, what must stay stays and nothing else,
+// and a cursor at any place is told of a loss exactly when something that it asks for went.
 func TestModel(t *testing.T) {
 	engines := map[string]func(testing.TB, func() time.Time) store.Log{
 		"model": func(_ testing.TB, now func() time.Time) store.Log {
 			return storetest.NewModel(storetest.Options{Now: now})
 		},
 		"bbolt": func(t testing.TB, now func() time.Time) store.Log {
-			log, err := store.Open(t.TempDir(), store.Options{Now: now})
+			log, err := bolt.Open(t.TempDir(), bolt.Options{Now: now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,12 +147,14 @@ func check(t *testing.T, r *rapid.T, open func(testing.TB, func() time.Time) sto
 	log := open(t, func() time.Time { return now })
 	defer log.Close()
 	draw := func(label string, top uint64) map[string]uint64 {
-		return rapid.MapOfN(rapid.SampledFrom(patterns), rapid.Uint64Range(1, top), 0, 4).Draw(r, label)
+		return rapid.MapOfN(rapid.SampledFrom(patterns), rapid.Uint64Range(1, top),
+			0, 4).Draw(r, label)
 	}
 	age, count, bytes := draw("age", 5000), draw("events", 8), draw("bytes", 600)
 	var p retention.Policy
 	for pattern, max := range age {
-		p.Age = append(p.Age, retention.Limit[time.Duration]{Pattern: pattern, Max: time.Duration(max) * time.Millisecond})
+		p.Age = append(p.Age, retention.Limit[time.Duration]{Pattern: pattern,
+			Max: time.Duration(max) * time.Millisecond})
 	}
 	for pattern, max := range count {
 		p.Events = append(p.Events, retention.Limit[uint64]{Pattern: pattern, Max: max})
@@ -154,8 +165,10 @@ func check(t *testing.T, r *rapid.T, open func(testing.TB, func() time.Time) sto
 	var ever, left []kept
 	for range rapid.IntRange(1, 4).Draw(r, "passes") {
 		for range rapid.IntRange(0, 20).Draw(r, "appends") {
-			now = now.Add(time.Duration(rapid.Int64Range(-200, 800).Draw(r, "step")) * time.Millisecond)
-			e := appendOne(r, log, rapid.SampledFrom(topics).Draw(r, "topic"), rapid.IntRange(0, 100).Draw(r, "size"))
+			now = now.Add(time.Duration(rapid.Int64Range(-200, 800).Draw(r,
+				"step")) * time.Millisecond)
+			e := appendOne(r, log, rapid.SampledFrom(topics).Draw(r, "topic"),
+				rapid.IntRange(0, 100).Draw(r, "size"))
 			ever, left = append(ever, e), append(left, e)
 		}
 		before := len(left)
@@ -165,7 +178,8 @@ func check(t *testing.T, r *rapid.T, open func(testing.TB, func() time.Time) sto
 			if err != nil {
 				r.Fatal(err)
 			}
-			if deleted, err := trimmer.Trim(context.Background(), now); err != nil || deleted != want {
+			if deleted, err := trimmer.Trim(context.Background(), now); err != nil ||
+				deleted != want {
 				r.Fatalf("trimmed %d events (%v), want %d", deleted, err, want)
 			}
 		}
@@ -186,7 +200,8 @@ func appendOne(t storetest.TB, log store.Log, topic string, size int) kept {
 		return info.Bytes
 	}
 	before := total()
-	ids, err := log.Append(context.Background(), []store.Draft{{Topic: topic, Data: make([]byte, size)}})
+	ids, err := log.Append(context.Background(),
+		[]store.Draft{{Topic: topic, Data: make([]byte, size)}})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -225,7 +240,8 @@ func expectEdges(t storetest.TB, log store.Log, pattern string, ever, left []kep
 			got = append(got, e.ID)
 		}
 		if diff := cmp.Diff(want, got); diff != "" || page.Trimmed != wantGap {
-			t.Fatalf("%s after %s: lost up to %s, want %s; events (-want +got):\n%s", pattern, cursor, page.Trimmed, wantGap, diff)
+			t.Fatalf("%s after %s: lost up to %s, want %s; events (-want +got):\n%s", pattern,
+				cursor, page.Trimmed, wantGap, diff)
 		}
 	}
 }

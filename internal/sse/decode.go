@@ -51,8 +51,8 @@ func NewDecoder(r io.Reader, maxBytes int) *Decoder {
 	return &Decoder{r: bufio.NewReader(r), maxBytes: maxBytes}
 }
 
-// LastEventID is the ID that a client would reconnect with: that of the last complete block, also of
-// one without data, which is no event. An id line whose block is cut off does not count.
+// LastEventID is the ID that a client would reconnect with: that of the last complete block, also
+// of one without data, which is no event. An id line whose block is cut off does not count.
 func (d *Decoder) LastEventID() string { return d.lastEventID }
 
 // Retry is the time to wait before reconnecting that the stream asked for last; false if it never

@@ -35,35 +35,45 @@ func decode(t testing.TB, r io.Reader) ([]event, *sse.Decoder) {
 
 func message(data string) event { return event{Type: "message", Data: data} }
 
-// streams is shared with the fuzz targets, as their seeds. The first group are the examples of WHATWG
-// HTML §9.2.6 by their meaning; the rest are its rules, one each.
+// streams is shared with the fuzz targets, as their seeds. The first group are the examples of
+// WHATWG HTML §9.2.6 by their meaning; the rest are its rules, one each.
 var streams = []struct {
 	name, in    string
 	want        []event
 	lastEventID string
 }{
-	{"several data lines", "data: price\ndata: +2\ndata: 10\n\n", []event{message("price\n+2\n10")}, ""},
-	{"comment, id, emptied id, cut off", ": note\n\ndata: one\nid: 1\n\ndata:two\nid\n\ndata:  three\n\nid: 9\ndata: cut",
+	{"several data lines", "data: price\ndata: +2\ndata: 10\n\n",
+		[]event{message("price\n+2\n10")}, ""},
+	{"comment, id, emptied id, cut off",
+		": note\n\ndata: one\nid: 1\n\ndata:two\nid\n\ndata:  three\n\nid: 9\ndata: cut",
 		[]event{{"1", "message", "one"}, message("two"), message(" three")}, ""},
 	{"data without value", "data\n\ndata\ndata\n\ndata:", []event{message(""), message("\n")}, ""},
-	{"space after the colon is optional", "data:x\n\ndata: x\n\n", []event{message("x"), message("x")}, ""},
+	{"space after the colon is optional", "data:x\n\ndata: x\n\n",
+		[]event{message("x"), message("x")}, ""},
 
 	{"nothing", "", nil, ""},
 	{"CR ends lines", "data: a\rdata: b\r\r", []event{message("a\nb")}, ""},
 	{"CRLF ends lines", "data: a\r\ndata: b\r\n\r\n", []event{message("a\nb")}, ""},
-	{"mixed ends", "data: a\r\ndata: b\n\rdata: c\r\r\n", []event{message("a\nb"), message("c")}, ""},
+	{"mixed ends", "data: a\r\ndata: b\n\rdata: c\r\r\n",
+		[]event{message("a\nb"), message("c")}, ""},
 	{"byte order mark", "\ufeffdata: a\n\n", []event{message("a")}, ""},
-	{"only the first byte order mark", "\ufeff\ufeffdata: a\n\ndata: b\n\n", []event{message("b")}, ""},
+	{"only the first byte order mark", "\ufeff\ufeffdata: a\n\ndata: b\n\n",
+		[]event{message("b")}, ""},
 	{"byte order mark later on", "data: a\n\n\ufeffdata: b\n\n", []event{message("a")}, ""},
 	{"type", "event: x\ndata: a\n\ndata: b\n\n", []event{{"", "x", "a"}, message("b")}, ""},
-	{"last type wins, empty is the default", "event: x\nevent: y\ndata: a\n\nevent: x\nevent\ndata: b\n\n",
+	{"last type wins, empty is the default",
+		"event: x\nevent: y\ndata: a\n\nevent: x\nevent\ndata: b\n\n",
 		[]event{{"", "y", "a"}, message("b")}, ""},
 	{"type without data does not stick", "event: x\n\ndata: a\n\n", []event{message("a")}, ""},
-	{"id persists", "id: 1\ndata: a\n\ndata: b\n\n", []event{{"1", "message", "a"}, {"1", "message", "b"}}, "1"},
+	{"id persists", "id: 1\ndata: a\n\ndata: b\n\n",
+		[]event{{"1", "message", "a"}, {"1", "message", "b"}}, "1"},
 	{"id without data counts", "id: 1\ndata: a\n\nid: 2\n\n", []event{{"1", "message", "a"}}, "2"},
-	{"id of a cut off event does not", "id: 1\ndata: a\n\nid: 2\ndata: b\n", []event{{"1", "message", "a"}}, "1"},
-	{"id with NUL is ignored", "id: 1\nid: 2\x00\ndata: a\n\n", []event{{"1", "message", "a"}}, "1"},
-	{"unknown fields and case", "Data: a\nfoo: b\ndata : c\n data: d\n: e\ndata: f\n\n", []event{message("f")}, ""},
+	{"id of a cut off event does not", "id: 1\ndata: a\n\nid: 2\ndata: b\n",
+		[]event{{"1", "message", "a"}}, "1"},
+	{"id with NUL is ignored", "id: 1\nid: 2\x00\ndata: a\n\n",
+		[]event{{"1", "message", "a"}}, "1"},
+	{"unknown fields and case", "Data: a\nfoo: b\ndata : c\n data: d\n: e\ndata: f\n\n",
+		[]event{message("f")}, ""},
 	{"colons in the value", "data: a:b: c\n\n", []event{message("a:b: c")}, ""},
 	{"blank lines", "\n\n\ndata: a\n\n\n\n", []event{message("a")}, ""},
 	{"no UTF-8", "data: \xff\xfe\n\n", []event{message("\xff\xfe")}, ""},
@@ -94,7 +104,8 @@ func TestDecoderAtEverySplit(t *testing.T) {
 			check("byte by byte", iotest.OneByteReader(strings.NewReader(tt.in)))
 			check("error with data", iotest.DataErrReader(strings.NewReader(tt.in)))
 			for i := range len(tt.in) {
-				check("split at "+tt.in[:i], io.MultiReader(strings.NewReader(tt.in[:i]), strings.NewReader(tt.in[i:])))
+				check("split at "+tt.in[:i], io.MultiReader(strings.NewReader(tt.in[:i]),
+					strings.NewReader(tt.in[i:])))
 			}
 		})
 	}
@@ -109,7 +120,8 @@ func TestRetry(t *testing.T) {
 		{"data: a\n\n", 0, false},
 		{"retry: 2731\n", 2731 * time.Millisecond, true},
 		{"retry:0\n", 0, true},
-		{"retry: 10\nretry: 1s\nretry: -1\nretry: +1\nretry: 1.5\nretry\nretry: 99999999999\n", 10 * time.Millisecond, true},
+		{"retry: 10\nretry: 1s\nretry: -1\nretry: +1\nretry: 1.5\nretry\nretry: 99999999999\n",
+			10 * time.Millisecond, true},
 	}
 	for _, tt := range tests {
 		_, d := decode(t, strings.NewReader(tt.in))
@@ -165,7 +177,8 @@ func TestLimit(t *testing.T) {
 
 func TestReadErrorIsReturned(t *testing.T) {
 	broken := errors.New("broken")
-	d := sse.NewDecoder(io.MultiReader(strings.NewReader("data: a\n\ndata: b\n"), iotest.ErrReader(broken)), 0)
+	d := sse.NewDecoder(io.MultiReader(strings.NewReader("data: a\n\ndata: b\n"),
+		iotest.ErrReader(broken)), 0)
 	if e, err := d.Next(); err != nil || string(e.Data) != "a" {
 		t.Fatalf("got %q, %v", e.Data, err)
 	}

@@ -1,7 +1,7 @@
 // Package sse writes and reads event streams (WHATWG HTML §9.2, "Server-sent events"). The server
-// encodes with [AppendEvent], clients and tests decode with [Decoder], so both sides of the contract
-// are checked against each other: whatever is appended decodes to exactly one event, with CR and
-// CRLF in its data turned into LF.
+// encodes with [AppendEvent], clients and tests decode with [Decoder], so both sides of the
+// contract are checked against each other: whatever is appended decodes to exactly one event, with
+// CR and CRLF in its data turned into LF.
 package sse
 
 import (
@@ -16,8 +16,8 @@ const DefaultType = "message"
 // AppendEvent appends one frame, blank line included, and returns the extended slice. It does not
 // allocate when dst has room.
 //
-// No id line is written when id is empty, no event line when event is empty or DefaultType. An id or
-// event that holds CR, LF or NUL counts as empty: no argument can add a field or end the frame.
+// No id line is written when id is empty, no event line when event is empty or DefaultType. An id
+// or event that holds CR, LF or NUL counts as empty: no argument can add a field or end the frame.
 // Each line of data becomes a data line of its own, so empty data becomes an empty one.
 func AppendEvent(dst []byte, id, event string, data []byte) []byte {
 	if id != "" && oneLine(id) {
@@ -42,7 +42,8 @@ func AppendRetry(dst []byte, ms int) []byte {
 }
 
 func oneLine(s string) bool {
-	return strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, 0) < 0
+	return strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 &&
+		strings.IndexByte(s, 0) < 0
 }
 
 func appendData(dst, data []byte) []byte {

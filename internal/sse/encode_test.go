@@ -11,7 +11,8 @@ func TestAppendEvent(t *testing.T) {
 	tests := []struct {
 		name, id, event, data, want string
 	}{
-		{"all fields", "7", "order.created", `{"n":1}`, "id: 7\nevent: order.created\ndata: {\"n\":1}\n\n"},
+		{"all fields", "7", "order.created", `{"n":1}`,
+			"id: 7\nevent: order.created\ndata: {\"n\":1}\n\n"},
 		{"no id", "", "tidings.gap", "x", "event: tidings.gap\ndata: x\n\n"},
 		{"no type", "7", "", "x", "id: 7\ndata: x\n\n"},
 		{"default type", "7", "message", "x", "id: 7\ndata: x\n\n"},

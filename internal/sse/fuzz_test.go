@@ -21,7 +21,8 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add(" 1", " a", []byte(" \r\r\n"))
 	f.Fuzz(func(t *testing.T, id, eventType string, data []byte) {
 		frame := sse.AppendEvent(sse.AppendRetry(nil, 1), id, eventType, data)
-		want := event{id, eventType, strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))}
+		want := event{id, eventType, strings.NewReplacer("\r\n", "\n", "\r",
+			"\n").Replace(string(data))}
 		if strings.ContainsAny(id, "\r\n\x00") {
 			want.ID = ""
 		}

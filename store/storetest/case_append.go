@@ -21,7 +21,9 @@ func appendCases() []Case {
 		{"append/an ended context stores or refuses", appendEndedContext},
 	}
 	for name, d := range invalidDrafts() {
-		cases = append(cases, Case{"append/invalid: " + name, func(t testing.TB, open Factory) { appendInvalid(t, open, d) }})
+		cases = append(cases, Case{"append/invalid: " + name, func(t testing.TB, open Factory) {
+			appendInvalid(t, open, d)
+		}})
 	}
 	slices.SortStableFunc(cases, func(a, b Case) int { return strings.Compare(a.Name, b.Name) })
 	return cases
@@ -50,7 +52,8 @@ func appendBatch(t testing.TB, open Factory) {
 func appendNothing(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	for _, none := range [][]store.Draft{nil, {}} {
-		if ids, err := f.Append(t.Context(), none); !errors.Is(err, store.ErrInvalid) || len(ids) > 0 {
+		if ids, err := f.Append(t.Context(), none); !errors.Is(err, store.ErrInvalid) ||
+			len(ids) > 0 {
 			t.Fatalf("append of no drafts returned %v, %v; want ErrInvalid", ids, err)
 		}
 	}
@@ -78,7 +81,8 @@ func appendVisible(t testing.TB, open Factory) {
 
 func appendCopies(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
-	batch := []store.Draft{{Topic: "orders", Data: []byte("as published"), Attributes: []store.Attribute{{Name: "source", Value: "/shop"}}}}
+	batch := []store.Draft{{Topic: "orders", Data: []byte("as published"),
+		Attributes: []store.Attribute{{Name: "source", Value: "/shop"}}}}
 	want := f.append(batch...)
 	copy(batch[0].Data, "overwritten!")
 	batch[0].Attributes[0] = store.Attribute{Name: "id", Value: "overwritten"}
@@ -98,7 +102,8 @@ func appendEndedContext(t testing.TB, open Factory) {
 				want = append(want, committed(id, batch[k]))
 			}
 		case !errors.Is(err, store.ErrQueueFull):
-			t.Fatalf("append %d with an ended context returned %v, %v; want IDs or ErrQueueFull", i, ids, err)
+			t.Fatalf("append %d with an ended context returned %v, %v; want IDs or ErrQueueFull", i,
+				ids, err)
 		}
 	}
 	f.expect(store.All(), store.ID{}, want)
@@ -116,7 +121,8 @@ func appendInvalid(t testing.TB, open Factory, bad store.Draft) {
 		}
 		ids, err := f.Append(t.Context(), batch)
 		if !errors.Is(err, store.ErrInvalid) || len(ids) > 0 {
-			t.Fatalf("append with a bad draft at %d of %d returned %v, %v; want ErrInvalid", place, len(batch), ids, err)
+			t.Fatalf("append with a bad draft at %d of %d returned %v, %v; want ErrInvalid",
+				place, len(batch), ids, err)
 		}
 		if f.Head() != head {
 			stored := read(t, f, store.All(), head).drain(pageSize)
@@ -135,14 +141,16 @@ func appendInvalid(t testing.TB, open Factory, bad store.Draft) {
 func invalidDrafts() map[string]store.Draft {
 	long := strings.Repeat("x", store.MaxNameBytes+1)
 	out := map[string]store.Draft{
-		"long type":            {Topic: "orders", Type: long},
-		"long content type":    {Topic: "orders", ContentType: long},
-		"long attribute name":  {Topic: "orders", Attributes: []store.Attribute{{Name: "id", Value: "1"}, {Name: long}}},
+		"long type":         {Topic: "orders", Type: long},
+		"long content type": {Topic: "orders", ContentType: long},
+		"long attribute name": {Topic: "orders",
+			Attributes: []store.Attribute{{Name: "id", Value: "1"}, {Name: long}}},
 		"empty attribute name": {Topic: "orders", Attributes: []store.Attribute{{Value: "1"}}},
 		"topic of 256 bytes":   {Topic: long},
 		"topic of 17 segments": {Topic: strings.Repeat("a.", store.MaxSegments) + "a"},
 	}
-	for _, topic := range []string{"", ".", "a.", ".a", "a..b", "a b", "a\x00", "a\n", "a/b", "é", "*", "a.*", ">", "a.>"} {
+	for _, topic := range []string{"", ".", "a.", ".a", "a..b", "a b", "a\x00", "a\n", "a/b",
+		"é", "*", "a.*", ">", "a.>"} {
 		out[fmt.Sprintf("topic %+q", topic)] = store.Draft{Topic: topic}
 	}
 	return out

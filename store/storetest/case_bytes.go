@@ -21,21 +21,27 @@ func bytesCases() []Case {
 		name   string
 		drafts []store.Draft
 	}{
-		{"empty data", []store.Draft{{Topic: "a"}, {Topic: "a", Data: []byte{}}, {Topic: "b", Data: []byte("x")}, {Topic: "a"}}},
+		{"empty data", []store.Draft{{Topic: "a"}, {Topic: "a", Data: []byte{}},
+			{Topic: "b", Data: []byte("x")}, {Topic: "a"}}},
 		{"NUL bytes", dataDrafts("\x00", "\x00\x00\x00", "a\x00b", "\x00a", "a\x00")},
 		{"every byte", []store.Draft{{Topic: "a", Data: every}}},
 		{"line ends and blanks", dataDrafts("\n", "\r\n", "\r", " ", "a\n\nb\n", "\ufeff{}", "\t")},
 		{"text that is not UTF-8", dataDrafts("\xff\xfe", "a\xc3", "\xed\xa0\x80")},
-		{"1 MiB", []store.Draft{{Topic: "a", Data: noise(1 << 20)}, {Topic: "a", Data: []byte("after")}}},
+		{"1 MiB", []store.Draft{{Topic: "a", Data: noise(1 << 20)},
+			{Topic: "a", Data: []byte("after")}}},
 		{"sizes around powers of two", sizeDrafts()},
 		{"names of every length", nameDrafts()},
-		{"types with any byte", []store.Draft{{Topic: "a", Type: "\x00"}, {Topic: "a", Type: "order created\r\n"}, {Topic: "a", Type: "späte Ärgernisse"}}},
-		{"content types", []store.Draft{{Topic: "a", ContentType: "text/plain; charset=\"utf-8\""}, {Topic: "a"}, {Topic: "a", ContentType: " "}}},
+		{"types with any byte", []store.Draft{{Topic: "a", Type: "\x00"},
+			{Topic: "a", Type: "order created\r\n"}, {Topic: "a", Type: "späte Ärgernisse"}}},
+		{"content types", []store.Draft{{Topic: "a", ContentType: "text/plain; charset=\"utf-8\""},
+			{Topic: "a"}, {Topic: "a", ContentType: " "}}},
 		{"attributes keep their order", attributeDrafts()},
 	}
 	var cases []Case
 	for _, row := range rows {
-		cases = append(cases, Case{"bytes/" + row.name, func(t testing.TB, open Factory) { roundTrip(t, open, row.drafts) }})
+		cases = append(cases, Case{"bytes/" + row.name, func(t testing.TB, open Factory) {
+			roundTrip(t, open, row.drafts)
+		}})
 	}
 	return cases
 }
@@ -93,7 +99,8 @@ func nameDrafts() []store.Draft {
 	var out []store.Draft
 	for n := 1; n <= store.MaxNameBytes; n++ {
 		name := strings.Repeat("n", n)
-		out = append(out, store.Draft{Topic: name, Type: name, ContentType: name, Data: []byte(name),
+		out = append(out, store.Draft{Topic: name, Type: name, ContentType: name,
+			Data:       []byte(name),
 			Attributes: []store.Attribute{{Name: name, Value: name}}})
 	}
 	segments := strings.Repeat("s.", store.MaxSegments-1) + "s"
@@ -106,10 +113,12 @@ func attributeDrafts() []store.Draft {
 		many[i] = store.Attribute{Name: fmt.Sprintf("x%d", 300-i), Value: strings.Repeat("v", i)}
 	}
 	return []store.Draft{
-		{Topic: "a", Attributes: attributes("specversion", "1.0", "source", "/shop", "id", "7", "empty", "")},
+		{Topic: "a", Attributes: attributes("specversion", "1.0", "source", "/shop", "id",
+			"7", "empty", "")},
 		{Topic: "a", Attributes: attributes("same", "2", "same", "1", "same", "2")},
 		{Topic: "a", Attributes: attributes("\x00", "\x00", "é", "\xff", " ", "\r\n")},
-		{Topic: "a", Attributes: attributes("long", strings.Repeat("v", 70_000)), Data: []byte("after")},
+		{Topic: "a", Attributes: attributes("long", strings.Repeat("v", 70_000)),
+			Data: []byte("after")},
 		{Topic: "a", Attributes: many, Data: []byte("after many")},
 		{Topic: "a"},
 	}

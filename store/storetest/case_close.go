@@ -46,10 +46,12 @@ func closeAppend(t testing.TB, open Factory) {
 	want := f.append(drafts(3, "orders")...)
 	f.close()
 	within(t, "append after close", func() {
-		if ids, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err, store.ErrClosed) || len(ids) > 0 {
+		if ids, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+			store.ErrClosed) || len(ids) > 0 {
 			t.Errorf("append after close returned %v, %v; want ErrClosed", ids, err)
 		}
-		if n, err := f.Trim(context.Background(), store.All(), store.MaxID); !errors.Is(err, store.ErrClosed) || n > 0 {
+		if n, err := f.Trim(context.Background(), store.All(), store.MaxID); !errors.Is(err,
+			store.ErrClosed) || n > 0 {
 			t.Errorf("trim after close returned %d, %v; want ErrClosed", n, err)
 		}
 	})
@@ -72,15 +74,24 @@ func closeReads(t testing.TB, open Factory) {
 	calls := map[string]func() error{
 		"next of an old reader": func() error { _, err := r.Next(1); return err },
 		"next at the head":      func() error { _, err := atHead.reader.Next(1); return err },
-		"next of a new reader":  func() error { _, err := f.NewReader(store.All(), store.ID{}).Next(1); return err },
-		"get":                   func() error { _, err := f.Get(events[0].ID); return err },
-		"newest":                func() error { _, err := f.Newest(store.All(), store.MaxID, 1); return err },
-		"floor":                 func() error { _, err := f.Floor(store.MaxID); return err },
-		"info":                  func() error { _, err := f.Info(); return err },
+		"next of a new reader": func() error {
+			_, err := f.NewReader(store.All(), store.ID{}).Next(
+				1)
+			return err
+		},
+		"get": func() error { _, err := f.Get(events[0].ID); return err },
+		"newest": func() error {
+			_, err := f.Newest(
+				store.All(), store.MaxID, 1)
+			return err
+		},
+		"floor": func() error { _, err := f.Floor(store.MaxID); return err },
+		"info":  func() error { _, err := f.Info(); return err },
 	}
 	within(t, "a call after close", func() {
 		for name, call := range calls {
-			if err := call(); err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+			if err := call(); err == nil || errors.Is(err, store.ErrNotFound) ||
+				errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("%s after close returned %v; want an error that says why", name, err)
 			}
 		}
@@ -144,7 +155,8 @@ func closeQueued(t testing.TB, open Factory) {
 	f.reopen()
 	for _, e := range read(t, f, store.All(), store.ID{}).drain(pageSize) {
 		if id, ok := stored[string(e.Data)]; !ok || id != e.ID {
-			t.Fatalf("event %s (%s) is in the log, but its append was refused or returned %s", e.ID, e.Data, id)
+			t.Fatalf("event %s (%s) is in the log, but its append was refused or returned %s",
+				e.ID, e.Data, id)
 		}
 		delete(stored, string(e.Data))
 	}

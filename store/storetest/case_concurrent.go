@@ -28,7 +28,8 @@ type followed struct {
 	trimmed store.ID // the highest ID it was told to be trimmed
 }
 
-// follow reads like a subscriber: what is there, then waits for more, until ctx ends and all is read.
+// follow reads like a subscriber: what is there, then waits for more, until ctx ends and all is
+// read.
 func (r *followed) follow(ctx context.Context, log store.Log) error {
 	reader, position := log.NewReader(r.filter, store.ID{}), store.ID{}
 	for {
@@ -44,7 +45,8 @@ func (r *followed) follow(ctx context.Context, log store.Log) error {
 		case page.Through.Before(position):
 			return fmt.Errorf("through went back from %s to %s", position, page.Through)
 		case page.Through == position && position.Before(before):
-			return fmt.Errorf("reader makes no progress: through stays at %s, the head is %s", position, before)
+			return fmt.Errorf("reader makes no progress: through stays at %s, the head is %s",
+				position, before)
 		}
 		position = page.Through
 		r.events, r.trimmed = append(r.events, page.Events...), later(r.trimmed, page.Trimmed)
@@ -60,8 +62,8 @@ func (r *followed) follow(ctx context.Context, log store.Log) error {
 	}
 }
 
-// write appends batches as several writers at once and returns the events, in the order of their IDs.
-// The data says writer and sequence.
+// write appends batches as several writers at once and returns the events, in the order of their
+// IDs. The data says writer and sequence.
 func write(t TB, log store.Log, writers, batches int) []store.Event {
 	var mu sync.Mutex
 	var events []store.Event
@@ -72,7 +74,8 @@ func write(t TB, log store.Log, writers, batches int) []store.Event {
 			for i := range batches {
 				var batch []store.Draft
 				for range 1 + (w+i)%3 {
-					batch = append(batch, store.Draft{Topic: fmt.Sprintf("writer.%d.%d", w, seq%2), Data: fmt.Appendf(nil, "%d/%d", w, seq)})
+					batch = append(batch, store.Draft{Topic: fmt.Sprintf("writer.%d.%d", w, seq%2),
+						Data: fmt.Appendf(nil, "%d/%d", w, seq)})
 					seq++
 				}
 				ids, err := log.Append(context.Background(), batch)
@@ -98,7 +101,8 @@ func write(t TB, log store.Log, writers, batches int) []store.Event {
 func followers(t testing.TB, log store.Log) (finish func() []followed) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var out []followed
-	for _, patterns := range [][]string{{">"}, {"writer.3.*"}, {"*.*.1"}, {"writer.0.0", "writer.7.>"}, {"nothing"}} {
+	for _, patterns := range [][]string{{">"}, {"writer.3.*"}, {"*.*.1"},
+		{"writer.0.0", "writer.7.>"}, {"nothing"}} {
 		out = append(out, followed{filter: filter(t, patterns...)})
 	}
 	var wg sync.WaitGroup
@@ -134,7 +138,8 @@ func concurrentReaders(t testing.TB, open Factory) {
 			t.Fatalf("data of event %s: %v", e.ID, err)
 		}
 		if seq != next[writer] {
-			t.Fatalf("writer %d: its event %d lies where event %d was due", writer, seq, next[writer])
+			t.Fatalf("writer %d: its event %d lies where event %d was due", writer,
+				seq, next[writer])
 		}
 		next[writer]++
 	}
@@ -180,9 +185,12 @@ func concurrentTrim(t testing.TB, open Factory) {
 			case seen[e.ID]:
 				want = append(want, e)
 			case kept[e.ID]:
-				t.Fatalf("reader of %q beside a trim: skipped event %d, which was never trimmed", r.filter, i+1)
+				t.Fatalf("reader of %q beside a trim: skipped event %d, which was never trimmed",
+					r.filter, i+1)
 			case r.trimmed.Before(e.ID):
-				t.Fatalf("trimmed mark lost: reader of %q missed %s and was told of nothing above %s", r.filter, e.ID, r.trimmed)
+				t.Fatalf(
+					"trimmed mark lost: reader of %q missed %s and was told of nothing above %s",
+					r.filter, e.ID, r.trimmed)
 			}
 		}
 		if d := difference(r.events, want); d != "" {

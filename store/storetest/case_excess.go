@@ -24,7 +24,8 @@ func (f *fixture) excess(flt store.Filter, events, bytes uint64) store.ID {
 
 func (f *fixture) expectExcess(kept []store.Event) {
 	f.t.Helper()
-	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}, {"orders", "tickets.us"}, {"nothing"}, {}} {
+	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}, {"orders", "tickets.us"},
+		{"nothing"}, {}} {
 		flt := filter(f.t, patterns...)
 		held := matching(kept, flt, store.ID{})
 		for n := range len(kept) + 2 {
@@ -33,7 +34,8 @@ func (f *fixture) expectExcess(kept []store.Event) {
 				want = held[len(held)-n-1].ID
 			}
 			if got := f.excess(flt, uint64(n), 0); got != want {
-				f.t.Fatalf("of %v more than %d are too many up to %s, want %s", patterns, n, got, want)
+				f.t.Fatalf("of %v more than %d are too many up to %s, want %s",
+					patterns, n, got, want)
 			}
 		}
 	}
@@ -57,8 +59,8 @@ func excessByCount(t testing.TB, open Factory) {
 	f.expectExcess(kept)
 }
 
-// excessByBytes trims up to what is too much, which is still too much by one event, and then that one. The
-// sizes are the engine's own.
+// excessByBytes trims up to what is too much, which is still too much by one event, and then that
+// one. The sizes are the engine's own.
 func excessByBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(400, "orders", "tickets", "orders")...)
@@ -73,13 +75,16 @@ func excessByBytes(t testing.TB, open Factory) {
 					t.Fatal(err)
 				}
 				if left := f.topic(topic).Bytes; (left <= limit) != (i == 1) {
-					t.Fatalf("%s: %d bytes are left of %d, with a limit of %d, before %s", topic, left, before.Bytes, limit, cut)
+					t.Fatalf("%s: %d bytes are left of %d, with a limit of %d, before %s", topic,
+						left, before.Bytes, limit, cut)
 				}
 			}
 			// With both limits the stricter one counts.
 			few := f.topic(topic).Count / 2
-			if got, want := f.excess(flt, few, limit), f.excess(flt, few, 0); got != want || got.IsZero() {
-				t.Fatalf("%s: excess over %d events and many bytes is %s, want %s", topic, few, got, want)
+			if got, want := f.excess(flt, few, limit), f.excess(flt, few, 0); got != want ||
+				got.IsZero() {
+				t.Fatalf("%s: excess over %d events and many bytes is %s, want %s", topic,
+					few, got, want)
 			}
 		}
 		info, err := f.Info()

@@ -30,14 +30,17 @@ func filterCases() []Case {
 		{"nothing", "nothing.>", "orders.eu.created.nothing"},
 	} {
 		name := "filter/" + strings.Join(patterns, " ")
-		cases = append(cases, Case{name, func(t testing.TB, open Factory) { filterPatterns(t, open, patterns) }})
+		cases = append(cases, Case{name, func(t testing.TB, open Factory) {
+			filterPatterns(t, open, patterns)
+		}})
 	}
 	return append(cases, Case{"filter/many topics", filterManyTopics})
 }
 
 func filterPatterns(t testing.TB, open Factory, patterns []string) {
 	f := start(t, open, Options{})
-	topics := []string{"orders", "orders.eu", "orders.us", "orders.eu.created", "orders.us.created", "orders.us.paid",
+	topics := []string{"orders", "orders.eu", "orders.us", "orders.eu.created", "orders.us.created",
+		"orders.us.paid",
 		"order", "ordersx", "orders-eu", "tickets", "tickets.eu", "tickets.eu.open.now", "Orders"}
 	var events []store.Event
 	for range 2 {
@@ -49,8 +52,8 @@ func filterPatterns(t testing.TB, open Factory, patterns []string) {
 	}
 }
 
-// filterManyTopics is a log whose topics differ in size by three orders of magnitude: the large ones
-// cross a sparse index many times, the small ones lie far apart.
+// filterManyTopics is a log whose topics differ in size by three orders of magnitude: the large
+// ones cross a sparse index many times, the small ones lie far apart.
 func filterManyTopics(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	random := rand.New(rand.NewPCG(2, 3))
@@ -65,7 +68,8 @@ func filterManyTopics(t testing.TB, open Factory) {
 		}
 		topic := fmt.Sprintf("user.%d.%s", i, []string{"orders", "tickets", "comments"}[i%3])
 		for range n {
-			batch = append(batch, store.Draft{Topic: topic, Data: fmt.Appendf(nil, "event %d", len(batch))})
+			batch = append(batch, store.Draft{Topic: topic,
+				Data: fmt.Appendf(nil, "event %d", len(batch))})
 		}
 	}
 	random.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
@@ -81,7 +85,8 @@ func filterManyTopics(t testing.TB, open Factory) {
 		t.Helper()
 		for _, patterns := range [][]string{
 			{"user.0.orders"}, {"user.100.tickets"}, {"user.1.tickets"}, {"user.7.tickets"},
-			{"user.299.comments", "user.200.comments"}, {"*.*.tickets"}, {"user.*.comments", "user.0.>"}, {">"},
+			{"user.299.comments", "user.200.comments"}, {"*.*.tickets"},
+			{"user.*.comments", "user.0.>"}, {">"},
 		} {
 			flt := filter(t, patterns...)
 			for range 8 {
@@ -99,7 +104,9 @@ func filterManyTopics(t testing.TB, open Factory) {
 	check()
 	for _, pattern := range []string{"user.0.orders", "*.*.tickets", ">"} {
 		flt, before := filter(t, pattern), ids[random.IntN(len(ids)/2)]
-		kept := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool { return flt.Match(e.Topic) && e.ID.Before(before) })
+		kept := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
+			return flt.Match(e.Topic) && e.ID.Before(before)
+		})
 		f.trim(flt, before, len(events)-len(kept))
 		events = kept
 		check()

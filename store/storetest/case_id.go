@@ -21,15 +21,23 @@ func idCases() []Case {
 	}{
 		{"clock runs", []time.Duration{time.Millisecond, time.Second, time.Hour}},
 		{"clock stands still", []time.Duration{0, 0, 0, 0}},
-		{"clock steps back an hour", []time.Duration{time.Second, -time.Hour, 0, time.Second, 2 * time.Hour}},
-		{"clock creeps back", []time.Duration{-time.Millisecond, -time.Millisecond, time.Millisecond, time.Millisecond, time.Millisecond}},
-		{"clock was far ahead", []time.Duration{200 * 365 * 24 * time.Hour, -200 * 365 * 24 * time.Hour, time.Second}},
-		{"clock falls back to 1970", []time.Duration{time.Second, -noon.Sub(time.UnixMilli(0)), time.Hour}},
+		{"clock steps back an hour", []time.Duration{time.Second, -time.Hour, 0, time.Second,
+			2 * time.Hour}},
+		{"clock creeps back", []time.Duration{-time.Millisecond, -time.Millisecond,
+			time.Millisecond, time.Millisecond, time.Millisecond}},
+		{"clock was far ahead", []time.Duration{200 * 365 * 24 * time.Hour,
+			-200 * 365 * 24 * time.Hour, time.Second}},
+		{"clock falls back to 1970", []time.Duration{time.Second,
+			-noon.Sub(time.UnixMilli(0)), time.Hour}},
 	}
 	for _, row := range rows {
 		cases = append(cases,
-			Case{"id/" + row.name, func(t testing.TB, open Factory) { idClock(t, open, row.steps, false) }},
-			Case{"id/" + row.name + ", reopened", func(t testing.TB, open Factory) { idClock(t, open, row.steps, true) }})
+			Case{"id/" + row.name, func(t testing.TB, open Factory) {
+				idClock(t, open, row.steps, false)
+			}},
+			Case{"id/" + row.name + ", reopened", func(t testing.TB, open Factory) {
+				idClock(t, open, row.steps, true)
+			}})
 	}
 	return append(cases, Case{"id/clock starts at 1970", func(t testing.TB, open Factory) {
 		f := start(t, open, Options{Now: newClock(time.UnixMilli(0)).now})
@@ -55,7 +63,8 @@ func idClock(t testing.TB, open Factory, steps []time.Duration, reopen bool) {
 		batch := f.append(drafts(3, "orders", "tickets")...) // compares with the head
 		for _, e := range batch {
 			if !e.Time().Equal(at) {
-				t.Fatalf("step %d: the clock is at %s, the event %s at %s, want %s", i, c.now().UTC(), e.ID, e.Time(), at.UTC())
+				t.Fatalf("step %d: the clock is at %s, the event %s at %s, want %s",
+					i, c.now().UTC(), e.ID, e.Time(), at.UTC())
 			}
 		}
 		want = append(want, batch...)
@@ -99,7 +108,8 @@ func idConcurrent(t testing.TB, open Factory) {
 	}
 	stored := idsOf(read(t, f, store.All(), store.ID{}).drain(pageSize))
 	if !slices.Equal(stored, given) {
-		t.Fatalf("the log holds %d events, appends returned %d IDs, or they differ", len(stored), len(given))
+		t.Fatalf("the log holds %d events, appends returned %d IDs, or they differ",
+			len(stored), len(given))
 	}
 }
 
@@ -116,6 +126,7 @@ func idAfterTrimAndReopen(t testing.TB, open Factory) {
 		t.Fatal(err)
 	}
 	if last := old[len(old)-1].ID; !last.Before(ids[0]) {
-		t.Fatalf("IDs went backwards over a reopen: %s is not above %s, which was given before", ids[0], last)
+		t.Fatalf("IDs went backwards over a reopen: %s is not above %s, which was given before",
+			ids[0], last)
 	}
 }

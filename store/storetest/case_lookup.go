@@ -15,8 +15,8 @@ func lookupCases() []Case {
 	}
 }
 
-// scattered appends with the clock running, so that the neighbours of most IDs are no IDs, and trims
-// an early part, the middle of one topic, and the newest event.
+// scattered appends with the clock running, so that the neighbours of most IDs are no IDs, and
+// trims an early part, the middle of one topic, and the newest event.
 func scattered(f *fixture, c *clock) (kept, gone []store.Event) {
 	f.t.Helper()
 	var events []store.Event
@@ -61,7 +61,8 @@ func getAll(t testing.TB, open Factory) {
 					t.Fatalf("get of %s: %s", id, d)
 				}
 			case !errors.Is(err, store.ErrNotFound):
-				t.Fatalf("get of %s, which is not in the log, returned %v; want ErrNotFound", id, err)
+				t.Fatalf("get of %s, which is not in the log, returned %v; want ErrNotFound", id,
+					err)
 			}
 		}
 		f.reopen()

@@ -6,8 +6,8 @@ import (
 	"tidings/store"
 )
 
-// lossCases say what a page reports as trimmed: the newest trimmed event that matches and lies above
-// the position.
+// lossCases say what a page reports as trimmed: the newest trimmed event that matches and lies
+// above the position.
 func lossCases() []Case {
 	return []Case{
 		{"loss/at each edge of one topic", lossEdges},
@@ -82,7 +82,8 @@ func lossOtherTopic(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(20, "orders", "tickets")...)
 	f.trim(filter(t, "orders"), store.MaxID, 10)
-	for _, patterns := range [][]string{{"tickets"}, {"tickets", "tickets.>"}, {"nothing"}, {"orders.*"}} {
+	for _, patterns := range [][]string{{"tickets"}, {"tickets", "tickets.>"}, {"nothing"},
+		{"orders.*"}} {
 		f.expectLoss("only another topic was trimmed", patterns, store.ID{}, store.ID{})
 	}
 	f.expect(filter(t, "tickets"), store.ID{}, matching(events, filter(t, "tickets"), store.ID{}))
@@ -96,7 +97,8 @@ func lossEmptyTopic(t testing.TB, open Factory) {
 	f.expectLoss("the topic is empty", []string{"orders"}, events[8].ID, store.ID{})
 	f.expectLoss("the log is empty", []string{">"}, events[8].ID, events[9].ID)
 	f.append(drafts(2, "tickets")...)
-	f.expectLoss("another topic was appended to since", []string{"orders"}, events[7].ID, events[8].ID)
+	f.expectLoss("another topic was appended to since", []string{"orders"},
+		events[7].ID, events[8].ID)
 }
 
 // lossOnce: what was told is below the position from the next page on, unless the page ended before
@@ -133,6 +135,7 @@ func lossReopened(t testing.TB, open Factory) {
 	f.reopen()
 	f.expectLoss("all trimmed, after a reopen", []string{"tickets"}, events[18].ID, events[19].ID)
 	if got, want := f.Trimmed(), events[19].ID; got != want {
-		t.Fatalf("trimmed mark lost: the log is trimmed up to %s after a reopen, want %s", got, want)
+		t.Fatalf("trimmed mark lost: the log is trimmed up to %s after a reopen, want %s",
+			got, want)
 	}
 }

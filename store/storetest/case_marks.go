@@ -21,7 +21,8 @@ func markCases() []Case {
 
 func (f *fixture) mark(subject, name string, id store.ID, patterns ...string) store.Mark {
 	f.t.Helper()
-	got, err := f.SetMark(context.Background(), subject, name, store.Mark{ID: id, Topics: filter(f.t, patterns...)})
+	got, err := f.SetMark(context.Background(), subject, name,
+		store.Mark{ID: id, Topics: filter(f.t, patterns...)})
 	if err != nil {
 		f.t.Fatalf("set mark: %v", err)
 	}
@@ -32,7 +33,8 @@ func (f *fixture) expectMark(subject, name string, id store.ID, topics string) {
 	f.t.Helper()
 	got, err := f.Mark(subject, name)
 	if err != nil || got.ID != id || got.Topics.String() != topics {
-		f.t.Errorf("mark %q of %q: %v in %q (%v), want %v in %q", name, subject, got.ID, got.Topics, err, id, topics)
+		f.t.Errorf("mark %q of %q: %v in %q (%v), want %v in %q", name, subject, got.ID, got.Topics,
+			err, id, topics)
 	}
 }
 
@@ -40,7 +42,8 @@ func markForward(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(20, "orders", "tickets")...)
 	f.mark("me", "inbox", events[5].ID, "orders")
-	if got := f.mark("me", "inbox", events[3].ID, "tickets"); got.ID != events[5].ID || got.Topics.String() != "orders" {
+	if got := f.mark("me", "inbox", events[3].ID, "tickets"); got.ID != events[5].ID ||
+		got.Topics.String() != "orders" {
 		t.Errorf("an older mark answered %v in %q, want the current one", got.ID, got.Topics)
 	}
 	f.expectMark("me", "inbox", events[5].ID, "orders")
@@ -71,7 +74,8 @@ func markSurvives(t testing.TB, open Factory) {
 	if err := f.DeleteMark(context.Background(), "me", "inbox"); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-	if err := f.DeleteMark(context.Background(), "me", "inbox"); !errors.Is(err, store.ErrNotFound) {
+	if err := f.DeleteMark(context.Background(), "me", "inbox"); !errors.Is(err,
+		store.ErrNotFound) {
 		t.Errorf("delete again: %v, want ErrNotFound", err)
 	}
 	if _, err := f.Mark("me", "inbox"); !errors.Is(err, store.ErrNotFound) {
@@ -87,7 +91,8 @@ func markRefused(t testing.TB, open Factory) {
 		return err
 	}
 	for what, err := range map[string]error{
-		"no name": set("me", "", store.All()), "no topics": set("me", "a", store.Filter{}), "a long name": set("me", strings.Repeat("x", 256), store.All()),
+		"no name": set("me", "", store.All()), "no topics": set("me", "a", store.Filter{}),
+		"a long name": set("me", strings.Repeat("x", 256), store.All()),
 	} {
 		if !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", what, err)
@@ -120,8 +125,10 @@ func markCount(t testing.TB, open Factory) {
 		for _, at := range []int{0, 50, 101, 350, 699} {
 			all := len(matching(retained, flt, events[at].ID))
 			for _, max := range []int{1, 10, 300, 1000} {
-				if got, err := f.Count(flt, events[at].ID, max); err != nil || got != min(max, all) {
-					t.Errorf("count of %v after event %d, at most %d: %d (%v), want %d", patterns, at, max, got, err, min(max, all))
+				if got, err := f.Count(flt, events[at].ID, max); err != nil ||
+					got != min(max, all) {
+					t.Errorf("count of %v after event %d, at most %d: %d (%v), want %d", patterns,
+						at, max, got, err, min(max, all))
 				}
 			}
 		}

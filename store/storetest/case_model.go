@@ -50,7 +50,8 @@ type play struct {
 	reader *reading // one that lives on between the steps
 }
 
-var playTopics = []string{"orders", "orders.eu", "orders.eu.created", "orders.us", "tickets", "tickets.eu"}
+var playTopics = []string{"orders", "orders.eu", "orders.eu.created", "orders.us",
+	"tickets", "tickets.eu"}
 
 func (p *play) append(t *rapid.T) {
 	topics := rapid.SliceOfN(rapid.SampledFrom(playTopics), 1, 5).Draw(t, "topics")
@@ -72,7 +73,8 @@ func (p *play) append(t *rapid.T) {
 }
 
 func (p *play) filter(t *rapid.T) store.Filter {
-	pattern := rapid.SampledFrom(append([]string{">", "*", "orders.>", "orders.*", "*.eu", "tickets.>", "nothing"}, playTopics...))
+	pattern := rapid.SampledFrom(append([]string{">", "*", "orders.>", "orders.*", "*.eu",
+		"tickets.>", "nothing"}, playTopics...))
 	return filter(t, rapid.SliceOfN(pattern, 0, 3).Draw(t, "patterns")...)
 }
 
@@ -112,7 +114,8 @@ func (p *play) readOn(t *rapid.T) {
 	}
 	page := p.reader.next(limit)
 	if page.Trimmed != want.Trimmed {
-		t.Fatalf("older reader of %q: page reports %s as trimmed, want %s", p.reader.filter, page.Trimmed, want.Trimmed)
+		t.Fatalf("older reader of %q: page reports %s as trimmed, want %s", p.reader.filter,
+			page.Trimmed, want.Trimmed)
 	}
 	next, _ := page.Through.Next()
 	if d := difference(page.Events, preceding(want.Events, next)); d != "" {
@@ -121,7 +124,8 @@ func (p *play) readOn(t *rapid.T) {
 }
 
 func (p *play) newest(t *rapid.T) {
-	checkNewest(t, p.log, p.model.events, p.filter(t), p.position(t), rapid.IntRange(0, 10).Draw(t, "n"))
+	checkNewest(t, p.log, p.model.events, p.filter(t), p.position(t),
+		rapid.IntRange(0, 10).Draw(t, "n"))
 }
 
 func (p *play) byID(t *rapid.T) {

@@ -16,7 +16,8 @@ func newestCases() []Case {
 
 func (f *fixture) expectNewest(events []store.Event) {
 	f.t.Helper()
-	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}, {"orders", "tickets.us"}, {"nothing"}, {}} {
+	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}, {"orders", "tickets.us"},
+		{"nothing"}, {}} {
 		flt := filter(f.t, patterns...)
 		for _, before := range positions(events) {
 			for _, n := range []int{0, 1, 2, 5, len(events), 1 << 30} {

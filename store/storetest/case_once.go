@@ -48,7 +48,8 @@ func (f *fixture) replays(first store.Result, trimmed bool, g store.Group) {
 	head := f.Head()
 	got := f.once(g)[0]
 	if !got.Replayed || got.Trimmed != trimmed || !slices.Equal(got.IDs, first.IDs) {
-		f.t.Fatalf("key %q again: %+v, want the first result %+v replayed, trimmed %v", g.Key, got, first, trimmed)
+		f.t.Fatalf("key %q again: %+v, want the first result %+v replayed, trimmed %v", g.Key, got,
+			first, trimmed)
 	}
 	if f.Head() != head {
 		f.t.Fatalf("key %q again was stored a second time", g.Key)
@@ -57,7 +58,8 @@ func (f *fixture) replays(first store.Result, trimmed bool, g store.Group) {
 
 func onceReplay(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
-	one, three := group("one", drafts(1, "orders")...), group("three", drafts(3, "orders", "tickets")...)
+	one, three := group("one", drafts(1, "orders")...),
+		group("three", drafts(3, "orders", "tickets")...)
 	first, second := f.once(one)[0], f.once(three)[0]
 	if first.Replayed || second.Replayed || len(second.IDs) != 3 {
 		t.Fatalf("first time: %+v, %+v; want 1 and 3 IDs, not replayed", first, second)
@@ -66,14 +68,16 @@ func onceReplay(t testing.TB, open Factory) {
 		f.replays(first, false, one)
 		f.replays(second, false, three)
 	}
-	if a, b := f.once(group("", drafts(1, "orders")...)), f.once(group("", drafts(1, "orders")...)); a[0].IDs[0] == b[0].IDs[0] {
+	if a, b := f.once(group("", drafts(1, "orders")...)),
+		f.once(group("", drafts(1, "orders")...)); a[0].IDs[0] == b[0].IDs[0] {
 		t.Fatal("without a key an event was taken for its twin")
 	}
 }
 
 func onceMismatch(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
-	base := store.Draft{Topic: "orders", Type: "created", ContentType: "text/plain", Data: []byte("1")}
+	base := store.Draft{Topic: "orders", Type: "created", ContentType: "text/plain",
+		Data: []byte("1")}
 	f.once(group("k", base))
 	head := f.Head()
 	for name, change := range map[string]func(*store.Draft){
@@ -86,11 +90,13 @@ func onceMismatch(t testing.TB, open Factory) {
 	} {
 		other := base
 		change(&other)
-		if _, err := f.AppendOnce(context.Background(), []store.Group{group("k", other)}); !errors.Is(err, store.ErrKeyMismatch) {
+		if _, err := f.AppendOnce(context.Background(),
+			[]store.Group{group("k", other)}); !errors.Is(err, store.ErrKeyMismatch) {
 			t.Errorf("key with another %s: %v, want ErrKeyMismatch", name, err)
 		}
 	}
-	if _, err := f.AppendOnce(context.Background(), []store.Group{group("k", base, base)}); !errors.Is(err, store.ErrKeyMismatch) {
+	if _, err := f.AppendOnce(context.Background(),
+		[]store.Group{group("k", base, base)}); !errors.Is(err, store.ErrKeyMismatch) {
 		t.Errorf("key with one more draft: %v, want ErrKeyMismatch", err)
 	}
 	if f.Head() != head {
@@ -114,14 +120,17 @@ func onceSurvives(t testing.TB, open Factory) {
 
 func onceGroups(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
-	a, b, c := group("a", drafts(1, "orders")...), group("b", drafts(2, "tickets")...), group("", drafts(1, "orders")...)
+	a, b, c := group("a", drafts(1, "orders")...), group("b", drafts(2, "tickets")...),
+		group("", drafts(1, "orders")...)
 	first := f.once(a)[0]
 	got := f.once(b, a, c, b)
 	if !got[1].Replayed || got[1].IDs[0] != first.IDs[0] {
 		t.Errorf("a known key among new ones: %+v, want %+v replayed", got[1], first)
 	}
-	if got[0].Replayed || got[2].Replayed || !got[3].Replayed || !slices.Equal(got[0].IDs, got[3].IDs) {
-		t.Errorf("a key twice in one call: %+v and %+v, want the second to be the first, replayed", got[0], got[3])
+	if got[0].Replayed || got[2].Replayed || !got[3].Replayed ||
+		!slices.Equal(got[0].IDs, got[3].IDs) {
+		t.Errorf("a key twice in one call: %+v and %+v, want the second to be the first, replayed",
+			got[0], got[3])
 	}
 	if want, _ := got[0].IDs[1].Next(); got[2].IDs[0] != want {
 		t.Errorf("IDs of one call: %v, then %v; want them consecutive", got[0].IDs, got[2].IDs)
@@ -129,12 +138,14 @@ func onceGroups(t testing.TB, open Factory) {
 	// All or nothing: a mismatch, last of several, stores none of them.
 	head := f.Head()
 	bad := group("a", drafts(1, "elsewhere")...)
-	_, err := f.AppendOnce(context.Background(), []store.Group{group("d", drafts(1, "new")...), c, bad})
+	_, err := f.AppendOnce(context.Background(),
+		[]store.Group{group("d", drafts(1, "new")...), c, bad})
 	var which *store.GroupError
 	if !errors.Is(err, store.ErrKeyMismatch) || !errors.As(err, &which) || which.Index != 2 {
 		t.Errorf("a mismatch in the third of three groups: %v, want a GroupError of index 2", err)
 	}
-	_, err = f.AppendOnce(context.Background(), []store.Group{group("e", drafts(1, "new")...), group("e", drafts(1, "other")...)})
+	_, err = f.AppendOnce(context.Background(),
+		[]store.Group{group("e", drafts(1, "new")...), group("e", drafts(1, "other")...)})
 	if !errors.Is(err, store.ErrKeyMismatch) {
 		t.Errorf("a key twice in one call, for different drafts: %v, want ErrKeyMismatch", err)
 	}
@@ -197,7 +208,8 @@ func onceLimits(t testing.TB, open Factory) {
 	if f.once(g("d"))[0].Replayed {
 		t.Error("a key beyond the window is remembered")
 	}
-	if info, err := f.Info(); err != nil || info.Keys < 1 || info.Keys > 3 || info.OldestKey.IsZero() {
+	if info, err := f.Info(); err != nil || info.Keys < 1 || info.Keys > 3 ||
+		info.OldestKey.IsZero() {
 		t.Errorf("info %+v (%v), want 1 to 3 keys and the oldest", info, err)
 	}
 }
@@ -215,14 +227,17 @@ func onceEnd(t testing.TB, open Factory) {
 	}
 	head := f.Head()
 	for range 2 {
-		if again := f.once(group("", end("orders")))[0]; !again.Replayed || again.IDs[0] != first.IDs[0] {
+		if again := f.once(group("", end("orders")))[0]; !again.Replayed ||
+			again.IDs[0] != first.IDs[0] {
 			t.Errorf("second end: %+v, want %v replayed", again, first.IDs)
 		}
 	}
-	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err, store.ErrEnded) {
+	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+		store.ErrEnded) {
 		t.Errorf("append to a topic that has ended: %v, want ErrEnded", err)
 	}
-	if _, err := f.Append(context.Background(), drafts(2, "tickets", "orders")); !errors.Is(err, store.ErrEnded) {
+	if _, err := f.Append(context.Background(), drafts(2, "tickets", "orders")); !errors.Is(err,
+		store.ErrEnded) {
 		t.Errorf("batch with a topic that has ended: %v, want ErrEnded", err)
 	}
 	f.replays(before, false, keyed) // the key is looked up first
@@ -230,7 +245,8 @@ func onceEnd(t testing.TB, open Factory) {
 		t.Error("something was stored after the end")
 	}
 	f.append(drafts(1, "orders.eu")...)
-	for patterns, want := range map[string]bool{"orders": true, "orders orders.eu": false, "orders.eu": false, "*": false, ">": false, "unknown": false} {
+	for patterns, want := range map[string]bool{"orders": true, "orders orders.eu": false,
+		"orders.eu": false, "*": false, ">": false, "unknown": false} {
 		last, all := f.Ended(filter(t, strings.Fields(patterns)...))
 		if all != want || all && last != first.IDs[0] {
 			t.Errorf("%q ended: %v at %v, want %v at %v", patterns, all, last, want, first.IDs[0])
@@ -239,7 +255,8 @@ func onceEnd(t testing.TB, open Factory) {
 	if r := f.once(group("", end("never.used")))[0]; r.Replayed {
 		t.Errorf("end of a topic without events: %+v", r)
 	}
-	if _, err := f.Append(context.Background(), []store.Draft{end("a"), end("b")}); !errors.Is(err, store.ErrInvalid) {
+	if _, err := f.Append(context.Background(), []store.Draft{end("a"), end("b")}); !errors.Is(err,
+		store.ErrInvalid) {
 		t.Errorf("an end among others: %v, want ErrInvalid", err)
 	}
 }
@@ -258,7 +275,8 @@ func onceEndSurvives(t testing.TB, open Factory) {
 	if again := f.once(end)[0]; !again.Replayed || !again.Trimmed || again.IDs[0] != first.IDs[0] {
 		t.Errorf("second end: %+v, want %v replayed and trimmed", again, first.IDs)
 	}
-	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err, store.ErrEnded) {
+	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+		store.ErrEnded) {
 		t.Errorf("append: %v, want ErrEnded", err)
 	}
 }

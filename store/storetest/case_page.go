@@ -33,7 +33,8 @@ func pageBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var batch []store.Draft
 	for i := range 16 { // every third or fourth crosses the bound, some exactly meet it
-		batch = append(batch, store.Draft{Topic: "orders", Data: noise(store.MaxPageBytes/4 + i%2)}, store.Draft{Topic: "tickets", Data: noise(store.MaxPageBytes / 10)})
+		batch = append(batch, store.Draft{Topic: "orders", Data: noise(store.MaxPageBytes/4 + i%2)},
+			store.Draft{Topic: "tickets", Data: noise(store.MaxPageBytes / 10)})
 	}
 	want := f.append(batch...)
 	f.expect(store.All(), store.ID{}, want) // each page is held against the bound
@@ -51,7 +52,8 @@ func pageLarge(t testing.TB, open Factory) {
 	f.expect(store.All(), store.ID{}, want)
 	for i := range want {
 		page := read(t, f, store.All(), want[i].ID.Prev()).next(pageSize)
-		if d := difference(page.Events, want[i:i+1]); len(want[i].Data) > store.MaxPageBytes && d != "" {
+		if d := difference(page.Events,
+			want[i:i+1]); len(want[i].Data) > store.MaxPageBytes && d != "" {
 			t.Fatalf("page that begins with an event larger than a page: %s", d)
 		}
 	}

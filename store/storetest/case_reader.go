@@ -86,7 +86,8 @@ func readerAtHead(t testing.TB, open Factory) {
 func readerNewTopics(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var readers []*reading
-	for _, patterns := range [][]string{{"new"}, {"new.*"}, {"new.>"}, {">"}, {"*.one", "new.two", "old"}} {
+	for _, patterns := range [][]string{{"new"}, {"new.*"}, {"new.>"}, {">"},
+		{"*.one", "new.two", "old"}} {
 		readers = append(readers, read(t, f, filter(t, patterns...), store.ID{}))
 	}
 	for _, topic := range []string{"old", "new", "new.one", "new.two", "new.one.deep", "newer"} {
@@ -117,8 +118,10 @@ func readerEventsStay(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var batch []store.Draft
 	for range 100 {
-		batch = append(batch, store.Draft{Topic: "orders", Type: "order.created", ContentType: "application/json",
-			Data: noise(500), Attributes: []store.Attribute{{Name: "source", Value: "/shop"}}})
+		batch = append(batch, store.Draft{Topic: "orders", Type: "order.created",
+			ContentType: "application/json",
+			Data:        noise(500), Attributes: []store.Attribute{{Name: "source",
+				Value: "/shop"}}})
 	}
 	want := f.append(batch...)
 	got := read(t, f, store.All(), store.ID{}).drain(pageSize)
@@ -138,6 +141,7 @@ func readerOwnsPage(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	want := f.append(drafts(10, "orders")...)
 	page := read(t, f, store.All(), store.ID{}).next(pageSize)
-	_ = append(page.Events[:0], slices.Repeat([]store.Event{{Topic: "overwritten"}}, len(page.Events))...)
+	_ = append(page.Events[:0], slices.Repeat([]store.Event{{Topic: "overwritten"}},
+		len(page.Events))...)
 	f.expect(store.All(), store.ID{}, want)
 }

@@ -38,7 +38,8 @@ func retainEach(t testing.TB, open Factory) {
 		events uint64
 		before store.ID
 	}{
-		{1000, store.ID{}}, {30, events[0].ID}, {29, events[7].ID}, {14, events[40].ID}, {14, events[40].ID},
+		{1000, store.ID{}}, {30, events[0].ID}, {29, events[7].ID}, {14, events[40].ID},
+		{14, events[40].ID},
 		{1, events[100].ID}, {3, store.MaxID},
 	} {
 		limits := func(topic string) store.Limits {
@@ -53,7 +54,8 @@ func retainEach(t testing.TB, open Factory) {
 				return store.Limits{}
 			}
 		}
-		for _, flt := range []store.Filter{{}, filter(t, "nothing", "b", "d"), store.All(), store.All()} {
+		for _, flt := range []store.Filter{{}, filter(t, "nothing", "b", "d"), store.All(),
+			store.All()} {
 			want, err := model.Retain(t.Context(), flt, limits)
 			if err != nil {
 				t.Fatal(err)
@@ -69,7 +71,8 @@ func retainEach(t testing.TB, open Factory) {
 	}
 }
 
-// retainBytes: what stays fits, and what went last would not have fitted. The sizes are the engine's own.
+// retainBytes: what stays fits, and what went last would not have fitted. The sizes are the
+// engine's own.
 func retainBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(400, "orders", "tickets", "orders")...)
@@ -92,7 +95,8 @@ func retainBytes(t testing.TB, open Factory) {
 			}
 			record := (before.Bytes + before.Count - 1) / before.Count // all are about as large
 			if after.Bytes > limit || after.Bytes+2*record < limit {
-				t.Fatalf("%s: of %d bytes %d are left, with a limit of %d", topic, before.Bytes, after.Bytes, limit)
+				t.Fatalf("%s: of %d bytes %d are left, with a limit of %d", topic, before.Bytes,
+					after.Bytes, limit)
 			}
 		}
 	}
@@ -105,7 +109,9 @@ func retainMany(t testing.TB, open Factory) {
 	for range 4 {
 		events = append(events, f.append(drafts(1000, "a", "b", "c", "a")...)...)
 	}
-	f.retain(filter(t, "a", "c"), func(string) store.Limits { return store.Limits{Events: 100} }, 1900+900)
+	f.retain(filter(t, "a", "c"), func(string) store.Limits {
+		return store.Limits{Events: 100}
+	}, 1900+900)
 	f.expect(filter(t, "a"), store.ID{}, matching(events, filter(t, "a"), store.ID{})[1900:])
 	f.expect(filter(t, "b"), store.ID{}, matching(events, filter(t, "b"), store.ID{}))
 	f.expect(filter(t, "c"), store.ID{}, matching(events, filter(t, "c"), store.ID{})[900:])
@@ -115,7 +121,9 @@ func retainClosed(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(2, "a")...)
 	f.close()
-	_, err := f.Retain(t.Context(), store.All(), func(string) store.Limits { return store.Limits{Events: 1} })
+	_, err := f.Retain(t.Context(), store.All(), func(string) store.Limits {
+		return store.Limits{Events: 1}
+	})
 	if !errors.Is(err, store.ErrClosed) {
 		t.Fatalf("retain of a closed log: %v, want %v", err, store.ErrClosed)
 	}

@@ -56,7 +56,8 @@ func throughNeverBack(t testing.TB, open Factory) {
 	at := r.position
 	r.expect(pageSize, nil)
 	if r.position.Before(at) || r.position != f.Head() {
-		t.Fatalf("through is %s after everything was trimmed, it was %s, the head is %s", r.position, at, f.Head())
+		t.Fatalf("through is %s after everything was trimmed, it was %s, the head is %s",
+			r.position, at, f.Head())
 	}
 }
 

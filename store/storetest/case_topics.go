@@ -25,7 +25,8 @@ func topicsFilter(t testing.TB, open Factory) {
 	f.append(drafts(25, all...)...)
 	f.trim(filter(t, "orders.us", "tickets"), store.MaxID, 10) // empty topics stay known
 	for range 2 {
-		for _, patterns := range [][]string{{">"}, {"orders"}, {"orders.*"}, {"*", "*.eu"}, {"orders.>", "orders.eu"}, {"nothing"}, {}} {
+		for _, patterns := range [][]string{{">"}, {"orders"}, {"orders.*"}, {"*", "*.eu"},
+			{"orders.>", "orders.eu"}, {"nothing"}, {}} {
 			flt := filter(t, patterns...)
 			var got, want []string
 			for info := range f.Topics(flt) {
@@ -73,7 +74,8 @@ func topicsBytes(t testing.TB, open Factory) {
 		f.trim(store.All(), next, 1)
 		now := f.topic("orders").Bytes
 		if now >= last || (now == 0) != (i == len(events)) {
-			t.Fatalf("topic has %d bytes after %d of %d events were trimmed, %d before that", now, i, len(events), last)
+			t.Fatalf("topic has %d bytes after %d of %d events were trimmed, %d before that",
+				now, i, len(events), last)
 		}
 		last = now
 	}
@@ -85,7 +87,7 @@ func infoEmpty(t testing.TB, open Factory) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := store.Info{LogID: info.LogID, Engine: info.Engine, FileBytes: info.FileBytes}
+	want := store.Info{LogID: info.LogID, Engine: info.Engine, DiskBytes: info.DiskBytes}
 	if info != want {
 		t.Fatalf("info of an empty log: %+v", info)
 	}

@@ -28,7 +28,8 @@ func trimBooks(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(40, "a", "a", "b.c", "b.d")...)
 	model := modelOf(events)
-	for i, cut := range []store.ID{events[0].ID, events[1].ID, events[9].ID, events[10].ID.Prev(), events[30].ID, store.MaxID} {
+	for i, cut := range []store.ID{events[0].ID, events[1].ID, events[9].ID, events[10].ID.Prev(),
+		events[30].ID, store.MaxID} {
 		for _, pattern := range []string{"a", "b.*"} {
 			flt := filter(t, pattern)
 			want, err := model.Trim(t.Context(), flt, cut)
@@ -60,7 +61,8 @@ func (f *fixture) expectBooks(model *Model) {
 		got.Bytes = want.Bytes
 		switch {
 		case got.Trimmed != want.Trimmed && got.Trimmed.Before(want.Trimmed):
-			f.t.Fatalf("trimmed mark lost: topic %q is trimmed up to %s, want %s", want.Topic, got.Trimmed, want.Trimmed)
+			f.t.Fatalf("trimmed mark lost: topic %q is trimmed up to %s, want %s", want.Topic,
+				got.Trimmed, want.Trimmed)
 		case got != want:
 			f.t.Fatalf("topic %q: the books say %+v, want %+v", want.Topic, got, want)
 		case (bytes == 0) != (want.Count == 0):
@@ -170,7 +172,8 @@ func trimThenAppend(t testing.TB, open Factory) {
 	r.expectTrimmed("everything old was trimmed", old[8].ID)
 	f.reopen()
 	f.expect(filter(t, "orders"), store.ID{}, matching(want, r.filter, store.ID{}))
-	if info := f.topic("orders"); info.Count != 3 || info.First != want[0].ID || info.Trimmed != old[8].ID {
+	if info := f.topic("orders"); info.Count != 3 || info.First != want[0].ID ||
+		info.Trimmed != old[8].ID {
 		t.Fatalf("topic trimmed empty and appended to again: %+v", info)
 	}
 }

@@ -24,7 +24,9 @@ func waitAbove(t testing.TB, open Factory) {
 	events := f.append(drafts(3, "orders")...)
 	for _, after := range []store.ID{{}, events[0].ID, events[1].ID, events[2].ID.Prev()} {
 		var err error
-		within(t, "wait for a head that is there", func() { err = f.Wait(context.Background(), after) })
+		within(t, "wait for a head that is there", func() {
+			err = f.Wait(context.Background(), after)
+		})
 		if err != nil {
 			t.Fatalf("wait after %s below the head: %v", after, err)
 		}
@@ -95,7 +97,8 @@ func waitNotAbove(t testing.TB, open Factory) {
 	cancel(cause)
 	within(t, "wait with an ended context", func() {
 		if err := <-result; !errors.Is(err, cause) {
-			t.Errorf("wait for a head above the highest ID returned %v; want the cause %q", err, cause)
+			t.Errorf("wait for a head above the highest ID returned %v; want the cause %q", err,
+				cause)
 		}
 	})
 }
@@ -113,7 +116,8 @@ func waitCause(t testing.TB, open Factory) {
 		cancel(cause)
 		within(t, "wait with a context ended "+when, func() {
 			if err := <-result; !errors.Is(err, cause) {
-				t.Errorf("wait with a context ended %s it returned %v; want the cause %q", when, err, cause)
+				t.Errorf("wait with a context ended %s it returned %v; want the cause %q",
+					when, err, cause)
 			}
 		})
 	}

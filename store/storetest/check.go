@@ -5,9 +5,9 @@ import (
 )
 
 // Check compares everything that a healthy log says of itself: what it reads from the start, by ID,
-// by topic and from its end, its topics, its totals, its head and what was trimmed. It needs an open
-// log that nobody is writing to, reads all of it several times, and belongs into the Cleanup of
-// every test that has a log.
+// by topic and from its end, its topics, its totals, its head and what was trimmed. It needs an
+// open log that nobody is writing to, reads all of it several times, and belongs into the Cleanup
+// of every test that has a log.
 func Check(t TB, log store.Log) {
 	t.Helper()
 	r := read(t, log, store.All(), store.ID{})
@@ -16,7 +16,8 @@ func Check(t TB, log store.Log) {
 	for i, e := range events {
 		got, err := log.Get(e.ID)
 		if err != nil {
-			t.Fatalf("event %d of %d (%s) was read but cannot be got: %v", i+1, len(events), e.ID, err)
+			t.Fatalf("event %d of %d (%s) was read but cannot be got: %v", i+1,
+				len(events), e.ID, err)
 		}
 		if d := difference([]store.Event{got}, events[i:i+1]); d != "" {
 			t.Fatalf("event %d of %d (%s) is another one by its ID: %s", i+1, len(events), e.ID, d)
@@ -60,7 +61,8 @@ func checkTopics(t TB, log store.Log, events []store.Event) {
 
 func checkTopic(t TB, log store.Log, info store.TopicInfo, events []store.Event) {
 	t.Helper()
-	want := store.TopicInfo{Topic: info.Topic, Count: uint64(len(events)), Bytes: info.Bytes, Trimmed: info.Trimmed, Ended: info.Ended}
+	want := store.TopicInfo{Topic: info.Topic, Count: uint64(len(events)), Bytes: info.Bytes,
+		Trimmed: info.Trimmed, Ended: info.Ended}
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}
@@ -71,13 +73,19 @@ func checkTopic(t TB, log store.Log, info store.TopicInfo, events []store.Event)
 	case info.Count == 0 && info.Bytes != 0:
 		t.Fatalf("topic %q is empty but has %d bytes", info.Topic, info.Bytes)
 	case info.Count == 0 && info.Trimmed.IsZero():
-		t.Fatalf("topic %q has no events and lost none: it was never appended to, or its trimmed mark is lost", info.Topic)
+		t.Fatalf(
+			"topic %q has no events and lost none: it was never appended to, or its trimmed "+
+				"mark is lost",
+			info.Topic)
 	case info.Count > 0 && !info.Trimmed.Before(info.First):
-		t.Fatalf("topic %q: trimmed up to %s, but its first event is %s", info.Topic, info.Trimmed, info.First)
+		t.Fatalf("topic %q: trimmed up to %s, but its first event is %s", info.Topic,
+			info.Trimmed, info.First)
 	case log.Trimmed().Before(info.Trimmed):
-		t.Fatalf("topic %q is trimmed up to %s, the log only up to %s", info.Topic, info.Trimmed, log.Trimmed())
+		t.Fatalf("topic %q is trimmed up to %s, the log only up to %s", info.Topic, info.Trimmed,
+			log.Trimmed())
 	case log.Head().Before(info.Trimmed):
-		t.Fatalf("topic %q: trimmed above the head: %s, the head is %s", info.Topic, info.Trimmed, log.Head())
+		t.Fatalf("topic %q: trimmed above the head: %s, the head is %s", info.Topic,
+			info.Trimmed, log.Head())
 	}
 	f := filter(t, info.Topic)
 	read(t, log, f, store.ID{}).expectTrimmed("from the start", info.Trimmed)
@@ -91,7 +99,8 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 	if err != nil {
 		t.Fatalf("info: %v", err)
 	}
-	want := store.Info{LogID: got.LogID, Engine: got.Engine, FileBytes: got.FileBytes, Events: uint64(len(events)), Keys: got.Keys, OldestKey: got.OldestKey}
+	want := store.Info{LogID: got.LogID, Engine: got.Engine, DiskBytes: got.DiskBytes,
+		Events: uint64(len(events)), Keys: got.Keys, OldestKey: got.OldestKey}
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}
@@ -108,7 +117,8 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 }
 
 // checkNewest holds Newest against its definition over the retained events.
-func checkNewest(t TB, log store.Log, events []store.Event, f store.Filter, before store.ID, n int) {
+func checkNewest(t TB, log store.Log, events []store.Event, f store.Filter,
+	before store.ID, n int) {
 	t.Helper()
 	got, err := log.Newest(f, before, n)
 	if err != nil {
@@ -117,7 +127,11 @@ func checkNewest(t TB, log store.Log, events []store.Event, f store.Filter, befo
 	older := preceding(matching(events, f, store.ID{}), before)
 	if len(older) == 0 {
 		if head := log.Head(); head.Before(got) || !got.IsZero() && !got.Before(before) {
-			t.Fatalf("newest %d of %q before %s is %s without any event; it must be below that and not above the head %s", n, f, before, got, head)
+			t.Fatalf(
+				"newest %d of %q before %s is %s without any event; it must be below that and "+
+					"not above the head %s",
+				n,
+				f, before, got, head)
 		}
 		return
 	}

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of so many bytes, "tmpfs" or "ext4", until the test ends, and returns its directory. It skips
-// the test where that is not allowed. ext4 keeps what it frees until its next journal commit, tmpfs does not.
+// SmallDisk mounts a file system of so many bytes, "tmpfs" or "ext4", until the test ends, and
+// returns its directory. It skips the test where that is not allowed. ext4 keeps what it frees
+// until its next journal commit, tmpfs does not.
 func SmallDisk(t testing.TB, kind string, size int64) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -20,7 +21,8 @@ func SmallDisk(t testing.TB, kind string, size int64) string {
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Skipf("a small disk cannot be mounted: %s %v: %v: %s", name, args, err, bytes.TrimSpace(out))
+			t.Skipf("a small disk cannot be mounted: %s %v: %v: %s", name, args, err,
+				bytes.TrimSpace(out))
 		}
 	}
 	dir := t.TempDir()
@@ -29,7 +31,8 @@ func SmallDisk(t testing.TB, kind string, size int64) string {
 		run("mount", "-t", "tmpfs", "-o", "size="+strconv.FormatInt(size, 10), "tmpfs", dir)
 	case "ext4":
 		image := filepath.Join(t.TempDir(), "image")
-		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
+		if err := errors.Join(os.WriteFile(image, nil, 0o600),
+			os.Truncate(image, size)); err != nil {
 			t.Fatal(err)
 		}
 		run("mkfs.ext4", "-q", "-m", "0", image)

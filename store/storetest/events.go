@@ -52,14 +52,17 @@ func difference(got, want []store.Event) string {
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i == len(want):
-			return fmt.Sprintf("returned %d events too many, the first is %s", len(got)-len(want), got[i].ID)
+			return fmt.Sprintf("returned %d events too many, the first is %s",
+				len(got)-len(want), got[i].ID)
 		case i == len(got):
-			return fmt.Sprintf("skipped event %d of %d, the last it returned is event %d", i+1, len(want), i)
+			return fmt.Sprintf("skipped event %d of %d, the last it returned is event %d",
+				i+1, len(want), i)
 		case got[i].ID != want[i].ID:
 			return misplaced(got, want, i)
 		}
 		if d := changed(got[i], want[i]); d != "" {
-			return fmt.Sprintf("event %d of %d (%s) came back changed: %s", i+1, len(want), want[i].ID, d)
+			return fmt.Sprintf("event %d of %d (%s) came back changed: %s", i+1, len(want),
+				want[i].ID, d)
 		}
 	}
 	return ""
@@ -72,11 +75,13 @@ func misplaced(got, want []store.Event, i int) string {
 	}
 	switch k := place(want, got[i].ID); {
 	case k < 0:
-		return fmt.Sprintf("returned %s in the place of event %d of %d, where it does not belong", got[i].ID, i+1, len(want))
+		return fmt.Sprintf("returned %s in the place of event %d of %d, where it does not belong",
+			got[i].ID, i+1, len(want))
 	case k < i:
 		return fmt.Sprintf("returned event %d of %d twice", k+1, len(want))
 	case place(got, want[i].ID) > i:
-		return fmt.Sprintf("events out of order: event %d of %d came before event %d", k+1, len(want), i+1)
+		return fmt.Sprintf("events out of order: event %d of %d came before event %d", k+1,
+			len(want), i+1)
 	default:
 		return fmt.Sprintf("skipped event %d of %d", i+1, len(want))
 	}
@@ -89,7 +94,8 @@ func changed(got, want store.Event) string {
 		for at < min(len(got.Data), len(want.Data)) && got.Data[at] == want.Data[at] {
 			at++
 		}
-		return fmt.Sprintf("data of %d bytes, want %d, different from byte %d on", len(got.Data), len(want.Data), at)
+		return fmt.Sprintf("data of %d bytes, want %d, different from byte %d on", len(got.Data),
+			len(want.Data), at)
 	}
 	got.Data, want.Data = nil, nil
 	if len(got.Attributes) == 0 && len(want.Attributes) == 0 {

@@ -53,7 +53,9 @@ func NewModel(opts Options) *Model {
 	if opts.MaxKeys == 0 {
 		opts.MaxKeys = store.DefaultMaxKeys
 	}
-	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark), failed: make(chan struct{}), ended: make(map[string]store.ID), trimmed: make(map[string]store.ID), changed: make(chan struct{})}
+	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark), failed: make(chan struct{}),
+		ended: make(map[string]store.ID), trimmed: make(map[string]store.ID),
+		changed: make(chan struct{})}
 	m.id = m.mint()
 	return m
 }
@@ -70,7 +72,7 @@ func Models() Factory {
 			last.mu.Lock()
 			defer last.mu.Unlock()
 			if !last.closed {
-				t.Fatal(store.ErrLocked)
+				t.Fatalf("the log in %s is open already", dir)
 			}
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
 			m.keys, m.ended, m.marks = last.keys, last.ended, last.marks

@@ -10,8 +10,10 @@ import (
 type markOwner struct{ subject, name string }
 
 // SetMark implements store.Log.
-func (m *Model) SetMark(_ context.Context, subject, name string, mark store.Mark) (store.Mark, error) {
-	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName || len(mark.Topics.Patterns()) == 0 {
+func (m *Model) SetMark(_ context.Context, subject, name string,
+	mark store.Mark) (store.Mark, error) {
+	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName ||
+		len(mark.Topics.Patterns()) == 0 {
 		return store.Mark{}, store.ErrInvalid
 	}
 	m.mu.Lock()

@@ -92,7 +92,8 @@ func (m *Model) known(keys []modelKey, g store.Group, result *store.Result) (boo
 		}
 		*result = store.Result{IDs: slices.Clone(k.ids), Replayed: true}
 		for _, id := range k.ids {
-			result.Trimmed = result.Trimmed || !m.head.Before(id) && !m.retained(id) // above the head: of this very call
+			// above the head: of this very call
+			result.Trimmed = result.Trimmed || !m.head.Before(id) && !m.retained(id)
 		}
 		return true, nil
 	}
@@ -129,14 +130,17 @@ func (m *Model) retained(id store.ID) bool {
 // forget drops the keys beyond the limits.
 func (m *Model) forget() {
 	now := m.opts.Now()
-	m.keys = slices.DeleteFunc(m.keys, func(k modelKey) bool { return now.Sub(k.ids[0].Time()) >= m.opts.KeyWindow })
+	m.keys = slices.DeleteFunc(m.keys, func(k modelKey) bool {
+		return now.Sub(k.ids[0].Time()) >= m.opts.KeyWindow
+	})
 	m.keys = m.keys[max(0, len(m.keys)-m.opts.MaxKeys):]
 }
 
 func ends(d store.Draft) bool { return d.Type == store.TypeEnd }
 
 func sameDraft(a, b store.Draft) bool {
-	return a.Topic == b.Topic && a.Type == b.Type && a.ContentType == b.ContentType && string(a.Data) == string(b.Data)
+	return a.Topic == b.Topic && a.Type == b.Type && a.ContentType == b.ContentType &&
+		string(a.Data) == string(b.Data)
 }
 
 func clone(g store.Group) store.Group {

@@ -102,7 +102,8 @@ func (m *Model) Excess(f store.Filter, events, bytes uint64) (excess store.ID, e
 }
 
 // Retain implements store.Log.
-func (m *Model) Retain(ctx context.Context, f store.Filter, limits func(topic string) store.Limits) (int, error) {
+func (m *Model) Retain(ctx context.Context, f store.Filter,
+	limits func(topic string) store.Limits) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -117,7 +118,8 @@ func (m *Model) Retain(ctx context.Context, f store.Filter, limits func(topic st
 	for _, e := range slices.Backward(m.events) {
 		count[e.Topic]++
 		size[e.Topic] += uint64(len(e.Data))
-		if l := limits(e.Topic); f.Match(e.Topic) && (e.ID.Before(l.Before) || l.Events > 0 && count[e.Topic] > l.Events || l.Bytes > 0 && size[e.Topic] > l.Bytes) {
+		if l := limits(e.Topic); f.Match(e.Topic) && (e.ID.Before(l.Before) || l.Events > 0 &&
+			count[e.Topic] > l.Events || l.Bytes > 0 && size[e.Topic] > l.Bytes) {
 			goes[e.Topic] = true
 		}
 		if !goes[e.Topic] {
@@ -173,7 +175,8 @@ func (m *Model) Info() (store.Info, error) {
 	if m.closed {
 		return store.Info{}, store.ErrClosed
 	}
-	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)), Topics: len(m.trimmed), Keys: len(m.keys)}
+	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)),
+		Topics: len(m.trimmed), Keys: len(m.keys)}
 	if len(m.keys) > 0 {
 		info.OldestKey = m.keys[0].ids[0]
 	}

@@ -53,19 +53,24 @@ func (r *reading) next(limit int) store.Page {
 	case len(page.Events) > limit:
 		r.t.Fatalf("page of %d events, asked for at most %d", len(page.Events), limit)
 	case size > store.MaxPageBytes && len(page.Events) > 1:
-		r.t.Fatalf("page of %d events has %d bytes of data, the bound is %d", len(page.Events), size, store.MaxPageBytes)
+		r.t.Fatalf("page of %d events has %d bytes of data, the bound is %d", len(page.Events),
+			size, store.MaxPageBytes)
 	case page.Through.Before(r.position):
 		r.t.Fatalf("through went back from %s to %s", r.position, page.Through)
 	case page.Through.Before(last):
 		r.t.Fatalf("through is %s, below the page's last event %s", page.Through, last)
 	case later(r.position, head).Before(page.Through):
-		r.t.Fatalf("through above the head: %s, the head is %s, the position was %s", page.Through, head, r.position)
+		r.t.Fatalf("through above the head: %s, the head is %s, the position was %s", page.Through,
+			head, r.position)
 	case page.Through == r.position && r.position.Before(head) && page.Corrupt.IsZero():
-		r.t.Fatalf("reader makes no progress: through stays at %s, the head is %s", page.Through, head)
+		r.t.Fatalf("reader makes no progress: through stays at %s, the head is %s",
+			page.Through, head)
 	case !page.Trimmed.IsZero() && !r.position.Before(page.Trimmed):
-		r.t.Fatalf("page reports %s as trimmed, which is not above its position %s", page.Trimmed, r.position)
+		r.t.Fatalf("page reports %s as trimmed, which is not above its position %s",
+			page.Trimmed, r.position)
 	case r.log.Trimmed().Before(page.Trimmed):
-		r.t.Fatalf("page reports %s as trimmed, the log nothing above %s", page.Trimmed, r.log.Trimmed())
+		r.t.Fatalf("page reports %s as trimmed, the log nothing above %s", page.Trimmed,
+			r.log.Trimmed())
 	case !page.Corrupt.IsZero():
 		r.t.Fatalf("record %s is corrupt", page.Corrupt)
 	}
@@ -94,7 +99,8 @@ func (r *reading) take(n int) []store.Event {
 		page := r.next(n - len(events))
 		events = append(events, page.Events...)
 		if len(page.Events) == 0 && !page.Through.Before(r.log.Head()) {
-			r.t.Fatalf("reader of %q is at the head after %d events, want %d", r.filter, len(events), n)
+			r.t.Fatalf("reader of %q is at the head after %d events, want %d", r.filter,
+				len(events), n)
 		}
 	}
 	return events
@@ -116,11 +122,14 @@ func (r *reading) expectTrimmed(what string, want store.ID) {
 	switch got := r.next(pageSize).Trimmed; {
 	case got == want:
 	case got.IsZero():
-		r.t.Fatalf("%s: trimmed mark lost: reader of %q after %s reports no loss, want %s", what, r.filter, from, want)
+		r.t.Fatalf("%s: trimmed mark lost: reader of %q after %s reports no loss, want %s", what,
+			r.filter, from, want)
 	case want.IsZero():
-		r.t.Fatalf("%s: reader of %q after %s reports %s as trimmed, but lost nothing it asked for", what, r.filter, from, got)
+		r.t.Fatalf("%s: reader of %q after %s reports %s as trimmed, but lost nothing it asked for",
+			what, r.filter, from, got)
 	default:
-		r.t.Fatalf("%s: reader of %q after %s reports %s as trimmed, want %s", what, r.filter, from, got, want)
+		r.t.Fatalf("%s: reader of %q after %s reports %s as trimmed, want %s", what, r.filter,
+			from, got, want)
 	}
 }
 

@@ -68,6 +68,10 @@ func (r *recorder) Errorf(format string, args ...any) { r.fail(fmt.Sprintf(forma
 func (r *recorder) Fail()                             { r.fail("failed") }
 func (r *recorder) FailNow()                          { r.Fail(); runtime.Goexit() }
 func (r *recorder) Fatal(args ...any)                 { r.Error(args...); runtime.Goexit() }
-func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); runtime.Goexit() }
+func (r *recorder) Fatalf(format string,
+	args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
 
 var _ storetest.TB = (*recorder)(nil)

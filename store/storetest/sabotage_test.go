@@ -42,7 +42,8 @@ func TestCheckCatches(t *testing.T) {
 			log := s.factory(t, t.TempDir(), storetest.Options{})
 			defer log.Close()
 			for range 4 {
-				drafts := []store.Draft{{Topic: "orders", Data: []byte("1")}, {Topic: "tickets", Data: []byte("2")}, {Topic: "orders", Data: []byte("3")}}
+				drafts := []store.Draft{{Topic: "orders", Data: []byte("1")},
+					{Topic: "tickets", Data: []byte("2")}, {Topic: "orders", Data: []byte("3")}}
 				if _, err := log.Append(t.Context(), drafts); err != nil {
 					t.Fatal(err)
 				}
@@ -56,7 +57,9 @@ func TestCheckCatches(t *testing.T) {
 			if _, err := log.Trim(t.Context(), store.All(), first); err != nil {
 				t.Fatal(err)
 			}
-			if failures := record(t, func(t testing.TB) { storetest.Check(t, log) }); !caught(t, failures, s.check) {
+			if failures := record(t, func(t testing.TB) {
+				storetest.Check(t, log)
+			}); !caught(t, failures, s.check) {
 				t.Fatalf("check does not fail with %q, but says %q", s.check, failures)
 			}
 		})
@@ -92,7 +95,9 @@ func sabotages() []sabotage {
 			return &f
 		}
 	}
-	pages := func(f func(log store.Log, p *store.Page)) storetest.Factory { return on(sabotaged{page: f}) }
+	pages := func(f func(log store.Log, p *store.Page)) storetest.Factory {
+		return on(sabotaged{page: f})
+	}
 	return []sabotage{
 		{"drops an event", pages(func(_ store.Log, p *store.Page) {
 			if len(p.Events) > 2 {
@@ -109,14 +114,19 @@ func sabotages() []sabotage {
 				p.Events = append(p.Events, p.Events[len(p.Events)-1])
 			}
 		}), "returned twice", "returned twice"},
-		{"forgets what was trimmed", pages(func(_ store.Log, p *store.Page) { p.Trimmed = store.ID{} }),
+		{"forgets what was trimmed", pages(func(_ store.Log, p *store.Page) {
+			p.Trimmed = store.ID{}
+		}),
 			"trimmed mark lost", "trimmed mark lost"},
-		{"reports every trim to everyone", pages(func(log store.Log, p *store.Page) { p.Trimmed = log.Trimmed() }),
+		{"reports every trim to everyone", pages(func(log store.Log, p *store.Page) {
+			p.Trimmed = log.Trimmed()
+		}),
 			"but lost nothing it asked for", "reports"},
 		{"reads beyond the head", pages(func(log store.Log, p *store.Page) {
 			if head := log.Head(); p.Through == head && !head.IsZero() {
 				p.Through, _ = head.Next()
-				p.Events = append(p.Events, store.Event{ID: p.Through, Topic: "orders", Type: store.DefaultType})
+				p.Events = append(p.Events, store.Event{ID: p.Through, Topic: "orders",
+					Type: store.DefaultType})
 			}
 		}), "event above the head", "event above the head"},
 		{"returns wrong bytes", pages(func(_ store.Log, p *store.Page) {
@@ -124,15 +134,20 @@ func sabotages() []sabotage {
 				p.Events[i].Data = bytes.ReplaceAll(e.Data, []byte{0}, []byte(" "))
 			}
 		}), "came back changed: data of", ""},
-		{"returns other bytes by ID", on(sabotaged{get: func(e *store.Event) { e.Data = append(e.Data, 0) }}),
+		{"returns other bytes by ID", on(sabotaged{get: func(e *store.Event) {
+			e.Data = append(e.Data, 0)
+		}}),
 			"came back changed: data of", "came back changed: data of"},
 		{"stays where nothing matches", pages(func(_ store.Log, p *store.Page) {
 			if len(p.Events) == 0 {
 				p.Through = store.ID{}
 			}
 		}), "reader makes no progress", "through went back"},
-		{"ignores the page limit", on(sabotaged{max: func(n int) int { return n + 1 }}), "page of 2 events, asked for at most 1", ""},
-		{"stores half a batch", on(sabotaged{append: func(log store.Log, drafts []store.Draft) (ids []store.ID, err error) {
+		{"ignores the page limit", on(sabotaged{max: func(n int) int {
+			return n + 1
+		}}), "page of 2 events, asked for at most 1", ""},
+		{"stores half a batch", on(sabotaged{append: func(log store.Log,
+			drafts []store.Draft) (ids []store.ID, err error) {
 			for _, d := range drafts {
 				id, err := log.Append(context.Background(), []store.Draft{d})
 				if err != nil {
@@ -142,41 +157,57 @@ func sabotages() []sabotage {
 			}
 			return ids, nil
 		}}), "a refused batch was stored in part", ""},
-		{"stores a retry again", on(sabotaged{append: func(log store.Log, drafts []store.Draft) ([]store.ID, error) {
+		{"stores a retry again", on(sabotaged{append: func(log store.Log,
+			drafts []store.Draft) ([]store.ID, error) {
 			if _, err := log.Append(context.Background(), drafts); err != nil {
 				return nil, err
 			}
 			return log.Append(context.Background(), drafts)
 		}}), "where it does not belong", ""},
-		{"says stored before it is", on(sabotaged{append: func(log store.Log, drafts []store.Draft) ([]store.ID, error) {
-			ids, err := log.Append(context.Background(), drafts[:max(len(drafts)-1, min(1, len(drafts)))])
+		{"says stored before it is", on(sabotaged{append: func(log store.Log,
+			drafts []store.Draft) ([]store.ID, error) {
+			ids, err := log.Append(context.Background(),
+				drafts[:max(len(drafts)-1, min(1, len(drafts)))])
 			if err == nil && len(ids) < len(drafts) {
 				next, _ := ids[len(ids)-1].Next()
 				ids = append(ids, next)
 			}
 			return ids, err
 		}}), "after append returned", ""},
-		{"trims one too many", on(sabotaged{before: func(id store.ID) store.ID { next, _ := id.Next(); return next }}),
+		{"trims one too many", on(sabotaged{before: func(
+			id store.ID) store.ID {
+			next, _ := id.Next()
+			return next
+		}}),
 			"deleted 1 events, want 0", ""},
 		{"retains one too many", on(sabotaged{limits: func(l *store.Limits) {
 			if l.Events > 0 {
 				l.Events++
 			}
 		}}), "retain of", ""},
-		{"retains what is too old", on(sabotaged{limits: func(l *store.Limits) { l.Before = store.ID{} }}), "retain of", ""},
-		{"is off by one from the end", on(sabotaged{n: func(n int) int { return n + 1 }}), "newest 0 of", "newest 0 of"},
+		{"retains what is too old", on(sabotaged{limits: func(l *store.Limits) {
+			l.Before = store.ID{}
+		}}), "retain of", ""},
+		{"is off by one from the end", on(sabotaged{n: func(n int) int {
+			return n + 1
+		}}), "newest 0 of", "newest 0 of"},
 		{"wakes for nothing", on(sabotaged{wait: func(store.Log, store.ID) error { return nil }}),
 			"wait for a head above the highest ID returned <nil>", ""},
-		{"miscounts a topic", on(sabotaged{info: func(i *store.TopicInfo) { i.Count++ }}), "the books say", "its events say"},
-		{"loses a topic's mark", on(sabotaged{info: func(i *store.TopicInfo) { i.Trimmed = store.ID{} }}),
+		{"miscounts a topic", on(sabotaged{info: func(i *store.TopicInfo) {
+			i.Count++
+		}}), "the books say", "its events say"},
+		{"loses a topic's mark", on(sabotaged{info: func(i *store.TopicInfo) {
+			i.Trimmed = store.ID{}
+		}}),
 			"trimmed mark lost: topic", "reports"},
-		{"accepts appends after close", on(sabotaged{append: func(log store.Log, drafts []store.Draft) ([]store.ID, error) {
-			ids, err := log.Append(context.Background(), drafts)
-			if errors.Is(err, store.ErrClosed) {
-				return make([]store.ID, len(drafts)), nil
-			}
-			return ids, err
-		}}), "append after close returned", ""},
+		{"accepts appends after close",
+			on(sabotaged{append: func(log store.Log, drafts []store.Draft) ([]store.ID, error) {
+				ids, err := log.Append(context.Background(), drafts)
+				if errors.Is(err, store.ErrClosed) {
+					return make([]store.ID, len(drafts)), nil
+				}
+				return ids, err
+			}}), "append after close returned", ""},
 		{"loses its last ID on reopen", forgetful(), "IDs went backwards over a reopen", ""},
 	}
 }

@@ -78,7 +78,8 @@ func (s *sabotaged) Trim(ctx context.Context, f store.Filter, before store.ID) (
 	return s.Log.Trim(ctx, f, before)
 }
 
-func (s *sabotaged) Retain(ctx context.Context, f store.Filter, limits func(string) store.Limits) (int, error) {
+func (s *sabotaged) Retain(ctx context.Context, f store.Filter,
+	limits func(string) store.Limits) (int, error) {
 	return s.Log.Retain(ctx, f, func(topic string) store.Limits {
 		l := limits(topic)
 		if s.limits != nil {

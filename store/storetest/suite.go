@@ -2,7 +2,8 @@
 //
 //	func TestConformance(t *testing.T) {
 //		storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
-//			log, err := store.Open(dir, store.Options{Now: opts.Now, KeyWindow: opts.KeyWindow, MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks})
+//			log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
+//				MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks})
 //			if err != nil {
 //				t.Fatal(err)
 //			}
@@ -49,7 +50,8 @@ func Cases() []Case {
 	return slices.Concat(
 		appendCases(), onceCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
-		trimCases(), lossCases(), newestCases(), excessCases(), retainCases(), lookupCases(), topicsCases(),
+		trimCases(), lossCases(), newestCases(), excessCases(), retainCases(), lookupCases(),
+		topicsCases(),
 		closeCases(), concurrentCases(), modelCases(),
 	)
 }

@@ -1,5 +1,5 @@
-// Publish publishes that an order was created, once however often it is run for this order, and prints
-// the event's ID:
+// Publish publishes that an order was created, once however often it is run for this order, and
+// prints the event's ID:
 //
 //	go run main.go [ORDER]
 //
@@ -50,9 +50,11 @@ func main() {
 	fmt.Println(id)
 }
 
-// publish publishes one event and returns its ID. The key names it: a repeated publish is the same event.
+// publish publishes one event and returns its ID. The key names it: a repeated publish is the same
+// event.
 func publish(ctx context.Context, topic, eventType, key string, event any) (id string, err error) {
-	target, err := url.JoinPath(cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"), "v1/topics", topic, "events")
+	target, err := url.JoinPath(cmp.Or(os.Getenv("TIDINGS_URL"), "http://127.0.0.1:8080"),
+		"v1/topics", topic, "events")
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +62,8 @@ func publish(ctx context.Context, topic, eventType, key string, event any) (id s
 	if err != nil {
 		return "", err
 	}
-	header := http.Header{"Content-Type": {"application/json"}, "Event-Type": {eventType}, "Idempotency-Key": {key}}
+	header := http.Header{"Content-Type": {"application/json"}, "Event-Type": {eventType},
+		"Idempotency-Key": {key}}
 	if token := os.Getenv("TIDINGS_TOKEN"); token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
@@ -90,7 +93,8 @@ type againError struct {
 	after time.Duration
 }
 
-func post(ctx context.Context, target string, header http.Header, body []byte) (id string, err error) {
+func post(ctx context.Context, target string, header http.Header,
+	body []byte) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
@@ -113,10 +117,13 @@ func post(ctx context.Context, target string, header http.Header, body []byte) (
 	switch status := resp.StatusCode; {
 	case answer.ID != "" && (status == http.StatusOK || status == http.StatusCreated):
 		return answer.ID, nil
-	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500:
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests ||
+		status >= 500:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return "", &againError{fmt.Errorf("the server answered %s (%s)", resp.Status, answer.Code), time.Duration(seconds) * time.Second}
+		return "", &againError{fmt.Errorf("the server answered %s (%s)", resp.Status, answer.Code),
+			time.Duration(seconds) * time.Second}
 	default:
-		return "", fmt.Errorf("refused with %s: %s: %s (%s)", resp.Status, answer.Title, answer.Detail, answer.Code)
+		return "", fmt.Errorf("refused with %s: %s: %s (%s)", resp.Status, answer.Title,
+			answer.Detail, answer.Code)
 	}
 }

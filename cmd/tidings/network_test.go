@@ -1,0 +1,20 @@
+package main
+
+import "testing"
+
+// TestOrigin: an origin is kept as browsers send it, in lower case and without its scheme's own
+// port.
+func TestOrigin(t *testing.T) {
+	for given, want := range map[string]origin{
+		"HTTPS://App.Example.com":      "https://app.example.com",
+		"https://app.example.com:443":  "https://app.example.com",
+		"http://app.example.com:80":    "http://app.example.com",
+		"http://app.example.com:443":   "http://app.example.com:443",
+		"https://app.example.com:8443": "https://app.example.com:8443",
+	} {
+		var got origin
+		if err := got.UnmarshalText([]byte(given)); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", given, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"log/slog"
+	"math"
+	"runtime/debug"
+
+	"tidings/store/bolt"
+)
+
+const (
+	// baseMemory is what the server needs beside the in-memory tail: the commit queue, and room for
+	// itself.
+	baseMemory = 128 << 20
+
+	// spareFiles are open beside the streams: the log, listeners, publishers.
+	spareFiles = 200
+)
+
+// checkSurroundings warns when the machine does not offer what the flags ask for. The server starts
+// all the same: it may never need what is missing.
+func (c *serveCmd) preflight(logger *slog.Logger) {
+	need := int64(c.TailBytes) + baseMemory
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 && limit < need {
+		logger.Warn(
+			"GOMEMLIMIT is too low for --tail-bytes: the garbage collector would run all the time",
+			"limit", limit, "needed", need)
+	}
+	if files, ok := maxFiles(); ok && files < uint64(c.MaxStreams+spareFiles) {
+		logger.Warn(
+			"the limit of open files is too low for --max-streams: raise it (ulimit -n, "+
+				"LimitNOFILE)",
+			"limit",
+			files, "needed",
+			c.MaxStreams+spareFiles)
+	}
+	c.checkDisk(logger)
+	switch kind := fileSystem(c.DataDir); kind {
+	case "tmpfs":
+		logger.Warn(
+			"the data directory is in memory: nothing in it survives a restart of the machine",
+			"data_dir", c.DataDir)
+	case "nfs":
+		logger.Warn(
+			"the data directory is on a network file system: locks and fsync may not hold "+
+				"there, and an acknowledged event may be lost",
+			"data_dir", c.DataDir)
+	}
+}
+
+// checkDisk warns of a --retain-bytes that the disk cannot hold: publishing would stop before
+// anything is trimmed.
+func (c *serveCmd) checkDisk(logger *slog.Logger) {
+	_, total, err := bolt.DiskSpace(c.DataDir)
+	if err != nil {
+		return // nothing is known of the disk then
+	}
+	room := total - min(total, c.MinFree.of(total))
+	for _, limit := range c.RetainBytes {
+		if limit.Max > room {
+			logger.Warn(
+				"--retain-bytes is more than the disk holds above --min-free: publishing stops "+
+					"before anything is trimmed",
+				"pattern", limit.Pattern, "limit", limit.Max, "disk", total, "room", room)
+		}
+	}
+}

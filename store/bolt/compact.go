@@ -1,0 +1,90 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.etcd.io/bbolt"
+)
+
+// compactBytes is how much one transaction of a compaction writes; it is held in memory.
+const compactBytes = 4 << 20
+
+// Compact writes the closed log in dir anew, without the free pages, which bbolt reuses but never
+// gives back, and returns the size of the file before and after. It needs room for the second file.
+// The log keeps its identity, and events whose records are damaged stay as they are. A crash leaves
+// the old file or the new one. Errors: ErrNoLog, ErrDamaged when anything but a record is damaged,
+// ErrNewerFormat, ErrLocked.
+func Compact(dir string, progress func(done, total uint64)) (before, after int64, err error) {
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, fmt.Errorf("%w: %s", ErrNoLog, path)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := removeLeftover(dir); err != nil {
+		return 0, 0, err
+	}
+	old, err := verifyFile(path, progress)
+	if err == nil {
+		err = old.refusal(path, true)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err = rewrite(path, filepath.Join(dir, newName), &old)
+	if err != nil {
+		return 0, 0, errors.Join(err, removeLeftover(dir))
+	}
+	return old.Bytes, after, install(dir)
+}
+
+// rewrite copies the log at path to temp, durably, and returns the size of temp. What is there must
+// verify like what was copied.
+func rewrite(path, temp string, old *Report) (size int64, err error) {
+	from, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	if err != nil {
+		return 0, fmt.Errorf("compact: %w", err)
+	}
+	to, err := bbolt.Open(temp, fileMode,
+		&bbolt.Options{NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return 0, fmt.Errorf("compact: %w", errors.Join(err, from.Close()))
+	}
+	err = bbolt.Compact(to, from, compactBytes)
+	sized := to.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil })
+	if err := errors.Join(err, sized, to.Close(), from.Close(), finish(temp, size)); err != nil {
+		return 0, fmt.Errorf("compact: %w", err)
+	}
+	report, err := verifyFile(temp, nil)
+	if err != nil {
+		return 0, fmt.Errorf("compact: %w", err)
+	}
+	if len(report.Problems) > 0 || report.Events != old.Events || report.Head != old.Head ||
+		report.LogID != old.LogID ||
+		report.Topics != old.Topics || report.Keys != old.Keys || report.Marks != old.Marks ||
+		!slices.Equal(report.Damaged, old.Damaged) {
+		return 0,
+			fmt.Errorf(
+				"compact: the new file is not the same log, so the old one stays: %+v; it was %+v",
+				report, *old)
+	}
+	return report.Bytes, nil
+}
+
+// finish cuts off the room for growth that bbolt has left in the file, and brings the file to the
+// disk. One fsync is enough: nobody looks at the file before it has the log's name.
+func finish(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Sync(), f.Close())
+}

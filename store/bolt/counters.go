@@ -1,0 +1,70 @@
+package bolt
+
+import (
+	"math"
+	"sync/atomic"
+
+	"tidings/store"
+)
+
+// counters are the numbers behind Stats. The committer writes, but for reading; anybody reads.
+type counters struct {
+	trimmed atomic.Uint64
+	reading atomic.Int64
+	batches histogram
+	commits histogram
+	writes  histogram
+}
+
+// Bounds are chosen for what they tell apart: a lone event from a full batch, a cached write from
+// an fsync of a solid disk, of a spinning one, and of one that is about to fail.
+var (
+	batchBounds  = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, commitEvents}
+	commitBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25,
+		.5, 1, 2.5, 5, 10}
+)
+
+func newCounters() *counters {
+	return &counters{batches: newHistogram(batchBounds), commits: newHistogram(commitBounds),
+		writes: newHistogram(commitBounds)}
+}
+
+// histogram is written by one goroutine.
+type histogram struct {
+	bounds []float64
+	counts []atomic.Uint64 // by bound, and one for what is above all
+	sum    atomic.Uint64   // bits of a float64
+}
+
+func newHistogram(bounds []float64) histogram {
+	return histogram{bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
+}
+
+func (h *histogram) observe(v float64) {
+	i := 0
+	for i < len(h.bounds) && h.bounds[i] < v {
+		i++
+	}
+	h.counts[i].Add(1)
+	h.sum.Store(math.Float64bits(math.Float64frombits(h.sum.Load()) + v))
+}
+
+func (h *histogram) read() store.Histogram {
+	r := store.Histogram{Sum: math.Float64frombits(h.sum.Load()),
+		Buckets: make(map[float64]uint64, len(h.bounds))}
+	for i, bound := range h.bounds {
+		r.Count += h.counts[i].Load()
+		r.Buckets[bound] = r.Count
+	}
+	r.Count += h.counts[len(h.bounds)].Load()
+	return r
+}
+
+// Stats implements store.Log.
+func (l *Log) Stats() store.Stats {
+	s := store.Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()),
+		Batches: l.counters.batches.read(), Commits: l.counters.commits.read(),
+		Writes: l.counters.writes.read()}
+	s.Queued, s.QueuedBytes = l.queue.load()
+	return s
+}

@@ -1,0 +1,23 @@
+package bolt
+
+import "errors"
+
+// What Open, and the verbs on a closed log, refuse a data directory with; its log is left as it
+// was.
+var (
+	// ErrLocked: another process holds the data directory.
+	ErrLocked = errors.New("data directory is in use")
+
+	// ErrExists: the data directory has a log, which nothing may take the place of, or the log has
+	// events that others cannot be put before.
+	ErrExists = errors.New("there is a log already")
+
+	// ErrNoLog: the data directory has no log.
+	ErrNoLog = errors.New("there is no log")
+
+	// ErrDamaged: the file is there but is no intact log.
+	ErrDamaged = errors.New("log file is damaged or not a log")
+
+	// ErrNewerFormat: the log was written by a newer release.
+	ErrNewerFormat = errors.New("log file has a newer format")
+)

@@ -1,0 +1,286 @@
+package bolt_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/storetest"
+)
+
+// fakeDisk is a disk whose free space the test sets.
+type fakeDisk struct {
+	free atomic.Uint64
+	err  error
+}
+
+func (d *fakeDisk) space(string) (free, total uint64, err error) {
+	return d.free.Load(), 1000, d.err
+}
+
+// floored opens a log with a floor of a tenth of the disk.
+func floored(t *testing.T, d *fakeDisk) *bolt.Log {
+	log := openAt(t, t.TempDir(), bolt.Options{
+		MinFree: func(total uint64) uint64 { return total / 10 },
+		Disk:    d.space,
+	})
+	t.Cleanup(func() {
+		storetest.Check(t, log)
+		closeLog(t, log)
+	})
+	return log
+}
+
+func publish(log store.Log, key string) error {
+	_, err := log.AppendOnce(context.Background(),
+		[]store.Group{{Drafts: []store.Draft{{Topic: "a", Data: make([]byte, 100)}}, Key: key}})
+	return err
+}
+
+// TestFloor: below the floor nothing is stored, all else goes on, and with room publishing is back.
+func TestFloor(t *testing.T) {
+	d := &fakeDisk{}
+	d.free.Store(100)
+	log := floored(t, d)
+	for range 10 {
+		if err := publish(log, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := publish(log, "key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Room(); err != nil {
+		t.Errorf("room at the floor: %v", err)
+	}
+	d.free.Store(99)
+	head := log.Head()
+	if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("room below the floor, before anything is published: %v, want %v", err,
+			store.ErrNoSpace)
+	}
+	for range 3 {
+		if err := publish(log, ""); !errors.Is(err, store.ErrNoSpace) || log.Head() != head {
+			t.Fatalf("publish below the floor: %v, head %s, want %v and %s", err, log.Head(),
+				store.ErrNoSpace, head)
+		}
+	}
+	if err := publish(log, "key"); err != nil {
+		t.Errorf("replay of what is stored, below the floor: %v", err)
+	}
+	if _, err := log.SetMark(context.Background(), "me", "inbox",
+		store.Mark{ID: head, Topics: store.All()}); err != nil {
+		t.Errorf("read mark below the floor: %v", err)
+	}
+	if page, err := log.NewReader(store.All(), store.ID{}).Next(100); err != nil ||
+		len(page.Events) != 11 {
+		t.Errorf("read below the floor: %d events, %v", len(page.Events), err)
+	}
+	if log.Err() != nil {
+		t.Errorf("the log has failed: %v", log.Err())
+	}
+	d.free.Store(100)
+	if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
+		t.Errorf("publish with room again: %v", err)
+	}
+}
+
+// TestFloorAfterTrim: what is trimmed makes room for as much, for the file keeps its pages, and no
+// more.
+func TestFloorAfterTrim(t *testing.T) {
+	d := &fakeDisk{}
+	d.free.Store(100)
+	log := floored(t, d)
+	for range 20 {
+		if err := publish(log, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.free.Store(0)
+	for _, n := range []uint64{5, 1, 12} {
+		last, err := log.Excess(store.All(), 20-n, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _ := last.Next()
+		if deleted, err := log.Trim(context.Background(), store.All(), before); err != nil ||
+			deleted != int(n) {
+			t.Fatalf("trim below the floor: %d, %v, want %d", deleted, err, n)
+		}
+		for i := range n {
+			if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
+				t.Fatalf("publish %d after %d were trimmed: %v", i+1, n, err)
+			}
+		}
+		if err := publish(log, ""); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
+		}
+		if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("room for one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
+		}
+	}
+}
+
+// TestFloorAfterRestart: what was trimmed before a restart makes room for nearly as much after it,
+// and the file does not grow.
+func TestFloorAfterRestart(t *testing.T) {
+	dir, d := t.TempDir(), &fakeDisk{}
+	log := openAt(t, dir, bolt.Options{})
+	events := appendAll(t, log, slices.Repeat([]store.Draft{{Topic: "a",
+		Data: make([]byte, 1000)}}, 4000)...)
+	if _, err := log.Trim(context.Background(), store.All(), events[2000].ID); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	log = openAt(t, dir, bolt.Options{MinFree: func(uint64) uint64 { return 1 }, Disk: d.space})
+	before, err := log.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fit := len(publishUntilFull(t, log, 1000))
+	after, err := log.Info()
+	if err != nil || fit < 1300 || fit > 2000 || after.DiskBytes > before.DiskBytes {
+		t.Errorf(
+			"%d events fit where 2000 were trimmed, and the file went from %d bytes to %d (%v)",
+			fit, before.DiskBytes, after.DiskBytes, err)
+	}
+	storetest.Check(t, log)
+	closeLog(t, log)
+}
+
+// TestFloorUnknown: a disk that does not tell its free space stops nothing.
+func TestFloorUnknown(t *testing.T) {
+	d := &fakeDisk{err: errors.New("no such call")}
+	log := floored(t, d)
+	if err := publish(log, ""); err != nil {
+		t.Errorf("publish: %v", err)
+	}
+}
+
+// TestFloorOfRealDisk: 16 publishers fill a disk down to its floor while others read. What was
+// acknowledged is what the log has and what the readers got; trimming, and then room on the disk,
+// bring publishing back.
+func TestFloorOfRealDisk(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) {
+			disk := smallDisk(t, kind)
+			dir, other := filepath.Join(disk, "data"), filepath.Join(disk, "other")
+			if err := os.WriteFile(other, make([]byte, 2<<20), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			const floor = 1 << 20
+			log := openAt(t, dir, bolt.Options{MinFree: func(uint64) uint64 { return floor }})
+			readers := follow(t, log, 8)
+			events := publishUntilFull(t, log, 4000)
+			if len(events) < 100 {
+				t.Fatalf("only %d events fit", len(events))
+			}
+			kept := events[len(events)*2/3:]
+			if n, err := log.Trim(context.Background(), store.All(), kept[0].ID); err != nil ||
+				n != len(events)-len(kept) {
+				t.Fatalf("trim below the floor: %d, %v", n, err)
+			}
+			more := publishUntilFull(t, log, 4000)
+			if len(more) < len(events)/3 {
+				t.Errorf("%d events fit where %d were trimmed", len(more), len(events)-len(kept))
+			}
+			if free, _, err := bolt.DiskSpace(dir); err != nil || free < floor/4 {
+				t.Errorf("%d bytes are free (%v), want most of the floor of %d", free, err, floor)
+			}
+			if err := os.Remove(other); err != nil {
+				t.Fatal(err)
+			}
+			last := publishUntilFull(t, log, 4000)
+			if len(last) < 100 {
+				t.Errorf("only %d events fit into what another file took", len(last))
+			}
+			expect(t, log, store.All(), store.ID{}, slices.Concat(kept, more, last))
+			storetest.Check(t, log)
+			for _, got := range readers() {
+				for _, e := range events {
+					delete(got, e.ID) // or it was trimmed before the reader came to it
+				}
+				for _, e := range slices.Concat(more, last) {
+					if !got[e.ID] {
+						t.Errorf("a reader did not get %s", e.ID)
+					}
+					delete(got, e.ID)
+				}
+				if len(got) > 0 {
+					t.Errorf("a reader got %d events that were not acknowledged", len(got))
+				}
+			}
+			closeLog(t, log)
+		})
+	}
+}
+
+// publishUntilFull has 16 publishers append events of so many bytes until each is told that there
+// is no space, and returns what was acknowledged, in the order of the IDs.
+func publishUntilFull(t *testing.T, log store.Log, size int) (acknowledged []store.Event) {
+	t.Helper()
+	var mu sync.Mutex
+	var publishers sync.WaitGroup
+	for range 16 {
+		publishers.Go(func() {
+			data := make([]byte, size)
+			for {
+				ids, err := log.Append(context.Background(),
+					[]store.Draft{{Topic: "a", Data: data}})
+				if err != nil {
+					if !errors.Is(err, store.ErrNoSpace) {
+						t.Errorf("append: %v", err)
+					}
+					return
+				}
+				mu.Lock()
+				acknowledged = append(acknowledged,
+					store.Event{ID: ids[0], Topic: "a", Type: store.DefaultType, Data: data})
+				mu.Unlock()
+			}
+		})
+	}
+	publishers.Wait()
+	slices.SortFunc(acknowledged, func(a, b store.Event) int { return a.ID.Compare(b.ID) })
+	return acknowledged
+}
+
+// follow starts readers that wait for what is appended. The returned function ends them at the
+// head, and returns what each of them got.
+func follow(t *testing.T, log store.Log, n int) func() []map[store.ID]bool {
+	t.Helper()
+	got := make([]map[store.ID]bool, n)
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for i := range got {
+		got[i] = make(map[store.ID]bool)
+		readers.Go(func() {
+			r, position := log.NewReader(store.All(), store.ID{}), store.ID{}
+			for ended := false; !ended || position.Before(log.Head()); {
+				ended = log.Wait(ctx, position) != nil
+				page, err := r.Next(100)
+				if err != nil {
+					t.Errorf("read: %v", err)
+					return
+				}
+				for _, e := range page.Events {
+					got[i][e.ID] = true
+				}
+				position = page.Through
+			}
+		})
+	}
+	return func() []map[store.ID]bool {
+		stop()
+		readers.Wait()
+		return got
+	}
+}

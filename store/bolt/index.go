@@ -1,0 +1,192 @@
+package bolt
+
+import (
+	"strings"
+	"sync"
+
+	"tidings/store"
+)
+
+// index is what is known in memory of every topic. It answers which topics of a filter have
+// something after a position at a cost that depends on those topics alone: topics form a trie of
+// segments, and the children of a node are kept in the order of their newest event.
+//
+// Only the committer writes. It publishes a commit here after the transaction and before it moves
+// the head, so whoever loads the head first finds every topic that has an event up to it.
+type index struct {
+	mu     sync.RWMutex
+	byID   []*topic // append-only: a copy of the slice header stays valid
+	byName map[string]*topic
+	root   node
+	events uint64 // retained, of all topics
+	bytes  uint64
+
+	keys      int // idempotency keys remembered
+	oldestKey store.ID
+
+	// trims counts the steps of trimming: one when a trim is about to become visible, one when its
+	// marks are published. While a trim commits, trimming holds the marks that its transaction
+	// sets.
+	trims    uint64
+	trimming map[*topic]store.ID
+}
+
+// topic is one topic. visible is what readers see, guarded by index.mu; next is the committer's
+// copy, ahead of it while a commit is under way.
+type topic struct {
+	id            uint32
+	name          string
+	leaf          *node
+	visible, next topicState
+	oldest        store.ID // no event is older, as Retain found; guarded by Log.trims
+	dirty         bool     // committer: changed since its record was last written
+}
+
+// topicState is the bookkeeping of a topic. Trimming removes a prefix of a topic's events, so the
+// retained ones are those above trimmed.
+type topicState struct {
+	count uint64
+	bytes uint64
+	// oldest retained event; stale, and looked up again, once it is not above trimmed
+	first     store.ID
+	last      store.ID // newest event ever appended
+	trimmed   store.ID // newest event trimmed
+	ended     store.ID // the event that ended the topic
+	unindexed uint8    // events since the newest with a sparse key
+}
+
+// node is a segment of topic names. Siblings form a list, the one with the newest event first.
+type node struct {
+	parent     *node
+	segment    string
+	newest     store.ID // of all topics at and below this node
+	topic      *topic
+	children   map[string]*node
+	first      *node
+	next, prev *node
+}
+
+func newIndex() *index { return &index{byName: make(map[string]*topic)} }
+
+// add makes a topic known; touch must follow, as it puts the new nodes' list in order, and byID is
+// the caller's, who holds mu or is alone.
+func (x *index) add(t *topic) {
+	n := &x.root
+	for segment := range strings.SplitSeq(t.name, ".") {
+		child := n.children[segment]
+		if child == nil {
+			child = &node{parent: n, segment: segment}
+			if n.children == nil {
+				n.children = make(map[string]*node)
+			}
+			n.children[segment] = child
+			child.linkFirst()
+		}
+		n = child
+	}
+	n.topic, t.leaf = t, n
+	x.byName[t.name] = t
+}
+
+// show makes the next state of a topic visible. The caller holds mu, or is alone.
+func (x *index) show(t *topic) {
+	x.events += t.next.count - t.visible.count // unsigned: a decrease wraps around and back
+	x.bytes += t.next.bytes - t.visible.bytes
+	t.visible = t.next
+}
+
+// touch records that last is now the newest event of the whole log and belongs to t. The caller
+// holds mu, or is alone.
+func (x *index) touch(t *topic, last store.ID) {
+	for n := t.leaf; n != nil; n = n.parent {
+		n.newest = last
+		n.moveFirst()
+	}
+}
+
+func (n *node) linkFirst() {
+	n.next = n.parent.first
+	if n.next != nil {
+		n.next.prev = n
+	}
+	n.parent.first = n
+}
+
+func (n *node) moveFirst() {
+	if n.prev == nil { // first already, or the root
+		return
+	}
+	n.prev.next = n.next
+	if n.next != nil {
+		n.next.prev = n.prev
+	}
+	old := n.parent.first
+	n.prev, n.next, old.prev = nil, old, n
+	n.parent.first = n
+}
+
+// selection is which topics are read: those that the filter matches, or those of only when that is
+// set.
+type selection struct {
+	filter store.Filter
+	only   map[*topic]*surplus
+}
+
+func (s selection) has(t *topic) bool {
+	if s.only != nil {
+		return s.only[t] != nil
+	}
+	return s.filter.Match(t.name)
+}
+
+// list calls yield for each topic that s has and that has, or had, an event above after; once for
+// each. The caller holds mu.
+func (x *index) list(s selection, after store.ID, yield func(*topic)) {
+	if s.only == nil {
+		x.match(s.filter, after, yield)
+	}
+	for t := range s.only {
+		if after.Before(t.visible.last) {
+			yield(t)
+		}
+	}
+}
+
+// match calls yield for each topic that f matches and that has, or had, an event above after; once
+// for each. The caller holds mu.
+func (x *index) match(f store.Filter, after store.ID, yield func(*topic)) {
+	for i, pattern := range f.Segments() {
+		x.root.match(pattern, after, func(t *topic) {
+			if f.MatchIndex(t.name) == i {
+				yield(t)
+			}
+		})
+	}
+}
+
+func (n *node) match(pattern []string, after store.ID, yield func(*topic)) {
+	switch {
+	case len(pattern) == 0:
+		if n.topic != nil && after.Before(n.topic.visible.last) {
+			yield(n.topic)
+		}
+	case pattern[0] == ">":
+		n.each(after, func(child *node) {
+			child.match(nil, after, yield)
+			child.match(pattern, after, yield)
+		})
+	case pattern[0] == "*":
+		n.each(after, func(child *node) { child.match(pattern[1:], after, yield) })
+	default:
+		if child := n.children[pattern[0]]; child != nil && after.Before(child.newest) {
+			child.match(pattern[1:], after, yield)
+		}
+	}
+}
+
+// each visits the children with something above after, which the list's order puts first.
+func (n *node) each(after store.ID, visit func(*node)) {
+	for child := n.first; child != nil && after.Before(child.newest); child = child.next {
+		visit(child)
+	}
+}

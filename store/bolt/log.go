@@ -1,0 +1,320 @@
+// Package bolt is the engine of [store.Log] on one bbolt file, and the tools for a file that nobody
+// has open: [Verify], [Compact], [Restore].
+//
+//	log, err := bolt.Open(dir, bolt.Options{})
+//
+// A data directory has one log, and one process that holds it. docs/FORMAT.md draws its bytes.
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"tidings/store"
+)
+
+// Log is a store.Log in one bbolt file.
+//
+// Ownership: the committer goroutine (commit.go) owns the write side: the last ID, the topics'
+// next states, every read-write transaction. It shows readers trimmed, index and head, in this
+// order; a reader loads head first. Everything else is immutable after Open.
+type Log struct {
+	path      string
+	maxTopics int // topics at most
+	maxMarks  int
+	logger    *slog.Logger
+	now       func() time.Time
+	id        store.ID
+	lock      *flock.Flock
+	db        *bbolt.DB
+	file      *os.File   // the one bbolt has open; only for Stat
+	suspects  []store.ID // records that an Open found damaged above its checkpoint
+
+	index   *index
+	head    atomic.Pointer[store.ID]
+	trimmed atomic.Pointer[store.ID]
+
+	queue     *queue
+	committer *committer
+	counters  *counters
+	stopped   chan struct{} // closed when the committer has returned
+
+	// read-locked by each view; write-locked while a transaction begins that must be able to use
+	// every free page
+	readers sync.RWMutex
+	// read-locked by each step of a trim; write-locked by Excess, and by Retain while it looks
+	trims     sync.RWMutex
+	copying   sync.Mutex // held while a backup is made or open
+	moved     broadcast  // on every move of the head
+	failed    chan struct{}
+	failOnce  sync.Once
+	err       error       // set before failed is closed
+	wedged    atomic.Bool // bbolt panicked, and may hold its locks for ever
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ store.Log = (*Log)(nil)
+
+// LogID is the identity of the log.
+func (l *Log) LogID() store.ID { return l.id }
+
+// Head implements store.Log.
+func (l *Log) Head() store.ID { return *l.head.Load() }
+
+// Trimmed implements store.Log.
+func (l *Log) Trimmed() store.ID { return *l.trimmed.Load() }
+
+// Failed implements store.Log.
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// Err implements store.Log.
+func (l *Log) Err() error {
+	select {
+	case <-l.failed:
+		return l.err
+	default:
+		return nil
+	}
+}
+
+// fail refuses writes from now on, for the first reason given.
+func (l *Log) fail(why error) error {
+	l.failOnce.Do(func() {
+		l.err = fmt.Errorf("%w: %w", store.ErrFailed, why)
+		l.logger.Error("log failed", "error", why)
+		close(l.failed)
+	})
+	return l.err
+}
+
+// Wait implements store.Log.
+func (l *Log) Wait(ctx context.Context, after store.ID) error {
+	for {
+		moved := l.moved.wait()
+		if after.Before(l.Head()) {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.failed:
+			return l.Err()
+		case <-l.closing:
+			return store.ErrClosed
+		}
+	}
+}
+
+// view runs fn in a short read transaction: fn waits for nothing.
+func (l *Log) view(fn func(*bbolt.Tx) error) error {
+	l.readers.RLock()
+	defer l.readers.RUnlock()
+	return l.read(fn)
+}
+
+// read runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
+// cut short under the map faults: both end as an error here, and fail the log.
+func (l *Log) read(fn func(*bbolt.Tx) error) (err error) {
+	if l.wedged.Load() {
+		<-l.failed // or is about to be
+		return l.err
+	}
+	begun := false
+	l.counters.reading.Add(1)
+	defer l.counters.reading.Add(-1)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			if !begun {
+				l.wedged.Store(true)
+			}
+			err = l.fail(fmt.Errorf("reading %s: %v; run tidings verify, then restore a backup",
+				l.path, p))
+		}
+	}()
+	err = l.db.View(func(tx *bbolt.Tx) error {
+		begun = true
+		return fn(tx)
+	})
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return store.ErrClosed
+	}
+	return err
+}
+
+// Get implements store.Log.
+func (l *Log) Get(id store.ID) (store.Event, error) {
+	if l.Head().Before(id) {
+		return store.Event{}, store.ErrNotFound
+	}
+	l.index.mu.RLock()
+	topics := l.index.byID
+	l.index.mu.RUnlock()
+	var e store.Event
+	err := l.view(func(tx *bbolt.Tx) error {
+		value := tx.Bucket(bucketLog).Get(id[:])
+		if value == nil {
+			return store.ErrNotFound
+		}
+		r, ok := decodeRecord(id[:], value)
+		if !ok || int(r.topic) >= len(topics) {
+			return store.ErrCorrupt
+		}
+		if !l.trimmedOf(topics[r.topic], id).Before(id) {
+			return store.ErrNotFound
+		}
+		e = new(arena).event(id, topics[r.topic].name, r)
+		return nil
+	})
+	return e, err
+}
+
+// Floor implements store.Log.
+func (l *Log) Floor(id store.ID) (floor store.ID, err error) {
+	if head := l.Head(); head.Before(id) {
+		id = head
+	}
+	err = l.view(func(tx *bbolt.Tx) error {
+		floor = keyAtOrBelow(tx.Bucket(bucketLog).Cursor(), id)
+		return nil
+	})
+	return floor, err
+}
+
+// Info implements store.Log.
+func (l *Log) Info() (store.Info, error) {
+	info := store.Info{LogID: l.id, Engine: "bbolt"}
+	head := l.Head()
+	l.index.mu.RLock()
+	info.Topics = len(l.index.byID)
+	info.Events, info.Bytes = l.index.events, l.index.bytes
+	info.Keys, info.OldestKey = l.index.keys, l.index.oldestKey
+	l.index.mu.RUnlock()
+	err := l.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		if k, _ := c.First(); k != nil && !head.Before(store.ID(k)) {
+			info.First = store.ID(k)
+			info.Last = keyAtOrBelow(c, head)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Info{}, err
+	}
+	stat, err := l.file.Stat()
+	if err != nil {
+		return store.Info{}, fmt.Errorf("size of the log file: %w", err)
+	}
+	info.DiskBytes = stat.Size()
+	return info, nil
+}
+
+// Topics implements store.Log.
+func (l *Log) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
+	return func(yield func(store.TopicInfo) bool) {
+		var rows []store.TopicInfo
+		l.index.mu.RLock()
+		l.index.match(f, store.ID{}, func(t *topic) { rows = append(rows, t.visible.info(t.name)) })
+		l.index.mu.RUnlock()
+		for _, row := range rows {
+			if row.Count > 0 && !row.Trimmed.Before(row.First) {
+				row.First = l.firstAfter(row.Topic, row.Trimmed)
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// Ended implements store.Log.
+func (l *Log) Ended(f store.Filter) (last store.ID, all bool) {
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	names, exact := f.Topics()
+	for _, name := range names {
+		t := l.index.byName[name]
+		if t == nil || t.visible.ended.IsZero() {
+			return store.ID{}, false
+		}
+		if last.Before(t.visible.ended) {
+			last = t.visible.ended
+		}
+	}
+	return last, exact && !f.IsZero()
+}
+
+// info is the public form; its First may be stale.
+func (s *topicState) info(name string) store.TopicInfo {
+	info := store.TopicInfo{Topic: name, Count: s.count, Bytes: s.bytes, Trimmed: s.trimmed,
+		Ended: s.ended}
+	if s.count > 0 {
+		info.First, info.Last = s.first, s.last
+	}
+	return info
+}
+
+// firstAfter looks up a topic's first event after one that was trimmed; zero when it cannot be
+// read.
+func (l *Log) firstAfter(name string, trimmed store.ID) store.ID {
+	f, err := store.NewFilter(name)
+	if err != nil {
+		return store.ID{}
+	}
+	page, err := l.NewReader(f, trimmed).Next(1)
+	if err != nil || len(page.Events) == 0 {
+		return page.Corrupt
+	}
+	return page.Events[0].ID
+}
+
+// closed is ErrClosed once Close was called.
+func (l *Log) closed() error {
+	select {
+	case <-l.closing:
+		return store.ErrClosed
+	default:
+		return nil
+	}
+}
+
+// Close implements store.Log.
+func (l *Log) Close() error {
+	l.closeOnce.Do(func() {
+		close(l.closing)
+		l.queue.close()
+		<-l.stopped
+		if !l.wedged.Load() {
+			l.closeErr = l.db.Close()
+		}
+		l.closeErr = errors.Join(l.closeErr, l.lock.Close())
+	})
+	return l.closeErr
+}
+
+// trimmedOf returns the ID up to which t is trimmed, zero if id is above everything ever trimmed. A
+// trimmed record can still be met: in a transaction from before the trim, or because a damaged page
+// number leads to a page that is not in use any more.
+func (l *Log) trimmedOf(t *topic, id store.ID) store.ID {
+	if l.Trimmed().Before(id) {
+		return store.ID{}
+	}
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	return t.visible.trimmed
+}

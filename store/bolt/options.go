@@ -1,0 +1,54 @@
+package bolt
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"tidings/store"
+)
+
+// Options configures Open. The zero value holds the defaults.
+type Options struct {
+	Now    func() time.Time // the wall clock; default time.Now
+	Logger *slog.Logger     // default: discard
+
+	// MaxTopics bounds the topics ever appended to. Each costs about 125 bytes on disk and 400 to 800
+	// in memory, for ever, because its record holds what was trimmed.
+	MaxTopics int // default store.DefaultMaxTopics
+
+	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: the oldest are
+	// forgotten first. Each costs about 75 bytes on disk and 80 in memory.
+	KeyWindow time.Duration // default store.DefaultKeyWindow
+	MaxKeys   int           // default store.DefaultMaxKeys
+
+	// MaxMarks bounds the read marks. Each costs about 100 bytes on disk.
+	MaxMarks int // default store.DefaultMaxMarks
+
+	// MinFree returns how many bytes of a disk of this size stay free. Below that Append is
+	// ErrNoSpace, except into space that trims have freed. It is asked before each commit; nil:
+	// there is no floor.
+	MinFree func(total uint64) uint64
+	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
+}
+
+// mapBytes is the address space reserved for the file. bbolt must wait for every reader before it can
+// enlarge the map, so it is made large once; untouched address space costs nothing.
+const mapBytes = 64 << 30
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Disk == nil {
+		o.Disk = DiskSpace
+	}
+	o.MaxTopics = cmp.Or(o.MaxTopics, store.DefaultMaxTopics)
+	o.KeyWindow = cmp.Or(o.KeyWindow, store.DefaultKeyWindow)
+	o.MaxKeys = cmp.Or(o.MaxKeys, store.DefaultMaxKeys)
+	o.MaxMarks = cmp.Or(o.MaxMarks, store.DefaultMaxMarks)
+	return o
+}

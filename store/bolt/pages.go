@@ -1,0 +1,179 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"go.etcd.io/bbolt"
+)
+
+// pages walks all pages of a bbolt file that are in use, without bbolt: that follows a damaged
+// pointer to wherever it leads, in a goroutine of its own too when it opens a file for writing,
+// where a fault ends the process.
+//
+//	page     id 8, flags 2, count 2, overflow 4, elements, and the keys and values that they point to
+//	branch   pos 4, key size 4, page 8
+//	leaf     flags 4, pos 4, key size 4, value size 4       pos counts from the element
+//
+// in the byte order of the machine.
+type pages struct {
+	file io.ReaderAt
+	size uint64 // of a page
+	used uint64 // pages
+	seen []bool
+
+	entries uint64 // in buckets, so far
+	events  uint64 // in the log bucket
+}
+
+// usage is what is in a file.
+type usage struct {
+	events uint64 // records
+	free   uint64 // bytes of pages that are not in use
+}
+
+const (
+	pageHeader    = 16
+	pageElement   = 16
+	flagBranch    = 0x01
+	flagLeaf      = 0x02
+	elementBucket = 0x01
+)
+
+// checkPages returns an error when a page is not what it must be for bbolt to read it: each in one
+// place, in bounds, its keys in order and within those of its parent, buckets only at the root.
+func checkPages(tx *bbolt.Tx) (u usage, err error) {
+	file, err := os.Open(tx.DB().Path())
+	if err != nil {
+		return u, err
+	}
+	size := uint64(tx.DB().Info().PageSize)
+	p := &pages{file: file, size: size, used: uint64(tx.Size()) / size}
+	p.seen = make([]bool, p.used)
+	err = errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
+	for _, seen := range p.seen[2:] { // after the meta pages
+		if !seen {
+			u.free += size
+		}
+	}
+	u.events = p.events
+	return u, err
+}
+
+// tree checks the page with the given id and all below it. Keys are at least low and, unless it is
+// nil, below high.
+func (p *pages) tree(id uint64, low, high []byte, root bool) error {
+	page, err := p.read(id)
+	if err != nil {
+		return err
+	}
+	if err := p.page(page, low, high, root); err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	return nil
+}
+
+func (p *pages) read(id uint64) ([]byte, error) {
+	var header [pageHeader]byte
+	if id < 2 || id >= p.used {
+		return nil, fmt.Errorf("page %d does not exist", id)
+	}
+	if _, err := p.file.ReadAt(header[:], int64(id*p.size)); err != nil {
+		return nil, err
+	}
+	n := 1 + uint64(binary.NativeEndian.Uint32(header[12:]))
+	if binary.NativeEndian.Uint64(header[:]) != id || id+n > p.used {
+		return nil, fmt.Errorf("page %d is not itself", id)
+	}
+	for i := id; i < id+n; i++ {
+		if p.seen[i] {
+			return nil, fmt.Errorf("page %d is used twice", i)
+		}
+		p.seen[i] = true
+	}
+	page := make([]byte, n*p.size)
+	_, err := p.file.ReadAt(page, int64(id*p.size))
+	return page, err
+}
+
+func (p *pages) page(page, low, high []byte, root bool) error {
+	flags, count := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
+	if flags != flagBranch && flags != flagLeaf || pageHeader+count*pageElement > len(page) ||
+		flags == flagBranch && count == 0 {
+		return errors.New("it is neither a branch nor a leaf")
+	}
+	var previous []byte
+	for i := range count {
+		at := pageHeader + i*pageElement
+		e := page[at:]
+		pos, keySize, valueSize := binary.NativeEndian.Uint32(e),
+			binary.NativeEndian.Uint32(e[4:]), uint32(0)
+		if flags == flagLeaf {
+			pos, keySize, valueSize = keySize, binary.NativeEndian.Uint32(e[8:]),
+				binary.NativeEndian.Uint32(e[12:])
+		}
+		if uint64(pos)+uint64(keySize)+uint64(valueSize) > uint64(len(e)) || keySize == 0 {
+			return fmt.Errorf("its element %d is out of bounds", i)
+		}
+		key, value := e[pos:pos+keySize], e[pos+keySize:pos+keySize+valueSize]
+		if i > 0 && bytes.Compare(previous, key) >= 0 || bytes.Compare(key, low) < 0 ||
+			high != nil && bytes.Compare(key, high) >= 0 {
+			return fmt.Errorf("its keys are out of order at %d", i)
+		}
+		previous = key
+		var err error
+		switch isBucket := flags == flagLeaf && binary.NativeEndian.Uint32(e)&elementBucket != 0; {
+		case flags == flagBranch:
+			next := high
+			if i+1 < count {
+				if next, err = branchKey(page, i+1); err != nil {
+					return err
+				}
+			}
+			err = p.tree(binary.NativeEndian.Uint64(e[8:]), key, next, root)
+		case isBucket != root:
+			err = errors.New("a bucket is out of its place")
+		case isBucket:
+			before := p.entries
+			err = p.bucket(value)
+			if bytes.Equal(key, bucketLog) {
+				p.events = p.entries - before
+			}
+		default:
+			p.entries++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func branchKey(page []byte, i int) ([]byte, error) {
+	e := page[pageHeader+i*pageElement:]
+	pos, size := uint64(binary.NativeEndian.Uint32(e)), uint64(binary.NativeEndian.Uint32(e[4:]))
+	if pos+size > uint64(len(e)) {
+		return nil, fmt.Errorf("its element %d is out of bounds", i)
+	}
+	return e[pos : pos+size], nil
+}
+
+// bucket checks a bucket: the page of its root 8, a sequence 8, and without a page of its own a
+// small one in place.
+func (p *pages) bucket(value []byte) error {
+	if len(value) < 16 {
+		return errors.New("a bucket has no root")
+	}
+	if root := binary.NativeEndian.Uint64(value); root != 0 {
+		return p.tree(root, nil, nil, false)
+	}
+	if inline := value[16:]; len(inline) >= pageHeader &&
+		binary.NativeEndian.Uint16(inline[8:]) == flagLeaf {
+		return p.page(inline, nil, nil, false)
+	}
+	return errors.New("a bucket has no page")
+}

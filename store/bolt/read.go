@@ -1,0 +1,212 @@
+package bolt
+
+import "tidings/store"
+
+// reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its
+// filter:
+//
+//   - It plans (plan.go): it walks the chains of the matching topics and keeps the IDs of what
+//     comes next. The cost follows the events that match.
+//   - It scans the log and takes what matches. That is the way for a filter of everything, for
+//     topics that hold much of the log, and for so many busy ones that planning would walk more than
+//     scanning.
+type reader struct {
+	l       *Log
+	from    selection
+	all     bool
+	arena   arena
+	pos     store.ID
+	idsOnly bool  // only IDs are wanted, and rows
+	rows    []row // of the events in the page, when idsOnly
+	taken   int   // bytes of data in the page being filled
+	found   int   // events in the last page: a guess at the next
+
+	plan    []store.ID // what comes next, oldest first
+	through store.ID   // every matching event up to here is in plan, or was found trimmed
+	// a scan found too little: the topics' share of the log is not their share here
+	sparse bool
+	stride int      // records worth scanning for one match; 0: plan
+	scanTo store.ID // up to here a chain is broken and only a scan finds all
+}
+
+// row is what else a page of IDs says of an event.
+type row struct {
+	topic *topic
+	size  uint64 // of the record
+}
+
+// NewReader implements store.Log.
+func (l *Log) NewReader(f store.Filter, after store.ID) store.Reader {
+	return &reader{l: l, from: selection{filter: f}, all: f.IsAll(), pos: after, through: after}
+}
+
+const (
+	// scanStep bounds the records that one scan looks at, and with it how long its transaction
+	// stays open.
+	scanStep = 16 << 10
+
+	// scanGrace is how many records a scan looks at before it judges whether it finds enough.
+	scanGrace = 4096
+)
+
+// Next implements store.Reader.
+func (r *reader) Next(max int) (store.Page, error) {
+	page := store.Page{Through: r.pos}
+	r.rows = r.rows[:0]
+	if !r.pos.Before(r.l.Head()) {
+		return page, r.l.closed()
+	}
+	read := func(s *snapshot) error {
+		page.Trimmed = s.trimmed
+		if r.scanning() {
+			r.scan(s, &page, max)
+		} else {
+			r.fetch(s, &page, max)
+		}
+		return nil
+	}
+	var err error
+	switch {
+	case r.all:
+		err = r.l.snapshotAll(r.pos, read)
+	case r.scanning() || len(r.plan) > 0:
+		err = r.l.snapshot(r.from, r.pos, false, read)
+	default:
+		err = r.l.snapshot(r.from, r.pos, true, func(s *snapshot) error {
+			r.makePlan(s)
+			return read(s)
+		})
+	}
+	if err != nil {
+		return store.Page{}, err
+	}
+	r.pos, r.found = page.Through, len(page.Events)
+	// there may be a reader for each subscriber: between its calls it holds little
+	r.arena.chunk = nil
+	return page, nil
+}
+
+func (r *reader) scanning() bool {
+	return r.all || r.pos.Before(r.scanTo) || len(r.plan) == 0 && r.stride > 0
+}
+
+// take adds the record under id to the page, unless it has no room.
+func (r *reader) take(s *snapshot, page *store.Page, id store.ID, rec record, max int) bool {
+	n := len(page.Events)
+	if n == max || n > 0 && r.taken+len(rec.data) > store.MaxPageBytes && !r.idsOnly {
+		return false
+	}
+	if n == 0 {
+		r.taken = 0
+		page.Events = make([]store.Event, 0, min(max, r.found+1))
+	}
+	e := store.Event{ID: id}
+	if r.idsOnly {
+		r.rows = append(r.rows, row{s.topics[rec.topic], rec.size()})
+	} else {
+		e = r.arena.event(id, s.topics[rec.topic].name, rec)
+	}
+	page.Events = append(page.Events, e)
+	page.Through = id
+	r.taken += len(rec.data)
+	return true
+}
+
+// decode checks the record, and that its topic is one that is known.
+func (s *snapshot) decode(key, value []byte) (record, bool) {
+	rec, ok := decodeRecord(key, value)
+	return rec, ok && int(rec.topic) < len(s.topics)
+}
+
+// fetch reads the planned events.
+func (r *reader) fetch(s *snapshot, page *store.Page, max int) {
+	for ; len(r.plan) > 0; r.plan = r.plan[1:] {
+		id := r.plan[0]
+		value := s.records.Get(id[:])
+		if value == nil && !s.trimmed.Before(id) {
+			continue // trimmed since it was planned, and page.Trimmed says so
+		}
+		rec, ok := s.decode(id[:], value)
+		if !ok {
+			page.Corrupt, page.Through = id, id
+			r.plan = r.plan[1:]
+			return
+		}
+		if !r.take(s, page, id, rec, max) {
+			return
+		}
+	}
+	r.plan, page.Through = nil, r.through
+}
+
+// scan reads the log in its own order.
+func (r *reader) scan(s *snapshot, page *store.Page, max int) {
+	low, ok := r.pos.Next()
+	if !ok {
+		return
+	}
+	c := s.records.Cursor()
+	seen := 0
+	var last *topic   // neighbours are often of one topic
+	var gone store.ID // of its events
+	matches := false
+	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
+		id := store.ID(k)
+		if s.head.Before(id) {
+			break
+		}
+		rec, ok := s.decode(k, v)
+		if !ok {
+			page.Corrupt, page.Through = id, id
+			return
+		}
+		seen++
+		if t := s.topics[rec.topic]; t != last {
+			last, matches, gone = t, r.all || r.from.has(t), store.ID{}
+			if matches {
+				gone = r.l.trimmedOf(t, id)
+			}
+		}
+		if !gone.Before(id) {
+			if page.Through = id; page.Trimmed.Before(gone) {
+				page.Trimmed = gone
+			}
+			continue
+		}
+		if matches && !r.take(s, page, id, rec, max) {
+			return
+		}
+		page.Through = id
+		if seen == scanStep && !r.all || r.tooSparse(seen, len(page.Events), id) {
+			return
+		}
+	}
+	page.Through = s.head
+	r.stride = 0 // caught up: what comes next may be of another kind
+}
+
+// tooSparse reports, and remembers, that planning is cheaper from here on.
+func (r *reader) tooSparse(seen, found int, at store.ID) bool {
+	if r.all || at.Before(r.scanTo) || seen < scanGrace || seen <= r.stride*found {
+		return false
+	}
+	r.stride, r.sparse = 0, true
+	return true
+}
+
+// Count implements store.Log.
+func (l *Log) Count(f store.Filter, after store.ID, max int) (n int, err error) {
+	r := l.NewReader(f, after).(*reader)
+	r.idsOnly = true
+	for n < max {
+		page, err := r.Next(max - n)
+		if err != nil {
+			return 0, err
+		}
+		n += len(page.Events)
+		if !page.Through.Before(l.Head()) {
+			break
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,118 @@
+package bolt
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+)
+
+// RestoreOptions configures Restore.
+type RestoreOptions struct {
+	Manifest *store.Manifest // what the backup must be; nil: it is only verified
+	// restore also when records are damaged, as they were in the log
+	AllowDamaged bool
+	Progress     func(done, total uint64) // see Verify
+}
+
+// Restore makes a log in dir, which has none, from a backup, which it reads only. The log keeps
+// every ID and gets an identity of its own, because what comes after the backup is not what came
+// after it before: by it clients learn that their cursors may lead nowhere. A crash leaves no log
+// or all of it. The report is of the backup, with the new LogID. Errors: ErrExists, ErrDamaged,
+// ErrNewerFormat, ErrLocked.
+func Restore(file, dir string, o RestoreOptions) (report Report, err error) {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return Report{}, fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return Report{}, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
+		return Report{}, errors.Join(fmt.Errorf(
+			"%w: %s; restore into another directory, or move it away", ErrExists,
+			filepath.Join(dir, fileName)), err)
+	}
+	temp := filepath.Join(dir, newName)
+	if err := copyBackup(file, temp, o.Manifest); err != nil {
+		return Report{}, errors.Join(err, removeLeftover(dir))
+	}
+	if report, err = verifyFile(temp, o.Progress); err == nil {
+		err = report.refusal(file, o.AllowDamaged)
+	}
+	if err == nil {
+		report.LogID, err = identify(temp)
+	}
+	if err != nil {
+		return report, errors.Join(err, removeLeftover(dir))
+	}
+	return report, install(dir)
+}
+
+// copyBackup copies file to temp and compares it with the manifest.
+func copyBackup(file, temp string, m *store.Manifest) (err error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("read the backup: %w", err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, fileMode)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	sum := sha256.New()
+	size, err := io.Copy(io.MultiWriter(out, sum), in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	switch {
+	case m == nil:
+		return nil
+	case size != m.Size:
+		return damaged(file, fmt.Errorf("it has %d bytes, its manifest says %d", size, m.Size))
+	case hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
+		return damaged(file, errors.New("its SHA-256 is not the one in its manifest"))
+	}
+	return nil
+}
+
+// refusal is the error about a file that is not fit to be a log.
+func (r *Report) refusal(file string, allowDamaged bool) error {
+	switch {
+	case len(r.Problems) > 0:
+		return damaged(file, fmt.Errorf("%s (and %d more problems)", r.Problems[0],
+			len(r.Problems)-1+r.More))
+	case len(r.Damaged) > 0 && !allowDamaged:
+		return damaged(file, fmt.Errorf("%d of %d events are damaged, the first is %s",
+			len(r.Damaged), r.Events, r.Damaged[0]))
+	}
+	return nil
+}
+
+// identify gives the closed log file an identity of its own, durably.
+func identify(path string) (store.ID, error) {
+	id, err := store.NewID(time.Now())
+	if err != nil {
+		return store.ID{}, fmt.Errorf("restore: %w", err)
+	}
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoFreelistSync: true,
+		FreelistType: bbolt.FreelistMapType, Timeout: lockWait})
+	if err != nil {
+		return store.ID{}, fmt.Errorf("restore: %w", err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return putMeta(tx, metaLogID, id[:]) })
+	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
+		return store.ID{}, fmt.Errorf("restore: %w", err)
+	}
+	return id, nil
+}

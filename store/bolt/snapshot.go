@@ -1,0 +1,134 @@
+package bolt
+
+import (
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+)
+
+// snapshot is one read transaction together with what the index says of exactly the same moment.
+type snapshot struct {
+	head    store.ID
+	records *bbolt.Bucket
+	sparse  *bbolt.Bucket
+	topics  []*topic // by id
+	matched []match  // the topics of the filter with something above the position
+	events  uint64   // retained in the whole log
+	share   uint64   // of them, in the matched topics
+	trimmed store.ID // newest trimmed ID of the filter above the position, zero if none
+}
+
+// match is a topic as it was when the snapshot was taken.
+type match struct {
+	*topic
+	last    store.ID
+	trimmed store.ID // events up to here are gone from the transaction
+}
+
+// snapshot runs fn on the log as the selection sees it from after. Its topics are listed when list
+// is set, or when something was trimmed above after; with topics of its own, from which every trim
+// is locked out, only then.
+//
+// The order is what makes it exact. The head comes first: the index has every topic up to it. The
+// topics come before the transaction: it contains their tips. And no step of a trim may fall
+// between the two; while a trim is committing, the presence of the record that it takes last from a
+// topic tells whether the transaction is before or after it.
+func (l *Log) snapshot(from selection, after store.ID, list bool, fn func(*snapshot) error) error {
+	for {
+		s := snapshot{head: l.Head()}
+		x := l.index
+		x.mu.RLock()
+		trims, trimming := x.trims, x.trimming
+		s.topics, s.events = x.byID, x.events
+		if list || from.only == nil && (after.Before(l.Trimmed()) || trimming != nil) {
+			x.list(from, after, func(t *topic) {
+				s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
+				s.share += t.visible.count
+			})
+		}
+		x.mu.RUnlock()
+		retry := false
+		err := l.view(func(tx *bbolt.Tx) error {
+			x.mu.RLock()
+			retry = x.trims != trims
+			x.mu.RUnlock()
+			if retry {
+				return nil
+			}
+			s.open(tx)
+			for i := range s.matched {
+				m := &s.matched[i]
+				if mark, ok := trimming[m.topic]; ok && s.records.Get(mark[:]) == nil {
+					m.trimmed = mark
+				}
+				if after.Before(m.trimmed) && s.trimmed.Before(m.trimmed) {
+					s.trimmed = m.trimmed
+				}
+			}
+			return fn(&s)
+		})
+		if !retry {
+			return err
+		}
+	}
+}
+
+// snapshotAll is snapshot for a filter of everything: the log's own mark takes the place of the
+// topics'.
+func (l *Log) snapshotAll(after store.ID, fn func(*snapshot) error) error {
+	s := snapshot{head: l.Head()}
+	l.index.mu.RLock()
+	s.topics = l.index.byID
+	l.index.mu.RUnlock()
+	return l.view(func(tx *bbolt.Tx) error {
+		s.open(tx)
+		mark, err := getMetaID(tx, metaTrimmed)
+		if err != nil {
+			return l.fail(err)
+		}
+		if after.Before(mark) {
+			s.trimmed = mark
+		}
+		return fn(&s)
+	})
+}
+
+func (s *snapshot) open(tx *bbolt.Tx) {
+	s.records, s.sparse = tx.Bucket(bucketLog), tx.Bucket(bucketSparse)
+}
+
+// top returns the end of the next stretch of m's chain above low, and whether it is the last one:
+// the next event with a sparse key, or the newest event there is.
+func (s *snapshot) top(m *match, low store.ID) (top store.ID, last bool) {
+	if next, ok := low.Next(); ok {
+		k, _ := s.sparse.Cursor().Seek(sparseKey(m.id, next))
+		if len(k) == 20 && string(k[:4]) == string(sparseKey(m.id, store.ID{})[:4]) {
+			return store.ID(k[4:]), false
+		}
+	}
+	return m.last, true
+}
+
+// walk visits m's events from top down to low, which it does not visit, newest first. It returns
+// false when a record on the way is damaged or missing, so that the ones below it are out of reach;
+// a damaged record itself has been visited then.
+func (s *snapshot) walk(m *match, top, low store.ID, visit func(store.ID) (more bool)) bool {
+	if low.Before(m.trimmed) {
+		low = m.trimmed
+	}
+	for id := top; low.Before(id); {
+		value := s.records.Get(id[:])
+		r, ok := decodeRecord(id[:], value)
+		if ok && r.topic != m.id || value == nil {
+			return false // the key that led here is wrong
+		}
+		if !s.head.Before(id) && !visit(id) {
+			return true
+		}
+		if !ok || !r.prev.Before(id) {
+			return false
+		}
+		id = r.prev
+	}
+	return true
+}

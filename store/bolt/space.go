@@ -1,0 +1,128 @@
+package bolt
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tidings/store"
+)
+
+// space says whether there is room for an append, before a commit would find out: with a full disk
+// trimming, which makes room, is what no longer works. The committer keeps its books; anybody may
+// ask.
+type space struct {
+	dir     string
+	minFree func(total uint64) uint64
+	disk    func(dir string) (free, total uint64, err error)
+	logger  *slog.Logger
+	now     func() time.Time
+
+	mu      sync.Mutex
+	low     error     // what an append is told
+	unknown bool      // the disk does not say, and that has been logged
+	full    time.Time // when a commit found no space, last; zero once there was some again
+
+	// spare is how many bytes of trimmed records are not used again yet, estimated at Open from the
+	// free pages. Trimming gives nothing back to the disk, but that much can be stored without
+	// taking more of it.
+	spare uint64
+}
+
+// room returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time,
+// which costs little beside a commit: a fast publisher fills a small disk in less than a second.
+func (s *space) check() error {
+	if s.minFree == nil {
+		return nil
+	}
+	free, total, err := s.disk(s.dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look(free, total, err)
+	if s.spare > 0 {
+		return nil
+	}
+	return s.low
+}
+
+// isLow reports whether the last look found the disk below the floor: then only what trims have
+// freed is used.
+func (s *space) isLow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.low != nil
+}
+
+// fullFor is how long Room reports a commit that found no space, unless one finds some sooner. It
+// has an end because a load balancer that asks lets nobody publish meanwhile, and only publishing
+// finds out.
+const fullFor = time.Minute
+
+// Room implements store.Log.
+func (l *Log) Room() error {
+	s := &l.committer.space
+	if err := s.check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if since := s.now().Sub(s.full); 0 <= since && since < fullFor {
+		return fmt.Errorf("%w: a commit found the disk full", store.ErrNoSpace)
+	}
+	return nil
+}
+
+// look takes in what the disk says. The caller holds mu.
+func (s *space) look(free, total uint64, err error) {
+	if err != nil {
+		if !s.unknown {
+			s.logger.Warn("free disk space is not known; publishing goes on until the disk is full",
+				"error", err)
+		}
+		s.low, s.unknown = nil, true // the commit will tell
+		return
+	}
+	s.unknown = false
+	floor := s.minFree(total)
+	switch low := free < floor; {
+	case low && s.low == nil:
+		s.low = fmt.Errorf("%w: the disk has less than %d bytes free, which are kept for trimming",
+			store.ErrNoSpace, floor)
+		s.logger.Warn("disk is nearly full; publishing stops until there is room", "free", free,
+			"min_free", floor)
+	case !low && s.low != nil:
+		s.low = nil
+		s.logger.Info("disk has room again", "free", free, "min_free", floor)
+	}
+}
+
+// turnover is about what a commit needs in free pages: it writes new ones before it frees the old.
+const turnover = 64 << 10
+
+// opened sets spare from the bytes of the file's free pages, with an allowance for what pages take
+// beyond records.
+func (s *space) opened(free uint64) { s.spare = saturatingSub(free, turnover) / 4 * 3 }
+
+// stored and trimmed keep count of spare, in bytes of records.
+func (s *space) stored(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare, s.full = saturatingSub(s.spare, n), time.Time{}
+}
+
+func (s *space) trimmed(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare, s.full = s.spare+n, time.Time{}
+}
+
+// refused notes that a commit found no space.
+func (s *space) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = s.now()
+}
+
+// less is n - m, but not below 0.
+func saturatingSub(n, m uint64) uint64 { return n - min(n, m) }

@@ -1,0 +1,126 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"tidings/store"
+)
+
+// fullWarning is the time between two warnings of a full disk.
+const fullWarning = time.Minute
+
+// errNothing ends a transaction that has nothing to write.
+var errNothing = errors.New("nothing to write")
+
+// update runs fn in a read-write transaction and makes it durable. The error is ErrNoSpace when it
+// is certain that nothing was stored; every other one fails the log, because bbolt can return an
+// error for a transaction that is in the file. After an ErrNoSpace bbolt has looked for the free
+// pages anew, in all of the file.
+func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			c.wedged.Store(true)
+			err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.fail(
+				fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
+		}
+	}()
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if err := c.checkFile(); err != nil {
+		return c.fail(err)
+	}
+	begun := func() {}
+	if c.full || c.space.isLow() {
+		// bbolt does not reuse pages that an open read transaction, however short, could still see.
+		c.readers.Lock()
+		begun = sync.OnceFunc(c.readers.Unlock)
+		defer begun()
+	}
+	var before int
+	began := time.Now()
+	err = c.db.Update(func(tx *bbolt.Tx) error {
+		begun()
+		before = tx.ID() - 1
+		tx.OnCommit(func() {
+			stats := tx.Stats()
+			c.counters.writes.observe(stats.GetWriteTime().Seconds())
+		})
+		return fn(tx)
+	})
+	switch {
+	case err == nil:
+		c.counters.commits.observe(time.Since(began).Seconds())
+		return nil
+	case errors.Is(err, errNothing):
+		return err
+	case isFull(err) && c.visibleTx() == before:
+		c.full = true
+		c.space.refused()
+		c.warnFull(err)
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
+	default:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.fail(fmt.Errorf("commit: %w", err)))
+	}
+}
+
+// warnFull logs at most once per fullWarning: on a full disk every publish finds it so.
+func (c *committer) warnFull(err error) {
+	if since := c.now().Sub(c.warned); since < 0 || since >= fullWarning {
+		c.warned = c.now()
+		c.logger.Warn("disk is full; what finds no room is refused", "error", err)
+	}
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		errors.Is(err, berrors.ErrMaxSizeReached)
+}
+
+// visibleTx is the number of the newest transaction a reader would see, -1 if that cannot be told.
+func (c *committer) visibleTx() int {
+	tx, err := c.db.Begin(false)
+	if err != nil {
+		return -1
+	}
+	id := tx.ID()
+	if tx.Rollback() != nil {
+		return -1
+	}
+	return id
+}
+
+// checkFile makes sure that the path still leads to the file that is open: a lock follows the file,
+// not its name, and writing to a file that was replaced would succeed and be lost. Writing to one
+// that was cut short would end the process: bbolt then looks for its free pages in a goroutine of
+// its own.
+func (c *committer) checkFile() error {
+	open, err := c.file.Stat()
+	if err != nil {
+		return fmt.Errorf("stat the open log file: %w", err)
+	}
+	named, err := os.Stat(c.path)
+	if err != nil {
+		return fmt.Errorf("%s was removed while in use: %w", c.path, err)
+	}
+	if !os.SameFile(open, named) {
+		return fmt.Errorf("%s was replaced while in use; the events since then would be lost",
+			c.path)
+	}
+	if open.Size() < c.size {
+		return fmt.Errorf("%s was cut short while in use, from %d bytes to %d", c.path,
+			c.size, open.Size())
+	}
+	c.size = open.Size()
+	return nil
+}

@@ -1,0 +1,122 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+)
+
+// Report is what Verify found in a log file.
+type Report struct {
+	Format uint32   `json:"format"`
+	LogID  store.ID `json:"log"`
+	Bytes  int64    `json:"bytes"` // size of the file
+	Events uint64   `json:"events"`
+	First  store.ID `json:"first"` // oldest and newest event, zero if there is none
+	Last   store.ID `json:"last"`
+	Head   store.ID `json:"head"`
+	Topics int      `json:"topics"`
+	Keys   int      `json:"keys"`
+	Marks  int      `json:"marks"`
+	// events whose records fail their checksum, in the order of the log
+	Damaged []store.ID `json:"damaged"`
+
+	// Problems are sentences about everything else that is wrong, the first maxProblems of them;
+	// More counts the others.
+	Problems []string `json:"problems"`
+	More     int      `json:"more_problems"`
+}
+
+// maxProblems bounds a report: one damaged page can break thousands of references.
+const maxProblems = 1000
+
+// Intact reports whether nothing is wrong with the log.
+func (r *Report) Intact() bool { return len(r.Damaged) == 0 && len(r.Problems) == 0 }
+
+func (r *Report) problem(format string, args ...any) {
+	if len(r.Problems) == maxProblems {
+		r.More++
+		return
+	}
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// Verify reads all of the closed log in dir and compares everything in it that is told twice:
+// bbolt's pages, every checksum, the order, the head, each topic's chain, counters and sparse keys,
+// idempotency keys and read marks. It changes nothing. progress, which may be nil, is called now
+// and then with the number of events read and of all that there are.
+//
+// Damage is in the report. The error says why there is none: ErrLocked, ErrNoLog, ErrNewerFormat,
+// or the file cannot be read.
+func Verify(dir string, progress func(done, total uint64)) (Report, error) {
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return Report{}, fmt.Errorf("%w: %s", ErrNoLog, path)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return Report{}, err
+	}
+	report, err := verifyFile(path, progress)
+	return report, errors.Join(err, lock.Close())
+}
+
+// verifyFile is Verify of a file that nobody has open for writing.
+func verifyFile(path string, progress func(done, total uint64)) (report Report, err error) {
+	report = Report{Damaged: []store.ID{}, Problems: []string{}} // [] in JSON
+	stat, err := os.Stat(path)
+	if err != nil {
+		return report, fmt.Errorf("verify: %w", err)
+	}
+	report.Bytes = stat.Size()
+	switch _, err := checkWhole(path, stat.Size()); {
+	case errors.Is(err, ErrDamaged):
+		report.problem("%v", err)
+		return report, nil
+	case err != nil:
+		return report, err
+	}
+	var file *os.File
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		}})
+	if err != nil {
+		return report, fmt.Errorf("open %s: %w", path, err)
+	}
+	if !report.inspect(db, progress) {
+		return report, abandon(file)
+	}
+	return report, db.Close()
+}
+
+// inspect fills the report in. It returns false when the pages themselves are not sound.
+func (r *Report) inspect(db *bbolt.DB, progress func(done, total uint64)) (sound bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			r.problem("reading %s: %v", db.Path(), p)
+			sound = false
+		}
+	}()
+	// the function returns no error, and View has none of its own
+	_ = db.View(func(tx *bbolt.Tx) error {
+		// recovers by itself; checkWhole has shown that every page can be read
+		for err := range tx.Check() {
+			r.problem("structure: %v", err)
+		}
+		if sound = len(r.Problems) == 0; sound {
+			newAudit(tx, r, progress).run()
+		}
+		return nil
+	})
+	return sound
+}
