@@ -19,10 +19,12 @@ type Event struct {
 // Time is when the event was committed: the time in its ID.
 func (e *Event) Time() time.Time { return e.ID.Time() }
 
-// Bytes is the size of the data and the attributes.
-func (e *Event) Size() int {
-	n := len(e.Data)
-	for _, a := range e.Attributes {
+// Size is that of the data and the attributes, in bytes.
+func (e *Event) Size() int { return size(e.Data, e.Attributes) }
+
+func size(data []byte, attributes []Attribute) int {
+	n := len(data)
+	for _, a := range attributes {
 		n += len(a.Name) + len(a.Value)
 	}
 	return n
@@ -37,6 +39,9 @@ type Draft struct {
 	Attributes  []Attribute
 	Data        []byte
 }
+
+// Size is that of the data and the attributes, in bytes.
+func (d *Draft) Size() int { return size(d.Data, d.Attributes) }
 
 // Attribute is one CloudEvents context attribute of an event that was published with some, in the
 // order of its publisher.

@@ -216,9 +216,9 @@ func (a *audit) keys() {
 		r, ok := decodeKey(k, v)
 		if !ok {
 			a.problem("the idempotency key of event %.40x is damaged", k)
-		} else if r.count == 0 || a.Head.Before(r.first) {
-			a.problem("the idempotency key of event %s covers %d events up to the head %s", r.first,
-				r.count, a.Head)
+		} else if r.Count == 0 || a.Head.Before(r.First) {
+			a.problem("the idempotency key of event %s covers %d events up to the head %s", r.First,
+				r.Count, a.Head)
 		}
 	}
 }

@@ -91,9 +91,7 @@ func countTopics(tx *bbolt.Tx) ([]*topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{}
-	l.committer = &committer{Log: l}
-	l.recount(tx, topics, checkpoint)
+	recount(tx, topics, checkpoint)
 	return topics, nil
 }
 
@@ -176,7 +174,7 @@ func (l *Log) roomForCopy() error {
 	}); err != nil {
 		return err
 	}
-	s := &l.committer.space
+	s := l.space
 	free, total, err := s.disk(s.dir)
 	if err != nil {
 		return nil

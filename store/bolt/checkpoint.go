@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 
@@ -16,15 +15,52 @@ import (
 // A topic's counters change with every event and are too many to write with every commit. They are
 // written at a checkpoint, every checkpointEvery events, and counted again from there at Open.
 
-// due reports whether the transaction under way is to write a checkpoint.
-func (c *committer) due() bool {
-	return max(c.since+c.stored, c.journaled+len(c.trimming)) >= checkpointEvery+c.postponed
+// checkpointEvery is after how many events the changed topics' records are written, and so how many
+// events Open counts again at most.
+const checkpointEvery = 16 << 10
+
+// books are what the next checkpoint has to write, and how far it is away.
+type books struct {
+	dirty     []*topic // changed since their records were written
+	since     int      // events since the last checkpoint
+	journaled int      // entries in the journal
+	postponed int      // how many more of either it waits for: there was no space for it
 }
 
-// writeCheckpoint writes the records of all topics that changed since the last one.
-func (c *committer) writeCheckpoint(tx *bbolt.Tx) error {
+// due reports whether the commit is to write a checkpoint.
+func (b *books) due(ch *change) bool {
+	waiting := max(b.since+len(ch.Events), b.journaled+len(ch.trimming))
+	return waiting >= checkpointEvery+b.postponed
+}
+
+// close enters a durable commit.
+func (b *books) close(ch *change) {
+	for _, t := range ch.changed {
+		if !t.dirty {
+			t.dirty = true
+			b.dirty = append(b.dirty, t)
+		}
+	}
+	b.since += len(ch.Events)
+	b.journaled += ch.journaled
+	if ch.checkpointed {
+		b.clean()
+	}
+}
+
+// clean follows a checkpoint that is durable.
+func (b *books) clean() {
+	for _, t := range b.dirty {
+		t.dirty = false
+	}
+	*b = books{dirty: b.dirty[:0]}
+}
+
+// writeCheckpoint writes the records of all topics that changed since the last one, those that are
+// changing among them, and that they count every event up to last.
+func (c *committer) writeCheckpoint(tx *bbolt.Tx, last store.ID, changing []*topic) error {
 	b := tx.Bucket(bucketTopics)
-	for _, changed := range [][]*topic{c.dirty, c.touched, slices.Collect(maps.Keys(c.trimming))} {
+	for _, changed := range [][]*topic{c.books.dirty, changing} {
 		for _, t := range changed {
 			if err := putTopic(b, t); err != nil {
 				return err
@@ -38,46 +74,42 @@ func (c *committer) writeCheckpoint(tx *bbolt.Tx) error {
 	for _, id := range c.suspects {
 		suspects = append(suspects, id[:]...)
 	}
-	return errors.Join(putMeta(tx, metaSuspects, suspects), putMeta(tx, metaCheckpoint, c.last[:]))
-}
-
-// clean follows a checkpoint that is durable.
-func (c *committer) clean() {
-	for _, t := range c.dirty {
-		t.dirty = false
-	}
-	c.dirty, c.since, c.journaled, c.postponed = c.dirty[:0], 0, 0, 0
+	return errors.Join(putMeta(tx, metaSuspects, suspects), putMeta(tx, metaCheckpoint, last[:]))
 }
 
 // checkpoint writes one at Close. Without it, the next Open counts instead.
 func (c *committer) checkpoint() {
-	if c.Err() != nil || len(c.dirty) == 0 && c.journaled == 0 {
+	if c.file.failure() != nil || len(c.books.dirty) == 0 && c.books.journaled == 0 {
 		return
 	}
-	if err := c.update(c.writeCheckpoint); err != nil {
+	err := c.update(func(tx *bbolt.Tx) error {
+		return c.writeCheckpoint(tx, c.horizon.Head(), nil)
+	})
+	if err != nil {
 		c.logger.Warn("no checkpoint at close; the next start counts the newest events again",
 			"error", err)
 		return
 	}
-	c.clean()
+	c.books.clean()
 }
 
-// load fills the index from the topics' records and the events after the checkpoint, and the head
-// and trimmed marks from the metadata.
-func (l *Log) load(tx *bbolt.Tx) error {
+// load fills the index from the topics' records and the events after the checkpoint, the head and the
+// trimmed mark from the metadata, and the committer's own from the rest.
+func (c *committer) load(tx *bbolt.Tx) error {
 	var head, trimmed, checkpoint store.ID
-	for key, id := range map[string]*store.ID{metaHead: &head, metaTrimmed: &trimmed,
-		metaCheckpoint: &checkpoint, metaLogID: &l.id} {
+	for key, id := range map[string]*store.ID{
+		metaHead: &head, metaTrimmed: &trimmed, metaCheckpoint: &checkpoint,
+	} {
 		v, err := getMetaID(tx, key)
 		if err != nil {
 			return err
 		}
 		*id = v
 	}
-	l.head.Store(&head)
-	l.trimmed.Store(&trimmed)
-	if k, _ := tx.Bucket(bucketLog).Cursor().Last(); k != nil &&
-		(len(k) != len(head) || head.Before(store.ID(k))) {
+	c.horizon.head.Store(&head)
+	c.horizon.trimmed.Store(&trimmed)
+	k, _ := tx.Bucket(bucketLog).Cursor().Last()
+	if k != nil && (len(k) != len(head) || head.Before(store.ID(k))) {
 		return errors.New("the newest event lies above the stored head")
 	}
 	suspects, err := getMeta(tx, metaSuspects)
@@ -85,34 +117,41 @@ func (l *Log) load(tx *bbolt.Tx) error {
 		return err
 	}
 	for id := range slices.Chunk(suspects, len(store.ID{})) {
-		l.suspects = append(l.suspects, store.ID(id))
+		c.suspects = append(c.suspects, store.ID(id))
 	}
-	if err := l.committer.keys.load(tx); err != nil {
+	if err := c.keys.load(tx, c.logger); err != nil {
 		return err
 	}
-	l.committer.reserved = tx.Bucket(bucketReserve) != nil
-	l.committer.marks = tx.Bucket(bucketMarks).Stats().KeyN
-	l.index.keys, l.index.oldestKey = l.committer.keys.held, l.committer.keys.oldest
+	c.reserved = tx.Bucket(bucketReserve) != nil
+	c.marks = tx.Bucket(bucketMarks).Stats().KeyN
 	topics, journaled, err := loadTopics(tx)
 	if err != nil {
 		return err
 	}
-	l.committer.journaled = journaled
-	l.recount(tx, topics, checkpoint)
-	// In the order of their newest events, which is the order that the index keeps.
-	l.index.byID = slices.Clone(topics)
-	slices.SortFunc(topics, func(a, b *topic) int {
-		return cmp.Or(a.next.last.Compare(b.next.last), cmp.Compare(a.id, b.id))
-	})
+	damaged, counted := recount(tx, topics, checkpoint)
+	c.suspects = append(c.suspects, damaged...)
+	c.books.journaled, c.books.since = journaled, counted
 	for _, t := range topics {
-		l.index.show(t)
-		l.index.add(t)
-		l.index.touch(t, t.visible.last)
 		if t.dirty {
-			l.committer.dirty = append(l.committer.dirty, t)
+			c.books.dirty = append(c.books.dirty, t)
 		}
 	}
+	c.horizon.index.load(topics, c.keys.held, c.keys.oldest)
 	return nil
+}
+
+// load fills an empty index with the topics, which lie at their ids. In the order of their newest
+// events, which is the order that the index keeps.
+func (x *index) load(topics []*topic, keys int, oldestKey store.ID) {
+	x.byID = topics
+	x.keys, x.oldestKey = keys, oldestKey
+	for _, t := range slices.SortedFunc(slices.Values(topics), func(a, b *topic) int {
+		return cmp.Or(a.next.last.Compare(b.next.last), cmp.Compare(a.id, b.id))
+	}) {
+		x.show(t)
+		x.add(t)
+		x.touch(t, t.visible.last)
+	}
 }
 
 // loadTopics returns the topics at their ids, and how many entries the journal has for them.
@@ -131,23 +170,24 @@ func loadTopics(tx *bbolt.Tx) (topics []*topic, journaled int, err error) {
 	return topics, journaled, err
 }
 
-// recount adds the events above the checkpoint to their topics' counters. A record that is damaged
-// there may have been its topic's newest, which nothing else would lead a reader to: it is kept as
-// a suspect, for every reader to be told of.
-func (l *Log) recount(tx *bbolt.Tx, topics []*topic, checkpoint store.ID) {
+// recount adds the events above the checkpoint to their topics' counters, and returns how many there
+// are. A record that is damaged there may have been its topic's newest, which nothing else would lead
+// a reader to: it is a suspect, for every reader to be told of.
+func recount(tx *bbolt.Tx, topics []*topic,
+	checkpoint store.ID) (suspects []store.ID, counted int) {
 	after, ok := checkpoint.Next()
 	if !ok {
-		return
+		return nil, 0
 	}
 	c := tx.Bucket(bucketLog).Cursor()
 	for k, v := c.Seek(after[:]); k != nil; k, v = c.Next() {
 		id := store.ID(k)
 		r, ok := decodeRecord(k, v)
 		if !ok || int(r.topic) >= len(topics) {
-			l.suspects = append(l.suspects, id)
+			suspects = append(suspects, id)
 			continue
 		}
-		l.committer.since++
+		counted++
 		t := topics[r.topic]
 		w := &t.next
 		if !w.last.Before(id) {
@@ -168,4 +208,5 @@ func (l *Log) recount(tx *bbolt.Tx, topics []*topic, checkpoint store.ID) {
 		}
 		t.dirty = true
 	}
+	return suspects, counted
 }

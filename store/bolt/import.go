@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"tidings/store"
+	"tidings/store/internal/commit"
 )
 
 const (
@@ -70,10 +71,10 @@ func (l *Log) Import(ctx context.Context,
 
 // appendAs is Append under IDs that are given.
 func (l *Log) appendAs(ctx context.Context, drafts []store.Draft, ids []store.ID) error {
-	r, err := newRequest([]store.Group{{Drafts: drafts}})
+	r, err := commit.Import(drafts, ids)
 	if err != nil {
 		return err
 	}
-	r.groups[0].ids = ids
-	return l.queue.do(ctx, r)
+	_, err = l.queue.do(ctx, r)
+	return err
 }

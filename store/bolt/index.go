@@ -39,6 +39,7 @@ type topic struct {
 	leaf          *node
 	visible, next topicState
 	oldest        store.ID // no event is older, as Retain found; guarded by Log.trims
+	changing      bool     // committer: the commit being applied has changed next
 	dirty         bool     // committer: changed since its record was last written
 }
 

@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -24,9 +25,9 @@ const (
 
 // putTrimmed stores the new states of the topics that the transaction has trimmed. When there may
 // be no space they go into the topics' records, which grow by nothing.
-func (c *committer) putTrimmed(tx *bbolt.Tx, b *buckets) error {
-	if c.tight() {
-		for t := range c.trimming {
+func (ch *change) putTrimmed(tx *bbolt.Tx, b *buckets) error {
+	if ch.c.tight() {
+		for t := range ch.trimming {
 			if err := putTopic(b.topics, t); err != nil {
 				return err
 			}
@@ -44,7 +45,7 @@ func (c *committer) putTrimmed(tx *bbolt.Tx, b *buckets) error {
 		}
 	}
 	journal.FillPercent = 1
-	for topics := range slices.Chunk(sortedByID(maps.Keys(c.trimming)), journalEntries) {
+	for topics := range slices.Chunk(sortedByID(maps.Keys(ch.trimming)), journalEntries) {
 		n, err := journal.NextSequence()
 		if err != nil {
 			return err
@@ -59,8 +60,12 @@ func (c *committer) putTrimmed(tx *bbolt.Tx, b *buckets) error {
 			return err
 		}
 	}
-	c.journaling = len(c.trimming)
+	ch.journaled = len(ch.trimming)
 	return nil
+}
+
+func sortedByID(topics iter.Seq[*topic]) []*topic {
+	return slices.SortedFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
 }
 
 // dropJournal follows the topics' records, in the transaction of a checkpoint.

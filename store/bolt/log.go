@@ -11,57 +11,37 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
-	"os"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"tidings/store"
 )
 
 // Log is a store.Log in one bbolt file.
 //
-// Ownership: the committer goroutine (commit.go) owns the write side: the last ID, the topics'
-// next states, every read-write transaction. It shows readers trimmed, index and head, in this
-// order; a reader loads head first. Everything else is immutable after Open.
+// Ownership: the committer goroutine (commit.go) owns the write side: the topics' next states, every
+// read-write transaction. What readers see of it is the horizon (show.go). Everything else is
+// immutable after Open.
 type Log struct {
-	path      string
-	maxTopics int // topics at most
-	maxMarks  int
-	logger    *slog.Logger
-	now       func() time.Time
-	id        store.ID
-	lock      *flock.Flock
-	db        *bbolt.DB
-	file      *os.File   // the one bbolt has open; only for Stat
-	suspects  []store.ID // records that an Open found damaged above its checkpoint
+	*file
+	*horizon
+	id    store.ID
+	now   func() time.Time
+	lock  *flock.Flock
+	queue *queue
+	space *space
 
-	index   *index
-	head    atomic.Pointer[store.ID]
-	trimmed atomic.Pointer[store.ID]
+	suspects []store.ID    // records that an Open found damaged above its checkpoint
+	stopped  chan struct{} // closed when the committer has returned
 
-	queue     *queue
-	committer *committer
-	counters  *counters
-	stopped   chan struct{} // closed when the committer has returned
+	// trims is read-locked by each step of a trim; write-locked by Excess, and by Retain while it
+	// looks.
+	trims   sync.RWMutex
+	copying sync.Mutex // held while a backup is made or open
 
-	// read-locked by each view; write-locked while a transaction begins that must be able to use
-	// every free page
-	readers sync.RWMutex
-	// read-locked by each step of a trim; write-locked by Excess, and by Retain while it looks
-	trims     sync.RWMutex
-	copying   sync.Mutex // held while a backup is made or open
-	moved     broadcast  // on every move of the head
-	failed    chan struct{}
-	failOnce  sync.Once
-	err       error       // set before failed is closed
-	wedged    atomic.Bool // bbolt panicked, and may hold its locks for ever
 	closing   chan struct{}
 	closeOnce sync.Once
 	closeErr  error
@@ -72,34 +52,11 @@ var _ store.Log = (*Log)(nil)
 // LogID is the identity of the log.
 func (l *Log) LogID() store.ID { return l.id }
 
-// Head implements store.Log.
-func (l *Log) Head() store.ID { return *l.head.Load() }
-
-// Trimmed implements store.Log.
-func (l *Log) Trimmed() store.ID { return *l.trimmed.Load() }
-
 // Failed implements store.Log.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
 // Err implements store.Log.
-func (l *Log) Err() error {
-	select {
-	case <-l.failed:
-		return l.err
-	default:
-		return nil
-	}
-}
-
-// fail refuses writes from now on, for the first reason given.
-func (l *Log) fail(why error) error {
-	l.failOnce.Do(func() {
-		l.err = fmt.Errorf("%w: %w", store.ErrFailed, why)
-		l.logger.Error("log failed", "error", why)
-		close(l.failed)
-	})
-	return l.err
-}
+func (l *Log) Err() error { return l.failure() }
 
 // Wait implements store.Log.
 func (l *Log) Wait(ctx context.Context, after store.ID) error {
@@ -118,43 +75,6 @@ func (l *Log) Wait(ctx context.Context, after store.ID) error {
 			return store.ErrClosed
 		}
 	}
-}
-
-// view runs fn in a short read transaction: fn waits for nothing.
-func (l *Log) view(fn func(*bbolt.Tx) error) error {
-	l.readers.RLock()
-	defer l.readers.RUnlock()
-	return l.read(fn)
-}
-
-// read runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
-// cut short under the map faults: both end as an error here, and fail the log.
-func (l *Log) read(fn func(*bbolt.Tx) error) (err error) {
-	if l.wedged.Load() {
-		<-l.failed // or is about to be
-		return l.err
-	}
-	begun := false
-	l.counters.reading.Add(1)
-	defer l.counters.reading.Add(-1)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			if !begun {
-				l.wedged.Store(true)
-			}
-			err = l.fail(fmt.Errorf("reading %s: %v; run tidings verify, then restore a backup",
-				l.path, p))
-		}
-	}()
-	err = l.db.View(func(tx *bbolt.Tx) error {
-		begun = true
-		return fn(tx)
-	})
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return store.ErrClosed
-	}
-	return err
 }
 
 // Get implements store.Log.
@@ -216,7 +136,7 @@ func (l *Log) Info() (store.Info, error) {
 	if err != nil {
 		return store.Info{}, err
 	}
-	stat, err := l.file.Stat()
+	stat, err := l.handle.Stat()
 	if err != nil {
 		return store.Info{}, fmt.Errorf("size of the log file: %w", err)
 	}

@@ -2,88 +2,41 @@ package bolt
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"go.etcd.io/bbolt"
 
 	"tidings/store"
+	"tidings/store/internal/commit"
 )
 
 // SetMark implements store.Log.
 func (l *Log) SetMark(ctx context.Context, subject, name string,
-	mark store.Mark) (current store.Mark, err error) {
-	key, err := markKey(subject, name)
+	mark store.Mark) (store.Mark, error) {
+	r, err := commit.SetMark(subject, name, mark)
 	if err != nil {
 		return store.Mark{}, err
 	}
-	if mark.Topics.IsZero() {
-		return store.Mark{}, fmt.Errorf("%w mark: at least one topic", store.ErrInvalid)
-	}
-	current = mark
-	fresh := false
-	err = l.queue.do(ctx, &request{weight: draftBytes, op: func() error {
-		err := l.committer.update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketMarks)
-			if old, err := decodeMark(key, b.Get(key)); err == nil && mark.ID.Before(old.ID) {
-				current = old
-				return errNothing
-			} else if fresh = errors.Is(err, store.ErrNotFound); fresh &&
-				l.committer.marks >= l.maxMarks {
-				return errMarksFull
-			}
-			return b.Put(key, encodeMark(key, mark))
-		})
-		if err == nil && fresh {
-			l.committer.marks++
-		}
-		return err
-	}})
-	switch {
-	case errors.Is(err, errMarksFull):
-		return store.Mark{}, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, l.maxMarks)
-	case errors.Is(err, errNothing):
-		return current, nil
-	default:
-		return current, err
-	}
+	outcome, err := l.queue.do(ctx, r)
+	return outcome.Mark, err
 }
-
-// errMarksFull ends the transaction of a mark that would be one too many.
-var errMarksFull = fmt.Errorf("%w: too many marks", errNothing)
 
 // DeleteMark implements store.Log.
 func (l *Log) DeleteMark(ctx context.Context, subject, name string) error {
-	key, err := markKey(subject, name)
+	r, err := commit.DeleteMark(subject, name)
 	if err != nil {
 		return err
 	}
-	err = l.queue.do(ctx, &request{weight: draftBytes, op: func() error {
-		err := l.committer.update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketMarks)
-			if b.Get(key) == nil {
-				return errNothing
-			}
-			return b.Delete(key)
-		})
-		if err == nil {
-			l.committer.marks--
-		}
-		return err
-	}})
-	if errors.Is(err, errNothing) {
-		return store.ErrNotFound
-	}
+	_, err = l.queue.do(ctx, r)
 	return err
 }
 
 // Mark implements store.Log.
 func (l *Log) Mark(subject, name string) (mark store.Mark, err error) {
-	key, err := markKey(subject, name)
-	if err != nil {
+	if err := commit.CheckMark(subject, name); err != nil {
 		return store.Mark{}, err
 	}
+	key := markKey(subject, name)
 	err = l.view(func(tx *bbolt.Tx) error {
 		mark, err = decodeMark(key, tx.Bucket(bucketMarks).Get(key))
 		return err
@@ -91,15 +44,34 @@ func (l *Log) Mark(subject, name string) (mark store.Mark, err error) {
 	return mark, err
 }
 
-// markKey is subject, NUL, name: neither holds a NUL.
-func markKey(subject, name string) ([]byte, error) {
-	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName ||
-		strings.Contains(subject+name, "\x00") {
-		return nil, fmt.Errorf("%w mark name: 1 to %d bytes without NUL", store.ErrInvalid,
-			store.MaxMarkName)
+// putMarks sets and deletes the marks of a commit.
+func (ch *change) putMarks(tx *bbolt.Tx) error {
+	b := tx.Bucket(bucketMarks)
+	for i := range ch.Marks {
+		m := &ch.Marks[i]
+		key := markKey(m.Subject, m.Name)
+		known := b.Get(key) != nil
+		if m.Deletes() {
+			if known {
+				ch.marks--
+			}
+			if err := b.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		if !known {
+			ch.marks++
+		}
+		if err := b.Put(key, encodeMark(key, m.Mark)); err != nil {
+			return err
+		}
 	}
-	return []byte(subject + "\x00" + name), nil
+	return nil
 }
+
+// markKey is subject, NUL, name: neither holds a NUL.
+func markKey(subject, name string) []byte { return []byte(subject + "\x00" + name) }
 
 func encodeMark(key []byte, m store.Mark) []byte {
 	v := append(make([]byte, sumSize, sumSize+len(m.ID)+64), m.ID[:]...)

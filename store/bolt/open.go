@@ -14,6 +14,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"tidings/store"
+	"tidings/store/internal/commit"
 )
 
 const (
@@ -36,49 +37,81 @@ func Open(dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{
-		path: filepath.Join(dir, fileName), maxTopics: o.MaxTopics, maxMarks: o.MaxMarks,
-		logger: o.Logger, now: o.Now, lock: lock,
-		index: newIndex(), queue: newQueue(), counters: newCounters(), stopped: make(chan struct{}),
-		failed: make(chan struct{}), closing: make(chan struct{}),
-	}
-	l.committer = &committer{Log: l, created: make(map[string]*topic), keys: newKeys(o, l.logger),
-		space: space{dir: dir, minFree: o.MinFree, disk: o.Disk, logger: l.logger, now: l.now}}
-	if err := l.openFile(dir); err != nil {
+	f := &file{path: filepath.Join(dir, fileName), logger: o.Logger, counters: newCounters(),
+		failed: make(chan struct{})}
+	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, lock: lock,
+		queue: newQueue(), stopped: make(chan struct{}), closing: make(chan struct{}),
+		space: &space{dir: dir, minFree: o.MinFree, disk: o.Disk, logger: o.Logger, now: o.Now}}
+	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
+		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between,
+		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys,
+			KeyWindow: o.KeyWindow}}
+	if err := l.openFile(dir, c.load); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)
 		}
 		return nil, errors.Join(err, lock.Close())
 	}
-	l.committer.last = l.Head()
-	go l.committer.run()
+	l.suspects = c.suspects
+	go c.run()
 	return l, nil
 }
 
 // openFile opens or creates the log file, checks it and loads what is kept in memory.
-func (l *Log) openFile(dir string) (err error) {
-	var found usage
-	stat, err := os.Stat(l.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := create(dir, l.now()); err != nil {
-			return err
-		}
-	case err != nil:
-		return fmt.Errorf("open the log: %w", err)
-	default:
-		found, err = checkWhole(l.path, stat.Size())
-		if err := errors.Join(err, removeLeftover(dir)); err != nil {
-			return err
-		}
-		l.committer.space.opened(found.free)
+func (l *Log) openFile(dir string, load func(*bbolt.Tx) error) (err error) {
+	found, err := l.find(dir)
+	if err != nil {
+		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.Join(l.damaged(fmt.Errorf("%v", p)), abandon(l.file))
+			err = errors.Join(damaged(l.path, fmt.Errorf("%v", p)), abandon(l.handle))
 		}
 	}()
+	if err := l.openBolt(); err != nil {
+		return err
+	}
+	err = l.db.View(func(tx *bbolt.Tx) (err error) {
+		if l.id, err = getMetaID(tx, metaLogID); err != nil {
+			return err
+		}
+		return load(tx)
+	})
+	// A damaged page number can hide events: it leads to an older page, which is as it should be.
+	if counted := l.index.events; err == nil && counted > found.events {
+		err = fmt.Errorf("%d events are counted, %d are there", counted, found.events)
+	}
+	if err != nil {
+		return errors.Join(damaged(l.path, err), l.db.Close())
+	}
+	// What the last run committed may be visible and not yet on disk, if it ended between the two.
+	// A sync alone would not do: after one that failed the kernel takes the page for clean. An
+	// empty transaction writes it anew, and needs no space.
+	if err := l.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
+	}
+	return nil
+}
+
+// find looks at the pages of the file, or creates one when there is none.
+func (l *Log) find(dir string) (found usage, err error) {
+	stat, err := os.Stat(l.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return found, create(dir, l.now())
+	case err != nil:
+		return found, fmt.Errorf("open the log: %w", err)
+	}
+	found, err = checkWhole(l.path, stat.Size())
+	if err := errors.Join(err, removeLeftover(dir)); err != nil {
+		return found, err
+	}
+	l.space.opened(found.free)
+	return found, nil
+}
+
+func (l *Log) openBolt() (err error) {
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
 		Timeout: lockWait,
 		// The free list is rebuilt at open: written with every commit it can outweigh the events
@@ -87,26 +120,12 @@ func (l *Log) openFile(dir string) (err error) {
 		InitialMmapSize: mapBytes, NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, mode)
-			l.file = f
+			l.handle = f
 			return f, err
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", l.path, err)
-	}
-	if err := l.db.View(l.load); err != nil {
-		return errors.Join(l.damaged(err), l.db.Close())
-	}
-	// A damaged page number can hide events: it leads to an older page, which is as it should be.
-	if counted := l.index.events; counted > found.events {
-		return errors.Join(l.damaged(fmt.Errorf("%d events are counted, %d are there", counted,
-			found.events)), l.db.Close())
-	}
-	// What the last run committed may be visible and not yet on disk, if it ended between the two.
-	// A sync alone would not do: after one that failed the kernel takes the page for clean. An
-	// empty transaction writes it anew, and needs no space.
-	if err := l.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
-		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
 	}
 	return nil
 }
@@ -241,8 +260,6 @@ func checkWhole(path string, size int64) (found usage, err error) {
 	})
 	return found, err
 }
-
-func (l *Log) damaged(why error) error { return damaged(l.path, why) }
 
 func damaged(path string, why error) error {
 	return fmt.Errorf("%w: %s: %w", ErrDamaged, path, why)

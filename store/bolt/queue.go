@@ -3,49 +3,42 @@ package bolt
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 
 	"tidings/store"
+	"tidings/store/internal/commit"
 )
 
-// request is one call that waits for the committer: groups to append, events to trim, or an
-// operation of its own.
+// request is a commit.Request on its way through the queue.
 type request struct {
-	groups []group
-	trim   []store.ID   // to delete, each topic's oldest first
-	op     func() error // when set, run alone
+	commit.Request
 	events int
 	weight int64
 
-	done    chan struct{} // closed when the groups' results, deleted and err hold the outcome
-	deleted int           // of trim
-	err     error
+	done    chan struct{} // closed when outcome holds what became of it
+	outcome commit.Outcome
 }
 
-func (r *request) trims() bool { return len(r.trim) > 0 }
-
-// group is a Group on its way, and then its result.
-type group struct {
-	drafts []store.Draft
-	ids    []store.ID // of the drafts, in an Import; else nil, and the committer mints them
-	key    *key       // nil without one
-	twin   *group     // an earlier group of the same request that has the same key
-	result store.Result
+// kind orders requests by what they need of a full disk: trims make room, marks take little.
+func (r *request) kind() int {
+	switch {
+	case r.Trims() > 0:
+		return ofTrim
+	case r.events == 0:
+		return ofMark
+	default:
+		return ofAppend
+	}
 }
 
-// stores reports whether, once it is admitted, anything of r is new to the log.
-func (r *request) stores() bool {
-	return slices.ContainsFunc(r.groups, func(g group) bool { return !g.result.Replayed })
-}
-
-func (r *request) answer(err error) {
-	r.err = err
-	close(r.done)
-}
+const (
+	ofTrim = iota
+	ofMark
+	ofAppend
+)
 
 const (
 	// queueBytes bounds the memory of all requests that wait or are being committed. An event
@@ -63,7 +56,7 @@ const (
 // while the other is being fsynced.
 type queue struct {
 	memory *semaphore.Weighted
-	bytes  atomic.Int64 // taken of room
+	bytes  atomic.Int64 // taken of memory
 	mu     sync.Mutex
 	bell   *sync.Cond
 	waits  []*request
@@ -76,32 +69,28 @@ func newQueue() *queue {
 	return q
 }
 
-// do queues r, waits for its outcome and returns it.
-func (q *queue) do(ctx context.Context, r *request) error {
-	for i := range r.groups {
-		drafts := r.groups[i].drafts
-		r.events += len(drafts)
-		for j := range drafts {
-			r.weight += draftBytes + int64(len(drafts[j].Data))
-			for _, attribute := range drafts[j].Attributes {
-				r.weight += int64(len(attribute.Name) + len(attribute.Value))
-			}
-		}
+// do queues a request and waits for its outcome.
+func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, error) {
+	r := &request{Request: wanted}
+	for d := range r.Drafts {
+		r.events++
+		r.weight += draftBytes + int64(d.Size())
 	}
-	room := min(r.weight, queueBytes)
-	if err := q.memory.Acquire(ctx, room); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
+	r.weight = max(r.weight, draftBytes)
+	taken := min(r.weight, queueBytes)
+	if err := q.memory.Acquire(ctx, taken); err != nil {
+		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
 	}
-	q.bytes.Add(room)
+	q.bytes.Add(taken)
 	defer func() {
-		q.bytes.Add(-room)
-		q.memory.Release(room)
+		q.bytes.Add(-taken)
+		q.memory.Release(taken)
 	}()
 	r.done = make(chan struct{})
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return store.ErrClosed
+		return commit.Outcome{}, store.ErrClosed
 	}
 	q.waits = append(q.waits, r)
 	if len(q.waits) == 1 {
@@ -109,29 +98,24 @@ func (q *queue) do(ctx context.Context, r *request) error {
 	}
 	q.mu.Unlock()
 	<-r.done
-	return r.err
+	return r.outcome, r.outcome.Err
 }
 
-// take appends to batch what the next transaction commits: appends and steps of trims up to the
-// bounds, or one operation. It waits while there is nothing, and returns nothing once the queue is
-// closed and empty.
+// take appends to batch what the next transaction commits, up to the bounds. It waits while there is
+// nothing, and returns nothing once the queue is closed and empty.
 func (q *queue) take(batch []*request) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waits) == 0 && !q.closed {
 		q.bell.Wait()
 	}
-	n, events, bytes, trims := 0, 0, int64(0), 0
-	for n < len(q.waits) {
-		r := q.waits[n]
-		if n > 0 && (r.op != nil || events+r.events > commitEvents ||
-			bytes+r.weight > commitBytes || trims+len(r.trim) > trimStep) {
+	n, events, bytes, trimmed := 0, 0, int64(0), 0
+	for _, r := range q.waits {
+		events, bytes, trimmed = events+max(1, r.events), bytes+r.weight, trimmed+r.Trims()
+		if n > 0 && (events > commitEvents || bytes > commitBytes || trimmed > trimStep) {
 			break
 		}
-		n, events, bytes, trims = n+1, events+r.events, bytes+r.weight, trims+len(r.trim)
-		if r.op != nil {
-			break
-		}
+		n++
 	}
 	batch = append(batch, q.waits[:n]...)
 	rest := copy(q.waits, q.waits[n:])

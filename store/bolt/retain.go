@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"tidings/store"
+	"tidings/store/internal/commit"
 )
 
 const (
@@ -27,13 +28,13 @@ const (
 func (l *Log) Retain(ctx context.Context, f store.Filter,
 	limits func(topic string) store.Limits) (deleted int, err error) {
 	for steps := l.newSteps(); ; {
-		ids, err := l.surplus(ctx, f, limits)
+		trims, err := l.surplus(ctx, f, limits)
 		if err != nil {
 			return deleted, err
 		}
-		n, err := steps.delete(ctx, ids)
+		n, err := steps.delete(ctx, trims)
 		deleted += n
-		if err != nil || len(ids) < retainEvents {
+		if err != nil || len(trims) < retainEvents {
 			return deleted, err
 		}
 	}
@@ -43,12 +44,12 @@ func (l *Log) Retain(ctx context.Context, f store.Filter,
 // the log. The lock keeps every trim out, so that what is counted is what is read: an append
 // meanwhile only adds to what is kept.
 func (l *Log) surplus(ctx context.Context, f store.Filter,
-	limits func(topic string) store.Limits) (ids []store.ID, err error) {
+	limits func(topic string) store.Limits) (trims []commit.Trim, err error) {
 	l.trims.Lock()
 	defer l.trims.Unlock()
 	head, open := l.Head(), l.surpluses(f, limits)
 	r := &reader{l: l, from: selection{only: open}, idsOnly: true}
-	for len(open) > 0 && len(ids) < retainEvents && r.pos.Before(head) {
+	for len(open) > 0 && len(trims) < retainEvents && r.pos.Before(head) {
 		page, err := r.Next(retainStep)
 		if err = cmp.Or(context.Cause(ctx), err); err != nil {
 			return nil, err
@@ -60,7 +61,7 @@ func (l *Log) surplus(ctx context.Context, f store.Filter,
 				continue
 			}
 			if s.takes(id) {
-				ids = append(ids, id)
+				trims = append(trims, commit.Trim{Topic: row.topic.id, ID: id})
 				s.less(1, row.size)
 			}
 			if !s.takes(id) {
@@ -81,7 +82,7 @@ func (l *Log) surplus(ctx context.Context, f store.Filter,
 			}
 		}
 	}
-	return ids, nil
+	return trims, nil
 }
 
 // surplus is what a topic has too much of, as far as it has not been found.

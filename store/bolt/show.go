@@ -1,108 +1,98 @@
 package bolt
 
 import (
-	"iter"
-	"maps"
 	"slices"
+	"sync/atomic"
 
 	"tidings/store"
 )
 
-// undo forgets a transaction that was not stored.
-func (c *committer) undo() {
-	for _, t := range c.touched {
-		t.next = t.visible
-	}
-	for t := range c.trimming {
-		t.next = t.visible
-	}
-	c.last = c.Head()
-	c.keys.undo()
-	c.reset()
+// horizon is what readers see of the log. The committer shows them a commit after it is durable: the
+// newest trimmed ID and the topics first, then the head, then the wake-up. A reader loads the head
+// first, and so finds all that the index must have up to it.
+type horizon struct {
+	index   *index
+	head    atomic.Pointer[store.ID]
+	trimmed atomic.Pointer[store.ID]
+	moved   broadcast // on every move of the head
 }
 
-// publish shows a durable transaction to the readers: topics first, then the head, then the
-// wake-up.
-func (c *committer) publish() {
-	c.count()
-	slices.SortFunc(c.touched, func(a, b *topic) int { return a.next.last.Compare(b.next.last) })
-	x := c.index
-	x.mu.Lock()
-	if c.deleted > 0 {
-		x.trimmed(c.trimming)
+// Head implements store.Log.
+func (h *horizon) Head() store.ID { return *h.head.Load() }
+
+// Trimmed implements store.Log.
+func (h *horizon) Trimmed() store.ID { return *h.trimmed.Load() }
+
+// show shows a durable commit to the readers, and closes the committer's books on it.
+func (c *committer) show(ch *change) {
+	if len(ch.trimming) > 0 {
+		highest := ch.highest // ch is used again
+		c.horizon.trimmed.Store(&highest)
 	}
-	created := sortedByID(maps.Values(c.created))
-	x.byID = append(x.byID, created...)
-	for _, t := range created {
+	c.keys.show(ch)
+	c.marks += ch.marks
+	c.count(ch)
+	c.books.close(ch)
+	c.horizon.index.showAll(ch, c.keys.held, c.keys.oldest)
+	if len(ch.Events) > 0 {
+		c.full, c.reserved = false, true // every commit that stores writes the reserve
+		head := ch.Last
+		c.horizon.head.Store(&head)
+		c.horizon.moved.wake()
+	}
+}
+
+// count adds the commit to the statistics and to space's books.
+func (c *committer) count(ch *change) {
+	if ch.deleted > 0 {
+		c.file.counters.trimmed.Add(uint64(ch.deleted))
+		c.space.trimmed(ch.freed)
+	}
+	if stored := len(ch.Events); stored > 0 {
+		c.file.counters.batches.observe(float64(stored))
+		c.space.stored(uint64(len(ch.buf) + stored*len(store.ID{})))
+	}
+}
+
+// drop forgets a commit that was not stored.
+func (c *committer) drop(ch *change) {
+	if ch.announced {
+		c.horizon.index.announce(nil)
+	}
+	for _, t := range ch.changed {
+		t.next, t.changing = t.visible, false
+	}
+}
+
+// showAll makes the next states of a commit's topics visible. Siblings are kept in the order of their
+// newest events, so the topics go in that order.
+func (x *index) showAll(ch *change, keys int, oldestKey store.ID) {
+	slices.SortFunc(ch.changed, func(a, b *topic) int { return a.next.last.Compare(b.next.last) })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ch.announced {
+		x.trims++
+		x.trimming = nil
+	}
+	x.byID = append(x.byID, ch.created...)
+	for _, t := range ch.created {
 		x.add(t)
 	}
-	for _, t := range c.touched {
+	for _, t := range ch.changed {
+		appended := t.visible.last != t.next.last
 		x.show(t)
-		x.touch(t, t.next.last)
+		if appended {
+			x.touch(t, t.next.last)
+		}
+		t.changing = false
 	}
-	x.keys, x.oldestKey = c.keys.publish()
-	x.mu.Unlock()
-	c.settle()
-	if c.stored > 0 {
-		c.advance()
-	}
-	c.reset()
+	x.keys, x.oldestKey = keys, oldestKey
 }
 
-// settle keeps the books of what the next checkpoint has to write.
-func (c *committer) settle() {
-	for _, t := range c.touched {
-		c.markDirty(t)
-	}
-	for t := range c.trimming {
-		c.markDirty(t)
-	}
-	c.since += c.stored
-	c.journaled += c.journaling
-	if c.checkpointed {
-		c.clean()
-	}
-}
-
-func (c *committer) markDirty(t *topic) {
-	if !t.dirty {
-		t.dirty = true
-		c.dirty = append(c.dirty, t)
-	}
-}
-
-// count adds the transaction to the statistics and to space's books.
-func (c *committer) count() {
-	if c.deleted > 0 {
-		c.counters.trimmed.Add(uint64(c.deleted))
-		highest := c.highest
-		c.Log.trimmed.Store(&highest)
-		c.space.trimmed(c.freed)
-	}
-	if c.stored > 0 {
-		c.counters.batches.observe(float64(c.stored))
-		c.space.stored(uint64(len(c.buf) + c.stored*len(store.ID{})))
-	}
-}
-
-// advance moves the head, after the index has all up to it.
-func (c *committer) advance() {
-	c.full, c.reserved = false, true // every transaction that stores writes the reserve
-	head := c.last
-	c.head.Store(&head)
-	c.moved.wake()
-}
-
-func (c *committer) reset() {
-	clear(c.created)
-	c.touched, c.trimming = c.touched[:0], nil
-	c.stored, c.deleted, c.freed, c.journaling, c.checkpointed = 0, 0, 0, 0, false
-	c.buf = c.buf[:0]
-	if cap(c.buf) > commitBytes {
-		c.buf = nil
-	}
-}
-
-func sortedByID(topics iter.Seq[*topic]) []*topic {
-	return slices.SortedFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
+// announce tells readers which marks the transaction about to commit sets; nil takes them back.
+func (x *index) announce(marks map[*topic]store.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.trims++
+	x.trimming = marks
 }

@@ -61,7 +61,7 @@ const fullFor = time.Minute
 
 // Room implements store.Log.
 func (l *Log) Room() error {
-	s := &l.committer.space
+	s := l.space
 	if err := s.check(); err != nil {
 		return err
 	}

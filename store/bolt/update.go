@@ -18,9 +18,6 @@ import (
 // fullWarning is the time between two warnings of a full disk.
 const fullWarning = time.Minute
 
-// errNothing ends a transaction that has nothing to write.
-var errNothing = errors.New("nothing to write")
-
 // update runs fn in a read-write transaction and makes it durable. The error is ErrNoSpace when it
 // is certain that nothing was stored; every other one fails the log, because bbolt can return an
 // error for a transaction that is in the file. After an ErrNoSpace bbolt has looked for the free
@@ -29,48 +26,46 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			c.wedged.Store(true)
-			err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.fail(
-				fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.path, p)))
+			c.file.wedged.Store(true)
+			err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.file.fail(
+				fmt.Errorf("writing %s: %v; run tidings verify, then restore a backup", c.file.path, p)))
 		}
 	}()
-	if err := c.Err(); err != nil {
+	if err := c.file.failure(); err != nil {
 		return err
 	}
-	if err := c.checkFile(); err != nil {
-		return c.fail(err)
+	if err := c.file.check(); err != nil {
+		return c.file.fail(err)
 	}
 	begun := func() {}
 	if c.full || c.space.isLow() {
 		// bbolt does not reuse pages that an open read transaction, however short, could still see.
-		c.readers.Lock()
-		begun = sync.OnceFunc(c.readers.Unlock)
+		c.file.readers.Lock()
+		begun = sync.OnceFunc(c.file.readers.Unlock)
 		defer begun()
 	}
 	var before int
 	began := time.Now()
-	err = c.db.Update(func(tx *bbolt.Tx) error {
+	err = c.file.db.Update(func(tx *bbolt.Tx) error {
 		begun()
 		before = tx.ID() - 1
 		tx.OnCommit(func() {
 			stats := tx.Stats()
-			c.counters.writes.observe(stats.GetWriteTime().Seconds())
+			c.file.counters.writes.observe(stats.GetWriteTime().Seconds())
 		})
 		return fn(tx)
 	})
 	switch {
 	case err == nil:
-		c.counters.commits.observe(time.Since(began).Seconds())
+		c.file.counters.commits.observe(time.Since(began).Seconds())
 		return nil
-	case errors.Is(err, errNothing):
-		return err
-	case isFull(err) && c.visibleTx() == before:
+	case isFull(err) && c.file.visibleTx() == before:
 		c.full = true
 		c.space.refused()
 		c.warnFull(err)
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
 	default:
-		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.fail(fmt.Errorf("commit: %w", err)))
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.file.fail(fmt.Errorf("commit: %w", err)))
 	}
 }
 
@@ -88,8 +83,8 @@ func isFull(err error) bool {
 }
 
 // visibleTx is the number of the newest transaction a reader would see, -1 if that cannot be told.
-func (c *committer) visibleTx() int {
-	tx, err := c.db.Begin(false)
+func (f *file) visibleTx() int {
+	tx, err := f.db.Begin(false)
 	if err != nil {
 		return -1
 	}
@@ -100,27 +95,27 @@ func (c *committer) visibleTx() int {
 	return id
 }
 
-// checkFile makes sure that the path still leads to the file that is open: a lock follows the file,
+// check makes sure that the path still leads to the file that is open: a lock follows the file,
 // not its name, and writing to a file that was replaced would succeed and be lost. Writing to one
 // that was cut short would end the process: bbolt then looks for its free pages in a goroutine of
 // its own.
-func (c *committer) checkFile() error {
-	open, err := c.file.Stat()
+func (f *file) check() error {
+	open, err := f.handle.Stat()
 	if err != nil {
 		return fmt.Errorf("stat the open log file: %w", err)
 	}
-	named, err := os.Stat(c.path)
+	named, err := os.Stat(f.path)
 	if err != nil {
-		return fmt.Errorf("%s was removed while in use: %w", c.path, err)
+		return fmt.Errorf("%s was removed while in use: %w", f.path, err)
 	}
 	if !os.SameFile(open, named) {
 		return fmt.Errorf("%s was replaced while in use; the events since then would be lost",
-			c.path)
+			f.path)
 	}
-	if open.Size() < c.size {
-		return fmt.Errorf("%s was cut short while in use, from %d bytes to %d", c.path,
-			c.size, open.Size())
+	if open.Size() < f.size {
+		return fmt.Errorf("%s was cut short while in use, from %d bytes to %d", f.path,
+			f.size, open.Size())
 	}
-	c.size = open.Size()
+	f.size = open.Size()
 	return nil
 }

@@ -1,0 +1,194 @@
+package bolt
+
+import (
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+// sparseEvery is how many events of a topic share one key of the sparse index: so many records are
+// walked at most to find a position in a topic.
+const sparseEvery = 128
+
+// change is a commit on its way into the file: what its transaction writes, and what becomes visible
+// with it. It is used again for the next one.
+type change struct {
+	*commit.Commit
+	c *committer
+
+	created   []*topic
+	changed   []*topic            // that have a next state
+	trimming  map[*topic]store.ID // the marks that it sets; readers keep it once it is announced
+	highest   store.ID            // ever trimmed
+	buf       []byte              // records; bbolt refers to it until the transaction ends
+	freed     uint64              // bytes of the records that it deletes
+	deleted   int                 // records
+	forgotten []commit.Key
+	oldestKey store.ID // after those
+	marks     int      // that it adds
+
+	journaled    int  // entries put into the journal
+	checkpointed bool // the topics' records are those of a checkpoint
+	announced    bool // readers know of trimming
+}
+
+func (ch *change) begin(c *committer, k *commit.Commit) {
+	clear(ch.created)
+	buf := ch.buf[:0]
+	if cap(buf) > commitBytes {
+		buf = nil
+	}
+	*ch = change{Commit: k, c: c, buf: buf, created: ch.created[:0], changed: ch.changed[:0],
+		forgotten: ch.forgotten[:0]}
+}
+
+// write puts the commit into the transaction.
+func (ch *change) write(tx *bbolt.Tx) error {
+	b := newBuckets(tx)
+	if len(ch.Trims) > 0 {
+		if err := ch.trim(tx, b); err != nil {
+			return err
+		}
+	}
+	if len(ch.Events) > 0 {
+		if err := ch.store(tx, b); err != nil {
+			return err
+		}
+	}
+	if len(ch.Marks) > 0 {
+		if err := ch.putMarks(tx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ch.c.books.due(ch):
+		ch.checkpointed = true
+		if err := ch.c.writeCheckpoint(tx, ch.Last, ch.changed); err != nil {
+			return err
+		}
+	case len(ch.trimming) > 0:
+		if err := ch.putTrimmed(tx, b); err != nil {
+			return err
+		}
+	}
+	if len(ch.trimming) > 0 {
+		ch.announced = true
+		ch.c.horizon.index.announce(ch.trimming)
+	}
+	return nil
+}
+
+// store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit
+// after the reserve was given away makes it anew.
+func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
+	for _, created := range ch.Topics {
+		t := &topic{id: created.Number, name: created.Name}
+		if err := putTopic(b.topics, t); err != nil {
+			return err
+		}
+		ch.created = append(ch.created, t)
+	}
+	for i := range ch.Events {
+		if err := ch.put(b, &ch.Events[i]); err != nil {
+			return err
+		}
+	}
+	if !ch.c.reserved {
+		if err := fillReserve(tx); err != nil {
+			return err
+		}
+	}
+	if len(ch.Keys) > 0 {
+		if err := ch.putKeys(b.keys); err != nil {
+			return err
+		}
+	}
+	return putMeta(tx, metaHead, ch.Last[:])
+}
+
+// put stores an event as the newest of its topic.
+func (ch *change) put(b *buckets, e *commit.Event) error {
+	t := ch.topic(e.Topic)
+	s := &t.next
+	s.unindexed++
+	indexed := s.unindexed >= sparseEvery
+	start := len(ch.buf)
+	ch.buf = appendRecord(ch.buf, e.ID, e.Draft, t.id, s.last, indexed)
+	value := ch.buf[start:len(ch.buf):len(ch.buf)]
+	if err := b.records.Put(e.ID[:], value); err != nil {
+		return err
+	}
+	if indexed {
+		s.unindexed = 0
+		if err := b.sparse.Put(sparseKey(t.id, e.ID), nil); err != nil {
+			return err
+		}
+	}
+	if s.count == 0 {
+		s.first = e.ID
+	}
+	if e.Type == store.TypeEnd {
+		s.ended = e.ID
+	}
+	s.last = e.ID
+	s.count++
+	s.bytes += uint64(len(e.ID) + len(value))
+	return nil
+}
+
+// topic returns a topic, known or just created, which is changed from now on.
+func (ch *change) topic(number uint32) *topic {
+	known := ch.c.horizon.index.byID
+	var t *topic
+	if int(number) < len(known) {
+		t = known[number]
+	} else {
+		t = ch.created[int(number)-len(known)]
+	}
+	if !t.changing {
+		t.changing = true
+		ch.changed = append(ch.changed, t)
+	}
+	return t
+}
+
+// trim deletes the records that are named, be they damaged, and moves the marks that make the gap
+// exact, which are stored by putTrimmed or a checkpoint.
+func (ch *change) trim(tx *bbolt.Tx, b *buckets) error {
+	ch.trimming = make(map[*topic]store.ID)
+	trimmed := ch.c.horizon.Trimmed()
+	ch.highest = trimmed
+	for _, trim := range ch.Trims {
+		if err := ch.delete(b, ch.topic(trim.Topic), trim.ID); err != nil {
+			return err
+		}
+		if ch.highest.Before(trim.ID) {
+			ch.highest = trim.ID
+		}
+	}
+	if ch.highest == trimmed {
+		return nil
+	}
+	return putMeta(tx, metaTrimmed, ch.highest[:])
+}
+
+func (ch *change) delete(b *buckets, t *topic, id store.ID) error {
+	t.next.trimmed = id
+	ch.trimming[t] = id
+	value := b.records.Get(id[:])
+	if value == nil {
+		return nil
+	}
+	size := uint64(len(id) + len(value))
+	t.next.count--
+	t.next.bytes -= size
+	ch.deleted++
+	ch.freed += size
+	if r, ok := decodeRecord(id[:], value); !ok || r.indexed {
+		if err := b.sparse.Delete(sparseKey(t.id, id)); err != nil {
+			return err
+		}
+	}
+	return b.records.Delete(id[:])
+}

@@ -1,0 +1,134 @@
+package bolt
+
+import (
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+// view is the commit.View of the committer: the index, and for keys, marks and records a read
+// transaction that begins when it is first needed. No read-write transaction is open meanwhile.
+type view struct {
+	*committer
+	tx  *bbolt.Tx
+	err error // of the transaction; then the decision is void
+}
+
+// decide makes a commit of the batch, and tells each request what became of it if that is applied.
+func (c *committer) decide(batch []*request) (decided *commit.Commit, err error) {
+	c.requests = c.requests[:0]
+	for _, r := range batch {
+		c.requests = append(c.requests, &r.Request)
+	}
+	v := &c.view
+	*v = view{committer: c}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = c.file.unreadable(p, v.tx != nil)
+		}
+		v.end()
+	}()
+	if err := c.file.failure(); err != nil {
+		return nil, err
+	}
+	decided, outcomes := c.decider.Decide(v, c.requests)
+	for i, r := range batch {
+		r.outcome = outcomes[i]
+	}
+	return decided, v.err
+}
+
+// end ends the transaction, if there is one.
+func (v *view) end() {
+	if v.tx != nil {
+		_ = v.tx.Rollback() // of a read transaction: it has no error but that it has ended
+		v.file.counters.reading.Add(-1)
+	}
+}
+
+// bucket returns a bucket as the last commit left it, nil when it cannot be read: err says why.
+func (v *view) bucket(name []byte) *bbolt.Bucket {
+	if v.tx == nil && v.err == nil {
+		if v.tx, v.err = v.file.db.Begin(false); v.err == nil {
+			v.file.counters.reading.Add(1)
+		}
+	}
+	if v.err != nil {
+		return nil
+	}
+	return v.tx.Bucket(name)
+}
+
+func (v *view) get(bucket, key []byte) []byte {
+	b := v.bucket(bucket)
+	if b == nil {
+		return nil
+	}
+	return b.Get(key)
+}
+
+// State implements commit.View.
+func (v *view) State() commit.State {
+	now := v.now()
+	v.watchClock(now)
+	return commit.State{
+		Last: v.horizon.Head(), Now: now, Topics: len(v.horizon.index.byID),
+		Keys: v.keys.held, OldestKey: v.keys.oldest, Marks: v.marks,
+		NoRoom: v.space.check(), Limits: v.limits,
+	}
+}
+
+// Topic implements commit.View. Reading the index needs no lock here: nobody else writes it.
+func (v *view) Topic(name string) (commit.TopicState, bool) {
+	t := v.horizon.index.byName[name]
+	if t == nil {
+		return commit.TopicState{}, false
+	}
+	return commit.TopicState{Number: t.id, Ended: t.visible.ended}, true
+}
+
+// Trimmed implements commit.View.
+func (v *view) Trimmed(topic uint32) store.ID { return v.horizon.index.byID[topic].visible.trimmed }
+
+// Retained implements commit.View.
+func (v *view) Retained(id store.ID) bool { return v.get(bucketLog, id[:]) != nil }
+
+// Key implements commit.View.
+func (v *view) Key(hash commit.Hash) (commit.Key, bool) {
+	first, ok := v.keys.byHash[hash]
+	if !ok {
+		return commit.Key{}, false
+	}
+	k, ok := decodeKey(first[:], v.get(bucketKeys, first[:]))
+	if !ok || k.Hash != hash {
+		v.logger.Warn("an idempotency key is damaged; what is published under it is stored again",
+			"id", first)
+		return commit.Key{}, false
+	}
+	return k, true
+}
+
+// OldestKeys implements commit.View.
+func (v *view) OldestKeys(n int) (firsts []store.ID) {
+	b := v.bucket(bucketKeys)
+	if b == nil {
+		return nil
+	}
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil && len(firsts) < n; k, _ = c.Next() {
+		firsts = append(firsts, store.ID(k))
+	}
+	return firsts
+}
+
+// Mark implements commit.View.
+func (v *view) Mark(subject, name string) (store.Mark, bool) {
+	key := markKey(subject, name)
+	value := v.get(bucketMarks, key)
+	mark, _ := decodeMark(key, value) // a damaged one is replaced
+	return mark, value != nil
+}

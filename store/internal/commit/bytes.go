@@ -1,0 +1,155 @@
+package commit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+
+	"tidings/store"
+)
+
+// version is that of the layout, which docs/FORMAT.md draws.
+const version = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrFormat is returned by Decode for bytes that are no commit, or one of a newer release.
+var ErrFormat = errors.New("not a commit that this release can read")
+
+// AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
+//
+//	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Forget 16
+//	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Marks
+func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, version, 0, 0, 0, 0)
+	dst = append(dst, c.After[:]...)
+	dst = append(dst, c.Last[:]...)
+	dst = append(dst, c.Forget[:]...)
+	dst = appendLength(dst, len(c.Topics))
+	for _, t := range c.Topics {
+		dst = appendText(binary.BigEndian.AppendUint32(dst, t.Number), t.Name)
+	}
+	dst = appendLength(dst, len(c.Events))
+	for i := range c.Events {
+		dst = c.Events[i].append(dst)
+	}
+	dst = appendLength(dst, len(c.Trims))
+	for _, t := range c.Trims {
+		dst = append(binary.BigEndian.AppendUint32(dst, t.Topic), t.ID[:]...)
+	}
+	dst = appendLength(dst, len(c.Keys))
+	for _, k := range c.Keys {
+		dst = append(append(dst, k.Hash[:]...), k.Fingerprint[:]...)
+		dst = binary.BigEndian.AppendUint32(append(dst, k.First[:]...), k.Count)
+	}
+	dst = appendLength(dst, len(c.Marks))
+	for i := range c.Marks {
+		m := &c.Marks[i]
+		dst = append(appendText(appendText(dst, m.Subject), m.Name), m.ID[:]...)
+		dst = appendText(dst, m.Topics.String())
+	}
+	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+5:], castagnoli))
+	return dst, nil
+}
+
+func (e *Event) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(append(dst, e.ID[:]...), e.Topic)
+	dst = appendText(appendText(dst, e.Type), e.ContentType)
+	dst = appendLength(dst, len(e.Attributes))
+	for _, a := range e.Attributes {
+		dst = appendText(appendText(dst, a.Name), a.Value)
+	}
+	return append(appendLength(dst, len(e.Data)), e.Data...)
+}
+
+func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
+
+func appendText(dst []byte, s string) []byte { return append(appendLength(dst, len(s)), s...) }
+
+// Decode reads the bytes of AppendBinary. The data of the events points into b, which must not change
+// any more. The topic of a draft is its event's number alone: the name is in the log or in Topics.
+// Errors: ErrFormat.
+func Decode(b []byte) (*Commit, error) {
+	if len(b) < 5 || b[0] != version {
+		return nil, fmt.Errorf("%w: expected version %d", ErrFormat, version)
+	}
+	if binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[5:], castagnoli) {
+		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
+	}
+	r := &decoder{rest: b[5:]}
+	c := &Commit{After: r.id(), Last: r.id(), Forget: r.id()}
+	for range r.length() {
+		c.Topics = append(c.Topics, Topic{r.uint32(), r.text()})
+	}
+	for range r.length() {
+		c.Events = append(c.Events, r.event())
+	}
+	for range r.length() {
+		c.Trims = append(c.Trims, Trim{r.uint32(), r.id()})
+	}
+	for range r.length() {
+		c.Keys = append(c.Keys, Key{Hash(r.bytes(16)), [16]byte(r.bytes(16)), r.id(), r.uint32()})
+	}
+	for range r.length() {
+		c.Marks = append(c.Marks, r.mark())
+	}
+	if r.short || len(r.rest) > 0 {
+		return nil, fmt.Errorf("%w: it ends at the wrong place", ErrFormat)
+	}
+	return c, nil
+}
+
+// decoder takes fields off the front of rest. Once one is missing all are zero.
+type decoder struct {
+	rest  []byte
+	short bool
+}
+
+func (r *decoder) bytes(n int) []byte {
+	if n > len(r.rest) {
+		r.short, r.rest = true, nil
+		return make([]byte, min(n, len(store.ID{})))
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *decoder) id() store.ID   { return store.ID(r.bytes(len(store.ID{}))) }
+func (r *decoder) uint32() uint32 { return binary.BigEndian.Uint32(r.bytes(4)) }
+
+// length is that of a list or a text: what follows has at least as many bytes.
+func (r *decoder) length() int {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || n > uint64(len(r.rest)-size) {
+		r.short, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return int(n)
+}
+
+func (r *decoder) text() string { return string(r.bytes(r.length())) }
+
+func (r *decoder) event() Event {
+	e := Event{ID: r.id(), Topic: r.uint32(), Draft: new(store.Draft)}
+	e.Type, e.ContentType = r.text(), r.text()
+	for range r.length() {
+		e.Attributes = append(e.Attributes, store.Attribute{Name: r.text(), Value: r.text()})
+	}
+	e.Data = r.bytes(r.length())
+	return e
+}
+
+func (r *decoder) mark() Mark {
+	m := Mark{Subject: r.text(), Name: r.text(), Mark: store.Mark{ID: r.id()}}
+	topics, err := store.NewFilter(strings.Fields(r.text())...)
+	if err != nil {
+		r.short = true
+	}
+	m.Topics = topics
+	return m
+}

@@ -1,0 +1,73 @@
+// Package commit is what a log commits, and how it is decided: admission apart from any engine.
+//
+// A [Commit] is a value. [Decider.Decide] makes one of the requests that wait, through a [View] of the
+// log as it is: what is stored, under which IDs, what is refused and why. It writes nothing. An
+// engine then applies the commit, all of it or none, and decides nothing:
+//
+//  1. Decide, with no write transaction open.
+//  2. Apply: begin, write, sync.
+//  3. Show what is durable to readers. Only then is anybody answered.
+//
+// A commit that another node decided is applied by the same code: between 1 and 2 others may come
+// first, and then After is no longer the last ID and the requests are decided again. Encoded
+// ([Commit.AppendBinary]), a commit can travel; docs/FORMAT.md draws its bytes.
+package commit
+
+import "tidings/store"
+
+// Commit is one step of the log, all or nothing. An engine applies Trims first, then the rest in any
+// order. It names everything that an apply would otherwise have to decide: IDs, numbers of topics,
+// what is forgotten, whose a trimmed event was.
+type Commit struct {
+	After store.ID // the last ID before this commit; a commit that follows another ID is void
+	Last  store.ID // the last ID after it: After when it has no events
+
+	Topics []Topic  // new ones; their numbers follow those of the log without a gap
+	Events []Event  // their IDs rise from After
+	Trims  []Trim   // of each topic its oldest events first
+	Keys   []Key    // each of a group of Events
+	Forget store.ID // idempotency keys whose First is at or below are forgotten; zero: none
+	Marks  []Mark   // a later one of the same name counts
+}
+
+// Topic is a new topic.
+type Topic struct {
+	Number uint32
+	Name   string
+}
+
+// Event is an event to store. The commit borrows the draft.
+type Event struct {
+	ID    store.ID
+	Topic uint32
+	*store.Draft
+}
+
+// Trim deletes one event, whether its record can be read or not, and moves its topic's mark to it.
+type Trim struct {
+	Topic uint32
+	ID    store.ID
+}
+
+// Mark sets a read mark, or deletes it when it has no topics.
+type Mark struct {
+	Subject, Name string
+	store.Mark
+}
+
+// Deletes reports whether the mark goes.
+func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
+
+// IsEmpty reports whether there is nothing to apply.
+func (c *Commit) IsEmpty() bool {
+	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0
+}
+
+// reset empties c for the next decision, and keeps its memory.
+func (c *Commit) reset() {
+	clear(c.Topics)
+	clear(c.Events)
+	clear(c.Marks)
+	*c = Commit{Topics: c.Topics[:0], Events: c.Events[:0], Trims: c.Trims[:0],
+		Keys: c.Keys[:0], Marks: c.Marks[:0]}
+}

@@ -1,0 +1,359 @@
+package commit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"tidings/store"
+)
+
+// Decider decides one commit at a time. The zero Decider is ready; it belongs to one goroutine.
+type Decider struct {
+	view  View
+	state State // as it was before this commit
+
+	commit   Commit
+	outcomes []Outcome
+
+	// What the requests so far have decided, on top of the view.
+	last    store.ID // assigned
+	minted  bool
+	created map[string]uint32 // new topics
+	ended   map[uint32]store.ID
+	trimmed map[uint32]store.ID
+	keys    map[Hash]Key
+	marks   map[[2]string]markState
+	added   int // marks
+
+	// Of the request that is being decided.
+	numbers []uint32 // topics of the drafts to store; unknown for those that are new
+	names   []string // of new topics
+	twins   [][2]int // a group, and an earlier one that has the same key
+	own     map[Hash]int
+}
+
+type markState struct {
+	store.Mark
+	exists bool
+}
+
+// unknown is the number of a topic that is still to be created.
+const unknown = math.MaxUint32
+
+// Decide makes one commit of the requests, in their order, but for trims, which come first, so that a
+// replay says whether its events are gone. A request that is refused leaves the others alone. The
+// commit and the outcomes are the Decider's until its next call; what they point to is not.
+//
+// It may be called again for the same requests, when the commit found no room or another came first.
+func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
+	d.begin(v, len(requests))
+	for i, r := range requests {
+		d.outcomes[i].Trimmed = d.trim(r.trims)
+	}
+	for i, r := range requests {
+		o := &d.outcomes[i]
+		switch {
+		case r.mark != nil:
+			o.Mark, o.Err = d.setMark(r.mark)
+		case len(r.groups) > 0:
+			o.Results, o.Err = d.append(r)
+		}
+	}
+	d.forget()
+	d.view = nil
+	return &d.commit, d.outcomes
+}
+
+func (d *Decider) begin(v View, requests int) {
+	if d.created == nil {
+		d.created, d.ended = make(map[string]uint32), make(map[uint32]store.ID)
+		d.trimmed, d.keys = make(map[uint32]store.ID), make(map[Hash]Key)
+		d.marks, d.own = make(map[[2]string]markState), make(map[Hash]int)
+	}
+	clear(d.created)
+	clear(d.ended)
+	clear(d.trimmed)
+	clear(d.keys)
+	clear(d.marks)
+	clear(d.outcomes)
+	d.outcomes = append(d.outcomes[:0], make([]Outcome, requests)...)
+	d.view, d.state, d.minted, d.added = v, v.State(), false, 0
+	d.last = d.state.Last
+	d.commit.reset()
+	d.commit.After, d.commit.Last = d.last, d.last
+}
+
+// trim takes what is still there, and returns how many that are. What is trimmed of a topic is a
+// prefix of it, so its mark tells.
+func (d *Decider) trim(trims []Trim) (taken int) {
+	for _, t := range trims {
+		mark, ok := d.trimmed[t.Topic]
+		if !ok {
+			mark = d.view.Trimmed(t.Topic)
+		}
+		if mark.Before(t.ID) {
+			d.trimmed[t.Topic] = t.ID
+			d.commit.Trims = append(d.commit.Trims, t)
+			taken++
+		}
+	}
+	return taken
+}
+
+func (d *Decider) retained(id store.ID) bool {
+	gone := func(t Trim) bool { return t.ID == id }
+	return !slices.ContainsFunc(d.commit.Trims, gone) && d.view.Retained(id)
+}
+
+// append decides on all groups of a request before it stores the first: all or none.
+func (d *Decider) append(r *Request) ([]store.Result, error) {
+	d.numbers, d.names, d.twins = d.numbers[:0], d.names[:0], d.twins[:0]
+	clear(d.own)
+	results := make([]store.Result, len(r.groups))
+	fresh := 0 // events
+	for i := range r.groups {
+		known, err := d.replay(r, i, results)
+		if err == nil && !known {
+			known, err = d.admit(r.groups[i].Drafts, &results[i])
+		}
+		if err != nil {
+			return nil, ofGroup(i, len(r.groups), err)
+		}
+		if !known {
+			fresh += len(r.groups[i].Drafts)
+		}
+	}
+	if fresh > 0 {
+		if err := d.room(r, fresh); err != nil {
+			return nil, err
+		}
+		d.store(r, results)
+	}
+	for _, t := range d.twins {
+		results[t[0]] = results[t[1]]
+		results[t[0]].Replayed = true
+	}
+	return results, nil
+}
+
+// replay looks the key of a group up: among the groups before it in its own request, which are stored
+// with it, and among all that were stored.
+func (d *Decider) replay(r *Request, i int, results []store.Result) (known bool, err error) {
+	key := r.key(i)
+	if key == nil {
+		return false, nil
+	}
+	if first, ok := d.own[key.Hash]; ok {
+		if r.keys[first].Fingerprint != key.Fingerprint {
+			return false, store.ErrKeyMismatch
+		}
+		d.twins = append(d.twins, [2]int{i, first})
+		return true, nil
+	}
+	if len(r.groups) > 1 {
+		d.own[key.Hash] = i
+	}
+	old, ok := d.keys[key.Hash]
+	if !ok {
+		if old, ok = d.view.Key(key.Hash); !ok || d.expired(old.First) {
+			return false, nil
+		}
+	}
+	if old.Fingerprint != key.Fingerprint {
+		return false, store.ErrKeyMismatch
+	}
+	results[i] = d.result(old)
+	return true, nil
+}
+
+// result is that of a group which was stored earlier, in this commit or before it.
+func (d *Decider) result(k Key) store.Result {
+	result := store.Result{IDs: make([]store.ID, k.Count), Replayed: true}
+	for i, id := 0, k.First; i < len(result.IDs); i++ {
+		result.IDs[i] = id
+		inCommit := d.commit.After.Before(id)
+		result.Trimmed = result.Trimmed || !inCommit && !d.retained(id)
+		id, _ = id.Next()
+	}
+	return result
+}
+
+// admit looks the topics of a group's drafts up. Ending a topic again is a replay of its end.
+func (d *Decider) admit(drafts []store.Draft, result *store.Result) (replayed bool, err error) {
+	for i := range drafts {
+		topic, ok := d.topic(drafts[i].Topic)
+		switch {
+		case !ok:
+			d.names = append(d.names, drafts[i].Topic)
+			d.numbers = append(d.numbers, unknown)
+		case topic.Ended.IsZero():
+			d.numbers = append(d.numbers, topic.Number)
+		case drafts[i].Type == store.TypeEnd:
+			inCommit := d.commit.After.Before(topic.Ended)
+			*result = store.Result{IDs: []store.ID{topic.Ended}, Replayed: true,
+				Trimmed: !inCommit && !d.retained(topic.Ended)}
+			return true, nil
+		default:
+			return false, fmt.Errorf("%w: %s", store.ErrEnded, drafts[i].Topic)
+		}
+	}
+	return false, nil
+}
+
+func (d *Decider) topic(name string) (TopicState, bool) {
+	t, ok := d.view.Topic(name)
+	if !ok {
+		t.Number, ok = d.created[name]
+	}
+	if end, ended := d.ended[t.Number]; ok && ended {
+		t.Ended = end
+	}
+	return t, ok
+}
+
+// room refuses what the log has no place for, and numbers the new topics.
+func (d *Decider) room(r *Request, events int) error {
+	if d.state.NoRoom != nil {
+		return d.state.NoRoom
+	}
+	slices.Sort(d.names)
+	d.names = slices.Compact(d.names)
+	topics := d.state.Topics + len(d.commit.Topics)
+	if len(d.names) > 0 && topics+len(d.names) > d.state.MaxTopics {
+		return fmt.Errorf("%w: at most %d", store.ErrTopicLimit, d.state.MaxTopics)
+	}
+	if err := d.ids(r, events); err != nil {
+		return err
+	}
+	for i, name := range d.names {
+		t := Topic{uint32(topics + i), name}
+		d.created[name] = t.Number
+		d.commit.Topics = append(d.commit.Topics, t)
+	}
+	return nil
+}
+
+// ids makes sure that there are IDs for so many events, and mints the first of a commit: the present
+// time and fresh entropy, or one above the last ID when that is higher. One rule serves clock steps,
+// restarts and batches.
+func (d *Decider) ids(r *Request, events int) error {
+	if r.ids != nil {
+		for i, last := 0, d.last; i < len(r.ids); i++ {
+			if !last.Before(r.ids[i]) {
+				return fmt.Errorf("%w event: its ID %s does not follow %s",
+					store.ErrInvalid, r.ids[i], last)
+			}
+			last = r.ids[i]
+		}
+		return nil
+	}
+	if !d.minted {
+		fresh, err := store.NewID(d.state.Now)
+		if err != nil {
+			return err
+		}
+		if d.last.Before(fresh) {
+			d.last = fresh.Prev()
+		}
+		d.minted = true
+	}
+	const highest = math.MaxInt64 // of the first half of an ID: a ULID has 128 bits less one
+	if binary.BigEndian.Uint64(d.last[:8]) == highest &&
+		binary.BigEndian.Uint64(d.last[8:]) > math.MaxUint64-uint64(events) {
+		return errors.New("the last possible ID is used up")
+	}
+	return nil
+}
+
+// store puts the groups that are new into the commit, under the IDs that follow.
+func (d *Decider) store(r *Request, results []store.Result) {
+	at := 0 // in numbers
+	for i := range r.groups {
+		if results[i].Replayed || d.isTwin(i) {
+			continue
+		}
+		drafts := r.groups[i].Drafts
+		ids := make([]store.ID, len(drafts))
+		for j := range drafts {
+			id, _ := d.last.Next()
+			if r.ids != nil {
+				id = r.ids[j]
+			}
+			number := d.numbers[at]
+			if at++; number == unknown {
+				number = d.created[drafts[j].Topic]
+			}
+			if drafts[j].Type == store.TypeEnd {
+				d.ended[number] = id
+			}
+			d.commit.Events = append(d.commit.Events, Event{id, number, &drafts[j]})
+			d.last, ids[j] = id, id
+		}
+		results[i].IDs, d.commit.Last = ids, d.last
+		if key := r.key(i); key != nil {
+			stored := Key{key.Hash, key.Fingerprint, ids[0], uint32(len(ids))}
+			d.keys[key.Hash] = stored
+			d.commit.Keys = append(d.commit.Keys, stored)
+		}
+	}
+}
+
+func (d *Decider) isTwin(group int) bool {
+	_, found := slices.BinarySearchFunc(d.twins, group, func(t [2]int, group int) int {
+		return t[0] - group
+	})
+	return found
+}
+
+func (d *Decider) expired(first store.ID) bool {
+	return d.state.Now.Sub(first.Time()) >= d.state.KeyWindow
+}
+
+// forget says up to which ID the keys beyond the limits are forgotten: a few more than the commit
+// adds, so that the work is spread.
+func (d *Decider) forget() {
+	added := len(d.commit.Keys)
+	over := d.state.Keys + added - d.state.MaxKeys
+	if added == 0 || over <= 0 && (d.state.Keys == 0 || !d.expired(d.state.OldestKey)) {
+		return
+	}
+	most := 2*added + 16
+	oldest := d.view.OldestKeys(most)
+	for _, k := range d.commit.Keys[:min(added, most-len(oldest))] {
+		oldest = append(oldest, k.First)
+	}
+	for _, first := range oldest {
+		if over <= 0 && !d.expired(first) {
+			return
+		}
+		d.commit.Forget = first
+		over--
+	}
+}
+
+// setMark moves a read mark forward, or deletes it.
+func (d *Decider) setMark(m *Mark) (store.Mark, error) {
+	name := [2]string{m.Subject, m.Name}
+	old, ok := d.marks[name]
+	if !ok {
+		old.Mark, old.exists = d.view.Mark(m.Subject, m.Name)
+	}
+	switch {
+	case m.Deletes() && !old.exists:
+		return store.Mark{}, store.ErrNotFound
+	case !m.Deletes() && old.exists && m.ID.Before(old.ID):
+		return old.Mark, nil
+	case !old.exists && d.state.Marks+d.added >= d.state.MaxMarks:
+		return store.Mark{}, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, d.state.MaxMarks)
+	case m.Deletes():
+		d.added--
+	case !old.exists:
+		d.added++
+	}
+	d.marks[name] = markState{m.Mark, !m.Deletes()}
+	d.commit.Marks = append(d.commit.Marks, *m)
+	return m.Mark, nil
+}

@@ -1,0 +1,138 @@
+package commit
+
+import (
+	"fmt"
+	"strings"
+
+	"tidings/store"
+)
+
+// Request is one call that waits for a commit: groups to append, events to trim, or a read mark to
+// set or delete. It is made by one of the functions below, which check what can be checked without
+// the log, and is immutable: it may be decided more than once.
+type Request struct {
+	groups []store.Group
+	keys   []Key      // of groups, at the same places; nil if none of them has one
+	ids    []store.ID // of the drafts of the only group, in an import; else nil
+	trims  []Trim
+	mark   *Mark
+}
+
+// Outcome is what became of a Request, once the commit is durable. The caller owns it.
+type Outcome struct {
+	Err     error          // nothing of the request is in the commit
+	Results []store.Result // of its groups
+	Trimmed int            // how many of its trims were still there
+	Mark    store.Mark     // as it is then
+}
+
+// Append is a request to store the groups, all or none, which it borrows until it is decided for the
+// last time. The error is ErrInvalid, in a GroupError if it is about one of several groups.
+func Append(groups []store.Group) (Request, error) {
+	if len(groups) == 0 {
+		return Request{}, fmt.Errorf("%w batch: at least one event", store.ErrInvalid)
+	}
+	r := Request{groups: groups}
+	for i := range groups {
+		g := &groups[i]
+		if err := validate(g, len(groups)); err != nil {
+			return Request{}, ofGroup(i, len(groups), err)
+		}
+		if g.Key != "" {
+			if r.keys == nil {
+				r.keys = make([]Key, len(groups))
+			}
+			r.keys[i] = digest(g)
+		}
+	}
+	return r, nil
+}
+
+func validate(g *store.Group, groups int) error {
+	if len(g.Drafts) == 0 {
+		return fmt.Errorf("%w batch: at least one event", store.ErrInvalid)
+	}
+	for i := range g.Drafts {
+		d := &g.Drafts[i]
+		err := d.Validate()
+		if err == nil && d.Type == store.TypeEnd && (groups > 1 || len(g.Drafts) > 1) {
+			err = fmt.Errorf("%w batch: an event that ends its topic comes alone",
+				store.ErrInvalid)
+		}
+		if err != nil && len(g.Drafts) > 1 {
+			err = fmt.Errorf("event %d of %d: %w", i+1, len(g.Drafts), err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Import is Append under IDs that are given, one for each draft.
+func Import(drafts []store.Draft, ids []store.ID) (Request, error) {
+	r, err := Append([]store.Group{{Drafts: drafts}})
+	r.ids = ids
+	return r, err
+}
+
+// Delete is a request to trim events, of each topic its oldest ones in order. It borrows the slice.
+func Delete(trims []Trim) Request { return Request{trims: trims} }
+
+// SetMark is a request to move a read mark, which never moves back. Errors: ErrInvalid.
+func SetMark(subject, name string, mark store.Mark) (Request, error) {
+	if err := CheckMark(subject, name); err != nil {
+		return Request{}, err
+	}
+	if mark.Topics.IsZero() {
+		return Request{}, fmt.Errorf("%w mark: at least one topic", store.ErrInvalid)
+	}
+	return Request{mark: &Mark{subject, name, mark}}, nil
+}
+
+// DeleteMark is a request to delete a read mark. Errors: ErrInvalid.
+func DeleteMark(subject, name string) (Request, error) {
+	if err := CheckMark(subject, name); err != nil {
+		return Request{}, err
+	}
+	return Request{mark: &Mark{Subject: subject, Name: name}}, nil
+}
+
+// CheckMark returns ErrInvalid when no mark can have this subject and name.
+func CheckMark(subject, name string) error {
+	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName ||
+		strings.Contains(subject, "\x00") || strings.Contains(name, "\x00") {
+		return fmt.Errorf("%w mark name: 1 to %d bytes without NUL", store.ErrInvalid,
+			store.MaxMarkName)
+	}
+	return nil
+}
+
+// Trims is how many events the request is to trim.
+func (r *Request) Trims() int { return len(r.trims) }
+
+// Drafts yields the events that the request is to store.
+func (r *Request) Drafts(yield func(*store.Draft) bool) {
+	for i := range r.groups {
+		for j := range r.groups[i].Drafts {
+			if !yield(&r.groups[i].Drafts[j]) {
+				return
+			}
+		}
+	}
+}
+
+// key returns the digest of the group's key, nil if it has none.
+func (r *Request) key(group int) *Key {
+	if r.groups[group].Key == "" {
+		return nil
+	}
+	return &r.keys[group]
+}
+
+func ofGroup(i, n int, err error) error {
+	if n == 1 {
+		return err
+	}
+	return &store.GroupError{Index: i, Err: err}
+}

@@ -1,0 +1,62 @@
+package commit
+
+import (
+	"time"
+
+	"tidings/store"
+)
+
+// View is the log as a decision sees it: everything up to the last commit that was applied. Its
+// methods are called by one goroutine while it decides, and may read the log.
+type View interface {
+	State() State
+
+	// Topic looks a topic up by its name.
+	Topic(name string) (TopicState, bool)
+
+	// Trimmed is the newest trimmed ID of a topic that there is, zero if none.
+	Trimmed(topic uint32) store.ID
+
+	// Retained reports whether the log has a record of the event, be it damaged.
+	Retained(id store.ID) bool
+
+	// Key returns the idempotency key that is remembered under the hash. One that cannot be read is
+	// not remembered.
+	Key(hash Hash) (Key, bool)
+
+	// OldestKeys returns the Firsts of the oldest keys that are remembered, at most n, in order.
+	OldestKeys(n int) []store.ID
+
+	// Mark returns a read mark, and whether there is one. One that cannot be read is there, as the
+	// zero Mark.
+	Mark(subject, name string) (store.Mark, bool)
+}
+
+// State is what a decision depends on beside the records of the log.
+type State struct {
+	Last      store.ID  // the last ID assigned
+	Now       time.Time // of the wall clock
+	Topics    int       // how many there are
+	Keys      int       // remembered
+	OldestKey store.ID  // the First of the oldest of them; zero if none
+	Marks     int       // how many there are
+
+	// NoRoom is the error that a request ends with if it would store an event; nil: there is room.
+	NoRoom error
+
+	Limits
+}
+
+// Limits are what a log holds at most.
+type Limits struct {
+	MaxTopics int
+	MaxMarks  int
+	MaxKeys   int
+	KeyWindow time.Duration // an idempotency key that is older is forgotten
+}
+
+// TopicState is what a decision needs of a topic.
+type TopicState struct {
+	Number uint32
+	Ended  store.ID // the event that ended it; zero while it has not ended
+}
