@@ -18,7 +18,10 @@ func (l *Log) SetMark(ctx context.Context, subject, name string,
 		return store.Mark{}, err
 	}
 	outcome, err := l.queue.do(ctx, r)
-	return outcome.Mark, err
+	if err != nil {
+		return store.Mark{}, err
+	}
+	return *outcome.Mark, nil
 }
 
 // DeleteMark implements store.Log.

@@ -15,6 +15,7 @@ func concurrentCases() []Case {
 	return []Case{
 		{"concurrent/readers follow writers", concurrentReaders},
 		{"concurrent/readers follow while others trim", concurrentTrim},
+		{"concurrent/nothing follows the end of a topic", concurrentEnd},
 	}
 }
 
@@ -195,6 +196,38 @@ func concurrentTrim(t testing.TB, open Factory) {
 		}
 		if d := difference(r.events, want); d != "" {
 			t.Fatalf("reader of %q beside a trim: %s", r.filter, d)
+		}
+	}
+}
+
+// concurrentEnd: of those who publish while somebody ends the topic, those who succeed came before the
+// end, and the others are told. Many do so at once, so that some share a commit with the end.
+func concurrentEnd(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	const topics, publishers = 100, 8
+	for i := range topics {
+		topic := fmt.Sprintf("orders.%d", i)
+		f.append(drafts(1, topic)...)
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		publish := func(d store.Draft) {
+			<-begin
+			_, err := f.Append(context.Background(), []store.Draft{d})
+			if err != nil && !errors.Is(err, store.ErrEnded) {
+				t.Errorf("publish of %q beside an end: %v", d.Type, err)
+			}
+		}
+		for n := range publishers {
+			d := store.Draft{Topic: topic}
+			if n == publishers/2 {
+				d.Type = store.TypeEnd
+			}
+			all.Go(func() { publish(d) })
+		}
+		close(begin)
+		all.Wait()
+		if info := f.topic(topic); info.Ended.IsZero() || info.Last != info.Ended {
+			t.Fatalf("%s ended at %s, but its last event is %s", topic, info.Ended, info.Last)
 		}
 	}
 }

@@ -335,7 +335,7 @@ func (d *Decider) forget() {
 }
 
 // setMark moves a read mark forward, or deletes it.
-func (d *Decider) setMark(m *Mark) (store.Mark, error) {
+func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
 	name := [2]string{m.Subject, m.Name}
 	old, ok := d.marks[name]
 	if !ok {
@@ -343,11 +343,11 @@ func (d *Decider) setMark(m *Mark) (store.Mark, error) {
 	}
 	switch {
 	case m.Deletes() && !old.exists:
-		return store.Mark{}, store.ErrNotFound
+		return nil, store.ErrNotFound
 	case !m.Deletes() && old.exists && m.ID.Before(old.ID):
-		return old.Mark, nil
+		return &old.Mark, nil
 	case !old.exists && d.state.Marks+d.added >= d.state.MaxMarks:
-		return store.Mark{}, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, d.state.MaxMarks)
+		return nil, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, d.state.MaxMarks)
 	case m.Deletes():
 		d.added--
 	case !old.exists:
@@ -355,5 +355,5 @@ func (d *Decider) setMark(m *Mark) (store.Mark, error) {
 	}
 	d.marks[name] = markState{m.Mark, !m.Deletes()}
 	d.commit.Marks = append(d.commit.Marks, *m)
-	return m.Mark, nil
+	return &m.Mark, nil
 }

@@ -23,7 +23,7 @@ type Outcome struct {
 	Err     error          // nothing of the request is in the commit
 	Results []store.Result // of its groups
 	Trimmed int            // how many of its trims were still there
-	Mark    store.Mark     // as it is then
+	Mark    *store.Mark    // as it is then; nil unless the request sets one
 }
 
 // Append is a request to store the groups, all or none, which it borrows until it is decided for the

@@ -1,0 +1,114 @@
+package commit_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+func id(last byte) store.ID { return store.ID{15: last} }
+
+// example has every kind of entry.
+func example(t testing.TB) *commit.Commit {
+	topics, err := store.NewFilter("a.>", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &commit.Commit{
+		After: id(1), Last: id(3), Forget: id(4),
+		Topics: []commit.Topic{{Number: 5, Name: "a.b"}},
+		Events: []commit.Event{
+			{ID: id(2), Topic: 5, Draft: &store.Draft{Type: "t", ContentType: "c",
+				Attributes: []store.Attribute{{Name: "n", Value: "v"}}, Data: []byte("data")}},
+			{ID: id(3), Topic: 6, Draft: &store.Draft{}},
+		},
+		Trims: []commit.Trim{{Topic: 7, ID: id(8)}},
+		Keys: []commit.Key{{Hash: commit.Hash{9}, Fingerprint: [16]byte{10}, First: id(2),
+			Count: 11}},
+		Marks: []commit.Mark{
+			{Subject: "s", Name: "n", Mark: store.Mark{ID: id(12), Topics: topics}},
+			{Name: "d"}},
+	}
+}
+
+// TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
+func TestBytes(t *testing.T) {
+	z := "000000000000000000000000000000"
+	want := "01" + "CRC" + z + "01" + z + "03" + z + "04" + // version, CRC, After, Last, Forget
+		"01" + "00000005" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
+		"02" + // events
+		z + "02" + "00000005" + "0174" + "0163" + "01" + "016e" + "0176" + "0464617461" +
+		z + "03" + "00000006" + "00" + "00" + "00" + "00" +
+		"01" + "00000007" + z + "08" + // trims
+		"01" + "09" + z + "0a" + z + z + "02" + "0000000b" + // keys
+		"02" + "0173" + "016e" + z + "0c" + "05" + hex.EncodeToString([]byte("a.> b")) + // marks
+		"00" + "0164" + z + "00" + "00"
+	c := example(t)
+	encoded, err := c.AppendBinary([]byte("before"))
+	if err != nil || !bytes.HasPrefix(encoded, []byte("before")) {
+		t.Fatalf("encode: %v, %q", err, encoded)
+	}
+	encoded = encoded[len("before"):]
+	got := hex.EncodeToString(encoded)
+	if got = got[:2] + "CRC" + got[10:]; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	decoded, err := commit.Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal := []cmp.Option{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b store.Filter) bool {
+		return a.String() == b.String()
+	})}
+	if diff := cmp.Diff(c, decoded, equal...); diff != "" {
+		t.Errorf("came back changed: %s", diff)
+	}
+}
+
+// TestDecodeRefuses: no byte may be another, and none missing or too many.
+func TestDecodeRefuses(t *testing.T) {
+	encoded, _ := example(t).AppendBinary(nil)
+	for i := range encoded {
+		flipped := bytes.Clone(encoded)
+		flipped[i] ^= 1
+		if _, err := commit.Decode(flipped); !errors.Is(err, commit.ErrFormat) {
+			t.Errorf("a bit of byte %d flipped: %v, want ErrFormat", i, err)
+		}
+		if _, err := commit.Decode(encoded[:i]); !errors.Is(err, commit.ErrFormat) {
+			t.Errorf("%d bytes of %d: %v, want ErrFormat", i, len(encoded), err)
+		}
+	}
+	if _, err := commit.Decode(append(encoded, 0)); !errors.Is(err, commit.ErrFormat) {
+		t.Errorf("a byte too many: %v, want ErrFormat", err)
+	}
+}
+
+// FuzzDecode: whatever has a right checksum is decoded or refused, and what is decoded is the same
+// after another turn.
+func FuzzDecode(f *testing.F) {
+	encoded, _ := example(f).AppendBinary(nil)
+	f.Add(encoded[5:])
+	empty, _ := new(commit.Commit).AppendBinary(nil)
+	f.Add(empty[5:])
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		c, err := commit.Decode(commit.Seal(rest))
+		if err != nil {
+			return
+		}
+		once, _ := c.AppendBinary(nil)
+		again, err := commit.Decode(once)
+		if err != nil {
+			t.Fatalf("decode what was encoded: %v", err)
+		}
+		if twice, _ := again.AppendBinary(nil); !bytes.Equal(once, twice) {
+			t.Fatalf("%x became %x", once, twice)
+		}
+	})
+}

@@ -1,0 +1,328 @@
+package commit_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+	"tidings/store/storetest"
+)
+
+// toy is the least engine there can be: a Model to read from, and a log of encoded commits. It admits
+// nothing by itself: every commit is one of Decide's, and is applied as its bytes say.
+type toy struct {
+	*storetest.Model
+	*toyState
+	opts    storetest.Options
+	decider commit.Decider
+
+	waiting sync.Mutex // held to gather requests
+	queue   []*toyRequest
+	mu      sync.Mutex // held to commit
+	closed  bool
+}
+
+// toyState is what a toy keeps beside the Model, also while it is closed.
+type toyState struct {
+	names []string // of topics, by number
+	ended map[uint32]store.ID
+	keys  []commit.Key // oldest first
+	marks map[[2]string]store.Mark
+}
+
+type toyRequest struct {
+	commit.Request
+	commit.Outcome
+	done bool
+}
+
+// toys returns a Factory of toys, which remember what a closed one of the same directory held.
+func toys() storetest.Factory {
+	models, states := storetest.Models(), make(map[string]*toyState)
+	var mu sync.Mutex
+	return func(t testing.TB, dir string, opts storetest.Options) store.Log {
+		mu.Lock()
+		defer mu.Unlock()
+		if states[dir] == nil {
+			states[dir] = &toyState{ended: make(map[uint32]store.ID),
+				marks: make(map[[2]string]store.Mark)}
+		}
+		if opts.Now == nil {
+			opts.Now = time.Now
+		}
+		opts.KeyWindow = cmp.Or(opts.KeyWindow, store.DefaultKeyWindow)
+		opts.MaxKeys = cmp.Or(opts.MaxKeys, store.DefaultMaxKeys)
+		opts.MaxMarks = cmp.Or(opts.MaxMarks, store.DefaultMaxMarks)
+		return &toy{Model: models(t, dir, opts).(*storetest.Model), toyState: states[dir],
+			opts: opts}
+	}
+}
+
+func TestToyConformance(t *testing.T) { storetest.Run(t, toys()) }
+
+// do queues a request. Whoever comes first decides and applies all that have gathered by then.
+func (l *toy) do(r commit.Request) (commit.Outcome, error) {
+	mine := &toyRequest{Request: r}
+	l.waiting.Lock()
+	l.queue = append(l.queue, mine)
+	l.waiting.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !mine.done {
+		l.waiting.Lock()
+		batch := l.queue
+		l.queue = nil
+		l.waiting.Unlock()
+		l.commit(batch)
+	}
+	return mine.Outcome, mine.Err
+}
+
+func (l *toy) commit(batch []*toyRequest) {
+	requests := make([]*commit.Request, len(batch))
+	for i, r := range batch {
+		requests[i] = &r.Request
+	}
+	decided, outcomes := l.decider.Decide(toyView{l}, requests)
+	encoded, err := decided.AppendBinary(nil)
+	if err == nil && l.closed {
+		err = store.ErrClosed
+	}
+	if err == nil {
+		err = l.apply(encoded)
+	}
+	for i, r := range batch {
+		if r.Outcome, r.done = outcomes[i], true; r.Err == nil || l.closed {
+			r.Err = err
+		}
+	}
+}
+
+func (l *toy) apply(encoded []byte) error {
+	c, err := commit.Decode(encoded)
+	switch {
+	case err != nil:
+		return err
+	case c.After != l.Head():
+		return errors.New("the commit follows something else")
+	}
+	for _, t := range c.Topics {
+		if int(t.Number) != len(l.names) {
+			return errors.New("a topic is numbered wrongly")
+		}
+		l.names = append(l.names, t.Name)
+	}
+	for _, t := range c.Trims {
+		if _, err := l.Model.Trim(context.Background(), l.only(t.Topic), above(t.ID)); err != nil {
+			return err
+		}
+	}
+	events := make([]store.Event, len(c.Events))
+	for i, e := range c.Events {
+		events[i] = store.Event{ID: e.ID, Topic: l.names[e.Topic], Type: e.Type,
+			ContentType: e.ContentType, Attributes: e.Attributes, Data: e.Data}
+		if e.Type == "" {
+			events[i].Type = store.DefaultType
+		}
+		if e.Type == store.TypeEnd {
+			l.ended[e.Topic] = e.ID
+		}
+	}
+	l.Model.Adopt(events...)
+	l.keys = slices.DeleteFunc(append(l.keys, c.Keys...), func(k commit.Key) bool {
+		return !c.Forget.Before(k.First)
+	})
+	for _, m := range c.Marks {
+		name := [2]string{m.Subject, m.Name}
+		if l.marks[name] = m.Mark; m.Deletes() {
+			delete(l.marks, name)
+		}
+	}
+	return nil
+}
+
+// only matches the topic of this number.
+func (l *toy) only(topic uint32) store.Filter {
+	f, err := store.NewFilter(l.names[topic])
+	if err != nil {
+		panic(err) // it was a topic when it was named
+	}
+	return f
+}
+
+func above(id store.ID) store.ID {
+	next, _ := id.Next()
+	return next
+}
+
+func (l *toy) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
+	results, err := l.AppendOnce(ctx, []store.Group{{Drafts: drafts}})
+	if err != nil {
+		return nil, err
+	}
+	return results[0].IDs, nil
+}
+
+func (l *toy) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
+	r, err := commit.Append(groups)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := l.do(r)
+	return outcome.Results, err
+}
+
+func (l *toy) SetMark(_ context.Context, subject, name string,
+	mark store.Mark) (store.Mark, error) {
+	r, err := commit.SetMark(subject, name, mark)
+	if err != nil {
+		return store.Mark{}, err
+	}
+	outcome, err := l.do(r)
+	if err != nil {
+		return store.Mark{}, err
+	}
+	return *outcome.Mark, nil
+}
+
+func (l *toy) DeleteMark(_ context.Context, subject, name string) error {
+	r, err := commit.DeleteMark(subject, name)
+	if err != nil {
+		return err
+	}
+	_, err = l.do(r)
+	return err
+}
+
+func (l *toy) Mark(subject, name string) (store.Mark, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mark, ok := l.marks[[2]string{subject, name}]
+	switch {
+	case l.closed:
+		return store.Mark{}, store.ErrClosed
+	case !ok:
+		return store.Mark{}, store.ErrNotFound
+	}
+	return mark, nil
+}
+
+func (l *toy) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
+	return l.Retain(ctx, f, func(string) store.Limits { return store.Limits{Before: before} })
+}
+
+// Retain goes back through all events, and trims what it then finds in order.
+func (l *toy) Retain(ctx context.Context, f store.Filter,
+	limits func(topic string) store.Limits) (int, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	page, err := l.NewReader(f, store.ID{}).Next(1 << 30)
+	events := page.Events
+	for err == nil && page.Through.Before(l.Head()) {
+		page, err = l.NewReader(f, page.Through).Next(1 << 30)
+		events = append(events, page.Events...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	count, size := make(map[string]uint64), make(map[string]uint64)
+	goes := make(map[string]bool)
+	var trims []commit.Trim
+	for _, e := range slices.Backward(events) {
+		topic, limit := e.Topic, limits(e.Topic)
+		count[topic]++
+		size[topic] += uint64(len(e.Data))
+		goes[topic] = goes[topic] || e.ID.Before(limit.Before) ||
+			limit.Events > 0 && count[topic] > limit.Events ||
+			limit.Bytes > 0 && size[topic] > limit.Bytes
+		if goes[topic] {
+			trims = append(trims, commit.Trim{Topic: l.number(topic), ID: e.ID})
+		}
+	}
+	slices.Reverse(trims)
+	outcome, err := l.do(commit.Delete(trims))
+	return outcome.Trimmed, err
+}
+
+func (l *toy) number(topic string) uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint32(slices.Index(l.names, topic))
+}
+
+func (l *toy) Info() (store.Info, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := l.Model.Info()
+	if info.Keys = len(l.keys); info.Keys > 0 && err == nil {
+		info.OldestKey = l.keys[0].First
+	}
+	return info, err
+}
+
+func (l *toy) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return l.Model.Close()
+}
+
+// toyView is a toy as a decision sees it.
+type toyView struct{ l *toy }
+
+func (v toyView) State() commit.State {
+	o := v.l.opts
+	s := commit.State{Last: v.l.Head(), Now: o.Now(), Topics: len(v.l.names),
+		Keys: len(v.l.keys), Marks: len(v.l.marks), Limits: commit.Limits{
+			MaxTopics: store.DefaultMaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys,
+			KeyWindow: o.KeyWindow}}
+	if len(v.l.keys) > 0 {
+		s.OldestKey = v.l.keys[0].First
+	}
+	return s
+}
+
+func (v toyView) Topic(name string) (commit.TopicState, bool) {
+	n := slices.Index(v.l.names, name)
+	return commit.TopicState{Number: uint32(n), Ended: v.l.ended[uint32(n)]}, n >= 0
+}
+
+func (v toyView) Trimmed(topic uint32) store.ID {
+	for info := range v.l.Topics(v.l.only(topic)) {
+		return info.Trimmed
+	}
+	return store.ID{}
+}
+
+func (v toyView) Retained(id store.ID) bool {
+	_, err := v.l.Get(id)
+	return err == nil
+}
+
+func (v toyView) Key(hash commit.Hash) (commit.Key, bool) {
+	for _, k := range slices.Backward(v.l.keys) {
+		if k.Hash == hash {
+			return k, true
+		}
+	}
+	return commit.Key{}, false
+}
+
+func (v toyView) OldestKeys(n int) (firsts []store.ID) {
+	for _, k := range v.l.keys[:min(n, len(v.l.keys))] {
+		firsts = append(firsts, k.First)
+	}
+	return firsts
+}
+
+func (v toyView) Mark(subject, name string) (store.Mark, bool) {
+	mark, ok := v.l.marks[[2]string{subject, name}]
+	return mark, ok
+}
