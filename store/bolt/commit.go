@@ -43,9 +43,9 @@ type committer struct {
 	logger  *slog.Logger
 	stopped chan struct{} // closed when run has returned
 
-	// between, unless it is nil, is called between decision and application, and may apply commits
-	// that others have decided. Nil is this process alone.
-	between func(apply func(*commit.Commit) error)
+	// between, unless it is nil, is called with each commit between its decision and its application,
+	// and may apply commits that others have decided. Nil is this process alone.
+	between between
 
 	// Its own, as are the topics' next states.
 	decider  commit.Decider
@@ -62,6 +62,9 @@ type committer struct {
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once
 }
+
+// between is what may happen to a commit that is decided and not applied.
+type between func(decided *commit.Commit, apply func(*commit.Commit) error)
 
 // clockWarning is how far the clock may be behind the last ID before it is worth a warning.
 const clockWarning = time.Second
@@ -134,7 +137,7 @@ func (c *committer) try(batch []*request) error {
 			return err
 		}
 		if c.between != nil {
-			c.between(c.apply)
+			c.between(decided, c.apply)
 		}
 		if c.applied == applied {
 			return c.apply(decided)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tidings/store"
-	"tidings/store/internal/commit"
 )
 
 // Options configures Open. The zero value holds the defaults.
@@ -32,7 +31,7 @@ type Options struct {
 	MinFree func(total uint64) uint64
 	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 
-	between func(apply func(*commit.Commit) error) // see committer; tests set it
+	between between // see committer; tests set it
 }
 
 // mapBytes is the address space reserved for the file. bbolt must wait for every reader before it can

@@ -1,0 +1,318 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/internal/commit"
+	"tidings/store/storetest"
+)
+
+// holder holds a log between the decision on a commit and its application.
+type holder struct {
+	held    chan func(*commit.Commit) error // how others' commits are applied meanwhile
+	release chan struct{}
+}
+
+func newHolder() *holder {
+	return &holder{make(chan func(*commit.Commit) error), make(chan struct{})}
+}
+
+func (h *holder) options() bolt.Options {
+	return bolt.Between(bolt.Options{},
+		func(_ *commit.Commit, apply func(*commit.Commit) error) {
+			h.held <- apply
+			<-h.release
+		})
+}
+
+// pass lets n commits through.
+func (h *holder) pass(n int) {
+	for range n {
+		<-h.held
+		h.release <- struct{}{}
+	}
+}
+
+// keyed is a group of one event of the topic.
+func keyed(topic, key string) []store.Group {
+	return []store.Group{{Key: key, Drafts: []store.Draft{{Topic: topic, Data: []byte(key)}}}}
+}
+
+// node is a log whose commits are kept as bytes, for another to apply.
+func node(t *testing.T, dir string) (log *bolt.Log, commits *[][]byte) {
+	commits = new([][]byte)
+	log = openAt(t, dir, bolt.Between(bolt.Options{},
+		func(decided *commit.Commit, _ func(*commit.Commit) error) {
+			encoded, err := decided.AppendBinary(nil)
+			if err != nil {
+				t.Error(err)
+			}
+			*commits = append(*commits, encoded)
+		}))
+	return log, commits
+}
+
+// TestForeignCommit: while a commit is decided and not applied, the log is read, backed up and
+// trimmed, and takes commits that another process has decided. The commit is then decided again, for
+// what it was decided on has changed: a key that the other has used is a replay.
+func TestForeignCommit(t *testing.T) {
+	here, there, hold := t.TempDir(), t.TempDir(), newHolder()
+	seed := openAt(t, here, bolt.Options{})
+	events := appendN(t, seed, 40, "a", "b")
+	closeLog(t, seed)
+	copyFile(t, logFile(here), logFile(there))
+
+	other, commits := node(t, there)
+	foreign, err := other.AppendOnce(t.Context(), keyed("new", "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := store.Mark{ID: events[3].ID, Topics: store.All()}
+	if _, err := other.SetMark(t.Context(), "me", "inbox", mark); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.Trim(t.Context(), filterOf(t, "a"), events[10].ID); n != 5 || err != nil {
+		t.Fatalf("trim: %d, %v", n, err)
+	}
+
+	log := openAt(t, here, hold.options())
+	var calls sync.WaitGroup
+	var result []store.Result
+	calls.Go(func() {
+		var err error
+		if result, err = log.AppendOnce(context.Background(), keyed("new", "k")); err != nil {
+			t.Error(err)
+		}
+	})
+	apply := <-hold.held
+	calls.Go(func() { // waits for its turn
+		n, err := log.Trim(context.Background(), filterOf(t, "b"), events[10].ID)
+		if n != 5 || err != nil {
+			t.Errorf("trim beside a foreign commit: %d, %v, want 5", n, err)
+		}
+	})
+	expect(t, log, store.All(), store.ID{}, events)
+	if m, err := log.Backup(t.Context(), io.Discard); err != nil || m.Events != 40 {
+		t.Errorf("backup: %+v, %v", m, err)
+	}
+	for _, encoded := range *commits {
+		decoded, err := commit.Decode(encoded)
+		if err == nil {
+			err = apply(decoded)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head := log.Head(); head != foreign[0].IDs[0] {
+		t.Errorf("the head is %s, want the foreign event %s", head, foreign[0].IDs[0])
+	}
+	hold.release <- struct{}{}
+	hold.pass(1) // the trim; the append is a replay now and commits nothing
+	calls.Wait()
+	if len(result) != 1 || !result[0].Replayed || result[0].IDs[0] != foreign[0].IDs[0] {
+		t.Errorf("the append under a key that the other had used: %+v, want a replay of %s", result,
+			foreign[0].IDs[0])
+	}
+	if got, err := log.Mark("me", "inbox"); err != nil || got.ID != mark.ID {
+		t.Errorf("mark %+v (%v), want the foreign one", got, err)
+	}
+	if _, err := other.Trim(t.Context(), filterOf(t, "b"), events[10].ID); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(infos(other), infos(log)); diff != "" {
+		t.Errorf("the logs differ: %s", diff)
+	}
+	storetest.Check(t, log)
+	closeLog(t, log)
+	if report := verify(t, here); !report.Intact() {
+		t.Errorf("verify: %+v", report)
+	}
+}
+
+// TestForeignCommitRefused: a commit that follows another ID, or numbers its topics for another log,
+// is not this log's, and after one nothing is certain any more.
+func TestForeignCommitRefused(t *testing.T) {
+	for name, change := range map[string]func(*commit.Commit){
+		"other ID":     func(c *commit.Commit) { c.After = store.MaxID },
+		"other number": func(c *commit.Commit) { c.Topics[0].Number++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := openAt(t, t.TempDir(), bolt.Between(bolt.Options{},
+				func(decided *commit.Commit, apply func(*commit.Commit) error) {
+					wrong := *decided
+					wrong.Topics = slices.Clone(wrong.Topics)
+					change(&wrong)
+					if err := apply(&wrong); !errors.Is(err, store.ErrFailed) {
+						t.Errorf("apply: %v, want ErrFailed", err)
+					}
+				}))
+			drafts := []store.Draft{{Topic: "a"}}
+			if _, err := log.Append(t.Context(), drafts); !errors.Is(err, store.ErrFailed) {
+				t.Errorf("append after it: %v, want ErrFailed", err)
+			}
+		})
+	}
+}
+
+// TestMarksShareCommits: marks that come at the same time are made durable together, like events.
+func TestMarksShareCommits(t *testing.T) {
+	log := openAt(t, t.TempDir(), bolt.Options{})
+	last := appendN(t, log, 10, "a")[9].ID
+	before := log.Stats().Commits.Count
+	var clients sync.WaitGroup
+	for i := range 20 {
+		clients.Go(func() {
+			for j := range 10 {
+				name := string(rune('a'+i)) + string(rune('a'+j))
+				mark := store.Mark{ID: last, Topics: store.All()}
+				if _, err := log.SetMark(context.Background(), "me", name, mark); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	if n := log.Stats().Commits.Count - before; n >= 80 {
+		t.Errorf("200 marks took %d commits, want fewer than 80", n)
+	} else {
+		t.Logf("200 marks took %d commits", n)
+	}
+}
+
+// TestCommitSteps: a crash at each step of a commit of every kind of entry opens to the log before it
+// or after it, whole. bbolt writes pages that nothing uses, then the meta page that makes them count.
+func TestCommitSteps(t *testing.T) {
+	dir, hold := t.TempDir(), newHolder()
+	log := openAt(t, dir, hold.options())
+	var calls sync.WaitGroup
+	call := func(f func() error) {
+		calls.Go(func() {
+			if err := f(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ctx := context.Background()
+	set := func(name string, id store.ID) error {
+		_, err := log.SetMark(ctx, "me", name, store.Mark{ID: id, Topics: store.All()})
+		return err
+	}
+	once := func(topic, key string) error {
+		_, err := log.AppendOnce(ctx, keyed(topic, key))
+		return err
+	}
+	var first []store.ID
+	call(func() (err error) {
+		first, err = log.Append(ctx, slices.Repeat([]store.Draft{
+			{Topic: "a", Data: make([]byte, 500)}, {Topic: "b", Data: make([]byte, 500)}}, 200))
+		return err
+	})
+	hold.pass(1)
+	calls.Wait()
+	call(func() error { return set("gone", first[0]) })
+	hold.pass(1)
+	calls.Wait()
+
+	call(func() error { return once("a", "k1") })
+	<-hold.held // until all the others have gathered
+	call(func() error { return once("new", "k2") })
+	call(func() error { return set("inbox", first[5]) })
+	call(func() error { return log.DeleteMark(ctx, "me", "gone") })
+	call(func() error { _, err := log.Trim(ctx, filterOf(t, "a"), first[20]); return err })
+	for log.Stats().Queued < 4 {
+		runtime.Gosched()
+	}
+	hold.release <- struct{}{}
+	<-hold.held
+	commits := log.Stats().Commits.Count
+	before, state := crash(t, dir), stateOf(t, log)
+	hold.release <- struct{}{}
+	calls.Wait()
+	if n := log.Stats().Commits.Count - commits; n != 1 {
+		t.Fatalf("all of it took %d commits, want 1", n)
+	}
+	after, changed := crash(t, dir), stateOf(t, log)
+	if cmp.Equal(state, changed) {
+		t.Fatal("the commit changed nothing")
+	}
+	old, wrote := readFile(t, logFile(before)), readFile(t, logFile(after))
+	page := os.Getpagesize()
+	torn := slices.Clone(old)
+	if len(torn) < len(wrote) {
+		torn = append(torn, make([]byte, len(wrote)-len(torn))...)
+	}
+	steps := 0
+	for at := 2 * page; at < len(wrote); at += page { // after the meta pages
+		if end := min(at+page, len(wrote)); !bytes.Equal(torn[at:end], wrote[at:end]) {
+			copy(torn[at:end], wrote[at:end])
+			expectState(t, torn, state)
+			steps++
+		}
+	}
+	copy(torn, wrote[:2*page])
+	expectState(t, torn, changed)
+	t.Logf("%d pages", steps)
+}
+
+// logState is what a log says of itself.
+type logState struct {
+	Info   store.Info
+	Topics []store.TopicInfo
+	Events []store.Event
+	Marks  map[string]store.ID
+}
+
+func stateOf(t *testing.T, log *bolt.Log) logState {
+	t.Helper()
+	info, err := log.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.DiskBytes = 0
+	s := logState{Info: info, Topics: infos(log), Marks: make(map[string]store.ID)}
+	s.Events, _ = drain(t, log, store.All(), store.ID{}, 500)
+	for _, name := range []string{"inbox", "gone"} {
+		if mark, err := log.Mark("me", name); err == nil {
+			s.Marks[name] = mark.ID
+		}
+	}
+	return s
+}
+
+func expectState(t *testing.T, file []byte, want logState) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(logFile(dir), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report := verify(t, dir); !report.Intact() {
+		t.Fatalf("verify: %+v", report)
+	}
+	log := openAt(t, dir, bolt.Options{})
+	if diff := cmp.Diff(want, stateOf(t, log)); diff != "" {
+		t.Fatalf("after a crash: %s", diff)
+	}
+	closeLog(t, log)
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}

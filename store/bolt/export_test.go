@@ -1,0 +1,10 @@
+package bolt
+
+import "tidings/store/internal/commit"
+
+// Between returns o with f called with each commit that is decided before it is applied, on the
+// committer's goroutine; f may apply commits that others have decided.
+func Between(o Options, f func(decided *commit.Commit, apply func(*commit.Commit) error)) Options {
+	o.between = f
+	return o
+}
