@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"go/ast"
+	"go/parser"
 	"go/scanner"
 	"go/token"
 	"io/fs"
@@ -143,6 +145,37 @@ func linesWithStrings(source []byte, size int) map[int]bool {
 			first := file.Line(at)
 			for i := range 1 + strings.Count(text, "\n") {
 				lines[first+i] = true
+			}
+		}
+	}
+}
+
+// TestFunctionsFit keeps the functions that events pass through on a screen.
+func TestFunctionsFit(t *testing.T) {
+	const most = 45 // lines
+	for _, dir := range []string{"store/bolt", "store/internal/commit", "replay", "api"} {
+		files := token.NewFileSet()
+		names, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("files of %s: %v, %v", dir, names, err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range file.Decls {
+				f, ok := d.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				first, last := files.Position(f.Pos()), files.Position(f.End())
+				if n := last.Line - first.Line + 1; n > most {
+					t.Errorf("%s: %s has %d lines, want at most %d", first, f.Name, n, most)
+				}
 			}
 		}
 	}

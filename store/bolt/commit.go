@@ -87,13 +87,13 @@ func (c *committer) run() {
 // the read marks, then the appends, into the room that made. None fails because of the others.
 func (c *committer) commit(batch []*request) {
 	err := c.try(batch)
-	parts := split(batch)
-	trimming := batch[0].kind() == ofTrim
-	switch {
-	case !errors.Is(err, store.ErrNoSpace):
+	if !errors.Is(err, store.ErrNoSpace) {
 		answer(batch, err)
 		return
-	case trimming && c.reserved:
+	}
+	parts := split(batch)
+	switch {
+	case batch[0].kind() == ofTrim && c.reserved:
 		_ = c.giveReserve() // best effort: without it the trims may fail, and say so
 	case len(parts) == 1:
 		answer(batch, err)

@@ -25,48 +25,63 @@ func (l *Log) Import(ctx context.Context,
 		return 0, fmt.Errorf("%w: events keep their IDs only in a log that never had one",
 			ErrExists)
 	}
-	var drafts []store.Draft
-	var ids []store.ID
-	size := 0
-	flush := func() error {
-		if len(drafts) == 0 {
-			return nil
-		}
-		if err := l.appendAs(ctx, drafts, ids); err != nil {
-			return fmt.Errorf("import events %s to %s: %w", ids[0], ids[len(ids)-1], err)
-		}
-		stored += len(ids)
-		drafts, ids, size = nil, nil, 0
-		return nil
-	}
+	b := importing{l: l}
 	var last store.ID
 	for e, err := range events {
 		if err == nil && !last.Before(e.ID) {
 			err = fmt.Errorf("%w: event %s does not follow %s", store.ErrInvalid, e.ID, last)
 		}
 		if err != nil {
-			err = errors.Join(err, flush())
-			return stored, err
+			err = errors.Join(err, b.flush(ctx))
+			return b.stored, err
 		}
 		last = e.ID
-		alone := e.Type == store.TypeEnd // its commit has to say that the topic ends
-		if alone || len(ids) == importEvents || size > importBytes {
-			if err := flush(); err != nil {
-				return stored, err
-			}
-		}
-		drafts = append(drafts, store.Draft{Topic: e.Topic, Type: e.Type,
-			ContentType: e.ContentType, Attributes: e.Attributes, Data: e.Data})
-		ids = append(ids, e.ID)
-		size += len(e.Data)
-		if alone {
-			if err := flush(); err != nil {
-				return stored, err
-			}
+		if err := b.add(ctx, &e); err != nil {
+			return b.stored, err
 		}
 	}
-	err = flush()
-	return stored, err
+	err = b.flush(ctx)
+	return b.stored, err
+}
+
+// importing gathers events for the next commit of an import.
+type importing struct {
+	l      *Log
+	drafts []store.Draft
+	ids    []store.ID
+	size   int // of the data, in bytes
+	stored int // events
+}
+
+// add takes an event, and commits what has gathered when that is much, or when the event ends its
+// topic: such a one comes alone.
+func (b *importing) add(ctx context.Context, e *store.Event) error {
+	alone := e.Type == store.TypeEnd
+	if alone || len(b.ids) == importEvents || b.size > importBytes {
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.drafts = append(b.drafts, store.Draft{Topic: e.Topic, Type: e.Type,
+		ContentType: e.ContentType, Attributes: e.Attributes, Data: e.Data})
+	b.ids = append(b.ids, e.ID)
+	b.size += len(e.Data)
+	if alone {
+		return b.flush(ctx)
+	}
+	return nil
+}
+
+func (b *importing) flush(ctx context.Context) error {
+	if len(b.ids) == 0 {
+		return nil
+	}
+	if err := b.l.appendAs(ctx, b.drafts, b.ids); err != nil {
+		return fmt.Errorf("import events %s to %s: %w", b.ids[0], b.ids[len(b.ids)-1], err)
+	}
+	b.stored += len(b.ids)
+	b.drafts, b.ids, b.size = nil, nil, 0
+	return nil
 }
 
 // appendAs is Append under IDs that are given.

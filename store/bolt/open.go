@@ -225,40 +225,44 @@ func checkWhole(path string, size int64) (found usage, err error) {
 		return found, refuse(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	err = db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > size {
-			return refuse(fmt.Errorf("the file is cut short: it has %d bytes, its pages need %d",
-				size, tx.Size()))
-		}
-		if found, err = checkPages(tx); err != nil {
-			return refuse(err)
-		}
-		foreign := func(name []byte) error {
-			return refuse(fmt.Errorf(
-				"it is a bbolt file without the bucket %q, so not a log of this program", name))
-		}
-		if tx.Bucket(bucketMeta) == nil {
-			return foreign(bucketMeta)
-		}
-		v, err := getMeta(tx, metaFormat)
-		if err != nil || len(v) != 4 {
-			return refuse(errors.Join(err, errors.New("its format cannot be told")))
-		}
-		if got := binary.BigEndian.Uint32(v); got > formatNewest {
-			return fmt.Errorf(
-				"%w: %s has format %d, this release reads up to %d; start it with the release "+
-					"that wrote it, or a newer one",
-				ErrNewerFormat, path, got, formatNewest)
-		}
-		for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys,
-			bucketMarks} {
-			if tx.Bucket(name) == nil {
-				return foreign(name)
-			}
-		}
-		return nil
+	err = db.View(func(tx *bbolt.Tx) (err error) {
+		found, err = checkLog(tx, path, size)
+		return err
 	})
 	return found, err
+}
+
+// checkLog is checkWhole of what bbolt can open.
+func checkLog(tx *bbolt.Tx, path string, size int64) (found usage, err error) {
+	if tx.Size() > size {
+		return found, damaged(path, fmt.Errorf(
+			"the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
+	}
+	if found, err = checkPages(tx); err != nil {
+		return found, damaged(path, err)
+	}
+	missing := func(bucket []byte) error {
+		return damaged(path, fmt.Errorf(
+			"it is a bbolt file without the bucket %q, so not a log of this program", bucket))
+	}
+	if tx.Bucket(bucketMeta) == nil {
+		return found, missing(bucketMeta)
+	}
+	v, err := getMeta(tx, metaFormat)
+	if err != nil || len(v) != 4 {
+		return found, damaged(path, errors.Join(err, errors.New("its format cannot be told")))
+	}
+	if got := binary.BigEndian.Uint32(v); got > formatNewest {
+		return found, fmt.Errorf("%w: %s has format %d, this release reads up to %d; "+
+			"start it with the release that wrote it, or a newer one",
+			ErrNewerFormat, path, got, formatNewest)
+	}
+	for _, b := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
+		if tx.Bucket(b) == nil {
+			return found, missing(b)
+		}
+	}
+	return found, nil
 }
 
 func damaged(path string, why error) error {

@@ -108,18 +108,11 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 	}
 	var previous []byte
 	for i := range count {
-		at := pageHeader + i*pageElement
-		e := page[at:]
-		pos, keySize, valueSize := binary.NativeEndian.Uint32(e),
-			binary.NativeEndian.Uint32(e[4:]), uint32(0)
-		if flags == flagLeaf {
-			pos, keySize, valueSize = keySize, binary.NativeEndian.Uint32(e[8:]),
-				binary.NativeEndian.Uint32(e[12:])
-		}
-		if uint64(pos)+uint64(keySize)+uint64(valueSize) > uint64(len(e)) || keySize == 0 {
+		e := page[pageHeader+i*pageElement:]
+		key, value, ok := element(e, flags)
+		if !ok {
 			return fmt.Errorf("its element %d is out of bounds", i)
 		}
-		key, value := e[pos:pos+keySize], e[pos+keySize:pos+keySize+valueSize]
 		if i > 0 && bytes.Compare(previous, key) >= 0 || bytes.Compare(key, low) < 0 ||
 			high != nil && bytes.Compare(key, high) >= 0 {
 			return fmt.Errorf("its keys are out of order at %d", i)
@@ -151,6 +144,20 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		}
 	}
 	return nil
+}
+
+// element returns what an element of a page points to.
+func element(e []byte, flags uint16) (key, value []byte, ok bool) {
+	pos, keySize, valueSize := binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:]),
+		uint32(0)
+	if flags == flagLeaf {
+		pos, keySize, valueSize = keySize, binary.NativeEndian.Uint32(e[8:]),
+			binary.NativeEndian.Uint32(e[12:])
+	}
+	if uint64(pos)+uint64(keySize)+uint64(valueSize) > uint64(len(e)) || keySize == 0 {
+		return nil, nil, false
+	}
+	return e[pos : pos+keySize], e[pos+keySize : pos+keySize+valueSize], true
 }
 
 func branchKey(page []byte, i int) ([]byte, error) {

@@ -51,31 +51,9 @@ func (r *reader) makePlan(s *snapshot) {
 	for i := range s.matched {
 		h = append(h, chain{match: &s.matched[i], known: r.pos})
 	}
-	limit := store.MaxID // IDs above it are not kept: there are enough below
-	walked := 0
-	for len(h) > 0 && (!r.pos.Before(h[0].known) || len(r.plan) < planIDs) && !h[0].whole {
-		c := &h[0]
-		top, last := s.top(c.match, c.known)
-		unbroken := s.walk(c.match, top, c.known, func(id store.ID) bool {
-			walked++
-			if !limit.Before(id) {
-				r.plan = append(r.plan, id)
-			}
-			return true
-		})
-		if !unbroken {
-			r.plan, r.scanTo = r.plan[:0], top
-			return
-		}
-		if c.known, c.whole = top, last; last {
-			c.known = store.MaxID
-		}
-		heap.Fix(&h, 0)
-		if len(r.plan) >= 2*planIDs {
-			slices.SortFunc(r.plan, store.ID.Compare)
-			r.plan = r.plan[:planIDs]
-			limit = r.plan[planIDs-1]
-		}
+	limit, walked, unbroken := r.merge(s, h)
+	if !unbroken {
+		return
 	}
 	if len(h) > 0 && h[0].known.Before(r.through) {
 		r.through = h[0].known
@@ -94,6 +72,38 @@ func (r *reader) makePlan(s *snapshot) {
 	if cost := walked / max(1, len(r.plan)); cost > stepsPerSeek {
 		r.stride = stepsPerSeek * cost
 	}
+}
+
+// merge walks the chains until the plan has enough. It returns the ID above which none are kept, how
+// many records it has walked, and false when a chain is broken: then only a scan finds all up to
+// scanTo.
+func (r *reader) merge(s *snapshot, h chains) (limit store.ID, walked int, unbroken bool) {
+	limit = store.MaxID
+	for len(h) > 0 && (!r.pos.Before(h[0].known) || len(r.plan) < planIDs) && !h[0].whole {
+		c := &h[0]
+		top, last := s.top(c.match, c.known)
+		unbroken = s.walk(c.match, top, c.known, func(id store.ID) bool {
+			walked++
+			if !limit.Before(id) {
+				r.plan = append(r.plan, id)
+			}
+			return true
+		})
+		if !unbroken {
+			r.plan, r.scanTo = r.plan[:0], top
+			return limit, walked, false
+		}
+		if c.known, c.whole = top, last; last {
+			c.known = store.MaxID
+		}
+		heap.Fix(&h, 0)
+		if len(r.plan) >= 2*planIDs {
+			slices.SortFunc(r.plan, store.ID.Compare)
+			r.plan = r.plan[:planIDs]
+			limit = r.plan[planIDs-1]
+		}
+	}
+	return limit, walked, true
 }
 
 // addSuspects plans the records found damaged at Open, whatever topic they belonged to.

@@ -98,7 +98,10 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 	}
 	q.mu.Unlock()
 	<-r.done
-	return r.outcome, r.outcome.Err
+	if err := r.outcome.Err; err != nil {
+		return commit.Outcome{}, err
+	}
+	return r.outcome, nil
 }
 
 // take appends to batch what the next transaction commits, up to the bounds. It waits while there is

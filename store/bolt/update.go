@@ -55,18 +55,23 @@ func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
 		})
 		return fn(tx)
 	})
-	switch {
-	case err == nil:
-		c.file.counters.commits.observe(time.Since(began).Seconds())
-		return nil
-	case isFull(err) && c.file.visibleTx() == before:
+	if err != nil {
+		return c.judge(err, before)
+	}
+	c.file.counters.commits.observe(time.Since(began).Seconds())
+	return nil
+}
+
+// judge says what the error of a transaction means, before which the newest visible one was before.
+func (c *committer) judge(err error, before int) error {
+	if isFull(err) && c.file.visibleTx() == before {
 		c.full = true
 		c.space.refused()
 		c.warnFull(err)
 		return fmt.Errorf("%w: %w", store.ErrNoSpace, err)
-	default:
-		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, c.file.fail(fmt.Errorf("commit: %w", err)))
 	}
+	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown,
+		c.file.fail(fmt.Errorf("commit: %w", err)))
 }
 
 // warnFull logs at most once per fullWarning: on a full disk every publish finds it so.

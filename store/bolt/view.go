@@ -36,10 +36,13 @@ func (c *committer) decide(batch []*request) (decided *commit.Commit, err error)
 		return nil, err
 	}
 	decided, outcomes := c.decider.Decide(v, c.requests)
+	if v.err != nil {
+		return nil, v.err
+	}
 	for i, r := range batch {
 		r.outcome = outcomes[i]
 	}
-	return decided, v.err
+	return decided, nil
 }
 
 // end ends the transaction, if there is one.
