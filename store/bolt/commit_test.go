@@ -316,3 +316,80 @@ func readFile(t *testing.T, name string) []byte {
 	}
 	return content
 }
+
+// TestForeignTrimOfDamagedRecord: a commit says whose event goes, so that it goes from every copy of
+// the log, also where its record cannot be read any more.
+func TestForeignTrimOfDamagedRecord(t *testing.T) {
+	dir := t.TempDir()
+	var damaged store.ID
+	log := openAt(t, dir, bolt.Between(bolt.Options{},
+		func(decided *commit.Commit, apply func(*commit.Commit) error) {
+			if damaged.IsZero() {
+				return
+			}
+			err := apply(&commit.Commit{After: decided.After, Last: decided.After,
+				Trims: []commit.Trim{{Topic: 0, ID: damaged}}})
+			if damaged = (store.ID{}); err != nil {
+				t.Error(err)
+			}
+		}))
+	events := appendN(t, log, 3, "a")
+	storetest.Flip(t, logFile(dir), string(events[0].Data))
+	if _, err := log.Get(events[0].ID); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("get of the damaged event: %v, want ErrCorrupt", err)
+	}
+	damaged = events[0].ID
+	events = append(events[1:], appendN(t, log, 1, "a")...)
+	page, err := log.NewReader(store.All(), store.ID{}).Next(1)
+	if err != nil || page.Trimmed.IsZero() || !page.Corrupt.IsZero() {
+		t.Errorf("a page over it: %+v, %v, want it trimmed and not damaged", page, err)
+	}
+	expect(t, log, store.All(), store.ID{}, events)
+	storetest.Check(t, log)
+	closeLog(t, log)
+	if report := verify(t, dir); !report.Intact() {
+		t.Errorf("verify: %+v", report)
+	}
+}
+
+// TestReplayBesideTrim: a retry that shares a commit with the trim of its event says that it is gone.
+func TestReplayBesideTrim(t *testing.T) {
+	hold := newHolder()
+	log := openAt(t, t.TempDir(), hold.options())
+	var calls sync.WaitGroup
+	var result []store.Result
+	publish := func(key string) {
+		calls.Go(func() {
+			var err error
+			if result, err = log.AppendOnce(context.Background(), keyed("a", key)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	publish("k")
+	hold.pass(1)
+	calls.Wait()
+	calls.Go(func() {
+		drafts := []store.Draft{{Topic: "b"}}
+		if _, err := log.Append(context.Background(), drafts); err != nil {
+			t.Error(err)
+		}
+	})
+	<-hold.held // until both have gathered
+	publish("k")
+	calls.Go(func() {
+		n, err := log.Trim(context.Background(), filterOf(t, "a"), store.MaxID)
+		if n != 1 || err != nil {
+			t.Errorf("trim: %d, %v, want 1", n, err)
+		}
+	})
+	for log.Stats().Queued < 2 {
+		runtime.Gosched()
+	}
+	hold.release <- struct{}{}
+	hold.pass(1)
+	calls.Wait()
+	if len(result) != 1 || !result[0].Replayed || !result[0].Trimmed {
+		t.Errorf("retry beside the trim of its event: %+v, want replayed and trimmed", result)
+	}
+}
