@@ -10,8 +10,9 @@
 //	tail.Close(); log.Close()
 //
 // The path of a request through here: ServeHTTP puts the headers on that every answer has,
-// routes.go finds the endpoint, guard.go decides whether it may be called and by whom, the
-// endpoint's handler asks the caller's grant about the topics, problem.go words what is refused.
+// routes.go finds the endpoint, guard.go decides whether it may be called, by whom and with which
+// parameters, the endpoint's handler asks the caller's grant about the topics. A handler that
+// refuses returns a problem, which guard.go answers with and problem.go words.
 //
 // The path of an event through here: publish.go takes it in, store/commit.go makes it durable,
 // replay/tail.go wakes who wants it, stream.go writes it out. Streams are leaves of the router:

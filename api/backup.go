@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"tidings/store"
@@ -17,16 +18,11 @@ type backuper interface {
 
 // backup serves GET /v1/backup: the file, and its manifest in a header. The copy is finished before
 // the first byte is sent, so the log does not wait for the client.
-func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	log, ok := s.log.(backuper)
 	if !ok {
-		s.fail(w, r, problem{code: "backup-unsupported",
-			detail: "this kind of log is not kept in a file"})
-		return
+		return &problem{code: "backup-unsupported",
+			detail: "this kind of log is not kept in a file"}
 	}
 	b, err := log.OpenBackup(r.Context())
 	if err != nil {
@@ -34,8 +30,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		if errors.Is(err, store.ErrNoSpace) {
 			p.detail = err.Error() // which says how much is missing
 		}
-		s.fail(w, r, p)
-		return
+		return p
 	}
 	defer b.Close()
 	h := w.Header()
@@ -47,4 +42,5 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		// after fewer bytes than were promised the connection is closed
 		s.o.Logger.Debug("backup cut off", "error", err)
 	}
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // readCloudEvent reads one event in structured mode (CloudEvents JSON format 1.0.2 §3).
-func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request,
+func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Values,
 	topic string) (publication, *problem) {
 	body, p := s.readEnvelopes(w, r, s.o.MaxEventBytes+maxHeaderBytes)
 	if p != nil {
@@ -30,7 +30,7 @@ func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request,
 
 // readCloudEvents reads a batch (CloudEvents JSON format 1.0.2 §4). Without a topic in the path
 // each event names its own in the extension "topic".
-func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request,
+func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, _ url.Values,
 	topic string) (publication, *problem) {
 	body, p := s.readEnvelopes(w, r, bytesPerBatch)
 	if p != nil {
@@ -60,9 +60,6 @@ func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request,
 
 func (s *Server) readEnvelopes(w http.ResponseWriter, r *http.Request,
 	max int64) ([]byte, *problem) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		return nil, p
-	}
 	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
 		!isUnicode(params) {
 		return nil, &problem{code: "media-unsupported", field: "Content-Type",
@@ -129,11 +126,8 @@ func (e *cloudEvent) takeData(m members) (p *problem) {
 
 // readBinaryCloudEvent reads an event in binary mode (CloudEvents HTTP 1.0.2 §3.1): attributes in
 // ce- headers, the data in the body, of any content type.
-func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request,
+func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Values,
 	topic string) (publication, *problem) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		return publication{}, p
-	}
 	e := cloudEvent{attributes: make(map[string]json.RawMessage)}
 	for name, values := range r.Header {
 		attribute, ok := strings.CutPrefix(strings.ToLower(name), "ce-")

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"time"
 
 	"tidings/console"
@@ -10,11 +11,10 @@ import (
 
 // console serves the admin console and the browser client. The console sees what the API shows to
 // its token, so its files are for everybody.
-func (s *Server) console(w http.ResponseWriter, r *http.Request) {
+func (s *Server) console(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	f, ok := console.Open(r.URL.Path)
 	if !ok {
-		s.notFound(w, r)
-		return
+		return s.notFound(w, r, query)
 	}
 	h := w.Header()
 	h.Set("Content-Type", f.Type)
@@ -23,4 +23,5 @@ func (s *Server) console(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache") // kept, but asked for again: a new version is seen at once
 	h.Set("ETag", f.ETag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.Content))
+	return nil
 }

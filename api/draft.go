@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -17,30 +18,49 @@ import (
 	"tidings/store"
 )
 
-// readDraft reads an event whose data is the body. It checks everything else about the request
+// readData reads an event whose data is the body. It checks everything else about the request
 // first.
-func (s *Server) readDraft(w http.ResponseWriter, r *http.Request,
-	topic string) (d store.Draft, p *problem) {
-	d.Topic = topic
-	if d.Type, p = eventType(r); p != nil {
-		return d, p
+func (s *Server) readData(w http.ResponseWriter, r *http.Request, query url.Values,
+	topic string) (publication, *problem) {
+	d := store.Draft{Topic: topic}
+	var p *problem
+	if d.Type, p = eventType(r, query); p != nil {
+		return publication{}, p
 	}
 	var kind media
 	if d.ContentType, kind, p = contentType(r); p != nil {
-		return d, p
+		return publication{}, p
 	}
 	if d.Data, p = s.readBody(w, r, s.o.MaxEventBytes); p != nil {
-		return d, p
+		return publication{}, p
 	}
-	return d, kind.check(d.Data)
+	if p := kind.check(d.Data); p != nil {
+		return publication{}, p
+	}
+	return publicationOf(d), nil
+}
+
+// readEnd reads a request that ends its topic, which has no body.
+func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
+	topic string) (publication, *problem) {
+	body, p := s.readBody(w, r, s.o.MaxEventBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	if len(body) > 0 {
+		return publication{}, &problem{code: "body-not-empty",
+			detail: "ending a topic takes no body"}
+	}
+	return publicationOf(store.Draft{Topic: topic, Type: store.TypeEnd,
+		ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}), nil
+}
+
+func publicationOf(d store.Draft) publication {
+	return publication{groups: []store.Group{{Drafts: []store.Draft{d}}}}
 }
 
 // eventType reads the type from ?type= or the header Event-Type.
-func eventType(r *http.Request) (string, *problem) {
-	values, p := parseQuery(r, []string{"type"}, nil)
-	if p != nil {
-		return "", p
-	}
+func eventType(r *http.Request, values url.Values) (string, *problem) {
 	headers := r.Header.Values("Event-Type")
 	switch query, inQuery := values["type"]; {
 	case inQuery && len(headers) > 0:

@@ -50,30 +50,22 @@ func newEventBody(e *store.Event) eventBody {
 func jsonString(text string) json.RawMessage { return marshal(text) }
 
 // event serves GET /v1/events/{id}.
-func (s *Server) event(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	text, err := url.PathUnescape(mux.Vars(r)["id"])
+	var id store.ID
 	if err == nil {
-		var id store.ID
-		if id, err = store.ParseID(text); err == nil {
-			s.eventByID(w, r, id)
-			return
-		}
+		id, err = store.ParseID(text)
 	}
-	s.fail(w, r, problem{code: "id-invalid", field: "id", detail: err.Error()})
-}
-
-func (s *Server) eventByID(w http.ResponseWriter, r *http.Request, id store.ID) {
+	if err != nil {
+		return &problem{code: "id-invalid", field: "id", detail: err.Error()}
+	}
 	e, err := s.log.Get(id)
-	if err == nil && !callerOf(r).grant.Subscribe.Match(e.Topic) {
+	if err == nil && !grantOf(r).Subscribe.Match(e.Topic) {
 		err = store.ErrNotFound // as if there were none
 	}
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	writeJSON(w, http.StatusOK, "application/json", newEventBody(&e))
+	return nil
 }

@@ -21,6 +21,7 @@ const (
 	anyToken          // every valid token
 	publishing        // a valid token; the handler knows the topics, and asks its grant about them
 	reading           // the same
+	listing           // as reading; what it lists may be long, so the answer is compressed
 	admin             // a valid token that grants administration
 	scraping          // as admin, by any Host: Prometheus may use an address
 	// as reading; the token may stand in the query, since EventSource sets no headers
@@ -71,9 +72,21 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
-// guard puts the checks of an endpoint's access before its handler. It does not wrap the
-// ResponseWriter of a stream.
+// guard puts the checks of an endpoint's access, and of its parameters, before its handler. It does
+// not wrap the ResponseWriter of a stream.
 func (s *Server) guard(e endpoint) http.HandlerFunc {
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		query, p := e.params.parse(r)
+		if p == nil {
+			p = e.handle(w, r, query)
+		}
+		if p != nil {
+			s.refuse(w, r, e.access, p)
+		}
+	}
+	if e.access == listing {
+		serve = compressed(serve)
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, p := s.admit(r, e.access)
 		answer := w
@@ -82,17 +95,25 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 		}
 		switch {
 		case p == nil:
-			e.handle(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+			serve(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		case p.code == "rate-limited" && e.access == streaming:
 			s.turnAway(w, r, byeOverloaded)
 		default:
-			if e.access == publishing {
-				p.outcome = notStored
-				s.metrics.refused(p.code)
-			}
-			s.fail(answer, r, *p)
+			s.refuse(answer, r, e.access, p)
 		}
 	}
+}
+
+// refuse answers with p. A refused publish is counted, and its answer says what became of the
+// events: nothing was stored, unless the log has said otherwise.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, a access, p *problem) {
+	if a == publishing {
+		if p.outcome == "" {
+			p.outcome = notStored
+		}
+		s.metrics.refused(p.code)
+	}
+	s.fail(w, r, p)
 }
 
 func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {

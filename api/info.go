@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"time"
 
 	"tidings/internal/retention"
@@ -71,15 +72,10 @@ type limitsBody struct {
 }
 
 // logInfo serves GET /v1/log.
-func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) logInfo(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
 	info, err := s.log.Info()
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	keys := keysBody{Held: info.Keys}
 	if info.Keys > 0 {
@@ -94,20 +90,22 @@ func (s *Server) logInfo(w http.ResponseWriter, r *http.Request) {
 		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxSubscriptionTopics, s.o.Heartbeat.Seconds(),
 			s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})
+	return nil
 }
 
 // healthz serves GET /healthz: the process answers.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
 	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "alive"})
+	return nil
 }
 
 // readyz serves GET /readyz: 200, or what a publish would be told.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
 	if err := s.notReady(); err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
+	return nil
 }
 
 // notReady returns why a publish would be refused, or nil.

@@ -40,7 +40,7 @@ func newRateLimits(o Options) map[access]*rateLimit {
 	}
 	if o.RateRead > 0 {
 		read := &rateLimit{flag: "--rate-read", perSecond: o.RateRead}
-		for _, a := range []access{anyToken, reading, streaming, admin, scraping} {
+		for _, a := range []access{anyToken, reading, listing, streaming, admin, scraping} {
 			limits[a] = read
 		}
 	}

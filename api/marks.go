@@ -27,55 +27,54 @@ type markBody struct {
 }
 
 // getMark serves GET /v1/cursors/{name}.
-func (s *Server) getMark(w http.ResponseWriter, r *http.Request) {
+func (s *Server) getMark(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
-	var mark store.Mark
-	if p == nil {
-		var err error
-		if mark, err = s.log.Mark(grantOf(r).Subject, name); err != nil {
-			p = markProblem(err)
-		}
+	if p != nil {
+		return p
 	}
-	s.answerMark(w, r, mark, p)
+	mark, err := s.log.Mark(grantOf(r).Subject, name)
+	if err != nil {
+		return markProblem(err)
+	}
+	return s.answerMark(w, r, mark)
 }
 
 // putMark serves PUT /v1/cursors/{name}. The answer is the mark as it is then, which an older ID
 // leaves alone.
-func (s *Server) putMark(w http.ResponseWriter, r *http.Request) {
+func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
-	var mark store.Mark
-	if p == nil {
-		mark, p = s.readMark(w, r, name)
+	if p != nil {
+		return p
 	}
-	if p == nil {
-		p = authoriseSubscribe(r, mark.Topics)
+	mark, p := s.readMark(w, r, name)
+	if p != nil {
+		return p
 	}
-	if p == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
-		defer cancel()
-		var err error
-		if mark, err = s.log.SetMark(ctx, grantOf(r).Subject, name, mark); err != nil {
-			p = markProblem(err)
-		}
+	if p := authoriseSubscribe(r, mark.Topics); p != nil {
+		return p
 	}
-	s.answerMark(w, r, mark, p)
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	mark, err := s.log.SetMark(ctx, grantOf(r).Subject, name, mark)
+	if err != nil {
+		return markProblem(err)
+	}
+	return s.answerMark(w, r, mark)
 }
 
 // deleteMark serves DELETE /v1/cursors/{name}.
-func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request) {
+func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
-	if p == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
-		defer cancel()
-		if err := s.log.DeleteMark(ctx, grantOf(r).Subject, name); err != nil {
-			p = markProblem(err)
-		}
-	}
 	if p != nil {
-		s.fail(w, r, *p)
-		return
+		return p
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	if err := s.log.DeleteMark(ctx, grantOf(r).Subject, name); err != nil {
+		return markProblem(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // readMark reads {"id","topics"}. Without topics a mark that exists keeps those it has.
@@ -131,29 +130,20 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 
 // answerMark counts what is unread and answers, unless the caller may not read those topics, now or
 // any more.
-func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.Mark, p *problem) {
-	if p == nil {
-		p = authoriseSubscribe(r, mark.Topics)
+func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.Mark) *problem {
+	if p := authoriseSubscribe(r, mark.Topics); p != nil {
+		return p
 	}
-	var unread int
-	if p == nil {
-		var err error
-		if unread, err = s.log.Count(mark.Topics, mark.ID, maxUnread+1); err != nil {
-			p = markProblem(err)
-		}
-	}
-	if p != nil {
-		s.fail(w, r, *p)
-		return
+	unread, err := s.log.Count(mark.Topics, mark.ID, maxUnread+1)
+	if err != nil {
+		return markProblem(err)
 	}
 	writeJSON(w, http.StatusOK, "application/json",
 		markBody{mark.ID, mark.Topics.Patterns(), min(unread, maxUnread), unread > maxUnread})
+	return nil
 }
 
 func markName(r *http.Request) (string, *problem) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		return "", p
-	}
 	name, err := url.PathUnescape(mux.Vars(r)["name"])
 	if err != nil || !isMarkName(name) {
 		return "", &problem{code: "name-invalid", field: "name",
@@ -180,5 +170,5 @@ func markProblem(err error) *problem {
 	case errors.Is(err, store.ErrCorrupt):
 		p.code, p.detail = "internal", "the read mark is damaged: set it again"
 	}
-	return &p
+	return p
 }

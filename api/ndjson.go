@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -16,10 +17,8 @@ import (
 
 // readNDJSON reads one event a line: {"topic","type"?,"data"} or
 // {"topic","type"?,"datacontenttype","data_base64"}.
-func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request) (publication, *problem) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		return publication{}, p
-	}
+func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values,
+	_ string) (publication, *problem) {
 	body, p := s.readBody(w, r, bytesPerBatch)
 	if p != nil {
 		return publication{}, p

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -38,41 +39,35 @@ type page struct {
 }
 
 // pages serves GET /v1/events and GET /v1/topics/{topic}/events.
-func (s *Server) pages(w http.ResponseWriter, r *http.Request) {
-	q, p := s.parsePage(r)
-	if p == nil && !accepts(r, "application/json") && !accepts(r, mediaNDJSON) {
-		p = &problem{code: "not-acceptable", field: "Accept",
+func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	asked, p := s.parsePage(r, query)
+	if p != nil {
+		return p
+	}
+	if !accepts(r, "application/json") && !accepts(r, mediaNDJSON) {
+		return &problem{code: "not-acceptable", field: "Accept",
 			detail: "a page is application/json or " + mediaNDJSON}
 	}
-	if p != nil {
-		s.fail(w, r, *p)
-		return
-	}
-	found, err := s.readPage(r.Context(), q)
+	found, err := s.readPage(r.Context(), asked)
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	if found.gap != nil {
 		s.metrics.gap(found.gap)
 	}
 	writePage(w, r, found)
+	return nil
 }
 
-func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last", "limit", "wait", "before"},
-		cursorNames...), []string{"topic"})
-	if p != nil {
+func (s *Server) parsePage(r *http.Request, query url.Values) (q pageQuery, p *problem) {
+	if q.filter, p = s.parseFilter(r, query["topic"]); p != nil {
 		return q, p
 	}
-	if q.filter, p = s.parseFilter(r, values["topic"]); p != nil {
-		return q, p
-	}
-	if q.start, p = s.parseStart(r, values); p != nil {
+	if q.start, p = s.parseStart(r, query); p != nil {
 		return q, p
 	}
 	q.limit = defaultPageEvents
-	if v := values.Get("limit"); v != "" {
+	if v := query.Get("limit"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > maxPageEvents {
 			return q, &problem{code: "query-invalid", field: "limit",
@@ -80,7 +75,7 @@ func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
 		}
 		q.limit = n
 	}
-	if v := values.Get("wait"); v != "" {
+	if v := query.Get("wait"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < 0 || d > maxPageWait {
 			return q, &problem{code: "query-invalid", field: "wait", detail: fmt.Sprintf(
@@ -88,8 +83,8 @@ func (s *Server) parsePage(r *http.Request) (q pageQuery, p *problem) {
 		}
 		q.wait = d
 	}
-	q.newest = q.start == replay.Latest() && values.Get("since") == "" && values.Get("last") == ""
-	if v := values.Get("before"); v != "" {
+	q.newest = q.start == replay.Latest() && query.Get("since") == "" && query.Get("last") == ""
+	if v := query.Get("before"); v != "" {
 		id, err := store.ParseID(v)
 		if err != nil {
 			return q, &problem{code: "query-invalid", field: "before", detail: err.Error()}

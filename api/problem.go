@@ -107,7 +107,7 @@ type problemBody struct {
 }
 
 // fail answers with p and logs it under the request ID that the answer carries.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	k := kinds[p.code]
 	body := problemBody{
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail,
@@ -135,8 +135,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p problem) {
 }
 
 // storeProblem is what an error of the log means to a client.
-func storeProblem(err error) problem {
-	p := problem{cause: err}
+func storeProblem(err error) *problem {
+	p := &problem{cause: err}
 	var group *store.GroupError
 	if errors.As(err, &group) {
 		p.index = &group.Index

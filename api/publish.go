@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"tidings/store"
@@ -25,108 +26,116 @@ type publication struct {
 	batch  bool // answered as a list
 }
 
-// publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
-// either mode, or a batch of them.
-func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	topic, p := pathTopic(r)
-	if p == nil {
-		p = authorisePublish(r, topic)
-	}
-	var pub publication
-	if p == nil {
-		pub, p = s.readEvents(w, r, topic)
-	}
-	s.finishPublish(w, r, pub, p)
+// form is a way to send events: the query parameters that its requests take, and how it is read.
+type form struct {
+	params params
+	// read returns the events; topic is the one in the path, "" if each event names its own.
+	read func(w http.ResponseWriter, r *http.Request, query url.Values,
+		topic string) (publication, *problem)
 }
 
-// readEvents finds out which form the events have.
-func (s *Server) readEvents(w http.ResponseWriter, r *http.Request,
-	topic string) (publication, *problem) {
-	// what cannot be parsed is refused by readDraft
+// formOf finds out which form the events of POST /v1/topics/{topic}/events have.
+func (s *Server) formOf(r *http.Request) form {
+	// what cannot be parsed is refused by readData
 	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case base == mediaCloudEvent:
-		return s.readCloudEvent(w, r, topic)
+		return form{read: s.readCloudEvent}
 	case base == mediaCloudEventsBatch:
-		return s.readCloudEvents(w, r, topic)
+		return form{read: s.readCloudEvents}
 	case r.Header.Get("Ce-Specversion") != "":
-		return s.readBinaryCloudEvent(w, r, topic)
+		return form{read: s.readBinaryCloudEvent}
 	default:
-		draft, p := s.readDraft(w, r, topic)
-		return publication{groups: []store.Group{{Drafts: []store.Draft{draft}}}}, p
+		return form{params: params{single: []string{"type"}}, read: s.readData}
 	}
 }
 
-// publishBatch serves POST /v1/events: many events, each naming its topic, all or none.
-func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request) {
-	var pub publication
-	var p *problem
+// batchFormOf is formOf for POST /v1/events.
+func (s *Server) batchFormOf(r *http.Request) (form, *problem) {
 	switch base, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case !isUnicode(params):
-		p = &problem{code: "media-unsupported", field: "Content-Type", detail: "a batch is UTF-8"}
+		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
+			detail: "a batch is UTF-8"}
 	case base == mediaNDJSON:
-		pub, p = s.readNDJSON(w, r)
+		return form{read: s.readNDJSON}, nil
 	case base == mediaCloudEventsBatch:
-		pub, p = s.readCloudEvents(w, r, "")
+		return form{read: s.readCloudEvents}, nil
 	default:
-		p = &problem{code: "media-unsupported", field: "Content-Type",
+		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
 			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON,
 				mediaCloudEventsBatch, base)}
 	}
-	for i := 0; p == nil && i < len(pub.groups); i++ {
-		for _, d := range pub.groups[i].Drafts {
-			if p = authorisePublish(r, d.Topic); p != nil {
-				p = p.at(i)
-				break
-			}
-		}
-	}
-	s.finishPublish(w, r, pub, p)
+}
+
+// publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
+// either mode, or a batch of them.
+func (s *Server) publish(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	return s.publishTo(w, r, s.formOf(r))
 }
 
 // end serves POST /v1/topics/{topic}/end.
-func (s *Server) end(w http.ResponseWriter, r *http.Request) {
-	topic, p := pathTopic(r)
-	if p == nil {
-		p = authorisePublish(r, topic)
-	}
-	if p == nil {
-		_, p = parseQuery(r, nil, nil)
-	}
-	var body []byte
-	if p == nil {
-		body, p = s.readBody(w, r, s.o.MaxEventBytes)
-	}
-	if p == nil && len(body) > 0 {
-		p = &problem{code: "body-not-empty", detail: "ending a topic takes no body"}
-	}
-	end := store.Draft{Topic: topic, Type: store.TypeEnd, ContentType: "application/json",
-		Data: []byte(`{"topic":"` + topic + `"}`)}
-	s.finishPublish(w, r, publication{groups: []store.Group{{Drafts: []store.Draft{end}}}}, p)
+func (s *Server) end(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	return s.publishTo(w, r, form{read: s.readEnd})
 }
 
-// finishPublish stores what was read, unless there was a problem, and answers.
-func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request,
-	pub publication, p *problem) {
-	var results []store.Result
-	if p == nil {
-		p = applyKey(r, &pub)
-	}
-	if p == nil {
-		results, p = s.store(r, pub.groups)
-	}
+// publishTo publishes to the topic in the path.
+func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f form) *problem {
+	topic, p := pathTopic(r)
 	if p != nil {
-		if p.outcome == "" {
-			p.outcome = notStored
+		return p
+	}
+	if p := authorisePublish(r, topic); p != nil {
+		return p
+	}
+	query, p := f.params.parse(r)
+	if p != nil {
+		return p
+	}
+	pub, p := f.read(w, r, query, topic)
+	if p != nil {
+		return p
+	}
+	return s.finishPublish(w, r, pub)
+}
+
+// publishBatch serves POST /v1/events: many events, each naming its topic, all or none.
+func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	f, p := s.batchFormOf(r)
+	if p != nil {
+		return p
+	}
+	query, p := f.params.parse(r)
+	if p != nil {
+		return p
+	}
+	pub, p := f.read(w, r, query, "")
+	if p != nil {
+		return p
+	}
+	for i := range pub.groups {
+		for _, d := range pub.groups[i].Drafts {
+			if p := authorisePublish(r, d.Topic); p != nil {
+				return p.at(i)
+			}
 		}
-		s.metrics.refused(p.code)
-		s.fail(w, r, *p)
-		return
+	}
+	return s.finishPublish(w, r, pub)
+}
+
+// finishPublish stores what was read, and answers.
+func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publication) *problem {
+	if p := applyKey(r, &pub); p != nil {
+		return p
+	}
+	results, p := s.store(r, pub.groups)
+	if p != nil {
+		return p
 	}
 	s.metrics.published(!slices.ContainsFunc(results, func(r store.Result) bool {
 		return !r.Replayed
 	}))
 	answerPublished(w, pub, results)
+	return nil
 }
 
 func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *problem) {
@@ -139,8 +148,7 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 	defer cancel()
 	results, err := s.log.AppendOnce(ctx, groups)
 	if err != nil {
-		p := storeProblem(err)
-		return nil, &p
+		return nil, storeProblem(err)
 	}
 	return results, nil
 }

@@ -14,9 +14,19 @@ import (
 	"tidings/store"
 )
 
-// parseQuery returns the query's parameters. A syntax error, an unknown parameter or one that is
+// params are the query parameters that an endpoint takes.
+type params struct {
+	single    []string
+	repeated  []string // may be given more than once
+	unchecked bool     // the query is not looked at
+}
+
+// parse returns the query's parameters. A syntax error, an unknown parameter or one that is
 // repeated and may not be is a problem: a typo must not subscribe to everything.
-func parseQuery(r *http.Request, single, repeated []string) (url.Values, *problem) {
+func (takes params) parse(r *http.Request) (url.Values, *problem) {
+	if takes.unchecked {
+		return nil, nil
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, &problem{code: "query-invalid",
@@ -24,9 +34,9 @@ func parseQuery(r *http.Request, single, repeated []string) (url.Values, *proble
 	}
 	for name, given := range values {
 		switch {
-		case slices.Contains(repeated, name):
-		case !slices.Contains(single, name):
-			known := slices.Sorted(slices.Values(append(slices.Clone(single), repeated...)))
+		case slices.Contains(takes.repeated, name):
+		case !slices.Contains(takes.single, name):
+			known := slices.Sorted(slices.Values(slices.Concat(takes.single, takes.repeated)))
 			return nil, &problem{code: "query-invalid", field: name,
 				detail: fmt.Sprintf("unknown parameter %.64q; expected one of: %s", name,
 					strings.Join(known, ", "))}
@@ -61,22 +71,18 @@ type subscription struct {
 // Last-Event-ID header; the later ones are what other servers call it.
 var cursorNames = []string{"after", "last_event_id", "lastEventId"}
 
-func (s *Server) parseSubscription(r *http.Request) (subscription, *problem) {
-	values, p := parseQuery(r, append([]string{"since", "last", "format", tokenParameter},
-		cursorNames...), []string{"topic"})
-	if p != nil {
-		return subscription{}, p
-	}
-	format, ok := formats[values.Get("format")]
+func (s *Server) parseSubscription(r *http.Request,
+	query url.Values) (subscription, *problem) {
+	format, ok := formats[query.Get("format")]
 	if !ok {
 		return subscription{}, &problem{code: "query-invalid", field: "format", detail: fmt.Sprintf(
-			`expected "data" or "cloudevents", got %.64q`, values.Get("format"))}
+			`expected "data" or "cloudevents", got %.64q`, query.Get("format"))}
 	}
-	filter, p := s.parseFilter(r, values["topic"])
+	filter, p := s.parseFilter(r, query["topic"])
 	if p != nil {
 		return subscription{}, p
 	}
-	start, p := s.parseStart(r, values)
+	start, p := s.parseStart(r, query)
 	return subscription{filter, start, format}, p
 }
 
@@ -110,8 +116,8 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 
 // parseStart finds where the stream starts. The header wins: EventSource keeps its URL, and with it
 // the parameters, when it reconnects.
-func (s *Server) parseStart(r *http.Request, values url.Values) (replay.Start, *problem) {
-	start, p := s.parseStartQuery(values)
+func (s *Server) parseStart(r *http.Request, query url.Values) (replay.Start, *problem) {
+	start, p := s.parseStartQuery(query)
 	if p != nil {
 		return start, p
 	}
@@ -121,10 +127,10 @@ func (s *Server) parseStart(r *http.Request, values url.Values) (replay.Start, *
 	return start, nil
 }
 
-func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
+func (s *Server) parseStartQuery(query url.Values) (replay.Start, *problem) {
 	var cursor string
 	for _, name := range cursorNames {
-		switch v := values.Get(name); v {
+		switch v := query.Get(name); v {
 		case "", "null", "undefined": // what a script makes of a variable that was never set
 		default:
 			if cursor != "" {
@@ -135,14 +141,14 @@ func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
 		}
 	}
 	since, last := replay.Latest(), replay.Latest()
-	if v := values.Get("since"); v != "" {
+	if v := query.Get("since"); v != "" {
 		var err error
 		if since, err = replay.ParseSince(v, s.o.Now()); err != nil {
 			return replay.Start{}, &problem{code: "query-invalid", field: "since",
 				detail: err.Error()}
 		}
 	}
-	if v := values.Get("last"); v != "" {
+	if v := query.Get("last"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 0 {
 			return replay.Start{}, &problem{code: "query-invalid", field: "last",
@@ -153,7 +159,7 @@ func (s *Server) parseStartQuery(values url.Values) (replay.Start, *problem) {
 	switch {
 	case cursor != "":
 		return replay.After(cursor), nil
-	case values.Get("since") != "":
+	case query.Get("since") != "":
 		return since, nil
 	default:
 		return last, nil

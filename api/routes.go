@@ -3,17 +3,31 @@ package api
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
 )
 
-// endpoint is what a method of a path does, and who may. Written without field names it does not
-// compile when the access is left out.
+// endpoint is what a method of a path does, who may, and with which query parameters. Written
+// without field names it does not compile when one of them is left out.
 type endpoint struct {
 	access access
-	handle http.HandlerFunc
+	params params
+	handle handler
+}
+
+// handler answers a request that may be made, or returns the problem to answer with and has written
+// nothing. The query holds what its endpoint's params let pass.
+type handler func(w http.ResponseWriter, r *http.Request, query url.Values) *problem
+
+// plain is a handler that never has a problem.
+func plain(h http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+		h.ServeHTTP(w, r)
+		return nil
+	}
 }
 
 // methods are the endpoints of a path.
@@ -26,31 +40,42 @@ type route struct {
 }
 
 func (s *Server) table() []route {
-	stream := methods{"GET": {streaming, s.stream}, "HEAD": {streaming, s.stream}}
-	console := methods{"GET": {open, s.console}, "HEAD": {open, s.console}}
+	none, unchecked := params{}, params{unchecked: true}
+	// The parameters of a publish depend on the form of its events, and are looked at after its
+	// topic: publish.go does both.
+	byForm := unchecked
+	start := append([]string{"since", "last"}, cursorNames...)
+	topics := []string{"topic"}
+	streamed := params{slices.Concat(start, []string{"format", tokenParameter}), topics, false}
+	paged := params{slices.Concat(start, []string{"limit", "wait", "before"}), topics, false}
+
+	stream := methods{"GET": {streaming, streamed, s.stream},
+		"HEAD": {streaming, streamed, s.stream}}
+	console := methods{"GET": {open, unchecked, s.console}, "HEAD": {open, unchecked, s.console}}
 	return []route{
-		{"/v1/topics/{topic}/events", methods{"GET": {reading, compressed(s.pages)},
-			"POST": {publishing, s.publish}}},
-		{"/v1/topics/{topic}/end", methods{"POST": {publishing, s.end}}},
+		{"/v1/topics/{topic}/events", methods{"GET": {listing, paged, s.pages},
+			"POST": {publishing, byForm, s.publish}}},
+		{"/v1/topics/{topic}/end", methods{"POST": {publishing, byForm, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
-		{"/v1/topics/{topic}/trim", methods{"POST": {admin, s.trim}}},
+		{"/v1/topics/{topic}/trim",
+			methods{"POST": {admin, params{single: []string{"before"}}, s.trim}}},
 		{"/v1/stream", stream},
-		{"/v1/events", methods{"GET": {reading, compressed(s.pages)},
-			"POST": {publishing, s.publishBatch}}},
-		{"/v1/events/{id}", methods{"GET": {reading, s.event}}},
-		{"/v1/topics", methods{"GET": {reading, compressed(s.topics)}}},
-		{"/v1/cursors/{name}", methods{"GET": {reading, s.getMark}, "PUT": {reading, s.putMark},
-			"DELETE": {reading, s.deleteMark}}},
-		{"/v1/log", methods{"GET": {anyToken, s.logInfo}}},
-		{"/v1/subscribers", methods{"GET": {admin, s.listSubscribers}}},
-		{"/v1/subscribers/{id}", methods{"DELETE": {admin, s.cutSubscriber}}},
-		{"/v1/backup", methods{"GET": {admin, s.backup}}},
-		{"/v1/session", methods{"GET": {open, s.getSession}, "PUT": {anyToken, s.putSession},
-			"DELETE": {anyToken, s.deleteSession}}},
-		{"/healthz", methods{"GET": {probe, s.healthz}}},
-		{"/metrics", methods{"GET": {scraping, s.MetricsHandler().ServeHTTP}}},
-		{"/readyz", methods{"GET": {probe, s.readyz}}},
-		{"/openapi.yaml", methods{"GET": {open, s.openapi}}},
+		{"/v1/events", methods{"GET": {listing, paged, s.pages},
+			"POST": {publishing, byForm, s.publishBatch}}},
+		{"/v1/events/{id}", methods{"GET": {reading, none, s.event}}},
+		{"/v1/topics", methods{"GET": {listing, params{repeated: topics}, s.topics}}},
+		{"/v1/cursors/{name}", methods{"GET": {reading, none, s.getMark},
+			"PUT": {reading, none, s.putMark}, "DELETE": {reading, none, s.deleteMark}}},
+		{"/v1/log", methods{"GET": {anyToken, none, s.logInfo}}},
+		{"/v1/subscribers", methods{"GET": {admin, none, s.listSubscribers}}},
+		{"/v1/subscribers/{id}", methods{"DELETE": {admin, none, s.cutSubscriber}}},
+		{"/v1/backup", methods{"GET": {admin, none, s.backup}}},
+		{"/v1/session", methods{"GET": {open, none, s.getSession},
+			"PUT": {anyToken, none, s.putSession}, "DELETE": {anyToken, none, s.deleteSession}}},
+		{"/healthz", methods{"GET": {probe, unchecked, s.healthz}}},
+		{"/metrics", methods{"GET": {scraping, unchecked, plain(s.MetricsHandler())}}},
+		{"/readyz", methods{"GET": {probe, unchecked, s.readyz}}},
+		{"/openapi.yaml", methods{"GET": {open, none, s.openapi}}},
 		{"/", console},
 		{"/console/{file}", console},
 		{"/tidings.js", console},
@@ -76,10 +101,11 @@ func (s *Server) routes() http.Handler {
 	m := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	for _, r := range s.table() {
 		allow := strings.Join(slices.Sorted(maps.Keys(r.methods)), ", ")
-		other := s.guard(endpoint{open, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Allow", allow)
-			s.fail(w, r, problem{code: "method-not-allowed", detail: "allowed here: " + allow})
-		}})
+		other := s.guard(endpoint{open, params{unchecked: true},
+			func(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
+				w.Header().Set("Allow", allow)
+				return &problem{code: "method-not-allowed", detail: "allowed here: " + allow}
+			}})
 		guarded := make(map[string]http.HandlerFunc)
 		for method, e := range r.methods {
 			guarded[method] = s.guard(e)
@@ -92,17 +118,15 @@ func (s *Server) routes() http.Handler {
 			h(w, r)
 		})
 	}
-	m.NotFoundHandler = s.guard(endpoint{open, s.notFound})
+	m.NotFoundHandler = s.guard(endpoint{open, params{unchecked: true}, s.notFound})
 	return m
 }
 
-func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+func (s *Server) notFound(_ http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	for segment := range strings.SplitSeq(strings.TrimPrefix(r.URL.Path, "/"), "/") {
 		if r.URL.Path != "/" && (segment == "" || segment == "." || segment == "..") {
-			s.fail(w, r, problem{code: "bad-path",
-				detail: `the path has an empty, "." or ".." segment`})
-			return
+			return &problem{code: "bad-path", detail: `the path has an empty, "." or ".." segment`}
 		}
 	}
-	s.fail(w, r, problem{code: "not-found", detail: "there is nothing at this path"})
+	return &problem{code: "not-found", detail: "there is nothing at this path"}
 }

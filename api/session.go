@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -24,14 +25,9 @@ type grantBody struct {
 }
 
 // getSession serves GET /v1/session. No token is 200 too: a page asks before it can have one.
-func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	if p := s.limitAddress(r, anyToken); p != nil { // a token can be guessed here too
-		s.fail(w, r, *p)
-		return
+		return p
 	}
 	found := session{Keys: s.o.Verifier != nil}
 	if c, p := s.authenticate(r, anyToken); p == nil {
@@ -44,22 +40,19 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, http.StatusOK, "application/json", found)
+	return nil
 }
 
 // putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie
 // that no script can read. Without keys there is nothing to send.
-func (s *Server) putSession(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) putSession(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	if s.o.Verifier != nil {
 		if p := s.setCookie(w, r); p != nil {
-			s.fail(w, r, *p)
-			return
+			return p
 		}
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
@@ -82,15 +75,12 @@ func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
 }
 
 // deleteSession serves DELETE /v1/session.
-func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	c := s.cookie(r)
 	c.MaxAge = -1 // delete it
 	http.SetCookie(w, c)
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (s *Server) cookie(r *http.Request) *http.Cookie {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -20,44 +21,41 @@ import (
 // past, live, and then what comes, until somebody ends it. A request that is well-formed is
 // answered 200 even when its cursor is worthless, because EventSource gives up for good on anything
 // else.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	asked, p := s.parseSubscription(r)
-	if p == nil && !accepts(r, eventStream) {
-		p = &problem{code: "not-acceptable", field: "Accept",
-			detail: "a stream is text/event-stream"}
-	}
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	asked, p := s.parseSubscription(r, query)
 	if p != nil {
-		s.fail(w, r, *p)
-		return
+		return p
+	}
+	if !accepts(r, eventStream) {
+		return &problem{code: "not-acceptable", field: "Accept",
+			detail: "a stream is text/event-stream"}
 	}
 	if s.draining() {
 		s.turnAway(w, r, byeShutdown)
-		return
+		return nil
 	}
 	if r.Method == http.MethodHead {
 		s.newStreamWriter(w)
-		return // the headers are the answer; nothing subscribes
+		return nil // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
 	if !s.slots.take(c.token) {
 		s.turnAway(w, r, byeOverloaded)
-		return
+		return nil
 	}
 	defer s.slots.free(c.token)
 	sub, err := s.tail.Subscribe(asked.filter, asked.format, asked.start)
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	defer sub.Close()
 	first, err := sub.Next()
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	if first.CaughtUp() && s.isOver(sub) {
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
-		return
+		return nil
 	}
 	ctx, cancel := s.limit(r.Context(), c.grant)
 	defer cancel()
@@ -73,6 +71,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		s.metrics.stalls.Inc()
 	}
 	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
+	return nil
 }
 
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,22 +112,16 @@ type subscriberBody struct {
 }
 
 // listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
-func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) listSubscribers(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
 	info, err := s.log.Info()
 	if err != nil {
-		s.fail(w, r, storeProblem(err))
-		return
+		return storeProblem(err)
 	}
 	list := []subscriberBody{}
 	for _, v := range s.subscribers.byID.Range {
 		b, err := s.describe(v.(*subscriber), info.First)
 		if err != nil {
-			s.fail(w, r, storeProblem(err))
-			return
+			return storeProblem(err)
 		}
 		list = append(list, b)
 	}
@@ -134,6 +129,7 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", struct {
 		Subscribers []subscriberBody `json:"subscribers"`
 	}{list})
+	return nil
 }
 
 func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {
@@ -164,17 +160,13 @@ func (s *Server) lag(f store.Filter, at,
 
 // cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come
 // again.
-func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request) {
-	if _, p := parseQuery(r, nil, nil); p != nil {
-		s.fail(w, r, *p)
-		return
-	}
+func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
 	if !ok {
-		s.fail(w, r, problem{code: "subscriber-not-found",
-			detail: "there is no stream of this ID, or none any more"})
-		return
+		return &problem{code: "subscriber-not-found",
+			detail: "there is no stream of this ID, or none any more"}
 	}
 	x.(*subscriber).cancel(byeDisconnected)
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,15 +20,10 @@ type topicBody struct {
 }
 
 // topics serves GET /v1/topics: what the caller may read, sorted by name.
-func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
-	values, p := parseQuery(r, nil, []string{"topic"})
-	var filter store.Filter
-	if p == nil {
-		filter, p = s.parseFilter(r, values["topic"])
-	}
+func (s *Server) topics(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	filter, p := s.parseFilter(r, query["topic"])
 	if p != nil {
-		s.fail(w, r, *p)
-		return
+		return p
 	}
 	list := []topicBody{}
 	for t := range s.log.Topics(filter) {
@@ -38,4 +34,5 @@ func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", struct {
 		Topics []topicBody `json:"topics"`
 	}{list})
+	return nil
 }
