@@ -9,6 +9,7 @@ import (
 
 	"tidings/api"
 	"tidings/internal/auth"
+	"tidings/internal/loopback"
 )
 
 // keyFlags say which tokens count. Without a key everybody may do everything.
@@ -42,7 +43,7 @@ func (k *keyFlags) validate(listen string) error {
 	case k.JWTIssuer != "" || k.JWTAudience != "":
 		return errors.New(
 			"--jwt-issuer and --jwt-audience: expected a key too, such as --jwt-key-file")
-	case !k.Insecure && !isLoopback(listen):
+	case !k.Insecure && !loopback.IsAddress(listen):
 		return fmt.Errorf(
 			"--listen: %s is not loopback, and without a key everybody who reaches it could read and write; "+
 				`set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give `+

@@ -9,6 +9,8 @@ import (
 	"net/http/pprof"
 	"sync"
 	"time"
+
+	"tidings/internal/loopback"
 )
 
 // observeFlags are listeners beside the one for clients.
@@ -21,7 +23,7 @@ func (o *observeFlags) validate() error {
 	if _, _, err := net.SplitHostPort(o.MetricsListen); o.MetricsListen != "" && err != nil {
 		return fmt.Errorf("--metrics-listen: expected HOST:PORT, got %q", o.MetricsListen)
 	}
-	if o.DebugListen != "" && !isLoopback(o.DebugListen) {
+	if o.DebugListen != "" && !loopback.IsAddress(o.DebugListen) {
 		return fmt.Errorf(
 			"--debug-listen: expected a loopback address such as 127.0.0.1:6060, for profiles "+
 				"are open to who reaches them, got %q",
@@ -97,7 +99,7 @@ func profiles() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.Host) {
+		if !loopback.IsAddress(r.Host) {
 			http.Error(w, "expected a loopback name in Host", http.StatusMisdirectedRequest)
 			return
 		}

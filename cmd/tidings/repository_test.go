@@ -28,7 +28,8 @@ func TestImportsPointDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	rank := map[string]int{
-		"tidings/internal/sse": 0, "tidings/console": 0, "tidings/store": 0,
+		"tidings/internal/sse": 0, "tidings/internal/loopback": 0,
+		"tidings/console": 0, "tidings/store": 0,
 		"tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/replay": 1,
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1,
 		"tidings/api": 2, "tidings/cmd/tidings": 3,

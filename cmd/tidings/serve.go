@@ -77,15 +77,6 @@ func (c *serveCmd) Validate() error {
 		c.networkFlags.validate(), c.observeFlags.validate())
 }
 
-func isLoopback(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	verifier, err := c.verifier(ctx, app.logger)
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
+
+	"tidings/internal/loopback"
 )
 
 const (
@@ -47,7 +48,7 @@ type jwks struct {
 func newJWKS(ctx context.Context, o Options) (*jwks, error) {
 	u, err := url.Parse(o.JWKSURL)
 	if err != nil || u.Host == "" || u.Scheme != "https" &&
-		(u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		(u.Scheme != "http" || !loopback.IsHost(u.Hostname())) {
 		return nil, errors.New("JWKS URL: expected https://…, or http://… on loopback")
 	}
 	j := &jwks{
@@ -68,11 +69,6 @@ func newJWKS(ctx context.Context, o Options) (*jwks, error) {
 	j.set.Store(set)
 	j.tried = set.fetched
 	return j, nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // current fetches a set that is too old, in one of the calls; the others use the old one meanwhile.
