@@ -14,9 +14,10 @@
 // parameters, the endpoint's handler asks the caller's grant about the topics. A handler that
 // refuses returns a problem, which guard.go answers with and problem.go words.
 //
-// The path of an event through here: publish.go takes it in, store/commit.go makes it durable,
-// replay/tail.go wakes who wants it, stream.go writes it out. Streams are leaves of the router:
-// nothing wraps their ResponseWriter, and no server-wide write time-out ends them.
+// The path of an event through here: publish.go takes it in, form.go reads it with the parsers of
+// internal/wire, store/bolt/commit.go makes it durable, replay/tail.go wakes who wants it,
+// stream.go writes it out. Streams are leaves of the router: nothing wraps their ResponseWriter,
+// and no server-wide write time-out ends them.
 package api
 
 import (
@@ -35,6 +36,7 @@ import (
 
 	"tidings/internal/auth"
 	"tidings/internal/retention"
+	"tidings/internal/wire"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -57,8 +59,10 @@ const (
 
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = 60 * time.Second // keep-alive connections without a request
-	maxHeaderBytes    = 16 << 10
-	maxHTTP2Streams   = 250 // at a time, of one connection; a browser opens one a tab
+	maxHTTP2Streams   = 250              // at a time, of one connection; a browser opens one a tab
+
+	// A CloudEvent in binary mode has its attributes in headers.
+	maxHeaderBytes = wire.MaxAttributesBytes
 
 	// sendBuffer is the kernel's send buffer of a connection. Left to itself it grows to megabytes
 	// for a client that does not read.

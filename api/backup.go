@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -37,7 +38,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *p
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="tidings-`+b.Head.String()+`.db"`)
 	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
-	h.Set("Tidings-Manifest", string(marshal(b.Manifest)))
+	h.Set("Tidings-Manifest", string(wire.Marshal(b.Manifest)))
 	if _, err := io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
 		// after fewer bytes than were promised the connection is closed
 		s.o.Logger.Debug("backup cut off", "error", err)

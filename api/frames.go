@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tidings/internal/sse"
+	"tidings/internal/wire"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -33,7 +34,7 @@ func (b bye) Error() string { return "the server ended the stream: " + string(b)
 
 // appendControl appends a control event; an empty id leaves the client's cursor where it is.
 func appendControl(dst []byte, id, event string, data any) []byte {
-	return sse.AppendEvent(dst, id, event, marshal(data))
+	return sse.AppendEvent(dst, id, event, wire.Marshal(data))
 }
 
 func appendGap(dst []byte, g *replay.Gap) []byte {
@@ -41,7 +42,7 @@ func appendGap(dst []byte, g *replay.Gap) []byte {
 }
 
 func gapJSON(g *replay.Gap) []byte {
-	return marshal(struct {
+	return wire.Marshal(struct {
 		Reason    replay.Reason `json:"reason"`
 		Requested string        `json:"requested"`
 		Through   store.ID      `json:"through"`

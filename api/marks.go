@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -84,9 +85,9 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	if p != nil {
 		return mark, p
 	}
-	m, p := parseObject(body)
-	if p != nil {
-		return mark, p
+	m, err := wire.ParseObject(body)
+	if err != nil {
+		return mark, wireProblem(err)
 	}
 	for member := range m {
 		if !slices.Contains([]string{"id", "topics"}, member) {
@@ -94,11 +95,10 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 				detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
 		}
 	}
-	text, p := m.text("id")
-	if p != nil {
-		return mark, p
+	text, err := m.Text("id")
+	if err != nil {
+		return mark, wireProblem(err)
 	}
-	var err error
 	if mark.ID, err = store.ParseID(text); err != nil {
 		return mark, &problem{code: "id-invalid", field: "id", detail: err.Error()}
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"tidings/internal/wire"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -191,20 +192,20 @@ func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) 
 
 // writePage answers in the form that the client prefers.
 func writePage(w http.ResponseWriter, r *http.Request, p page) {
-	bodies := make([]eventBody, len(p.events))
+	bodies := make([]wire.Body, len(p.events))
 	for i := range p.events {
-		bodies[i] = newEventBody(&p.events[i])
+		bodies[i] = wire.NewBody(&p.events[i])
 	}
 	if accepts(r, mediaNDJSON) && !accepts(r, "application/json") {
 		writeLines(w, p, bodies)
 		return
 	}
-	var gap json.RawMessage = null
+	gap := json.RawMessage("null")
 	if p.gap != nil {
 		gap = gapJSON(p.gap)
 	}
 	writeJSON(w, http.StatusOK, "application/json", struct {
-		Events   []eventBody     `json:"events"`
+		Events   []wire.Body     `json:"events"`
 		Next     store.ID        `json:"next"`
 		Prev     *store.ID       `json:"prev,omitempty"`
 		Gap      json.RawMessage `json:"gap"`
@@ -213,7 +214,7 @@ func writePage(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 // writeLines answers one event a line, with the rest in headers.
-func writeLines(w http.ResponseWriter, p page, bodies []eventBody) {
+func writeLines(w http.ResponseWriter, p page, bodies []wire.Body) {
 	h := w.Header()
 	h.Set("Content-Type", mediaNDJSON)
 	h.Set("Tidings-Next", p.next.String())
@@ -225,7 +226,7 @@ func writeLines(w http.ResponseWriter, p page, bodies []eventBody) {
 		h.Set("Tidings-Gap", string(gapJSON(p.gap)))
 	}
 	for _, b := range bodies {
-		if _, err := w.Write(append(marshal(b), '\n')); err != nil {
+		if _, err := w.Write(append(wire.Marshal(b), '\n')); err != nil {
 			return // the client is gone
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -132,6 +133,25 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	}
 	// also where a stream was asked for
 	writeJSON(s.timed(w), k.status, "application/problem+json", body)
+}
+
+// at names the entry of a batch that p is about, counted from 0.
+func (p *problem) at(index int) *problem {
+	p.index = &index
+	return p
+}
+
+// wireProblem is what an error of a parser means to a client: what the parser says; nil for nil.
+func wireProblem(err error) *problem {
+	if err == nil {
+		return nil
+	}
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return storeProblem(err)
+	}
+	return &problem{code: e.Code, detail: e.Detail, field: e.Field, index: e.Index,
+		maxBytes: e.MaxBytes, offset: e.Offset}
 }
 
 // storeProblem is what an error of the log means to a client.

@@ -2,22 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 
+	"tidings/internal/wire"
 	"tidings/store"
-)
-
-const (
-	mediaNDJSON           = "application/x-ndjson"
-	mediaCloudEvent       = "application/cloudevents+json"
-	mediaCloudEventsBatch = "application/cloudevents-batch+json"
-
-	eventsPerBatch = 1000
-	bytesPerBatch  = 16 << 20
 )
 
 // publication is a request to publish, understood and checked: what to store, and under which keys.
@@ -26,45 +16,9 @@ type publication struct {
 	batch  bool // answered as a list
 }
 
-// form is a way to send events: the query parameters that its requests take, and how it is read.
-type form struct {
-	params params
-	// read returns the events; topic is the one in the path, "" if each event names its own.
-	read func(w http.ResponseWriter, r *http.Request, query url.Values,
-		topic string) (publication, *problem)
-}
-
-// formOf finds out which form the events of POST /v1/topics/{topic}/events have.
-func (s *Server) formOf(r *http.Request) form {
-	// what cannot be parsed is refused by readData
-	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case base == mediaCloudEvent:
-		return form{read: s.readCloudEvent}
-	case base == mediaCloudEventsBatch:
-		return form{read: s.readCloudEvents}
-	case r.Header.Get("Ce-Specversion") != "":
-		return form{read: s.readBinaryCloudEvent}
-	default:
-		return form{params: params{single: []string{"type"}}, read: s.readData}
-	}
-}
-
-// batchFormOf is formOf for POST /v1/events.
-func (s *Server) batchFormOf(r *http.Request) (form, *problem) {
-	switch base, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
-	case !isUnicode(params):
-		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
-			detail: "a batch is UTF-8"}
-	case base == mediaNDJSON:
-		return form{read: s.readNDJSON}, nil
-	case base == mediaCloudEventsBatch:
-		return form{read: s.readCloudEvents}, nil
-	default:
-		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
-			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON,
-				mediaCloudEventsBatch, base)}
-	}
+// publicationOf is a request to publish one event, without a key of its own.
+func publicationOf(d store.Draft) publication {
+	return publication{groups: []store.Group{{Drafts: []store.Draft{d}}}}
 }
 
 // publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
@@ -87,11 +41,7 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f form) *prob
 	if p := authorisePublish(r, topic); p != nil {
 		return p
 	}
-	query, p := f.params.parse(r)
-	if p != nil {
-		return p
-	}
-	pub, p := f.read(w, r, query, topic)
+	pub, p := f.publication(w, r, topic)
 	if p != nil {
 		return p
 	}
@@ -104,11 +54,7 @@ func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request, _ url.Valu
 	if p != nil {
 		return p
 	}
-	query, p := f.params.parse(r)
-	if p != nil {
-		return p
-	}
-	pub, p := f.read(w, r, query, "")
+	pub, p := f.publication(w, r, "")
 	if p != nil {
 		return p
 	}
@@ -174,7 +120,7 @@ func answerPublished(w http.ResponseWriter, pub publication, results []store.Res
 		}
 		for j, d := range pub.groups[i].Drafts {
 			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d),
-				r.IDs[j].Time().Format(timeFormat), r.Replayed && pub.batch, r.Trimmed})
+				r.IDs[j].Time().Format(wire.TimeFormat), r.Replayed && pub.batch, r.Trimmed})
 		}
 	}
 	if status == http.StatusOK {

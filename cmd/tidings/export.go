@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"tidings/api"
+	"tidings/internal/wire"
 	"tidings/store"
 	"tidings/store/bolt"
 )
@@ -32,7 +32,7 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 			return err
 		}
 		for i := range page.Events {
-			if line, err = api.AppendLine(line[:0], &page.Events[i]); err != nil {
+			if line, err = wire.AppendLine(line[:0], &page.Events[i]); err != nil {
 				return err
 			}
 			if _, err := out.Write(line); err != nil {

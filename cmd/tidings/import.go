@@ -10,7 +10,7 @@ import (
 	"iter"
 	"os"
 
-	"tidings/api"
+	"tidings/internal/wire"
 	"tidings/store"
 	"tidings/store/bolt"
 )
@@ -66,7 +66,7 @@ func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, erro
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
 			}
-			e, err := api.ParseLine(lines.Bytes())
+			e, err := wire.ParseLine(lines.Bytes())
 			if err == nil {
 				err = context.Cause(ctx)
 			}

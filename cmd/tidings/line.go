@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"tidings/internal/sse"
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -41,7 +42,7 @@ func textLine(e sse.Event) []byte {
 
 // jsonLine is an event for programs. Data that is JSON stays as it is but for insignificant white
 // space, so numbers keep their digits; anything else becomes a JSON string.
-func jsonLine(e sse.Event) ([]byte, error) {
+func jsonLine(e sse.Event) []byte {
 	line := struct {
 		ID   string          `json:"id"`
 		Time string          `json:"time,omitempty"`
@@ -49,24 +50,10 @@ func jsonLine(e sse.Event) ([]byte, error) {
 		Data json.RawMessage `json:"data"`
 	}{ID: e.ID, Type: e.Type, Data: e.Data}
 	if id, err := store.ParseID(e.ID); err == nil {
-		line.Time = id.Time().Format("2006-01-02T15:04:05.000Z07:00")
+		line.Time = id.Time().Format(wire.TimeFormat)
 	}
 	if !json.Valid(e.Data) {
-		text, err := marshal(string(e.Data))
-		if err != nil {
-			return nil, err
-		}
-		line.Data = text
+		line.Data = wire.Marshal(string(e.Data))
 	}
-	return marshal(line)
-}
-
-// marshal is json.Marshal with a line end and without escaping for HTML, which would change the
-// bytes of data.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return b.Bytes(), err
+	return append(wire.Marshal(line), '\n')
 }

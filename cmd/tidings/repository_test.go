@@ -30,9 +30,10 @@ func TestImportsPointDown(t *testing.T) {
 	rank := map[string]int{
 		"tidings/internal/sse": 0, "tidings/internal/loopback": 0,
 		"tidings/console": 0, "tidings/store": 0,
-		"tidings/internal/auth": 1, "tidings/internal/retention": 1, "tidings/replay": 1,
+		"tidings/internal/wire": 1, "tidings/internal/retention": 1,
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1,
-		"tidings/api": 2, "tidings/cmd/tidings": 3,
+		"tidings/internal/auth": 2, "tidings/replay": 2,
+		"tidings/api": 3, "tidings/cmd/tidings": 4,
 	}
 	door := map[string]string{
 		"go.etcd.io/bbolt": "tidings/store/bolt", "github.com/oklog/ulid/v2": "tidings/store",
@@ -50,6 +51,9 @@ func TestImportsPointDown(t *testing.T) {
 			if mine, ok := rank[name]; ok && strings.HasPrefix(imported, "tidings/") &&
 				rank[imported] >= mine {
 				t.Errorf("%s imports %s, which is not below it", name, imported)
+			}
+			if name == "tidings/internal/wire" && imported == "net/http" {
+				t.Errorf("%s imports net/http; it knows no requests", name)
 			}
 			for dependency, only := range door {
 				if strings.HasPrefix(imported, dependency) && name != only {

@@ -99,10 +99,7 @@ func (c *tailCmd) query() url.Values {
 func (c *tailCmd) print(app *app, e sse.Event) error {
 	line := textLine(e)
 	if c.JSON {
-		var err error
-		if line, err = jsonLine(e); err != nil {
-			return err
-		}
+		line = jsonLine(e)
 	}
 	_, err := app.stdout.Write(line)
 	return err

@@ -1,7 +1,8 @@
-package api
+package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,20 +20,20 @@ import (
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
 	dst, _ = e.ID.AppendText(dst) // never fails
-	dst = append(append(dst, `","topic":`...), marshal(e.Topic)...)
-	dst = append(append(dst, `,"type":`...), marshal(e.Type)...)
-	dst = append(append(dst, `,"time":`...), marshal(e.Time())...)
+	dst = append(append(dst, `","topic":`...), Marshal(e.Topic)...)
+	dst = append(append(dst, `,"type":`...), Marshal(e.Type)...)
+	dst = append(append(dst, `,"time":`...), Marshal(e.Time())...)
 	if e.ContentType != "" {
-		dst = append(append(dst, `,"datacontenttype":`...), marshal(e.ContentType)...)
+		dst = append(append(dst, `,"datacontenttype":`...), Marshal(e.ContentType)...)
 	}
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0:
 	case kind == jsonMedia && json.Valid(e.Data) && isOneText(e.Data) && nests(e.Data):
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	case kind == textMedia && utf8.Valid(e.Data):
-		dst = append(append(dst, `,"data":`...), marshal(string(e.Data))...)
+		dst = append(append(dst, `,"data":`...), Marshal(string(e.Data))...)
 	default:
-		dst = append(append(dst, `,"data_base64":`...), marshal(e.Data)...)
+		dst = append(append(dst, `,"data_base64":`...), Marshal(e.Data)...)
 	}
 	for i, a := range e.Attributes {
 		if !json.Valid([]byte(a.Value)) || !isOneText([]byte(a.Value)) {
@@ -44,7 +45,7 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 		} else {
 			dst = append(dst, ',')
 		}
-		dst = append(append(append(dst, marshal(a.Name)...), ':'), a.Value...)
+		dst = append(append(append(dst, Marshal(a.Name)...), ':'), a.Value...)
 	}
 	if len(e.Attributes) > 0 {
 		dst = append(dst, '}')
@@ -68,20 +69,23 @@ func nests(text []byte) bool {
 	return len(text) < 2*maxJSONDepth || json.Valid(slices.Concat([]byte("["), text, []byte("]")))
 }
 
+// lineBody is a line of AppendLine's, decoded.
+type lineBody struct {
+	ID          store.ID        `json:"id"`
+	Topic       string          `json:"topic"`
+	Type        string          `json:"type"`
+	Time        json.RawMessage `json:"time"`
+	ContentType string          `json:"datacontenttype"`
+	Data        json.RawMessage `json:"data"`
+	DataBase64  []byte          `json:"data_base64"`
+	CloudEvent  json.RawMessage `json:"ce"`
+}
+
 // ParseLine reads a line of AppendLine's, and is strict: a member it does not know, or that is
 // there twice, is an error. The ID is zero when there is none; the time is not looked at, because
 // the ID has it.
 func ParseLine(line []byte) (store.Event, error) {
-	var body struct {
-		ID          store.ID        `json:"id"`
-		Topic       string          `json:"topic"`
-		Type        string          `json:"type"`
-		Time        json.RawMessage `json:"time"`
-		ContentType string          `json:"datacontenttype"`
-		Data        json.RawMessage `json:"data"`
-		DataBase64  []byte          `json:"data_base64"`
-		CloudEvent  json.RawMessage `json:"ce"`
-	}
+	var body lineBody
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&body); err != nil {
@@ -93,58 +97,63 @@ func ParseLine(line []byte) (store.Event, error) {
 	if body.Data != nil && body.ContentType == "" {
 		body.ContentType = "application/json" // as in a publish
 	}
-	e := store.Event{ID: body.ID, Topic: body.Topic, Type: body.Type, ContentType: body.ContentType,
-		Data: body.DataBase64}
-	if body.Data != nil {
-		switch {
-		case body.DataBase64 != nil:
-			return store.Event{}, errors.New("both data and data_base64")
-		case mediaOf(body.ContentType) == textMedia:
-			var text string
-			if err := json.Unmarshal(body.Data, &text); err != nil {
-				return store.Event{}, fmt.Errorf("data of %s must be a string: %w",
-					body.ContentType, err)
-			}
-			e.Data = []byte(text)
-		default:
-			e.Data = body.Data
-		}
-	}
-	if e.Type == "" {
-		e.Type = store.DefaultType
+	e := store.Event{ID: body.ID, Topic: body.Topic, Type: cmp.Or(body.Type, store.DefaultType),
+		ContentType: body.ContentType}
+	var err error
+	if e.Data, err = body.data(); err != nil {
+		return store.Event{}, err
 	}
 	if err := checkLine(line, &e); err != nil {
 		return store.Event{}, err
 	}
-	var err error
-	e.Attributes, err = parseAttributes(body.CloudEvent)
+	e.Attributes, err = lineAttributes(body.CloudEvent)
 	return e, err
+}
+
+// data returns the bytes that data or data_base64 stands for.
+func (b *lineBody) data() ([]byte, error) {
+	switch {
+	case b.Data == nil:
+		return b.DataBase64, nil
+	case b.DataBase64 != nil:
+		return nil, errors.New("both data and data_base64")
+	case mediaOf(b.ContentType) == textMedia:
+		var text string
+		if err := json.Unmarshal(b.Data, &text); err != nil {
+			return nil, fmt.Errorf("data of %s must be a string: %w", b.ContentType, err)
+		}
+		return []byte(text), nil
+	default:
+		return b.Data, nil
+	}
 }
 
 // checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its
 // page, a type with a line end its stream, and a type of ours its clients. encoding/json takes
 // names in any case, and twice.
 func checkLine(line []byte, e *store.Event) error {
-	names, p := parseObject(line)
+	names, err := ParseObject(line)
+	if err != nil {
+		return err
+	}
 	for name := range names {
 		if strings.ToLower(name) != name {
 			return fmt.Errorf("unknown member %.64q", name)
 		}
 	}
-	if p == nil && e.Type != store.TypeEnd {
-		p = checkType(e.Type)
+	if e.Type != store.TypeEnd {
+		if err := CheckType(e.Type); err != nil {
+			return err
+		}
 	}
-	if p == nil && len(e.Data) > 0 && mediaOf(e.ContentType) == jsonMedia {
-		p = checkJSON(e.Data)
-	}
-	if p != nil {
-		return errors.New(p.detail)
+	if len(e.Data) > 0 && mediaOf(e.ContentType) == jsonMedia {
+		return checkJSON(e.Data)
 	}
 	return nil
 }
 
-// parseAttributes reads the members of an object in their order.
-func parseAttributes(object json.RawMessage) (attributes []store.Attribute, err error) {
+// lineAttributes reads the members of an object in their order.
+func lineAttributes(object json.RawMessage) (attributes []store.Attribute, err error) {
 	if object == nil {
 		return nil, nil
 	}

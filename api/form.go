@@ -1,0 +1,216 @@
+package api
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"tidings/internal/wire"
+	"tidings/store"
+)
+
+const (
+	mediaNDJSON           = "application/x-ndjson"
+	mediaCloudEvent       = "application/cloudevents+json"
+	mediaCloudEventsBatch = "application/cloudevents-batch+json"
+
+	maxBatchBytes = 16 << 20 // of its body
+)
+
+// form is a way to send events: the query parameters that it takes, and its reader. The reader gets
+// the topic in the path, "" if each event names its own.
+type form struct {
+	params params
+	read   func(w http.ResponseWriter, r *http.Request, query url.Values,
+		topic string) (publication, *problem)
+}
+
+// publication reads a request of this form.
+func (f form) publication(w http.ResponseWriter, r *http.Request,
+	topic string) (publication, *problem) {
+	query, p := f.params.parse(r)
+	if p != nil {
+		return publication{}, p
+	}
+	return f.read(w, r, query, topic)
+}
+
+// formOf finds out which form the events of POST /v1/topics/{topic}/events have.
+func (s *Server) formOf(r *http.Request) form {
+	// what cannot be parsed is refused by readData
+	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case base == mediaCloudEvent:
+		return form{read: s.readCloudEvent}
+	case base == mediaCloudEventsBatch:
+		return form{read: s.readCloudEvents}
+	case r.Header.Get("Ce-Specversion") != "":
+		return form{read: s.readBinaryCloudEvent}
+	default:
+		return form{params: params{single: []string{"type"}}, read: s.readData}
+	}
+}
+
+// batchFormOf is formOf for POST /v1/events.
+func (s *Server) batchFormOf(r *http.Request) (form, *problem) {
+	switch base, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case !wire.IsUnicode(params):
+		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
+			detail: "a batch is UTF-8"}
+	case base == mediaNDJSON:
+		return form{read: s.readNDJSON}, nil
+	case base == mediaCloudEventsBatch:
+		return form{read: s.readCloudEvents}, nil
+	default:
+		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
+			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON,
+				mediaCloudEventsBatch, base)}
+	}
+}
+
+// readData reads an event whose data is the body. It checks everything else about the request
+// first.
+func (s *Server) readData(w http.ResponseWriter, r *http.Request, query url.Values,
+	topic string) (publication, *problem) {
+	eventType, p := eventTypeOf(r, query)
+	if p != nil {
+		return publication{}, p
+	}
+	contentType, kind, err := wire.ContentType(r.Header.Values("Content-Type"))
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	data, p := s.readBody(w, r, s.o.MaxEventBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	if err := kind.Check(data); err != nil {
+		return publication{}, wireProblem(err)
+	}
+	return publicationOf(store.Draft{Topic: topic, Type: eventType, ContentType: contentType,
+		Data: data}), nil
+}
+
+// eventTypeOf reads the type from ?type= or the header Event-Type.
+func eventTypeOf(r *http.Request, query url.Values) (string, *problem) {
+	headers := r.Header.Values("Event-Type")
+	switch inQuery := query.Has("type"); {
+	case inQuery && len(headers) > 0:
+		return "", &problem{code: "type-invalid", field: "type",
+			detail: "the type is given twice: by ?type= and by the header Event-Type"}
+	case inQuery:
+		return query.Get("type"), wireProblem(wire.CheckType(query.Get("type")))
+	case len(headers) > 1:
+		return "", &problem{code: "type-invalid", field: "Event-Type",
+			detail: "the header Event-Type may be given once"}
+	case len(headers) == 1:
+		return headers[0], wireProblem(wire.CheckType(headers[0]))
+	default:
+		return store.DefaultType, nil
+	}
+}
+
+// readEnd reads a request that ends its topic, which has no body.
+func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
+	topic string) (publication, *problem) {
+	body, p := s.readBody(w, r, s.o.MaxEventBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	if len(body) > 0 {
+		return publication{}, &problem{code: "body-not-empty",
+			detail: "ending a topic takes no body"}
+	}
+	return publicationOf(store.Draft{Topic: topic, Type: store.TypeEnd,
+		ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}), nil
+}
+
+// readNDJSON reads a batch, one event a line.
+func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values,
+	_ string) (publication, *problem) {
+	body, p := s.readBody(w, r, maxBatchBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	drafts, err := wire.ParseNDJSON(body, s.o.MaxEventBytes)
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	pub := publication{batch: true, groups: make([]store.Group, len(drafts))}
+	for i, d := range drafts {
+		pub.groups[i].Drafts = []store.Draft{d}
+	}
+	return pub, nil
+}
+
+// readCloudEvent reads an event in structured mode.
+func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Values,
+	topic string) (publication, *problem) {
+	body, p := s.readEnvelopes(w, r, s.o.MaxEventBytes+wire.MaxAttributesBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	e, err := wire.ParseCloudEvent(body, s.destination(topic))
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
+}
+
+// readCloudEvents reads a batch in structured mode.
+func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, _ url.Values,
+	topic string) (publication, *problem) {
+	body, p := s.readEnvelopes(w, r, maxBatchBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	events, err := wire.ParseCloudEvents(body, s.destination(topic))
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	pub := publication{batch: true, groups: make([]store.Group, len(events))}
+	for i, e := range events {
+		pub.groups[i] = cloudEventGroup(r, e)
+	}
+	return pub, nil
+}
+
+// readBinaryCloudEvent reads an event in binary mode: attributes in headers, the data in the body.
+func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Values,
+	topic string) (publication, *problem) {
+	attributes, err := wire.ParseAttributes(r.Header)
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	data, p := s.readBody(w, r, s.o.MaxEventBytes)
+	if p != nil {
+		return publication{}, p
+	}
+	e, err := wire.BinaryCloudEvent(attributes, r.Header.Get("Content-Type"), data,
+		s.destination(topic))
+	if err != nil {
+		return publication{}, wireProblem(err)
+	}
+	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
+}
+
+func (s *Server) readEnvelopes(w http.ResponseWriter, r *http.Request,
+	max int64) ([]byte, *problem) {
+	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		!wire.IsUnicode(params) {
+		return nil, &problem{code: "media-unsupported", field: "Content-Type",
+			detail: "a CloudEvent in JSON is UTF-8"}
+	}
+	return s.readBody(w, r, max)
+}
+
+func (s *Server) destination(topic string) wire.Destination {
+	return wire.Destination{Topic: topic, MaxData: s.o.MaxEventBytes}
+}
+
+// cloudEventGroup puts an event under the key that its source and id are.
+func cloudEventGroup(r *http.Request, e wire.CloudEvent) store.Group {
+	return store.Group{Drafts: []store.Draft{e.Draft},
+		Key: scopedKey("cloudevent", grantOf(r).Subject, e.Draft.Topic, e.Source, e.ID)}
+}

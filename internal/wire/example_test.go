@@ -1,0 +1,32 @@
+package wire_test
+
+import (
+	"fmt"
+
+	"tidings/internal/wire"
+	"tidings/store"
+)
+
+func Example() {
+	drafts, err := wire.ParseNDJSON([]byte(
+		`{"topic":"orders","type":"order.created","data":{"order":1001}}`), 1<<20)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	id, _ := store.ParseID("01K5ZM00000000000000000000")
+	d := drafts[0]
+	e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType, Data: d.Data}
+	line, _ := wire.AppendLine(nil, &e)
+	fmt.Printf("%s\n%s", line, wire.AppendDataFrame(nil, &e))
+	_, err = wire.ParseNDJSON([]byte(`{"topic":"orders","tpye":"order.created","data":1}`), 1<<20)
+	fmt.Println(err)
+	// Output:
+	// {"id":"01K5ZM00000000000000000000","topic":"orders","type":"order.created","time":"2025-09-25T05:02:04.8Z","datacontenttype":"application/json","data":{"order":1001}}
+	//
+	// id: 01K5ZM00000000000000000000
+	// event: order.created
+	// data: {"order":1001}
+	//
+	// unknown member "tpye" beside ["topic" "type" "data"]
+}
