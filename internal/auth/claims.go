@@ -14,6 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -48,7 +49,7 @@ type claims struct {
 // decodeClaims wants each claim to have the type of RFC 7519 §4.1. Claims that are not ours may say
 // anything. Errors are ErrClaims.
 func decodeClaims(payload []byte) (*claims, error) {
-	all, err := members(payload)
+	all, err := wire.SplitObject(payload)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrClaims, err)
 	}
@@ -136,7 +137,7 @@ func decodeAudience(raw json.RawMessage, into *jwt.ClaimStrings) error {
 // decodeTidings refuses members it does not know: with "subcribe" somebody would be granted less
 // than was meant, and not be told.
 func decodeTidings(raw json.RawMessage, into *Grant) error {
-	all, err := members(raw)
+	all, err := wire.SplitObject(raw)
 	if err != nil {
 		return err
 	}

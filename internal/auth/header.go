@@ -1,13 +1,11 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
-	"unicode/utf8"
+
+	"tidings/internal/wire"
 )
 
 // checkHeader refuses what the library lets pass and returns the key ID. What would name a key of
@@ -18,7 +16,7 @@ func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	if err != nil {
 		return "", err
 	}
-	header, err := members(text)
+	header, err := wire.SplitObject(text)
 	if err != nil {
 		return "", reason("its header is not a JSON object in which each name occurs once")
 	}
@@ -46,45 +44,6 @@ func isTokenType(raw json.RawMessage) bool {
 	}
 	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
 	return typ == "jwt" || typ == "at+jwt"
-}
-
-// members splits a JSON object. Unlike json.Unmarshal it tells upper from lower case and refuses a
-// name that occurs twice, because others may believe the other one (RFC 8725 §2.4), and bytes that
-// are not UTF-8, because different texts would become the same.
-func members(text []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(text) {
-		return nil, errors.New("not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
-	}
-	object := map[string]json.RawMessage{}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, errors.New("not a JSON object")
-		}
-		if _, twice := object[name]; twice {
-			return nil, fmt.Errorf("%.64q occurs twice", name)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		object[name] = value
-	}
-	if _, err := dec.Token(); err != nil { // the closing brace
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than a JSON object")
-	}
-	return object, nil
 }
 
 // decodeValue is json.Unmarshal for which null is not a value.
