@@ -14,6 +14,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -51,7 +52,7 @@ func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io
 		if number <= c.SkipLines || len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		d, err := parseLine(lines.Bytes())
+		d, err := parseDraft(lines.Bytes())
 		if err == nil {
 			// An interrupt waits for the answer, so that it is known where to go on.
 			_, err = c.post(context.WithoutCancel(ctx), client, d)
@@ -95,12 +96,12 @@ func stopped(published, line int, err error) error {
 		line, err, published, line-1)
 }
 
-// parseLine is strict: a misspelt "type" must not turn into an event without one. The data is kept
+// parseDraft is strict: a misspelt "type" must not turn into an event without one. The data is kept
 // byte for byte.
-func parseLine(line []byte) (draft, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(line, &members); err != nil {
-		return draft{}, fmt.Errorf("not a JSON object: %w", err)
+func parseDraft(line []byte) (draft, error) {
+	members, err := wire.ParseObject(line)
+	if err != nil {
+		return draft{}, fmt.Errorf("not a JSON object with unique names: %w", err)
 	}
 	d := draft{contentType: "application/json"}
 	for name, value := range members {
