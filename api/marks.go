@@ -106,26 +106,34 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 		return mark, &problem{code: "id-invalid", field: "id",
 			detail: "the log ends before this ID"}
 	}
-	raw, ok := m["topics"]
-	if !ok {
+	mark.Topics, p = s.markTopics(r, name, m["topics"])
+	return mark, p
+}
+
+// markTopics reads the member "topics", nil when it is missing.
+func (s *Server) markTopics(r *http.Request, name string,
+	list json.RawMessage) (store.Filter, *problem) {
+	if list == nil {
 		old, err := s.log.Mark(grantOf(r).Subject, name)
 		if err != nil {
-			return mark, &problem{code: "member-invalid", field: "topics",
+			return store.Filter{}, &problem{code: "member-invalid", field: "topics",
 				detail: `a new mark names its "topics"`, cause: err}
 		}
-		mark.Topics = old.Topics
-		return mark, nil
+		return old.Topics, nil
 	}
 	var patterns []string
-	if err := json.Unmarshal(raw, &patterns); err != nil || len(patterns) == 0 ||
+	if err := json.Unmarshal(list, &patterns); err != nil || len(patterns) == 0 ||
 		len(patterns) > s.o.MaxSubscriptionTopics {
-		return mark, &problem{code: "member-invalid", field: "topics", detail: fmt.Sprintf(
-			`"topics" is a list of 1 to %d topics or patterns`, s.o.MaxSubscriptionTopics)}
+		return store.Filter{}, &problem{code: "member-invalid", field: "topics",
+			detail: fmt.Sprintf(`"topics" is a list of 1 to %d topics or patterns`,
+				s.o.MaxSubscriptionTopics)}
 	}
-	if mark.Topics, err = store.NewFilter(patterns...); err != nil {
-		return mark, &problem{code: "topic-invalid", field: "topics", detail: err.Error()}
+	filter, err := store.NewFilter(patterns...)
+	if err != nil {
+		return store.Filter{}, &problem{code: "topic-invalid", field: "topics",
+			detail: err.Error()}
 	}
-	return mark, nil
+	return filter, nil
 }
 
 // answerMark counts what is unread and answers, unless the caller may not read those topics, now or

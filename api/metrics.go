@@ -63,8 +63,12 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(build, m.publishes, m.events, m.bytes, m.gaps, m.byes, m.stalls,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(
 			collectors.ProcessCollectorOpts{}))
+	m.begin()
+	return m
+}
 
-	// What alerts look at is there from the start: a rate needs a first value.
+// begin makes what alerts look at be there from the start: a rate needs a first value.
+func (m *metrics) begin() {
 	m.stored, m.replayed = m.publishes.WithLabelValues("stored"),
 		m.publishes.WithLabelValues("replayed")
 	for _, code := range []string{"no-space", "queue-full", "outcome-unknown",
@@ -79,7 +83,6 @@ func newMetrics(version string) *metrics {
 		byeDisconnected} {
 		m.byes.WithLabelValues(string(reason))
 	}
-	return m
 }
 
 // published counts a publish that was answered with 2xx.
