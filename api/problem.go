@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -154,50 +155,51 @@ func wireProblem(err error) *problem {
 		maxBytes: e.MaxBytes, offset: e.Offset}
 }
 
+// storeKinds are the errors of the log, with what they mean to a client. The first that fits counts. No
+// detail is the error's own text.
+var storeKinds = []struct {
+	err          error
+	code, detail string
+}{
+	{store.ErrEnded, "topic-ended",
+		"the topic has ended: nothing can be published to it any more"},
+	{store.ErrKeyMismatch, "idempotency-mismatch",
+		"the key was used for an event with another topic, type, content type or data"},
+	{store.ErrNotFound, "event-not-found",
+		"the log has no event with this ID, or none any more"},
+	{store.ErrCorrupt, "event-corrupt",
+		"the event's record failed its checksum and is withheld"},
+	{store.ErrInvalid, "topic-invalid", ""},
+	{store.ErrMarkLimit, "mark-quota", ""},
+	{store.ErrTopicLimit, "topic-quota", ""},
+	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},
+	{store.ErrNoSpace, "no-space",
+		"the disk is full; nothing was stored, and publishing works again once there is room"},
+	{store.ErrBusy, "backup-busy",
+		"another backup is being made or fetched; there is one at a time"},
+	{store.ErrClosed, "draining", "the server is shutting down"},
+	{store.ErrOutcomeUnknown, "outcome-unknown", "the disk reported an error during the commit; " +
+		"a later start decides whether the event is stored"},
+	{store.ErrFailed, "log-failed",
+		"the log has failed and accepts no writes until the server is started again"},
+}
+
 // storeProblem is what an error of the log means to a client.
 func storeProblem(err error) *problem {
-	p := &problem{cause: err}
+	p := &problem{code: "internal", cause: err,
+		detail: "the server's log has the cause under the request ID"}
+	for _, k := range storeKinds {
+		if errors.Is(err, k.err) {
+			p.code, p.detail = k.code, cmp.Or(k.detail, err.Error())
+			break
+		}
+	}
+	if p.code == "outcome-unknown" {
+		p.outcome = unknown
+	}
 	var group *store.GroupError
 	if errors.As(err, &group) {
 		p.index = &group.Index
-	}
-	switch {
-	case errors.Is(err, store.ErrEnded):
-		p.code, p.detail = "topic-ended",
-			"the topic has ended: nothing can be published to it any more"
-	case errors.Is(err, store.ErrKeyMismatch):
-		p.code, p.detail = "idempotency-mismatch",
-			"the key was used for an event with another topic, type, content type or data"
-	case errors.Is(err, store.ErrNotFound):
-		p.code, p.detail = "event-not-found", "the log has no event with this ID, or none any more"
-	case errors.Is(err, store.ErrCorrupt):
-		p.code, p.detail = "event-corrupt", "the event's record failed its checksum and is withheld"
-	case errors.Is(err, store.ErrInvalid):
-		p.code, p.detail = "topic-invalid", err.Error()
-	case errors.Is(err, store.ErrMarkLimit):
-		p.code, p.detail = "mark-quota", err.Error()
-	case errors.Is(err, store.ErrTopicLimit):
-		p.code, p.detail = "topic-quota", err.Error()
-	case errors.Is(err, store.ErrQueueFull):
-		p.code, p.detail = "queue-full", "the disk did not keep up; nothing was stored"
-	case errors.Is(err, store.ErrNoSpace):
-		p.code, p.detail = "no-space",
-			"the disk is full; nothing was stored, and publishing works again once there is room"
-	case errors.Is(err, store.ErrBusy):
-		p.code, p.detail = "backup-busy",
-			"another backup is being made or fetched; there is one at a time"
-	case errors.Is(err, store.ErrClosed):
-		p.code, p.detail = "draining", "the server is shutting down"
-	case errors.Is(err, store.ErrOutcomeUnknown):
-		p.code, p.detail, p.outcome = "outcome-unknown",
-			"the disk reported an error during the commit; a later start decides whether the "+
-				"event is stored",
-			unknown
-	case errors.Is(err, store.ErrFailed):
-		p.code, p.detail = "log-failed",
-			"the log has failed and accepts no writes until the server is started again"
-	default:
-		p.code, p.detail = "internal", "the server's log has the cause under the request ID"
 	}
 	return p
 }
