@@ -117,12 +117,19 @@ func (s *Subscription) Resumed() bool    { return s.cursor.Resumed() }
 // page of the log ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.Position() }
 
-// Next returns what comes next, without waiting. The error is the log's.
-func (s *Subscription) Next() (Chunk, error) {
+// TryNext is Next without a look at the log. It reports false when only the log can tell what comes
+// next; it does not wait for the disk.
+func (s *Subscription) TryNext() (Chunk, bool) {
 	if len(s.step.Events) > 0 {
-		return s.encode(), nil
+		return s.encode(), true
 	}
-	if chunk, ok := s.fromTail(); ok {
+	return s.fromTail()
+}
+
+// Next returns what comes next, without waiting for more. It reads at most one page of the log, and
+// none when TryNext would do. The error is the log's.
+func (s *Subscription) Next() (Chunk, error) {
+	if chunk, ok := s.TryNext(); ok {
 		return chunk, nil
 	}
 	s.tail.logReads.Add(1)
