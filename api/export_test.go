@@ -1,5 +1,12 @@
 package api
 
+import (
+	"time"
+
+	"tidings/internal/auth"
+	"tidings/replay"
+)
+
 // Codes returns the table of errors: the status of each code.
 func Codes() map[string]int {
 	codes := make(map[string]int)
@@ -8,3 +15,42 @@ func Codes() map[string]int {
 	}
 	return codes
 }
+
+// Script is a stream's script, for tests that are its driver.
+type Script struct{ script *script }
+
+// ScriptStep is a step of a Script.
+type ScriptStep struct {
+	Frames   [][]byte
+	Events   int
+	Gap      *replay.Gap // in Frames
+	End      error
+	Until    time.Time
+	ReadsLog bool
+}
+
+// NewScript returns the script of a stream of sub, as the handler makes it.
+func (s *Server) NewScript(sub *replay.Subscription, g auth.Grant) (*Script, error) {
+	first, err := sub.Next()
+	if err != nil {
+		return nil, err
+	}
+	script, err := s.newScript(sub, first, g)
+	return &Script{script}, err
+}
+
+// Refusal returns the script of a stream that is turned away.
+func Refusal(retry int) *Script { return &Script{refusal(retry)} }
+
+// Next returns the next step.
+func (c *Script) Next(now time.Time, cut error) ScriptStep {
+	st := c.script.next(now, cut)
+	return ScriptStep{st.frames, st.events, st.gap, st.end, st.until, st.readsLog}
+}
+
+// The reasons to end a stream that come from outside its script.
+var (
+	ByeShutdown     error = byeShutdown
+	ByeDisconnected error = byeDisconnected
+	ByeOverloaded   error = byeOverloaded
+)

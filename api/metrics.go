@@ -99,7 +99,18 @@ func (m *metrics) refused(code string) { m.publishes.WithLabelValues(code).Inc()
 
 func (m *metrics) gap(g *replay.Gap) { m.gaps.WithLabelValues(string(g.Reason)).Inc() }
 
-func (m *metrics) bye(reason bye) { m.byes.WithLabelValues(string(reason)).Inc() }
+// step counts what a stream's step has to tell.
+func (m *metrics) step(st *step) {
+	if st.gap != nil {
+		m.gap(st.gap)
+	}
+	if st.events > 0 {
+		m.events.Add(float64(st.events))
+	}
+	if why, ok := st.end.(bye); ok {
+		m.byes.WithLabelValues(string(why)).Inc()
+	}
+}
 
 // MetricsHandler answers every request with the metrics, for a listener of their own. GET /metrics
 // is the same behind the checks of the other endpoints.

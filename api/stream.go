@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -13,9 +11,32 @@ import (
 	"time"
 
 	"tidings/internal/auth"
-	"tidings/internal/sse"
 	"tidings/replay"
 )
+
+// The life of a stream's reader: where an event is, from the moving of the head to the bytes
+// written, and what a connection that drops there leaves. What comes before, from the POST to the
+// head, is told by store/bolt/commit.go.
+//
+//	moment     who does it                        where the event is         a drop leaves
+//	---------  ---------------------------------  -------------------------  ------------------
+//	head moves store/bolt shows a commit, wakes   in the log, for good       the client's cursor
+//	           the tail
+//	shared     replay/tail.go reads it once, and  the log; a frame of the    the same
+//	           adds it to each feed that matches  feeds, shared by readers
+//	woken      replay/tail.go rings the doorbell  the same                   the same
+//	taken      script.go next, in a step; from    the log; the step's bytes  the same; Position
+//	           the feed, or read from the log     are the feed's, or a page  is ahead of what
+//	                                                                         was written
+//	written    writer.go, 64 KiB a deadline       the kernel's send buffer   the same
+//	delivered  the client has the frame's blank   its cursor is the event's  the new cursor
+//	           line, and dispatches it            ID (WHATWG HTML §9.2.6)
+//
+// The server keeps nothing of a connection that is gone: no queue, no acknowledgement, no place in
+// the log. The client's cursor is the last ID whose frame it got whole; it comes back with it as
+// Last-Event-ID, and a new reader starts after it. So an event of a write that was cut off comes
+// again, and one that the client has does not. Only follow waits: for a wake-up, for the time that
+// the script names, or for a reason to end; and for the client, as long as writer.go lets it.
 
 // stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the
 // past, live, and then what comes, until somebody ends it. A request that is well-formed is
@@ -57,13 +78,22 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
 		return nil
 	}
-	ctx, cancel := s.limit(r.Context(), c.grant)
-	defer cancel()
-	ctx, who := s.addSubscriber(ctx, r, asked, sub)
+	script, err := s.newScript(sub, first, c.grant)
+	if err != nil {
+		return storeProblem(err)
+	}
+	s.serveStream(w, r, asked, script)
+	return nil
+}
+
+// serveStream drives the script until the stream ends.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, asked subscription,
+	script *script) {
+	ctx, who := s.addSubscriber(r.Context(), r, asked, script.sub)
 	defer s.removeSubscriber(who)
 	out := s.newStreamWriter(w)
 	out.who = who
-	err = s.follow(ctx, out, sub, first)
+	err := s.follow(ctx, out, script)
 	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// the client took nothing for the stall time-out; it resumes by its cursor
@@ -71,7 +101,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		s.metrics.stalls.Inc()
 	}
 	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
-	return nil
 }
 
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to
@@ -79,26 +108,39 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	out := s.newStreamWriter(w)
 	if r.Method != http.MethodHead {
-		s.metrics.bye(reason)
-		// fails only when the client is gone
-		_ = out.write(appendBye(sse.AppendRetry(nil, s.retry()), reason))
+		st := refusal(s.retry()).next(time.Now(), reason)
+		s.metrics.step(&st)
+		_ = out.write(st.frames...) // fails only when the client is gone
 	}
 }
 
-// limit returns a context that ends with the stream's time: soon after its token is no longer
-// accepted, or at the end of its lifetime. Both are jittered, so that streams which began together
-// do not end together.
-func (s *Server) limit(ctx context.Context, g auth.Grant) (context.Context, context.CancelFunc) {
-	left, why := time.Duration(math.MaxInt64), byeLifetime
+// newScript returns the script of a new stream. The error is the log's.
+func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant) (*script,
+	error) {
+	info, err := s.log.Info()
+	if err != nil {
+		return nil, err
+	}
+	limit, why := s.limit(g)
+	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID,
+		heartbeat: s.o.Heartbeat, limit: limit, why: why, isOver: s.isOver}), nil
+}
+
+// limit returns when a stream that begins now ends, and why: soon after its token is no longer
+// accepted, or at the end of its lifetime; zero for never. Both are jittered, so that streams which
+// began together do not end together.
+func (s *Server) limit(g auth.Grant) (at time.Time, why bye) {
+	begin := time.Now() // it measures waits; Options.Now, which may differ, judges tokens
 	if s.o.MaxLifetime > 0 {
-		left = s.o.MaxLifetime - rand.N(s.o.MaxLifetime/10+1)
+		at, why = begin.Add(s.o.MaxLifetime-rand.N(s.o.MaxLifetime/10+1)), byeLifetime
 	}
 	if !g.Expires.IsZero() {
-		if token := g.Expires.Sub(s.o.Now()) + rand.N(auth.Leeway); token < left {
-			left, why = token, byeExpiredToken
+		token := begin.Add(g.Expires.Sub(s.o.Now())).Add(rand.N(auth.Leeway))
+		if at.IsZero() || token.Before(at) {
+			at, why = token, byeExpiredToken
 		}
 	}
-	return context.WithTimeoutCause(ctx, left, why)
+	return at, why
 }
 
 // isOver reports whether nothing can ever come on the stream again: all its topics have ended, and
@@ -108,89 +150,38 @@ func (s *Server) isOver(sub *replay.Subscription) bool {
 	return all && !sub.Position().Before(last)
 }
 
-// follow writes what comes next until there is nothing, waits, and begins again. There is no other
-// loop: the past and the present are the same to it. It returns why the stream ended.
-func (s *Server) follow(ctx context.Context, out *streamWriter, sub *replay.Subscription,
-	chunk replay.Chunk) error {
-	err := s.begin(out, sub, chunk.Gap)
-	if err != nil {
-		return err
-	}
-	chunk.Gap = nil
-	heartbeat := time.NewTimer(s.o.Heartbeat)
-	defer heartbeat.Stop()
-	immediately := make(chan struct{}) // received from without waiting
-	close(immediately)
-	live, due := false, false
+// follow drives a stream's script on the goroutine of its handler: it writes a step, and waits as
+// long as the step says. It returns why the stream ended.
+func (s *Server) follow(ctx context.Context, out *streamWriter, script *script) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		ready := sub.Ready()
-		switch {
-		case chunk.Gap != nil || len(chunk.Frames) > 0:
-			if chunk.Gap != nil {
-				s.metrics.gap(chunk.Gap)
-				err = out.write(appendGap(nil, chunk.Gap))
-			}
-			if err == nil {
-				s.metrics.events.Add(float64(chunk.Events))
-				err = out.write(chunk.Frames...)
-			}
-			heartbeat.Reset(s.o.Heartbeat)
-			due, ready = false, immediately
-		case chunk.More:
-			ready = immediately
-		case !live:
-			live = true
-			out.who.live.Store(true)
-			err = out.write(appendLive(nil, sub.Position()))
+		now := time.Now()
+		st := script.next(now, s.cut(ctx))
+		s.metrics.step(&st)
+		out.who.live.Store(script.live) // before its client can know
+		if err := out.write(st.frames...); err != nil || st.end != nil {
+			return errors.Join(st.end, err)
 		}
-		if err == nil && due {
-			// Nothing is pending: the client may resume from here, however old its last event is.
-			due = false
-			heartbeat.Reset(s.o.Heartbeat)
-			err = out.write(appendHeartbeat(nil, sub.Position()))
+		out.who.moveTo(script.sub.Position())
+		if st.until.IsZero() {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		out.who.moveTo(sub.Position())
-		if chunk.CaughtUp() && s.isOver(sub) {
-			// with this cursor the client is told 204
-			return out.write(appendHeartbeat(nil, sub.Position()))
-		}
+		timer.Reset(st.until.Sub(now))
 		select {
-		case <-ready:
-		case <-heartbeat.C:
-			due = true
+		case <-script.sub.Ready():
+		case <-timer.C:
 		case <-ctx.Done():
 		case <-s.drain:
-			s.metrics.bye(byeShutdown)
-			return out.write(appendBye(nil, byeShutdown))
-		}
-		// before the next read: nothing is read after the token's end
-		if cause := context.Cause(ctx); cause != nil {
-			var why bye
-			if errors.As(cause, &why) {
-				s.metrics.bye(why)
-				return errors.Join(cause, out.write(appendBye(nil, why)))
-			}
-			return cause
-		}
-		if chunk, err = sub.Next(); err != nil {
-			return err
 		}
 	}
 }
 
-// begin writes the head of a stream: retry, the gap if there is one, open.
-func (s *Server) begin(out *streamWriter, sub *replay.Subscription, gap *replay.Gap) error {
-	info, err := s.log.Info()
-	if err != nil {
-		return err
+// cut returns why a stream must end now that its script cannot know: the server is draining, the
+// client is gone, or an administrator cut it off; nil if it need not.
+func (s *Server) cut(ctx context.Context) error {
+	if s.draining() {
+		return byeShutdown
 	}
-	head := sse.AppendRetry(nil, s.retry())
-	if gap != nil {
-		s.metrics.gap(gap)
-		head = appendGap(head, gap)
-	}
-	return out.write(appendOpen(head, sub.OpenID(), info.LogID, sub.Resumed(), s.o.Heartbeat))
+	return context.Cause(ctx)
 }

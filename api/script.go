@@ -1,0 +1,180 @@
+package api
+
+import (
+	"errors"
+	"time"
+
+	"tidings/internal/sse"
+	"tidings/replay"
+	"tidings/store"
+)
+
+// errTopicsEnded ends a stream on which nothing can ever come again.
+var errTopicsEnded = errors.New("all topics of the stream have ended")
+
+// script says what comes next on one stream, in the order of DESIGN §4: retry, perhaps a gap, open;
+// gaps and events; live, once there are no more; heartbeats; the end. It never waits for a client,
+// a timer or an event: that is for its driver, such as follow. Its steps depend only on its
+// subscription and on what next is given. It belongs to one goroutine at a time.
+type script struct {
+	scriptOptions
+	sub   *replay.Subscription
+	chunk replay.Chunk // the last that sub returned, without the gap once that was a step
+
+	begun    bool      // open was a step
+	pending  bool      // chunk has a step left
+	readsLog bool      // the next step reads the log
+	live     bool      // live was a step
+	wrote    bool      // the last step had frames
+	beat     time.Time // when the next heartbeat is due
+}
+
+// scriptOptions are what a script needs beside its subscription.
+type scriptOptions struct {
+	retry     int      // milliseconds before the client reconnects
+	log       store.ID // identity of the log
+	heartbeat time.Duration
+	limit     time.Time // the stream ends then; zero: never
+	why       bye       // that it ends with then
+	// isOver reports whether nothing can follow the subscription's position. It reads no log.
+	isOver func(*replay.Subscription) bool
+}
+
+// step is what a driver does next: write the frames, then end, wait, or take the next step.
+type step struct {
+	// frames are to be written one after the other. They have about 64 KiB at most, unless a single
+	// frame is larger; a driver cuts that into writes of 64 KiB. The bytes are shared with other
+	// streams and never change. They and the slice are valid until the next step is taken.
+	frames [][]byte
+	events int         // number of events in frames
+	gap    *replay.Gap // that is in frames, if any
+
+	// end is why the stream ends once frames are written; nil while it continues. When it is a bye,
+	// the bye is in frames.
+	end error
+
+	// until is when to take the next step, unless the subscription is ready or there is a reason to
+	// end the stream before. Zero is at once; only a step without frames waits.
+	until time.Time
+
+	// readsLog says that the next step reads a page of the log, unless the stream ends instead. All
+	// other steps are served from memory.
+	readsLog bool
+}
+
+// newScript returns the script of a subscription that has just returned its first chunk.
+func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) *script {
+	return &script{scriptOptions: o, sub: sub, chunk: first, pending: true}
+}
+
+// refusal is the script of a stream that there is no room for. It has no subscription, and is to be
+// ended by its first step: retry and bye are then the whole answer.
+func refusal(retry int) *script { return &script{scriptOptions: scriptOptions{retry: retry}} }
+
+// next returns the next step. now is when the last step's frames had been written; it never goes
+// back. cut is why the stream must end, as far as the script cannot know: a bye, or any other error
+// if there is nobody left to tell; else nil.
+func (c *script) next(now time.Time, cut error) step {
+	if c.wrote {
+		c.beat = now.Add(c.heartbeat)
+	}
+	if cut == nil && !c.limit.IsZero() && !now.Before(c.limit) {
+		cut = c.why
+	}
+	var st step
+	switch {
+	case !c.begun && c.sub != nil: // in any case: it leaves the client a cursor
+		st = c.begin()
+	case cut != nil: // before anything is read: nothing is after the token's end
+		st = c.finish(cut)
+	case c.pending:
+		st = c.play(now)
+	default:
+		st = c.read(now)
+	}
+	c.wrote = len(st.frames) > 0
+	return st
+}
+
+// begin is the head of the stream.
+func (c *script) begin() step {
+	c.begun = true
+	gap := c.chunk.Gap
+	c.chunk.Gap = nil
+	head := sse.AppendRetry(nil, c.retry)
+	if gap != nil {
+		head = appendGap(head, gap)
+	}
+	head = appendOpen(head, c.sub.OpenID(), c.log, c.sub.Resumed(), c.heartbeat)
+	return step{frames: [][]byte{head}, gap: gap}
+}
+
+// read takes the next chunk from memory. When memory cannot tell, it announces that it will read
+// the log, and does so at the next call.
+func (c *script) read(now time.Time) step {
+	var ok bool
+	if c.readsLog {
+		var err error
+		if c.chunk, err = c.sub.Next(); err != nil {
+			return step{end: err}
+		}
+	} else if c.chunk, ok = c.sub.TryNext(); !ok {
+		c.readsLog = true
+		return step{readsLog: true}
+	}
+	c.readsLog, c.pending = false, true
+	return c.play(now)
+}
+
+// play is one step of the chunk.
+func (c *script) play(now time.Time) step {
+	chunk := c.chunk
+	switch {
+	case chunk.Gap != nil:
+		c.chunk.Gap = nil
+		return step{frames: [][]byte{appendGap(nil, chunk.Gap)}, gap: chunk.Gap}
+	case len(chunk.Frames) > 0:
+		c.pending = false
+		return step{frames: chunk.Frames, events: chunk.Events}
+	case !chunk.More && !c.live:
+		c.live = true
+		return step{frames: [][]byte{appendLive(nil, c.sub.Position())}}
+	case !chunk.More && c.isOver(c.sub):
+		return step{frames: c.checkpoint(), end: errTopicsEnded} // its client comes back to a 204
+	case !now.Before(c.beat):
+		return step{frames: c.checkpoint()}
+	case chunk.More:
+		c.pending = false
+		return c.read(now)
+	default:
+		c.pending = false
+		return step{until: c.waitUntil()}
+	}
+}
+
+// checkpoint is a heartbeat. Nothing is pending when it is due: its client may resume after it,
+// however old the last event is.
+func (c *script) checkpoint() [][]byte {
+	return [][]byte{appendHeartbeat(nil, c.sub.Position())}
+}
+
+// waitUntil is when there is something to do though nothing was committed.
+func (c *script) waitUntil() time.Time {
+	if !c.limit.IsZero() && c.limit.Before(c.beat) {
+		return c.limit
+	}
+	return c.beat
+}
+
+// finish ends the stream, with a bye if its client is still there.
+func (c *script) finish(cut error) step {
+	var why bye
+	if !errors.As(cut, &why) {
+		return step{end: cut}
+	}
+	var last []byte
+	if !c.begun {
+		last = sse.AppendRetry(last, c.retry)
+	}
+	return step{frames: [][]byte{appendBye(last, why)}, end: why}
+}
