@@ -3,9 +3,9 @@ package replay
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
+
+	"tidings/internal/duration"
 )
 
 // Start says where a cursor begins. The zero Start is Latest.
@@ -46,8 +46,8 @@ func Last(n int) Start { return Start{kind: last, last: n} }
 var ErrSince = errors.New(
 	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
 
-// ParseSince reads "earliest", "latest", a duration before now (Go's syntax, and "d" for days of 24
-// hours), or an RFC 3339 time.
+// ParseSince reads "earliest", "latest", a duration before now as duration.Parse reads it, or an
+// RFC 3339 time.
 func ParseSince(s string, now time.Time) (Start, error) {
 	switch s {
 	case "earliest":
@@ -58,28 +58,9 @@ func ParseSince(s string, now time.Time) (Start, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return Since(t), nil
 	}
-	d, err := ParseDuration(s)
+	d, err := duration.Parse(s)
 	if err != nil || d < 0 {
 		return Start{}, fmt.Errorf("%w, got %.64q", ErrSince, s)
 	}
 	return Since(now.Add(-d)), nil
-}
-
-// ParseDuration is time.ParseDuration, and understands "d" for days of 24 hours, as in 30d or
-// 1d12h.
-func ParseDuration(s string) (time.Duration, error) {
-	days, rest, ok := strings.Cut(s, "d")
-	if !ok {
-		return time.ParseDuration(s)
-	}
-	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days: a Duration holds 106,751
-	if err != nil {
-		return 0, err
-	}
-	d := time.Duration(n) * 24 * time.Hour
-	if rest == "" {
-		return d, nil
-	}
-	more, err := time.ParseDuration(rest)
-	return d + more, err
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"tidings/internal/duration"
 	"tidings/internal/retention"
-	"tidings/replay"
 	"tidings/store"
 )
 
@@ -92,7 +92,7 @@ type (
 func (m *maxAge) UnmarshalText(text []byte) (err error) {
 	var value string
 	m.Pattern, value = cutPattern(text)
-	if m.Max, err = replay.ParseDuration(value); err != nil || m.Max <= 0 {
+	if m.Max, err = duration.Parse(value); err != nil || m.Max <= 0 {
 		return fmt.Errorf("expected an age above 0, such as 30d or orders.>=12h, got %q", text)
 	}
 	return nil
