@@ -108,57 +108,57 @@ func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
 		return s.readBack(q, before)
 	}
 	// Registered for wake-ups before the first look, like a stream.
-	sub, err := s.tail.Subscribe(q.filter, nil, q.start)
+	reader, err := s.tail.NewReader(q.filter, q.start)
 	if err != nil {
 		return page{}, err
 	}
-	defer sub.Close()
+	defer reader.Close()
 	wait, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
 	for {
 		over := wait.Err() != nil || s.draining()
-		found, err := s.readOn(sub, q.limit)
+		found, err := s.readOn(reader, q.limit)
 		if err != nil || len(found.events) > 0 || found.gap != nil || over {
 			return found, err
 		}
 		select {
-		case <-sub.Ready():
+		case <-reader.Ready():
 		case <-wait.Done(): // look once more, for the cursor to move on
 		case <-s.drain:
 		}
 	}
 }
 
-// readOn reads from where sub is: at most limit events and maxPageBytes. A gap comes first in its
-// page: one that turns up later ends the page before it, and is told by the next.
-func (s *Server) readOn(sub *replay.Subscription, limit int) (page, error) {
-	found := page{next: sub.OpenID()}
+// readOn reads from where reader is: at most limit events and maxPageBytes. A gap comes first in
+// its page: one that turns up later ends the page before it, and is told by the next.
+func (s *Server) readOn(reader *replay.Reader, limit int) (page, error) {
+	found := page{next: reader.OpenID()}
 	size := 0
 	for {
-		step, err := sub.Read(limit - len(found.events))
+		part, err := reader.Next(limit - len(found.events))
 		if err != nil {
 			return page{}, err
 		}
-		if step.Gap != nil {
+		if part.Gap != nil {
 			if len(found.events) > 0 || found.gap != nil {
 				return found, nil
 			}
-			found.gap = step.Gap
+			found.gap = part.Gap
 		}
-		for i := range step.Events {
-			size += step.Events[i].Size()
+		for i := range part.Events {
+			size += part.Events[i].Size()
 			if size > maxPageBytes && len(found.events) > 0 {
 				return found, nil
 			}
-			found.events = append(found.events, step.Events[i])
-			found.next = step.Events[i].ID
+			found.events = append(found.events, part.Events[i])
+			found.next = part.Events[i].ID
 		}
 		if len(found.events) == limit {
 			found.caughtUp = !found.next.Before(s.log.Head())
 			return found, nil
 		}
-		if step.Gap == nil && len(step.Events) == 0 && !step.Through.Before(s.log.Head()) {
-			found.next, found.caughtUp = step.Through, true
+		if part.Gap == nil && len(part.Events) == 0 && !part.Through.Before(s.log.Head()) {
+			found.next, found.caughtUp = part.Through, true
 			return found, nil
 		}
 	}

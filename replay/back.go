@@ -19,7 +19,7 @@ type BackPage struct {
 // Back returns the newest events that match and lie below the given ID: at most n, at most maxBytes
 // of data and attributes unless the newest alone is larger, and none from before a damaged record.
 // What was trimmed is not there; that is no gap, as nobody asked for it by a cursor.
-func Back(log store.Log, filter store.Filter, before store.ID, n,
+func Back(log Source, filter store.Filter, before store.ID, n,
 	maxBytes int) (page BackPage, err error) {
 	size := 0
 	for at := before; ; {
@@ -67,7 +67,7 @@ func requestedBelow(before store.ID) string {
 
 // between returns the matching events above after and below before, and, if there are damaged
 // records among them, the newest one and what follows it.
-func between(log store.Log, filter store.Filter,
+func between(log Source, filter store.Filter,
 	after, before store.ID) (events []store.Event, damaged store.ID, err error) {
 	reader, head := log.NewReader(filter, after), log.Head()
 	for {

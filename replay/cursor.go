@@ -1,35 +1,27 @@
 package replay
 
-import (
-	"tidings/store"
-)
+import "tidings/store"
 
-// Cursor is a position in the log and a filter: it reads on from the position, and says what is
+// cursor is a position in the log and a filter: it reads on from the position, and says what is
 // missing. It belongs to one goroutine.
-type Cursor struct {
-	log    store.Log
+type cursor struct {
+	log    Source
 	filter store.Filter
 	reader store.Reader
 	pos    store.ID
 	asked  string   // the cursor as given, to be named in gaps until the position moves
 	told   store.ID // losses by trimming up to here have been told, or were not asked for
-	gap    *Gap     // to be returned first by the next Next
+	gap    *Gap     // to be returned first by next
 
+	// open is the ID to tell the client as its first cursor, so that it loses nothing when it is
+	// cut off before the first event: an ID that was in the log, or zero for the start of it.
 	open    store.ID
-	resumed bool
+	resumed bool // the cursor that the client brought is the position that reading began at
 }
 
-// Step is what a Cursor read: first the gap, if there is one, then the events.
-type Step struct {
-	Gap    *Gap
-	Events []store.Event
-	// Through is how far the cursor has looked; the next step reads on from here.
-	Through store.ID
-}
-
-// NewCursor resolves start against the log. The error is the log's.
-func NewCursor(log store.Log, filter store.Filter, start Start) (*Cursor, error) {
-	c := &Cursor{log: log, filter: filter}
+// newCursor resolves start against the log. The error is the log's.
+func newCursor(log Source, filter store.Filter, start Start) (*cursor, error) {
+	c := &cursor{log: log, filter: filter}
 	err := c.resolve(start)
 	if err != nil {
 		return nil, err
@@ -38,17 +30,7 @@ func NewCursor(log store.Log, filter store.Filter, start Start) (*Cursor, error)
 	return c, nil
 }
 
-// Open is the ID to tell the client as its first cursor, so that it loses nothing when it is cut
-// off before the first event: an ID that was in the log, or zero for the start of it.
-func (c *Cursor) OpenID() store.ID { return c.open }
-
-// Resumed reports whether the cursor that the client brought is the position that reading began at.
-func (c *Cursor) Resumed() bool { return c.resumed }
-
-// Position is the ID up to which everything that matches has been returned by Next, or was missing.
-func (c *Cursor) Position() store.ID { return c.pos }
-
-func (c *Cursor) resolve(start Start) (err error) {
+func (c *cursor) resolve(start Start) (err error) {
 	head := c.log.Head()
 	switch start.kind {
 	case earliest:
@@ -80,7 +62,7 @@ func (c *Cursor) resolve(start Start) (err error) {
 
 // wasInLog returns the newest ID at or below id that is, or is known to have been, an event of the
 // log; zero if there is none. Between the two lies no retained event.
-func (c *Cursor) wasInLog(id store.ID) (store.ID, error) {
+func (c *cursor) wasInLog(id store.ID) (store.ID, error) {
 	floor, err := c.log.Floor(id)
 	if err != nil {
 		return store.ID{}, err
@@ -92,7 +74,7 @@ func (c *Cursor) wasInLog(id store.ID) (store.ID, error) {
 }
 
 // resolveCursor decides what a client's cursor is worth. Whatever it is, reading goes on somewhere.
-func (c *Cursor) resolveCursor(text string) error {
+func (c *cursor) resolveCursor(text string) error {
 	head := c.log.Head()
 	id, err := store.ParseID(text)
 	if err != nil {
@@ -117,35 +99,35 @@ func (c *Cursor) resolveCursor(text string) error {
 }
 
 // seek moves the position forward to id, up to which the caller has seen everything elsewhere.
-func (c *Cursor) seek(id store.ID) {
+func (c *cursor) seek(id store.ID) {
 	if c.pos.Before(id) {
 		c.pos, c.reader = id, nil
 	}
 }
 
-// Next reads on: at most max events. A step without gap and events whose Through is the log's head
+// next reads on: at most max events. A page without gap and events whose Through is the log's head
 // means that the cursor has caught up; one whose Through is below it, that there is more to look
 // at.
-func (c *Cursor) Next(max int) (Step, error) {
+func (c *cursor) next(max int) (Page, error) {
 	if c.gap != nil {
-		step := Step{Gap: c.gap, Through: c.pos}
+		found := Page{Gap: c.gap, Through: c.pos}
 		c.gap = nil
-		return step, nil
+		return found, nil
 	}
 	if c.reader == nil {
 		c.reader = c.log.NewReader(c.filter, c.pos)
 	}
 	page, err := c.reader.Next(max)
 	if err != nil {
-		return Step{}, err
+		return Page{}, err
 	}
-	step := Step{Events: page.Events, Through: page.Through}
+	found := Page{Events: page.Events, Through: page.Through}
 	if c.pos.IsZero() {
 		c.told = later(c.told, page.Trimmed) // the start of the log is wherever it is now
 	}
 	if c.told.Before(page.Trimmed) {
-		if step.Gap, err = newGap(c.log, Expired, c.requested(), page.Trimmed); err != nil {
-			return Step{}, err
+		if found.Gap, err = newGap(c.log, Expired, c.requested(), page.Trimmed); err != nil {
+			return Page{}, err
 		}
 		c.told = page.Trimmed
 	}
@@ -155,20 +137,20 @@ func (c *Cursor) Next(max int) (Step, error) {
 			before = page.Events[n-1].ID.String()
 		}
 		if c.gap, err = newGap(c.log, Corrupt, before, page.Corrupt); err != nil {
-			return Step{}, err
+			return Page{}, err
 		}
-		if step.Gap == nil && len(step.Events) == 0 {
-			step.Gap, c.gap = c.gap, nil
+		if found.Gap == nil && len(found.Events) == 0 {
+			found.Gap, c.gap = c.gap, nil
 		}
 	}
 	if c.pos != page.Through {
 		c.pos, c.asked = page.Through, ""
 	}
-	return step, nil
+	return found, nil
 }
 
 // requested is the cursor as the client would name it.
-func (c *Cursor) requested() string {
+func (c *cursor) requested() string {
 	if c.asked != "" {
 		return c.asked
 	}

@@ -22,8 +22,9 @@ type feed struct {
 	filter store.Filter
 	// the tailer's: the last event it was given, to give each once
 	seen  uint64
-	dirty bool                       // the tailer's: something to wake for
-	subs  map[*Subscription]struct{} // guarded by Tail.mu
+	dirty bool // the tailer's: something to wake for
+
+	doorbells map[*doorbell]struct{} // guarded by Tail.mu
 
 	mu     sync.Mutex
 	from   store.ID // every matching event above it, up to Tail.through, is in blocks

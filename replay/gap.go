@@ -27,7 +27,7 @@ type Gap struct {
 // maxRequested bounds how much of a malformed cursor is repeated.
 const maxRequested = 64
 
-func newGap(log store.Log, reason Reason, requested string, through store.ID) (*Gap, error) {
+func newGap(log Source, reason Reason, requested string, through store.ID) (*Gap, error) {
 	info, err := log.Info()
 	if err != nil {
 		return nil, err

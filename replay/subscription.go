@@ -15,17 +15,15 @@ const frameRoom = 96
 // readEvents is how many events a subscription reads from the log at once.
 const readEvents = 256
 
-// Subscription is one stream: a Cursor, and a place at a feed of the Tail. It belongs to one
-// goroutine; only Close may come from another after that one has stopped. It keeps no queue: a
-// subscription that is slow is only a position further back.
+// Subscription is one stream: a cursor, and a doorbell at the feed whose frames it hands out. It
+// belongs to one goroutine; only Close may come from another after that one has stopped. It keeps
+// no queue: a subscription that is slow is only a position further back.
 type Subscription struct {
-	tail   *Tail
-	feed   *feed
-	cursor *Cursor
+	doorbell
+	cursor *cursor
 	begun  store.ID // the head when it began: up to here it does not depend on how far the tail is
-	ready  chan struct{}
 
-	step   Step   // what was read from the log and is not yet handed out
+	page   Page   // what was read from the log and is not yet handed out
 	buf    []byte // frames made from it
 	shared [][]byte
 }
@@ -44,83 +42,33 @@ type Chunk struct {
 // CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
 func (c *Chunk) CaughtUp() bool { return c.Gap == nil && len(c.Frames) == 0 && !c.More }
 
-// Subscribe begins a subscription; one that will only Read needs no format. It is registered for
-// wake-ups before it reads, so that nothing is lost in between.
+// Subscribe begins a subscription. It is registered for wake-ups before it reads, so that nothing
+// is lost in between. The error is the log's. Close it.
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
-	s := &Subscription{tail: t, ready: make(chan struct{}, 1)}
-	s.join(filter, format)
-	s.begun = t.log.Head()
+	s := &Subscription{begun: t.log.Head()}
 	var err error
-	if s.cursor, err = NewCursor(t.log, filter, start); err != nil {
-		s.Close()
+	if s.cursor, err = s.open(t, filter, format, start); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Subscription) join(filter store.Filter, format *Format) {
-	t := s.tail
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := feedKey{filter.String(), format}
-	f := t.feeds[key]
-	if f == nil {
-		f = &feed{key: key, filter: filter, subs: make(map[*Subscription]struct{}),
-			from: *t.through.Load()}
-		t.feeds[key] = f
-		for _, p := range filter.Patterns() {
-			t.patterns.add(p, f)
-		}
-	}
-	f.subs[s] = struct{}{}
-	s.feed = f
-}
+// OpenID is the ID to tell the client as its first cursor, so that it loses nothing when it is cut
+// off before the first event: one that was in the log, or zero for the start of it.
+func (s *Subscription) OpenID() store.ID { return s.cursor.open }
 
-// Close ends the subscription. It is idempotent.
-func (s *Subscription) Close() {
-	t, f := s.tail, s.feed
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := f.subs[s]; !ok {
-		return
-	}
-	delete(f.subs, s)
-	if len(f.subs) > 0 {
-		return
-	}
-	delete(t.feeds, f.key)
-	for _, p := range f.filter.Patterns() {
-		t.patterns.remove(p, f)
-	}
-	t.drop(f.reset(store.MaxID))
-}
-
-// Ready receives after something that matches was committed. It is a hint: Next may find nothing.
-func (s *Subscription) Ready() <-chan struct{} { return s.ready }
-
-func (s *Subscription) wake() {
-	select {
-	case s.ready <- struct{}{}:
-	default: // it has not looked since the last time
-	}
-}
-
-// Filter is what it subscribes to.
-func (s *Subscription) Filter() store.Filter { return s.feed.filter }
-
-// Open and Resumed are the Cursor's.
-func (s *Subscription) OpenID() store.ID { return s.cursor.OpenID() }
-func (s *Subscription) Resumed() bool    { return s.cursor.Resumed() }
+// Resumed reports whether the stream goes on after the cursor that the client brought.
+func (s *Subscription) Resumed() bool { return s.cursor.resumed }
 
 // Position is how far the subscription has read. Once Next returned neither gap nor frames,
 // everything that matches up to it has been handed out or told as a gap; before that it may be a
 // page of the log ahead of what has been handed out.
-func (s *Subscription) Position() store.ID { return s.cursor.Position() }
+func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
 // TryNext is Next without a look at the log. It reports false when only the log can tell what comes
 // next; it does not wait for the disk.
 func (s *Subscription) TryNext() (Chunk, bool) {
-	if len(s.step.Events) > 0 {
+	if len(s.page.Events) > 0 {
 		return s.encode(), true
 	}
 	return s.fromTail()
@@ -133,25 +81,18 @@ func (s *Subscription) Next() (Chunk, error) {
 		return chunk, nil
 	}
 	s.tail.logReads.Add(1)
-	step, err := s.cursor.Next(readEvents)
+	page, err := s.cursor.next(readEvents)
 	if err != nil {
 		return Chunk{}, err
 	}
-	s.step = step
-	if len(step.Events) == 0 {
-		return Chunk{Gap: step.Gap, More: step.Gap != nil ||
-			step.Through.Before(s.tail.log.Head())}, nil
+	s.page = page
+	if len(page.Events) == 0 {
+		return Chunk{Gap: page.Gap, More: page.Gap != nil ||
+			page.Through.Before(s.tail.log.Head())}, nil
 	}
 	chunk := s.encode()
-	chunk.Gap = step.Gap
+	chunk.Gap = page.Gap
 	return chunk, nil
-}
-
-// Read is Next for callers that want events instead of frames. It reads the log, never the tail. A
-// subscription uses one of the two, never both.
-func (s *Subscription) Read(max int) (Step, error) {
-	s.tail.logReads.Add(1)
-	return s.cursor.Next(max)
 }
 
 // fromTail answers from memory when memory is as good as the log: the feed reaches back to the
@@ -170,7 +111,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 		return Chunk{}, false
 	}
 	s.tail.tailReads.Add(1)
-	s.step, s.buf, c.reader = Step{}, nil, nil // an idle subscription keeps no buffers
+	s.page, s.buf, c.reader = Page{}, nil, nil // an idle subscription keeps no buffers
 	if len(frames) == 0 {
 		last = through
 	}
@@ -181,16 +122,16 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 // encode makes frames of the events that were read, as far as they fit into one write.
 func (s *Subscription) encode() Chunk {
 	size := 0
-	for i := range s.step.Events {
-		size += len(s.step.Events[i].Data) + frameRoom
+	for i := range s.page.Events {
+		size += len(s.page.Events[i].Data) + frameRoom
 	}
 	s.buf = slices.Grow(s.buf[:0], size) // once, instead of by doubling
 	n := 0
-	for n < len(s.step.Events) && (n == 0 || len(s.buf) < maxWrite) {
-		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.step.Events[n])
+	for n < len(s.page.Events) && (n == 0 || len(s.buf) < maxWrite) {
+		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.page.Events[n])
 		n++
 	}
-	s.step.Events = s.step.Events[n:]
+	s.page.Events = s.page.Events[n:]
 	s.shared = append(s.shared[:0], s.buf)
 	return Chunk{Frames: s.shared, Events: n}
 }

@@ -17,6 +17,9 @@
 // and reads the log otherwise. With TailOptions.Bytes below zero there is no cache, and the result
 // is the same.
 //
+// A Reader is the same for a client that comes for a page of events now and then: a cursor and the
+// wake-up, without frames.
+//
 // Order: every subscription sees its events in log order, once each. What is missing it is told
 // before the first event after the hole.
 package replay
@@ -42,7 +45,7 @@ type TailOptions struct {
 // Tail follows the log and wakes the subscriptions that an event matches; no others. All methods
 // may be called concurrently.
 type Tail struct {
-	log   store.Log
+	log   Source
 	limit int64
 	stop  context.CancelCauseFunc
 	done  chan struct{}
@@ -58,7 +61,7 @@ type Tail struct {
 	// The tailer goroutine's own.
 	events  uint64
 	dirty   []*feed
-	pending []*Subscription // to be woken after the batch
+	pending []*doorbell // to be rung after the batch
 	frames  map[*Format]*encoded
 
 	wakeups, tailReads, logReads atomic.Uint64
@@ -74,7 +77,7 @@ type TailStats struct {
 }
 
 // NewTail starts following the log. Close must be called before the log's.
-func NewTail(log store.Log, o TailOptions) *Tail {
+func NewTail(log Source, o TailOptions) *Tail {
 	if o.Bytes == 0 {
 		o.Bytes = DefaultTailBytes
 	}
@@ -141,7 +144,7 @@ func (t *Tail) skip() bool {
 	return true
 }
 
-// give adds the events to the feeds that want them, and notes their subscriptions, once each, for
+// give adds the events to the feeds that want them, and notes their doorbells, once each, for
 // wake.
 func (t *Tail) give(page *store.Page) {
 	t.mu.Lock()
@@ -161,10 +164,10 @@ func (t *Tail) give(page *store.Page) {
 	through := page.Through
 	t.through.Store(&through)
 	for _, f := range t.dirty {
-		for s := range f.subs {
-			t.pending = append(t.pending, s)
+		for d := range f.doorbells {
+			t.pending = append(t.pending, d)
 		}
-		t.wakeups.Add(uint64(len(f.subs)))
+		t.wakeups.Add(uint64(len(f.doorbells)))
 		f.dirty = false
 	}
 	clear(t.dirty)
@@ -178,11 +181,11 @@ const wakeStep = 32
 // stand before the next publish in the run queue. What is committed meanwhile goes out in the next
 // round.
 func (t *Tail) wake() {
-	for i, s := range t.pending {
+	for i, d := range t.pending {
 		if i%wakeStep == wakeStep-1 {
 			runtime.Gosched()
 		}
-		s.wake()
+		d.ring()
 	}
 	clear(t.pending)
 	t.pending = t.pending[:0]
