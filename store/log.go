@@ -77,19 +77,13 @@ type Log interface {
 	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.
 	Trim(ctx context.Context, f Filter, before ID) (int, error)
 
-	// Excess returns the newest of the events that match f and are too many when at most so many of
-	// them, and at most so many bytes of their records, are to stay, newest first; 0 is no limit.
-	// It is zero when there are none too many. Trimming what is before the next ID takes exactly
-	// those, and none that the limits allow, whatever is appended or trimmed meanwhile. The cost
-	// follows what is too much, and the topics that match.
-	Excess(f Filter, events, bytes uint64) (ID, error)
-
-	// Retain deletes, of each topic that f matches, the events that its limits do not keep, and
-	// returns how many those were. It goes through all the topics at once, about in the order of
-	// the log, so that each commit is small on disk. None goes that the limits allow, whatever is
-	// appended or trimmed meanwhile. It works, and fails, as Trim does. limits may be called more
-	// than once for a topic, and must not call the log.
-	Retain(ctx context.Context, f Filter, limits func(topic string) Limits) (int, error)
+	// Retain deletes what keep does not keep, and returns how many events that was: first, of each
+	// topic that has limits of its own, what they do not keep, through all these topics at once,
+	// about in the order of the log, so that each commit is small on disk; then, oldest first, what
+	// the limits of the whole log do not keep of the rest. No event goes that the limits allow,
+	// whatever is appended or trimmed meanwhile. The cost follows what is deleted, and the topics
+	// that have limits of their own. It works, and fails, as Trim does.
+	Retain(ctx context.Context, keep Retention) (int, error)
 
 	// Count returns how many retained events match f and follow after, at most max, at a cost that
 	// follows what is counted.
@@ -181,7 +175,17 @@ type Result struct {
 	Trimmed  bool // replayed, and at least one of the events is not retained any more
 }
 
-// Limits are what a topic keeps. The zero value keeps everything.
+// Retention is what Retain keeps. The zero value keeps everything.
+type Retention struct {
+	// Topics are those with limits of their own, and OfTopic returns the limits of one. It may be
+	// called more than once for a topic, and must not call the log. It is not called for others.
+	Topics  Filter
+	OfTopic func(topic string) Limits
+
+	Whole Limits // of the whole log, topics with limits of their own included
+}
+
+// Limits are what a topic, or the whole log, keeps. The zero value keeps everything.
 type Limits struct {
 	Before ID     // older events go
 	Events uint64 // only the newest so many stay; 0: all

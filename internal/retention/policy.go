@@ -139,9 +139,26 @@ func literals(pattern string) (n int) {
 // ofTopics reports whether there are limits of topics.
 func (r *rules) ofTopics() bool { return len(r.age)+len(r.events)+len(r.bytes) > 0 }
 
+// at is what the log keeps at a time.
+func (r *rules) at(now time.Time) store.Retention {
+	return store.Retention{
+		Topics:  r.topics,
+		OfTopic: func(topic string) store.Limits { return r.of(topic).at(now) },
+		Whole:   r.whole.at(now),
+	}
+}
+
 // of returns the limits of a topic.
 func (r *rules) of(topic string) limits {
 	return limits{first(r.age, topic), first(r.events, topic), first(r.bytes, topic)}
+}
+
+func (l limits) at(now time.Time) store.Limits {
+	limits := store.Limits{Events: l.events, Bytes: l.bytes}
+	if l.age > 0 {
+		limits.Before = store.FirstIDAt(now.Add(-l.age))
+	}
+	return limits
 }
 
 func first[T time.Duration | uint64](list []rule[T], topic string) T {

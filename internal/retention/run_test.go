@@ -16,18 +16,18 @@ import (
 	"tidings/store/storetest"
 )
 
-// failing is a log whose Trim ends with err, as often as it is set to.
+// failing is a log whose Retain ends with err, as often as it is set to.
 type failing struct {
 	store.Log
 	err   error
 	times atomic.Int32
 }
 
-func (f *failing) Trim(ctx context.Context, filter store.Filter, before store.ID) (int, error) {
+func (f *failing) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	if f.times.Add(-1) >= 0 {
 		return 0, f.err
 	}
-	return f.Log.Trim(ctx, filter, before)
+	return f.Log.Retain(ctx, keep)
 }
 
 func keepMinute() retention.Policy {

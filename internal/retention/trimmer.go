@@ -14,15 +14,20 @@ import (
 // each, which is written once for all of them.
 const topicsEvery = time.Second
 
+// Log is what is trimmed: of store.Log the one method that this package uses, with its contract.
+type Log interface {
+	Retain(ctx context.Context, keep store.Retention) (int, error)
+}
+
 // Trimmer applies a Policy to a log. It belongs to one goroutine.
 type Trimmer struct {
-	log   store.Log
+	log   Log
 	rules rules
 	last  time.Time // of the passes
 }
 
 // New returns a Trimmer, or Policy.Validate's error.
-func New(log store.Log, p Policy) (*Trimmer, error) {
+func New(log Log, p Policy) (*Trimmer, error) {
 	r, err := compile(p)
 	if err != nil {
 		return nil, err
@@ -63,48 +68,5 @@ func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err err
 		return 0, nil // also the whole log's limits: they count what the topics' leave
 	}
 	t.last = now
-	type pass func(context.Context, time.Time) (int, error)
-	for _, pass := range []pass{t.trimTopics, t.trimWhole} {
-		n, err := pass(ctx, now)
-		deleted += n
-		if err != nil {
-			return deleted, err
-		}
-	}
-	return deleted, nil
+	return t.log.Retain(ctx, t.rules.at(now))
 }
-
-// trimTopics applies the limits of topics.
-func (t *Trimmer) trimTopics(ctx context.Context, now time.Time) (int, error) {
-	return t.log.Retain(ctx, t.rules.topics, func(topic string) store.Limits {
-		l := t.rules.of(topic)
-		limits := store.Limits{Events: l.events, Bytes: l.bytes}
-		if l.age > 0 {
-			limits.Before = cutoff(now, l.age)
-		}
-		return limits
-	})
-}
-
-// trimWhole applies the limits of the log as a whole.
-func (t *Trimmer) trimWhole(ctx context.Context, now time.Time) (deleted int, err error) {
-	all, whole := store.All(), t.rules.whole
-	if whole.age > 0 {
-		if deleted, err = t.log.Trim(ctx, all, cutoff(now, whole.age)); err != nil {
-			return deleted, err
-		}
-	}
-	if whole.events == 0 && whole.bytes == 0 {
-		return deleted, nil
-	}
-	last, err := t.log.Excess(all, whole.events, whole.bytes)
-	if err != nil || last.IsZero() {
-		return deleted, err
-	}
-	before, _ := last.Next() // no event has MaxID
-	n, err := t.log.Trim(ctx, all, before)
-	return deleted + n, err
-}
-
-// cutoff is the ID before which events are older than age.
-func cutoff(now time.Time, age time.Duration) store.ID { return store.FirstIDAt(now.Add(-age)) }

@@ -1,11 +1,13 @@
 package bolt
 
 import (
+	"slices"
+
 	"tidings/store"
 )
 
 const (
-	// excessStep bounds the records that one transaction of Excess looks at.
+	// excessStep bounds the topics that are looked at in one go, for which a commit waits.
 	excessStep = 1024
 
 	// excessRecord is a guess at the bytes of a record, so that few more are looked at than are too
@@ -13,47 +15,115 @@ const (
 	excessRecord = 256
 )
 
-// Excess implements store.Log. The lock keeps every Trim out, so that what is counted is what is
-// read: an append meanwhile only adds to what is kept.
-func (l *Log) Excess(f store.Filter, events, bytes uint64) (last store.ID, err error) {
-	l.trims.Lock()
-	defer l.trims.Unlock()
-	var count, size uint64 // of what is too much, as far as it has not been found yet
-	l.index.mu.RLock()
-	l.index.match(f, store.ID{}, func(t *topic) {
-		count += t.visible.count
-		size += t.visible.bytes
-	})
-	l.index.mu.RUnlock()
-	count, size = over(count, events), over(size, bytes)
+// excess is how much of a topic, or of the whole log, is too much, as far as it has not been found.
+type excess struct {
+	before        store.ID // what is older is too old
+	events, bytes uint64
+}
 
-	r := l.NewReader(f, store.ID{}).(*reader)
-	r.idsOnly = true
-	for count > 0 || size > 0 {
-		page, err := r.Next(int(min(excessStep, 1+max(count, size/excessRecord))))
-		if err != nil {
-			return store.ID{}, err
-		}
-		for i := range page.Events {
-			last, count, size = page.Events[i].ID, saturatingSub(count, 1),
-				saturatingSub(size, r.rows[i].size)
-			if count == 0 && size == 0 {
-				return last, nil
-			}
-		}
-		// it counts, and no Trim takes it: what follows it must not go in its place
-		if !page.Corrupt.IsZero() {
-			n, err := l.recordSize(page.Corrupt)
-			if err != nil {
-				return store.ID{}, err
-			}
-			if n > 0 {
-				last, count, size = page.Corrupt, saturatingSub(count, 1), saturatingSub(size, n)
-			}
-		}
-		if !page.Through.Before(l.Head()) {
-			break
+// has reports whether the oldest event that has not been found is too much when it lies at id.
+func (e *excess) has(id store.ID) bool {
+	return e.events > 0 || e.bytes > 0 || id.Before(e.before)
+}
+
+// found counts an event whose record has this size.
+func (e *excess) found(size uint64) {
+	e.events, e.bytes = saturatingSub(e.events, 1), saturatingSub(e.bytes, size)
+}
+
+// search goes through the log in its order, for the excess of topics or for that of the whole log.
+type search struct {
+	reader *reader
+	step   int                // records to look at in one transaction
+	topics map[*topic]*excess // each until it has been found
+	whole  *excess            // of the log, until it has been found; nil while it is about topics
+}
+
+func (s *search) goesOn() bool { return s.whole != nil || len(s.topics) > 0 }
+
+// of returns the excess that an event of the topic counts for, nil if it has been found.
+func (s *search) of(t *topic) *excess {
+	if s.whole != nil {
+		return s.whole
+	}
+	return s.topics[t]
+}
+
+// end notes that the excess that an event of the topic counts for has been found.
+func (s *search) end(t *topic) {
+	s.whole = nil
+	delete(s.topics, t)
+}
+
+// pass counts a damaged record. It stays: what follows must not go in its place, whichever topic it
+// is of.
+func (s *search) pass(id store.ID, size uint64) {
+	if s.whole != nil {
+		if s.whole.found(size); !s.whole.has(id) {
+			s.whole = nil
 		}
 	}
-	return last, nil
+	for t, e := range s.topics {
+		if e.found(size); !e.has(id) {
+			delete(s.topics, t)
+		}
+	}
+}
+
+// excessOfTopics searches the topics that may have something to delete. A topic's oldest event is
+// not always known, but it follows what was trimmed, and is not before what an earlier search has
+// found.
+func (l *Log) excessOfTopics(keep store.Retention) *search {
+	l.index.mu.RLock()
+	topics := l.index.byID
+	l.index.mu.RUnlock()
+	if keep.Topics.IsZero() {
+		topics = nil
+	}
+	found := make(map[*topic]*excess)
+	var states [excessStep]topicState
+	for chunk := range slices.Chunk(topics, excessStep) {
+		l.index.mu.RLock()
+		for i, t := range chunk {
+			states[i] = t.visible
+		}
+		l.index.mu.RUnlock()
+		for i, t := range chunk {
+			state := &states[i]
+			if state.count == 0 || !keep.Topics.Match(t.name) {
+				continue
+			}
+			limit := keep.OfTopic(t.name)
+			e := excess{limit.Before, over(state.count, limit.Events),
+				over(state.bytes, limit.Bytes)}
+			if e.has(slices.MaxFunc([]store.ID{state.first, state.trimmed, t.oldest},
+				store.ID.Compare)) {
+				found[t] = new(e)
+			}
+		}
+	}
+	return &search{reader: &reader{l: l, from: selection{only: found}, idsOnly: true},
+		step: retainStep, topics: found}
+}
+
+// excessOfLog searches the log as a whole. It looks at few more records than are too much.
+func (l *Log) excessOfLog(keep store.Retention) *search {
+	limit := keep.Whole
+	l.index.mu.RLock()
+	e := excess{limit.Before, over(l.index.events, limit.Events), over(l.index.bytes, limit.Bytes)}
+	l.index.mu.RUnlock()
+	s := &search{reader: &reader{l: l, all: true, idsOnly: true},
+		step: int(min(retainStep, trimStep+max(e.events, e.bytes/excessRecord)))}
+	if e.has(store.ID{}) {
+		s.whole = &e
+	}
+	return s
+}
+
+// over is how much of n is above the limit, 0 being no limit.
+func over(n, limit uint64) uint64 {
+	if limit == 0 {
+		return 0
+	}
+	return saturatingSub(n, limit)
 }

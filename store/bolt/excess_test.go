@@ -2,6 +2,7 @@ package bolt_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -9,65 +10,82 @@ import (
 
 	"tidings/store"
 	"tidings/store/bolt"
+	"tidings/store/storetest"
 )
 
 // TestExcessOfDamage: a damaged record stays where it is and counts; nothing sound goes in its
 // place.
 func TestExcessOfDamage(t *testing.T) {
-	dir := t.TempDir()
-	log := openAt(t, dir, bolt.Options{})
-	events := appendN(t, log, 10, "a")
-	closeLog(t, log)
-	alter(t, dir, func(tx *bbolt.Tx) error {
-		b := tx.Bucket([]byte("log"))
-		value := append([]byte(nil), b.Get(events[0].ID[:])...)
-		value[len(value)-1] ^= 1
-		return b.Put(events[0].ID[:], value)
-	})
-	log = openAt(t, dir, bolt.Options{})
-	defer closeLog(t, log)
-	info, err := log.Info()
-	if err != nil || info.Events != 10 {
-		t.Fatalf("%d events, %v", info.Events, err)
-	}
-	for _, f := range []store.Filter{store.All(), filterOf(t, "a")} {
-		for _, limit := range []struct{ events, bytes uint64 }{{events: 5},
-			{bytes: info.Bytes / 2}} {
-			if got, err := log.Excess(f, limit.events, limit.bytes); err != nil ||
-				got != events[4].ID {
-				t.Errorf("excess of %v over %+v: %s, %v, want the fifth of ten, %s", f, limit, got,
-					err, events[4].ID)
+	for name, limit := range map[string]func(store.Info) store.Limits{
+		"events": func(store.Info) store.Limits { return store.Limits{Events: 5} },
+		"bytes":  func(info store.Info) store.Limits { return store.Limits{Bytes: info.Bytes / 2} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			log := openAt(t, dir, bolt.Options{})
+			events := appendN(t, log, 10, "a")
+			closeLog(t, log)
+			alter(t, dir, func(tx *bbolt.Tx) error {
+				b := tx.Bucket([]byte("log"))
+				value := slices.Clone(b.Get(events[0].ID[:]))
+				value[len(value)-1] ^= 1
+				return b.Put(events[0].ID[:], value)
+			})
+			log = openAt(t, dir, bolt.Options{})
+			defer closeLog(t, log)
+			info, err := log.Info()
+			if err != nil || info.Events != 10 {
+				t.Fatalf("%d events, %v", info.Events, err)
 			}
-		}
+			keep := store.Retention{Whole: limit(info)}
+			if n, err := log.Retain(t.Context(), keep); err != nil || n != 4 {
+				t.Errorf("deleted %d events, %v, want four of the five oldest", n, err)
+			}
+			got, corrupt := drain(t, log, store.All(), store.ID{}, 100)
+			if len(got) != 5 || got[0].ID != events[5].ID || len(corrupt) != 1 {
+				t.Errorf("%d events are left and %d damaged, want five and one", len(got),
+					len(corrupt))
+			}
+			if n, err := log.Retain(t.Context(), keep); err != nil || n != 0 {
+				t.Errorf("deleted %d more, %v, want none", n, err)
+			}
+		})
 	}
 }
 
-// TestExcessBesideTrim: whatever else is trimmed meanwhile, what the limit allows is not too much.
+// TestExcessBesideTrim: whatever else is trimmed and appended meanwhile, what the limit of the
+// whole log allows stays. The trims are at work ahead of where the excess is counted off.
 func TestExcessBesideTrim(t *testing.T) {
+	const kept, rounds = 300, 2
 	log := openAt(t, t.TempDir(), bolt.Options{})
-	defer closeLog(t, log)
-	events := appendN(t, log, 600, "a", "b")
-	var trims sync.WaitGroup
-	defer trims.Wait()
-	done := make(chan struct{})
-	trims.Go(func() {
-		defer close(done)
-		for _, e := range events[:200] {
-			if _, err := log.Trim(context.Background(), store.All(), e.ID); err != nil {
-				t.Error(err)
+	for range rounds {
+		appendN(t, log, 20_000, "b")
+		events := appendN(t, log, 6000, "a", "b")
+		var others sync.WaitGroup
+		begun := make(chan struct{})
+		others.Go(func() {
+			for at := 0; at < 5000; at += 50 {
+				if at == 100 {
+					close(begun)
+				}
+				if _, err := log.Trim(context.Background(), filterOf(t, "a"),
+					events[at].ID); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		others.Go(func() { appendAll(t, log, store.Draft{Topic: "b"}) })
+		<-begun
+		for range 2 {
+			if _, err := log.Retain(context.Background(),
+				store.Retention{Whole: store.Limits{Events: kept}}); err != nil {
+				t.Fatal(err)
+			}
+			others.Wait()
+			if info, err := log.Info(); err != nil || info.Events < kept || info.Events > kept+1 {
+				t.Fatalf("%d events are left, %v, want %d", info.Events, err, kept)
 			}
 		}
-	})
-	for {
-		got, err := log.Excess(store.All(), 200, 0)
-		if err != nil || got != events[399].ID {
-			t.Fatalf("more than 200 events are too many up to %s, %v, want %s", got,
-				err, events[399].ID)
-		}
-		select {
-		case <-done:
-			return
-		default:
-		}
 	}
+	storetest.Check(t, log)
 }

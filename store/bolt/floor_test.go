@@ -106,13 +106,8 @@ func TestFloorAfterTrim(t *testing.T) {
 	}
 	d.free.Store(0)
 	for _, n := range []uint64{5, 1, 12} {
-		last, err := log.Excess(store.All(), 20-n, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before, _ := last.Next()
-		if deleted, err := log.Trim(context.Background(), store.All(), before); err != nil ||
-			deleted != int(n) {
+		if deleted, err := log.Retain(context.Background(),
+			store.Retention{Whole: store.Limits{Events: 20 - n}}); err != nil || deleted != int(n) {
 			t.Fatalf("trim below the floor: %d, %v, want %d", deleted, err, n)
 		}
 		for i := range n {

@@ -130,7 +130,7 @@ func (n *node) moveFirst() {
 // set.
 type selection struct {
 	filter store.Filter
-	only   map[*topic]*surplus
+	only   map[*topic]*excess
 }
 
 func (s selection) has(t *topic) bool {

@@ -37,8 +37,7 @@ type Log struct {
 	suspects []store.ID    // records that an Open found damaged above its checkpoint
 	stopped  chan struct{} // closed when the committer has returned
 
-	// trims is read-locked by each step of a trim; write-locked by Excess, and by Retain while it
-	// looks.
+	// trims is read-locked by each step of a trim; write-locked by Retain while it looks.
 	trims   sync.RWMutex
 	copying sync.Mutex // held while a backup is made or open
 

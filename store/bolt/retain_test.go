@@ -17,8 +17,13 @@ import (
 	"tidings/store/storetest"
 )
 
-func newest(n uint64) func(string) store.Limits {
-	return func(string) store.Limits { return store.Limits{Events: n} }
+// newest keeps so many of each topic.
+func newest(n uint64) store.Retention {
+	return eachTopic(func(string) store.Limits { return store.Limits{Events: n} })
+}
+
+func eachTopic(limits func(topic string) store.Limits) store.Retention {
+	return store.Retention{Topics: store.All(), OfTopic: limits}
 }
 
 // TestRetainInOrder: what goes of many topics goes in the order of the log, whole commits of it, so
@@ -47,7 +52,7 @@ func TestRetainInOrder(t *testing.T) {
 		commits++
 	}
 	watched.Store(&watch)
-	n, err := log.Retain(t.Context(), store.All(), newest(2))
+	n, err := log.Retain(t.Context(), newest(2))
 	watched.Store(nil)
 	if err != nil || n != 3*len(topics) || commits != (n+127)/128 {
 		t.Errorf("%d events went in %d commits (%v), want %d, 128 in each", n, commits, err,
@@ -76,9 +81,9 @@ func TestRetainRounds(t *testing.T) {
 	}
 	slices.Reverse(kept)
 	for _, want := range []int{len(events) - len(kept), 0} {
-		n, err := log.Retain(t.Context(), store.All(), func(topic string) store.Limits {
+		n, err := log.Retain(t.Context(), eachTopic(func(topic string) store.Limits {
 			return store.Limits{Events: limits[topic]}
-		})
+		}))
 		if err != nil || n != want {
 			t.Fatalf("retain: %d, %v, want %d", n, err, want)
 		}
@@ -102,7 +107,7 @@ func TestRetainOfDamage(t *testing.T) {
 	})
 	log = openAt(t, dir, bolt.Options{})
 	// Fifteen each; ten too many are found, and one of them may be the damaged one.
-	if n, err := log.Retain(t.Context(), store.All(), newest(5)); err != nil || n != 9+9 {
+	if n, err := log.Retain(t.Context(), newest(5)); err != nil || n != 9+9 {
 		t.Errorf("retain: %d, %v, want 18", n, err)
 	}
 	got, corrupt := drain(t, log, store.All(), store.ID{}, 100)
@@ -144,7 +149,7 @@ func TestRetainBesideTrim(t *testing.T) {
 			running = false
 		default:
 		}
-		if _, err := log.Retain(context.Background(), store.All(), newest(300)); err != nil {
+		if _, err := log.Retain(context.Background(), newest(300)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,19 +171,19 @@ func TestRetainNothing(t *testing.T) {
 		topics = append(topics, fmt.Sprintf("age.%d", i), fmt.Sprintf("events.%d", i))
 	}
 	events := appendN(t, log, 4*len(topics), topics...)
-	limits := func(topic string) store.Limits {
+	limits := eachTopic(func(topic string) store.Limits {
 		if strings.HasPrefix(topic, "age") {
 			return store.Limits{Before: events[2*len(topics)].ID}
 		}
 		return store.Limits{Events: 2}
-	}
+	})
 	for _, want := range []int{2 * len(topics), 0} {
-		if n, err := log.Retain(t.Context(), store.All(), limits); err != nil || n != want {
+		if n, err := log.Retain(t.Context(), limits); err != nil || n != want {
 			t.Fatalf("deleted %d events (%v), want %d", n, err, want)
 		}
 	}
 	allocs := testing.AllocsPerRun(5, func() {
-		if n, err := log.Retain(t.Context(), store.All(), limits); err != nil || n != 0 {
+		if n, err := log.Retain(t.Context(), limits); err != nil || n != 0 {
 			t.Errorf("deleted %d events (%v), want none", n, err)
 		}
 	})

@@ -163,13 +163,21 @@ func (p *play) retain(t *rapid.T) {
 			drawn[topic] = store.Limits{Events: drawn[topic].Events, Before: before}
 		}
 	}
-	limits := func(topic string) store.Limits { return drawn[topic] }
-	want, err := p.model.Retain(context.Background(), flt, limits)
+	keep := store.Retention{Topics: flt,
+		OfTopic: func(topic string) store.Limits { return drawn[topic] }}
+	if rapid.Bool().Draw(t, "whole") {
+		keep.Whole.Events = rapid.Uint64Range(0, 12).Draw(t, "whole events")
+	}
+	if rapid.Bool().Draw(t, "whole by age") {
+		keep.Whole.Before = p.position(t)
+	}
+	want, err := p.model.Retain(context.Background(), keep)
 	if err != nil {
 		t.Fatalf("model: %v", err)
 	}
-	if got, err := p.log.Retain(context.Background(), flt, limits); err != nil || got != want {
-		t.Fatalf("retain of %q, %v: deleted %d events, %v; want %d", flt, drawn, got, err, want)
+	if got, err := p.log.Retain(context.Background(), keep); err != nil || got != want {
+		t.Fatalf("retain of %q, %v, %+v: deleted %d events, %v; want %d", flt, drawn, keep.Whole,
+			got, err, want)
 	}
 }
 

@@ -12,21 +12,41 @@ func retainCases() []Case {
 	return []Case{
 		{"retain/each topic by its own limits", retainEach},
 		{"retain/by bytes", retainBytes},
+		{"retain/the whole log by count", retainWholeByCount},
+		{"retain/the whole log by bytes", retainWholeByBytes},
+		{"retain/the whole log by age", retainWholeByAge},
 		{"retain/many commits", retainMany},
 		{"retain/closed", retainClosed},
 	}
 }
 
 // retain retains and checks how many events went.
-func (f *fixture) retain(flt store.Filter, limits func(topic string) store.Limits, want int) {
+func (f *fixture) retain(keep store.Retention, want int) {
 	f.t.Helper()
-	n, err := f.Retain(context.Background(), flt, limits)
+	n, err := f.Retain(context.Background(), keep)
 	if err != nil {
-		f.t.Fatalf("retain of %q: %v", flt, err)
+		f.t.Fatalf("retain of %q: %v", keep.Topics, err)
 	}
 	if n != want {
-		f.t.Fatalf("retain of %q deleted %d events, want %d", flt, n, want)
+		f.t.Fatalf("retain of %q deleted %d events, want %d", keep.Topics, n, want)
 	}
+}
+
+// retainWhole applies limits of the whole log alone, of which the first of held are too much.
+func (f *fixture) retainWhole(limits store.Limits, held []store.Event,
+	tooMany int) (left []store.Event) {
+	f.t.Helper()
+	n, err := f.Retain(context.Background(), store.Retention{Whole: limits})
+	if err != nil || n != tooMany {
+		f.t.Fatalf("retain by %+v of the whole log deleted %d events of %d, %v, want %d", limits, n,
+			len(held), err, tooMany)
+	}
+	f.expect(store.All(), store.ID{}, held[tooMany:])
+	return held[tooMany:]
+}
+
+func ofTopics(flt store.Filter, limits func(topic string) store.Limits) store.Retention {
+	return store.Retention{Topics: flt, OfTopic: limits}
 }
 
 // retainEach gives each topic another kind of limit, and all of them, bit by bit tighter.
@@ -56,11 +76,15 @@ func retainEach(t testing.TB, open Factory) {
 		}
 		for _, flt := range []store.Filter{{}, filter(t, "nothing", "b", "d"), store.All(),
 			store.All()} {
-			want, err := model.Retain(t.Context(), flt, limits)
+			keep := ofTopics(flt, limits)
+			if i > 2 && !flt.IsZero() { // of what the topics leave
+				keep.Whole.Events = 60 - 5*uint64(i)
+			}
+			want, err := model.Retain(t.Context(), keep)
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.retain(flt, limits, want)
+			f.retain(keep, want)
 			f.expectBooks(model)
 			f.expect(store.All(), store.ID{}, model.events)
 		}
@@ -80,12 +104,12 @@ func retainBytes(t testing.TB, open Factory) {
 		for _, topic := range []string{"orders", "tickets"} {
 			before := f.topic(topic)
 			limit := before.Bytes * percent / 100
-			n, err := f.Retain(t.Context(), store.All(), func(of string) store.Limits {
+			n, err := f.Retain(t.Context(), ofTopics(store.All(), func(of string) store.Limits {
 				if of != topic {
 					return store.Limits{}
 				}
 				return store.Limits{Bytes: limit}
-			})
+			}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,6 +126,96 @@ func retainBytes(t testing.TB, open Factory) {
 	}
 }
 
+// retainWholeByCount keeps fewer and fewer of a log that was trimmed here and there.
+func retainWholeByCount(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	f.retainWhole(store.Limits{Events: 1}, nil, 0)
+	events := f.append(drafts(20, "orders", "tickets.eu", "tickets.us", "orders")...)
+	for n := range uint64(5) {
+		f.retainWhole(store.Limits{Events: 20 + n}, events, 0)
+	}
+	model := modelOf(events)
+	for _, trim := range []struct {
+		topic  string
+		before store.ID
+		goes   int
+	}{{"orders", events[8].ID, 4}, {"tickets.us", store.MaxID, 5}} {
+		f.trim(filter(t, trim.topic), trim.before, trim.goes)
+		if _, err := model.Trim(t.Context(), filter(t, trim.topic), trim.before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := f.retainWhole(store.Limits{}, model.events, 0)
+	for n := uint64(len(kept)); n > 0; n-- {
+		kept = f.retainWhole(store.Limits{Events: n}, kept, len(kept)-int(n))
+		if _, err := model.Retain(t.Context(),
+			store.Retention{Whole: store.Limits{Events: n}}); err != nil {
+			t.Fatal(err)
+		}
+		f.expectBooks(model)
+		if n%4 == 0 {
+			f.reopen()
+			f.expectBooks(model)
+		}
+	}
+}
+
+// retainWholeByBytes takes exactly what does not fit, by the books of each event, which are the
+// engine's own. With a limit of events too the stricter one counts.
+func retainWholeByBytes(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	bytes := func() uint64 {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Bytes
+	}
+	var held []store.Event
+	var sizes []uint64
+	for i, d := range drafts(200, "orders", "tickets", "orders") {
+		d.Data = append(d.Data, make([]byte, i%7*10)...)
+		before := bytes()
+		held = append(held, f.append(d)...)
+		sizes = append(sizes, bytes()-before)
+	}
+	keep := func(limits store.Limits) {
+		t.Helper()
+		stays, size := 0, uint64(0)
+		for i := len(held) - 1; i >= 0; i-- {
+			size += sizes[len(sizes)-len(held)+i]
+			if size > limits.Bytes || limits.Events > 0 && uint64(stays) == limits.Events {
+				break
+			}
+			stays++
+		}
+		held = f.retainWhole(limits, held, len(held)-stays)
+	}
+	for _, percent := range []uint64{95, 90, 50, 25} {
+		all := bytes()
+		keep(store.Limits{Bytes: all})
+		keep(store.Limits{Bytes: all - 1}) // the first goes
+		keep(store.Limits{Bytes: bytes() * percent / 100})
+		few := uint64(len(held)) - 2
+		keep(store.Limits{Events: few, Bytes: bytes()})
+		keep(store.Limits{Events: few, Bytes: bytes() / 10 * 9})
+	}
+}
+
+// retainWholeByAge deletes what lies before an ID, alone and with the other limits.
+func retainWholeByAge(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	held := f.append(drafts(60, "a", "b", "a")...)
+	held = f.retainWhole(store.Limits{Before: held[0].ID}, held, 0)
+	held = f.retainWhole(store.Limits{Before: held[10].ID}, held, 10)
+	held = f.retainWhole(store.Limits{Before: held[0].ID.Prev()}, held, 0)
+	next, _ := held[0].ID.Next()
+	held = f.retainWhole(store.Limits{Before: next, Events: 1000}, held, 1)
+	held = f.retainWhole(store.Limits{Before: held[5].ID, Events: uint64(len(held)) - 7}, held, 7)
+	held = f.retainWhole(store.Limits{Before: held[9].ID, Events: uint64(len(held)) - 3}, held, 9)
+	f.retainWhole(store.Limits{Before: store.MaxID}, held, len(held))
+}
+
 // retainMany deletes more than any engine would in one commit, and spread over the log.
 func retainMany(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
@@ -109,9 +223,9 @@ func retainMany(t testing.TB, open Factory) {
 	for range 4 {
 		events = append(events, f.append(drafts(1000, "a", "b", "c", "a")...)...)
 	}
-	f.retain(filter(t, "a", "c"), func(string) store.Limits {
+	f.retain(ofTopics(filter(t, "a", "c"), func(string) store.Limits {
 		return store.Limits{Events: 100}
-	}, 1900+900)
+	}), 1900+900)
 	f.expect(filter(t, "a"), store.ID{}, matching(events, filter(t, "a"), store.ID{})[1900:])
 	f.expect(filter(t, "b"), store.ID{}, matching(events, filter(t, "b"), store.ID{}))
 	f.expect(filter(t, "c"), store.ID{}, matching(events, filter(t, "c"), store.ID{})[900:])
@@ -121,10 +235,13 @@ func retainClosed(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(2, "a")...)
 	f.close()
-	_, err := f.Retain(t.Context(), store.All(), func(string) store.Limits {
-		return store.Limits{Events: 1}
-	})
-	if !errors.Is(err, store.ErrClosed) {
-		t.Fatalf("retain of a closed log: %v, want %v", err, store.ErrClosed)
+	for _, keep := range []store.Retention{
+		ofTopics(store.All(), func(string) store.Limits { return store.Limits{Events: 1} }),
+		{Whole: store.Limits{Events: 1}},
+		{},
+	} {
+		if _, err := f.Retain(t.Context(), keep); !errors.Is(err, store.ErrClosed) {
+			t.Fatalf("retain of a closed log: %v, want %v", err, store.ErrClosed)
+		}
 	}
 }

@@ -83,27 +83,8 @@ func (m *Model) Newest(f store.Filter, before store.ID, n int) (store.ID, error)
 	}
 }
 
-// Excess implements store.Log.
-func (m *Model) Excess(f store.Filter, events, bytes uint64) (excess store.ID, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return store.ID{}, store.ErrClosed
-	}
-	var count, size uint64
-	for _, e := range slices.Backward(matching(m.events, f, store.ID{})) {
-		count++
-		size += uint64(len(e.Data))
-		if events > 0 && count > events || bytes > 0 && size > bytes {
-			return e.ID, nil
-		}
-	}
-	return store.ID{}, nil
-}
-
 // Retain implements store.Log.
-func (m *Model) Retain(ctx context.Context, f store.Filter,
-	limits func(topic string) store.Limits) (int, error) {
+func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -112,26 +93,37 @@ func (m *Model) Retain(ctx context.Context, f store.Filter,
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
-	count, size := make(map[string]uint64), make(map[string]uint64)
-	goes := make(map[string]bool) // from here on back
+	before := len(m.events)
+	for topic := range m.trimmed {
+		if keep.Topics.Match(topic) {
+			m.retain(func(e store.Event) bool { return e.Topic == topic }, keep.OfTopic(topic))
+		}
+	}
+	m.retain(func(store.Event) bool { return true }, keep.Whole)
+	return before - len(m.events), nil
+}
+
+// retain deletes, of the events that count, those that the limits do not keep. The caller holds mu.
+func (m *Model) retain(counts func(store.Event) bool, limits store.Limits) {
+	var count, size uint64
+	goes := false // from here on back
 	var kept []store.Event
 	for _, e := range slices.Backward(m.events) {
-		count[e.Topic]++
-		size[e.Topic] += uint64(len(e.Data))
-		if l := limits(e.Topic); f.Match(e.Topic) && (e.ID.Before(l.Before) || l.Events > 0 &&
-			count[e.Topic] > l.Events || l.Bytes > 0 && size[e.Topic] > l.Bytes) {
-			goes[e.Topic] = true
-		}
-		if !goes[e.Topic] {
+		if !counts(e) {
 			kept = append(kept, e)
-		} else {
+			continue
+		}
+		count, size = count+1, size+uint64(len(e.Data))
+		goes = goes || e.ID.Before(limits.Before) || limits.Events > 0 && count > limits.Events ||
+			limits.Bytes > 0 && size > limits.Bytes
+		if goes {
 			m.trimmed[e.Topic] = later(m.trimmed[e.Topic], e.ID)
+		} else {
+			kept = append(kept, e)
 		}
 	}
 	slices.Reverse(kept)
-	n := len(m.events) - len(kept)
 	m.events = kept
-	return n, nil
 }
 
 // Floor implements store.Log.

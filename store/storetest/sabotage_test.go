@@ -188,6 +188,25 @@ func sabotages() []sabotage {
 		{"retains what is too old", on(sabotaged{limits: func(l *store.Limits) {
 			l.Before = store.ID{}
 		}}), "retain of", ""},
+		{"retains one too many of the whole log", on(sabotaged{whole: func(k *store.Retention) {
+			if k.Whole.Events > 0 {
+				k.Whole.Events++
+			}
+		}}), "retain by", ""},
+		{"retains the bytes of one too few of the whole log", on(sabotaged{
+			whole: func(k *store.Retention) {
+				if k.Whole.Bytes > 1 {
+					k.Whole.Bytes--
+				}
+			}}), "retain by", ""},
+		{"retains what is too old of the whole log", on(sabotaged{whole: func(k *store.Retention) {
+			k.Whole.Before = store.ID{}
+		}}), "retain by", ""},
+		{"forgets the whole log beside topics", on(sabotaged{whole: func(k *store.Retention) {
+			if !k.Topics.IsZero() {
+				k.Whole = store.Limits{}
+			}
+		}}), "retain of", ""},
 		{"is off by one from the end", on(sabotaged{n: func(n int) int {
 			return n + 1
 		}}), "newest 0 of", "newest 0 of"},

@@ -14,7 +14,8 @@ type sabotaged struct {
 	max    func(max int) int
 	append func(log store.Log, drafts []store.Draft) ([]store.ID, error)
 	before func(store.ID) store.ID // of Trim
-	limits func(*store.Limits)     // of Retain
+	limits func(*store.Limits)     // of a topic, in Retain
+	whole  func(*store.Retention)  // before Retain
 	n      func(n int) int         // of Newest
 	wait   func(log store.Log, after store.ID) error
 	info   func(*store.TopicInfo)
@@ -78,15 +79,19 @@ func (s *sabotaged) Trim(ctx context.Context, f store.Filter, before store.ID) (
 	return s.Log.Trim(ctx, f, before)
 }
 
-func (s *sabotaged) Retain(ctx context.Context, f store.Filter,
-	limits func(string) store.Limits) (int, error) {
-	return s.Log.Retain(ctx, f, func(topic string) store.Limits {
+func (s *sabotaged) Retain(ctx context.Context, keep store.Retention) (int, error) {
+	limits := keep.OfTopic
+	keep.OfTopic = func(topic string) store.Limits {
 		l := limits(topic)
 		if s.limits != nil {
 			s.limits(&l)
 		}
 		return l
-	})
+	}
+	if s.whole != nil {
+		s.whole(&keep)
+	}
+	return s.Log.Retain(ctx, keep)
 }
 
 func (s *sabotaged) Topics(f store.Filter) iter.Seq[store.TopicInfo] {

@@ -50,7 +50,7 @@ func Cases() []Case {
 	return slices.Concat(
 		appendCases(), onceCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
-		trimCases(), lossCases(), newestCases(), excessCases(), retainCases(), lookupCases(),
+		trimCases(), lossCases(), newestCases(), retainCases(), lookupCases(),
 		topicsCases(),
 		closeCases(), concurrentCases(), modelCases(),
 	)

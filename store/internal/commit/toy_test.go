@@ -214,11 +214,25 @@ func (l *toy) Mark(subject, name string) (store.Mark, error) {
 }
 
 func (l *toy) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
-	return l.Retain(ctx, f, func(string) store.Limits { return store.Limits{Before: before} })
+	return l.retain(ctx, f, each, func(string) store.Limits { return store.Limits{Before: before} })
 }
 
-// Retain goes back through all events, and trims what it then finds in order.
-func (l *toy) Retain(ctx context.Context, f store.Filter,
+func (l *toy) Retain(ctx context.Context, keep store.Retention) (int, error) {
+	deleted, err := l.retain(ctx, keep.Topics, each, keep.OfTopic)
+	if err != nil {
+		return deleted, err
+	}
+	n, err := l.retain(ctx, store.All(), together,
+		func(string) store.Limits { return keep.Whole })
+	return deleted + n, err
+}
+
+// What a limit counts: the events of each topic, or all.
+func each(topic string) string { return topic }
+func together(string) string   { return "" }
+
+// retain goes back through all events, and trims what it then finds in order.
+func (l *toy) retain(ctx context.Context, f store.Filter, group func(topic string) string,
 	limits func(topic string) store.Limits) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
@@ -236,14 +250,14 @@ func (l *toy) Retain(ctx context.Context, f store.Filter,
 	goes := make(map[string]bool)
 	var trims []commit.Trim
 	for _, e := range slices.Backward(events) {
-		topic, limit := e.Topic, limits(e.Topic)
-		count[topic]++
-		size[topic] += uint64(len(e.Data))
-		goes[topic] = goes[topic] || e.ID.Before(limit.Before) ||
-			limit.Events > 0 && count[topic] > limit.Events ||
-			limit.Bytes > 0 && size[topic] > limit.Bytes
-		if goes[topic] {
-			trims = append(trims, commit.Trim{Topic: l.number(topic), ID: e.ID})
+		g, limit := group(e.Topic), limits(e.Topic)
+		count[g]++
+		size[g] += uint64(len(e.Data))
+		goes[g] = goes[g] || e.ID.Before(limit.Before) ||
+			limit.Events > 0 && count[g] > limit.Events ||
+			limit.Bytes > 0 && size[g] > limit.Bytes
+		if goes[g] {
+			trims = append(trims, commit.Trim{Topic: l.number(e.Topic), ID: e.ID})
 		}
 	}
 	slices.Reverse(trims)
