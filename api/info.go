@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
 	"time"
@@ -113,5 +112,5 @@ func (s *Server) notReady() error {
 	if s.draining() {
 		return store.ErrClosed
 	}
-	return cmp.Or(s.log.Err(), s.log.Room())
+	return s.log.Ready()
 }

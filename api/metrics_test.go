@@ -112,7 +112,7 @@ type failed struct{ store.Log }
 
 var errDisk = errors.New("the disk is gone")
 
-func (failed) Err() error                { return errDisk }
+func (failed) Ready() error              { return errDisk }
 func (failed) Info() (store.Info, error) { return store.Info{}, errDisk }
 func (failed) AppendOnce(context.Context, []store.Group) ([]store.Result, error) {
 	return nil, store.ErrFailed
@@ -146,7 +146,7 @@ func TestMetricsOfAFailedLog(t *testing.T) {
 // full is a log whose disk is full.
 type full struct{ store.Log }
 
-func (full) Room() error { return store.ErrNoSpace }
+func (full) Ready() error { return store.ErrNoSpace }
 
 // TestReadyOnAFullDisk: readiness says what a publish would be told, before one is made; the
 // process is alive.

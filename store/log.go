@@ -114,15 +114,13 @@ type Log interface {
 	// Stats describes what the log has done since it was opened. It costs no look at the log.
 	Stats() Stats
 
-	// Room is the ErrNoSpace that an append would end with, as of about now, or nil.
-	Room() error
+	// Ready is nil when an append could go ahead, as of about now, else what it would end with: the
+	// ErrFailed that says why once Failed is closed, ErrClosed, or ErrNoSpace.
+	Ready() error
 
 	// Failed is closed when the log can no longer accept writes for a reason that a restart must
-	// decide; Err then says why. Reading goes on.
+	// decide; Ready then says why. Reading goes on.
 	Failed() <-chan struct{}
-
-	// Err is the reason after Failed, else nil.
-	Err() error
 
 	// Close refuses new appends, commits those that are queued, and returns when nothing of the log
 	// runs any more. Only the first call does something; the others wait and return the same.

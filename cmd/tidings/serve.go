@@ -173,7 +173,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	case <-ctx.Done():
 		app.logger.Info("shutting down")
 	case <-log.Failed():
-		failure = log.Err()
+		failure = log.Ready() // which says why
 	case failure = <-ended:
 		failure = fmt.Errorf("serve: %w", failure)
 	}

@@ -58,13 +58,13 @@ func TestFloor(t *testing.T) {
 	if err := publish(log, "key"); err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Room(); err != nil {
-		t.Errorf("room at the floor: %v", err)
+	if err := log.Ready(); err != nil {
+		t.Errorf("ready at the floor: %v", err)
 	}
 	d.free.Store(99)
 	head := log.Head()
-	if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
-		t.Errorf("room below the floor, before anything is published: %v, want %v", err,
+	if err := log.Ready(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("ready below the floor, before anything is published: %v, want %v", err,
 			store.ErrNoSpace)
 	}
 	for range 3 {
@@ -84,11 +84,11 @@ func TestFloor(t *testing.T) {
 		len(page.Events) != 11 {
 		t.Errorf("read below the floor: %d events, %v", len(page.Events), err)
 	}
-	if log.Err() != nil {
-		t.Errorf("the log has failed: %v", log.Err())
+	if errors.Is(log.Ready(), store.ErrFailed) {
+		t.Errorf("the log has failed: %v", log.Ready())
 	}
 	d.free.Store(100)
-	if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
+	if err := cmp.Or(log.Ready(), publish(log, "")); err != nil {
 		t.Errorf("publish with room again: %v", err)
 	}
 }
@@ -111,15 +111,15 @@ func TestFloorAfterTrim(t *testing.T) {
 			t.Fatalf("trim below the floor: %d, %v, want %d", deleted, err, n)
 		}
 		for i := range n {
-			if err := cmp.Or(log.Room(), publish(log, "")); err != nil {
+			if err := cmp.Or(log.Ready(), publish(log, "")); err != nil {
 				t.Fatalf("publish %d after %d were trimmed: %v", i+1, n, err)
 			}
 		}
 		if err := publish(log, ""); !errors.Is(err, store.ErrNoSpace) {
 			t.Fatalf("one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
 		}
-		if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
-			t.Fatalf("room for one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
+		if err := log.Ready(); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("ready for one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
 		}
 	}
 }

@@ -54,9 +54,6 @@ func (l *Log) LogID() store.ID { return l.id }
 // Failed implements store.Log.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
-// Err implements store.Log.
-func (l *Log) Err() error { return l.failure() }
-
 // Wait implements store.Log.
 func (l *Log) Wait(ctx context.Context, after store.ID) error {
 	for {
@@ -69,7 +66,7 @@ func (l *Log) Wait(ctx context.Context, after store.ID) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-l.failed:
-			return l.Err()
+			return l.failure()
 		case <-l.closing:
 			return store.ErrClosed
 		}

@@ -295,7 +295,7 @@ func TestFileTakenAway(t *testing.T) {
 				t.Fatalf("append answers %v, %v; want %v", ids, err, store.ErrFailed)
 			}
 			<-log.Failed()
-			if err := log.Err(); !errors.Is(err, store.ErrFailed) {
+			if err := log.Ready(); !errors.Is(err, store.ErrFailed) {
 				t.Errorf("the log's error is %v, want %v", err, store.ErrFailed)
 			}
 			if log.Head() != head {

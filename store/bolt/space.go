@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -54,14 +55,21 @@ func (s *space) isLow() bool {
 	return s.low != nil
 }
 
-// fullFor is how long Room reports a commit that found no space, unless one finds some sooner. It
+// fullFor is how long Ready reports a commit that found no space, unless one finds some sooner. It
 // has an end because a load balancer that asks lets nobody publish meanwhile, and only publishing
 // finds out.
 const fullFor = time.Minute
 
-// Room implements store.Log.
-func (l *Log) Room() error {
-	s := l.space
+// Ready implements store.Log.
+func (l *Log) Ready() error {
+	if err := cmp.Or(l.failure(), l.closed()); err != nil {
+		return err
+	}
+	return l.space.ready()
+}
+
+// ready is check, and remembers for a while that a commit found no space.
+func (s *space) ready() error {
 	if err := s.check(); err != nil {
 		return err
 	}

@@ -71,12 +71,12 @@ func TestDiskFull(t *testing.T) {
 			events := fillDisk(t, log)
 			expect(t, log, store.All(), store.ID{}, events)
 			storetest.Check(t, log) // it has not failed
-			if err := log.Room(); !errors.Is(err, store.ErrNoSpace) {
-				t.Errorf("room on a full disk: %v, want %v", err, store.ErrNoSpace)
+			if err := log.Ready(); !errors.Is(err, store.ErrNoSpace) {
+				t.Errorf("ready on a full disk: %v, want %v", err, store.ErrNoSpace)
 			}
 			// Who appends only while there is room gets to try again.
-			if ahead.Store(int64(time.Minute)); log.Room() != nil {
-				t.Errorf("room a minute after the disk was found full: %v", log.Room())
+			if ahead.Store(int64(time.Minute)); log.Ready() != nil {
+				t.Errorf("ready a minute after the disk was found full: %v", log.Ready())
 			}
 			closeLog(t, log)
 			log = openAt(t, dir, bolt.Options{})
@@ -94,8 +94,8 @@ func TestDiskFull(t *testing.T) {
 				t.Fatalf("trims with a little room: %v, %v; %d of %d events are left", some, most,
 					len(events), before)
 			}
-			if err := log.Room(); err != nil {
-				t.Errorf("room once something is trimmed: %v", err)
+			if err := log.Ready(); err != nil {
+				t.Errorf("ready once something is trimmed: %v", err)
 			}
 			for range 8 { // more than the other file took
 				events = append(events, appendAll(t, log,

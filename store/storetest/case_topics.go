@@ -119,13 +119,16 @@ func failedNot(t testing.TB, open Factory) {
 	if _, err := f.Append(t.Context(), nil); !errors.Is(err, store.ErrInvalid) {
 		t.Fatalf("append of no drafts: %v", err)
 	}
+	if err := f.Ready(); err != nil {
+		t.Fatalf("a refused append made the log unready: %v", err)
+	}
 	f.close()
 	select {
 	case <-f.Failed():
 		t.Fatal("a refused append or a close made the log fail")
 	default:
 	}
-	if err := f.Err(); err != nil {
-		t.Fatalf("a refused append or a close made the log fail: %v", err)
+	if err := f.Ready(); !errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrFailed) {
+		t.Fatalf("a closed log is ready, or has failed: %v, want %v", err, store.ErrClosed)
 	}
 }

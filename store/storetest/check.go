@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+
 	"tidings/store"
 )
 
@@ -28,12 +30,13 @@ func Check(t TB, log store.Log) {
 	}
 	checkTopics(t, log, events)
 	checkInfo(t, log, events)
-	if err := log.Err(); err != nil {
-		t.Fatalf("the log has failed: %v", err)
+	ready := log.Ready()
+	if errors.Is(ready, store.ErrFailed) {
+		t.Fatalf("the log has failed: %v", ready)
 	}
 	select {
 	case <-log.Failed():
-		t.Fatalf("Failed is closed, but Err is nil")
+		t.Fatalf("Failed is closed, but Ready is %v", ready)
 	default:
 	}
 }

@@ -36,9 +36,6 @@ var _ store.Log = (*Model)(nil)
 // Stats implements store.Log. A model counts nothing.
 func (m *Model) Stats() store.Stats { return store.Stats{} }
 
-// Room implements store.Log.
-func (m *Model) Room() error { return nil }
-
 // NewModel returns an empty log.
 func NewModel(opts Options) *Model {
 	if opts.Now == nil {
@@ -226,8 +223,15 @@ func (m *Model) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
 // Failed implements store.Log: a Model never fails.
 func (m *Model) Failed() <-chan struct{} { return m.failed }
 
-// Err implements store.Log.
-func (m *Model) Err() error { return nil }
+// Ready implements store.Log.
+func (m *Model) Ready() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.ErrClosed
+	}
+	return nil
+}
 
 // Close implements store.Log.
 func (m *Model) Close() error {
