@@ -87,7 +87,7 @@ func fillTopic(tb testing.TB, log store.Log, events int) {
 	tb.Helper()
 	drafts := slices.Repeat([]store.Draft{{Topic: benchTopic, Data: []byte(benchBody)}}, 1000)
 	for range events / len(drafts) {
-		if _, err := log.Append(context.Background(), drafts); err != nil {
+		if _, err := store.Append(context.Background(), log, drafts); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -250,7 +250,7 @@ func appendTo(t testing.TB, log store.Log, topic string) store.ID {
 
 func appendData(t testing.TB, log store.Log, topic string, data []byte) store.ID {
 	t.Helper()
-	ids, err := log.Append(context.Background(),
+	ids, err := store.Append(context.Background(), log,
 		[]store.Draft{{Topic: topic, ContentType: "text/plain", Data: data}})
 	if err != nil {
 		t.Fatal(err)

@@ -241,7 +241,7 @@ func TestPageCountsAttributes(t *testing.T) {
 	s := start(t)
 	for range 3 {
 		large := store.Attribute{Name: "x", Value: `"` + strings.Repeat("x", 3<<20) + `"`}
-		if _, err := s.log.Append(t.Context(),
+		if _, err := store.Append(t.Context(), s.log,
 			[]store.Draft{{Topic: "a", Attributes: []store.Attribute{large}}}); err != nil {
 			t.Fatal(err)
 		}

@@ -106,7 +106,7 @@ func (s *scene) publish(names string) {
 		if strings.HasSuffix(name, "-end") {
 			d.Type = store.TypeEnd
 		}
-		ids, err := s.log.Append(s.t.Context(), []store.Draft{d})
+		ids, err := store.Append(s.t.Context(), s.log, []store.Draft{d})
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -151,7 +151,7 @@ func (f *fanOut) append(topic string, n int) {
 	for i := range drafts {
 		drafts[i] = store.Draft{Topic: topic, Data: benchPayload}
 	}
-	if _, err := f.log.Append(context.Background(), drafts); err != nil {
+	if _, err := store.Append(context.Background(), f.log, drafts); err != nil {
 		f.tb.Fatal(err)
 	}
 }

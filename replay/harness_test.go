@@ -55,7 +55,7 @@ func publish(t testing.TB, log store.Log, topics ...string) []store.ID {
 	for i, topic := range topics {
 		drafts[i] = store.Draft{Topic: topic, Data: []byte(topic)}
 	}
-	got, err := log.Append(context.Background(), drafts)
+	got, err := store.Append(context.Background(), log, drafts)
 	if err != nil {
 		t.Fatal(err)
 	}

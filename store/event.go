@@ -31,7 +31,7 @@ func size(data []byte, attributes []Attribute) int {
 }
 
 // Draft is an event before it has an ID. The log copies what it keeps; a Draft must not change
-// while Append runs.
+// while AppendOnce runs.
 type Draft struct {
 	Topic       string
 	Type        string // "" means DefaultType

@@ -2,13 +2,14 @@
 // topics, filters, marks. An engine implements it: package store/bolt is the embedded one.
 //
 //	log, err := bolt.Open(dir, bolt.Options{})
-//	ids, err := log.Append(ctx, []store.Draft{{Topic: "orders", Data: body}})  // durable by then
-//	r := log.NewReader(store.All(), store.ID{})                                // from the start
+//	ids, err := store.Append(ctx, log, []store.Draft{{Topic: "orders", Data: body}})
+//	...                                         // they are durable
+//	r := log.NewReader(store.All(), store.ID{}) // from the start
 //	page, err := r.Next(100)
 //
 // What every Log guarantees:
 //
-//  1. Append returns without an error only when its events are on stable storage, all of them.
+//  1. AppendOnce returns without an error only when its events are on stable storage, all of them.
 //  2. IDs strictly increase in commit order, across restarts and steps of the clock.
 //  3. Nothing above the head is ever returned: a reader cannot see what a crash could take back.
 //  4. A Reader returns every retained event that matches and follows its position, once and in
@@ -26,22 +27,21 @@ import (
 
 // Log is an append-only, totally ordered log of events. All methods may be called concurrently.
 type Log interface {
-	// Append commits the drafts, all or none, in one commit, under consecutive positions of the
-	// log, and returns their IDs in order once they are durable. Zero drafts are ErrInvalid.
+	// AppendOnce commits the drafts of all groups, all or none, in one commit, under consecutive
+	// positions of the log, and returns the results of the groups in order once they are durable.
+	// No groups, or a group without drafts, are ErrInvalid.
+	//
+	// A group whose key is known is not stored again, its result is that of the first time; a key
+	// that is known for drafts that differ in topic, type, content type or data is ErrKeyMismatch.
+	// A key is remembered in the commit of its events, so across restarts, within the limits of the
+	// log's options; a duplicate of a group that is being committed waits for it. Publishing to a
+	// topic that has ended is ErrEnded; ending it again is the first end, replayed.
 	//
 	// ctx bounds only the wait for a place in the queue; when it ends there, the error is
-	// ErrQueueFull and nothing was stored. From then on Append waits for the outcome. Errors:
-	// ErrInvalid, ErrTopicLimit, ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was
-	// stored), and ErrOutcomeUnknown.
-	Append(ctx context.Context, drafts []Draft) ([]ID, error)
-
-	// AppendOnce is Append with idempotency: all groups in one commit, or none. A group whose key
-	// is known is not stored again, its result is that of the first time; a key that is known for
-	// drafts that differ in topic, type, content type or data is ErrKeyMismatch. A key is
-	// remembered in the commit of its events, so across restarts, within the limits of the log's
-	// options; a duplicate of a group that is being committed waits for it. Publishing to a topic
-	// that has ended is ErrEnded; ending it again is the first end, replayed. Errors about one
-	// group of several are a *GroupError.
+	// ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome. Errors:
+	// ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrQueueFull, ErrNoSpace, ErrClosed,
+	// ErrFailed (nothing was stored), and ErrOutcomeUnknown. Those about one group of several are a
+	// *GroupError.
 	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
@@ -91,7 +91,7 @@ type Log interface {
 
 	// SetMark moves the read mark that subject keeps under name to mark, durably, and returns the
 	// mark as it then is: a mark never moves back, so an older ID changes nothing. Errors:
-	// ErrInvalid, ErrMarkLimit, and Append's.
+	// ErrInvalid, ErrMarkLimit, and those of AppendOnce about the log.
 	SetMark(ctx context.Context, subject, name string, mark Mark) (Mark, error)
 
 	// Mark returns a read mark, or ErrNotFound.

@@ -40,7 +40,7 @@ func richLog(t *testing.T) string {
 		{Topic: "orders", ContentType: "application/json",
 			Data: []byte(`"after the end of another"`)},
 	} {
-		if _, err := log.Append(t.Context(), []store.Draft{d}); err != nil {
+		if _, err := store.Append(t.Context(), log, []store.Draft{d}); err != nil {
 			t.Fatal(err)
 		}
 	}

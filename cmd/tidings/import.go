@@ -95,7 +95,7 @@ func appendEvents(ctx context.Context, log store.Log,
 		if len(batch) == 0 {
 			return nil
 		}
-		_, err := log.Append(ctx, batch)
+		_, err := store.Append(ctx, log, batch)
 		if err == nil {
 			stored, batch = stored+len(batch), nil
 		}

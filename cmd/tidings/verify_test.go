@@ -20,7 +20,7 @@ func storedLog(t *testing.T, data ...string) (dir string, ids []store.ID) {
 		t.Fatal(err)
 	}
 	for _, d := range data {
-		id, err := log.Append(t.Context(),
+		id, err := store.Append(t.Context(), log,
 			[]store.Draft{{Topic: "orders", ContentType: "application/json", Data: []byte(d)}})
 		if err != nil {
 			t.Fatal(err)

@@ -107,7 +107,7 @@ func openAheadOfClock(t *testing.T, dir string) store.ID {
 	log := openStore(t, dir, bolt.Options{Now: func() time.Time {
 		return time.Now().Add(time.Hour)
 	}})
-	ids, err := log.Append(t.Context(),
+	ids, err := store.Append(t.Context(), log,
 		[]store.Draft{{Topic: "first", ContentType: "application/json", Data: []byte("{}")}})
 	if err != nil {
 		t.Fatal(err)

@@ -205,7 +205,7 @@ func fill(t *testing.T, dir string, n int) {
 			ContentType: "application/json", Data: missedData()}
 	}
 	for left := n; left > 0; left -= len(drafts) {
-		if _, err := log.Append(t.Context(), drafts[:min(left, len(drafts))]); err != nil {
+		if _, err := store.Append(t.Context(), log, drafts[:min(left, len(drafts))]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -117,7 +117,7 @@ func TestTopicsShareCommits(t *testing.T) {
 	for i := range 3 * topics {
 		drafts = append(drafts, store.Draft{Topic: fmt.Sprintf("user.%d", i%topics)})
 	}
-	if _, err := log.Append(t.Context(), drafts); err != nil {
+	if _, err := store.Append(t.Context(), log, drafts); err != nil {
 		t.Fatal(err)
 	}
 	trimmer, err := retention.New(log,

@@ -200,7 +200,7 @@ func appendOne(t storetest.TB, log store.Log, topic string, size int) kept {
 		return info.Bytes
 	}
 	before := total()
-	ids, err := log.Append(context.Background(),
+	ids, err := store.Append(context.Background(), log,
 		[]store.Draft{{Topic: topic, Data: make([]byte, size)}})
 	if err != nil {
 		t.Fatalf("%v", err)

@@ -205,7 +205,7 @@ func TestBackupEnds(t *testing.T) {
 		if writes.Add(1) == 1 {
 			go func() { closed <- log.Close() }()
 			for {
-				if _, err := log.Append(context.Background(),
+				if _, err := store.Append(context.Background(), log,
 					[]store.Draft{{Topic: "a"}}); errors.Is(err, store.ErrClosed) {
 					return nil
 				}

@@ -49,7 +49,7 @@ func BenchmarkAppendBatch(b *testing.B) {
 						drafts[i] = store.Draft{Topic: names[rand.IntN(topics)],
 							Data: payload[:size]}
 					}
-					if _, err := log.Append(context.Background(), drafts); err != nil {
+					if _, err := store.Append(context.Background(), log, drafts); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -199,7 +199,7 @@ func fill(tb testing.TB, log store.Log, topics, events int) []string {
 	for i := range events {
 		drafts = append(drafts, store.Draft{Topic: names[i%topics], Data: payload[:100]})
 		if len(drafts) == cap(drafts) || i == events-1 {
-			if _, err := log.Append(context.Background(), drafts); err != nil {
+			if _, err := store.Append(context.Background(), log, drafts); err != nil {
 				tb.Fatal(err)
 			}
 			drafts = drafts[:0]
@@ -209,7 +209,7 @@ func fill(tb testing.TB, log store.Log, topics, events int) []string {
 }
 
 func appendOne(log store.Log, topics []string, size int) error {
-	_, err := log.Append(context.Background(),
+	_, err := store.Append(context.Background(), log,
 		[]store.Draft{{Topic: topics[rand.IntN(len(topics))], Data: payload[:size]}})
 	return err
 }

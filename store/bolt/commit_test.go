@@ -160,7 +160,7 @@ func TestForeignCommitRefused(t *testing.T) {
 					}
 				}))
 			drafts := []store.Draft{{Topic: "a"}}
-			if _, err := log.Append(t.Context(), drafts); !errors.Is(err, store.ErrFailed) {
+			if _, err := store.Append(t.Context(), log, drafts); !errors.Is(err, store.ErrFailed) {
 				t.Errorf("append after it: %v, want ErrFailed", err)
 			}
 		})
@@ -216,7 +216,7 @@ func TestCommitSteps(t *testing.T) {
 	}
 	var first []store.ID
 	call(func() (err error) {
-		first, err = log.Append(ctx, slices.Repeat([]store.Draft{
+		first, err = store.Append(ctx, log, slices.Repeat([]store.Draft{
 			{Topic: "a", Data: make([]byte, 500)}, {Topic: "b", Data: make([]byte, 500)}}, 200))
 		return err
 	})
@@ -371,7 +371,7 @@ func TestReplayBesideTrim(t *testing.T) {
 	calls.Wait()
 	calls.Go(func() {
 		drafts := []store.Draft{{Topic: "b"}}
-		if _, err := log.Append(context.Background(), drafts); err != nil {
+		if _, err := store.Append(context.Background(), log, drafts); err != nil {
 			t.Error(err)
 		}
 	})

@@ -55,7 +55,7 @@ func appendN(t testing.TB, log store.Log, n int, topics ...string) []store.Event
 // on.
 func appendAll(t testing.TB, log store.Log, drafts ...store.Draft) []store.Event {
 	t.Helper()
-	ids, err := log.Append(context.Background(), drafts)
+	ids, err := store.Append(context.Background(), log, drafts)
 	if err != nil {
 		t.Fatalf("append of %d drafts: %v", len(drafts), err)
 	}

@@ -228,7 +228,7 @@ func publishUntilFull(t *testing.T, log store.Log, size int) (acknowledged []sto
 		publishers.Go(func() {
 			data := make([]byte, size)
 			for {
-				ids, err := log.Append(context.Background(),
+				ids, err := store.Append(context.Background(), log,
 					[]store.Draft{{Topic: "a", Data: data}})
 				if err != nil {
 					if !errors.Is(err, store.ErrNoSpace) {

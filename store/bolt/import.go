@@ -84,7 +84,7 @@ func (b *importing) flush(ctx context.Context) error {
 	return nil
 }
 
-// appendAs is Append under IDs that are given.
+// appendAs appends drafts under IDs that are given.
 func (l *Log) appendAs(ctx context.Context, drafts []store.Draft, ids []store.ID) error {
 	r, err := commit.Import(drafts, ids)
 	if err != nil {

@@ -96,7 +96,7 @@ func TestCheckpointWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2000 { // the checkpoint is due at the latest with the last
-		if _, err := log.Append(t.Context(), []store.Draft{{Topic: topics[0]}}); err != nil {
+		if _, err := store.Append(t.Context(), log, []store.Draft{{Topic: topics[0]}}); err != nil {
 			t.Fatalf("event %d of 2000, where 4000 were trimmed: %v", i, err)
 		}
 	}

@@ -290,7 +290,7 @@ func TestFileTakenAway(t *testing.T) {
 			appendN(t, log, 2000, "a")
 			head := log.Head()
 			take(t, logFile(dir))
-			ids, err := log.Append(context.Background(), []store.Draft{{Topic: "a"}})
+			ids, err := store.Append(context.Background(), log, []store.Draft{{Topic: "a"}})
 			if !errors.Is(err, store.ErrFailed) || ids != nil {
 				t.Fatalf("append answers %v, %v; want %v", ids, err, store.ErrFailed)
 			}

@@ -25,7 +25,7 @@ type Options struct {
 	// MaxMarks bounds the read marks. Each costs about 100 bytes on disk.
 	MaxMarks int // default store.DefaultMaxMarks
 
-	// MinFree returns how many bytes of a disk of this size stay free. Below that Append is
+	// MinFree returns how many bytes of a disk of this size stay free. Below that an append is
 	// ErrNoSpace, except into space that trims have freed. It is asked before each commit; nil:
 	// there is no floor.
 	MinFree func(total uint64) uint64

@@ -47,7 +47,7 @@ func queueFull(t *testing.T, big store.Draft) {
 	start := func(ctx context.Context, d store.Draft) <-chan outcome {
 		c := make(chan outcome, 1)
 		go func() {
-			ids, err := log.Append(ctx, []store.Draft{d})
+			ids, err := store.Append(ctx, log, []store.Draft{d})
 			c <- outcome{ids, err}
 		}()
 		synctest.Wait()

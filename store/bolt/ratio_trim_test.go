@@ -85,7 +85,7 @@ func openFull(t *testing.T, topics int, p retention.Policy) *trimmedLog {
 		for j := range drafts {
 			drafts[j] = store.Draft{Topic: l.topics[(1000*i+j)%topics], Data: payload[:256]}
 		}
-		if _, err := l.Append(t.Context(), drafts); err != nil {
+		if _, err := store.Append(t.Context(), l, drafts); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,7 @@ func FuzzAppend(f *testing.F) {
 			}
 		}
 		before := log.Head()
-		ids, err := log.Append(t.Context(), []store.Draft{{Topic: want.Topic, Type: typ,
+		ids, err := store.Append(t.Context(), log, []store.Draft{{Topic: want.Topic, Type: typ,
 			ContentType: contentType, Attributes: want.Attributes, Data: data}})
 		if len(typ) > store.MaxNameBytes || len(contentType) > store.MaxNameBytes ||
 			len(name1) > store.MaxNameBytes || len(name2) > store.MaxNameBytes {

@@ -123,7 +123,7 @@ func manyTopics(t *testing.T, log store.Log) []store.Event {
 func publishSmall(t *testing.T, log store.Log) (acknowledged []store.Event) {
 	t.Helper()
 	for {
-		ids, err := log.Append(context.Background(), []store.Draft{{Topic: "a"}})
+		ids, err := store.Append(context.Background(), log, []store.Draft{{Topic: "a"}})
 		if errors.Is(err, store.ErrNoSpace) {
 			return acknowledged
 		}

@@ -33,7 +33,7 @@ func fillDisk(t *testing.T, log store.Log) (events []store.Event) {
 				drafts[i] = store.Draft{Topic: []string{"a", "b"}[i%2],
 					Data: bytes.Repeat([]byte{byte(i)}, 1000)}
 			}
-			ids, err := log.Append(context.Background(), drafts)
+			ids, err := store.Append(context.Background(), log, drafts)
 			if errors.Is(err, store.ErrNoSpace) {
 				break
 			}

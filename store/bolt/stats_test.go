@@ -15,15 +15,15 @@ import (
 func TestStats(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{MaxTopics: 1})
 	three := []store.Draft{{Topic: "a"}, {Topic: "a"}, {Topic: "a"}}
-	if _, err := log.Append(t.Context(), three); err != nil {
+	if _, err := store.Append(t.Context(), log, three); err != nil {
 		t.Fatal(err)
 	}
-	ids, err := log.Append(t.Context(), three[:1])
+	ids, err := store.Append(t.Context(), log, three[:1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := log.Append(t.Context(), []store.Draft{{Topic: "one.too.many"}}); !errors.Is(err,
-		store.ErrTopicLimit) {
+	_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "one.too.many"}})
+	if !errors.Is(err, store.ErrTopicLimit) {
 		t.Fatal(err)
 	}
 	if _, err := log.Trim(t.Context(), store.All(), ids[0]); err != nil {
@@ -79,7 +79,7 @@ func TestStatsQueue(t *testing.T) {
 		errs := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, err := log.Append(t.Context(),
+				_, err := store.Append(t.Context(), log,
 					[]store.Draft{{Topic: "a", Data: make([]byte, 1000)}})
 				errs <- err
 			}()

@@ -115,7 +115,7 @@ func TestTrimBeside(t *testing.T) {
 			// of more it would try half as many, alone
 			g.trim(t, filterOf(t, "a"), events[1].ID, 1),
 			func() {
-				if _, err := g.Append(context.Background(), []store.Draft{{Topic: "a",
+				if _, err := store.Append(context.Background(), g, []store.Draft{{Topic: "a",
 					Data: make([]byte, 2<<20)}}); !errors.Is(err, store.ErrNoSpace) {
 					t.Errorf("append of more than there is space for: %v, want %v", err,
 						store.ErrNoSpace)

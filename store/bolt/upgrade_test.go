@@ -152,8 +152,8 @@ func openFixture(t *testing.T, format uint32) {
 	if err != nil || !results[0].Replayed || results[0].IDs[1] != log.Head() {
 		t.Errorf("under a known key: %+v, error %v", results, err)
 	}
-	if _, err := log.Append(context.Background(), []store.Draft{{Topic: "over"}}); !errors.Is(err,
-		store.ErrEnded) {
+	_, err = store.Append(context.Background(), log, []store.Draft{{Topic: "over"}})
+	if !errors.Is(err, store.ErrEnded) {
 		t.Errorf("to an ended topic: %v, want %v", err, store.ErrEnded)
 	}
 	before, _ := drain(t, log, store.All(), store.ID{}, 500)

@@ -52,7 +52,7 @@ func appendBatch(t testing.TB, open Factory) {
 func appendNothing(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	for _, none := range [][]store.Draft{nil, {}} {
-		if ids, err := f.Append(t.Context(), none); !errors.Is(err, store.ErrInvalid) ||
+		if ids, err := store.Append(t.Context(), f, none); !errors.Is(err, store.ErrInvalid) ||
 			len(ids) > 0 {
 			t.Fatalf("append of no drafts returned %v, %v; want ErrInvalid", ids, err)
 		}
@@ -96,7 +96,7 @@ func appendEndedContext(t testing.TB, open Factory) {
 	cancel()
 	for i := range 20 {
 		batch := drafts(2, "orders")
-		switch ids, err := f.Append(ctx, batch); {
+		switch ids, err := store.Append(ctx, f, batch); {
 		case err == nil && len(ids) == len(batch):
 			for k, id := range ids {
 				want = append(want, committed(id, batch[k]))
@@ -119,7 +119,7 @@ func appendInvalid(t testing.TB, open Factory, bad store.Draft) {
 		if place == 3 {
 			batch = []store.Draft{bad}
 		}
-		ids, err := f.Append(t.Context(), batch)
+		ids, err := store.Append(t.Context(), f, batch)
 		if !errors.Is(err, store.ErrInvalid) || len(ids) > 0 {
 			t.Fatalf("append with a bad draft at %d of %d returned %v, %v; want ErrInvalid",
 				place, len(batch), ids, err)

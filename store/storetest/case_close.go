@@ -46,7 +46,7 @@ func closeAppend(t testing.TB, open Factory) {
 	want := f.append(drafts(3, "orders")...)
 	f.close()
 	within(t, "append after close", func() {
-		if ids, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+		if ids, err := store.Append(context.Background(), f, drafts(1, "orders")); !errors.Is(err,
 			store.ErrClosed) || len(ids) > 0 {
 			t.Errorf("append after close returned %v, %v; want ErrClosed", ids, err)
 		}
@@ -120,7 +120,7 @@ func closeQueued(t testing.TB, open Factory) {
 					{Topic: "orders", Data: fmt.Appendf(nil, "%d/%d/first", w, i)},
 					{Topic: "tickets", Data: fmt.Appendf(nil, "%d/%d/second", w, i)},
 				}
-				ids, err := f.Append(context.Background(), batch)
+				ids, err := store.Append(context.Background(), f, batch)
 				if err != nil {
 					if !errors.Is(err, store.ErrClosed) {
 						t.Errorf("append to a log that is closing: %v; want ErrClosed", err)

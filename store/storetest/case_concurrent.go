@@ -79,7 +79,7 @@ func write(t TB, log store.Log, writers, batches int) []store.Event {
 						Data: fmt.Appendf(nil, "%d/%d", w, seq)})
 					seq++
 				}
-				ids, err := log.Append(context.Background(), batch)
+				ids, err := store.Append(context.Background(), log, batch)
 				if err != nil {
 					t.Errorf("writer %d: %v", w, err)
 					return
@@ -212,7 +212,7 @@ func concurrentEnd(t testing.TB, open Factory) {
 		begin := make(chan struct{})
 		publish := func(d store.Draft) {
 			<-begin
-			_, err := f.Append(context.Background(), []store.Draft{d})
+			_, err := store.Append(context.Background(), f, []store.Draft{d})
 			if err != nil && !errors.Is(err, store.ErrEnded) {
 				t.Errorf("publish of %q beside an end: %v", d.Type, err)
 			}

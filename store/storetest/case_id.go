@@ -82,7 +82,7 @@ func idConcurrent(t testing.TB, open Factory) {
 		wg.Go(func() {
 			var last store.ID
 			for i := range batches {
-				ids, err := f.Append(context.Background(), drafts(1+i%3, "orders"))
+				ids, err := store.Append(context.Background(), f, drafts(1+i%3, "orders"))
 				if err != nil {
 					t.Errorf("append: %v", err)
 					return
@@ -121,7 +121,7 @@ func idAfterTrimAndReopen(t testing.TB, open Factory) {
 	f.trim(store.All(), store.MaxID, len(old))
 	c.advance(-time.Hour)
 	f.reopen()
-	ids, err := f.Append(t.Context(), drafts(2, "orders"))
+	ids, err := store.Append(t.Context(), f, drafts(2, "orders"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (p *play) append(t *rapid.T) {
 	for i, topic := range topics {
 		batch = append(batch, store.Draft{Topic: topic, Data: fmt.Appendf(nil, "%d", len(p.ids)+i)})
 	}
-	ids, err := p.log.Append(context.Background(), batch)
+	ids, err := store.Append(context.Background(), p.log, batch)
 	if err != nil {
 		t.Fatalf("append: %v", err)
 	}

@@ -232,12 +232,12 @@ func onceEnd(t testing.TB, open Factory) {
 			t.Errorf("second end: %+v, want %v replayed", again, first.IDs)
 		}
 	}
-	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+	if _, err := store.Append(context.Background(), f, drafts(1, "orders")); !errors.Is(err,
 		store.ErrEnded) {
 		t.Errorf("append to a topic that has ended: %v, want ErrEnded", err)
 	}
-	if _, err := f.Append(context.Background(), drafts(2, "tickets", "orders")); !errors.Is(err,
-		store.ErrEnded) {
+	_, err := store.Append(context.Background(), f, drafts(2, "tickets", "orders"))
+	if !errors.Is(err, store.ErrEnded) {
 		t.Errorf("batch with a topic that has ended: %v, want ErrEnded", err)
 	}
 	f.replays(before, false, keyed) // the key is looked up first
@@ -255,8 +255,8 @@ func onceEnd(t testing.TB, open Factory) {
 	if r := f.once(group("", end("never.used")))[0]; r.Replayed {
 		t.Errorf("end of a topic without events: %+v", r)
 	}
-	if _, err := f.Append(context.Background(), []store.Draft{end("a"), end("b")}); !errors.Is(err,
-		store.ErrInvalid) {
+	_, err = store.Append(context.Background(), f, []store.Draft{end("a"), end("b")})
+	if !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("an end among others: %v, want ErrInvalid", err)
 	}
 }
@@ -275,7 +275,7 @@ func onceEndSurvives(t testing.TB, open Factory) {
 	if again := f.once(end)[0]; !again.Replayed || !again.Trimmed || again.IDs[0] != first.IDs[0] {
 		t.Errorf("second end: %+v, want %v replayed and trimmed", again, first.IDs)
 	}
-	if _, err := f.Append(context.Background(), drafts(1, "orders")); !errors.Is(err,
+	if _, err := store.Append(context.Background(), f, drafts(1, "orders")); !errors.Is(err,
 		store.ErrEnded) {
 		t.Errorf("append: %v, want ErrEnded", err)
 	}

@@ -58,7 +58,7 @@ func topicsYield(t testing.TB, open Factory) {
 			if _, err := f.Get(info.First); err != nil {
 				t.Errorf("get inside topics: %v", err)
 			}
-			if _, err := f.Append(t.Context(), drafts(1, "a")); err != nil {
+			if _, err := store.Append(t.Context(), f, drafts(1, "a")); err != nil {
 				t.Errorf("append inside topics: %v", err)
 			}
 		}
@@ -116,7 +116,7 @@ func infoIdentity(t testing.TB, open Factory) {
 func failedNot(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(1, "orders")...)
-	if _, err := f.Append(t.Context(), nil); !errors.Is(err, store.ErrInvalid) {
+	if _, err := store.Append(t.Context(), f, nil); !errors.Is(err, store.ErrInvalid) {
 		t.Fatalf("append of no drafts: %v", err)
 	}
 	if err := f.Ready(); err != nil {

@@ -60,7 +60,7 @@ func waitMoves(t testing.TB, open Factory) {
 				t.Errorf("wait: %v", err)
 				continue
 			}
-			if _, err := f.Append(context.Background(), drafts(1, "orders")); err != nil {
+			if _, err := store.Append(context.Background(), f, drafts(1, "orders")); err != nil {
 				t.Errorf("append: %v", err)
 			}
 		}

@@ -56,7 +56,7 @@ func (f *fixture) reopen() {
 func (f *fixture) append(drafts ...store.Draft) []store.Event {
 	f.t.Helper()
 	before := f.Head()
-	ids, err := f.Append(context.Background(), drafts)
+	ids, err := store.Append(context.Background(), f, drafts)
 	if err != nil {
 		f.t.Fatalf("append of %d drafts: %v", len(drafts), err)
 	}

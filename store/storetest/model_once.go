@@ -13,16 +13,7 @@ type modelKey struct {
 	ids   []store.ID
 }
 
-// Append implements store.Log. It has no queue, so that ctx is not looked at.
-func (m *Model) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
-	results, err := m.AppendOnce(ctx, []store.Group{{Drafts: drafts}})
-	if err != nil {
-		return nil, err
-	}
-	return results[0].IDs, nil
-}
-
-// AppendOnce implements store.Log.
+// AppendOnce implements store.Log. It has no queue, so that ctx is not looked at.
 func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
 	events := 0
 	for i, g := range groups {

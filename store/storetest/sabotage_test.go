@@ -44,7 +44,7 @@ func TestCheckCatches(t *testing.T) {
 			for range 4 {
 				drafts := []store.Draft{{Topic: "orders", Data: []byte("1")},
 					{Topic: "tickets", Data: []byte("2")}, {Topic: "orders", Data: []byte("3")}}
-				if _, err := log.Append(t.Context(), drafts); err != nil {
+				if _, err := store.Append(t.Context(), log, drafts); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -149,7 +149,7 @@ func sabotages() []sabotage {
 		{"stores half a batch", on(sabotaged{append: func(log store.Log,
 			drafts []store.Draft) (ids []store.ID, err error) {
 			for _, d := range drafts {
-				id, err := log.Append(context.Background(), []store.Draft{d})
+				id, err := store.Append(context.Background(), log, []store.Draft{d})
 				if err != nil {
 					return nil, err
 				}
@@ -159,14 +159,14 @@ func sabotages() []sabotage {
 		}}), "a refused batch was stored in part", ""},
 		{"stores a retry again", on(sabotaged{append: func(log store.Log,
 			drafts []store.Draft) ([]store.ID, error) {
-			if _, err := log.Append(context.Background(), drafts); err != nil {
+			if _, err := store.Append(context.Background(), log, drafts); err != nil {
 				return nil, err
 			}
-			return log.Append(context.Background(), drafts)
+			return store.Append(context.Background(), log, drafts)
 		}}), "where it does not belong", ""},
 		{"says stored before it is", on(sabotaged{append: func(log store.Log,
 			drafts []store.Draft) ([]store.ID, error) {
-			ids, err := log.Append(context.Background(),
+			ids, err := store.Append(context.Background(), log,
 				drafts[:max(len(drafts)-1, min(1, len(drafts)))])
 			if err == nil && len(ids) < len(drafts) {
 				next, _ := ids[len(ids)-1].Next()
@@ -221,7 +221,7 @@ func sabotages() []sabotage {
 			"trimmed mark lost: topic", "reports"},
 		{"accepts appends after close",
 			on(sabotaged{append: func(log store.Log, drafts []store.Draft) ([]store.ID, error) {
-				ids, err := log.Append(context.Background(), drafts)
+				ids, err := store.Append(context.Background(), log, drafts)
 				if errors.Is(err, store.ErrClosed) {
 					return make([]store.ID, len(drafts)), nil
 				}

@@ -12,22 +12,26 @@ type sabotaged struct {
 	store.Log
 	page   func(log store.Log, p *store.Page)
 	max    func(max int) int
-	append func(log store.Log, drafts []store.Draft) ([]store.ID, error)
-	before func(store.ID) store.ID // of Trim
-	limits func(*store.Limits)     // of a topic, in Retain
-	whole  func(*store.Retention)  // before Retain
-	n      func(n int) int         // of Newest
+	append func(log store.Log, drafts []store.Draft) ([]store.ID, error) // of one group, no key
+	before func(store.ID) store.ID                                       // of Trim
+	limits func(*store.Limits)                                           // of a topic, in Retain
+	whole  func(*store.Retention)                                        // before Retain
+	n      func(n int) int                                               // of Newest
 	wait   func(log store.Log, after store.ID) error
 	info   func(*store.TopicInfo)
 	get    func(*store.Event)
 	close  func(log store.Log) error
 }
 
-func (s *sabotaged) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
-	if s.append == nil || len(drafts) == 0 {
-		return s.Log.Append(ctx, drafts)
+func (s *sabotaged) AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error) {
+	if s.append == nil || len(groups) != 1 || groups[0].Key != "" || len(groups[0].Drafts) == 0 {
+		return s.Log.AppendOnce(ctx, groups)
 	}
-	return s.append(s.Log, drafts)
+	ids, err := s.append(s.Log, groups[0].Drafts)
+	if err != nil {
+		return nil, err
+	}
+	return []store.Result{{IDs: ids}}, nil
 }
 
 func (s *sabotaged) Get(id store.ID) (store.Event, error) {

@@ -161,14 +161,6 @@ func above(id store.ID) store.ID {
 	return next
 }
 
-func (l *toy) Append(ctx context.Context, drafts []store.Draft) ([]store.ID, error) {
-	results, err := l.AppendOnce(ctx, []store.Group{{Drafts: drafts}})
-	if err != nil {
-		return nil, err
-	}
-	return results[0].IDs, nil
-}
-
 func (l *toy) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
 	r, err := commit.Append(groups)
 	if err != nil {
