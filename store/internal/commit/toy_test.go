@@ -206,49 +206,41 @@ func (l *toy) Mark(subject, name string) (store.Mark, error) {
 }
 
 func (l *toy) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
-	return l.retain(ctx, f, each, func(string) store.Limits { return store.Limits{Before: before} })
+	return l.delete(ctx, f, store.Limits{Before: before})
 }
 
-func (l *toy) Retain(ctx context.Context, keep store.Retention) (int, error) {
-	deleted, err := l.retain(ctx, keep.Topics, each, keep.OfTopic)
-	if err != nil {
-		return deleted, err
+func (l *toy) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
+	for info := range l.Topics(keep.Topics) {
+		n, err := l.delete(ctx, l.only(l.number(info.Topic)), keep.OfTopic(info.Topic))
+		if deleted += n; err != nil {
+			return deleted, err
+		}
 	}
-	n, err := l.retain(ctx, store.All(), together,
-		func(string) store.Limits { return keep.Whole })
+	n, err := l.delete(ctx, store.All(), keep.Whole)
 	return deleted + n, err
 }
 
-// What a limit counts: the events of each topic, or all.
-func each(topic string) string { return topic }
-func together(string) string   { return "" }
-
-// retain goes back through all events, and trims what it then finds in order.
-func (l *toy) retain(ctx context.Context, f store.Filter, group func(topic string) string,
-	limits func(topic string) store.Limits) (int, error) {
+// delete goes back through the events that match, and trims in order those that the limits do not
+// keep.
+func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
-	page, err := l.NewReader(f, store.ID{}).Next(1 << 30)
-	events := page.Events
-	for err == nil && page.Through.Before(l.Head()) {
-		page, err = l.NewReader(f, page.Through).Next(1 << 30)
-		events = append(events, page.Events...)
+	reader, head := l.NewReader(f, store.ID{}), l.Head()
+	var events []store.Event
+	for through := (store.ID{}); through.Before(head); {
+		page, err := reader.Next(1000)
+		if err != nil {
+			return 0, err
+		}
+		events, through = append(events, page.Events...), page.Through
 	}
-	if err != nil {
-		return 0, err
-	}
-	count, size := make(map[string]uint64), make(map[string]uint64)
-	goes := make(map[string]bool)
+	var count, size uint64
 	var trims []commit.Trim
 	for _, e := range slices.Backward(events) {
-		g, limit := group(e.Topic), limits(e.Topic)
-		count[g]++
-		size[g] += uint64(len(e.Data))
-		goes[g] = goes[g] || e.ID.Before(limit.Before) ||
-			limit.Events > 0 && count[g] > limit.Events ||
-			limit.Bytes > 0 && size[g] > limit.Bytes
-		if goes[g] {
+		count, size = count+1, size+uint64(len(e.Data))
+		if len(trims) > 0 || e.ID.Before(limits.Before) ||
+			limits.Events > 0 && count > limits.Events || limits.Bytes > 0 && size > limits.Bytes {
 			trims = append(trims, commit.Trim{Topic: l.number(e.Topic), ID: e.ID})
 		}
 	}
