@@ -1,63 +1,65 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"math"
+	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
+	"time"
 )
 
-// edgeFlags say by which names, from where and how often the server may be called.
+// networkFlags say where the server listens, and by which names and from where it may be called.
 type networkFlags struct {
-	AllowHost    []string `help:"Name that clients may call the server by without a token in a header, beside localhost; repeatable." placeholder:"NAME"`
-	CORSOrigin   []origin `name:"cors-origin" help:"Origin whose pages may call, such as https://app.example.com; repeatable." placeholder:"ORIGIN"`
-	TrustedProxy []subnet `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; repeatable." placeholder:"CIDR"`
-
-	RatePublish    perSecond `help:"Publish requests of each token, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
-	RateRead       perSecond `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
-	RatePerAddress bool      `help:"Hold each client address to these rates as well."`
-
-	MaxStreams            int `default:"50000" help:"Streams at a time."`
-	MaxStreamsPerToken    int `default:"1000" help:"Streams at a time with the same token."`
-	MaxSubscriptionTopics int `default:"64" help:"Topics and patterns that one stream may name."`
+	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
+	AllowHost       []string      `help:"Name that clients may call the server by without a token in a header, beside localhost; repeatable." placeholder:"NAME"`
+	CORSOrigin      []origin      `name:"cors-origin" help:"Origin whose pages may call, such as https://app.example.com; repeatable." placeholder:"ORIGIN"`
+	TrustedProxy    []subnet      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; repeatable." placeholder:"CIDR"`
+	ShutdownTimeout time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
 }
 
-func (e *networkFlags) validate() error {
-	for _, f := range []struct {
-		flag  string
-		value int
-	}{{"max-streams", e.MaxStreams}, {"max-streams-per-token", e.MaxStreamsPerToken},
-		{"max-subscription-topics", e.MaxSubscriptionTopics}} {
-		if f.value < 1 {
-			return fmt.Errorf("--%s: expected 1 or more, got %d", f.flag, f.value)
-		}
+func (n *networkFlags) validate() error {
+	if _, _, err := net.SplitHostPort(n.Listen); err != nil {
+		return fmt.Errorf("--listen: expected HOST:PORT, got %q", n.Listen)
 	}
-	for _, name := range e.AllowHost {
+	for _, name := range n.AllowHost {
 		if name == "" || strings.ContainsAny(name, "*/@ ") {
 			return fmt.Errorf("--allow-host: expected a name such as tidings.example.com, got %q",
 				name)
 		}
 	}
-	if e.RatePerAddress && e.RatePublish == 0 && e.RateRead == 0 {
-		return errors.New("--rate-per-address: expected a rate too: --rate-publish or --rate-read")
+	return positive("shutdown-timeout", n.ShutdownTimeout)
+}
+
+// positive refuses a time-out or interval that is none.
+func positive(flag string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("--%s: expected a duration above 0, got %v", flag, d)
 	}
 	return nil
 }
 
-func (e *networkFlags) proxies() []netip.Prefix {
-	proxies := make([]netip.Prefix, len(e.TrustedProxy))
-	for i, n := range e.TrustedProxy {
-		proxies[i] = netip.Prefix(n)
+// hosts returns the names that clients may call the server by: those of --allow-host, and the one
+// in --listen.
+func (n *networkFlags) hosts() []string {
+	host, _, _ := net.SplitHostPort(n.Listen) // validate has checked it
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return n.AllowHost // the address of a connection is allowed by itself
+	}
+	return append([]string{host}, n.AllowHost...)
+}
+
+func (n *networkFlags) proxies() []netip.Prefix {
+	proxies := make([]netip.Prefix, len(n.TrustedProxy))
+	for i, proxy := range n.TrustedProxy {
+		proxies[i] = netip.Prefix(proxy)
 	}
 	return proxies
 }
 
-func (e *networkFlags) origins() []string {
-	origins := make([]string, len(e.CORSOrigin))
-	for i, o := range e.CORSOrigin {
+func (n *networkFlags) origins() []string {
+	origins := make([]string, len(n.CORSOrigin))
+	for i, o := range n.CORSOrigin {
 		origins[i] = string(o)
 	}
 	return origins
@@ -96,19 +98,5 @@ func (n *subnet) UnmarshalText(text []byte) error {
 		return fmt.Errorf("expected a network such as 10.0.0.0/8, or an address, got %q", text)
 	}
 	*n = subnet(prefix)
-	return nil
-}
-
-// perSecond is a rate, such as 100/s or 0.5/s; 0 is no limit.
-type perSecond float64
-
-// UnmarshalText is called by kong.
-func (p *perSecond) UnmarshalText(text []byte) error {
-	number, unit := strings.CutSuffix(string(text), "/s")
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !unit || n <= 0 || math.IsInf(n, 0) || math.IsNaN(n) {
-		return fmt.Errorf("expected a rate above 0, such as 100/s, got %q", text)
-	}
-	*p = perSecond(n)
 	return nil
 }

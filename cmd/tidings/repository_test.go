@@ -67,7 +67,8 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-// TestReadmeListsTheFlags holds README's table against serve's flags: names, defaults and meaning.
+// TestReadmeListsTheFlags holds README's table against serve's flags: groups, names, defaults and
+// meaning.
 func TestReadmeListsTheFlags(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
@@ -78,6 +79,7 @@ func TestReadmeListsTheFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
+	group := ""
 	for _, node := range parser.Model.Children {
 		if node.Name != "serve" {
 			continue
@@ -90,12 +92,16 @@ func TestReadmeListsTheFlags(t *testing.T) {
 			case flag.Default == "":
 				value = "none"
 			}
+			if flag.Group.Title != group {
+				group = flag.Group.Title
+				want = append(want, "| **"+strings.TrimSuffix(group, ":")+"** | | |")
+			}
 			want = append(want, "| `--"+flag.Name+"` | "+value+" | "+flag.Help+" |")
 		}
 	}
 	var got []string
 	for line := range strings.Lines(string(readme)) {
-		if strings.HasPrefix(line, "| `--") {
+		if strings.HasPrefix(line, "| `--") || strings.HasPrefix(line, "| **") {
 			got = append(got, strings.TrimSpace(line))
 		}
 	}

@@ -16,19 +16,18 @@ import (
 	"tidings/store"
 )
 
-// retainFlags say what the log keeps, and how much of the disk it leaves free.
+// retainFlags say what the log keeps.
 type retainFlags struct {
 	RetainAge    []maxAge    `help:"Trim events that are older, such as 30d; PATTERN=30d for each topic that matches; repeatable." placeholder:"[PATTERN=]AGE"`
 	RetainEvents []maxEvents `help:"Keep the newest so many events of the whole log; PATTERN=N of each topic that matches; repeatable." placeholder:"[PATTERN=]N"`
 	RetainBytes  []maxBytes  `help:"Keep the newest events that fit in so many bytes, such as 10GiB; PATTERN=SIZE of each topic that matches; repeatable." placeholder:"[PATTERN=]SIZE"`
 
 	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept; at least 1s while limits have patterns."`
-	MinFree      minFree       `default:"5%" help:"Free space of the disk below which publishes are refused, for trimming to go on: a size, or a share of the disk, which counts for 1GiB at most; 0 for none."`
 }
 
 func (r *retainFlags) validate() error {
-	if r.TrimInterval <= 0 {
-		return fmt.Errorf("--trim-interval: expected a duration above 0, got %v", r.TrimInterval)
+	if err := positive("trim-interval", r.TrimInterval); err != nil {
+		return err
 	}
 	p := r.policy()
 	for _, f := range []struct {

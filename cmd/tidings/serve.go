@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"time"
 
 	"tidings/api"
 	"tidings/replay"
@@ -24,57 +23,27 @@ import (
 //	                         │ head moves
 //	subscribers <── api <── replay (cursors; the tail wakes those whom an event matches)
 type serveCmd struct {
-	Listen   string `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
-	tlsFlags `embed:""`
-	keyFlags `embed:""`
+	networkFlags `embed:"" group:"Network:"`
+	tlsFlags     `embed:"" group:"TLS:"`
+	keyFlags     `embed:"" group:"Access:"`
+	storageFlags `embed:"" group:"Storage:"`
+	retainFlags  `embed:"" group:"Retention:"`
+	streamFlags  `embed:"" group:"Streams:"`
+	limitFlags   `embed:"" group:"Limits:"`
+	observeFlags `embed:"" group:"Observability:"`
+}
 
-	DataDir           string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
-	TailBytes         byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
-	MaxEventBytes     byteSize      `default:"1MiB" help:"Data of one event."`
-	MaxTopics         int           `default:"1000000" help:"Topics ever published to."`
-	IdempotencyWindow time.Duration `default:"24h" help:"How long idempotency keys are remembered."`
-	IdempotencyMax    int           `default:"1000000" help:"How many idempotency keys are remembered; the oldest are forgotten first."`
-	Heartbeat         time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
-	StallTimeout      time.Duration `default:"60s" help:"Time for a client to take 64 KiB of a stream or of any other answer; then it is cut off."`
-	MaxLifetime       time.Duration `help:"Time after which a stream is ended, for its client to come again; 0 for never." default:"0s"`
-	QueueTimeout      time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
-	ShutdownTimeout   time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
-
-	retainFlags  `embed:""`
-	networkFlags `embed:""`
-	observeFlags `embed:""`
+// Help is called by kong for --help.
+func (*serveCmd) Help() string {
+	return "Every flag of serve can be given as an environment variable: --data-dir is " +
+		"TIDINGS_DATA_DIR. A flag beats a variable, and a variable beats a default."
 }
 
 // Validate is called by kong.
 func (c *serveCmd) Validate() error {
-	for _, f := range []struct {
-		flag  string
-		value time.Duration
-	}{{"heartbeat", c.Heartbeat}, {"stall-timeout", c.StallTimeout},
-		{"queue-timeout", c.QueueTimeout}, {"shutdown-timeout", c.ShutdownTimeout},
-		{"idempotency-window", c.IdempotencyWindow}} {
-		if f.value <= 0 {
-			return fmt.Errorf("--%s: expected a duration above 0, got %v", f.flag, f.value)
-		}
-	}
-	if c.MaxEventBytes < 1 || c.MaxEventBytes > 64<<20 {
-		return fmt.Errorf("--max-event-bytes: expected 1 to 64MiB, got %d", c.MaxEventBytes)
-	}
-	if c.MaxTopics < 1 {
-		return fmt.Errorf("--max-topics: expected 1 or more, got %d", c.MaxTopics)
-	}
-	if c.IdempotencyMax < 1 {
-		return fmt.Errorf("--idempotency-max: expected 1 or more, got %d", c.IdempotencyMax)
-	}
-	if c.MaxLifetime < 0 {
-		return fmt.Errorf("--max-lifetime: expected a duration, or 0s for none, got %v",
-			c.MaxLifetime)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("--listen: expected HOST:PORT, got %q", c.Listen)
-	}
-	return cmp.Or(c.tlsFlags.validate(), c.keyFlags.validate(c.Listen), c.retainFlags.validate(),
-		c.networkFlags.validate(), c.observeFlags.validate())
+	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(), c.keyFlags.validate(c.Listen),
+		c.storageFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
+		c.limitFlags.validate(), c.observeFlags.validate())
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
@@ -132,16 +101,6 @@ func (c *serveCmd) diskFree() (uint64, error) {
 	return free, err
 }
 
-// hosts returns the names that clients may call the server by: those of --allow-host, and the one
-// in --listen.
-func (c *serveCmd) hosts() []string {
-	host, _, _ := net.SplitHostPort(c.Listen) // Validate has checked it
-	if _, err := netip.ParseAddr(host); err == nil || host == "" {
-		return c.AllowHost // the address of a connection is allowed by itself
-	}
-	return append([]string{host}, c.AllowHost...)
-}
-
 // serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
 // outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log
 // closes.
@@ -192,12 +151,4 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	failure = errors.Join(failure, log.Close(), beside.close())
 	app.logger.Info("stopped", "head", log.Head())
 	return failure
-}
-
-// tailLimit is --tail-bytes in TailOptions' terms, where 0 means the default and -1 none.
-func (c *serveCmd) tailLimit() int64 {
-	if c.TailBytes == 0 {
-		return -1
-	}
-	return int64(c.TailBytes)
 }

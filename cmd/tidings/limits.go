@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// limitFlags bound what publishers send, and how often the server may be called.
+type limitFlags struct {
+	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
+	MaxTopics      int           `default:"1000000" help:"Topics ever published to."`
+	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
+	RatePublish    perSecond     `help:"Publish requests of each token, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
+	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
+	RatePerAddress bool          `help:"Hold each client address to these rates as well."`
+}
+
+func (l *limitFlags) validate() error {
+	if l.MaxEventBytes < 1 || l.MaxEventBytes > 64<<20 {
+		return fmt.Errorf("--max-event-bytes: expected 1 to 64MiB, got %d", l.MaxEventBytes)
+	}
+	if l.MaxTopics < 1 {
+		return fmt.Errorf("--max-topics: expected 1 or more, got %d", l.MaxTopics)
+	}
+	if l.RatePerAddress && l.RatePublish == 0 && l.RateRead == 0 {
+		return errors.New("--rate-per-address: expected a rate too: --rate-publish or --rate-read")
+	}
+	return positive("queue-timeout", l.QueueTimeout)
+}
+
+// perSecond is a rate, such as 100/s or 0.5/s; 0 is no limit.
+type perSecond float64
+
+// UnmarshalText is called by kong.
+func (p *perSecond) UnmarshalText(text []byte) error {
+	number, unit := strings.CutSuffix(string(text), "/s")
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !unit || n <= 0 || math.IsInf(n, 0) || math.IsNaN(n) {
+		return fmt.Errorf("expected a rate above 0, such as 100/s, got %q", text)
+	}
+	*p = perSecond(n)
+	return nil
+}
