@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -70,6 +71,45 @@ func excludes(given, flag *kong.Flag) bool {
 	})
 }
 
+// warn tells of the variables that do not do what they seem to, now or in the next release.
+func (e environment) warn(stderr io.Writer, ctx *kong.Context) {
+	for _, name := range e.unknown(ctx.Model) {
+		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
+	}
+	for _, flag := range deprecated(ctx) {
+		name, _ := variableOf(flag)
+		fmt.Fprintf(stderr, "tidings: warning: %s stops working in the next release: "+
+			"give --%s instead\n", name, flag.Name)
+	}
+}
+
+// deprecated returns the flags that have their value from a variable which the next release does
+// not read: of all verbs but serve, what they do is then said by flags alone, and not by what an
+// environment happens to hold.
+func deprecated(ctx *kong.Context) (flags []*kong.Flag) {
+	if isServe(ctx.Selected()) {
+		return nil
+	}
+	for _, p := range ctx.Path {
+		if p.Resolved && !lasts(p.Flag) {
+			flags = append(flags, p.Flag)
+		}
+	}
+	return flags
+}
+
+func isServe(verb *kong.Node) bool { return verb != nil && verb.Name == "serve" }
+
+// lasts reports whether a flag keeps its variable on verbs other than serve: those do that say
+// which log or server a verb works on, and as whom.
+func lasts(flag *kong.Flag) bool {
+	switch flag.Name {
+	case "url", "token", "data-dir", "jwt-key", "jwt-key-file":
+		return true
+	}
+	return false
+}
+
 // unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.
 func (e environment) unknown(model *kong.Application) []string {
 	left := maps.Clone(e)
@@ -83,11 +123,16 @@ func (e environment) unknown(model *kong.Application) []string {
 	return slices.Sorted(maps.Keys(left))
 }
 
-// helpWithVariable ends the help of a flag with its variable.
-func helpWithVariable(value *kong.Value) string {
-	name, ok := variableOf(value.Flag)
-	if !ok {
-		return value.Help
+// printHelp ends the help of a flag with its variable. serve's own help says once what its
+// variables are.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	verb := ctx.Selected()
+	options.ValueFormatter = func(value *kong.Value) string {
+		name, ok := variableOf(value.Flag)
+		if !ok || isServe(verb) || !lasts(value.Flag) {
+			return value.Help
+		}
+		return strings.TrimSuffix(value.Help, ".") + " ($" + name + ")."
 	}
-	return strings.TrimSuffix(value.Help, ".") + " ($" + name + ")."
+	return kong.DefaultHelpPrinter(options, ctx)
 }

@@ -1,5 +1,6 @@
 // Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every
-// flag can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR.
+// flag of serve can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR. Of the
+// other verbs' flags those can that say which log or server they work on, and as whom.
 package main
 
 import (
@@ -82,7 +83,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }), // only --help asks to exit
 		kong.Resolvers(env),
-		kong.ValueFormatter(helpWithVariable),
+		kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(app),
 	)
@@ -99,9 +100,11 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 	if helped {
 		return exitOK
 	}
-	for _, name := range env.unknown(parser.Model) {
-		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		parsed = parse.Context // a variable may be why
 	}
+	env.warn(stderr, parsed)
 	if err == nil {
 		err = refuseEmpty(parsed.Flags())
 	}

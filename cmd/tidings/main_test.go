@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 )
 
 // outcome is what a run of the command left behind.
@@ -131,28 +129,6 @@ func TestEmptyVariableIsUnset(t *testing.T) {
 	s := newStreamServer(t)
 	runWith(t.Context(), []string{"TIDINGS_LIMIT="}, nil, "tail", "--url", s.url).want(t,
 		exitOK, "", "")
-}
-
-// Every flag is documented, and with it its variable.
-func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
-	parser, err := kong.New(&cli{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, verb := range parser.Model.Children {
-		help := runCLI(t, verb.Name, "--help")
-		if help.code != exitOK {
-			t.Errorf("%s --help: exit code %d, stderr %s", verb.Name, help.code, help.stderr)
-		}
-		text := strings.Join(strings.Fields(help.stdout), " ")
-		for _, flag := range verb.Flags {
-			name, _ := variableOf(flag)
-			if !strings.Contains(text, "--"+flag.Name) || !strings.Contains(text, "($"+name+")") ||
-				flag.Help == "" {
-				t.Errorf("%s --help lacks --%s, its help or $%s", verb.Name, flag.Name, name)
-			}
-		}
-	}
 }
 
 func TestHelp(t *testing.T) {
