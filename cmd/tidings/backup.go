@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,10 +66,7 @@ func (c *backupCmd) copy(ctx context.Context, app *app,
 
 // openLog opens a log that exists.
 func openLog(dir string, app *app) (*bolt.Log, error) {
-	if _, err := os.Stat(filepath.Join(dir, "log.db")); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w in %s", bolt.ErrNoLog, dir)
-	}
-	return bolt.Open(dir, bolt.Options{Logger: app.logger})
+	return bolt.Open(dir, bolt.Options{MustExist: true, Logger: app.logger})
 }
 
 // fetch downloads the backup and compares it with its manifest.

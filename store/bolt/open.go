@@ -25,11 +25,15 @@ const (
 	fileMode = 0o600
 )
 
-// Open opens the log in dir, which it makes if there is none, and holds the directory's lock until
-// Close. A file that exists is opened or refused, never replaced: ErrLocked, ErrDamaged and
-// ErrNewerFormat say why and what to do.
+// Open opens the log in dir, which it makes if there is none, unless Options.MustExist, and holds
+// the directory's lock until Close. A file that exists is opened or refused, never replaced:
+// ErrLocked, ErrDamaged and ErrNewerFormat say why and what to do.
 func Open(dir string, o Options) (*Log, error) {
 	o = o.withDefaults()
+	path := filepath.Join(dir, fileName)
+	if _, err := os.Stat(path); o.MustExist && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNoLog, path)
+	}
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -37,7 +41,7 @@ func Open(dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{path: filepath.Join(dir, fileName), logger: o.Logger, counters: newCounters(),
+	f := &file{path: path, logger: o.Logger, counters: newCounters(),
 		failed: make(chan struct{})}
 	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, lock: lock,
 		queue: newQueue(), stopped: make(chan struct{}), closing: make(chan struct{}),

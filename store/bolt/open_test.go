@@ -48,6 +48,21 @@ func setMeta(key string, payload []byte) func(*bbolt.Tx) error {
 	}
 }
 
+// TestMustExist: a log that is there is opened; where there is none, nothing is made.
+func TestMustExist(t *testing.T) {
+	exists := bolt.Options{MustExist: true}
+	openAt(t, wholeLog(t), exists)
+	empty := t.TempDir()
+	for _, dir := range []string{empty, filepath.Join(empty, "missing")} {
+		if _, err := bolt.Open(dir, exists); !errors.Is(err, bolt.ErrNoLog) {
+			t.Errorf("%s: %v, want %v", dir, err, bolt.ErrNoLog)
+		}
+	}
+	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
+		t.Errorf("left behind are %v, error %v", left, err)
+	}
+}
+
 // TestRefuse: each kind of file that is no intact log of this release is refused with a sentence
 // that says so and what to do, and nothing of it is lost.
 func TestRefuse(t *testing.T) {

@@ -13,6 +13,9 @@ type Options struct {
 	Now    func() time.Time // the wall clock; default time.Now
 	Logger *slog.Logger     // default: discard
 
+	// MustExist has Open answer ErrNoLog where there is no log, and make nothing.
+	MustExist bool
+
 	// MaxTopics bounds the topics ever appended to. Each costs about 125 bytes on disk and 400 to 800
 	// in memory, for ever, because its record holds what was trimmed.
 	MaxTopics int // default store.DefaultMaxTopics
