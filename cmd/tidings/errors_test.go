@@ -207,9 +207,10 @@ func TestSurroundings(t *testing.T) {
 		}
 	})
 	t.Run("row 97: open files", func(t *testing.T) {
-		if got := (configRow{args: "--max-streams 2000000000"}).stopped(t).ended(t,
-			exitOK); !strings.Contains(got.stderr, "the limit of open files is too low") {
-			t.Errorf("stderr %q", got.stderr)
+		got := configRow{args: "--max-streams 2000000000"}.stopped(t).ended(t, exitOK)
+		before, _, listening := strings.Cut(got.stderr, `"msg":"listening"`)
+		if !listening || !strings.Contains(before, "the limit of open files is too low") {
+			t.Errorf("stderr %q, want the warning before it listens", got.stderr)
 		}
 	})
 }

@@ -37,14 +37,14 @@ const (
 	sideIdleTimeout = time.Minute     // between two requests on a connection
 )
 
-// sides are the servers of observeFlags.
+// sideListeners are the servers of observeFlags.
 type sideListeners struct {
 	logger  *slog.Logger
 	servers []*http.Server
 	running sync.WaitGroup
 }
 
-// startSides starts those that were asked for; close ends them.
+// startSideListeners starts those that were asked for; close ends them.
 func (o *observeFlags) startSideListeners(logger *slog.Logger,
 	metrics http.Handler) (*sideListeners, error) {
 	s := &sideListeners{logger: logger}

@@ -17,7 +17,7 @@ const (
 	spareFiles = 200
 )
 
-// checkSurroundings warns when the machine does not offer what the flags ask for. The server starts
+// preflight warns when the machine does not offer what the flags ask for. The server starts
 // all the same: it may never need what is missing.
 func (c *serveCmd) preflight(logger *slog.Logger) {
 	need := int64(c.TailBytes) + baseMemory

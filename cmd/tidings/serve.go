@@ -118,13 +118,13 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
+	c.preflight(app.logger) // nothing refuses to start any more, and nothing listens for clients yet
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
 	url := c.scheme() + "://" + listener.Addr().String()
 	app.logger.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(),
 		"open_to_everybody", o.Verifier == nil)
-	c.preflight(app.logger)
 	fmt.Fprintf(app.stdout, "listening on %s\n", url)
 
 	var failure error
