@@ -118,7 +118,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
-	c.preflight(app.logger) // nothing refuses to start any more, and nothing listens for clients yet
+	c.preflight(app.logger) // after all that can refuse to start, before the first request
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
