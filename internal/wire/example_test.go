@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"fmt"
+	"strings"
 
 	"tidings/internal/wire"
 	"tidings/store"
@@ -18,11 +19,17 @@ func Example() {
 	d := drafts[0]
 	e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType, Data: d.Data}
 	line, _ := wire.AppendLine(nil, &e)
-	fmt.Printf("%s\n%s", line, wire.AppendDataFrame(nil, &e))
+	fmt.Println(strings.ReplaceAll(string(line), `,"`, ",\n\""))
+	fmt.Printf("%s", wire.AppendDataFrame(nil, &e))
 	_, err = wire.ParseNDJSON([]byte(`{"topic":"orders","tpye":"order.created","data":1}`), 1<<20)
 	fmt.Println(err)
 	// Output:
-	// {"id":"01K5ZM00000000000000000000","topic":"orders","type":"order.created","time":"2025-09-25T05:02:04.8Z","datacontenttype":"application/json","data":{"order":1001}}
+	// {"id":"01K5ZM00000000000000000000",
+	// "topic":"orders",
+	// "type":"order.created",
+	// "time":"2025-09-25T05:02:04.8Z",
+	// "datacontenttype":"application/json",
+	// "data":{"order":1001}}
 	//
 	// id: 01K5ZM00000000000000000000
 	// event: order.created

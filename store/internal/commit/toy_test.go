@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -72,6 +73,7 @@ func (l *toy) do(r commit.Request) (commit.Outcome, error) {
 	l.waiting.Lock()
 	l.queue = append(l.queue, mine)
 	l.waiting.Unlock()
+	runtime.Gosched() // whoever is about to call comes first, so that batches are large
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !mine.done {
