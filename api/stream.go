@@ -180,8 +180,12 @@ func (s *Server) follow(ctx context.Context, out *streamWriter, script *script) 
 // cut returns why a stream must end now that its script cannot know: the server is draining, the
 // client is gone, or an administrator cut it off; nil if it need not.
 func (s *Server) cut(ctx context.Context) error {
-	if s.draining() {
+	select {
+	case <-s.drain:
 		return byeShutdown
+	case <-ctx.Done(): // asked first, for Cause takes a lock
+		return context.Cause(ctx)
+	default:
+		return nil
 	}
-	return context.Cause(ctx)
 }
