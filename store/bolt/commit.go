@@ -79,6 +79,8 @@ func (c *committer) run() {
 		}
 		c.commit(batch)
 		clear(batch)
+		clear(c.requests)
+		c.decider.Release()
 	}
 }
 
@@ -117,10 +119,11 @@ func split(batch []*request) (parts [][]*request) {
 	return parts
 }
 
-// answer gives err to each request that was not refused on its own account.
+// answer gives each request its outcome, or err when the commit was not stored: then a refusal does not
+// count either, for it may rest on what another request of the batch would have stored.
 func answer(batch []*request, err error) {
 	for _, r := range batch {
-		if r.outcome.Err == nil {
+		if err != nil {
 			r.outcome.Err = err
 		}
 		close(r.done)
@@ -133,8 +136,14 @@ func (c *committer) try(batch []*request) error {
 	for {
 		applied := c.applied
 		decided, err := c.decide(batch)
-		if err != nil || decided.IsEmpty() {
+		if err != nil {
 			return err
+		}
+		if decided.IsEmpty() { // its answers are still about the file that is in its place
+			if err := c.file.check(); err != nil {
+				return c.file.fail(err)
+			}
+			return nil
 		}
 		if c.between != nil {
 			c.between(decided, c.apply)

@@ -393,3 +393,52 @@ func TestReplayBesideTrim(t *testing.T) {
 		t.Errorf("retry beside the trim of its event: %+v, want replayed and trimmed", result)
 	}
 }
+
+// TestRefusedInFailedBatch: when a commit is not stored, nobody is refused for what it would have
+// stored: the topic has not ended.
+func TestRefusedInFailedBatch(t *testing.T) {
+	hold := newHolder()
+	log := openAt(t, t.TempDir(), hold.options())
+	var calls sync.WaitGroup
+	outcomes := make([]error, 3)
+	for i, d := range []store.Draft{{Topic: "other"}, {Topic: "a", Type: store.TypeEnd},
+		{Topic: "a"}} {
+		calls.Go(func() {
+			_, outcomes[i] = store.Append(context.Background(), log, []store.Draft{d})
+		})
+		if i == 0 {
+			<-hold.held // until the others have gathered
+		}
+		for log.Stats().Queued < i {
+			runtime.Gosched()
+		}
+	}
+	hold.release <- struct{}{}
+	apply := <-hold.held
+	if err := apply(&commit.Commit{After: store.MaxID}); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("a commit that follows something else: %v, want ErrFailed", err)
+	}
+	hold.release <- struct{}{}
+	calls.Wait()
+	for i, want := range []error{nil, store.ErrFailed, store.ErrFailed} {
+		if !errors.Is(outcomes[i], want) {
+			t.Errorf("call %d: %v, want %v", i, outcomes[i], want)
+		}
+	}
+}
+
+// TestReplayFromReplacedFile: a call that stores nothing new is not answered from a file that is not
+// the log's any more.
+func TestReplayFromReplacedFile(t *testing.T) {
+	dir := t.TempDir()
+	log := openAt(t, dir, bolt.Options{})
+	if _, err := log.AppendOnce(t.Context(), keyed("a", "k")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(logFile(dir), logFile(dir)+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.AppendOnce(t.Context(), keyed("a", "k")); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("retry after the file was removed: %v, want ErrFailed", err)
+	}
+}

@@ -74,7 +74,9 @@ func (l *Log) findExcess(ctx context.Context,
 				e.found(row.size)
 			}
 			if !e.has(id) {
-				row.topic.oldest = id
+				if s.whole == nil { // else it says nothing about the topic's own limits
+					row.topic.oldest = id
+				}
 				s.end(row.topic)
 			}
 		}

@@ -13,8 +13,9 @@ import (
 // transaction that begins when it is first needed. No read-write transaction is open meanwhile.
 type view struct {
 	*committer
-	tx  *bbolt.Tx
-	err error // of the transaction; then the decision is void
+	tx        *bbolt.Tx
+	beginning bool  // bbolt holds its locks
+	err       error // of the transaction; then the decision is void
 }
 
 // decide makes a commit of the batch, and tells each request what became of it if that is applied.
@@ -28,7 +29,7 @@ func (c *committer) decide(batch []*request) (decided *commit.Commit, err error)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = c.file.unreadable(p, v.tx != nil)
+			err = c.file.unreadable(p, !v.beginning)
 		}
 		v.end()
 	}()
@@ -56,7 +57,9 @@ func (v *view) end() {
 // bucket returns a bucket as the last commit left it, nil when it cannot be read: err says why.
 func (v *view) bucket(name []byte) *bbolt.Bucket {
 	if v.tx == nil && v.err == nil {
-		if v.tx, v.err = v.file.db.Begin(false); v.err == nil {
+		v.beginning = true
+		v.tx, v.err = v.file.db.Begin(false)
+		if v.beginning = false; v.err == nil {
 			v.file.counters.reading.Add(1)
 		}
 	}

@@ -67,6 +67,12 @@ func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
 	return &d.commit, d.outcomes
 }
 
+// Release lets go of what the last commit and its outcomes point to, such as the data of events.
+func (d *Decider) Release() {
+	d.commit.reset()
+	clear(d.outcomes)
+}
+
 func (d *Decider) begin(v View, requests int) {
 	if d.created == nil {
 		d.created, d.ended = make(map[string]uint32), make(map[uint32]store.ID)
