@@ -204,7 +204,7 @@ func concurrentTrim(t testing.TB, open Factory) {
 // end, and the others are told. Many do so at once, so that some share a commit with the end.
 func concurrentEnd(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
-	const topics, publishers = 200, 8
+	const topics, publishers = 100, 8
 	for i := range topics {
 		topic := fmt.Sprintf("orders.%d", i)
 		f.append(drafts(1, topic)...)
