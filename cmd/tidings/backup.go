@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,27 +33,46 @@ func (c *backupCmd) Validate() error {
 	return nil
 }
 
-// Run writes the file, then the manifest: a backup without one is not finished.
+// Run writes the file under another name, then gives it its own, then writes the manifest: a backup
+// without one is not finished. What a run that was killed has left is begun anew; nothing else is
+// ever overwritten.
 func (c *backupCmd) Run(ctx context.Context, app *app) error {
-	file, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	for _, path := range []string{c.File, manifestOf(c.File)} {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return usageError{fmt.Errorf("FILE: %s: %w; give another name, or move it away", path,
+				cmp.Or(err, fs.ErrExist))}
+		}
+	}
+	partial, err := createAnew(c.File + ".partial")
 	if err != nil {
 		return usageError{fmt.Errorf("FILE: %w", err)}
 	}
 	var m store.Manifest
 	if c.URL != nil {
-		m, err = c.fetch(ctx, app, file)
+		m, err = c.fetch(ctx, app, partial)
 	} else {
-		m, err = c.copy(ctx, app, file)
+		m, err = c.copy(ctx, app, partial)
 	}
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = writeManifest(c.File, m)
+	if err = errors.Join(err, partial.Sync(), partial.Close()); err == nil {
+		err = os.Rename(partial.Name(), c.File)
 	}
 	if err != nil {
+		return errors.Join(err, os.Remove(partial.Name()))
+	}
+	if err := writeManifest(c.File, m); err != nil {
 		return errors.Join(err, os.Remove(c.File))
 	}
 	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d bytes\n", c.File, m.Events,
 		m.Head, m.Size)
 	return err
+}
+
+// createAnew creates a file in the place of what has its name, a link itself too.
+func createAnew(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 }
 
 func (c *backupCmd) copy(ctx context.Context, app *app,
@@ -108,16 +129,22 @@ func writeManifest(file string, m store.Manifest) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(manifestOf(file), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := createAnew(manifestOf(file) + ".partial")
 	if err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
 	_, err = out.Write(append(text, '\n'))
-	dir, openErr := os.Open(filepath.Dir(file))
-	if openErr == nil {
-		openErr = errors.Join(dir.Sync(), dir.Close())
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = os.Rename(out.Name(), manifestOf(file))
 	}
-	if err := errors.Join(err, out.Sync(), out.Close(), openErr); err != nil {
+	if err != nil {
+		return fmt.Errorf("write the manifest: %w", errors.Join(err, os.Remove(out.Name())))
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
 	return nil

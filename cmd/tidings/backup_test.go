@@ -23,7 +23,7 @@ func TestBackupRestoreCompact(t *testing.T) {
 			t.Errorf("%s: %v, error %v; want mode 0600", name, stat, err)
 		}
 	}
-	runCLI(t, "backup", file, "--data-dir", dir).want(t, exitUsage, "", "file exists")
+	runCLI(t, "backup", file, "--data-dir", dir).want(t, exitUsage, "", "already exists")
 	got := runCLI(t, "restore", file, "--data-dir", copied).ended(t, exitOK)
 	if !strings.Contains(got.stdout, "2 events up to "+ids[1].String()) ||
 		!strings.Contains(got.stdout, ids[1].Time().Format("2006-01-02T15:04:05Z")) {

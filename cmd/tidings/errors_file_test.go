@@ -254,7 +254,7 @@ func TestFileHeld(t *testing.T) {
 			}
 		}
 		link := t.TempDir()
-		if err := os.Symlink(filepath.Join(held, "log.db"),
+		if err := os.Link(filepath.Join(held, "log.db"),
 			filepath.Join(link, "log.db")); err != nil {
 			t.Fatal(err)
 		}

@@ -31,29 +31,37 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 		defer f.Close()
 		file = f
 	}
-	log, err := bolt.Open(c.DataDir, bolt.Options{Logger: app.logger})
+	stored, head := 0, store.ID{}
+	err = bolt.Fill(c.DataDir, bolt.Options{Logger: app.logger}, func(log *bolt.Log) (err error) {
+		stored, err = importLines(ctx, log, file)
+		head = log.Head()
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	next, stop := iter.Pull2(eventLines(ctx, file))
+	_, err = fmt.Fprintf(app.stdout, "imported %d events, head %s\n", stored, head)
+	return err
+}
+
+// importLines appends the lines' events to the log.
+func importLines(ctx context.Context, log *bolt.Log, lines io.Reader) (stored int, err error) {
+	next, stop := iter.Pull2(eventLines(ctx, lines))
 	defer stop()
 	first, err, any := next()
 	events := func(yield func(store.Event, error) bool) {
 		for e, err, ok := first, err, any; ok && yield(e, err); e, err, ok = next() {
 		}
 	}
-	stored := 0
 	if first.ID.IsZero() {
 		stored, err = appendEvents(ctx, log, events)
 	} else {
 		stored, err = log.Import(ctx, events)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; imported %d events before it", err, stored)
+		return stored, fmt.Errorf("%w; imported %d events before it", err, stored)
 	}
-	_, err = fmt.Fprintf(app.stdout, "imported %d events, head %s\n", stored, log.Head())
-	return err
+	return stored, nil
 }
 
 // eventLines reads the file up to the first line that is no event.

@@ -76,13 +76,22 @@ func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verif
 
 // readKey reads a file that only its owner should be able to read.
 func readKey(path string, logger *slog.Logger) ([]byte, error) {
+	warnIfOpen(path, logger)
+	return os.ReadFile(path)
+}
+
+// warnIfOpen warns about a secret that others can read or replace. A group may read it: that is how
+// services are given one.
+func warnIfOpen(path string, logger *slog.Logger) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return // whoever reads it says so
 	}
-	if info.Mode().Perm()&0o004 != 0 {
+	switch mode := info.Mode().Perm(); {
+	case mode&0o004 != 0:
 		logger.Warn("everybody on this machine can read the key", "file", path, "mode",
-			info.Mode().Perm().String())
+			mode.String())
+	case mode&0o022 != 0:
+		logger.Warn("others can replace the key", "file", path, "mode", mode.String())
 	}
-	return os.ReadFile(path)
 }

@@ -137,7 +137,7 @@ func fail(stderr io.Writer, err error) int {
 		return exitUsage
 	case errors.Is(err, bolt.ErrDamaged), errors.Is(err, bolt.ErrNewerFormat):
 		return exitDamaged
-	case errors.Is(err, bolt.ErrLocked), errors.Is(err, fs.ErrPermission),
+	case errors.Is(err, bolt.ErrLocked), errors.Is(err, bolt.ErrUnsafe), errors.Is(err, fs.ErrPermission),
 		errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return exitInUse
 	}

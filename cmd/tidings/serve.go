@@ -55,6 +55,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	log, err := bolt.Open(c.DataDir, bolt.Options{
+		MustExist: c.RequireLog,
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
 		MinFree: c.MinFree.of, Logger: app.logger,
 	})

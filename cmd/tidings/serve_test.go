@@ -77,6 +77,7 @@ func TestServePublishTail(t *testing.T) {
 
 // TestServeRefuses: what cannot be right ends in one line that names the flag, with its exit code.
 func TestServeRefuses(t *testing.T) {
+	kept, _ := storedLog(t)
 	empty := t.TempDir()
 	if err := os.WriteFile(filepath.Join(empty, "log.db"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -132,7 +133,7 @@ func TestServeRefuses(t *testing.T) {
 		{"--max-streams-per-token 0", exitUsage, "--max-streams-per-token"},
 		{"--metrics-listen 9090", exitUsage, "--metrics-listen: expected HOST:PORT"},
 		{"--metrics-listen " + strings.TrimPrefix(url,
-			"http://") + " --listen 127.0.0.1:0 --data-dir " + t.TempDir(), exitUsage,
+			"http://") + " --listen 127.0.0.1:0 --data-dir " + kept, exitUsage,
 			"--metrics-listen: listen"},
 		{"--debug-listen :6060", exitUsage, "--debug-listen: expected a loopback address"},
 		{"--debug-listen 0.0.0.0:6060", exitUsage, "--debug-listen: expected a loopback address"},

@@ -40,6 +40,7 @@ func (t *tlsFlags) config(logger *slog.Logger) (*tls.Config, error) {
 	if err := c.renew(); err != nil {
 		return nil, usageError{fmt.Errorf("--tls-cert and --tls-key: %w", err)}
 	}
+	warnIfOpen(t.TLSKey, logger)
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"}}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -148,10 +147,14 @@ func (l *Log) spool(ctx context.Context, s *spooled) (m store.Manifest, err erro
 	if err := l.roomForCopy(); err != nil {
 		return m, err
 	}
-	if s.File, err = os.CreateTemp(filepath.Dir(l.path), "backup-*"); err != nil {
+	path := l.dir.file(spoolName)
+	if err := remove(path); err != nil {
 		return m, fmt.Errorf("back up: %w", err)
 	}
-	if err := os.Remove(s.Name()); err != nil {
+	if s.File, err = l.dir.create(spoolName); err != nil {
+		return m, fmt.Errorf("back up: %w", err)
+	}
+	if err := remove(path); err != nil {
 		return m, fmt.Errorf("back up: %w", err)
 	}
 	if m, err = l.copyTo(ctx, s); err != nil {

@@ -3,9 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -14,47 +12,51 @@ import (
 // compactBytes is how much one transaction of a compaction writes; it is held in memory.
 const compactBytes = 4 << 20
 
-// Compact writes the closed log in dir anew, without the free pages, which bbolt reuses but never
+// Compact writes the closed log in the directory path anew, without the free pages, which bbolt reuses but never
 // gives back, and returns the size of the file before and after. It needs room for the second file.
-// The log keeps its identity, and events whose records are damaged stay as they are. A crash leaves
+// The log keeps its identity, the file
+// its owner and mode, and events whose records are damaged stay as they are. A crash leaves
 // the old file or the new one. Errors: ErrNoLog, ErrDamaged when anything but a record is damaged,
 // ErrNewerFormat, ErrLocked.
-func Compact(dir string, progress func(done, total uint64)) (before, after int64, err error) {
-	path := filepath.Join(dir, fileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, fmt.Errorf("%w: %s", ErrNoLog, path)
+func Compact(path string, progress func(done, total uint64)) (before, after int64, err error) {
+	if _, err := (&dir{path: path}).mustFind(); err != nil {
+		return 0, 0, err
 	}
-	lock, err := lockDir(dir)
+	d, err := hold(path)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := removeLeftover(dir); err != nil {
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.clean(); err != nil {
 		return 0, 0, err
 	}
+	path = d.file(fileName)
 	old, err := verifyFile(path, progress)
 	if err == nil {
 		err = old.refusal(path, true)
 	}
-	if err != nil {
-		return 0, 0, err
+	if err == nil {
+		err = d.createLike(newName)
 	}
-	after, err = rewrite(path, filepath.Join(dir, newName), &old)
-	if err != nil {
-		return 0, 0, errors.Join(err, removeLeftover(dir))
+	if err == nil {
+		after, err = rewrite(path, d.file(newName), &old)
 	}
-	return old.Bytes, after, install(dir)
+	if err != nil {
+		return 0, 0, errors.Join(err, d.clean())
+	}
+	return old.Bytes, after, d.install(newName)
 }
 
 // rewrite copies the log at path to temp, durably, and returns the size of temp. What is there must
 // verify like what was copied.
 func rewrite(path, temp string, old *Report) (size int64, err error) {
-	from, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	from, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	if err != nil {
 		return 0, fmt.Errorf("compact: %w", err)
 	}
 	to, err := bbolt.Open(temp, fileMode,
-		&bbolt.Options{NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+		&bbolt.Options{NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+			OpenFile: openFile})
 	if err != nil {
 		return 0, fmt.Errorf("compact: %w", errors.Join(err, from.Close()))
 	}
@@ -82,7 +84,7 @@ func rewrite(path, temp string, old *Report) (size int64, err error) {
 // finish cuts off the room for growth that bbolt has left in the file, and brings the file to the
 // disk. One fsync is enough: nobody looks at the file before it has the log's name.
 func finish(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := openFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}

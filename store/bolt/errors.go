@@ -8,6 +8,9 @@ var (
 	// ErrLocked: another process holds the data directory.
 	ErrLocked = errors.New("data directory is in use")
 
+	// ErrUnsafe: another user could replace what is in the data directory.
+	ErrUnsafe = errors.New("data directory is not safe")
+
 	// ErrExists: the data directory has a log, which nothing may take the place of, or the log has
 	// events that others cannot be put before.
 	ErrExists = errors.New("there is a log already")

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.etcd.io/bbolt"
 
 	"tidings/store"
@@ -30,7 +29,7 @@ type Log struct {
 	*horizon
 	id    store.ID
 	now   func() time.Time
-	lock  *flock.Flock
+	dir   *dir
 	queue *queue
 	space *space
 
@@ -211,16 +210,19 @@ func (l *Log) closed() error {
 
 // Close implements store.Log.
 func (l *Log) Close() error {
-	l.closeOnce.Do(func() {
-		close(l.closing)
-		l.queue.close()
-		<-l.stopped
-		if !l.wedged.Load() {
-			l.closeErr = l.db.Close()
-		}
-		l.closeErr = errors.Join(l.closeErr, l.lock.Close())
-	})
+	l.closeOnce.Do(func() { l.closeErr = errors.Join(l.shut(), l.dir.close()) })
 	return l.closeErr
+}
+
+// shut ends the log and keeps the directory. It is called once.
+func (l *Log) shut() error {
+	close(l.closing)
+	l.queue.close()
+	<-l.stopped
+	if l.wedged.Load() {
+		return nil
+	}
+	return l.db.Close()
 }
 
 // trimmedOf returns the ID up to which t is trimmed, zero if id is above everything ever trimmed. A

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -17,56 +16,123 @@ import (
 	"tidings/store/internal/commit"
 )
 
-const (
-	fileName = "log.db"
-	newName  = "log.db.new" // a log that is being made; never opened, removed when found
-	lockWait = time.Second  // for another process to let go, and for bbolt's own lock
-	dirMode  = 0o700
-	fileMode = 0o600
-)
-
-// Open opens the log in dir, which it makes if there is none, unless Options.MustExist, and holds
-// the directory's lock until Close. A file that exists is opened or refused, never replaced:
-// ErrLocked, ErrDamaged and ErrNewerFormat say why and what to do.
-func Open(dir string, o Options) (*Log, error) {
+// Open opens the log in the directory path, which it makes if there is none, unless
+// Options.MustExist, and holds the directory until Close. A file that exists is opened or refused,
+// never replaced: ErrLocked, ErrUnsafe, ErrDamaged and ErrNewerFormat say why and what to do.
+func Open(path string, o Options) (*Log, error) {
 	o = o.withDefaults()
-	path := filepath.Join(dir, fileName)
-	if _, err := os.Stat(path); o.MustExist && errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", ErrNoLog, path)
+	if o.MustExist { // before anything is made
+		if _, err := (&dir{path: path}).mustFind(); err != nil {
+			return nil, err
+		}
 	}
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	lock, err := lockDir(dir)
+	d, err := hold(path)
 	if err != nil {
 		return nil, err
 	}
-	f := &file{path: path, logger: o.Logger, counters: newCounters(),
+	l, err := openIn(d, o)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return l, nil
+}
+
+func openIn(d *dir, o Options) (*Log, error) {
+	info, err := d.find()
+	if info == nil && err == nil {
+		err = d.refuseUnfinished()
+	}
+	if err == nil {
+		err = d.clean()
+	}
+	if info == nil && err == nil {
+		err = makeLog(d, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return open(d, fileName, o)
+}
+
+// makeLog makes an empty log. A crash leaves none or a whole one.
+func makeLog(d *dir, o Options) error {
+	if err := create(d, newName, o.Now()); err != nil {
+		return err
+	}
+	o.Logger.Info("made a new log", "file", d.file(fileName))
+	return d.install(newName)
+}
+
+// Fill has fill write to the log in the directory path. Where there is none it makes one, which
+// becomes the log when fill has returned without an error; until then, and for ever after a crash,
+// Open refuses it. The errors are Open's, and fill's own.
+func Fill(path string, o Options, fill func(*Log) error) error {
+	o = o.withDefaults()
+	d, err := hold(path)
+	if err != nil {
+		return err
+	}
+	info, err := d.find()
+	if err == nil {
+		err = d.clean()
+	}
+	name := fileName
+	if info == nil && err == nil {
+		name = unfinishedName
+		err = create(d, name, o.Now())
+	}
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	l, err := open(d, name, o)
+	if err == nil {
+		err = errors.Join(fill(l), l.shut())
+	}
+	switch {
+	case name == fileName:
+	case err == nil:
+		err = d.install(name)
+	default:
+		err = errors.Join(err, d.clean())
+	}
+	return errors.Join(err, d.close())
+}
+
+// open opens a log in a directory that is held.
+func open(d *dir, name string, o Options) (*Log, error) {
+	f := &file{path: d.file(name), logger: o.Logger, counters: newCounters(),
 		failed: make(chan struct{})}
-	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, lock: lock,
+	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, dir: d,
 		queue: newQueue(), stopped: make(chan struct{}), closing: make(chan struct{}),
-		space: &space{dir: dir, minFree: o.MinFree, disk: o.Disk, logger: o.Logger, now: o.Now}}
+		space: &space{dir: d.path, minFree: o.MinFree, disk: o.Disk, logger: o.Logger,
+			now: o.Now}}
 	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
 		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between,
 		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys,
 			KeyWindow: o.KeyWindow}}
-	if err := l.openFile(dir, c.load); err != nil {
+	if err := l.openFile(c.load); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)
 		}
-		return nil, errors.Join(err, lock.Close())
+		return nil, err
 	}
 	l.suspects = c.suspects
 	go c.run()
 	return l, nil
 }
 
-// openFile opens or creates the log file, checks it and loads what is kept in memory.
-func (l *Log) openFile(dir string, load func(*bbolt.Tx) error) (err error) {
-	found, err := l.find(dir)
+// openFile opens the log file, checks it and loads what is kept in memory.
+func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
+	info, err := os.Lstat(l.path)
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	l.dir.warn(info, l.logger)
+	found, err := checkWhole(l.path, info.Size())
 	if err != nil {
 		return err
 	}
+	l.space.opened(found.free)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -98,23 +164,6 @@ func (l *Log) openFile(dir string, load func(*bbolt.Tx) error) (err error) {
 	return nil
 }
 
-// find looks at the pages of the file, or creates one when there is none.
-func (l *Log) find(dir string) (found usage, err error) {
-	stat, err := os.Stat(l.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return found, create(dir, l.now())
-	case err != nil:
-		return found, fmt.Errorf("open the log: %w", err)
-	}
-	found, err = checkWhole(l.path, stat.Size())
-	if err := errors.Join(err, removeLeftover(dir)); err != nil {
-		return found, err
-	}
-	l.space.opened(found.free)
-	return found, nil
-}
-
 func (l *Log) openBolt() (err error) {
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
 		Timeout: lockWait,
@@ -123,7 +172,7 @@ func (l *Log) openBolt() (err error) {
 		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		InitialMmapSize: mapBytes, NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, mode)
+			f, err := openFile(name, flag, mode)
 			l.handle = f
 			return f, err
 		},
@@ -134,51 +183,22 @@ func (l *Log) openBolt() (err error) {
 	return nil
 }
 
-// create makes a new log under another name and renames it: a crash leaves no log or a whole one.
-// (A torn first write of a bbolt file cannot be opened again.)
-func create(dir string, now time.Time) error {
-	if err := removeLeftover(dir); err != nil {
-		return err
-	}
-	temp := filepath.Join(dir, newName)
-	db, err := bbolt.Open(temp, fileMode,
-		&bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+// create makes a new log under a name that is not the log's yet. (A torn first write of a bbolt file
+// cannot be opened again.)
+func create(d *dir, name string, now time.Time) error {
+	f, err := d.create(name)
 	if err != nil {
+		return fmt.Errorf("create the log: %w", err)
+	}
+	db, err := bbolt.Open(d.file(name), fileMode, &bbolt.Options{NoFreelistSync: true,
+		FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("create the log: %w", err)
 	}
 	if err := errors.Join(db.Update(func(tx *bbolt.Tx) error {
 		return initialise(tx, now)
 	}), db.Sync(), db.Close()); err != nil {
 		return fmt.Errorf("create the log: %w", err)
-	}
-	return install(dir)
-}
-
-// install makes the new file, which is on disk, the log. A crash leaves what was there before or
-// the whole new log.
-func install(dir string) error {
-	if err := os.Rename(filepath.Join(dir, newName), filepath.Join(dir, fileName)); err != nil {
-		return fmt.Errorf("rename the new log: %w", err)
-	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))) // the directory itself may be new
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync the data directory: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync the data directory: %w", err)
-	}
-	return nil
-}
-
-// removeLeftover removes what a crash left of a creation, a restore or a compaction.
-func removeLeftover(dir string) error {
-	if err := os.Remove(filepath.Join(dir, newName)); err != nil &&
-		!errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove an unfinished log: %w", err)
 	}
 	return nil
 }
@@ -219,7 +239,8 @@ func checkWhole(path string, size int64) (found usage, err error) {
 			err = refuse(fmt.Errorf("%v", p))
 		}
 	}()
-	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	db, err := bbolt.Open(path, fileMode,
+		&bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout): // by another path to the same file
 		return found, fmt.Errorf("%w: another process has %s open", ErrLocked, path)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,52 +23,56 @@ type RestoreOptions struct {
 	Progress     func(done, total uint64) // see Verify
 }
 
-// Restore makes a log in dir, which has none, from a backup, which it reads only. The log keeps
+// Restore makes a log in the directory path, which has none, from a backup, which it reads only. The log keeps
 // every ID and gets an identity of its own, because what comes after the backup is not what came
 // after it before: by it clients learn that their cursors may lead nowhere. A crash leaves no log
 // or all of it. The report is of the backup, with the new LogID. Errors: ErrExists, ErrDamaged,
 // ErrNewerFormat, ErrLocked.
-func Restore(file, dir string, o RestoreOptions) (report Report, err error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return Report{}, fmt.Errorf("make the data directory: %w", err)
-	}
-	lock, err := lockDir(dir)
+func Restore(file, path string, o RestoreOptions) (report Report, err error) {
+	d, err := hold(path)
 	if err != nil {
 		return Report{}, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if _, err := os.Lstat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
+	defer func() { err = errors.Join(err, d.close()) }()
+	if _, err := os.Lstat(d.file(fileName)); !errors.Is(err, fs.ErrNotExist) {
 		return Report{}, errors.Join(fmt.Errorf(
 			"%w: %s; restore into another directory, or move it away", ErrExists,
-			filepath.Join(dir, fileName)), err)
+			d.file(fileName)), err)
 	}
-	temp := filepath.Join(dir, newName)
-	if err := copyBackup(file, temp, o.Manifest); err != nil {
-		return Report{}, errors.Join(err, removeLeftover(dir))
+	if err := d.clean(); err != nil {
+		return Report{}, err
 	}
-	if report, err = verifyFile(temp, o.Progress); err == nil {
+	if report, err = restoreIn(d, file, o); err != nil {
+		return report, errors.Join(err, d.clean())
+	}
+	return report, d.install(unfinishedName)
+}
+
+// restoreIn makes the log under the name that Open refuses.
+func restoreIn(d *dir, file string, o RestoreOptions) (report Report, err error) {
+	out, err := d.create(unfinishedName)
+	if err != nil {
+		return Report{}, fmt.Errorf("restore: %w", err)
+	}
+	if err := copyBackup(file, out, o.Manifest); err != nil {
+		return Report{}, err
+	}
+	if report, err = verifyFile(out.Name(), o.Progress); err == nil {
 		err = report.refusal(file, o.AllowDamaged)
 	}
 	if err == nil {
-		report.LogID, err = identify(temp)
+		report.LogID, err = identify(out.Name())
 	}
-	if err != nil {
-		return report, errors.Join(err, removeLeftover(dir))
-	}
-	return report, install(dir)
+	return report, err
 }
 
-// copyBackup copies file to temp and compares it with the manifest.
-func copyBackup(file, temp string, m *store.Manifest) (err error) {
+// copyBackup copies file to out, which it closes, and compares it with the manifest.
+func copyBackup(file string, out *os.File, m *store.Manifest) (err error) {
 	in, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("read the backup: %w", err)
+		return errors.Join(fmt.Errorf("read the backup: %w", err), out.Close())
 	}
 	defer in.Close()
-	out, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, fileMode)
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(out, sum), in)
 	if err := errors.Join(err, out.Close()); err != nil {
@@ -106,7 +109,7 @@ func identify(path string) (store.ID, error) {
 		return store.ID{}, fmt.Errorf("restore: %w", err)
 	}
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoFreelistSync: true,
-		FreelistType: bbolt.FreelistMapType, Timeout: lockWait})
+		FreelistType: bbolt.FreelistMapType, Timeout: lockWait, OpenFile: openFile})
 	if err != nil {
 		return store.ID{}, fmt.Errorf("restore: %w", err)
 	}

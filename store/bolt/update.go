@@ -109,7 +109,7 @@ func (f *file) check() error {
 	if err != nil {
 		return fmt.Errorf("stat the open log file: %w", err)
 	}
-	named, err := os.Stat(f.path)
+	named, err := os.Lstat(f.path)
 	if err != nil {
 		return fmt.Errorf("%s was removed while in use: %w", f.path, err)
 	}

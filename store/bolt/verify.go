@@ -3,9 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 
 	"go.etcd.io/bbolt"
@@ -48,24 +46,23 @@ func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// Verify reads all of the closed log in dir and compares everything in it that is told twice:
+// Verify reads all of the closed log in the directory path and compares everything in it that is told twice:
 // bbolt's pages, every checksum, the order, the head, each topic's chain, counters and sparse keys,
 // idempotency keys and read marks. It changes nothing. progress, which may be nil, is called now
 // and then with the number of events read and of all that there are.
 //
 // Damage is in the report. The error says why there is none: ErrLocked, ErrNoLog, ErrNewerFormat,
 // or the file cannot be read.
-func Verify(dir string, progress func(done, total uint64)) (Report, error) {
-	path := filepath.Join(dir, fileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return Report{}, fmt.Errorf("%w: %s", ErrNoLog, path)
+func Verify(path string, progress func(done, total uint64)) (Report, error) {
+	if _, err := (&dir{path: path}).mustFind(); err != nil {
+		return Report{}, err
 	}
-	lock, err := lockDir(dir)
+	d, err := holdToRead(path)
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := verifyFile(path, progress)
-	return report, errors.Join(err, lock.Close())
+	report, err := verifyFile(d.file(fileName), progress)
+	return report, errors.Join(err, d.close())
 }
 
 // verifyFile is Verify of a file that nobody has open for writing.
@@ -86,7 +83,7 @@ func verifyFile(path string, progress func(done, total uint64)) (report Report, 
 	var file *os.File
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait,
 		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-			file, err = os.OpenFile(name, flag, mode)
+			file, err = openFile(name, flag, mode)
 			return file, err
 		}})
 	if err != nil {

@@ -1,0 +1,285 @@
+package bolt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// The files of a data directory.
+const (
+	fileName       = "log.db"
+	newName        = "log.db.new"        // a log that is being made; removed when found
+	unfinishedName = "log.db.unfinished" // what Restore and Build make; never opened as a log
+	lockName       = "lock"              // the process that may write here, for the error of the next
+	spoolName      = "log.db.copy"       // what a backup is sent from; it has the name for a moment
+
+	dirMode  = 0o700
+	fileMode = 0o600
+
+	lockWait  = time.Second // for another process to let go, and for bbolt's own lock
+	lockRetry = 20 * time.Millisecond
+)
+
+// dir is a data directory that this process has to itself until close. The lock is on the directory
+// and not on the log file, because a lock follows a file that is renamed.
+type dir struct {
+	path  string
+	owner owner
+	lock  *flock.Flock
+	made  bool // there was none
+	signs bool // wrote the lock file, and removes it
+}
+
+// owner is whose a file is.
+type owner struct{ uid, gid int }
+
+func ownerOf(info fs.FileInfo) owner {
+	stat := info.Sys().(*syscall.Stat_t) // on every Unix
+	return owner{int(stat.Uid), int(stat.Gid)}
+}
+
+// holdToRead is hold for who writes nothing, whoever the directory belongs to.
+func holdToRead(path string) (*dir, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	d := &dir{path: path, owner: ownerOf(info)}
+	if err := d.acquire(); err != nil {
+		return nil, err
+	}
+	_ = remove(d.file(lockName)) // of a process that was killed; it may stay
+	return d, nil
+}
+
+// hold makes the directory if there is none, and locks it. It refuses a directory in which another
+// user could put a file of theirs in the place of one that is written.
+func hold(path string) (*dir, error) {
+	_, err := os.Stat(path)
+	made := errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(path, dirMode); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	d := &dir{path: path, owner: ownerOf(info), made: made}
+	if err := d.refuse(info); err != nil {
+		return nil, err
+	}
+	if err := d.acquire(); err != nil {
+		return nil, err
+	}
+	if err := d.sign(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// refuse is the error about a directory that others can write. The superuser may work in another's
+// directory; what is made there then is the other's, see create. A group that may write is not
+// refused: orchestrators give volumes to a group.
+func (d *dir) refuse(info fs.FileInfo) error {
+	uid := os.Geteuid()
+	switch {
+	case uid != 0 && d.owner.uid != uid && d.owner.uid != 0:
+		return fmt.Errorf("%w: %s belongs to user %d and this is user %d; "+
+			"use a directory of your own, or chown this one", ErrUnsafe, d.path, d.owner.uid, uid)
+	case info.Mode().Perm()&0o002 != 0:
+		return fmt.Errorf("%w: everybody may write to %s; use another directory, or: chmod o-w %s",
+			ErrUnsafe, d.path, d.path)
+	}
+	return nil
+}
+
+func (d *dir) acquire() error {
+	d.lock = flock.New(d.path, flock.SetFlag(os.O_RDONLY))
+	// a predecessor may be on its way out
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	ok, err := d.lock.TryLockContext(ctx, lockRetry)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("lock the data directory: %w", err)
+	}
+	if !ok {
+		holder := "another process"
+		if text, err := os.ReadFile(d.file(lockName)); err == nil { // only for the message
+			holder = "process " + strings.TrimSpace(string(text))
+		}
+		return errors.Join(fmt.Errorf("%w: %s is held by %s; stop it, or use another directory",
+			ErrLocked, d.path, holder), d.lock.Close())
+	}
+	return nil
+}
+
+// sign leaves the process ID for the error of the next one. A disk that is full must not keep the
+// log closed: it can be trimmed.
+func (d *dir) sign() error {
+	if err := remove(d.file(lockName)); err != nil {
+		return fmt.Errorf("replace the lock file: %w", err)
+	}
+	f, err := d.create(lockName)
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil && !isFull(err) {
+		return fmt.Errorf("write the lock file: %w", err)
+	}
+	d.signs = true
+	return nil
+}
+
+// close lets the directory go. One that hold made, and that is empty still, goes with it.
+func (d *dir) close() error {
+	var err error
+	if d.signs {
+		err = remove(d.file(lockName))
+	}
+	if d.made {
+		_ = os.Remove(d.path) // fails where there is a log now
+	}
+	return errors.Join(err, d.lock.Close())
+}
+
+func (d *dir) file(name string) string { return filepath.Join(d.path, name) }
+
+// find returns the log's file, nil if there is none. Whatever else has its name is no place for a
+// new one: it may be a link to a disk that is not mounted.
+func (d *dir) find() (fs.FileInfo, error) {
+	path := d.file(fileName)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("open the log: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, _ := os.Readlink(path) // only for the message
+		return nil, fmt.Errorf("%w: %s is a link, to %s; move the file here, or make the whole "+
+			"directory the link", ErrDamaged, path, target)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: %s is no regular file (%v)", ErrDamaged, path, info.Mode().Type())
+	}
+	return info, nil
+}
+
+// mustFind is find for who makes no log.
+func (d *dir) mustFind() (fs.FileInfo, error) {
+	info, err := d.find()
+	if err == nil && info == nil {
+		err = cmp.Or(d.refuseUnfinished(), fmt.Errorf("%w: %s", ErrNoLog, d.file(fileName)))
+	}
+	return info, err
+}
+
+func (d *dir) refuseUnfinished() error {
+	path := d.file(unfinishedName)
+	if _, err := os.Lstat(path); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s was left by a restore or an import that did not end; run it again, "+
+		"or remove the file to start with an empty log", ErrDamaged, path)
+}
+
+// warn says what an operator may want otherwise.
+func (d *dir) warn(log fs.FileInfo, logger *slog.Logger) {
+	if mode := log.Mode().Perm(); mode&0o007 != 0 {
+		logger.Warn("every user of this machine may open the log; unless that is meant: chmod o= FILE",
+			"file", d.file(fileName), "mode", mode.String())
+	}
+}
+
+// create makes a file that is not there yet. What the superuser makes belongs to the directory's
+// owner.
+func (d *dir) create(name string) (*os.File, error) {
+	f, err := openFile(d.file(name), os.O_CREATE|os.O_EXCL|os.O_RDWR, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 && d.owner.uid != 0 {
+		// The directory's owner has to open it later. A superuser that may give nothing away keeps it.
+		_ = f.Chown(d.owner.uid, d.owner.gid)
+	}
+	return f, nil
+}
+
+// createLike makes an empty file that has the log's owner, group and mode, and will take its place.
+func (d *dir) createLike(name string) error {
+	info, err := d.mustFind()
+	if err != nil {
+		return err
+	}
+	f, err := openFile(d.file(name), os.O_CREATE|os.O_EXCL|os.O_RDWR, fileMode)
+	if err != nil {
+		return err
+	}
+	log := ownerOf(info)
+	if made, statErr := f.Stat(); statErr != nil {
+		err = statErr
+	} else if ownerOf(made) != log {
+		err = f.Chown(log.uid, log.gid)
+	}
+	if err != nil {
+		err = fmt.Errorf("the new file cannot have the owner of %s (%d:%d), so the old one stays; "+
+			"run it as that user or as root: %w", d.file(fileName), log.uid, log.gid, err)
+	}
+	return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close())
+}
+
+// clean removes what a crash left of a creation, a restore, an import, a compaction or a backup.
+func (d *dir) clean() error {
+	for _, name := range []string{newName, unfinishedName, spoolName} {
+		if err := remove(d.file(name)); err != nil {
+			return fmt.Errorf("remove an unfinished file: %w", err)
+		}
+	}
+	return nil
+}
+
+// install makes a new file, which is on disk, the log. A crash leaves what was there before or the
+// whole new log.
+func (d *dir) install(name string) error {
+	if err := os.Rename(d.file(name), d.file(fileName)); err != nil {
+		return fmt.Errorf("rename the new log: %w", err)
+	}
+	// the directory itself may be new
+	return errors.Join(syncDir(d.path), syncDir(filepath.Dir(d.path)))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	return nil
+}
+
+// remove removes a file, or a link itself. One that is not there is removed.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// openFile is os.OpenFile that follows no link in the last element of the path. bbolt is given it
+// for every file.
+func openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
+	return os.OpenFile(path, flag|syscall.O_NOFOLLOW, mode)
+}
