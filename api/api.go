@@ -88,9 +88,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
 
 	MaxStreams         int // at a time
-	MaxStreamsPerToken int // at a time; counts only with a Verifier
+	MaxStreamsPerToken int // at a time, of one auth.Grant.Owner; counts only with a Verifier
 
-	// Requests a second of each token; of everybody together without a Verifier. 0 is no limit.
+	// Requests a second of each auth.Grant.Owner; of everybody together without a Verifier. 0 is no limit.
 	RatePublish, RateRead float64
 	RatePerAddress        bool // the same rates again, of each client address
 
@@ -147,7 +147,7 @@ type Server struct {
 	mux     http.Handler
 	rates   map[access]*rateLimit // no entry: no limit
 	slots   *slots                // of streams
-	seed    maphash.Seed          // of tokenHash
+	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	// everybody is the caller of each request while there is no Verifier.
 	everybody *caller
@@ -167,8 +167,8 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	}
 	s.cors = newCORS(s.o.CORSOrigins)
 	s.rates = newRateLimits(s.o)
-	s.slots = &slots{max: s.o.MaxStreams, maxPerToken: s.o.MaxStreamsPerToken,
-		perToken: make(map[tokenHash]int)}
+	s.slots = &slots{max: s.o.MaxStreams, maxPerOwner: s.o.MaxStreamsPerToken,
+		perOwner: make(map[ownerHash]int)}
 	s.metrics = newMetrics(s.o.Version)
 	s.metrics.registry.MustRegister(scrape{s})
 	s.mux = s.routes()

@@ -3,6 +3,7 @@ package api_test
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +158,25 @@ func TestKeyScope(t *testing.T) {
 		}
 		if len(ids) != 2 {
 			t.Errorf("events %v, want two", ids)
+		}
+	})
+	t.Run("row 61: of a token without a subject", func(t *testing.T) {
+		s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+		c := newContract(t, s)
+		for _, key := range [][]string{
+			{"Idempotency-Key: k"},
+			{"Ce-Specversion: 1.0", "Ce-Source: /s", "Ce-Type: t", "Ce-Id: 1"},
+		} {
+			for hours := range time.Duration(2) { // each its own token
+				token := bearer(holder{publish: ">", expires: (hours + 1) * time.Hour}.token(t))
+				publish := func(body string, status int) {
+					publishRow{path: "/v1/topics/a/events", body: body, status: status,
+						headers: append(headers(token), key...)}.check(t, s, c)
+				}
+				publish(strconv.Itoa(int(hours)), 201)
+				publish(strconv.Itoa(int(hours)), 200)
+				publish("7", 422)
+			}
 		}
 	})
 }

@@ -212,5 +212,5 @@ func (s *Server) destination(topic string) wire.Destination {
 // cloudEventGroup puts an event under the key that its source and id are.
 func cloudEventGroup(r *http.Request, e wire.CloudEvent) store.Group {
 	return store.Group{Drafts: []store.Draft{e.Draft},
-		Key: scopedKey("cloudevent", grantOf(r).Subject, e.Draft.Topic, e.Source, e.ID)}
+		Key: scopedKey("cloudevent", grantOf(r).Owner(), e.Draft.Topic, e.Source, e.ID)}
 }

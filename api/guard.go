@@ -31,7 +31,7 @@ const (
 // caller is who a request comes from.
 type caller struct {
 	grant auth.Grant
-	token tokenHash
+	owner ownerHash
 }
 
 type callerKey struct{}
@@ -142,5 +142,5 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	if (a == admin || a == scraping) && !c.grant.Admin {
 		return nil, &problem{code: "admin-required", detail: `the token does not say "admin": true`}
 	}
-	return c, s.limitToken(c, a)
+	return c, s.limitOwner(c, a)
 }

@@ -19,7 +19,7 @@ func applyKey(r *http.Request, pub *publication) *problem {
 	if p != nil || !given {
 		return p
 	}
-	whole := store.Group{Key: scopedKey("key", grantOf(r).Subject, name)}
+	whole := store.Group{Key: scopedKey("key", grantOf(r).Owner(), name)}
 	for _, g := range pub.groups {
 		whole.Drafts = append(whole.Drafts, g.Drafts...)
 	}

@@ -15,9 +15,9 @@ import (
 // bucket.
 const maxBuckets = 50_000
 
-// bucketKey is whose requests count together: those of a token, or those of an address.
+// bucketKey is whose requests count together: those of an owner of tokens, or those of an address.
 type bucketKey struct {
-	token   tokenHash
+	owner   ownerHash
 	address netip.Prefix
 }
 
@@ -47,8 +47,8 @@ func newRateLimits(o Options) map[access]*rateLimit {
 	return limits
 }
 
-func (s *Server) limitToken(c *caller, a access) *problem {
-	return s.rates[a].take(bucketKey{token: c.token}, s.o.Now())
+func (s *Server) limitOwner(c *caller, a access) *problem {
+	return s.rates[a].take(bucketKey{owner: c.owner}, s.o.Now())
 }
 
 func (s *Server) limitAddress(r *http.Request, a access) *problem {

@@ -85,17 +85,22 @@ func TestSlowRate(t *testing.T) {
 	})
 }
 
-// TestRatePerToken: one token's requests are not another's.
-func TestRatePerToken(t *testing.T) {
+// TestRatePerOwner: one subject's requests are not another's, with whatever tokens; a token without a
+// subject is on its own.
+func TestRatePerOwner(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{RateRead: 1, Now: func() time.Time {
 		return time.Unix(1_800_000_000, 0)
 	}}))
-	one, two := bearer(holder{subject: "one", expires: 1e6 * time.Hour}.token(t)),
-		bearer(holder{subject: "two", expires: 1e6 * time.Hour}.token(t))
+	token := func(subject string, hours time.Duration) string {
+		return bearer(holder{subject: subject, expires: hours * time.Hour}.token(t))
+	}
+	one, renewed, two := token("one", 1e6), token("one", 1e6+1), token("two", 1e6)
+	nobody, noOther := token("", 1e6), token("", 1e6+1)
 	for _, c := range []struct {
 		token string
 		want  int
-	}{{one, 200}, {one, 429}, {two, 200}, {two, 429}, {one, 429}} {
+	}{{one, 200}, {one, 429}, {two, 200}, {two, 429}, {renewed, 429}, {nobody, 200}, {nobody, 429},
+		{noOther, 200}} {
 		if a := s.do("GET", "/v1/log", "", c.token); a.status != c.want {
 			t.Errorf("%d, want %d", a.status, c.want)
 		}
@@ -153,6 +158,7 @@ func TestRatePerAddress(t *testing.T) {
 func TestMaxStreams(t *testing.T) {
 	one, two := holder{subscribe: ">", subject: "one"}.token(t),
 		holder{subscribe: ">", subject: "two"}.token(t)
+	renewed := holder{subscribe: ">", subject: "one", expires: 2 * time.Hour}.token(t)
 	for _, c := range []struct {
 		name    string
 		options api.Options
@@ -160,8 +166,10 @@ func TestMaxStreams(t *testing.T) {
 		refused string   // whose stream finds none
 	}{
 		{"row 76: in all", keyed(t, api.Options{MaxStreams: 3}), []string{one, two, one}, two},
-		{"row 76: of a token", keyed(t, api.Options{MaxStreamsPerToken: 2}),
+		{"row 76: of an owner", keyed(t, api.Options{MaxStreamsPerToken: 2}),
 			[]string{one, two, one, two}, one},
+		{"row 76: of a subject", keyed(t, api.Options{MaxStreamsPerToken: 2}),
+			[]string{one, two, renewed}, one},
 		{"row 76: without keys only the total counts",
 			api.Options{MaxStreams: 3, MaxStreamsPerToken: 1}, []string{"", "", ""}, ""},
 	} {

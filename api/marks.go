@@ -33,7 +33,7 @@ func (s *Server) getMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if p != nil {
 		return p
 	}
-	mark, err := s.log.Mark(grantOf(r).Subject, name)
+	mark, err := s.log.Mark(grantOf(r).Owner(), name)
 	if err != nil {
 		return markProblem(err)
 	}
@@ -56,7 +56,7 @@ func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	mark, err := s.log.SetMark(ctx, grantOf(r).Subject, name, mark)
+	mark, err := s.log.SetMark(ctx, grantOf(r).Owner(), name, mark)
 	if err != nil {
 		return markProblem(err)
 	}
@@ -71,7 +71,7 @@ func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request, _ url.Values
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	if err := s.log.DeleteMark(ctx, grantOf(r).Subject, name); err != nil {
+	if err := s.log.DeleteMark(ctx, grantOf(r).Owner(), name); err != nil {
 		return markProblem(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -114,7 +114,7 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 func (s *Server) markTopics(r *http.Request, name string,
 	list json.RawMessage) (store.Filter, *problem) {
 	if list == nil {
-		old, err := s.log.Mark(grantOf(r).Subject, name)
+		old, err := s.log.Mark(grantOf(r).Owner(), name)
 		if err != nil {
 			return store.Filter{}, &problem{code: "member-invalid", field: "topics",
 				detail: `a new mark names its "topics"`, cause: err}

@@ -60,11 +60,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		return nil // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
-	if !s.slots.take(c.token) {
+	if !s.slots.take(c.owner) {
 		s.turnAway(w, r, byeOverloaded)
 		return nil
 	}
-	defer s.slots.free(c.token)
+	defer s.slots.free(c.owner)
 	sub, err := s.tail.Subscribe(asked.filter, asked.format, asked.start)
 	if err != nil {
 		return storeProblem(err)

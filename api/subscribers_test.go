@@ -172,6 +172,26 @@ func TestReadMarks(t *testing.T) {
 	}
 }
 
+// TestMarksWithoutSubject: two tokens that name nobody are not one person.
+func TestMarksWithoutSubject(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	one, two := bearer(holder{publish: ">", subscribe: ">"}.token(t)),
+		bearer(holder{publish: ">", subscribe: ">", expires: 2 * time.Hour}.token(t))
+	s.do("POST", "/v1/topics/a/events", "1", one)
+	id := strings.TrimPrefix(s.do("POST", "/v1/topics/a/events", "1", one).header.Get("Location"),
+		"/v1/events/")
+	mark := fmt.Sprintf(`{"id":%q,"topics":["a"]}`, id)
+	for _, step := range []struct {
+		method, who string
+		want        int
+	}{{"PUT", one, 200}, {"GET", one, 200}, {"GET", two, 404}, {"DELETE", two, 404}, {"PUT", two, 200},
+		{"DELETE", two, 204}, {"GET", one, 200}} {
+		if a := s.do(step.method, "/v1/cursors/inbox", mark, step.who); a.status != step.want {
+			t.Errorf("%s: %d %s, want %d", step.method, a.status, a.body, step.want)
+		}
+	}
+}
+
 // TestSubscriberSubject: with tokens it is said who is connected, not only from where.
 func TestSubscriberSubject(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))

@@ -17,8 +17,8 @@ const (
 	secureTokenCookie = "__Host-" + tokenCookie
 )
 
-// tokenHash tells tokens apart while this process lives. Zero stands for no token.
-type tokenHash uint64
+// ownerHash tells the owners of tokens apart while this process lives. Zero stands for no token.
+type ownerHash uint64
 
 // authenticate finds out who sent r. Without a Verifier everybody may do everything.
 func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
@@ -37,7 +37,7 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 		}
 		return nil, p
 	}
-	return &caller{grant, tokenHash(maphash.String(s.seed, token))}, nil
+	return &caller{grant, ownerHash(maphash.String(s.seed, grant.Owner()))}, nil
 }
 
 // tokenOf finds the token of r. What was put there on purpose comes before the cookie, which

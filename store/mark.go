@@ -6,5 +6,10 @@ type Mark struct {
 	Topics Filter
 }
 
-// MaxMarkName bounds the subject and the name of a mark, in bytes.
-const MaxMarkName = 255
+const (
+	// MaxMarkName bounds the name of a mark, in bytes.
+	MaxMarkName = 255
+
+	// MaxMarkSubject bounds whose it is: a subject of 255 bytes and a digest of its issuer.
+	MaxMarkSubject = 512
+)

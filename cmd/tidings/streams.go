@@ -13,7 +13,7 @@ type streamFlags struct {
 	StallTimeout          time.Duration `default:"60s" help:"Time for a client to take 64 KiB of a stream or of any other answer; then it is cut off."`
 	MaxLifetime           time.Duration `help:"Time after which a stream is ended, for its client to come again; 0 for never." default:"0s"`
 	MaxStreams            int           `default:"50000" help:"Streams at a time."`
-	MaxStreamsPerToken    int           `default:"1000" help:"Streams at a time with the same token."`
+	MaxStreamsPerToken    int           `default:"1000" help:"Streams at a time of the same subject."`
 	MaxSubscriptionTopics int           `default:"64" help:"Topics and patterns that one stream may name."`
 	TailBytes             byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 type tokenCmd struct {
 	JWTKey     secret        `placeholder:"SECRET" help:"HMAC secret of 32 bytes or more, or PEM private key, to sign with."`
 	JWTKeyFile string        `placeholder:"FILE" type:"path" help:"File with that key."`
-	Subject    string        `help:"Who the token is for."`
+	Subject    string        `help:"Who the token is for. Tokens of one subject share idempotency keys, read marks and limits; without it each token has its own, until it expires."`
 	Publish    []string      `placeholder:"PATTERN" help:"Topics to publish to, such as orders.>; may be repeated."`
 	Subscribe  []string      `placeholder:"PATTERN" help:"Topics to read; may be repeated."`
 	Admin      bool          `help:"Allow the admin requests, and by that neither publishing nor reading."`
@@ -65,7 +66,7 @@ func (c *tokenCmd) Run(app *app) error {
 	now := time.Now()
 	grant.Expires = now.Add(c.Expires)
 	token, err := auth.Mint(key, grant,
-		auth.MintOptions{Issuer: c.Issuer, Audience: c.Audience, IssuedAt: now})
+		auth.MintOptions{ID: rand.Text(), Issuer: c.Issuer, Audience: c.Audience, IssuedAt: now})
 	switch {
 	case errors.Is(err, auth.ErrClaims):
 		return usageError{err}

@@ -78,7 +78,7 @@ func decodeClaims(payload []byte) (*claims, error) {
 			return nil, fmt.Errorf("%w: %s: %v", ErrClaims, claim.name, err)
 		}
 	}
-	c.grant.Subject, c.grant.Expires = c.Subject, c.ExpiresAt.Time
+	c.grant.Subject, c.grant.Issuer, c.grant.Expires = c.Subject, c.Issuer, c.ExpiresAt.Time
 	return c, nil
 }
 
@@ -111,13 +111,14 @@ func decodeString(raw json.RawMessage, into *string) error {
 }
 
 // decodeSubject refuses what could make two subjects one, or one look like another, where a subject
-// is part of a key: a surrogate that JSON turned into U+FFFD, control characters.
+// is part of a key: a surrogate that JSON turned into U+FFFD, control characters, white space alone,
+// which is an issuer's template without its value. An empty one counts as none.
 func decodeSubject(raw json.RawMessage, into *string) error {
 	bad := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
 	if decodeValue(raw, into) != nil || len(*into) > maxSubjectBytes ||
-		strings.ContainsFunc(*into, bad) {
-		return reason(fmt.Sprintf(
-			"expected a string of at most %d bytes without control characters", maxSubjectBytes))
+		strings.ContainsFunc(*into, bad) || *into != "" && strings.TrimSpace(*into) == "" {
+		return reason(fmt.Sprintf("expected a string of at most %d bytes without control "+
+			"characters, and not of white space alone", maxSubjectBytes))
 	}
 	return nil
 }

@@ -6,6 +6,8 @@
 package auth
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"tidings/store"
@@ -14,10 +16,39 @@ import (
 // Grant is what the holder of a token may do. The zero Grant may do nothing.
 type Grant struct {
 	Subject   string       // the token's "sub"; "" without one
+	Issuer    string       // its "iss", unless the server wants a certain one; "" without one
+	Signed    Digest       // of all that its signature covers; zero only in a Grant of no token
 	Publish   store.Filter // topics it may publish to and end
 	Subscribe store.Filter // topics it may read
 	Admin     bool         // the admin requests; neither publishing nor reading
 	Expires   time.Time    // zero: never, which only Everything has
+}
+
+// Digest is the first half of a SHA-256.
+type Digest [16]byte
+
+// Owner names whose idempotency keys, read marks and shares of the limits those of the holder are.
+// Tokens that say the same subject, byte for byte, are of one owner (RFC 7519 §4.1.2: a subject is
+// unique within its issuer), so a token may be renewed. Without a subject nothing says that two
+// tokens are one person's: each is an owner of its own until it expires. "" is only everybody, of a
+// server without a key.
+//
+// A subject has no control characters, so no two owners are named alike.
+func (g Grant) Owner() string {
+	switch {
+	case g.Subject == "" && g.Signed == Digest{}:
+		return ""
+	case g.Subject == "":
+		return fmt.Sprintf("%x\n", g.Signed)
+	case g.Issuer == "":
+		return g.Subject
+	}
+	return fmt.Sprintf("%x\n%s", digest(g.Issuer), g.Subject)
+}
+
+func digest(s string) Digest {
+	sum := sha256.Sum256([]byte(s))
+	return Digest(sum[:16])
 }
 
 // Everything is the grant of everybody while a server has no key.

@@ -11,6 +11,7 @@ import (
 
 // MintOptions are the claims of a token that are not part of what it grants.
 type MintOptions struct {
+	ID       string    // "jti"; left out when empty
 	Issuer   string    // "iss"; left out when empty
 	Audience string    // "aud"; left out when empty
 	IssuedAt time.Time // "iat"; left out when zero
@@ -26,7 +27,8 @@ func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 		return "", err
 	}
 	claims := mintedClaims{
-		RegisteredClaims: jwt.RegisteredClaims{Issuer: o.Issuer, Subject: grant.Subject},
+		RegisteredClaims: jwt.RegisteredClaims{ID: o.ID, Issuer: o.Issuer,
+			Subject: grant.Subject},
 		Tidings: mintedGrant{grant.Publish.Patterns(),
 			grant.Subscribe.Patterns(), grant.Admin},
 	}

@@ -42,6 +42,9 @@ func TestMintedIsGranted(t *testing.T) {
 			Expires: start.Add(time.Duration(rapid.Int64Range(0, 1e9).Draw(t,
 				"seconds")) * time.Second),
 		}
+		if strings.TrimSpace(want.Subject) == "" {
+			want.Subject = "" // what an issuer's empty template leaves is refused
+		}
 		i := rapid.IntRange(0, len(all)-1).Draw(t, "key")
 		token, err := auth.Mint(all[i].sign, want,
 			auth.MintOptions{Issuer: options.Issuer, Audience: options.Audience, IssuedAt: start})

@@ -91,6 +91,8 @@ func TestRefused(t *testing.T) {
 		{"85 sub too long", hs256(t, payload(`"sub":"`+strings.Repeat("a", 256)+`"`)), "sub",
 			auth.ErrClaims},
 		{"85 sub with NUL", hs256(t, payload(`"sub":"a\u0000b"`)), "sub", auth.ErrClaims},
+		{"85 sub of white space", hs256(t, payload(`"sub":" \u00a0"`)), "white space",
+			auth.ErrClaims},
 		{"85 sub with half a character", hs256(t, payload(`"sub":"\ud800"`)), "sub",
 			auth.ErrClaims},
 		{"85 tidings null", hs256(t, payload(`"tidings":null`)), "tidings", auth.ErrClaims},

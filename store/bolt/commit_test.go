@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
@@ -190,6 +191,58 @@ func TestMarksShareCommits(t *testing.T) {
 	} else {
 		t.Logf("200 marks took %d commits", n)
 	}
+}
+
+// TestNothingToCommit: what changes nothing writes nothing, and so costs no fsync.
+func TestNothingToCommit(t *testing.T) {
+	log, ctx := openAt(t, t.TempDir(), bolt.Options{}), context.Background()
+	events := appendN(t, log, 10, "a")
+	end := []store.Group{{Drafts: []store.Draft{{Topic: "b", Type: store.TypeEnd}}}}
+	set := func(at int, patterns ...string) error {
+		mark := store.Mark{ID: events[at].ID, Topics: filterOf(t, patterns...)}
+		_, err := log.SetMark(ctx, "me", "inbox", mark)
+		return err
+	}
+	once := func(groups []store.Group) error { _, err := log.AppendOnce(ctx, groups); return err }
+	trim := func() error { _, err := log.Trim(ctx, store.All(), events[2].ID); return err }
+	unmark := func() error { return log.DeleteMark(ctx, "me", "other") }
+	if err := errors.Join(set(5, "a", "c.>"), once(end), once(keyed("a", "k")), trim()); err != nil {
+		t.Fatal(err)
+	}
+	before := log.Stats()
+	for what, call := range map[string]func() error{
+		"a mark where it is":           func() error { return set(5, "a", "c.>") },
+		"a mark named in other order":  func() error { return set(5, "c.>", "a", "a") },
+		"an older mark":                func() error { return set(4, "a") },
+		"an end of what has ended":     func() error { return once(end) },
+		"a retry":                      func() error { return once(keyed("a", "k")) },
+		"a trim of what was trimmed":   trim,
+		"retention that keeps it all":  func() error { _, err := log.Retain(ctx, store.Retention{}); return err },
+		"a mark deleted that is not":   func() error { return is(unmark(), store.ErrNotFound) },
+		"an event for an ended topic":  func() error { return is(once(keyed("b", "")), store.ErrEnded) },
+		"a key of another request":     func() error { return is(once(keyed("c", "k")), store.ErrKeyMismatch) },
+		"a mark set twice in a commit": func() error { return errors.Join(set(5, "a", "c.>"), set(5, "a", "c.>")) },
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if after := log.Stats(); after.Commits.Count != before.Commits.Count ||
+			after.Writes.Count != before.Writes.Count {
+			t.Errorf("%s took a commit", what)
+			before = after
+		}
+	}
+	if err := set(5, "a"); err != nil || log.Stats().Commits.Count == before.Commits.Count {
+		t.Errorf("other topics at the same ID: %v, want them stored", err)
+	}
+}
+
+// is returns nil for the error that is wanted.
+func is(err, want error) error {
+	if errors.Is(err, want) {
+		return nil
+	}
+	return fmt.Errorf("%v, want %w", err, want)
 }
 
 // TestCommitSteps: a crash at each step of a commit of every kind of entry opens to the log before it

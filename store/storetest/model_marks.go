@@ -12,7 +12,7 @@ type markOwner struct{ subject, name string }
 // SetMark implements store.Log.
 func (m *Model) SetMark(_ context.Context, subject, name string,
 	mark store.Mark) (store.Mark, error) {
-	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName ||
+	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkSubject ||
 		len(mark.Topics.Patterns()) == 0 {
 		return store.Mark{}, store.ErrInvalid
 	}

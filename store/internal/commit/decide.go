@@ -340,7 +340,7 @@ func (d *Decider) forget() {
 	}
 }
 
-// setMark moves a read mark forward, or deletes it.
+// setMark moves a read mark forward, or deletes it. One that stays as it is costs no commit.
 func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
 	name := [2]string{m.Subject, m.Name}
 	old, ok := d.marks[name]
@@ -352,6 +352,9 @@ func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
 		return nil, store.ErrNotFound
 	case !m.Deletes() && old.exists && m.ID.Before(old.ID):
 		return &old.Mark, nil
+	case !m.Deletes() && old.exists && m.ID == old.ID &&
+		m.Topics.String() == old.Topics.String():
+		return &old.Mark, nil // nothing to write
 	case !old.exists && d.state.Marks+d.added >= d.state.MaxMarks:
 		return nil, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, d.state.MaxMarks)
 	case m.Deletes():

@@ -100,7 +100,7 @@ func DeleteMark(subject, name string) (Request, error) {
 
 // CheckMark returns ErrInvalid when no mark can have this subject and name.
 func CheckMark(subject, name string) error {
-	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkName ||
+	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkSubject ||
 		strings.Contains(subject, "\x00") || strings.Contains(name, "\x00") {
 		return fmt.Errorf("%w mark name: 1 to %d bytes without NUL", store.ErrInvalid,
 			store.MaxMarkName)
