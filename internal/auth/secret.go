@@ -2,10 +2,9 @@ package auth
 
 import (
 	"bytes"
-	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -16,81 +15,108 @@ const minSecretBytes = 32
 
 const makeSecret = "make one with: openssl rand -base64 32"
 
-// checkSecret refuses HMAC secrets that can be guessed, and keys in the wrong form: whoever knows a
-// public key could sign with it.
+// checkSecret refuses HMAC secrets that can be guessed, and what is no secret at all: whoever knows
+// a public key could sign with it, and an address or the name of a variable stands in a manual.
 func checkSecret(secret []byte) error {
-	switch {
-	case len(secret) == 0:
+	if len(secret) == 0 {
 		return errors.New("no key for tokens; " + makeSecret)
-	case isKeyInDisguise(secret):
+	}
+	if isUTF16(secret) {
+		return errors.New("the key is in UTF-16: save it as UTF-8, without line ends inside")
+	}
+	all := readings(secret)
+	switch {
+	case slices.ContainsFunc(all, isKey):
 		return errors.New(
 			"this is a key in a form that is not supported, or a damaged one: expected an HMAC " +
-				"secret or a whole PEM block")
+				"secret or a whole PEM block; take base64 and hex off it first")
+	case slices.ContainsFunc(all, isToken):
+		return errors.New("this is a token or other JSON where a key is expected: expected an " +
+			"HMAC secret or a PEM block")
+	case slices.ContainsFunc(all, isAddress):
+		return errors.New("this is an address, a path or the name of a variable where a key is " +
+			"expected: --jwks-url takes an address, --jwt-key-file a path, and no variable in it " +
+			"is filled in")
 	case len(secret) < minSecretBytes:
 		return fmt.Errorf("an HMAC secret has at least %d bytes, this one %d; %s", minSecretBytes,
 			len(secret), makeSecret)
-	case isRepetition(secret), isExample(string(secret)):
+	case slices.ContainsFunc(all, isExample), slices.ContainsFunc(all, isGuessable):
 		return errors.New("this HMAC secret is an example or can be guessed; " + makeSecret)
 	}
 	return nil
 }
 
-// isKeyInDisguise knows PEM with something before it, PEM in UTF-16, PEM without its first and last
-// lines, DER, SSH keys and JWKs.
-func isKeyInDisguise(secret []byte) bool {
-	text := bytes.ReplaceAll(secret, []byte{0}, nil)
-	for _, mark := range []string{"-----BEGIN", "-----END", " PUBLIC KEY",
-		" PRIVATE KEY", `"kty"`} {
-		if bytes.Contains(text, []byte(mark)) {
-			return true
-		}
+// addresses are the texts that say where a key is. Each pattern leaves out, but for one in 10⁵,
+// what a random secret in base64 may be.
+var addresses = regexp.MustCompile(strings.Join([]string{
+	`^(?i:[a-z][a-z0-9+.-]*://|(file|data|env|arn|urn|vault|ref|secretref):)`,
+	`^@?(~|\.{1,2})/[\w./~+@: -]*$`, `^@/?[\w./~+@:-]+$`, // @FILE is curl's
+	`^/[\w./~+@: -]*[._~@: -][\w./~+@: -]*$`, // an absolute path, with what base64 has not
+	`^[A-Za-z]:[\\/]`, `^\\\\`,
+	`(?i)^[\w./\\~+@: -]+\.(pem|key|crt|cer|der|pub|json|jwks?|txt|env|secret)$`,
+	`\$\{\w[^}]*\}`, `\$\(\s*\w[^)]*\)`, `\{\{.*\}\}`, `^\$[A-Za-z_]\w*$`, `^%\w+%$`, "^`.*`$",
+	`^[#%]\{.*\}$`, `^\(\(.*\)\)$`, `^<.*>$`, `^\[.*\]$`, `^!\w+ `,
+}, "|"))
+
+func isAddress(secret []byte) bool {
+	if !isText(secret) {
+		return false
 	}
-	for _, start := range []string{"ssh-", "ecdsa-sha2-"} {
-		if bytes.HasPrefix(text, []byte(start)) {
-			return true
-		}
-	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	return isDER(secret) || err == nil && isDER(der)
+	text := strings.Trim(string(secret), "\"' \t\r\n")
+	return addresses.MatchString(text) || isPlainPath(text)
 }
 
-func isDER(der []byte) bool {
-	_, pkix := x509.ParsePKIXPublicKey(der)
-	_, pkcs1 := x509.ParsePKCS1PublicKey(der)
-	_, certificate := x509.ParseCertificate(der)
-	_, pkcs8 := x509.ParsePKCS8PrivateKey(der)
-	_, rsa := x509.ParsePKCS1PrivateKey(der)
-	_, sec1 := x509.ParseECPrivateKey(der)
-	return slices.Contains([]error{pkix, pkcs1, certificate, pkcs8, rsa, sec1}, nil)
-}
-
-// isRepetition reports whether a part of at most half the length makes up the whole.
-func isRepetition(secret []byte) bool {
-	for period := 1; period <= len(secret)/2; period++ {
-		if bytes.Equal(secret[period:], secret[:len(secret)-period]) {
-			return true
+// isPlainPath knows a path among the random secrets of which one in 64 begins with a slash: those
+// mix upper and lower case and digits, or end in the padding of base64.
+func isPlainPath(text string) bool {
+	if !strings.HasPrefix(text, "/") || strings.HasSuffix(text, "=") {
+		return false
+	}
+	upper, lower := 0, 0
+	for _, r := range text {
+		switch {
+		case unicode.IsLower(r):
+			lower++
+		case r == '/' || unicode.IsUpper(r) || unicode.IsDigit(r):
+			upper++
+		default:
+			return false // addresses has looked at it
 		}
 	}
-	return false
+	return upper*4 < len(text) || lower*10 < len(text)
 }
+
+// isToken knows JSON, and JWTs by their header.
+func isToken(secret []byte) bool {
+	if !isText(secret) {
+		return false
+	}
+	text := bytes.TrimLeft(secret, "\"' \t\r\n")
+	header, _, more := bytes.Cut(text, []byte("."))
+	return object.Match(text) || more && slices.ContainsFunc(decodings(header), object.Match)
+}
+
+var object = regexp.MustCompile(`^\{\s*["'}]`)
 
 // isExample knows secrets from the documentation of widely used servers, and the phrases of which
 // such examples are made. A random secret does not contain one: the odds are below one in 10⁸.
-func isExample(secret string) bool {
+func isExample(secret []byte) bool {
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return unicode.ToLower(r)
 		}
 		return -1
-	}, secret)
+	}, string(secret))
 	return slices.ContainsFunc([]string{
 		"changeme", "changethis", "changeit", "replaceme", "replacethis", "pleasechange",
-		"changeinproduction",
+		"changeinproduction", "placeholder", "insertyour", "entersecret", "examplekey",
+		"examplesecret",
 		"supersecret", "topsecret", "verysecret", "secretkey", "mysecret", "yoursecret",
 		"jwtsecret", "password",
 		"256bit", "384bit", "512bit", "atleast32", "32bytes", "32characters", "verysafe",
 		"donotuse", "insecure",
-		"0123456789", "1234567890", "abcdefghij", "qwertyuiop",
+		"0123456789", "1234567890", "abcdefghij", "qwerty", "asdfgh", "deadbeef",
+		"quickbrownfox", "correcthorse", "loremipsum",
 		"bbe7d157a25340949759", // Centrifugo
 		"404e635266556a586e32", // tutorials on Spring Security
 		"3ek6fdo0c7tzbnvfjpmk", // Hasura
