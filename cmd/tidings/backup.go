@@ -22,7 +22,7 @@ type backupCmd struct {
 	File    string   `arg:"" type:"path" help:"File to write, which must not exist; its manifest is written next to it, as FILE.json."`
 	DataDir string   `xor:"from" help:"Directory of the log, while no server has it open." type:"path" placeholder:"DIR"`
 	URL     *baseURL `name:"url" xor:"from" help:"Address of a server, to copy the log while it runs; the token must grant administration."`
-	Token   string   `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+	Token   bearer   `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
 }
 
 // Validate is called by kong after parsing.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,14 +9,16 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 )
 
 // client is what the verbs that talk to a server have in common.
 type client struct {
 	URL   baseURL `help:"Address of the server." default:"http://127.0.0.1:8080"`
-	Token string  `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+	Token bearer  `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
 }
 
 // baseURL is an absolute http or https URL, below whose path the API lies.
@@ -32,6 +35,21 @@ func (b *baseURL) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// bearer is a token as a header can carry it.
+type bearer string
+
+// UnmarshalText is called by kong. The line end of a file that was read into a variable is no part
+// of the token. An error does not repeat the token.
+func (b *bearer) UnmarshalText(text []byte) error {
+	text = bytes.TrimSpace(text)
+	if bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New(`expected a token alone, such as eyJhbGciOi...: without "Bearer", spaces ` +
+			"or line ends inside")
+	}
+	*b = bearer(text)
+	return nil
+}
+
 // request prepares a request to a path of the API. Segments that are not constant must be valid
 // topics, which need no escaping.
 func (c *client) request(ctx context.Context, method string, query url.Values,
@@ -43,7 +61,7 @@ func (c *client) request(ctx context.Context, method string, query url.Values,
 		return nil, err
 	}
 	if c.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Token)
+		req.Header.Set("Authorization", "Bearer "+string(c.Token))
 	}
 	return req, nil
 }
@@ -56,6 +74,19 @@ func (a *app) httpClient() *http.Client {
 			return http.ErrUseLastResponse
 		},
 	}
+}
+
+// roundTrip makes a request. If it fails, sent is false when no byte of it can have gone out.
+func roundTrip(client *http.Client, req *http.Request) (resp *http.Response, sent bool, err error) {
+	var connected atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }, // TLS is up, too
+	})
+	resp, err = client.Do(req.WithContext(ctx))
+	if err != nil {
+		err = shorten(err)
+	}
+	return resp, connected.Load(), err
 }
 
 // problem is an error answer of the server (RFC 9457).

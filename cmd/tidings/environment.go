@@ -14,16 +14,16 @@ import (
 const variablePrefix = "TIDINGS_"
 
 // environment gives flags their values from variables, where the command line does not. An empty
-// variable counts as unset, because compose and unit files pass those on.
+// variable counts as unset, because compose and unit files pass those on; serve refuses it where
+// that would open the server.
 type environment map[string]string
 
+// newEnvironment keeps other programs' variables too: their names may be ours, misspelt.
 func newEnvironment(environ []string) environment {
 	env := environment{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, variablePrefix) && value != "" {
-			env[name] = value
-		}
+		env[name] = value
 	}
 	return env
 }
@@ -48,8 +48,8 @@ func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	}) {
 		return nil, nil
 	}
-	value, ok := e[name]
-	if !ok {
+	value := e[name]
+	if value == "" {
 		return nil, nil
 	}
 	scan := kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value})
@@ -74,6 +74,9 @@ func excludes(given, flag *kong.Flag) bool {
 // warn tells of the variables that do not do what they seem to, now or in the next release.
 func (e environment) warn(stderr io.Writer, ctx *kong.Context) {
 	for _, name := range e.unknown(ctx.Model) {
+		if isServe(ctx.Selected()) && isLikeKey(name, ctx.Model) {
+			continue // refuseOpening says more
+		}
 		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
 	}
 	for _, flag := range deprecated(ctx) {
@@ -113,6 +116,9 @@ func lasts(flag *kong.Flag) bool {
 // unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.
 func (e environment) unknown(model *kong.Application) []string {
 	left := maps.Clone(e)
+	maps.DeleteFunc(left, func(name, value string) bool {
+		return !strings.HasPrefix(name, variablePrefix) || value == ""
+	})
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			name, _ := variableOf(flag)

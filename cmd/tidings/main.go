@@ -109,6 +109,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 		err = refuseEmpty(parsed.Flags())
 	}
 	if err == nil {
+		err = env.refuseOpening(parsed)
+	}
+	if err == nil {
 		err = parsed.Run()
 	}
 	if err != nil {
@@ -117,11 +120,13 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 	return exitOK
 }
 
-// refuseEmpty refuses a flag that was given as "": most likely it names a shell variable that is
-// not set, and the server must not start without the key that was meant to be there.
+// refuseEmpty refuses a flag that was given as "", lists too: most likely it names a shell variable
+// that is not set, and the server must not start without the key or the limit that was meant to be
+// there.
 func refuseEmpty(flags []*kong.Flag) error {
 	for _, f := range flags {
-		if f.Set && f.Target.Kind() == reflect.String && f.Target.Len() == 0 {
+		if k := f.Target.Kind(); f.Set && (k == reflect.String || k == reflect.Slice) &&
+			f.Target.Len() == 0 {
 			return usageError{fmt.Errorf("--%s: expected a value, got an empty one", f.Name)}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -138,9 +137,12 @@ func (c *publishCmd) post(ctx context.Context, client *http.Client,
 	req.ContentLength = int64(len(d.data))
 	req.Header.Set("Content-Type", d.contentType)
 
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", outcomeOf(err)
+	resp, sent, err := roundTrip(client, req)
+	switch {
+	case err != nil && sent:
+		return "", unknownOutcomeError{err}
+	case err != nil:
+		return "", fmt.Errorf("nothing was stored: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
@@ -158,14 +160,4 @@ func (c *publishCmd) post(ctx context.Context, client *http.Client,
 			c.URL, resp.Status)
 	}
 	return answer.ID, nil
-}
-
-// outcomeOf tells a server that was never reached from one that did not answer.
-func outcomeOf(err error) error {
-	err = shorten(err)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("nothing was stored: %w", err)
-	}
-	return unknownOutcomeError{err}
 }

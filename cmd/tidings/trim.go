@@ -26,11 +26,14 @@ func (c *trimCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	resp, err := app.httpClient().Do(req)
-	if err != nil {
+	resp, sent, err := roundTrip(app.httpClient(), req)
+	switch {
+	case err != nil && sent:
 		return fmt.Errorf(
 			"no answer from the server, some of the events may be deleted; run the same again: %w",
-			shorten(err))
+			err)
+	case err != nil:
+		return fmt.Errorf("nothing was deleted: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

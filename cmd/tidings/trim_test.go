@@ -47,8 +47,11 @@ func TestTrimFailures(t *testing.T) {
 	runCLI(t, "trim", "--url", url, "orders", "--before", id).want(t, exitFailure, "",
 		"without a count")
 
+	url = serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	runCLI(t, "trim", "--url", url, "orders", "--before", id).want(t, exitFailure,
+		"", "no answer from the server, some of the events may be deleted")
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	runCLI(t, "trim", "--url", gone.URL, "orders", "--before", id).want(t, exitFailure,
-		"", "no answer from the server")
+		"", "nothing was deleted: dial tcp")
 }
