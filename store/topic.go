@@ -13,7 +13,7 @@ const MaxSegments = 16
 // of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are
 // case-sensitive.
 func ValidateTopic(name string) error {
-	segments, err := split(name, "topic")
+	segments, err := segmentsOf(name, "topic")
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func ValidateTopic(name string) error {
 	return nil
 }
 
-func split(name, what string) ([]string, error) {
+func segmentsOf(name, what string) ([]string, error) {
 	if len(name) == 0 || len(name) > MaxNameBytes {
 		return nil, fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what,
 			MaxNameBytes, len(name))
@@ -56,17 +56,22 @@ func plain(segment string) bool {
 // subjects). The zero Filter matches nothing. A Filter is immutable and safe for concurrent use.
 type Filter struct {
 	patterns [][]string // sorted, each once
+	levels   []level
 }
 
 // All matches every topic.
-func All() Filter { return Filter{patterns: [][]string{{">"}}} }
+func All() Filter { return newFilter([][]string{{">"}}) }
+
+func newFilter(patterns [][]string) Filter {
+	return Filter{patterns: patterns, levels: compile(patterns)}
+}
 
 // NewFilter returns the Filter of the patterns, or an ErrInvalid that names the first bad one.
 // Order and repetition do not matter.
 func NewFilter(patterns ...string) (Filter, error) {
-	f := Filter{patterns: make([][]string, 0, len(patterns))}
+	split := make([][]string, 0, len(patterns))
 	for _, p := range patterns {
-		segments, err := split(p, "pattern")
+		segments, err := segmentsOf(p, "pattern")
 		if err != nil {
 			return Filter{}, err
 		}
@@ -79,11 +84,10 @@ func NewFilter(patterns ...string) (Filter, error) {
 						ErrInvalid, p)
 			}
 		}
-		f.patterns = append(f.patterns, segments)
+		split = append(split, segments)
 	}
-	slices.SortFunc(f.patterns, slices.Compare)
-	f.patterns = slices.CompactFunc(f.patterns, slices.Equal)
-	return f, nil
+	slices.SortFunc(split, slices.Compare)
+	return newFilter(slices.CompactFunc(split, slices.Equal)), nil
 }
 
 // Patterns returns the patterns, sorted. The caller owns the slice.
@@ -104,17 +108,6 @@ func (f Filter) IsAll() bool {
 	return slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == ">" })
 }
 
-// Match reports whether the topic matches.
-func (f Filter) Match(topic string) bool { return f.MatchIndex(topic) >= 0 }
-
-// MatchIndex is the first of Patterns that the topic matches, counted from 0; -1 if there is none.
-func (f Filter) MatchIndex(topic string) int {
-	return slices.IndexFunc(f.patterns, func(p []string) bool { return matchPattern(p, topic) })
-}
-
-// Segments are the segments of each of Patterns. The Filter owns the slices.
-func (f Filter) Segments() [][]string { return f.patterns }
-
 // IsZero reports whether f has no pattern, and so matches nothing.
 func (f Filter) IsZero() bool { return len(f.patterns) == 0 }
 
@@ -127,23 +120,6 @@ func (f Filter) Topics() (names []string, exact bool) {
 		}
 	}
 	return f.Patterns(), true
-}
-
-func matchPattern(pattern []string, topic string) bool {
-	for i, p := range pattern {
-		if p == ">" {
-			return true // at least one segment is left
-		}
-		segment, rest, more := strings.Cut(topic, ".")
-		if p != "*" && p != segment {
-			return false
-		}
-		if !more {
-			return i == len(pattern)-1
-		}
-		topic = rest
-	}
-	return false
 }
 
 // Covers reports whether each pattern of asked is covered by a single pattern of f: then f matches

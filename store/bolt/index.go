@@ -24,11 +24,14 @@ type index struct {
 	keys      int // idempotency keys remembered
 	oldestKey store.ID
 
-	// trims counts the steps of trimming: one when a trim is about to become visible, one when its
-	// marks are published. While a trim commits, trimming holds the marks that its transaction
-	// sets.
-	trims    uint64
-	trimming map[*topic]store.ID
+	trim *trimming // the last one; without marks while no trim is being committed
+}
+
+// trimming is a step of trimming: a trim that is about to become visible, or, without marks, the end of one. Steps are
+// linked, so that a reader that holds one sees which follow, for as long as it takes.
+type trimming struct {
+	marks map[*topic]store.ID // that its transaction sets; not changed any more
+	next  *trimming
 }
 
 // topic is one topic. visible is what readers see, guarded by index.mu; next is the committer's
@@ -67,7 +70,7 @@ type node struct {
 	next, prev *node
 }
 
-func newIndex() *index { return &index{byName: make(map[string]*topic)} }
+func newIndex() *index { return &index{byName: make(map[string]*topic), trim: new(trimming)} }
 
 // add makes a topic known; touch must follow, as it puts the new nodes' list in order, and byID is
 // the caller's, who holds mu or is alone.
@@ -138,56 +141,4 @@ func (s selection) has(t *topic) bool {
 		return s.only[t] != nil
 	}
 	return s.filter.Match(t.name)
-}
-
-// list calls yield for each topic that s has and that has, or had, an event above after; once for
-// each. The caller holds mu.
-func (x *index) list(s selection, after store.ID, yield func(*topic)) {
-	if s.only == nil {
-		x.match(s.filter, after, yield)
-	}
-	for t := range s.only {
-		if after.Before(t.visible.last) {
-			yield(t)
-		}
-	}
-}
-
-// match calls yield for each topic that f matches and that has, or had, an event above after; once
-// for each. The caller holds mu.
-func (x *index) match(f store.Filter, after store.ID, yield func(*topic)) {
-	for i, pattern := range f.Segments() {
-		x.root.match(pattern, after, func(t *topic) {
-			if f.MatchIndex(t.name) == i {
-				yield(t)
-			}
-		})
-	}
-}
-
-func (n *node) match(pattern []string, after store.ID, yield func(*topic)) {
-	switch {
-	case len(pattern) == 0:
-		if n.topic != nil && after.Before(n.topic.visible.last) {
-			yield(n.topic)
-		}
-	case pattern[0] == ">":
-		n.each(after, func(child *node) {
-			child.match(nil, after, yield)
-			child.match(pattern, after, yield)
-		})
-	case pattern[0] == "*":
-		n.each(after, func(child *node) { child.match(pattern[1:], after, yield) })
-	default:
-		if child := n.children[pattern[0]]; child != nil && after.Before(child.newest) {
-			child.match(pattern[1:], after, yield)
-		}
-	}
-}
-
-// each visits the children with something above after, which the list's order puts first.
-func (n *node) each(after store.ID, visit func(*node)) {
-	for child := n.first; child != nil && after.Before(child.newest); child = child.next {
-		visit(child)
-	}
 }

@@ -143,9 +143,9 @@ func (l *Log) Info() (store.Info, error) {
 func (l *Log) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
 	return func(yield func(store.TopicInfo) bool) {
 		var rows []store.TopicInfo
-		l.index.mu.RLock()
-		l.index.match(f, store.ID{}, func(t *topic) { rows = append(rows, t.visible.info(t.name)) })
-		l.index.mu.RUnlock()
+		l.index.list(selection{filter: f}, store.ID{}, func(t *topic) {
+			rows = append(rows, t.visible.info(t.name))
+		})
 		for _, row := range rows {
 			if row.Count > 0 && !row.Trimmed.Before(row.First) {
 				row.First = l.firstAfter(row.Topic, row.Trimmed)

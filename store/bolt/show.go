@@ -71,8 +71,7 @@ func (x *index) showAll(ch *change, keys int, oldestKey store.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if ch.announced {
-		x.trims++
-		x.trimming = nil
+		x.nextTrim(nil)
 	}
 	x.byID = append(x.byID, ch.created...)
 	for _, t := range ch.created {
@@ -93,6 +92,11 @@ func (x *index) showAll(ch *change, keys int, oldestKey store.ID) {
 func (x *index) announce(marks map[*topic]store.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.trims++
-	x.trimming = marks
+	x.nextTrim(marks)
+}
+
+// nextTrim links a step. The caller holds mu.
+func (x *index) nextTrim(marks map[*topic]store.ID) {
+	x.trim.next = &trimming{marks: marks}
+	x.trim = x.trim.next
 }

@@ -30,46 +30,66 @@ type match struct {
 // is locked out, only then.
 //
 // The order is what makes it exact. The head comes first: the index has every topic up to it. The
-// topics come before the transaction: it contains their tips. And no step of a trim may fall
-// between the two; while a trim is committing, the presence of the record that it takes last from a
-// topic tells whether the transaction is before or after it.
+// topics come before the transaction: it contains their tips. And for each trim that was being
+// committed when the listing began, or was since, the presence of the record that it takes last from
+// a topic tells whether the transaction is before or after it.
 func (l *Log) snapshot(from selection, after store.ID, list bool, fn func(*snapshot) error) error {
-	for {
-		s := snapshot{head: l.Head()}
-		x := l.index
-		x.mu.RLock()
-		trims, trimming := x.trims, x.trimming
-		s.topics, s.events = x.byID, x.events
-		if list || from.only == nil && (after.Before(l.Trimmed()) || trimming != nil) {
-			x.list(from, after, func(t *topic) {
-				s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
-				s.share += t.visible.count
-			})
-		}
-		x.mu.RUnlock()
-		retry := false
-		err := l.view(func(tx *bbolt.Tx) error {
-			x.mu.RLock()
-			retry = x.trims != trims
-			x.mu.RUnlock()
-			if retry {
-				return nil
-			}
-			s.open(tx)
-			for i := range s.matched {
-				m := &s.matched[i]
-				if mark, ok := trimming[m.topic]; ok && s.records.Get(mark[:]) == nil {
-					m.trimmed = mark
-				}
-				if after.Before(m.trimmed) && s.trimmed.Before(m.trimmed) {
-					s.trimmed = m.trimmed
-				}
-			}
-			return fn(&s)
+	s := snapshot{head: l.Head()}
+	x := l.index
+	x.mu.RLock()
+	trim := x.trim
+	s.topics, s.events = x.byID, x.events
+	x.mu.RUnlock()
+	if list || from.only == nil && after.Before(l.Trimmed()) {
+		x.list(from, after, func(t *topic) {
+			s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
+			s.share += t.visible.count
 		})
-		if !retry {
-			return err
+	}
+	return l.view(func(tx *bbolt.Tx) error {
+		s.open(tx)
+		s.trim(x.trimsSince(trim), from, after)
+		return fn(&s)
+	})
+}
+
+// trimsSince returns the marks of a step and of all that follow it.
+func (x *index) trimsSince(step *trimming) (marks []map[*topic]store.ID) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for ; step != nil; step = step.next {
+		if len(step.marks) > 0 {
+			marks = append(marks, step.marks)
 		}
+	}
+	return marks
+}
+
+// trim finds out up to where the topics are trimmed in the transaction, given the marks that it may
+// have.
+func (s *snapshot) trim(steps []map[*topic]store.ID, from selection, after store.ID) {
+	trimmed := make(map[*topic]store.ID)
+	for _, marks := range steps {
+		for t, mark := range marks {
+			if trimmed[t].Before(mark) && from.has(t) && s.records.Get(mark[:]) == nil {
+				trimmed[t] = mark
+				s.tell(mark, after)
+			}
+		}
+	}
+	for i := range s.matched {
+		m := &s.matched[i]
+		if mark := trimmed[m.topic]; m.trimmed.Before(mark) {
+			m.trimmed = mark
+		}
+		s.tell(m.trimmed, after)
+	}
+}
+
+// tell notes that a topic of the filter is trimmed up to the mark.
+func (s *snapshot) tell(mark, after store.ID) {
+	if after.Before(mark) && s.trimmed.Before(mark) {
+		s.trimmed = mark
 	}
 }
 
