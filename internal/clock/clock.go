@@ -1,0 +1,260 @@
+// Package clock keeps a wall clock that is wrong from doing what cannot be undone: deleting events
+// that are young, forgetting idempotency keys that count, minting IDs of a time far ahead.
+//
+//	c := clock.New(clock.Options{})
+//	log, err := bolt.Open(dir, bolt.Options{Now: c.Now, Past: c.Past})
+//
+// It compares the wall clock with the time that has really passed. A step back is followed at once: it
+// makes everything late, never early. A step forward counts only once somebody says that it is right
+// (Trust), or when the clock has gone on without another step for Options.Hold. Until then ages are
+// those of before the step and the time since. A step of up to an hour counts for new events, whose
+// order does not depend on it; from a longer one on these too have the time of before.
+//
+// At a start nobody can tell whether a clock that is far ahead of the log is wrong, or the log was
+// long at rest. New events have its time. Who finds that it would delete too much says so (Doubt):
+// then Doubted holds until Trust, or for Options.Hold without a step.
+package clock
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	DefaultHold = 24 * time.Hour
+
+	// stepSize is from where a difference is a step. Smaller ones are made up for by slew.
+	stepSize = 10 * time.Second
+
+	// slew is the part of the time that has passed by which the wall clock may be fast without having
+	// stepped. NTP slews by a half of it.
+	slew = 1000
+
+	// mintAhead is how long a step may be to count for new events at once. When it was wrong, their
+	// time stands still for as long.
+	mintAhead = time.Hour
+
+	warnEvery = time.Hour   // that the clock does not count
+	warnSteps = time.Minute // of steps
+)
+
+// Options configures New. The zero value holds the defaults.
+type Options struct {
+	Hold    time.Duration        // default DefaultHold
+	Wall    func() time.Time     // default time.Now
+	Elapsed func() time.Duration // what has passed since some moment, also while the machine slept
+	Logger  *slog.Logger         // default: discard
+}
+
+// Clock may be used concurrently.
+type Clock struct {
+	o Options
+
+	mu      sync.Mutex
+	seen    time.Duration // Options.Elapsed at the last look
+	base    time.Time     // what the clock would show without its steps forward
+	ahead   time.Duration // of the wall clock before base, at least 0
+	mark    time.Duration // ahead at the last step, less what was made up for since
+	stepped time.Duration // Options.Elapsed at the last step, or at New
+	behind  time.Time     // base when new events began to have its time; zero while they do not
+	spans   []span
+	doubted bool
+	warned  time.Duration // Options.Elapsed at the last warning
+}
+
+// span is of events that have the time of before a step which was right: they are younger than they
+// look, by the step.
+type span struct {
+	from, to time.Time
+	by       time.Duration
+}
+
+// New returns a Clock that shows the wall clock's time.
+func New(o Options) *Clock {
+	if o.Hold == 0 {
+		o.Hold = DefaultHold
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	if o.Elapsed == nil {
+		o.Elapsed = newElapsed()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Clock{o: o}
+	c.base, c.seen = c.read()
+	c.stepped = c.seen
+	return c
+}
+
+// Now is the time for new events.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	return c.now()
+}
+
+func (c *Clock) now() time.Time {
+	if c.ahead > mintAhead {
+		return c.base
+	}
+	return c.base.Add(c.ahead)
+}
+
+// Past is the time that lies an age back: an event whose ID has an earlier time is certainly older.
+func (c *Clock) Past(age time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	past := c.base.Add(-age)
+	for i := len(c.spans) - 1; i >= 0; i-- {
+		if s := &c.spans[i]; s.from.Before(past) && !past.After(s.to.Add(s.by)) {
+			past = latest(s.from, earliest(s.to, past.Add(-s.by)))
+		}
+	}
+	return past
+}
+
+// Doubt says that the time at the start would delete what may be young.
+func (c *Clock) Doubt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubted = true
+	c.warned = c.o.Elapsed()
+	c.o.Logger.Warn("the clock is far ahead of the newest events: nothing is deleted by age until "+
+		"somebody says that it is right (tidings trust-clock), or it has run for --trim-hold without "+
+		"a step", "clock", c.base, "hold", c.o.Hold.String())
+}
+
+// Doubted reports whether nothing may be deleted by age.
+func (c *Clock) Doubted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	return c.doubted
+}
+
+// Trust says that the wall clock is right as it is now, which it returns.
+func (c *Clock) Trust() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	c.settle("somebody said so")
+	return c.now()
+}
+
+// Status describes a Clock.
+type Status struct {
+	Now     time.Time     // for new events
+	Stepped time.Duration // how far the wall clock is ahead of what counts; 0: it counts
+	Doubted bool          // nothing is deleted by age
+	Left    time.Duration // until the wall clock counts by itself; 0: it counts
+}
+
+// Status returns what the clock shows, and why.
+func (c *Clock) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	s := Status{Now: c.now(), Doubted: c.doubted}
+	if c.ahead > stepSize {
+		s.Stepped = c.ahead
+	}
+	if s.Doubted || s.Stepped > 0 {
+		s.Left = c.stepped + c.o.Hold - c.seen
+	}
+	return s
+}
+
+// look compares the wall clock with what has passed since the last look. The caller holds mu.
+func (c *Clock) look() {
+	wall, seen := c.read()
+	passed := seen - c.seen
+	c.seen, c.base = seen, c.base.Add(passed)
+	c.ahead = wall.Sub(c.base)
+	if step := c.ahead - c.mark; step > stepSize || step < -stepSize {
+		c.mark, c.stepped = c.ahead, seen
+		c.warnStep(step)
+	}
+	switch {
+	case c.ahead <= 0:
+		c.base, c.ahead, c.mark = wall, 0, 0
+	case c.ahead <= stepSize:
+		caught := min(c.ahead, passed/slew)
+		c.base, c.ahead, c.mark = c.base.Add(caught), c.ahead-caught, max(0, c.mark-caught)
+	}
+	switch {
+	case c.ahead <= mintAhead:
+		c.behind = time.Time{}
+	case c.behind.IsZero():
+		c.behind = c.base
+	}
+	if !c.doubted && c.ahead <= stepSize {
+		return
+	}
+	if seen-c.stepped >= c.o.Hold {
+		c.settle("it has run for --trim-hold without a step")
+	} else if seen-c.warned >= warnEvery {
+		c.warned = seen
+		c.o.Logger.Warn("the clock does not count yet: events are deleted late, or not at all by "+
+			"age; tidings trust-clock says that it is right", "clock", wall, "ahead",
+			c.ahead.String(), "counts_in", (c.stepped + c.o.Hold - seen).String())
+	}
+}
+
+// read returns the wall clock's time, and what has passed at that moment.
+func (c *Clock) read() (wall time.Time, seen time.Duration) {
+	for {
+		before := c.o.Elapsed()
+		wall, seen = c.o.Wall().Round(0), c.o.Elapsed()
+		if seen-before < time.Second { // else this process was stopped in between
+			return wall, seen
+		}
+	}
+}
+
+// warnStep says that the clock has stepped, and what follows.
+func (c *Clock) warnStep(by time.Duration) {
+	if c.warned > 0 && c.seen-c.warned < warnSteps {
+		return
+	}
+	c.warned = c.seen
+	if c.ahead <= stepSize {
+		c.o.Logger.Warn("the clock stepped back", "by", (-by).String())
+		return
+	}
+	c.o.Logger.Warn("the clock stepped forward: the step does not count for what is deleted by age, "+
+		"nor above an hour for the time of new events, until somebody says that it is right "+
+		"(tidings trust-clock), or it has run for --trim-hold without another", "by", by.String(),
+		"hold", c.o.Hold.String())
+}
+
+// settle has the wall clock count as it is. The caller holds mu.
+func (c *Clock) settle(why string) {
+	if c.doubted || c.ahead > stepSize {
+		c.o.Logger.Info("the clock counts as it is", "why", why, "ahead", c.ahead.String())
+	}
+	if !c.behind.IsZero() {
+		c.spans = append(c.spans, span{c.behind, c.base, c.ahead})
+	}
+	c.base, c.ahead, c.mark = c.base.Add(c.ahead), 0, 0
+	c.behind, c.doubted = time.Time{}, false
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
