@@ -181,6 +181,10 @@ type Retention struct {
 	OfTopic func(topic string) Limits
 
 	Whole Limits // of the whole log, topics with limits of their own included
+
+	// Deleted, unless it is nil, is called with the oldest and the newest ID of what was deleted, as
+	// often as that is in several parts. It must not call the log.
+	Deleted func(oldest, newest ID)
 }
 
 // Limits are what a topic, or the whole log, keeps. The zero value keeps everything.

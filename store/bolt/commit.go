@@ -43,6 +43,11 @@ type committer struct {
 	logger  *slog.Logger
 	stopped chan struct{} // closed when run has returned
 
+	// Idempotency keys are forgotten when they are older than window, which past judges if there is
+	// one.
+	window time.Duration
+	past   func(age time.Duration) time.Time
+
 	// between, unless it is nil, is called with each commit between its decision and its application,
 	// and may apply commits that others have decided. Nil is this process alone.
 	between between
@@ -200,7 +205,7 @@ func (c *committer) watchClock(now time.Time) {
 	behind := c.horizon.Head().Time().Sub(now)
 	if behind > clockWarning && !c.behind {
 		c.logger.Warn("clock is behind the log; the time of new events stands still "+
-			"until it has caught up", "behind", behind)
+			"until it has caught up", "behind", behind.Round(time.Second).String())
 	}
 	c.behind = c.behind && behind > 0 || behind > clockWarning
 }

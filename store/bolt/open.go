@@ -108,8 +108,8 @@ func open(d *dir, name string, o Options) (*Log, error) {
 			now: o.Now}}
 	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
 		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between,
-		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys,
-			KeyWindow: o.KeyWindow}}
+		window: o.KeyWindow, past: o.Past,
+		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys}}
 	if err := l.openFile(c.load); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)

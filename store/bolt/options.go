@@ -10,8 +10,10 @@ import (
 
 // Options configures Open. The zero value holds the defaults.
 type Options struct {
-	Now    func() time.Time // the wall clock; default time.Now
-	Logger *slog.Logger     // default: discard
+	// Now is the time of new events, and Past the time that lies an age back, for idempotency keys.
+	Now    func() time.Time                  // default time.Now
+	Past   func(age time.Duration) time.Time // default Now less the age
+	Logger *slog.Logger                      // default: discard
 
 	// MustExist has Open answer ErrNoLog where there is no log, and make nothing.
 	MustExist bool

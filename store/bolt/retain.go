@@ -26,7 +26,7 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 		return 0, err
 	}
 	for _, look := range []func(store.Retention) *search{l.excessOfTopics, l.excessOfLog} {
-		n, err := l.deleteExcess(ctx, func() *search { return look(keep) })
+		n, err := l.deleteExcess(ctx, func() *search { return look(keep) }, keep.Deleted)
 		deleted += n
 		if err != nil {
 			return deleted, err
@@ -36,7 +36,8 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 }
 
 // deleteExcess looks and deletes in turn, until a look finds less than it may.
-func (l *Log) deleteExcess(ctx context.Context, look func() *search) (deleted int, err error) {
+func (l *Log) deleteExcess(ctx context.Context, look func() *search,
+	tell func(oldest, newest store.ID)) (deleted int, err error) {
 	for steps := l.newSteps(); ; {
 		trims, err := l.findExcess(ctx, look)
 		if err != nil {
@@ -44,6 +45,9 @@ func (l *Log) deleteExcess(ctx context.Context, look func() *search) (deleted in
 		}
 		n, err := steps.delete(ctx, trims)
 		deleted += n
+		if n > 0 && tell != nil {
+			tell(trims[0].ID, trims[min(n, len(trims))-1].ID)
+		}
 		if err != nil || len(trims) < retainEvents {
 			return deleted, err
 		}

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"runtime/debug"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -83,9 +84,17 @@ func (v *view) State() commit.State {
 	v.watchClock(now)
 	return commit.State{
 		Last: v.horizon.Head(), Now: now, Topics: len(v.horizon.index.byID),
-		Keys: v.keys.held, OldestKey: v.keys.oldest, Marks: v.marks,
+		Keys: v.keys.held, OldestKey: v.keys.oldest, KeysPast: v.keysPast(now), Marks: v.marks,
 		NoRoom: v.space.check(), Limits: v.limits,
 	}
+}
+
+// keysPast returns the time of the newest keys that are forgotten.
+func (c *committer) keysPast(now time.Time) time.Time {
+	if c.past == nil {
+		return now.Add(-c.window)
+	}
+	return c.past(c.window)
 }
 
 // Topic implements commit.View. Reading the index needs no lock here: nobody else writes it.

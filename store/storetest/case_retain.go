@@ -36,7 +36,18 @@ func (f *fixture) retain(keep store.Retention, want int) {
 func (f *fixture) retainWhole(limits store.Limits, held []store.Event,
 	tooMany int) (left []store.Event) {
 	f.t.Helper()
-	n, err := f.Retain(context.Background(), store.Retention{Whole: limits})
+	var oldest, newest store.ID
+	n, err := f.Retain(context.Background(), store.Retention{Whole: limits,
+		Deleted: func(from, to store.ID) {
+			if oldest.IsZero() {
+				oldest = from
+			}
+			newest = to
+		}})
+	if tooMany > 0 && (oldest != held[0].ID || newest != held[tooMany-1].ID) ||
+		tooMany == 0 && !oldest.IsZero() {
+		f.t.Fatalf("retain by %+v says that it deleted %s to %s", limits, oldest, newest)
+	}
 	if err != nil || n != tooMany {
 		f.t.Fatalf("retain by %+v of the whole log deleted %d events of %d, %v, want %d", limits, n,
 			len(held), err, tooMany)

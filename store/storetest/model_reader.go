@@ -93,14 +93,19 @@ func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
-	before := len(m.events)
+	was := m.events
 	for topic := range m.trimmed {
 		if keep.Topics.Match(topic) {
 			m.retain(func(e store.Event) bool { return e.Topic == topic }, keep.OfTopic(topic))
 		}
 	}
 	m.retain(func(store.Event) bool { return true }, keep.Whole)
-	return before - len(m.events), nil
+	for _, e := range was {
+		if keep.Deleted != nil && !m.retained(e.ID) {
+			keep.Deleted(e.ID, e.ID)
+		}
+	}
+	return len(was) - len(m.events), nil
 }
 
 // retain deletes, of the events that count, those that the limits do not keep. The caller holds mu.

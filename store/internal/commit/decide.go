@@ -315,7 +315,7 @@ func (d *Decider) isTwin(group int) bool {
 }
 
 func (d *Decider) expired(first store.ID) bool {
-	return d.state.Now.Sub(first.Time()) >= d.state.KeyWindow
+	return !first.Time().After(d.state.KeysPast)
 }
 
 // forget says up to which ID the keys beyond the limits are forgotten: a few more than the commit

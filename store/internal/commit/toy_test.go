@@ -208,23 +208,25 @@ func (l *toy) Mark(subject, name string) (store.Mark, error) {
 }
 
 func (l *toy) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
-	return l.delete(ctx, f, store.Limits{Before: before})
+	return l.delete(ctx, f, store.Limits{Before: before}, nil)
 }
 
 func (l *toy) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
 	for info := range l.Topics(keep.Topics) {
-		n, err := l.delete(ctx, l.only(l.number(info.Topic)), keep.OfTopic(info.Topic))
+		n, err := l.delete(ctx, l.only(l.number(info.Topic)), keep.OfTopic(info.Topic),
+			keep.Deleted)
 		if deleted += n; err != nil {
 			return deleted, err
 		}
 	}
-	n, err := l.delete(ctx, store.All(), keep.Whole)
+	n, err := l.delete(ctx, store.All(), keep.Whole, keep.Deleted)
 	return deleted + n, err
 }
 
 // delete goes back through the events that match, and trims in order those that the limits do not
 // keep.
-func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits) (int, error) {
+func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits,
+	tell func(oldest, newest store.ID)) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
@@ -248,6 +250,9 @@ func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits) (
 	}
 	slices.Reverse(trims)
 	outcome, err := l.do(commit.Delete(trims))
+	if tell != nil && outcome.Trimmed > 0 {
+		tell(trims[0].ID, trims[len(trims)-1].ID)
+	}
 	return outcome.Trimmed, err
 }
 
@@ -280,9 +285,9 @@ type toyView struct{ l *toy }
 func (v toyView) State() commit.State {
 	o := v.l.opts
 	s := commit.State{Last: v.l.Head(), Now: o.Now(), Topics: len(v.l.names),
-		Keys: len(v.l.keys), Marks: len(v.l.marks), Limits: commit.Limits{
-			MaxTopics: store.DefaultMaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys,
-			KeyWindow: o.KeyWindow}}
+		Keys: len(v.l.keys), KeysPast: o.Now().Add(-o.KeyWindow), Marks: len(v.l.marks),
+		Limits: commit.Limits{MaxTopics: store.DefaultMaxTopics, MaxMarks: o.MaxMarks,
+			MaxKeys: o.MaxKeys}}
 	if len(v.l.keys) > 0 {
 		s.OldestKey = v.l.keys[0].First
 	}

@@ -39,6 +39,7 @@ type State struct {
 	Topics    int       // how many there are
 	Keys      int       // remembered
 	OldestKey store.ID  // the First of the oldest of them; zero if none
+	KeysPast  time.Time // those of which the First has this time, or an earlier one, are forgotten
 	Marks     int       // how many there are
 
 	// NoRoom is the error that a request ends with if it would store an event; nil: there is room.
@@ -52,7 +53,6 @@ type Limits struct {
 	MaxTopics int
 	MaxMarks  int
 	MaxKeys   int
-	KeyWindow time.Duration // an idempotency key that is older is forgotten
 }
 
 // TopicState is what a decision needs of a topic.
