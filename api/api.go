@@ -101,6 +101,7 @@ type Options struct {
 	DiskFree func() (uint64, error)
 
 	Now    func() time.Time
+	Clock  Clock        // that the log goes by; default: Now, which is always believed
 	Logger *slog.Logger // default: discard
 }
 
@@ -125,6 +126,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RetryMax, DefaultRetryMax)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = believed(o.Now)
 	}
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	return o

@@ -23,6 +23,7 @@ type logBody struct {
 	Topics    int           `json:"topics"`
 	Keys      keysBody      `json:"idempotency"`
 	Retention retentionBody `json:"retention"`
+	Clock     clockBody     `json:"clock"`
 	Limits    limitsBody    `json:"limits"`
 }
 
@@ -86,6 +87,7 @@ func (s *Server) logInfo(w http.ResponseWriter, _ *http.Request, _ url.Values) *
 		Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
 		Events: info.Events, Bytes: info.Bytes, FileBytes: info.DiskBytes, Topics: info.Topics,
 		Keys: keys, Retention: newRetentionBody(s.o.Retention),
+		Clock: newClockBody(s.o.Clock.Status()),
 		Limits: limitsBody{s.o.MaxEventBytes, s.o.MaxSubscriptionTopics, s.o.Heartbeat.Seconds(),
 			s.o.StallTimeout.Seconds(), s.o.QueueTimeout.Seconds()},
 	})

@@ -92,6 +92,8 @@ func TestMetrics(t *testing.T) {
 		`tidings_tail_feeds`:                                  "1",
 		`tidings_tail_wakeups_total`:                          "1",
 		`tidings_clock_behind_seconds`:                        "0",
+		`tidings_clock_ahead_seconds`:                         "0",
+		`tidings_retention_held`:                              "0",
 		`tidings_disk_free_bytes`:                             "12345",
 		`tidings_ready`:                                       "1",
 	})

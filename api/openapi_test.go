@@ -189,6 +189,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/trimmed/trim?before=" + later.String(),
 			"", nil, 200},
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/trimmed/trim", "", nil, 400},
+		{"POST /v1/clock/trust", "/v1/clock/trust", "", nil, 200},
+		{"POST /v1/clock/trust", "/v1/clock/trust?x=1", "", nil, 400},
 		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + gone +
 			`","topics":["trimmed","a.>"]}`, headers("Content-Type: application/json"), 200},
 		{"PUT /v1/cursors/{name}", "/v1/cursors/inbox", `{"id":"` + later.String() + `"}`,

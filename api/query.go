@@ -143,7 +143,7 @@ func (s *Server) parseStartQuery(query url.Values) (replay.Start, *problem) {
 	since, last := replay.Latest(), replay.Latest()
 	if v := query.Get("since"); v != "" {
 		var err error
-		if since, err = replay.ParseSince(v, s.o.Now()); err != nil {
+		if since, err = replay.ParseSince(v, s.o.Clock.Past); err != nil {
 			return replay.Start{}, &problem{code: "query-invalid", field: "since",
 				detail: err.Error()}
 		}

@@ -144,6 +144,18 @@ func (s scrape) collectLog(out sink, info store.Info) {
 	if head := s.log.Head(); !head.IsZero() {
 		behind = max(0, head.Time().Sub(now).Seconds())
 	}
+	clock := s.o.Clock.Status()
+	out.gauge("tidings_clock_ahead_seconds",
+		"How far the clock has stepped forward without being believed yet.",
+		clock.Stepped.Seconds(), nil)
+	held := 0.0
+	if clock.Doubted {
+		held = 1
+	}
+	out.gauge("tidings_retention_held",
+		"1 while nothing is deleted by age, because the clock is far ahead of what the log held "+
+			"at the start.",
+		held, nil)
 	out.gauge("tidings_clock_behind_seconds",
 		"How far the clock is behind the newest ID; time stands still in the log until it has "+
 			"caught up.",

@@ -46,9 +46,9 @@ func Last(n int) Start { return Start{kind: last, last: n} }
 var ErrSince = errors.New(
 	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
 
-// ParseSince reads "earliest", "latest", a duration before now as duration.Parse reads it, or an
-// RFC 3339 time.
-func ParseSince(s string, now time.Time) (Start, error) {
+// ParseSince reads "earliest", "latest", an age as duration.Parse reads it, or an RFC 3339 time. The
+// function returns the time that lies an age back.
+func ParseSince(s string, past func(age time.Duration) time.Time) (Start, error) {
 	switch s {
 	case "earliest":
 		return Earliest(), nil
@@ -62,5 +62,5 @@ func ParseSince(s string, now time.Time) (Start, error) {
 	if err != nil || d < 0 {
 		return Start{}, fmt.Errorf("%w, got %.64q", ErrSince, s)
 	}
-	return Since(now.Add(-d)), nil
+	return Since(past(d)), nil
 }

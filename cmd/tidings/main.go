@@ -35,19 +35,20 @@ const (
 )
 
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Publish publishCmd `cmd:"" help:"Publish an event, or a file of events."`
-	Tail    tailCmd    `cmd:"" help:"Print events as they come, from any point of the log on."`
-	Trim    trimCmd    `cmd:"" help:"Delete the events of a topic before one of them, for good."`
-	Token   tokenCmd   `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
-	Backup  backupCmd  `cmd:"" help:"Copy a log into a file, also while its server runs."`
-	Restore restoreCmd `cmd:"" help:"Make a log from a backup."`
-	Export  exportCmd  `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys and read marks are not among them."`
-	Import  importCmd  `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
-	Compact compactCmd `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
-	Verify  verifyCmd  `cmd:"" help:"Check a log that no server has open."`
-	Health  healthCmd  `cmd:"" help:"Ask a server whether it is alive."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Run the server."`
+	Publish    publishCmd    `cmd:"" help:"Publish an event, or a file of events."`
+	Tail       tailCmd       `cmd:"" help:"Print events as they come, from any point of the log on."`
+	Trim       trimCmd       `cmd:"" help:"Delete the events of a topic before one of them, for good."`
+	TrustClock trustClockCmd `cmd:"" help:"Say that the clock of a server is right, so that it deletes by age again."`
+	Token      tokenCmd      `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
+	Backup     backupCmd     `cmd:"" help:"Copy a log into a file, also while its server runs."`
+	Restore    restoreCmd    `cmd:"" help:"Make a log from a backup."`
+	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys and read marks are not among them."`
+	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
+	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
+	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
+	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // app is the process as a verb sees it. A verb's Run method takes it, and the context that ends

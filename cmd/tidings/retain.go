@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"tidings/internal/clock"
 	"tidings/internal/duration"
 	"tidings/internal/retention"
 	"tidings/store"
@@ -22,11 +24,13 @@ type retainFlags struct {
 	RetainEvents []maxEvents `help:"Keep the newest so many events of the whole log; PATTERN=N of each topic that matches; repeatable." placeholder:"[PATTERN=]N"`
 	RetainBytes  []maxBytes  `help:"Keep the newest events that fit in so many bytes, such as 10GiB; PATTERN=SIZE of each topic that matches; repeatable." placeholder:"[PATTERN=]SIZE"`
 
+	TrimHold     time.Duration `default:"24h" help:"Time that the clock must run without a step before a jump forward, at the start too, deletes events by age; trust-clock ends the wait."`
 	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept; at least 1s while limits have patterns."`
 }
 
 func (r *retainFlags) validate() error {
-	if err := positive("trim-interval", r.TrimInterval); err != nil {
+	if err := cmp.Or(positive("trim-interval", r.TrimInterval),
+		positive("trim-hold", r.TrimHold)); err != nil {
 		return err
 	}
 	p := r.policy()
@@ -58,8 +62,8 @@ func (r *retainFlags) policy() (p retention.Policy) {
 }
 
 // startTrimming trims the log from now on, and returns what ends that. Without a limit there is
-// nothing to do.
-func (r *retainFlags) startTrimming(ctx context.Context, log store.Log,
+// nothing to do. It comes before the first publish.
+func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, c *clock.Clock,
 	logger *slog.Logger) (stop func(), err error) {
 	p := r.policy()
 	if p.IsZero() {
@@ -69,11 +73,14 @@ func (r *retainFlags) startTrimming(ctx context.Context, log store.Log,
 	if err != nil {
 		return nil, err
 	}
+	if err := trimmer.Judge(c); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		trimmer.Run(ctx, r.TrimInterval, logger)
+		trimmer.Run(ctx, r.TrimInterval, c, logger)
 	}()
 	return func() {
 		cancel()

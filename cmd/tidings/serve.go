@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"tidings/api"
+	"tidings/internal/clock"
 	"tidings/replay"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -54,15 +55,18 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
+	clk := clock.New(clock.Options{Hold: c.TrimHold, Logger: app.logger})
 	log, err := bolt.Open(c.DataDir, bolt.Options{
-		MustExist: c.RequireLog,
+		MustExist: c.RequireLog, Now: clk.Now, Past: clk.Past,
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
 		MinFree: c.MinFree.of, Logger: app.logger,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())
 	}
-	return c.serve(ctx, app, log, listener, c.options(verifier, app.logger))
+	o := c.options(verifier, app.logger)
+	o.Clock = clk
+	return c.serve(ctx, app, log, listener, clk, o)
 }
 
 func (c *serveCmd) listen(logger *slog.Logger) (net.Listener, error) {
@@ -105,7 +109,7 @@ func (c *serveCmd) diskFree() (uint64, error) {
 // outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log
 // closes.
 func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener,
-	o api.Options) error {
+	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	server := api.New(log, tail, o)
 	beside, err := c.startSideListeners(app.logger, server.MetricsHandler())
@@ -113,8 +117,8 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
-	stopTrimming, err := c.startTrimming(ctx, log, app.logger)
-	if err != nil { // cannot be: Validate has checked the policy
+	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
+	if err != nil {
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}

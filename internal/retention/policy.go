@@ -4,7 +4,8 @@
 //		Age:    []retention.Limit[time.Duration]{{Max: 30 * 24 * time.Hour}},
 //		Events: []retention.Limit[uint64]{{Pattern: "orders.>", Max: 10_000}},
 //	})
-//	trimmer.Run(ctx, 10*time.Second, logger)
+//	err = trimmer.Judge(clock) // before the first append
+//	trimmer.Run(ctx, 10*time.Second, clock, logger)
 //
 // What goes depends on the log and the time alone. A limit with a pattern bounds each topic that
 // the pattern matches, by itself. Of several patterns that match a topic, the most specific of each
@@ -15,7 +16,8 @@
 //
 // An event goes when it is older than its age, or not among the newest so many, or not among the
 // newest that fit in so many bytes. Nothing else ever goes. Times are those of the events' IDs:
-// while the clock is behind the log, events are trimmed late, never early.
+// while the clock is behind the log, events are trimmed late, never early. A clock that is ahead may
+// not do more: see Clock, and Trimmer.Judge.
 package retention
 
 import (
@@ -139,12 +141,26 @@ func literals(pattern string) (n int) {
 // ofTopics reports whether there are limits of topics.
 func (r *rules) ofTopics() bool { return len(r.age)+len(r.events)+len(r.bytes) > 0 }
 
-// at is what the log keeps at a time.
-func (r *rules) at(now time.Time) store.Retention {
+// ages are those of all limits, each once.
+func (r *rules) ages() (ages []time.Duration) {
+	if r.whole.age > 0 {
+		ages = append(ages, r.whole.age)
+	}
+	for _, l := range r.age {
+		if !slices.Contains(ages, l.max) {
+			ages = append(ages, l.max)
+		}
+	}
+	return ages
+}
+
+// keeping is what the log keeps when events before these IDs are older than these ages. An age that
+// is not there is no limit.
+func (r *rules) keeping(cuts map[time.Duration]store.ID) store.Retention {
 	return store.Retention{
 		Topics:  r.topics,
-		OfTopic: func(topic string) store.Limits { return r.of(topic).at(now) },
-		Whole:   r.whole.at(now),
+		OfTopic: func(topic string) store.Limits { return r.of(topic).keeping(cuts) },
+		Whole:   r.whole.keeping(cuts),
 	}
 }
 
@@ -153,12 +169,8 @@ func (r *rules) of(topic string) limits {
 	return limits{first(r.age, topic), first(r.events, topic), first(r.bytes, topic)}
 }
 
-func (l limits) at(now time.Time) store.Limits {
-	limits := store.Limits{Events: l.events, Bytes: l.bytes}
-	if l.age > 0 {
-		limits.Before = store.FirstIDAt(now.Add(-l.age))
-	}
-	return limits
+func (l limits) keeping(cuts map[time.Duration]store.ID) store.Limits {
+	return store.Limits{Before: cuts[l.age], Events: l.events, Bytes: l.bytes}
 }
 
 func first[T time.Duration | uint64](list []rule[T], topic string) T {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidings/internal/clock"
 	"tidings/internal/retention"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -32,6 +33,12 @@ func (f *failing) Retain(ctx context.Context, keep store.Retention) (int, error)
 
 func keepMinute() retention.Policy {
 	return retention.Policy{Age: []retention.Limit[time.Duration]{{Max: time.Minute}}}
+}
+
+// bubbleClock is a clock that goes on with the time of a synctest bubble.
+func bubbleClock() *clock.Clock {
+	began := time.Now()
+	return clock.New(clock.Options{Elapsed: func() time.Duration { return time.Since(began) }})
 }
 
 func count(t *testing.T, log store.Log) uint64 {
@@ -58,7 +65,7 @@ func TestRun(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			trimmer.Run(ctx, 10*time.Second, slog.New(slog.DiscardHandler))
+			trimmer.Run(ctx, 10*time.Second, bubbleClock(), slog.New(slog.DiscardHandler))
 		}()
 		synctest.Wait()
 		if n := count(t, log); n != 0 {
@@ -100,7 +107,8 @@ func TestRunEnds(t *testing.T) {
 			if newErr != nil {
 				t.Fatal(newErr)
 			}
-			trimmer.Run(t.Context(), time.Second, slog.New(slog.DiscardHandler))
+			trimmer.Run(t.Context(), time.Second, bubbleClock(),
+				slog.New(slog.DiscardHandler))
 		})
 	}
 }

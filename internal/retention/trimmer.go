@@ -3,20 +3,39 @@ package retention
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"time"
 
 	"tidings/store"
 )
 
-// topicsEvery is the least time between two passes when topics have limits of their own. What goes
-// then is spread over the log, an event here and there on a page: after a while several lie on
-// each, which is written once for all of them.
-const topicsEvery = time.Second
+const (
+	// topicsEvery is the least time between two passes when topics have limits of their own. What goes
+	// then is spread over the log, an event here and there on a page: after a while several lie on
+	// each, which is written once for all of them.
+	topicsEvery = time.Second
 
-// Log is what is trimmed: of store.Log the one method that this package uses, with its contract.
+	// sayEvery is the least time between two lines about what was deleted.
+	sayEvery = time.Minute
+)
+
+// Log is what is trimmed: of store.Log what this package uses, with its contract.
 type Log interface {
 	Retain(ctx context.Context, keep store.Retention) (int, error)
+	NewReader(f store.Filter, after store.ID) store.Reader
+	Floor(id store.ID) (store.ID, error)
+	Topics(f store.Filter) iter.Seq[store.TopicInfo]
+}
+
+// Clock says what is old. Package clock has one that a wrong wall clock does not mislead.
+type Clock interface {
+	// Past is the time that lies an age back: what has an earlier one is older.
+	Past(age time.Duration) time.Time
+
+	// Doubt says that by this clock what may be young is old. While Doubted, nothing goes by its age.
+	Doubt()
+	Doubted() bool
 }
 
 // Trimmer applies a Policy to a log. It belongs to one goroutine.
@@ -24,6 +43,14 @@ type Trimmer struct {
 	log   Log
 	rules rules
 	last  time.Time // of the passes
+	said  said
+}
+
+// said is what was deleted since the last line about it.
+type said struct {
+	at             time.Time
+	events         int
+	oldest, newest store.ID
 }
 
 // New returns a Trimmer, or Policy.Validate's error.
@@ -35,28 +62,82 @@ func New(log Log, p Policy) (*Trimmer, error) {
 	return &Trimmer{log: log, rules: r}, nil
 }
 
+// Judge looks at the log before anything is appended to it after a start, and doubts the clock when a
+// pass would delete, by age, the newest events that there were: those which nothing followed for as
+// long as that age, until now or until another such start. Either the log was at rest for so long, or
+// the clock is wrong.
+func (t *Trimmer) Judge(c Clock) error {
+	for _, age := range t.rules.ages() {
+		cut := store.FirstIDAt(c.Past(age))
+		newest, err := t.log.Floor(cut.Prev())
+		if err != nil {
+			return err
+		}
+		if newest.IsZero() {
+			continue
+		}
+		page, err := t.log.NewReader(store.All(), newest).Next(1)
+		if err != nil {
+			return err
+		}
+		next := c.Past(0)
+		if len(page.Events) > 0 {
+			next = page.Events[0].ID.Time()
+		}
+		if next.Sub(newest.Time()) >= age && t.deletes(age, cut) {
+			c.Doubt()
+			return nil
+		}
+	}
+	return nil
+}
+
+// deletes reports whether there are events before cut of which the log keeps none beyond this age.
+func (t *Trimmer) deletes(age time.Duration, cut store.ID) bool {
+	if t.rules.whole.age == age {
+		return true
+	}
+	for info := range t.log.Topics(t.rules.topics) {
+		if info.Count > 0 && info.First.Before(cut) && t.rules.of(info.Topic).age == age {
+			return true
+		}
+	}
+	return false
+}
+
 // Run trims at once and then at every interval, until ctx ends or the log takes no more writes. A
 // full disk, or any other reason for which a pass ends early, is left to the next pass.
-func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.Logger) {
+func (t *Trimmer) Run(ctx context.Context, interval time.Duration, c Clock, logger *slog.Logger) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		deleted, err := t.Trim(ctx, time.Now())
+		deleted, err := t.pass(ctx, time.Now(), c.Past, c.Doubted())
+		t.say(logger, time.Now())
 		switch {
 		case ctx.Err() != nil, errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFailed):
+			t.say(logger, t.said.at.Add(sayEvery))
 			return
 		case err != nil:
 			logger.Warn("retention could not trim all that it should; it tries again", "deleted",
-				deleted, "again_in", interval, "error", err)
-		case deleted > 0:
-			logger.Debug("retention trimmed the log", "deleted", deleted)
+				deleted, "again_in", interval.String(), "error", err)
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			t.say(logger, t.said.at.Add(sayEvery))
 			return
 		}
 	}
+}
+
+// say logs what was deleted since the last line about it, unless that is too short a time ago.
+func (t *Trimmer) say(logger *slog.Logger, now time.Time) {
+	if t.said.events == 0 || now.Sub(t.said.at) < sayEvery {
+		return
+	}
+	logger.Info("retention deleted events", "events", t.said.events, "oldest", t.said.oldest.Time(),
+		"newest", t.said.newest.Time())
+	t.said = said{at: now}
 }
 
 // Trim deletes what the policy does not keep at the given time, and returns how many events that
@@ -64,9 +145,31 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, logger *slog.
 // passed since the last. The cost follows what is deleted, and the topics that have limits of their
 // own. After an error it may be called again.
 func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err error) {
+	return t.pass(ctx, now, func(age time.Duration) time.Time { return now.Add(-age) }, false)
+}
+
+func (t *Trimmer) pass(ctx context.Context, now time.Time, past func(time.Duration) time.Time,
+	doubted bool) (deleted int, err error) {
 	if since := now.Sub(t.last); t.rules.ofTopics() && 0 <= since && since < topicsEvery {
 		return 0, nil // also the whole log's limits: they count what the topics' leave
 	}
 	t.last = now
-	return t.log.Retain(ctx, t.rules.at(now))
+	cuts := make(map[time.Duration]store.ID)
+	if !doubted {
+		for _, age := range t.rules.ages() {
+			cuts[age] = store.FirstIDAt(past(age))
+		}
+	}
+	keep := t.rules.keeping(cuts)
+	keep.Deleted = func(oldest, newest store.ID) {
+		if t.said.oldest.IsZero() || oldest.Before(t.said.oldest) {
+			t.said.oldest = oldest
+		}
+		if t.said.newest.Before(newest) {
+			t.said.newest = newest
+		}
+	}
+	deleted, err = t.log.Retain(ctx, keep)
+	t.said.events += deleted
+	return deleted, err
 }
