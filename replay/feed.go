@@ -36,13 +36,14 @@ type feedKey struct {
 	format *Format
 }
 
-// block holds frames one after the other. Bytes once written never change or move, so that readers
-// share them without a copy.
+// block holds frames one after the other, or a single one that it shares with blocks of other feeds.
+// Bytes once written never change or move, so that readers share them without a copy.
 type block struct {
 	feed   *feed
 	place  *list.Element // in Tail.blocks
 	buf    []byte
 	frames []frame
+	shared *shared // whose bytes buf is, if so
 }
 
 // frame is the end of a frame in its block.
@@ -54,29 +55,69 @@ type frame struct {
 const (
 	minBlock   = 1 << 10
 	maxBlock   = 64 << 10
-	frameBytes = 24 // memory of a frame beside its bytes
+	frameBytes = 24  // memory of a frame beside its bytes
+	blockBytes = 200 // memory of a block beside its frames
+	minFrame   = 40  // an ID and one byte of data
 )
 
 // add appends a frame, and returns the block it had to make for it, if so.
-func (f *feed) add(id store.ID, bytes []byte) (made *block) {
+func (f *feed) add(id store.ID, e *encoded) (made *block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var b *block
 	if n := len(f.blocks); n > 0 {
 		b = f.blocks[n-1]
 	}
-	if b == nil || len(b.buf)+len(bytes) > cap(b.buf) {
-		size := minBlock
-		if b != nil {
-			size = min(2*cap(b.buf), maxBlock)
-		}
-		b = &block{feed: f, buf: make([]byte, 0, max(size, len(bytes)))}
-		f.blocks = append(f.blocks, b)
-		made = b
+	switch {
+	case e.shared != nil:
+		made = &block{feed: f, buf: e.bytes, shared: e.shared}
+	case b == nil || b.shared != nil:
+		made = &block{feed: f, buf: make([]byte, 0, max(minBlock, len(e.bytes)))}
+	case len(b.buf)+len(e.bytes) > cap(b.buf):
+		size := min(2*cap(b.buf), maxBlock)
+		made = &block{feed: f, buf: make([]byte, 0, max(size, len(e.bytes)))}
 	}
-	b.buf = append(b.buf, bytes...)
+	if made != nil {
+		f.blocks, b = append(f.blocks, made), made
+	}
+	if e.shared == nil {
+		b.buf = append(b.buf, e.bytes...)
+	}
 	b.frames = append(b.frames, frame{id, len(b.buf)})
 	return made
+}
+
+// hold returns what a new block adds to the memory of the tail: what it can hold, not what it holds,
+// and shared bytes once. The caller holds Tail.mu.
+func (b *block) hold() int64 {
+	cost := b.cost()
+	if b.shared != nil {
+		if b.shared.blocks == 0 {
+			cost += int64(len(b.buf))
+		}
+		b.shared.blocks++
+	}
+	return cost
+}
+
+// release returns what a block that is given up takes from it. The caller holds Tail.mu.
+func (b *block) release() int64 {
+	cost := b.cost()
+	if b.shared != nil {
+		b.shared.blocks--
+		if b.shared.blocks == 0 {
+			cost += int64(len(b.buf))
+		}
+	}
+	return cost
+}
+
+// cost is that of the block alone.
+func (b *block) cost() int64 {
+	if b.shared != nil {
+		return blockBytes + frameBytes
+	}
+	return blockBytes + int64(cap(b.buf)) + frameBytes*int64(cap(b.buf)/minFrame)
 }
 
 // dropFirst forgets the oldest block.

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tidings/replay"
+	"tidings/store"
 )
 
 // TestRatioSubscribedTopics measures in turns, A B A B …, in one run: publishing to one of 10,000
@@ -50,5 +53,51 @@ func TestRatioSubscribedTopics(t *testing.T) {
 	if reads, most := after.TailReads+after.LogReads-before.TailReads-before.LogReads,
 		2*uint64((pairs+1)*batches*events); reads > most {
 		t.Errorf("%d reads for %d events that one subscription wants", reads, most/2)
+	}
+}
+
+// TestRatioDistinctFilters: 80 subscriptions that do not read delay what another one gets behind a
+// large event by as much when each has a filter of its own as when all have the same.
+func TestRatioDistinctFilters(t *testing.T) {
+	const pairs, subscriptions, size = 41, 80, 1 << 20
+	measure := func(filter func(i int) []string) func() float64 {
+		f := newFanOut(t)
+		for i := range subscriptions {
+			patterns, err := store.NewFilter(filter(i)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub, err := f.tail.Subscribe(patterns, frames, replay.Latest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(sub.Close)
+		}
+		f.subscribe("other")
+		large := store.Draft{Topic: "big", Data: make([]byte, size)}
+		return func() float64 {
+			if _, err := store.Append(t.Context(), f.log, []store.Draft{large}); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			f.append("other", 1)
+			f.wait()
+			return time.Since(start).Seconds()
+		}
+	}
+	distinct := measure(func(i int) []string { return []string{"big", fmt.Sprintf("x.%d", i)} })
+	same := measure(func(int) []string { return []string{"big", "x"} })
+	distinct()
+	same()
+	ratios := make([]float64, pairs)
+	for i := range ratios {
+		ratios[i] = distinct() / same()
+	}
+	slices.Sort(ratios)
+	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
+		ratios[pairs/4], ratios[pairs*3/4])
+	if got := ratios[pairs/2]; got > 1.5 {
+		t.Errorf("behind a large event a delivery takes %.2f times as long with %d filters as with "+
+			"one, want at most 1.5", got, subscriptions)
 	}
 }

@@ -62,7 +62,7 @@ type Tail struct {
 	events  uint64
 	dirty   []*feed
 	pending []*doorbell // to be rung after the batch
-	frames  map[*Format]*encoded
+	frames  frames
 
 	wakeups, tailReads, logReads atomic.Uint64
 }
@@ -84,7 +84,7 @@ func NewTail(log Source, o TailOptions) *Tail {
 	ctx, stop := context.WithCancelCause(context.Background())
 	t := &Tail{
 		log: log, limit: o.Bytes, stop: stop, done: make(chan struct{}),
-		feeds: make(map[feedKey]*feed), frames: make(map[*Format]*encoded),
+		feeds: make(map[feedKey]*feed),
 	}
 	head := log.Head()
 	t.through.Store(&head)
@@ -127,6 +127,7 @@ func (t *Tail) follow(ctx context.Context) {
 			return
 		}
 		t.give(&page)
+		t.frames.reset(nil)
 		t.wake()
 		at = page.Through
 	}
@@ -145,14 +146,16 @@ func (t *Tail) skip() bool {
 }
 
 // give adds the events to the feeds that want them, and notes their doorbells, once each, for
-// wake.
+// wake. Encoding comes first, without the lock.
 func (t *Tail) give(page *store.Page) {
+	t.frames.reset(page.Events)
+	t.want()
+	t.frames.encode()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range page.Events {
-		e := &page.Events[i]
 		t.events++
-		t.patterns.match(e.Topic, func(f *feed) { t.giveTo(f, e) })
+		t.patterns.match(page.Events[i].Topic, func(f *feed) { t.giveTo(f, i) })
 	}
 	if !page.Corrupt.IsZero() {
 		// Whose record it was is not certain: each subscription reads the log and is told.
@@ -191,47 +194,39 @@ func (t *Tail) wake() {
 	t.pending = t.pending[:0]
 }
 
-func (t *Tail) giveTo(f *feed, e *store.Event) {
+// want notes the frames that the feeds want. A feed that comes later may want others, too.
+func (t *Tail) want() {
+	if t.limit < 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.frames.events {
+		t.patterns.match(t.frames.events[i].Topic, func(f *feed) {
+			if f.key.format != nil {
+				t.frames.want(i, f.key.format)
+			}
+		})
+	}
+}
+
+func (t *Tail) giveTo(f *feed, i int) {
 	if f.seen == t.events {
 		return // another of its patterns matched too
 	}
 	t.markDirty(f)
 	f.seen = t.events
+	id := t.frames.events[i].ID
 	if t.limit < 0 || f.key.format == nil {
-		f.reset(e.ID)
+		f.reset(id)
 		return
 	}
-	bytes := t.encode(f.key.format, e)
-	if b := f.add(e.ID, bytes); b != nil {
+	if b := f.add(id, t.frames.get(i, f.key.format)); b != nil {
 		b.place = t.blocks.PushBack(b)
-		t.bytes += b.cost()
+		t.bytes += b.hold()
 		t.evict()
 	}
 }
-
-// encoded is the frame of the event that the tailer is at, in one format.
-type encoded struct {
-	event uint64
-	bytes []byte
-}
-
-func (t *Tail) encode(format *Format, e *store.Event) []byte {
-	f := t.frames[format]
-	if f == nil {
-		f = &encoded{}
-		t.frames[format] = f
-	}
-	if f.event != t.events {
-		f.event, f.bytes = t.events, format.AppendFrame(f.bytes[:0], e)
-	}
-	return f.bytes
-}
-
-// cost is what a block counts against the limit: what it can hold, not what it holds.
-func (b *block) cost() int64 { return int64(cap(b.buf)) + frameBytes*int64(cap(b.buf)/minFrame) }
-
-// minFrame is the size of the smallest frame: an ID and one byte of data.
-const minFrame = 40
 
 func (t *Tail) markDirty(f *feed) {
 	if !f.dirty {
@@ -245,7 +240,7 @@ func (t *Tail) evict() {
 	for t.bytes > t.limit {
 		b := t.blocks.Remove(t.blocks.Front()).(*block)
 		b.feed.dropFirst()
-		t.bytes -= b.cost()
+		t.bytes -= b.release()
 	}
 }
 
@@ -253,6 +248,6 @@ func (t *Tail) evict() {
 func (t *Tail) drop(blocks []*block) {
 	for _, b := range blocks {
 		t.blocks.Remove(b.place)
-		t.bytes -= b.cost()
+		t.bytes -= b.release()
 	}
 }
