@@ -14,9 +14,19 @@ import (
 // arrives.
 const maxAtOnce = 64 << 10
 
-// readBody reads a request's body of at most max bytes, within the body time-out. A body that is
-// cut short is never returned.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, *problem) {
+// body is a request's body, which must arrive within the body time-out.
+type body struct {
+	server *Server
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	r      io.Reader
+	length int64 // announced; -1 is none
+	err    error // of r, but not its end
+}
+
+// openBody begins to read a body of at most max bytes. It is read to its end with close, or the
+// request is refused.
+func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*body, *problem) {
 	for _, e := range r.Header.Values("Content-Encoding") {
 		if e != "" && !strings.EqualFold(e, "identity") {
 			return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding",
@@ -28,38 +38,69 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	}
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
+	b := &body{server: s, w: w, rc: http.NewResponseController(w),
+		r: http.MaxBytesReader(nil, r.Body, max), length: r.ContentLength}
+	if err := b.rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
-	body := http.MaxBytesReader(nil, r.Body, max)
-	var data []byte
-	var err error
-	if 0 < r.ContentLength && r.ContentLength <= maxAtOnce {
-		data = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(body, data)
-	} else {
-		data, err = io.ReadAll(body)
+	return b, nil
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
 	}
+	return n, err
+}
+
+// problem is why the request is refused: what is wrong with the body itself, else the error of who
+// parsed it.
+func (b *body) problem(err error) *problem {
+	if b.err == nil {
+		return wireProblem(err)
+	}
+	b.w.Header().Set("Connection", "close")
 	var limit *http.MaxBytesError
 	switch {
-	case err == nil:
-	case errors.As(err, &limit):
-		w.Header().Set("Connection", "close")
-		return nil, tooLarge(max)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.Header().Set("Connection", "close")
-		return nil, &problem{code: "body-timeout",
-			detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
+	case errors.As(b.err, &limit):
+		return tooLarge(limit.Limit)
+	case errors.Is(b.err, os.ErrDeadlineExceeded):
+		return &problem{code: "body-timeout", detail: fmt.Sprintf(
+			"the body did not arrive within %v", b.server.o.BodyTimeout)}
 	default:
-		w.Header().Set("Connection", "close")
-		return nil, &problem{code: "bad-body",
-			detail: "the body ended early or is framed wrongly", cause: err}
+		return &problem{code: "bad-body",
+			detail: "the body ended early or is framed wrongly", cause: b.err}
 	}
-	if err := rc.SetReadDeadline(time.Time{}); err != nil {
-		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
+}
+
+// close is called when the body was read to its end.
+func (b *body) close() *problem {
+	if err := b.rc.SetReadDeadline(time.Time{}); err != nil {
+		return &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
-	return data, nil
+	return nil
+}
+
+// readBody reads a body of at most max bytes. One that is cut short is never returned.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, *problem) {
+	b, p := s.openBody(w, r, max)
+	if p != nil {
+		return nil, p
+	}
+	var data []byte
+	var err error
+	if 0 < b.length && b.length <= maxAtOnce {
+		data = make([]byte, b.length)
+		_, err = io.ReadFull(b, data)
+	} else {
+		data, err = io.ReadAll(b)
+	}
+	if err != nil {
+		return nil, b.problem(err)
+	}
+	return data, b.close()
 }
 
 func tooLarge(max int64) *problem {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -62,8 +63,27 @@ func TestBodyRows(t *testing.T) {
 			headers(structured), 413, "body-too-large"},
 		{"row 44: too many bytes in a batch", many, `[` + ce + `,"topic":"a","x":"` +
 			strings.Repeat("x", 16<<10) + `"}]`, headers(batch), 413, "body-too-large"},
-		{"row 45: nested too deep", topic, strings.Repeat("[", 100_000) + strings.Repeat("]",
-			100_000), headers(js), 400, "json-invalid"},
+		{"row 45: data", topic, nested(129), headers(js), 422, "json-too-deep"},
+		{"row 45: objects", topic, strings.Repeat(`{"a":`, 129) + "1" + strings.Repeat("}", 129),
+			headers(js), 422, "json-too-deep"},
+		{"row 45: 100,000 levels", topic, nested(100_000), headers(js), 422, "json-too-deep"},
+		{"row 45: no end", topic, strings.Repeat("[", 60_000), headers(js), 422, "json-too-deep"},
+		{"row 45: a line", many, `{"topic":"a","data":` + nested(129) + "}", headers(ndjson), 422,
+			"json-too-deep"},
+		{"row 45: base64 in a line", many,
+			`{"topic":"a","datacontenttype":"application/json","data_base64":"` +
+				base64.StdEncoding.EncodeToString([]byte(nested(129))) + `"}`, headers(ndjson), 422,
+			"json-too-deep"},
+		{"row 45: a CloudEvent", topic, ce + `,"data":` + nested(129) + "}", headers(structured),
+			422, "json-too-deep"},
+		{"row 45: a batch", many, "[" + ce + `,"topic":"a","data":` + nested(129) + "}]",
+			headers(batch), 422, "json-too-deep"},
+		{"row 45: binary mode", topic, nested(129), append(headers(js), binary...), 422,
+			"json-too-deep"},
+		{"row 45: an attribute", topic, ce + `,"x":` + nested(129) + "}", headers(structured), 422,
+			"json-too-deep"},
+		{"row 45: another type of JSON", topic, nested(129), headers("Content-Type: application/geo+json"), 422,
+			"json-too-deep"},
 		{"row 48: text with NUL", topic, "a\x00b", headers(text), 400, "data-not-text"},
 		{"row 48: text that is not UTF-8", topic, "\xff", headers(text), 400, "data-not-text"},
 		{"row 48: XML that is not UTF-8", topic, "<a>\xff</a>",
@@ -90,8 +110,8 @@ func TestBodyRows(t *testing.T) {
 		{"row 52: no CloudEvent", many, "[]", headers(batch), 400, "empty-batch"},
 		{"row 52: 1,001 lines", many, strings.Repeat(good, 1001), headers(ndjson),
 			413, "batch-too-large"},
-		{"row 52: 1,001 CloudEvents", many, "[1" + strings.Repeat(",1", 1000) + "]", headers(batch),
-			413, "batch-too-large"},
+		{"row 52: 1,001 CloudEvents", many, "[" + strings.Repeat(ce+`,"topic":"a"},`, 1000) + ce +
+			`,"topic":"a"}]`, headers(batch), 413, "batch-too-large"},
 		{"row 52: 16 MiB and a byte", many, strings.Repeat("\n", 16<<20+1), headers(ndjson), 413,
 			"body-too-large"},
 	} {
@@ -139,6 +159,11 @@ func TestBodyRows(t *testing.T) {
 	}
 }
 
+// nested is an array in an array, so many levels deep.
+func nested(levels int) string {
+	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
+}
+
 // TestDataRows: rows 41, 42, 47 and 48 of docs/ERRORS.md. What is accepted comes out as it went in:
 // byte for byte in the log, with LF for other line ends on a stream.
 func TestDataRows(t *testing.T) {
@@ -150,6 +175,7 @@ func TestDataRows(t *testing.T) {
 		{"row 41: empty text", text, "", "null"},
 		{"row 42: missing type", "", `{"a":1}`, ""},
 		{"row 42: form", "application/x-www-form-urlencoded", `{"a":1}`, ""},
+		{"row 45: as deep as may be", "application/json", nested(128), ""},
 		{"row 47: beyond 2^53", "application/json", `[9007199254740993,-0,1E400,0.10]`, ""},
 		{"row 48: line ends", text, "a\rb\r\nc\nd", "a\nb\nc\nd"},
 		{"row 48: line ends at both ends", text, "\n\r\na\n", "\n\na\n"},
@@ -186,6 +212,32 @@ func TestDataRows(t *testing.T) {
 			}
 		})
 	}
+	t.Run("row 173: deep JSON of before", func(t *testing.T) {
+		s := start(t)
+		data := nested(10_000)
+		ids, err := store.Append(t.Context(), s.log, []store.Draft{{Topic: "a",
+			ContentType: "application/json", Data: []byte(data)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(data)) + `"`
+		for _, path := range []string{"/v1/events/" + ids[0].String(), "/v1/events?limit=1"} {
+			if a := s.do("GET", path, ""); a.status != 200 || !strings.Contains(a.body, want) {
+				t.Errorf("%s: %d %.200s, want base64", path, a.status, a.body)
+			}
+		}
+		lines := s.do("GET", "/v1/events?limit=1", "", "Accept: application/x-ndjson")
+		if !strings.Contains(lines.body, want) {
+			t.Errorf("as lines: %.200s, want base64", lines.body)
+		}
+		for format, want := range map[string]string{"data": data, "cloudevents": want} {
+			events := s.open(t.Context(), "/v1/stream?since=earliest&format="+format,
+				"").until("tidings.live")
+			if len(events) != 3 || !strings.Contains(string(events[1].Data), want) {
+				t.Errorf("format=%s: %.200q", format, events)
+			}
+		}
+	})
 	t.Run("row 48: bytes", func(t *testing.T) {
 		s := start(t)
 		body := `{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"application/octet-stream","data_base64":"AA3/Cg=="}`

@@ -129,25 +129,30 @@ func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
 // readNDJSON reads a batch, one event a line.
 func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values,
 	_ string) (publication, *problem) {
-	body, p := s.readBody(w, r, maxBatchBytes)
+	body, p := s.openBody(w, r, maxBatchBytes)
 	if p != nil {
 		return publication{}, p
 	}
-	drafts, err := wire.ParseNDJSON(body, s.o.MaxEventBytes)
-	if err != nil {
-		return publication{}, wireProblem(err)
+	pub := publication{batch: true}
+	for d, err := range wire.NDJSON(body, s.o.MaxEventBytes) {
+		if err != nil {
+			return publication{}, body.problem(err)
+		}
+		if p := authorisePublish(r, d.Topic); p != nil {
+			return publication{}, p.at(len(pub.groups))
+		}
+		pub.groups = append(pub.groups, store.Group{Drafts: []store.Draft{d}})
 	}
-	pub := publication{batch: true, groups: make([]store.Group, len(drafts))}
-	for i, d := range drafts {
-		pub.groups[i].Drafts = []store.Draft{d}
-	}
-	return pub, nil
+	return pub, body.close()
 }
 
 // readCloudEvent reads an event in structured mode.
 func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Values,
 	topic string) (publication, *problem) {
-	body, p := s.readEnvelopes(w, r, s.o.MaxEventBytes+wire.MaxAttributesBytes)
+	if p := checkEnvelopes(r); p != nil {
+		return publication{}, p
+	}
+	body, p := s.readBody(w, r, s.o.MaxEventBytes+wire.MaxAttributesBytes)
 	if p != nil {
 		return publication{}, p
 	}
@@ -161,19 +166,26 @@ func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Va
 // readCloudEvents reads a batch in structured mode.
 func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, _ url.Values,
 	topic string) (publication, *problem) {
-	body, p := s.readEnvelopes(w, r, maxBatchBytes)
+	if p := checkEnvelopes(r); p != nil {
+		return publication{}, p
+	}
+	body, p := s.openBody(w, r, maxBatchBytes)
 	if p != nil {
 		return publication{}, p
 	}
-	events, err := wire.ParseCloudEvents(body, s.destination(topic))
-	if err != nil {
-		return publication{}, wireProblem(err)
+	pub := publication{batch: true}
+	for e, err := range wire.CloudEvents(body, s.destination(topic)) {
+		if err != nil {
+			return publication{}, body.problem(err)
+		}
+		if topic == "" {
+			if p := authorisePublish(r, e.Draft.Topic); p != nil {
+				return publication{}, p.at(len(pub.groups))
+			}
+		}
+		pub.groups = append(pub.groups, cloudEventGroup(r, e))
 	}
-	pub := publication{batch: true, groups: make([]store.Group, len(events))}
-	for i, e := range events {
-		pub.groups[i] = cloudEventGroup(r, e)
-	}
-	return pub, nil
+	return pub, body.close()
 }
 
 // readBinaryCloudEvent reads an event in binary mode: attributes in headers, the data in the body.
@@ -195,14 +207,14 @@ func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ 
 	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
 }
 
-func (s *Server) readEnvelopes(w http.ResponseWriter, r *http.Request,
-	max int64) ([]byte, *problem) {
+// checkEnvelopes refuses envelopes that are not in UTF-8.
+func checkEnvelopes(r *http.Request) *problem {
 	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
 		!wire.IsUnicode(params) {
-		return nil, &problem{code: "media-unsupported", field: "Content-Type",
+		return &problem{code: "media-unsupported", field: "Content-Type",
 			detail: "a CloudEvent in JSON is UTF-8"}
 	}
-	return s.readBody(w, r, max)
+	return nil
 }
 
 func (s *Server) destination(topic string) wire.Destination {

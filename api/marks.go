@@ -47,6 +47,9 @@ func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if p != nil {
 		return p
 	}
+	if grantOf(r).Subscribe.IsZero() { // whatever the body says
+		return &problem{code: "topic-forbidden", detail: "the token grants no reading"}
+	}
 	mark, p := s.readMark(w, r, name)
 	if p != nil {
 		return p

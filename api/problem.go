@@ -59,6 +59,7 @@ var kinds = map[string]kind{
 	"token-too-long":       {http.StatusUnprocessableEntity, "Token is too long for a cookie"},
 	"idempotency-mismatch": {http.StatusUnprocessableEntity,
 		"Idempotency-Key was used for something else"},
+	"json-too-deep":      {http.StatusUnprocessableEntity, "JSON is nested too deep"},
 	"type-reserved":      {http.StatusUnprocessableEntity, "Event type is reserved"},
 	"mark-quota":         {http.StatusTooManyRequests, "Read mark limit reached"},
 	"topic-quota":        {http.StatusTooManyRequests, "Topic limit reached"},

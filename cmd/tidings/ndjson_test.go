@@ -90,7 +90,7 @@ func TestPublishBadLines(t *testing.T) {
 		{"no JSON", `{"topic"`, "not a JSON object"},
 		{"no object", `[1]`, "not a JSON object"},
 		{"member twice", `{"topic":"a","topic":"b","data":1}`,
-			`not a JSON object with unique names: member "topic" is there twice`},
+			`not a JSON object with unique names: member "topic" occurs twice`},
 		{"two objects", `{"topic":"a","data":1} {}`, "not a JSON object"},
 		{"unknown member", `{"topic":"a","data":1,"typ":"x"}`, `unknown member "typ"`},
 		{"wrong case", `{"Topic":"a","data":1}`, `unknown member "Topic"`},

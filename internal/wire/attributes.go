@@ -128,8 +128,12 @@ func checkAttributesSize(attributes []store.Attribute) error {
 		size += len(a.Name) + len(a.Value)
 	}
 	if size > MaxAttributesBytes {
-		return &Error{Code: "body-too-large", MaxBytes: MaxAttributesBytes, Detail: fmt.Sprintf(
-			"the attributes of an event have at most %d bytes", MaxAttributesBytes)}
+		return attributesTooLarge()
 	}
 	return nil
+}
+
+func attributesTooLarge() error {
+	return &Error{Code: "body-too-large", MaxBytes: MaxAttributesBytes, Detail: fmt.Sprintf(
+		"the attributes of an event have at most %d bytes", MaxAttributesBytes)}
 }

@@ -1,10 +1,14 @@
 package wire
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"tidings/store"
 )
@@ -25,39 +29,127 @@ type Destination struct {
 // ParseCloudEvent reads an event in structured mode (CloudEvents JSON format 1.0.2 §3). It returns
 // an *Error.
 func ParseCloudEvent(text []byte, to Destination) (CloudEvent, error) {
-	object, err := ParseObject(text)
+	object, err := parseObject(text, envelopeRules())
 	if err != nil {
 		return CloudEvent{}, err
 	}
-	d, err := takeData(object)
-	if err != nil {
-		return CloudEvent{}, err
-	}
-	return newCloudEvent(object, d, to)
+	return structuredCloudEvent(object, to)
 }
 
-// ParseCloudEvents reads a batch (CloudEvents JSON format 1.0.2 §4). It returns an *Error.
-func ParseCloudEvents(body []byte, to Destination) ([]CloudEvent, error) {
-	if err := checkJSON(body); err != nil {
-		return nil, err
-	}
-	var texts []json.RawMessage
-	switch err := json.Unmarshal(body, &texts); {
-	case err != nil:
-		return nil, &Error{Code: "json-invalid", Detail: "expected a JSON array of CloudEvents"}
-	case len(texts) == 0:
-		return nil, emptyBatch()
-	case len(texts) > maxBatchEvents:
-		return nil, tooManyEvents()
-	}
-	events := make([]CloudEvent, len(texts))
-	for i, text := range texts {
-		var err error
-		if events[i], err = ParseCloudEvent(text, to); err != nil {
-			return nil, at(i, err)
+// CloudEvents yields the events of a batch as they arrive (CloudEvents JSON format 1.0.2 §4). The
+// first error, an *Error or body's own, is the end.
+func CloudEvents(body io.Reader, to Destination) iter.Seq2[CloudEvent, error] {
+	return func(yield func(CloudEvent, error) bool) {
+		entry := &entryReader{body: body, to: to, left: maxEntryBytes(to.MaxData)}
+		dec := newDecoder(entry)
+		n, err := 0, readStart(dec)
+		for err == nil && dec.PeekKind() != ']' {
+			var e CloudEvent
+			if e, err = entry.read(dec, n); err != nil {
+				break
+			}
+			if n++; !yield(e, nil) {
+				return
+			}
+		}
+		if err == nil {
+			_, err = dec.ReadToken() // the closing bracket
+		}
+		if err == nil {
+			err = readEnd(dec)
+		}
+		if err == nil && n == 0 {
+			err = emptyBatch()
+		}
+		if err != nil {
+			yield(CloudEvent{}, decodeError(err))
 		}
 	}
-	return events, nil
+}
+
+// readStart reads the bracket that begins a batch.
+func readStart(dec *jsontext.Decoder) error {
+	if kind := dec.PeekKind(); kind != '[' && kind != invalid {
+		return &Error{Code: "json-invalid", Detail: "expected a JSON array of CloudEvents"}
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return &Error{Code: "empty-body", Detail: "expected a JSON text"}
+}
+
+// entryReader reads a batch, and no more of it for one entry than that may have.
+type entryReader struct {
+	body io.Reader
+	to   Destination
+	left int64 // of the entry
+}
+
+// Read implements io.Reader.
+func (r *entryReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, entryTooLarge(r.to.MaxData)
+	}
+	n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	return n, err
+}
+
+// read reads the entry of this index.
+func (r *entryReader) read(dec *jsontext.Decoder, index int) (CloudEvent, error) {
+	r.left = maxEntryBytes(r.to.MaxData)
+	if index == maxBatchEvents {
+		return CloudEvent{}, tooManyEvents()
+	}
+	object, err := readObject(dec, envelopeRules())
+	if err == nil {
+		var e CloudEvent
+		if e, err = structuredCloudEvent(object, r.to); err == nil {
+			return e, nil
+		}
+	}
+	return CloudEvent{}, at(index, decodeError(err))
+}
+
+// decodeError is what an error of a decoder means: that of its reader, or of the JSON.
+func decodeError(err error) error {
+	var own *Error
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &syntax):
+		return &Error{Code: "json-invalid", Offset: syntax.ByteOffset + 1,
+			Detail: strings.TrimPrefix(syntax.Error(), "jsontext: ")}
+	default:
+		return err
+	}
+}
+
+// envelopeRules end an envelope whose attributes are far too large, whatever their number.
+func envelopeRules() objectRules {
+	total := 0
+	return objectRules{accept: func(name string, size int) error {
+		if name == "data" || name == "data_base64" {
+			return nil
+		}
+		if size == 0 {
+			size = len(name)
+		}
+		if total += size; total > 4*MaxAttributesBytes {
+			return attributesTooLarge()
+		}
+		return nil
+	}}
+}
+
+// structuredCloudEvent makes an event of its envelope, which it changes.
+func structuredCloudEvent(envelope Object, to Destination) (CloudEvent, error) {
+	d, err := takeData(envelope)
+	if err != nil {
+		return CloudEvent{}, err
+	}
+	return newCloudEvent(envelope, d, to)
 }
 
 // BinaryCloudEvent makes an event that came in binary mode (CloudEvents HTTP 1.0.2 §3.1) of the

@@ -1,7 +1,7 @@
 // Package wire turns bytes from outside into drafts and events, and events into the bytes of
 // answers, streams and export files. It knows no requests, callers or status codes:
 //
-//	drafts, err := wire.ParseNDJSON(body, maxData)      // or ParseCloudEvent, ParseCloudEvents
+//	for draft, err := range wire.NDJSON(body, maxData) { ... } // or CloudEvents
 //	line, err = wire.AppendLine(line[:0], &event)       // and back: wire.ParseLine(line)
 //	frame = wire.AppendDataFrame(frame[:0], &event)     // or AppendCloudEventFrame
 //
@@ -12,6 +12,8 @@
 //   - Every format can carry what a parser accepts: JSON is JSON and UTF-8 throughout, text is
 //     UTF-8 without NUL, a type has no line end and is not one of a stream's own.
 //   - JSON objects are read strictly: an unknown member, or a name that occurs twice, is an error.
+//   - A batch is read as it arrives, in one pass, and no further than to its first error: its size
+//     alone costs nothing. JSON nests at most MaxDepth levels.
 //   - A parser refuses bytes with an [*Error], whose text their sender may see. Only ParseLine,
 //     whose lines come from the operator, may return another error, and takes the type
 //     store.TypeEnd.

@@ -13,7 +13,8 @@ const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 var null = []byte("null")
 
 // Body is an event in an answer. Data is the payload itself when it is JSON, a JSON string when it
-// is text, null when there is none; other data is in DataBase64.
+// is text, null when there is none; other data is in DataBase64, and so is JSON that nests deeper
+// than MaxDepth, which a log may have from before that limit.
 type Body struct {
 	ID          store.ID        `json:"id"`
 	Topic       string          `json:"topic"`
@@ -33,7 +34,7 @@ func NewBody(e *store.Event) Body {
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0 && kind != textMedia:
 		b.Data = json.RawMessage(null)
-	case kind == jsonMedia:
+	case kind == jsonMedia && !isDeep(e.Data):
 		b.Data = e.Data
 	case kind == textMedia:
 		b.Data = Marshal(string(e.Data))

@@ -9,20 +9,21 @@ import (
 )
 
 func Example() {
-	drafts, err := wire.ParseNDJSON([]byte(
-		`{"topic":"orders","type":"order.created","data":{"order":1001}}`), 1<<20)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	body := strings.NewReader(
+		`{"topic":"orders","type":"order.created","data":{"order":1001}}` + "\n" +
+			`{"topic":"orders","tpye":"order.created","data":1}`)
 	id, _ := store.ParseID("01K5ZM00000000000000000000")
-	d := drafts[0]
-	e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType, Data: d.Data}
-	line, _ := wire.AppendLine(nil, &e)
-	fmt.Println(strings.ReplaceAll(string(line), `,"`, ",\n\""))
-	fmt.Printf("%s", wire.AppendDataFrame(nil, &e))
-	_, err = wire.ParseNDJSON([]byte(`{"topic":"orders","tpye":"order.created","data":1}`), 1<<20)
-	fmt.Println(err)
+	for d, err := range wire.NDJSON(body, 1<<20) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType,
+			Data: d.Data}
+		line, _ := wire.AppendLine(nil, &e)
+		fmt.Println(strings.ReplaceAll(string(line), `,"`, ",\n\""))
+		fmt.Printf("%s", wire.AppendDataFrame(nil, &e))
+	}
 	// Output:
 	// {"id":"01K5ZM00000000000000000000",
 	// "topic":"orders",

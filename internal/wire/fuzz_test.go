@@ -164,11 +164,10 @@ func FuzzNDJSON(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		drafts, err := wire.ParseNDJSON(body, 1<<20)
-		if err != nil {
-			return
-		}
-		for _, d := range drafts {
+		for d, err := range wire.NDJSON(bytes.NewReader(body), 1<<20) {
+			if err != nil {
+				return
+			}
 			if err := d.Validate(); err != nil {
 				t.Error(err)
 			}

@@ -4,35 +4,90 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
+// MaxDepth is how many arrays and objects the JSON of an event may have inside one another. Readers
+// have limits of their own, and one event that is beyond them would cost them its whole page, where
+// it stands three levels deeper: PHP's is 512, Python's about 1,000.
+const MaxDepth = 128
+
 // checkJSON accepts one JSON text (RFC 8259): valid UTF-8 throughout, no lone surrogates, no byte
-// order mark. It returns an *Error.
-func checkJSON(data []byte) error {
+// order mark, not nested deeper than MaxDepth. It returns an *Error.
+func checkJSON(data []byte) error { return checkText(data, false) }
+
+// checkText is checkJSON, and takes what nests deeper if told so.
+func checkText(data []byte, deep bool) error {
+	if !deep && isDeep(data) {
+		return tooDeep()
+	}
+	dec := newDecoder(bytes.NewBuffer(data))
+	if _, err := dec.ReadValue(); err == nil {
+		if _, err = dec.ReadToken(); errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	return explain(data)
+}
+
+// newDecoder returns a decoder of JSON texts. Names that occur twice are for objects to refuse: in
+// data they are the publisher's affair.
+func newDecoder(r io.Reader) *jsontext.Decoder {
+	return jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true))
+}
+
+// isDeep reports whether a text that begins like JSON opens more than MaxDepth arrays and objects
+// inside one another. It looks at nothing else, so that it costs little, whatever the text is.
+func isDeep(text []byte) bool {
+	if len(text) <= MaxDepth {
+		return false
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[', c == '{':
+			if depth++; depth > MaxDepth {
+				return true
+			}
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+func tooDeep() error {
+	return &Error{Code: "json-too-deep",
+		Detail: fmt.Sprintf("JSON nests at most %d levels", MaxDepth)}
+}
+
+// explain says why a text is not what checkJSON accepts.
+func explain(data []byte) error {
 	if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
 		return &Error{Code: "empty-body", Detail: "expected a JSON text"}
 	}
-	if !json.Valid(data) {
-		var raw json.RawMessage
-		e := &Error{Code: "json-invalid", Detail: "not a JSON text"}
-		var syntax *json.SyntaxError
-		if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
-			e.Detail, e.Offset = syntax.Error(), syntax.Offset
-		}
-		return e
+	var raw json.RawMessage
+	e := &Error{Code: "json-invalid", Detail: "not a JSON text"}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
+		e.Detail, e.Offset = syntax.Error(), syntax.Offset
+	} else if at := invalidUTF8(data); at >= 0 {
+		e.Detail, e.Offset = "JSON is UTF-8, and this is not", int64(at)
+	} else if at := loneSurrogate(data); at >= 0 {
+		e.Detail, e.Offset = `a \u escape names half of a surrogate pair`, int64(at)
 	}
-	if at := invalidUTF8(data); at >= 0 {
-		return &Error{Code: "json-invalid", Offset: int64(at),
-			Detail: "JSON is UTF-8, and this is not"}
-	}
-	if at := loneSurrogate(data); at >= 0 {
-		return &Error{Code: "json-invalid", Offset: int64(at),
-			Detail: `a \u escape names half of a surrogate pair`}
-	}
-	return nil
+	return e
 }
 
 // invalidUTF8 returns the offset of the first byte that is not part of a UTF-8 sequence, -1 if

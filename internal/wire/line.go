@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +14,7 @@ import (
 
 // AppendLine appends an event to dst as a line of JSON with the members that it has in pages.
 // Unlike there, data and the values of ce are the very bytes that were published: JSON that spans
-// lines or nests too deep is given as data_base64, and no data at all leaves both out. ParseLine is
+// lines or nests deeper than MaxDepth is given as data_base64, and no data at all leaves both out. ParseLine is
 // its reverse.
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
@@ -28,7 +27,7 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	}
 	switch kind := mediaOf(e.ContentType); {
 	case len(e.Data) == 0:
-	case kind == jsonMedia && json.Valid(e.Data) && isOneText(e.Data) && nests(e.Data):
+	case kind == jsonMedia && json.Valid(e.Data) && isOneText(e.Data) && !isDeep(e.Data):
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	case kind == textMedia && utf8.Valid(e.Data):
 		dst = append(append(dst, `,"data":`...), Marshal(string(e.Data))...)
@@ -58,15 +57,6 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 func isOneText(text []byte) bool {
 	return bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 &&
 		len(bytes.TrimSpace(text)) == len(text)
-}
-
-// maxJSONDepth is how deep encoding/json nests.
-const maxJSONDepth = 10_000
-
-// nests reports whether JSON is still read when it stands in an object: a publish takes what is as
-// deep as can be.
-func nests(text []byte) bool {
-	return len(text) < 2*maxJSONDepth || json.Valid(slices.Concat([]byte("["), text, []byte("]")))
 }
 
 // lineBody is a line of AppendLine's, decoded.
@@ -129,10 +119,12 @@ func (b *lineBody) data() ([]byte, error) {
 }
 
 // checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its
-// page, a type with a line end its stream, and a type of ours its clients. encoding/json takes
-// names in any case, and twice.
+// page, a type with a line end its stream, and a type of ours its clients. Only what is in a log
+// already, as its ID says, may nest deeper than MaxDepth. encoding/json takes names in any case, and
+// twice.
 func checkLine(line []byte, e *store.Event) error {
-	names, err := ParseObject(line)
+	deep := !e.ID.IsZero()
+	names, err := parseObject(line, objectRules{deep: deep})
 	if err != nil {
 		return err
 	}
@@ -147,7 +139,7 @@ func checkLine(line []byte, e *store.Event) error {
 		}
 	}
 	if len(e.Data) > 0 && mediaOf(e.ContentType) == jsonMedia {
-		return checkJSON(e.Data)
+		return checkText(e.Data, deep)
 	}
 	return nil
 }

@@ -1,8 +1,12 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 
 	"tidings/store"
@@ -11,28 +15,48 @@ import (
 // maxBatchEvents is how many events a batch has at most.
 const maxBatchEvents = 1000
 
-// ParseNDJSON reads one event a line: {"topic","type"?,"data"} or
+// NDJSON yields the events of a batch as they arrive, one a line: {"topic","type"?,"data"} or
 // {"topic","type"?,"datacontenttype","data_base64"}. Empty lines are no events. The data of each
-// has at most maxData bytes. It returns an *Error.
-func ParseNDJSON(body []byte, maxData int64) ([]store.Draft, error) {
-	var drafts []store.Draft
-	for text := range bytes.Lines(body) {
-		if len(bytes.TrimSpace(text)) == 0 {
-			continue
+// has at most maxData bytes. The first error, an *Error or body's own, is the end.
+func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
+	return func(yield func(store.Draft, error) bool) {
+		lines := bufio.NewScanner(body)
+		lines.Buffer(nil, int(maxEntryBytes(maxData)))
+		n := 0
+		for lines.Scan() && lines.Err() == nil { // at an error Scan gives the torn line before it
+			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+				continue
+			}
+			d, err := parseEntry(lines.Bytes(), maxData)
+			if err == nil && n == maxBatchEvents {
+				err = tooManyEvents()
+			}
+			if err != nil {
+				yield(store.Draft{}, at(n, err))
+				return
+			}
+			if n++; !yield(d, nil) {
+				return
+			}
 		}
-		d, err := parseEntry(text, maxData)
-		if err == nil && len(drafts) == maxBatchEvents {
-			err = tooManyEvents()
+		switch err := lines.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
+			yield(store.Draft{}, at(n, entryTooLarge(maxData)))
+		case err != nil:
+			yield(store.Draft{}, err)
+		case n == 0:
+			yield(store.Draft{}, emptyBatch())
 		}
-		if err != nil {
-			return nil, at(len(drafts), err)
-		}
-		drafts = append(drafts, d)
 	}
-	if len(drafts) == 0 {
-		return nil, emptyBatch()
-	}
-	return drafts, nil
+}
+
+// maxEntryBytes bounds what an entry of a batch may have when its data has at most maxData: JSON
+// may need six bytes for one of text, and there is the rest of the entry.
+func maxEntryBytes(maxData int64) int64 { return 6*maxData + 4*MaxAttributesBytes }
+
+func entryTooLarge(maxData int64) error {
+	return &Error{Code: "body-too-large", MaxBytes: maxEntryBytes(maxData),
+		Detail: fmt.Sprintf("an entry of a batch has at most %d bytes", maxEntryBytes(maxData))}
 }
 
 func tooManyEvents() error {
@@ -45,7 +69,7 @@ func emptyBatch() error {
 }
 
 func parseEntry(text []byte, maxData int64) (d store.Draft, err error) {
-	object, err := ParseObject(text)
+	object, err := parseObject(text, objectRules{accept: acceptMember})
 	if err != nil {
 		return d, err
 	}
@@ -80,16 +104,34 @@ func parseEntry(text []byte, maxData int64) (d store.Draft, err error) {
 	return d, checkSize(d.Data, maxData)
 }
 
+// The members of a line, in its two forms.
+var (
+	withData   = []string{"topic", "type", "data"}
+	withBase64 = []string{"topic", "type", "datacontenttype", "data_base64"}
+)
+
+// acceptMember accepts those of both forms.
+func acceptMember(name string, _ int) error {
+	if !slices.Contains(withBase64, name) && name != "data" {
+		return unknownMember(name, withData)
+	}
+	return nil
+}
+
+func unknownMember(name string, allowed []string) error {
+	return &Error{Code: "member-invalid", Field: name,
+		Detail: fmt.Sprintf("unknown member %.64q beside %q", name, allowed)}
+}
+
 // checkMembers holds a line's members against those of its form.
 func checkMembers(object Object) error {
-	allowed := []string{"topic", "type", "data"}
+	allowed := withData
 	if _, ok := object["data_base64"]; ok {
-		allowed = []string{"topic", "type", "datacontenttype", "data_base64"}
+		allowed = withBase64
 	}
 	for name := range object {
 		if !slices.Contains(allowed, name) {
-			return &Error{Code: "member-invalid", Field: name,
-				Detail: fmt.Sprintf("unknown member %.64q beside %q", name, allowed)}
+			return unknownMember(name, allowed)
 		}
 	}
 	for _, name := range allowed {

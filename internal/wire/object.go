@@ -8,34 +8,105 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Object holds the members of a JSON object, undecoded. Names are told apart by case.
 type Object map[string]json.RawMessage
 
 // ParseObject reads one JSON object as SplitObject does, and refuses lone surrogates as well (RFC
-// 8259 §8.2). It returns an *Error.
+// 8259 §8.2), and nesting deeper than MaxDepth below the members. It returns an *Error.
 func ParseObject(text []byte) (Object, error) {
-	if err := checkJSON(text); err != nil {
-		return nil, err
-	}
-	object, err := SplitObject(text)
-	var twice *duplicateNameError
-	switch {
-	case errors.As(err, &twice):
-		return nil, &Error{Code: "member-invalid", Field: twice.Name,
-			Detail: fmt.Sprintf("member %.64q is there twice", twice.Name)}
-	case err != nil: // it is JSON, so it is another kind of value
-		return nil, &Error{Code: "json-invalid", Detail: "expected a JSON object"}
-	}
-	return object, nil
+	return parseObject(text, objectRules{})
 }
 
-// duplicateNameError is what SplitObject returns for a name that occurs twice.
-type duplicateNameError struct{ Name string }
+// objectRules are what an object is held against while it is read.
+type objectRules struct {
+	// accept is asked about each member, by its name and, once that is known, the bytes of its
+	// value; its error is the end, so that what nobody asked for is not read. nil: any will do.
+	accept func(name string, size int) error
 
-// Error implements error.
-func (e *duplicateNameError) Error() string { return fmt.Sprintf("%.64q occurs twice", e.Name) }
+	deep bool // values may nest deeper than MaxDepth
+}
+
+// parseObject is ParseObject under these rules.
+func parseObject(text []byte, rules objectRules) (Object, error) {
+	dec := newDecoder(bytes.NewBuffer(text))
+	object, err := readObject(dec, rules)
+	if err == nil {
+		if err = readEnd(dec); err == nil {
+			return object, nil
+		}
+	}
+	if _, ok := err.(*Error); ok {
+		return nil, err
+	}
+	return nil, explain(text)
+}
+
+// readObject reads the object that dec is at, in one pass. An error is an *Error, or the decoder's.
+func readObject(dec *jsontext.Decoder, rules objectRules) (Object, error) {
+	if kind := dec.PeekKind(); kind != '{' && kind != invalid {
+		return nil, &Error{Code: "json-invalid", Detail: "expected a JSON object"}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	object := make(Object)
+	for dec.PeekKind() == '"' {
+		name, value, err := readMember(dec, object, rules)
+		if err != nil {
+			return nil, err
+		}
+		object[name] = value
+	}
+	_, err := dec.ReadToken() // the closing brace
+	return object, err
+}
+
+// readMember reads the next member of an object that has those before it.
+func readMember(dec *jsontext.Decoder, object Object,
+	rules objectRules) (name string, value json.RawMessage, err error) {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return "", nil, err
+	}
+	name = token.String()
+	if _, twice := object[name]; twice {
+		return "", nil, &Error{Code: "member-invalid", Field: name,
+			Detail: fmt.Sprintf("member %.64q occurs twice", name)}
+	}
+	if rules.accept != nil {
+		if err := rules.accept(name, 0); err != nil {
+			return "", nil, err
+		}
+	}
+	raw, err := dec.ReadValue()
+	switch {
+	case err == nil && !rules.deep && isDeep(raw), err != nil && isDeep(dec.UnreadBuffer()):
+		return "", nil, tooDeep()
+	case err == nil && rules.accept != nil:
+		err = rules.accept(name, len(raw))
+	}
+	return name, json.RawMessage(bytes.Clone(raw)), err
+}
+
+// invalid is the kind of what is no JSON, or could not be read: reading it tells why.
+const invalid jsontext.Kind = 0
+
+// readEnd expects that nothing follows.
+func readEnd(dec *jsontext.Decoder) error {
+	switch _, err := dec.ReadToken(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return &Error{Code: "json-invalid", Offset: dec.InputOffset(),
+			Detail: "something follows the JSON text"}
+	}
+}
 
 // SplitObject reads one JSON object and refuses what readers might understand in different ways: a
 // name that occurs twice, because others may take the other value (RFC 8725 §2.4), and bytes that
@@ -45,36 +116,16 @@ func SplitObject(text []byte) (Object, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true),
+		jsontext.AllowInvalidUTF8(true)) // it would take escapes for that too
+	object, err := readObject(dec, objectRules{deep: true})
+	if errors.Is(err, io.EOF) {
 		return nil, errors.New("not a JSON object")
 	}
-	object := make(Object)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, errors.New("not a JSON object")
-		}
-		if _, twice := object[name]; twice {
-			return nil, &duplicateNameError{name}
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		object[name] = value
-	}
-	if _, err := dec.Token(); err != nil { // the closing brace
+	if err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than a JSON object")
-	}
-	return object, nil
+	return object, readEnd(dec)
 }
 
 // Text returns a member that must be a string, "" if it is missing. It returns an *Error.
