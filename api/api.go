@@ -99,6 +99,8 @@ type Options struct {
 	Version string // of the program, for the metrics
 	// bytes that the log may still grow by, for the metrics; nil: not known
 	DiskFree func() (uint64, error)
+	// lines of the log that nobody took, ever, for the metrics; nil: none are lost
+	LostLogLines func() uint64
 
 	Now    func() time.Time
 	Clock  Clock        // that the log goes by; default: Now, which is always believed

@@ -28,7 +28,7 @@ func TestBackup(t *testing.T) {
 	if err := os.WriteFile(file, []byte(a.body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil ||
+	if report, err := bolt.Restore(t.Context(), file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil ||
 		report.Events != 3 || report.Head != s.log.Head() {
 		t.Errorf("restored %+v, error %v", report, err)
 	}

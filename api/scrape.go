@@ -99,6 +99,11 @@ func (s scrape) collectStats(out sink) {
 			"is not on its way out.",
 		ready,
 		nil)
+	if s.o.LostLogLines != nil {
+		out.counter("tidings_log_lines_lost_total",
+			"Lines of the log that could not be written, or that nobody took in time.",
+			s.o.LostLogLines(), nil)
+	}
 	if s.o.DiskFree == nil {
 		return
 	}

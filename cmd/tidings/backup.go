@@ -62,9 +62,7 @@ func (c *backupCmd) Run(ctx context.Context, app *app) error {
 	if err := writeManifest(c.File, m); err != nil {
 		return errors.Join(err, os.Remove(c.File))
 	}
-	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d bytes\n", c.File, m.Events,
-		m.Head, m.Size)
-	return err
+	return app.print("%s: %d events up to %s, %d bytes", c.File, m.Events, m.Head, m.Size)
 }
 
 // createAnew creates a file in the place of what has its name, a link itself too.

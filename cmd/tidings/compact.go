@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"context"
 
 	"github.com/dustin/go-humanize"
 
@@ -12,14 +12,13 @@ type compactCmd struct {
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
 }
 
-func (c *compactCmd) Run(app *app) error {
+func (c *compactCmd) Run(ctx context.Context, app *app) error {
 	bar := newRecordBar(app.stderr, "compacting")
-	before, after, err := bolt.Compact(c.DataDir, bar.set)
+	before, after, err := bolt.Compact(ctx, c.DataDir, bar.set)
 	bar.done()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(app.stdout, "%s: from %s to %s\n", c.DataDir,
-		humanize.IBytes(uint64(before)), humanize.IBytes(uint64(after)))
-	return err
+	return app.print("%s: from %s to %s", c.DataDir, humanize.IBytes(uint64(before)),
+		humanize.IBytes(uint64(after)))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -72,17 +71,17 @@ func excludes(given, flag *kong.Flag) bool {
 }
 
 // warn tells of the variables that do not do what they seem to, now or in the next release.
-func (e environment) warn(stderr io.Writer, ctx *kong.Context) {
+func (e environment) warn(app *app, ctx *kong.Context) {
 	for _, name := range e.unknown(ctx.Model) {
 		if isServe(ctx.Selected()) && isLikeKey(name, ctx.Model) {
 			continue // refuseOpening says more
 		}
-		fmt.Fprintf(stderr, "tidings: warning: %s is set, but there is no such setting\n", name)
+		app.say("warning: %s is set, but there is no such setting", name)
 	}
 	for _, flag := range deprecated(ctx) {
 		name, _ := variableOf(flag)
-		fmt.Fprintf(stderr, "tidings: warning: %s stops working in the next release: "+
-			"give --%s instead\n", name, flag.Name)
+		app.say("warning: %s stops working in the next release: give --%s instead", name,
+			flag.Name)
 	}
 }
 

@@ -15,6 +15,9 @@ type exportCmd struct {
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
 }
 
+// exportBuffer is how much is written at a time.
+const exportBuffer = 64 << 10
+
 // Run prints every retained event as a line. Events that are damaged are named on standard error;
 // the rest is printed all the same.
 func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
@@ -23,7 +26,7 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	out := bufio.NewWriter(app.stdout)
+	out := bufio.NewWriterSize(app.stdout, exportBuffer)
 	damaged := 0
 	var line []byte
 	for r := log.NewReader(store.All(), store.ID{}); ; {
@@ -41,7 +44,7 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 		}
 		if !page.Corrupt.IsZero() {
 			damaged++
-			fmt.Fprintf(app.stderr, "tidings: event %s is damaged and left out\n", page.Corrupt)
+			app.say("event %s is damaged and left out", page.Corrupt)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
 	"tidings/internal/wire"
 	"tidings/store"
@@ -22,15 +21,11 @@ type importCmd struct {
 
 // Run looks at the first line to know whether the events keep their IDs.
 func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
-	file := io.Reader(untilDone(ctx, app.stdin))
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return usageError{fmt.Errorf("FILE: %w", err)}
-		}
-		defer f.Close()
-		file = f
+	file, err := app.open(ctx, c.File)
+	if err != nil {
+		return usageError{fmt.Errorf("FILE: %w", err)}
 	}
+	defer file.Close()
 	stored, head := 0, store.ID{}
 	err = bolt.Fill(c.DataDir, bolt.Options{Logger: app.logger}, func(log *bolt.Log) (err error) {
 		stored, err = importLines(ctx, log, file)
@@ -40,8 +35,7 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(app.stdout, "imported %d events, head %s\n", stored, head)
-	return err
+	return app.print("imported %d events, head %s", stored, head)
 }
 
 // importLines appends the lines' events to the log.

@@ -3,41 +3,66 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"tidings/internal/sse"
 	"tidings/internal/wire"
 	"tidings/store"
 )
 
-// printable makes s one line that cannot steer a terminal: control characters become escapes.
+// steers are the characters that can move a terminal's cursor, colour, or turn round what is read:
+// controls (C0, DEL, C1), format characters, which bidirectional ones are among, and line
+// separators.
+var steers = []*unicode.RangeTable{unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp}
+
+func canSteer(r rune) bool { return r == utf8.RuneError || unicode.In(r, steers...) }
+
+// printable makes s one line that cannot steer a terminal: such characters become escapes.
 func printable(s string) string {
-	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+	if strings.IndexFunc(s, canSteer) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for _, r := range s {
-		if unicode.IsControl(r) {
+		if unicode.In(r, steers...) {
 			quoted := strconv.QuoteRune(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {
-			b.WriteRune(r)
+			b.WriteRune(r) // of what is not UTF-8 U+FFFD
 		}
 	}
 	return b.String()
 }
 
+// escapeControls returns JSON that means the same and cannot steer a terminal. White space between
+// its parts stays.
+func escapeControls(text []byte) []byte {
+	escaped := make([]byte, 0, len(text)+1)
+	for _, r := range string(text) { // what is not UTF-8 becomes U+FFFD
+		if r >= ' ' && unicode.In(r, steers...) {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		} else {
+			escaped = utf8.AppendRune(escaped, r)
+		}
+	}
+	return escaped
+}
+
 // textLine is an event for reading: ID, type and data.
 func textLine(e sse.Event) []byte {
 	var b bytes.Buffer
-	b.WriteString(printable(e.ID) + " " + printable(e.Type) + " ")
 	if json.Compact(&b, e.Data) != nil { // then b is unchanged
 		b.WriteString(printable(string(e.Data)))
 	}
-	b.WriteByte('\n')
-	return b.Bytes()
+	data := escapeControls(b.Bytes())
+	return fmt.Appendf(nil, "%s %s %s\n", printable(e.ID), printable(e.Type), data)
 }
 
 // jsonLine is an event for programs. Data that is JSON stays as it is but for insignificant white
@@ -55,5 +80,5 @@ func jsonLine(e sse.Event) []byte {
 	if !json.Valid(e.Data) {
 		line.Data = wire.Marshal(string(e.Data))
 	}
-	return append(wire.Marshal(line), '\n')
+	return append(escapeControls(wire.Marshal(line)), '\n')
 }

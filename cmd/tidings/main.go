@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"reflect"
 	"slices"
+	"strings"
 	"syscall"
 	"unicode/utf8"
 
@@ -52,12 +53,27 @@ type cli struct {
 }
 
 // app is the process as a verb sees it. A verb's Run method takes it, and the context that ends
-// with SIGINT or SIGTERM.
+// with the first signal that asks the process to end.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	end            context.CancelCauseFunc // as a signal does
 	logger         *slog.Logger
+	level          *slog.LevelVar    // of logger
+	lostLines      func() uint64     // of logger, ever
 	transport      http.RoundTripper // of the client verbs; nil means http.DefaultTransport
+}
+
+// print writes one line to standard output, in which nothing can steer a terminal.
+func (a *app) print(format string, args ...any) error {
+	_, err := io.WriteString(a.stdout, printable(fmt.Sprintf(format, args...))+"\n")
+	return err
+}
+
+// say writes one line to standard error, in which nothing can steer a terminal. That it cannot be
+// written is no failure.
+func (a *app) say(format string, args ...any) {
+	_, _ = io.WriteString(a.stderr, "tidings: "+printable(fmt.Sprintf(format, args...))+"\n")
 }
 
 // usageError makes a verb that finds its settings wrong end with exitUsage. The text names the
@@ -75,50 +91,69 @@ func main() {
 // run is the process without its globals. It returns the exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 	stderr io.Writer) int {
-	app := &app{stdin: stdin, stdout: stdout, stderr: stderr, logger: newLogger(stderr)}
-	env := newEnvironment(environ)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	out, errOut := newOutput(ctx, stdout), newOutput(ctx, stderr)
+	defer out.close()
+	defer errOut.close()
+	level := new(slog.LevelVar)
+	app := &app{stdin: stdin, stdout: out, stderr: errOut, end: end, level: level,
+		logger: newLogger(linesOf(errOut), isTerminal(stderr), level), lostLines: errOut.lost.Load}
+	err := app.run(ctx, args, newEnvironment(environ))
+	if err == nil {
+		return exitOK
+	}
+	errOut.hurry()
+	app.say("%s", strings.ReplaceAll(err.Error(), "\n", "; ")) // of joined errors
+	return exitCode(err)
+}
+
+// run is the verb that the arguments name.
+func (a *app) run(ctx context.Context, args []string, env environment) error {
 	helped := false
 	parser, err := kong.New(&cli{},
 		kong.Name("tidings"),
 		kong.Description("Durable event-log notifications over Server-Sent Events."),
-		kong.Writers(stdout, stderr),
+		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { helped = true }), // only --help asks to exit
 		kong.Resolvers(env),
 		kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(app),
+		kong.Bind(a),
 	)
 	if err != nil {
-		return fail(stderr, err)
+		return err
 	}
 	if i := slices.IndexFunc(args, func(arg string) bool {
 		return !utf8.ValidString(arg)
 	}); i >= 0 {
 		// kong would replace bytes; it may be a key, so it is not repeated
-		return fail(stderr, usageError{fmt.Errorf("argument %d is not UTF-8", i+1)})
+		return usageError{fmt.Errorf("argument %d is not UTF-8", i+1)}
 	}
 	parsed, err := parser.Parse(args)
 	if helped {
-		return exitOK
+		return nil
 	}
 	var parse *kong.ParseError
 	if errors.As(err, &parse) {
 		parsed = parse.Context // a variable may be why
 	}
-	env.warn(stderr, parsed)
+	env.warn(a, parsed)
 	if err == nil {
 		err = refuseEmpty(parsed.Flags())
 	}
 	if err == nil {
 		err = env.refuseOpening(parsed)
 	}
-	if err == nil {
-		err = parsed.Run()
-	}
 	if err != nil {
-		return fail(stderr, err)
+		return err
 	}
-	return exitOK
+	if !isServe(parsed.Selected()) && !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		hangup, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal is gone
+		defer stop()
+		context.AfterFunc(hangup, func() { a.end(context.Cause(hangup)) })
+	}
+	return parsed.Run()
 }
 
 // refuseEmpty refuses a flag that was given as "", lists too: most likely it names a shell variable
@@ -134,8 +169,7 @@ func refuseEmpty(flags []*kong.Flag) error {
 	return nil
 }
 
-func fail(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "tidings: %v\n", err)
+func exitCode(err error) int {
 	var parse *kong.ParseError
 	var usage usageError
 	switch {
@@ -150,14 +184,18 @@ func fail(stderr io.Writer, err error) int {
 	return exitFailure
 }
 
-func newLogger(w io.Writer) *slog.Logger {
-	if isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, nil))
+func newLogger(w io.Writer, text bool, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if text {
+		return slog.New(slog.NewTextHandler(w, o))
 	}
-	return slog.New(slog.NewJSONHandler(w, nil))
+	return slog.New(slog.NewJSONHandler(w, o))
 }
 
 func isTerminal(w io.Writer) bool {
+	if o, ok := w.(*output); ok {
+		w = o.to
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -75,7 +75,7 @@ func TestUsageErrors(t *testing.T) {
 		{"two starts", "--since and --last", []string{"tail", "--since=1d", "--last=1"}},
 		{"not UTF-8", `argument 3 is not UTF-8`, []string{"publish", "orders", "\xff"}},
 		{"nothing to publish", "expected a TOPIC or --ndjson", []string{"publish"}},
-		{"no such file", "--ndjson: open nowhere", []string{"publish", "--ndjson=nowhere"}},
+		{"no such file", "--ndjson: stat nowhere", []string{"publish", "--ndjson=nowhere"}},
 		{"topic and file", "--ndjson excludes TOPIC",
 			[]string{"publish", "orders", "--ndjson=nowhere"}},
 		{"skip without a file", "--skip-lines: only with --ndjson",

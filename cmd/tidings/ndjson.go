@@ -23,9 +23,9 @@ const maxLineBytes = 64 << 20
 
 // publishLines publishes the lines of the --ndjson file.
 func (c *publishCmd) publishLines(ctx context.Context, app *app) error {
-	file, err := c.open(ctx, app)
+	file, err := app.open(ctx, c.NDJSON)
 	if err != nil {
-		return err
+		return usageError{fmt.Errorf("--ndjson: %w", err)}
 	}
 	defer file.Close()
 	bar := newProgressBar(app.stderr, file)
@@ -34,8 +34,7 @@ func (c *publishCmd) publishLines(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(app.stdout, "published %d events\n", published)
-	return err
+	return app.print("published %d events", published)
 }
 
 // postLines posts one line after the other over one connection, so that they are stored in their
@@ -69,17 +68,6 @@ func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io
 		return published, stopped(published, number+1, err)
 	}
 	return published, nil
-}
-
-func (c *publishCmd) open(ctx context.Context, app *app) (io.ReadCloser, error) {
-	if c.NDJSON == "-" {
-		return io.NopCloser(untilDone(ctx, app.stdin)), nil
-	}
-	file, err := os.Open(c.NDJSON)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--ndjson: %w", err)}
-	}
-	return file, nil
 }
 
 // stopped tells where to go on: at the line that failed, or after it if it may have been stored.

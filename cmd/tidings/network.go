@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,8 +21,8 @@ type networkFlags struct {
 }
 
 func (n *networkFlags) validate() error {
-	if _, _, err := net.SplitHostPort(n.Listen); err != nil {
-		return fmt.Errorf("--listen: expected HOST:PORT, got %q", n.Listen)
+	if err := checkAddress("listen", n.Listen); err != nil {
+		return err
 	}
 	for _, name := range n.AllowHost {
 		if name == "" || strings.ContainsAny(name, "*/@ ") {
@@ -29,6 +31,46 @@ func (n *networkFlags) validate() error {
 		}
 	}
 	return positive("shutdown-timeout", n.ShutdownTimeout)
+}
+
+// listenOn listens on the address of a flag. What may pass, such as an address that another process
+// has still, or that the machine does not have yet, is no wrong setting: its exit code is one after
+// which supervisors start the process again.
+func listenOn(flag, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	var wrong *net.AddrError
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.As(err, &wrong), errors.Is(err, fs.ErrPermission):
+		return nil, usageError{fmt.Errorf("--%s: %w", flag, err)}
+	}
+	return nil, fmt.Errorf("--%s: %w", flag, err)
+}
+
+// checkAddress refuses what is no address to listen on.
+func checkAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("--%s: expected HOST:PORT, got %q", flag, address)
+	}
+	return nil
+}
+
+// reachable is an address that a client on this machine can use to reach a listener.
+func reachable(at net.Addr) string {
+	host, port, err := net.SplitHostPort(at.String())
+	ip, notIP := netip.ParseAddr(host)
+	switch {
+	case err != nil || notIP != nil || !ip.IsUnspecified():
+		return at.String()
+	case ip.Is4():
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return net.JoinHostPort("localhost", port) // Go listens on both families there
 }
 
 // positive refuses a time-out or interval that is none.

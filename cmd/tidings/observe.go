@@ -13,15 +13,19 @@ import (
 	"tidings/internal/loopback"
 )
 
-// observeFlags are listeners beside the one for clients.
+// observeFlags say how the server is looked at: its log, and listeners beside the one for clients.
 type observeFlags struct {
-	MetricsListen string `help:"Address of a listener with /metrics alone, for everybody who reaches it." placeholder:"ADDRESS"`
-	DebugListen   string `help:"Address of a listener with Go's profiles at /debug/pprof/; loopback only." placeholder:"ADDRESS"`
+	LogLevel      logLevel `default:"info" help:"Log what is at least this grave: debug, info, warn or error." placeholder:"LEVEL"`
+	MetricsListen string   `help:"Address of a listener with /metrics alone, for everybody who reaches it." placeholder:"ADDRESS"`
+	DebugListen   string   `help:"Address of a listener with Go's profiles at /debug/pprof/; loopback only." placeholder:"ADDRESS"`
 }
 
 func (o *observeFlags) validate() error {
-	if _, _, err := net.SplitHostPort(o.MetricsListen); o.MetricsListen != "" && err != nil {
-		return fmt.Errorf("--metrics-listen: expected HOST:PORT, got %q", o.MetricsListen)
+	for flag, address := range map[string]string{"metrics-listen": o.MetricsListen,
+		"debug-listen": o.DebugListen} {
+		if err := checkAddress(flag, address); address != "" && err != nil {
+			return err
+		}
 	}
 	if o.DebugListen != "" && !loopback.IsAddress(o.DebugListen) {
 		return fmt.Errorf(
@@ -29,6 +33,21 @@ func (o *observeFlags) validate() error {
 				"are open to who reaches them, got %q",
 			o.DebugListen)
 	}
+	return nil
+}
+
+// logLevel is the least level that is logged.
+type logLevel slog.Level
+
+// UnmarshalText is called by kong.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo,
+		"warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[string(text)]
+	if !ok {
+		return fmt.Errorf("expected debug, info, warn or error, got %q", text)
+	}
+	*l = logLevel(level)
 	return nil
 }
 
@@ -58,9 +77,9 @@ func (o *observeFlags) startSideListeners(logger *slog.Logger,
 		if side.address == "" {
 			continue
 		}
-		listener, err := net.Listen("tcp", side.address)
+		listener, err := listenOn(side.flag, side.address)
 		if err != nil {
-			return nil, errors.Join(usageError{fmt.Errorf("--%s: %w", side.flag, err)}, s.close())
+			return nil, errors.Join(err, s.close())
 		}
 		logger.Info("listening beside", "flag", side.flag, "url",
 			"http://"+listener.Addr().String())

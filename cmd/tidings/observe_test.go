@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"tidings/internal/e2e"
 )
 
 // logLines is where a server logs to while the test reads.
@@ -25,6 +26,11 @@ func (l *logLines) Write(p []byte) (int, error) {
 // beside returns the URLs of the side listeners by their flags.
 func (l *logLines) beside(t *testing.T) map[string]string {
 	t.Helper()
+	e2e.Eventually(t, "line that the server listens", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return strings.Contains(l.text.String(), `"msg":"listening"`)
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	urls := make(map[string]string)

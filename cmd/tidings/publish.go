@@ -62,8 +62,7 @@ func (c *publishCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(app.stdout, printable(id))
-	return err
+	return app.print("%s", id)
 }
 
 func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
@@ -75,18 +74,6 @@ func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}
 	return data, nil
-}
-
-// untilDone makes reads from a terminal or a pipe, which nothing else interrupts, end with ctx. The
-// read then under way is left behind: the process is about to exit.
-func untilDone(ctx context.Context, r io.Reader) io.Reader {
-	pr, pw := io.Pipe()
-	context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })
-	go func() {
-		_, err := io.Copy(pw, r)
-		pw.CloseWithError(err)
-	}()
-	return pr
 }
 
 func contentTypeOf(data []byte) string {

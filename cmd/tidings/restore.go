@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type restoreCmd struct {
 	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld."`
 }
 
-func (c *restoreCmd) Run(app *app) error {
+func (c *restoreCmd) Run(ctx context.Context, app *app) error {
 	o := bolt.RestoreOptions{AllowDamaged: c.AllowDamaged}
 	if !c.WithoutManifest {
 		m, err := readManifest(c.File)
@@ -30,7 +31,7 @@ func (c *restoreCmd) Run(app *app) error {
 	}
 	bar := newRecordBar(app.stderr, "verifying")
 	o.Progress = bar.set
-	report, err := bolt.Restore(c.File, c.DataDir, o)
+	report, err := bolt.Restore(ctx, c.File, c.DataDir, o)
 	bar.done()
 	if err != nil {
 		return err
@@ -40,9 +41,8 @@ func (c *restoreCmd) Run(app *app) error {
 		reach = fmt.Sprintf("its newest event is of %s: what was published after that is not in it",
 			report.Head.Time().Format(time.RFC3339))
 	}
-	_, err = fmt.Fprintf(app.stdout, "%s: %d events up to %s, %d damaged; %s; the new log is %s\n",
-		c.DataDir, report.Events, report.Head, len(report.Damaged), reach, report.LogID)
-	return err
+	return app.print("%s: %d events up to %s, %d damaged; %s; the new log is %s", c.DataDir,
+		report.Events, report.Head, len(report.Damaged), reach, report.LogID)
 }
 
 func readManifest(file string) (*store.Manifest, error) {

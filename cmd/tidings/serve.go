@@ -47,6 +47,8 @@ func (c *serveCmd) Validate() error {
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
+	app.level.Set(slog.Level(c.LogLevel))
+	defer outlive(app.logger)()
 	verifier, err := c.verifier(ctx, app.logger)
 	if err != nil {
 		return err
@@ -64,7 +66,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())
 	}
-	o := c.options(verifier, app.logger)
+	o := c.options(verifier, app)
 	o.Clock = clk
 	return c.serve(ctx, app, log, listener, clk, o)
 }
@@ -74,9 +76,9 @@ func (c *serveCmd) listen(logger *slog.Logger) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := listenOn("listen", c.Listen)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+		return nil, err
 	}
 	if config != nil {
 		listener = tls.NewListener(listener, config)
@@ -84,7 +86,7 @@ func (c *serveCmd) listen(logger *slog.Logger) (net.Listener, error) {
 	return listener, nil
 }
 
-func (c *serveCmd) options(verifier api.Verifier, logger *slog.Logger) api.Options {
+func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 	return api.Options{
 		MaxEventBytes: int64(c.MaxEventBytes), MaxSubscriptionTopics: c.MaxSubscriptionTopics,
 		Heartbeat:    c.Heartbeat,
@@ -95,7 +97,7 @@ func (c *serveCmd) options(verifier api.Verifier, logger *slog.Logger) api.Optio
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
 		RatePerAddress: c.RatePerAddress,
 		Retention:      c.policy(), Version: version(), DiskFree: c.diskFree,
-		Logger: logger,
+		Logger: app.logger, LostLogLines: app.lostLines,
 	}
 }
 
@@ -126,10 +128,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
-	url := c.scheme() + "://" + listener.Addr().String()
-	app.logger.Info("listening", "url", url, "data_dir", c.DataDir, "head", log.Head(),
-		"open_to_everybody", o.Verifier == nil)
-	fmt.Fprintf(app.stdout, "listening on %s\n", url)
+	c.announce(app, listener.Addr(), "head", log.Head(), "open_to_everybody", o.Verifier == nil)
 
 	var failure error
 	select {
@@ -155,4 +154,15 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	failure = errors.Join(failure, log.Close(), beside.close())
 	app.logger.Info("stopped", "head", log.Head())
 	return failure
+}
+
+// announce says where the server is found: in the log, and to a program that waits for it in the
+// only line of standard output. On a terminal the first is enough.
+func (c *serveCmd) announce(app *app, at net.Addr, state ...any) {
+	url := c.scheme() + "://" + reachable(at)
+	app.logger.Info("listening", append([]any{"url", url, "address", at.String(), "data_dir",
+		c.DataDir}, state...)...)
+	if !isTerminal(app.stdout) || !isTerminal(app.stderr) {
+		fmt.Fprintf(linesOf(app.stdout), "listening on %s\n", url)
+	}
 }

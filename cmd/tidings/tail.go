@@ -55,7 +55,7 @@ func (c *tailCmd) Run(ctx context.Context, app *app) error {
 		client: &c.client,
 		http:   app.httpClient(),
 		query:  c.query(),
-		notice: func(text string) { fmt.Fprintln(app.stderr, "tidings: "+printable(text)) },
+		notice: func(text string) { app.say("%s", text) },
 	}
 	err := s.follow(ctx, func(e sse.Event) error {
 		// the end of a topic is an event of the log

@@ -73,8 +73,7 @@ func (c *tokenCmd) Run(app *app) error {
 	case err != nil:
 		return usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
-	_, err = fmt.Fprintln(app.stdout, token)
-	return err
+	return app.print("%s", token)
 }
 
 // key returns the key and the flag it came by.
@@ -88,8 +87,7 @@ func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 		return nil, flag, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	if info, err := os.Stat(c.JWTKeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		fmt.Fprintf(app.stderr,
-			"tidings: warning: everybody on this machine can read %s; chmod 600 would end that\n",
+		app.say("warning: everybody on this machine can read %s; chmod 600 would end that",
 			c.JWTKeyFile)
 	}
 	return key, flag, nil

@@ -46,6 +46,5 @@ func (c *trimCmd) Run(ctx context.Context, app *app) error {
 		return fmt.Errorf("%s answered %s without a count: is it a Tidings server?",
 			c.URL, resp.Status)
 	}
-	_, err = fmt.Fprintln(app.stdout, *answer.Deleted)
-	return err
+	return app.print("%d", *answer.Deleted)
 }

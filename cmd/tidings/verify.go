@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,20 +18,22 @@ type verifyCmd struct {
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
 }
 
-func (c *verifyCmd) Run(app *app) error {
+func (c *verifyCmd) Run(ctx context.Context, app *app) error {
 	bar := newRecordBar(app.stderr, "verifying")
-	report, err := bolt.Verify(c.DataDir, bar.set)
+	report, err := bolt.Verify(ctx, c.DataDir, bar.set)
 	bar.done()
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		enc := json.NewEncoder(app.stdout)
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		err = enc.Encode(report)
+		_ = enc.Encode(report) // numbers, texts and IDs
+		_, err = app.stdout.Write(escapeControls(b.Bytes()))
 	} else {
-		err = printReport(app.stdout, &report)
+		err = printReport(app, &report)
 	}
 	if err == nil && !report.Intact() {
 		err = fmt.Errorf("%w: %s: %d events are damaged, %d other problems",
@@ -39,19 +43,19 @@ func (c *verifyCmd) Run(app *app) error {
 	return err
 }
 
-func printReport(w io.Writer, r *bolt.Report) error {
+func printReport(app *app, r *bolt.Report) error {
 	for _, id := range r.Damaged {
-		if _, err := fmt.Fprintf(w, "damaged event %s\n", id); err != nil {
+		if err := app.print("damaged event %s", id); err != nil {
 			return err
 		}
 	}
 	for _, text := range r.Problems {
-		if _, err := fmt.Fprintln(w, printable(text)); err != nil {
+		if err := app.print("%s", text); err != nil {
 			return err
 		}
 	}
 	if r.More > 0 {
-		if _, err := fmt.Fprintf(w, "and %d more\n", r.More); err != nil {
+		if err := app.print("and %d more", r.More); err != nil {
 			return err
 		}
 	}
@@ -59,12 +63,9 @@ func printReport(w io.Writer, r *bolt.Report) error {
 	if !r.Intact() {
 		state = "DAMAGED"
 	}
-	_,
-		err := fmt.Fprintf(w,
-		"%s: %d events from %s to %s, head %s, %d topics, %d idempotency keys, %d read marks, "+
-			"%d bytes, log %s\n",
+	return app.print("%s: %d events from %s to %s, head %s, %d topics, %d idempotency keys, "+
+		"%d read marks, %d bytes, log %s",
 		state, r.Events, r.First, r.Last, r.Head, r.Topics, r.Keys, r.Marks, r.Bytes, r.LogID)
-	return err
 }
 
 // recordBar is a progress bar over a number of records that is known only later; it is drawn on a

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/debug"
 )
@@ -9,9 +8,8 @@ import (
 type versionCmd struct{}
 
 func (versionCmd) Run(app *app) error {
-	_, err := fmt.Fprintf(app.stdout, "tidings %s %s %s/%s\n", version(), runtime.Version(),
-		runtime.GOOS, runtime.GOARCH)
-	return err
+	return app.print("tidings %s %s %s/%s", version(), runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
 }
 
 // version is what the go command stamped into the binary: the tag or pseudo-version of the module,

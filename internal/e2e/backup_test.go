@@ -121,7 +121,7 @@ func (b *backups) round(t *testing.T, i int) {
 	}
 	if i%4 == 1 {
 		tidings(t, "restore", file, "--data-dir", dir)
-	} else if _, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil {
+	} else if _, err := bolt.Restore(t.Context(), file, dir, bolt.RestoreOptions{Manifest: &m}); err != nil {
 		t.Fatalf("backup %d: %v", i, err)
 	}
 	events := readStore(t, dir)

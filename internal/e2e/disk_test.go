@@ -242,7 +242,7 @@ func (l *load) end(t *testing.T) {
 	}
 	t.Logf("%d events trimmed", len(h.Trimmed))
 	judge(t, h)
-	if report, err := bolt.Verify(l.data, nil); err != nil || !report.Intact() {
+	if report, err := bolt.Verify(t.Context(), l.data, nil); err != nil || !report.Intact() {
 		t.Errorf("verify: %+v, error %v", report, err)
 	}
 }

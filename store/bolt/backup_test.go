@@ -41,7 +41,7 @@ func writeBackup(t testing.TB, content []byte) (file string) {
 func restored(t testing.TB, file string, m store.Manifest) *bolt.Log {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	report, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m})
+	report, err := bolt.Restore(t.Context(), file, dir, bolt.RestoreOptions{Manifest: &m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestRestoreRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			_, err := bolt.Restore(c.file, dir, bolt.RestoreOptions{Manifest: c.m})
+			_, err := bolt.Restore(t.Context(), c.file, dir, bolt.RestoreOptions{Manifest: c.m})
 			if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %v with %q", err, c.err, c.want)
 			}
@@ -274,12 +274,12 @@ func TestRestoreRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := bolt.Restore(file, dir, bolt.RestoreOptions{Manifest: &m}); !errors.Is(err,
+	if _, err := bolt.Restore(t.Context(), file, dir, bolt.RestoreOptions{Manifest: &m}); !errors.Is(err,
 		bolt.ErrExists) {
 		t.Errorf("over a log: %v, want %v", err, bolt.ErrExists)
 	}
 	damaged := t.TempDir()
-	if _, err := bolt.Restore(flipped, damaged,
+	if _, err := bolt.Restore(t.Context(), flipped, damaged,
 		bolt.RestoreOptions{AllowDamaged: true}); err != nil {
 		t.Fatal(err)
 	}

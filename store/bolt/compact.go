@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +18,9 @@ const compactBytes = 4 << 20
 // The log keeps its identity, the file
 // its owner and mode, and events whose records are damaged stay as they are. A crash leaves
 // the old file or the new one. Errors: ErrNoLog, ErrDamaged when anything but a record is damaged,
-// ErrNewerFormat, ErrLocked.
-func Compact(path string, progress func(done, total uint64)) (before, after int64, err error) {
+// ErrNewerFormat, ErrLocked, and the cause of ctx's end, which leaves the old file.
+func Compact(ctx context.Context, path string,
+	progress func(done, total uint64)) (before, after int64, err error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
 		return 0, 0, err
 	}
@@ -31,7 +33,7 @@ func Compact(path string, progress func(done, total uint64)) (before, after int6
 		return 0, 0, err
 	}
 	path = d.file(fileName)
-	old, err := verifyFile(path, progress)
+	old, err := verifyFile(ctx, path, progress)
 	if err == nil {
 		err = old.refusal(path, true)
 	}
@@ -39,7 +41,7 @@ func Compact(path string, progress func(done, total uint64)) (before, after int6
 		err = d.createLike(newName)
 	}
 	if err == nil {
-		after, err = rewrite(path, d.file(newName), &old)
+		after, err = rewrite(ctx, path, d.file(newName), &old)
 	}
 	if err != nil {
 		return 0, 0, errors.Join(err, d.clean())
@@ -49,7 +51,7 @@ func Compact(path string, progress func(done, total uint64)) (before, after int6
 
 // rewrite copies the log at path to temp, durably, and returns the size of temp. What is there must
 // verify like what was copied.
-func rewrite(path, temp string, old *Report) (size int64, err error) {
+func rewrite(ctx context.Context, path, temp string, old *Report) (size int64, err error) {
 	from, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	if err != nil {
 		return 0, fmt.Errorf("compact: %w", err)
@@ -60,12 +62,15 @@ func rewrite(path, temp string, old *Report) (size int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("compact: %w", errors.Join(err, from.Close()))
 	}
-	err = bbolt.Compact(to, from, compactBytes)
+	err = interruptible(ctx, func() error { return bbolt.Compact(to, from, compactBytes) })
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("compact: %w", context.Cause(ctx)) // both files may still be in use
+	}
 	sized := to.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil })
 	if err := errors.Join(err, sized, to.Close(), from.Close(), finish(temp, size)); err != nil {
 		return 0, fmt.Errorf("compact: %w", err)
 	}
-	report, err := verifyFile(temp, nil)
+	report, err := verifyFile(ctx, temp, nil)
 	if err != nil {
 		return 0, fmt.Errorf("compact: %w", err)
 	}

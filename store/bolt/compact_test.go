@@ -34,7 +34,7 @@ func TestCompact(t *testing.T) {
 	kept, _ := drain(t, log, store.All(), store.ID{}, 500)
 	id, topics := log.LogID(), slices.Collect(log.Topics(store.All()))
 	closeLog(t, log)
-	before, after, err := bolt.Compact(dir, nil)
+	before, after, err := bolt.Compact(t.Context(), dir, nil)
 	if err != nil || after*2 > before {
 		t.Fatalf("from %d to %d bytes, error %v", before, after, err)
 	}
@@ -62,7 +62,7 @@ func TestCompactDamaged(t *testing.T) {
 	dir, events := fullLog(t)
 	damaged := matching(events, filterOf(t, "a.*"), store.ID{})[5:7]
 	damage(t, dir, 3, damaged...)
-	if _, _, err := bolt.Compact(dir, nil); err != nil {
+	if _, _, err := bolt.Compact(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	log := openAt(t, dir, bolt.Options{})
@@ -75,7 +75,7 @@ func TestCompactDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := bolt.Compact(dir, nil); !errors.Is(err, bolt.ErrDamaged) {
+	if _, _, err := bolt.Compact(t.Context(), dir, nil); !errors.Is(err, bolt.ErrDamaged) {
 		t.Errorf("error %v, want %v", err, bolt.ErrDamaged)
 	}
 	if after, err := os.ReadFile(logFile(dir)); err != nil || !bytes.Equal(before, after) {
@@ -84,12 +84,12 @@ func TestCompactDamaged(t *testing.T) {
 }
 
 func TestCompactRefuses(t *testing.T) {
-	if _, _, err := bolt.Compact(t.TempDir(), nil); !errors.Is(err, bolt.ErrNoLog) {
+	if _, _, err := bolt.Compact(t.Context(), t.TempDir(), nil); !errors.Is(err, bolt.ErrNoLog) {
 		t.Errorf("nothing: %v, want %v", err, bolt.ErrNoLog)
 	}
 	dir := t.TempDir()
 	openAt(t, dir, bolt.Options{})
-	if _, _, err := bolt.Compact(dir, nil); !errors.Is(err, bolt.ErrLocked) {
+	if _, _, err := bolt.Compact(t.Context(), dir, nil); !errors.Is(err, bolt.ErrLocked) {
 		t.Errorf("an open log: %v, want %v", err, bolt.ErrLocked)
 	}
 }

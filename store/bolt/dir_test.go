@@ -62,15 +62,15 @@ func verbs(t *testing.T) map[string]func(dir string) error {
 		},
 		"fill": func(dir string) error { return bolt.Fill(dir, bolt.Options{}, nothing) },
 		"verify": func(dir string) error {
-			_, err := bolt.Verify(dir, nil)
+			_, err := bolt.Verify(t.Context(), dir, nil)
 			return err
 		},
 		"compact": func(dir string) error {
-			_, _, err := bolt.Compact(dir, nil)
+			_, _, err := bolt.Compact(t.Context(), dir, nil)
 			return err
 		},
 		"restore": func(dir string) error {
-			_, err := bolt.Restore(backup, dir, bolt.RestoreOptions{Manifest: &m})
+			_, err := bolt.Restore(t.Context(), backup, dir, bolt.RestoreOptions{Manifest: &m})
 			return err
 		},
 	}
@@ -173,7 +173,7 @@ func TestUnfinished(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if report, err := bolt.Verify(dir, nil); err != nil || !report.Intact() || report.Events != 0 {
+				if report, err := bolt.Verify(t.Context(), dir, nil); err != nil || !report.Intact() || report.Events != 0 {
 					t.Errorf("the log that was made then: %+v, error %v", report, err)
 				}
 				return
@@ -207,7 +207,7 @@ func TestFillFails(t *testing.T) {
 	if err := bolt.Fill(dir, bolt.Options{}, fill); !errors.Is(err, wrong) {
 		t.Errorf("error %v, want %v", err, wrong)
 	}
-	if report, err := bolt.Verify(dir, nil); err != nil || report.Events != 2 {
+	if report, err := bolt.Verify(t.Context(), dir, nil); err != nil || report.Events != 2 {
 		t.Errorf("the log has %d events, error %v, want 2", report.Events, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestFillFails(t *testing.T) {
 func TestReadersLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	closeLog(t, openAt(t, dir, bolt.Options{}))
-	if _, err := bolt.Verify(dir, nil); err != nil {
+	if _, err := bolt.Verify(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*"))

@@ -145,7 +145,7 @@ func (l *trimmedLog) checkSize(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, compacted, err := bolt.Compact(l.dir, nil)
+	_, compacted, err := bolt.Compact(t.Context(), l.dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

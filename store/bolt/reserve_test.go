@@ -99,11 +99,11 @@ func TestReserveMade(t *testing.T) {
 	appendN(t, log, 1, "a")
 	closeLog(t, log)
 	expectReserve(32)
-	if _, _, err := bolt.Compact(dir, nil); err != nil {
+	if _, _, err := bolt.Compact(t.Context(), dir, nil); err != nil {
 		t.Error(err)
 	}
 	expectReserve(32)
-	if report, err := bolt.Verify(dir, nil); err != nil || !report.Intact() {
+	if report, err := bolt.Verify(t.Context(), dir, nil); err != nil || !report.Intact() {
 		t.Errorf("verify: %+v, %v", report, err)
 	}
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -27,8 +28,8 @@ type RestoreOptions struct {
 // every ID and gets an identity of its own, because what comes after the backup is not what came
 // after it before: by it clients learn that their cursors may lead nowhere. A crash leaves no log
 // or all of it. The report is of the backup, with the new LogID. Errors: ErrExists, ErrDamaged,
-// ErrNewerFormat, ErrLocked.
-func Restore(file, path string, o RestoreOptions) (report Report, err error) {
+// ErrNewerFormat, ErrLocked, and the cause of ctx's end, which leaves no log either.
+func Restore(ctx context.Context, file, path string, o RestoreOptions) (report Report, err error) {
 	d, err := hold(path)
 	if err != nil {
 		return Report{}, err
@@ -42,22 +43,23 @@ func Restore(file, path string, o RestoreOptions) (report Report, err error) {
 	if err := d.clean(); err != nil {
 		return Report{}, err
 	}
-	if report, err = restoreIn(d, file, o); err != nil {
+	if report, err = restoreIn(ctx, d, file, o); err != nil {
 		return report, errors.Join(err, d.clean())
 	}
 	return report, d.install(unfinishedName)
 }
 
 // restoreIn makes the log under the name that Open refuses.
-func restoreIn(d *dir, file string, o RestoreOptions) (report Report, err error) {
+func restoreIn(ctx context.Context, d *dir, file string,
+	o RestoreOptions) (report Report, err error) {
 	out, err := d.create(unfinishedName)
 	if err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
 	}
-	if err := copyBackup(file, out, o.Manifest); err != nil {
+	if err := copyBackup(ctx, file, out, o.Manifest); err != nil {
 		return Report{}, err
 	}
-	if report, err = verifyFile(out.Name(), o.Progress); err == nil {
+	if report, err = verifyFile(ctx, out.Name(), o.Progress); err == nil {
 		err = report.refusal(file, o.AllowDamaged)
 	}
 	if err == nil {
@@ -67,15 +69,17 @@ func restoreIn(d *dir, file string, o RestoreOptions) (report Report, err error)
 }
 
 // copyBackup copies file to out, which it closes, and compares it with the manifest.
-func copyBackup(file string, out *os.File, m *store.Manifest) (err error) {
-	in, err := os.Open(file)
-	if err != nil {
-		return errors.Join(fmt.Errorf("read the backup: %w", err), out.Close())
-	}
-	defer in.Close()
+func copyBackup(ctx context.Context, file string, out *os.File, m *store.Manifest) (err error) {
 	sum := sha256.New()
-	size, err := io.Copy(io.MultiWriter(out, sum), in)
-	if err := errors.Join(err, out.Close()); err != nil {
+	var size int64
+	if err := interruptible(ctx, func() error {
+		in, err := os.Open(file)
+		if err == nil {
+			size, err = io.Copy(io.MultiWriter(out, sum), in)
+			err = errors.Join(err, in.Close())
+		}
+		return errors.Join(err, out.Close())
+	}); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	switch {

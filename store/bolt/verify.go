@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -52,8 +53,10 @@ func (r *Report) problem(format string, args ...any) {
 // and then with the number of events read and of all that there are.
 //
 // Damage is in the report. The error says why there is none: ErrLocked, ErrNoLog, ErrNewerFormat,
-// or the file cannot be read.
-func Verify(path string, progress func(done, total uint64)) (Report, error) {
+// the file cannot be read, or the cause of ctx's end. What reads the file then may go on doing so
+// until the process ends.
+func Verify(ctx context.Context, path string,
+	progress func(done, total uint64)) (Report, error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
 		return Report{}, err
 	}
@@ -61,12 +64,28 @@ func Verify(path string, progress func(done, total uint64)) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := verifyFile(d.file(fileName), progress)
+	report, err := verifyFile(ctx, d.file(fileName), progress)
 	return report, errors.Join(err, d.close())
 }
 
 // verifyFile is Verify of a file that nobody has open for writing.
-func verifyFile(path string, progress func(done, total uint64)) (report Report, err error) {
+func verifyFile(ctx context.Context, path string,
+	progress func(done, total uint64)) (report Report, err error) {
+	read := make(chan Report, 1)
+	err = interruptible(ctx, func() error {
+		r, err := readWhole(path, progress)
+		read <- r
+		return err
+	})
+	select {
+	case report = <-read:
+	default: // interrupted
+	}
+	return report, err
+}
+
+// readWhole is verifyFile to the end.
+func readWhole(path string, progress func(done, total uint64)) (report Report, err error) {
 	report = Report{Damaged: []store.ID{}, Problems: []string{}} // [] in JSON
 	stat, err := os.Stat(path)
 	if err != nil {

@@ -53,7 +53,7 @@ func fullLog(t testing.TB) (dir string, events []store.Event) {
 
 func verify(t testing.TB, dir string) bolt.Report {
 	t.Helper()
-	report, err := bolt.Verify(dir, nil)
+	report, err := bolt.Verify(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func verify(t testing.TB, dir string) bolt.Report {
 func TestVerifyIntact(t *testing.T) {
 	dir, events := fullLog(t)
 	var calls, last uint64
-	report, err := bolt.Verify(dir, func(done, total uint64) { calls, last = calls+1, total-done })
+	report, err := bolt.Verify(t.Context(), dir, func(done, total uint64) { calls, last = calls+1, total-done })
 	if err != nil || !report.Intact() {
 		t.Fatalf("error %v, report %+v", err, report)
 	}
@@ -239,7 +239,7 @@ func TestFlipsAnywhere(t *testing.T) {
 		if err := os.WriteFile(logFile(dir), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		report, err := bolt.Verify(dir, nil)
+		report, err := bolt.Verify(t.Context(), dir, nil)
 		if err != nil && !errors.Is(err, bolt.ErrNewerFormat) {
 			t.Fatalf("seed %d: verify: %v", seed, err)
 		}
@@ -281,15 +281,15 @@ func TestFlipsAnywhere(t *testing.T) {
 func TestVerifyRefuses(t *testing.T) {
 	held := t.TempDir()
 	openAt(t, held, bolt.Options{})
-	if _, err := bolt.Verify(held, nil); !errors.Is(err, bolt.ErrLocked) {
+	if _, err := bolt.Verify(t.Context(), held, nil); !errors.Is(err, bolt.ErrLocked) {
 		t.Errorf("of an open log: %v, want %v", err, bolt.ErrLocked)
 	}
-	if _, err := bolt.Verify(t.TempDir(), nil); !errors.Is(err, bolt.ErrNoLog) {
+	if _, err := bolt.Verify(t.Context(), t.TempDir(), nil); !errors.Is(err, bolt.ErrNoLog) {
 		t.Errorf("of nothing: %v, want %v", err, bolt.ErrNoLog)
 	}
 	newer, _ := fullLog(t)
 	alter(t, newer, setMeta("format", binary.BigEndian.AppendUint32(nil, 3)))
-	if _, err := bolt.Verify(newer, nil); !errors.Is(err, bolt.ErrNewerFormat) {
+	if _, err := bolt.Verify(t.Context(), newer, nil); !errors.Is(err, bolt.ErrNewerFormat) {
 		t.Errorf("of a newer format: %v, want %v", err, bolt.ErrNewerFormat)
 	}
 }

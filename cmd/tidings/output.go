@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// outputQueue is how many lines of the log wait for whoever reads it.
+	outputQueue = 1024
+	// outputGrace is how long a write may still take once the process is to end.
+	outputGrace = time.Second
+)
+
+// errNotTaken is the error of a write that whoever reads standard output or error did not take.
+var errNotTaken = errors.New("nobody reads what is printed")
+
+// output is standard output or error. One goroutine writes to it, so that nothing else hangs on
+// whoever reads it, a pager or a log collector: a write that waits is given up when the process is
+// to end, and a line of the log is never waited for. All methods may be called concurrently.
+type output struct {
+	to      io.Writer
+	queue   chan message
+	ending  context.Context // the process's: its end gives a write outputGrace
+	hurry   context.CancelFunc
+	closing chan struct{}
+	stopped chan struct{}
+	lost    atomic.Uint64 // lines of the log, ever
+	told    uint64        // how many of them a line has told of; of the goroutine
+}
+
+type message struct {
+	text    []byte
+	written chan<- error // nil: a line of the log, which nobody waits for
+}
+
+// newOutput starts the goroutine, which close ends. ctx ends when the process is to end.
+func newOutput(ctx context.Context, to io.Writer) *output {
+	o := &output{to: to, queue: make(chan message, outputQueue), closing: make(chan struct{}),
+		stopped: make(chan struct{})}
+	o.ending, o.hurry = context.WithCancel(ctx)
+	go o.run()
+	return o
+}
+
+// Write waits until the text is written, or outputGrace after the process is to end.
+func (o *output) Write(text []byte) (int, error) {
+	written := make(chan error, 1)
+	m := message{bytes.Clone(text), written} // given up, text is its caller's again
+	select {
+	case o.queue <- m:
+	case <-o.ending.Done():
+		select {
+		case o.queue <- m:
+		case <-time.After(outputGrace):
+			return 0, errNotTaken
+		}
+	}
+	var err error
+	select {
+	case err = <-written:
+	case <-o.ending.Done():
+		select {
+		case err = <-written:
+		case <-time.After(outputGrace):
+			err = errNotTaken
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// linesOf returns a writer of whole lines that never waits, if w is an output: a line for which
+// there is no room is lost, and a later line says how many were.
+func linesOf(w io.Writer) io.Writer {
+	if o, ok := w.(*output); ok {
+		return lineWriter{o}
+	}
+	return w
+}
+
+type lineWriter struct{ *output }
+
+func (l lineWriter) Write(line []byte) (int, error) {
+	select {
+	case l.queue <- message{text: escapeControls(line)}:
+	default:
+		l.lost.Add(1)
+	}
+	return len(line), nil
+}
+
+func (o *output) run() {
+	defer close(o.stopped)
+	for {
+		select {
+		case m := <-o.queue:
+			o.write(m)
+		case <-o.closing:
+			for {
+				select {
+				case m := <-o.queue:
+					o.write(m)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (o *output) write(m message) {
+	_, err := o.to.Write(m.text)
+	if m.written != nil {
+		m.written <- err
+		return
+	}
+	if err != nil {
+		o.lost.Add(1)
+	} else if lost := o.lost.Load(); lost > o.told {
+		newLogger(o.to, isTerminal(o.to), slog.LevelInfo).Warn(
+			"lines of the log are lost: nobody took them in time", "lines", lost-o.told)
+		o.told = lost
+	}
+}
+
+// close waits until everything is written, for at most outputGrace.
+func (o *output) close() {
+	o.hurry()
+	close(o.closing)
+	select {
+	case <-o.stopped:
+	case <-time.After(outputGrace):
+	}
+}

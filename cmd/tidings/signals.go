@@ -1,0 +1,33 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// outlive makes the process outlive whoever reads its log, and the terminal that it was started
+// from, until stop is called.
+func outlive(logger *slog.Logger) (stop func()) {
+	// A write to a pipe that nobody has open is an error like another then; to standard output and
+	// error it would end the process (package os/signal, SIGPIPE).
+	signal.Ignore(syscall.SIGPIPE)
+	hangups, stopping := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				logger.Info("SIGHUP is ignored: certificates and key files are read again by " +
+					"themselves, and flags at a start")
+			case <-stopping:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(stopping)
+	}
+}
