@@ -6,8 +6,8 @@ import (
 	"tidings/store"
 )
 
-// backStep is how many events are read at once on the way back: so many may be read in vain.
-const backStep = 16
+// backStep is how many events are read at once.
+const backStep = 256
 
 // BackPage is what Back has read.
 type BackPage struct {
@@ -23,7 +23,8 @@ func Back(log Source, filter store.Filter, before store.ID, n,
 	maxBytes int) (page BackPage, err error) {
 	size := 0
 	for at := before; ; {
-		position, err := log.Newest(filter, at, backStep)
+		// one more, to know whether there is one
+		position, err := log.Newest(filter, at, n+1-len(page.Events), maxBytes-size)
 		if err != nil {
 			return BackPage{}, err
 		}

@@ -1,6 +1,9 @@
 package replay
 
-import "tidings/store"
+import (
+	"math"
+	"tidings/store"
+)
 
 // cursor is a position in the log and a filter: it reads on from the position, and says what is
 // missing. It belongs to one goroutine.
@@ -42,11 +45,9 @@ func (c *cursor) resolve(start Start) (err error) {
 	case last:
 		// What was trimmed is not among the newest n: it was not asked for.
 		c.told = c.log.Trimmed()
-		if c.pos, err = c.log.Newest(c.filter, store.MaxID, start.last); err != nil {
+		c.pos, err = c.log.Newest(c.filter, store.MaxID, start.last, math.MaxInt)
+		if err != nil {
 			return err
-		}
-		if start.last == 0 {
-			c.pos = head
 		}
 	default:
 		c.pos = head

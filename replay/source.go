@@ -11,7 +11,7 @@ import (
 type Source interface {
 	// NewReader, Newest and Floor find and read events.
 	NewReader(f store.Filter, after store.ID) store.Reader
-	Newest(f store.Filter, before store.ID, n int) (store.ID, error)
+	Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error)
 	Floor(id store.ID) (store.ID, error)
 
 	// Head, Trimmed and Info say what there is.

@@ -40,7 +40,12 @@ func After(cursor string) Start { return Start{kind: after, cursor: cursor} }
 func Since(t time.Time) Start { return Start{kind: since, since: t} }
 
 // Last starts with the newest n matching events; 0 is Latest.
-func Last(n int) Start { return Start{kind: last, last: n} }
+func Last(n int) Start {
+	if n == 0 {
+		return Latest()
+	}
+	return Start{kind: last, last: n}
+}
 
 // ErrSince is wrapped by ParseSince's errors.
 var ErrSince = errors.New(

@@ -52,11 +52,13 @@ type Log interface {
 	NewReader(f Filter, after ID) Reader
 
 	// Newest returns the position after which exactly the newest n retained events that match f and
-	// lie before the given ID follow (all of them when there are fewer): the ID of the next older
-	// matching event, or, without one, the position before the oldest of the n. The position may be
-	// one that no event ever had. Without any such event it is zero or just before the given ID. n
-	// is at least 0.
-	Newest(f Filter, before ID, n int) (ID, error)
+	// lie before the given ID follow: the ID of the next older matching event, or, without one, the
+	// position before the oldest of the n. All follow when there are fewer than n; fewer than n do
+	// when the newest of them have more than maxBytes in their records together, and then only as
+	// few as have. The position may be one that no event ever had. Without any such event it is
+	// zero or just before the given ID. n and maxBytes are at least 0. The cost follows n and the
+	// matching topics, or is that of finding the oldest event when there are fewer than n.
+	Newest(f Filter, before ID, n, maxBytes int) (ID, error)
 
 	// Floor returns the ID of the newest retained event at or below id and the head, zero if none.
 	Floor(id ID) (ID, error)

@@ -3,6 +3,7 @@ package bolt_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -139,7 +140,7 @@ func resume(tb testing.TB, log store.Log, f store.Filter, at store.ID) {
 // cursor is the position 1,000 events before the end.
 func cursor(tb testing.TB, log store.Log) store.ID {
 	tb.Helper()
-	at, err := log.Newest(store.All(), store.MaxID, 1000)
+	at, err := log.Newest(store.All(), store.MaxID, 1000, math.MaxInt)
 	if err != nil {
 		tb.Fatal(err)
 	}

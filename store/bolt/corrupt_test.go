@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -147,7 +148,7 @@ func expectCorrupt(t testing.TB, log *bolt.Log, events []store.Event, damaged ..
 // expectNewest checks that exactly the newest n intact events follow the position of Newest.
 func expectNewest(t testing.TB, log store.Log, f store.Filter, intact []store.Event, n int) {
 	t.Helper()
-	position, err := log.Newest(f, store.MaxID, n)
+	position, err := log.Newest(f, store.MaxID, n, math.MaxInt)
 	if err != nil {
 		t.Fatalf("newest %d of %q: %v", n, f, err)
 	}

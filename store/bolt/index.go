@@ -27,8 +27,8 @@ type index struct {
 	trim *trimming // the last one; without marks while no trim is being committed
 }
 
-// trimming is a step of trimming: a trim that is about to become visible, or, without marks, the end of one. Steps are
-// linked, so that a reader that holds one sees which follow, for as long as it takes.
+// trimming is a step: a trim that is about to become visible, or, without marks, the end of one. Steps
+// are linked, so that a reader that holds one sees which follow, for as long as it takes.
 type trimming struct {
 	marks map[*topic]store.ID // that its transaction sets; not changed any more
 	next  *trimming

@@ -37,29 +37,52 @@ func (c *chains) Pop() any {
 	return x
 }
 
+// planning is how far a plan has come.
+type planning struct {
+	chains chains
+	limit  store.ID // no IDs above it are kept
+	walked int      // records
+	broken bool     // a chain is: then only a scan finds all up to reader.scanTo
+}
+
 // makePlan merges the chains of the matching topics into what comes next after the position. A
 // chain is walked backwards, a stretch between two sparse keys at a time, always the one that is
 // known least far; the plan is complete up to the least known end. No plan is made when the topics
-// hold so much of the log that scanning it costs less.
-func (r *reader) makePlan(s *snapshot) {
+// hold so much of the log that scanning it costs less. It takes as many transactions as there are
+// steps.
+func (r *reader) makePlan(s *snapshot) error {
 	r.plan, r.through = r.plan[:0], s.head
 	if !r.sparse && len(s.matched) > 0 && s.share*stepsPerSeek >= s.events {
 		r.stride = stepsPerSeek
-		return
+		return nil
 	}
-	var h chains
+	p := planning{limit: store.MaxID, chains: make(chains, len(s.matched))}
 	for i := range s.matched {
-		h = append(h, chain{match: &s.matched[i], known: r.pos})
+		p.chains[i] = chain{match: &s.matched[i], known: r.pos}
 	}
-	limit, walked, unbroken := r.merge(s, h)
-	if !unbroken {
-		return
+	for more := len(p.chains) > 0; more; {
+		err := r.l.open(s, func() error {
+			more = r.merge(s, &p)
+			return nil
+		})
+		if err != nil {
+			r.plan = r.plan[:0]
+			return err
+		}
 	}
-	if len(h) > 0 && h[0].known.Before(r.through) {
-		r.through = h[0].known
+	if !p.broken {
+		r.endPlan(&p)
 	}
-	if limit.Before(r.through) {
-		r.through = limit
+	return nil
+}
+
+// endPlan puts the plan in order, and drops what it is not complete up to.
+func (r *reader) endPlan(p *planning) {
+	if len(p.chains) > 0 && p.chains[0].known.Before(r.through) {
+		r.through = p.chains[0].known
+	}
+	if p.limit.Before(r.through) {
+		r.through = p.limit
 	}
 	r.addSuspects()
 	slices.SortFunc(r.plan, store.ID.Compare)
@@ -69,29 +92,34 @@ func (r *reader) makePlan(s *snapshot) {
 	}
 	r.plan = r.plan[:keep]
 	r.stride = 0
-	if cost := walked / max(1, len(r.plan)); cost > stepsPerSeek {
+	if cost := p.walked / max(1, len(r.plan)); cost > stepsPerSeek {
 		r.stride = stepsPerSeek * cost
 	}
 }
 
-// merge walks the chains until the plan has enough. It returns the ID above which none are kept, how
-// many records it has walked, and false when a chain is broken: then only a scan finds all up to
-// scanTo.
-func (r *reader) merge(s *snapshot, h chains) (limit store.ID, walked int, unbroken bool) {
-	limit = store.MaxID
-	for len(h) > 0 && (!r.pos.Before(h[0].known) || len(r.plan) < planIDs) && !h[0].whole {
+// merge walks the chains for a step, and reports whether the plan needs more.
+func (r *reader) merge(s *snapshot, p *planning) (more bool) {
+	h := p.chains
+	for steps := 0; ; steps++ {
 		c := &h[0]
+		if c.whole || r.pos.Before(c.known) && len(r.plan) >= planIDs {
+			return false
+		}
+		if steps >= scanStep {
+			return true
+		}
 		top, last := s.top(c.match, c.known)
-		unbroken = s.walk(c.match, top, c.known, func(id store.ID) bool {
-			walked++
-			if !limit.Before(id) {
+		unbroken := s.walk(c.match, top, c.known, func(id store.ID) bool {
+			steps++
+			p.walked++
+			if !p.limit.Before(id) {
 				r.plan = append(r.plan, id)
 			}
 			return true
 		})
 		if !unbroken {
-			r.plan, r.scanTo = r.plan[:0], top
-			return limit, walked, false
+			r.plan, r.scanTo, p.broken = r.plan[:0], top, true
+			return false
 		}
 		if c.known, c.whole = top, last; last {
 			c.known = store.MaxID
@@ -100,10 +128,9 @@ func (r *reader) merge(s *snapshot, h chains) (limit store.ID, walked int, unbro
 		if len(r.plan) >= 2*planIDs {
 			slices.SortFunc(r.plan, store.ID.Compare)
 			r.plan = r.plan[:planIDs]
-			limit = r.plan[planIDs-1]
+			p.limit = r.plan[planIDs-1]
 		}
 	}
-	return limit, walked, true
 }
 
 // addSuspects plans the records found damaged at Open, whatever topic they belonged to.

@@ -5,11 +5,13 @@ package bolt_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"tidings/replay"
 	"tidings/store"
 )
 
@@ -57,5 +59,43 @@ func appendBeside(t *testing.T, log store.Log, readers int, f store.Filter) func
 		slices.Sort(took)
 		t.Logf("%.20q: p50 %v, max %v", f, took[len(took)/2], took[len(took)-1])
 		return took[len(took)/2].Seconds()
+	}
+}
+
+// TestRatioLast: more of the newest than there are cost what the first event costs, and the newest of
+// many topics behind many events of others what they cost without those.
+func TestRatioLast(t *testing.T) {
+	const pairs = 101
+	small, large := openLog(t), openLog(t)
+	fill(t, small, 100, 2000)
+	fill(t, large, 100, 200_000)
+	for _, pattern := range []string{">", "*.>", "none.>"} {
+		last := func(log store.Log) func() error {
+			return func() error {
+				_, err := log.Newest(filterOf(t, pattern), store.MaxID, math.MaxInt32, math.MaxInt)
+				return err
+			}
+		}
+		got := medianRatio(t, pairs, seconds(t, last(large)), seconds(t, last(small)))
+		if got > 4 { // the first few thousand records are looked at
+			t.Errorf("the newest of %q take %.2f times as long of 200,000 events as of 2,000, "+
+				"want at most 4", pattern, got)
+		}
+	}
+}
+
+// BenchmarkBack is a page of the newest of 4,000 topics behind 40,000 events of others.
+func BenchmarkBack(b *testing.B) {
+	log := openLog(b)
+	names := make([]string, 4000)
+	for i := range names {
+		names[i] = fmt.Sprintf("u.%d.inbox", i)
+	}
+	appendN(b, log, 3*len(names), names...)
+	appendN(b, log, 40_000, "other")
+	for b.Loop() {
+		if _, err := replay.Back(log, filterOf(b, "u.>"), store.MaxID, 1000, 1<<20); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

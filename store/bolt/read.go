@@ -70,12 +70,13 @@ func (r *reader) Next(max int) (store.Page, error) {
 	case r.all:
 		err = r.l.snapshotAll(r.pos, read)
 	case r.scanning() || len(r.plan) > 0:
-		err = r.l.snapshot(r.from, r.pos, false, read)
+		err = r.l.snapshot(r.from, r.pos, read)
 	default:
-		err = r.l.snapshot(r.from, r.pos, true, func(s *snapshot) error {
-			r.makePlan(s)
-			return read(s)
-		})
+		s := r.l.begin(r.from, r.pos)
+		r.l.list(s)
+		if err = r.makePlan(s); err == nil {
+			err = r.l.open(s, func() error { return read(s) })
+		}
 	}
 	if err != nil {
 		return store.Page{}, err

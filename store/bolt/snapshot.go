@@ -8,7 +8,11 @@ import (
 
 // snapshot is one read transaction together with what the index says of exactly the same moment.
 type snapshot struct {
+	from    selection
+	after   store.ID
 	head    store.ID
+	trims   *trimming // what came before is known: it was over before the last transaction began
+	newest  *trimming // the last one that is known of
 	records *bbolt.Bucket
 	sparse  *bbolt.Bucket
 	topics  []*topic // by id
@@ -25,70 +29,90 @@ type match struct {
 	trimmed store.ID // events up to here are gone from the transaction
 }
 
-// snapshot runs fn on the log as the selection sees it from after. Its topics are listed when list
-// is set, or when something was trimmed above after; with topics of its own, from which every trim
-// is locked out, only then.
+// snapshot runs fn on the log as the selection sees it from after. Its topics are listed when
+// something was trimmed above after, unless it has topics of its own, from which every trim is locked
+// out.
 //
 // The order is what makes it exact. The head comes first: the index has every topic up to it. The
 // topics come before the transaction: it contains their tips. And for each trim that was being
 // committed when the listing began, or was since, the presence of the record that it takes last from
 // a topic tells whether the transaction is before or after it.
-func (l *Log) snapshot(from selection, after store.ID, list bool, fn func(*snapshot) error) error {
-	s := snapshot{head: l.Head()}
-	x := l.index
-	x.mu.RLock()
-	trim := x.trim
-	s.topics, s.events = x.byID, x.events
-	x.mu.RUnlock()
-	if list || from.only == nil && after.Before(l.Trimmed()) {
-		x.list(from, after, func(t *topic) {
-			s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
-			s.share += t.visible.count
-		})
+func (l *Log) snapshot(from selection, after store.ID, fn func(*snapshot) error) error {
+	s := l.begin(from, after)
+	if from.only == nil && after.Before(l.Trimmed()) {
+		l.list(s)
 	}
-	return l.view(func(tx *bbolt.Tx) error {
-		s.open(tx)
-		s.trim(x.trimsSince(trim), from, after)
-		return fn(&s)
+	return l.open(s, func() error { return fn(s) })
+}
+
+// begin returns a snapshot without topics and without a transaction.
+func (l *Log) begin(from selection, after store.ID) *snapshot {
+	s := &snapshot{from: from, after: after, head: l.Head()}
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	s.trims, s.newest = l.index.trim, l.index.trim
+	s.topics, s.events = l.index.byID, l.index.events
+	return s
+}
+
+// list lists the topics.
+func (l *Log) list(s *snapshot) {
+	l.index.list(s.from, s.after, func(t *topic) {
+		s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
+		s.share += t.visible.count
+		s.tell(t.visible.trimmed)
 	})
 }
 
-// trimsSince returns the marks of a step and of all that follow it.
-func (x *index) trimsSince(step *trimming) (marks []map[*topic]store.ID) {
+// open runs fn with a transaction. Another one may follow: it may have lost to trims what the one
+// before it had, and has nothing more below the head.
+func (l *Log) open(s *snapshot, fn func() error) error {
+	return l.view(func(tx *bbolt.Tx) error {
+		s.open(tx)
+		marks, newest := l.index.trimsSince(s.trims)
+		s.trim(marks)
+		s.trims, s.newest = s.newest, newest
+		return fn()
+	})
+}
+
+// trimsSince returns the marks of a step and of all that follow it, and the last one.
+func (x *index) trimsSince(step *trimming) (marks []map[*topic]store.ID, last *trimming) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for ; step != nil; step = step.next {
+	for ; step != nil; last, step = step, step.next {
 		if len(step.marks) > 0 {
 			marks = append(marks, step.marks)
 		}
 	}
-	return marks
+	return marks, last
 }
 
 // trim finds out up to where the topics are trimmed in the transaction, given the marks that it may
 // have.
-func (s *snapshot) trim(steps []map[*topic]store.ID, from selection, after store.ID) {
+func (s *snapshot) trim(steps []map[*topic]store.ID) {
 	trimmed := make(map[*topic]store.ID)
 	for _, marks := range steps {
 		for t, mark := range marks {
-			if trimmed[t].Before(mark) && from.has(t) && s.records.Get(mark[:]) == nil {
+			if trimmed[t].Before(mark) && s.from.has(t) && s.records.Get(mark[:]) == nil {
 				trimmed[t] = mark
-				s.tell(mark, after)
+				s.tell(mark)
 			}
 		}
 	}
 	for i := range s.matched {
-		m := &s.matched[i]
-		if mark := trimmed[m.topic]; m.trimmed.Before(mark) {
-			m.trimmed = mark
+		if len(trimmed) == 0 {
+			break
 		}
-		s.tell(m.trimmed, after)
+		if m := &s.matched[i]; m.trimmed.Before(trimmed[m.topic]) {
+			m.trimmed = trimmed[m.topic]
+		}
 	}
 }
 
 // tell notes that a topic of the filter is trimmed up to the mark.
-func (s *snapshot) tell(mark, after store.ID) {
-	if after.Before(mark) && s.trimmed.Before(mark) {
+func (s *snapshot) tell(mark store.ID) {
+	if s.after.Before(mark) && s.trimmed.Before(mark) {
 		s.trimmed = mark
 	}
 }

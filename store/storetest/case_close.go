@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,8 +82,7 @@ func closeReads(t testing.TB, open Factory) {
 		},
 		"get": func() error { _, err := f.Get(events[0].ID); return err },
 		"newest": func() error {
-			_, err := f.Newest(
-				store.All(), store.MaxID, 1)
+			_, err := f.Newest(store.All(), store.MaxID, 1, math.MaxInt)
 			return err
 		},
 		"floor": func() error { _, err := f.Floor(store.MaxID); return err },

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math"
 	"testing"
 
 	"tidings/store"
@@ -11,6 +12,7 @@ func newestCases() []Case {
 		{"newest/of every filter, size and place", newestAll},
 		{"newest/after a trim", newestTrimmed},
 		{"newest/without any event", newestNone},
+		{"newest/of so many bytes", newestBytes},
 	}
 }
 
@@ -60,16 +62,40 @@ func newestNone(t testing.TB, open Factory) {
 	gone := f.append(drafts(3, "orders")...)
 	f.trim(filter(t, "orders"), store.MaxID, 3)
 	for _, n := range []int{0, 1, 5} {
-		position, err := f.Newest(filter(t, "orders"), store.MaxID, n)
+		position, err := f.Newest(filter(t, "orders"), store.MaxID, n, math.MaxInt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkNewest(t, f, nil, filter(t, "orders"), gone[1].ID, n)
 		f.expect(filter(t, "orders"), position, nil)
 	}
-	position, err := f.Newest(filter(t, "orders"), store.MaxID, 5)
+	position, err := f.Newest(filter(t, "orders"), store.MaxID, 5, math.MaxInt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.expect(filter(t, "orders"), position, f.append(drafts(2, "orders")...))
+}
+
+func newestBytes(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	const size, events = 10_000, 12
+	some := drafts(3*events, "orders", "tickets.eu", "tickets.us")
+	for i := range some {
+		some[i].Data = make([]byte, size)
+	}
+	f.append(some...)
+	for _, patterns := range [][]string{{">"}, {"orders"}, {"tickets.*"}} {
+		flt := filter(t, patterns...)
+		for maxBytes, want := range map[int]int{0: 1, size / 2: 1, 3*size + size/2: 4,
+			math.MaxInt: events} {
+			position, err := f.Newest(flt, store.MaxID, events, maxBytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := f.Count(flt, position, 3*events); err != nil || got != want {
+				t.Errorf("newest %d bytes of %q: %d events of %d bytes (%v), want %d", maxBytes, flt,
+					got, size, err, want)
+			}
+		}
+	}
 }

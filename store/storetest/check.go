@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"math"
 
 	"tidings/store"
 )
@@ -123,7 +124,7 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 func checkNewest(t TB, log store.Log, events []store.Event, f store.Filter,
 	before store.ID, n int) {
 	t.Helper()
-	got, err := log.Newest(f, before, n)
+	got, err := log.Newest(f, before, n, math.MaxInt)
 	if err != nil {
 		t.Fatalf("newest %d of %q before %s: %v", n, f, before, err)
 	}

@@ -66,13 +66,18 @@ func (m *Model) Get(id store.ID) (store.Event, error) {
 
 // Newest implements store.Log. When no event matches, the position is the last one before the given
 // ID that is not ahead of the log, so that reading on from it reports no loss.
-func (m *Model) Newest(f store.Filter, before store.ID, n int) (store.ID, error) {
+func (m *Model) Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return store.ID{}, store.ErrClosed
 	}
 	older := preceding(matching(m.events, f, store.ID{}), before)
+	for i, size := 1, 0; i <= min(n, len(older)); i++ {
+		if size += older[len(older)-i].Size(); size > maxBytes {
+			n = i
+		}
+	}
 	switch {
 	case len(older) == 0:
 		return earlier(before.Prev(), m.head), nil

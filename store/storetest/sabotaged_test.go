@@ -62,11 +62,11 @@ func (r *sabotagedReader) Next(limit int) (store.Page, error) {
 	return page, err
 }
 
-func (s *sabotaged) Newest(f store.Filter, before store.ID, n int) (store.ID, error) {
+func (s *sabotaged) Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error) {
 	if s.n != nil {
 		n = s.n(n)
 	}
-	return s.Log.Newest(f, before, n)
+	return s.Log.Newest(f, before, n, maxBytes)
 }
 
 func (s *sabotaged) Wait(ctx context.Context, after store.ID) error {
