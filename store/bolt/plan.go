@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// planIDs is about how many IDs a plan holds, so that a reader's memory does not depend on its
-	// filter.
+	// planIDs is about how many IDs a plan holds at most, so that a reader's memory does not depend
+	// on its filter. A plan is for what is asked for, and for twice as many as the one before it.
 	planIDs = 4096
 
 	// stepsPerSeek is how many records can be scanned in the time that walking to one takes.
@@ -40,6 +40,7 @@ func (c *chains) Pop() any {
 // planning is how far a plan has come.
 type planning struct {
 	chains chains
+	want   int      // IDs
 	limit  store.ID // no IDs above it are kept
 	walked int      // records
 	broken bool     // a chain is: then only a scan finds all up to reader.scanTo
@@ -50,13 +51,14 @@ type planning struct {
 // known least far; the plan is complete up to the least known end. No plan is made when the topics
 // hold so much of the log that scanning it costs less. It takes as many transactions as there are
 // steps.
-func (r *reader) makePlan(s *snapshot) error {
+func (r *reader) makePlan(s *snapshot, want int) error {
 	r.plan, r.through = r.plan[:0], s.head
 	if !r.sparse && len(s.matched) > 0 && s.share*stepsPerSeek >= s.events {
 		r.stride = stepsPerSeek
 		return nil
 	}
-	p := planning{limit: store.MaxID, chains: make(chains, len(s.matched))}
+	r.planned = min(planIDs, max(2*r.planned, want))
+	p := planning{want: r.planned, limit: store.MaxID, chains: make(chains, len(s.matched))}
 	for i := range s.matched {
 		p.chains[i] = chain{match: &s.matched[i], known: r.pos}
 	}
@@ -102,7 +104,7 @@ func (r *reader) merge(s *snapshot, p *planning) (more bool) {
 	h := p.chains
 	for steps := 0; ; steps++ {
 		c := &h[0]
-		if c.whole || r.pos.Before(c.known) && len(r.plan) >= planIDs {
+		if c.whole || r.pos.Before(c.known) && len(r.plan) >= p.want {
 			return false
 		}
 		if steps >= scanStep {

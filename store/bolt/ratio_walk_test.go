@@ -99,3 +99,22 @@ func BenchmarkBack(b *testing.B) {
 		}
 	}
 }
+
+// TestRatioFirst: the first event of a topic costs as much when many follow it.
+func TestRatioFirst(t *testing.T) {
+	const pairs, topics = 101, 10
+	few, many := openLog(t), openLog(t)
+	name := fill(t, few, topics, 10*topics)[0]
+	fill(t, many, topics, 5000*topics)
+	first := func(log store.Log) func() error {
+		return func() error {
+			_, err := log.NewReader(filterOf(t, name), store.ID{}).Next(1)
+			return err
+		}
+	}
+	got := medianRatio(t, pairs, seconds(t, first(many)), seconds(t, first(few)))
+	if got > 20 { // a stretch of 128 instead of one of 10
+		t.Errorf("the first of 5,000 events takes %.2f times as long as the first of 10, want at most "+
+			"20", got)
+	}
+}

@@ -22,6 +22,7 @@ type reader struct {
 	found   int   // events in the last page: a guess at the next
 
 	plan    []store.ID // what comes next, oldest first
+	planned int        // IDs that the last plan was to have
 	through store.ID   // every matching event up to here is in plan, or was found trimmed
 	// a scan found too little: the topics' share of the log is not their share here
 	sparse bool
@@ -74,7 +75,7 @@ func (r *reader) Next(max int) (store.Page, error) {
 	default:
 		s := r.l.begin(r.from, r.pos)
 		r.l.list(s)
-		if err = r.makePlan(s); err == nil {
+		if err = r.makePlan(s, max); err == nil {
 			err = r.l.open(s, func() error { return read(s) })
 		}
 	}
