@@ -3,21 +3,23 @@ package api
 import (
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// accepts reports whether the request's Accept lists the media type, by name or by wildcard;
+// accepts reports whether the request's Accept lists a media type, by one of its names, which are of
+// one kind, or by wildcard;
 // without Accept everything is accepted. Preferences are not weighed, but for q=0, which refuses.
-func accepts(r *http.Request, mediaType string) bool {
+func accepts(r *http.Request, names ...string) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	if accept == "" {
 		return true
 	}
-	kind, _, _ := strings.Cut(mediaType, "/")
+	kind, _, _ := strings.Cut(names[0], "/")
 	for part := range strings.SplitSeq(accept, ",") {
 		base, params, err := mime.ParseMediaType(part)
 		refused := params["q"] != "" && strings.Trim(params["q"], "0.") == "" // RFC 9110 §12.4.2
-		if err == nil && !refused && (base == mediaType || base == kind+"/*" || base == "*/*") {
+		if err == nil && !refused && (slices.Contains(names, base) || base == kind+"/*" || base == "*/*") {
 			return true
 		}
 	}

@@ -144,7 +144,7 @@ func TestCloudEventRefused(t *testing.T) {
 		"empty subject":        {ce(`,"subject":""`), "cloudevent-invalid"},
 		"upper case attribute": {ce(`,"myAttr":"x"`), "cloudevent-invalid"},
 		"object attribute":     {ce(`,"attr":{}`), "cloudevent-invalid"},
-		"null attribute":       {ce(`,"attr":null`), "cloudevent-invalid"},
+		"null for an id":       {`{"specversion":"1.0","id":null,"source":"/s","type":"t"}`, "cloudevent-invalid"},
 		"member twice":         {ce(`,"id":"2"`), "member-invalid"},
 		"data and data_base64": {ce(`,"data":1,"data_base64":"AA=="`), "cloudevent-invalid"},
 		"not base64":           {ce(`,"data_base64":"%%"`), "member-invalid"},

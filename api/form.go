@@ -5,18 +5,23 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"tidings/internal/wire"
 	"tidings/store"
 )
 
 const (
-	mediaNDJSON           = "application/x-ndjson"
 	mediaCloudEvent       = "application/cloudevents+json"
 	mediaCloudEventsBatch = "application/cloudevents-batch+json"
 
 	maxBatchBytes = 16 << 20 // of its body
 )
+
+// mediaNDJSON are the names of one JSON text a line; none is registered. Answers have the first.
+var mediaNDJSON = []string{"application/x-ndjson", "application/ndjson", "application/jsonl",
+	"application/x-jsonlines", "application/jsonlines"}
 
 // form is a way to send events: the query parameters that it takes, and its reader. The reader gets
 // the topic in the path, "" if each event names its own.
@@ -45,26 +50,34 @@ func (s *Server) formOf(r *http.Request) form {
 		return form{read: s.readCloudEvent}
 	case base == mediaCloudEventsBatch:
 		return form{read: s.readCloudEvents}
-	case r.Header.Get("Ce-Specversion") != "":
+	case isBinaryCloudEvent(r.Header):
 		return form{read: s.readBinaryCloudEvent}
 	default:
 		return form{params: params{single: []string{"type"}}, read: s.readData}
 	}
 }
 
+// isBinaryCloudEvent: one attribute in a header is enough, so that an event without its specversion
+// is refused and not stored as something else.
+func isBinaryCloudEvent(h http.Header) bool {
+	for name := range h {
+		if len(name) > 3 && strings.EqualFold(name[:3], "ce-") {
+			return true
+		}
+	}
+	return false
+}
+
 // batchFormOf is formOf for POST /v1/events.
 func (s *Server) batchFormOf(r *http.Request) (form, *problem) {
-	switch base, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
-	case !wire.IsUnicode(params):
-		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
-			detail: "a batch is UTF-8"}
-	case base == mediaNDJSON:
+	switch base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case slices.Contains(mediaNDJSON, base):
 		return form{read: s.readNDJSON}, nil
 	case base == mediaCloudEventsBatch:
 		return form{read: s.readCloudEvents}, nil
 	default:
 		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
-			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON,
+			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON[0],
 				mediaCloudEventsBatch, base)}
 	}
 }
@@ -207,12 +220,10 @@ func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ 
 	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
 }
 
-// checkEnvelopes refuses envelopes that are not in UTF-8.
+// checkEnvelopes refuses what says no media type. The charset of JSON does not matter.
 func checkEnvelopes(r *http.Request) *problem {
-	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
-		!wire.IsUnicode(params) {
-		return &problem{code: "media-unsupported", field: "Content-Type",
-			detail: "a CloudEvent in JSON is UTF-8"}
+	if _, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil {
+		return &problem{code: "media-unsupported", field: "Content-Type", detail: err.Error()}
 	}
 	return nil
 }

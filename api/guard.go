@@ -89,6 +89,9 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, p := s.admit(r, e.access)
+		if c != nil && e.access != open && e.access != probe {
+			s.rates[e.access].tell(w.Header(), bucketKey{owner: c.owner}, s.o.Now())
+		}
 		answer := w
 		if e.access != streaming {
 			answer = s.timed(w)
@@ -128,12 +131,12 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	if p := s.checkOrigin(r); p != nil {
 		return nil, p
 	}
-	if a == open {
-		return &caller{}, nil
-	}
 	// Before the token, so that guessing one is limited too.
 	if p := s.limitAddress(r, a); p != nil {
 		return nil, p
+	}
+	if a == open {
+		return &caller{}, nil
 	}
 	c, p := s.authenticate(r, a)
 	if p != nil {

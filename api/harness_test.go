@@ -141,6 +141,9 @@ func (s *server) do(method, path, body string, headers ...string) answer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if location, err := resp.Location(); err == nil { // resolved, as clients do
+		resp.Header.Set("Location", location.Path)
+	}
 	return answer{resp.StatusCode, resp.Header, string(text)}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -168,7 +169,7 @@ func TestHTTP(t *testing.T) {
 		a := parse(t, s.exchange(post+last+
 			"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"))
 		var event struct{ Data json.Number }
-		s.do("GET", a.header.Get("Location"), "").decode(t, &event)
+		s.do("GET", "/v1/events/"+path.Base(a.header.Get("Location")), "").decode(t, &event)
 		if a.status != 201 || event.Data != "1234" {
 			t.Errorf("%d, data %s: the chunks count", a.status, event.Data)
 		}

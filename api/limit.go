@@ -24,8 +24,8 @@ type bucketKey struct {
 // rateLimit allows each bucket so many requests a second, and as many at once. When there are many
 // buckets it forgets those that were not used for long: they start full again.
 type rateLimit struct {
-	flag      string
-	perSecond float64
+	name, flag string
+	perSecond  float64
 
 	mu     sync.Mutex
 	recent map[bucketKey]*rate.Limiter
@@ -36,11 +36,11 @@ type rateLimit struct {
 func newRateLimits(o Options) map[access]*rateLimit {
 	limits := make(map[access]*rateLimit)
 	if o.RatePublish > 0 {
-		limits[publishing] = &rateLimit{flag: "--rate-publish", perSecond: o.RatePublish}
+		limits[publishing] = &rateLimit{name: "publish", flag: "--rate-publish", perSecond: o.RatePublish}
 	}
 	if o.RateRead > 0 {
-		read := &rateLimit{flag: "--rate-read", perSecond: o.RateRead}
-		for _, a := range []access{anyToken, reading, listing, streaming, admin, scraping} {
+		read := &rateLimit{name: "read", flag: "--rate-read", perSecond: o.RateRead}
+		for _, a := range []access{open, anyToken, reading, listing, streaming, admin, scraping} {
 			limits[a] = read
 		}
 	}
@@ -80,6 +80,20 @@ func (l *rateLimit) take(key bucketKey, now time.Time) *problem {
 	reservation.CancelAt(now)
 	return &problem{code: "rate-limited", retryAfter: int(math.Ceil(wait.Seconds())),
 		detail: fmt.Sprintf("the limit is %v requests a second (%s)", l.perSecond, l.flag)}
+}
+
+// tell says in the answer what is left for whom it is, and in how many seconds all of it is there
+// again (draft-ietf-httpapi-ratelimit-headers-11 §2).
+func (l *rateLimit) tell(h http.Header, key bucketKey, now time.Time) {
+	if l == nil {
+		return
+	}
+	b := l.bucket(key)
+	left := max(0, b.TokensAt(now))
+	full := math.Ceil((float64(b.Burst()) - left) / l.perSecond)
+	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", l.name, b.Burst(),
+		max(1, int(float64(b.Burst())/l.perSecond))))
+	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.name, int(left), int(full)))
 }
 
 func (l *rateLimit) bucket(key bucketKey) *rate.Limiter {

@@ -45,9 +45,9 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 	if p != nil {
 		return p
 	}
-	if !accepts(r, "application/json") && !accepts(r, mediaNDJSON) {
+	if !accepts(r, "application/json") && !accepts(r, mediaNDJSON...) {
 		return &problem{code: "not-acceptable", field: "Accept",
-			detail: "a page is application/json or " + mediaNDJSON}
+			detail: "a page is application/json or " + mediaNDJSON[0]}
 	}
 	found, err := s.readPage(r.Context(), asked)
 	if err != nil {
@@ -196,7 +196,7 @@ func writePage(w http.ResponseWriter, r *http.Request, p page) {
 	for i := range p.events {
 		bodies[i] = wire.NewBody(&p.events[i])
 	}
-	if accepts(r, mediaNDJSON) && !accepts(r, "application/json") {
+	if accepts(r, mediaNDJSON...) && !accepts(r, "application/json") {
 		writeLines(w, p, bodies)
 		return
 	}
@@ -216,7 +216,7 @@ func writePage(w http.ResponseWriter, r *http.Request, p page) {
 // writeLines answers one event a line, with the rest in headers.
 func writeLines(w http.ResponseWriter, p page, bodies []wire.Body) {
 	h := w.Header()
-	h.Set("Content-Type", mediaNDJSON)
+	h.Set("Content-Type", mediaNDJSON[0])
 	h.Set("Tidings-Next", p.next.String())
 	h.Set("Tidings-Caught-Up", strconv.FormatBool(p.caughtUp))
 	if p.prev != nil {

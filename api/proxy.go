@@ -9,7 +9,7 @@ import (
 
 // clientAddr is the address of the client: the peer's, or what trusted proxies say about it. It is
 // the last address of X-Forwarded-For that is no trusted proxy: what stands before it, the client
-// may have written. The zero Addr stands for a peer without an IP address.
+// may have written. Forwarded (RFC 7239) is not read. The zero Addr stands for a peer without an IP address.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	addr := peerAddr(r)
 	if !s.trusts(addr) {
@@ -17,15 +17,29 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		next, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+		hop = strings.TrimSpace(hop)
+		if hop == "" {
+			continue
+		}
+		next, ok := parseHop(hop)
+		if !ok {
 			break
 		}
-		if addr = next.Unmap(); !s.trusts(addr) {
+		if addr = next; !s.trusts(addr) {
 			break
 		}
 	}
 	return addr
+}
+
+// parseHop reads an address as proxies write it: alone or with a port, an IPv6 address with or without
+// brackets.
+func parseHop(hop string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(hop, "["), "]"))
+	if withPort, portErr := netip.ParseAddrPort(hop); portErr == nil {
+		addr, err = withPort.Addr(), nil
+	}
+	return addr.Unmap().WithZone(""), err == nil
 }
 
 // secure reports whether the client's side of the connection is encrypted.

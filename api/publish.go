@@ -128,7 +128,8 @@ func answerPublished(w http.ResponseWriter, pub publication, results []store.Res
 		}{events})
 		return
 	}
-	w.Header().Set("Location", "/v1/events/"+events[0].ID.String())
+	// relative to /v1/topics/{topic}/events: a proxy may have taken a prefix from the path
+	w.Header().Set("Location", "../../events/"+events[0].ID.String())
 	writeJSON(w, status, "application/json", events[0])
 }
 

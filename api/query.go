@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,10 +37,8 @@ func (takes params) parse(r *http.Request) (url.Values, *problem) {
 		switch {
 		case slices.Contains(takes.repeated, name):
 		case !slices.Contains(takes.single, name):
-			known := slices.Sorted(slices.Values(slices.Concat(takes.single, takes.repeated)))
 			return nil, &problem{code: "query-invalid", field: name,
-				detail: fmt.Sprintf("unknown parameter %.64q; expected one of: %s", name,
-					strings.Join(known, ", "))}
+				detail: fmt.Sprintf("unknown parameter %.64q; %s", name, takes.expected())}
 		case len(given) > 1:
 			return nil, &problem{code: "query-invalid", field: name,
 				detail: "parameter " + name + " may be given once"}
@@ -47,6 +46,20 @@ func (takes params) parse(r *http.Request) (url.Values, *problem) {
 	}
 	return values, nil
 }
+
+func (takes params) expected() string {
+	known := slices.Sorted(slices.Values(slices.Concat(takes.single, takes.repeated)))
+	if len(known) == 0 {
+		return "none is expected here (an event in an envelope names its topic and type there)"
+	}
+	return "expected one of: " + strings.Join(known, ", ")
+}
+
+// spaceOfZone is where a + stood that was not escaped: in a query it is a space (URL §5.1).
+var spaceOfZone = regexp.MustCompile(` (\d\d:\d\d)$`)
+
+// plusOfZone gives a time its zone's sign back.
+func plusOfZone(time string) string { return spaceOfZone.ReplaceAllString(time, "+$1") }
 
 // pathTopic returns the topic in the path, decoded and checked.
 func pathTopic(r *http.Request) (string, *problem) {
@@ -143,7 +156,7 @@ func (s *Server) parseStartQuery(query url.Values) (replay.Start, *problem) {
 	since, last := replay.Latest(), replay.Latest()
 	if v := query.Get("since"); v != "" {
 		var err error
-		if since, err = replay.ParseSince(v, s.o.Clock.Past); err != nil {
+		if since, err = replay.ParseSince(plusOfZone(v), s.o.Clock.Past); err != nil {
 			return replay.Start{}, &problem{code: "query-invalid", field: "since",
 				detail: err.Error()}
 		}

@@ -61,8 +61,8 @@ data: {"reason":"shutdown"}
 		if got := s.mask(string(body)); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
 		}
-		if h := c.resp.Header; h.Get("Cache-Control") != "no-store" ||
-			h.Get("X-Accel-Buffering") != "no" {
+		if h := c.resp.Header; h.Get("Cache-Control") != "no-store, no-transform" ||
+			h.Get("X-Accel-Buffering") != "no" || h.Get("Incremental") != "?1" {
 			t.Errorf("%s: headers %v", c.name, h)
 		}
 	}

@@ -27,7 +27,9 @@ type streamWriter struct {
 func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
-	h.Set("X-Accel-Buffering", "no") // nginx would collect events before it passes them on
+	h.Set("Cache-Control", "no-store, no-transform") // compression would hold events back
+	h.Set("X-Accel-Buffering", "no")                 // so would nginx
+	h.Set("Incremental", "?1")                       // so would others (draft-ietf-httpbis-incremental)
 	return &streamWriter{w: w, rc: http.NewResponseController(w), stall: s.o.StallTimeout,
 		sent: s.metrics.bytes}
 }

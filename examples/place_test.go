@@ -66,7 +66,7 @@ func (p *place) publish(t *testing.T, topic, kind, data string) string {
 	if resp.StatusCode != http.StatusCreated {
 		t.Fatalf("publish to %s: %s", topic, resp.Status)
 	}
-	return strings.TrimPrefix(resp.Header.Get("Location"), "/v1/events/")
+	return path.Base(resp.Header.Get("Location"))
 }
 
 // send sends a request with a JSON body and returns the whole answer.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tidings/internal/duration"
+	"tidings/internal/rfc3339"
 )
 
 // Start says where a cursor begins. The zero Start is Latest.
@@ -49,7 +50,8 @@ func Last(n int) Start {
 
 // ErrSince is wrapped by ParseSince's errors.
 var ErrSince = errors.New(
-	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time`)
+	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time, in which a ` +
+		`zone's + is %2B in a URL`)
 
 // ParseSince reads "earliest", "latest", an age as duration.Parse reads it, or an RFC 3339 time. The
 // function returns the time that lies an age back.
@@ -60,7 +62,7 @@ func ParseSince(s string, past func(age time.Duration) time.Time) (Start, error)
 	case "latest":
 		return Latest(), nil
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
+	if t, err := rfc3339.Parse(s); err == nil {
 		return Since(t), nil
 	}
 	d, err := duration.Parse(s)

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // networkFlags say where the server listens, and by which names and from where it may be called.
@@ -112,19 +114,43 @@ func (n *networkFlags) origins() []string {
 // sends.
 type origin string
 
-// UnmarshalText is called by kong.
+// UnmarshalText is called by kong. Apps in a shell have schemes of their own, such as
+// capacitor://localhost.
 func (o *origin) UnmarshalText(text []byte) error {
 	lower := strings.ToLower(string(text))
-	err := http.NewCrossOriginProtection().AddTrustedOrigin(lower)
-	if err != nil || !strings.HasPrefix(lower, "https://") &&
-		!strings.HasPrefix(lower, "http://") || strings.Contains(lower, "*") {
+	u, err := url.Parse(lower)
+	if err != nil || u.Hostname() == "" || lower != u.Scheme+"://"+u.Host ||
+		u.Scheme == "file" || strings.ContainsAny(u.Host, "*%,") {
 		return fmt.Errorf("expected an origin such as https://app.example.com, got %q", text)
 	}
-	scheme, _, _ := strings.Cut(lower, ":")
-	// browsers leave it out
-	*o = origin(strings.TrimSuffix(lower,
-		map[string]string{"https": ":443", "http": ":80"}[scheme]))
+	host, err := originHost(u.Hostname())
+	if err != nil {
+		return fmt.Errorf("%q: %w", text, err)
+	}
+	port := u.Port()
+	if strings.HasSuffix(u.Host, ":") {
+		return fmt.Errorf("expected a port after the colon, got %q", text)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return fmt.Errorf("expected a port of 1 to 65535, got %q", text)
+	}
+	if port != "" && port != map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		host += ":" + strings.TrimLeft(port, "0")
+	}
+	*o = origin(u.Scheme + "://" + host)
 	return nil
+}
+
+// originHost writes a host as browsers do (URL §3.5): an IPv6 address in its shortest form.
+func originHost(host string) (string, error) {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+		return "[" + addr.String() + "]", nil
+	}
+	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+		return "", errors.New("browsers send such a name in its ASCII form, which begins with xn--; " +
+			"give it like that")
+	}
+	return host, nil
 }
 
 // subnet is a range of addresses, such as 10.0.0.0/8, or one address.

@@ -11,6 +11,11 @@ func TestOrigin(t *testing.T) {
 		"http://app.example.com:80":    "http://app.example.com",
 		"http://app.example.com:443":   "http://app.example.com:443",
 		"https://app.example.com:8443": "https://app.example.com:8443",
+		"https://[2001:DB8:0:0::1]":    "https://[2001:db8::1]",
+		"capacitor://localhost":        "capacitor://localhost",
+		"tauri://localhost":            "tauri://localhost",
+		"chrome-extension://abcdef":    "chrome-extension://abcdef",
+		"http://localhost":             "http://localhost",
 	} {
 		var got origin
 		if err := got.UnmarshalText([]byte(given)); err != nil || got != want {

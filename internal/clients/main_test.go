@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path"
 	"runtime"
 	"testing"
 
@@ -117,7 +118,7 @@ func (s *server) end(t *testing.T) report {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	id, err := store.ParseID(resp.Header.Get("Location")[len("/v1/events/"):])
+	id, err := store.ParseID(path.Base(resp.Header.Get("Location")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strings"
+	"path"
 	"testing"
 
 	"tidings/internal/e2e"
@@ -100,7 +100,7 @@ func insist(ctx context.Context, client *http.Client, url string, m e2e.Message)
 		if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
 			return store.ID{}, fmt.Errorf("publish %v: %s %s", m, resp.Status, body)
 		}
-		return store.ParseID(strings.TrimPrefix(resp.Header.Get("Location"), "/v1/events/"))
+		return store.ParseID(path.Base(resp.Header.Get("Location")))
 	}
 	return store.ID{}, context.Cause(ctx)
 }

@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
-	"github.com/cloudevents/sdk-go/v2/types"
-
+	"tidings/internal/rfc3339"
 	"tidings/store"
 )
 
@@ -83,9 +83,8 @@ func checkAttributes(attributes Object) error {
 		}
 	}
 	if raw, ok := attributes["time"]; ok {
-		if _, err := types.ParseTime(text("time")); err != nil {
-			return invalidAttribute("time",
-				fmt.Sprintf("time is an RFC 3339 timestamp, got %.64s", raw))
+		if _, err := rfc3339.Parse(text("time")); err != nil {
+			return invalidAttribute("time", fmt.Sprintf("%v, got %.64s", err, raw))
 		}
 	}
 	if _, ok := attributes["dataschema"]; ok {
@@ -101,8 +100,7 @@ func checkAttributes(attributes Object) error {
 
 // checkAttribute: names are lower-case letters and digits, and not those of the data and its
 // content type, which are no attributes here; a value in JSON is a string, a boolean or an integer
-// of 32 bits (CloudEvents 1.0.2 §3.1). A null means that the attribute is not there, which is said
-// by leaving it out.
+// of 32 bits (CloudEvents 1.0.2 §3.1).
 func checkAttribute(name string, value json.RawMessage) error {
 	plain := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 	if name == "" || len(name) > store.MaxNameBytes ||
@@ -114,10 +112,29 @@ func checkAttribute(name string, value json.RawMessage) error {
 		return invalidAttribute(name, fmt.Sprintf(
 			"%q is no attribute: data is the body, and its type the header Content-Type", name))
 	}
+	if err := checkString(name, value); err != nil {
+		return err
+	}
 	_, err := strconv.ParseInt(string(value), 10, 32)
 	if c := value[0]; err != nil && c != '"' && c != 't' && c != 'f' {
 		return invalidAttribute(name, fmt.Sprintf(
 			"attribute %q is a string, a boolean or an integer of 32 bits", name))
+	}
+	return nil
+}
+
+// checkString: strings have no control characters and no noncharacters (CloudEvents 1.0.2 §3.1). Half
+// surrogate pairs are refused with the JSON.
+func checkString(name string, value json.RawMessage) error {
+	var text string
+	if value[0] != '"' || json.Unmarshal(value, &text) != nil {
+		return nil // no string
+	}
+	for _, c := range text {
+		if unicode.IsControl(c) || c&0xfffe == 0xfffe || 0xfdd0 <= c && c <= 0xfdef {
+			return invalidAttribute(name,
+				fmt.Sprintf("attribute %q has the character %U, which CloudEvents excludes", name, c))
+		}
 	}
 	return nil
 }

@@ -72,10 +72,16 @@ func tooDeep() error {
 		Detail: fmt.Sprintf("JSON nests at most %d levels", MaxDepth)}
 }
 
+var byteOrderMark = []byte("\ufeff")
+
 // explain says why a text is not what checkJSON accepts.
 func explain(data []byte) error {
 	if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
 		return &Error{Code: "empty-body", Detail: "expected a JSON text"}
+	}
+	if bytes.HasPrefix(data, byteOrderMark) {
+		return &Error{Code: "json-invalid", Offset: 1,
+			Detail: "JSON begins without a byte order mark (RFC 8259 §8.1), and this has one"}
 	}
 	var raw json.RawMessage
 	e := &Error{Code: "json-invalid", Detail: "not a JSON text"}

@@ -66,18 +66,17 @@ func (m Media) Check(data []byte) error {
 // as its content type and how it is checked. A missing type and the form type, which is what curl
 // sends by itself, count as JSON. It returns an *Error.
 func ContentType(headers []string) (contentType string, kind Media, err error) {
-	if len(headers) == 0 {
+	if len(headers) == 0 || len(headers) == 1 && strings.TrimSpace(headers[0]) == "" {
 		return "application/json", jsonMedia, nil
 	}
 	base, params, err := mime.ParseMediaType(headers[0])
-	if err != nil || len(headers) > 1 || len(headers[0]) > store.MaxNameBytes ||
-		!IsUnicode(params) {
+	if err != nil || len(headers) > 1 || len(headers[0]) > store.MaxNameBytes {
 		return "", 0, unsupportedMedia(headers)
 	}
 	if base == "application/x-www-form-urlencoded" {
 		return "application/json", jsonMedia, nil
 	}
-	if kind = mediaOfBase(base); kind == binaryMedia {
+	if kind = mediaOfBase(base); kind == binaryMedia || kind == textMedia && !isUnicode(params) {
 		return "", 0, unsupportedMedia(headers)
 	}
 	return headers[0], kind, nil
@@ -91,10 +90,12 @@ func unsupportedMedia(headers []string) error {
 			strings.Join(headers, ", "))}
 }
 
-// IsUnicode reports whether the charset among a content type's parameters is UTF-8 or a part of it.
-func IsUnicode(params map[string]string) bool {
+// isUnicode reports whether the charset among a text's parameters is UTF-8 or a part of it, by its
+// names in the Encoding standard and IANA's registry. JSON has no such parameter (RFC 8259 §11): what
+// it says there is not looked at, its bytes are.
+func isUnicode(params map[string]string) bool {
 	switch strings.ToLower(params["charset"]) {
-	case "", "utf-8", "us-ascii":
+	case "", "utf-8", "utf8", "us-ascii", "ascii":
 		return true
 	default:
 		return false
@@ -118,7 +119,7 @@ func checkContentType(contentType string) (Media, error) {
 			Detail: fmt.Sprintf("expected a media type, got %.128q", contentType)}
 	}
 	kind := mediaOfBase(base)
-	if kind != binaryMedia && !IsUnicode(params) {
+	if kind == textMedia && !isUnicode(params) {
 		return 0, &Error{Code: "media-unsupported", Field: "datacontenttype",
 			Detail: fmt.Sprintf("text is UTF-8, got %.128q", contentType)}
 	}

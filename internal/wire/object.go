@@ -39,7 +39,7 @@ func parseObject(text []byte, rules objectRules) (Object, error) {
 			return object, nil
 		}
 	}
-	if _, ok := err.(*Error); ok {
+	if _, ok := err.(*Error); ok && !bytes.HasPrefix(text, byteOrderMark) {
 		return nil, err
 	}
 	return nil, explain(text)
