@@ -16,6 +16,7 @@ ENV TIDINGS_LISTEN=0.0.0.0:8080 TIDINGS_DATA_DIR=/data
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080
+# health finds the server by the variables that serve has: TIDINGS_LISTEN and TIDINGS_TLS_CERT.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s CMD ["/tidings", "health"]
 ENTRYPOINT ["/tidings"]
 CMD ["serve"]

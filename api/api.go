@@ -155,6 +155,7 @@ type Server struct {
 	slots   *slots                // of streams
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
+	seldom  seldom // of o.Logger
 	// everybody is the caller of each request while there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain
@@ -213,7 +214,7 @@ func (s *Server) HTTPServer() *http.Server {
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other path is
-		ErrorLog:                     slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:                     s.ErrorLog(),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if encrypted, ok := c.(*tls.Conn); ok {
 				c = encrypted.NetConn()

@@ -138,8 +138,8 @@ func TestHTTP(t *testing.T) {
 					t.Errorf("Accept-Encoding %q, want identity", a.header.Get("Accept-Encoding"))
 				}
 			case "method-not-allowed":
-				if a.header.Get("Allow") != "GET, POST" {
-					t.Errorf("Allow %q, want GET, POST", a.header.Get("Allow"))
+				if a.header.Get("Allow") != "GET, HEAD, POST" {
+					t.Errorf("Allow %q, want GET, HEAD, POST", a.header.Get("Allow"))
 				}
 			}
 		})
@@ -182,10 +182,17 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("%d %v, %d feeds", a.status, a.header, s.tail.Stats().Feeds)
 		}
 	})
-	t.Run("row 23: HEAD on events", func(t *testing.T) {
-		a := start(t).do("HEAD", "/v1/topics/a/events", "")
-		if a.status != 405 || a.header.Get("Allow") == "" {
-			t.Errorf("%d %v", a.status, a.header)
+	t.Run("row 191: HEAD", func(t *testing.T) {
+		s := start(t)
+		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml", "/v1/log",
+			"/v1/events", "/v1/topics/a/events", "/v1/topics", "/v1/session", "/v1/subscribers",
+			"/", "/tidings.js"} {
+			get, head := s.do("GET", path, ""), s.do("HEAD", path, "")
+			if head.status != 200 || head.header.Get("Content-Type") != get.header.Get(
+				"Content-Type") || head.body != "" {
+				t.Errorf("HEAD %s: %d %v %q, GET has %v", path, head.status, head.header, head.body,
+					get.header)
+			}
 		}
 	})
 	t.Run("row 23: preflight of a foreign page", func(t *testing.T) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"log/slog"
 	"net/http"
 	"runtime"
 
@@ -30,6 +29,7 @@ type metrics struct {
 	gaps   *prometheus.CounterVec
 	byes   *prometheus.CounterVec
 	stalls prometheus.Counter
+	faults *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -59,8 +59,11 @@ func newMetrics(version string) *metrics {
 			"Streams that the server ended with a bye, by reason.", "reason"),
 		stalls: counter("tidings_stalls_total",
 			"Streams closed because their client did not take a write in time."),
+		faults: counters("tidings_http_faults_total",
+			"Connections that could not be accepted, TLS handshakes that failed, panics of "+
+				"handlers, and what else the HTTP server complains of.", "kind"),
 	}
-	m.registry.MustRegister(build, m.publishes, m.events, m.bytes, m.gaps, m.byes, m.stalls,
+	m.registry.MustRegister(build, m.publishes, m.events, m.bytes, m.gaps, m.byes, m.stalls, m.faults,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(
 			collectors.ProcessCollectorOpts{}))
 	m.begin()
@@ -82,6 +85,9 @@ func (m *metrics) begin() {
 	for _, reason := range []bye{byeShutdown, byeExpiredToken, byeLifetime, byeOverloaded,
 		byeDisconnected} {
 		m.byes.WithLabelValues(string(reason))
+	}
+	for _, kind := range []string{faultAccept, faultTLS, faultPanic, faultOther} {
+		m.faults.WithLabelValues(kind)
 	}
 }
 
@@ -116,7 +122,7 @@ func (m *metrics) step(st *step) {
 // is the same behind the checks of the other endpoints.
 func (s *Server) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelWarn),
+		ErrorLog: scrapeLog{s},
 		// a log that fails is when the other numbers are wanted
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -117,13 +118,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 		Code: p.code, RequestID: rand.Text(),
 		Outcome: p.outcome, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
-	log := s.o.Logger.Debug // also for draining and no-space, which are logged where they begin
+	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
+		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}
+	// draining and no-space are logged where they begin
 	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" &&
 		p.code != "no-space" {
-		log = s.o.Logger.Error
+		s.logSeldom(p.code, slog.LevelError, "request failed", facts...)
+	} else {
+		s.o.Logger.Debug("request failed", facts...)
 	}
-	log("request failed", "request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
-		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause)
 	h := w.Header()
 	switch k.status {
 	case http.StatusUnauthorized:

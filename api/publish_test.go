@@ -182,9 +182,11 @@ func (unsized) Len() {}
 func TestMethods(t *testing.T) {
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/v1/topics/a/events": "GET, POST", "/v1/events": "GET, POST", "/v1/topics": "GET",
+		"/v1/topics/a/events": "GET, HEAD, POST", "/v1/events": "GET, HEAD, POST",
+		"/v1/topics":       "GET, HEAD",
 		"/v1/topics/a/end": "POST", "/v1/stream": "GET, HEAD", "/v1/topics/a/stream": "GET, HEAD",
-		"/v1/events/x": "GET", "/v1/log": "GET", "/healthz": "GET", "/readyz": "GET",
+		"/v1/events/x": "GET, HEAD", "/v1/log": "GET, HEAD", "/healthz": "GET, HEAD",
+		"/readyz": "GET, HEAD",
 	} {
 		a := s.do("PATCH", path, "")
 		if p := a.problem(t); a.status != 405 || p.Code != "method-not-allowed" ||

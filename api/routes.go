@@ -84,7 +84,8 @@ func (s *Server) table() []route {
 	}
 }
 
-// Endpoints lists what the router answers to, as "METHOD /path" with variables in braces.
+// Endpoints lists what the router answers to, as "METHOD /path" with variables in braces. HEAD, which
+// is answered where GET is, is listed only where it is an endpoint of its own.
 func (s *Server) Endpoints() []string {
 	var all []string
 	for _, r := range s.table() {
@@ -101,6 +102,11 @@ func (s *Server) Endpoints() []string {
 func (s *Server) routes() http.Handler {
 	m := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	for _, r := range s.table() {
+		if get, ok := r.methods["GET"]; ok {
+			if _, own := r.methods["HEAD"]; !own {
+				r.methods["HEAD"] = get // RFC 9110 section 9.1; net/http leaves the body out
+			}
+		}
 		allow := strings.Join(slices.Sorted(maps.Keys(r.methods)), ", ")
 		other := s.guard(endpoint{open, params{unchecked: true},
 			func(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {

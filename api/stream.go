@@ -94,13 +94,13 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, asked subsc
 	out := s.newStreamWriter(w)
 	out.who = who
 	err := s.follow(ctx, out, script)
-	level := slog.LevelDebug
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// the client took nothing for the stall time-out; it resumes by its cursor
-		level = slog.LevelInfo
 		s.metrics.stalls.Inc()
+		s.logSeldom("stall", slog.LevelInfo, "stream ended", "remote", s.clientAddr(r), "error", err)
+		return
 	}
-	s.o.Logger.Log(r.Context(), level, "stream ended", "remote", s.clientAddr(r), "error", err)
+	s.o.Logger.Debug("stream ended", "remote", s.clientAddr(r), "error", err)
 }
 
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to

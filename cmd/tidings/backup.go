@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"tidings/store"
 	"tidings/store/bolt"
@@ -27,6 +28,10 @@ type backupCmd struct {
 
 // Validate is called by kong after parsing.
 func (c *backupCmd) Validate() error {
+	if c.File == "-" {
+		return errors.New("FILE: a backup is a file with a manifest beside it, it cannot go to " +
+			"standard output; ./- is a file of that name")
+	}
 	if c.DataDir == "" && c.URL == nil {
 		return errors.New("expected either --data-dir or --url, by flag or variable")
 	}
@@ -80,7 +85,12 @@ func (c *backupCmd) copy(ctx context.Context, app *app,
 		return store.Manifest{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	return log.Backup(ctx, file)
+	m, err = log.Backup(ctx, file)
+	if errors.Is(err, syscall.ENOSPC) { // it is the file's disk that is full
+		err = fmt.Errorf("no space left for the backup: %w", &fs.PathError{Op: "write",
+			Path: file.Name(), Err: syscall.ENOSPC})
+	}
+	return m, err
 }
 
 // openLog opens a log that exists.

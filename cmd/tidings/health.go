@@ -1,10 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
+
+	"tidings/internal/loopback"
 )
 
 // healthTimeout is below the 30 s that container engines give a health check.
@@ -13,17 +20,32 @@ const healthTimeout = 5 * time.Second
 // healthCmd asks whether the server is alive, not whether it accepts writes: what watches a process
 // starts another in its place, which does not help against a full disk and cuts every stream.
 type healthCmd struct {
-	client `embed:""`
+	URL   *baseURL `name:"url" help:"Address of the server (default: where serve listens by its variables, so that a container's check needs nothing)."`
+	Token bearer   `help:"Bearer token; none is sent when it is empty, or without --url." placeholder:"JWT"`
 }
 
-func (c *healthCmd) Run(ctx context.Context, app *app) error {
+// Run checks no certificate of a server on this machine, or at the address that serve listens on: it
+// has another name, and nothing that is sent or learned is a secret.
+func (c *healthCmd) Run(ctx context.Context, app *app, env environment) error {
+	from, transport := client{Token: c.Token}, app.transport
+	if c.URL != nil {
+		from.URL = *c.URL
+	} else if err := from.URL.ofServe(env); err != nil {
+		return usageError{err}
+	} else {
+		from.Token = ""
+	}
+	if c.URL == nil || loopback.IsHost(from.URL.url.Hostname()) {
+		transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	req, err := c.request(ctx, http.MethodGet, nil, "healthz")
+	req, err := from.request(ctx, http.MethodGet, nil, "healthz")
 	if err != nil {
 		return err
 	}
-	resp, err := app.httpClient().Do(req)
+	resp, err := (&http.Client{Transport: transport,
+		CheckRedirect: app.httpClient().CheckRedirect}).Do(req)
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", shorten(err))
 	}
@@ -31,5 +53,19 @@ func (c *healthCmd) Run(ctx context.Context, app *app) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not healthy: %w", readProblem(resp))
 	}
+	return nil
+}
+
+// ofServe sets the address of a server that has its settings from these variables.
+func (b *baseURL) ofServe(env environment) error {
+	host, port, err := net.SplitHostPort(cmp.Or(env["TIDINGS_LISTEN"], "127.0.0.1:8080"))
+	if err != nil {
+		return fmt.Errorf("TIDINGS_LISTEN: expected HOST:PORT, got %q", env["TIDINGS_LISTEN"])
+	}
+	if port == "0" {
+		return errors.New("TIDINGS_LISTEN has no fixed port: expected --url")
+	}
+	t := tlsFlags{TLSCert: env["TIDINGS_TLS_CERT"]}
+	b.url = &url.URL{Scheme: t.scheme(), Host: reachable(net.JoinHostPort(host, port))}
 	return nil
 }

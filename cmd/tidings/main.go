@@ -17,11 +17,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"tidings/internal/duration"
 	"tidings/store/bolt"
 )
 
@@ -50,6 +52,8 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
 	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
+
+	Licenses licensesCmd `cmd:"" help:"Print the licences of what the program contains."`
 }
 
 // app is the process as a verb sees it. A verb's Run method takes it, and the context that ends
@@ -119,7 +123,8 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 		kong.Resolvers(env),
 		kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(a),
+		kong.Bind(a, env),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
 	)
 	if err != nil {
 		return err
@@ -139,6 +144,9 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 		parsed = parse.Context // a variable may be why
 	}
 	env.warn(a, parsed)
+	if err != nil && strings.Contains(err.Error(), "unknown flag -") {
+		return usageError{fmt.Errorf("%w; an argument that begins with - comes after --", err)}
+	}
 	if err == nil {
 		err = refuseEmpty(parsed.Flags())
 	}
@@ -154,6 +162,20 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 		context.AfterFunc(hangup, func() { a.end(context.Cause(hangup)) })
 	}
 	return parsed.Run()
+}
+
+// decodeDuration reads the durations of all flags alike, days and weeks too.
+func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := duration.Parse(text)
+	if err != nil {
+		return fmt.Errorf("expected a duration such as 15s, 30m or 7d but got %q", text)
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 // refuseEmpty refuses a flag that was given as "", lists too: most likely it names a shell variable

@@ -12,6 +12,9 @@ import (
 // is.
 const maxShare = 1 << 30
 
+// leastBytes is what a number without a unit is at least: below it, something else was meant.
+const leastBytes = 1 << 20
+
 // minFree is how much of a disk is left free: bytes, or a share of it.
 type minFree struct {
 	bytes   uint64
@@ -21,14 +24,19 @@ type minFree struct {
 // UnmarshalText is called by kong.
 func (m *minFree) UnmarshalText(text []byte) (err error) {
 	share, isShare := strings.CutSuffix(string(text), "%")
+	_, noUnit := strconv.ParseFloat(share, 64)
 	if isShare {
 		m.percent, err = strconv.ParseFloat(share, 64)
 	} else {
 		m.bytes, err = humanize.ParseBytes(share)
 	}
-	if err != nil || !(m.percent >= 0 && m.percent <= 100) {
+	if err != nil || !(m.percent >= 0 && m.percent < 100) {
 		return fmt.Errorf(
 			"expected a size such as 2GiB, or a share of the disk such as 5%%, got %q", text)
+	}
+	if !isShare && noUnit == nil && 0 < m.bytes && m.bytes < leastBytes {
+		return fmt.Errorf("%s is so many bytes: write a share of the disk such as 5%%, or a size "+
+			"such as 2GiB", text)
 	}
 	return nil
 }

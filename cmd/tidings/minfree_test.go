@@ -17,6 +17,8 @@ func TestMinFree(t *testing.T) {
 		{"0%", gib, 0},
 		{"0", gib, 0},
 		{"4GiB", gib, 4 * gib},
+		{"5B", gib, 5},
+		{"2147483648", gib, 2 * gib},
 	} {
 		var m minFree
 		if err := m.UnmarshalText([]byte(c.flag)); err != nil {
@@ -26,7 +28,7 @@ func TestMinFree(t *testing.T) {
 			t.Errorf("%s of %d is %d, want %d", c.flag, c.total, got, c.want)
 		}
 	}
-	for _, bad := range []string{"", "%", "-1%", "101%", "NaN%", "five", "-1"} {
+	for _, bad := range []string{"", "%", "-1%", "100%", "101%", "NaN%", "five", "-1", "5", "20.0"} {
 		if err := new(minFree).UnmarshalText([]byte(bad)); err == nil ||
 			!strings.Contains(err.Error(), "such as 5%") {
 			t.Errorf("%q: %v, want it refused", bad, err)

@@ -62,17 +62,15 @@ func checkAddress(flag, address string) error {
 	return nil
 }
 
-// reachable is an address that a client on this machine can use to reach a listener.
-func reachable(at net.Addr) string {
-	host, port, err := net.SplitHostPort(at.String())
-	ip, notIP := netip.ParseAddr(host)
-	switch {
-	case err != nil || notIP != nil || !ip.IsUnspecified():
-		return at.String()
-	case ip.Is4():
+// reachable is where a client on this machine finds a server that listens on the address: one of
+// all interfaces, of both families too, takes connections to 127.0.0.1.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip, notIP := netip.ParseAddr(host); err == nil && (host == "" ||
+		notIP == nil && ip.IsUnspecified()) {
 		return net.JoinHostPort("127.0.0.1", port)
 	}
-	return net.JoinHostPort("localhost", port) // Go listens on both families there
+	return address
 }
 
 // positive refuses a time-out or interval that is none.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"tidings/api"
 	"tidings/internal/loopback"
 )
 
@@ -59,16 +61,17 @@ const (
 // sideListeners are the servers of observeFlags.
 type sideListeners struct {
 	logger  *slog.Logger
+	errors  *log.Logger // of net/http
 	servers []*http.Server
 	running sync.WaitGroup
 }
 
 // startSideListeners starts those that were asked for; close ends them.
 func (o *observeFlags) startSideListeners(logger *slog.Logger,
-	metrics http.Handler) (*sideListeners, error) {
-	s := &sideListeners{logger: logger}
+	server *api.Server) (*sideListeners, error) {
+	s := &sideListeners{logger: logger, errors: server.ErrorLog()}
 	metricsOnly := http.NewServeMux()
-	metricsOnly.Handle("GET /metrics", metrics)
+	metricsOnly.Handle("GET /metrics", server.MetricsHandler())
 	for _, side := range []struct {
 		flag, address string
 		handler       http.Handler
@@ -90,8 +93,7 @@ func (o *observeFlags) startSideListeners(logger *slog.Logger,
 
 func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadTimeout: sideReadTimeout,
-		IdleTimeout: sideIdleTimeout, ErrorLog: slog.NewLogLogger(s.logger.Handler(),
-			slog.LevelDebug)}
+		IdleTimeout: sideIdleTimeout, ErrorLog: s.errors}
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,10 @@ const (
 	// itself.
 	baseMemory = 128 << 20
 
+	// widestProxies is the length of the prefix of the largest network for private use, fc00::/7; of
+	// IPv4 it is 10.0.0.0/8.
+	widestProxies = 7
+
 	// spareFiles are open beside the streams: the log, listeners, publishers.
 	spareFiles = 200
 )
@@ -33,6 +37,12 @@ func (c *serveCmd) preflight(logger *slog.Logger) {
 			"limit",
 			files, "needed",
 			c.MaxStreams+spareFiles)
+	}
+	for _, proxy := range c.proxies() {
+		if proxy.Bits() < widestProxies {
+			logger.Warn("--trusted-proxy holds most of the internet: any client in it can say that "+
+				"it is another, also to rate limits", "network", proxy.String())
+		}
 	}
 	c.checkDisk(logger)
 	switch kind := fileSystem(c.DataDir); kind {

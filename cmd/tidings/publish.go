@@ -56,7 +56,9 @@ func (c *publishCmd) Run(ctx context.Context, app *app) error {
 	}
 	d := draft{topic: c.Topic, eventType: c.Type, contentType: c.ContentType, data: data}
 	if d.contentType == "" {
-		d.contentType = contentTypeOf(data)
+		if d.contentType, err = contentTypeOf(data); err != nil {
+			return usageError{err}
+		}
 	}
 	id, err := c.post(ctx, app.httpClient(), d)
 	if err != nil {
@@ -73,17 +75,29 @@ func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}
+	if len(data) == 0 {
+		return nil, usageError{errors.New("there is nothing on standard input: did what writes " +
+			"to it fail?")}
+	}
 	return data, nil
 }
 
-func contentTypeOf(data []byte) string {
+// contentTypeOf guesses the type of data. What a slip may have made of other data, an argument that
+// is empty or JSON that was cut short, is refused.
+func contentTypeOf(data []byte) (string, error) {
+	start := bytes.TrimLeft(data, " \t\r\n")
 	switch {
 	case json.Valid(data):
-		return "application/json"
+		return "application/json", nil
+	case len(data) == 0:
+		return "", errors.New("the data is empty; with --content-type text/plain it is published")
+	case bytes.HasPrefix(start, []byte("{")), bytes.HasPrefix(start, []byte("[")):
+		return "", fmt.Errorf("the data begins as JSON and is none: %w; with --content-type "+
+			"text/plain it is published as text", json.Unmarshal(data, new(any)))
 	case utf8.Valid(data):
-		return "text/plain; charset=utf-8"
+		return "text/plain; charset=utf-8", nil
 	default:
-		return "application/octet-stream" // the server says what it wants instead
+		return "application/octet-stream", nil // the server says what it wants instead
 	}
 }
 

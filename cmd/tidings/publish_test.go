@@ -49,6 +49,35 @@ func newRecorder(t *testing.T) *recorder {
 	return rec
 }
 
+// TestPublishRefusesSlips: what most likely was to be other data does not become an event.
+func TestPublishRefusesSlips(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		args  []string
+		stdin string
+		want  string
+	}{
+		{"JSON that was cut", []string{`{"x":`}, "", "unexpected end of JSON input; with --content-type"},
+		{"an array that was cut", nil, " [1, 2", "unexpected end of JSON input"},
+		{"lines of JSON", nil, "{\"a\":1}\n{\"a\":2}\n", "after top-level value"},
+		{"nothing on standard input", nil, "", "nothing on standard input"},
+		{"nothing on standard input, of a type", []string{"--content-type=text/plain"}, "",
+			"nothing on standard input"},
+		{"a variable that is not set", []string{""}, "", "the data is empty"},
+		{"negative number", []string{"-5"}, "", "an argument that begins with - comes after --"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rec := newRecorder(t)
+			args := append([]string{"publish", "orders", "--url", rec.url}, c.args...)
+			runWith(t.Context(), nil, strings.NewReader(c.stdin), args...).want(t, exitUsage, "",
+				c.want)
+			if len(rec.posts) > 0 {
+				t.Errorf("it was published: %v", rec.posts)
+			}
+		})
+	}
+}
+
 func TestPublish(t *testing.T) {
 	const text, octets = "text/plain; charset=utf-8", "application/octet-stream"
 	tests := []struct {
@@ -61,7 +90,12 @@ func TestPublish(t *testing.T) {
 			post{ContentType: "application/json", Body: `{"n":1.0}`}},
 		{"standard input", nil, "{\"n\": 1}\n",
 			post{ContentType: "application/json", Body: "{\"n\": 1}\n"}},
-		{"empty argument", []string{""}, "unread", post{ContentType: text}},
+		{"empty argument", []string{"", "--content-type=text/plain"}, "unread",
+			post{ContentType: "text/plain"}},
+		{"text that begins as JSON", []string{"{", "--content-type=text/plain"}, "",
+			post{ContentType: "text/plain", Body: "{"}},
+		{"negative number", []string{"--", "-5"}, "",
+			post{ContentType: "application/json", Body: "-5"}},
 		{"text", []string{"hello é"}, "", post{ContentType: text, Body: "hello é"}},
 		{"no text", nil, "\xff", post{ContentType: octets, Body: "\xff"}},
 		{"content type", []string{"<a/>", "--content-type=text/xml"}, "",

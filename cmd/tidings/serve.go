@@ -114,7 +114,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	server := api.New(log, tail, o)
-	beside, err := c.startSideListeners(app.logger, server.MetricsHandler())
+	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
@@ -159,7 +159,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 // announce says where the server is found: in the log, and to a program that waits for it in the
 // only line of standard output. On a terminal the first is enough.
 func (c *serveCmd) announce(app *app, at net.Addr, state ...any) {
-	url := c.scheme() + "://" + reachable(at)
+	url := c.scheme() + "://" + reachable(at.String())
 	app.logger.Info("listening", append([]any{"url", url, "address", at.String(), "data_dir",
 		c.DataDir}, state...)...)
 	if !isTerminal(app.stdout) || !isTerminal(app.stderr) {

@@ -2,26 +2,47 @@
 package duration
 
 import (
+	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Parse is time.ParseDuration, and understands "d" for days of 24 hours, which come first: 30d or
-// 1d12h. Days have no sign and no fraction.
+// maxDays is below the 106,751 days that a Duration holds.
+const maxDays = 100_000
+
+var minutes = regexp.MustCompile(`min([0-9]|$)`)
+
+// Parse is time.ParseDuration, and understands "w" for weeks and "d" for days of 24 hours, which
+// come first, in this order, and "min" for minutes: 2w, 30d, 1w1d12h or 15min. Weeks and days have
+// no sign and no fraction.
 func Parse(s string) (time.Duration, error) {
-	days, rest, ok := strings.Cut(s, "d")
-	if !ok {
-		return time.ParseDuration(s)
+	days, rest := 0, s
+	for _, unit := range []struct {
+		name string
+		days int
+	}{{"w", 7}, {"d", 1}} {
+		count, after, ok := strings.Cut(rest, unit.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(count, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no duration such as 15m, 12h, 30d or 2w", s)
+		}
+		days, rest = days+int(n)*unit.days, after
 	}
-	n, err := strconv.ParseUint(days, 10, 16) // 65,535 days: a Duration holds 106,751
-	if err != nil {
-		return 0, err
+	if days > maxDays {
+		return 0, fmt.Errorf("%q is more than %d days", s, maxDays)
 	}
-	d := time.Duration(n) * 24 * time.Hour
-	if rest == "" {
+	d := time.Duration(days) * 24 * time.Hour
+	if rest == "" && rest != s {
 		return d, nil
 	}
-	more, err := time.ParseDuration(rest)
-	return d + more, err
+	more, err := time.ParseDuration(minutes.ReplaceAllString(rest, "m$1"))
+	if err != nil || rest != s && more < 0 || d+more < d && more > 0 {
+		return 0, fmt.Errorf("%q is no duration such as 15m, 12h, 30d or 2w", s)
+	}
+	return d + more, nil
 }

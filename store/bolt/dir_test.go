@@ -173,7 +173,8 @@ func TestUnfinished(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if report, err := bolt.Verify(t.Context(), dir, nil); err != nil || !report.Intact() || report.Events != 0 {
+				if report, err := bolt.Verify(t.Context(), dir, nil); err != nil ||
+					!report.Intact() || report.Events != 0 {
 					t.Errorf("the log that was made then: %+v, error %v", report, err)
 				}
 				return

@@ -41,7 +41,8 @@ func decodeKey(key, value []byte) (k commit.Key, ok bool) {
 // load reads the keys of an existing log. A damaged one counts as forgotten.
 func (x *keys) load(tx *bbolt.Tx, logger *slog.Logger) error {
 	x.byHash = make(map[commit.Hash]store.ID)
-	return tx.Bucket(bucketKeys).ForEach(func(key, value []byte) error {
+	damaged, first := 0, store.ID{}
+	err := tx.Bucket(bucketKeys).ForEach(func(key, value []byte) error {
 		if x.held == 0 && len(key) == len(x.oldest) {
 			x.oldest = store.ID(key)
 		}
@@ -49,11 +50,17 @@ func (x *keys) load(tx *bbolt.Tx, logger *slog.Logger) error {
 		if k, ok := decodeKey(key, value); ok {
 			x.byHash[k.Hash] = k.First
 		} else {
-			logger.Warn("an idempotency key is damaged; a retry that uses it would be stored again",
-				"id", store.ID(key))
+			if damaged++; damaged == 1 && len(key) == len(first) {
+				first = store.ID(key)
+			}
 		}
 		return nil
 	})
+	if damaged > 0 {
+		logger.Warn("idempotency keys are damaged; a retry that uses one would be stored again",
+			"keys", damaged, "first", first)
+	}
+	return err
 }
 
 // putKeys remembers and forgets keys, in the transaction of the events.
