@@ -159,7 +159,10 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 	if !isServe(parsed.Selected()) && !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		hangup, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal is gone
 		defer stop()
-		context.AfterFunc(hangup, func() { a.end(context.Cause(hangup)) })
+		context.AfterFunc(hangup, func() {
+			a.end(context.Cause(hangup))
+			stop() // so that a second one kills
+		})
 	}
 	return parsed.Run()
 }
