@@ -16,9 +16,8 @@ import (
 )
 
 // steers are the characters that can move a terminal's cursor, colour, or turn round what is read:
-// controls (C0, DEL, C1), format characters, which bidirectional ones are among, and line
-// separators.
-var steers = []*unicode.RangeTable{unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp}
+// controls (C0, DEL, C1), and format characters, which bidirectional ones are among.
+var steers = []*unicode.RangeTable{unicode.Cc, unicode.Cf}
 
 func canSteer(r rune) bool { return r == utf8.RuneError || unicode.In(r, steers...) }
 
