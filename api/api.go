@@ -17,16 +17,14 @@
 // The path of an event through here: publish.go takes it in, form.go reads it with the parsers of
 // internal/wire, store/bolt/commit.go makes it durable, replay/tail.go wakes who wants it,
 // script.go puts it in its place on a stream, stream.go writes it out. Streams are leaves of the
-// router: nothing wraps their ResponseWriter, and no server-wide write time-out ends them.
+// router: nothing wraps their ResponseWriter, and no server-wide write time-out ends them: outlet.go times what is written.
 package api
 
 import (
 	"context"
-	"crypto/tls"
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -57,9 +55,14 @@ const (
 	DefaultRetryMin = 1 * time.Second
 	DefaultRetryMax = 4 * time.Second
 
+	// DefaultIdleTimeout is more than what load balancers keep their connections for (Google's:
+	// 600 s), so that none sends a request on one that is just being closed.
+	DefaultIdleTimeout = 620 * time.Second
+
 	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 60 * time.Second // keep-alive connections without a request
-	maxHTTP2Streams   = 250              // at a time, of one connection; a browser opens one a tab
+	maxHTTP2Streams   = 250 // at a time, of one connection; a browser opens one a tab
+
+	hstsYear = "max-age=31536000" // RFC 6797; for this host alone
 
 	// A CloudEvent in binary mode has its attributes in headers.
 	maxHeaderBytes = wire.MaxAttributesBytes
@@ -77,6 +80,7 @@ type Options struct {
 	StallTimeout          time.Duration // for a client to take one write
 	QueueTimeout          time.Duration // for a publish to find a place in the commit queue
 	BodyTimeout           time.Duration // for a request's body to arrive
+	IdleTimeout           time.Duration // for a connection's next request to come
 	MaxLifetime           time.Duration // of a stream; 0 is no limit
 	RetryMin              time.Duration
 	RetryMax              time.Duration
@@ -122,6 +126,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.StallTimeout, DefaultStallTimeout)
 	setDefault(&o.QueueTimeout, DefaultQueueTimeout)
 	setDefault(&o.BodyTimeout, DefaultBodyTimeout)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&o.MaxStreams, DefaultMaxStreams)
 	setDefault(&o.MaxStreamsPerToken, DefaultMaxStreamsPerToken)
 	setDefault(&o.RetryMin, DefaultRetryMin)
@@ -161,6 +166,7 @@ type Server struct {
 	drain     chan struct{} // closed by Drain
 
 	subscribers subscribers
+	outlets     sync.Map // of the answers under way: *outlet -> nil
 	once        sync.Once
 }
 
@@ -185,6 +191,18 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	if r.ProtoMajor == 1 {
+		// the one of the last answer on the connection may be over; a failure shows in writing
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.StallTimeout))
+		if len(r.TransferEncoding) > 0 {
+			// RFC 9112 §6.1 forbids to go on after chunks with a Content-Length, which net/http
+			// hides: what a proxy took for the next request might be of this one
+			h.Set("Connection", "close")
+		}
+	}
+	if r.TLS != nil {
+		h.Set("Strict-Transport-Security", hstsYear)
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer") // of a stream whose URL carries a token
@@ -206,29 +224,31 @@ func (s *Server) HTTPServer() *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:                      s,
-		Protocols:                    protocols,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
+		Handler:   s,
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams,
+			WriteByteTimeout: s.o.StallTimeout},
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  readHeaderTimeout + s.o.BodyTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  s.o.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other path is
 		ErrorLog:                     s.ErrorLog(),
-		ConnState: func(c net.Conn, state http.ConnState) {
-			if encrypted, ok := c.(*tls.Conn); ok {
-				c = encrypted.NetConn()
-			}
-			if tcp, ok := c.(*net.TCPConn); ok && state == http.StateNew {
-				_ = tcp.SetWriteBuffer(sendBuffer) // only a bound on memory
-			}
-		},
+		ConnContext:                  connContext,
 	}
 }
 
 // Drain begins the end: readiness fails, new publishes are refused, every stream gets a bye and
-// ends. Publishes under way are finished. It is idempotent and does not wait.
-func (s *Server) Drain() { s.once.Do(func() { close(s.drain) }) }
+// ends; an answer that its client has taken nothing of for a second is cut off. Publishes under
+// way are finished. It is idempotent and does not wait.
+func (s *Server) Drain() {
+	s.once.Do(func() {
+		close(s.drain) // first: an outlet that comes now hurries by itself
+		for o := range s.outlets.Range {
+			o.(*outlet).drain()
+		}
+	})
+}
 
 func (s *Server) draining() bool {
 	select {

@@ -12,6 +12,10 @@ import (
 	"tidings/store"
 )
 
+// minBackupRate is what a client must take of a backup, in bytes a second on an average: there is
+// one at a time, and its file is as large as the log.
+const minBackupRate = 256 << 10
+
 // backuper is a log that can be copied while it runs.
 type backuper interface {
 	OpenBackup(ctx context.Context) (*store.Backup, error)
@@ -34,6 +38,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *p
 		return p
 	}
 	defer b.Close()
+	w.(*timedWriter).out.atLeast(minBackupRate)
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="tidings-`+b.Head.String()+`.db"`)

@@ -16,12 +16,12 @@ const maxAtOnce = 64 << 10
 
 // body is a request's body, which must arrive within the body time-out.
 type body struct {
-	server *Server
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	r      io.Reader
-	length int64 // announced; -1 is none
-	err    error // of r, but not its end
+	length int64    // announced; -1 is none
+	err    error    // of r, but not its end
+	late   *problem // that it did not arrive in time
 }
 
 // openBody begins to read a body of at most max bytes. It is read to its end with close, or the
@@ -38,9 +38,16 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	}
-	b := &body{server: s, w: w, rc: http.NewResponseController(w),
+	b := &body{w: w, rc: http.NewResponseController(w),
 		r: http.MaxBytesReader(nil, r.Body, max), length: r.ContentLength}
-	if err := b.rc.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
+	deadline := time.Now().Add(s.o.BodyTimeout)
+	b.late = &problem{code: "body-timeout",
+		detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
+	if end := s.tokenEnd(grantOf(r)); !end.IsZero() && end.Before(deadline) {
+		deadline, b.late = end, &problem{code: "token-invalid",
+			detail: "the token expired before the body had arrived"}
+	}
+	if err := b.rc.SetReadDeadline(deadline); err != nil {
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
 	return b, nil
@@ -67,8 +74,7 @@ func (b *body) problem(err error) *problem {
 	case errors.As(b.err, &limit):
 		return tooLarge(limit.Limit)
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
-		return &problem{code: "body-timeout", detail: fmt.Sprintf(
-			"the body did not arrive within %v", b.server.o.BodyTimeout)}
+		return b.late
 	default:
 		return &problem{code: "bad-body",
 			detail: "the body ended early or is framed wrongly", cause: b.err}

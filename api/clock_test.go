@@ -88,7 +88,7 @@ func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.
 		o := options(t)
 		log := storetest.NewModel(storetest.Options{})
 		tail := replay.NewTail(lateLog{log, behind}, replay.TailOptions{})
-		s := &piped{t, log, api.New(log, tail, o),
+		s := &piped{t, log, api.New(copied{log}, tail, o),
 			&pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
 		h := s.api.HTTPServer()
 		ended := make(chan error, 1)

@@ -72,8 +72,8 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
-// guard puts the checks of an endpoint's access, and of its parameters, before its handler. It does
-// not wrap the ResponseWriter of a stream.
+// guard puts the checks of an endpoint's access, and of its parameters, before its handler. What
+// is written of an answer is timed.
 func (s *Server) guard(e endpoint) http.HandlerFunc {
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		query, p := e.params.parse(r)
@@ -92,15 +92,16 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 		if c != nil && e.access != open && e.access != probe {
 			s.rates[e.access].tell(w.Header(), bucketKey{owner: c.owner}, s.o.Now())
 		}
-		answer := w
-		if e.access != streaming {
-			answer = s.timed(w)
-		}
+		answer := &timedWriter{w, s.newOutlet(w, r)}
+		defer answer.out.close()
 		switch {
 		case p == nil:
+			if end := s.tokenEnd(c.grant); e.access == listing && !end.IsZero() {
+				answer.out.endBy(end.Add(stalledAfter)) // for what waited until then
+			}
 			serve(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		case p.code == "rate-limited" && e.access == streaming:
-			s.turnAway(w, r, byeOverloaded)
+			s.turnAway(answer, r, byeOverloaded)
 		default:
 			s.refuse(answer, r, e.access, p)
 		}

@@ -166,8 +166,13 @@ func TestHTTP(t *testing.T) {
 	})
 	t.Run("row 12: both lengths", func(t *testing.T) {
 		s := start(t)
-		a := parse(t, s.exchange(post+last+
-			"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"))
+		both := post + host +
+			"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n"
+		got := s.exchange(both + get + host + "\r\n") // and the connection ends
+		if n := strings.Count(got, "HTTP/1.1 "); n != 1 {
+			t.Errorf("%d answers:\n%s", n, got)
+		}
+		a := parse(t, got)
 		var event struct{ Data json.Number }
 		s.do("GET", "/v1/events/"+path.Base(a.header.Get("Location")), "").decode(t, &event)
 		if a.status != 201 || event.Data != "1234" {

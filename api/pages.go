@@ -49,6 +49,9 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 		return &problem{code: "not-acceptable", field: "Accept",
 			detail: "a page is application/json or " + mediaNDJSON[0]}
 	}
+	if end := s.tokenEnd(grantOf(r)); !end.IsZero() {
+		asked.wait = min(asked.wait, time.Until(end))
+	}
 	found, err := s.readPage(r.Context(), asked)
 	if err != nil {
 		return storeProblem(err)

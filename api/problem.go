@@ -137,7 +137,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 		h.Set("Accept-Encoding", "identity")
 	}
 	// also where a stream was asked for
-	writeJSON(s.timed(w), k.status, "application/problem+json", body)
+	writeJSON(w, k.status, "application/problem+json", body)
 }
 
 // at names the entry of a batch that p is about, counted from 0.

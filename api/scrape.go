@@ -170,11 +170,10 @@ func (s scrape) collectLog(out sink, info store.Info) {
 
 func (s scrape) collectSubscribers(out sink, first store.ID) {
 	states := map[string]int{stateLive: 0, stateCatchingUp: 0, stateStalled: 0}
-	now := s.o.Now()
 	var events, seconds []float64
 	for _, v := range s.subscribers.byID.Range {
 		x := v.(*subscriber)
-		states[x.state(now)]++
+		states[x.state()]++
 		if len(events) == maxLagSample {
 			continue
 		}

@@ -89,9 +89,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 // serveStream drives the script until the stream ends.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, asked subscription,
 	script *script) {
-	ctx, who := s.addSubscriber(r.Context(), r, asked, script.sub)
-	defer s.removeSubscriber(who)
 	out := s.newStreamWriter(w)
+	if !script.limit.IsZero() {
+		// with the bye; the limit of a token in its leeway may be over
+		left := max(0, time.Until(script.limit))
+		out.out.endBy(time.Now().Add(left + stalledAfter))
+	}
+	ctx, who := s.addSubscriber(r.Context(), r, asked, script.sub, out.out)
+	defer s.removeSubscriber(who)
 	out.who = who
 	err := s.follow(ctx, out, script)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -135,12 +140,21 @@ func (s *Server) limit(g auth.Grant) (at time.Time, why bye) {
 		at, why = begin.Add(s.o.MaxLifetime-rand.N(s.o.MaxLifetime/10+1)), byeLifetime
 	}
 	if !g.Expires.IsZero() {
-		token := begin.Add(g.Expires.Sub(s.o.Now())).Add(rand.N(auth.Leeway))
+		token := s.tokenEnd(g).Add(-rand.N(auth.Leeway))
 		if at.IsZero() || token.Before(at) {
 			at, why = token, byeExpiredToken
 		}
 	}
 	return at, why
+}
+
+// tokenEnd returns when the token of g is no longer accepted, on the clock that measures waits;
+// zero for never.
+func (s *Server) tokenEnd(g auth.Grant) time.Time {
+	if g.Expires.IsZero() {
+		return time.Time{}
+	}
+	return time.Now().Add(g.Expires.Sub(s.o.Now()) + auth.Leeway)
 }
 
 // isOver reports whether nothing can ever come on the stream again: all its topics have ended, and

@@ -16,9 +16,6 @@ import (
 	"tidings/store"
 )
 
-// stalledAfter is how long a write must have been waiting for its client to count as stalled.
-const stalledAfter = time.Second
-
 // maxLag is how far the events that a subscriber has still to get are counted.
 const maxLag = 1000
 
@@ -33,13 +30,13 @@ type subscriber struct {
 	userAgent string
 	since     time.Time
 	cancel    context.CancelCauseFunc
+	out       *outlet
 
 	mu     sync.Mutex
 	cursor store.ID
 
-	live    atomic.Bool
-	bytes   atomic.Int64
-	writing atomic.Int64 // when the write under way began, in Unix nanoseconds; 0 without one
+	live  atomic.Bool
+	bytes atomic.Int64
 }
 
 // subscribers are the open streams by ID.
@@ -47,11 +44,11 @@ type subscribers struct{ byID sync.Map }
 
 // addSubscriber makes a stream known, and returns with it a context that cutting it off ends.
 func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription,
-	sub *replay.Subscription) (context.Context, *subscriber) {
+	sub *replay.Subscription, out *outlet) (context.Context, *subscriber) {
 	x := &subscriber{
 		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name,
 		subject: grantOf(r).Subject,
-		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(),
+		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(), out: out,
 	}
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	x.moveTo(sub.OpenID())
@@ -71,8 +68,8 @@ const (
 	stateStalled    = "stalled"
 )
 
-func (x *subscriber) state(now time.Time) string {
-	if since := x.writing.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stalledAfter {
+func (x *subscriber) state() string {
+	if x.out.stalled() {
 		return stateStalled
 	}
 	if x.live.Load() {
@@ -133,13 +130,13 @@ func (s *Server) listSubscribers(w http.ResponseWriter, _ *http.Request, _ url.V
 }
 
 func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {
-	now, at := s.o.Now(), x.at()
+	at := x.at()
 	events, age, err := s.lag(x.filter, at, first)
 	return subscriberBody{
 		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject,
 		Remote: x.remote, UserAgent: x.userAgent,
 		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(),
-		Bytes: x.bytes.Load(), State: x.state(now),
+		Bytes: x.bytes.Load(), State: x.state(),
 	}, err
 }
 
@@ -158,8 +155,8 @@ func (s *Server) lag(f store.Filter, at,
 	return events, max(0, s.o.Now().Sub(at.Time())), nil
 }
 
-// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye, and it may come
-// again.
+// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye if its
+// client takes one, in about a second if it does not, and it may come again.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
 	if !ok {
@@ -167,6 +164,7 @@ func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Val
 			detail: "there is no stream of this ID, or none any more"}
 	}
 	x.(*subscriber).cancel(byeDisconnected)
+	x.(*subscriber).out.cut()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

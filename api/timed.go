@@ -1,24 +1,13 @@
 package api
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
 
-// timedWriter is the ResponseWriter of every answer but a stream, which times its writes itself. A
-// client that does not take 64 KiB within the stall time-out is cut off, and what its answer holds
-// in memory is given back.
+// timedWriter is the ResponseWriter of every answer. A client that does not take 64 KiB within the
+// stall time-out is cut off, and what its answer holds in memory is given back. A stream writes to
+// the one below, and times that itself.
 type timedWriter struct {
 	http.ResponseWriter
-	rc    *http.ResponseController
-	stall time.Duration
-}
-
-func (s *Server) timed(w http.ResponseWriter) *timedWriter {
-	if t, ok := w.(*timedWriter); ok {
-		return t
-	}
-	return &timedWriter{w, http.NewResponseController(w), s.o.StallTimeout}
+	out *outlet
 }
 
 // Unwrap is for http.ResponseController.
@@ -26,21 +15,25 @@ func (t *timedWriter) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // WriteHeader gives an answer without a body its time.
 func (t *timedWriter) WriteHeader(status int) {
-	_ = t.begin() // what cannot be timed cannot be written either
+	_ = t.out.begin(0) // what cannot be timed cannot be written either
 	t.ResponseWriter.WriteHeader(status)
+	t.out.end()
 }
 
 func (t *timedWriter) Write(p []byte) (written int, err error) {
+	defer t.out.end()
 	for {
-		if err := t.begin(); err != nil {
+		piece := p[:min(len(p), maxWrite)]
+		if err := t.out.begin(len(piece)); err != nil {
 			return written, err
 		}
-		n, err := t.ResponseWriter.Write(p[:min(len(p), maxWrite)])
+		n, err := t.ResponseWriter.Write(piece)
 		written += n
-		if p = p[n:]; err != nil || len(p) == 0 {
-			return written, err
+		if err != nil {
+			return written, t.out.failed(err)
+		}
+		if p = p[n:]; len(p) == 0 {
+			return written, nil
 		}
 	}
 }
-
-func (t *timedWriter) begin() error { return t.rc.SetWriteDeadline(time.Now().Add(t.stall)) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,8 @@ type networkFlags struct {
 	AllowHost       []string      `help:"Name that clients may call the server by without a token in a header, beside localhost; repeatable." placeholder:"NAME"`
 	CORSOrigin      []origin      `name:"cors-origin" help:"Origin whose pages may call, such as https://app.example.com; repeatable." placeholder:"ORIGIN"`
 	TrustedProxy    []subnet      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; repeatable." placeholder:"CIDR"`
-	ShutdownTimeout time.Duration `default:"10s" help:"Time for streams and publishes to end on SIGTERM."`
+	IdleTimeout     time.Duration `default:"620s" help:"Time that a connection is kept without a request; longer than a load balancer keeps it."`
+	ShutdownTimeout time.Duration `default:"9s" help:"Time for streams and publishes to end on SIGTERM."`
 }
 
 func (n *networkFlags) validate() error {
@@ -32,7 +34,8 @@ func (n *networkFlags) validate() error {
 				name)
 		}
 	}
-	return positive("shutdown-timeout", n.ShutdownTimeout)
+	return cmp.Or(positive("idle-timeout", n.IdleTimeout),
+		positive("shutdown-timeout", n.ShutdownTimeout))
 }
 
 // listenOn listens on the address of a flag. What may pass, such as an address that another process

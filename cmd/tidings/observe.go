@@ -56,6 +56,9 @@ func (l *logLevel) UnmarshalText(text []byte) error {
 const (
 	sideReadTimeout = 5 * time.Second // for a request to a side listener to arrive
 	sideIdleTimeout = time.Minute     // between two requests on a connection
+
+	// for an answer of one, to be made and taken; a profile of longer is refused
+	sideWriteTimeout = time.Minute
 )
 
 // sideListeners are the servers of observeFlags.
@@ -93,7 +96,7 @@ func (o *observeFlags) startSideListeners(logger *slog.Logger,
 
 func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadTimeout: sideReadTimeout,
-		IdleTimeout: sideIdleTimeout, ErrorLog: s.errors}
+		WriteTimeout: sideWriteTimeout, IdleTimeout: sideIdleTimeout, ErrorLog: s.errors}
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

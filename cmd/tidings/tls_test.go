@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -185,4 +186,34 @@ func TestServeInsecure(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0", "--insecure")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
 	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
+}
+
+// TestCipherSuites: a client of TLS 1.2 that knows only suites with CBC is refused.
+func TestCipherSuites(t *testing.T) {
+	dir := t.TempDir()
+	flags := tlsFlags{TLSCert: filepath.Join(dir, "cert"), TLSKey: filepath.Join(dir, "key")}
+	writePair(t, flags.TLSCert, flags.TLSKey, 1, time.Now().Add(time.Hour))
+	config, err := flags.config(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suite := range tls.CipherSuites() {
+		if suite.SupportedVersions[0] > tls.VersionTLS12 ||
+			!strings.Contains(suite.Name, "ECDSA") { // of the certificate's kind
+			continue
+		}
+		client, server := net.Pipe()
+		shaken := make(chan error, 1)
+		go func() {
+			shaken <- tls.Server(server, config).Handshake()
+			server.Close()
+		}()
+		err := tls.Client(client, &tls.Config{InsecureSkipVerify: true,
+			MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}}).Handshake()
+		if taken := err == nil; taken == strings.Contains(suite.Name, "CBC") {
+			t.Errorf("%s: %v", suite.Name, err)
+		}
+		client.Close()
+		<-shaken
+	}
 }
