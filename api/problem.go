@@ -69,6 +69,7 @@ var kinds = map[string]kind{
 	"event-corrupt":      {http.StatusInternalServerError, "Event is damaged"},
 	"outcome-unknown":    {http.StatusInternalServerError, "Outcome is unknown"},
 	"backup-unsupported": {http.StatusNotImplemented, "Log cannot be copied"},
+	"disk-hangs":         {http.StatusServiceUnavailable, "Disk hangs"},
 	"queue-full":         {http.StatusServiceUnavailable, "Commit queue is full"},
 	"draining":           {http.StatusServiceUnavailable, "Server is shutting down"},
 	"log-failed":         {http.StatusServiceUnavailable, "Log accepts no writes"},
@@ -120,9 +121,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	}
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}
-	// draining and no-space are logged where they begin
+	// the three that are left out are logged where they begin
 	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" &&
-		p.code != "no-space" {
+		p.code != "no-space" && p.code != "disk-hangs" {
 		s.logSeldom(p.code, slog.LevelError, "request failed", facts...)
 	} else {
 		s.o.Logger.Debug("request failed", facts...)
@@ -176,6 +177,7 @@ var storeKinds = []struct {
 	{store.ErrInvalid, "topic-invalid", ""},
 	{store.ErrMarkLimit, "mark-quota", ""},
 	{store.ErrTopicLimit, "topic-quota", ""},
+	{store.ErrDiskHangs, "disk-hangs", ""},
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},
 	{store.ErrNoSpace, "no-space",
 		"the disk is full; nothing was stored, and publishing works again once there is room"},
@@ -200,6 +202,9 @@ func storeProblem(err error) *problem {
 	}
 	if p.code == "outcome-unknown" {
 		p.outcome = unknown
+		if !errors.Is(err, store.ErrFailed) {
+			p.detail = "the disk has not ended the commit in time; the event may still be stored"
+		}
 	}
 	var group *store.GroupError
 	if errors.As(err, &group) {

@@ -25,6 +25,9 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	out := sink{ch}
 	s.collectStats(out)
 	s.collectTail(out)
+	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
+		return // what follows asks the disk
+	}
 	info, err := s.log.Info()
 	if err != nil {
 		out.fail(err)
@@ -81,6 +84,8 @@ func (s scrape) collectStats(out sink) {
 		"What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
 	out.histogram("tidings_commit_seconds",
 		"Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
+	out.gauge("tidings_commit_age_seconds",
+		"Age of the commit under way; 0 while there is none.", stats.Committing.Seconds(), nil)
 	out.gauge("tidings_queue_requests", "Requests that wait for the committer.",
 		float64(stats.Queued), nil)
 	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.",
@@ -90,13 +95,13 @@ func (s scrape) collectStats(out sink) {
 		float64(stats.Reading), nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
 		stats.Trimmed, nil)
-	ready := 1.0
-	if s.notReady() != nil {
+	ready, why := 1.0, s.notReady()
+	if why != nil {
 		ready = 0
 	}
 	out.gauge("tidings_ready",
-		"1 while /readyz says ready: the log has not failed, the disk has room, and the server "+
-			"is not on its way out.",
+		"1 while /readyz says ready: the log has not failed, the disk has room and does not hang, "+
+			"and the server is not on its way out.",
 		ready,
 		nil)
 	if s.o.LostLogLines != nil {
@@ -104,7 +109,7 @@ func (s scrape) collectStats(out sink) {
 			"Lines of the log that could not be written, or that nobody took in time.",
 			s.o.LostLogLines(), nil)
 	}
-	if s.o.DiskFree == nil {
+	if s.o.DiskFree == nil || errors.Is(why, store.ErrDiskHangs) {
 		return
 	}
 	switch free, err := s.o.DiskFree(); {

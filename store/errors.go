@@ -34,6 +34,9 @@ var (
 
 // Of a write, about the log: nothing was stored, but for ErrOutcomeUnknown.
 var (
+	// ErrDiskHangs: the disk has not ended a commit for seconds. Writing goes on when it does.
+	ErrDiskHangs = errors.New("the disk hangs")
+
 	// ErrQueueFull: the committer did not get to the drafts in time.
 	ErrQueueFull = errors.New("commit queue is full")
 
@@ -42,7 +45,8 @@ var (
 	ErrNoSpace = errors.New("no space left for the log")
 
 	// ErrOutcomeUnknown: the commit of these drafts ended with an error that leaves open whether it
-	// happened. Only the next Open can tell. The log has failed: the error is an ErrFailed too.
+	// happened. Only the next Open can tell. The log has failed: the error is an ErrFailed too. Or the
+	// commit has not ended in time, and may still be stored: then it is none.
 	ErrOutcomeUnknown = errors.New("it is not known whether the events were stored")
 
 	// ErrFailed: the log accepts no more writes until it is opened again, because of a commit with

@@ -37,11 +37,11 @@ type Log interface {
 	// log's options; a duplicate of a group that is being committed waits for it. Publishing to a
 	// topic that has ended is ErrEnded; ending it again is the first end, replayed.
 	//
-	// ctx bounds only the wait for a place in the queue; when it ends there, the error is
-	// ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome. Errors:
-	// ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrQueueFull, ErrNoSpace, ErrClosed,
-	// ErrFailed (nothing was stored), and ErrOutcomeUnknown. Those about one group of several are a
-	// *GroupError.
+	// ctx bounds the wait for a commit that takes the drafts; when it ends before, the error is
+	// ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome, half a
+	// minute at most. Errors: ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrQueueFull,
+	// ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and ErrOutcomeUnknown. Those about one
+	// group of several are a *GroupError.
 	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
@@ -117,7 +117,7 @@ type Log interface {
 	Stats() Stats
 
 	// Ready is nil when an append could go ahead, as of about now, else what it would end with: the
-	// ErrFailed that says why once Failed is closed, ErrClosed, or ErrNoSpace.
+	// ErrFailed that says why once Failed is closed, ErrClosed, ErrDiskHangs, or ErrNoSpace.
 	Ready() error
 
 	// Failed is closed when the log can no longer accept writes for a reason that a restart must

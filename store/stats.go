@@ -1,5 +1,7 @@
 package store
 
+import "time"
+
 // Stats is what a Log has done since it was opened, as of about now.
 type Stats struct {
 	Queued      int       // requests that wait for the committer
@@ -8,8 +10,9 @@ type Stats struct {
 	Trimmed     uint64    // events deleted
 	Batches     Histogram // events stored by one commit
 	// seconds of one commit of any kind, its fsyncs included; those that failed are not in it
-	Commits Histogram
-	Writes  Histogram // seconds of these that writing to the disk took, two fsyncs each
+	Commits    Histogram
+	Committing time.Duration // age of the commit under way, 0 while there is none
+	Writes     Histogram     // seconds of these that writing to the disk took, two fsyncs each
 }
 
 // Histogram is a distribution of values. The caller owns it.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"tidings/api"
 	"tidings/internal/clock"
@@ -150,11 +151,44 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 			failure = errors.Join(failure, err)
 		}
 	}
-	stopTrimming()
-	tail.Close()
-	failure = errors.Join(failure, log.Close(), beside.close())
-	app.logger.Info("stopped", "head", log.Head())
-	return failure
+	closed := make(chan error, 1)
+	go func() {
+		stopTrimming()
+		tail.Close()
+		closed <- errors.Join(log.Close(), beside.close())
+	}()
+	err = awaitClose(deadline, closed)
+	if errors.Is(err, errNotClosed) {
+		app.logger.Error("ended without closing the log", "head", log.Head(), "error", err)
+	} else {
+		app.logger.Info("stopped", "head", log.Head())
+	}
+	return errors.Join(failure, err)
+}
+
+// closeGrace is how long the log may take to close when the shutdown time-out is over.
+const closeGrace = time.Second
+
+// errNotClosed ends the process while the log is still closing.
+var errNotClosed = errors.New("the log did not close in the shutdown time-out, because the disk hangs " +
+	"or is slow; what was acknowledged is stored, and the next start decides about the rest")
+
+// awaitClose waits for the log to close, for as long as a shutdown may take: a disk that hangs must not keep
+// the process.
+func awaitClose(deadline context.Context, closed <-chan error) error {
+	select {
+	case err := <-closed:
+		return err
+	case <-deadline.Done():
+	}
+	late := time.NewTimer(closeGrace)
+	defer late.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-late.C:
+		return errNotClosed
+	}
 }
 
 // announce says where the server is found: in the log, and to a program that waits for it in the

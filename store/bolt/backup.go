@@ -30,6 +30,9 @@ func (l *Log) Backup(ctx context.Context, w io.Writer) (store.Manifest, error) {
 }
 
 func (l *Log) copyTo(ctx context.Context, w io.Writer) (m store.Manifest, err error) {
+	if err := l.hanging(); err != nil {
+		return m, err
+	}
 	m = store.Manifest{LogID: l.id, Time: l.now().UTC()}
 	sum := sha256.New()
 	err = l.read(func(tx *bbolt.Tx) error {

@@ -29,7 +29,7 @@ import (
 //	                                          batch; nobody was
 //	                                          told or has read it
 //	shown     file and index; the head moved  all of the batch      show.go: show
-//	answered  the client                      all of the batch;     commit.go: answer
+//	answered  the client                      all of the batch;     queue.go: answer
 //	                                          the answer is lost
 //
 // api/stream.go goes on from there, to a subscriber.
@@ -79,13 +79,28 @@ func (c *committer) run() {
 	var batch []*request
 	for {
 		if batch = c.queue.take(batch[:0]); len(batch) == 0 {
-			c.checkpoint()
+			c.watched(c.checkpoint)
 			return
 		}
-		c.commit(batch)
+		c.watched(func() { c.commit(batch) })
 		clear(batch)
 		clear(c.requests)
 		c.decider.Release()
+	}
+}
+
+// watched runs what a disk that hangs holds up, with its age to be seen.
+func (c *committer) watched(commit func()) {
+	began := time.Now()
+	c.file.counters.since.Store(&began)
+	warning := time.AfterFunc(hangAfter, func() {
+		c.logger.Warn("the disk hangs: it has not ended a commit; publishes are refused until it does",
+			"for", hangAfter.String())
+	})
+	commit()
+	c.file.counters.since.Store(nil)
+	if !warning.Stop() {
+		c.logger.Warn("the disk has ended the commit", "after", time.Since(began).String())
 	}
 }
 
@@ -95,7 +110,7 @@ func (c *committer) run() {
 func (c *committer) commit(batch []*request) {
 	err := c.try(batch)
 	if !errors.Is(err, store.ErrNoSpace) {
-		answer(batch, err)
+		c.queue.answer(batch, err)
 		return
 	}
 	parts := split(batch)
@@ -103,11 +118,11 @@ func (c *committer) commit(batch []*request) {
 	case batch[0].kind() == ofTrim && c.reserved:
 		_ = c.giveReserve() // best effort: without it the trims may fail, and say so
 	case len(parts) == 1:
-		answer(batch, err)
+		c.queue.answer(batch, err)
 		return
 	}
 	for _, part := range parts {
-		answer(part, c.try(part))
+		c.queue.answer(part, c.try(part))
 	}
 }
 
@@ -122,17 +137,6 @@ func split(batch []*request) (parts [][]*request) {
 		parts, batch = append(parts, batch[:n]), batch[n:]
 	}
 	return parts
-}
-
-// answer gives each request its outcome, or err when the commit was not stored: then a refusal does not
-// count either, for it may rest on what another request of the batch would have stored.
-func answer(batch []*request, err error) {
-	for _, r := range batch {
-		if err != nil {
-			r.outcome.Err = err
-		}
-		close(r.done)
-	}
 }
 
 // try decides on the batch and applies that. A commit of somebody else in between makes the decision

@@ -3,6 +3,7 @@ package bolt
 import (
 	"math"
 	"sync/atomic"
+	"time"
 
 	"tidings/store"
 )
@@ -11,6 +12,7 @@ import (
 type counters struct {
 	trimmed atomic.Uint64
 	reading atomic.Int64
+	since   atomic.Pointer[time.Time] // when the commit under way began; nil while there is none
 	batches histogram
 	commits histogram
 	writes  histogram
@@ -27,6 +29,14 @@ var (
 func newCounters() *counters {
 	return &counters{batches: newHistogram(batchBounds), commits: newHistogram(commitBounds),
 		writes: newHistogram(commitBounds)}
+}
+
+// committing is the age of the commit under way, 0 while there is none.
+func (c *counters) committing() time.Duration {
+	if since := c.since.Load(); since != nil {
+		return time.Since(*since)
+	}
+	return 0
 }
 
 // histogram is written by one goroutine.
@@ -64,7 +74,7 @@ func (h *histogram) read() store.Histogram {
 func (l *Log) Stats() store.Stats {
 	s := store.Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()),
 		Batches: l.counters.batches.read(), Commits: l.counters.commits.read(),
-		Writes: l.counters.writes.read()}
+		Writes: l.counters.writes.read(), Committing: l.counters.committing()}
 	s.Queued, s.QueuedBytes = l.queue.load()
 	return s
 }

@@ -3,8 +3,10 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -20,6 +22,17 @@ type request struct {
 
 	done    chan struct{} // closed when outcome holds what became of it
 	outcome commit.Outcome
+}
+
+// taken is what the request takes of the queue's memory.
+func (r *request) taken() int64 { return min(r.weight, queueBytes) }
+
+// result is the outcome of a request that is done.
+func (r *request) result() (commit.Outcome, error) {
+	if err := r.outcome.Err; err != nil {
+		return commit.Outcome{}, err
+	}
+	return r.outcome, nil
 }
 
 // kind orders requests by what they need of a full disk: trims make room, marks take little.
@@ -69,39 +82,100 @@ func newQueue() *queue {
 	return q
 }
 
-// do queues a request and waits for its outcome.
+// patience is how long a commit that has taken a request may go on before who asked is told that the
+// outcome is not known, and how long a request without a deadline waits to be taken. Longer means
+// that the disk hangs.
+const patience = 25 * time.Second
+
+// do queues a request and waits for its outcome. When ctx ends before a commit takes the request, it is
+// withdrawn: ErrQueueFull.
 func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, error) {
+	if _, ok := ctx.Deadline(); !ok && !wanted.Imports() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	r := &request{Request: wanted}
 	for d := range r.Drafts {
 		r.events++
 		r.weight += draftBytes + int64(d.Size())
 	}
 	r.weight = max(r.weight, draftBytes)
-	taken := min(r.weight, queueBytes)
-	if err := q.memory.Acquire(ctx, taken); err != nil {
+	if err := q.enter(ctx, r); err != nil {
+		return commit.Outcome{}, err
+	}
+	select {
+	case <-r.done:
+		return r.result()
+	case <-ctx.Done():
+	}
+	if q.withdraw(r) {
 		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
 	}
-	q.bytes.Add(taken)
-	defer func() {
-		q.bytes.Add(-taken)
-		q.memory.Release(taken)
-	}()
+	if wanted.Imports() {
+		<-r.done
+		return r.result()
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-r.done:
+		return r.result()
+	case <-late.C:
+		return commit.Outcome{}, fmt.Errorf("%w: the disk has not ended the commit yet",
+			store.ErrOutcomeUnknown)
+	}
+}
+
+// enter puts a request among those that wait, as soon as there is memory for it.
+func (q *queue) enter(ctx context.Context, r *request) error {
+	if err := q.memory.Acquire(ctx, r.taken()); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
+	}
+	q.bytes.Add(r.taken())
 	r.done = make(chan struct{})
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
-		q.mu.Unlock()
-		return commit.Outcome{}, store.ErrClosed
+		q.release(r)
+		return store.ErrClosed
 	}
 	q.waits = append(q.waits, r)
 	if len(q.waits) == 1 {
 		q.bell.Signal()
 	}
-	q.mu.Unlock()
-	<-r.done
-	if err := r.outcome.Err; err != nil {
-		return commit.Outcome{}, err
+	return nil
+}
+
+// withdraw takes a request back, unless a commit has taken it.
+func (q *queue) withdraw(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waits, r)
+	if i < 0 {
+		return false
 	}
-	return r.outcome, nil
+	q.waits = slices.Delete(q.waits, i, i+1)
+	q.release(r)
+	return true
+}
+
+// answer gives each request of a batch its outcome, or err when the commit was not stored: then a
+// refusal does not count either, for it may rest on what another request of the batch would have
+// stored.
+func (q *queue) answer(batch []*request, err error) {
+	for _, r := range batch {
+		if err != nil {
+			r.outcome.Err = err
+		}
+		q.release(r)
+		close(r.done)
+	}
+}
+
+func (q *queue) release(r *request) {
+	q.bytes.Add(-r.taken())
+	q.memory.Release(r.taken())
 }
 
 // take appends to batch what the next transaction commits, up to the bounds. It waits while there is

@@ -22,7 +22,7 @@ const (
 
 // Retain implements store.Log.
 func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
-	if err := l.closed(); err != nil {
+	if err := cmp.Or(l.closed(), l.hanging()); err != nil {
 		return 0, err
 	}
 	for _, look := range []func(store.Retention) *search{l.excessOfTopics, l.excessOfLog} {
@@ -61,6 +61,9 @@ func (l *Log) findExcess(ctx context.Context,
 	look func() *search) (trims []commit.Trim, err error) {
 	l.trims.Lock()
 	defer l.trims.Unlock()
+	if err := l.hanging(); err != nil {
+		return nil, err // a trim whose outcome is not known yet may still come
+	}
 	head, s := l.Head(), look()
 	for s.goesOn() && len(trims) < retainEvents && s.reader.pos.Before(head) {
 		page, err := s.reader.Next(s.step)

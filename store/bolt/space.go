@@ -62,10 +62,23 @@ const fullFor = time.Minute
 
 // Ready implements store.Log.
 func (l *Log) Ready() error {
-	if err := cmp.Or(l.failure(), l.closed()); err != nil {
+	if err := cmp.Or(l.failure(), l.closed(), l.hanging()); err != nil {
 		return err
 	}
 	return l.space.ready()
+}
+
+// hangAfter is the age of a commit from which the disk counts as hanging.
+const hangAfter = 5 * time.Second
+
+// hanging is ErrDiskHangs while a commit is under way for that long.
+func (l *Log) hanging() error {
+	if age := l.counters.committing(); age >= hangAfter {
+		return fmt.Errorf("%w: it has not ended a commit for %v; publishing goes on as soon as it does. "+
+			"See whether the disk, or what it hangs on, is there; if it does not come back, kill the "+
+			"server and start it where the disk answers", store.ErrDiskHangs, age.Round(time.Second))
+	}
+	return nil
 }
 
 // ready is check, and remembers for a while that a commit found no space.

@@ -108,6 +108,9 @@ func CheckMark(subject, name string) error {
 	return nil
 }
 
+// Imports reports whether the request stores events under IDs that are given.
+func (r *Request) Imports() bool { return r.ids != nil }
+
 // Trims is how many events the request is to trim.
 func (r *Request) Trims() int { return len(r.trims) }
 
