@@ -139,11 +139,11 @@ func TestImportRefuses(t *testing.T) {
 		`{"topic":"a","datacontenttype":"text/plain","data":1}`: "must be a string",
 		`{"topic":"a","ce":1}`: "ce must be an object",
 		`{` + id + `"topic":"a"}` + "\n" + `{` +
-			id + `"topic":"a"}`: "does not follow",
+			id + `"topic":"a"}`: "line 2: event 01KAJ8F3QK3T7S3B8ZK8X9P1RD does not follow",
 		`{"topic":"a"}` + "\n" + `{` + id +
-			`"topic":"a"}`: "has an ID, those before it have none",
+			`"topic":"a"}`: "line 2: event 01KAJ8F3QK3T7S3B8ZK8X9P1RD has an ID",
 		`{` + id + `"topic":"a"}` + "\n" +
-			`{"topic":"a"}`: "does not follow",
+			`{"topic":"a"}`: "line 2: the event has no ID",
 		`{"topic":"a","type":"tidings.end"}` + "\n" +
 			`{"topic":"a"}`: "topic has ended",
 		`{"topic":"a"} {"topic":"a"}`:           "more than an event",

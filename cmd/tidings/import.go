@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"tidings/internal/wire"
 	"tidings/store"
@@ -17,6 +19,7 @@ import (
 type importCmd struct {
 	File    string `arg:"" optional:"" default:"-" help:"Lines as export prints them; - is standard input."`
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open; made if missing. It must be empty when the lines have IDs, which are kept." type:"path"`
+	Redate  bool   `help:"Give events whose IDs lie in the future new ones, of now, instead of refusing them."`
 }
 
 // Run looks at the first line to know whether the events keep their IDs.
@@ -28,7 +31,7 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 	defer file.Close()
 	stored, head := 0, store.ID{}
 	err = bolt.Fill(c.DataDir, bolt.Options{Logger: app.logger}, func(log *bolt.Log) (err error) {
-		stored, err = importLines(ctx, log, file)
+		stored, err = importLines(ctx, log, file, &importCheck{redate: c.Redate})
 		head = log.Head()
 		return err
 	})
@@ -39,8 +42,9 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 }
 
 // importLines appends the lines' events to the log.
-func importLines(ctx context.Context, log *bolt.Log, lines io.Reader) (stored int, err error) {
-	next, stop := iter.Pull2(eventLines(ctx, lines))
+func importLines(ctx context.Context, log *bolt.Log, lines io.Reader,
+	check *importCheck) (stored int, err error) {
+	next, stop := iter.Pull2(eventLines(ctx, lines, check))
 	defer stop()
 	first, err, any := next()
 	events := func(yield func(store.Event, error) bool) {
@@ -58,8 +62,75 @@ func importLines(ctx context.Context, log *bolt.Log, lines io.Reader) (stored in
 	return stored, nil
 }
 
-// eventLines reads the file up to the first line that is no event.
-func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, error] {
+// importAhead is how far an ID may be ahead of this machine's clock: two clocks may differ.
+const importAhead = time.Hour
+
+// importCheck refuses what cannot be imported, line by line.
+type importCheck struct {
+	redate bool
+
+	begun, ids bool // the first event has an ID
+	last       store.ID
+	ended      map[string]bool // topics
+}
+
+// event checks the next event, which may get another ID.
+func (c *importCheck) event(e *store.Event) error {
+	if !c.begun {
+		c.begun, c.ids, c.ended = true, !e.ID.IsZero(), make(map[string]bool)
+	}
+	d := draftOf(e)
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	if !c.ids {
+		if !e.ID.IsZero() {
+			return fmt.Errorf("event %s has an ID, those before it have none", e.ID)
+		}
+		return nil
+	}
+	if err := c.id(e); err != nil {
+		return err
+	}
+	if c.ended[e.Topic] {
+		return fmt.Errorf("%w: %s, by an event before this one", store.ErrEnded, e.Topic)
+	}
+	if e.Type == store.TypeEnd {
+		c.ended[e.Topic] = true
+	}
+	return nil
+}
+
+// id checks the next ID. Those of the future become IDs of now when they are redated: all that follow
+// have to be, for IDs rise.
+func (c *importCheck) id(e *store.Event) error {
+	now := time.Now()
+	switch {
+	case e.ID.IsZero():
+		return errors.New("the event has no ID, those before it have one")
+	case c.redate && e.ID.Time().After(now):
+		fresh, err := store.NewID(now)
+		if err != nil {
+			return err
+		}
+		if !c.last.Before(fresh) {
+			fresh, _ = c.last.Next()
+		}
+		e.ID = fresh
+	case !c.last.Before(e.ID):
+		return fmt.Errorf("event %s does not follow %s", e.ID, c.last)
+	case e.ID.Time().After(now.Add(importAhead)):
+		return fmt.Errorf("event %s is of %s, which is to come: the time of new events would stand "+
+			"still until then. Look at this machine's clock; --redate gives such events IDs of now",
+			e.ID, e.ID.Time().Format(time.RFC3339))
+	}
+	c.last = e.ID
+	return nil
+}
+
+// eventLines reads the file up to the first line that is no event, or not one to import.
+func eventLines(ctx context.Context, file io.Reader,
+	check *importCheck) iter.Seq2[store.Event, error] {
 	return func(yield func(store.Event, error) bool) {
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, 2*maxLineBytes)
@@ -70,7 +141,7 @@ func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, erro
 			}
 			e, err := wire.ParseLine(lines.Bytes())
 			if err == nil {
-				err = context.Cause(ctx)
+				err = cmp.Or(context.Cause(ctx), check.event(&e))
 			}
 			if err != nil {
 				yield(store.Event{}, fmt.Errorf("line %d: %w", number, err))
@@ -86,10 +157,15 @@ func eventLines(ctx context.Context, file io.Reader) iter.Seq2[store.Event, erro
 	}
 }
 
+func draftOf(e *store.Event) store.Draft {
+	return store.Draft{Topic: e.Topic, Type: e.Type, ContentType: e.ContentType,
+		Attributes: e.Attributes, Data: e.Data}
+}
+
 // importBatch is how many events without IDs share a commit.
 const importBatch = 1000
 
-// appendEvents appends events that have no IDs; one that has is refused.
+// appendEvents appends events that have no IDs.
 func appendEvents(ctx context.Context, log store.Log,
 	events iter.Seq2[store.Event, error]) (stored int, err error) {
 	var batch []store.Draft
@@ -104,9 +180,6 @@ func appendEvents(ctx context.Context, log store.Log,
 		return err
 	}
 	for e, err := range events {
-		if err == nil && !e.ID.IsZero() {
-			err = fmt.Errorf("event %s has an ID, those before it have none", e.ID)
-		}
 		if err != nil {
 			err = errors.Join(err, flush())
 			return stored, err
@@ -116,8 +189,7 @@ func appendEvents(ctx context.Context, log store.Log,
 				return stored, err
 			}
 		}
-		batch = append(batch, store.Draft{Topic: e.Topic, Type: e.Type, ContentType: e.ContentType,
-			Attributes: e.Attributes, Data: e.Data})
+		batch = append(batch, draftOf(&e))
 		if e.Type == store.TypeEnd { // comes alone
 			if err := flush(); err != nil {
 				return stored, err
