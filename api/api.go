@@ -78,7 +78,7 @@ type Options struct {
 	MaxSubscriptionTopics int           // patterns in one subscription
 	Heartbeat             time.Duration // silence on a stream before a heartbeat
 	StallTimeout          time.Duration // for a client to take one write
-	QueueTimeout          time.Duration // for a publish to find a place in the commit queue
+	QueueTimeout          time.Duration // for a commit to take a publish
 	BodyTimeout           time.Duration // for a request's body to arrive
 	IdleTimeout           time.Duration // for a connection's next request to come
 	MaxLifetime           time.Duration // of a stream; 0 is no limit

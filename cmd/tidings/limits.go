@@ -13,7 +13,7 @@ import (
 type limitFlags struct {
 	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
 	MaxTopics      int           `default:"1000000" help:"Topics ever published to."`
-	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a place in the commit queue."`
+	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
 	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
 	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
 	RatePerAddress bool          `help:"Hold each client address to these rates as well."`
