@@ -88,6 +88,10 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 	// Only the wait for a place in the queue ends early, and a client that leaves ends it too.
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
+	owner := grantOf(r).Owner()
+	for i := range groups {
+		groups[i].Owner = owner
+	}
 	results, err := s.log.AppendOnce(ctx, groups)
 	if err != nil {
 		return nil, storeProblem(err)

@@ -93,6 +93,9 @@ func (s scrape) collectStats(out sink) {
 	out.gauge("tidings_read_transactions",
 		"Read transactions of the log file that are open; each keeps pages from being used again.",
 		float64(stats.Reading), nil)
+	out.counter("tidings_idempotency_keys_crowded_total",
+		"Idempotency keys forgotten before their time, because there were too many.",
+		stats.KeysCrowded, nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
 		stats.Trimmed, nil)
 	ready, why := 1.0, s.notReady()

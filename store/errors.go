@@ -19,10 +19,12 @@ var (
 	// ErrInvalid: a draft, a topic, a pattern or a mark breaks a rule; the error's text names the rule.
 	ErrInvalid = errors.New("invalid")
 
-	// ErrTopicLimit: the drafts would make more topics than the log may have.
+	// ErrTopicLimit: the drafts would make more topics than the log may have, or than are then left
+	// for others than their owner.
 	ErrTopicLimit = errors.New("topic limit reached")
 
-	// ErrMarkLimit: there are as many read marks as the log may have.
+	// ErrMarkLimit: there are as many read marks as the log may have, or the subject would keep more
+	// than are then left for others.
 	ErrMarkLimit = errors.New("read mark limit reached")
 
 	// ErrEnded: the topic has ended.

@@ -166,6 +166,10 @@ type Page struct {
 type Group struct {
 	Drafts []Draft
 	Key    string // "" stores them in any case
+
+	// Owner is whose share of the limits the key and the new topics take: that of the first group
+	// for all topics of a call. "" is everybody who has no name, without a share.
+	Owner string
 }
 
 // Result says where the drafts of a group are.

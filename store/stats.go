@@ -8,6 +8,7 @@ type Stats struct {
 	QueuedBytes int64     // memory of those, and of those that are being committed
 	Reading     int       // read transactions that are open
 	Trimmed     uint64    // events deleted
+	KeysCrowded uint64    // idempotency keys forgotten before their time, for want of room
 	Batches     Histogram // events stored by one commit
 	// seconds of one commit of any kind, its fsyncs included; those that failed are not in it
 	Commits    Histogram

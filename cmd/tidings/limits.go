@@ -12,7 +12,7 @@ import (
 // limitFlags bound what publishers send, and how often the server may be called.
 type limitFlags struct {
 	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
-	MaxTopics      int           `default:"1000000" help:"Topics ever published to."`
+	MaxTopics      int           `default:"1000000" help:"Topics ever published to; no subject makes more than are left for all others."`
 	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
 	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
 	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`

@@ -25,8 +25,8 @@ type change struct {
 	freed     uint64              // bytes of the records that it deletes
 	deleted   int                 // records
 	forgotten []commit.Key
-	oldestKey store.ID // after those
-	marks     int      // that it adds
+	oldestKey store.ID             // after those; zero if none is left
+	marks     map[commit.Owner]int // that it adds
 
 	journaled    int  // entries put into the journal
 	checkpointed bool // the topics' records are those of a checkpoint
@@ -84,7 +84,11 @@ func (ch *change) write(tx *bbolt.Tx) error {
 func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
 	for _, created := range ch.Topics {
 		t := &topic{id: created.Number, name: created.Name}
-		if err := putTopic(b.topics, t); err != nil {
+		err := putTopic(b.topics, t)
+		if err == nil {
+			err = putOwner(tx, created)
+		}
+		if err != nil {
 			return err
 		}
 		ch.created = append(ch.created, t)

@@ -39,6 +39,7 @@ func (a *audit) run() {
 	a.sparse()
 	a.keys()
 	a.marks()
+	a.owners()
 }
 
 // meta loads what Open loads. It returns false when nothing else could be compared with it.
@@ -219,6 +220,20 @@ func (a *audit) keys() {
 		} else if r.Count == 0 || a.Head.Before(r.First) {
 			a.problem("the idempotency key of event %s covers %d events up to the head %s", r.First,
 				r.Count, a.Head)
+		}
+	}
+}
+
+func (a *audit) owners() {
+	b := a.tx.Bucket(bucketOwners)
+	if b == nil {
+		return
+	}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if _, ok := decodeOwner(k, v); !ok || len(k) != 4 ||
+			int(binary.BigEndian.Uint32(k)) >= len(a.topics) {
+			a.problem("the owner of topic %.40x is damaged", k)
 		}
 	}
 }

@@ -16,6 +16,7 @@ var (
 	bucketMarks  = []byte("marks")
 	bucketMeta   = []byte("meta")
 
+	bucketOwners  = []byte("owners")  // not always there
 	bucketReserve = []byte("reserve") // not always there
 	bucketJournal = []byte("journal") // there between a trim and the next checkpoint
 )

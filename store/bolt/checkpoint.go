@@ -119,11 +119,12 @@ func (c *committer) load(tx *bbolt.Tx) error {
 	for id := range slices.Chunk(suspects, len(store.ID{})) {
 		c.suspects = append(c.suspects, store.ID(id))
 	}
-	if err := c.keys.load(tx, c.logger); err != nil {
+	c.keys.shares = &c.shares
+	err = errors.Join(c.keys.load(tx, c.logger), c.loadMarks(tx), c.loadOwners(tx))
+	if err != nil {
 		return err
 	}
 	c.reserved = tx.Bucket(bucketReserve) != nil
-	c.marks = tx.Bucket(bucketMarks).Stats().KeyN
 	topics, journaled, err := loadTopics(tx)
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ type committer struct {
 	view     view              // that they are decided through
 	change   change            // the commit being applied
 	applied  uint64            // commits, since Open
+	shares   commit.Shares
 	keys     keys
 	marks    int // read marks in the file
 	books    books
@@ -158,7 +159,11 @@ func (c *committer) try(batch []*request) error {
 			c.between(decided, c.apply)
 		}
 		if c.applied == applied {
-			return c.apply(decided)
+			err := c.apply(decided)
+			if err == nil {
+				c.file.counters.crowded.Add(uint64(c.decider.Crowded()))
+			}
+			return err
 		}
 	}
 }

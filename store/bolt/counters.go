@@ -11,6 +11,7 @@ import (
 // counters are the numbers behind Stats. The committer writes, but for reading; anybody reads.
 type counters struct {
 	trimmed atomic.Uint64
+	crowded atomic.Uint64 // keys
 	reading atomic.Int64
 	since   atomic.Pointer[time.Time] // when the commit under way began; nil while there is none
 	batches histogram
@@ -72,7 +73,8 @@ func (h *histogram) read() store.Histogram {
 
 // Stats implements store.Log.
 func (l *Log) Stats() store.Stats {
-	s := store.Stats{Trimmed: l.counters.trimmed.Load(), Reading: int(l.counters.reading.Load()),
+	s := store.Stats{Trimmed: l.counters.trimmed.Load(),
+		KeysCrowded: l.counters.crowded.Load(), Reading: int(l.counters.reading.Load()),
 		Batches: l.counters.batches.read(), Commits: l.counters.commits.read(),
 		Writes: l.counters.writes.read(), Committing: l.counters.committing()}
 	s.Queued, s.QueuedBytes = l.queue.load()

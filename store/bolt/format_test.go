@@ -67,7 +67,7 @@ func TestFormat(t *testing.T) {
 		Data: []byte(`{"order":1}`),
 		Attributes: []store.Attribute{{Name: "source", Value: "/shop"},
 			{Name: "long", Value: string(make([]byte, 300))}}}
-	group := store.Group{Key: "once",
+	group := store.Group{Key: "once", Owner: "shop",
 		Drafts: []store.Draft{rich, {Topic: "a", Data: []byte("plain")}}}
 	results, err := log.AppendOnce(context.Background(), []store.Group{group})
 	if err != nil {
@@ -103,6 +103,7 @@ func TestFormat(t *testing.T) {
 		checkTopicFormat(t, tx, topics)
 		checkLogFormat(t, tx, events, filterOf(t, "a"), before)
 		checkKeyFormat(t, tx, group, results[0].IDs)
+		checkOwnerFormat(t, tx, "shop", 2) // rich and a
 		checkMarkFormat(t, tx, "subject\x00inbox", before, "a.* b")
 		return nil
 	})
@@ -222,6 +223,23 @@ func checkMarkFormat(t *testing.T, tx *bbolt.Tx, key string, id store.ID, topics
 	}
 }
 
+// checkOwnerFormat looks for the owner of the first topics; the others have none.
+func checkOwnerFormat(t *testing.T, tx *bbolt.Tx, owner string, topics int) {
+	want := sha256.Sum256([]byte(owner))
+	b := tx.Bucket([]byte("owners"))
+	for number := range topics {
+		key := binary.BigEndian.AppendUint32(nil, uint32(number))
+		p := unsealed(t, "owners", key, b.Get(key))
+		if got := p.take(6); !bytes.Equal(got, want[:6]) {
+			t.Errorf("owner of topic %d: %x, want %x", number, got, want[:6])
+		}
+		p.end()
+	}
+	if n := b.Stats().KeyN; n != topics {
+		t.Errorf("%d topics have an owner, want %d", n, topics)
+	}
+}
+
 func checkKeyFormat(t *testing.T, tx *bbolt.Tx, group store.Group, ids []store.ID) {
 	fingerprint := sha256.New()
 	for _, d := range group.Drafts {
@@ -230,10 +248,11 @@ func checkKeyFormat(t *testing.T, tx *bbolt.Tx, group store.Group, ids []store.I
 				uint64(len(field))), field...))
 		}
 	}
-	hash := sha256.Sum256([]byte(group.Key))
+	owner, key := sha256.Sum256([]byte(group.Owner)), sha256.Sum256([]byte(group.Key))
+	hash := append(owner[:6:6], key[:10]...)
 	p := unsealed(t, "keys", ids[0][:], tx.Bucket([]byte("keys")).Get(ids[0][:]))
-	if got := p.take(16); !bytes.Equal(got, hash[:16]) {
-		t.Errorf("hash %x, want %x", got, hash[:16])
+	if got := p.take(16); !bytes.Equal(got, hash) {
+		t.Errorf("hash %x, want %x", got, hash)
 	}
 	if got, want := p.take(16), fingerprint.Sum(nil)[:16]; !bytes.Equal(got, want) {
 		t.Errorf("fingerprint %x, want %x", got, want)

@@ -13,6 +13,7 @@ import (
 // keys remembers the idempotency keys of the newest groups: by hash in memory, in the order of their
 // events on disk, where random keys would cost most of the throughput. It is the committer's own.
 type keys struct {
+	shares *commit.Shares
 	byHash map[commit.Hash]store.ID // the first event of the group
 	held   int                      // records on disk
 	oldest store.ID                 // the first of them; zero if there is none
@@ -47,7 +48,11 @@ func (x *keys) load(tx *bbolt.Tx, logger *slog.Logger) error {
 			x.oldest = store.ID(key)
 		}
 		x.held++
-		if k, ok := decodeKey(key, value); ok {
+		k, ok := decodeKey(key, value)
+		if len(key) == len(x.oldest) {
+			x.shares.AddKey(k.Hash.Owner(), store.ID(key))
+		}
+		if ok {
 			x.byHash[k.Hash] = k.First
 		} else {
 			if damaged++; damaged == 1 && len(key) == len(first) {
@@ -70,43 +75,36 @@ func (ch *change) putKeys(b *bbolt.Bucket) error {
 			return err
 		}
 	}
-	if ch.Forget.IsZero() {
-		return nil
-	}
-	c := b.Cursor()
-	key, value := c.First()
-	for key != nil && !ch.Forget.Before(store.ID(key)) {
-		k, _ := decodeKey(key, value) // of a damaged one only the ID matters
-		k.First = store.ID(key)
+	for _, first := range ch.Forget {
+		k, _ := decodeKey(first[:], b.Get(first[:])) // of a damaged one only the ID matters
+		k.First = first
 		ch.forgotten = append(ch.forgotten, k)
-		key, value = c.Next()
-	}
-	if key != nil {
-		ch.oldestKey = store.ID(key)
-	}
-	for i := range ch.forgotten { // not while the cursor is in use: it would skip
-		if err := b.Delete(ch.forgotten[i].First[:]); err != nil {
+		if err := b.Delete(first[:]); err != nil {
 			return err
 		}
+	}
+	if key, _ := b.Cursor().First(); key != nil {
+		ch.oldestKey = store.ID(key)
 	}
 	return nil
 }
 
 // show makes the keys of a durable commit those that are remembered.
 func (x *keys) show(ch *change) {
-	if x.held == 0 && len(ch.Keys) > 0 {
-		x.oldest = ch.Keys[0].First
+	if len(ch.Keys) == 0 {
+		return
 	}
 	for i := range ch.Keys {
-		x.byHash[ch.Keys[i].Hash] = ch.Keys[i].First
+		k := &ch.Keys[i]
+		x.byHash[k.Hash] = k.First
+		x.shares.AddKey(k.Hash.Owner(), k.First)
 	}
 	for _, k := range ch.forgotten {
+		x.shares.RemoveKey(k.Hash.Owner(), k.First)
 		if x.byHash[k.Hash] == k.First {
 			delete(x.byHash, k.Hash)
 		}
 	}
 	x.held += len(ch.Keys) - len(ch.forgotten)
-	if len(ch.forgotten) > 0 {
-		x.oldest = ch.oldestKey
-	}
+	x.oldest = ch.oldestKey
 }

@@ -47,16 +47,27 @@ func (l *Log) Mark(subject, name string) (mark store.Mark, err error) {
 	return mark, err
 }
 
+// loadMarks counts them.
+func (c *committer) loadMarks(tx *bbolt.Tx) error {
+	return tx.Bucket(bucketMarks).ForEach(func(key, _ []byte) error {
+		subject, _, _ := strings.Cut(string(key), "\x00")
+		c.marks++
+		c.shares.AddMarks(commit.OwnerOf(subject), 1)
+		return nil
+	})
+}
+
 // putMarks sets and deletes the marks of a commit.
 func (ch *change) putMarks(tx *bbolt.Tx) error {
 	b := tx.Bucket(bucketMarks)
+	ch.marks = make(map[commit.Owner]int)
 	for i := range ch.Marks {
 		m := &ch.Marks[i]
-		key := markKey(m.Subject, m.Name)
+		key, owner := markKey(m.Subject, m.Name), commit.OwnerOf(m.Subject)
 		known := b.Get(key) != nil
 		if m.Deletes() {
 			if known {
-				ch.marks--
+				ch.marks[owner]--
 			}
 			if err := b.Delete(key); err != nil {
 				return err
@@ -64,7 +75,7 @@ func (ch *change) putMarks(tx *bbolt.Tx) error {
 			continue
 		}
 		if !known {
-			ch.marks++
+			ch.marks[owner]++
 		}
 		if err := b.Put(key, encodeMark(key, m.Mark)); err != nil {
 			return err

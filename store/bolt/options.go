@@ -22,8 +22,8 @@ type Options struct {
 	// in memory, for ever, because its record holds what was trimmed.
 	MaxTopics int // default store.DefaultMaxTopics
 
-	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: the oldest are
-	// forgotten first. Each costs about 75 bytes on disk and 80 in memory.
+	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: beyond that the
+	// oldest of whoever has most are forgotten. Each costs about 75 bytes on disk and in memory.
 	KeyWindow time.Duration // default store.DefaultKeyWindow
 	MaxKeys   int           // default store.DefaultMaxKeys
 

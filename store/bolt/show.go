@@ -30,7 +30,13 @@ func (c *committer) show(ch *change) {
 		c.horizon.trimmed.Store(&highest)
 	}
 	c.keys.show(ch)
-	c.marks += ch.marks
+	for owner, n := range ch.marks {
+		c.marks += n
+		c.shares.AddMarks(owner, n)
+	}
+	for _, t := range ch.Topics {
+		c.shares.AddTopics(t.Owner, 1)
+	}
 	c.count(ch)
 	c.books.close(ch)
 	c.horizon.index.showAll(ch, c.keys.held, c.keys.oldest)

@@ -128,17 +128,22 @@ func (v *view) Key(hash commit.Hash) (commit.Key, bool) {
 }
 
 // OldestKeys implements commit.View.
-func (v *view) OldestKeys(n int) (firsts []store.ID) {
+func (v *view) OldestKeys(n int) (oldest []commit.Key) {
 	b := v.bucket(bucketKeys)
 	if b == nil {
 		return nil
 	}
 	c := b.Cursor()
-	for k, _ := c.First(); k != nil && len(firsts) < n; k, _ = c.Next() {
-		firsts = append(firsts, store.ID(k))
+	for id, value := c.First(); id != nil && len(oldest) < n; id, value = c.Next() {
+		k, _ := decodeKey(id, value)
+		k.First = store.ID(id)
+		oldest = append(oldest, k)
 	}
-	return firsts
+	return oldest
 }
+
+// Shares implements commit.View.
+func (v *view) Shares() *commit.Shares { return &v.shares }
 
 // Mark implements commit.View.
 func (v *view) Mark(subject, name string) (store.Mark, bool) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ func markCases() []Case {
 		{"marks/only ever move forward", markForward},
 		{"marks/belong to their subject and survive", markSurvives},
 		{"marks/what is refused", markRefused},
+		{"marks/a share for each subject", markShares},
 		{"marks/count equals a recount", markCount},
 	}
 }
@@ -91,28 +93,51 @@ func markRefused(t testing.TB, open Factory) {
 		return err
 	}
 	for what, err := range map[string]error{
-		"no name": set("me", "", store.All()), "no topics": set("me", "a", store.Filter{}),
+		"no name": set("me", "", store.All()), "no topics": set("", "a", store.Filter{}),
 		"a long name": set("me", strings.Repeat("x", 256), store.All()),
 	} {
 		if !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", what, err)
 		}
 	}
-	f.mark("me", "a", store.ID{}, ">")
-	f.mark("me", "b", store.ID{}, ">")
-	if err := set("me", "c", store.All()); !errors.Is(err, store.ErrMarkLimit) {
+	f.mark("", "a", store.ID{}, ">")
+	f.mark("", "b", store.ID{}, ">")
+	if err := set("", "c", store.All()); !errors.Is(err, store.ErrMarkLimit) {
 		t.Errorf("one too many: %v, want ErrMarkLimit", err)
 	}
 	f.append(drafts(1, "orders")...) // the log goes on
-	f.mark("me", "b", f.Head(), ">")
-	if err := f.DeleteMark(context.Background(), "me", "a"); err != nil {
+	f.mark("", "b", f.Head(), ">")
+	if err := f.DeleteMark(context.Background(), "", "a"); err != nil {
 		t.Error(err)
 	}
 	f.reopen()
-	f.mark("me", "c", store.ID{}, ">")
-	if err := set("me", "d", store.All()); !errors.Is(err, store.ErrMarkLimit) {
+	f.mark("", "c", store.ID{}, ">")
+	if err := set("", "d", store.All()); !errors.Is(err, store.ErrMarkLimit) {
 		t.Errorf("one too many after reopening: %v, want ErrMarkLimit", err)
 	}
+}
+
+// markShares: nobody keeps more marks than are left for all others.
+func markShares(t testing.TB, open Factory) {
+	f := start(t, open, Options{MaxMarks: 9})
+	fill := func(subject string, want int) {
+		t.Helper()
+		for i := range want + 1 {
+			_, err := f.SetMark(context.Background(), subject, strconv.Itoa(i),
+				store.Mark{Topics: store.All()})
+			if wanted := map[bool]error{i == want: store.ErrMarkLimit}[true]; !errors.Is(err, wanted) {
+				t.Fatalf("mark %d of %q: %v, want %v", i, subject, err, wanted)
+			}
+		}
+	}
+	fill("me", 4) // and 5 are left
+	f.reopen()
+	fill("you", 2) // and 3 are left
+	if err := f.DeleteMark(context.Background(), "me", "0"); err != nil {
+		t.Error(err)
+	}
+	fill("they", 2) // and 2 are left
+	fill("", 2)     // whoever has no name shares what there is
 }
 
 func markCount(t testing.TB, open Factory) {

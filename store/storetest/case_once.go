@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ func onceCases() []Case {
 		{"once/several groups, each with its key", onceGroups},
 		{"once/duplicates at the same time", onceConcurrent},
 		{"once/the window and the cap", onceLimits},
+		{"once/a flood costs others no key", onceFlood},
 		{"once/ending a topic", onceEnd},
 		{"once/ended outlives trimming and reopening", onceEndSurvives},
 	}
@@ -211,6 +213,40 @@ func onceLimits(t testing.TB, open Factory) {
 	if info, err := f.Info(); err != nil || info.Keys < 1 || info.Keys > 3 ||
 		info.OldestKey.IsZero() {
 		t.Errorf("info %+v (%v), want 1 to 3 keys and the oldest", info, err)
+	}
+}
+
+// onceFlood: when there are too many keys, whoever has most forgets first.
+func onceFlood(t testing.TB, open Factory) {
+	f := start(t, open, Options{MaxKeys: 40})
+	of := func(owner, key string) store.Group {
+		return store.Group{Key: owner + " " + key, Owner: owner, Drafts: drafts(1, "orders")}
+	}
+	shop := f.once(of("shop", "1"))[0]
+	var few []store.Result
+	for i := range 10 {
+		few = append(few, f.once(of("few", strconv.Itoa(i)))[0])
+	}
+	var flood []store.Group
+	for i := range 100 {
+		if flood = append(flood, of("flood", strconv.Itoa(i))); len(flood) == 25 {
+			f.once(flood...)
+			flood = flood[:0]
+		}
+	}
+	f.reopen()
+	for i := range 5 {
+		f.once(of("flood", strconv.Itoa(1000+i)), of("nobody", strconv.Itoa(i)))
+	}
+	f.replays(shop, false, of("shop", "1"))
+	for i, r := range few {
+		f.replays(r, false, of("few", strconv.Itoa(i)))
+	}
+	if info, err := f.Info(); err != nil || info.Keys > 40 {
+		t.Errorf("%d keys (%v), want 40 at most", info.Keys, err)
+	}
+	if f.once(of("flood", "80"))[0].Replayed {
+		t.Error("the flood has kept more than there was room for")
 	}
 }
 

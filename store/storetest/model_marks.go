@@ -26,11 +26,21 @@ func (m *Model) SetMark(_ context.Context, subject, name string,
 	switch {
 	case ok && mark.ID.Before(old.ID):
 		return old, nil
-	case !ok && len(m.marks) >= m.opts.MaxMarks:
+	case !ok && len(m.marks) >= m.opts.MaxMarks,
+		!ok && subject != "" && m.marksOf(subject)+1 > m.opts.MaxMarks-len(m.marks)-1:
 		return store.Mark{}, store.ErrMarkLimit
 	}
 	m.marks[at] = mark
 	return mark, nil
+}
+
+func (m *Model) marksOf(subject string) (n int) {
+	for at := range m.marks {
+		if at.subject == subject {
+			n++
+		}
+	}
+	return n
 }
 
 // Mark implements store.Log.

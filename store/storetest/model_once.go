@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"tidings/store"
@@ -124,7 +125,20 @@ func (m *Model) forget() {
 	m.keys = slices.DeleteFunc(m.keys, func(k modelKey) bool {
 		return now.Sub(k.ids[0].Time()) >= m.opts.KeyWindow
 	})
-	m.keys = m.keys[max(0, len(m.keys)-m.opts.MaxKeys):]
+	for len(m.keys) > m.opts.MaxKeys {
+		m.forgetCrowd()
+	}
+}
+
+// forgetCrowd drops the oldest key of the owner with most of them, and of equals the oldest.
+func (m *Model) forgetCrowd() {
+	held := make(map[string]int)
+	for _, k := range m.keys {
+		held[k.group.Owner]++
+	}
+	most := slices.Max(slices.Collect(maps.Values(held)))
+	i := slices.IndexFunc(m.keys, func(k modelKey) bool { return held[k.group.Owner] == most })
+	m.keys = slices.Delete(m.keys, i, i+1)
 }
 
 func ends(d store.Draft) bool { return d.Type == store.TypeEnd }
@@ -139,7 +153,7 @@ func clone(g store.Group) store.Group {
 	for i := range drafts {
 		drafts[i].Data = slices.Clone(drafts[i].Data)
 	}
-	return store.Group{Drafts: drafts, Key: g.Key}
+	return store.Group{Drafts: drafts, Key: g.Key, Owner: g.Owner}
 }
 
 func ofGroup(i int, groups []store.Group, err error) error {

@@ -11,7 +11,7 @@ import (
 )
 
 // version is that of the layout, which docs/FORMAT.md draws.
-const version = 1
+const version = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -20,17 +20,17 @@ var ErrFormat = errors.New("not a commit that this release can read")
 
 // AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
 //
-//	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Forget 16
-//	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Marks
+//	version 1 | CRC-32C 4 of the rest | After 16 | Last 16
+//	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
 	dst = append(dst, c.After[:]...)
 	dst = append(dst, c.Last[:]...)
-	dst = append(dst, c.Forget[:]...)
 	dst = appendLength(dst, len(c.Topics))
 	for _, t := range c.Topics {
-		dst = appendText(binary.BigEndian.AppendUint32(dst, t.Number), t.Name)
+		dst = append(binary.BigEndian.AppendUint32(dst, t.Number), t.Owner[:]...)
+		dst = appendText(dst, t.Name)
 	}
 	dst = appendLength(dst, len(c.Events))
 	for i := range c.Events {
@@ -44,6 +44,10 @@ func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	for _, k := range c.Keys {
 		dst = append(append(dst, k.Hash[:]...), k.Fingerprint[:]...)
 		dst = binary.BigEndian.AppendUint32(append(dst, k.First[:]...), k.Count)
+	}
+	dst = appendLength(dst, len(c.Forget))
+	for _, first := range c.Forget {
+		dst = append(dst, first[:]...)
 	}
 	dst = appendLength(dst, len(c.Marks))
 	for i := range c.Marks {
@@ -80,9 +84,9 @@ func Decode(b []byte) (*Commit, error) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
 	}
 	r := &decoder{rest: b[5:]}
-	c := &Commit{After: r.id(), Last: r.id(), Forget: r.id()}
+	c := &Commit{After: r.id(), Last: r.id()}
 	for range r.length() {
-		c.Topics = append(c.Topics, Topic{r.uint32(), r.text()})
+		c.Topics = append(c.Topics, Topic{r.uint32(), r.owner(), r.text()})
 	}
 	for range r.length() {
 		c.Events = append(c.Events, r.event())
@@ -92,6 +96,9 @@ func Decode(b []byte) (*Commit, error) {
 	}
 	for range r.length() {
 		c.Keys = append(c.Keys, Key{Hash(r.bytes(16)), [16]byte(r.bytes(16)), r.id(), r.uint32()})
+	}
+	for range r.length() {
+		c.Forget = append(c.Forget, r.id())
 	}
 	for range r.length() {
 		c.Marks = append(c.Marks, r.mark())
@@ -119,6 +126,7 @@ func (r *decoder) bytes(n int) []byte {
 }
 
 func (r *decoder) id() store.ID   { return store.ID(r.bytes(len(store.ID{}))) }
+func (r *decoder) owner() Owner   { return Owner(r.bytes(len(Owner{}))) }
 func (r *decoder) uint32() uint32 { return binary.BigEndian.Uint32(r.bytes(4)) }
 
 // length is that of a list or a text: what follows has at least as many bytes.

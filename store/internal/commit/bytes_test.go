@@ -22,8 +22,8 @@ func example(t testing.TB) *commit.Commit {
 		t.Fatal(err)
 	}
 	return &commit.Commit{
-		After: id(1), Last: id(3), Forget: id(4),
-		Topics: []commit.Topic{{Number: 5, Name: "a.b"}},
+		After: id(1), Last: id(3),
+		Topics: []commit.Topic{{Number: 5, Owner: commit.Owner{13}, Name: "a.b"}},
 		Events: []commit.Event{
 			{ID: id(2), Topic: 5, Draft: &store.Draft{Type: "t", ContentType: "c",
 				Attributes: []store.Attribute{{Name: "n", Value: "v"}}, Data: []byte("data")}},
@@ -32,6 +32,7 @@ func example(t testing.TB) *commit.Commit {
 		Trims: []commit.Trim{{Topic: 7, ID: id(8)}},
 		Keys: []commit.Key{{Hash: commit.Hash{9}, Fingerprint: [16]byte{10}, First: id(2),
 			Count: 11}},
+		Forget: []store.ID{id(4)},
 		Marks: []commit.Mark{
 			{Subject: "s", Name: "n", Mark: store.Mark{ID: id(12), Topics: topics}},
 			{Name: "d"}},
@@ -41,13 +42,14 @@ func example(t testing.TB) *commit.Commit {
 // TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
 func TestBytes(t *testing.T) {
 	z := "000000000000000000000000000000"
-	want := "01" + "CRC" + z + "01" + z + "03" + z + "04" + // version, CRC, After, Last, Forget
-		"01" + "00000005" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
+	want := "02" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
+		"01" + "00000005" + "0d0000000000" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
 		"02" + // events
 		z + "02" + "00000005" + "0174" + "0163" + "01" + "016e" + "0176" + "0464617461" +
 		z + "03" + "00000006" + "00" + "00" + "00" + "00" +
 		"01" + "00000007" + z + "08" + // trims
 		"01" + "09" + z + "0a" + z + z + "02" + "0000000b" + // keys
+		"01" + z + "04" + // keys to forget
 		"02" + "0173" + "016e" + z + "0c" + "05" + hex.EncodeToString([]byte("a.> b")) + // marks
 		"00" + "0164" + z + "00" + "00"
 	c := example(t)

@@ -22,17 +22,18 @@ type Commit struct {
 	After store.ID // the last ID before this commit; a commit that follows another ID is void
 	Last  store.ID // the last ID after it: After when it has no events
 
-	Topics []Topic  // new ones; their numbers follow those of the log without a gap
-	Events []Event  // their IDs rise from After
-	Trims  []Trim   // of each topic its oldest events first
-	Keys   []Key    // each of a group of Events
-	Forget store.ID // idempotency keys whose First is at or below are forgotten; zero: none
-	Marks  []Mark   // a later one of the same name counts
+	Topics []Topic    // new ones; their numbers follow those of the log without a gap
+	Events []Event    // their IDs rise from After
+	Trims  []Trim     // of each topic its oldest events first
+	Keys   []Key      // each of a group of Events
+	Forget []store.ID // the Firsts of idempotency keys that are forgotten, those of Keys among them
+	Marks  []Mark     // a later one of the same name counts
 }
 
 // Topic is a new topic.
 type Topic struct {
 	Number uint32
+	Owner  Owner // who made it
 	Name   string
 }
 
@@ -69,5 +70,5 @@ func (c *Commit) reset() {
 	clear(c.Events)
 	clear(c.Marks)
 	*c = Commit{Topics: c.Topics[:0], Events: c.Events[:0], Trims: c.Trims[:0],
-		Keys: c.Keys[:0], Marks: c.Marks[:0]}
+		Keys: c.Keys[:0], Forget: c.Forget[:0], Marks: c.Marks[:0]}
 }

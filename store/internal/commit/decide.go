@@ -27,6 +27,8 @@ type Decider struct {
 	keys    map[Hash]Key
 	marks   map[[2]string]markState
 	added   int // marks
+	addedBy map[Owner]own
+	crowded int // keys
 
 	// Of the request that is being decided.
 	numbers []uint32 // topics of the drafts to store; unknown for those that are new
@@ -34,6 +36,9 @@ type Decider struct {
 	twins   [][2]int // a group, and an earlier one that has the same key
 	own     map[Hash]int
 }
+
+// own is what an owner has more.
+type own struct{ topics, marks int }
 
 type markState struct {
 	store.Mark
@@ -78,15 +83,17 @@ func (d *Decider) begin(v View, requests int) {
 		d.created, d.ended = make(map[string]uint32), make(map[uint32]store.ID)
 		d.trimmed, d.keys = make(map[uint32]store.ID), make(map[Hash]Key)
 		d.marks, d.own = make(map[[2]string]markState), make(map[Hash]int)
+		d.addedBy = make(map[Owner]own)
 	}
 	clear(d.created)
 	clear(d.ended)
 	clear(d.trimmed)
 	clear(d.keys)
 	clear(d.marks)
+	clear(d.addedBy)
 	clear(d.outcomes)
 	d.outcomes = append(d.outcomes[:0], make([]Outcome, requests)...)
-	d.view, d.state, d.minted, d.added = v, v.State(), false, 0
+	d.view, d.state, d.minted, d.added, d.crowded = v, v.State(), false, 0, 0
 	d.last = d.state.Last
 	d.commit.reset()
 	d.commit.After, d.commit.Last = d.last, d.last
@@ -164,7 +171,10 @@ func (d *Decider) replay(r *Request, i int, results []store.Result) (known bool,
 	}
 	old, ok := d.keys[key.Hash]
 	if !ok {
-		if old, ok = d.view.Key(key.Hash); !ok || d.expired(old.First) {
+		if old, ok = d.view.Key(key.Hash); !ok {
+			old, ok = d.view.Key(key.before)
+		}
+		if !ok || d.expired(old.First) {
 			return false, nil
 		}
 	}
@@ -227,20 +237,33 @@ func (d *Decider) room(r *Request, events int) error {
 	}
 	slices.Sort(d.names)
 	d.names = slices.Compact(d.names)
-	topics := d.state.Topics + len(d.commit.Topics)
-	if len(d.names) > 0 && topics+len(d.names) > d.state.MaxTopics {
-		return fmt.Errorf("%w: at most %d", store.ErrTopicLimit, d.state.MaxTopics)
+	topics, had := d.state.Topics+len(d.commit.Topics), d.addedBy[r.owner]
+	if n := len(d.names); n > 0 {
+		had.topics += n
+		left := d.state.MaxTopics - topics - n
+		if !mayHave(r.owner, d.view.Shares().Topics(r.owner)+had.topics, left) {
+			return fmt.Errorf("%w: at most %d%s", store.ErrTopicLimit, d.state.MaxTopics, ofShare)
+		}
 	}
 	if err := d.ids(r, events); err != nil {
 		return err
 	}
+	d.addedBy[r.owner] = had
 	for i, name := range d.names {
-		t := Topic{uint32(topics + i), name}
+		t := Topic{uint32(topics + i), r.owner, name}
 		d.created[name] = t.Number
 		d.commit.Topics = append(d.commit.Topics, t)
 	}
 	return nil
 }
+
+// ofShare says, behind a limit, what else may be the reason.
+const ofShare = ", and of one owner no more than are left for all others"
+
+// mayHave reports whether an owner may have so much of something of which so much is left then: no
+// more than is left, so that whoever comes later finds a place, however many have taken their share.
+// Those who have no name share it all.
+func mayHave(o Owner, has, left int) bool { return left >= 0 && (o == Owner{} || has <= left) }
 
 // ids makes sure that there are IDs for so many events, and mints the first of a commit: the present
 // time and fresh entropy, or one above the last ID when that is higher. One rule serves clock steps,
@@ -318,27 +341,34 @@ func (d *Decider) expired(first store.ID) bool {
 	return !first.Time().After(d.state.KeysPast)
 }
 
-// forget says up to which ID the keys beyond the limits are forgotten: a few more than the commit
-// adds, so that the work is spread.
+// forget names the keys beyond the limits: those that are too old, then, when there are too many, of
+// whoever has most: nobody's flood costs another a key. They are a few more than the commit adds, so
+// that the work is spread.
 func (d *Decider) forget() {
-	added := len(d.commit.Keys)
-	over := d.state.Keys + added - d.state.MaxKeys
-	if added == 0 || over <= 0 && (d.state.Keys == 0 || !d.expired(d.state.OldestKey)) {
+	added := d.commit.Keys
+	if len(added) == 0 {
 		return
 	}
-	most := 2*added + 16
-	oldest := d.view.OldestKeys(most)
-	for _, k := range d.commit.Keys[:min(added, most-len(oldest))] {
-		oldest = append(oldest, k.First)
-	}
-	for _, first := range oldest {
-		if over <= 0 && !d.expired(first) {
-			return
+	most := 2*len(added) + 16
+	var old []Key
+	if d.state.Keys > 0 && d.expired(d.state.OldestKey) {
+		old = d.view.OldestKeys(most)
+		if i := slices.IndexFunc(old, func(k Key) bool { return !d.expired(k.First) }); i >= 0 {
+			old = old[:i]
 		}
-		d.commit.Forget = first
-		over--
+	}
+	for _, k := range old {
+		d.commit.Forget = append(d.commit.Forget, k.First)
+	}
+	over := min(d.state.Keys+len(added)-d.state.MaxKeys, most) - len(old)
+	if over > 0 {
+		crowd := d.view.Shares().Crowd(added, old, over)
+		d.commit.Forget, d.crowded = append(d.commit.Forget, crowd...), len(crowd)
 	}
 }
+
+// Crowded is how many keys the last commit forgets before their time, for want of room.
+func (d *Decider) Crowded() int { return d.crowded }
 
 // setMark moves a read mark forward, or deletes it. One that stays as it is costs no commit.
 func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
@@ -355,13 +385,22 @@ func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
 	case !m.Deletes() && old.exists && m.ID == old.ID &&
 		m.Topics.String() == old.Topics.String():
 		return &old.Mark, nil // nothing to write
-	case !old.exists && d.state.Marks+d.added >= d.state.MaxMarks:
-		return nil, fmt.Errorf("%w: at most %d", store.ErrMarkLimit, d.state.MaxMarks)
-	case m.Deletes():
-		d.added--
-	case !old.exists:
-		d.added++
 	}
+	added := 0
+	switch {
+	case m.Deletes():
+		added = -1
+	case !old.exists:
+		added = 1
+	}
+	owner := OwnerOf(m.Subject)
+	had := d.addedBy[owner]
+	had.marks += added
+	if left := d.state.MaxMarks - d.state.Marks - d.added - added; added > 0 &&
+		!mayHave(owner, d.view.Shares().Marks(owner)+had.marks, left) {
+		return nil, fmt.Errorf("%w: at most %d%s", store.ErrMarkLimit, d.state.MaxMarks, ofShare)
+	}
+	d.addedBy[owner], d.added = had, d.added+added
 	d.marks[name] = markState{m.Mark, !m.Deletes()}
 	d.commit.Marks = append(d.commit.Marks, *m)
 	return &m.Mark, nil

@@ -7,8 +7,12 @@ import (
 	"tidings/store"
 )
 
-// Hash is the first half of the SHA-256 of an idempotency key.
+// Hash is an idempotency key as it is looked up: its Owner, then the first bytes of its SHA-256.
+// Before there were owners it was the first half of that.
 type Hash [16]byte
+
+// Owner is whose the key is.
+func (h Hash) Owner() Owner { return Owner(h[:len(Owner{})]) }
 
 // Key is an idempotency key as it is remembered: what it was used for, and where that is.
 type Key struct {
@@ -18,10 +22,17 @@ type Key struct {
 	Count       uint32   // of events, under consecutive IDs
 }
 
-// digest returns the Key of a group that is not stored yet. The fingerprint covers what makes two
+// keyed is the Key of a group that is not stored yet, and how it was looked up before there were
+// owners.
+type keyed struct {
+	Key
+	before Hash
+}
+
+// digest returns what a group is looked up and stored under. The fingerprint covers what makes two
 // publishes the same: topic, type, content type and data of each draft, each with its length so that
 // no two lists of them read alike.
-func digest(g *store.Group) Key {
+func digest(g *store.Group) keyed {
 	name := sha256.Sum256([]byte(g.Key))
 	h := sha256.New()
 	var size [8]byte
@@ -39,5 +50,8 @@ func digest(g *store.Group) Key {
 		h.Write(size[:])
 		h.Write(d.Data)
 	}
-	return Key{Hash: Hash(name[:16]), Fingerprint: [16]byte(h.Sum(nil)[:16])}
+	k := keyed{Key: Key{Fingerprint: [16]byte(h.Sum(nil)[:16])}, before: Hash(name[:])}
+	owner := OwnerOf(g.Owner)
+	copy(k.Hash[copy(k.Hash[:], owner[:]):], name[:])
+	return k
 }

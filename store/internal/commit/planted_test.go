@@ -25,7 +25,7 @@ func TestPlantedBugs(t *testing.T) {
 	}
 	for name, bug := range map[string]struct{ right, wrong, caught string }{
 		"a key without its fingerprint": {
-			"Key{key.Hash, key.Fingerprint, ids[0]", "Key{key.Hash, [16]byte{}, ids[0]", "once"},
+			"key.Fingerprint, ids[0]", "[16]byte{}, ids[0]", "once"},
 		"an end not seen within the batch": {
 			"d.ended[number] = id", "_ = number", "concurrent/nothing_follows"},
 		"a mark moved back": {

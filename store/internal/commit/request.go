@@ -12,8 +12,9 @@ import (
 // the log, and is immutable: it may be decided more than once.
 type Request struct {
 	groups []store.Group
-	keys   []Key      // of groups, at the same places; nil if none of them has one
+	keys   []keyed    // of groups, at the same places; nil if none of them has one
 	ids    []store.ID // of the drafts of the only group, in an import; else nil
+	owner  Owner      // who makes the topics that are new
 	trims  []Trim
 	mark   *Mark
 }
@@ -32,7 +33,7 @@ func Append(groups []store.Group) (Request, error) {
 	if len(groups) == 0 {
 		return Request{}, fmt.Errorf("%w batch: at least one event", store.ErrInvalid)
 	}
-	r := Request{groups: groups}
+	r := Request{groups: groups, owner: OwnerOf(groups[0].Owner)}
 	for i := range groups {
 		g := &groups[i]
 		if err := validate(g, len(groups)); err != nil {
@@ -40,7 +41,7 @@ func Append(groups []store.Group) (Request, error) {
 		}
 		if g.Key != "" {
 			if r.keys == nil {
-				r.keys = make([]Key, len(groups))
+				r.keys = make([]keyed, len(groups))
 			}
 			r.keys[i] = digest(g)
 		}
@@ -126,7 +127,7 @@ func (r *Request) Drafts(yield func(*store.Draft) bool) {
 }
 
 // key returns the digest of the group's key, nil if it has none.
-func (r *Request) key(group int) *Key {
+func (r *Request) key(group int) *keyed {
 	if r.groups[group].Key == "" {
 		return nil
 	}

@@ -32,6 +32,7 @@ type toy struct {
 // toyState is what a toy keeps beside the Model, also while it is closed.
 type toyState struct {
 	names []string // of topics, by number
+	owner []commit.Owner
 	ended map[uint32]store.ID
 	keys  []commit.Key // oldest first
 	marks map[[2]string]store.Mark
@@ -118,7 +119,7 @@ func (l *toy) apply(encoded []byte) error {
 		if int(t.Number) != len(l.names) {
 			return errors.New("a topic is numbered wrongly")
 		}
-		l.names = append(l.names, t.Name)
+		l.names, l.owner = append(l.names, t.Name), append(l.owner, t.Owner)
 	}
 	for _, t := range c.Trims {
 		if _, err := l.Model.Trim(context.Background(), l.only(t.Topic), above(t.ID)); err != nil {
@@ -138,7 +139,7 @@ func (l *toy) apply(encoded []byte) error {
 	}
 	l.Model.Adopt(events...)
 	l.keys = slices.DeleteFunc(append(l.keys, c.Keys...), func(k commit.Key) bool {
-		return !c.Forget.Before(k.First)
+		return slices.Contains(c.Forget, k.First)
 	})
 	for _, m := range c.Marks {
 		name := [2]string{m.Subject, m.Name}
@@ -320,11 +321,20 @@ func (v toyView) Key(hash commit.Hash) (commit.Key, bool) {
 	return commit.Key{}, false
 }
 
-func (v toyView) OldestKeys(n int) (firsts []store.ID) {
-	for _, k := range v.l.keys[:min(n, len(v.l.keys))] {
-		firsts = append(firsts, k.First)
+func (v toyView) OldestKeys(n int) []commit.Key { return v.l.keys[:min(n, len(v.l.keys))] }
+
+func (v toyView) Shares() *commit.Shares {
+	s := new(commit.Shares)
+	for _, o := range v.l.owner {
+		s.AddTopics(o, 1)
 	}
-	return firsts
+	for _, k := range v.l.keys {
+		s.AddKey(k.Hash.Owner(), k.First)
+	}
+	for name := range v.l.marks {
+		s.AddMarks(commit.OwnerOf(name[0]), 1)
+	}
+	return s
 }
 
 func (v toyView) Mark(subject, name string) (store.Mark, bool) {

@@ -24,8 +24,12 @@ type View interface {
 	// not remembered.
 	Key(hash Hash) (Key, bool)
 
-	// OldestKeys returns the Firsts of the oldest keys that are remembered, at most n, in order.
-	OldestKeys(n int) []store.ID
+	// OldestKeys returns the oldest keys that are remembered, at most n, in order. One that cannot be
+	// read has only a First.
+	OldestKeys(n int) []Key
+
+	// Shares are what each owner has.
+	Shares() *Shares
 
 	// Mark returns a read mark, and whether there is one. One that cannot be read is there, as the
 	// zero Mark.

@@ -1,0 +1,76 @@
+package bolt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+	"tidings/store/bolt"
+)
+
+// TestTopicShares: nobody makes more topics than are left for all others, also not after a restart, and
+// whoever has no name makes the rest.
+func TestTopicShares(t *testing.T) {
+	dir, o := t.TempDir(), bolt.Options{MaxTopics: 20}
+	log, topics := openAt(t, dir, o), 0
+	makes := func(owner string, n int) error {
+		g := store.Group{Owner: owner}
+		for i := range n {
+			g.Drafts = append(g.Drafts, store.Draft{Topic: fmt.Sprint("t.", topics+i)})
+		}
+		_, err := log.AppendOnce(context.Background(), []store.Group{g, {Drafts: g.Drafts[:1]}})
+		if err == nil {
+			topics += n
+		}
+		return err
+	}
+	for _, step := range []struct {
+		owner string
+		n     int
+		want  error
+	}{{"big", 11, store.ErrTopicLimit}, {"big", 9, nil}, {"big", 2, store.ErrTopicLimit}, {"big", 1, nil},
+		{"other", 5, nil}, {"other", 1, store.ErrTopicLimit}, {"third", 2, nil},
+		{"", 4, store.ErrTopicLimit}, {"", 3, nil}, {"late", 1, store.ErrTopicLimit}} {
+		if err := makes(step.owner, step.n); !errors.Is(err, step.want) {
+			t.Fatalf("%d topics of %q: %v, want %v", step.n, step.owner, err, step.want)
+		}
+		closeLog(t, log)
+		if report := verify(t, dir); !report.Intact() {
+			t.Fatalf("report %+v", report)
+		}
+		log = openAt(t, dir, o)
+	}
+}
+
+// TestDamagedOwner: a topic whose owner cannot be read is nobody's, and verify says so.
+func TestDamagedOwner(t *testing.T) {
+	dir, o := t.TempDir(), bolt.Options{MaxTopics: 3}
+	log := openAt(t, dir, o)
+	append1 := func(topic string) error {
+		_, err := log.AppendOnce(context.Background(), []store.Group{{Owner: "me",
+			Drafts: []store.Draft{{Topic: topic}}}})
+		return err
+	}
+	if err := append1("a"); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	alter(t, dir, func(tx *bbolt.Tx) error {
+		b, key := tx.Bucket([]byte("owners")), make([]byte, 4)
+		v := slices.Clone(b.Get(key))
+		v[5]++
+		return b.Put(key, v)
+	})
+	if report := verify(t, dir); report.Intact() {
+		t.Error("verify finds nothing")
+	}
+	log = openAt(t, dir, o)
+	if err := append1("b"); err != nil {
+		t.Errorf("with the first topic nobody's: %v", err)
+	}
+}

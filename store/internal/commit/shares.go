@@ -1,0 +1,175 @@
+package commit
+
+import (
+	"cmp"
+	"container/heap"
+	"crypto/sha256"
+	"slices"
+
+	"tidings/store"
+)
+
+// Owner is who makes topics and keeps idempotency keys and read marks: the first bytes of the SHA-256
+// of the name. Zero is everybody who has none: they share what there is, without shares.
+type Owner [6]byte
+
+// OwnerOf returns the Owner of this name.
+func OwnerOf(name string) (o Owner) {
+	if name != "" {
+		sum := sha256.Sum256([]byte(name))
+		copy(o[:], sum[:])
+	}
+	return o
+}
+
+// Shares is who has how much of what a log holds at most: the topics, keys and marks of each owner. An
+// engine keeps it in memory beside its log. The zero Shares is empty. It belongs to one goroutine.
+type Shares struct {
+	byOwner map[Owner]*share
+	crowd   crowd
+}
+
+// share is what one owner has.
+type share struct {
+	owner         Owner
+	topics, marks int
+	keys          []store.ID // the Firsts, oldest first
+	index         int        // in the crowd
+
+	// While Crowd plans: keys that will be added, and how many will have gone.
+	added []store.ID
+	gone  int
+}
+
+// Topics is how many of the topics there are the owner has made.
+func (s *Shares) Topics(o Owner) int { return s.get(o).topics }
+
+// Marks is how many marks the owner keeps.
+func (s *Shares) Marks(o Owner) int { return s.get(o).marks }
+
+// AddTopics enters topics that the owner has made.
+func (s *Shares) AddTopics(o Owner, n int) {
+	x := s.of(o)
+	x.topics += n
+	s.tidy(x)
+}
+
+// AddMarks enters marks, or takes them away.
+func (s *Shares) AddMarks(o Owner, n int) {
+	x := s.of(o)
+	x.marks += n
+	s.tidy(x)
+}
+
+// AddKey enters a key. Of each owner keys come in the order of their Firsts.
+func (s *Shares) AddKey(o Owner, first store.ID) {
+	x := s.of(o)
+	x.keys = append(x.keys, first)
+	s.tidy(x)
+}
+
+// RemoveKey takes a key away, which is nearly always the owner's oldest.
+func (s *Shares) RemoveKey(o Owner, first store.ID) {
+	x := s.of(o)
+	if i, found := slices.BinarySearchFunc(x.keys, first, store.ID.Compare); found && i == 0 {
+		x.keys = x.keys[1:]
+	} else if found {
+		x.keys = slices.Delete(x.keys, i, i+1)
+	}
+	s.tidy(x)
+}
+
+// Crowd returns the Firsts of the n keys to forget for want of room when added come and gone go: one
+// after the other, each the oldest of whoever has most keys then.
+func (s *Shares) Crowd(added, gone []Key, n int) (firsts []store.ID) {
+	changed := make(map[*share]bool)
+	for _, k := range added {
+		x := s.of(k.Hash.Owner())
+		x.added, changed[x] = append(x.added, k.First), true
+		heap.Fix(&s.crowd, x.index)
+	}
+	goes := func(x *share) {
+		changed[x] = true
+		x.gone++
+		heap.Fix(&s.crowd, x.index)
+	}
+	for _, k := range gone {
+		goes(s.of(k.Hash.Owner()))
+	}
+	for ; n > 0 && s.crowd[0].size() > 0; n-- {
+		firsts = append(firsts, s.crowd[0].oldest())
+		goes(s.crowd[0])
+	}
+	for x := range changed { // as it was: the commit is not applied yet
+		x.added, x.gone = nil, 0
+		s.tidy(x)
+	}
+	return firsts
+}
+
+func (s *Shares) get(o Owner) share {
+	if x := s.byOwner[o]; x != nil {
+		return *x
+	}
+	return share{}
+}
+
+func (s *Shares) of(o Owner) *share {
+	x := s.byOwner[o]
+	if x == nil {
+		if s.byOwner == nil {
+			s.byOwner = make(map[Owner]*share)
+		}
+		x = &share{owner: o}
+		s.byOwner[o] = x
+		heap.Push(&s.crowd, x)
+	}
+	return x
+}
+
+// tidy puts a share that has changed into its place, or away when nothing is left of it.
+func (s *Shares) tidy(x *share) {
+	if x.topics == 0 && x.marks == 0 && len(x.keys) == 0 {
+		heap.Remove(&s.crowd, x.index)
+		delete(s.byOwner, x.owner)
+		return
+	}
+	heap.Fix(&s.crowd, x.index)
+}
+
+func (x *share) size() int { return len(x.keys) + len(x.added) - x.gone }
+
+// oldest is the First of the next key to go; zero if there is none.
+func (x *share) oldest() store.ID {
+	switch i := x.gone - len(x.keys); {
+	case i < 0:
+		return x.keys[x.gone]
+	case i < len(x.added):
+		return x.added[i]
+	}
+	return store.ID{}
+}
+
+// crowd is a heap: whoever has most keys first, and of equals whose oldest is older.
+type crowd []*share
+
+func (c crowd) Len() int { return len(c) }
+func (c crowd) Less(i, j int) bool {
+	a, b := c[i], c[j]
+	return cmp.Or(b.size()-a.size(), a.oldest().Compare(b.oldest())) < 0
+}
+func (c crowd) Swap(i, j int) {
+	c[i], c[j] = c[j], c[i]
+	c[i].index, c[j].index = i, j
+}
+func (c *crowd) Push(x any) {
+	x.(*share).index = len(*c)
+	*c = append(*c, x.(*share))
+}
+func (c *crowd) Pop() any {
+	last := len(*c) - 1
+	x := (*c)[last]
+	(*c)[last] = nil
+	*c = (*c)[:last]
+	return x
+}
