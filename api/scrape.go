@@ -105,8 +105,7 @@ func (s scrape) collectStats(out sink) {
 	out.gauge("tidings_ready",
 		"1 while /readyz says ready: the log has not failed, the disk has room and does not hang, "+
 			"and the server is not on its way out.",
-		ready,
-		nil)
+		ready, nil)
 	if s.o.LostLogLines != nil {
 		out.counter("tidings_log_lines_lost_total",
 			"Lines of the log that could not be written, or that nobody took in time.",
