@@ -47,6 +47,8 @@ const (
 	DefaultQueueTimeout  = 5 * time.Second
 	DefaultBodyTimeout   = 30 * time.Second
 
+	DefaultCookieName = "tidings_token"
+
 	DefaultMaxStreams         = 50_000
 	DefaultMaxStreamsPerToken = 1_000
 
@@ -91,6 +93,10 @@ type Options struct {
 	CORSOrigins    []string       // origins whose pages may call, such as https://app.example.com
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
 
+	// without a Verifier, answer also what came through a proxy
+	AllowForwarded bool
+	CookieName     string // of a session's cookie; "__Host-" comes before it where the client has TLS
+
 	MaxStreams         int // at a time
 	MaxStreamsPerToken int // at a time, of one auth.Grant.Owner; counts only with a Verifier
 
@@ -112,11 +118,15 @@ type Options struct {
 }
 
 // Verifier says what the holder of a token may do. It is called concurrently, and refuses a token
-// that is too long unread. An error is an auth.ErrToken, or an auth.ErrClaims when the token is
-// genuine but says what it must not; its text is shown to the sender of the token, and has no part
-// of it.
+// that is too long unread. An error is an auth.ErrToken, an auth.ErrClaims when the token is genuine
+// but says what it must not, or an auth.ErrKeys while there is nothing to check it with; its text is
+// shown to the sender of the token, and has no part of it.
 type Verifier interface {
 	Verify(ctx context.Context, token string) (auth.Grant, error)
+
+	// Keys returns when the keys were fetched, the zero time if they never are, and an auth.ErrKeys
+	// while there are none.
+	Keys(ctx context.Context) (fetched time.Time, err error)
 }
 
 func (o Options) withDefaults() Options {
@@ -131,6 +141,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxStreamsPerToken, DefaultMaxStreamsPerToken)
 	setDefault(&o.RetryMin, DefaultRetryMin)
 	setDefault(&o.RetryMax, DefaultRetryMax)
+	setDefault(&o.CookieName, DefaultCookieName)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -148,7 +148,7 @@ func verified(t *testing.T, o auth.Options) (*server, *contract) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(t, newLog(t), 0, api.Options{Verifier: v})
+	s := newServer(t, newLog(t), 0, api.Options{Verifier: v, Now: o.Now})
 	return s, newContract(t, s)
 }
 

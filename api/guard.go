@@ -100,7 +100,7 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 				answer.out.endBy(end.Add(stalledAfter)) // for what waited until then
 			}
 			serve(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
-		case p.code == "rate-limited" && e.access == streaming:
+		case e.access == streaming && (p.code == "rate-limited" || p.code == "keys-unavailable"):
 			s.turnAway(answer, r, byeOverloaded)
 		default:
 			s.refuse(answer, r, e.access, p)
@@ -121,6 +121,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, a access, p *pro
 }
 
 func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
+	if p := s.checkForwarded(r); p != nil {
+		return nil, p
+	}
 	if a == probe {
 		return &caller{}, nil
 	}
@@ -129,7 +132,7 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 			return nil, p
 		}
 	}
-	if p := s.checkOrigin(r); p != nil {
+	if p := s.checkOrigin(r, a); p != nil {
 		return nil, p
 	}
 	// Before the token, so that guessing one is limited too.

@@ -17,7 +17,7 @@ import (
 
 // byHeader reports whether it is a token in the Authorization header that decides about r.
 func (s *Server) byHeader(r *http.Request) bool {
-	return s.o.Verifier != nil && len(r.Header["Authorization"]) > 0
+	return s.o.Verifier != nil && len(bearersOf(r)) > 0
 }
 
 // checkHost refuses a foreign Host.
@@ -59,15 +59,23 @@ func localAddr(r *http.Request) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap()
 }
 
-// checkOrigin refuses a write that a page of a foreign origin makes.
-func (s *Server) checkOrigin(r *http.Request) *problem {
+// checkOrigin refuses a write that a page of a foreign origin makes. Where no token says who asks it
+// refuses a read too: the page could not see the answer, but it would cost a copy of the log, a
+// stream's place or a long wait. With a key an admin's cookie is enough for that on a page of the
+// same site.
+func (s *Server) checkOrigin(r *http.Request, a access) *problem {
 	if s.byHeader(r) || slices.Contains(s.o.CORSOrigins, r.Header.Get("Origin")) {
 		return nil
 	}
+	asWrite := *r
+	if a == admin || s.o.Verifier == nil && a != open {
+		asWrite.Method = http.MethodPost // it would let every GET through
+	}
 	var protection http.CrossOriginProtection
-	if protection.Check(r) == nil {
+	if protection.Check(&asWrite) == nil {
 		return nil
 	}
 	return &problem{code: "origin-forbidden", field: "Origin",
-		detail: "pages of another origin may not write; if this one may, list it with --cors-origin"}
+		detail: "pages of another origin may neither write nor ask for what costs the server " +
+			"something; if this one may, list it with --cors-origin"}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -101,18 +102,28 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ url.Values) *
 }
 
 // readyz serves GET /readyz: 200, or what a publish would be told.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
-	if err := s.notReady(); err != nil {
-		return storeProblem(err)
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	if p := s.notReady(r.Context()); p != nil {
+		return p
 	}
 	writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
 	return nil
 }
 
 // notReady returns why a publish would be refused, or nil.
-func (s *Server) notReady() error {
+func (s *Server) notReady(ctx context.Context) *problem {
 	if s.draining() {
-		return store.ErrClosed
+		return storeProblem(store.ErrClosed)
 	}
-	return s.log.Ready()
+	if err := s.log.Ready(); err != nil {
+		return storeProblem(err)
+	}
+	if s.o.Verifier == nil {
+		return nil
+	}
+	if _, err := s.o.Verifier.Keys(ctx); err != nil {
+		return &problem{code: "keys-unavailable",
+			detail: err.Error() + " from --jwks-url; the server's log says why"}
+	}
+	return nil
 }

@@ -56,6 +56,7 @@ var kinds = map[string]kind{
 	"body-too-large":       {http.StatusRequestEntityTooLarge, "Body is too large"},
 	"media-unsupported":    {http.StatusUnsupportedMediaType, "Content type is not supported"},
 	"encoding-unsupported": {http.StatusUnsupportedMediaType, "Content encoding is not supported"},
+	"proxy-not-allowed":    {http.StatusMisdirectedRequest, "Proxy is not allowed without a key"},
 	"host-not-allowed":     {http.StatusMisdirectedRequest, "Host is not allowed"},
 	"token-too-long":       {http.StatusUnprocessableEntity, "Token is too long for a cookie"},
 	"idempotency-mismatch": {http.StatusUnprocessableEntity,
@@ -72,6 +73,7 @@ var kinds = map[string]kind{
 	"disk-hangs":         {http.StatusServiceUnavailable, "Disk hangs"},
 	"queue-full":         {http.StatusServiceUnavailable, "Commit queue is full"},
 	"draining":           {http.StatusServiceUnavailable, "Server is shutting down"},
+	"keys-unavailable":   {http.StatusServiceUnavailable, "Token keys are not there"},
 	"log-failed":         {http.StatusServiceUnavailable, "Log accepts no writes"},
 	"no-space":           {http.StatusInsufficientStorage, "No space left"},
 }

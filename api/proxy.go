@@ -51,6 +51,39 @@ func (s *Server) secure(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(scheme), "https") && s.trusts(peerAddr(r))
 }
 
+// checkForwarded refuses, while there is no key, what a proxy has passed on: that the server listens
+// on loopback only is no protection then. A proxy calls it by a name of loopback, unless told not to.
+func (s *Server) checkForwarded(r *http.Request) *problem {
+	if s.o.Verifier != nil || s.o.AllowForwarded {
+		return nil
+	}
+	found := ""
+	for name := range r.Header {
+		if isForwarding(name) && (found == "" || name < found) {
+			found = name
+		}
+	}
+	if found == "" {
+		return nil
+	}
+	return &problem{code: "proxy-not-allowed", field: found,
+		detail: "this server has no key, so that everybody may do everything, and the request came " +
+			"through a proxy; start it with a key, or with --insecure if that is meant"}
+}
+
+// isForwarding reports whether a header, in its canonical form, is one that proxies, load balancers
+// and tunnels add.
+func isForwarding(name string) bool {
+	switch name {
+	case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip",
+		"Client-Ip", "Cdn-Loop", "X-Proxyuser-Ip", "X-Amzn-Trace-Id":
+		return true
+	}
+	return slices.ContainsFunc([]string{"X-Forwarded", "Forwarded-", "X-Original-", "X-Envoy-", "Cf-",
+		"X-Amz-Cf-", "X-Azure-", "X-Arr-", "X-Appengine-", "Fly-", "Fastly-", "Tailscale-"},
+		func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 func (s *Server) trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.o.TrustedProxies, func(p netip.Prefix) bool {
 		return p.Contains(addr)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -24,6 +25,7 @@ func (s scrape) Describe(chan<- *prometheus.Desc) {}
 func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	out := sink{ch}
 	s.collectStats(out)
+	s.collectKeys(out)
 	s.collectTail(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
 		return // what follows asks the disk
@@ -77,6 +79,18 @@ func (o sink) fail(err error) {
 	o.ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 }
 
+func (s scrape) collectKeys(out sink) {
+	age := 0.0
+	if s.o.Verifier != nil {
+		fetched, _ := s.o.Verifier.Keys(context.Background()) // tidings_ready tells of the error
+		if !fetched.IsZero() {
+			age = s.o.Now().Sub(fetched).Seconds()
+		}
+	}
+	out.gauge("tidings_token_keys_age_seconds",
+		"Time since the key set was fetched; 0 where none is, or none could be yet.", age, nil)
+}
+
 func (s scrape) collectStats(out sink) {
 	stats := s.log.Stats()
 	out.histogram("tidings_batch_events", "Events stored by one commit.", stats.Batches)
@@ -98,20 +112,20 @@ func (s scrape) collectStats(out sink) {
 		stats.KeysCrowded, nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
 		stats.Trimmed, nil)
-	ready, why := 1.0, s.notReady()
+	ready, why := 1.0, s.notReady(context.Background())
 	if why != nil {
 		ready = 0
 	}
 	out.gauge("tidings_ready",
 		"1 while /readyz says ready: the log has not failed, the disk has room and does not hang, "+
-			"and the server is not on its way out.",
+			"the token keys are there, and the server is not on its way out.",
 		ready, nil)
 	if s.o.LostLogLines != nil {
 		out.counter("tidings_log_lines_lost_total",
 			"Lines of the log that could not be written, or that nobody took in time.",
 			s.o.LostLogLines(), nil)
 	}
-	if s.o.DiskFree == nil || errors.Is(why, store.ErrDiskHangs) {
+	if s.o.DiskFree == nil || why != nil && why.code == "disk-hangs" {
 		return
 	}
 	switch free, err := s.o.DiskFree(); {

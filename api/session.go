@@ -30,7 +30,11 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values
 		return p
 	}
 	found := session{Keys: s.o.Verifier != nil}
-	if c, p := s.authenticate(r, anyToken); p == nil {
+	c, p := s.authenticate(r, anyToken)
+	if p != nil && p.code == "keys-unavailable" { // whether the token is good, nobody knows
+		return p
+	}
+	if p == nil {
 		g := c.grant
 		found.Grant = &grantBody{Subject: g.Subject,
 			Publish:   append([]string{}, g.Publish.Patterns()...),

@@ -12,9 +12,8 @@ import (
 const (
 	tokenParameter = "access_token" // RFC 6750 §2.3
 
-	// The prefix makes browsers hold the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
-	tokenCookie       = "tidings_token"
-	secureTokenCookie = "__Host-" + tokenCookie
+	// securePrefix makes browsers hold the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
+	securePrefix = "__Host-"
 )
 
 // ownerHash tells the owners of tokens apart while this process lives. Zero stands for no token.
@@ -32,8 +31,11 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	grant, err := s.o.Verifier.Verify(r.Context(), token)
 	if err != nil {
 		p := &problem{code: "token-invalid", detail: err.Error()}
-		if errors.Is(err, auth.ErrClaims) {
+		switch {
+		case errors.Is(err, auth.ErrClaims):
 			p.code = "token-claims"
+		case errors.Is(err, auth.ErrKeys):
+			p.code = "keys-unavailable"
 		}
 		return nil, p
 	}
@@ -43,7 +45,7 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 // tokenOf finds the token of r. What was put there on purpose comes before the cookie, which
 // browsers send by themselves.
 func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
-	headers := r.Header["Authorization"]
+	headers := bearersOf(r)
 	var queries []string
 	if a == streaming && r.URL.RawQuery != "" {
 		queries = r.URL.Query()[tokenParameter]
@@ -54,10 +56,7 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 		return "", &problem{code: "token-ambiguous", field: "Authorization",
 			detail: "send one token, in the header or in the query"}
 	case len(headers) == 1:
-		scheme, credentials, _ := strings.Cut(headers[0], " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			token = strings.TrimSpace(credentials)
-		}
+		token = headers[0]
 	case len(queries) == 1:
 		token = queries[0]
 	default:
@@ -65,16 +64,32 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 			token = c.Value
 		}
 	}
-	if token == "" {
-		return "", &problem{code: "token-missing", field: "Authorization",
-			detail: `send a token, as in "Authorization: Bearer eyJ..."`}
+	if token != "" {
+		return token, nil
 	}
-	return token, nil
+	p := &problem{code: "token-missing", field: "Authorization",
+		detail: `send a token, as in "Authorization: Bearer eyJ..."`}
+	if len(headers) == 0 && len(r.Header["Authorization"]) > 0 {
+		p.detail = "Authorization has another scheme than Bearer; " + p.detail
+	}
+	return "", p
+}
+
+// bearersOf returns what the Authorization headers of r have as tokens. Another scheme is for
+// somebody else, such as a proxy that asks for a password.
+func bearersOf(r *http.Request) (tokens []string) {
+	for _, value := range r.Header["Authorization"] {
+		scheme, credentials, _ := strings.Cut(value, " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			tokens = append(tokens, strings.TrimSpace(credentials))
+		}
+	}
+	return tokens
 }
 
 func (s *Server) cookieName(r *http.Request) string {
 	if s.secure(r) {
-		return secureTokenCookie
+		return securePrefix + s.o.CookieName
 	}
-	return tokenCookie
+	return s.o.CookieName
 }

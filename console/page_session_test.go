@@ -99,7 +99,14 @@ func TestConsoleTokenInAddress(t *testing.T) {
 	tb.eval(t, `location.hash = 'token=`+ada+`'`)
 	tb.isLive(t)
 	tb.holds(t, `$('#settings').textContent.includes('Signed in as ada')`)
-	tb.eval(t, `location.hash = 'token=`+bob+`'`) // another person, in the same browser
+	link := `location.hash = 'token=` + bob + `'` // another person, in the same browser
+	tb.eval(t, link)
+	tb.holds(t, `document.activeElement.textContent === 'Stay signed in' && $('main').textContent.includes('Signed in as ada')`)
+	tb.presses(t, "Stay signed in")
+	tb.isLive(t)
+	tb.holds(t, `$('#settings').textContent.includes('Signed in as ada')`)
+	tb.eval(t, link)
+	tb.presses(t, "Use the link’s token")
 	tb.holds(t, `$('#settings').textContent.includes('Signed in as bob')`)
 	s.awaitSubscribers(t, 1) // ada's stream ends
 	result, err := chromedp.Call(tb.ctx, page.GetNavigationHistory, cdp.Empty{})

@@ -10,7 +10,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-const jwtKey = "only the tests of the examples use this key"
+const jwtKey = "Yw8nR2fQ6tLzK0vHc3sXe7bJ1gUdMp5a" // of these tests alone
 
 // publisher is one of the programs in the folder publish.
 type publisher struct {

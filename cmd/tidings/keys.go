@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
+	"strings"
 
 	"tidings/api"
 	"tidings/internal/auth"
@@ -15,11 +18,12 @@ import (
 // keyFlags say which tokens count. Without a key everybody may do everything.
 type keyFlags struct {
 	JWTKey      secret `help:"Key that tokens are verified with: an HMAC secret of 32 bytes or more, or a PEM public key. Better given by its variable, for processes show their flags." placeholder:"KEY"`
-	JWTKeyFile  string `help:"File with that key." type:"path" placeholder:"FILE"`
+	JWTKeyFile  string `help:"File with that key, read again when it changes; of several HMAC secrets, one a line, the first makes tokens and all count." type:"path" placeholder:"FILE"`
 	JWKSURL     string `name:"jwks-url" help:"Address of a JSON Web Key Set with those keys." placeholder:"URL"`
 	JWTIssuer   string `help:"Issuer that a token must name (iss)." placeholder:"NAME"`
 	JWTAudience string `help:"Audience that a token must name (aud)." placeholder:"NAME"`
-	Insecure    bool   `help:"Without a key, listen on an address that is not loopback, for everybody to read and write."`
+	CookieName  string `default:"tidings_token" help:"Name of the cookie that a browser's session is in; browsers do not tell ports or paths apart, so servers on one host need one each." placeholder:"NAME"`
+	Insecure    bool   `help:"Without a key, listen on an address that is not loopback, and answer what comes through a proxy, for everybody to read and write."`
 }
 
 // given returns the flags that name a key.
@@ -33,9 +37,12 @@ func (k *keyFlags) given() (flags []string) {
 	return flags
 }
 
-func (k *keyFlags) validate(listen string) error {
+func (k *keyFlags) validate(listen string, proxied bool) error {
 	given := k.given()
 	switch {
+	case (&http.Cookie{Name: k.CookieName}).Valid() != nil || strings.HasPrefix(k.CookieName, "__"):
+		return fmt.Errorf("--cookie-name: expected the name of a cookie, such as tidings_8080, got %q",
+			k.CookieName)
 	case len(given) > 1:
 		return fmt.Errorf("%s and %s: expected one key, got two", given[0], given[1])
 	case len(given) == 1:
@@ -43,6 +50,10 @@ func (k *keyFlags) validate(listen string) error {
 	case k.JWTIssuer != "" || k.JWTAudience != "":
 		return errors.New(
 			"--jwt-issuer and --jwt-audience: expected a key too, such as --jwt-key-file")
+	case !k.Insecure && proxied:
+		return errors.New("--trusted-proxy: without a key everybody who reaches the proxy could read " +
+			`and write; set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give ` +
+			"--insecure if that is meant")
 	case !k.Insecure && !loopback.IsAddress(listen):
 		return fmt.Errorf(
 			"--listen: %s is not loopback, and without a key everybody who reaches it could read and write; "+
@@ -59,25 +70,51 @@ func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verif
 	if len(given) == 0 {
 		return nil, nil
 	}
-	key := []byte(k.JWTKey)
+	o := auth.Options{Key: []byte(k.JWTKey), JWKSURL: k.JWKSURL, Issuer: k.JWTIssuer,
+		Audience: k.JWTAudience, Logger: logger}
 	if k.JWTKeyFile != "" {
+		file := &keyFile{path: k.JWTKeyFile, logger: logger}
 		var err error
-		if key, err = readKey(k.JWTKeyFile, logger); err != nil {
+		if o.Key, err = file.read(); err != nil {
 			return nil, usageError{fmt.Errorf("--jwt-key-file: %w", err)}
 		}
+		o.NewKey = file.changed
 	}
-	v, err := auth.NewVerifier(ctx, auth.Options{Key: key, JWKSURL: k.JWKSURL, Issuer: k.JWTIssuer,
-		Audience: k.JWTAudience, Logger: logger})
+	v, err := auth.NewVerifier(ctx, o)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", given[0], err)}
 	}
 	return v, nil
 }
 
-// readKey reads a file that only its owner should be able to read.
-func readKey(path string, logger *slog.Logger) ([]byte, error) {
-	warnIfOpen(path, logger)
-	return os.ReadFile(path)
+// keyFile is a file that only its owner should be able to read.
+type keyFile struct {
+	path   string
+	logger *slog.Logger
+	seen   fs.FileInfo // of the last attempt to read it; nil when it was not there
+}
+
+// changed returns what the file has if it is not the one that was read last, else nil.
+func (f *keyFile) changed() ([]byte, error) {
+	now, err := os.Stat(f.path)
+	if err != nil {
+		now = nil
+	}
+	if sameFile(f.seen, now) {
+		return nil, nil
+	}
+	return f.read()
+}
+
+func (f *keyFile) read() ([]byte, error) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		f.seen = nil
+		return nil, err
+	}
+	f.seen = info
+	warnIfOpen(f.path, f.logger)
+	return os.ReadFile(f.path)
 }
 
 // warnIfOpen warns about a secret that others can read or replace. A group may read it: that is how

@@ -42,7 +42,8 @@ func (*serveCmd) Help() string {
 
 // Validate is called by kong.
 func (c *serveCmd) Validate() error {
-	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(), c.keyFlags.validate(c.Listen),
+	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(),
+		c.keyFlags.validate(c.Listen, len(c.TrustedProxy) > 0),
 		c.storageFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
 		c.limitFlags.validate(), c.observeFlags.validate())
 }
@@ -92,8 +93,8 @@ func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 		MaxEventBytes: int64(c.MaxEventBytes), MaxSubscriptionTopics: c.MaxSubscriptionTopics,
 		Heartbeat:    c.Heartbeat,
 		StallTimeout: c.StallTimeout, QueueTimeout: c.QueueTimeout, MaxLifetime: c.MaxLifetime,
-		IdleTimeout: c.IdleTimeout,
-		Verifier:    verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(),
+		IdleTimeout: c.IdleTimeout, AllowForwarded: c.Insecure, CookieName: c.CookieName,
+		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(),
 		TrustedProxies: c.proxies(),
 		MaxStreams:     c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),

@@ -22,6 +22,9 @@ export default {
   'session.refused': 'The server does not accept this token: {message}',
   'session.unreachable': 'The server does not answer. Try again.',
   'session.who': 'Signed in as',
+  'session.link': 'The link that you followed has a token of its own, which may be another person’s. You are signed in already.',
+  'session.keep': 'Stay signed in',
+  'session.replace': 'Use the link’s token',
   'session.expired': 'You are signed out: the token has expired or was taken back. Sign in with a new one.',
 
   'settings.title': 'Settings',

@@ -28,11 +28,16 @@ addEventListener('hashchange', () => {
 });
 enter();
 
-// enter signs in: with the token of the address, else with what the browser has.
-async function enter(token = session.tokenOfAddress()) {
+// enter signs in: with the token of the address, else with what the browser has. A link can come from anybody, so its token does not
+// take the place of a session before the person has said so.
+async function enter(token = session.tokenOfAddress(), agreed = false) {
   leave();
   const slow = setTimeout(() => bare(el('p', { role: 'status' }, t('server.loading'))), SLOW);
   try {
+    if (token && !agreed) {
+      const { keys, grant } = await session.access();
+      if (keys && grant) return offer(token, grant.subject);
+    }
     if (token) await session.signIn(token);
     const access = await session.access();
     if (access.grant) begin(access);
@@ -40,7 +45,7 @@ async function enter(token = session.tokenOfAddress()) {
   } catch (error) {
     if (error.status && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
-    setTimeout(enter, RETRY, token);
+    setTimeout(enter, RETRY, token, agreed);
   } finally {
     clearTimeout(slow);
   }
@@ -57,6 +62,13 @@ function ask(reason) {
   document.title = `${t('session.title')} · Tidings`;
   bare(session.form(reason, () => enter()));
   document.getElementById('token').focus();
+}
+
+// offer shows whose session a link would end, and lets the person choose.
+function offer(token, subject) {
+  document.title = `${t('session.title')} · Tidings`;
+  bare(session.question(subject, replace => enter(replace ? token : null, replace)));
+  main.querySelector('button').focus();
 }
 
 function bare(content) {

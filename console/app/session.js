@@ -53,6 +53,16 @@ export function form(reason, done) {
     el('pre', { tabindex: '0', role: 'region', 'aria-label': t('session.make') }, el('code', {}, 'tidings token --subject ada --publish ">" --subscribe ">" --admin')));
 }
 
+// question asks whether the token of a link may take the place of the subject's session.
+export function question(subject, answer) {
+  return el('section', { class: 'sign-in' },
+    el('h1', {}, t('session.title')),
+    el('p', {}, t('session.link')),
+    subject && el('p', {}, t('session.who'), ' ', el('b', {}, subject)),
+    el('button', { class: 'primary', type: 'button', onclick: () => answer(false) }, t('session.keep')),
+    el('button', { type: 'button', onclick: () => answer(true) }, t('session.replace')));
+}
+
 // A header takes visible ASCII only; anything else would fail in the browser, with words about headers.
 const isToken = text => /^[\x21-\x7e]+$/.test(text.trim());
 

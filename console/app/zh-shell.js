@@ -22,6 +22,9 @@ export default {
   'session.refused': '服务器不接受此令牌：{message}',
   'session.unreachable': '服务器没有响应，请重试。',
   'session.who': '当前用户：',
+  'session.link': '您打开的链接自带令牌，它可能属于别人。您已经登录。',
+  'session.keep': '保持当前登录',
+  'session.replace': '改用链接中的令牌',
   'session.expired': '您已退出登录：令牌已过期或被收回。请使用新令牌登录。',
 
   'settings.title': '设置',

@@ -20,7 +20,7 @@ type Grant struct {
 	Signed    Digest       // of all that its signature covers; zero only in a Grant of no token
 	Publish   store.Filter // topics it may publish to and end
 	Subscribe store.Filter // topics it may read
-	Admin     bool         // the admin requests; neither publishing nor reading
+	Admin     bool         // the admin requests, of which backup copies everything; no other reading
 	Expires   time.Time    // zero: never, which only Everything has
 }
 

@@ -22,8 +22,14 @@ const (
 	// be fetched.
 	jwksMaxAge = 10 * time.Minute
 
-	// jwksPause is the least time between two fetches, whatever key IDs tokens make up.
-	jwksPause = 30 * time.Second
+	// jwksMaxStale is how long keys count while the set cannot be fetched. Who can keep the address
+	// from answering must not keep a key that was taken out for ever.
+	jwksMaxStale = 24 * time.Hour
+
+	// jwksPause is the least time between two fetches, whatever key IDs tokens make up. Without any
+	// keys it begins at jwksFirstPause and doubles.
+	jwksPause      = 30 * time.Second
+	jwksFirstPause = time.Second
 
 	// jwksTimeout bounds one fetch.
 	jwksTimeout = 5 * time.Second
@@ -33,16 +39,17 @@ const (
 )
 
 // jwks is a key set that is fetched from its address when a token needs it: it has no goroutine.
-// While the address does not answer, the last set stays in force.
+// While the address does not answer, the last set stays in force, for a day.
 type jwks struct {
 	url    *url.URL
 	client *http.Client
 	now    func() time.Time
 	logger *slog.Logger
 
-	set   atomic.Pointer[keySet]
-	turn  chan struct{} // one slot: who has put something in may fetch
-	tried time.Time     // the last fetch; of who has the turn
+	set    atomic.Pointer[keySet]
+	turn   chan struct{} // one slot: who has put something in may fetch
+	tried  time.Time     // the last fetch; of who has the turn, as is what follows
+	failed int           // fetches since one succeeded
 }
 
 func newJWKS(ctx context.Context, o Options) (*jwks, error) {
@@ -62,26 +69,29 @@ func newJWKS(ctx context.Context, o Options) (*jwks, error) {
 			},
 		},
 	}
-	set, err := j.fetch(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("JWKS URL %s: %w", u.Redacted(), err)
-	}
-	j.set.Store(set)
-	j.tried = set.fetched
-	return j, nil
+	j.set.Store(noKeys())
+	j.try(ctx) // if the identity provider starts later, there is another time
+	return j, ctx.Err()
+}
+
+// noKeys is the set of which nothing is known.
+func noKeys() *keySet {
+	set := newKeySet(nil, time.Time{})
+	set.missing = ErrKeys
+	return set
 }
 
 // current fetches a set that is too old, in one of the calls; the others use the old one meanwhile.
 func (j *jwks) current(ctx context.Context) *keySet {
 	set := j.set.Load()
-	if j.now().Sub(set.fetched) < jwksMaxAge {
+	if set.missing == nil && j.now().Sub(set.fetched) < jwksMaxAge {
 		return set
 	}
 	select {
 	case j.turn <- struct{}{}:
 		return j.renew(ctx)
 	default:
-		return set
+		return j.unlessStale(set)
 	}
 }
 
@@ -90,26 +100,50 @@ func (j *jwks) renewed(ctx context.Context) *keySet {
 	case j.turn <- struct{}{}:
 		return j.renew(ctx)
 	case <-ctx.Done():
+		return j.unlessStale(j.set.Load())
+	}
+}
+
+// unlessStale returns the set, or one without keys when it was fetched too long ago.
+func (j *jwks) unlessStale(set *keySet) *keySet {
+	if set.missing == nil && j.now().Sub(set.fetched) >= jwksMaxStale {
+		if j.set.CompareAndSwap(set, noKeys()) {
+			j.logger.Error("token keys could not be renewed for a day, they do not count any more",
+				"url", j.url.Redacted(), "fetched", set.fetched)
+		}
 		return j.set.Load()
 	}
+	return set
 }
 
 // renew ends the turn. Soon after another fetch, perhaps the one that was waited for, it does not
 // fetch.
 func (j *jwks) renew(ctx context.Context) *keySet {
 	defer func() { <-j.turn }()
-	set := j.set.Load()
-	if j.now().Sub(j.tried) < jwksPause {
-		return set
+	pause := jwksPause
+	if j.set.Load().missing != nil {
+		pause = min(pause, jwksFirstPause<<min(max(j.failed-1, 0), 5))
 	}
+	if j.now().Sub(j.tried) >= pause {
+		j.try(context.WithoutCancel(ctx)) // whoever hangs up must not keep the keys old
+	}
+	return j.unlessStale(j.set.Load())
+}
+
+// try fetches the set, and leaves the old one if that fails.
+func (j *jwks) try(ctx context.Context) {
 	j.tried = j.now()
-	fresh, err := j.fetch(context.WithoutCancel(ctx)) // whoever hangs up must not keep the keys old
+	fresh, err := j.fetch(ctx)
 	if err != nil {
-		j.logger.Warn("token keys not renewed", "url", j.url.Redacted(), "error", err)
-		return set
+		j.failed++
+		j.logger.Warn("token keys could not be fetched", "url", j.url.Redacted(), "error", err)
+		return
 	}
+	if j.failed > 0 {
+		j.logger.Info("token keys fetched", "url", j.url.Redacted())
+	}
+	j.failed = 0
 	j.set.Store(fresh)
-	return fresh
 }
 
 func (j *jwks) fetch(ctx context.Context) (*keySet, error) {

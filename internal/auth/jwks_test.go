@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,6 +105,61 @@ func TestJWKSGetsOld(t *testing.T) {
 	}
 }
 
+// TestJWKSGetsStale: row 185 of docs/ERRORS.md.
+func TestJWKSGetsStale(t *testing.T) {
+	a := newEdDSA(t)
+	server := newJWKSServer(t, a.jwk("a"))
+	clock := &clock{start}
+	v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+	token := forge(t, a.method, a.private, `{"alg":"EdDSA","kid":"a"}`, `{"exp":4102444800}`)
+	server.do(http.NotFound)
+	clock.t = start.Add(24*time.Hour - 1)
+	if _, err := v.Verify(t.Context(), token); err != nil {
+		t.Errorf("after nearly a day: %v", err)
+	}
+	clock.t = start.Add(24 * time.Hour) // too early for another fetch
+	if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrKeys) {
+		t.Errorf("after a day: got %v, want %v", err, auth.ErrKeys)
+	}
+	server.serve(a.jwk("a"))
+	clock.t = clock.t.Add(30 * time.Second)
+	if _, err := v.Verify(t.Context(), token); err != nil {
+		t.Errorf("once the address answers: %v", err)
+	}
+}
+
+// TestJWKSKeyChanges: row 185 of docs/ERRORS.md: another key under the ID of an old one.
+func TestJWKSKeyChanges(t *testing.T) {
+	for _, kid := range []string{"k", ""} {
+		old, next := newEdDSA(t), newEdDSA(t)
+		server := newJWKSServer(t, old.jwk("k"))
+		clock := &clock{start}
+		v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now})
+		verify := func(p pair, want error) {
+			t.Helper()
+			if _, err := v.Verify(t.Context(), p.token(t, kid)); !errors.Is(err, want) {
+				t.Errorf("kid %q: got %v, want %v", kid, err, want)
+			}
+		}
+		verify(old, nil)
+		clock.t = start.Add(30*time.Second - 1)
+		for range 3 {
+			verify(next, auth.ErrToken)
+		}
+		server.wantFetches(t, 1)
+		server.serve(next.jwk("k"))
+		clock.t = start.Add(30 * time.Second)
+		verify(next, nil)
+		verify(old, auth.ErrToken)
+		verify(newEdDSA(t), auth.ErrToken)
+		server.wantFetches(t, 2)
+		clock.t = clock.t.Add(30 * time.Second)
+		verify(newEdDSA(t), auth.ErrToken) // the set is new, but the same
+		verify(next, nil)
+		server.wantFetches(t, 3)
+	}
+}
+
 // Whoever hangs up must not use up the fetch of the next 30 seconds.
 func TestJWKSFetchOutlivesItsCaller(t *testing.T) {
 	old, next := newEdDSA(t), newEdDSA(t)
@@ -188,13 +245,15 @@ func TestJWKSKeysNotUsed(t *testing.T) {
 	}
 	for name, key := range unused {
 		t.Run(name, func(t *testing.T) {
-			_, err := auth.NewVerifier(t.Context(),
-				auth.Options{JWKSURL: newJWKSServer(t, key).url})
-			if err == nil || !strings.Contains(err.Error(), "none of the 1 keys") {
-				t.Errorf("alone: got %v", err)
+			var log bytes.Buffer
+			v := newVerifier(t, auth.Options{JWKSURL: newJWKSServer(t, key).url,
+				Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if _, err := v.Keys(t.Context()); !errors.Is(err, auth.ErrKeys) ||
+				!strings.Contains(log.String(), "none of the 1 keys") {
+				t.Errorf("alone: got %v, log %s", err, &log)
 			}
 			good := newES256(t)
-			v := newVerifier(t, auth.Options{JWKSURL: newJWKSServer(t, key, good.jwk("good")).url})
+			v = newVerifier(t, auth.Options{JWKSURL: newJWKSServer(t, key, good.jwk("good")).url})
 			if _, err := v.Verify(t.Context(), good.token(t, "good")); err != nil {
 				t.Errorf("the good key beside it: %v", err)
 			}
@@ -207,8 +266,10 @@ func TestJWKSKeysNotUsed(t *testing.T) {
 	}
 }
 
-func TestJWKSStartFails(t *testing.T) {
-	good := newEdDSA(t).jwk("k")
+// TestJWKSComesLater: row 184 of docs/ERRORS.md.
+func TestJWKSComesLater(t *testing.T) {
+	pair := newEdDSA(t)
+	good := pair.jwk("k")
 	elsewhere := newJWKSServer(t, good)
 	answers := map[string]struct {
 		answer http.HandlerFunc
@@ -236,10 +297,29 @@ func TestJWKSStartFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := newJWKSServer(t)
 			server.do(a.answer)
-			_, err := auth.NewVerifier(t.Context(), auth.Options{JWKSURL: server.url})
-			if err == nil || !strings.Contains(err.Error(), a.reason) ||
-				!strings.Contains(err.Error(), server.url) {
-				t.Errorf("got %v, want one with %q and the URL", err, a.reason)
+			var log bytes.Buffer
+			clock := &clock{start}
+			v := newVerifier(t, auth.Options{JWKSURL: server.url, Now: clock.now,
+				Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if !strings.Contains(log.String(), a.reason) || !strings.Contains(log.String(), server.url) {
+				t.Errorf("log %s, want %q and the URL", &log, a.reason)
+			}
+			for second := range 63 { // it is tried again after 1 s, 2 s, 4 s and so on
+				clock.t = start.Add(time.Duration(second) * time.Second)
+				for _, token := range []string{pair.token(t, "k"), "no token"} {
+					if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrKeys) {
+						t.Fatalf("after %d s: got %v, want %v", second, err, auth.ErrKeys)
+					}
+				}
+			}
+			server.wantFetches(t, 7)
+			server.serve(good)
+			clock.t = start.Add(93 * time.Second)
+			if fetched, err := v.Keys(t.Context()); err != nil || !fetched.Equal(clock.t) {
+				t.Errorf("got %v, %v", fetched, err)
+			}
+			if _, err := v.Verify(t.Context(), pair.token(t, "k")); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -266,11 +346,12 @@ func TestJWKSTimeout(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := auth.NewVerifier(t.Context(),
-			auth.Options{JWKSURL: "https://id.example/jwks", Transport: silent})
-		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) ||
-			took != 5*time.Second {
-			t.Errorf("got %v after %v", err, took)
+		v := newVerifier(t, auth.Options{JWKSURL: "https://id.example/jwks", Transport: silent})
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if _, err := v.Verify(t.Context(), "a.b.c"); !errors.Is(err, auth.ErrKeys) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -22,14 +22,22 @@ const minRSABits = 2048
 // key verifies signatures of the one algorithm it is for, so that no token can choose another.
 type key struct {
 	method jwt.SigningMethod
-	public any // as method wants it
+	public any // as method wants it, or a jwt.VerificationKeySet of such
 }
 
-// parseVerifyingKey reads an HMAC secret or a PEM public key.
+// parseVerifyingKey reads HMAC secrets or a PEM public key.
 func parseVerifyingKey(text []byte) (key, error) {
 	text = trim(text)
 	if !isPEM(text) {
-		return key{jwt.SigningMethodHS256, text}, checkSecret(text)
+		secrets, err := parseSecrets(text)
+		if len(secrets) == 1 {
+			return key{jwt.SigningMethodHS256, secrets[0]}, err
+		}
+		var all jwt.VerificationKeySet
+		for _, secret := range secrets {
+			all.Keys = append(all.Keys, secret)
+		}
+		return key{jwt.SigningMethodHS256, all}, err
 	}
 	block, err := onlyBlock(text)
 	if err != nil {
@@ -91,11 +99,12 @@ func newKey(public any) (key, error) {
 	return key{}, errors.New("expected a public key for RSA, P-256 or Ed25519")
 }
 
-// parseSigningKey reads an HMAC secret or a PEM private key.
+// parseSigningKey reads HMAC secrets, of which the first signs, or a PEM private key.
 func parseSigningKey(text []byte) (jwt.SigningMethod, any, error) {
 	text = trim(text)
 	if !isPEM(text) {
-		return jwt.SigningMethodHS256, text, checkSecret(text)
+		secrets, err := parseSecrets(text)
+		return jwt.SigningMethodHS256, secrets[0], err
 	}
 	block, err := onlyBlock(withoutParameters(text))
 	if err != nil {

@@ -11,11 +11,12 @@ type keySource interface {
 	// current returns the keys in force.
 	current(ctx context.Context) *keySet
 
-	// renewed is for a key that is not in the current set: it asks whether there are new ones.
+	// renewed is for a token that no key of the current set has signed: it asks whether there are
+	// new ones.
 	renewed(ctx context.Context) *keySet
 }
 
-// fixed is the one key of the configuration.
+// fixed is the keys of the configuration.
 type fixed struct{ set *keySet }
 
 func (f fixed) current(context.Context) *keySet { return f.set }
@@ -27,7 +28,8 @@ type keyID struct{ kid, alg string }
 // keySet is immutable but for the tokens it has verified, which are forgotten with it.
 type keySet struct {
 	keys     map[keyID]key
-	fetched  time.Time // zero for the key of the configuration
+	fetched  time.Time // zero for the keys of the configuration
+	missing  error     // why there are no keys
 	verified *cache
 }
 

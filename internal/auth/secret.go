@@ -15,6 +15,35 @@ const minSecretBytes = 32
 
 const makeSecret = "make one with: openssl rand -base64 32"
 
+// parseSecrets returns the HMAC secrets of a text, one a line, at least one. What openssl and base64
+// print of a long secret is one, though it has several lines: all but the last have the same length,
+// and that is too short for a secret of its own.
+func parseSecrets(text []byte) (secrets [][]byte, err error) {
+	lines := bytes.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	whole := [][]byte{text}
+	if n := len(lines); n < 2 || !isText(text) || isWrapped(lines[:n-1], lines[n-1]) {
+		return whole, checkSecret(text)
+	}
+	if slices.ContainsFunc(readings(text), isKey) { // whose lines, each alone, may look like secrets
+		return whole, checkSecret(text)
+	}
+	for i, line := range lines {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if err := checkSecret(line); err != nil {
+			return whole, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		secrets = append(secrets, line)
+	}
+	return secrets, nil
+}
+
+func isWrapped(lines [][]byte, last []byte) bool {
+	return len(lines[0]) >= 64 && len(last) < minSecretBytes &&
+		!slices.ContainsFunc(lines, func(line []byte) bool { return len(line) != len(lines[0]) })
+}
+
 // checkSecret refuses HMAC secrets that can be guessed, and what is no secret at all: whoever knows
 // a public key could sign with it, and an address or the name of a variable stands in a manual.
 func checkSecret(secret []byte) error {

@@ -21,6 +21,10 @@ var (
 	// ErrClaims: the signature is right, but what is signed is not what a token must say. Another
 	// token of the same issuer will not do better.
 	ErrClaims = errors.New("the token does not say what it must")
+
+	// ErrKeys: nothing can be said about any token, for the key set could not be fetched yet, or not
+	// for a day. The same token may count later.
+	ErrKeys = errors.New("the keys that tokens are checked with could not be fetched")
 )
 
 const (
@@ -33,9 +37,12 @@ const (
 
 // Options say whose tokens count. Exactly one of Key and JWKSURL is required.
 type Options struct {
-	// HMAC secret (32 bytes or more) or PEM public key or certificate; outer white space is not
-	// part of it
-	Key     []byte
+	// HMAC secrets (32 bytes or more, one a line), all of which count, or PEM public key or
+	// certificate; outer white space is not part of it
+	Key []byte
+	// NewKey returns what has taken the place of Key, nil while nothing has. It is asked once a
+	// second at the most, by one call at a time, while there are tokens to verify. nil: never.
+	NewKey  func() ([]byte, error)
 	JWKSURL string // address of a JSON Web Key Set (RFC 7517): https, or http on loopback
 
 	Issuer   string // what "iss" must be; "" for anything
@@ -55,8 +62,9 @@ type Verifier struct {
 	oneIssuer bool // of every token that counts
 }
 
-// NewVerifier checks the options, and with a JWKSURL fetches the key set once, bounded by ctx. Its
-// errors say what is wrong with a key in one line, without a part of it.
+// NewVerifier checks the options, and with a JWKSURL tries to fetch the key set, bounded by ctx; if
+// that fails, Keys and Verify try again. Its errors say what is wrong with a key in one line, without
+// a part of it.
 func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -99,15 +107,31 @@ func newKeySource(ctx context.Context, o Options) (keySource, error) {
 	case o.JWKSURL != "":
 		return newJWKS(ctx, o)
 	}
-	k, err := parseVerifyingKey(o.Key)
+	set, err := configured(o.Key)
+	if err != nil || o.NewKey == nil {
+		return fixed{set}, err
+	}
+	return newReplaced(set, o), nil
+}
+
+// configured is the set of the keys of the configuration.
+func configured(text []byte) (*keySet, error) {
+	k, err := parseVerifyingKey(text)
 	if err != nil {
 		return nil, err
 	}
-	return fixed{newKeySet(map[keyID]key{{alg: k.method.Alg()}: k}, time.Time{})}, nil
+	return newKeySet(map[keyID]key{{alg: k.method.Alg()}: k}, time.Time{}), nil
 }
 
-// Verify returns what the token grants, or an ErrToken or ErrClaims whose text may be shown to the
-// token's holder. ctx bounds the wait for a key set that another call is fetching.
+// Keys returns when the keys were fetched, the zero time for those of the configuration, and an
+// ErrKeys while there are none. It fetches them if it is time to.
+func (v *Verifier) Keys(ctx context.Context) (fetched time.Time, err error) {
+	set := v.keys.current(ctx)
+	return set.fetched, set.missing
+}
+
+// Verify returns what the token grants, or an ErrToken, ErrClaims or ErrKeys whose text may be shown
+// to the token's holder. ctx bounds the wait for a key set that another call is fetching.
 func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	if len(token) > MaxTokenBytes {
 		return Grant{}, fmt.Errorf("%w: longer than %d bytes", ErrToken, MaxTokenBytes)
@@ -116,20 +140,20 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	if grant, ok := set.verified.get(token, v.now()); ok {
 		return grant, nil
 	}
-	var signed signedClaims
-	_, err := v.parser.ParseWithClaims(token, &signed, func(t *jwt.Token) (any, error) {
-		kid, err := v.checkHeader(t.Raw)
-		if err != nil {
-			return nil, err
+	if set.missing != nil {
+		return Grant{}, set.missing
+	}
+	set, payload, err := v.open(ctx, set, token)
+	if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+		// An issuer may put another key in the place of an old one, under the same ID.
+		if fresh := v.keys.renewed(ctx); fresh != set && fresh.missing == nil {
+			set, payload, err = v.open(ctx, fresh, token)
 		}
-		var k key
-		k, set, err = v.find(ctx, set, keyID{kid, t.Method.Alg()})
-		return k.public, err
-	})
+	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("%w: %s", ErrToken, reasonOf(err))
 	}
-	claims, err := decodeClaims(signed.json)
+	claims, err := decodeClaims(payload)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -143,6 +167,21 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	claims.grant.Signed = digest(token[:strings.LastIndexByte(token, '.')])
 	set.verified.put(token, claims)
 	return claims.grant, nil
+}
+
+// open checks the token's signature and returns its payload, and the set whose key it was.
+func (v *Verifier) open(ctx context.Context, set *keySet, token string) (*keySet, []byte, error) {
+	var signed signedClaims
+	_, err := v.parser.ParseWithClaims(token, &signed, func(t *jwt.Token) (any, error) {
+		kid, err := v.checkHeader(t.Raw)
+		if err != nil {
+			return nil, err
+		}
+		var k key
+		k, set, err = v.find(ctx, set, keyID{kid, t.Method.Alg()})
+		return k.public, err
+	})
+	return set, signed.json, err
 }
 
 // find returns the key and the set that it is of, which is a newer one when the key is new.

@@ -26,8 +26,8 @@ func behindEach(t *testing.T, readTimeout string, args []string,
 		for _, major := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s/HTTP%d", p.name, major), func(t *testing.T) {
 				t.Parallel()
-				args := append([]string{"--trusted-proxy", "127.0.0.1", "--allow-host",
-					siteName}, args...)
+				args := append([]string{"--insecure", "--trusted-proxy", "127.0.0.1",
+					"--allow-host", siteName}, args...)
 				b := behind{server: startServer(t, e2e.Options{Args: args})}
 				b.proxy = p.start(t, proxyOptions{upstream: hostOf(t, b.URL()),
 					readTimeout: readTimeout})

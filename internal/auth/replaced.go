@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// replacedPause is the least time between two looks for another key.
+const replacedPause = time.Second
+
+// replaced is the keys of the configuration where they may change, in a file. It has no goroutine: it
+// looks when a token needs a key.
+type replaced struct {
+	newKey func() ([]byte, error)
+	now    func() time.Time
+	logger *slog.Logger
+
+	set    atomic.Pointer[keySet]
+	turn   sync.Mutex // of who looks
+	looked time.Time  // of who has the turn
+}
+
+func newReplaced(set *keySet, o Options) *replaced {
+	r := &replaced{newKey: o.NewKey, now: o.Now, logger: o.Logger, looked: o.Now()}
+	r.set.Store(set)
+	return r
+}
+
+// current looks for another key in one of the calls; the others use the old one meanwhile. A new key
+// that cannot be used leaves the old one in force: it may be half written.
+func (r *replaced) current(context.Context) *keySet {
+	if !r.turn.TryLock() {
+		return r.set.Load()
+	}
+	defer r.turn.Unlock()
+	if now := r.now(); now.Sub(r.looked) >= replacedPause {
+		r.looked = now
+		r.renew()
+	}
+	return r.set.Load()
+}
+
+func (r *replaced) renew() {
+	text, err := r.newKey()
+	if text == nil && err == nil {
+		return
+	}
+	if err == nil {
+		var set *keySet
+		if set, err = configured(text); err == nil {
+			r.set.Store(set)
+			r.logger.Info("token keys read again")
+			return
+		}
+	}
+	r.logger.Warn("the new token key cannot be used, the old one stays", "error", err)
+}
+
+func (r *replaced) renewed(ctx context.Context) *keySet { return r.current(ctx) }
