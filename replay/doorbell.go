@@ -22,9 +22,7 @@ func (d *doorbell) register(t *Tail, filter store.Filter, format *Format) {
 		f = &feed{key: key, filter: filter, doorbells: make(map[*doorbell]struct{}),
 			from: *t.through.Load()}
 		t.feeds[key] = f
-		for _, p := range filter.Patterns() {
-			t.patterns.add(p, f)
-		}
+		t.matches.add(f)
 	}
 	f.doorbells[d] = struct{}{}
 	d.feed = f
@@ -43,9 +41,7 @@ func (d *doorbell) Close() {
 		return
 	}
 	delete(t.feeds, f.key)
-	for _, p := range f.filter.Patterns() {
-		t.patterns.remove(p, f)
-	}
+	t.matches.remove(f)
 	t.drop(f.reset(store.MaxID))
 }
 

@@ -20,9 +20,8 @@ type Format struct {
 type feed struct {
 	key    feedKey
 	filter store.Filter
-	// the tailer's: the last event it was given, to give each once
-	seen  uint64
-	dirty bool // the tailer's: something to wake for
+	seen   uint64 // of matches; guarded by Tail.mu
+	dirty  bool   // the tailer's: something to wake for
 
 	doorbells map[*doorbell]struct{} // guarded by Tail.mu
 

@@ -101,3 +101,44 @@ func TestRatioDistinctFilters(t *testing.T) {
 			"one, want at most 1.5", got, subscriptions)
 	}
 }
+
+// TestRatioOverlappingFilters: 500 subscriptions delay what another one gets by as much when each has
+// 64 patterns that match the same topic as when each has one.
+func TestRatioOverlappingFilters(t *testing.T) {
+	const pairs, subscriptions = 41, 500
+	measure := func(patterns int) func() float64 {
+		f := newFanOut(t)
+		for i := range subscriptions {
+			sub, err := f.tail.Subscribe(overlapping(t, i, patterns), frames, replay.Latest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(sub.Close)
+		}
+		f.subscribe("other")
+		event := store.Draft{Topic: overlappingTopic, Data: []byte("1")}
+		return func() float64 {
+			if _, err := store.Append(t.Context(), f.log, []store.Draft{event}); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			f.append("other", 1)
+			f.wait()
+			return time.Since(start).Seconds()
+		}
+	}
+	many, one := measure(64), measure(1)
+	many()
+	one()
+	ratios := make([]float64, pairs)
+	for i := range ratios {
+		ratios[i] = many() / one()
+	}
+	slices.Sort(ratios)
+	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
+		ratios[pairs/4], ratios[pairs*3/4])
+	if got := ratios[pairs/2]; got > 2 {
+		t.Errorf("a delivery takes %.2f times as long with 64 patterns for each of %d filters as with "+
+			"one, want at most 2", got, subscriptions)
+	}
+}

@@ -50,16 +50,15 @@ type Tail struct {
 	stop  context.CancelCauseFunc
 	done  chan struct{}
 
-	mu       sync.Mutex // held before a feed's
-	feeds    map[feedKey]*feed
-	patterns patterns
-	blocks   list.List // of *block, of all feeds, in the order they were made
-	bytes    int64     // in blocks
+	mu      sync.Mutex // held before a feed's
+	feeds   map[feedKey]*feed
+	matches matches
+	blocks  list.List // of *block, of all feeds, in the order they were made
+	bytes   int64     // in blocks
 
 	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
 
 	// The tailer goroutine's own.
-	events  uint64
 	dirty   []*feed
 	pending []*doorbell // to be rung after the batch
 	frames  frames
@@ -154,8 +153,9 @@ func (t *Tail) give(page *store.Page) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range page.Events {
-		t.events++
-		t.patterns.match(page.Events[i].Topic, func(f *feed) { t.giveTo(f, i) })
+		for _, f := range t.matches.of(page.Events[i].Topic) {
+			t.giveTo(f, i)
+		}
 	}
 	if !page.Corrupt.IsZero() {
 		// Whose record it was is not certain: each subscription reads the log and is told.
@@ -202,20 +202,16 @@ func (t *Tail) want() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.frames.events {
-		t.patterns.match(t.frames.events[i].Topic, func(f *feed) {
+		for _, f := range t.matches.of(t.frames.events[i].Topic) {
 			if f.key.format != nil {
 				t.frames.want(i, f.key.format)
 			}
-		})
+		}
 	}
 }
 
 func (t *Tail) giveTo(f *feed, i int) {
-	if f.seen == t.events {
-		return // another of its patterns matched too
-	}
 	t.markDirty(f)
-	f.seen = t.events
 	id := t.frames.events[i].ID
 	if t.limit < 0 || f.key.format == nil {
 		f.reset(id)

@@ -3,7 +3,9 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"tidings/replay"
@@ -66,6 +68,53 @@ func TestReady(t *testing.T) {
 				}
 				if !slices.Equal(got, want) {
 					t.Errorf("%v: got %v, want %v", patterns, got, want)
+				}
+			}
+		}
+	})
+}
+
+// overlappingTopic is matched by all patterns of overlapping.
+const overlappingTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
+
+// overlapping returns a filter of its own for each i, of so many patterns that match the topic.
+func overlapping(t testing.TB, i, patterns int) store.Filter {
+	random := rand.New(rand.NewPCG(7, uint64(i)))
+	all := []string{fmt.Sprintf("x.%d", i)}
+	for range patterns {
+		segments := strings.Split(overlappingTopic, ".")
+		for i := range segments {
+			if random.IntN(2) == 0 {
+				segments[i] = "*"
+			}
+		}
+		all = append(all, strings.Join(segments, "."))
+	}
+	return filter(t, all...)
+}
+
+// TestOverlappingFilters: who has many patterns that match is woken once for an event and gets it
+// once, be it there from the start, come later, or one of those that stay when others go.
+func TestOverlappingFilters(t *testing.T) {
+	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
+		var subs []*replay.Subscription
+		for i := range 6 {
+			subs = append(subs, subscribe(t, tail, overlapping(t, i, 60), replay.Latest()))
+			if i%3 == 2 {
+				subs[0].Close()
+				subs = subs[1:]
+			}
+			for range 2 {
+				before := tail.Stats().Wakeups
+				want := publish(t, log, overlappingTopic)
+				for j, sub := range subs {
+					<-sub.Ready()
+					if got := events(drain(t, log, sub)); !slices.Equal(got, want) {
+						t.Fatalf("of %d, number %d got %v, want %v", len(subs), j, got, want)
+					}
+				}
+				if woken := tail.Stats().Wakeups - before; woken != uint64(len(subs)) {
+					t.Fatalf("%d were woken, want %d", woken, len(subs))
 				}
 			}
 		}
