@@ -4,14 +4,15 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"tidings/internal/e2e"
 )
 
-// TestClientModel runs the client under Node in a model of browsers; client/test says what is
-// modelled. Without TIDINGS_SEED the short run is always the same, the long one never.
+// TestClientModel runs the client under Node in a model of browsers, on scenes that are set and on
+// random schedules; client/test says what is modelled. Without TIDINGS_SEED the short run is always the same, the long one never.
 func TestClientModel(t *testing.T) {
 	seed, schedules := "1", 500
 	if os.Getenv("TIDINGS_FULL") == "1" {
@@ -21,11 +22,18 @@ func TestClientModel(t *testing.T) {
 		seed = given
 	}
 	t.Logf("repeat with TIDINGS_SEED=%s", seed)
-	// so that a cached result ends with a change there
-	if _, err := os.ReadDir("client/test"); err != nil {
+	// with os.ReadDir a cached result ends with a change there
+	files, err := os.ReadDir("client/test")
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "node"), "--test", "test/model.test.js")
+	args := []string{"--test"}
+	for _, file := range files {
+		if strings.HasSuffix(file.Name(), ".test.js") {
+			args = append(args, "test/"+file.Name())
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "node"), args...)
 	cmd.Dir = "client"
 	cmd.Env = append(os.Environ(), "TIDINGS_SEED="+seed,
 		"TIDINGS_SCHEDULES="+strconv.Itoa(schedules))

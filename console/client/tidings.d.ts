@@ -17,14 +17,18 @@ export interface TidingsOptions {
   last?: number;
   /**
    * The token: itself, or a function that gets one. The function is called again when the server takes the
-   * last one no longer. Without a token the browser's cookie counts.
+   * last one no longer, one call at a time. Nothing is no token: then the browser's cookie counts. What it throws,
+   * and that it took longer than 10 s, is an `error`; it is called again after a pause.
    */
-  token?: string | (() => string | Promise<string>);
+  token?: string | (() => Token | Promise<Token>);
   /** Share one connection with the other tabs that have the same url, name and topics. Default: true. */
   shared?: boolean;
   /** Send cookies to another origin of the same site. Default: false. */
   withCredentials?: boolean;
 }
+
+/** What a token function returns: a token, or nothing if there is none. */
+export type Token = string | null | undefined;
 
 /** An event of the log. `GET /v1/events` has the same. */
 export interface TidingsEvent {
@@ -70,6 +74,7 @@ export type State = 'connecting' | 'catching-up' | 'live' | 'refused' | 'ended' 
 
 /** What the server said when it refused. `status` and `code` are those of docs/ERRORS.md. */
 export interface ProblemError extends Error {
+  name: 'ProblemError';
   status: number;
   code?: string;
 }
@@ -84,7 +89,10 @@ export interface TidingsEventMap {
   live: CustomEvent<{ missed: number }>;
   bye: CustomEvent<Bye>;
   state: CustomEvent<{ state: State; transport: 'stream' | 'poll'; leads: boolean }>;
-  /** A refusal, or what the token function threw. */
+  /**
+   * A refusal; what the token function threw; or, once per outage and with the name `AnswerError`, that something
+   * which is no Tidings server has answered.
+   */
   error: CustomEvent<ProblemError | Error>;
 }
 

@@ -8,12 +8,14 @@
 
 const TICK = 5_000; // how often silence is looked for
 const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
+const TOKEN_WITHIN = 10_000; // a token function that takes longer has failed
 const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const PAGE = 250; // events that are handed over at a stretch
 const EARLIEST = '0'.repeat(26); // the cursor before every event, those among them that are gone
 const BEYOND = '~'; // above every ID
+const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
 
 export class Tidings extends EventTarget {
   #options; #url; #key;
@@ -24,7 +26,7 @@ export class Tidings extends EventTarget {
   #work = new AbortController(); // aborted when the tab turns to something else
   #source = null; // the EventSource
   #ticker;
-  #bearer; // the token in use
+  #bearer; // the promise of the token in use; undefined: it is to be asked for
   #leads = false;
   #reading = false; // pages, to catch up with the leader
   #behind = ''; // what the leader had come to meanwhile
@@ -33,6 +35,8 @@ export class Tidings extends EventTarget {
   #heard = 0; // when the server, or the leader, was last heard of
   #heartbeat = 15_000;
   #failures = 0;
+  #strange = false; // something that is no Tidings server has answered, and it has been told
+  #deaths = 0; // streams in a row that had opened and fell silent
   #missed = 0; // events that came before the state was live
   #told; // the last gap
   #hole = ''; // its end: what comes next joins no cursor before it
@@ -138,8 +142,15 @@ export class Tidings extends EventTarget {
     }
     this.#say({});
     if (!this.#source) return; // polling, or waiting to try again: both have an end of their own
-    if (this.#opened && this.#silence() > 2.5 * this.#heartbeat) this.#stream();
+    if (this.#opened && this.#silence() > 2.5 * this.#heartbeat) this.#died();
     else if (!this.#opened && this.#silence() > OPEN_WITHIN) this.#poll();
+  }
+
+  // A connection may die without a word. A second one in a row, without a heartbeat that came in its time, stands in
+  // a buffer of something between.
+  #died() {
+    if (++this.#deaths > 1) this.#poll();
+    else this.#stream();
   }
 
   // --- who leads
@@ -226,13 +237,20 @@ export class Tidings extends EventTarget {
     this.#heard = Date.now();
     this.#opened = false;
     this.#set('connecting', 'stream');
-    const token = await this.#token(signal);
+    let token;
+    try {
+      token = await this.#token(signal);
+    } catch (error) {
+      return void this.#failed(error, signal, () => this.#stream());
+    }
     if (signal.aborted) return;
     const address = this.#address('/v1/stream', { format: 'cloudevents', access_token: token });
     const source = this.#source = new EventSource(address, { withCredentials: !!this.#options.withCredentials });
+    const begun = this.#heard = Date.now();
     const on = (type, take) => source.addEventListener(type, frame => {
+      const silence = this.#silence();
       this.#heard = Date.now();
-      take(frame);
+      take(frame, silence);
     });
     on('message', frame => this.#take(fromEnvelope(frame.data)));
     on('tidings.gap', frame => this.#gap(JSON.parse(frame.data)));
@@ -241,17 +259,20 @@ export class Tidings extends EventTarget {
       this.#log = log;
       if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
       this.#opened = true;
-      this.#failures = 0;
+      this.#answered();
       this.#through(frame.lastEventId);
       this.#set('catching-up');
     });
     on('tidings.live', () => this.#set('live'));
-    on('tidings.heartbeat', frame => this.#through(frame.lastEventId));
+    on('tidings.heartbeat', (frame, silence) => {
+      if (silence > this.#heartbeat / 2) this.#deaths = 0; // not one of many that a buffer let go
+      this.#through(frame.lastEventId);
+    });
     on('tidings.bye', frame => {
       const bye = JSON.parse(frame.data);
       this.#emit('bye', bye);
       this.#say({ bye });
-      if (bye.reason === 'expired-token' && !signal.aborted) this.#renew();
+      if (bye.reason === 'expired-token' && !signal.aborted) this.#renew(Date.now() - begun);
     });
     on('error', () => {
       this.#opened = false;
@@ -263,19 +284,12 @@ export class Tidings extends EventTarget {
   // inquire asks why the stream was refused, which an EventSource does not tell.
   async #inquire(address, signal) {
     this.#source = null;
-    const once = new AbortController();
     try {
-      const answer = await fetch(address, {
-        signal: AbortSignal.any([signal, once.signal, AbortSignal.timeout(OPEN_WITHIN)]),
-        credentials: this.#credentials(),
-      });
-      if (answer.status === 204) return void this.#end();
-      if (!answer.ok) throw await problem(answer);
-      throw new TypeError('the stream broke');
+      const status = await this.#ask(address, STREAM, OPEN_WITHIN, signal, answer => answer.status);
+      if (status === 204) return void this.#end();
+      throw new Error('the stream broke');
     } catch (error) {
       this.#failed(error, signal, () => this.#stream());
-    } finally {
-      once.abort();
     }
   }
 
@@ -314,15 +328,10 @@ export class Tidings extends EventTarget {
   // page reads a page, hands it over, and returns whether it is the last one for now.
   async #page(query, signal) {
     const token = await this.#token(signal);
-    const answer = await fetch(this.#address('/v1/events', { limit: PAGE, ...query }), {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(POLL_WAIT + OPEN_WITHIN)]),
-      credentials: this.#credentials(),
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
-    });
-    if (!answer.ok) throw await problem(answer);
-    const page = await answer.json();
+    const page = await this.#ask(this.#address('/v1/events', { limit: PAGE, ...query }), PAGES, POLL_WAIT + OPEN_WITHIN, signal,
+      pageOf, token ? { Authorization: `Bearer ${token}` } : {});
     signal.throwIfAborted();
-    this.#failures = 0;
+    this.#answered();
     if (page.gap) this.#gap(page.gap);
     for (const event of page.events) {
       signal.throwIfAborted(); // a listener has turned the tab to something else
@@ -333,20 +342,52 @@ export class Tidings extends EventTarget {
     return page.caught_up;
   }
 
-  // failed waits and tries again, unless trying again is for somebody else to decide.
-  async #failed(error, signal, again) {
+  // ask fetches what is of the type wanted, and has read make something of the answer.
+  async #ask(address, wanted, ms, signal, read, headers = {}) {
+    signal.throwIfAborted();
+    const own = new AbortController(), stop = () => own.abort(signal.reason);
+    const timer = setTimeout(() => own.abort(new Error('there was no answer in time')), ms);
+    signal.addEventListener('abort', stop);
+    try {
+      const answer = await fetch(address, { signal: own.signal, credentials: this.#credentials(), headers });
+      if (!signal.aborted && (answer.status === 401 || answer.status === 403)) this.#bearer = undefined;
+      const ended = answer.status === 204 && wanted === STREAM;
+      if (!ended && (!answer.ok || typeOf(answer) !== wanted)) throw await problem(answer, wanted);
+      return await read(answer);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+      own.abort(); // the rest of the answer
+    }
+  }
+
+  // answered notes that the server has answered as it should.
+  #answered() {
+    this.#failures = 0;
+    this.#strange = false;
+  }
+
+  // failed tells the page, and tries again after a pause, unless that is for somebody else to decide. Only the server
+  // itself refuses. What something between answers is weather: it passes, and is told once.
+  #failed(error, signal, again) {
     if (signal.aborted) return;
     this.#set('connecting');
-    const renewable = typeof this.#options.token === 'function' && (error.status === 401 || error.status === 403);
-    if (error.status >= 400 && error.status < 500 && ![408, 425, 429].includes(error.status)) {
-      this.#bearer = undefined;
-      this.#emit('error', error);
+    const { name, status } = error;
+    const refused = name === 'ProblemError' && status < 500 && ![408, 425, 429].includes(status);
+    const strange = name === 'AnswerError' && !this.#strange;
+    if (strange) this.#strange = true;
+    if (refused || strange) this.#emit('error', error);
+    if (signal.aborted) return; // a listener has turned the tab to something else
+    if (refused) {
+      const renewable = typeof this.#options.token === 'function' && (status === 401 || status === 403);
       if (!renewable) return void this.#set('refused');
       if (this.#failures++ === 0) return void again(); // with another token
     }
-    const wait = Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++);
-    this.#later(wait * (0.5 + Math.random() / 2), signal, again);
+    this.#later(this.#pause(), signal, again);
   }
+
+  // pause is how long to wait this time: twice as long as the last time, in the mean.
+  #pause() { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++) * (0.5 + Math.random() / 2); }
 
   // later does something after so many milliseconds, unless the tab has turned to something else.
   #later(ms, signal, act) {
@@ -354,25 +395,29 @@ export class Tidings extends EventTarget {
     signal.addEventListener('abort', () => clearTimeout(timer));
   }
 
-  #renew() {
+  // renew goes on with another token; after a pause if the last one lived no longer than that.
+  #renew(lived) {
     if (typeof this.#options.token !== 'function') return;
     this.#bearer = undefined;
-    this.#stream();
+    if (lived > RETRY_MIN) return void this.#stream();
+    const signal = this.#begin();
+    this.#set('connecting');
+    this.#later(this.#pause(), signal, () => this.#stream());
   }
 
+  // token gets the token, undefined if there is none. One call of the page's function serves all that ask while it is
+  // under way. What a call brings that was given up, for a session that is over, reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
     if (typeof token !== 'function') return token || undefined;
-    while (this.#bearer === undefined && !signal.aborted) {
-      try {
-        this.#bearer = await token();
-      } catch (error) {
-        this.#emit('error', error);
-        const wait = Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++);
-        await new Promise(done => setTimeout(done, wait));
-      }
+    const asked = this.#bearer ??= within(TOKEN_WITHIN, async () => tokenOf(await token()));
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.#bearer === asked) this.#bearer = undefined;
+      if (!signal.aborted) this.#emit('error', error);
+      throw new Error('there is no token now');
     }
-    return this.#bearer;
   }
 
   #credentials() { return this.#options.withCredentials ? 'include' : 'same-origin'; }
@@ -467,9 +512,46 @@ export class Tidings extends EventTarget {
   }
 }
 
-async function problem(answer) {
-  const { title, detail, code } = await answer.json().catch(() => ({}));
-  return Object.assign(new Error(detail ?? title ?? `HTTP ${answer.status}`), { name: 'ProblemError', status: answer.status, code });
+// within makes a call, and gives up waiting for it after so many milliseconds.
+function within(ms, call) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`token: the function did not answer within ${ms / 1000} s`)), ms);
+  });
+  return Promise.race([call(), late]).finally(() => clearTimeout(timer));
+}
+
+// tokenOf is what a token function returned, if that can be a token (RFC 6750 §2.1). Nothing is no token.
+function tokenOf(token) {
+  if (token === undefined || token === null || token === '') return undefined;
+  if (typeof token === 'string' && /^[\w.~+/-]+=*$/.test(token)) return token;
+  const got = typeof token === 'string' ? 'other text' : typeof token;
+  throw new TypeError(`token: expected a bearer token, or nothing, but got ${got}`);
+}
+
+function typeOf(answer) { return (answer.headers.get('Content-Type') ?? '').split(';')[0].trim().toLowerCase(); }
+
+async function pageOf(answer) {
+  const page = await answer.json().catch(error => {
+    if (error.name !== 'SyntaxError') throw error;
+  });
+  if (!Array.isArray(page?.events) || typeof page.next !== 'string') throw answerError(answer, PAGES);
+  return page;
+}
+
+// problem makes an error of an answer that is not what was wanted: a ProblemError if it is the server's (RFC 9457).
+async function problem(answer, wanted) {
+  const { title, detail, code } = typeOf(answer) === PROBLEM ? await answer.json().catch(() => ({})) : {};
+  if (typeof code !== 'string') return answerError(answer, wanted);
+  return Object.assign(new Error(detail ?? title ?? code), { name: 'ProblemError', status: answer.status, code });
+}
+
+function answerError(answer, wanted) {
+  const { origin, pathname } = new URL(answer.url); // its query may have the token
+  const got = `${typeOf(answer) || 'nothing'} (HTTP ${answer.status})`;
+  const thing = wanted === STREAM ? 'an event stream' : 'a page of events';
+  const text = `${origin}${pathname} answered ${got} instead of ${thing}: is this the server's address, or a sign-in page?`;
+  return Object.assign(new Error(text), { name: 'AnswerError' });
 }
 
 // fromEnvelope turns a CloudEvent into what a page of events holds.

@@ -1,6 +1,6 @@
 // A use of everything that tidings.d.ts declares. implementation.js is tidings.js, of which the compiler infers what
 // there really is.
-import { Tidings, type Bye, type Gap, type ProblemError, type State, type TidingsEvent, type TidingsOptions } from './tidings.js';
+import { Tidings, type Bye, type Gap, type ProblemError, type State, type TidingsEvent, type TidingsOptions, type Token } from './tidings.js';
 import { Tidings as Implementation } from './implementation.js';
 
 // The module has what is declared, and nothing more.
@@ -27,6 +27,8 @@ client.addEventListener('state', ({ detail }) => {
 });
 const failed = ({ detail }: CustomEvent<ProblemError | Error>) => console.log('status' in detail && detail.status.toFixed());
 client.addEventListener('error', failed);
+new Tidings({ token: () => undefined });
+new Tidings({ token: async (): Promise<Token> => null });
 client.removeEventListener('error', failed);
 const all: [string | null, State, 'stream' | 'poll', boolean, boolean] = [client.cursor, client.state, client.transport, client.leads, client.persistent];
 console.log(all);

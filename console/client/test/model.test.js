@@ -32,11 +32,11 @@ const SABOTAGES = {
   'a tab does not store its cursor': ['sessionStorage.setItem(this.#saved, id);', ''],
   'the leader does not store its cursor': ['localStorage.setItem(this.#saved, id);', ';'],
   'nobody takes the lead from a silent leader': ['this.#enter(true);\n      }\n', 'this.#enter();\n      }\n'],
-  'a silent stream is kept': ['if (this.#opened && this.#silence()', 'if (false && this.#silence()'],
+  'a silent stream is kept': ['> 2.5 * this.#heartbeat) this.#died();', '> 2.5 * this.#heartbeat) ;'],
   'a stream that is held back is waited for': ['this.#silence() > OPEN_WITHIN) this.#poll();', 'false) this.#poll();'],
   'a tab that has turned to something else opens a stream': ['if (signal.aborted) return;\n    const address', 'const address'],
   'the old stream stays open': ['this.#source?.close();\n    this.#source = null;', 'this.#source = null;'],
-  'a token that has ended is used again': ["this.#bearer = undefined;\n      this.#emit('error', error);", "this.#emit('error', error);"],
+  'a token that has ended is used again': ['answer.status === 403)) this.#bearer = undefined;', 'answer.status === 403)) ;'],
 };
 
 for (const [name, [text, instead]] of Object.entries(SABOTAGES)) {

@@ -5,6 +5,8 @@ import { Lane } from './clock.js';
 
 export class Network {
   mode = 'ok'; // or refuse: nothing connects; hang: nothing goes through; buffer: streams are held back
+  answer; // what something between answers in the server's place: {status, type, body}
+  passes = Infinity; // so many frames of each stream, before the rest is held back
   futile = false; // whether an EventSource gives up when it is refused, as Firefox's does
   #connections = new Set();
 
@@ -127,8 +129,10 @@ export function eventSourceOf(tab, network) {
     #connect() {
       const asked = this.#lastEventID;
       this.#connection = network.open(tab, true, connection => {
+        if (network.answer) return connection.end(() => this.#fail());
+        let frames = 0;
         const { status, leave } = network.server.stream(this.#url.searchParams, asked, {
-          frame: frame => connection.down(() => this.#take(frame)),
+          frame: frame => ++frames > network.passes || connection.down(() => this.#take(frame)),
           end: () => connection.end(() => this.#reestablish()),
         });
         connection.leave = leave;
@@ -177,16 +181,19 @@ export function fetchOf(tab, network) {
 
     const { pathname, searchParams } = new URL(url);
     const connection = network.open(tab, pathname === '/v1/stream', connection => {
-      const answer = (status, content) => {
-        connection.down(() => resolve({ status, ok: status === 200, json: () => body }));
-        connection.end(() => arrive(JSON.parse(JSON.stringify(content))));
+      const answer = (status, content, type = status === 200 ? 'application/json' : 'application/problem+json') => {
+        const headers = new Headers({ 'Content-Type': type });
+        connection.down(() => resolve({ url, status, headers, ok: status === 200, json: () => body }));
+        connection.end(() => typeof content === 'string' ? lose(new SyntaxError(content)) : arrive(JSON.parse(JSON.stringify(content))));
       };
-      if (pathname === '/v1/events') {
+      if (network.answer) answer(network.answer.status, network.answer.body ?? '<html>', network.answer.type);
+      else if (pathname === '/v1/events') {
         connection.leave = network.server.page(searchParams, headers.Authorization, answer);
       } else { // asks why a stream was refused: its body is not read
         const { status, leave } = network.server.stream(searchParams, null, { frame() {}, end() {} });
         connection.leave = leave;
-        answer(status, {});
+        if (status === 200) answer(status, {}, 'text/event-stream');
+        else answer(status, { code: 'token-invalid' });
       }
     }, () => fail(new TypeError('network error')));
     signal.addEventListener('abort', () => {

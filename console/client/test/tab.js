@@ -16,7 +16,7 @@ export function compile(source) {
 const GLOBALS = [
   'globalThis', 'navigator', 'BroadcastChannel', 'EventSource', 'fetch', 'sessionStorage', 'localStorage',
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'Math', 'URL', 'EventTarget', 'CustomEvent',
-  'AbortController', 'AbortSignal',
+  'AbortController',
 ];
 
 export class Tab {
@@ -65,7 +65,6 @@ export class Tab {
       setInterval: (run, ms) => this.#timer(run, ms, true), clearInterval: id => this.#clear(id),
       Date: class extends Date { static now() { return now(); } },
       Math: math, URL, EventTarget, CustomEvent, AbortController,
-      AbortSignal: { any: anyOf, timeout: ms => this.#timeout(ms) },
     };
   }
 
@@ -99,12 +98,6 @@ export class Tab {
   #clear(id) {
     this.#world.clock.cancel(this.#timers.get(id));
     this.#timers.delete(id);
-  }
-
-  #timeout(ms) {
-    const controller = new AbortController();
-    this.later(ms, () => controller.abort(new DOMException('too late', 'TimeoutError')));
-    return controller.signal;
   }
 
   // --- what happens to it
@@ -166,13 +159,4 @@ function storageOf(tab, map, mode) {
       if (!tab.dead) map.set(key, String(value));
     },
   };
-}
-
-function anyOf(signals) {
-  const any = new AbortController();
-  for (const signal of signals) {
-    if (signal.aborted) any.abort(signal.reason);
-    else signal.addEventListener('abort', () => any.abort(signal.reason));
-  }
-  return any.signal;
 }
