@@ -51,6 +51,11 @@ type lostError struct {
 	opened bool // the stream had begun
 }
 
+// strangeError is an answer that is not of a Tidings server: of a proxy whose backend is being
+// deployed, or of a page to sign in. It passes, so the subscription connects again too, and tells
+// it once until a stream begins.
+type strangeError struct{ error }
+
 // follow calls handle for each event, in order, until handle returns an error, ctx ends, the topics
 // have ended (errEnded), or the server refuses. It never returns nil.
 func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error) error {
@@ -60,6 +65,7 @@ func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error)
 		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.5,
 		MaxInterval: 20 * time.Second,
 	}
+	told := false // of a strange answer
 	for {
 		err := s.connect(ctx, handle)
 		var lost lostError
@@ -69,11 +75,19 @@ func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error)
 		wait := s.retry
 		if lost.opened {
 			attempts.Reset()
+			told = false
 		} else {
 			wait = max(wait, attempts.NextBackOff())
 		}
-		s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error,
-			wait.Round(time.Millisecond)))
+		var strange strangeError
+		switch {
+		case !errors.As(lost.error, &strange):
+			s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error,
+				wait.Round(time.Millisecond)))
+		case !told:
+			told = true
+			s.notice(fmt.Sprintf("%v; connecting again until it is one", strange))
+		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -117,22 +131,29 @@ func (s *subscription) connect(ctx context.Context, handle func(sse.Event) error
 	return s.read(ctx, &watchedReader{resp.Body, silence, maxSilence}, handle)
 }
 
-// check tells answers that are final from those of an overloaded or absent server.
+// check tells answers that are final from those that pass. Final is only what the server itself
+// says: that all has ended, or a problem that lies with the client.
 func (s *subscription) check(resp *http.Response) error {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch code := resp.StatusCode; {
 	case code == http.StatusNoContent:
 		return errEnded
+	case code == http.StatusOK && mediaType == "text/event-stream":
+		return nil
+	case code == http.StatusOK:
+		return lostError{strangeError{fmt.Errorf(
+			"%s answered with %q instead of an event stream: is it a Tidings server?",
+			s.client.URL, mediaType)}, false}
+	}
+	problem := readProblem(resp)
+	switch code := problem.Status; {
+	case problem.Code == "":
+		return lostError{strangeError{fmt.Errorf("%w: is %s a Tidings server?",
+			problem, s.client.URL)}, false}
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
-		return lostError{readProblem(resp), false}
-	case code != http.StatusOK:
-		return readProblem(resp)
+		return lostError{problem, false}
 	}
-	if mediaType, _, _ := mime.ParseMediaType(
-		resp.Header.Get("Content-Type")); mediaType != "text/event-stream" {
-		return fmt.Errorf("%s answered with %q instead of an event stream: is it a Tidings server?",
-			s.client.URL, mediaType)
-	}
-	return nil
+	return problem
 }
 
 func (s *subscription) read(ctx context.Context, body *watchedReader,

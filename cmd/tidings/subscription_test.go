@@ -19,7 +19,8 @@ var errRefused = errors.New("connection refused")
 
 // network stands in for a server, in the time of a synctest bubble.
 type network struct {
-	connections []connection // in turn; nil refuses
+	connections []connection     // in turn; nil refuses
+	before      []*http.Response // answers of something between, before the connections
 	begun       time.Time
 	times       []time.Duration // of the requests
 	cursors     []string
@@ -31,9 +32,12 @@ type network struct {
 type connection func(stream io.Writer, gone <-chan struct{})
 
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
-	i := len(n.times)
+	i := len(n.times) - len(n.before)
 	n.times = append(n.times, time.Since(n.begun))
 	n.cursors = append(n.cursors, req.Header.Get("Last-Event-ID"))
+	if i < 0 {
+		return n.before[len(n.before)+i], nil
+	}
 	if i == len(n.connections) {
 		n.whenDone()
 		return nil, req.Context().Err()
@@ -124,6 +128,48 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("first wait after a good connection is %v, want a short one", after)
 		}
 	})
+}
+
+// What something between answers passes: it is told once, and tried again as any failure.
+func TestStrangeAnswersPass(t *testing.T) {
+	const problem = "application/problem+json"
+	for _, tt := range []struct {
+		name, mediaType, body string
+		status                int
+		want                  string
+	}{
+		{"page", "text/html", "<html>", 200, `"text/html" instead of an event stream`},
+		{"not found", "text/plain", "404 page not found", 404, "answered 404 Not Found: 404 page not found"},
+		{"forbidden", "text/html", "<html>", 403, "answered 403 Forbidden"},
+		{"sign in", "text/html", "", 302, "redirects are not followed, set --url for /login"},
+		{"basic", "", "", 401, "answered 401 Unauthorized"},
+		{"bad gateway", "text/html", "<html>", 502, "answered 502 Bad Gateway"},
+		{"problem of somebody else", problem, `{"title":"No"}`, 404, "answered 404 No"},
+		{"no problem", problem, "<html>", 404, "answered 404 Not Found"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &network{connections: []connection{send(frames(id1, "", "1"))}}
+				for range 5 {
+					n.before = append(n.before, &http.Response{StatusCode: tt.status,
+						Header: http.Header{"Content-Type": {tt.mediaType}, "Location": {"/login"}},
+						Body:   io.NopCloser(strings.NewReader(tt.body))})
+				}
+				var stdout bytes.Buffer
+				stderr := n.tail(t, &stdout)
+				if !strings.Contains(stdout.String(), id1) {
+					t.Errorf("the event after the outage is missing: %q", stdout.String())
+				}
+				if strings.Count(stderr, tt.want) != 1 || strings.Count(stderr, "\n") != 2 {
+					t.Errorf("want %q told once, and the end of the stream, but stderr is %s",
+						tt.want, stderr)
+				}
+				if pause := n.times[4] - n.times[3]; pause < 3*time.Second {
+					t.Errorf("the fifth request came %v after the fourth", pause)
+				}
+			})
+		})
+	}
 }
 
 func TestWaitEndsWithContext(t *testing.T) {

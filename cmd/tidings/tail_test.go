@@ -177,12 +177,6 @@ func TestTailIsRefused(t *testing.T) {
 	}
 }
 
-func TestTailOfSomethingElse(t *testing.T) {
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") })
-	runCLI(t, "tail", "--url", url).want(t, exitFailure, "",
-		`"text/html" instead of an event stream`)
-}
-
 // An event too large to hold would come again after every reconnect.
 func TestTailOfHugeEvent(t *testing.T) {
 	s := newStreamServer(t, "data: "+strings.Repeat("x", sse.DefaultMaxBytes)+"\n\n")
