@@ -16,6 +16,10 @@ type cursor struct {
 	told   store.ID // losses by trimming up to here have been told, or were not asked for
 	gap    *Gap     // to be returned first by next
 
+	// unasked is the head when reading began, zero once the position has moved, for a start that asks
+	// for what there is: what had been trimmed by then was not asked for.
+	unasked store.ID
+
 	// open is the ID to tell the client as its first cursor, so that it loses nothing when it is
 	// cut off before the first event: an ID that was in the log, or zero for the start of it.
 	open    store.ID
@@ -37,14 +41,14 @@ func (c *cursor) resolve(start Start) (err error) {
 	head := c.log.Head()
 	switch start.kind {
 	case earliest:
+		c.unasked = head
 		return nil
 	case after:
 		return c.resolveCursor(start.cursor)
 	case since:
 		c.pos = store.FirstIDAt(start.since).Prev()
 	case last:
-		// What was trimmed is not among the newest n: it was not asked for.
-		c.told = c.log.Trimmed()
+		c.unasked = head
 		c.pos, err = c.log.Newest(c.filter, store.MaxID, start.last, math.MaxInt)
 		if err != nil {
 			return err
@@ -53,25 +57,12 @@ func (c *cursor) resolve(start Start) (err error) {
 		c.pos = head
 	}
 	if !c.pos.Before(head) {
-		c.pos, c.open = head, head
+		c.pos, c.open, c.unasked = head, head, store.ID{}
 		return nil
 	}
 	c.asked = c.pos.String()
-	c.open, err = c.wasInLog(c.pos)
+	c.open, _, err = c.log.Resolve(c.pos)
 	return err
-}
-
-// wasInLog returns the newest ID at or below id that is, or is known to have been, an event of the
-// log; zero if there is none. Between the two lies no retained event.
-func (c *cursor) wasInLog(id store.ID) (store.ID, error) {
-	floor, err := c.log.Floor(id)
-	if err != nil {
-		return store.ID{}, err
-	}
-	if trimmed := c.log.Trimmed(); floor.Before(trimmed) && !id.Before(trimmed) {
-		return trimmed, nil
-	}
-	return floor, nil
 }
 
 // resolveCursor decides what a client's cursor is worth. Whatever it is, reading goes on somewhere.
@@ -89,20 +80,31 @@ func (c *cursor) resolveCursor(text string) error {
 		c.gap, err = newGap(c.log, Ahead, text, head)
 		return err
 	}
-	c.pos, c.open, c.asked, c.resumed = id, id, text, true
-	floor, err := c.wasInLog(id)
-	if err != nil || floor == id || !c.log.Trimmed().Before(id) {
-		return err // an event, or below the highest trimmed ID, where a position needs none
+	c.asked = text
+	nearest, known, err := c.log.Resolve(id)
+	if err != nil || known {
+		c.pos, c.open, c.resumed = id, id, true
+		if id.IsZero() {
+			c.unasked = head // the start of the log is wherever it is now
+		}
+		return err
 	}
-	c.pos, c.open = floor, floor
-	c.gap, err = newGap(c.log, Unknown, text, floor)
+	c.pos, c.open = nearest, nearest
+	c.gap, err = newGap(c.log, Unknown, text, nearest)
 	return err
 }
 
 // seek moves the position forward to id, up to which the caller has seen everything elsewhere.
 func (c *cursor) seek(id store.ID) {
 	if c.pos.Before(id) {
-		c.pos, c.reader = id, nil
+		c.moveTo(id)
+		c.reader = nil
+	}
+}
+
+func (c *cursor) moveTo(id store.ID) {
+	if c.pos != id {
+		c.pos, c.asked, c.unasked = id, "", store.ID{}
 	}
 }
 
@@ -123,8 +125,8 @@ func (c *cursor) next(max int) (Page, error) {
 		return Page{}, err
 	}
 	found := Page{Events: page.Events, Through: page.Through}
-	if c.pos.IsZero() {
-		c.told = later(c.told, page.Trimmed) // the start of the log is wherever it is now
+	if !c.unasked.Before(page.Trimmed) {
+		c.told = later(c.told, page.Trimmed)
 	}
 	if c.told.Before(page.Trimmed) {
 		if found.Gap, err = newGap(c.log, Expired, c.requested(), page.Trimmed); err != nil {
@@ -144,9 +146,7 @@ func (c *cursor) next(max int) (Page, error) {
 			found.Gap, c.gap = c.gap, nil
 		}
 	}
-	if c.pos != page.Through {
-		c.pos, c.asked = page.Through, ""
-	}
+	c.moveTo(page.Through)
 	return found, nil
 }
 

@@ -9,10 +9,10 @@ import (
 // Source is the log that is replayed: of store.Log the seven methods that this package uses. The
 // contract of each is there. Its methods may be called concurrently.
 type Source interface {
-	// NewReader, Newest and Floor find and read events.
+	// NewReader, Newest and Resolve find and read events.
 	NewReader(f store.Filter, after store.ID) store.Reader
 	Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error)
-	Floor(id store.ID) (store.ID, error)
+	Resolve(id store.ID) (nearest store.ID, known bool, err error)
 
 	// Head, Trimmed and Info say what there is.
 	Head() store.ID

@@ -107,6 +107,27 @@ func FirstIDAt(t time.Time) ID {
 	return ID(id)
 }
 
+// Epoch is borne by the IDs that a log mints from one open to the next, and by no others but for one
+// in four billion. It tells an event that was trimmed from one that was never there.
+type Epoch [4]byte
+
+// NewEpoch returns an epoch at random.
+func NewEpoch() (e Epoch) {
+	_, _ = rand.Read(e[:]) // never fails
+	return e
+}
+
+// Mint is NewID of an ID that bears the epoch, as do 2^47 that follow it.
+func (e Epoch) Mint(t time.Time) (ID, error) {
+	id, err := NewID(t)
+	copy(id[6:], e[:])
+	id[10] &= 0x7f
+	return id, err
+}
+
+// Bears reports whether id bears the epoch.
+func (id ID) Bears(e Epoch) bool { return Epoch(id[6:10]) == e }
+
 // NewID mints an ID of the time, with 80 random bits; times before 1970 count as 1970. The error is
 // that of a time after 10889.
 func NewID(t time.Time) (ID, error) {

@@ -60,6 +60,13 @@ type Log interface {
 	// matching topics, or is that of finding the oldest event when there are fewer than n.
 	Newest(f Filter, before ID, n, maxBytes int) (ID, error)
 
+	// Resolve says what an ID is worth as a position, as of one moment. It is known when it is, or
+	// may have been, an event of the log, and when it is zero: reading on after it misses nothing but
+	// what Page.Trimmed tells. It is not when it lies above the head, or was certainly never an event
+	// of the log. Nearest is the newest ID at or below it that certainly was one, retained or not, zero
+	// if there is none; no retained event lies between the two.
+	Resolve(id ID) (nearest ID, known bool, err error)
+
 	// Floor returns the ID of the newest retained event at or below id and the head, zero if none.
 	Floor(id ID) (ID, error)
 

@@ -48,13 +48,17 @@ func TestNothingIsSeenBeforeFsync(t *testing.T) {
 func holdFsync(t *testing.T, topic string, hold time.Duration) (looked bool) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
-	last := openAheadOfClock(t, dir)
+	openAheadOfClock(t, dir)
 	trace := filepath.Join(t.TempDir(), "trace")
 	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: dir, Wrap: []string{
 		"strace", "-f", "-o", trace, "-ttt", "-T", "-e", "trace=fdatasync,fsync",
 		"-e", fmt.Sprintf("inject=fdatasync,fsync:delay_enter=%d", hold.Microseconds()),
 	}})
 
+	last, _, err := e2e.Publish(ctx, client, server.URL(), "first", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &watch{ctx: ctx, client: client, url: server.URL(), publishing: make(chan struct{})}
 	open, err := e2e.Subscribe(ctx, client, server.URL(), "since=latest", "")
 	if err != nil {
@@ -100,20 +104,19 @@ func needStrace(t *testing.T) {
 	}
 }
 
-// openAheadOfClock makes a log whose only event is from an hour to come. IDs then go on by one, so
-// that the next one is known before it is there.
-func openAheadOfClock(t *testing.T, dir string) store.ID {
+// openAheadOfClock makes a log whose only event is from an hour to come. The IDs of whoever opens it
+// then go on by one, so that the one after the first is known before it is there.
+func openAheadOfClock(t *testing.T, dir string) {
 	t.Helper()
 	log := openStore(t, dir, bolt.Options{Now: func() time.Time {
 		return time.Now().Add(time.Hour)
 	}})
-	ids, err := store.Append(t.Context(), log,
+	_, err := store.Append(t.Context(), log,
 		[]store.Draft{{Topic: "first", ContentType: "application/json", Data: []byte("{}")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, log)
-	return ids[0]
 }
 
 // watch looks for an event from several goroutines.

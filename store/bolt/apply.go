@@ -28,6 +28,7 @@ type change struct {
 	oldestKey store.ID             // after those; zero if none is left
 	marks     map[commit.Owner]int // that it adds
 
+	keepsEpoch   bool // it writes the epoch
 	journaled    int  // entries put into the journal
 	checkpointed bool // the topics' records are those of a checkpoint
 	announced    bool // readers know of trimming
@@ -107,6 +108,9 @@ func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
 		if err := ch.putKeys(b.keys); err != nil {
 			return err
 		}
+	}
+	if err := ch.putEpoch(tx); err != nil {
+		return err
 	}
 	return putMeta(tx, metaHead, ch.Last[:])
 }

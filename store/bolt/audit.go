@@ -35,6 +35,7 @@ func (a *audit) run() {
 		return
 	}
 	a.records()
+	a.epochs()
 	a.counters()
 	a.sparse()
 	a.keys()
@@ -245,6 +246,22 @@ func (a *audit) marks() {
 		subject, name, _ := bytes.Cut(k, []byte{0})
 		if _, err := decodeMark(k, v); err != nil || len(name) == 0 {
 			a.problem("the read mark %.300q of %.300q is damaged", name, subject)
+		}
+	}
+}
+
+func (a *audit) epochs() {
+	b := a.tx.Bucket(bucketEpochs)
+	if b == nil {
+		return
+	}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		epoch, ok := unseal(k, v)
+		if !ok || len(k) != len(store.ID{}) || len(epoch) != len(store.Epoch{}) && len(epoch) > 0 {
+			a.problem("the epoch after %.40x is damaged", k)
+		} else if !store.ID(k).Before(a.Head) {
+			a.problem("the epoch after %s has no event: the head is %s", store.ID(k), a.Head)
 		}
 	}
 }

@@ -14,6 +14,7 @@ var (
 	bucketTopics = []byte("topics")
 	bucketKeys   = []byte("keys")
 	bucketMarks  = []byte("marks")
+	bucketEpochs = []byte("epochs") // not in a log that only an older release has written
 	bucketMeta   = []byte("meta")
 
 	bucketOwners  = []byte("owners")  // not always there

@@ -52,6 +52,10 @@ type committer struct {
 	// and may apply commits that others have decided. Nil is this process alone.
 	between between
 
+	// committed, unless it is nil, is called when a transaction is in the file and not shown: what
+	// readers find while its last fsync is under way. Nil but in tests.
+	committed func()
+
 	// Its own, as are the topics' next states.
 	decider  commit.Decider
 	requests []*commit.Request // those being decided
@@ -67,6 +71,9 @@ type committer struct {
 	full     bool       // a commit found no space, and none has stored anything since
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once
+
+	epoch     store.Epoch // of this Open
+	epochKept bool        // the file has it
 }
 
 // between is what may happen to a commit that is decided and not applied.
@@ -189,6 +196,9 @@ func (c *committer) apply(k *commit.Commit) error {
 			c.drop(ch)
 		}
 		return err
+	}
+	if c.committed != nil {
+		c.committed()
 	}
 	c.show(ch)
 	c.applied++

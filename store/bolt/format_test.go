@@ -100,6 +100,7 @@ func TestFormat(t *testing.T) {
 		checkMetaFormat(t, tx, map[string]string{"format": "\x00\x00\x00\x01",
 			"log": string(logID[:]), "head": string(head[:]),
 			"trimmed": string(trimmed[:]), "checkpoint": string(head[:]), "suspects": ""})
+		checkEpochFormat(t, tx, events[0].ID)
 		checkTopicFormat(t, tx, topics)
 		checkLogFormat(t, tx, events, filterOf(t, "a"), before)
 		checkKeyFormat(t, tx, group, results[0].IDs)
@@ -120,6 +121,19 @@ func checkMetaFormat(t *testing.T, tx *bbolt.Tx, want map[string]string) {
 	})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("meta: %s", diff)
+	}
+}
+
+// checkEpochFormat: the log was opened once, and all its events bear the epoch of that.
+func checkEpochFormat(t *testing.T, tx *bbolt.Tx, event store.ID) {
+	var zero store.ID
+	got := make(map[string]string)
+	tx.Bucket([]byte("epochs")).ForEach(func(k, v []byte) error {
+		got[string(k)] = string(unsealed(t, "epochs", k, v).rest)
+		return nil
+	})
+	if diff := cmp.Diff(map[string]string{string(zero[:]): string(event[6:10])}, got); diff != "" {
+		t.Errorf("epochs: %s", diff)
 	}
 }
 

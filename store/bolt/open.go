@@ -107,7 +107,8 @@ func open(d *dir, name string, o Options) (*Log, error) {
 		space: &space{dir: d.path, minFree: o.MinFree, disk: o.Disk, logger: o.Logger,
 			now: o.Now}}
 	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
-		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between,
+		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between, committed: o.committed,
+		epoch:  store.NewEpoch(),
 		window: o.KeyWindow, past: o.Past,
 		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys}}
 	if err := l.openFile(c.load); err != nil {
@@ -205,7 +206,7 @@ func create(d *dir, name string, now time.Time) error {
 
 func initialise(tx *bbolt.Tx, now time.Time) error {
 	for _, name := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys,
-		bucketMarks, bucketMeta} {
+		bucketMarks, bucketMeta, bucketEpochs} {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}

@@ -36,7 +36,8 @@ type Options struct {
 	MinFree func(total uint64) uint64
 	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 
-	between between // see committer; tests set it
+	between   between // see committer; tests set these
+	committed func()
 }
 
 // mapBytes is the address space reserved for the file. bbolt must wait for every reader before it can

@@ -29,6 +29,7 @@ func (c *committer) show(ch *change) {
 		highest := ch.highest // ch is used again
 		c.horizon.trimmed.Store(&highest)
 	}
+	c.epochKept = c.epochKept || ch.keepsEpoch
 	c.keys.show(ch)
 	for owner, n := range ch.marks {
 		c.marks += n

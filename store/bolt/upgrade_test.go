@@ -123,7 +123,9 @@ func keepFixture(t *testing.T, format uint32) {
 	}
 }
 
-func openFixture(t *testing.T, format uint32) {
+// unpackFixture writes the log that a fixture holds into dir.
+func unpackFixture(t *testing.T, format uint32, dir string) {
+	t.Helper()
 	packed, err := os.Open(fixtureFile(format, "db.gz"))
 	if err != nil {
 		t.Fatalf("format %d has no fixture; the comment on TestFormats says what to do: %v", format,
@@ -135,9 +137,16 @@ func openFixture(t *testing.T, format uint32) {
 		t.Fatal(err)
 	}
 	file, err := io.ReadAll(r)
+	if err := errors.Join(err, os.WriteFile(logFile(dir), file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openFixture(t *testing.T, format uint32) {
 	dir := t.TempDir()
-	want, readErr := os.ReadFile(fixtureFile(format, "txt"))
-	if err := errors.Join(err, readErr, os.WriteFile(logFile(dir), file, 0o600)); err != nil {
+	unpackFixture(t, format, dir)
+	want, err := os.ReadFile(fixtureFile(format, "txt"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if report := verify(t, dir); !report.Intact() {

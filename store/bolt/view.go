@@ -83,7 +83,7 @@ func (v *view) State() commit.State {
 	now := v.now()
 	v.watchClock(now)
 	return commit.State{
-		Last: v.horizon.Head(), Now: now, Topics: len(v.horizon.index.byID),
+		Last: v.horizon.Head(), Now: now, Epoch: v.epoch, Topics: len(v.horizon.index.byID),
 		Keys: v.keys.held, OldestKey: v.keys.oldest, KeysPast: v.keysPast(now), Marks: v.marks,
 		NoRoom: v.space.check(), Limits: v.limits,
 	}

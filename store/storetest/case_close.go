@@ -85,8 +85,9 @@ func closeReads(t testing.TB, open Factory) {
 			_, err := f.Newest(store.All(), store.MaxID, 1, math.MaxInt)
 			return err
 		},
-		"floor": func() error { _, err := f.Floor(store.MaxID); return err },
-		"info":  func() error { _, err := f.Info(); return err },
+		"floor":   func() error { _, err := f.Floor(store.MaxID); return err },
+		"resolve": func() error { _, _, err := f.Resolve(store.MaxID); return err },
+		"info":    func() error { _, err := f.Info(); return err },
 	}
 	within(t, "a call after close", func() {
 		for name, call := range calls {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ func lookupCases() []Case {
 	return []Case{
 		{"get/what is in the log and what is not", getAll},
 		{"floor/of every position", floorAll},
+		{"resolve/every position", resolveAll},
+		{"resolve/an ID of another log", resolveForeign},
 	}
 }
 
@@ -92,6 +95,96 @@ func (f *fixture) expectFloor(events []store.Event, at ...store.ID) {
 		}
 		if got, err := f.Floor(id); err != nil || got != want {
 			f.t.Fatalf("floor of %s is %s, %v; want %s", id, got, err, want)
+		}
+	}
+}
+
+func resolveAll(t testing.TB, open Factory) {
+	c := newClock(noon)
+	f := start(t, open, Options{Now: c.now})
+	f.expectResolved(NewModel(Options{}), store.ID{}, store.MaxID)
+	kept, gone := scattered(f, c)
+	m := NewModel(Options{})
+	m.Adopt(slices.SortedFunc(slices.Values(slices.Concat(kept, gone)), func(a, b store.Event) int {
+		return a.ID.Compare(b.ID)
+	})...)
+	m.events = kept
+	at := append(positions(kept), positions(gone)...)
+	f.expectResolved(m, at...)
+	f.reopen()
+	f.expectResolved(m, at...)
+	f.trim(store.All(), store.MaxID, len(kept))
+	m.events = nil
+	f.expectResolved(m, at...)
+	f.reopen()
+	f.expectResolved(m, at...)
+}
+
+// resolveForeign: an ID that another log has minted is none of this one, whatever is trimmed.
+func resolveForeign(t testing.TB, open Factory) {
+	c := newClock(noon)
+	f, other := start(t, open, Options{Now: c.now}), start(t, open, Options{Now: c.now})
+	var foreign []store.ID
+	var own []store.Event
+	for range 10 {
+		c.advance(time.Second)
+		own = append(own, f.append(drafts(3, "orders")...)...)
+		foreign = append(foreign, idsOf(other.append(drafts(3, "orders")...))...)
+		c.advance(time.Second)
+		own = append(own, f.append(drafts(3, "tickets")...)...)
+	}
+	for _, trimmed := range []int{0, 30, len(own)} {
+		if trimmed > 0 {
+			before, _ := own[trimmed-1].ID.Next()
+			if _, err := f.Trim(t.Context(), store.All(), before); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			for _, id := range foreign {
+				nearest, known, err := f.Resolve(id)
+				if err != nil || known || !nearest.Before(id) {
+					t.Fatalf("with %d events trimmed: %s of another log is known: %t, after %s (%v)",
+						trimmed, id, known, nearest, err)
+				}
+			}
+			f.reopen()
+		}
+	}
+}
+
+func (f *fixture) expectResolved(m *Model, at ...store.ID) {
+	f.t.Helper()
+	for _, id := range at {
+		checkResolved(f.t, f.Log, m, id)
+	}
+}
+
+// checkResolved compares with a model, which knows every event that there ever was. A log may take an
+// ID for an event that was trimmed, but not above all that was.
+func checkResolved(t TB, log store.Log, m *Model, id store.ID) {
+	t.Helper()
+	before, was, err := m.Resolve(id)
+	if err != nil {
+		t.Fatalf("model: %v", err)
+	}
+	nearest, known, err := log.Resolve(id)
+	trimmed := log.Trimmed()
+	switch {
+	case err != nil:
+		t.Fatalf("resolve %s: %v", id, err)
+	case was && !known:
+		t.Fatalf("resolve %s: an event of the log is unknown", id)
+	case known && !was && !id.Before(trimmed):
+		t.Fatalf("resolve %s: known, though no event, and above all that was trimmed: %s", id,
+			trimmed)
+	}
+	if _, isEvent, _ := m.Resolve(nearest); !isEvent || before.Before(nearest) {
+		t.Fatalf("resolve %s: after %s, which is no event at or below it", id, nearest)
+	}
+	for _, e := range m.events {
+		if nearest.Before(e.ID) && !id.Before(e.ID) {
+			t.Fatalf("resolve %s: after %s, which is before event %s", id, nearest, e.ID)
 		}
 	}
 }

@@ -141,6 +141,7 @@ func (p *play) byID(t *rapid.T) {
 	if got, err := p.log.Floor(id); err != nil || got != want {
 		t.Fatalf("floor of %s is %s, %v; want %s", id, got, err, want)
 	}
+	checkResolved(t, p.log, p.model, id)
 }
 
 func (p *play) trim(t *rapid.T) {

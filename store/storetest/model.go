@@ -22,6 +22,7 @@ type Model struct {
 
 	mu      sync.Mutex
 	events  []store.Event // retained, oldest first
+	ever    []store.ID    // of every event, retained or not
 	keys    []modelKey    // every group that was stored under a key, oldest first
 	marks   map[markOwner]store.Mark
 	ended   map[string]store.ID // every topic that has ended -> the event
@@ -73,6 +74,7 @@ func Models() Factory {
 			}
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
 			m.keys, m.ended, m.marks = last.keys, last.ended, last.marks
+			m.ever = last.ever
 		}
 		logs[dir] = m
 		return m
@@ -101,6 +103,7 @@ func (m *Model) Adopt(events ...store.Event) {
 
 func (m *Model) add(e store.Event) {
 	m.events = append(m.events, e)
+	m.ever = append(m.ever, e.ID)
 	if _, known := m.trimmed[e.Topic]; !known {
 		m.trimmed[e.Topic] = store.ID{}
 	}

@@ -136,6 +136,21 @@ func (m *Model) retain(counts func(store.Event) bool, limits store.Limits) {
 	m.events = kept
 }
 
+// Resolve implements store.Log.
+func (m *Model) Resolve(id store.ID) (nearest store.ID, known bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return store.ID{}, false, store.ErrClosed
+	}
+	for _, e := range m.ever {
+		if !id.Before(e) {
+			nearest = e
+		}
+	}
+	return nearest, nearest == id, nil
+}
+
 // Floor implements store.Log.
 func (m *Model) Floor(id store.ID) (store.ID, error) {
 	m.mu.Lock()

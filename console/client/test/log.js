@@ -59,10 +59,9 @@ export class Cursor {
     const { head, trimmed } = this.#log;
     this.#asked = id;
     if (id > head) return void (this.#gap = this.#gapOf('ahead', id, head));
-    this.position = this.open = id;
-    this.resumed = true;
     const floor = this.#log.floor(id);
-    if (floor === id || id <= trimmed) return;
+    this.resumed = floor === id || id <= trimmed;
+    if (this.resumed) return void (this.position = this.open = id);
     this.position = this.open = floor;
     this.#gap = this.#gapOf('unknown', id, floor);
   }

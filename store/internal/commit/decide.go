@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"tidings/store"
 )
@@ -266,8 +267,8 @@ const ofShare = ", and of one owner no more than are left for all others"
 func mayHave(o Owner, has, left int) bool { return left >= 0 && (o == Owner{} || has <= left) }
 
 // ids makes sure that there are IDs for so many events, and mints the first of a commit: the present
-// time and fresh entropy, or one above the last ID when that is higher. One rule serves clock steps,
-// restarts and batches.
+// time, the epoch and fresh entropy, or one above the last ID when that is higher. One rule serves
+// clock steps and batches.
 func (d *Decider) ids(r *Request, events int) error {
 	if r.ids != nil {
 		for i, last := 0, d.last; i < len(r.ids); i++ {
@@ -280,7 +281,7 @@ func (d *Decider) ids(r *Request, events int) error {
 		return nil
 	}
 	if !d.minted {
-		fresh, err := store.NewID(d.state.Now)
+		fresh, err := d.mint()
 		if err != nil {
 			return err
 		}
@@ -295,6 +296,20 @@ func (d *Decider) ids(r *Request, events int) error {
 		return errors.New("the last possible ID is used up")
 	}
 	return nil
+}
+
+// mint returns an ID of the present time, or, when that is not above the last ID and the last is of
+// another epoch, one of the millisecond after it: an ID that follows one of another epoch may have
+// been minted in that epoch too, for an event that has been lost since.
+func (d *Decider) mint() (store.ID, error) {
+	fresh, err := d.state.Epoch.Mint(d.state.Now)
+	if err != nil || d.last.Before(fresh) || d.last.Bears(d.state.Epoch) {
+		return fresh, err
+	}
+	if later, err := d.state.Epoch.Mint(d.last.Time().Add(time.Millisecond)); err == nil {
+		return later, nil
+	}
+	return fresh, nil // the last millisecond that a ULID has
 }
 
 // store puts the groups that are new into the commit, under the IDs that follow.

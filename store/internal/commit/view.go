@@ -38,13 +38,14 @@ type View interface {
 
 // State is what a decision depends on beside the records of the log.
 type State struct {
-	Last      store.ID  // the last ID assigned
-	Now       time.Time // of the wall clock
-	Topics    int       // how many there are
-	Keys      int       // remembered
-	OldestKey store.ID  // the First of the oldest of them; zero if none
-	KeysPast  time.Time // those of which the First has this time, or an earlier one, are forgotten
-	Marks     int       // how many there are
+	Last      store.ID    // the last ID assigned
+	Now       time.Time   // of the wall clock
+	Epoch     store.Epoch // borne by what is minted
+	Topics    int         // how many there are
+	Keys      int         // remembered
+	OldestKey store.ID    // the First of the oldest of them; zero if none
+	KeysPast  time.Time   // those of which the First has this time, or an earlier one, are forgotten
+	Marks     int         // how many there are
 
 	// NoRoom is the error that a request ends with if it would store an event; nil: there is room.
 	NoRoom error
