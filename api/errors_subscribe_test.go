@@ -47,6 +47,20 @@ func TestSubscribeRows(t *testing.T) {
 		{"row 68: two headers", "", []string{ids[0], ids[2]}, ids[3]},
 		{"row 68: header and query differ", "after=" + ids[0], []string{ids[1]}, ids[2]},
 		{"row 69: empty header", "since=earliest", []string{""}, ids[0]},
+		{"row 69: an empty header behind another", "", []string{ids[0], ""}, ids[1]},
+		{"row 130: undefined in the header", "since=earliest", []string{"undefined"}, ids[0]},
+		{"row 130: undefined in the header, a cursor in the query", "after=" + ids[0],
+			[]string{"undefined"}, ids[1]},
+		{"row 130: null in the header", "last=1", []string{"null"}, ids[3]},
+		{"row 130: null in the query", "lastEventId=null&since=earliest", nil, ids[0]},
+		{"row 130: null behind another", "", []string{ids[0], "null"}, ids[1]},
+		{"row 131: no ID in the header, one in the query", "after=" + ids[1],
+			[]string{"nonsense"}, ids[2]},
+		{"row 131: no ID in the header, one by another name", "last_event_id=" + lower(ids[1]),
+			[]string{"42"}, ids[2]},
+		{"row 131: no ID in the query, one in the header", "after=nonsense", []string{ids[1]},
+			ids[2]},
+		{"row 131: no ID in either", "since=earliest&after=nonsense", []string{"42"}, ""},
 		{"row 71: a time to come", "since=2999-01-01T00:00:00Z", nil, ""},
 		{"row 78: the ID of an event of another topic", "topic=a&topic=b", []string{ids[3]}, ""},
 	} {
@@ -60,7 +74,9 @@ func TestSubscribeRows(t *testing.T) {
 		"row 71: negative": "since=-5m", "row 71: too large": "since=999999999999h",
 		"row 71: no unit": "since=5", "row 71: now": "since=now",
 		"row 72: semicolon": "topic=a;since=1h", "row 72: bad escape": "topic=%zz",
-		"row 73: twice": "since=1h&since=2h", "row 73: unknown": "topics=a",
+		"row 132: since and last":                 "since=earliest&last=5",
+		"row 132: since and last beside a cursor": "since=1h&last=0&after=" + ids[0],
+		"row 73: twice":                           "since=1h&since=2h", "row 73: unknown": "topics=a",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if a := s.do("GET", "/v1/stream?"+query, ""); a.status != 400 ||

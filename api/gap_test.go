@@ -159,6 +159,14 @@ func TestGaps(t *testing.T) {
 				t.Errorf("then %q with ID %q, want tidings.open with %q", open.Type,
 					open.ID, c.open(id))
 			}
+			var open struct{ Resume bool }
+			if err := json.Unmarshal(events[0].Data, &open); err != nil {
+				t.Fatal(err)
+			}
+			goesOn := cursor != none && (c.reason == none || c.reason == "expired")
+			if open.Resume != goesOn {
+				t.Errorf("resume is %t, want %t", open.Resume, goesOn)
+			}
 			var got []string
 			for _, e := range events[1 : len(events)-1] {
 				var name string

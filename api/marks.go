@@ -105,12 +105,27 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	if mark.ID, err = store.ParseID(text); err != nil {
 		return mark, &problem{code: "id-invalid", field: "id", detail: err.Error()}
 	}
-	if s.log.Head().Before(mark.ID) {
-		return mark, &problem{code: "id-invalid", field: "id",
-			detail: "the log ends before this ID"}
+	if p := s.checkPosition(mark.ID); p != nil {
+		return mark, p
 	}
 	mark.Topics, p = s.markTopics(r, name, m["topics"])
 	return mark, p
+}
+
+// checkPosition refuses an ID that was never in the log. What is unread after it could not be told:
+// events that came since may lie before it.
+func (s *Server) checkPosition(id store.ID) *problem {
+	if s.log.Head().Before(id) {
+		return &problem{code: "id-invalid", field: "id", detail: "the log ends before this ID"}
+	}
+	switch nearest, known, err := s.log.Resolve(id); {
+	case err != nil:
+		return storeProblem(err)
+	case !known:
+		return &problem{code: "id-invalid", field: "id", detail: fmt.Sprintf(
+			"the log has no event %s; the nearest before it is %s", id, nearest)}
+	}
+	return nil
 }
 
 // markTopics reads the member "topics", nil when it is missing.

@@ -71,6 +71,9 @@ func (s *Server) parsePage(r *http.Request, query url.Values) (q pageQuery, p *p
 		return q, p
 	}
 	q.limit = defaultPageEvents
+	if n, err := strconv.Atoi(query.Get("last")); err == nil && q.start == replay.Last(n) {
+		q.limit = min(max(n, q.limit), maxPageEvents) // else it would be the oldest of these
+	}
 	if v := query.Get("limit"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > maxPageEvents {
@@ -226,7 +229,7 @@ func writeLines(w http.ResponseWriter, p page, bodies []wire.Body) {
 		h.Set("Tidings-Prev", p.prev.String())
 	}
 	if p.gap != nil {
-		h.Set("Tidings-Gap", string(gapJSON(p.gap)))
+		h.Set("Tidings-Gap", string(wire.ASCII(gapJSON(p.gap))))
 	}
 	for _, b := range bodies {
 		if _, err := w.Write(append(wire.Marshal(b), '\n')); err != nil {

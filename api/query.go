@@ -128,31 +128,63 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 }
 
 // parseStart finds where the stream starts. The header wins: EventSource keeps its URL, and with it
-// the parameters, when it reconnects.
+// the parameters, when it reconnects. Only a header that is no ID gives way to a parameter that is.
 func (s *Server) parseStart(r *http.Request, query url.Values) (replay.Start, *problem) {
-	start, p := s.parseStartQuery(query)
+	cursor, p := queryCursor(query)
+	if p != nil {
+		return replay.Start{}, p
+	}
+	start, p := s.parseSinceOrLast(query)
 	if p != nil {
 		return start, p
 	}
-	if given := r.Header.Values("Last-Event-ID"); len(given) > 0 && given[len(given)-1] != "" {
-		return replay.After(given[len(given)-1]), nil
+	if header := headerCursor(r); header != "" && (isID(header) || !isID(cursor)) {
+		cursor = header
+	}
+	if cursor != "" {
+		return replay.After(cursor), nil
 	}
 	return start, nil
 }
 
-func (s *Server) parseStartQuery(query url.Values) (replay.Start, *problem) {
-	var cursor string
+// headerCursor returns the last Last-Event-ID that is not absent, "" if there is none.
+func headerCursor(r *http.Request) string {
+	for _, v := range slices.Backward(r.Header.Values("Last-Event-ID")) {
+		if !isAbsent(v) {
+			return v
+		}
+	}
+	return ""
+}
+
+// queryCursor returns the cursor in the query, "" if there is none.
+func queryCursor(query url.Values) (cursor string, p *problem) {
 	for _, name := range cursorNames {
-		switch v := query.Get(name); v {
-		case "", "null", "undefined": // what a script makes of a variable that was never set
+		v := query.Get(name)
+		switch {
+		case isAbsent(v):
+		case cursor != "":
+			return "", &problem{code: "query-invalid", field: name,
+				detail: "the cursor is given twice"}
 		default:
-			if cursor != "" {
-				return replay.Start{}, &problem{code: "query-invalid", field: name,
-					detail: "the cursor is given twice"}
-			}
 			cursor = v
 		}
 	}
+	return cursor, nil
+}
+
+// isAbsent reports whether a cursor is none: what a script makes of a variable that was never set.
+func isAbsent(cursor string) bool {
+	return cursor == "" || cursor == "null" || cursor == "undefined"
+}
+
+func isID(cursor string) bool {
+	_, err := store.ParseID(cursor)
+	return err == nil
+}
+
+// parseSinceOrLast finds where a client without a cursor starts.
+func (s *Server) parseSinceOrLast(query url.Values) (replay.Start, *problem) {
 	since, last := replay.Latest(), replay.Latest()
 	if v := query.Get("since"); v != "" {
 		var err error
@@ -170,11 +202,12 @@ func (s *Server) parseStartQuery(query url.Values) (replay.Start, *problem) {
 		last = replay.Last(n)
 	}
 	switch {
-	case cursor != "":
-		return replay.After(cursor), nil
-	case query.Get("since") != "":
+	case query.Get("last") == "":
 		return since, nil
-	default:
+	case query.Get("since") == "":
 		return last, nil
+	default:
+		return replay.Start{}, &problem{code: "query-invalid", field: "last",
+			detail: "since and last are two places to start from: give one of them"}
 	}
 }

@@ -58,6 +58,17 @@ func TestTrimRefuses(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, p.Code, want)
 		}
 	}
+	for name, before := range map[string]string{
+		"row 135: the highest ID": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+		"row 135: by one":         idAfter(t, id),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := s.do("POST", "/v1/topics/orders/trim?before="+before, "")
+			if p := a.problem(t); p.Code != "id-invalid" || p.Field != "before" {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
 	if a := s.do("GET", "/v1/events/"+id, ""); a.status != 200 {
 		t.Errorf("the event is gone: %d", a.status)
 	}

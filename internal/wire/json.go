@@ -154,3 +154,21 @@ func Marshal(v any) []byte {
 	_ = enc.Encode(v)
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
+
+// ASCII returns the JSON with escapes for all that is not printable ASCII: the same value in bytes that
+// every HTTP version takes in a header. HTTP/2 drops a header with a DEL, which JSON leaves as it is.
+func ASCII(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r < utf8.RuneSelf && r != '\x7f':
+			out = append(out, byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}

@@ -1,6 +1,8 @@
 package wire_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"tidings/internal/wire"
@@ -11,5 +13,20 @@ func TestMarshalKeepsBytes(t *testing.T) {
 	const want = `{"a":"<&>"}`
 	if got := wire.Marshal(map[string]string{"a": "<&>"}); string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestASCII: the same JSON value, and nothing in it that a header may not have.
+func TestASCII(t *testing.T) {
+	const value = "a\x00\x1f \x7f\u0080é\u2028\uffff😀\"\\\xff"
+	text := wire.ASCII(wire.Marshal(value))
+	for _, b := range text {
+		if b < ' ' || b > '~' {
+			t.Errorf("byte %#x in %q", b, text)
+		}
+	}
+	var got string
+	if err := json.Unmarshal(text, &got); err != nil || got != strings.ToValidUTF8(value, "\ufffd") {
+		t.Errorf("%q is %q (%v), want %q", text, got, err, value)
 	}
 }
