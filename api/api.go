@@ -47,7 +47,8 @@ const (
 	DefaultQueueTimeout  = 5 * time.Second
 	DefaultBodyTimeout   = 30 * time.Second
 
-	DefaultCookieName = "tidings_token"
+	DefaultCookieName  = "tidings_token"
+	DefaultBufferBytes = 64 << 20 // of bodies, and as much of answers
 
 	DefaultMaxStreams         = 50_000
 	DefaultMaxStreamsPerToken = 1_000
@@ -96,6 +97,9 @@ type Options struct {
 	// without a Verifier, answer also what came through a proxy
 	AllowForwarded bool
 	CookieName     string // of a session's cookie; "__Host-" comes before it where the client has TLS
+	// Memory that bodies may take while they are read and their events stored, and the same again
+	// that answers may take until they are written. It is far above the largest body.
+	BufferBytes int64
 
 	MaxStreams         int // at a time
 	MaxStreamsPerToken int // at a time, of one auth.Grant.Owner; counts only with a Verifier
@@ -137,6 +141,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.QueueTimeout, DefaultQueueTimeout)
 	setDefault(&o.BodyTimeout, DefaultBodyTimeout)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.BufferBytes, DefaultBufferBytes)
 	setDefault(&o.MaxStreams, DefaultMaxStreams)
 	setDefault(&o.MaxStreamsPerToken, DefaultMaxStreamsPerToken)
 	setDefault(&o.RetryMin, DefaultRetryMin)
@@ -169,6 +174,8 @@ type Server struct {
 	mux     http.Handler
 	rates   map[access]*rateLimit // no entry: no limit
 	slots   *slots                // of streams
+	bodies  *budget               // of what requests bring
+	answers *budget               // of what is held to be written
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	seldom  seldom // of o.Logger
@@ -193,6 +200,7 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s.rates = newRateLimits(s.o)
 	s.slots = &slots{max: s.o.MaxStreams, maxPerOwner: s.o.MaxStreamsPerToken,
 		perOwner: make(map[ownerHash]int)}
+	s.bodies, s.answers = newBudget(s.o.BufferBytes), newBudget(s.o.BufferBytes)
 	s.metrics = newMetrics(s.o.Version)
 	s.metrics.registry.MustRegister(scrape{s})
 	s.mux = s.routes()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,11 @@ type body struct {
 	length int64    // announced; -1 is none
 	err    error    // of r, but not its end
 	late   *problem // that it did not arrive in time
+
+	ctx      context.Context
+	patience time.Duration // for room
+	read     int64
+	share    *share
 }
 
 // openBody begins to read a body of at most max bytes. It is read to its end with close, or the
@@ -39,7 +45,8 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 		return nil, tooLarge(max)
 	}
 	b := &body{w: w, rc: http.NewResponseController(w),
-		r: http.MaxBytesReader(nil, r.Body, max), length: r.ContentLength}
+		r: http.MaxBytesReader(nil, r.Body, max), length: r.ContentLength,
+		ctx: r.Context(), patience: s.o.QueueTimeout, share: &visitOf(r).body}
 	deadline := time.Now().Add(s.o.BodyTimeout)
 	b.late = &problem{code: "body-timeout",
 		detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
@@ -56,10 +63,24 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
+	b.read += int64(n)
+	if err == nil && !b.share.wait(b.ctx, b.patience, b.weight()) {
+		err = errNoRoom
+	}
 	if err != nil && err != io.EOF {
 		b.err = err
 	}
 	return n, err
+}
+
+// weight is the memory that what has arrived counts: its bytes, and those of the events made of
+// them.
+func (b *body) weight() int64 {
+	n := 2 * b.read
+	if n > maxAtOnce { // not at every read
+		n = (n + maxAtOnce - 1) / maxAtOnce * maxAtOnce
+	}
+	return n
 }
 
 // problem is why the request is refused: what is wrong with the body itself, else the error of who
@@ -73,6 +94,8 @@ func (b *body) problem(err error) *problem {
 	switch {
 	case errors.As(b.err, &limit):
 		return tooLarge(limit.Limit)
+	case errors.Is(b.err, errNoRoom):
+		return memoryFull()
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
 		return b.late
 	default:

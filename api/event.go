@@ -27,6 +27,13 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *pr
 	if err != nil {
 		return storeProblem(err)
 	}
-	writeJSON(w, http.StatusOK, "application/json", wire.NewBody(&e))
+	if !visitOf(r).answer.set(int64(e.Size()) + pieceBytes) {
+		return memoryFull()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	out := wire.NewBodyWriter(w)
+	out.Event(&e)
+	out.Raw([]byte("\n"))
+	_ = out.Close() // fails only when the client is gone
 	return nil
 }

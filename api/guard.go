@@ -34,12 +34,37 @@ type caller struct {
 	owner ownerHash
 }
 
-type callerKey struct{}
+// visit is a request that may be made: who it comes from, and the memory it takes.
+type visit struct {
+	*caller
+	body, answer, packer share
+}
+
+type visitKey struct{}
+
+// newVisit begins a visit, whose shares its end gives back.
+func (s *Server) newVisit(c *caller) *visit {
+	return &visit{c, share{budget: s.bodies, owner: c.owner},
+		share{budget: s.answers, owner: c.owner},
+		share{budget: s.answers, owner: c.owner, spare: true}}
+}
+
+func (v *visit) end() {
+	v.body.set(0)
+	v.answer.set(0)
+	v.packer.set(0)
+}
+
+// visitOf returns the visit of a guarded request; nil if it was not guarded.
+func visitOf(r *http.Request) *visit {
+	v, _ := r.Context().Value(visitKey{}).(*visit)
+	return v
+}
 
 // callerOf returns who a guarded request comes from; one that was not guarded may do nothing.
 func callerOf(r *http.Request) *caller {
-	if c, ok := r.Context().Value(callerKey{}).(*caller); ok {
-		return c
+	if v := visitOf(r); v != nil {
+		return v.caller
 	}
 	return &caller{}
 }
@@ -96,10 +121,12 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 		defer answer.out.close()
 		switch {
 		case p == nil:
+			v := s.newVisit(c)
+			defer v.end()
 			if end := s.tokenEnd(c.grant); e.access == listing && !end.IsZero() {
 				answer.out.endBy(end.Add(stalledAfter)) // for what waited until then
 			}
-			serve(answer, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+			serve(answer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 		case e.access == streaming && (p.code == "rate-limited" || p.code == "keys-unavailable"):
 			s.turnAway(answer, r, byeOverloaded)
 		default:

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"encoding/json"
 	"net/http"
 
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -14,6 +16,28 @@ func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(body) // fails only when the client is gone
+}
+
+// A row of a list counts rowBytes of memory, rowsAtOnce at a time.
+const (
+	rowBytes   = 512
+	rowsAtOnce = 256
+)
+
+// writeList answers {"name":[...]}, element by element: the list may be long, and each of its
+// elements can be marshaled.
+func writeList[T any](w http.ResponseWriter, name string, list []T) {
+	w.Header().Set("Content-Type", "application/json")
+	out := bufio.NewWriterSize(w, 16<<10) // which keeps the error of a client that is gone
+	defer out.Flush()
+	_, _ = out.WriteString(`{"` + name + `":[`)
+	for i := range list {
+		if i > 0 {
+			_ = out.WriteByte(',')
+		}
+		_, _ = out.Write(wire.Marshal(&list[i]))
+	}
+	_, _ = out.WriteString("]}\n")
 }
 
 // idOrNull is what an ID is in JSON when zero means that there is none.

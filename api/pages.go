@@ -28,6 +28,7 @@ type pageQuery struct {
 	wait   time.Duration
 	before *store.ID // read back from here instead
 	newest bool      // no start was given: the newest events
+	share  *share    // of the memory for answers
 }
 
 // page is a stretch of the log for a client that does not hold a stream.
@@ -52,6 +53,7 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 	if end := s.tokenEnd(grantOf(r)); !end.IsZero() {
 		asked.wait = min(asked.wait, time.Until(end))
 	}
+	asked.share = &visitOf(r).answer
 	found, err := s.readPage(r.Context(), asked)
 	if err != nil {
 		return storeProblem(err)
@@ -59,7 +61,7 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 	if found.gap != nil {
 		s.metrics.gap(found.gap)
 	}
-	writePage(w, r, found)
+	writePage(w, r, found, asked.share)
 	return nil
 }
 
@@ -123,7 +125,7 @@ func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
 	defer cancel()
 	for {
 		over := wait.Err() != nil || s.draining()
-		found, err := s.readOn(reader, q.limit)
+		found, err := s.readOn(reader, q.limit, q.share)
 		if err != nil || len(found.events) > 0 || found.gap != nil || over {
 			return found, err
 		}
@@ -136,8 +138,9 @@ func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
 }
 
 // readOn reads from where reader is: at most limit events and maxPageBytes. A gap comes first in
-// its page: one that turns up later ends the page before it, and is told by the next.
-func (s *Server) readOn(reader *replay.Reader, limit int) (page, error) {
+// its page: one that turns up later ends the page before it, and is told by the next. The page ends
+// early, too, when there is no memory for more of it.
+func (s *Server) readOn(reader *replay.Reader, limit int, memory *share) (page, error) {
 	found := page{next: reader.OpenID()}
 	size := 0
 	for {
@@ -153,8 +156,12 @@ func (s *Server) readOn(reader *replay.Reader, limit int) (page, error) {
 		}
 		for i := range part.Events {
 			size += part.Events[i].Size()
-			if size > maxPageBytes && len(found.events) > 0 {
+			fits := memory.set(pageWeight(size, len(found.events)+1))
+			if (size > maxPageBytes || !fits) && len(found.events) > 0 {
 				return found, nil
+			}
+			if !fits {
+				return page{}, errNoRoom
 			}
 			found.events = append(found.events, part.Events[i])
 			found.next = part.Events[i].ID
@@ -177,6 +184,13 @@ func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) 
 	if err != nil {
 		return page{}, err
 	}
+	size := 0
+	for i := range back.Events {
+		size += back.Events[i].Size()
+	}
+	if !q.share.set(pageWeight(size, len(back.Events))) {
+		return page{}, errNoRoom
+	}
 	found.events, found.gap = back.Events, back.Gap
 	if !back.Older.IsZero() {
 		found.prev = &back.Older
@@ -196,32 +210,65 @@ func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) 
 	return found, nil
 }
 
-// writePage answers in the form that the client prefers.
-func writePage(w http.ResponseWriter, r *http.Request, p page) {
-	bodies := make([]wire.Body, len(p.events))
+// eventBytes is the memory of an event beside its data and attributes.
+const eventBytes = 256
+
+// pageWeight is the memory of a page of n events of this size, while it is written in pieces.
+func pageWeight(size, n int) int64 { return int64(size) + int64(n)*eventBytes + pieceBytes }
+
+// writePage answers in the form that the client prefers, an event at a time, and gives back what the
+// events held as it goes.
+func writePage(w http.ResponseWriter, r *http.Request, p page, memory *share) {
+	lines := accepts(r, mediaNDJSON...) && !accepts(r, "application/json")
+	between, tail := []byte(","), []byte("]")
+	if lines {
+		writeLinesHeader(w.Header(), p)
+		between, tail = []byte("\n"), nil
+	} else {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	out := wire.NewBodyWriter(w)
+	if !lines {
+		out.Raw([]byte(`{"events":[`))
+		tail = append(tail, pageTail(p)...)
+	}
+	held := memory.held
 	for i := range p.events {
-		bodies[i] = wire.NewBody(&p.events[i])
+		if i > 0 {
+			out.Raw(between)
+		}
+		out.Event(&p.events[i])
+		held -= int64(p.events[i].Size())
+		p.events[i] = store.Event{}
+		if memory.held-held > pieceBytes {
+			memory.set(held) // there always is room for less
+		}
 	}
-	if accepts(r, mediaNDJSON...) && !accepts(r, "application/json") {
-		writeLines(w, p, bodies)
-		return
+	if lines && len(p.events) > 0 {
+		out.Raw(between)
 	}
+	out.Raw(tail)
+	_ = out.Close() // fails only when the client is gone
+}
+
+// pageTail is what follows the events of a page.
+func pageTail(p page) []byte {
 	gap := json.RawMessage("null")
 	if p.gap != nil {
 		gap = gapJSON(p.gap)
 	}
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		Events   []wire.Body     `json:"events"`
+	text := wire.Marshal(struct {
 		Next     store.ID        `json:"next"`
 		Prev     *store.ID       `json:"prev,omitempty"`
 		Gap      json.RawMessage `json:"gap"`
 		CaughtUp bool            `json:"caught_up"`
-	}{bodies, p.next, p.prev, gap, p.caughtUp})
+	}{p.next, p.prev, gap, p.caughtUp})
+	text[0] = ','
+	return append(text, '\n')
 }
 
-// writeLines answers one event a line, with the rest in headers.
-func writeLines(w http.ResponseWriter, p page, bodies []wire.Body) {
-	h := w.Header()
+// writeLinesHeader says in headers what a page of lines has no other place for.
+func writeLinesHeader(h http.Header, p page) {
 	h.Set("Content-Type", mediaNDJSON[0])
 	h.Set("Tidings-Next", p.next.String())
 	h.Set("Tidings-Caught-Up", strconv.FormatBool(p.caughtUp))
@@ -230,10 +277,5 @@ func writeLines(w http.ResponseWriter, p page, bodies []wire.Body) {
 	}
 	if p.gap != nil {
 		h.Set("Tidings-Gap", string(wire.ASCII(gapJSON(p.gap))))
-	}
-	for _, b := range bodies {
-		if _, err := w.Write(append(wire.Marshal(b), '\n')); err != nil {
-			return // the client is gone
-		}
 	}
 }

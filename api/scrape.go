@@ -27,6 +27,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectStats(out)
 	s.collectKeys(out)
 	s.collectTail(out)
+	s.collectBudgets(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
 		return // what follows asks the disk
 	}
@@ -149,6 +150,23 @@ func (s scrape) collectTail(out sink) {
 	out.gauge("tidings_tail_bytes", "Memory of the in-memory tail.", float64(stats.Bytes), nil)
 	out.gauge("tidings_tail_feeds", "Distinct subscriptions: those that want the same share one.",
 		float64(stats.Feeds), nil)
+}
+
+func (s scrape) collectBudgets(out sink) {
+	bodies, noBodies := s.bodies.load()
+	answers, noAnswers := s.answers.load()
+	out.gauge("tidings_bodies_bytes",
+		"Memory of requests whose body is being read, or whose events are being stored.",
+		float64(bodies), nil)
+	out.gauge("tidings_answers_bytes", "Memory of answers that are being written.",
+		float64(answers), nil)
+	out.gauge("tidings_buffer_limit_bytes",
+		"What either may take (--buffer-bytes).", float64(s.o.BufferBytes), nil)
+	const name, help = "tidings_memory_full_total",
+		"Requests and streams refused, pages cut short and answers left uncompressed, because " +
+			"there was no memory left for bodies or for answers."
+	out.counter(name, help, noBodies, prometheus.Labels{"of": "bodies"})
+	out.counter(name, help, noAnswers, prometheus.Labels{"of": "answers"})
 }
 
 func (s scrape) collectLog(out sink, info store.Info) {

@@ -109,7 +109,7 @@ type subscriberBody struct {
 }
 
 // listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
-func (s *Server) listSubscribers(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
+func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	info, err := s.log.Info()
 	if err != nil {
 		return storeProblem(err)
@@ -121,11 +121,12 @@ func (s *Server) listSubscribers(w http.ResponseWriter, _ *http.Request, _ url.V
 			return storeProblem(err)
 		}
 		list = append(list, b)
+		if len(list)%rowsAtOnce == 0 && !visitOf(r).answer.set(int64(len(list))*rowBytes) {
+			return memoryFull()
+		}
 	}
 	slices.SortFunc(list, func(a, b subscriberBody) int { return a.Since.Compare(b.Since) })
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		Subscribers []subscriberBody `json:"subscribers"`
-	}{list})
+	writeList(w, "subscribers", list)
 	return nil
 }
 

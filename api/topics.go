@@ -29,10 +29,11 @@ func (s *Server) topics(w http.ResponseWriter, r *http.Request, query url.Values
 	for t := range s.log.Topics(filter) {
 		list = append(list, topicBody{t.Topic, t.Count, t.Bytes, idOrNull(t.First),
 			idOrNull(t.Last), idOrNull(t.Ended)})
+		if len(list)%rowsAtOnce == 0 && !visitOf(r).answer.set(int64(len(list))*rowBytes) {
+			return memoryFull()
+		}
 	}
 	slices.SortFunc(list, func(a, b topicBody) int { return strings.Compare(a.Topic, b.Topic) })
-	writeJSON(w, http.StatusOK, "application/json", struct {
-		Topics []topicBody `json:"topics"`
-	}{list})
+	writeList(w, "topics", list)
 	return nil
 }

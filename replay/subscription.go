@@ -65,6 +65,16 @@ func (s *Subscription) Resumed() bool { return s.cursor.resumed }
 // page of the log ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
+// Held is the memory that the subscription has of its own: what it has read from the log and not yet
+// handed out, and the frames made of it. In the in-memory tail it shares what others have.
+func (s *Subscription) Held() int64 {
+	held := cap(s.buf)
+	for i := range s.page.Events {
+		held += s.page.Events[i].Size()
+	}
+	return int64(held)
+}
+
 // TryNext is Next without a look at the log. It reports false when only the log can tell what comes
 // next; it does not wait for the disk.
 func (s *Subscription) TryNext() (Chunk, bool) {
@@ -125,10 +135,14 @@ func (s *Subscription) encode() Chunk {
 	for i := range s.page.Events {
 		size += len(s.page.Events[i].Data) + frameRoom
 	}
-	s.buf = slices.Grow(s.buf[:0], size) // once, instead of by doubling
+	if cap(s.buf) > 4*maxWrite {
+		s.buf = nil // of a large frame
+	}
+	s.buf = slices.Grow(s.buf[:0], min(size, 2*maxWrite)) // once, instead of by doubling
 	n := 0
 	for n < len(s.page.Events) && (n == 0 || len(s.buf) < maxWrite) {
 		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.page.Events[n])
+		s.page.Events[n] = store.Event{}
 		n++
 	}
 	s.page.Events = s.page.Events[n:]

@@ -233,7 +233,7 @@ func TestSurroundings(t *testing.T) {
 	t.Run("row 97: memory limit", func(t *testing.T) {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 20))
 		if got := (configRow{}).stopped(t).ended(t, exitOK); !strings.Contains(got.stderr,
-			`"limit":104857600,"needed":201326592`) {
+			`"limit":104857600,"needed":335544320`) {
 			t.Errorf("stderr %q", got.stderr)
 		}
 	})

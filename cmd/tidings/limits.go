@@ -9,10 +9,14 @@ import (
 	"time"
 )
 
+// minBuffer is the least --buffer-bytes: two of the largest batches fit, with what is made of them.
+const minBuffer byteSize = 64 << 20
+
 // limitFlags bound what publishers send, and how often the server may be called.
 type limitFlags struct {
 	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
 	MaxTopics      int           `default:"1000000" help:"Topics ever published to; no subject makes more than are left for all others."`
+	BufferBytes    byteSize      `default:"64MiB" help:"Memory for the bodies of requests under way, and as much again for answers that are being written."`
 	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
 	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
 	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
@@ -22,6 +26,9 @@ type limitFlags struct {
 func (l *limitFlags) validate() error {
 	if l.MaxEventBytes < 1 || l.MaxEventBytes > 64<<20 {
 		return fmt.Errorf("--max-event-bytes: expected 1 to 64MiB, got %d", l.MaxEventBytes)
+	}
+	if least := max(minBuffer, 4*l.MaxEventBytes); l.BufferBytes < least {
+		return fmt.Errorf("--buffer-bytes: expected at least %d, got %d", least, l.BufferBytes)
 	}
 	if l.MaxTopics < 1 {
 		return fmt.Errorf("--max-topics: expected 1 or more, got %d", l.MaxTopics)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// baseMemory is what the server needs beside the in-memory tail: the commit queue, and room for
-	// itself.
+	// baseMemory is what the server needs beside the in-memory tail and its buffers: the commit queue, and
+	// room for itself.
 	baseMemory = 128 << 20
 
 	// widestProxies is the length of the prefix of the largest network for private use, fc00::/7; of
@@ -24,10 +24,11 @@ const (
 // preflight warns when the machine does not offer what the flags ask for. The server starts
 // all the same: it may never need what is missing.
 func (c *serveCmd) preflight(logger *slog.Logger) {
-	need := int64(c.TailBytes) + baseMemory
+	need := int64(c.TailBytes) + 2*int64(c.BufferBytes) + baseMemory
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 && limit < need {
 		logger.Warn(
-			"GOMEMLIMIT is too low for --tail-bytes: the garbage collector would run all the time",
+			"GOMEMLIMIT is too low for --tail-bytes and --buffer-bytes: the garbage collector "+
+				"would run all the time",
 			"limit", limit, "needed", need)
 	}
 	if files, ok := maxFiles(); ok && files < uint64(c.MaxStreams+spareFiles) {

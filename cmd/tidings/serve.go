@@ -96,6 +96,7 @@ func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 		IdleTimeout: c.IdleTimeout, AllowForwarded: c.Insecure, CookieName: c.CookieName,
 		Verifier: verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(),
 		TrustedProxies: c.proxies(),
+		BufferBytes:    int64(c.BufferBytes),
 		MaxStreams:     c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
 		RatePerAddress: c.RatePerAddress,

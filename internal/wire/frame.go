@@ -25,7 +25,9 @@ func AppendDataFrame(dst []byte, e *store.Event) []byte {
 // without an event name, so that one onmessage receives every type and knows the topic:
 // format=cloudevents. It is compact, so it stands on one line.
 func AppendCloudEventFrame(dst []byte, e *store.Event) []byte {
-	return appendFrame(dst, e.ID, "", envelope(e))
+	dst = appendFrame(dst, e.ID, "", nil)
+	dst = appendEnvelope(dst[:len(dst)-len("\n\n")], e) // in place: it may be large
+	return append(dst, "\n\n"...)
 }
 
 func appendFrame(dst []byte, id store.ID, event string, data []byte) []byte {
@@ -34,18 +36,15 @@ func appendFrame(dst []byte, id store.ID, event string, data []byte) []byte {
 	return sse.AppendEvent(dst, string(id26), event, data)
 }
 
-// envelope is the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that was
-// published as one keeps its attributes; for another, id, source and time are ours. topic and
+// appendEnvelope appends the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that
+// was published as one keeps its attributes; for another, id, source and time are ours. topic and
 // sequence always are.
-func envelope(e *store.Event) []byte {
-	body := NewBody(e)
-	attributes := body.CloudEvent
-	if attributes == nil {
-		attributes = map[string]json.RawMessage{
-			"id":     quoted(e.ID.String()),
-			"source": quoted("/v1/topics/" + e.Topic),
-			"time":   quoted(body.Time),
-		}
+func appendEnvelope(dst []byte, e *store.Event) []byte {
+	attributes := attributesOf(e)
+	if len(attributes) == 0 {
+		attributes["id"] = quoted(e.ID.String())
+		attributes["source"] = quoted("/v1/topics/" + e.Topic)
+		attributes["time"] = quoted(e.Time().Format(TimeFormat))
 	}
 	attributes["specversion"] = quoted("1.0")
 	attributes["type"] = Marshal(e.Type)
@@ -54,13 +53,19 @@ func envelope(e *store.Event) []byte {
 	if e.ContentType != "" {
 		attributes["datacontenttype"] = Marshal(e.ContentType)
 	}
-	switch {
-	case body.DataBase64 != nil:
-		attributes["data_base64"] = quoted(base64.StdEncoding.EncodeToString(body.DataBase64))
-	case len(e.Data) > 0 || mediaOf(e.ContentType) == textMedia:
-		attributes["data"] = body.Data
+	text := Marshal(attributes)
+	dst = append(dst, text[:len(text)-1]...)
+	switch formOf(e) {
+	case base64Data:
+		dst = append(dst, `,"data_base64":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, e.Data), '"')
+	case textData:
+		dst = appendText(append(dst, `,"data":`...), e.Data)
+	case jsonData:
+		dst = append(dst, `,"data":`...)
+		compactRuns(e.Data, func(run []byte) { dst = append(dst, run...) })
 	}
-	return Marshal(attributes)
+	return append(dst, '}')
 }
 
 // quoted is a text that needs no escapes as JSON.

@@ -1,0 +1,104 @@
+package api_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/api"
+	"tidings/internal/e2e"
+	"tidings/store"
+)
+
+// TestMemoryRows: rows 174 and 175 of docs/ERRORS.md.
+func TestMemoryRows(t *testing.T) {
+	o := api.Options{BufferBytes: 1 << 20, QueueTimeout: 10 * time.Millisecond}
+	t.Run("row 174: bodies", func(t *testing.T) {
+		s := newServer(t, newLog(t), 0, o)
+		c := newContract(t, s)
+		unfinished := s.connect()
+		defer unfinished.Close()
+		fmt.Fprintf(unfinished, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"+
+			"Content-Type: application/x-ndjson\r\nContent-Length: 500000\r\n\r\n%s",
+			`{"topic":"a","data":"`+strings.Repeat("x", 350_000))
+		e2e.Eventually(t, "body that counts", func() bool {
+			used, err := strconv.ParseFloat(s.metrics()["tidings_bodies_bytes"], 64)
+			return err == nil && used >= 700_000
+		})
+		large, text := strings.Repeat("y", 200_000), "Content-Type: text/plain"
+		a := publishRow{path: "/v1/topics/a/events", body: large, headers: headers(text),
+			status: 503, code: "memory-full"}.check(t, s, c)
+		if a.header.Get("Retry-After") == "" {
+			t.Errorf("%v, want Retry-After", a.header)
+		}
+		publishRow{path: "/v1/topics/a/events", body: "small", headers: headers(text),
+			status: 201}.check(t, s, c)
+		unfinished.Close()
+		e2e.Eventually(t, "room again", func() bool {
+			return s.do("POST", "/v1/topics/a/events", large, text).status == 201
+		})
+	})
+	t.Run("row 175: answers", func(t *testing.T) {
+		s := newServer(t, newLog(t), 0, o)
+		c := newContract(t, s)
+		draft := store.Draft{Topic: "a", ContentType: "text/plain",
+			Data: []byte(strings.Repeat("\x01", 400_000))}
+		ids, err := store.Append(t.Context(), s.log, []store.Draft{draft, draft})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stuck := s.connect()
+		defer stuck.Close()
+		if err := stuck.SetReadBuffer(16 << 10); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(stuck, "GET /v1/events?limit=2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if _, err := bufio.NewReader(stuck).Peek(1); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/v1/events?limit=2", "/v1/events?since=earliest&limit=1",
+			"/v1/events/" + ids[0].String()} {
+			a := s.do("GET", path, "")
+			if a.status != 503 || a.problem(t).Code != "memory-full" ||
+				a.header.Get("Retry-After") == "" {
+				t.Errorf("%s: %d %.200s, want 503 memory-full", path, a.status, a.body)
+			}
+			c.response(t, "GET", path, a)
+		}
+		s.open(t.Context(), "/v1/stream?since=earliest", "").until("tidings.bye")
+		if e := s.open(t.Context(), "/v1/stream", ""); e.resp.StatusCode != 200 {
+			t.Errorf("a stream that holds nothing: %s", e.resp.Status)
+		}
+		stuck.Close()
+		e2e.Eventually(t, "room again", func() bool {
+			return s.do("GET", "/v1/events?limit=2", "").status == 200
+		})
+	})
+}
+
+// TestMemoryShares: what the holder of one token keeps busy leaves the others half of the memory.
+func TestMemoryShares(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{BufferBytes: 1 << 20,
+		QueueTimeout: 10 * time.Millisecond}))
+	one := holder{publish: ">", subject: "one"}.token(t)
+	for range 2 {
+		conn := s.connect()
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"+
+			"Authorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\n"+
+			"Content-Length: 500000\r\n\r\n%s", one, `{"topic":"a","data":"`+
+			strings.Repeat("x", 130_000))
+	}
+	publish := func(token string) int {
+		return s.do("POST", "/v1/topics/a/events", strings.Repeat("y", 100_000),
+			"Content-Type: text/plain", bearer(token)).status
+	}
+	e2e.Eventually(t, "refusal of the same subject", func() bool { return publish(one) == 503 })
+	if status := publish(holder{publish: ">", subject: "other"}.token(t)); status != 201 {
+		t.Errorf("another's publish: %d", status)
+	}
+}
