@@ -35,7 +35,7 @@ func (s *Server) NewScript(sub *replay.Subscription, g auth.Grant) (*Script, err
 	if err != nil {
 		return nil, err
 	}
-	script, err := s.newScript(sub, first, g, &share{budget: s.answers})
+	script, err := s.newScript(sub, first, g)
 	return &Script{script}, err
 }
 

@@ -7,9 +7,11 @@ import (
 
 // formats are what ?format= may name.
 var formats = map[string]*replay.Format{
-	"":            dataFormat,
-	"data":        dataFormat,
-	"cloudevents": {Name: "cloudevents", AppendFrame: wire.AppendCloudEventFrame},
+	"":     dataFormat,
+	"data": dataFormat,
+	"cloudevents": {Name: "cloudevents", AppendFrame: wire.AppendCloudEventFrame,
+		DataSize: wire.CloudEventDataSize},
 }
 
-var dataFormat = &replay.Format{Name: "data", AppendFrame: wire.AppendDataFrame}
+var dataFormat = &replay.Format{Name: "data", AppendFrame: wire.AppendDataFrame,
+	DataSize: wire.DataSize}

@@ -38,8 +38,6 @@ type scriptOptions struct {
 	why       bye       // that it ends with then
 	// isOver reports whether nothing can follow the subscription's position. It reads no log.
 	isOver func(*replay.Subscription) bool
-	// hold says whether there is memory for what the subscription holds of its own.
-	hold func(bytes int64) bool
 }
 
 // step is what a driver does next: write the frames, then end, wait, or take the next step.
@@ -85,7 +83,7 @@ func (c *script) next(now time.Time, cut error) step {
 	}
 	var st step
 	switch {
-	case !c.begun && c.sub != nil && !c.hold(c.sub.Held()):
+	case c.chunk.NoRoom:
 		st = c.finish(byeOverloaded) // as for a stream that there is no place for
 	case !c.begun && c.sub != nil: // in any case: it leaves the client a cursor
 		st = c.begin()
@@ -127,7 +125,7 @@ func (c *script) read(now time.Time) step {
 		return step{readsLog: true}
 	}
 	c.readsLog, c.pending = false, true
-	if !c.hold(c.sub.Held()) {
+	if c.chunk.NoRoom {
 		return c.finish(byeOverloaded) // its client has the cursor from before the chunk
 	}
 	return c.play(now)

@@ -70,6 +70,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		return storeProblem(err)
 	}
 	defer sub.Close()
+	sub.Bound(visitOf(r).answer.set)
 	first, err := sub.Next()
 	if err != nil {
 		return storeProblem(err)
@@ -78,7 +79,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
 		return nil
 	}
-	script, err := s.newScript(sub, first, c.grant, &visitOf(r).answer)
+	script, err := s.newScript(sub, first, c.grant)
 	if err != nil {
 		return storeProblem(err)
 	}
@@ -120,15 +121,15 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 }
 
 // newScript returns the script of a new stream. The error is the log's.
-func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant,
-	memory *share) (*script, error) {
+func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant) (*script,
+	error) {
 	info, err := s.log.Info()
 	if err != nil {
 		return nil, err
 	}
 	limit, why := s.limit(g)
 	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID,
-		heartbeat: s.o.Heartbeat, limit: limit, why: why, isOver: s.isOver, hold: memory.set}), nil
+		heartbeat: s.o.Heartbeat, limit: limit, why: why, isOver: s.isOver}), nil
 }
 
 // limit returns when a stream that begins now ends, and why: soon after its token is no longer

@@ -13,6 +13,20 @@ type Format struct {
 	Name string
 	// AppendFrame appends the event's frame to dst.
 	AppendFrame func(dst []byte, e *store.Event) []byte
+	// DataSize is about what the data of the event takes in its frame; nil: what it has.
+	DataSize func(e *store.Event) int
+}
+
+// frameRoom is about the size of a frame without its data and attributes.
+const frameRoom = 96
+
+// size is about that of the event's frame.
+func (f *Format) size(e *store.Event) int {
+	n := e.Size() + frameRoom
+	if f.DataSize != nil {
+		n += f.DataSize(e) - len(e.Data)
+	}
+	return n
 }
 
 // feed is what all subscriptions with the same filter and format share: the part of the in-memory

@@ -9,9 +9,6 @@ import (
 // maxWrite is how much a subscription hands out at once, unless a single frame is larger.
 const maxWrite = 64 << 10
 
-// frameRoom is about the size of a frame without its data.
-const frameRoom = 96
-
 // readEvents is how many events a subscription reads from the log at once.
 const readEvents = 256
 
@@ -26,6 +23,7 @@ type Subscription struct {
 	page   Page   // what was read from the log and is not yet handed out
 	buf    []byte // frames made from it
 	shared [][]byte
+	room   func(bytes int64) bool // see Bound; nil: for everything
 }
 
 // Chunk is what comes next on a stream: a gap to be told first, then frames. With neither, More
@@ -37,10 +35,16 @@ type Chunk struct {
 	Frames [][]byte // shared: not to be changed; valid until the next call of Next
 	Events int      // how many events are in Frames
 	More   bool
+
+	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and the
+	// subscription is of no more use.
+	NoRoom bool
 }
 
 // CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
-func (c *Chunk) CaughtUp() bool { return c.Gap == nil && len(c.Frames) == 0 && !c.More }
+func (c *Chunk) CaughtUp() bool {
+	return c.Gap == nil && len(c.Frames) == 0 && !c.More && !c.NoRoom
+}
 
 // Subscribe begins a subscription. It is registered for wake-ups before it reads, so that nothing
 // is lost in between. The error is the log's. Close it.
@@ -65,15 +69,12 @@ func (s *Subscription) Resumed() bool { return s.cursor.resumed }
 // page of the log ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
-// Held is the memory that the subscription has of its own: what it has read from the log and not yet
-// handed out, and the frames made of it. In the in-memory tail it shares what others have.
-func (s *Subscription) Held() int64 {
-	held := cap(s.buf)
-	for i := range s.page.Events {
-		held += s.page.Events[i].Size()
-	}
-	return int64(held)
-}
+// Bound makes the subscription ask before it holds memory of its own, for events that it read from
+// the log and the frames made of them: room is called with all that it is about to hold, and also when
+// that is less than before, which it must allow. In the in-memory tail it shares what others have.
+func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
+
+func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }
 
 // TryNext is Next without a look at the log. It reports false when only the log can tell what comes
 // next; it does not wait for the disk.
@@ -101,7 +102,9 @@ func (s *Subscription) Next() (Chunk, error) {
 			page.Through.Before(s.tail.log.Head())}, nil
 	}
 	chunk := s.encode()
-	chunk.Gap = page.Gap
+	if !chunk.NoRoom {
+		chunk.Gap = page.Gap
+	}
 	return chunk, nil
 }
 
@@ -122,6 +125,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 	}
 	s.tail.tailReads.Add(1)
 	s.page, s.buf, c.reader = Page{}, nil, nil // an idle subscription keeps no buffers
+	s.hold(0)
 	if len(frames) == 0 {
 		last = through
 	}
@@ -131,19 +135,25 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 
 // encode makes frames of the events that were read, as far as they fit into one write.
 func (s *Subscription) encode() Chunk {
-	size := 0
+	format, size, rest, n := s.feed.key.format, 0, 0, 0
 	for i := range s.page.Events {
-		size += len(s.page.Events[i].Data) + frameRoom
+		if e := &s.page.Events[i]; n == 0 || size < maxWrite {
+			size += format.size(e)
+			n++
+		} else {
+			rest += e.Size()
+		}
 	}
 	if cap(s.buf) > 4*maxWrite {
 		s.buf = nil // of a large frame
 	}
-	s.buf = slices.Grow(s.buf[:0], min(size, 2*maxWrite)) // once, instead of by doubling
-	n := 0
-	for n < len(s.page.Events) && (n == 0 || len(s.buf) < maxWrite) {
-		s.buf = s.feed.key.format.AppendFrame(s.buf, &s.page.Events[n])
-		s.page.Events[n] = store.Event{}
-		n++
+	if !s.hold(max(size, cap(s.buf)) + rest) {
+		return Chunk{NoRoom: true}
+	}
+	s.buf = slices.Grow(s.buf[:0], size) // once, instead of by doubling
+	for i := range n {
+		s.buf = format.AppendFrame(s.buf, &s.page.Events[i])
+		s.page.Events[i] = store.Event{}
 	}
 	s.page.Events = s.page.Events[n:]
 	s.shared = append(s.shared[:0], s.buf)

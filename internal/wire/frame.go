@@ -16,7 +16,9 @@ func AppendDataFrame(dst []byte, e *store.Event) []byte {
 	case len(data) == 0:
 		data = null
 	case mediaOf(e.ContentType) == binaryMedia:
-		data = base64.StdEncoding.AppendEncode(nil, data)
+		dst = appendFrame(dst, e.ID, e.Type, nil)
+		dst = base64.StdEncoding.AppendEncode(dst[:len(dst)-len("\n\n")], data) // in place
+		return append(dst, "\n\n"...)
 	}
 	return appendFrame(dst, e.ID, e.Type, data)
 }
@@ -66,6 +68,28 @@ func appendEnvelope(dst []byte, e *store.Event) []byte {
 		compactRuns(e.Data, func(run []byte) { dst = append(dst, run...) })
 	}
 	return append(dst, '}')
+}
+
+// DataSize is about what data takes in the frame of AppendDataFrame.
+func DataSize(e *store.Event) int {
+	if mediaOf(e.ContentType) == binaryMedia {
+		return base64.StdEncoding.EncodedLen(len(e.Data))
+	}
+	return len(e.Data)
+}
+
+// CloudEventDataSize is about what data takes in the frame of AppendCloudEventFrame, with the members
+// that the envelope has of its own.
+func CloudEventDataSize(e *store.Event) int {
+	const own = 300
+	switch formOf(e) {
+	case textData:
+		return own + quotedSize(e.Data)
+	case base64Data:
+		return own + base64.StdEncoding.EncodedLen(len(e.Data))
+	default:
+		return own + len(e.Data)
+	}
 }
 
 // quoted is a text that needs no escapes as JSON.

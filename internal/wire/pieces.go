@@ -130,8 +130,8 @@ func appendQuoted(dst, text []byte) []byte {
 	return dst[:len(dst)-2]
 }
 
-// appendText appends a text as a JSON string, and grows dst by no more than that takes.
-func appendText(dst, text []byte) []byte {
+// quotedSize is what a text takes as a JSON string.
+func quotedSize(text []byte) int {
 	size := len(text) + 2
 	for _, c := range text {
 		switch {
@@ -141,7 +141,12 @@ func appendText(dst, text []byte) []byte {
 			size++
 		}
 	}
-	dst = append(slices.Grow(dst, size), '"')
+	return size
+}
+
+// appendText appends a text as a JSON string, and grows dst by no more than that takes.
+func appendText(dst, text []byte) []byte {
+	dst = append(slices.Grow(dst, quotedSize(text)), '"')
 	quotedPieces(text, func(piece []byte) { dst = appendQuoted(dst, piece) })
 	return append(dst, '"')
 }
