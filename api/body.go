@@ -64,7 +64,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.read += int64(n)
-	if err == nil && !b.share.wait(b.ctx, b.patience, b.weight()) {
+	if (err == nil || err == io.EOF) && !b.share.wait(b.ctx, b.patience, b.weight()) {
 		err = errNoRoom
 	}
 	if err != nil && err != io.EOF {

@@ -17,8 +17,9 @@ const (
 )
 
 // budget bounds the memory of requests that are under way: of the bodies that are being read, or of
-// the answers that are being written. One owner of tokens may take half of it. A request that is alone may
-// take more than there is, so that none is refused for ever. All methods may be called concurrently.
+// the answers that are being written. One owner of tokens may take half of it. A request that is
+// alone may take more than there is, so that none is refused for ever. All methods may be called
+// concurrently.
 type budget struct {
 	max int64
 
@@ -123,6 +124,7 @@ func newBudget(max int64) *budget {
 var errNoRoom = errors.New("no room in the budget")
 
 func memoryFull() *problem {
-	return &problem{code: "memory-full", detail: "what is being read and written for others takes " +
-		"the memory that there is for it (--buffer-bytes); try again after the pause"}
+	return &problem{code: "memory-full",
+		detail: "what is being read and written for others takes the memory that there is for " +
+			"it (--buffer-bytes); try again after the pause"}
 }

@@ -152,7 +152,7 @@ func manyMembers() string {
 	var b strings.Builder
 	for _, one := range "abcdefghijklmnopqrstuvwxyz" {
 		for _, other := range "abcdefghijklmnopqrstuvwxyz" {
-			b.WriteString(`,"x` + string(one) + string(other) + `":"` + strings.Repeat("x", 100) + `"`)
+			fmt.Fprintf(&b, `,"x%c%c":"%s"`, one, other, strings.Repeat("x", 100))
 		}
 	}
 	return b.String()

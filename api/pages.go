@@ -216,8 +216,8 @@ const eventBytes = 256
 // pageWeight is the memory of a page of n events of this size, while it is written in pieces.
 func pageWeight(size, n int) int64 { return int64(size) + int64(n)*eventBytes + pieceBytes }
 
-// writePage answers in the form that the client prefers, an event at a time, and gives back what the
-// events held as it goes.
+// writePage answers in the form that the client prefers, an event at a time, and gives back what
+// the events held as it goes.
 func writePage(w http.ResponseWriter, r *http.Request, p page, memory *share) {
 	lines := accepts(r, mediaNDJSON...) && !accepts(r, "application/json")
 	between, tail := []byte(","), []byte("]")

@@ -36,8 +36,8 @@ type Chunk struct {
 	Events int      // how many events are in Frames
 	More   bool
 
-	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and the
-	// subscription is of no more use.
+	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and
+	// the subscription is of no more use.
 	NoRoom bool
 }
 
@@ -70,8 +70,9 @@ func (s *Subscription) Resumed() bool { return s.cursor.resumed }
 func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
 // Bound makes the subscription ask before it holds memory of its own, for events that it read from
-// the log and the frames made of them: room is called with all that it is about to hold, and also when
-// that is less than before, which it must allow. In the in-memory tail it shares what others have.
+// the log and the frames made of them: room is called with all that it is about to hold, and also
+// when that is less than before, which it must allow. In the in-memory tail it shares what others
+// have. Call it before the first Next.
 func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
 func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }

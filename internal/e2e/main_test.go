@@ -16,7 +16,12 @@ import (
 // binary is the command under test. TestMain sets it before any test runs.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(e2e.Main(m, &binary, 0)) }
+func TestMain(m *testing.M) {
+	if order := os.Getenv(hostileEnv); order != "" {
+		hostileMain(order)
+	}
+	os.Exit(e2e.Main(m, &binary, 0))
+}
 
 func start(t *testing.T, dataDir string, args ...string) *e2e.Server {
 	t.Helper()

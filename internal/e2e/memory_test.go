@@ -236,14 +236,20 @@ func fillOverHTTP(t *testing.T, url string, n int) {
 // rssAnon is the memory of a process that is not backed by a file, in bytes: the map of the log is.
 func rssAnon(t *testing.T, pid int) int64 {
 	t.Helper()
+	return memoryOf(t, pid, "RssAnon:")
+}
+
+// memoryOf is a line of the kernel's account of a process's memory.
+func memoryOf(t *testing.T, pid int, name string) int64 {
+	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := bytes.Cut(status, []byte("RssAnon:"))
+	_, rest, _ := bytes.Cut(status, []byte(name))
 	fields := bytes.Fields(rest)
 	if len(fields) == 0 {
-		t.Fatalf("no RssAnon in %s", status)
+		t.Fatalf("no %s in %s", name, status)
 	}
 	kib, err := strconv.ParseInt(string(fields[0]), 10, 64)
 	if err != nil {

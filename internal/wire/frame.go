@@ -78,8 +78,8 @@ func DataSize(e *store.Event) int {
 	return len(e.Data)
 }
 
-// CloudEventDataSize is about what data takes in the frame of AppendCloudEventFrame, with the members
-// that the envelope has of its own.
+// CloudEventDataSize is about what data takes in the frame of AppendCloudEventFrame, with the
+// members that the envelope has of its own.
 func CloudEventDataSize(e *store.Event) int {
 	const own = 300
 	switch formOf(e) {

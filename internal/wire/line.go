@@ -14,8 +14,8 @@ import (
 
 // AppendLine appends an event to dst as a line of JSON with the members that it has in pages.
 // Unlike there, data and the values of ce are the very bytes that were published: JSON that spans
-// lines or nests deeper than MaxDepth is given as data_base64, and no data at all leaves both out. ParseLine is
-// its reverse.
+// lines or nests deeper than MaxDepth is given as data_base64, and no data at all leaves both out.
+// ParseLine is its reverse.
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
 	dst, _ = e.ID.AppendText(dst) // never fails
@@ -120,8 +120,8 @@ func (b *lineBody) data() ([]byte, error) {
 
 // checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its
 // page, a type with a line end its stream, and a type of ours its clients. Only what is in a log
-// already, as its ID says, may nest deeper than MaxDepth. encoding/json takes names in any case, and
-// twice.
+// already, as its ID says, may nest deeper than MaxDepth. encoding/json takes names in any case,
+// and twice.
 func checkLine(line []byte, e *store.Event) error {
 	deep := !e.ID.IsZero()
 	names, err := parseObject(line, objectRules{deep: deep})

@@ -17,8 +17,8 @@ import (
 // textPiece is how much text is escaped at a time: it becomes up to six times as much.
 const textPiece = 8 << 10
 
-// BodyWriter writes events in the form of Body, in pieces: what data becomes in JSON, which may be six
-// times as much, is never in memory as a whole. It belongs to one goroutine.
+// BodyWriter writes events as answers have them, in pieces: what data becomes in JSON, which may be
+// six times as much, is never in memory as a whole. It belongs to one goroutine.
 type BodyWriter struct {
 	w   *bufio.Writer
 	buf []byte
@@ -38,8 +38,8 @@ func NewBodyWriter(w io.Writer) *BodyWriter {
 // Raw writes bytes as they are, such as what stands between two events.
 func (b *BodyWriter) Raw(p []byte) { _, _ = b.w.Write(p) }
 
-// Close writes what is left, and returns the first error of the writer below. The BodyWriter must not
-// be used any more.
+// Close writes what is left, and returns the first error of the writer below. The BodyWriter must
+// not be used any more.
 func (b *BodyWriter) Close() error {
 	err := b.w.Flush()
 	b.w.Reset(nil)
