@@ -100,9 +100,21 @@ func (d door) enter(s *piped) *guest {
 			s.t.Fatal(err)
 		}
 		g.Conn = encrypted
+		if !d.h2 { // of the others http.Transport wants to see what they are
+			g.Conn = abrupt{encrypted, g.pipe}
+		}
 	}
 	return g
 }
+
+// abrupt closes without TLS's closing alert. http.Transport holds a lock while it writes that, and the
+// bubble's clock stands still while others wait for the lock.
+type abrupt struct {
+	net.Conn
+	pipe net.Conn
+}
+
+func (a abrupt) Close() error { return a.pipe.Close() }
 
 // get sends a request without a body. Over HTTP/2 the window is what the server may send of the
 // answer.
