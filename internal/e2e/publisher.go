@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 
 	"tidings/store"
@@ -58,7 +59,7 @@ func Publish(ctx context.Context, client *http.Client, url, topic string,
 	body, err := io.ReadAll(resp.Body)
 	if resp.StatusCode == http.StatusCreated {
 		// The status and this header are the acknowledgement, also when the rest is cut off.
-		id, err := store.ParseID(strings.TrimPrefix(resp.Header.Get("Location"), "/v1/events/"))
+		id, err := store.ParseID(path.Base(resp.Header.Get("Location")))
 		return id, Stored, err
 	}
 	if err != nil {
