@@ -271,7 +271,7 @@ func TestScriptRefuses(t *testing.T) {
 	for word, reason := range map[string]error{"overloaded": api.ByeOverloaded,
 		"shutdown": api.ByeShutdown} {
 		st := api.Refusal(2731).Next(time.Now(), reason)
-		want := "retry: 2731\n\nevent: tidings.bye\ndata: {\"reason\":\"" + word + "\"}\n\n"
+		want := "retry: 2731\nevent: tidings.bye\ndata: {\"reason\":\"" + word + "\"}\n\n"
 		if got := string(bytes.Join(st.Frames, nil)); got != want || st.End != reason {
 			t.Errorf("got %q and %v, want %q", got, st.End, want)
 		}

@@ -32,7 +32,6 @@ func TestFrames(t *testing.T) {
 		want string
 	}{
 		{"gap", resp, `retry: RETRY
-
 event: tidings.gap
 data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last":"ID2","detail":"the cursor is not a ULID; going on live"}
 
@@ -48,7 +47,6 @@ data: {"reason":"shutdown"}
 
 `},
 		{"draining", live, `retry: RETRY
-
 event: tidings.bye
 data: {"reason":"shutdown"}
 
@@ -75,7 +73,6 @@ func TestReplayFrames(t *testing.T) {
 	s.do("POST", "/v1/topics/orders/events", "two\nlines", "Content-Type: text/plain")
 	resp := s.open(t.Context(), "/v1/stream?since=earliest", "").resp
 	want := `retry: RETRY
-
 id: 00000000000000000000000000
 event: tidings.open
 data: {"log":"LOG","resume":false,"heartbeat_seconds":15}

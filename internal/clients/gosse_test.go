@@ -24,7 +24,7 @@ func goSSE(t *testing.T, url string) (*follower, string) {
 	f := newFollower()
 	conn.SubscribeToAll(func(e sse.Event) {
 		switch {
-		case e.Data == "" || e.Type == "tidings.live" || e.Type == "tidings.heartbeat": // retry: alone is an event too
+		case e.Type == "tidings.live" || e.Type == "tidings.heartbeat":
 		case e.Type == "":
 			f.add(report{"message", e.LastEventID, e.Data})
 		default:

@@ -13,6 +13,10 @@ import (
 // DefaultType is the type of an event that names none (WHATWG HTML §9.2.6).
 const DefaultType = "message"
 
+// MaxJSONLine is the length in bytes at which [AppendJSONEvent] breaks a line of data. Clients
+// bound the length of a line: aiohttp at 128 KiB, Go's bufio.Scanner at 64 KiB.
+const MaxJSONLine = 32 << 10
+
 // AppendEvent appends one frame, blank line included, and returns the extended slice. It does not
 // allocate when dst has room.
 //
@@ -20,6 +24,17 @@ const DefaultType = "message"
 // or event that holds CR, LF or NUL counts as empty: no argument can add a field or end the frame.
 // Each line of data becomes a data line of its own, so empty data becomes an empty one.
 func AppendEvent(dst []byte, id, event string, data []byte) []byte {
+	return append(appendData(appendFields(dst, id, event), data, appendLine), '\n')
+}
+
+// AppendJSONEvent is [AppendEvent] for data that is one JSON text. A line of it that is longer than
+// MaxJSONLine becomes several, broken between tokens, where white space means nothing (RFC 8259
+// §2); one that is still longer is a single token.
+func AppendJSONEvent(dst []byte, id, event string, data []byte) []byte {
+	return append(appendData(appendFields(dst, id, event), data, appendJSONLine), '\n')
+}
+
+func appendFields(dst []byte, id, event string) []byte {
 	if id != "" && oneLine(id) {
 		dst = append(dst, "id: "...)
 		dst = append(dst, id...)
@@ -30,15 +45,17 @@ func AppendEvent(dst []byte, id, event string, data []byte) []byte {
 		dst = append(dst, event...)
 		dst = append(dst, '\n')
 	}
-	return append(appendData(dst, data), '\n')
+	return dst
 }
 
-// AppendRetry appends a frame that only tells the client to wait ms milliseconds before it
-// reconnects. A negative ms counts as 0.
+// AppendRetry begins a frame with the time in milliseconds that the client is to wait before it
+// reconnects; an event must be appended next, which ends the frame. Many clients hand over a frame
+// that is nothing but this field as an event without data, which the standard would have them drop.
+// A negative ms counts as 0.
 func AppendRetry(dst []byte, ms int) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, int64(max(ms, 0)), 10)
-	return append(dst, "\n\n"...)
+	return append(dst, '\n')
 }
 
 func oneLine(s string) bool {
@@ -46,18 +63,70 @@ func oneLine(s string) bool {
 		strings.IndexByte(s, 0) < 0
 }
 
-func appendData(dst, data []byte) []byte {
+// appendData gives each line of data to appendLine.
+func appendData(dst, data []byte, appendLine func(dst, line []byte) []byte) []byte {
 	hasCR := bytes.IndexByte(data, '\r') >= 0
 	for {
 		line, rest, more := cutLine(data, hasCR)
-		dst = append(dst, "data: "...)
-		dst = append(dst, line...)
-		dst = append(dst, '\n')
+		dst = appendLine(dst, line)
 		if !more {
 			return dst
 		}
 		data = rest
 	}
+}
+
+func appendLine(dst, line []byte) []byte {
+	dst = append(dst, "data: "...)
+	dst = append(dst, line...)
+	return append(dst, '\n')
+}
+
+// appendJSONLine appends as many whole tokens as have room on a line, again and again.
+func appendJSONLine(dst, line []byte) []byte {
+	end := 0 // of a token, before at
+	for at := 0; len(line) > MaxJSONLine && at < len(line); {
+		c := line[at]
+		if c == '"' {
+			at += stringEnd(line[at:])
+		} else {
+			at++
+		}
+		if at < len(line) && !endsToken(c) {
+			continue
+		}
+		if at > MaxJSONLine && end > 0 {
+			dst = appendLine(dst, line[:end])
+			line, at = line[end:], at-end
+		}
+		end = at
+	}
+	return appendLine(dst, line)
+}
+
+// endsToken reports whether a token ends after c, or after the string that c begins. It may not tell
+// the end of a number or a name, which is the start of another token.
+func endsToken(c byte) bool {
+	switch c {
+	case ',', ':', '[', ']', '{', '}', '"', ' ', '\t':
+		return true
+	default:
+		return false
+	}
+}
+
+// stringEnd is the length of the JSON string that text begins with.
+func stringEnd(text []byte) int {
+	for at := 1; at < len(text); at += 2 { // over the backslash and what it escapes
+		next := bytes.IndexAny(text[at:], `"\`)
+		if next < 0 {
+			break
+		}
+		if at += next; text[at] == '"' {
+			return at + 1
+		}
+	}
+	return len(text)
 }
 
 // cutLine cuts data at its first line end: CRLF, LF or CR. Without a CR in data, which is nearly

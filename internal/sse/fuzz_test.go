@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -35,6 +36,22 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		if d.LastEventID() != want.ID {
 			t.Errorf("last event ID %q, want %q", d.LastEventID(), want.ID)
+		}
+	})
+}
+
+// FuzzJSON: JSON of any length is the same to a parser in whichever lines it is sent.
+func FuzzJSON(f *testing.F) {
+	f.Add([]byte(`{"a":[1,"\\\",[",-1e5,true],"b" : "\\"}`), uint16(9000))
+	f.Add([]byte(" [ ] "), uint16(9000))
+	f.Fuzz(func(t *testing.T, value []byte, times uint16) {
+		if !json.Valid(value) {
+			return
+		}
+		text := "[" + strings.Repeat(string(value)+",", int(times)%9001) + "0]"
+		got, _ := decode(t, bytes.NewReader(sse.AppendJSONEvent(nil, "1", "", []byte(text))))
+		if len(got) != 1 || packed(got[0].Data) != packed(text) {
+			t.Errorf("%d events, or another text, of %d times %q", len(got), times, value)
 		}
 	})
 }

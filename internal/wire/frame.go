@@ -9,32 +9,34 @@ import (
 )
 
 // AppendDataFrame appends an event as a frame whose data is the payload and whose event name is the
-// type: format=data of a stream.
+// type: format=data of a stream. JSON is broken into lines of sse.MaxJSONLine.
 func AppendDataFrame(dst []byte, e *store.Event) []byte {
-	data := e.Data
+	data, media := e.Data, mediaOf(e.ContentType)
 	switch {
 	case len(data) == 0:
 		data = null
-	case mediaOf(e.ContentType) == binaryMedia:
-		dst = appendFrame(dst, e.ID, e.Type, nil)
+	case media == binaryMedia:
+		dst = appendFrame(dst, e.ID, e.Type, nil, false)
 		dst = base64.StdEncoding.AppendEncode(dst[:len(dst)-len("\n\n")], data) // in place
 		return append(dst, "\n\n"...)
 	}
-	return appendFrame(dst, e.ID, e.Type, data)
+	return appendFrame(dst, e.ID, e.Type, data, media == jsonMedia)
 }
 
 // AppendCloudEventFrame appends an event as a frame whose data is the whole event, as a CloudEvent,
 // without an event name, so that one onmessage receives every type and knows the topic:
-// format=cloudevents. It is compact, so it stands on one line.
+// format=cloudevents. It is compact and stands on one line, unless that is broken as
+// [AppendDataFrame] does.
 func AppendCloudEventFrame(dst []byte, e *store.Event) []byte {
-	dst = appendFrame(dst, e.ID, "", nil)
-	dst = appendEnvelope(dst[:len(dst)-len("\n\n")], e) // in place: it may be large
-	return append(dst, "\n\n"...)
+	return appendFrame(dst, e.ID, "", appendEnvelope(nil, e), true)
 }
 
-func appendFrame(dst []byte, id store.ID, event string, data []byte) []byte {
+func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool) []byte {
 	var text [26]byte // a string of it that does not escape needs no allocation
 	id26, _ := id.AppendText(text[:0])
+	if isJSON {
+		return sse.AppendJSONEvent(dst, string(id26), event, data)
+	}
 	return sse.AppendEvent(dst, string(id26), event, data)
 }
 

@@ -22,7 +22,7 @@ const careful = {
 export function follow(url, options = careful) {
   const onmessage = ({ event, id, data }) => {
     const type = event || 'message'
-    if (data !== '' && types.includes(type)) write(type, id, data) // retry: alone is a message too
+    if (types.includes(type)) write(type, id, data)
   }
   const stopped = () => write('stopped')
   fetchEventSource(url, { ...options, onmessage }).then(stopped, stopped)
