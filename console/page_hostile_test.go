@@ -93,6 +93,37 @@ func TestConsoleHostile(t *testing.T) {
 	tb.isHarmless(t)
 }
 
+// TestConsolePoison: an event that cannot be gone through is one entry among others, in the feed and in
+// the log. The server takes no such data any more, another release may.
+func TestConsolePoison(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	s.post(t, "a", "", "application/json", `{"title":"Before"}`)
+	for _, data := range []string{`"deep"`, `"escapes"`,
+		`{"note":"Odd","customer_note":1,"_links":{"up":[{"href":{"toString":1}}]}}`,
+		`{"line_items":[],"total":{},"billing":{"first_name":{"toString":1}},"status":[]}`,
+		`{"issue":{"title":{},"number":[],"labels":{}},"comment":{"user":[]}}`} {
+		s.post(t, "a", "odd", "application/json", data)
+	}
+	s.post(t, "a", "", "text/plain", strings.Repeat("one line ", 100_000))
+	s.post(t, "a", "", "application/json", `{"title":"After"}`)
+	tb := p.openConsole(t, s, "/", `{
+		const answered = fetch;
+		globalThis.fetch = async (url, options) => {
+			const answer = await answered(url, options);
+			if (!/v1.events[?]/.test(url)) return answer;
+			const text = (await answer.text()).replace('"deep"', '['.repeat(9000) + ']'.repeat(9000)).replace('"escapes"', '"' + '\\n'.repeat(6e6) + '"');
+			return new Response(text, answer);
+		};
+	}`)
+	tb.holds(t, `$$('.feed article').length === 8 && shown('Before', '.feed') && shown('After', '.feed')`)
+	tb.holds(t, `!shown('undefined') && $$('.feed h2').every(({ innerText }) => innerText.trim())`)
+	s.post(t, "a", "", "application/json", `{"title":"Live"}`)
+	tb.sees(t, ".feed", "Live")
+	tb.eval(t, `location.hash = '#/log'`)
+	tb.holds(t, `$$('.log-rows article').length === 9 && shown('Before', '.log-rows')`)
+}
+
 // publishLine publishes an event as a line of a batch, where a type may hold anything.
 func (s *site) publishLine(t *testing.T, line string) {
 	t.Helper()

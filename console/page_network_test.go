@@ -6,6 +6,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"tidings/internal/auth"
 )
 
 // TestConsoleRestart: the console survives that the server is killed, gets what was published
@@ -58,6 +60,40 @@ func TestConsoleSlow(t *testing.T) {
 	tb = p.openConsole(t, s, "/", stuck, `globalThis.held = /events/`)
 	tb.sees(t, ".alerts", "Loading…")
 	tb.sees(t, ".alerts .note", "Not connected: trying again.")
+}
+
+// astray is the early script of a page whose requests for what globalThis.away matches are answered as
+// a proxy does that has no way to the server, or wants a person to sign in.
+const astray = `{
+	const answered = fetch;
+	globalThis.asked = 0;
+	globalThis.fetch = (url, options) => globalThis.away?.test(url) && ++globalThis.asked ?
+		Promise.resolve(new Response('<h1>Nothing here</h1>', { status: globalThis.status, headers: { 'Content-Type': 'text/html' } })) : answered(url, options);
+}`
+
+// TestConsoleRedeployed: what a proxy answers in place of the server passes, and ends nothing.
+func TestConsoleRedeployed(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	s.post(t, "orders", "", "application/json", `{"title":"Before"}`)
+	token := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">"), Publish: filter(">")})
+	for _, status := range []string{"404", "403", "401", "200"} {
+		tb := p.openConsole(t, s, "/#token="+token, astray, clock(t),
+			`globalThis.away = /session/; globalThis.status = `+status)
+		tb.sees(t, "main", "The server does not answer. Trying again…")
+		tb.eval(t, `globalThis.away = /events/`)
+		tb.holds(t, `(pass(100), shown('Loading…', '.alerts'))`)
+		tb.eval(t, `globalThis.asked = 0`)
+		tb.holds(t, `(pass(100), asked > 3 && shown('Loading…', '.alerts') && !$('.alerts .problem').innerText)`)
+		tb.eval(t, `globalThis.away = undefined`)
+		tb.holds(t, `(pass(100), shown('Before', '.feed') && $('.connection').dataset.state === 'live')`)
+		tb.eval(t, `globalThis.away = /events/; location.hash = '#/log'`)
+		tb.sees(t, ".log .problem", "HTTP "+status)
+		tb.eval(t, `globalThis.away = undefined`)
+		tb.presses(t, "Try again")
+		tb.sees(t, ".log-rows", "Before")
+		tb.close(t)
+	}
 }
 
 // TestConsoleUnreachable: each page says that the server does not answer and what becomes of that,

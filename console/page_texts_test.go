@@ -73,6 +73,7 @@ func TestConsoleRegion(t *testing.T) {
 	for _, row := range []struct{ languages, time string }{
 		{`['fr-FR', 'en-US', 'en-GB']`, `/^\d+:\d\d:\d\d\s[AP]M$/`},
 		{`['en-GB', 'en']`, `/^\d\d:\d\d:\d\d$/`},
+		{`['en-US@posix', 'en-GB-oed']`, `/^\d+:\d\d:\d\d\s[AP]M$/`}, // as Linux may have it; Intl throws
 	} {
 		tb := p.openConsole(t, s, "/",
 			`Object.defineProperty(navigator, 'languages', { value: `+row.languages+` })`)
@@ -113,5 +114,18 @@ func TestConsoleLanguage(t *testing.T) {
 				t.Errorf("in %s the page %s shows %v", language, page.id, raw)
 			}
 		}
+	}
+}
+
+// TestConsoleClock: how long ago something was is told by the server's clock.
+func TestConsoleClock(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	for _, ahead := range []string{"600_000", "-600_000"} {
+		tb := p.openConsole(t, s, "/#/connections",
+			`{ const now = Date.now; Date.now = () => now() + `+ahead+` }`)
+		tb.holds(t, `$('.connections td time')`)
+		tb.holds(t, `/^(now|\d+ seconds? ago)$/.test($('.connections td time').innerText)`)
+		tb.close(t)
 	}
 }

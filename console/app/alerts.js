@@ -32,6 +32,7 @@ export const alerts = (inbox, watch) => ({
     let arrived = 0; // since the top was in view
     let frame = 0;
     let marked; // the mark that the rows show
+    let told; // why the server refused
     let wait; // until what is wrong with the connection is worth a sentence
     const list = new List(feed, {
       row, key: entry => entry.key, label: t('alerts.feed'), signal, estimate: 84, follow: true,
@@ -104,7 +105,8 @@ export const alerts = (inbox, watch) => ({
       if (arrived) say(fresh, t('alerts.fresh', { n: arrived }));
       if (marked !== inbox.mark) for (const [entry, node] of list.rendered()) node.classList.toggle('unread', inbox.isUnread(entry));
       marked = inbox.mark;
-      if (refused) fill(problem, t('alerts.refused', { message: refused.message }));
+      if (refused !== told) fill(problem, refused && t('alerts.refused', { message: refused.message }));
+      told = refused;
       if (ready && !entries.length) fill(below, empty(inbox.topics, watch));
       if (!ready) fill(below, refused ? null : el('p', { class: 'hint', role: 'status' }, t('card.loading')));
     }

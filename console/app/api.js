@@ -7,21 +7,44 @@ export class Problem extends Error {
     super(detail || title || `HTTP ${status}`);
     Object.assign(this, { name: 'Problem', status, code, outcome });
   }
+
+  // lasting: the server would only say the same again. What has no code was not said by the server, but by what stands before
+  // it, as a proxy says 404 or 403 while the server is replaced: that passes.
+  get lasting() { return this.code !== undefined && this.status >= 400 && this.status < 500 && this.status !== 429; }
 }
 
 // session tells of "expired": the server does not know this browser any more.
 export const session = new EventTarget();
 
+let ahead = 0; // of this browser's clock, in milliseconds
+
+// now is the time by the server's clock, to a second, as times in the log are.
+export const now = () => Date.now() + ahead;
+
 // request answers with a Response whose status is 2xx, else throws a Problem. A query value that is a list is repeated.
 export async function request(method, path, { query = {}, body, headers, signal } = {}) {
   const answer = await fetch(address(path, query), { method, body, headers, signal });
-  if (answer.status === 401) session.dispatchEvent(new Event('expired'));
-  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => undefined));
-  return answer;
+  const date = Date.parse(answer.headers.get('Date'));
+  if (date) ahead = date - Date.now();
+  if (answer.ok) return answer;
+  const problem = new Problem(answer.status, await said(answer, 'application/problem+json').catch(() => undefined));
+  if (problem.status === 401 && problem.code) session.dispatchEvent(new Event('expired'));
+  throw problem;
 }
 
 export async function get(path, query, signal) {
-  return (await request('GET', path, { query, signal })).json();
+  const answer = await request('GET', path, { query, signal });
+  return await said(answer, 'application/json') ?? fail(answer);
+}
+
+// fail is for a success that is none of the server's, as a sign-in page is.
+export function fail({ status, headers }) {
+  throw new Problem(status, { title: `HTTP ${status}, ${headers.get('Content-Type')}` });
+}
+
+// said is an answer as JSON, if that is its type: others are of a proxy, or of a page for people.
+async function said(answer, type) {
+  return answer.headers.get('Content-Type')?.startsWith(type) ? answer.json() : undefined;
 }
 
 export function address(path, query = {}) {

@@ -91,7 +91,7 @@ async function load(id, element) {
     const whole = indent(found.get('data') ?? found.get('data_base64'));
     fill(element, whole.length > LONGEST ? `${whole.slice(0, LONGEST)}\n… ${t('card.cut', { n: whole.length - LONGEST })}` : whole);
   } catch (error) {
-    fill(element, error.status === 404 ? t('card.gone') : t('card.failed', { message: error.message }));
+    fill(element, error.code === 'event-not-found' ? t('card.gone') : t('card.failed', { message: error.message }));
   }
 }
 

@@ -34,7 +34,16 @@ export function t(key, params = {}) {
 }
 
 // locale is how dates and numbers are written: in English as where the person is, who may not be American.
-const locale = (language === 'en' && navigator.languages.find(name => /^en\b/.test(name))) || language;
+const locale = (language === 'en' && navigator.languages.find(name => /^en\b/.test(name) && isLocale(name))) || language;
+
+// isLocale: browsers pass on what the system says, such as en-US@posix, and Intl throws at it.
+function isLocale(name) {
+  try {
+    return Intl.DateTimeFormat.supportedLocalesOf(name).length > 0;
+  } catch {
+    return false;
+  }
+}
 
 // Making a formatter costs a hundred times what using it does.
 const plural = new Intl.PluralRules(language);
@@ -59,9 +68,9 @@ export const bytes = value => {
 export const time = (value, options = { dateStyle: 'medium', timeStyle: 'medium' }) =>
   format(Intl.DateTimeFormat, options).format(new Date(value));
 
-// ago is a time in words: "5 minutes ago".
-export function ago(value, now = Date.now()) {
-  const seconds = (new Date(value) - now) / 1000;
+// ago is a time in words: "5 minutes ago". What happened is not ahead, whatever a clock says.
+export function ago(value, now) {
+  const seconds = Math.min(0, (new Date(value) - now) / 1000);
   for (const [unit, length] of [['day', 86400], ['hour', 3600], ['minute', 60]]) {
     if (Math.abs(seconds) >= length) return relative.format(Math.round(seconds / length), unit);
   }

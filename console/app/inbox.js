@@ -77,7 +77,7 @@ export class Inbox extends EventTarget {
       await this.#look(true);
     } catch (error) {
       if (this.#signal.aborted) return;
-      if (error.status >= 400 && error.status < 500 && error.status !== 429) return void this.#refused(error);
+      if (error.lasting) return void this.#refused(error);
       setTimeout(() => this.#signal.aborted || this.#open(Math.min(2 * wait, 30_000)), wait);
     }
   }
@@ -101,9 +101,10 @@ export class Inbox extends EventTarget {
     });
     client.addEventListener('state', ({ detail }) => {
       Object.assign(this, { state: detail.state, transport: detail.transport });
+      if (this.state !== 'refused') this.problem = null;
       this.#tell('state');
     });
-    client.addEventListener('error', ({ detail }) => detail.status && this.#refused(detail));
+    client.addEventListener('error', ({ detail }) => detail.code && this.#refused(detail));
   }
 
   #came(event) {
@@ -176,7 +177,7 @@ export class Inbox extends EventTarget {
     try {
       return await get(this.#path, {}, this.#signal);
     } catch (error) {
-      if (error.status !== 404 && error.status !== 403) throw error;
+      if (!error.lasting) throw error;
       return this.#put(NOTHING);
     }
   }

@@ -173,8 +173,7 @@ async function unless(vain, read) {
 function once(place, signal, read) {
   let running;
   const run = () => running ??= read().catch(error => {
-    const lasting = error.status >= 400 && error.status < 500 && error.status !== 429;
-    if (!signal.aborted) refill(place, problem(error), !lasting && button('log.again', run));
+    if (!signal.aborted) refill(place, problem(error), !error.lasting && button('log.again', run));
     throw error;
   }).finally(() => { running = undefined; });
   return run;

@@ -43,7 +43,7 @@ async function enter(token = session.tokenOfAddress(), agreed = false) {
     if (access.grant) begin(access);
     else ask();
   } catch (error) {
-    if (error.status && token) return ask(session.refusal(error));
+    if (error.lasting && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
     setTimeout(enter, RETRY, token, agreed);
   } finally {

@@ -1,12 +1,13 @@
 // What several pages are made of.
 
+import { now } from './api.js';
 import { el, fill } from './dom.js';
 import { ago, t, time } from './i18n.js';
 import * as session from './session.js';
 
 // at is a time; how long ago that is shows when one points at it. since is the same the other way round.
-export const at = (value, options) => clock(value, time(value, options), ago(value));
-export const since = value => clock(value, ago(value), time(value));
+export const at = (value, options) => clock(value, time(value, options), ago(value, now()));
+export const since = value => clock(value, ago(value, now()), time(value));
 const clock = (value, text, title) => el('time', { datetime: new Date(value).toISOString(), title }, text);
 
 // problem says that something has failed, and why. A TypeError is fetch's, for a server that does not answer.

@@ -1,6 +1,6 @@
 // The log's history, read by pages from any place in both directions, newest first.
 
-import { request } from './api.js';
+import { fail, request } from './api.js';
 import { isText } from './curl.js';
 import { members } from './raw-json.js';
 
@@ -12,6 +12,7 @@ const SUMMARY = 300; // characters
 // page reads a page as lines: in them numbers are as they were sent.
 export async function page(query, signal) {
   const answer = await request('GET', '/v1/events', { query, headers: { Accept: 'application/x-ndjson' }, signal });
+  if (!answer.headers.has('Tidings-Caught-Up')) fail(answer);
   const gap = answer.headers.get('Tidings-Gap');
   return {
     lines: (await answer.text()).split('\n').slice(0, -1),
@@ -84,6 +85,14 @@ export const isOfType = (line, type) => !type || JSON.parse(line).type === type;
 function brief(line) {
   const event = JSON.parse(line);
   const { id, topic, type, time } = event;
-  const text = isText(event) ? event.data : members(line).get('data') ?? event.data_base64;
-  return { id, topic, type, time, summary: text.slice(0, SUMMARY) };
+  return { id, topic, type, time, summary: startOf(event, line).slice(0, SUMMARY) };
+}
+
+// startOf is the payload, or as much as can be told of one that cannot be taken apart: it is one event of many.
+function startOf(event, line) {
+  try {
+    return isText(event) ? event.data : members(line).get('data') ?? event.data_base64;
+  } catch {
+    return '…';
+  }
 }

@@ -67,7 +67,7 @@ export function question(subject, answer) {
 const isToken = text => /^[\x21-\x7e]+$/.test(text.trim());
 
 export function refusal(error) {
-  if (!(error instanceof Problem)) return t('session.unreachable');
+  if (!(error instanceof Problem && error.code)) return t('session.unreachable');
   if (error.status === 401) return t('session.refused', { message: error.message.replace(/^the token is not accepted: /, '') });
   return error.message;
 }

@@ -5,13 +5,24 @@ import { number, t } from './i18n.js';
 
 const EXCERPT = 280; // characters
 
-// summary is { id, key, topic, type, time, kind, title, state, amount, facts, text }. What there is not is undefined.
-export function summary({ id, topic, type, time, data }) {
+// summary is { id, key, topic, type, time, kind, title, state, amount, facts, text }. What there is not is undefined. It never throws:
+// data that it cannot go through, as it nests too deep or pretends to be something else, is an event of which only the type is told.
+export function summary(event) {
+  const { id, topic, type, time } = event;
   const entry = { id, key: id, topic, type, time, kind: 'event' };
-  if (type === 'tidings.end') return { ...entry, kind: 'end', title: t('card.ended', { topic }) };
-  if (!isObject(data)) return { ...entry, title: typeof data === 'string' ? excerpt(data) ?? type : type, text: typeof data === 'string' ? undefined : excerpt(data) };
-  const known = refund(data) ?? order(data) ?? note(data) ?? comment(data) ?? ticket(data) ?? generic(data, type);
-  return { ...entry, ...known };
+  try {
+    const known = told(event);
+    return { ...entry, ...known, title: known.title ?? type };
+  } catch {
+    return { ...entry, title: type };
+  }
+}
+
+function told({ topic, type, data }) {
+  if (type === 'tidings.end') return { kind: 'end', title: t('card.ended', { topic }) };
+  if (typeof data === 'string') return { title: excerpt(data) };
+  if (!isObject(data)) return { text: excerpt(data) };
+  return refund(data) ?? order(data) ?? note(data) ?? comment(data) ?? ticket(data) ?? generic(data, type);
 }
 
 // --- a shop (WooCommerce REST API v1 to v3, and what looks like it)
@@ -26,7 +37,7 @@ function order(data) {
     state: text(data.status),
     amount: money(data.total, data.currency),
     facts: [
-      isObject(billing) ? text([billing.first_name, billing.last_name].filter(Boolean).join(' ') || billing.company || billing.email) : undefined,
+      isObject(billing) ? joined(' ', text(billing.first_name), text(billing.last_name)) ?? text(billing.company) ?? text(billing.email) : undefined,
       listed(items.map(item => `${text(item.quantity) ?? 1} × ${text(item.name) ?? '?'}`)),
     ],
     text: excerpt(data.customer_note || data.note),
@@ -54,7 +65,7 @@ function note(data) {
 }
 
 // orderOf is the number of the order that a note or a refund links to.
-const orderOf = data => text(data.order_id) ?? /\/orders\/(\d+)$/.exec(data._links?.up?.[0]?.href)?.[1];
+const orderOf = data => text(data.order_id) ?? /\/orders\/(\d+)$/.exec(text(data._links?.up?.[0]?.href))?.[1];
 
 // --- a tracker (GitHub webhooks, and what looks like them)
 
@@ -74,16 +85,17 @@ function ticket(data) {
 function comment(data) {
   if (!isObject(data.comment)) return undefined;
   const about = data.issue ?? data.discussion ?? data.pull_request ?? data.ticket;
+  const title = isObject(about) && text(about.title) && numbered(about);
   return {
     kind: 'comment',
-    title: isObject(about) && about.title !== undefined ? t('card.comment-on', { title: numbered(about) }) : t('card.comment'),
+    title: title ? t('card.comment-on', { title }) : t('card.comment'),
     state: text(about?.state),
     facts: [action(data), who(data.comment.user ?? data.comment.author), text(data.repository?.full_name)],
     text: excerpt(data.comment.body ?? data.comment.text),
   };
 }
 
-const numbered = ({ number: n, title }) => (n === undefined ? text(title) : `#${text(n)} ${text(title)}`);
+const numbered = ({ number, title }) => joined(' ', text(number) && `#${text(number)}`, text(title));
 const action = data => text(data.action)?.replaceAll('_', ' ');
 
 // --- anything
@@ -125,6 +137,7 @@ function text(value) {
 const isRounded = value => Number.isInteger(value) && !Number.isSafeInteger(value);
 const json = value => JSON.stringify(value, (_, part) => (isRounded(part) ? '…' : part));
 
+const joined = (separator, ...texts) => texts.filter(Boolean).join(separator) || undefined;
 const listed = texts => (texts.length > 4 ? [...texts.slice(0, 3), t('card.more', { n: texts.length - 3 })] : texts).join(', ') || undefined;
 
 function money(value, currency) {

@@ -79,7 +79,7 @@ export default {
     }
 
     function refused(error, took) {
-      const not = error.outcome === 'not_stored' || error.status < 500;
+      const not = error.outcome === 'not_stored' || error.lasting;
       show(error.status ? [verdict('bad', error.code ?? '', error.status, took), el('p', {}, error.message)] : problem(error),
         el('p', {}, t(not ? 'try.notStored' : 'try.unknown')));
     }

@@ -4,7 +4,7 @@
   let now = start;
   let last = 0;
   const timers = new Map();
-  const set = every => (run, ms = 0) => timers.set(++last, { run, at: now + ms, every: every && ms }) && last;
+  const set = every => (run, ms = 0, ...args) => timers.set(++last, { run: () => run(...args), at: now + ms, every: every && ms }) && last;
   Date.now = () => now;
   globalThis.setTimeout = set(false);
   globalThis.setInterval = set(true);
