@@ -9,7 +9,7 @@ import (
 
 // attention reports what would be shown and heard, of a window that a person does not look at.
 const attention = `
-	globalThis.Notification = new Proxy(Notification, { construct: (_, [title, { body }]) => report('notification', { title, body }) ?? { close() {} } });
+	globalThis.Notification = new Proxy(Notification, { construct: (_, [title, options]) => report('notification', { title, ...options }) ?? { close() {} } });
 	const { createOscillator } = AudioContext.prototype;
 	AudioContext.prototype.createOscillator = function () { report('sound', {}); return createOscillator.call(this); };
 	document.hasFocus = () => false;`
@@ -54,7 +54,8 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.await(t, "sound")
 	tb.await(t, "notification", "title", "Order 1001", "body", "")
 	s.publish(t, "orders", 5)
-	tb.await(t, "notification", "title", "5 new alerts", "body", "message\nmessage\nmessage")
+	tb.await(t, "notification", "title", "5 new alerts", "body", "message\nmessage\nmessage",
+		"tag", "tidings", "renotify", true) // in the place of the last, and not in silence
 	if n := len(tb.given("notification")); n != 2 {
 		t.Errorf("there are %d notifications, want 2", n)
 	}
@@ -71,5 +72,62 @@ func TestConsoleNotifications(t *testing.T) {
 	}
 	if given := beside.given("notification", "sound"); given != nil {
 		t.Errorf("the tab beside calls too: %v", given)
+	}
+}
+
+// TestConsoleSeenInAnotherTab: a person who looks at the console in another tab is not notified, unless
+// that shows other topics.
+func TestConsoleSeenInAnotherTab(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	const wanted = `
+		Object.defineProperty(Notification, 'permission', { value: 'granted' });
+		localStorage.setItem('tidings notify', 'on');`
+	tb := p.openConsole(t, s, "/", attention, wanted)
+	tb.holds(t, `$('.connection').dataset.state === 'live'`)
+	beside := p.openConsole(t, s, "/", attention, wanted, `document.hasFocus = () => true`)
+	beside.isLive(t)
+	s.post(t, "orders", "", "application/json", `{"title":"Seen"}`)
+	tb.says(t, "Seen")
+	beside.says(t, "Seen")
+	beside.enters(t, "#watched", "orders")
+	beside.presses(t, "Watch")
+	beside.isLive(t)
+	s.post(t, "tickets", "", "application/json", `{"title":"Not seen"}`)
+	tb.await(t, "notification", "title", "Not seen")
+	if n := len(tb.given("notification")); n != 1 {
+		t.Errorf("there are %d notifications, want 1", n)
+	}
+}
+
+// says waits until a screen reader is told.
+func (tb *tab) says(t *testing.T, text string) {
+	t.Helper()
+	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
+}
+
+// TestConsoleSilent: while the browser lets no page sound that nobody has clicked in, that is said;
+// what was missed is one tone afterwards.
+func TestConsoleSilent(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/", attention, `
+		localStorage.setItem('tidings sound', 'on');
+		globalThis.blocked = true;
+		Object.defineProperty(AudioContext.prototype, 'state', { get: () => blocked ? 'suspended' : 'running' });
+		AudioContext.prototype.resume = async function () { if (!blocked) this.onstatechange(); };`)
+	tb.isLive(t)
+	tb.sees(t, ".silent", "Click anywhere to hear alerts")
+	for _, title := range []string{"One", "Two", "Three"} {
+		s.post(t, "orders", "", "application/json", `{"title":"`+title+`"}`)
+		tb.says(t, title)
+	}
+	tb.eval(t, `blocked = false; document.body.click()`)
+	tb.await(t, "sound")
+	tb.holds(t, `!$('.silent').innerText`)
+	s.post(t, "orders", "", "application/json", `{"title":"Four"}`)
+	tb.await(t, "sound")
+	if n := len(tb.given("sound")); n != 2 {
+		t.Errorf("there are %d sounds, want 2", n)
 	}
 }

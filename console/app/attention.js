@@ -1,13 +1,19 @@
 // What tells a person who looks elsewhere, or does not see: the title, the favicon, a notification, a sound, a screen reader.
 
+import { base } from './api.js';
+import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 import { recall, remember } from './stored.js';
 
 const GATHERED = 1000; // ms in which events make one notification, one sound, one sentence
+const ANSWERED = 250; // ms in which another tab says that it has the focus
+const WOKEN = 1000; // ms in which a browser lets a page sound, if it does
 
 export class Attention {
+  notice = el('p', { class: 'silent', role: 'status' }); // says that sound is on, and cannot be heard
   #inbox; #say; #page = ''; #shown; #icon = document.querySelector('link[rel=icon]');
-  #audio;
+  #audio; #waking = 0; #owed = false; // a tone, once it can be heard
+  #tabs; #seen = () => {}; // to this browser's others that watch the same: which has the focus?
   #fresh = []; #timer;
   #said = false; // what has gathered was missed, and is said by itself
 
@@ -20,7 +26,19 @@ export class Attention {
       if (inbox.isUnread(detail)) this.#gather(detail);
       else if (detail.kind === 'missed') this.#said = Boolean(this.#timer);
     }, { signal });
-    signal.addEventListener('abort', () => clearTimeout(this.#timer));
+    this.#tabs = new BroadcastChannel(`tidings console focus ${base} ${inbox.topics.join(' ')}`);
+    this.#tabs.onmessage = ({ data }) => {
+      if (data === 'here') this.#seen(true);
+      else if (document.hasFocus()) this.#tabs.postMessage('here');
+    };
+    inbox.addEventListener('state', () => (this.sounds && inbox.leads && !this.#audio ? this.#wake() : this.#hear()), { signal });
+    for (const type of ['click', 'keydown']) addEventListener(type, () => this.#audio?.resume().catch(() => {}), { signal, capture: true });
+    signal.addEventListener('abort', () => {
+      clearTimeout(this.#timer);
+      clearTimeout(this.#waking);
+      this.#tabs.close();
+      this.#audio?.close();
+    });
   }
 
   get page() { return this.#page; }
@@ -55,25 +73,37 @@ export class Attention {
   sound(on) {
     remember('sound', on ? 'on' : null);
     if (on) this.#beep(); // so that the person hears it, and the browser sees that a person asked for it
+    else this.#hear();
   }
 
   #gather(entry) {
     this.#fresh.push(entry.title);
-    this.#timer ??= setTimeout(() => {
+    this.#timer ??= setTimeout(async () => {
       const [fresh, said] = [this.#fresh, this.#said];
       [this.#fresh, this.#timer, this.#said] = [[], undefined, false];
       const title = fresh.length > 1 ? t('attention.new', { n: fresh.length }) : fresh[0];
       if (!said) this.#say(title);
       if (!this.#inbox.leads) return;
       if (this.sounds) this.#beep();
-      if (this.notifies && !document.hasFocus()) this.#notification(title, fresh);
+      if (this.notifies && !await this.#isLookedAt()) this.#notification(title, fresh);
     }, GATHERED);
+  }
+
+  // isLookedAt: this tab has the focus, or another that shows the same.
+  #isLookedAt() {
+    if (document.hasFocus()) return true;
+    return new Promise(done => {
+      this.#seen = done;
+      setTimeout(done, ANSWERED, false);
+      this.#tabs.postMessage('who has the focus?');
+    });
   }
 
   #notification(title, titles) {
     try {
       const body = titles.length > 1 ? titles.slice(-3).reverse().join('\n') : '';
-      const shown = new Notification(title, { body, tag: 'tidings', icon: 'console/icon.svg' });
+      // One takes the place of the last. Without renotify it would do so in silence.
+      const shown = new Notification(title, { body, tag: 'tidings', renotify: true, icon: 'console/icon.svg' });
       shown.onclick = () => {
         window.focus();
         shown.close();
@@ -83,9 +113,39 @@ export class Attention {
     }
   }
 
+  // wake has the browser let the page sound. After a reload it may wait until the person has clicked or typed.
+  #wake() {
+    if (!this.#audio) {
+      this.#audio = new AudioContext();
+      this.#audio.onstatechange = () => this.#hear();
+    }
+    this.#audio.resume().catch(() => {});
+    this.#waking ||= setTimeout(() => {
+      this.#waking = 0;
+      this.#hear();
+    }, WOKEN);
+  }
+
+  get #audible() { return this.#audio?.state === 'running'; }
+
+  // hear sounds what is owed, or says that it cannot be heard.
+  #hear() {
+    if (this.#audible && this.#owed) this.#tone();
+    const silent = this.sounds && this.#inbox.leads && this.#audio && !this.#audible;
+    const text = silent ? t('attention.silent') : '';
+    if (this.notice.textContent !== text) fill(this.notice, text);
+  }
+
+  // beep owes one tone, however often nobody can hear it: all would sound at once when somebody can.
   #beep() {
-    const audio = this.#audio ??= new AudioContext();
-    audio.resume();
+    this.#owed = true;
+    this.#wake();
+    if (this.#audible) this.#tone();
+  }
+
+  #tone() {
+    this.#owed = false;
+    const audio = this.#audio;
     const volume = audio.createGain();
     const tone = audio.createOscillator();
     const now = audio.currentTime;

@@ -53,6 +53,7 @@ export default {
   'state.closed-hint': 'The connection was closed.',
   'state.caught-up': { one: 'Caught up 1 missed event.', other: 'Caught up {n} missed events.' },
 
+  'attention.silent': 'Click anywhere to hear alerts',
   'attention.new': '{n} new alerts',
 
   'alerts.feed': 'Alerts, newest first',

@@ -117,7 +117,7 @@ function begin({ keys, grant }) {
     skipLink(),
     el('header', { class: 'top' }, brand(),
       el('nav', { 'aria-label': t('shell.pages') }, el('ul', {}, pages.map(page => el('li', {}, links.get(page))))),
-      connection(inbox, signal), settings({ attention, who: keys && grant.subject, out })),
+      connection(inbox, signal), attention.notice, settings({ attention, who: keys && grant.subject, out })),
     announcer, main);
 
   route({ pages, links, attention, grant, notice: !keys && openNotice() }, signal);

@@ -53,6 +53,7 @@ export default {
   'state.closed-hint': '连接已关闭。',
   'state.caught-up': '已补上 {n} 个错过的事件。',
 
+  'attention.silent': '点击任意位置以启用提示音',
   'attention.new': '{n} 条新提醒',
 
   'alerts.feed': '提醒，最新的在前',
