@@ -16,7 +16,7 @@ func TestLongEventsHaveShortLines(t *testing.T) {
 	numbers := "[" + strings.Repeat("1234567,", size/8) + "0]"
 	objects := "[" + strings.Repeat(`{"a" : "b\"[,"},`, size/16) + "{}]"
 	for _, format := range []string{"data", "cloudevents"} {
-		t.Run(format, func(t *testing.T) {
+		t.Run("row 220: "+format, func(t *testing.T) {
 			s := start(t)
 			s.publish("big", numbers)
 			live := s.open(t.Context(), "/v1/topics/big/stream?format="+format, "").resp.Body
