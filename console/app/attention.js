@@ -72,7 +72,8 @@ export class Attention {
 
   sound(on) {
     remember('sound', on ? 'on' : null);
-    if (on) this.#beep(); // so that the person hears it, and the browser sees that a person asked for it
+    this.#owed = on; // so that the person hears it, and the browser sees that a person asked for it
+    if (on) this.#beep();
     else this.#hear();
   }
 
