@@ -74,11 +74,11 @@ const astray = `{
 // TestConsoleRedeployed: what a proxy answers in place of the server passes, and ends nothing.
 func TestConsoleRedeployed(t *testing.T) {
 	t.Parallel()
-	s, p := newGuardedSite(t), newProfile(t)
+	s := newGuardedSite(t)
 	s.post(t, "orders", "", "application/json", `{"title":"Before"}`)
 	token := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">"), Publish: filter(">")})
 	for _, status := range []string{"404", "403", "401", "200"} {
-		tb := p.openConsole(t, s, "/#token="+token, astray, clock(t),
+		tb := newProfile(t).openConsole(t, s, "/#token="+token, astray, clock(t),
 			`globalThis.away = /session/; globalThis.status = `+status)
 		tb.sees(t, "main", "The server does not answer. Trying again…")
 		tb.eval(t, `globalThis.away = /events/`)

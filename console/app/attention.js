@@ -141,7 +141,7 @@ export class Attention {
   #beep() {
     this.#owed = true;
     this.#wake();
-    if (this.#audible) this.#tone();
+    if (this.#audible) this.#hear();
   }
 
   #tone() {
