@@ -12,7 +12,8 @@ import (
 )
 
 // TestClientModel runs the client under Node in a model of browsers, on scenes that are set and on
-// random schedules; client/test says what is modelled. Without TIDINGS_SEED the short run is always the same, the long one never.
+// random schedules; client/test says what is modelled. Without TIDINGS_SEED the short run is always
+// the same, the long one never.
 func TestClientModel(t *testing.T) {
 	seed, schedules := "1", 500
 	if os.Getenv("TIDINGS_FULL") == "1" {

@@ -138,6 +138,10 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(upstream)
 			r.Out.Host = r.In.Host
+			if r.In.Header.Get("Origin") == "null" { // else the server refuses it, without a key
+				r.Out.Header.Del("Origin")
+				r.Out.Header.Del("Sec-Fetch-Site")
+			}
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
 			panic(http.ErrAbortHandler)
