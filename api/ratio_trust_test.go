@@ -5,12 +5,12 @@ package api_test
 import (
 	"bufio"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tidings/api"
+	"tidings/internal/ratio"
 )
 
 // TestRatioTrust measures in turns, in one run, what an HS256 token and an Idempotency-Key of its
@@ -44,17 +44,9 @@ func TestRatioTrust(t *testing.T) {
 		took := publishWhile(t, publishers, func(int) bool { return time.Since(start) < turn })
 		return float64(len(took)) / time.Since(start).Seconds()
 	}
-	rate(plain)
-	rate(trusted)
-	ratios := make([]float64, pairs)
-	for i := range ratios {
-		a := rate(plain)
-		ratios[i] = rate(trusted) / a
-	}
-	slices.Sort(ratios)
-	t.Logf("publish/s with a token and a key ÷ without, %d pairs: median %.3f (%.3f to %.3f)",
-		pairs, ratios[pairs/2], ratios[0], ratios[pairs-1])
-	if got := ratios[pairs/2]; got < 0.85 {
+	got := ratio.Median(t, pairs, func() float64 { return rate(trusted) },
+		func() float64 { return rate(plain) })
+	if got < 0.85 {
 		t.Errorf("a token and a key leave %.2f of the throughput, want at least 0.85", got)
 	}
 }

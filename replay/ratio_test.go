@@ -4,10 +4,10 @@ package replay_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
+	"tidings/internal/ratio"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -31,16 +31,8 @@ func TestRatioSubscribedTopics(t *testing.T) {
 		return time.Since(start).Seconds()
 	}
 	before := many.tail.Stats()
-	took(few)
-	took(many) // the first of each warms up
-	ratios := make([]float64, pairs)
-	for i := range ratios {
-		ratios[i] = took(many) / took(few)
-	}
-	slices.Sort(ratios)
-	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
-		ratios[pairs/4], ratios[pairs*3/4])
-	if got := ratios[pairs/2]; got > 1.2 {
+	got := ratio.Median(t, pairs, func() float64 { return took(many) }, func() float64 { return took(few) })
+	if got > 1.2 {
 		t.Errorf(
 			"an event costs %.2f times as much with 10,000 subscribed topics as with 10, want at most 1.2",
 			got)
@@ -87,16 +79,8 @@ func TestRatioDistinctFilters(t *testing.T) {
 	}
 	distinct := measure(func(i int) []string { return []string{"big", fmt.Sprintf("x.%d", i)} })
 	same := measure(func(int) []string { return []string{"big", "x"} })
-	distinct()
-	same()
-	ratios := make([]float64, pairs)
-	for i := range ratios {
-		ratios[i] = distinct() / same()
-	}
-	slices.Sort(ratios)
-	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
-		ratios[pairs/4], ratios[pairs*3/4])
-	if got := ratios[pairs/2]; got > 1.5 {
+	got := ratio.Median(t, pairs, distinct, same)
+	if got > 1.5 {
 		t.Errorf("behind a large event a delivery takes %.2f times as long with %d filters as with "+
 			"one, want at most 1.5", got, subscriptions)
 	}
@@ -128,16 +112,8 @@ func TestRatioOverlappingFilters(t *testing.T) {
 		}
 	}
 	many, one := measure(64), measure(1)
-	many()
-	one()
-	ratios := make([]float64, pairs)
-	for i := range ratios {
-		ratios[i] = many() / one()
-	}
-	slices.Sort(ratios)
-	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
-		ratios[pairs/4], ratios[pairs*3/4])
-	if got := ratios[pairs/2]; got > 2 {
+	got := ratio.Median(t, pairs, many, one)
+	if got > 2 {
 		t.Errorf("a delivery takes %.2f times as long with 64 patterns for each of %d filters as with "+
 			"one, want at most 2", got, subscriptions)
 	}

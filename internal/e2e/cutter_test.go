@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -153,7 +154,7 @@ func (c *cutter) cut(text []byte, key string, resp *http.Response, f fate) []byt
 		if c.ids[key] == nil {
 			c.ids[key] = make(map[string]int)
 		}
-		c.ids[key][location]++
+		c.ids[key][path.Base(location)]++
 	}
 	if resp.StatusCode == http.StatusCreated {
 		c.created[key]++

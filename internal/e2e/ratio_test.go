@@ -90,8 +90,3 @@ func readSlowly(body io.ReadCloser) (stop func()) {
 		<-ended
 	}
 }
-
-func p99(took []time.Duration) time.Duration {
-	slices.Sort(took)
-	return took[len(took)*99/100]
-}

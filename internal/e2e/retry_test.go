@@ -113,7 +113,7 @@ func (c *cutter) judge(t *testing.T, h *e2e.History) {
 	answers := 0
 	for _, a := range h.Attempts {
 		ids := c.ids[key(a.Message)]
-		if n := ids["/v1/events/"+a.ID.String()]; len(ids) != 1 || n == 0 {
+		if n := ids[a.ID.String()]; len(ids) != 1 || n == 0 {
 			t.Errorf("%v was stored as %s, and answered with %v", a.Message, a.ID, ids)
 		} else {
 			answers += n

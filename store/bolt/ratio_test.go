@@ -3,10 +3,10 @@
 package bolt_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
+	"tidings/internal/ratio"
 	"tidings/store"
 )
 
@@ -18,7 +18,7 @@ func TestRatioAppend(t *testing.T) {
 	const pairs, size, writers = 101, 256, 64
 	log, bare := openLog(t), openBare(t)
 	topics := fill(t, log, 10_000, 10_000)
-	got := medianRatio(t, pairs,
+	got := ratio.Median(t, pairs,
 		rate(t, writers, func() error { return appendOne(log, topics, size) }),
 		rate(t, writers, func() error { return bare.append(payload[:size]) }))
 	if got < 0.8 {
@@ -31,7 +31,7 @@ func TestRatioAppendAlone(t *testing.T) {
 	const pairs, size = 4000, 256
 	log, bare := openLog(t), openBare(t)
 	topics := fill(t, log, 10_000, 10_000)
-	got := medianRatio(t, pairs,
+	got := ratio.Median(t, pairs,
 		seconds(t, func() error { return appendOne(log, topics, size) }),
 		seconds(t, func() error { return bare.appendAlone(payload[:size]) }))
 	if got > 1.3 {
@@ -48,7 +48,7 @@ func TestRatioResume(t *testing.T) {
 	for _, c := range resumes {
 		t.Run(c.name, func(t *testing.T) {
 			f := filter(t, c.pattern)
-			got := medianRatio(t, pairs,
+			got := ratio.Median(t, pairs,
 				seconds(t, func() error { resume(t, large, f, atLarge); return nil }),
 				seconds(t, func() error { resume(t, small, f, atSmall); return nil }))
 			if got > 1.5 {
@@ -74,7 +74,7 @@ func TestRatioDense(t *testing.T) {
 			return nil
 		}
 	}
-	got := medianRatio(t, pairs, seconds(t, whole(filter(t, topic))),
+	got := ratio.Median(t, pairs, seconds(t, whole(filter(t, topic))),
 		seconds(t, whole(store.All())))
 	if got > 1.4 {
 		t.Errorf(
@@ -103,18 +103,4 @@ func seconds(t *testing.T, call func() error) func() float64 {
 		}
 		return time.Since(start).Seconds()
 	}
-}
-
-// medianRatio measures a and b in turns and returns the median of a/b.
-func medianRatio(t *testing.T, pairs int, a, b func() float64) float64 {
-	a()
-	b() // the first of each warms up
-	ratios := make([]float64, pairs)
-	for i := range ratios {
-		ratios[i] = a() / b()
-	}
-	slices.Sort(ratios)
-	t.Logf("ratio %.2f (the middle half of %d pairs: %.2f to %.2f)", ratios[pairs/2], pairs,
-		ratios[pairs/4], ratios[pairs*3/4])
-	return ratios[pairs/2]
 }

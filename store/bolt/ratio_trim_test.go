@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tidings/internal/ratio"
 	"tidings/internal/retention"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -31,7 +32,7 @@ func TestRatioTrim(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			trimmed, whole := openFull(t, c.topics, c.policy),
 				openFull(t, c.topics, retention.Policy{})
-			got := medianRatio(t, pairs, trimmed.publish(t), whole.publish(t))
+			got := ratio.Median(t, pairs, trimmed.publish(t), whole.publish(t))
 			t.Logf("p99 in ms: median %.2f while it is trimmed, %.2f without; %.2f, %.2f",
 				median(trimmed.p99), median(whole.p99), trimmed.p99, whole.p99)
 			if got > c.most {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tidings/internal/ratio"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -25,7 +26,7 @@ func TestRatioPatterns(t *testing.T) {
 		names[i] = fmt.Sprintf("u.%d.inbox", i)
 	}
 	appendN(t, log, topics, names...)
-	got := medianRatio(t, pairs, appendBeside(t, log, readers, manyPatterns(t)),
+	got := ratio.Median(t, pairs, appendBeside(t, log, readers, manyPatterns(t)),
 		appendBeside(t, log, readers, filterOf(t, "u.>")))
 	if got > 2 {
 		t.Errorf("beside readers of 64 patterns an append takes %.2f of the time beside readers of "+
@@ -76,7 +77,7 @@ func TestRatioLast(t *testing.T) {
 				return err
 			}
 		}
-		got := medianRatio(t, pairs, seconds(t, last(large)), seconds(t, last(small)))
+		got := ratio.Median(t, pairs, seconds(t, last(large)), seconds(t, last(small)))
 		if got > 4 { // the first few thousand records are looked at
 			t.Errorf("the newest of %q take %.2f times as long of 200,000 events as of 2,000, "+
 				"want at most 4", pattern, got)
@@ -112,7 +113,7 @@ func TestRatioFirst(t *testing.T) {
 			return err
 		}
 	}
-	got := medianRatio(t, pairs, seconds(t, first(many)), seconds(t, first(few)))
+	got := ratio.Median(t, pairs, seconds(t, first(many)), seconds(t, first(few)))
 	if got > 20 { // a stretch of 128 instead of one of 10
 		t.Errorf("the first of 5,000 events takes %.2f times as long as the first of 10, want at most "+
 			"20", got)
