@@ -25,10 +25,7 @@ func TestMemoryRows(t *testing.T) {
 		fmt.Fprintf(unfinished, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"+
 			"Content-Type: application/x-ndjson\r\nContent-Length: 500000\r\n\r\n%s",
 			`{"topic":"a","data":"`+strings.Repeat("x", 350_000))
-		e2e.Eventually(t, "body that counts", func() bool {
-			used, err := strconv.ParseFloat(s.metrics()["tidings_bodies_bytes"], 64)
-			return err == nil && used >= 700_000
-		})
+		s.awaitBodies(700_000)
 		large, text := strings.Repeat("y", 200_000), "Content-Type: text/plain"
 		a := publishRow{path: "/v1/topics/a/events", body: large, headers: headers(text),
 			status: 503, code: "memory-full"}.check(t, s, c)
@@ -80,6 +77,16 @@ func TestMemoryRows(t *testing.T) {
 	})
 }
 
+// awaitBodies waits until bodies take so much memory.
+func (s *server) awaitBodies(bytes float64, headers ...string) {
+	s.t.Helper()
+	e2e.Eventually(s.t, "body that counts", func() bool {
+		samples := s.do("GET", "/metrics", "", headers...).samples(s.t)
+		used, err := strconv.ParseFloat(samples["tidings_bodies_bytes"], 64)
+		return err == nil && used >= bytes
+	})
+}
+
 // TestMemoryShares: what the holder of one token keeps busy leaves the others half of the memory.
 func TestMemoryShares(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{BufferBytes: 1 << 20,
@@ -93,6 +100,7 @@ func TestMemoryShares(t *testing.T) {
 			"Content-Length: 500000\r\n\r\n%s", one, `{"topic":"a","data":"`+
 			strings.Repeat("x", 130_000))
 	}
+	s.awaitBodies(4*130_000, bearer(everything(t)))
 	publish := func(token string) int {
 		return s.do("POST", "/v1/topics/a/events", strings.Repeat("y", 100_000),
 			"Content-Type: text/plain", bearer(token)).status

@@ -1,38 +1,19 @@
 package api_test
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"tidings/api"
+	"tidings/internal/e2e"
 )
-
-// lines collects what is logged.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // TestTokensStaySecret: no part of a token is in a line of the log or in an answer, whatever
 // becomes of the request. (T8 of the threat model.)
 func TestTokensStaySecret(t *testing.T) {
-	var log lines
+	var log e2e.Output
 	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	var answers strings.Builder

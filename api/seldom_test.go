@@ -1,41 +1,22 @@
 package api_test
 
 import (
-	"bytes"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"tidings/api"
+	"tidings/internal/e2e"
 )
-
-// logText collects what a logger writes.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
 
 // TestErrorLog: what net/http complains of is at a level that is on, but one line a minute of each
 // kind, and counted.
 func TestErrorLog(t *testing.T) {
-	now, text := time.Now(), new(logText)
+	now, text := time.Now(), new(e2e.Output)
 	s := newServer(t, newLog(t), 0, api.Options{Logger: slog.New(slog.NewTextHandler(text, nil)),
 		Now: func() time.Time { return now }})
 	for range 5 {
@@ -49,7 +30,7 @@ func TestErrorLog(t *testing.T) {
 	for part, want := range map[string]int{"level=WARN msg=\"a connection could not be": 2,
 		"level=INFO msg=\"a TLS handshake failed": 1, "level=ERROR msg=\"a handler panicked": 1,
 		"more_since_last=4": 1} {
-		if got := text.count(part); got != want {
+		if got := strings.Count(text.String(), part); got != want {
 			t.Errorf("%d lines with %q, want %d", got, part, want)
 		}
 	}
@@ -63,15 +44,15 @@ func TestErrorLog(t *testing.T) {
 
 // TestScrapeThatIsCutOffIsQuiet: promhttp complains of each metric that it could not send.
 func TestScrapeThatIsCutOffIsQuiet(t *testing.T) {
-	text := new(logText)
+	text := new(e2e.Output)
 	s := newServer(t, newLog(t), 0, api.Options{Logger: slog.New(slog.NewTextHandler(text,
 		&slog.HandlerOptions{Level: slog.LevelDebug}))})
 	s.api.MetricsHandler().ServeHTTP(gone{httptest.NewRecorder()},
 		httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if got := text.count("level=DEBUG msg=\"a scrape was cut off"); got != 1 {
-		t.Errorf("%d lines about the scrape, want one: %s", got, text.text.String())
+	if got := strings.Count(text.String(), "level=DEBUG msg=\"a scrape was cut off"); got != 1 {
+		t.Errorf("%d lines about the scrape, want one: %s", got, text.String())
 	}
-	if got := text.count("level=WARN"); got != 0 {
+	if got := strings.Count(text.String(), "level=WARN"); got != 0 {
 		t.Errorf("%d warnings, want none", got)
 	}
 }

@@ -1,42 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"tidings/internal/e2e"
 )
 
-// logLines is where a server logs to while the test reads.
-type logLines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// beside returns the URLs of the side listeners by their flags.
-func (l *logLines) beside(t *testing.T) map[string]string {
+// beside reads the URLs of the side listeners out of the log, by their flags.
+func beside(t *testing.T, log *e2e.Output) map[string]string {
 	t.Helper()
 	e2e.Eventually(t, "line that the server listens", func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return strings.Contains(l.text.String(), `"msg":"listening"`)
+		return strings.Contains(log.String(), `"msg":"listening"`)
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	urls := make(map[string]string)
-	for line := range bytes.Lines(l.text.Bytes()) {
+	for line := range strings.Lines(log.String()) {
 		var entry struct{ Flag, URL string }
-		if err := json.Unmarshal(line, &entry); err != nil {
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
 			t.Fatal(err)
 		}
 		if entry.Flag != "" {
@@ -68,11 +50,11 @@ func fetch(t *testing.T, url, host string) (int, string) {
 
 // TestSideListeners: what each has, for whom, and that the other has it not.
 func TestSideListeners(t *testing.T) {
-	var log logLines
+	var log e2e.Output
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key", jwtSecret, "--metrics-listen",
 		"127.0.0.1:0", "--debug-listen", "localhost:0")
-	beside := log.beside(t)
-	metrics, debug := beside["metrics-listen"], beside["debug-listen"]
+	urls := beside(t, &log)
+	metrics, debug := urls["metrics-listen"], urls["debug-listen"]
 	for _, c := range []struct {
 		url, host string
 		status    int

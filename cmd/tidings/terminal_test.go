@@ -31,7 +31,7 @@ func wantNoSteering(t *testing.T, what, printed string) {
 
 // TestNothingSteersTheTerminal: what clients sent is escaped wherever the program prints it.
 func TestNothingSteersTheTerminal(t *testing.T) {
-	var log logLines
+	var log e2e.Output
 	serverURL := servingTo(t, &log, "--data-dir", t.TempDir(), "--log-level", "debug")
 	document, err := json.Marshal(steering)
 	if err != nil {
@@ -62,12 +62,6 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 		return strings.Contains(log.String(), `31m`)
 	})
 	wantNoSteering(t, "the log", log.String())
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // TestTextLogIsEscaped: the form of the log that terminals get.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,28 +16,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+	"tidings/internal/e2e"
 	"time"
 )
-
-// logged is where a server that runs beside the test logs to.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
 
 // writePair makes a certificate of the given serial number and replaces the files.
 func writePair(t *testing.T, certFile, keyFile string, serial int64, until time.Time) {
@@ -94,7 +75,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writePair(t, cert, key, 1, time.Now().Add(time.Hour))
-	var log logged
+	var log e2e.Output
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--tls-cert", cert, "--tls-key", key)
 	if !strings.HasPrefix(url, "https://") {
 		t.Fatalf("listens on %s", url)
@@ -158,7 +139,7 @@ func TestServeWithKey(t *testing.T) {
 	if err := os.Chmod(keyFile, 0o644); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
-	var log logged
+	var log e2e.Output
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer",
 		"shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)

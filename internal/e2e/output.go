@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// output collects what a process writes, and lets others wait for a line of it.
-type output struct {
+// Output collects what a process or a logger writes. It may be read meanwhile.
+type Output struct {
 	mu   sync.Mutex
 	text strings.Builder
 	more chan struct{} // closed at the next write; nil while nobody waits
 }
 
-func (o *output) Write(p []byte) (int, error) {
+// Write implements io.Writer.
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.more != nil {
@@ -24,7 +25,8 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+// String returns what was written so far.
+func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
@@ -32,7 +34,7 @@ func (o *output) String() string {
 
 // find returns the first whole line from the offset on that contains text. When there is none it
 // returns the offset to go on from, and what is closed when there may be one.
-func (o *output) find(text string, from int) (line string, next int, more <-chan struct{}) {
+func (o *Output) find(text string, from int) (line string, next int, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for line := range strings.Lines(o.text.String()[from:]) {
@@ -52,7 +54,7 @@ func (o *output) find(text string, from int) (line string, next int, more <-chan
 
 // wait returns the first line that contains text. It ends the test when the process ends without
 // one.
-func (o *output) wait(t testing.TB, text string, exited <-chan struct{}) string {
+func (o *Output) wait(t testing.TB, text string, exited <-chan struct{}) string {
 	t.Helper()
 	timeout := time.After(Patience)
 	for from := 0; ; {

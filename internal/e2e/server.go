@@ -63,8 +63,8 @@ type Server struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	url    string
-	stdout output
-	stderr output
+	stdout Output
+	stderr Output
 	exited chan struct{}
 }
 

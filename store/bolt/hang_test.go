@@ -1,7 +1,6 @@
 package bolt_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidings/internal/e2e"
 	"tidings/store"
 	"tidings/store/bolt"
 	"tidings/store/storetest"
@@ -22,7 +22,7 @@ import (
 type hanging struct {
 	*bolt.Log
 	hold  atomic.Pointer[chan struct{}]
-	lines bytes.Buffer // read while nothing happens
+	lines e2e.Output
 }
 
 func openHanging(t *testing.T) *hanging {
