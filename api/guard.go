@@ -142,7 +142,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, a access, p *pro
 		if p.outcome == "" {
 			p.outcome = notStored
 		}
-		s.metrics.refused(p.code)
+		if !p.left() {
+			s.metrics.refused(p.code)
+		}
 	}
 	s.fail(w, r, p)
 }

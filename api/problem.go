@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
@@ -99,6 +100,9 @@ type problem struct {
 	cause      error // for the log only
 }
 
+// left reports whether the request ended because its client has left: nothing is wrong then.
+func (p *problem) left() bool { return errors.Is(p.cause, context.Canceled) }
+
 // problemBody is the wire form (RFC 9457).
 type problemBody struct {
 	Type      string `json:"type"`
@@ -125,8 +129,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}
 	// the three that are left out are logged where they begin
-	if k.status >= http.StatusInternalServerError && p.cause != nil && p.code != "draining" &&
-		p.code != "no-space" && p.code != "disk-hangs" {
+	if k.status >= http.StatusInternalServerError && p.cause != nil && !p.left() &&
+		p.code != "draining" && p.code != "no-space" && p.code != "disk-hangs" {
 		s.logSeldom(p.code, slog.LevelError, "request failed", facts...)
 	} else {
 		s.o.Logger.Debug("request failed", facts...)

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 
 	"tidings/api"
 	"tidings/internal/e2e"
+	"tidings/store"
 )
 
 // TestErrorLog: what net/http complains of is at a level that is on, but one line a minute of each
@@ -40,6 +43,44 @@ func TestErrorLog(t *testing.T) {
 		`tidings_http_faults_total{kind="panic"}`:  "10",
 		`tidings_http_faults_total{kind="other"}`:  "0",
 	})
+}
+
+// leaving is a log that commits nothing until its callers have left.
+type leaving struct {
+	store.Log
+	asked chan struct{}
+	left  chan struct{}
+}
+
+func (l *leaving) AppendOnce(ctx context.Context, _ []store.Group) ([]store.Result, error) {
+	close(l.asked)
+	<-ctx.Done()
+	defer close(l.left)
+	return nil, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
+}
+
+// TestClientThatLeavesIsQuiet: it is no fault of the disk that a client did not wait.
+func TestClientThatLeavesIsQuiet(t *testing.T) {
+	text := new(e2e.Output)
+	log := &leaving{newLog(t), make(chan struct{}), make(chan struct{})}
+	s := newServer(t, log, 0, api.Options{QueueTimeout: time.Hour,
+		Logger: slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	conn := s.connect()
+	fmt.Fprint(conn, "POST /v1/topics/a/events HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Length: 1\r\n\r\n1")
+	<-log.asked
+	conn.Close()
+	<-log.left
+	e2e.Eventually(t, "line about it", func() bool {
+		return strings.Contains(text.String(), "context canceled")
+	})
+	if strings.Contains(text.String(), "level=ERROR") {
+		t.Errorf("the log has %s", text)
+	}
+	refused := `tidings_publishes_total{outcome="queue-full"}`
+	if got := s.metrics()[refused]; got != "" && got != "0" {
+		t.Errorf("%s is %s", refused, got)
+	}
 }
 
 // TestScrapeThatIsCutOffIsQuiet: promhttp complains of each metric that it could not send.
