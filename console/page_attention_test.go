@@ -75,6 +75,22 @@ func TestConsoleNotifications(t *testing.T) {
 	}
 }
 
+// askingOthers counts the answers of other tabs, and puts the end of the wait for them, of 250 ms,
+// under the test's control.
+const askingOthers = `
+	globalThis.answers = 0;
+	globalThis.unanswered = null;
+	const later = setTimeout;
+	globalThis.setTimeout = (run, ms, ...args) =>
+		(ms === 250 ? void (unanswered = () => run(...args)) : later(run, ms, ...args));
+	const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, 'onmessage');
+	Object.defineProperty(BroadcastChannel.prototype, 'onmessage', { set(take) {
+		set.call(this, event => {
+			take(event);
+			if (event.data === 'here') answers++;
+		});
+	} });`
+
 // TestConsoleSeenInAnotherTab: a person who looks at the console in another tab is not notified, unless
 // that shows other topics.
 func TestConsoleSeenInAnotherTab(t *testing.T) {
@@ -83,17 +99,21 @@ func TestConsoleSeenInAnotherTab(t *testing.T) {
 	const wanted = `
 		Object.defineProperty(Notification, 'permission', { value: 'granted' });
 		localStorage.setItem('tidings notify', 'on');`
-	tb := p.openConsole(t, s, "/", attention, wanted)
-	tb.holds(t, `$('.connection').dataset.state === 'live'`)
+	tb := p.openConsole(t, s, "/", attention, wanted, askingOthers)
+	tb.isLive(t)
 	beside := p.openConsole(t, s, "/", attention, wanted, `document.hasFocus = () => true`)
 	beside.isLive(t)
 	s.post(t, "orders", "", "application/json", `{"title":"Seen"}`)
 	tb.says(t, "Seen")
 	beside.says(t, "Seen")
+	tb.holds(t, `globalThis.answers === 1`)
+	tb.eval(t, `unanswered = null`)
 	beside.enters(t, "#watched", "orders")
 	beside.presses(t, "Watch")
 	beside.isLive(t)
 	s.post(t, "tickets", "", "application/json", `{"title":"Not seen"}`)
+	tb.holds(t, `unanswered`)
+	tb.eval(t, `unanswered()`)
 	tb.await(t, "notification", "title", "Not seen")
 	if n := len(tb.given("notification")); n != 1 {
 		t.Errorf("there are %d notifications, want 1", n)
