@@ -17,8 +17,8 @@
 // The path of an event through here: publish.go takes it in, form.go reads it with the parsers of
 // internal/wire, store/bolt/commit.go makes it durable, replay/tail.go wakes who wants it,
 // script.go puts it in its place on a stream, stream.go writes it out. Streams are leaves of the
-// router: nothing wraps their ResponseWriter, and no server-wide write time-out ends them: outlet.go
-// times what is written.
+// router: they write below guard's wrapper and time their own pieces (outlet.go); no server-wide write
+// time-out ends them.
 package api
 
 import (

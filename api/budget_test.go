@@ -77,6 +77,46 @@ func TestMemoryRows(t *testing.T) {
 	})
 }
 
+// TestMemoryOfIdlePolls: a poll takes no memory while it waits, also one whose answer would be
+// compressed.
+func TestMemoryOfIdlePolls(t *testing.T) {
+	const polls = 8
+	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 4 << 20})
+	s.publish("a", "1")
+	looks := func() uint64 { stats := s.tail.Stats(); return stats.TailReads + stats.LogReads }
+	before := looks()
+	for range polls {
+		conn := s.connect()
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /v1/events?since=latest&wait=60s HTTP/1.1\r\nHost: localhost\r\n"+
+			"Accept-Encoding: gzip\r\n\r\n")
+	}
+	e2e.Eventually(t, "poll under way", func() bool { return looks() >= before+polls })
+	if used := s.metrics()["tidings_answers_bytes"]; used != "0" {
+		t.Errorf("%s bytes are taken", used)
+	}
+	if a := s.do("GET", "/v1/events?since=earliest", ""); a.status != 200 {
+		t.Errorf("a page: %d %s", a.status, a.body)
+	}
+}
+
+// TestMemoryOfLists: a list that is alone is answered, however large, and to whom compresses too.
+func TestMemoryOfLists(t *testing.T) {
+	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 4 << 20})
+	drafts := make([]store.Draft, 7000)
+	for i := range drafts {
+		drafts[i] = store.Draft{Topic: fmt.Sprintf("t.%d", i), Data: []byte("1")}
+	}
+	if _, err := store.Append(t.Context(), s.log, drafts); err != nil {
+		t.Fatal(err)
+	}
+	for _, encoding := range []string{"", "gzip", "identity"} {
+		if a := s.do("GET", "/v1/topics", "", "Accept-Encoding: "+encoding); a.status != 200 {
+			t.Errorf("%q: %d %s", encoding, a.status, a.body)
+		}
+	}
+}
+
 // awaitBodies waits until bodies take so much memory.
 func (s *server) awaitBodies(bytes float64, headers ...string) {
 	s.t.Helper()

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"encoding/json"
 	"net/http"
 
@@ -28,16 +27,16 @@ const (
 // elements can be marshaled.
 func writeList[T any](w http.ResponseWriter, name string, list []T) {
 	w.Header().Set("Content-Type", "application/json")
-	out := bufio.NewWriterSize(w, 16<<10) // which keeps the error of a client that is gone
-	defer out.Flush()
-	_, _ = out.WriteString(`{"` + name + `":[`)
+	out := wire.NewBodyWriter(w)
+	out.Raw([]byte(`{"` + name + `":[`))
 	for i := range list {
 		if i > 0 {
-			_ = out.WriteByte(',')
+			out.Raw([]byte(","))
 		}
-		_, _ = out.Write(wire.Marshal(&list[i]))
+		out.Raw(wire.Marshal(&list[i]))
 	}
-	_, _ = out.WriteString("]}\n")
+	out.Raw([]byte("]}\n"))
+	_ = out.Close() // fails only when the client is gone
 }
 
 // idOrNull is what an ID is in JSON when zero means that there is none.

@@ -70,10 +70,12 @@ func (o *outlet) close() {
 	o.s.outlets.Delete(o)
 	if o.http2 {
 		_ = o.begin(0)
-		_ = o.rc.SetWriteDeadline(o.deadline)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.http2 {
+		_ = o.rc.SetWriteDeadline(o.deadline)
+	}
 	o.over = true
 	o.done()
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -55,12 +56,16 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 	}
 	asked.share = &visitOf(r).answer
 	found, err := s.readPage(r.Context(), asked)
+	if errors.Is(err, errNoRoom) {
+		return memoryFull()
+	}
 	if err != nil {
 		return storeProblem(err)
 	}
 	if found.gap != nil {
 		s.metrics.gap(found.gap)
 	}
+	pack(w, r)
 	writePage(w, r, found, asked.share)
 	return nil
 }
@@ -156,11 +161,13 @@ func (s *Server) readOn(reader *replay.Reader, limit int, memory *share) (page, 
 		}
 		for i := range part.Events {
 			size += part.Events[i].Size()
-			fits := memory.set(pageWeight(size, len(found.events)+1))
-			if (size > maxPageBytes || !fits) && len(found.events) > 0 {
+			if size > maxPageBytes && len(found.events) > 0 {
 				return found, nil
 			}
-			if !fits {
+			if !memory.set(pageWeight(size, len(found.events)+1)) {
+				if len(found.events) > 0 {
+					return found, nil
+				}
 				return page{}, errNoRoom
 			}
 			found.events = append(found.events, part.Events[i])

@@ -188,7 +188,6 @@ var storeKinds = []struct {
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},
 	{store.ErrNoSpace, "no-space",
 		"the disk is full; nothing was stored, and publishing works again once there is room"},
-	{errNoRoom, "memory-full", memoryFull().detail},
 	{store.ErrBusy, "backup-busy",
 		"another backup is being made or fetched; there is one at a time"},
 	{store.ErrClosed, "draining", "the server is shutting down"},

@@ -2,7 +2,7 @@ package api
 
 import "sync"
 
-// places are those of the streams that may be open at a time.
+// slots are the places of the streams that may be open at a time.
 type slots struct {
 	max, maxPerOwner int
 
