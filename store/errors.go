@@ -32,6 +32,10 @@ var (
 
 	// ErrKeyMismatch: the idempotency key was used for other drafts.
 	ErrKeyMismatch = errors.New("idempotency key was used for something else")
+
+	// ErrCondition: the topic's newest event is another than the drafts were to follow: always a
+	// *ConditionError.
+	ErrCondition = errors.New("condition failed")
 )
 
 // Of a write, about the log: nothing was stored, but for ErrOutcomeUnknown.
@@ -65,6 +69,20 @@ var (
 	// ErrBusy: a backup is being made; there is one at a time.
 	ErrBusy = errors.New("another backup is being made")
 )
+
+// ConditionError is an ErrCondition.
+type ConditionError struct {
+	Newest ID // the newest event of the topic; zero if it never had one
+}
+
+func (e *ConditionError) Error() string {
+	if e.Newest.IsZero() {
+		return ErrCondition.Error() + ": the topic never had an event"
+	}
+	return fmt.Sprintf("%v: the newest event of the topic is %s", ErrCondition, e.Newest)
+}
+
+func (e *ConditionError) Unwrap() error { return ErrCondition }
 
 // GroupError is an error about one of several groups.
 type GroupError struct {

@@ -35,13 +35,15 @@ type Log interface {
 	// that is known for drafts that differ in topic, type, content type or data is ErrKeyMismatch.
 	// A key is remembered in the commit of its events, so across restarts, within the limits of the
 	// log's options; a duplicate of a group that is being committed waits for it. Publishing to a
-	// topic that has ended is ErrEnded; ending it again is the first end, replayed.
+	// topic that has ended is ErrEnded; ending it again is the first end, replayed. Only what is left
+	// after that is held against a condition on the topic's newest event, and refused whole with a
+	// *ConditionError when that is another; of two calls with the same condition one is stored.
 	//
 	// ctx bounds the wait for a commit that takes the drafts; when it ends before, the error is
 	// ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome, half a
-	// minute at most. Errors: ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrQueueFull,
-	// ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and ErrOutcomeUnknown. Those about one
-	// group of several are a *GroupError.
+	// minute at most. Errors: ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrCondition,
+	// ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and ErrOutcomeUnknown.
+	// Those about one group of several are a *GroupError.
 	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is
@@ -177,6 +179,11 @@ type Group struct {
 	// Owner is whose share of the limits the key and the new topics take: that of the first group
 	// for all topics of a call. "" is everybody who has no name, without a share.
 	Owner string
+
+	// Newest, unless it is nil, is what the newest event that was ever appended to the topic must be,
+	// retained or not, for the drafts to be stored; zero: there was none. That of the first group
+	// counts, for all drafts of a call, which are then of one topic, and is judged before the first.
+	Newest *ID
 }
 
 // Result says where the drafts of a group are.
@@ -216,6 +223,14 @@ type TopicInfo struct {
 	Last    ID     // newest retained event, zero if none
 	Trimmed ID     // newest trimmed event, zero if none
 	Ended   ID     // the event that ended the topic, retained or not; zero while it has not ended
+}
+
+// Newest is the newest event that was ever appended to the topic, retained or not.
+func (t TopicInfo) Newest() ID {
+	if t.Last.IsZero() {
+		return t.Trimmed // what is trimmed of a topic is its oldest events: all of them
+	}
+	return t.Last
 }
 
 // Info describes a log.

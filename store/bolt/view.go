@@ -103,7 +103,7 @@ func (v *view) Topic(name string) (commit.TopicState, bool) {
 	if t == nil {
 		return commit.TopicState{}, false
 	}
-	return commit.TopicState{Number: t.id, Ended: t.visible.ended}, true
+	return commit.TopicState{Number: t.id, Newest: t.visible.last, Ended: t.visible.ended}, true
 }
 
 // Trimmed implements commit.View.

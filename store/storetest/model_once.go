@@ -31,6 +31,9 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 			return nil, store.ErrInvalid
 		}
 	}
+	if err := aboutOneTopic(groups); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -65,12 +68,31 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 			keys = append(keys, modelKey{clone(g), results[i].IDs})
 		}
 	}
+	if newest := groups[0].Newest; newest != nil && len(fresh) > 0 {
+		if got := m.newest(fresh[0].Topic); got != *newest {
+			return nil, &store.ConditionError{Newest: got}
+		}
+	}
 	for _, e := range fresh {
 		m.add(e)
 	}
 	m.keys = keys
 	m.forget()
 	return results, nil
+}
+
+// aboutOneTopic refuses a condition on several topics.
+func aboutOneTopic(groups []store.Group) error {
+	topics := make(map[string]bool)
+	for _, g := range groups {
+		for _, d := range g.Drafts {
+			topics[d.Topic] = true
+		}
+	}
+	if groups[0].Newest != nil && len(topics) > 1 {
+		return store.ErrInvalid
+	}
+	return nil
 }
 
 // known fills in the result of a group that need not be stored.
@@ -113,6 +135,16 @@ func (m *Model) Ended(f store.Filter) (last store.ID, all bool) {
 		last = later(last, end)
 	}
 	return last, len(f.Patterns()) > 0
+}
+
+// newest is the newest event that the topic ever had.
+func (m *Model) newest(topic string) store.ID {
+	for _, e := range slices.Backward(m.events) {
+		if e.Topic == topic {
+			return e.ID
+		}
+	}
+	return m.trimmed[topic]
 }
 
 func (m *Model) retained(id store.ID) bool {

@@ -48,7 +48,7 @@ type Case struct {
 // Cases returns the whole contract. A case makes its own log and may run beside others.
 func Cases() []Case {
 	return slices.Concat(
-		appendCases(), onceCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
+		appendCases(), onceCases(), conditionCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
 		trimCases(), lossCases(), newestCases(), retainCases(), lookupCases(),
 		topicsCases(),

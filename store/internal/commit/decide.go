@@ -141,6 +141,9 @@ func (d *Decider) append(r *Request) ([]store.Result, error) {
 		}
 	}
 	if fresh > 0 {
+		if err := d.condition(r); err != nil {
+			return nil, err
+		}
 		if err := d.room(r, fresh); err != nil {
 			return nil, err
 		}
@@ -229,6 +232,25 @@ func (d *Decider) topic(name string) (TopicState, bool) {
 		t.Ended = end
 	}
 	return t, ok
+}
+
+// condition refuses what was to follow another event than the newest of its topic, be that one of this
+// commit.
+func (d *Decider) condition(r *Request) error {
+	if r.newest == nil {
+		return nil
+	}
+	topic, known := d.topic(r.topic())
+	for _, e := range slices.Backward(d.commit.Events) {
+		if known && e.Topic == topic.Number {
+			topic.Newest = e.ID
+			break
+		}
+	}
+	if topic.Newest != *r.newest {
+		return &store.ConditionError{Newest: topic.Newest}
+	}
+	return nil
 }
 
 // room refuses what the log has no place for, and numbers the new topics.

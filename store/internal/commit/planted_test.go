@@ -28,6 +28,10 @@ func TestPlantedBugs(t *testing.T) {
 			"key.Fingerprint, ids[0]", "[16]byte{}, ids[0]", "once"},
 		"an end not seen within the batch": {
 			"d.ended[number] = id", "_ = number", "concurrent/nothing_follows"},
+		"a condition that does not see its own commit": {
+			"e.Topic == topic.Number", "e.ID.IsZero()", "condition/of_many"},
+		"a condition judged without the topic": {
+			"topic.Newest != *r.newest", "d.last != *r.newest", "condition"},
 		"a mark moved back": {
 			"m.ID.Before(old.ID)", "old.ID == m.ID", "marks"},
 	} {

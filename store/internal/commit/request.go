@@ -15,6 +15,7 @@ type Request struct {
 	keys   []keyed    // of groups, at the same places; nil if none of them has one
 	ids    []store.ID // of the drafts of the only group, in an import; else nil
 	owner  Owner      // who makes the topics that are new
+	newest *store.ID  // what the newest event of the only topic must be; nil: anything
 	trims  []Trim
 	mark   *Mark
 }
@@ -33,7 +34,7 @@ func Append(groups []store.Group) (Request, error) {
 	if len(groups) == 0 {
 		return Request{}, fmt.Errorf("%w batch: at least one event", store.ErrInvalid)
 	}
-	r := Request{groups: groups, owner: OwnerOf(groups[0].Owner)}
+	r := Request{groups: groups, owner: OwnerOf(groups[0].Owner), newest: groups[0].Newest}
 	for i := range groups {
 		g := &groups[i]
 		if err := validate(g, len(groups)); err != nil {
@@ -46,8 +47,26 @@ func Append(groups []store.Group) (Request, error) {
 			r.keys[i] = digest(g)
 		}
 	}
-	return r, nil
+	return r, r.checkCondition()
 }
+
+// checkCondition refuses a condition that is not about one topic.
+func (r *Request) checkCondition() error {
+	if r.newest == nil {
+		return nil
+	}
+	topic := r.topic()
+	for d := range r.Drafts {
+		if d.Topic != topic {
+			return fmt.Errorf("%w condition: it is about one topic, but there are %s and %s",
+				store.ErrInvalid, topic, d.Topic)
+		}
+	}
+	return nil
+}
+
+// topic is the one of the first draft.
+func (r *Request) topic() string { return r.groups[0].Drafts[0].Topic }
 
 func validate(g *store.Group, groups int) error {
 	if len(g.Drafts) == 0 {

@@ -297,7 +297,14 @@ func (v toyView) State() commit.State {
 
 func (v toyView) Topic(name string) (commit.TopicState, bool) {
 	n := slices.Index(v.l.names, name)
-	return commit.TopicState{Number: uint32(n), Ended: v.l.ended[uint32(n)]}, n >= 0
+	if n < 0 {
+		return commit.TopicState{}, false
+	}
+	state := commit.TopicState{Number: uint32(n), Ended: v.l.ended[uint32(n)]}
+	for info := range v.l.Topics(v.l.only(uint32(n))) {
+		state.Newest = info.Newest()
+	}
+	return state, true
 }
 
 func (v toyView) Trimmed(topic uint32) store.ID {

@@ -63,5 +63,6 @@ type Limits struct {
 // TopicState is what a decision needs of a topic.
 type TopicState struct {
 	Number uint32
+	Newest store.ID // the newest event ever, retained or not
 	Ended  store.ID // the event that ended it; zero while it has not ended
 }
