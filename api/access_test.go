@@ -82,6 +82,8 @@ func TestAccess(t *testing.T) {
 			token(403, 200, 200, 403), ""},
 		{"GET /v1/topics/{topic}/events", "/v1/topics/tickets/events", all(200),
 			token(403, 403, 200, 403), ""},
+		{"GET /v1/topics/{topic}", "/v1/topics/orders.eu", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/topics/{topic}", "/v1/topics/tickets", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics", all(200), token(403, 200, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics?topic=tickets", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},

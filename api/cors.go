@@ -11,7 +11,7 @@ import (
 // §3.3.5).
 var exposedHeaders = []string{"Location", "Retry-After", "Idempotency-Replayed", "Tidings-Next",
 	"Tidings-Prev", "Tidings-Caught-Up", "Tidings-Gap", "Tidings-Manifest", "RateLimit",
-	"RateLimit-Policy"}
+	"RateLimit-Policy", "ETag"}
 
 // preflightAge is how long a browser may remember a preflight's answer, in seconds.
 const preflightAge = 600

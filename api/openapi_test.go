@@ -183,6 +183,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /v1/events/{id}", strings.ToLower(id), "", nil, 200},
 		{"GET /v1/events/{id}", "/v1/events/7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "", nil, 404},
 		{"GET /v1/events/{id}", "/v1/events/x", "", nil, 400},
+		{"GET /v1/topics/{topic}", "/v1/topics/trimmed", "", nil, 200},
+		{"GET /v1/topics/{topic}", "/v1/topics/never", "", nil, 404},
 		{"GET /v1/topics", "/v1/topics", "", nil, 200},
 		{"GET /v1/topics", "/v1/topics?topic=over&topic=trimmed", "", nil, 200},
 		{"GET /v1/topics", "/v1/topics?x=1", "", nil, 400},

@@ -36,6 +36,7 @@ var kinds = map[string]kind{
 	"cloudevent-invalid":   {http.StatusBadRequest, "CloudEvent is invalid"},
 	"name-invalid":         {http.StatusBadRequest, "Name is invalid"},
 	"key-invalid":          {http.StatusBadRequest, "Idempotency-Key is invalid"},
+	"condition-invalid":    {http.StatusBadRequest, "Condition is invalid"},
 	"data-not-text":        {http.StatusBadRequest, "Data is not text"},
 	"token-ambiguous":      {http.StatusBadRequest, "Token is given more than once"},
 	"token-missing":        {http.StatusUnauthorized, "Token is missing"},
@@ -48,11 +49,13 @@ var kinds = map[string]kind{
 	"subscriber-not-found": {http.StatusNotFound, "Subscriber not found"},
 	"mark-not-found":       {http.StatusNotFound, "Read mark not found"},
 	"event-not-found":      {http.StatusNotFound, "Event not found"},
+	"topic-not-found":      {http.StatusNotFound, "Topic not found"},
 	"method-not-allowed":   {http.StatusMethodNotAllowed, "Method not allowed"},
 	"not-acceptable":       {http.StatusNotAcceptable, "No acceptable representation"},
 	"body-timeout":         {http.StatusRequestTimeout, "Body did not arrive in time"},
 	"backup-busy":          {http.StatusConflict, "Another backup is being made"},
 	"topic-ended":          {http.StatusConflict, "Topic has ended"},
+	"condition-failed":     {http.StatusPreconditionFailed, "Topic has another newest event"},
 	"batch-too-large":      {http.StatusRequestEntityTooLarge, "Batch has too many events"},
 	"body-too-large":       {http.StatusRequestEntityTooLarge, "Body is too large"},
 	"media-unsupported":    {http.StatusUnsupportedMediaType, "Content type is not supported"},
@@ -93,6 +96,7 @@ type problem struct {
 	field    string // the offending parameter, header or member
 	index    *int   // of the entry of a batch
 	outcome  string
+	current  *store.ID // the newest event of the topic, of a condition that failed; nil if there is none
 	maxBytes int64
 	offset   int64
 	// retryAfter is when to try again, in whole seconds; 0 means soon.
@@ -105,17 +109,18 @@ func (p *problem) left() bool { return errors.Is(p.cause, context.Canceled) }
 
 // problemBody is the wire form (RFC 9457).
 type problemBody struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Code      string `json:"code"`
-	RequestID string `json:"request_id"`
-	Outcome   string `json:"outcome,omitempty"`
-	Field     string `json:"field,omitempty"`
-	Index     *int   `json:"index,omitempty"`
-	MaxBytes  int64  `json:"max_bytes,omitempty"`
-	Offset    int64  `json:"offset,omitempty"`
+	Type      string    `json:"type"`
+	Title     string    `json:"title"`
+	Status    int       `json:"status"`
+	Detail    string    `json:"detail"`
+	Code      string    `json:"code"`
+	RequestID string    `json:"request_id"`
+	Outcome   string    `json:"outcome,omitempty"`
+	Current   *store.ID `json:"current,omitempty"`
+	Field     string    `json:"field,omitempty"`
+	Index     *int      `json:"index,omitempty"`
+	MaxBytes  int64     `json:"max_bytes,omitempty"`
+	Offset    int64     `json:"offset,omitempty"`
 }
 
 // fail answers with p and logs it under the request ID that the answer carries.
@@ -124,7 +129,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	body := problemBody{
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail,
 		Code: p.code, RequestID: rand.Text(),
-		Outcome: p.outcome, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
+		Outcome: p.outcome, Current: p.current, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}
@@ -177,6 +182,8 @@ var storeKinds = []struct {
 		"the topic has ended: nothing can be published to it any more"},
 	{store.ErrKeyMismatch, "idempotency-mismatch",
 		"the key was used for an event with another topic, type, content type or data"},
+	{store.ErrCondition, "condition-failed",
+		"the topic's newest event is not what the condition says; read what came, and decide anew"},
 	{store.ErrNotFound, "event-not-found",
 		"the log has no event with this ID, or none any more"},
 	{store.ErrCorrupt, "event-corrupt",
@@ -212,6 +219,9 @@ func storeProblem(err error) *problem {
 		if !errors.Is(err, store.ErrFailed) {
 			p.detail = "the disk has not ended the commit in time; the event may still be stored"
 		}
+	}
+	if condition := (*store.ConditionError)(nil); errors.As(err, &condition) {
+		p.current = idOrNull(condition.Newest)
 	}
 	var group *store.GroupError
 	if errors.As(err, &group) {

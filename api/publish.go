@@ -69,6 +69,9 @@ func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publi
 	if p := applyKey(r, &pub); p != nil {
 		return p
 	}
+	if p := applyCondition(r, &pub); p != nil {
+		return p
+	}
 	results, p := s.store(r, pub.groups)
 	if p != nil {
 		return p

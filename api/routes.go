@@ -63,6 +63,7 @@ func (s *Server) table() []route {
 		{"/v1/events", methods{"GET": {listing, paged, s.pages},
 			"POST": {publishing, byForm, s.publishBatch}}},
 		{"/v1/events/{id}", methods{"GET": {reading, none, s.event}}},
+		{"/v1/topics/{topic}", methods{"GET": {reading, none, s.topic}}},
 		{"/v1/topics", methods{"GET": {listing, params{repeated: topics}, s.topics}}},
 		{"/v1/cursors/{name}", methods{"GET": {reading, none, s.getMark},
 			"PUT": {reading, none, s.putMark}, "DELETE": {reading, none, s.deleteMark}}},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -22,6 +23,7 @@ type publishCmd struct {
 	Data        *string `arg:"" optional:"" help:"Data of the event; without it standard input is read to its end."`
 	Type        string  `help:"Type of the event (default: message)."`
 	ContentType string  `help:"Media type of the data (default: application/json if it is valid JSON, else text/plain in UTF-8)."`
+	IfNewest    string  `placeholder:"ID" help:"Publish only if this is the newest event that the topic ever had, or with none if it never had one."`
 
 	NDJSON    string `name:"ndjson" placeholder:"FILE" help:"Publish the lines of FILE (- is standard input), one event each: {\"topic\":…,\"type\":…,\"data\":…}; type may be left out."`
 	SkipLines int    `help:"Lines at the start of the --ndjson file to leave out." default:"0"`
@@ -32,18 +34,22 @@ func (c *publishCmd) Validate() error {
 	switch {
 	case c.NDJSON == "" && c.Topic == "":
 		return errors.New("expected a TOPIC or --ndjson")
-	case c.NDJSON != "" && (c.Topic != "" || c.Type != "" || c.ContentType != ""):
+	case c.NDJSON != "" && (c.Topic != "" || c.Type != "" || c.ContentType != "" || c.IfNewest != ""):
 		return errors.New(
-			"--ndjson excludes TOPIC, --type and --content-type: topics and types are in the " +
-				"lines, data is JSON")
+			"--ndjson excludes TOPIC, --type, --content-type and --if-newest: topics and types are in " +
+				"the lines, data is JSON")
 	case c.NDJSON == "" && c.SkipLines != 0:
 		return errors.New("--skip-lines: only with --ndjson")
 	case c.SkipLines < 0:
 		return fmt.Errorf("--skip-lines: expected 0 or more but got %d", c.SkipLines)
-	case c.NDJSON == "":
-		return store.ValidateTopic(c.Topic)
+	case c.NDJSON != "":
+		return nil
+	case c.IfNewest != "" && c.IfNewest != noEvent:
+		if _, err := store.ParseID(c.IfNewest); err != nil {
+			return fmt.Errorf("--if-newest: expected an ID or %s: %w", noEvent, err)
+		}
 	}
-	return nil
+	return store.ValidateTopic(c.Topic)
 }
 
 func (c *publishCmd) Run(ctx context.Context, app *app) error {
@@ -54,7 +60,8 @@ func (c *publishCmd) Run(ctx context.Context, app *app) error {
 	if err != nil {
 		return err
 	}
-	d := draft{topic: c.Topic, eventType: c.Type, contentType: c.ContentType, data: data}
+	d := draft{topic: c.Topic, eventType: c.Type, contentType: c.ContentType, ifNewest: c.IfNewest,
+		data: data}
 	if d.contentType == "" {
 		if d.contentType, err = contentTypeOf(data); err != nil {
 			return usageError{err}
@@ -101,9 +108,13 @@ func contentTypeOf(data []byte) (string, error) {
 	}
 }
 
+// noEvent is what --if-newest says of a topic that never had an event.
+const noEvent = "none"
+
 // draft is an event to post.
 type draft struct {
 	topic, eventType, contentType string
+	ifNewest                      string // "": in any case
 	data                          []byte
 }
 
@@ -137,6 +148,13 @@ func (c *publishCmd) post(ctx context.Context, client *http.Client,
 	req.Body = io.NopCloser(bytes.NewReader(d.data))
 	req.ContentLength = int64(len(d.data))
 	req.Header.Set("Content-Type", d.contentType)
+	switch d.ifNewest {
+	case "":
+	case noEvent:
+		req.Header.Set("If-None-Match", "*")
+	default:
+		req.Header.Set("If-Match", strconv.Quote(d.ifNewest))
+	}
 
 	resp, sent, err := roundTrip(client, req)
 	switch {

@@ -15,7 +15,10 @@ import (
 )
 
 // post is a request that a recorder got.
-type post struct{ Path, Query, ContentType, Authorization, Body string }
+type post struct {
+	Path, Query, ContentType, Authorization, Body string
+	IfMatch, IfNoneMatch                          string
+}
 
 // recorder is a server that answers 201 to every publish and keeps what it got.
 type recorder struct {
@@ -33,7 +36,8 @@ func newRecorder(t *testing.T) *recorder {
 			t.Errorf("%s, body: %v", r.Method, err)
 		}
 		rec.posts = append(rec.posts, post{r.URL.EscapedPath(), r.URL.RawQuery,
-			r.Header.Get("Content-Type"), r.Header.Get("Authorization"), string(body)})
+			r.Header.Get("Content-Type"), r.Header.Get("Authorization"), string(body),
+			r.Header.Get("If-Match"), r.Header.Get("If-None-Match")})
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w,
 			`{"id":"01K5ZM00000000000000000000","topic":"t","type":"message","time":"2026-01-01T00:00:00Z"}`)
@@ -64,6 +68,8 @@ func TestPublishRefusesSlips(t *testing.T) {
 		{"nothing on standard input, of a type", []string{"--content-type=text/plain"}, "",
 			"nothing on standard input"},
 		{"a variable that is not set", []string{""}, "", "the data is empty"},
+		{"a condition that is none", []string{"1", "--if-newest=*"}, "",
+			"--if-newest: expected an ID or none"},
 		{"negative number", []string{"-5"}, "", "an argument that begins with - comes after --"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,6 +110,11 @@ func TestPublish(t *testing.T) {
 			"", post{Query: "type=order+created%26x", ContentType: "application/json", Body: "1"}},
 		{"token", []string{"1", "--token=secret"},
 			"", post{ContentType: "application/json", Authorization: "Bearer secret", Body: "1"}},
+		{"newest event", []string{"1", "--if-newest=01K5ZM00000000000000000000"}, "",
+			post{ContentType: "application/json", Body: "1",
+				IfMatch: `"01K5ZM00000000000000000000"`}},
+		{"no event yet", []string{"1", "--if-newest=none"}, "",
+			post{ContentType: "application/json", Body: "1", IfNoneMatch: "*"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

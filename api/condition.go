@@ -1,0 +1,58 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"tidings/store"
+)
+
+// applyCondition puts the request's condition on the publication.
+func applyCondition(r *http.Request, pub *publication) *problem {
+	newest, field, p := conditionOf(r)
+	if p != nil || newest == nil {
+		return p
+	}
+	topic := pub.groups[0].Drafts[0].Topic
+	for _, g := range pub.groups {
+		for _, d := range g.Drafts {
+			if d.Topic != topic {
+				return &problem{code: "condition-invalid", field: field,
+					detail: "a condition is about one topic; this batch has " + topic + " and " + d.Topic}
+			}
+		}
+	}
+	pub.groups[0].Newest = newest
+	return nil
+}
+
+// conditionOf returns what the newest event of the topic must be: the ID in If-Match, none with
+// "If-None-Match: *"; nil without a condition (RFC 9110 §13.1). Of the forms of these headers only the
+// two that can be meant are taken.
+func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
+	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	switch {
+	case len(match)+len(none) == 0:
+		return nil, "", nil
+	case len(match) > 0 && len(none) > 0:
+		return nil, "", &problem{code: "condition-invalid", field: "If-Match",
+			detail: "If-Match and If-None-Match exclude each other"}
+	case len(none) > 0:
+		if len(none) > 1 || none[0] != "*" {
+			return nil, "", &problem{code: "condition-invalid", field: "If-None-Match",
+				detail: `expected *: the topic never had an event. If-Match: "ID" says which is its newest`}
+		}
+		return &store.ID{}, "If-None-Match", nil
+	}
+	text, quoted := strings.CutPrefix(match[0], `"`)
+	text, closed := strings.CutSuffix(text, `"`)
+	id, err := store.ParseID(text)
+	if len(match) > 1 || !quoted || !closed || err != nil || id.IsZero() {
+		return nil, "", &problem{code: "condition-invalid", field: "If-Match",
+			detail: `expected one ID in quotes, such as "01M8K7XH360000002FEB7VGCDD": the newest event of the topic`}
+	}
+	return &id, "If-Match", nil
+}
+
+// entityTag is that of a topic: what If-Match takes.
+func entityTag(id store.ID) string { return `"` + id.String() + `"` }
