@@ -68,14 +68,18 @@ func TestHostileSoak(t *testing.T) {
 // does; none where no cgroup can be made.
 func memoryLimit(t *testing.T) (wrap []string, what string) {
 	t.Helper()
-	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes",
-		"/sys/fs/cgroup": "memory.max"} {
+	for _, file := range []string{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+		"/sys/fs/cgroup/memory.max"} {
+		root, limit := filepath.Split(file)
 		dir := filepath.Join(root, fmt.Sprintf("tidings-soak-%d", os.Getpid()))
 		if os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) }) // works once the server is gone
-		if os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(soakMemory)), 0) == nil {
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err != nil {
+			continue // a directory like any other, in which a file of any name can be written
+		}
+		if os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(soakMemory)), 0) == nil {
 			return []string{"/bin/sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, dir}, dir
 		}
 	}
