@@ -119,6 +119,11 @@ type Log interface {
 	// particular order, as of about now.
 	Topics(f Filter) iter.Seq[TopicInfo]
 
+	// Secret is a random key of the log, for what must stay the same over restarts and tell nobody
+	// anything. It is made at creation and kept by a restore; a log of an older release gets it when
+	// it is opened. A copy of the log has it, so whoever may copy the log may know it.
+	Secret() [32]byte
+
 	// Info describes the log as of about now.
 	Info() (Info, error)
 

@@ -59,6 +59,9 @@ func (a *audit) meta() bool {
 	case len(suspects)%len(store.ID{}) != 0:
 		a.problem("metadata %q has %d bytes, which are no IDs", metaSuspects, len(suspects))
 	}
+	if _, _, err := getSecret(a.tx); err != nil {
+		a.problem("%v", err)
+	}
 	if v, err := getMeta(a.tx, metaFormat); err == nil {
 		a.Format = binary.BigEndian.Uint32(v) // checkWhole has looked
 	}

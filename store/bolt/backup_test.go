@@ -70,6 +70,9 @@ func TestBackupRestore(t *testing.T) {
 	if mark, err := copied.Mark("subject", "inbox"); err != nil || mark.ID.IsZero() {
 		t.Errorf("read mark %+v, error %v", mark, err)
 	}
+	if copied.Secret() != log.Secret() {
+		t.Error("the restored log has another secret")
+	}
 	if _, all := copied.Ended(filterOf(t, "over")); !all || copied.Trimmed() != log.Trimmed() {
 		t.Errorf("ended: %t, trimmed %s, want %s", all, copied.Trimmed(), log.Trimmed())
 	}

@@ -89,6 +89,7 @@ func TestFormat(t *testing.T) {
 	}
 	topics, logID, head, trimmed := slices.Collect(log.Topics(store.All())), log.LogID(),
 		log.Head(), log.Trimmed()
+	secret := log.Secret()
 	closeLog(t, log)
 
 	db, err := bbolt.Open(logFile(dir), 0o600, &bbolt.Options{ReadOnly: true})
@@ -99,7 +100,8 @@ func TestFormat(t *testing.T) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		checkMetaFormat(t, tx, map[string]string{"format": "\x00\x00\x00\x01",
 			"log": string(logID[:]), "head": string(head[:]),
-			"trimmed": string(trimmed[:]), "checkpoint": string(head[:]), "suspects": ""})
+			"trimmed": string(trimmed[:]), "checkpoint": string(head[:]), "suspects": "",
+			"secret": string(secret[:])})
 		checkEpochFormat(t, tx, events[0].ID)
 		checkTopicFormat(t, tx, topics)
 		checkLogFormat(t, tx, events, filterOf(t, "a"), before)

@@ -27,11 +27,12 @@ import (
 type Log struct {
 	*file
 	*horizon
-	id    store.ID
-	now   func() time.Time
-	dir   *dir
-	queue *queue
-	space *space
+	id     store.ID
+	secret [32]byte
+	now    func() time.Time
+	dir    *dir
+	queue  *queue
+	space  *space
 
 	suspects []store.ID    // records that an Open found damaged above its checkpoint
 	stopped  chan struct{} // closed when the committer has returned
@@ -49,6 +50,9 @@ var _ store.Log = (*Log)(nil)
 
 // LogID is the identity of the log.
 func (l *Log) LogID() store.ID { return l.id }
+
+// Secret implements store.Log.
+func (l *Log) Secret() [32]byte { return l.secret }
 
 // Failed implements store.Log.
 func (l *Log) Failed() <-chan struct{} { return l.failed }

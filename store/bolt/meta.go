@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 
@@ -24,6 +25,7 @@ const (
 	metaTrimmed    = "trimmed"    // ID
 	metaCheckpoint = "checkpoint" // ID
 	metaSuspects   = "suspects"   // IDs, written with the checkpoint
+	metaSecret     = "secret"     // 32 bytes; not in a log that only an older release has opened
 )
 
 func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
@@ -53,4 +55,20 @@ func getMetaID(tx *bbolt.Tx, key string) (store.ID, error) {
 		return store.ID{}, err
 	}
 	return store.ID(v), nil
+}
+
+// getSecret returns the secret of the log, and whether it is in the file; else it is a new one.
+func getSecret(tx *bbolt.Tx) (secret [32]byte, kept bool, err error) {
+	if tx.Bucket(bucketMeta).Get([]byte(metaSecret)) == nil {
+		_, _ = rand.Read(secret[:]) // never fails
+		return secret, false, nil
+	}
+	v, err := getMeta(tx, metaSecret)
+	if err == nil && len(v) != len(secret) {
+		err = fmt.Errorf("metadata %q has %d bytes, expected %d", metaSecret, len(v), len(secret))
+	}
+	if err != nil {
+		return secret, true, err
+	}
+	return [32]byte(v), true, nil
 }

@@ -143,8 +143,12 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 	if err := l.openBolt(); err != nil {
 		return err
 	}
+	var kept bool
 	err = l.db.View(func(tx *bbolt.Tx) (err error) {
 		if l.id, err = getMetaID(tx, metaLogID); err != nil {
+			return err
+		}
+		if l.secret, kept, err = getSecret(tx); err != nil {
 			return err
 		}
 		return load(tx)
@@ -156,13 +160,26 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 	if err != nil {
 		return errors.Join(damaged(l.path, err), l.db.Close())
 	}
-	// What the last run committed may be visible and not yet on disk, if it ended between the two.
-	// A sync alone would not do: after one that failed the kernel takes the page for clean. An
-	// empty transaction writes it anew, and needs no space.
-	if err := l.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+	if err := l.settle(kept); err != nil {
 		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
 	}
 	return nil
+}
+
+// settle makes durable what the log says from now on, a secret that it has just got included.
+//
+// What the last run committed may be visible and not yet on disk, if it ended between the two. A sync
+// alone would not do: after one that failed the kernel takes the page for clean. An empty
+// transaction writes it anew, and needs no space.
+func (l *Log) settle(kept bool) error {
+	if !kept {
+		err := l.db.Update(func(tx *bbolt.Tx) error { return putMeta(tx, metaSecret, l.secret[:]) })
+		if !isFull(err) {
+			return err
+		}
+		l.logger.Warn("disk is full; the log gets another secret at each start", "error", err)
+	}
+	return l.db.Update(func(*bbolt.Tx) error { return nil })
 }
 
 func (l *Log) openBolt() (err error) {
@@ -215,6 +232,10 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	secret, _, err := getSecret(tx)
+	if err != nil {
+		return err
+	}
 	zero := store.ID{}
 	return errors.Join(
 		fillReserve(tx),
@@ -224,6 +245,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 		putMeta(tx, metaTrimmed, zero[:]),
 		putMeta(tx, metaCheckpoint, zero[:]),
 		putMeta(tx, metaSuspects, nil),
+		putMeta(tx, metaSecret, secret[:]),
 	)
 }
 

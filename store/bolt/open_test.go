@@ -126,6 +126,9 @@ func TestRefuse(t *testing.T) {
 		{"damaged format", altered(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("xxxxyyyy"))
 		}), damaged, "format", advice},
+		{"damaged secret", altered(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("meta")).Put([]byte("secret"), []byte("xxxxyyyy"))
+		}), damaged, `"secret"`, advice},
 		{"no log bucket", altered(func(tx *bbolt.Tx) error {
 			return tx.DeleteBucket([]byte("log"))
 		}), damaged, `"log"`, advice},

@@ -165,6 +165,12 @@ func openFixture(t *testing.T, format uint32) {
 	if !errors.Is(err, store.ErrEnded) {
 		t.Errorf("to an ended topic: %v, want %v", err, store.ErrEnded)
 	}
+	secret := log.Secret() // which it did not have
+	closeLog(t, log)
+	log = openAt(t, dir, bolt.Options{Now: fixtureTime})
+	if log.Secret() != secret {
+		t.Error("the next open finds another secret")
+	}
 	before, _ := drain(t, log, store.All(), store.ID{}, 500)
 	expect(t, log, store.All(), store.ID{},
 		append(before, appendN(t, log, 300, "tickets", "new")...))

@@ -166,6 +166,7 @@ func TestVerifyProblems(t *testing.T) {
 		}, `read mark "inbox" of "subject"`},
 		"a head":   {setMeta("head", make([]byte, 16)), "is below the checkpoint"},
 		"suspects": {setMeta("suspects", make([]byte, 15)), "suspects"},
+		"a secret": {setMeta("secret", make([]byte, 31)), "secret"},
 		"no log bucket": {func(tx *bbolt.Tx) error {
 			return tx.DeleteBucket([]byte("log"))
 		}, `bucket "log"`},

@@ -102,14 +102,14 @@ func infoIdentity(t testing.TB, open Factory) {
 		}
 		return info.LogID
 	}
-	id := identity(f)
-	if id == identity(other) {
-		t.Fatalf("two logs have the same log id %s", id)
+	id, secret := identity(f), f.Secret()
+	if id == identity(other) || secret == other.Secret() || secret == [32]byte{} {
+		t.Fatalf("two logs have the same log id %s, or secret, or none", id)
 	}
 	f.append(drafts(3, "orders")...)
 	f.reopen()
-	if got := identity(f); got != id {
-		t.Fatalf("log id changed from %s to %s over a reopen", id, got)
+	if got := identity(f); got != id || f.Secret() != secret {
+		t.Fatalf("log id or secret changed over a reopen; ids %s and %s", id, got)
 	}
 }
 

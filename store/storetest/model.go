@@ -18,6 +18,7 @@ import (
 type Model struct {
 	opts   Options
 	id     store.ID
+	secret [32]byte
 	failed chan struct{} // never closed
 
 	mu      sync.Mutex
@@ -37,6 +38,9 @@ var _ store.Log = (*Model)(nil)
 // Stats implements store.Log. A model counts nothing.
 func (m *Model) Stats() store.Stats { return store.Stats{} }
 
+// Secret implements store.Log.
+func (m *Model) Secret() [32]byte { return m.secret }
+
 // NewModel returns an empty log.
 func NewModel(opts Options) *Model {
 	if opts.Now == nil {
@@ -55,6 +59,7 @@ func NewModel(opts Options) *Model {
 		ended: make(map[string]store.ID), trimmed: make(map[string]store.ID),
 		changed: make(chan struct{})}
 	m.id = m.mint()
+	_, _ = rand.Read(m.secret[:]) // never fails
 	return m
 }
 
@@ -72,6 +77,7 @@ func Models() Factory {
 			if !last.closed {
 				t.Fatalf("the log in %s is open already", dir)
 			}
+			m.secret = last.secret
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
 			m.keys, m.ended, m.marks = last.keys, last.ended, last.marks
 			m.ever = last.ever
