@@ -10,8 +10,8 @@ import (
 // exposedHeaders are what such a page may read of an answer, beside what every page may (Fetch
 // §3.3.5).
 var exposedHeaders = []string{"Location", "Retry-After", "Idempotency-Replayed", "Tidings-Next",
-	"Tidings-Prev", "Tidings-Caught-Up", "Tidings-Gap", "Tidings-Manifest", "RateLimit",
-	"RateLimit-Policy", "ETag"}
+	"Tidings-Prev", "Tidings-Caught-Up", "Tidings-Gap", "Tidings-Who", "Tidings-Manifest",
+	"RateLimit", "RateLimit-Policy", "ETag"}
 
 // preflightAge is how long a browser may remember a preflight's answer, in seconds.
 const preflightAge = 600

@@ -254,7 +254,7 @@ func TestCORS(t *testing.T) {
 			s.do("POST", "/v1/topics/a/events", "1", "Origin: "+listed, token),
 		} {
 			exposed := strings.Split(a.header.Get("Access-Control-Expose-Headers"), ", ")
-			for _, name := range list("Location Retry-After Idempotency-Replayed Tidings-Next Tidings-Prev Tidings-Caught-Up Tidings-Gap Tidings-Manifest Ratelimit Ratelimit-Policy") {
+			for _, name := range list("Location Retry-After Idempotency-Replayed Tidings-Next Tidings-Prev Tidings-Caught-Up Tidings-Gap Tidings-Who Tidings-Manifest Ratelimit Ratelimit-Policy") {
 				if !slices.Contains(exposed, name) {
 					t.Errorf("%s is not exposed, only %q", name, exposed)
 				}

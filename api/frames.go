@@ -54,12 +54,14 @@ func gapJSON(g *replay.Gap) []byte {
 
 // appendOpen says where the stream begins, and after how long a silence a client may take it for
 // dead.
-func appendOpen(dst []byte, id, log store.ID, resumed bool, heartbeat time.Duration) []byte {
+func appendOpen(dst []byte, id, log store.ID, who string, resumed bool,
+	heartbeat time.Duration) []byte {
 	return appendControl(dst, id.String(), eventOpen, struct {
 		Log       store.ID `json:"log"`
+		Who       string   `json:"who"`
 		Resume    bool     `json:"resume"`
 		Heartbeat float64  `json:"heartbeat_seconds"`
-	}{log, resumed, heartbeat.Seconds()})
+	}{log, who, resumed, heartbeat.Seconds()})
 }
 
 func appendLive(dst []byte, last store.ID) []byte {

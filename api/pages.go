@@ -66,6 +66,7 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 		s.metrics.gap(found.gap)
 	}
 	pack(w, r)
+	w.Header().Set("Tidings-Who", s.who(grantOf(r)))
 	writePage(w, r, found, asked.share)
 	return nil
 }

@@ -33,6 +33,7 @@ type script struct {
 type scriptOptions struct {
 	retry     int      // milliseconds before the client reconnects
 	log       store.ID // identity of the log
+	who       string   // see Server.who
 	heartbeat time.Duration
 	limit     time.Time // the stream ends then; zero: never
 	why       bye       // that it ends with then
@@ -107,7 +108,7 @@ func (c *script) begin() step {
 	if gap != nil {
 		head = appendGap(head, gap)
 	}
-	head = appendOpen(head, c.sub.OpenID(), c.log, c.sub.Resumed(), c.heartbeat)
+	head = appendOpen(head, c.sub.OpenID(), c.log, c.who, c.sub.Resumed(), c.heartbeat)
 	return step{frames: [][]byte{head}, gap: gap}
 }
 

@@ -128,7 +128,7 @@ func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.
 		return nil, err
 	}
 	limit, why := s.limit(g)
-	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID,
+	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID, who: s.who(g),
 		heartbeat: s.o.Heartbeat, limit: limit, why: why, isOver: s.isOver}), nil
 }
 

@@ -37,7 +37,7 @@ data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last
 
 id: ID2
 event: tidings.open
-data: {"log":"LOG","resume":false,"heartbeat_seconds":15}
+data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15}
 
 event: tidings.live
 data: {"last":"ID2"}
@@ -75,7 +75,7 @@ func TestReplayFrames(t *testing.T) {
 	want := `retry: RETRY
 id: 00000000000000000000000000
 event: tidings.open
-data: {"log":"LOG","resume":false,"heartbeat_seconds":15}
+data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15}
 
 id: ID1
 event: order.created
@@ -108,7 +108,8 @@ data: {"last":"ID2"}
 func (s *server) mask(text string) string {
 	var info struct{ Log, First, Last string }
 	s.do("GET", "/v1/log", "").decode(s.t, &info)
-	text = strings.NewReplacer(info.Log, "LOG", info.First, "ID1", info.Last, "ID2").Replace(text)
+	who := s.do("GET", "/v1/events", "").header.Get("Tidings-Who")
+	text = strings.NewReplacer(info.Log, "LOG", who, "WHO", info.First, "ID1", info.Last, "ID2").Replace(text)
 	return regexp.MustCompile(`retry: [1-4]\d{3}`).ReplaceAllString(text, "retry: RETRY")
 }
 
