@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"go.etcd.io/bbolt"
@@ -21,7 +20,7 @@ import (
 //
 // in the byte order of the machine.
 type pages struct {
-	file io.ReaderAt
+	file ahead
 	size uint64 // of a page
 	used uint64 // pages
 	seen []bool
@@ -52,7 +51,8 @@ func checkPages(tx *bbolt.Tx) (u usage, err error) {
 		return u, err
 	}
 	size := uint64(tx.DB().Info().PageSize)
-	p := &pages{file: file, size: size, used: uint64(tx.Size()) / size}
+	p := &pages{file: ahead{file: file, size: uint64(tx.Size())}, size: size,
+		used: uint64(tx.Size()) / size}
 	p.seen = make([]bool, p.used)
 	err = errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
 	for _, seen := range p.seen[2:] { // after the meta pages
@@ -71,22 +71,26 @@ func (p *pages) tree(id uint64, low, high []byte, root bool) error {
 	if err != nil {
 		return err
 	}
+	if root || isBranch(page) {
+		page = bytes.Clone(page) // others are read before it is done with
+	}
 	if err := p.page(page, low, high, root); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
 }
 
+// read returns a page, which is valid until the next call.
 func (p *pages) read(id uint64) ([]byte, error) {
-	var header [pageHeader]byte
 	if id < 2 || id >= p.used {
 		return nil, fmt.Errorf("page %d does not exist", id)
 	}
-	if _, err := p.file.ReadAt(header[:], int64(id*p.size)); err != nil {
+	page, err := p.file.read(id*p.size, p.size)
+	if err != nil {
 		return nil, err
 	}
-	n := 1 + uint64(binary.NativeEndian.Uint32(header[12:]))
-	if binary.NativeEndian.Uint64(header[:]) != id || id+n > p.used {
+	n := 1 + uint64(binary.NativeEndian.Uint32(page[12:]))
+	if binary.NativeEndian.Uint64(page) != id || id+n > p.used {
 		return nil, fmt.Errorf("page %d is not itself", id)
 	}
 	for i := id; i < id+n; i++ {
@@ -95,9 +99,10 @@ func (p *pages) read(id uint64) ([]byte, error) {
 		}
 		p.seen[i] = true
 	}
-	page := make([]byte, n*p.size)
-	_, err := p.file.ReadAt(page, int64(id*p.size))
-	return page, err
+	if n > 1 {
+		return p.file.read(id*p.size, n*p.size)
+	}
+	return page, nil
 }
 
 func (p *pages) page(page, low, high []byte, root bool) error {
@@ -113,8 +118,8 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		if !ok {
 			return fmt.Errorf("its element %d is out of bounds", i)
 		}
-		if i > 0 && bytes.Compare(previous, key) >= 0 || bytes.Compare(key, low) < 0 ||
-			high != nil && bytes.Compare(key, high) >= 0 {
+		if i > 0 && bytes.Compare(previous, key) >= 0 || i == 0 && bytes.Compare(key, low) < 0 ||
+			i+1 == count && high != nil && bytes.Compare(key, high) >= 0 {
 			return fmt.Errorf("its keys are out of order at %d", i)
 		}
 		previous = key
@@ -144,6 +149,10 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		}
 	}
 	return nil
+}
+
+func isBranch(page []byte) bool {
+	return binary.NativeEndian.Uint16(page[8:]) == flagBranch
 }
 
 // element returns what an element of a page points to.

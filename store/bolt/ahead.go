@@ -1,0 +1,81 @@
+package bolt
+
+import (
+	"cmp"
+	"io"
+)
+
+// ahead reads a file in pieces that grow while what is wanted lies where the last piece ended, and
+// shrink where it does not. The leaves of a log lie mostly in the order of their keys, with branches
+// and pages of other buckets between them; hence a few such places at a time.
+type ahead struct {
+	file   io.ReaderAt
+	size   uint64 // of the file
+	places [4]place
+	clock  uint64
+}
+
+// place is a piece in memory.
+type place struct {
+	from, used uint64 // offset in the file; when it was last read from
+	piece      []byte
+}
+
+// pieceBytes is the largest piece: so large that a system call for each costs nothing.
+const pieceBytes = 1 << 20
+
+// read returns n bytes from the offset on, which must be in the file. They are valid until the next
+// call.
+func (a *ahead) read(offset, n uint64) ([]byte, error) {
+	a.clock++
+	p := a.place(offset, n)
+	p.used = a.clock
+	if !p.has(offset, n) {
+		length := n
+		if p.leadsTo(offset) {
+			length = max(n, min(2*uint64(len(p.piece)), pieceBytes))
+		}
+		p.from, p.piece = offset, sized(p.piece, min(length, a.size-offset))
+		if _, err := a.file.ReadAt(p.piece, int64(offset)); err != nil {
+			p.piece = p.piece[:0]
+			return nil, err
+		}
+	}
+	return p.piece[offset-p.from:][:n], nil
+}
+
+// place returns the place that has what is wanted, else one that leads there, else the one that was
+// not read from for the longest time.
+func (a *ahead) place(offset, n uint64) *place {
+	oldest, near := &a.places[0], (*place)(nil)
+	for i := range a.places {
+		p := &a.places[i]
+		if p.has(offset, n) {
+			return p
+		}
+		if p.leadsTo(offset) {
+			near = p
+		}
+		if p.used < oldest.used {
+			oldest = p
+		}
+	}
+	return cmp.Or(near, oldest)
+}
+
+func (p *place) has(offset, n uint64) bool {
+	return p.from <= offset && offset+n <= p.from+uint64(len(p.piece))
+}
+
+// leadsTo reports whether the offset lies in the piece or as far behind it as it is long.
+func (p *place) leadsTo(offset uint64) bool {
+	return p.from <= offset && offset < p.from+2*uint64(len(p.piece))
+}
+
+// sized returns a buffer of the length, buf if it is large enough.
+func sized(buf []byte, length uint64) []byte {
+	if uint64(cap(buf)) < length {
+		return make([]byte, length)
+	}
+	return buf[:length]
+}
