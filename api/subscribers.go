@@ -150,10 +150,7 @@ func (s *Server) lag(f store.Filter, at,
 	if err != nil || events == 0 {
 		return 0, 0, err
 	}
-	if at.Before(first) {
-		at = first
-	}
-	return events, max(0, s.o.Now().Sub(at.Time())), nil
+	return events, max(0, s.o.Now().Sub(store.Later(at, first).Time())), nil
 }
 
 // cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye if its

@@ -126,7 +126,7 @@ func (c *cursor) next(max int) (Page, error) {
 	}
 	found := Page{Events: page.Events, Through: page.Through}
 	if !c.unasked.Before(page.Trimmed) {
-		c.told = later(c.told, page.Trimmed)
+		c.told = store.Later(c.told, page.Trimmed)
 	}
 	if c.told.Before(page.Trimmed) {
 		if found.Gap, err = newGap(c.log, Expired, c.requested(), page.Trimmed); err != nil {
@@ -156,11 +156,4 @@ func (c *cursor) requested() string {
 		return c.asked
 	}
 	return c.pos.String()
-}
-
-func later(a, b store.ID) store.ID {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

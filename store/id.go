@@ -61,6 +61,14 @@ func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 // Before reports whether id lies before other in the log.
 func (id ID) Before(other ID) bool { return id.Compare(other) < 0 }
 
+// Later is the one of both that comes later.
+func Later(a, b ID) ID {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 // Time is the instant the ID was minted, to the millisecond, in UTC.
 func (id ID) Time() time.Time { return ulid.Time(ulid.ULID(id).Time()).UTC() }
 

@@ -30,7 +30,7 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 		if !strict {
 			return
 		}
-		for _, e := range c.between(trimmed, later(at, told), through) {
+		for _, e := range c.between(trimmed, store.Later(at, told), through) {
 			f.add("%s, which asked for what follows %s, was not told in time that %s is gone",
 				c.Name, conn.After, e.ID)
 		}
@@ -79,9 +79,9 @@ func Resumable(h *History) error {
 			}
 			findDifference(&f, fmt.Sprintf("%s, connection %d after %s", c.Name,
 				i, conn.After), got, want)
-			seen = later(seen, conn.After)
+			seen = store.Later(seen, conn.After)
 			if len(got) > 0 {
-				seen = later(seen, got[len(got)-1].ID)
+				seen = store.Later(seen, got[len(got)-1].ID)
 			}
 		}
 	}
@@ -103,11 +103,4 @@ func findDifference(f *faults, who string, got, want []Entry) {
 		}
 		return // what follows is shifted
 	}
-}
-
-func later(a, b store.ID) store.ID {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

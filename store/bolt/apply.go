@@ -171,9 +171,7 @@ func (ch *change) trim(tx *bbolt.Tx, b *buckets) error {
 		if err := ch.delete(b, ch.topic(trim.Topic), trim.ID); err != nil {
 			return err
 		}
-		if ch.highest.Before(trim.ID) {
-			ch.highest = trim.ID
-		}
+		ch.highest = store.Later(ch.highest, trim.ID)
 	}
 	if ch.highest == trimmed {
 		return nil

@@ -88,19 +88,12 @@ func (l *Log) Resolve(id store.ID) (nearest store.ID, known bool, err error) {
 			return l.fail(err)
 		}
 		began, bears := epochs{tx.Bucket(bucketEpochs)}.place(id)
-		nearest = later(keyAtOrBelow(tx.Bucket(bucketLog).Cursor(), id), began)
+		nearest = store.Later(keyAtOrBelow(tx.Bucket(bucketLog).Cursor(), id), began)
 		if !id.Before(trimmed) {
-			nearest = later(nearest, trimmed)
+			nearest = store.Later(nearest, trimmed)
 		}
 		known = nearest == id || bears && id.Before(trimmed)
 		return nil
 	})
 	return nearest, known, err
-}
-
-func later(a, b store.ID) store.ID {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

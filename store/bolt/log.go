@@ -171,9 +171,7 @@ func (l *Log) Ended(f store.Filter) (last store.ID, all bool) {
 		if t == nil || t.visible.ended.IsZero() {
 			return store.ID{}, false
 		}
-		if last.Before(t.visible.ended) {
-			last = t.visible.ended
-		}
+		last = store.Later(last, t.visible.ended)
 	}
 	return last, exact && !f.IsZero()
 }

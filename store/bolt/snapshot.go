@@ -157,9 +157,7 @@ func (s *snapshot) top(m *match, low store.ID) (top store.ID, last bool) {
 // false when a record on the way is damaged or missing, so that the ones below it are out of reach;
 // a damaged record itself has been visited then.
 func (s *snapshot) walk(m *match, top, low store.ID, visit func(store.ID) (more bool)) bool {
-	if low.Before(m.trimmed) {
-		low = m.trimmed
-	}
+	low = store.Later(low, m.trimmed)
 	for id := top; low.Before(id); {
 		value := s.records.Get(id[:])
 		r, ok := decodeRecord(id[:], value)

@@ -50,7 +50,7 @@ func (r *followed) follow(ctx context.Context, log store.Log) error {
 				position, before)
 		}
 		position = page.Through
-		r.events, r.trimmed = append(r.events, page.Events...), later(r.trimmed, page.Trimmed)
+		r.events, r.trimmed = append(r.events, page.Events...), store.Later(r.trimmed, page.Trimmed)
 		if len(page.Events) > 0 || page.Through.Before(log.Head()) {
 			continue
 		}

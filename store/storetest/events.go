@@ -33,13 +33,6 @@ func preceding(events []store.Event, before store.ID) []store.Event {
 	return out
 }
 
-func later(a, b store.ID) store.ID {
-	if a.Before(b) {
-		return b
-	}
-	return a
-}
-
 func earlier(a, b store.ID) store.ID {
 	if a.Before(b) {
 		return a

@@ -57,7 +57,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 			if !ok {
 				return nil, store.ErrNoSpace
 			}
-			last = later(m.mint(), next)
+			last = store.Later(m.mint(), next)
 			if len(fresh) > 0 {
 				last = next // consecutive within a commit
 			}
@@ -132,7 +132,7 @@ func (m *Model) Ended(f store.Filter) (last store.ID, all bool) {
 		if !ok {
 			return store.ID{}, false
 		}
-		last = later(last, end)
+		last = store.Later(last, end)
 	}
 	return last, len(f.Patterns()) > 0
 }

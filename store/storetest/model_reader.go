@@ -27,10 +27,10 @@ func (r *modelReader) Next(limit int) (store.Page, error) {
 	if m.closed {
 		return store.Page{}, store.ErrClosed
 	}
-	page := store.Page{Through: later(r.position, m.head)}
+	page := store.Page{Through: store.Later(r.position, m.head)}
 	for topic, trimmed := range m.trimmed {
 		if r.filter.Match(topic) && r.position.Before(trimmed) {
-			page.Trimmed = later(page.Trimmed, trimmed)
+			page.Trimmed = store.Later(page.Trimmed, trimmed)
 		}
 	}
 	size := 0
@@ -127,7 +127,7 @@ func (m *Model) retain(counts func(store.Event) bool, limits store.Limits) {
 		goes = goes || e.ID.Before(limits.Before) || limits.Events > 0 && count > limits.Events ||
 			limits.Bytes > 0 && size > limits.Bytes
 		if goes {
-			m.trimmed[e.Topic] = later(m.trimmed[e.Topic], e.ID)
+			m.trimmed[e.Topic] = store.Later(m.trimmed[e.Topic], e.ID)
 		} else {
 			kept = append(kept, e)
 		}
@@ -180,7 +180,7 @@ func (m *Model) Trimmed() store.ID {
 	defer m.mu.Unlock()
 	var highest store.ID
 	for _, id := range m.trimmed {
-		highest = later(highest, id)
+		highest = store.Later(highest, id)
 	}
 	return highest
 }

@@ -59,7 +59,7 @@ func (r *reading) next(limit int) store.Page {
 		r.t.Fatalf("through went back from %s to %s", r.position, page.Through)
 	case page.Through.Before(last):
 		r.t.Fatalf("through is %s, below the page's last event %s", page.Through, last)
-	case later(r.position, head).Before(page.Through):
+	case store.Later(r.position, head).Before(page.Through):
 		r.t.Fatalf("through above the head: %s, the head is %s, the position was %s", page.Through,
 			head, r.position)
 	case page.Through == r.position && r.position.Before(head) && page.Corrupt.IsZero():
