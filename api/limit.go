@@ -56,30 +56,40 @@ func (s *Server) limitAddress(r *http.Request, a access) *problem {
 		return nil
 	}
 	addr := s.clientAddr(r)
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64 // what one client is given
+	if !addr.Is6() {
+		network, _ := addr.Prefix(addr.BitLen()) // zero without an IP address: together with its like
+		return s.rates[a].take(bucketKey{address: network}, s.o.Now())
 	}
-	network, err := addr.Prefix(bits)
-	if err != nil {
-		network = netip.Prefix{} // no IP address: together with its like
+	for _, bits := range []int{64, siteBits} {
+		network, _ := addr.Prefix(bits)
+		if p := s.rates[a].take(bucketKey{address: network}, s.o.Now()); p != nil {
+			return p
+		}
 	}
-	return s.rates[a].take(bucketKey{address: network}, s.o.Now())
+	return nil
 }
+
+// An IPv6 client has a network of 64 bits, or many: a customer is given up to one of 48 bits (RIPE-690
+// §4.2). So such a site has a rate too, which it reaches with more than siteRate clients at their own.
+const (
+	siteBits = 48
+	siteRate = 16
+)
 
 // take takes a request out of the bucket, or says when there is one again.
 func (l *rateLimit) take(key bucketKey, now time.Time) *problem {
 	if l == nil {
 		return nil
 	}
-	reservation := l.bucket(key).ReserveN(now, 1)
+	bucket := l.bucket(key)
+	reservation := bucket.ReserveN(now, 1)
 	wait := reservation.DelayFrom(now)
 	if wait == 0 {
 		return nil
 	}
 	reservation.CancelAt(now)
 	return &problem{code: "rate-limited", retryAfter: int(math.Ceil(wait.Seconds())),
-		detail: fmt.Sprintf("the limit is %v requests a second (%s)", l.perSecond, l.flag)}
+		detail: fmt.Sprintf("the limit is %v requests a second (%s)", float64(bucket.Limit()), l.flag)}
 }
 
 // tell says in the answer what is left for whom it is, and in how many seconds all of it is there
@@ -104,7 +114,11 @@ func (l *rateLimit) bucket(key bucketKey) *rate.Limiter {
 	}
 	b, ok := l.older[key]
 	if !ok {
-		b = rate.NewLimiter(rate.Limit(l.perSecond), max(1, int(l.perSecond)))
+		times := 1
+		if key.address.Bits() == siteBits {
+			times = siteRate
+		}
+		b = rate.NewLimiter(rate.Limit(l.perSecond*float64(times)), times*max(1, int(l.perSecond)))
 	}
 	if l.recent == nil || len(l.recent) == maxBuckets {
 		l.older, l.recent = l.recent, make(map[bucketKey]*rate.Limiter)

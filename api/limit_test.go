@@ -153,6 +153,29 @@ func TestRatePerAddress(t *testing.T) {
 	}
 }
 
+// TestRatePerSite: the many networks of one IPv6 site together have sixteen times the rate of one.
+func TestRatePerSite(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{RateRead: 1, RatePerAddress: true,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Now:            func() time.Time { return time.Unix(1_800_000_000, 0) }}))
+	ask := func(client string) int { return s.do("GET", "/v1/log", "", "X-Forwarded-For: "+client).status }
+	for network := range 16 {
+		if got := ask(fmt.Sprintf("2001:db8:7:%x::1", network)); got != http.StatusUnauthorized {
+			t.Errorf("network %d: %d", network, got)
+		}
+	}
+	for _, client := range []string{"2001:db8:7:10::1", "[2001:db8:7:ffff::1]:443", "2001:db8:7:11:1::"} {
+		if got := ask(client); got != http.StatusTooManyRequests {
+			t.Errorf("%s, of the same site: %d, want 429", client, got)
+		}
+	}
+	for _, client := range []string{"2001:db8:8::1", "192.0.2.1", "192.0.2.2"} {
+		if got := ask(client); got != http.StatusUnauthorized {
+			t.Errorf("%s, of another site: %d", client, got)
+		}
+	}
+}
+
 // TestMaxStreams: one stream more than there may be is told to come again, and may when another
 // ends. Row 76 of docs/ERRORS.md.
 func TestMaxStreams(t *testing.T) {

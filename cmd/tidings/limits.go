@@ -20,7 +20,7 @@ type limitFlags struct {
 	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
 	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
 	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
-	RatePerAddress bool          `help:"Hold each client address to these rates as well."`
+	RatePerAddress bool          `help:"Hold each client address, or IPv6 network of 64 bits, to these rates as well; one of 48 bits to 16 times as much."`
 }
 
 func (l *limitFlags) validate() error {
