@@ -28,6 +28,12 @@ func TestLenientRows(t *testing.T) {
 		{"row 211: in a batch", many, "application/cloudevents-batch+json",
 			`[` + ce + `,"topic":"a","tenant":null,"data":1}]`, nil},
 		{"row 211: the data", one, "application/cloudevents+json", ce + `,"data":null}`, nil},
+		{"row 245: a line of JSON data", many, "application/x-ndjson",
+			`{"topic":"a","type":null,"datacontenttype":null,"data_base64":null,"data":{"a":null}}`, nil},
+		{"row 245: a line of bytes", many, "application/x-ndjson",
+			`{"topic":"a","type" : null ,"datacontenttype":"image/png","data_base64":"AA=="}`, nil},
+		{"row 245: a line whose data is null", many, "application/x-ndjson",
+			`{"topic":"a","data_base64":null,"data":null}`, nil},
 		{"row 212: JSON, utf8", one, "application/json; charset=utf8", "1", nil},
 		{"row 212: JSON, Latin-1", one, "application/json; charset=ISO-8859-1", "1", nil},
 		{"row 212: JSON, an empty type", one, "", "1", nil},
@@ -167,6 +173,37 @@ func TestRatePerAddressOfOpenPaths(t *testing.T) {
 			t.Errorf("a health check: %d", a.status)
 		}
 	}
+}
+
+// TestNullMembers: null stands for absent, and what must be there is missing then. What does not belong
+// there does not belong there as null.
+func TestNullMembers(t *testing.T) {
+	for _, c := range []struct{ name, line, field string }{
+		{"row 245: no topic", `{"topic":null,"data":1}`, "topic"},
+		{"row 245: bytes without a content type",
+			`{"topic":"a","datacontenttype":null,"data_base64":"AA=="}`, "datacontenttype"},
+		{"row 245: no data", `{"topic":"a","data_base64":null}`, "data"},
+		{"row 245: null data beside bytes",
+			`{"topic":"a","datacontenttype":"image/png","data_base64":"AA==","data":null}`, "data"},
+		{"row 245: an unknown member", `{"topic":"a","data":1,"id":null}`, "id"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := start(t).do("POST", "/v1/events", c.line, "Content-Type: application/x-ndjson")
+			if p := a.problem(t); p.Code != "member-invalid" || p.Field != c.field {
+				t.Errorf("%d %s, want member-invalid of %q", a.status, a.body, c.field)
+			}
+		})
+	}
+	t.Run("row 245: a mark's topics", func(t *testing.T) {
+		s := start(t)
+		s.publish("a", "1")
+		s.do("PUT", "/v1/cursors/inbox", `{"id":"00000000000000000000000000","topics":["a"]}`)
+		id := s.publish("a", "2")
+		a := s.do("PUT", "/v1/cursors/inbox", `{"id":"`+id+`","topics":null}`)
+		if a.status != http.StatusOK || !strings.Contains(a.body, `"topics":["a"]`) {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
 }
 
 // TestByteOrderMark: the refusal names it.

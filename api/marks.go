@@ -98,6 +98,7 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 				detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
 		}
 	}
+	m.DropNulls()
 	text, err := m.Text("id")
 	if err != nil {
 		return mark, wireProblem(err)

@@ -145,7 +145,7 @@ func envelopeRules() objectRules {
 
 // structuredCloudEvent makes an event of its envelope, which it changes.
 func structuredCloudEvent(envelope Object, to Destination) (CloudEvent, error) {
-	dropNulls(envelope)
+	envelope.DropNulls()
 	d, err := takeData(envelope)
 	if err != nil {
 		return CloudEvent{}, err
@@ -169,16 +169,6 @@ func BinaryCloudEvent(attributes Object, contentType string, data []byte,
 		}
 	}
 	return newCloudEvent(attributes, store.Draft{ContentType: contentType, Data: data}, to)
-}
-
-// dropNulls takes what is null for absent (CloudEvents JSON format 1.0.2 §2.2), but for the data,
-// which may be null.
-func dropNulls(envelope Object) {
-	for name, value := range envelope {
-		if name != "data" && string(value) == "null" {
-			delete(envelope, name)
-		}
-	}
 }
 
 // takeData moves the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a

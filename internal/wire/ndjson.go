@@ -16,7 +16,8 @@ import (
 const maxBatchEvents = 1000
 
 // NDJSON yields the events of a batch as they arrive, one a line: {"topic","type"?,"data"} or
-// {"topic","type"?,"datacontenttype","data_base64"}. Empty lines are no events. The data of each
+// {"topic","type"?,"datacontenttype","data_base64"}. A member that is null, but for the data, is
+// absent. Empty lines are no events. The data of each
 // has at most maxData bytes. The first error, an *Error or body's own, is the end.
 func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	return func(yield func(store.Draft, error) bool) {
@@ -73,6 +74,7 @@ func parseEntry(text []byte, maxData int64) (d store.Draft, err error) {
 	if err != nil {
 		return d, err
 	}
+	object.DropNulls()
 	if err := checkMembers(object); err != nil {
 		return d, err
 	}

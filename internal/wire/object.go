@@ -21,6 +21,16 @@ func ParseObject(text []byte) (Object, error) {
 	return parseObject(text, objectRules{})
 }
 
+// DropNulls takes what is null for absent, as many serializers mean it (CloudEvents JSON format 1.0.2
+// §2.2 wants it), but for "data", which may be null.
+func (o Object) DropNulls() {
+	for name, value := range o {
+		if name != "data" && string(value) == "null" {
+			delete(o, name)
+		}
+	}
+}
+
 // objectRules are what an object is held against while it is read.
 type objectRules struct {
 	// accept is asked about each member, by its name and, once that is known, the bytes of its
