@@ -38,7 +38,7 @@ func exported(t *testing.T) (metrics, series []string) {
 }
 
 // TestMetricNames: what the documentation, the dashboard and the alert rules name is there, and
-// what is there is documented.
+// what is there is documented and on the dashboard.
 func TestMetricNames(t *testing.T) {
 	metrics, series := exported(t)
 	operating := readRepository(t, "docs", "OPERATING.md")
@@ -57,9 +57,16 @@ func TestMetricNames(t *testing.T) {
 			}
 		}
 	}
+	dashboard := readRepository(t, "deploy", "grafana", "tidings.json")
 	for _, metric := range metrics {
-		if strings.HasPrefix(metric, "tidings_") && !strings.Contains(operating, "| `"+metric+"`") {
+		if !strings.HasPrefix(metric, "tidings_") {
+			continue
+		}
+		if !strings.Contains(operating, "| `"+metric+"`") {
 			t.Errorf("%s has no row in docs/OPERATING.md", metric)
+		}
+		if !regexp.MustCompile(`\b` + metric + `(_bucket|_sum)?\b`).MatchString(dashboard) {
+			t.Errorf("%s has no panel in deploy/grafana/tidings.json", metric)
 		}
 	}
 }
