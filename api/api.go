@@ -96,8 +96,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
 
 	// without a Verifier, answer also what came through a proxy
-	AllowForwarded bool
-	CookieName     string // of a session's cookie; "__Host-" comes before it where the client has TLS
+	AllowForwarded  bool
+	CookieName      string // of a session's cookie; "__Host-" comes before it where the client has TLS
+	AllowQueryToken bool   // take a stream's token from its query too
 	// Memory that bodies may take while they are read and their events stored, and the same again
 	// that answers may take until they are written. It is far above the largest body.
 	BufferBytes int64
@@ -180,6 +181,8 @@ type Server struct {
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	seldom  seldom // of o.Logger
+	// queryToken is done once a token has come in a query.
+	queryToken sync.Once
 	// everybody is the caller of each request while there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain

@@ -129,9 +129,10 @@ func (s *piped) do(request, body string) answer {
 }
 
 // get sends a request on a new connection, which the test may read or not.
-func (s *piped) get(path string) (net.Conn, *bufio.Reader) {
+func (s *piped) get(path string, headers ...string) (net.Conn, *bufio.Reader) {
 	s.t.Helper()
-	return s.send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	return s.send("GET " + path + " HTTP/1.1\r\n" +
+		strings.Join(append(headers, "Host: localhost"), "\r\n") + "\r\n\r\n")
 }
 
 // send sends text as it is on a new connection.
@@ -146,9 +147,9 @@ func (s *piped) send(text string) (net.Conn, *bufio.Reader) {
 	return client, bufio.NewReader(client)
 }
 
-func (s *piped) stream(path string) *stream {
+func (s *piped) stream(path string, headers ...string) *stream {
 	s.t.Helper()
-	_, r := s.get(path)
+	_, r := s.get(path, headers...)
 	return s.read(r)
 }
 

@@ -101,8 +101,7 @@ func (c *contract) request(t testing.TB, method, path, body string, headers ...s
 	in := c.find(t, method, path, body, headers...)
 	for name := range in.Request.URL.Query() {
 		if in.Route.Operation.Parameters.GetByInAndName("query", name) == nil &&
-			in.Route.PathItem.Parameters.GetByInAndName("query", name) == nil &&
-			name != "access_token" {
+			in.Route.PathItem.Parameters.GetByInAndName("query", name) == nil {
 			t.Errorf("%s %s: the document does not have the parameter %s", method, path, name)
 		}
 	}

@@ -84,7 +84,7 @@ func TestTokenRows(t *testing.T) {
 	claims := func(text string) string { return signed(t, text) }
 	good := header(hs256)
 	parts := strings.Split(good, ".")
-	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{AllowQueryToken: true}))
 	c := newContract(t, s)
 	if a := s.do("GET", "/v1/log", "", bearer(good)); a.status != 200 {
 		t.Fatalf("the good token: %d %s", a.status, a.body)
@@ -148,7 +148,7 @@ func verified(t *testing.T, o auth.Options) (*server, *contract) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(t, newLog(t), 0, api.Options{Verifier: v, Now: o.Now})
+	s := newServer(t, newLog(t), 0, api.Options{Verifier: v, Now: o.Now, AllowQueryToken: true})
 	return s, newContract(t, s)
 }
 

@@ -24,7 +24,8 @@ const (
 	listing           // as reading; what it lists may be long, so the answer is compressed
 	admin             // a valid token that grants administration
 	scraping          // as admin, by any Host: Prometheus may use an address
-	// as reading; the token may stand in the query, since EventSource sets no headers
+	// as reading; the token may stand in the query where Options.AllowQueryToken says so, since
+	// EventSource sets no headers
 	streaming
 )
 

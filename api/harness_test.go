@@ -114,6 +114,14 @@ func (a answer) decode(t testing.TB, into any) {
 	}
 }
 
+// addHeaders adds headers, "Name: value", to a request.
+func addHeaders(r *http.Request, headers []string) {
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Add(name, value)
+	}
+}
+
 // roundTrip sends a request; headers are "Name: value".
 func (s *server) roundTrip(method, path, body string, headers []string) *http.Response {
 	s.t.Helper()
@@ -121,10 +129,7 @@ func (s *server) roundTrip(method, path, body string, headers []string) *http.Re
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Add(name, value)
-	}
+	addHeaders(r, headers)
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -182,7 +187,7 @@ type stream struct {
 }
 
 // open opens a stream; lastEventID is sent as the header unless it is empty.
-func (s *server) open(ctx context.Context, path, lastEventID string) *stream {
+func (s *server) open(ctx context.Context, path, lastEventID string, headers ...string) *stream {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, "GET", s.url+path, nil)
 	if err != nil {
@@ -191,6 +196,7 @@ func (s *server) open(ctx context.Context, path, lastEventID string) *stream {
 	if lastEventID != "" {
 		r.Header.Set("Last-Event-ID", lastEventID)
 	}
+	addHeaders(r, headers)
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		s.t.Fatal(err)

@@ -83,7 +83,7 @@ func TestKeysComeLater(t *testing.T) {
 				}
 			case "/nothing":
 			case "/v1/stream", "/v1/topics/a/stream":
-				s.open(t.Context(), path+"?access_token="+key.token(), "").overload()
+				s.open(t.Context(), path, "", token).overload()
 			default:
 				if a.status != 503 || a.problem(t).Code != "keys-unavailable" ||
 					a.header.Get("Retry-After") == "" {

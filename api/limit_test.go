@@ -199,7 +199,7 @@ func TestMaxStreams(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t, newLog(t), 0, c.options)
 			follow := func(token string) *stream {
-				return s.open(t.Context(), "/v1/stream?access_token="+token, "")
+				return s.open(t.Context(), "/v1/stream", "", bearer(token))
 			}
 			var open []*stream
 			for i, token := range c.open {
@@ -207,7 +207,7 @@ func TestMaxStreams(t *testing.T) {
 				st.until("tidings.live")
 				open = append(open, st)
 				if i == 0 {
-					s.head("HEAD", "/v1/stream?access_token="+token, "") // takes no room
+					s.head("HEAD", "/v1/stream", "", bearer(token)) // takes no room
 				}
 			}
 			follow(c.refused).overload()
@@ -248,8 +248,8 @@ func TestExpiry(t *testing.T) {
 			ends := make(map[time.Duration]bool)
 			for range 5 {
 				begin := time.Now()
-				st := s.stream("/v1/stream?access_token=" + holder{subscribe: ">",
-					expires: time.Minute}.token(t))
+				st := s.stream("/v1/stream", bearer(holder{subscribe: ">",
+					expires: time.Minute}.token(t)))
 				st.until("tidings.live")
 				if e := st.next(); e.Type != "tidings.bye" ||
 					string(e.Data) != `{"reason":"expired-token"}` {
@@ -272,7 +272,7 @@ func TestExpiry(t *testing.T) {
 	t.Run("a busy stream ends as well", func(t *testing.T) {
 		bubble(t, keyed(t, api.Options{Heartbeat: time.Hour}), func(t *testing.T, s *piped) {
 			token := holder{subscribe: ">", expires: time.Minute}.token(t)
-			st := s.stream("/v1/stream?access_token=" + token)
+			st := s.stream("/v1/stream", bearer(token))
 			st.until("tidings.live")
 			for range 120 {
 				appendTo(t, s.log, "a")

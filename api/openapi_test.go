@@ -116,7 +116,7 @@ func TestOpenAPIExchanges(t *testing.T) {
 	gone := appendData(t, log, "trimmed", []byte("1")).String()
 	later := appendData(t, log, "trimmed", []byte("2"))
 	s.trim(later.String(), "trimmed")
-	s.open(t.Context(), "/v1/stream?access_token="+everybody, "").until("tidings.live")
+	s.open(t.Context(), "/v1/stream", "", token).until("tidings.live")
 	var open struct{ Subscribers []struct{ ID string } }
 	s.do("GET", "/v1/subscribers", "", token).decode(t, &open)
 	seen := make(map[string]bool)
@@ -267,17 +267,17 @@ func TestOpenAPIStreams(t *testing.T) {
 	c := newContract(t, start(t))
 	bubble(t, keyed(t, api.Options{Heartbeat: time.Second, MaxStreams: 1}),
 		func(t *testing.T, s *piped) {
-			token := holder{subscribe: ">", expires: 10 * time.Second}.token(t)
+			token := bearer(holder{subscribe: ">", expires: 10 * time.Second}.token(t))
 			appendTo(t, s.log, "orders")
-			for _, path := range []string{"/v1/stream?since=earliest&access_token=" + token,
-				"/v1/topics/orders/stream?after=x&format=cloudevents&access_token=" + token} {
+			for _, path := range []string{"/v1/stream?since=earliest",
+				"/v1/topics/orders/stream?after=x&format=cloudevents"} {
 				c.request(t, "GET", path, "")
-				_, r := s.get(path)
+				_, r := s.get(path, token)
 				resp, err := http.ReadResponse(r, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.stream("/v1/stream?access_token=" + token).overload()
+				s.stream("/v1/stream", token).overload()
 				body, err := io.ReadAll(resp.Body) // until the token's end
 				if err != nil {
 					t.Fatal(err)

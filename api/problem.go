@@ -39,6 +39,7 @@ var kinds = map[string]kind{
 	"condition-invalid":    {http.StatusBadRequest, "Condition is invalid"},
 	"data-not-text":        {http.StatusBadRequest, "Data is not text"},
 	"token-ambiguous":      {http.StatusBadRequest, "Token is given more than once"},
+	"query-token-off":      {http.StatusUnauthorized, "Token in the query"},
 	"token-missing":        {http.StatusUnauthorized, "Token is missing"},
 	"token-invalid":        {http.StatusUnauthorized, "Token is not valid"},
 	"token-claims":         {http.StatusUnauthorized, "Token has bad claims"},

@@ -14,7 +14,7 @@ import (
 // becomes of the request. (T8 of the threat model.)
 func TestTokensStaySecret(t *testing.T) {
 	var log e2e.Output
-	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1,
+	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1, AllowQueryToken: true,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	var answers strings.Builder
 	tokens := map[string]string{

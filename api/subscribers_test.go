@@ -195,8 +195,8 @@ func TestMarksWithoutSubject(t *testing.T) {
 // TestSubscriberSubject: with tokens it is said who is connected, not only from where.
 func TestSubscriberSubject(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
-	s.open(t.Context(), "/v1/stream?access_token="+holder{subject: "ada", subscribe: ">"}.token(t),
-		"").until("tidings.live")
+	s.open(t.Context(), "/v1/stream", "",
+		bearer(holder{subject: "ada", subscribe: ">"}.token(t))).until("tidings.live")
 	var l subscriberList
 	s.do("GET", "/v1/subscribers", "",
 		bearer(holder{subject: "eve", admin: true}.token(t))).decode(t, &l)

@@ -10,7 +10,10 @@ import (
 )
 
 const (
-	tokenParameter = "access_token" // RFC 6750 §2.3
+	// tokenParameter is RFC 6750 §2.3's, off unless Options.AllowQueryToken: addresses are kept, by
+	// browsers in their history and by servers in their logs. Clients must not put tokens there (RFC
+	// 9700 §4.3.2); some EventSources have no other place.
+	tokenParameter = "access_token"
 
 	// securePrefix makes browsers hold the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
 	securePrefix = "__Host-"
@@ -50,8 +53,16 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	if a == streaming && r.URL.RawQuery != "" {
 		queries = r.URL.Query()[tokenParameter]
 	}
+	if len(queries) > 0 {
+		s.warnOfQuery(r)
+	}
 	token := ""
 	switch {
+	case len(queries) > 0 && !s.o.AllowQueryToken: // even with another: it should not be there
+		return "", &problem{code: "query-token-off", field: tokenParameter,
+			detail: "a token in the query ends up in logs, so it is off: send it in the " +
+				"Authorization header, as the tidings.js of this release does, or start the server " +
+				"with --allow-query-token"}
 	case len(headers)+len(queries) > 1:
 		return "", &problem{code: "token-ambiguous", field: "Authorization",
 			detail: "send one token, in the header or in the query"}
@@ -73,6 +84,15 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 		p.detail = "Authorization has another scheme than Bearer; " + p.detail
 	}
 	return "", p
+}
+
+// warnOfQuery logs that a token came in a query, once.
+func (s *Server) warnOfQuery(r *http.Request) {
+	s.queryToken.Do(func() {
+		s.o.Logger.Warn("a token came in the query of a stream, where logs may keep it; clients can "+
+			"send it in a header", "accepted", s.o.AllowQueryToken, "remote", s.clientAddr(r),
+			"user_agent", r.UserAgent())
+	})
 }
 
 // bearersOf returns what the Authorization headers of r have as tokens. Another scheme is for

@@ -4,12 +4,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"tidings/api"
 	"tidings/internal/auth"
+	"tidings/internal/e2e"
 	"tidings/store"
 )
 
@@ -80,7 +83,7 @@ func (s *server) head(method, path, body string, headers ...string) answer {
 // TestTokenPlaces: where a token may stand, and what stands in its place. Rows 79 and 86 of
 // docs/ERRORS.md.
 func TestTokenPlaces(t *testing.T) {
-	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{AllowQueryToken: true}))
 	good, bad := everything(t), holder{key: otherKey}.token(t)
 	for _, c := range []struct {
 		name, path string
@@ -146,6 +149,43 @@ func TestTokenPlaces(t *testing.T) {
 				t.Errorf("%d with WWW-Authenticate %q", c.status, got)
 			}
 		})
+	}
+}
+
+// TestQueryToken: a token in a query counts only where that is allowed; either way the first one, and
+// no other, is a warning.
+func TestQueryToken(t *testing.T) {
+	for _, allowed := range []bool{false, true} {
+		var log e2e.Output
+		s := newServer(t, newLog(t), 0, keyed(t, api.Options{AllowQueryToken: allowed,
+			Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+		c := newContract(t, s)
+		good := everything(t)
+		for _, path := range []string{"/v1/stream?topic=a&", "/v1/topics/a/stream?"} {
+			for _, with := range [][]string{nil, {bearer(good)}, {"Cookie: tidings_token=" + good},
+				{"Authorization: Basic dTpw"}} {
+				t.Run(fmt.Sprintf("row 235: %s, allowed %t, with %.13q", path, allowed, with),
+					func(t *testing.T) {
+						path := path + "access_token=" + good
+						if allowed {
+							s.head("GET", path, "", with...) // TestTokenPlaces knows what it is answered
+							return
+						}
+						a := s.do("GET", path, "", with...)
+						p := a.problem(t)
+						if a.status != 401 || p.Code != "query-token-off" ||
+							!strings.Contains(p.Detail, "--allow-query-token") ||
+							a.header.Get("WWW-Authenticate") != "Bearer" {
+							t.Errorf("%d %s, want 401 query-token-off", a.status, a.body)
+						}
+						c.response(t, "GET", path, a)
+					})
+			}
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 ||
+			!strings.Contains(log.String(), fmt.Sprintf("accepted=%t", allowed)) {
+			t.Errorf("allowed %t: %d warnings, want one: %s", allowed, n, log.String())
+		}
 	}
 }
 

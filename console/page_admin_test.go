@@ -72,7 +72,7 @@ func (s *site) stall(t *testing.T, topic string) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn,
-		"GET /v1/stream?topic=%s&since=earliest&access_token=%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: slow\r\n\r\n",
+		"GET /v1/stream?topic=%s&since=earliest HTTP/1.1\r\nAuthorization: Bearer %s\r\nHost: %s\r\nUser-Agent: slow\r\n\r\n",
 		topic, s.mint(t, auth.Grant{Subscribe: filter(">")}), server.Host)
 }
 
