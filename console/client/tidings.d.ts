@@ -1,5 +1,5 @@
 /** Where and how a client reads. */
-export interface TidingsOptions {
+export interface TidingsOptions<Data = unknown> {
   /** Where the server is. Default: where this module was loaded from. */
   url?: string | URL;
   /** Topics or patterns (`orders`, `tickets.>`). None: everything that the token grants. */
@@ -9,7 +9,7 @@ export interface TidingsOptions {
    * Where several people use one browser, put the person into it. Without a name nothing is stored.
    */
   name?: string;
-  /** Start after this event, whatever is stored. */
+  /** Start after this event, whatever is stored; under a name the cursor is stored from there on. */
   after?: string;
   /** Start here under a name that is new: `earliest`, `latest`, a duration (`15m`, `1d`) or an RFC 3339 time. */
   since?: string;
@@ -21,6 +21,12 @@ export interface TidingsOptions {
    * and that it took longer than 10 s, is an `error`; it is called again after a pause.
    */
   token?: string | (() => Token | Promise<Token>);
+  /**
+   * Handles an event, after the listeners. The next waits until the promise that it returns is fulfilled, and only then is
+   * the cursor stored: a reload, or a crash, before that gives the event again. So each is handled at least once, one at
+   * a time, in each tab. What it throws is an `error`, and it is called again with the same event, after pauses of up to 30 s.
+   */
+  handled?: (event: TidingsEvent<Data>) => unknown;
   /** Share one connection with the other tabs that have the same url, name and topics. Default: true. */
   shared?: boolean;
   /** Send cookies to another origin of the same site. Default: false. */
@@ -31,7 +37,7 @@ export interface TidingsOptions {
 export type Token = string | null | undefined;
 
 /** An event of the log. `GET /v1/events` has the same. */
-export interface TidingsEvent {
+export interface TidingsEvent<Data = unknown> {
   /** A ULID. IDs rise in the order of the log, as strings too. */
   id: string;
   topic: string;
@@ -40,7 +46,7 @@ export interface TidingsEvent {
   time: string;
   datacontenttype?: string;
   /** The payload: a JSON value, a string when it is text, null when there is none. */
-  data?: unknown;
+  data?: Data;
   /** Binary payload, instead of data. */
   data_base64?: string;
   /** The attributes of an event that was published as a CloudEvent. */
@@ -79,11 +85,11 @@ export interface ProblemError extends Error {
   code?: string;
 }
 
-export interface TidingsEventMap {
+export interface TidingsEventMap<Data = unknown> {
   /** An event; each once, in the order of the log. */
-  event: CustomEvent<TidingsEvent>;
+  event: CustomEvent<TidingsEvent<Data>>;
   /** A topic has ended. Once all have, the state is `ended`. */
-  end: CustomEvent<TidingsEvent>;
+  end: CustomEvent<TidingsEvent<unknown>>;
   gap: CustomEvent<Gap>;
   /** Everything up to now has been handed over; missed is how many events that were since the state was last live. */
   live: CustomEvent<{ missed: number }>;
@@ -96,9 +102,11 @@ export interface TidingsEventMap {
   error: CustomEvent<ProblemError | Error>;
 }
 
-/** A reader of the log. It begins when it is made. */
-export class Tidings extends EventTarget {
-  constructor(options?: TidingsOptions);
+type Listener<Client, E> = ((this: Client, event: E) => void) | { handleEvent(event: E): void } | null;
+
+/** A reader of the log. It begins when it is made. Data is what the payloads of its topics are; nothing checks it. */
+export class Tidings<Data = unknown> extends EventTarget {
+  constructor(options?: TidingsOptions<Data>);
   /** The ID up to which everything has been handed over; null before the first connection. */
   readonly cursor: string | null;
   readonly state: State;
@@ -107,20 +115,24 @@ export class Tidings extends EventTarget {
   readonly leads: boolean;
   /** Whether the cursor outlives a reload: it has a name, and storage takes it. */
   readonly persistent: boolean;
+  /**
+   * Fulfilled when the state is `live`, or `ended`, for the first time. Rejected with the ProblemError if it is `refused`
+   * before that, with an AbortError if it is `closed`. A network that is down is waited for.
+   */
+  readonly ready: Promise<void>;
+  /**
+   * Read other topics from the cursor on: everything after it of theirs, nothing before. Throws a TypeError if it is given
+   * anything but an array of strings; does nothing once closed.
+   */
+  setTopics(topics: readonly string[]): void;
   /** Try again now, with a new token; after signing in, for example. This tab then holds the connection. */
   reconnect(): void;
   /** Stop for good. The cursor stays stored. */
   close(): void;
   addEventListener<K extends keyof TidingsEventMap>(
-    type: K,
-    listener: (this: Tidings, event: TidingsEventMap[K]) => void,
-    options?: boolean | AddEventListenerOptions,
+    type: K, listener: Listener<this, TidingsEventMap<Data>[K]>, options?: boolean | AddEventListenerOptions,
   ): void;
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   removeEventListener<K extends keyof TidingsEventMap>(
-    type: K,
-    listener: (this: Tidings, event: TidingsEventMap[K]) => void,
-    options?: boolean | EventListenerOptions,
+    type: K, listener: Listener<this, TidingsEventMap<Data>[K]>, options?: boolean | EventListenerOptions,
   ): void;
-  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }

@@ -41,19 +41,19 @@ export class Tidings extends EventTarget {
   #told; // the last gap
   #hole = ''; // its end: what comes next joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
+  #ready = deferred();
+  #handling = Promise.resolve(); // what `handled` is at work on, and all that waits for it
+  #unhandled = 0; // events among that
 
   constructor(options = {}) {
     super();
     this.#options = { topics: [], ...options };
-    const { url = '.', topics, name, after, shared = true } = this.#options;
+    const { url = '.', name, after } = this.#options;
     this.#url = String(new URL(url, options.url ? globalThis.location?.href : import.meta.url)).replace(/\/$/, '');
-    this.#key = `tidings ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
     this.#saved = name && `tidings ${this.#url} ${name}`;
-    this.#cursor = after?.toUpperCase() ?? this.#recall();
-    if (shared && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
-      this.#channel = new BroadcastChannel(this.#key);
-      this.#channel.onmessage = ({ data }) => this.#hear(data);
-    }
+    this.#cursor = this.#recall(after?.toUpperCase());
+    this.#ready.promise.catch(() => {}); // perhaps nobody asks
+    this.#join();
     for (const [target, event, react] of this.#surroundings()) target?.addEventListener(event, react);
     this.#enter();
   }
@@ -63,6 +63,17 @@ export class Tidings extends EventTarget {
   get transport() { return this.#transport; }
   get leads() { return this.#leads; }
   get persistent() { return this.#persistent; }
+  get ready() { return this.#ready.promise; }
+
+  setTopics(topics) {
+    this.#options.topics = topicsOf(topics);
+    if (this.#state === 'closed') return;
+    const away = this.#present.signal.aborted;
+    this.#leave();
+    this.#join();
+    this.#set('connecting');
+    if (!away) this.#enter();
+  }
 
   reconnect() {
     if (this.#present.signal.aborted) return; // closed, or put away
@@ -78,6 +89,7 @@ export class Tidings extends EventTarget {
     this.#leave();
     this.#channel?.close();
     this.#channel = null;
+    this.#ready.reject(new DOMException('the client was closed', 'AbortError'));
     this.#set('closed');
   }
 
@@ -154,6 +166,17 @@ export class Tidings extends EventTarget {
   }
 
   // --- who leads
+
+  // join makes the tab one of those with the same topics.
+  #join() {
+    const { name, topics, shared = true } = this.#options;
+    this.#key = `tidings ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
+    this.#channel?.close();
+    this.#channel = null;
+    if (!shared || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return;
+    this.#channel = new BroadcastChannel(this.#key);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+  }
 
   async #elect(present, steal) {
     const lead = lock => lock && !present.aborted && new Promise(release => {
@@ -380,14 +403,16 @@ export class Tidings extends EventTarget {
     if (signal.aborted) return; // a listener has turned the tab to something else
     if (refused) {
       const renewable = typeof this.#options.token === 'function' && (status === 401 || status === 403);
-      if (!renewable) return void this.#set('refused');
+      if (!renewable) {
+        this.#ready.reject(error);
+        return void this.#set('refused');
+      }
       if (this.#failures++ === 0) return void again(); // with another token
     }
     this.#later(this.#pause(), signal, again);
   }
 
-  // pause is how long to wait this time: twice as long as the last time, in the mean.
-  #pause() { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** this.#failures++) * (0.5 + Math.random() / 2); }
+  #pause() { return pause(this.#failures++); }
 
   // later does something after so many milliseconds, unless the tab has turned to something else.
   #later(ms, signal, act) {
@@ -453,7 +478,25 @@ export class Tidings extends EventTarget {
     const leads = this.#leads; // a listener may close the client
     if (this.#state !== 'live') this.#missed++;
     this.#emit(event.type === 'tidings.end' ? 'end' : 'event', event);
+    if (this.#options.handled) this.#handle(event);
     this.#moveTo(event.id, leads);
+  }
+
+  // handle has the page's function handle the event once those before are handled, and again if it fails.
+  #handle(event) {
+    this.#unhandled++;
+    this.#handling = this.#handling.then(async () => {
+      for (let failures = 0; this.#state !== 'closed'; failures++) {
+        try {
+          await this.#options.handled(event);
+          break;
+        } catch (error) {
+          this.#emit('error', error);
+          await new Promise(done => setTimeout(done, pause(failures)));
+        }
+      }
+      this.#unhandled--;
+    });
   }
 
   #gap(gap) {
@@ -476,6 +519,7 @@ export class Tidings extends EventTarget {
     this.#transport = transport;
     this.#say({});
     this.#emit('state', { state, transport, leads: this.#leads });
+    if (this.#state === 'live' || this.#state === 'ended') this.#ready.resolve();
     if (!live || this.#state !== 'live') return;
     const missed = this.#missed;
     this.#missed = 0;
@@ -486,12 +530,13 @@ export class Tidings extends EventTarget {
 
   // --- the cursor's place: this tab's own survives a reload, the one of all tabs a closed tab
 
-  #recall() {
+  // recall returns where to begin: after what the page says, or else what is stored.
+  #recall(after) {
     this.#persistent = !!this.#saved;
-    if (!this.#saved) return null;
-    let cursor = null;
+    if (!this.#saved) return after ?? null;
+    let cursor = after ?? null;
     try {
-      cursor = sessionStorage.getItem(this.#saved) ?? localStorage.getItem(this.#saved);
+      cursor ??= sessionStorage.getItem(this.#saved) ?? localStorage.getItem(this.#saved);
       if (cursor) sessionStorage.setItem(this.#saved, cursor); // a reload begins here, wherever the leader is by then
     } catch {
       this.#persistent = false; // storage is disabled
@@ -502,6 +547,11 @@ export class Tidings extends EventTarget {
   #moveTo(id, leads = this.#leads) {
     const back = id < this.#cursor; // another log took this one's place
     this.#cursor = id;
+    if (!this.#unhandled) return this.#store(id, leads, back);
+    this.#handling = this.#handling.then(() => this.#state === 'closed' || this.#store(id, leads, back));
+  }
+
+  #store(id, leads, back) {
     if (!this.#persistent) return;
     try {
       sessionStorage.setItem(this.#saved, id);
@@ -510,6 +560,25 @@ export class Tidings extends EventTarget {
       this.#persistent = false; // storage is full
     }
   }
+}
+
+// pause is how long to wait after so many failures in a row: twice as long each time, in the mean.
+function pause(failures) { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** failures) * (0.5 + Math.random() / 2); }
+
+// deferred is a promise whose outcome is said later.
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => { settle = { resolve, reject }; });
+  return { promise, ...settle };
+}
+
+function topicsOf(topics) {
+  if (Array.isArray(topics) && topics.every(topic => typeof topic === 'string' && topic)) return [...topics];
+  throw new TypeError(`topics: expected an array of topics or patterns, such as ['orders'], but got ${shown(topics)}`);
+}
+
+function shown(value) {
+  return typeof value === 'string' ? JSON.stringify(value) : Array.isArray(value) ? 'an array with something else' : String(value);
 }
 
 // within makes a call, and gives up waiting for it after so many milliseconds.

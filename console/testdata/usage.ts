@@ -9,7 +9,7 @@ export const implemented: new (options?: TidingsOptions) => Record<keyof Instanc
 
 const options: Required<TidingsOptions> = {
   url: new URL('https://events.example.com'), topics: ['orders'], name: 'me', after: '', since: '1d', last: 5,
-  token: async () => 'token', shared: true, withCredentials: false,
+  token: async () => 'token', handled: async event => void event.id, shared: true, withCredentials: false,
 };
 const client = new Tidings(options);
 client.addEventListener('event', function ({ detail }) {
@@ -32,6 +32,8 @@ new Tidings({ token: async (): Promise<Token> => null });
 client.removeEventListener('error', failed);
 const all: [string | null, State, 'stream' | 'poll', boolean, boolean] = [client.cursor, client.state, client.transport, client.leads, client.persistent];
 console.log(all);
+client.setTopics(['orders', 'tickets.>']);
+client.ready.then(() => console.log('live'), (error: Error) => console.log(error.name));
 client.close();
 
 new Tidings();
@@ -41,3 +43,16 @@ new Tidings({ topic: 'orders' });
 client.cursor = '';
 // @ts-expect-error: there is no such detail
 client.addEventListener('live', ({ detail }) => console.log(detail.id));
+
+// What the payloads are can be said once.
+const orders = new Tidings<{ total: number }>({ topics: ['orders'], handled: async ({ data }) => console.log(data?.total) });
+orders.addEventListener('event', ({ detail }) => console.log(detail.data?.total.toFixed()));
+orders.addEventListener('live', { handleEvent: ({ detail }) => console.log(detail.missed) });
+// @ts-expect-error: the payload has no such member
+orders.addEventListener('event', ({ detail }) => console.log(detail.data?.sum));
+// @ts-expect-error: there is no such event
+orders.addEventListener('evnet', () => {});
+// @ts-expect-error: topics is a list
+new Tidings({ topics: 'orders' });
+// @ts-expect-error: topics is a list
+orders.setTopics('orders');

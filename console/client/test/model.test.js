@@ -27,7 +27,7 @@ const SABOTAGES = {
   'a follower takes events while it reads': ['if (this.#reading) {', 'if (false) {'],
   'a gap is told to no other tab': ['this.#hole = gap.through;', ''],
   'the cursor moves before the event is handed over': [
-    /( +this\.#emit\(event\.type.*\n)( +this\.#moveTo\(event\.id.*\n)/, '$2$1',
+    /( +this\.#emit\(event\.type.*\n.*\n)( +this\.#moveTo\(event\.id.*\n)/, '$2$1',
   ],
   'a tab does not store its cursor': ['sessionStorage.setItem(this.#saved, id);', ''],
   'the leader does not store its cursor': ['localStorage.setItem(this.#saved, id);', ';'],

@@ -16,7 +16,7 @@ export function compile(source) {
 const GLOBALS = [
   'globalThis', 'navigator', 'BroadcastChannel', 'EventSource', 'fetch', 'sessionStorage', 'localStorage',
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'Math', 'URL', 'EventTarget', 'CustomEvent',
-  'AbortController',
+  'AbortController', 'DOMException',
 ];
 
 export class Tab {
@@ -64,7 +64,7 @@ export class Tab {
       setTimeout: (run, ms) => this.#timer(run, ms, false), clearTimeout: id => this.#clear(id),
       setInterval: (run, ms) => this.#timer(run, ms, true), clearInterval: id => this.#clear(id),
       Date: class extends Date { static now() { return now(); } },
-      Math: math, URL, EventTarget, CustomEvent, AbortController,
+      Math: math, URL, EventTarget, CustomEvent, AbortController, DOMException,
     };
   }
 
