@@ -15,6 +15,7 @@ const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const PAGE = 250; // events that are handed over at a stretch
 const EARLIEST = '0'.repeat(26); // the cursor before every event, those among them that are gone
 const BEYOND = '~'; // above every ID
+const NEEDED = ['fetch', 'AbortController', 'CustomEvent', 'URL'];
 const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
 
 export class Tidings extends EventTarget {
@@ -47,14 +48,16 @@ export class Tidings extends EventTarget {
 
   constructor(options = {}) {
     super();
-    this.#options = { topics: [], ...options };
-    const { url = '.', name, after } = this.#options;
-    this.#url = String(new URL(url, options.url ? globalThis.location?.href : import.meta.url)).replace(/\/$/, '');
+    const missing = NEEDED.find(name => !globalThis[name]);
+    if (missing) throw new Error(`Tidings needs ${missing}, which there is not here: docs/BROWSER.md says where it runs`);
+    this.#options = checked(options);
+    const { url, name, after } = this.#options;
+    this.#url = addressOf(url);
     this.#saved = name && `tidings ${this.#url} ${name}`;
     this.#cursor = this.#recall(after?.toUpperCase());
     this.#ready.promise.catch(() => {}); // perhaps nobody asks
     this.#join();
-    for (const [target, event, react] of this.#surroundings()) target?.addEventListener(event, react);
+    for (const [target, event, react] of this.#surroundings()) target?.addEventListener?.(event, react);
     this.#enter();
   }
 
@@ -66,7 +69,7 @@ export class Tidings extends EventTarget {
   get ready() { return this.#ready.promise; }
 
   setTopics(topics) {
-    this.#options.topics = topicsOf(topics);
+    this.#options.topics = checked({ topics }).topics;
     if (this.#state === 'closed') return;
     const away = this.#present.signal.aborted;
     this.#leave();
@@ -85,7 +88,7 @@ export class Tidings extends EventTarget {
   }
 
   close() {
-    for (const [target, event, react] of this.#surroundings()) target?.removeEventListener(event, react);
+    for (const [target, event, react] of this.#surroundings()) target?.removeEventListener?.(event, react);
     this.#leave();
     this.#channel?.close();
     this.#channel = null;
@@ -572,13 +575,60 @@ function deferred() {
   return { promise, ...settle };
 }
 
-function topicsOf(topics) {
-  if (Array.isArray(topics) && topics.every(topic => typeof topic === 'string' && topic)) return [...topics];
-  throw new TypeError(`topics: expected an array of topics or patterns, such as ['orders'], but got ${shown(topics)}`);
+// OPTIONS are what each option may be, and how it is said to who gave it something else.
+const OPTIONS = {
+  url: [v => v instanceof URL || isText(v), "the server's address"],
+  topics: [v => Array.isArray(v) && v.every(isText), "an array of topics or patterns, such as ['orders']"],
+  name: [isText, 'text that is not empty'],
+  after: [v => typeof v === 'string' && /^[0-9a-z]{26}$/i.test(v), 'the ID of an event: 26 letters and digits'],
+  since: [isText, "'earliest', 'latest', a duration such as '15m', or a time in RFC 3339"],
+  last: [v => Number.isSafeInteger(v) && v >= 0, 'a whole number from 0 on'],
+  token: [v => typeof v === 'function' || typeof v === 'string', 'a token, or a function that gets one'],
+  handled: [v => typeof v === 'function', 'a function'],
+  shared: [isBoolean, 'true or false'],
+  withCredentials: [isBoolean, 'true or false'],
+};
+
+function isText(value) { return typeof value === 'string' && value !== ''; }
+function isBoolean(value) { return typeof value === 'boolean'; }
+
+// checked returns the options that are given; undefined is as if it were not there.
+function checked(options) {
+  const given = { topics: [] };
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(OPTIONS, name)) {
+      throw new TypeError(`there is no option ${name}; there are ${Object.keys(OPTIONS).join(', ')}`);
+    }
+    const [fits, expected] = OPTIONS[name];
+    if (!fits(value)) throw new TypeError(`${name}: expected ${expected}, but got ${name === 'token' ? typeof value : shown(value)}`);
+    given[name] = Array.isArray(value) ? [...value] : value;
+  }
+  return given;
 }
 
 function shown(value) {
-  return typeof value === 'string' ? JSON.stringify(value) : Array.isArray(value) ? 'an array with something else' : String(value);
+  if (typeof value === 'string' || Array.isArray(value)) return JSON.stringify(value);
+  return typeof value === 'number' || value === null ? String(value) : typeof value;
+}
+
+// addressOf is the server's address: where the module is from, unless the page says. Only what the page says itself can
+// have a user and a password: a page that was opened with them hands them to its scripts.
+function addressOf(url) {
+  const expected = `url: expected the server's address, http(s)://host/path without user, query and fragment`;
+  let address;
+  try {
+    const base = new URL(url === undefined ? import.meta.url : globalThis.location?.href ?? 'none:');
+    base.username = base.password = '';
+    address = new URL(url ?? '.', base);
+  } catch {
+    throw new TypeError(`${expected}, but got ${shown(String(url))}`);
+  }
+  const { protocol, username, password, search, hash } = address;
+  const wrong = !/^https?:$/.test(protocol) ? `one with ${protocol}` : username || password ? 'one with a user' :
+    search || hash ? `one with ${search || hash}` : '';
+  if (wrong) throw new TypeError(`${expected}, but got ${wrong}`);
+  return address.href.replace(/[?#]+$/, '').replace(/\/+$/, '');
 }
 
 // within makes a call, and gives up waiting for it after so many milliseconds.

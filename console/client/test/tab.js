@@ -42,6 +42,9 @@ export class Tab {
     this.#local = storageOf(this, world.local, storage);
   }
 
+  // without takes from the tab what an old browser does not have.
+  without(name) { delete this.#window[name]; }
+
   get frozen() { return this.#frozen; }
 
   // load runs the module, and returns its class.

@@ -1,0 +1,71 @@
+// Options that mean nothing are told at once, with what was expected. undefined is as if an option were not there.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Stage } from './stage.js';
+import { compile, Tab } from './tab.js';
+
+const SERVER = 'https://tidings.example/';
+
+const WRONG = [
+  [{ topics: 'orders' }, /topics: expected an array of topics or patterns, such as \['orders'\], but got "orders"/],
+  [{ topics: ['orders', ''] }, /topics: .* but got \["orders",""\]/],
+  [{ topics: [7] }, /topics: .* but got \[7\]/],
+  [{ topics: null }, /topics: .* but got null/],
+  [{ topic: ['orders'] }, /there is no option topic; there are url, topics, name/],
+  [{ toString: 1 }, /there is no option toString/],
+  [{ url: '' }, /url: expected the server's address, but got ""/],
+  [{ url: '/?key=1' }, /url: expected .* but got one with \?key=1/],
+  [{ url: `${SERVER}#part` }, /url: expected .* but got one with #part/],
+  [{ url: 'https://me:secret@tidings.example' }, /url: expected .* but got one with a user$/],
+  [{ url: 'localhost:8080' }, /url: expected .* but got one with localhost:/],
+  [{ url: 'https://' }, /url: expected .* but got "https:\/\/"/],
+  [{ name: 7 }, /name: expected text that is not empty, but got 7/],
+  [{ name: '' }, /name: .* but got ""/],
+  [{ after: 'yesterday' }, /after: expected the ID of an event.* but got "yesterday"/],
+  [{ since: 15 }, /since: .* but got 15/],
+  [{ last: -1 }, /last: expected a whole number/],
+  [{ last: '50' }, /last: .* but got "50"/],
+  [{ last: NaN }, /last: .* but got NaN/],
+  [{ token: { secret: 1 } }, /token: expected a token, or a function that gets one, but got object/],
+  [{ handled: 'later' }, /handled: expected a function/],
+  [{ shared: 'no' }, /shared: expected true or false/],
+  [{ withCredentials: 1 }, /withCredentials: expected true or false/],
+];
+
+for (const [options, message] of WRONG) {
+  test(`${JSON.stringify(options)} is refused`, () => {
+    const stage = new Stage();
+    assert.throws(() => stage.open(options), error => error.name === 'TypeError' && message.test(error.message) || assert.match(error.message, message));
+    assert.equal(stage.clock.now, 0);
+  });
+}
+
+test('undefined is absent', async () => {
+  const stage = new Stage(), names = ['url', 'topics', 'name', 'after', 'since', 'last', 'token', 'handled', 'shared', 'withCredentials'];
+  const tab = stage.open(Object.fromEntries(names.map(name => [name, undefined])));
+  await stage.pass(1);
+  assert.equal(tab.client.state, 'live');
+});
+
+for (const url of [SERVER, 'https://tidings.example', new URL(SERVER), '.', '/', 'https://tidings.example//', `${SERVER}?`]) {
+  test(`${url} is the server`, async () => {
+    const stage = new Stage(), tab = stage.open({ url });
+    await stage.pass(1);
+    assert.equal(tab.client.state, 'live');
+  });
+}
+
+test('what the browser lacks is told when a client is made', () => {
+  const stage = new Stage(), tab = new Tab(stage, { session: new Map(), storage: 'ok' });
+  const Tidings = tab.load(compile(readFileSync(new URL('../tidings.js', import.meta.url), 'utf8')));
+  tab.without('fetch');
+  assert.throws(() => new Tidings(), /Tidings needs fetch/);
+});
+
+test('on a server of pages it is imported, and says that it needs an address', async () => {
+  const { Tidings } = await import('../tidings.js');
+  assert.throws(() => new Tidings(), /url: expected the server's address, http\(s\).* but got one with file:/);
+  assert.throws(() => new Tidings({ url: '/tidings' }), /url: expected the server's address, http\(s\).* but got "\/tidings"/);
+});
