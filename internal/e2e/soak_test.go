@@ -48,7 +48,9 @@ func TestHostileSoak(t *testing.T) {
 	hostile := s.take()
 	t.Logf("hard limit: %s; peak of the resident set: %d MiB, of its anonymous part %d MiB; "+
 		"the hostile side took %.2f processors", limited, s.peak>>20, s.peakAnon>>20, cpu)
-	if s.peak > soakMemory {
+	// Under a hard limit the kernel judges: it fills what is left with pages of the log's file, and those of
+	// the program are not counted where another process has read them first.
+	if wrap == nil && s.peak > soakMemory {
 		t.Errorf("the server took %d MiB, want at most %d", s.peak>>20, soakMemory>>20)
 	}
 	if full() {
