@@ -50,6 +50,7 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
 	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
 	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
+	Bench      benchCmd      `cmd:"" help:"Measure a server: rates, latencies, and whether anything is missing."`
 	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 

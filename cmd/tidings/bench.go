@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"time"
+
+	"tidings/internal/load"
+)
+
+type benchCmd struct {
+	client
+
+	Mode string `arg:"" enum:"publish,batch,fanout,replay,storm,idle" help:"What to measure: publish (one event a request), batch (NDJSON), fanout (one event to many subscribers), replay (many read the log from its start), storm (all subscribers are cut off and come back at once), idle (what a subscriber costs that gets nothing)."`
+
+	Embedded    bool          `help:"Start a server for it, on a log that is thrown away, instead of calling --url."`
+	Duration    time.Duration `default:"10s" help:"How long to publish, or to be idle."`
+	Connections int           `default:"0" help:"Connections that publish (default: 64; batch 4, fanout and storm 1)."`
+	Subscribers int           `default:"0" help:"Streams that read (default: 1000; replay 4)."`
+	Rate        int           `default:"100" help:"Events a second of fanout and storm."`
+	Events      int           `default:"100000" help:"Events that replay reads."`
+	Size        int           `default:"200" help:"Bytes of an event's data, about."`
+	Lines       int           `default:"1000" help:"Events of a batch."`
+	Yes         bool          `help:"Also on a server that has events already."`
+	JSON        bool          `name:"json" help:"Print the result as JSON."`
+}
+
+// Validate is called by kong after parsing.
+func (c *benchCmd) Validate() error {
+	for _, f := range []struct {
+		name     string
+		got, min int
+	}{{"connections", c.Connections, 0}, {"subscribers", c.Subscribers, 0}, {"rate", c.Rate, 1},
+		{"events", c.Events, 1}, {"size", c.Size, 1}, {"lines", c.Lines, 1}} {
+		if f.got < f.min {
+			return fmt.Errorf("--%s: expected %d or more but got %d", f.name, f.min, f.got)
+		}
+	}
+	if c.Lines > 1000 {
+		return fmt.Errorf("--lines: expected at most 1000, which is what a batch takes, but got %d", c.Lines)
+	}
+	if c.Duration <= 0 {
+		return fmt.Errorf("--duration: expected a time such as 10s but got %s", c.Duration)
+	}
+	return nil
+}
+
+func (c *benchCmd) Run(ctx context.Context, app *app) (err error) {
+	target := &load.Target{URL: c.URL.url, Token: string(c.Token), Client: app.benchClient()}
+	defer target.Client.CloseIdleConnections()
+	if c.Embedded {
+		server, err := startEmbedded(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.stop()) }()
+		target.URL, target.Token = server.url, ""
+	}
+	if err := c.mayUse(ctx, target); err != nil {
+		return err
+	}
+	begin := time.Now()
+	result, err := load.Run(ctx, target, c.plan(), func(events int64) { app.progress(begin, events) })
+	app.progress(time.Time{}, 0)
+	if trimErr := target.Trim(context.WithoutCancel(ctx)); trimErr != nil {
+		err = errors.Join(err, fmt.Errorf("the events of %s are still there: %w", load.Topic, trimErr))
+	}
+	if result == nil {
+		return err
+	}
+	return errors.Join(c.report(app, result), err)
+}
+
+// mayUse refuses a server on which others rely.
+func (c *benchCmd) mayUse(ctx context.Context, target *load.Target) error {
+	events, err := target.Events(ctx)
+	if err == nil && events > 1 && !c.Yes { // one is what an earlier run leaves
+		return usageError{fmt.Errorf("%s has %d events, so others may rely on it; --yes puts it under "+
+			"load all the same, and --embedded starts a server for it", c.URL, events)}
+	}
+	return err
+}
+
+func (c *benchCmd) plan() load.Plan {
+	connections, subscribers := 64, 1000
+	switch c.Mode {
+	case "batch":
+		connections = 4
+	case "fanout", "storm":
+		connections = 1
+	case "replay":
+		subscribers = 4
+	}
+	return load.Plan{Mode: c.Mode, Duration: c.Duration,
+		Connections: cmp.Or(c.Connections, connections), Subscribers: cmp.Or(c.Subscribers, subscribers),
+		Rate: c.Rate, Events: c.Events, Size: c.Size, Lines: c.Lines}
+}
+
+// benchClient keeps as many connections as are used at once.
+func (a *app) benchClient() *http.Client {
+	client := a.httpClient()
+	if client.Transport == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 10_000, 0
+		transport.DisableCompression = true
+		client.Transport = transport
+	}
+	return client
+}
+
+// progress shows on a terminal how far it is, and nothing once begin is zero.
+func (a *app) progress(begin time.Time, events int64) {
+	if !isTerminal(a.stderr) {
+		return
+	}
+	line := ""
+	if !begin.IsZero() {
+		line = fmt.Sprintf("%3.0f s, %d events", time.Since(begin).Seconds(), events)
+	}
+	_, _ = fmt.Fprintf(a.stderr, "\r\x1b[K%s", line)
+}
+
+// errInexact makes the exit code tell.
+var errInexact = errors.New("events were missing, doubled or out of order")
+
+func (c *benchCmd) report(app *app, r *load.Result) error {
+	if c.JSON {
+		text, err := json.Marshal(r)
+		if err == nil {
+			err = app.print("%s", text)
+		}
+		return err
+	}
+	lines := [][2]string{{r.Mode, fmt.Sprintf("%d connections, %d subscribers, %d bytes, %.1f s",
+		r.Connections, r.Subscribers, r.Size, r.Seconds)},
+		{"published", fmt.Sprint(r.Published)}, {"received", fmt.Sprint(r.Received)}}
+	if r.PerSecond > 0 {
+		lines = append(lines, [2]string{"per second", fmt.Sprintf("%.0f", r.PerSecond)})
+	}
+	if l := r.Latency; l != nil {
+		lines = append(lines, [2]string{"latency", fmt.Sprintf(
+			"p50 %.2f ms, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f", l.P50, l.P90, l.P99, l.P999, l.Max)})
+	}
+	lines = append(lines, [2]string{"faults", fmt.Sprintf("%d missing, %d doubled, %d out of order",
+		r.Missing, r.Duplicates, r.OutOfOrder)})
+	for _, code := range slices.Sorted(maps.Keys(r.Refused)) {
+		lines = append(lines, [2]string{"refused", fmt.Sprintf("%d %s", r.Refused[code], code)})
+	}
+	if r.ServerCPU > 0 {
+		lines = append(lines, [2]string{"server CPU", fmt.Sprintf("%.1f µs an event", r.ServerCPU)})
+	}
+	if r.ServerMemory > 0 {
+		lines = append(lines, [2]string{"memory", fmt.Sprintf("%.1f KiB a subscriber", r.ServerMemory/1024)})
+	}
+	for _, l := range lines {
+		if err := app.print("%-12s %s", l[0], l[1]); err != nil {
+			return err
+		}
+	}
+	if !r.Exact() {
+		return errInexact
+	}
+	return nil
+}
+
+// embedded is a server of this program, on a log of its own.
+type embedded struct {
+	url *url.URL
+	cmd *exec.Cmd
+	dir string
+}
+
+func startEmbedded(ctx context.Context) (*embedded, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "tidings-bench-")
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{dir: dir, cmd: exec.Command(self, "serve", "--listen", "127.0.0.1:0", "--data-dir",
+		dir)}
+	e.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // none of the variables of another server
+	log, err := e.cmd.StderrPipe()
+	if err == nil {
+		err = e.cmd.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop := context.AfterFunc(ctx, func() { _ = e.cmd.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		var line struct{ Msg, URL string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			go func() { _, _ = io.Copy(io.Discard, log) }() // it must never wait for us
+			e.url, err = url.Parse(line.URL)
+			return e, err
+		}
+	}
+	return nil, errors.Join(errors.New("the server for it did not start; does serve start by itself?"),
+		e.stop())
+}
+
+// stop ends the server and throws its log away.
+func (e *embedded) stop() error {
+	_ = e.cmd.Process.Signal(syscall.SIGTERM) // perhaps it has ended by itself
+	err := e.cmd.Wait()
+	return errors.Join(err, os.RemoveAll(e.dir))
+}
