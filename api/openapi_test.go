@@ -215,6 +215,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /v1/session", "/v1/session", "", nil, 200},
 		{"GET /v1/session", "/v1/session?x=1", "", nil, 400},
 		{"PUT /v1/session", "/v1/session", "", nil, 204},
+		{"PUT /v1/session", "/v1/session", `{"token":"` + everybody + `"}`,
+			headers("Content-Type: application/json"), 204},
 		{"PUT /v1/session", "/v1/session?x=1", "", nil, 400},
 		{"DELETE /v1/session", "/v1/session", "", nil, 204},
 		{"GET /v1/stream", "/v1/stream?x=1", "", nil, 400},

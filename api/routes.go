@@ -73,7 +73,7 @@ func (s *Server) table() []route {
 		{"/v1/clock/trust", methods{"POST": {admin, none, s.trustClock}}},
 		{"/v1/backup", methods{"GET": {admin, none, s.backup}}},
 		{"/v1/session", methods{"GET": {open, none, s.getSession},
-			"PUT": {anyToken, none, s.putSession}, "DELETE": {anyToken, none, s.deleteSession}}},
+			"PUT": {open, none, s.putSession}, "DELETE": {anyToken, none, s.deleteSession}}},
 		{"/healthz", methods{"GET": {probe, unchecked, s.healthz}}},
 		{"/metrics", methods{"GET": {scraping, unchecked, plain(s.MetricsHandler())}}},
 		{"/readyz", methods{"GET": {probe, unchecked, s.readyz}}},

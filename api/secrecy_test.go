@@ -45,6 +45,10 @@ func TestTokensStaySecret(t *testing.T) {
 			answers.WriteString(s.do("POST", "/v1/topics/a/events", "{", bearer(token)).body)
 			answers.WriteString(s.do("GET", "/v1/log", "", bearer(token), bearer(token)).body)
 			answers.WriteString(s.do("GET", "/v1/log", "", "Authorization: Basic "+token).body)
+			for _, body := range []string{`{"token":"%s"}`, `{"token":"%s"`, `{"%s":""}`, `%s`} {
+				body = strings.ReplaceAll(body, "%s", token)
+				answers.WriteString(s.do("PUT", "/v1/session", body).body)
+			}
 			answers.WriteString(s.do("GET", "/v1/log", "", "Cookie: tidings_token="+token,
 				"Referer: http://localhost/?access_token="+token).body)
 			answers.WriteString(s.exchange("GET /v1/stream?access_token=" + token +

@@ -5,10 +5,15 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"tidings/internal/wire"
 )
 
 // maxCookieBytes is what browsers keep of a cookie's name and value together (RFC 6265bis §5.7).
 const maxCookieBytes = 4096
+
+// maxSessionBytes is room for the longest token that is looked at, as a member.
+const maxSessionBytes = 16 << 10
 
 // session is what a browser's page may know of who it acts for.
 type session struct {
@@ -50,8 +55,22 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values
 // putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie
 // that no script can read. Without keys there is nothing to send.
 func (s *Server) putSession(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	if p := s.limitAddress(r, anyToken); p != nil { // as in getSession
+		return p
+	}
 	if s.o.Verifier != nil {
-		if p := s.setCookie(w, r); p != nil {
+		token, p := s.tokenToKeep(w, r)
+		if p != nil {
+			return p
+		}
+		c, p := s.verify(r.Context(), token)
+		if p == nil {
+			p = s.limitOwner(c, anyToken)
+		}
+		if p == nil {
+			p = s.setCookie(w, r, token, c.grant.Expires)
+		}
+		if p != nil {
 			return p
 		}
 	}
@@ -59,17 +78,37 @@ func (s *Server) putSession(w http.ResponseWriter, r *http.Request, _ url.Values
 	return nil
 }
 
-func (s *Server) setCookie(w http.ResponseWriter, r *http.Request) *problem {
-	if !s.byHeader(r) {
-		return &problem{code: "token-missing", field: "Authorization",
-			detail: "the token to put into the cookie comes in the Authorization header"}
+// tokenToKeep returns the token that is to be put into the cookie: that of the header, else of the
+// body. The body is for pages behind a proxy that asks for a password: a browser sends it in the same
+// header, and the proxy would miss it. The cookie does not renew itself.
+func (s *Server) tokenToKeep(w http.ResponseWriter, r *http.Request) (string, *problem) {
+	if s.byHeader(r) {
+		return s.tokenOf(r, anyToken)
 	}
-	token, p := s.tokenOf(r, anyToken)
+	body, p := s.readBody(w, r, maxSessionBytes)
 	if p != nil {
-		return p
+		return "", p
 	}
+	if len(body) == 0 {
+		return "", &problem{code: "token-missing", field: "Authorization", detail: "the token to put " +
+			`into the cookie comes in the Authorization header, or in the body: {"token":"eyJ..."}`}
+	}
+	m, err := wire.ParseObject(body)
+	if err != nil {
+		return "", wireProblem(err)
+	}
+	token, err := m.Text("token")
+	if err != nil || token == "" || len(m) > 1 { // their names may be the token
+		return "", &problem{code: "member-invalid", field: "token",
+			detail: `expected {"token":"eyJ..."} and no other member`}
+	}
+	return token, nil
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, token string,
+	expires time.Time) *problem {
 	c := s.cookie(r)
-	c.Value, c.Expires = token, grantOf(r).Expires
+	c.Value, c.Expires = token, expires
 	if n := len(c.Name) + len(c.Value); n > maxCookieBytes {
 		return &problem{code: "token-too-long", detail: fmt.Sprintf(
 			"browsers keep %d bytes of a cookie, this one would have %d", maxCookieBytes, n)}

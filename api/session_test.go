@@ -93,6 +93,52 @@ func TestSession(t *testing.T) {
 	})
 }
 
+// TestSessionByBody: behind a proxy that wants the header for a password, the token comes in the
+// body.
+func TestSessionByBody(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	c := newContract(t, s)
+	token := everything(t)
+	const basic, site = "Authorization: Basic dTpw", "Sec-Fetch-Site: "
+	object := `{"token":"` + token + `"}`
+	for _, row := range []struct {
+		name, body string
+		headers    []string
+		status     int
+		code       string
+	}{
+		{"the token", object, nil, 204, ""},
+		{"a proxy's password", object, headers(basic, site+"same-origin"), 204, ""},
+		{"a cookie that does not count", object, headers(basic, "Cookie: tidings_token=x"), 204, ""},
+		{"a page of another site", object, headers(basic, site+"cross-site"), 403, "origin-forbidden"},
+		{"no token", "", headers(basic), 401, "token-missing"},
+		{"no token, and a cookie", "", headers(basic, "Cookie: tidings_token="+token), 401,
+			"token-missing"},
+		{"a token that does not count", `{"token":"x.y.z"}`, nil, 401, "token-invalid"},
+		{"an empty one", `{"token":""}`, nil, 400, "member-invalid"},
+		{"another type", `{"token":1}`, nil, 400, "member-invalid"},
+		{"another member", `{"token":"x","jwt":"y"}`, nil, 400, "member-invalid"},
+		{"no object", `"` + token + `"`, nil, 400, "json-invalid"},
+		{"no JSON", token, nil, 400, "json-invalid"},
+		{"a form", "token=" + token, nil, 400, "json-invalid"},
+		{"17 KiB", `{"token":"` + strings.Repeat("a", 17<<10) + `"}`, nil, 413, "body-too-large"},
+	} {
+		t.Run("row 236: "+row.name, func(t *testing.T) {
+			a := s.do("PUT", "/v1/session", row.body, row.headers...)
+			if c.response(t, "PUT", "/v1/session", a); row.status == 204 {
+				if set := cookieOf(t, a); set.Value != token {
+					t.Errorf("set %v", set)
+				}
+				return
+			}
+			if a.status != row.status || a.problem(t).Code != row.code ||
+				a.header.Get("Set-Cookie") != "" || strings.Contains(a.body, token) {
+				t.Errorf("%d %s, want %d %s", a.status, a.body, row.status, row.code)
+			}
+		})
+	}
+}
+
 // cookieOf returns the one cookie that an answer sets, after a look at what all have in common.
 func cookieOf(t *testing.T, a answer) *http.Cookie {
 	t.Helper()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"hash/maphash"
 	"net/http"
@@ -31,7 +32,12 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	grant, err := s.o.Verifier.Verify(r.Context(), token)
+	return s.verify(r.Context(), token)
+}
+
+// verify finds out whose the token is.
+func (s *Server) verify(ctx context.Context, token string) (*caller, *problem) {
+	grant, err := s.o.Verifier.Verify(ctx, token)
 	if err != nil {
 		p := &problem{code: "token-invalid", detail: err.Error()}
 		switch {

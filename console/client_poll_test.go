@@ -61,16 +61,17 @@ func TestBufferingNginx(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	direct := s.URL
-	s.URL = startNginx(t, strings.TrimPrefix(direct, "http://"))
+	s.URL = startNginx(t, strings.TrimPrefix(direct, "http://"), "proxy_ignore_headers "+
+		"X-Accel-Buffering; proxy_buffering on; gzip on; gzip_proxied any; gzip_types text/event-stream;")
 	tb := p.openClient(t, s, `{"name":"me"}`)
 	tb.await(t, "state", "state", "live", "transport", "poll")
 	s.publish(t, "orders", 10)
 	s.check(t, "", tb)
 }
 
-// startNginx runs nginx before an upstream, with everything on that holds streams back, and returns
-// its URL.
-func startNginx(t *testing.T, upstream string) string {
+// startNginx runs nginx before an upstream, with the directives beside what it needs, and returns its
+// URL.
+func startNginx(t *testing.T, upstream, directives string) string {
 	t.Helper()
 	path, dir := e2e.Need(t, "nginx"), t.TempDir()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,14 +94,10 @@ http {
 			proxy_pass http://%[3]s;
 			proxy_http_version 1.1;
 			proxy_set_header Host $http_host;
-			proxy_ignore_headers X-Accel-Buffering;
-			proxy_buffering on;
-			gzip on;
-			gzip_proxied any;
-			gzip_types text/event-stream;
+			%[4]s
 		}
 	}
-}`, dir, listener.Addr(), upstream)
+}`, dir, listener.Addr(), upstream, directives)
 	if err := os.WriteFile(dir+"/nginx.conf", []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ func (p *profile) openConsole(t *testing.T, s *site, path string, early ...strin
 	}
 	t.Cleanup(func() {
 		for _, url := range urls.all() {
+			url = strings.Replace(url, "//ann:secret@", "//", 1) // TestConsolePassword
 			if !strings.HasPrefix(url, s.URL+"/") && !strings.HasPrefix(url, "data:") {
 				t.Errorf("the page sends a request to %.200s", url)
 			}

@@ -14,7 +14,10 @@ export function tokenOfAddress() {
 // token tells whether requests from outside the browser need a token: the server has keys.
 export let token = false;
 
-export const signIn = text => request('PUT', '/v1/session', { headers: { Authorization: `Bearer ${text.trim()}` } });
+// In the body: the header is the browser's where a proxy asks for a password.
+export const signIn = text => request('PUT', '/v1/session', {
+  body: JSON.stringify({ token: text.trim() }), headers: { 'Content-Type': 'application/json' },
+});
 export const signOut = () => request('DELETE', '/v1/session');
 
 // access is whether the server has keys, and what this browser is granted: null when nobody is signed in.
