@@ -177,3 +177,46 @@ func TestConsoleNoKeys(t *testing.T) {
 		t.Errorf("the pages are %v, want all six", got)
 	}
 }
+
+// TestConsoleOtherTabs: what one tab does about its session is done for the others, which have the
+// same cookie.
+func TestConsoleOtherTabs(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	s.publish(t, "orders", 1)
+	ada := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")})
+	bob := s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	one, other := p.openConsole(t, s, "/"), p.openConsole(t, s, "/#/topics")
+	is := func(tb *tab, subject string) {
+		t.Helper()
+		tb.holds(t, `$('#settings').textContent.includes('Signed in as `+subject+`')`)
+		tb.isLive(t)
+	}
+	other.asksForToken(t, "")
+	one.asksForToken(t, "")
+	one.enters(t, "#token", ada)
+	one.presses(t, "Sign in")
+	is(one, "ada")
+	is(other, "ada")
+	other.sees(t, ".topics .state", "1 topic")
+
+	// For the same person nothing is shown anew.
+	other.eval(t, `$('section.page').kept = true; globalThis.asked = 0; const ask = fetch;
+		fetch = async (...request) => { const answer = await ask(...request); asked += /session$/.test(request[0]); return answer; }`)
+	one.eval(t, `location.hash = 'token=`+s.mint(t, auth.Grant{Subject: "ada",
+		Subscribe: filter(">")})+`'`)
+	one.presses(t, "Use the link’s token")
+	is(one, "ada")
+	other.holds(t, `asked === 1 && $('section.page').kept`)
+	one.eval(t, `location.hash = 'token=`+bob+`'`)
+	one.presses(t, "Use the link’s token")
+	is(one, "bob")
+	is(other, "bob")
+	other.sees(t, ".topics .state", "1 topic")
+
+	other.presses(t, "Settings")
+	other.presses(t, "Sign out")
+	other.asksForToken(t, "")
+	one.asksForToken(t, "")
+	s.awaitSubscribers(t, 0)
+}

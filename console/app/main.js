@@ -21,12 +21,34 @@ const SLOW = 1_000; // ms after which a person is told what is waited for
 const main = el('main', { id: 'main', tabindex: '-1' });
 const announcer = el('p', { class: 'hidden', role: 'status' });
 let inside; // aborted when nobody is signed in any more
+let who; // is signed in, as text; undefined while that is being found out
+let changes = 0; // that other tabs have made
 
 document.documentElement.lang = language;
 addEventListener('hashchange', () => {
   if (new URLSearchParams(location.hash.slice(1)).has('token')) enter();
 });
+session.changedElsewhere(() => {
+  changes++;
+  follow();
+});
+addEventListener('pageshow', ({ persisted }) => persisted && follow()); // which has heard nothing meanwhile
 enter();
+
+const nameOf = ({ grant }) => JSON.stringify(grant, (name, value) => (name === 'expires' ? undefined : value));
+
+// follow shows what another tab's signing in or out has left, unless that is what is shown.
+async function follow() {
+  const seen = changes;
+  try {
+    const access = await session.access();
+    if (who === undefined || seen !== changes || who === nameOf(access)) return;
+    if (access.grant) begin(access);
+    else ask();
+  } catch {
+    setTimeout(() => seen === changes && follow(), RETRY);
+  }
+}
 
 // enter signs in: with the token of the address, else with what the browser has. A link can come from anybody, so its token does not
 // take the place of a session before the person has said so.
@@ -39,7 +61,12 @@ async function enter(token = session.tokenOfAddress(), agreed = false) {
       if (keys && grant) return offer(token, grant.subject);
     }
     if (token) await session.signIn(token);
-    const access = await session.access();
+    let access;
+    let seen;
+    do {
+      seen = changes;
+      access = await session.access();
+    } while (seen !== changes);
     if (access.grant) begin(access);
     else ask();
   } catch (error) {
@@ -53,12 +80,13 @@ async function enter(token = session.tokenOfAddress(), agreed = false) {
 
 function leave() {
   inside?.abort();
-  inside = undefined;
+  inside = who = undefined;
 }
 
 // ask shows the form for a token, and why it is there.
 function ask(reason) {
   leave();
+  who = nameOf({ grant: null });
   document.title = `${t('session.title')} · Tidings`;
   bare(session.form(reason, () => enter()));
   document.getElementById('token').focus();
@@ -86,6 +114,7 @@ const brand = () => el('a', { class: 'brand', href: '#/alerts' }, 'Tidings');
 // begin shows everything, for as long as the browser is signed in.
 function begin({ keys, grant }) {
   leave();
+  who = nameOf({ grant });
   const present = inside = new AbortController();
   const { signal } = present;
   requests.addEventListener('expired', () => present === inside && ask(t('session.expired')), { signal });

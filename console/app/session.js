@@ -1,6 +1,6 @@
 // Who is signed in: the token goes into a cookie that no script can read, and is nowhere else in the page.
 
-import { get, Problem, request } from './api.js';
+import { base, get, Problem, request } from './api.js';
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 
@@ -14,11 +14,22 @@ export function tokenOfAddress() {
 // token tells whether requests from outside the browser need a token: the server has keys.
 export let token = false;
 
-// In the body: the header is the browser's where a proxy asks for a password.
-export const signIn = text => request('PUT', '/v1/session', {
-  body: JSON.stringify({ token: text.trim() }), headers: { 'Content-Type': 'application/json' },
-});
-export const signOut = () => request('DELETE', '/v1/session');
+const tabs = new BroadcastChannel(`tidings session ${base}`); // to this browser's others, which have the same cookie
+
+// changedElsewhere calls back whenever another tab has signed in or out.
+export const changedElsewhere = heard => { tabs.onmessage = heard; };
+
+// signIn sends the token in the body: the header is the browser's where a proxy asks for a password.
+export async function signIn(text) {
+  const headers = { 'Content-Type': 'application/json' };
+  await request('PUT', '/v1/session', { body: JSON.stringify({ token: text.trim() }), headers });
+  tabs.postMessage(null);
+}
+
+export async function signOut() {
+  await request('DELETE', '/v1/session');
+  tabs.postMessage(null);
+}
 
 // access is whether the server has keys, and what this browser is granted: null when nobody is signed in.
 export async function access() {
