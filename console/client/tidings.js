@@ -6,8 +6,10 @@
 // it was frozen or has just been opened, reads the hole from the server itself. So it never matters what a
 // leader that dies had told to whom.
 
+const VERSION = 2; // of what tabs tell each other: those of another release are strangers
 const TICK = 5_000; // how often silence is looked for
 const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
+const LOCK_TICKS = 3; // what the browser does not answer by then it never does; a timer may be due before its answer
 const TOKEN_WITHIN = 10_000; // a token function that takes longer has failed
 const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
@@ -29,6 +31,7 @@ export class Tidings extends EventTarget {
   #ticker;
   #bearer; // the promise of the token in use; undefined: it is to be asked for
   #leads = false;
+  #asked = 0; // counts the ticks while a lock was asked for and there is no answer
   #reading = false; // pages, to catch up with the leader
   #behind = ''; // what the leader had come to meanwhile
   #leader = 'connecting'; // its state
@@ -79,7 +82,7 @@ export class Tidings extends EventTarget {
   }
 
   reconnect() {
-    if (this.#present.signal.aborted) return; // closed, or put away
+    if (this.#state === 'closed') return;
     this.#bearer = undefined;
     this.#failures = 0;
     if (this.#leads) return void this.#stream();
@@ -101,7 +104,7 @@ export class Tidings extends EventTarget {
   #surroundings() {
     const { document } = globalThis;
     return [
-      [document, 'visibilitychange', this.#wake], [globalThis, 'online', this.#wake],
+      [document, 'visibilitychange', this.#wake], [globalThis, 'online', this.#wake], [globalThis, 'focus', this.#resume],
       [document, 'freeze', this.#suspend], [globalThis, 'pagehide', this.#suspend],
       [document, 'resume', this.#resume], [globalThis, 'pageshow', this.#resume],
     ];
@@ -109,7 +112,8 @@ export class Tidings extends EventTarget {
 
   #wake = ({ type }) => {
     const hides = type === 'visibilitychange' && globalThis.document.visibilityState === 'hidden';
-    if (hides || this.#present.signal.aborted || this.#state === 'ended') return;
+    if (hides || this.#state === 'ended') return;
+    if (this.#present.signal.aborted) return void this.#enter(); // nobody said that it is back, but it runs and is seen
     const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#source && this.#silence() > this.#heartbeat;
     if (!this.#leads) this.#catchUp();
     else if (type === 'online' || idle) this.#stream();
@@ -122,6 +126,7 @@ export class Tidings extends EventTarget {
     this.#set('connecting');
   };
 
+  // A browser may say that it puts a tab away, and not that it brings it back.
   #resume = () => {
     if (this.#present.signal.aborted && this.#state !== 'closed') this.#enter();
   };
@@ -137,6 +142,7 @@ export class Tidings extends EventTarget {
     this.#present.abort();
     this.#begin();
     this.#leads = false;
+    this.#asked = 0;
     clearInterval(this.#ticker);
   }
 
@@ -146,6 +152,7 @@ export class Tidings extends EventTarget {
   }
 
   #tick() {
+    if (this.#asked && ++this.#asked > LOCK_TICKS) return void this.#alone();
     if (!this.#leads) {
       // The leader speaks at every heartbeat and every tick. One that does not was suspended without being told.
       const over = this.#state === 'ended' || this.#state === 'refused';
@@ -173,7 +180,7 @@ export class Tidings extends EventTarget {
   // join makes the tab one of those with the same topics.
   #join() {
     const { name, topics, shared = true } = this.#options;
-    this.#key = `tidings ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
+    this.#key = `tidings ${VERSION} ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
     this.#channel?.close();
     this.#channel = null;
     if (!shared || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return;
@@ -182,28 +189,37 @@ export class Tidings extends EventTarget {
   }
 
   async #elect(present, steal) {
-    const lead = lock => lock && !present.aborted && new Promise(release => {
-      present.addEventListener('abort', release);
-      this.#leads = true;
-      this.#stream();
-    });
-    if (!this.#channel) return void lead(true);
+    const channel = this.#channel;
+    const lead = lock => {
+      if (present.aborted || channel !== this.#channel) return;
+      this.#asked = 0;
+      return lock && new Promise(release => {
+        present.addEventListener('abort', release);
+        this.#leads = true;
+        this.#stream();
+      });
+    };
+    if (!channel) return void lead(true);
     const { locks } = navigator;
-    while (!present.aborted) {
+    while (!present.aborted && channel === this.#channel) {
       try {
+        this.#asked = 1;
         await locks.request(this.#key, steal ? { steal } : { ifAvailable: true }, lead);
-        if (present.aborted) return;
+        if (present.aborted || channel !== this.#channel) return;
         this.#follow();
         await locks.request(this.#key, { signal: present }, lead);
       } catch (error) {
-        if (error.name !== 'AbortError') { // locks are refused here: every tab for itself
-          this.#channel?.close();
-          this.#channel = null;
-          return void lead(true);
-        }
+        if (error.name !== 'AbortError') return void (present.aborted || this.#alone()); // locks are refused here
       }
       steal = false; // this tab's lock was stolen, or it has left
     }
+  }
+
+  // alone has the tab go on without the others.
+  #alone() {
+    this.#channel?.close();
+    this.#channel = null;
+    this.#elect(this.#present.signal);
   }
 
   #follow() {
@@ -216,13 +232,18 @@ export class Tidings extends EventTarget {
   #say(message) {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
-    this.#channel?.postMessage({
+    const tell = what => this.#channel?.postMessage({
       log: this.#log, at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
-      ...message, after: this.#hole > after ? this.#hole : after,
+      ...what, after: this.#hole > after ? this.#hole : after,
     });
+    try {
+      tell(message);
+    } catch { // the payload is too deep to be copied: they read it themselves
+      tell({ gap: true });
+    }
   }
 
-  #hear({ hello, log, at, after, event, gap, bye, state, transport, heartbeat }) {
+  #hear({ hello, log, at, after, event, gap, bye, state = this.#leader, transport, heartbeat = this.#heartbeat }) {
     if (hello || this.#leads) {
       if (hello) this.#say({});
       return;

@@ -27,9 +27,9 @@ export class Server {
   get isUp() { return this.clock.now >= this.down; }
   get token() { return this.#token ? `t${this.#token}` : undefined; }
 
-  publish(topic) {
+  publish(topic, data = null) {
     if (!this.isUp) return;
-    this.log.append(EPOCH + Math.floor(this.clock.now + this.offset), this.random(), topic);
+    this.log.append(EPOCH + Math.floor(this.clock.now + this.offset), this.random(), topic).data = data;
     this.#wake();
   }
 
@@ -113,7 +113,7 @@ export class Server {
 function readPage(cursor, log) {
   let { gap = null, events } = cursor.next(CHUNK);
   if (gap && events.length === 0) ({ events } = cursor.next(CHUNK));
-  events = events.map(({ id, topic }) => ({ id, topic, type: 'message', data: null }));
+  events = events.map(({ id, topic, data }) => ({ id, topic, type: 'message', data }));
   return { events, next: cursor.position, gap, caught_up: cursor.position === log.head };
 }
 
@@ -142,9 +142,9 @@ class Stream {
 
   #write({ gap, events, caughtUp }) {
     if (gap) this.#send('tidings.gap', gap);
-    for (const { id, topic } of events) {
+    for (const { id, topic, data } of events) {
       const source = `/v1/topics/${topic}`;
-      this.#send('message', { specversion: '1.0', id, source, type: 'message', topic, sequence: id, data: null }, id);
+      this.#send('message', { specversion: '1.0', id, source, type: 'message', topic, sequence: id, data }, id);
     }
     this.#busy = !caughtUp;
     if (this.#busy) {

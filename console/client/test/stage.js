@@ -26,8 +26,8 @@ export class Stage {
   }
 
   // open makes a tab with a client. given has what its listeners were given: [type, detail] each.
-  open(options = {}, session = new Map()) {
-    const tab = new Tab(this, { session, storage: 'ok' });
+  open(options = {}, session = new Map(), faults = {}) {
+    const tab = new Tab(this, { session, storage: 'ok', ...faults });
     const Tidings = tab.load(client), given = [];
     tab.client = new Tidings(options);
     for (const type of ['event', 'end', 'gap', 'live', 'bye', 'state', 'error']) {

@@ -31,9 +31,9 @@ export class Tab {
   #timers = new Map();
   #lastTimer = 0;
 
-  constructor(world, { session, storage, refusesLocks }) {
+  constructor(world, { session, storage, refusesLocks, ignoresLocks }) {
     this.#world = world;
-    this.refusesLocks = refusesLocks;
+    Object.assign(this, { refusesLocks, ignoresLocks });
     this.#window = new EventTarget();
     this.#document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
     this.#window.document = this.#document;
@@ -106,6 +106,8 @@ export class Tab {
   // --- what happens to it
 
   fire(type) { this.#window.dispatchEvent(new Event(type)); }
+
+  tell(type) { this.#document.dispatchEvent(new Event(type)); }
 
   show(visible) {
     this.#document.visibilityState = visible ? 'visible' : 'hidden';

@@ -1,0 +1,73 @@
+// What becomes of tabs that are put away, whose locks never answer, and of what they cannot tell each other.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Stage } from './stage.js';
+
+const AWAY = { pagehide: tab => tab.fire('pagehide'), freeze: tab => tab.tell('freeze') };
+const BACK = {
+  'is visible': tab => tab.show(true),
+  'is online': tab => tab.fire('online'),
+  'has the focus': tab => tab.fire('focus'),
+  'is to reconnect': tab => tab.client.reconnect(),
+};
+
+for (const [away, put] of Object.entries(AWAY)) {
+  for (const [back, bring] of Object.entries(BACK)) {
+    test(`after ${away} a tab that ${back} is back, though nobody said so`, async () => {
+      const stage = new Stage(), tab = stage.open({ name: 'me' });
+      await stage.pass(1);
+      put(tab);
+      tab.show(false);
+      await stage.pass(60);
+      stage.server.publish('orders');
+      await stage.pass(1);
+      assert.equal(tab.of('event').length, 0);
+      bring(tab);
+      await stage.pass(2);
+      assert.deepEqual([tab.client.state, tab.of('event').length], ['live', 1]);
+    });
+  }
+}
+
+test('a closed client stays closed', async () => {
+  const stage = new Stage(), tab = stage.open();
+  await stage.pass(1);
+  tab.client.close();
+  for (const bring of Object.values(BACK)) bring(tab);
+  await stage.pass(2);
+  assert.equal(tab.client.state, 'closed');
+});
+
+test('a tab whose locks never answer goes on alone', async () => {
+  const stage = new Stage(), tab = stage.open({ name: 'me' }, new Map(), { ignoresLocks: true });
+  await stage.pass(16);
+  stage.server.publish('orders');
+  await stage.pass(1);
+  assert.deepEqual([tab.client.state, tab.of('event').length], ['live', 1]);
+  assert.deepEqual(tab.errors(), []);
+});
+
+test('what cannot be copied to another tab is read there at once', async () => {
+  const stage = new Stage(), leader = stage.open({ name: 'me' });
+  await stage.pass(1);
+  const follower = stage.open({ name: 'me' });
+  await stage.pass(1);
+  stage.server.publish('orders', 'deep');
+  await stage.pass(1);
+  stage.server.publish('orders');
+  await stage.pass(1);
+  const ids = stage.server.log.events.map(({ id }) => id);
+  for (const tab of [leader, follower]) assert.deepEqual(tab.of('event').map(({ id }) => id), ids);
+});
+
+test('a message of another release takes nothing away', async () => {
+  const stage = new Stage(), leader = stage.open({ name: 'me' });
+  await stage.pass(1);
+  const follower = stage.open({ name: 'me' });
+  await stage.pass(1);
+  leader.freeze(false);
+  stage.channels.say(follower, { at: follower.client.cursor, after: follower.client.cursor }); // no state, no heartbeat
+  await stage.pass(60);
+  assert.deepEqual([follower.client.leads, follower.client.state], [true, 'live']);
+});
