@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"tidings/store"
 	"tidings/store/internal/commit"
@@ -66,18 +63,19 @@ const (
 )
 
 // queue is where requests gather while the committer is busy: there is no timer, one batch gathers
-// while the other is being fsynced.
+// while the other is being fsynced. Owners take turns, for room and for a place in the next commit, so that
+// who sends more than the disk takes waits, and is refused, alone.
 type queue struct {
-	memory *semaphore.Weighted
-	bytes  atomic.Int64 // taken of memory
-	mu     sync.Mutex
-	bell   *sync.Cond
-	waits  []*request
-	closed bool
+	mu       sync.Mutex
+	bell     *sync.Cond
+	bytes    int64 // taken by waits and by what is being committed
+	roomless turns // those for which there is no memory yet
+	waits    turns // those that the next commits take
+	closed   bool
 }
 
 func newQueue() *queue {
-	q := &queue{memory: semaphore.NewWeighted(queueBytes)}
+	q := &queue{}
 	q.bell = sync.NewCond(&q.mu)
 	return q
 }
@@ -101,7 +99,10 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 		r.weight += draftBytes + int64(d.Size())
 	}
 	r.weight = max(r.weight, draftBytes)
-	if err := q.enter(ctx, r); err != nil {
+	if ctx.Err() != nil {
+		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
+	}
+	if err := q.enter(r); err != nil {
 		return commit.Outcome{}, err
 	}
 	select {
@@ -127,36 +128,39 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 	}
 }
 
-// enter puts a request among those that wait, as soon as there is memory for it.
-func (q *queue) enter(ctx context.Context, r *request) error {
-	if err := q.memory.Acquire(ctx, r.taken()); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
-	}
-	q.bytes.Add(r.taken())
+// enter puts a request among those that wait, for memory if there is not enough.
+func (q *queue) enter(r *request) error {
 	r.done = make(chan struct{})
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		q.release(r)
 		return store.ErrClosed
 	}
-	q.waits = append(q.waits, r)
-	if len(q.waits) == 1 {
-		q.bell.Signal()
-	}
+	q.roomless.push(r)
+	q.admit()
 	return nil
+}
+
+// admit lets in those for which there is memory. The caller holds mu.
+func (q *queue) admit() {
+	for r := q.roomless.next(); r != nil && q.bytes+r.taken() <= queueBytes; r = q.roomless.next() {
+		q.roomless.pop()
+		q.bytes += r.taken()
+		q.waits.push(r)
+	}
+	q.bell.Signal()
 }
 
 // withdraw takes a request back, unless a commit has taken it.
 func (q *queue) withdraw(r *request) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := slices.Index(q.waits, r)
-	if i < 0 {
+	if q.waits.remove(r) {
+		q.bytes -= r.taken()
+	} else if !q.roomless.remove(r) {
 		return false
 	}
-	q.waits = slices.Delete(q.waits, i, i+1)
-	q.release(r)
+	q.admit()
 	return true
 }
 
@@ -164,18 +168,18 @@ func (q *queue) withdraw(r *request) bool {
 // refusal does not count either, for it may rest on what another request of the batch would have
 // stored.
 func (q *queue) answer(batch []*request, err error) {
+	q.mu.Lock()
+	for _, r := range batch {
+		q.bytes -= r.taken()
+	}
+	q.admit()
+	q.mu.Unlock()
 	for _, r := range batch {
 		if err != nil {
 			r.outcome.Err = err
 		}
-		q.release(r)
 		close(r.done)
 	}
-}
-
-func (q *queue) release(r *request) {
-	q.bytes.Add(-r.taken())
-	q.memory.Release(r.taken())
 }
 
 // take appends to batch what the next transaction commits, up to the bounds. It waits while there is
@@ -183,34 +187,104 @@ func (q *queue) release(r *request) {
 func (q *queue) take(batch []*request) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.waits) == 0 && !q.closed {
+	for q.waits.len == 0 && !q.closed {
 		q.bell.Wait()
 	}
-	n, events, bytes, trimmed := 0, 0, int64(0), 0
-	for _, r := range q.waits {
+	n, events, bytes, trimmed := len(batch), 0, int64(0), 0
+	for r := q.waits.next(); r != nil; r = q.waits.next() {
 		events, bytes, trimmed = events+max(1, r.events), bytes+r.weight, trimmed+r.Trims()
-		if n > 0 && (events > commitEvents || bytes > commitBytes || trimmed > trimStep) {
+		if len(batch) > n && (events > commitEvents || bytes > commitBytes || trimmed > trimStep) {
 			break
 		}
-		n++
+		batch = append(batch, q.waits.pop())
 	}
-	batch = append(batch, q.waits[:n]...)
-	rest := copy(q.waits, q.waits[n:])
-	clear(q.waits[rest:])
-	q.waits = q.waits[:rest]
 	return batch
 }
 
-// load returns how many requests wait, and the memory of all that are not answered.
+// load returns how many requests wait, and the memory of all that have been let in and are not answered.
 func (q *queue) load() (requests int, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waits), q.bytes.Load()
+	return q.roomless.len + q.waits.len, q.bytes
 }
 
+// close refuses what comes from now on, and what has no room. The committer takes the rest.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	for r := q.roomless.next(); r != nil; r = q.roomless.next() {
+		q.roomless.pop()
+		r.outcome.Err = store.ErrClosed
+		close(r.done)
+	}
 	q.bell.Signal()
+}
+
+// turns holds requests, each owner's in a lane of its own, first in, first out. Lanes take turns. The
+// zero turns is empty.
+type turns struct {
+	len    int
+	lanes  []*lane // none is empty; the first is next
+	byName map[commit.Owner]*lane
+}
+
+type lane struct {
+	owner    commit.Owner
+	requests []*request
+}
+
+func (t *turns) push(r *request) {
+	l := t.byName[r.Owner()]
+	if l == nil {
+		if t.byName == nil {
+			t.byName = make(map[commit.Owner]*lane)
+		}
+		l = &lane{owner: r.Owner()}
+		t.byName[l.owner] = l
+		t.lanes = append(t.lanes, l)
+	}
+	l.requests = append(l.requests, r)
+	t.len++
+}
+
+// next is what pop would return; nil if there is nothing.
+func (t *turns) next() *request {
+	if t.len == 0 {
+		return nil
+	}
+	return t.lanes[0].requests[0]
+}
+
+// pop takes the next request, and its lane is the last to have its turn again.
+func (t *turns) pop() *request {
+	l := t.lanes[0]
+	r := l.requests[0]
+	t.lanes[0], l.requests[0] = nil, nil
+	t.lanes, l.requests = t.lanes[1:], l.requests[1:]
+	if t.len--; len(l.requests) > 0 {
+		t.lanes = append(t.lanes, l)
+	} else {
+		delete(t.byName, l.owner)
+	}
+	return r
+}
+
+// remove takes a request out of its lane; false if it is not there.
+func (t *turns) remove(r *request) bool {
+	l := t.byName[r.Owner()]
+	if l == nil {
+		return false
+	}
+	i := slices.Index(l.requests, r)
+	if i < 0 {
+		return false
+	}
+	l.requests = slices.Delete(l.requests, i, i+1)
+	if t.len--; len(l.requests) == 0 {
+		delete(t.byName, l.owner)
+		i = slices.Index(t.lanes, l)
+		t.lanes = slices.Delete(t.lanes, i, i+1)
+	}
+	return true
 }

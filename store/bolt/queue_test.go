@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,6 +79,62 @@ func queueFull(t *testing.T, big store.Draft) {
 	expect(t, log, store.All(), got.ids[0], after)
 	if e, err := log.Get(got.ids[0]); err != nil || !bytes.Equal(e.Data, big.Data) {
 		t.Errorf("the big event came back with %d bytes of data, error %v", len(e.Data), err)
+	}
+}
+
+// TestQueueTurns: who queues much, with room for it or without, does not stand in the way of another owner,
+// whose request is among the next that are committed.
+func TestQueueTurns(t *testing.T) {
+	for what, first := range map[string]int{"room": 1, "no room": 64 << 20} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { queueTurns(t, make([]byte, first)) })
+		})
+	}
+}
+
+func queueTurns(t *testing.T, first []byte) {
+	hold := make(chan struct{})
+	var held atomic.Bool
+	log := openAt(t, t.TempDir(), bolt.Options{Now: func() time.Time {
+		if held.Load() {
+			<-hold
+		}
+		return time.Now()
+	}})
+	var waits sync.WaitGroup
+	send := func(owner, topic string, data []byte) {
+		waits.Go(func() {
+			if _, err := log.AppendOnce(t.Context(), []store.Group{{Owner: owner,
+				Drafts: []store.Draft{{Topic: topic, Data: data}}}}); err != nil {
+				t.Errorf("append of %s: %v", owner, err)
+			}
+		})
+		synctest.Wait()
+	}
+	held.Store(true)
+	send("flood", "flood", first)
+	for range 200 {
+		send("flood", "flood", nil)
+	}
+	send("shop", "shop", nil)
+	waits.Go(func() {
+		if _, err := log.SetMark(t.Context(), "inbox", "i", store.Mark{Topics: store.All()}); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Wait()
+	if got := log.Stats().Queued; got != 202 {
+		t.Errorf("%d requests wait, want 202", got)
+	}
+	held.Store(false)
+	close(hold)
+	waits.Wait()
+	for info := range log.Topics(filterOf(t, "shop")) {
+		before, err := log.Count(store.All(), store.ID{}, 1000)
+		after, afterErr := log.Count(store.All(), info.First, 1000)
+		if err = errors.Join(err, afterErr); err != nil || before-after > 3 {
+			t.Errorf("the other's event is the %dth that was stored (error %v)", before-after, err)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ type Request struct {
 	groups []store.Group
 	keys   []keyed    // of groups, at the same places; nil if none of them has one
 	ids    []store.ID // of the drafts of the only group, in an import; else nil
-	owner  Owner      // who makes the topics that are new
+	owner  Owner      // whose it is; new topics are theirs
 	newest *store.ID  // what the newest event of the only topic must be; nil: anything
 	trims  []Trim
 	mark   *Mark
@@ -107,7 +107,7 @@ func SetMark(subject, name string, mark store.Mark) (Request, error) {
 	if mark.Topics.IsZero() {
 		return Request{}, fmt.Errorf("%w mark: at least one topic", store.ErrInvalid)
 	}
-	return Request{mark: &Mark{subject, name, mark}}, nil
+	return Request{owner: OwnerOf(subject), mark: &Mark{subject, name, mark}}, nil
 }
 
 // DeleteMark is a request to delete a read mark. Errors: ErrInvalid.
@@ -115,7 +115,7 @@ func DeleteMark(subject, name string) (Request, error) {
 	if err := CheckMark(subject, name); err != nil {
 		return Request{}, err
 	}
-	return Request{mark: &Mark{Subject: subject, Name: name}}, nil
+	return Request{owner: OwnerOf(subject), mark: &Mark{Subject: subject, Name: name}}, nil
 }
 
 // CheckMark returns ErrInvalid when no mark can have this subject and name.
@@ -127,6 +127,9 @@ func CheckMark(subject, name string) error {
 	}
 	return nil
 }
+
+// Owner is whose request it is; zero for what an administrator or the server asks for.
+func (r *Request) Owner() Owner { return r.owner }
 
 // Imports reports whether the request stores events under IDs that are given.
 func (r *Request) Imports() bool { return r.ids != nil }
