@@ -13,11 +13,10 @@ const MaxSegments = 16
 // of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are
 // case-sensitive.
 func ValidateTopic(name string) error {
-	segments, err := segmentsOf(name, "topic")
-	if err != nil {
+	if err := checkSegments(name, "topic"); err != nil {
 		return err
 	}
-	for _, s := range segments {
+	for s := range strings.SplitSeq(name, ".") {
 		if !plain(s) {
 			return fmt.Errorf(
 				"%w topic %q: segments are one or more of A-Z a-z 0-9 _ -, separated by dots",
@@ -27,17 +26,16 @@ func ValidateTopic(name string) error {
 	return nil
 }
 
-func segmentsOf(name, what string) ([]string, error) {
+// checkSegments bounds the name of a topic or a pattern, and the number of its segments.
+func checkSegments(name, what string) error {
 	if len(name) == 0 || len(name) > MaxNameBytes {
-		return nil, fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what,
-			MaxNameBytes, len(name))
+		return fmt.Errorf("%w %s: 1 to %d bytes, got %d", ErrInvalid, what, MaxNameBytes, len(name))
 	}
-	segments := strings.Split(name, ".")
-	if len(segments) > MaxSegments {
-		return nil, fmt.Errorf("%w %s %q: at most %d segments, got %d", ErrInvalid, what,
-			name, MaxSegments, len(segments))
+	if n := strings.Count(name, ".") + 1; n > MaxSegments {
+		return fmt.Errorf("%w %s %q: at most %d segments, got %d", ErrInvalid, what, name,
+			MaxSegments, n)
 	}
-	return segments, nil
+	return nil
 }
 
 func plain(segment string) bool {
@@ -71,10 +69,10 @@ func newFilter(patterns [][]string) Filter {
 func NewFilter(patterns ...string) (Filter, error) {
 	split := make([][]string, 0, len(patterns))
 	for _, p := range patterns {
-		segments, err := segmentsOf(p, "pattern")
-		if err != nil {
+		if err := checkSegments(p, "pattern"); err != nil {
 			return Filter{}, err
 		}
+		segments := strings.Split(p, ".")
 		for i, s := range segments {
 			if s != "*" && (s != ">" || i != len(segments)-1) && !plain(s) {
 				return Filter{},

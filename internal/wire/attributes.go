@@ -115,8 +115,11 @@ func checkAttribute(name string, value json.RawMessage) error {
 	if err := checkString(name, value); err != nil {
 		return err
 	}
-	_, err := strconv.ParseInt(string(value), 10, 32)
-	if c := value[0]; err != nil && c != '"' && c != 't' && c != 'f' {
+	switch value[0] {
+	case '"', 't', 'f':
+		return nil
+	}
+	if _, err := strconv.ParseInt(string(value), 10, 32); err != nil {
 		return invalidAttribute(name, fmt.Sprintf(
 			"attribute %q is a string, a boolean or an integer of 32 bits", name))
 	}
@@ -126,10 +129,7 @@ func checkAttribute(name string, value json.RawMessage) error {
 // checkString: strings have no control characters and no noncharacters (CloudEvents 1.0.2 §3.1). Half
 // surrogate pairs are refused with the JSON.
 func checkString(name string, value json.RawMessage) error {
-	var text string
-	if value[0] != '"' || json.Unmarshal(value, &text) != nil {
-		return nil // no string
-	}
+	text, _ := unquote(value) // what is no string has no characters
 	for _, c := range text {
 		if unicode.IsControl(c) || c&0xfffe == 0xfffe || 0xfdd0 <= c && c <= 0xfdef {
 			return invalidAttribute(name,

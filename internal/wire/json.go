@@ -27,25 +27,25 @@ func checkText(data []byte, deep bool) error {
 	if !deep && isDeep(data) {
 		return tooDeep()
 	}
-	dec := newDecoder(bytes.NewBuffer(data))
-	if _, err := dec.ReadValue(); err == nil {
-		if _, err = dec.ReadToken(); errors.Is(err, io.EOF) {
-			return nil
-		}
+	if jsontext.Value(data).IsValid(anyNames) {
+		return nil
 	}
 	return explain(data)
 }
 
-// newDecoder returns a decoder of JSON texts. Names that occur twice are for objects to refuse: in
-// data they are the publisher's affair.
+// anyNames lets a decoder take names that occur twice. They are for objects to refuse: in data they
+// are the publisher's affair.
+var anyNames = jsontext.AllowDuplicateNames(true)
+
+// newDecoder returns a decoder of JSON texts.
 func newDecoder(r io.Reader) *jsontext.Decoder {
-	return jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true))
+	return jsontext.NewDecoder(r, anyNames)
 }
 
 // isDeep reports whether a text that begins like JSON opens more than MaxDepth arrays and objects
 // inside one another. It looks at nothing else, so that it costs little, whatever the text is.
 func isDeep(text []byte) bool {
-	if len(text) <= MaxDepth {
+	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) <= MaxDepth {
 		return false
 	}
 	depth, quoted := 0, false

@@ -23,12 +23,12 @@ func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	return func(yield func(store.Draft, error) bool) {
 		lines := bufio.NewScanner(body)
 		lines.Buffer(nil, int(maxEntryBytes(maxData)))
-		n := 0
+		n, reader := 0, newLineReader(maxData)
 		for lines.Scan() && lines.Err() == nil { // at an error Scan gives the torn line before it
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
 			}
-			d, err := parseEntry(lines.Bytes(), maxData)
+			d, err := reader.read(lines.Bytes())
 			if err == nil && n == maxBatchEvents {
 				err = tooManyEvents()
 			}

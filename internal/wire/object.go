@@ -144,12 +144,23 @@ func (o Object) Text(name string) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	var s *string
-	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
+	s, ok := unquote(raw)
+	if !ok {
 		return "", &Error{Code: "member-invalid", Field: name,
 			Detail: fmt.Sprintf("member %q is a string", name)}
 	}
-	return *s, nil
+	return s, nil
+}
+
+// unquote returns the text of a value that is a string.
+func unquote(raw json.RawMessage) (s string, ok bool) {
+	if raw[0] != '"' {
+		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true
+	}
+	return s, json.Unmarshal(raw, &s) == nil
 }
 
 // data returns the bytes of a member in base64, which must be what their content type says.
