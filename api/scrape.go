@@ -94,6 +94,15 @@ func (s scrape) collectKeys(out sink) {
 
 func (s scrape) collectStats(out sink) {
 	stats := s.log.Stats()
+	out.gauge("tidings_open_seconds", "How long opening the log took.", stats.Opening.Seconds(), nil)
+	out.gauge("tidings_open_unchecked_bytes",
+		"Bytes of the log file that the check in the background has not come to; 0 when it is over.",
+		float64(stats.Unchecked), nil)
+	collectCommits(out, stats)
+	s.collectReady(out)
+}
+
+func collectCommits(out sink, stats store.Stats) {
 	out.histogram("tidings_batch_events", "Events stored by one commit.", stats.Batches)
 	out.histogram("tidings_fsync_seconds",
 		"What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
@@ -113,6 +122,9 @@ func (s scrape) collectStats(out sink) {
 		stats.KeysCrowded, nil)
 	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
 		stats.Trimmed, nil)
+}
+
+func (s scrape) collectReady(out sink) {
 	ready, why := 1.0, s.notReady(context.Background())
 	if why != nil {
 		ready = 0

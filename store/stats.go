@@ -14,6 +14,9 @@ type Stats struct {
 	Commits    Histogram
 	Committing time.Duration // age of the commit under way, 0 while there is none
 	Writes     Histogram     // seconds of these that writing to the disk took, two fsyncs each
+
+	Opening   time.Duration // how long the open took
+	Unchecked uint64        // bytes of the file that the check after a clean close has not come to
 }
 
 // Histogram is a distribution of values. The caller owns it.

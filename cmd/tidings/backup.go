@@ -95,7 +95,7 @@ func (c *backupCmd) copy(ctx context.Context, app *app,
 
 // openLog opens a log that exists.
 func openLog(dir string, app *app) (*bolt.Log, error) {
-	return bolt.Open(dir, bolt.Options{MustExist: true, Logger: app.logger})
+	return bolt.Open(dir, bolt.Options{MustExist: true, CheckAll: true, Logger: app.logger})
 }
 
 // fetch downloads the backup and compares it with its manifest.

@@ -33,6 +33,14 @@ func (l *Log) copyTo(ctx context.Context, w io.Writer) (m store.Manifest, err er
 	if err := l.hanging(); err != nil {
 		return m, err
 	}
+	// a copy of damage must not take the place of a backup without
+	l.checking.hurry()
+	if err := l.checked(ctx); err != nil {
+		return m, err
+	}
+	if err := l.failure(); err != nil {
+		return m, err
+	}
 	m = store.Manifest{LogID: l.id, Time: l.now().UTC()}
 	sum := sha256.New()
 	err = l.read(func(tx *bbolt.Tx) error {

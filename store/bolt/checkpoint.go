@@ -77,14 +77,19 @@ func (c *committer) writeCheckpoint(tx *bbolt.Tx, last store.ID, changing []*top
 	return errors.Join(putMeta(tx, metaSuspects, suspects), putMeta(tx, metaCheckpoint, last[:]))
 }
 
-// checkpoint writes one at Close. Without it, the next Open counts instead.
+// checkpoint writes one at Close, and the list of free pages. Without them the next Open counts, and
+// looks for free pages, instead.
 func (c *committer) checkpoint() {
-	if c.file.failure() != nil || len(c.books.dirty) == 0 && c.books.journaled == 0 {
+	if c.file.failure() != nil {
 		return
 	}
-	err := c.update(func(tx *bbolt.Tx) error {
-		return c.writeCheckpoint(tx, c.horizon.Head(), nil)
-	})
+	write := func(tx *bbolt.Tx) error { return c.writeCheckpoint(tx, c.horizon.Head(), nil) }
+	c.file.db.NoFreelistSync = c.full || c.space.isLow() // the list can be as large as a commit
+	err := c.update(write)
+	if errors.Is(err, store.ErrNoSpace) && !c.file.db.NoFreelistSync {
+		c.file.db.NoFreelistSync = true
+		err = c.update(write)
+	}
 	if err != nil {
 		c.logger.Warn("no checkpoint at close; the next start counts the newest events again",
 			"error", err)

@@ -10,13 +10,15 @@ import (
 
 // counters are the numbers behind Stats. The committer writes, but for reading; anybody reads.
 type counters struct {
-	trimmed atomic.Uint64
-	crowded atomic.Uint64 // keys
-	reading atomic.Int64
-	since   atomic.Pointer[time.Time] // when the commit under way began; nil while there is none
-	batches histogram
-	commits histogram
-	writes  histogram
+	trimmed   atomic.Uint64
+	crowded   atomic.Uint64 // keys
+	reading   atomic.Int64
+	unchecked atomic.Uint64
+	opening   time.Duration             // set before Open returns
+	since     atomic.Pointer[time.Time] // when the commit under way began; nil while there is none
+	batches   histogram
+	commits   histogram
+	writes    histogram
 }
 
 // Bounds are chosen for what they tell apart: a lone event from a full batch, a cached write from
@@ -76,7 +78,8 @@ func (l *Log) Stats() store.Stats {
 	s := store.Stats{Trimmed: l.counters.trimmed.Load(),
 		KeysCrowded: l.counters.crowded.Load(), Reading: int(l.counters.reading.Load()),
 		Batches: l.counters.batches.read(), Commits: l.counters.commits.read(),
-		Writes: l.counters.writes.read(), Committing: l.counters.committing()}
+		Writes: l.counters.writes.read(), Committing: l.counters.committing(),
+		Opening: l.counters.opening, Unchecked: l.counters.unchecked.Load()}
 	s.Queued, s.QueuedBytes = l.queue.load()
 	return s
 }

@@ -22,6 +22,7 @@ const (
 	newName        = "log.db.new"        // a log that is being made; removed when found
 	unfinishedName = "log.db.unfinished" // what Restore and Build make; never opened as a log
 	lockName       = "lock"              // the process that may write here, for the error of the next
+	closedName     = "closed"            // the note of the last close, see closed.go
 	spoolName      = "log.db.copy"       // what a backup is sent from; it has the name for a moment
 
 	dirMode  = 0o700

@@ -34,6 +34,8 @@ type Log struct {
 	queue  *queue
 	space  *space
 
+	checking *checking
+
 	suspects []store.ID    // records that an Open found damaged above its checkpoint
 	stopped  chan struct{} // closed when the committer has returned
 
@@ -221,8 +223,14 @@ func (l *Log) shut() error {
 	close(l.closing)
 	l.queue.close()
 	<-l.stopped
+	<-l.checking.over
 	if l.wedged.Load() {
 		return nil
+	}
+	if l.failure() == nil && l.path == l.dir.file(fileName) {
+		if err := l.leaveNote(); err != nil {
+			l.logger.Warn("no note at close; the next start checks the whole file", "error", err)
+		}
 	}
 	return l.db.Close()
 }

@@ -67,7 +67,7 @@ func makeLog(d *dir, o Options) error {
 // becomes the log when fill has returned without an error; until then, and for ever after a crash,
 // Open refuses it. The errors are Open's, and fill's own.
 func Fill(path string, o Options, fill func(*Log) error) error {
-	o = o.withDefaults()
+	o, o.CheckAll = o.withDefaults(), true
 	d, err := hold(path)
 	if err != nil {
 		return err
@@ -100,12 +100,17 @@ func Fill(path string, o Options, fill func(*Log) error) error {
 
 // open opens a log in a directory that is held.
 func open(d *dir, name string, o Options) (*Log, error) {
+	began := time.Now()
 	f := &file{path: d.file(name), logger: o.Logger, counters: newCounters(),
 		failed: make(chan struct{})}
 	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, dir: d,
 		queue: newQueue(), stopped: make(chan struct{}), closing: make(chan struct{}),
 		space: &space{dir: d.path, minFree: o.MinFree, disk: o.Disk, logger: o.Logger,
 			now: o.Now}}
+	l.checking = newChecking(f, l.closing)
+	if !o.CheckAll {
+		l.checking.pages.closed = d.closedNote()
+	}
 	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
 		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between, committed: o.committed,
 		epoch:  store.NewEpoch(),
@@ -118,22 +123,30 @@ func open(d *dir, name string, o Options) (*Log, error) {
 		return nil, err
 	}
 	l.suspects = c.suspects
+	f.counters.opening = time.Since(began)
 	go c.run()
+	go l.checkRest()
 	return l, nil
 }
 
 // openFile opens the log file, checks it and loads what is kept in memory.
 func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
+	found := l.checking.pages
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, found.close())
+		}
+	}()
 	info, err := os.Lstat(l.path)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	l.dir.warn(info, l.logger)
-	found, err := checkWhole(l.path, info.Size())
-	if err != nil {
+	if err := checkWhole(l.path, info.Size(), found); err != nil {
 		return err
 	}
-	l.space.opened(found.free)
+	l.checking.opened()
+	l.space.opened(found.free())
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -154,14 +167,18 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return load(tx)
 	})
 	// A damaged page number can hide events: it leads to an older page, which is as it should be.
-	if counted := l.index.events; err == nil && counted > found.events {
-		err = fmt.Errorf("%d events are counted, %d are there", counted, found.events)
+	l.checking.counted = l.index.events
+	if err == nil && !found.quick {
+		err = l.checking.compare()
 	}
 	if err != nil {
 		return errors.Join(damaged(l.path, err), l.db.Close())
 	}
 	if err := l.settle(kept); err != nil {
 		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
+	}
+	if err := remove(l.dir.file(closedName)); err != nil { // it is void now
+		return errors.Join(fmt.Errorf("remove the note of the last close: %w", err), l.db.Close())
 	}
 	return nil
 }
@@ -251,10 +268,10 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 
 // checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
 // another kind of file, one shorter than its own count of pages, one of a newer format.
-func checkWhole(path string, size int64) (found usage, err error) {
+func checkWhole(path string, size int64, p *pages) (err error) {
 	refuse := func(why error) error { return damaged(path, why) }
 	if size == 0 {
-		return found, refuse(errors.New("the file is empty"))
+		return refuse(errors.New("the file is empty"))
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -266,51 +283,47 @@ func checkWhole(path string, size int64) (found usage, err error) {
 		&bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout): // by another path to the same file
-		return found, fmt.Errorf("%w: another process has %s open", ErrLocked, path)
+		return fmt.Errorf("%w: another process has %s open", ErrLocked, path)
 	case errors.Is(err, fs.ErrPermission):
-		return found, fmt.Errorf("open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
-		return found, refuse(err)
+		return refuse(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	err = db.View(func(tx *bbolt.Tx) (err error) {
-		found, err = checkLog(tx, path, size)
-		return err
-	})
-	return found, err
+	return db.View(func(tx *bbolt.Tx) error { return checkLog(tx, path, size, p) })
 }
 
 // checkLog is checkWhole of what bbolt can open.
-func checkLog(tx *bbolt.Tx, path string, size int64) (found usage, err error) {
+func checkLog(tx *bbolt.Tx, path string, size int64, p *pages) error {
 	if tx.Size() > size {
-		return found, damaged(path, fmt.Errorf(
+		return damaged(path, fmt.Errorf(
 			"the file is cut short: it has %d bytes, its pages need %d", size, tx.Size()))
 	}
-	if found, err = checkPages(tx); err != nil {
-		return found, damaged(path, err)
+	if err := p.check(tx); err != nil {
+		return damaged(path, err)
 	}
 	missing := func(bucket []byte) error {
 		return damaged(path, fmt.Errorf(
 			"it is a bbolt file without the bucket %q, so not a log of this program", bucket))
 	}
 	if tx.Bucket(bucketMeta) == nil {
-		return found, missing(bucketMeta)
+		return missing(bucketMeta)
 	}
 	v, err := getMeta(tx, metaFormat)
 	if err != nil || len(v) != 4 {
-		return found, damaged(path, errors.Join(err, errors.New("its format cannot be told")))
+		return damaged(path, errors.Join(err, errors.New("its format cannot be told")))
 	}
 	if got := binary.BigEndian.Uint32(v); got > formatNewest {
-		return found, fmt.Errorf("%w: %s has format %d, this release reads up to %d; "+
+		return fmt.Errorf("%w: %s has format %d, this release reads up to %d; "+
 			"start it with the release that wrote it, or a newer one",
 			ErrNewerFormat, path, got, formatNewest)
 	}
 	for _, b := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
 		if tx.Bucket(b) == nil {
-			return found, missing(b)
+			return missing(b)
 		}
 	}
-	return found, nil
+	return nil
 }
 
 func damaged(path string, why error) error {

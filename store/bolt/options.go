@@ -18,6 +18,9 @@ type Options struct {
 	// MustExist has Open answer ErrNoLog where there is no log, and make nothing.
 	MustExist bool
 
+	// CheckAll has Open check the whole file also after a clean close, for who reads all of it once.
+	CheckAll bool
+
 	// MaxTopics bounds the topics ever appended to. Each costs about 125 bytes on disk and 400 to 800
 	// in memory, for ever, because its record holds what was trimmed.
 	MaxTopics int // default store.DefaultMaxTopics

@@ -20,20 +20,32 @@ import (
 //
 // in the byte order of the machine.
 type pages struct {
-	file ahead
-	size uint64 // of a page
-	used uint64 // pages
-	seen []bool
+	closed string               // the note of the last close, if there is one
+	step   func(done int) error // called after every stepPages pages, unless it is nil
+
+	handle *os.File
+	file   ahead
+	size   uint64 // of a page
+	used   uint64 // pages
+	seen   []bool // in use or free
+	done   int    // pages read
+	listed uint64 // free pages that the file has a list of
+	quick  bool   // the older events are for later
+	edge   bool   // the bucket that is looked at is theirs, and quick
+	later  []subtree
 
 	entries uint64 // in buckets, so far
-	events  uint64 // in the log bucket
+	events  uint64 // in the log bucket, so far
 }
 
-// usage is what is in a file.
-type usage struct {
-	events uint64 // records
-	free   uint64 // bytes of pages that are not in use
+// subtree is a part of the log's tree that is looked at later: a page, and the bounds of its keys.
+type subtree struct {
+	id        uint64
+	low, high []byte
 }
+
+// stepPages is 1 MiB with bbolt's usual pages: the work of a millisecond.
+const stepPages = 256
 
 const (
 	pageHeader    = 16
@@ -43,25 +55,69 @@ const (
 	elementBucket = 0x01
 )
 
-// checkPages returns an error when a page is not what it must be for bbolt to read it: each in one
-// place, in bounds, its keys in order and within those of its parent, buckets only at the root.
-func checkPages(tx *bbolt.Tx) (u usage, err error) {
+// check returns an error when a page is not what it must be for bbolt to read it: each in one place,
+// in bounds, its keys in order and within those of its parent, buckets only at the root, the free
+// pages, if the file has a list of them, none of these. After a clean close it leaves the older
+// events for later, when rest goes on. The file stays open until close.
+func (p *pages) check(tx *bbolt.Tx) (err error) {
 	file, err := os.Open(tx.DB().Path())
 	if err != nil {
-		return u, err
+		return err
 	}
-	size := uint64(tx.DB().Info().PageSize)
-	p := &pages{file: ahead{file: file, size: uint64(tx.Size())}, size: size,
-		used: uint64(tx.Size()) / size}
+	p.take(tx, file)
+	list, err := p.freeList(tx.ID())
+	if err != nil {
+		return err
+	}
+	p.quick = list != nil && p.closed == closingNote(list)
+	return p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true)
+}
+
+// take begins with the file of the transaction.
+func (p *pages) take(tx *bbolt.Tx, file *os.File) {
+	p.handle, p.size = file, uint64(tx.DB().Info().PageSize)
+	p.used = uint64(tx.Size()) / p.size
+	p.file = ahead{file: file, size: uint64(tx.Size())}
 	p.seen = make([]bool, p.used)
-	err = errors.Join(p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true), file.Close())
-	for _, seen := range p.seen[2:] { // after the meta pages
-		if !seen {
-			u.free += size
+}
+
+// rest checks what check has left for later.
+func (p *pages) rest() error {
+	for _, t := range p.later {
+		if err := p.records(func() error { return p.tree(t.id, t.low, t.high, false) }); err != nil {
+			return err
 		}
 	}
-	u.events = p.events
-	return u, err
+	p.later = nil
+	return nil
+}
+
+// records counts the entries that check finds as events.
+func (p *pages) records(check func() error) error {
+	before := p.entries
+	err := check()
+	p.events += p.entries - before
+	return err
+}
+
+// free is how many bytes of the pages nothing is in.
+func (p *pages) free() uint64 {
+	n := p.listed
+	if !p.quick {
+		for _, seen := range p.seen[2:] { // after the meta pages
+			if !seen {
+				n++
+			}
+		}
+	}
+	return n * p.size
+}
+
+func (p *pages) close() error {
+	if p.handle == nil {
+		return nil
+	}
+	return p.handle.Close()
 }
 
 // tree checks the page with the given id and all below it. Keys are at least low and, unless it is
@@ -99,6 +155,11 @@ func (p *pages) read(id uint64) ([]byte, error) {
 		}
 		p.seen[i] = true
 	}
+	if p.done++; p.done%stepPages == 0 && p.step != nil {
+		if err := p.step(p.done); err != nil {
+			return nil, err
+		}
+	}
 	if n > 1 {
 		return p.file.read(id*p.size, n*p.size)
 	}
@@ -126,21 +187,11 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		var err error
 		switch isBucket := flags == flagLeaf && binary.NativeEndian.Uint32(e)&elementBucket != 0; {
 		case flags == flagBranch:
-			next := high
-			if i+1 < count {
-				if next, err = branchKey(page, i+1); err != nil {
-					return err
-				}
-			}
-			err = p.tree(binary.NativeEndian.Uint64(e[8:]), key, next, root)
+			err = p.branch(page, i, key, high, root)
 		case isBucket != root:
 			err = errors.New("a bucket is out of its place")
 		case isBucket:
-			before := p.entries
-			err = p.bucket(value)
-			if bytes.Equal(key, bucketLog) {
-				p.events = p.entries - before
-			}
+			err = p.named(key, value)
 		default:
 			p.entries++
 		}
@@ -149,6 +200,23 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		}
 	}
 	return nil
+}
+
+// branch checks what the element i of a branch leads to.
+func (p *pages) branch(page []byte, i int, key, high []byte, root bool) error {
+	last := i+1 == int(binary.NativeEndian.Uint16(page[10:]))
+	if !last {
+		var err error
+		if high, err = branchKey(page, i+1); err != nil {
+			return err
+		}
+	}
+	id := binary.NativeEndian.Uint64(page[pageHeader+i*pageElement+8:])
+	if p.edge && !last {
+		p.later = append(p.later, subtree{id, key, high})
+		return nil
+	}
+	return p.tree(id, key, high, root)
 }
 
 func isBranch(page []byte) bool {
@@ -176,6 +244,16 @@ func branchKey(page []byte, i int) ([]byte, error) {
 		return nil, fmt.Errorf("its element %d is out of bounds", i)
 	}
 	return e[pos : pos+size], nil
+}
+
+// named checks the bucket of that name. Of the log's older events it may only note the pages.
+func (p *pages) named(name, value []byte) error {
+	if !bytes.Equal(name, bucketLog) {
+		return p.bucket(value)
+	}
+	p.edge = p.quick
+	defer func() { p.edge = false }()
+	return p.records(func() error { return p.bucket(value) })
 }
 
 // bucket checks a bucket: the page of its root 8, a sequence 8, and without a page of its own a

@@ -19,6 +19,7 @@ func (l *Log) Trim(ctx context.Context, f store.Filter, before store.ID) (int, e
 	if head := l.Head(); head.Before(before) {
 		before, _ = head.Next()
 	}
+	l.checking.hurry()
 	deleted, steps := 0, l.newSteps()
 	r := l.NewReader(f, store.ID{}).(*reader)
 	r.idsOnly = true
@@ -72,6 +73,9 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 }
 
 func (s *steps) step(ctx context.Context, trims []commit.Trim) (deleted int, err error) {
+	if err := s.l.checked(ctx); err != nil {
+		return 0, err
+	}
 	s.l.trims.RLock()
 	defer s.l.trims.RUnlock()
 	outcome, err := s.l.queue.do(ctx, commit.Delete(trims))

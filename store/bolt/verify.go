@@ -92,7 +92,9 @@ func readWhole(path string, progress func(done, total uint64)) (report Report, e
 		return report, fmt.Errorf("verify: %w", err)
 	}
 	report.Bytes = stat.Size()
-	switch _, err := checkWhole(path, stat.Size()); {
+	var found pages
+	err = checkWhole(path, stat.Size(), &found)
+	switch err := errors.Join(err, found.close()); {
 	case errors.Is(err, ErrDamaged):
 		report.problem("%v", err)
 		return report, nil

@@ -222,10 +222,12 @@ func TestFlipsAnywhere(t *testing.T) {
 		rounds = 2000
 	}
 	whole, events := fullLog(t)
+	closeLog(t, openAt(t, whole, bolt.Options{}))
 	content, err := os.ReadFile(logFile(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
+	content = content[:usedBytes(t, whole)]
 	byID := make(map[store.ID]store.Event)
 	for _, e := range events {
 		byID[e.ID] = e
@@ -240,6 +242,9 @@ func TestFlipsAnywhere(t *testing.T) {
 		if err := os.WriteFile(logFile(dir), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if seed%2 == 0 {
+			copyFile(t, noteFile(whole), noteFile(dir))
+		}
 		report, err := bolt.Verify(t.Context(), dir, nil)
 		if err != nil && !errors.Is(err, bolt.ErrNewerFormat) {
 			t.Fatalf("seed %d: verify: %v", seed, err)
@@ -249,6 +254,13 @@ func TestFlipsAnywhere(t *testing.T) {
 			if !errors.Is(err, bolt.ErrDamaged) || report.Intact() {
 				t.Fatalf("seed %d: open: %v, verify: %+v", seed, err, report)
 			}
+			continue
+		}
+		if checked(log) != nil {
+			if report.Intact() {
+				t.Fatalf("seed %d: %v, verify: %+v", seed, log.Ready(), report)
+			}
+			closeLog(t, log)
 			continue
 		}
 		found, named, refused := 0, 0, false
