@@ -86,6 +86,7 @@ func TestAccess(t *testing.T) {
 		{"GET /v1/topics/{topic}", "/v1/topics/tickets", all(200), token(403, 403, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics", all(200), token(403, 200, 200, 403), ""},
 		{"GET /v1/topics", "/v1/topics?topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/cursors", "/v1/cursors", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
 		{"PUT /v1/cursors/{name}", "/v1/cursors/orders", all(200), token(403, 200, 200, 403),
 			`{"id":"00000000000000000000000000","topics":["orders.eu"]}`},

@@ -27,6 +27,52 @@ type markBody struct {
 	Capped bool     `json:"capped,omitempty"`
 }
 
+// marksAtOnce is how many read marks a list has at most.
+const marksAtOnce = 100
+
+// listedMark is a read mark in a list. Without an ID and topics it is of topics that the caller may not
+// read, now or any more, or damaged.
+type listedMark struct {
+	Name   string    `json:"name"`
+	ID     *store.ID `json:"id"`
+	Topics []string  `json:"topics"`
+}
+
+// listMarks serves GET /v1/cursors: those of the caller, a hundred at a time.
+func (s *Server) listMarks(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	after := query.Get("after")
+	if query.Has("after") && !isMarkName(after) {
+		return badMarkName("after")
+	}
+	marks, err := s.log.Marks(grantOf(r).Owner(), after, marksAtOnce+1)
+	if err != nil {
+		return markProblem(err)
+	}
+	var body struct {
+		Cursors []listedMark `json:"cursors"`
+		Next    *string      `json:"next"`
+	}
+	body.Cursors = []listedMark{}
+	if len(marks) > marksAtOnce {
+		marks = marks[:marksAtOnce]
+		body.Next = &marks[marksAtOnce-1].Name
+	}
+	held := int64(0)
+	for i, m := range marks {
+		row := listedMark{Name: m.Name}
+		if !m.Topics.IsZero() && authoriseSubscribe(r, m.Topics) == nil {
+			row.ID, row.Topics = &marks[i].ID, m.Topics.Patterns()
+		}
+		body.Cursors = append(body.Cursors, row)
+		held += rowBytes + 2*int64(len(m.Topics.String()))
+	}
+	if !visitOf(r).answer.set(held) {
+		return memoryFull()
+	}
+	writeJSON(w, http.StatusOK, "application/json", body)
+	return nil
+}
+
 // getMark serves GET /v1/cursors/{name}.
 func (s *Server) getMark(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
@@ -173,10 +219,14 @@ func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.M
 func markName(r *http.Request) (string, *problem) {
 	name, err := url.PathUnescape(mux.Vars(r)["name"])
 	if err != nil || !isMarkName(name) {
-		return "", &problem{code: "name-invalid", field: "name",
-			detail: fmt.Sprintf("a name is 1 to %d visible ASCII characters", store.MaxMarkName)}
+		return "", badMarkName("name")
 	}
 	return name, nil
+}
+
+func badMarkName(field string) *problem {
+	return &problem{code: "name-invalid", field: field,
+		detail: fmt.Sprintf("a name is 1 to %d visible ASCII characters", store.MaxMarkName)}
 }
 
 func isMarkName(name string) bool {

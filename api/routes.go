@@ -65,6 +65,7 @@ func (s *Server) table() []route {
 		{"/v1/events/{id}", methods{"GET": {reading, none, s.event}}},
 		{"/v1/topics/{topic}", methods{"GET": {reading, none, s.topic}}},
 		{"/v1/topics", methods{"GET": {listing, params{repeated: topics}, s.topics}}},
+		{"/v1/cursors", methods{"GET": {reading, params{single: []string{"after"}}, s.listMarks}}},
 		{"/v1/cursors/{name}", methods{"GET": {reading, none, s.getMark},
 			"PUT": {reading, none, s.putMark}, "DELETE": {reading, none, s.deleteMark}}},
 		{"/v1/log", methods{"GET": {anyToken, none, s.logInfo}}},

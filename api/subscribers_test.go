@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,6 +189,50 @@ func TestMarksWithoutSubject(t *testing.T) {
 		{"DELETE", two, 204}, {"GET", one, 200}} {
 		if a := s.do(step.method, "/v1/cursors/inbox", mark, step.who); a.status != step.want {
 			t.Errorf("%s: %d %s, want %d", step.method, a.status, a.body, step.want)
+		}
+	}
+}
+
+// TestListMarks: somebody finds all of their own read marks and nobody else's; what a mark holds is for who
+// may read its topics.
+func TestListMarks(t *testing.T) {
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	ada := bearer(holder{subject: "ada", subscribe: ">"}.token(t))
+	const zero = `"id":"00000000000000000000000000"`
+	for i := range 120 {
+		s.do("PUT", fmt.Sprintf("/v1/cursors/mark-%03d", i), `{`+zero+`,"topics":["orders"]}`, ada)
+	}
+	s.do("PUT", "/v1/cursors/a%2Fb%25", `{`+zero+`,"topics":["tickets.>"]}`, ada)
+	var list struct {
+		Cursors []struct {
+			Name   string
+			ID     *string
+			Topics []string
+		}
+		Next *string
+	}
+	var names []string
+	for path := "/v1/cursors"; ; path = "/v1/cursors?after=" + url.QueryEscape(*list.Next) {
+		list.Next = nil
+		s.do("GET", path, "", ada).decode(t, &list)
+		for _, m := range list.Cursors {
+			names = append(names, m.Name)
+		}
+		if list.Next == nil {
+			break
+		}
+	}
+	if len(names) != 121 || names[0] != "a/b%" || !slices.IsSorted(names) {
+		t.Errorf("%d marks: %q", len(names), names)
+	}
+	for _, c := range []struct{ who, want string }{
+		{bearer(holder{subject: "ada", subscribe: "tickets.>"}.token(t)),
+			`{"name":"a/b%",` + zero + `,"topics":["tickets.>"]},{"name":"mark-000","id":null,"topics":null},`},
+		{bearer(holder{subject: "eve", subscribe: ">"}.token(t)), `{"cursors":[],"next":null}`},
+		{bearer(holder{subscribe: ">"}.token(t)), `{"cursors":[],"next":null}`},
+	} {
+		if a := s.do("GET", "/v1/cursors", "", c.who); !strings.Contains(a.body, c.want) {
+			t.Errorf("%d %.300s, want %s", a.status, a.body, c.want)
 		}
 	}
 }

@@ -108,6 +108,10 @@ type Log interface {
 	// Mark returns a read mark, or ErrNotFound.
 	Mark(subject, name string) (Mark, error)
 
+	// Marks returns the read marks that subject keeps, sorted by name, byte for byte: those after a
+	// name, or from the first one on after "", at most max. A damaged one is listed.
+	Marks(subject, after string, max int) ([]NamedMark, error)
+
 	// DeleteMark forgets a read mark, durably; ErrNotFound if there is none.
 	DeleteMark(ctx context.Context, subject, name string) error
 
@@ -250,4 +254,5 @@ type Info struct {
 	Topics    int    // topics ever appended to
 	Keys      int    // idempotency keys remembered
 	OldestKey ID     // the first event of the oldest of them, zero if none
+	Marks     int    // read marks
 }

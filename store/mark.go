@@ -6,6 +6,12 @@ type Mark struct {
 	Topics Filter
 }
 
+// NamedMark is a read mark in a list.
+type NamedMark struct {
+	Name string
+	Mark // zero when it is damaged
+}
+
 const (
 	// MaxMarkName bounds the name of a mark, in bytes.
 	MaxMarkName = 255

@@ -142,15 +142,14 @@ func (c *committer) load(tx *bbolt.Tx) error {
 			c.books.dirty = append(c.books.dirty, t)
 		}
 	}
-	c.horizon.index.load(topics, c.keys.held, c.keys.oldest)
+	c.horizon.index.load(topics, kept{c.keys.held, c.keys.oldest, c.marks})
 	return nil
 }
 
 // load fills an empty index with the topics, which lie at their ids. In the order of their newest
 // events, which is the order that the index keeps.
-func (x *index) load(topics []*topic, keys int, oldestKey store.ID) {
-	x.byID = topics
-	x.keys, x.oldestKey = keys, oldestKey
+func (x *index) load(topics []*topic, now kept) {
+	x.byID, x.kept = topics, now
 	for _, t := range slices.SortedFunc(slices.Values(topics), func(a, b *topic) int {
 		return cmp.Or(a.next.last.Compare(b.next.last), cmp.Compare(a.id, b.id))
 	}) {

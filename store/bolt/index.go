@@ -21,10 +21,16 @@ type index struct {
 	events uint64 // retained, of all topics
 	bytes  uint64
 
-	keys      int // idempotency keys remembered
-	oldestKey store.ID
+	kept   kept
 
 	trim *trimming // the last one; without marks while no trim is being committed
+}
+
+// kept is what the log keeps beside its topics.
+type kept struct {
+	keys      int // idempotency keys remembered
+	oldestKey store.ID
+	marks     int // read marks
 }
 
 // trimming is a step: a trim that is about to become visible, or, without marks, the end of one. Steps

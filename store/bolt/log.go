@@ -124,7 +124,7 @@ func (l *Log) Info() (store.Info, error) {
 	l.index.mu.RLock()
 	info.Topics = len(l.index.byID)
 	info.Events, info.Bytes = l.index.events, l.index.bytes
-	info.Keys, info.OldestKey = l.index.keys, l.index.oldestKey
+	info.Keys, info.OldestKey, info.Marks = l.index.kept.keys, l.index.kept.oldestKey, l.index.kept.marks
 	l.index.mu.RUnlock()
 	err := l.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -45,6 +46,25 @@ func (l *Log) Mark(subject, name string) (mark store.Mark, err error) {
 		return err
 	})
 	return mark, err
+}
+
+// Marks implements store.Log.
+func (l *Log) Marks(subject, after string, max int) (marks []store.NamedMark, err error) {
+	prefix := markKey(subject, "")
+	err = l.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketMarks).Cursor()
+		// the lowest name after that one, for no name holds a NUL
+		for k, v := c.Seek(markKey(subject, after+"\x00")); len(marks) < max; k, v = c.Next() {
+			name, ok := bytes.CutPrefix(k, prefix)
+			if !ok {
+				return nil
+			}
+			mark, _ := decodeMark(k, v)
+			marks = append(marks, store.NamedMark{Name: string(name), Mark: mark})
+		}
+		return nil
+	})
+	return marks, err
 }
 
 // loadMarks counts them.

@@ -40,7 +40,7 @@ func (c *committer) show(ch *change) {
 	}
 	c.count(ch)
 	c.books.close(ch)
-	c.horizon.index.showAll(ch, c.keys.held, c.keys.oldest)
+	c.horizon.index.showAll(ch, kept{c.keys.held, c.keys.oldest, c.marks})
 	if len(ch.Events) > 0 {
 		c.full, c.reserved = false, true // every commit that stores writes the reserve
 		head := ch.Last
@@ -73,7 +73,7 @@ func (c *committer) drop(ch *change) {
 
 // showAll makes the next states of a commit's topics visible. Siblings are kept in the order of their
 // newest events, so the topics go in that order.
-func (x *index) showAll(ch *change, keys int, oldestKey store.ID) {
+func (x *index) showAll(ch *change, now kept) {
 	slices.SortFunc(ch.changed, func(a, b *topic) int { return a.next.last.Compare(b.next.last) })
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -92,7 +92,7 @@ func (x *index) showAll(ch *change, keys int, oldestKey store.ID) {
 		}
 		t.changing = false
 	}
-	x.keys, x.oldestKey = keys, oldestKey
+	x.kept = now
 }
 
 // announce tells readers which marks the transaction about to commit sets; nil takes them back.

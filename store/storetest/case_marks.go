@@ -15,6 +15,7 @@ func markCases() []Case {
 	return []Case{
 		{"marks/only ever move forward", markForward},
 		{"marks/belong to their subject and survive", markSurvives},
+		{"marks/are listed by name", markList},
 		{"marks/what is refused", markRefused},
 		{"marks/a share for each subject", markShares},
 		{"marks/count equals a recount", markCount},
@@ -40,6 +41,13 @@ func (f *fixture) expectMark(subject, name string, id store.ID, topics string) {
 	}
 }
 
+func (f *fixture) expectMarks(want int) {
+	f.t.Helper()
+	if info, err := f.Info(); err != nil || info.Marks != want {
+		f.t.Errorf("the log says that it has %d marks (%v), want %d", info.Marks, err, want)
+	}
+}
+
 func markForward(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(20, "orders", "tickets")...)
@@ -59,6 +67,38 @@ func markForward(t testing.TB, open Factory) {
 	f.expectMark("me", "inbox", events[len(events)-1].ID, "orders")
 	if f.Head() != events[len(events)-1].ID {
 		t.Error("a mark moved the head")
+	}
+}
+
+func markList(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	id := f.append(drafts(1, "orders")...)[0].ID
+	for _, name := range []string{"b", "a", "c", "a b", "ab", "B"} {
+		f.mark("me", name, id, "orders", "tickets.>")
+	}
+	f.mark("m", "e", id, "x") // neighbours
+	f.mark("me2", "a", id, "x")
+	f.mark("", "me", id, "x")
+	f.expectMarks(9)
+	f.reopen()
+	f.expectMarks(9)
+	for _, c := range []struct {
+		subject, after string
+		max            int
+		want           string
+	}{{"me", "", 10, "B|a|a b|ab|b|c"}, {"me", "", 2, "B|a"}, {"me", "a", 2, "a b|ab"}, {"me", "aa", 2, "ab|b"},
+		{"me", "c", 2, ""}, {"", "", 10, "me"}, {"m", "", 10, "e"}, {"nobody", "", 10, ""}, {"me", "", 0, ""}} {
+		marks, err := f.Marks(c.subject, c.after, c.max)
+		var names []string
+		for _, m := range marks {
+			names = append(names, m.Name)
+			if c.subject == "me" && (m.ID != id || m.Topics.String() != "orders tickets.>") {
+				t.Errorf("%q is %v in %q", m.Name, m.ID, m.Topics)
+			}
+		}
+		if got := strings.Join(names, "|"); err != nil || got != c.want {
+			t.Errorf("%d marks of %q after %q: %s (%v), want %s", c.max, c.subject, c.after, got, err, c.want)
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 		t.Fatalf("info: %v", err)
 	}
 	want := store.Info{LogID: got.LogID, Engine: got.Engine, DiskBytes: got.DiskBytes,
-		Events: uint64(len(events)), Keys: got.Keys, OldestKey: got.OldestKey}
+		Events: uint64(len(events)), Keys: got.Keys, OldestKey: got.OldestKey, Marks: got.Marks}
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}

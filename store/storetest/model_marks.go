@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"tidings/store"
 )
@@ -52,6 +54,19 @@ func (m *Model) Mark(subject, name string) (store.Mark, error) {
 		return store.Mark{}, store.ErrNotFound
 	}
 	return mark, nil
+}
+
+// Marks implements store.Log.
+func (m *Model) Marks(subject, after string, max int) (marks []store.NamedMark, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for at, mark := range m.marks {
+		if at.subject == subject && at.name > after {
+			marks = append(marks, store.NamedMark{Name: at.name, Mark: mark})
+		}
+	}
+	slices.SortFunc(marks, func(a, b store.NamedMark) int { return strings.Compare(a.Name, b.Name) })
+	return marks[:min(max, len(marks))], nil
 }
 
 // DeleteMark implements store.Log.

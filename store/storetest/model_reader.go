@@ -193,7 +193,7 @@ func (m *Model) Info() (store.Info, error) {
 		return store.Info{}, store.ErrClosed
 	}
 	info := store.Info{LogID: m.id, Engine: "model", Events: uint64(len(m.events)),
-		Topics: len(m.trimmed), Keys: len(m.keys)}
+		Topics: len(m.trimmed), Keys: len(m.keys), Marks: len(m.marks)}
 	if len(m.keys) > 0 {
 		info.OldestKey = m.keys[0].ids[0]
 	}

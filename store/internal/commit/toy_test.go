@@ -195,6 +195,18 @@ func (l *toy) DeleteMark(_ context.Context, subject, name string) error {
 	return err
 }
 
+func (l *toy) Marks(subject, after string, max int) (marks []store.NamedMark, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at, mark := range l.marks {
+		if at[0] == subject && at[1] > after {
+			marks = append(marks, store.NamedMark{Name: at[1], Mark: mark})
+		}
+	}
+	slices.SortFunc(marks, func(a, b store.NamedMark) int { return cmp.Compare(a.Name, b.Name) })
+	return marks[:min(max, len(marks))], nil
+}
+
 func (l *toy) Mark(subject, name string) (store.Mark, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -267,6 +279,7 @@ func (l *toy) Info() (store.Info, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	info, err := l.Model.Info()
+	info.Marks = len(l.marks)
 	if info.Keys = len(l.keys); info.Keys > 0 && err == nil {
 		info.OldestKey = l.keys[0].First
 	}
