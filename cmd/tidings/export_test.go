@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,6 +157,33 @@ func TestImportRefuses(t *testing.T) {
 	} {
 		runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir",
 			t.TempDir()).want(t, exitFailure, "", want)
+	}
+}
+
+// TestExportSaysWhatIsLeft: what is no event is not in an export, and is counted.
+func TestExportSaysWhatIsLeft(t *testing.T) {
+	dir := richLog(t)
+	if got := runCLI(t, "export", "--data-dir", dir).ended(t, exitOK); got.stderr != "" {
+		t.Errorf("a log of events alone: %s", got.stderr)
+	}
+	log, err := bolt.Open(dir, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = log.AppendOnce(t.Context(), []store.Group{{Key: "1",
+		Drafts: []store.Draft{{Topic: "a"}, {Topic: "b"}}}})
+	for _, name := range []string{"inbox", "outbox"} {
+		_, markErr := log.SetMark(t.Context(), "ada", name, store.Mark{Topics: store.All()})
+		err = errors.Join(err, markErr)
+	}
+	bare, filterErr := store.NewFilter("a", "ce")
+	_, trimErr := log.Trim(t.Context(), bare, store.MaxID)
+	if err := errors.Join(err, filterErr, trimErr, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got := runCLI(t, "export", "--data-dir", dir).ended(t, exitOK)
+	if !strings.Contains(got.stderr, "keys: 1, read marks: 2, topics without events: 2.") {
+		t.Errorf("standard error: %s", got.stderr)
 	}
 }
 
