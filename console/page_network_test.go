@@ -2,12 +2,14 @@ package console_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"tidings/internal/auth"
+	"tidings/internal/e2e"
 )
 
 // TestConsoleRestart: the console survives that the server is killed, gets what was published
@@ -226,4 +228,38 @@ func TestConsoleReadMark(t *testing.T) {
 		return len(s.requestsFor("/v1/cursors/console")) > n
 	})
 	tb.holds(t, `(pass(100), document.title === 'Alerts · Tidings' && !$('.feed .unread'))`)
+}
+
+// TestConsoleManyTabs: without HTTPS a browser has six connections for all its tabs, and no locks.
+// The tabs that were looked at last read, the others say that they wait, and go on when somebody
+// looks.
+func TestConsoleManyTabs(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
+	s.URL = strings.Replace(s.URL, "127.0.0.1", e2e.SiteName, 1)
+	s.publish(t, "orders", 1)
+	var tabs []*tab
+	for range 7 {
+		tb := p.openConsole(t, s, "/")
+		tb.isLive(t)
+		tabs = append(tabs, tb)
+	}
+	for _, tb := range tabs[:3] {
+		tb.holds(t, `$('.connection').dataset.state === 'waiting'`)
+	}
+	s.awaitSubscribers(t, 4)
+	s.publish(t, "orders", 1)
+	for _, tb := range tabs[3:] {
+		tb.holds(t, `document.title.startsWith('(2) ')`)
+	}
+	first := tabs[0]
+	first.eval(t, `dispatchEvent(new Event('focus'))`)
+	first.isLive(t)
+	first.holds(t, `document.title.startsWith('(2) ')`)
+	tabs[3].holds(t, `$('.connection').dataset.state === 'waiting'`)
+	for _, tb := range tabs[4:] {
+		tb.close(t)
+	}
+	tabs[1].isLive(t)
+	s.awaitSubscribers(t, 4)
 }

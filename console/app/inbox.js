@@ -6,6 +6,7 @@
 import { Tidings } from '../tidings.js';
 import { base, get, request, session } from './api.js';
 import { summary } from './summary.js';
+import { turns } from './turns.js';
 
 const FIRST = 50; // events at the beginning
 const PAGE = 100; // and for each step back
@@ -31,6 +32,8 @@ export class Inbox extends EventTarget {
   #name;
   #granted; // patterns of all that may be read
   #client;
+  #waits = false; // for this tab's turn to read
+  #place; // in the log, to read on from then
   #tabs = new BroadcastChannel(`tidings console ${base}`); // to this browser's others: a mark has moved
   #signal;
   #known = 0; // unread entries
@@ -47,6 +50,7 @@ export class Inbox extends EventTarget {
     this.#name = ['console', ...topics].join('+');
     this.#signal = signal;
     this.#open();
+    turns(signal, reads => this.#turn(reads));
     const look = () => document.hidden || this.#look();
     document.addEventListener('visibilitychange', look, { signal });
     window.addEventListener('focus', look, { signal });
@@ -89,9 +93,24 @@ export class Inbox extends EventTarget {
     if (error.status === 401) session.dispatchEvent(new Event('expired'));
   }
 
-  #listen(after) {
+  #turn(reads) {
+    this.#waits = !reads;
+    if (reads && this.state === 'waiting') this.#listen(this.#place, false);
+    else if (!reads && this.#client) this.#wait(this.#client.cursor);
+  }
+
+  #wait(place) {
+    this.#client?.close();
+    this.#client = undefined;
+    this.#place = place;
+    this.state = 'waiting';
+    this.#tell('state');
+  }
+
+  // first is whether nothing was read yet: what comes between the first page and the stream was not missed.
+  #listen(after, first = true) {
+    if (this.#waits) return void this.#wait(after);
     const client = this.#client = new Tidings({ url: base, topics: this.topics, after });
-    let first = true; // what comes between the first page and the stream was not missed
     client.addEventListener('event', ({ detail }) => this.#came(detail));
     client.addEventListener('end', ({ detail }) => this.#came(detail));
     client.addEventListener('gap', ({ detail }) => this.#mention({ kind: 'gap', gap: detail }));
