@@ -9,5 +9,5 @@
 // What is not installed is skipped; .ci/run installs all of it, and there a skipped test is a
 // failure. The Node packages are those of testdata/package-lock.json:
 //
-//	npm ci --omit=optional --prefix internal/clients/testdata
+//	npm ci --prefix internal/clients/testdata
 package clients

@@ -1,0 +1,37 @@
+import { StrictMode, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+import type { State, TidingsEvent } from '@tidings/client';
+import { TidingsProvider, useEvents, useTidings } from '@tidings/client/react';
+
+function List({ id, topics, limit }: { id: string; topics?: string[]; limit?: number }) {
+  const events: readonly TidingsEvent<{ n: number }>[] = useEvents<{ n: number }>({ topics, limit });
+  return <ul id={id}>{events.map(event => <li key={event.id} title={event.data?.n.toFixed()}>{event.id}</li>)}</ul>;
+}
+
+function Status() {
+  const { state, error, gap, clear, client } = useTidings(), known: State = state;
+  return <p><span id="state">{known}</span> {error?.message} {gap?.detail} {client?.cursor} <button id="clear" onClick={() => clear()} /></p>;
+}
+
+function App() {
+  const [shown, set] = useState({ url: new URLSearchParams(location.search).get('url')!, topics: ['orders'], token: 'a', page: true, list: true });
+  Object.assign(window, { show: (change: Partial<typeof shown>) => set(before => ({ ...before, ...change })) });
+  if (!shown.page) return null;
+  return (
+    <TidingsProvider url={shown.url} last={100} token={() => shown.token}>
+      <Status />
+      {shown.list && <List id="changing" topics={shown.topics} />}
+      <List id="tickets" topics={['tickets.>', 'tickets.*']} />
+      <List id="newest" topics={['*']} limit={2} />
+    </TidingsProvider>
+  );
+}
+
+createRoot(document.getElementById('app')!).render(<StrictMode><App /></StrictMode>);
+
+// @ts-expect-error: an address is needed
+export const addressless = <TidingsProvider />;
+// @ts-expect-error: there is no such option
+export const misspelt = <TidingsProvider url="/" topic="orders" />;
+// @ts-expect-error: a list
+export const listless = () => useEvents({ topics: 'orders' });
