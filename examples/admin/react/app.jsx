@@ -1,16 +1,19 @@
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { useTidings } from './useTidings.js';
+import { TidingsProvider, useEvents, useTidings } from '@tidings/client/react';
+
+const topics = ['orders', 'comments', 'tickets.>'];
+
+function Badge() {
+  const events = useEvents({ topics });
+  return <span id="badge">{events.length || ''}</span>;
+}
 
 function Alerts() {
-  const { events, state, gap, error, clear } = useTidings({
-    topics: ['orders', 'comments', 'tickets.>'],
-    after: localStorage.seen,
-    last: 20,
-  });
+  const events = useEvents({ topics });
+  const { state, gap, error, clear } = useTidings();
   return (
     <>
-      <h1>Shop admin <span id="badge">{events.length || ''}</span></h1>
       <p>Alerts: <span id="state">{state}</span> <button id="seen" disabled={!events.length} onClick={() => { localStorage.seen = clear(); }}>Seen</button></p>
       {gap && <p>{gap.detail}</p>}
       {error && <p>{error.message}</p>}
@@ -21,4 +24,12 @@ function Alerts() {
   );
 }
 
-createRoot(document.getElementById('app')).render(<StrictMode><Alerts /></StrictMode>);
+// Everything after the last alert that was seen; at the first visit the newest twenty. One client for both components.
+createRoot(document.getElementById('app')).render(
+  <StrictMode>
+    <TidingsProvider url="http://127.0.0.1:8080" after={localStorage.seen} last={20}>
+      <h1>Shop admin <Badge /></h1>
+      <Alerts />
+    </TidingsProvider>
+  </StrictMode>,
+);
