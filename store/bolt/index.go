@@ -21,7 +21,7 @@ type index struct {
 	events uint64 // retained, of all topics
 	bytes  uint64
 
-	kept   kept
+	kept kept
 
 	trim *trimming // the last one; without marks while no trim is being committed
 }
