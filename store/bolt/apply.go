@@ -28,10 +28,10 @@ type change struct {
 	oldestKey store.ID             // after those; zero if none is left
 	marks     map[commit.Owner]int // that it adds
 
-	keepsEpoch   bool // it writes the epoch
-	journaled    int  // entries put into the journal
-	checkpointed bool // the topics' records are those of a checkpoint
-	announced    bool // readers know of trimming
+	keepsEpoch bool   // it writes the epoch
+	journaled  int    // entries put into the journal
+	piece      *piece // of a checkpoint
+	announced  bool   // readers know of trimming
 }
 
 func (ch *change) begin(c *committer, k *commit.Commit) {
@@ -62,18 +62,16 @@ func (ch *change) write(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	switch {
-	case ch.c.books.due(ch):
-		ch.checkpointed = true
-		if err := ch.c.writeCheckpoint(tx, ch.Last, ch.changed); err != nil {
-			return err
-		}
-	case len(ch.trimming) > 0:
-		if err := ch.putTrimmed(tx, b); err != nil {
+	if ch.c.books.due(ch) {
+		ch.piece = ch.c.books.next(ch)
+		if err := ch.c.writePiece(tx, ch.piece); err != nil {
 			return err
 		}
 	}
 	if len(ch.trimming) > 0 {
+		if err := ch.putTrimmed(tx, b); err != nil {
+			return err
+		}
 		ch.announced = true
 		ch.c.horizon.index.announce(ch.trimming)
 	}

@@ -12,29 +12,54 @@ import (
 	"tidings/store"
 )
 
-// A topic's counters change with every event and are too many to write with every commit. They are
-// written at a checkpoint, every checkpointEvery events, and counted again from there at Open.
+// A topic's counters change with every event and are too many to write with every commit. Every
+// checkpointEvery events a round begins: the topics that have changed by then are written in pieces,
+// one with each of the commits that follow, so that none takes long. The last piece comes with the
+// checkpoint, up to where the round began. Open counts again from there; what a record counts already
+// is not counted twice.
 
-// checkpointEvery is after how many events the changed topics' records are written, and so how many
-// events Open counts again at most.
-const checkpointEvery = 16 << 10
+const (
+	// checkpointEvery is after how many events a round begins. Open counts again as many at most, and
+	// those that come during a round.
+	checkpointEvery = 16 << 10
+
+	// checkpointPiece is how many topics a commit writes for a round. One that has more events
+	// writes as many topics, so that a round is over before the next one is due.
+	checkpointPiece = 512
+)
 
 // books are what the next checkpoint has to write, and how far it is away.
 type books struct {
-	dirty     []*topic // changed since their records were written
-	since     int      // events since the last checkpoint
-	journaled int      // entries in the journal
-	postponed int      // how many more of either it waits for: there was no space for it
+	todo  []*topic // of the round under way, by ID: not written yet
+	start store.ID // up to where that round counts
+
+	dirty     []*topic // changed since the round began and its piece was written; not in todo
+	since     int      // events since the round began, or the last one did
+	journaled int      // entries in the journal since then
+	wait      int      // of either, before a piece is tried again: there was no space for it
 }
 
-// due reports whether the commit is to write a checkpoint.
-func (b *books) due(ch *change) bool {
-	waiting := max(b.since+len(ch.Events), b.journaled+len(ch.trimming))
-	return waiting >= checkpointEvery+b.postponed
+// round reports whether the records are being written.
+func (b *books) round() bool { return len(b.todo) > 0 }
+
+func (b *books) waiting(ch *change) int {
+	return max(b.since+len(ch.Events), b.journaled+len(ch.trimming))
 }
+
+// due reports whether the commit is to write a piece.
+func (b *books) due(ch *change) bool {
+	waiting := b.waiting(ch)
+	return waiting >= b.wait && (b.round() || waiting >= checkpointEvery)
+}
+
+// postpone follows a piece for which there was no space.
+func (b *books) postpone(ch *change) { b.wait = b.waiting(ch) + checkpointEvery/16 }
 
 // close enters a durable commit.
 func (b *books) close(ch *change) {
+	if ch.piece != nil && !b.round() {
+		*b = books{dirty: b.dirty[:0]} // they are in the piece, and in what is left
+	}
 	for _, t := range ch.changed {
 		if !t.dirty {
 			t.dirty = true
@@ -43,30 +68,63 @@ func (b *books) close(ch *change) {
 	}
 	b.since += len(ch.Events)
 	b.journaled += ch.journaled
-	if ch.checkpointed {
-		b.clean()
+	if p := ch.piece; p != nil {
+		for _, t := range p.topics {
+			t.dirty = false
+		}
+		b.todo, b.start, b.wait = p.left, p.start, 0
 	}
 }
 
-// clean follows a checkpoint that is durable.
+// clean follows the checkpoint of a close.
 func (b *books) clean() {
-	for _, t := range b.dirty {
-		t.dirty = false
+	for _, topics := range [][]*topic{b.todo, b.dirty} {
+		for _, t := range topics {
+			t.dirty = false
+		}
 	}
 	*b = books{dirty: b.dirty[:0]}
 }
 
-// writeCheckpoint writes the records of all topics that changed since the last one, those that are
-// changing among them, and that they count every event up to last.
-func (c *committer) writeCheckpoint(tx *bbolt.Tx, last store.ID, changing []*topic) error {
+// piece is what one commit writes for a round.
+type piece struct {
+	topics, left []*topic
+	start        store.ID
+}
+
+// next returns the next piece, which is the first of a round if none is under way.
+func (b *books) next(ch *change) *piece {
+	p := piece{left: b.todo, start: b.start}
+	if !b.round() {
+		p = piece{left: sortedByID(slices.Values(b.dirty)), start: ch.After}
+	}
+	n := min(len(p.left), max(checkpointPiece, len(ch.Events)))
+	p.topics, p.left = p.left[:n], p.left[n:]
+	return &p
+}
+
+// writePiece writes the topics of the piece as they are after the commit. With the last one every
+// event up to the start is counted in the records, and the journal is not needed: what was trimmed
+// since then is in the records already.
+func (c *committer) writePiece(tx *bbolt.Tx, p *piece) error {
+	if err := putTopics(tx, p.topics); err != nil || len(p.left) > 0 {
+		return err
+	}
+	return c.putCheckpoint(tx, p.start)
+}
+
+func putTopics(tx *bbolt.Tx, topics []*topic) error {
 	b := tx.Bucket(bucketTopics)
-	for _, changed := range [][]*topic{c.books.dirty, changing} {
-		for _, t := range changed {
-			if err := putTopic(b, t); err != nil {
-				return err
-			}
+	for _, t := range topics {
+		if err := putTopic(b, t); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// putCheckpoint notes that the topics' records count every event up to last.
+func (c *committer) putCheckpoint(tx *bbolt.Tx, last store.ID) error {
 	if err := dropJournal(tx); err != nil {
 		return err
 	}
@@ -83,7 +141,12 @@ func (c *committer) checkpoint() {
 	if c.file.failure() != nil {
 		return
 	}
-	write := func(tx *bbolt.Tx) error { return c.writeCheckpoint(tx, c.horizon.Head(), nil) }
+	write := func(tx *bbolt.Tx) error {
+		if err := errors.Join(putTopics(tx, c.books.todo), putTopics(tx, c.books.dirty)); err != nil {
+			return err
+		}
+		return c.putCheckpoint(tx, c.horizon.Head())
+	}
 	c.file.db.NoFreelistSync = c.full || c.space.isLow() // the list can be as large as a commit
 	err := c.update(write)
 	if errors.Is(err, store.ErrNoSpace) && !c.file.db.NoFreelistSync {

@@ -185,9 +185,9 @@ func (c *committer) apply(k *commit.Commit) error {
 	ch := &c.change
 	ch.begin(c, k)
 	err := c.update(ch.write)
-	if errors.Is(err, store.ErrNoSpace) && ch.checkpointed { // which can wait
+	if errors.Is(err, store.ErrNoSpace) && ch.piece != nil { // which can wait
+		c.books.postpone(ch)
 		c.drop(ch)
-		c.books.postponed += checkpointEvery / 16
 		ch.begin(c, k)
 		err = c.update(ch.write)
 	}
