@@ -154,7 +154,7 @@ func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values
 		if p := authorisePublish(r, d.Topic); p != nil {
 			return publication{}, p.at(len(pub.groups))
 		}
-		pub.groups = append(pub.groups, store.Group{Drafts: []store.Draft{d}})
+		pub.add(d, "")
 	}
 	return pub, body.close()
 }
@@ -173,7 +173,7 @@ func (s *Server) readCloudEvent(w http.ResponseWriter, r *http.Request, _ url.Va
 	if err != nil {
 		return publication{}, wireProblem(err)
 	}
-	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
+	return cloudEventPublication(r, e), nil
 }
 
 // readCloudEvents reads a batch in structured mode.
@@ -196,7 +196,7 @@ func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, _ url.V
 				return publication{}, p.at(len(pub.groups))
 			}
 		}
-		pub.groups = append(pub.groups, cloudEventGroup(r, e))
+		pub.add(e.Draft, cloudEventKey(r, e))
 	}
 	return pub, body.close()
 }
@@ -217,7 +217,7 @@ func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ 
 	if err != nil {
 		return publication{}, wireProblem(err)
 	}
-	return publication{groups: []store.Group{cloudEventGroup(r, e)}}, nil
+	return cloudEventPublication(r, e), nil
 }
 
 // checkEnvelopes refuses what says no media type. The charset of JSON does not matter.
@@ -232,8 +232,14 @@ func (s *Server) destination(topic string) wire.Destination {
 	return wire.Destination{Topic: topic, MaxData: s.o.MaxEventBytes}
 }
 
-// cloudEventGroup puts an event under the key that its source and id are.
-func cloudEventGroup(r *http.Request, e wire.CloudEvent) store.Group {
-	return store.Group{Drafts: []store.Draft{e.Draft},
-		Key: scopedKey("cloudevent", grantOf(r).Owner(), e.Draft.Topic, e.Source, e.ID)}
+// cloudEventPublication is a request to publish one event.
+func cloudEventPublication(r *http.Request, e wire.CloudEvent) publication {
+	pub := publicationOf(e.Draft)
+	pub.groups[0].Key = cloudEventKey(r, e)
+	return pub
+}
+
+// cloudEventKey is the key that an event's source and id are.
+func cloudEventKey(r *http.Request, e wire.CloudEvent) string {
+	return scopedKey("cloudevent", grantOf(r).Owner(), e.Draft.Topic, e.Source, e.ID)
 }

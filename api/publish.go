@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"tidings/internal/wire"
 	"tidings/store"
 )
@@ -13,12 +15,24 @@ import (
 // publication is a request to publish, understood and checked: what to store, and under which keys.
 type publication struct {
 	groups []store.Group
-	batch  bool // answered as a list
+	batch  bool          // answered as a list
+	room   []store.Draft // of a batch: the last of those that groups point to
 }
 
 // publicationOf is a request to publish one event, without a key of its own.
 func publicationOf(d store.Draft) publication {
 	return publication{groups: []store.Group{{Drafts: []store.Draft{d}}}}
+}
+
+// add adds an event to a batch, in a group of its own. Those that follow take the room that is made
+// for one.
+func (p *publication) add(d store.Draft, key string) {
+	n := len(p.room)
+	if n == cap(p.room) {
+		p.room, n = make([]store.Draft, 0, min(2*n+8, 128)), 0
+	}
+	p.room = append(p.room, d)
+	p.groups = append(p.groups, store.Group{Drafts: p.room[n : n+1 : n+1], Key: key})
 }
 
 // publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
@@ -102,42 +116,52 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 	return results, nil
 }
 
-// published is an event in the answer to a publish. It is on disk when the answer is sent.
-type published struct {
-	ID       store.ID `json:"id"`
-	Topic    string   `json:"topic"`
-	Type     string   `json:"type"`
-	Time     string   `json:"time"`
-	Replayed bool     `json:"replayed,omitempty"` // in a batch: stored by an earlier request
-	// stored by an earlier request, and no longer retained
-	Trimmed bool `json:"trimmed,omitempty"`
-}
-
-// answerPublished answers 201 when anything was stored, 200 when all of it had been before.
+// answerPublished answers 201 when anything was stored, 200 when all of it had been before. What is
+// stored is on disk by then.
 func answerPublished(w http.ResponseWriter, pub publication, results []store.Result) {
-	var events []published
 	status := http.StatusOK
+	var events []byte
 	for i, r := range results {
 		if !r.Replayed {
 			status = http.StatusCreated
 		}
-		for j, d := range pub.groups[i].Drafts {
-			events = append(events, published{r.IDs[j], d.Topic, typeOf(&d),
-				r.IDs[j].Time().Format(wire.TimeFormat), r.Replayed && pub.batch, r.Trimmed})
+		for j := range pub.groups[i].Drafts {
+			if len(events) > 0 {
+				events = append(events, ',')
+			}
+			events = appendPublished(events, &pub.groups[i].Drafts[j], r.IDs[j], r, pub.batch)
 		}
 	}
 	if status == http.StatusOK {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	if pub.batch {
-		writeJSON(w, status, "application/json", struct {
-			Events []published `json:"events"`
-		}{events})
-		return
+		events = append(append([]byte(`{"events":[`), events...), "]}"...)
+	} else {
+		// relative to /v1/topics/{topic}/events: a proxy may have taken a prefix from the path
+		w.Header().Set("Location", "../../events/"+results[0].IDs[0].String())
 	}
-	// relative to /v1/topics/{topic}/events: a proxy may have taken a prefix from the path
-	w.Header().Set("Location", "../../events/"+events[0].ID.String())
-	writeJSON(w, status, "application/json", events[0])
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(events, '\n')) // fails only when the client is gone
+}
+
+// appendPublished appends an event as the answer to a publish has it: in a batch it is told when it
+// was stored by an earlier request, and always when it is not retained any more.
+func appendPublished(dst []byte, d *store.Draft, id store.ID, r store.Result, batch bool) []byte {
+	dst = append(dst, `{"id":"`...)
+	dst, _ = id.AppendText(dst)                                           // never fails
+	dst = append(append(dst, `","topic":"`...), d.Topic...)               // whose characters need no escapes
+	dst, _ = jsontext.AppendQuote(append(dst, `","type":`...), typeOf(d)) // fails if it is not UTF-8
+	dst = append(dst, `,"time":"`...)
+	dst = append(id.Time().AppendFormat(dst, wire.TimeFormat), '"')
+	if r.Replayed && batch {
+		dst = append(dst, `,"replayed":true`...)
+	}
+	if r.Trimmed {
+		dst = append(dst, `,"trimmed":true`...)
+	}
+	return append(dst, '}')
 }
 
 func typeOf(d *store.Draft) string {

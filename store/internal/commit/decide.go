@@ -147,7 +147,7 @@ func (d *Decider) append(r *Request) ([]store.Result, error) {
 		if err := d.room(r, fresh); err != nil {
 			return nil, err
 		}
-		d.store(r, results)
+		d.store(r, results, make([]store.ID, fresh))
 	}
 	for _, t := range d.twins {
 		results[t[0]] = results[t[1]]
@@ -334,15 +334,17 @@ func (d *Decider) mint() (store.ID, error) {
 	return fresh, nil // the last millisecond that a ULID has
 }
 
-// store puts the groups that are new into the commit, under the IDs that follow.
-func (d *Decider) store(r *Request, results []store.Result) {
+// store puts the groups that are new into the commit, under the IDs that follow. Those of all groups
+// take the room that is given.
+func (d *Decider) store(r *Request, results []store.Result, room []store.ID) {
 	at := 0 // in numbers
 	for i := range r.groups {
 		if results[i].Replayed || d.isTwin(i) {
 			continue
 		}
 		drafts := r.groups[i].Drafts
-		ids := make([]store.ID, len(drafts))
+		ids := room[:len(drafts):len(drafts)]
+		room = room[len(drafts):]
 		for j := range drafts {
 			id, _ := d.last.Next()
 			if r.ids != nil {
