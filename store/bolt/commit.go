@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -91,11 +92,26 @@ func (c *committer) run() {
 			return
 		}
 		c.watched(func() { c.commit(batch) })
+		several := len(batch) > 1
 		clear(batch)
 		clear(c.requests)
 		c.decider.Release()
+		if several {
+			giveTurn()
+		}
 	}
 }
+
+// giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
+// else each commit would hold only what has come while the last one was synced. It waits for nobody.
+func giveTurn() {
+	for range turns {
+		runtime.Gosched()
+	}
+}
+
+// turns is how often: one that was answered has an answer to write, and a request to read.
+const turns = 4
 
 // watched runs what a disk that hangs holds up, with its age to be seen.
 func (c *committer) watched(commit func()) {
