@@ -121,6 +121,10 @@ func testFramework(t *testing.T, pages, framework string) {
 	tb.eval(t, `show({ list: true })`)
 	tb.awaitList(t, "changing", s.newestFirst(t, "comments", "refunds.eu"))
 
+	if framework == "react" {
+		testActivity(t, s, tb)
+	}
+
 	t.Log("all go and come again")
 	tb.eval(t, `show({ page: false })`)
 	s.awaitSubscribers(t, 0)
@@ -155,6 +159,28 @@ func testFramework(t *testing.T, pages, framework string) {
 	s.awaitSubscribers(t, 1)
 	tb.eval(t, `document.getElementById('clear').click()`)
 	tb.awaitList(t, "changing", "")
+}
+
+// testActivity: React ends the effects of what it hides, and begins them again with the same state.
+// What came meanwhile is not lost, what was shown is not shown again, and what was being handled is
+// handled.
+func testActivity(t *testing.T, s *site, tb *tab) {
+	t.Log("all is hidden and shown again")
+	tb.eval(t, `held = new Promise(() => {})`)
+	first := s.publish(t, "refunds.eu", 1)
+	s.publish(t, "refunds.eu", 1)
+	tb.awaitList(t, "changing", s.newestFirst(t, "comments", "refunds.eu"))
+	tb.eval(t, `show({ hidden: true })`)
+	s.awaitSubscribers(t, 0)
+	last := s.publish(t, "refunds.eu", 1)
+	tb.eval(t, `held = undefined; show({ hidden: false })`)
+	tb.awaitList(t, "changing", s.newestFirst(t, "comments", "refunds.eu"))
+	tb.awaitValue(t, "handled", "String(handled.includes(' "+last+"'))", "true")
+	all := value[string](t, tb, `handled.trim()`)
+	if want := s.newestFirst(t, "refunds.eu"); !strings.Contains(all, first) ||
+		len(strings.Fields(all[strings.Index(all, first):])) != 3 {
+		t.Errorf("handled was %s, not the last three of %s", all, want)
+	}
 }
 
 // newestFirst are the IDs of all events of some topics, the newest first.

@@ -28,7 +28,9 @@ export class Hub {
   #options;
   #started = false;
   #client = null;
-  #cursor = null; // of the client before this one
+  #cursor = null; // where the client before this one was
+  #given = ''; // the last event that a client gave
+  #handled = null; // the last event that the page's `handled` is done with
   #topics = ''; // that the client reads, as a key of topics.js
   #asked = new Map(); // how many components ask for a key; the one that was let go last is the last
   #listeners = new Set();
@@ -143,16 +145,27 @@ export class Hub {
   #open() {
     const { keep, ...options } = this.#options;
     if (options.token !== undefined) options.token = () => call(this.#options.token);
-    if (options.handled !== undefined) options.handled = event => this.#options.handled(event);
+    if (options.handled !== undefined) {
+      options.handled = async event => {
+        await this.#options.handled(event);
+        this.#handled = event.id;
+      };
+    }
     if (this.#cursor) options.after = this.#cursor;
     const client = this.#client = new Tidings({ ...options, topics: topicsOf(this.#topics) });
     const on = (type, react) => client.addEventListener(type, ({ detail }) => react(detail));
     on('event', event => {
+      if (event.id <= this.#given) return; // read again, for it was not handled
+      this.#given = event.id;
       this.#fresh.push(event);
       this.#later();
     });
+    on('end', ({ id }) => { this.#given = id; });
     on('state', now => this.#show(now.state === 'live' ? { ...now, error: null } : now));
-    on('gap', gap => this.#show({ gap }));
+    on('gap', gap => {
+      this.#given = ''; // perhaps of another log
+      this.#show({ gap });
+    });
     on('error', error => this.#show({ error }));
     this.#show({ client, state: client.state });
   }
@@ -161,7 +174,8 @@ export class Hub {
     const client = this.#client;
     if (!client) return;
     client.close();
-    this.#cursor = client.cursor;
+    const behind = this.#options.handled && (this.#handled ?? '') < this.#given;
+    this.#cursor = behind ? this.#handled ?? this.#cursor : client.cursor ?? this.#cursor;
     this.#client = null;
     this.#show({ ...IDLE, gap: this.#status.gap });
   }

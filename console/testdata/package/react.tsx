@@ -1,4 +1,4 @@
-import { StrictMode, useState } from 'react';
+import { Activity, StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import type { State, TidingsEvent } from '@tidings/client';
 import { TidingsProvider, useEvents, useTidings } from '@tidings/client/react';
@@ -13,17 +13,29 @@ function Status() {
   return <p><span id="state">{known}</span> {error?.message} {gap?.detail} {client?.cursor} <button id="clear" onClick={() => clear()} /></p>;
 }
 
+// The test may hold up what handles events.
+const test = Object.assign(window, { handled: '', held: undefined as Promise<void> | undefined });
+
+async function handle({ id }: TidingsEvent) {
+  await test.held;
+  test.handled += ` ${id}`;
+}
+
 function App() {
-  const [shown, set] = useState({ url: new URLSearchParams(location.search).get('url')!, topics: ['orders'], token: 'a', page: true, list: true });
+  const [shown, set] = useState({
+    url: new URLSearchParams(location.search).get('url')!, topics: ['orders'], token: 'a', page: true, list: true, hidden: false,
+  });
   Object.assign(window, { show: (change: Partial<typeof shown>) => set(before => ({ ...before, ...change })) });
   if (!shown.page) return null;
   return (
-    <TidingsProvider url={shown.url} last={100} token={() => shown.token}>
-      <Status />
-      {shown.list && <List id="changing" topics={shown.topics} />}
-      <List id="tickets" topics={['tickets.>', 'tickets.*']} />
-      <List id="newest" topics={['*']} limit={2} />
-    </TidingsProvider>
+    <Activity mode={shown.hidden ? 'hidden' : 'visible'}>
+      <TidingsProvider url={shown.url} last={100} token={() => shown.token} handled={handle}>
+        <Status />
+        {shown.list && <List id="changing" topics={shown.topics} />}
+        <List id="tickets" topics={['tickets.>', 'tickets.*']} />
+        <List id="newest" topics={['*']} limit={2} />
+      </TidingsProvider>
+    </Activity>
   );
 }
 
