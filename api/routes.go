@@ -49,16 +49,14 @@ func (s *Server) table() []route {
 	streamed := params{slices.Concat(start, []string{"format", tokenParameter}), topics, false}
 	paged := params{slices.Concat(start, []string{"limit", "wait", "before"}), topics, false}
 
-	stream := methods{"GET": {streaming, streamed, s.stream},
-		"HEAD": {streaming, streamed, s.stream}}
+	stream := methods{"GET": {streaming, streamed, s.stream}, "HEAD": {streaming, streamed, s.stream}}
 	console := methods{"GET": {open, unchecked, s.console}, "HEAD": {open, unchecked, s.console}}
 	return []route{
 		{"/v1/topics/{topic}/events", methods{"GET": {listing, paged, s.pages},
 			"POST": {publishing, byForm, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, byForm, s.end}}},
 		{"/v1/topics/{topic}/stream", stream},
-		{"/v1/topics/{topic}/trim",
-			methods{"POST": {admin, params{single: []string{"before"}}, s.trim}}},
+		{"/v1/topics/{topic}/trim", methods{"POST": {admin, params{single: []string{"before"}}, s.trim}}},
 		{"/v1/stream", stream},
 		{"/v1/events", methods{"GET": {listing, paged, s.pages},
 			"POST": {publishing, byForm, s.publishBatch}}},

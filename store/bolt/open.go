@@ -156,21 +156,7 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 	if err := l.openBolt(); err != nil {
 		return err
 	}
-	var kept bool
-	err = l.db.View(func(tx *bbolt.Tx) (err error) {
-		if l.id, err = getMetaID(tx, metaLogID); err != nil {
-			return err
-		}
-		if l.secret, kept, err = getSecret(tx); err != nil {
-			return err
-		}
-		return load(tx)
-	})
-	// A damaged page number can hide events: it leads to an older page, which is as it should be.
-	l.checking.counted = l.index.events
-	if err == nil && !found.quick {
-		err = l.checking.compare()
-	}
+	kept, err := l.load(load)
 	if err != nil {
 		return errors.Join(damaged(l.path, err), l.db.Close())
 	}
@@ -181,6 +167,25 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return errors.Join(fmt.Errorf("remove the note of the last close: %w", err), l.db.Close())
 	}
 	return nil
+}
+
+// load reads what is kept in memory, and reports whether the log has kept a secret.
+func (l *Log) load(rest func(*bbolt.Tx) error) (kept bool, err error) {
+	err = l.db.View(func(tx *bbolt.Tx) (err error) {
+		if l.id, err = getMetaID(tx, metaLogID); err != nil {
+			return err
+		}
+		if l.secret, kept, err = getSecret(tx); err != nil {
+			return err
+		}
+		return rest(tx)
+	})
+	// A damaged page number can hide events: it leads to an older page, which is as it should be.
+	l.checking.counted = l.index.events
+	if err == nil && !l.checking.pages.quick {
+		err = l.checking.compare()
+	}
+	return kept, err
 }
 
 // settle makes durable what the log says from now on, a secret that it has just got included.
