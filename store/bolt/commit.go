@@ -105,13 +105,13 @@ func (c *committer) run() {
 // giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
 // else each commit would hold only what has come while the last one was synced. It waits for nobody.
 func giveTurn() {
-	for range turns {
+	for range yields {
 		runtime.Gosched()
 	}
 }
 
-// turns is how often: one that was answered has an answer to write, and a request to read.
-const turns = 4
+// yields is how often: one that was answered has an answer to write, and a request to read.
+const yields = 4
 
 // watched runs what a disk that hangs holds up, with its age to be seen.
 func (c *committer) watched(commit func()) {
