@@ -25,6 +25,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -211,6 +212,15 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	return s
 }
 
+// everyAnswer are headers that all answers begin with. They share the values, which nobody changes: an
+// http.Header replaces or appends, and there is no room to append in place.
+var everyAnswer = http.Header{
+	"Cache-Control":          {"no-store"},
+	"X-Content-Type-Options": {"nosniff"},
+	"Referrer-Policy":        {"no-referrer"}, // of a stream whose URL carries a token
+	"Vary":                   {"Authorization, Cookie, Accept"},
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -226,10 +236,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		h.Set("Strict-Transport-Security", hstsYear)
 	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer") // of a stream whose URL carries a token
-	h.Set("Vary", "Authorization, Cookie, Accept")
+	maps.Copy(h, everyAnswer)
 	s.cors.HandlerFunc(w, r) // adds headers; wraps nothing
 	if !isPreflight(r) {
 		s.mux.ServeHTTP(w, r)

@@ -120,7 +120,7 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 // stored is on disk by then.
 func answerPublished(w http.ResponseWriter, pub publication, results []store.Result) {
 	status := http.StatusOK
-	var events []byte
+	events := make([]byte, 0, 160*len(results))
 	for i, r := range results {
 		if !r.Replayed {
 			status = http.StatusCreated
