@@ -188,6 +188,7 @@ func (s scrape) collectLog(out sink, info store.Info) {
 		float64(info.Bytes), engine)
 	out.gauge("tidings_log_file_bytes", "Size of the log file.", float64(info.DiskBytes), engine)
 	out.gauge("tidings_log_topics", "Topics ever published to.", float64(info.Topics), engine)
+	out.gauge("tidings_log_topics_bare", "Topics without a retained event.", float64(info.Bare), engine)
 	out.gauge("tidings_idempotency_keys", "Idempotency keys remembered.", float64(info.Keys), nil)
 	now := s.o.Now()
 	if !info.First.IsZero() {

@@ -71,6 +71,20 @@ func TestTenants(t *testing.T) {
 		publishRow{path: "/v1/topics/u.1/events", body: "1", headers: headers(mallory),
 			status: 201}.check(t, s, c) // it is there
 	})
+	t.Run("row 246: topics without events", func(t *testing.T) {
+		s, c := with(bolt.Options{MaxTopics: 20})
+		flood(s, 0, 10)
+		more := publishRow{path: "/v1/topics/more/events", body: "1", headers: headers(mallory), status: 429,
+			code: "topic-quota"}
+		more.check(t, s, c)
+		publishRow{path: "/v1/topics/orders/events", body: "1", headers: headers(shop), status: 201}.check(t, s, c)
+		for _, topic := range []string{"u.0", "u.1"} {
+			s.do("POST", "/v1/topics/"+topic+"/trim?before="+s.log.Head().String(), "",
+				bearer(holder{admin: true}.token(t)))
+		}
+		more.status, more.code = 201, ""
+		more.check(t, s, c)
+	})
 	t.Run("row 152: read marks", func(t *testing.T) {
 		s, c := with(bolt.Options{MaxMarks: 4})
 		put := func(who, name string) answer {

@@ -255,4 +255,5 @@ type Info struct {
 	Keys      int    // idempotency keys remembered
 	OldestKey ID     // the first event of the oldest of them, zero if none
 	Marks     int    // read marks
+	Bare      int    // of the topics, those without a retained event
 }

@@ -65,15 +65,9 @@ func (c *exportCmd) sayLeft(app *app, log store.Log) error {
 	if err != nil {
 		return err
 	}
-	bare := 0
-	for topic := range log.Topics(store.All()) {
-		if topic.Count == 0 {
-			bare++
-		}
-	}
-	if info.Keys+info.Marks+bare > 0 {
+	if info.Keys+info.Marks+info.Bare > 0 {
 		app.say("an export holds events; left out: idempotency keys: %d, read marks: %d, "+
-			"topics without events: %d. A backup holds all", info.Keys, info.Marks, bare)
+			"topics without events: %d. A backup holds all", info.Keys, info.Marks, info.Bare)
 	}
 	return nil
 }

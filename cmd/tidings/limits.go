@@ -15,7 +15,7 @@ const minBuffer byteSize = 64 << 20
 // limitFlags bound what publishers send, and how often the server may be called.
 type limitFlags struct {
 	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
-	MaxTopics      int           `default:"1000000" help:"Topics ever published to; no subject makes more than are left for all others."`
+	MaxTopics      int           `default:"1000000" help:"Topics with events, and as many without one; no subject makes more than are left for all others."`
 	BufferBytes    byteSize      `default:"64MiB" help:"Memory for the bodies of requests under way, and as much again for answers that are being written."`
 	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
 	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`

@@ -27,6 +27,7 @@ type change struct {
 	forgotten []commit.Key
 	oldestKey store.ID             // after those; zero if none is left
 	marks     map[commit.Owner]int // that it adds
+	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
 
 	keepsEpoch bool   // it writes the epoch
 	journaled  int    // entries put into the journal
@@ -62,6 +63,7 @@ func (ch *change) write(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	ch.countBare(tx)
 	if ch.c.books.due(ch) {
 		ch.piece = ch.c.books.next(ch)
 		if err := ch.c.writePiece(tx, ch.piece); err != nil {

@@ -188,8 +188,7 @@ func (c *committer) load(tx *bbolt.Tx) error {
 		c.suspects = append(c.suspects, store.ID(id))
 	}
 	c.keys.shares = &c.shares
-	err = errors.Join(c.keys.load(tx, c.logger), c.loadMarks(tx), c.loadOwners(tx))
-	if err != nil {
+	if err = errors.Join(c.keys.load(tx, c.logger), c.loadMarks(tx)); err != nil {
 		return err
 	}
 	c.reserved = tx.Bucket(bucketReserve) != nil
@@ -198,6 +197,7 @@ func (c *committer) load(tx *bbolt.Tx) error {
 		return err
 	}
 	damaged, counted := recount(tx, topics, checkpoint)
+	c.loadOwners(tx, topics)
 	c.suspects = append(c.suspects, damaged...)
 	c.books.journaled, c.books.since = journaled, counted
 	for _, t := range topics {
@@ -205,7 +205,7 @@ func (c *committer) load(tx *bbolt.Tx) error {
 			c.books.dirty = append(c.books.dirty, t)
 		}
 	}
-	c.horizon.index.load(topics, kept{c.keys.held, c.keys.oldest, c.marks})
+	c.horizon.index.load(topics, kept{c.keys.held, c.keys.oldest, c.marks, c.bare})
 	return nil
 }
 

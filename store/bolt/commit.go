@@ -66,6 +66,7 @@ type committer struct {
 	shares   commit.Shares
 	keys     keys
 	marks    int // read marks in the file
+	bare     int // topics without an event
 	books    books
 	suspects []store.ID // records that an Open found damaged above its checkpoint
 	reserved bool       // the file has the reserve

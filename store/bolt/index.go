@@ -31,6 +31,7 @@ type kept struct {
 	keys      int // idempotency keys remembered
 	oldestKey store.ID
 	marks     int // read marks
+	bare      int // topics without an event
 }
 
 // trimming is a step: a trim that is about to become visible, or, without marks, the end of one. Steps

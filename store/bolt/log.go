@@ -124,7 +124,8 @@ func (l *Log) Info() (store.Info, error) {
 	l.index.mu.RLock()
 	info.Topics = len(l.index.byID)
 	info.Events, info.Bytes = l.index.events, l.index.bytes
-	info.Keys, info.OldestKey, info.Marks = l.index.kept.keys, l.index.kept.oldestKey, l.index.kept.marks
+	kept := l.index.kept
+	info.Keys, info.OldestKey, info.Marks, info.Bare = kept.keys, kept.oldestKey, kept.marks, kept.bare
 	l.index.mu.RUnlock()
 	err := l.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()

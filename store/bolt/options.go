@@ -21,8 +21,9 @@ type Options struct {
 	// CheckAll has Open check the whole file also after a clean close, for who reads all of it once.
 	CheckAll bool
 
-	// MaxTopics bounds the topics ever appended to. Each costs about 125 bytes on disk and 400 to 800
-	// in memory, for ever, because its record holds what was trimmed.
+	// MaxTopics bounds the topics that have events, and those ever appended to at twice as many. Each
+	// costs about 125 bytes on disk and 400 to 800 in memory, for ever, because its record holds what was
+	// trimmed.
 	MaxTopics int // default store.DefaultMaxTopics
 
 	// Idempotency keys are remembered for KeyWindow, but at most MaxKeys of them: beyond that the

@@ -30,22 +30,58 @@ func putOwner(tx *bbolt.Tx, t commit.Topic) (err error) {
 
 func decodeOwner(key, value []byte) (o commit.Owner, ok bool) {
 	v, ok := unseal(key, value)
-	if !ok || len(v) != len(o) {
+	if !ok || len(v) != len(o) || len(key) != 4 {
 		return o, false
 	}
 	return commit.Owner(v), true
 }
 
+// makerOf is who made the topic: zero for nobody, and when the entry is damaged.
+func makerOf(tx *bbolt.Tx, topic uint32) (o commit.Owner) {
+	if b := tx.Bucket(bucketOwners); b != nil {
+		key := binary.BigEndian.AppendUint32(nil, topic)
+		o, _ = decodeOwner(key, b.Get(key))
+	}
+	return o
+}
+
 // loadOwners counts who made the topics. A damaged entry counts as none.
-func (c *committer) loadOwners(tx *bbolt.Tx) error {
+func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
+	for _, t := range topics {
+		if t.next.count == 0 {
+			c.bare++
+		}
+	}
 	b := tx.Bucket(bucketOwners)
 	if b == nil {
-		return nil
+		return
 	}
-	return b.ForEach(func(key, value []byte) error {
-		if o, ok := decodeOwner(key, value); ok {
-			c.shares.AddTopics(o, 1)
+	cursor := b.Cursor()
+	for key, value := cursor.First(); key != nil; key, value = cursor.Next() {
+		o, ok := decodeOwner(key, value)
+		if !ok {
+			continue
 		}
-		return nil
-	})
+		c.shares.AddTopics(o, 1)
+		if n := binary.BigEndian.Uint32(key); int(n) < len(topics) && topics[n].next.count == 0 {
+			c.shares.AddBare(o, 1)
+		}
+	}
+}
+
+// countBare finds out which of the topics that were there have lost their last event, or have one again.
+func (ch *change) countBare(tx *bbolt.Tx) {
+	ch.bare = make(map[commit.Owner]int)
+	known := len(ch.c.horizon.index.byID)
+	for _, t := range ch.changed {
+		was, is := t.visible.count == 0, t.next.count == 0
+		if int(t.id) >= known || was == is {
+			continue
+		}
+		if is {
+			ch.bare[makerOf(tx, t.id)]++
+		} else {
+			ch.bare[makerOf(tx, t.id)]--
+		}
+	}
 }

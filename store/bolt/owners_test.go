@@ -47,6 +47,53 @@ func TestTopicShares(t *testing.T) {
 	}
 }
 
+// TestBareTopics: a topic without an event leaves its place, and its maker's share, to others, until it has one
+// again; also after a restart, after a checkpoint or without. All topics together are at most twice as many.
+func TestBareTopics(t *testing.T) {
+	dir, o := t.TempDir(), bolt.Options{MaxTopics: 4}
+	log := openAt(t, dir, o)
+	for i, step := range []struct {
+		owner, topic string
+		trim         bool
+		want         error
+		bare         int
+	}{
+		{owner: "a", topic: "a1"}, {owner: "a", topic: "a2"},
+		{owner: "a", topic: "a3", want: store.ErrTopicLimit},
+		{topic: "a1", trim: true, bare: 1},
+		{owner: "a", topic: "a3", bare: 1},
+		{owner: "a", topic: "a4", want: store.ErrTopicLimit, bare: 1},
+		{owner: "b", topic: "b1", bare: 1},
+		{owner: "b", topic: "b2", want: store.ErrTopicLimit, bare: 1},
+		{owner: "b", topic: "a1"}, // again, by whoever
+		{topic: "c1", want: store.ErrTopicLimit},
+		{topic: ">", trim: true, bare: 4},                             // a1 a2 a3 b1
+		{owner: "a", topic: "a4", want: store.ErrTopicLimit, bare: 4}, // four are more than what is left of eight
+		{topic: "c1", bare: 4}, {topic: "c2", bare: 4}, {topic: "c3", bare: 4}, {topic: "c4", bare: 4},
+		{topic: "c1", trim: true, bare: 5},
+		{topic: "c5", want: store.ErrTopicLimit, bare: 5}, // there are eight
+		{topic: "a2", bare: 4},
+	} {
+		var err error
+		if f := filterOf(t, step.topic); step.trim {
+			_, err = log.Trim(t.Context(), f, store.MaxID)
+		} else {
+			_, err = log.AppendOnce(t.Context(), []store.Group{{Owner: step.owner,
+				Drafts: []store.Draft{{Topic: step.topic}}}})
+		}
+		if !errors.Is(err, step.want) {
+			t.Fatalf("step %d: %v, want %v", i, err, step.want)
+		}
+		if i%2 == 1 {
+			closeLog(t, log)
+			log = openAt(t, dir, o)
+		}
+		if info, err := log.Info(); err != nil || info.Bare != step.bare {
+			t.Fatalf("step %d: %d topics are bare (%v), want %d", i, info.Bare, err, step.bare)
+		}
+	}
+}
+
 // TestDamagedOwner: a topic whose owner cannot be read is nobody's, and verify says so.
 func TestDamagedOwner(t *testing.T) {
 	dir, o := t.TempDir(), bolt.Options{MaxTopics: 3}

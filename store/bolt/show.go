@@ -38,9 +38,13 @@ func (c *committer) show(ch *change) {
 	for _, t := range ch.Topics {
 		c.shares.AddTopics(t.Owner, 1)
 	}
+	for owner, n := range ch.bare {
+		c.bare += n
+		c.shares.AddBare(owner, n)
+	}
 	c.count(ch)
 	c.books.close(ch)
-	c.horizon.index.showAll(ch, kept{c.keys.held, c.keys.oldest, c.marks})
+	c.horizon.index.showAll(ch, kept{c.keys.held, c.keys.oldest, c.marks, c.bare})
 	if len(ch.Events) > 0 {
 		c.full, c.reserved = false, true // every commit that stores writes the reserve
 		head := ch.Last

@@ -84,7 +84,7 @@ func (v *view) State() commit.State {
 	v.watchClock(now)
 	return commit.State{
 		Last: v.horizon.Head(), Now: now, Epoch: v.epoch, Topics: len(v.horizon.index.byID),
-		Keys: v.keys.held, OldestKey: v.keys.oldest, KeysPast: v.keysPast(now), Marks: v.marks,
+		Bare: v.bare, Keys: v.keys.held, OldestKey: v.keys.oldest, KeysPast: v.keysPast(now), Marks: v.marks,
 		NoRoom: v.space.check(), Limits: v.limits,
 	}
 }

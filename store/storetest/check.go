@@ -110,6 +110,9 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 	}
 	for topic := range log.Topics(store.All()) {
 		want.Topics++
+		if topic.Count == 0 {
+			want.Bare++
+		}
 		want.Bytes += topic.Bytes
 	}
 	if got != want {

@@ -197,6 +197,11 @@ func (m *Model) Info() (store.Info, error) {
 	if len(m.keys) > 0 {
 		info.OldestKey = m.keys[0].ids[0]
 	}
+	full := make(map[string]bool)
+	for _, e := range m.events {
+		full[e.Topic] = true
+	}
+	info.Bare = info.Topics - len(full)
 	for i, e := range m.events {
 		if i == 0 {
 			info.First = e.ID

@@ -263,8 +263,10 @@ func (d *Decider) room(r *Request, events int) error {
 	topics, had := d.state.Topics+len(d.commit.Topics), d.addedBy[r.owner]
 	if n := len(d.names); n > 0 {
 		had.topics += n
-		left := d.state.MaxTopics - topics - n
-		if !mayHave(r.owner, d.view.Shares().Topics(r.owner)+had.topics, left) {
+		shares, left := d.view.Shares(), d.state.MaxTopics-(topics-d.state.Bare)-n
+		own := shares.Topics(r.owner) + had.topics
+		if !mayHave(r.owner, own-shares.Bare(r.owner), left) ||
+			!mayHave(r.owner, own, left+d.state.MaxTopics-d.state.Bare) {
 			return fmt.Errorf("%w: at most %d%s", store.ErrTopicLimit, d.state.MaxTopics, ofShare)
 		}
 	}

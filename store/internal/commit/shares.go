@@ -33,6 +33,7 @@ type Shares struct {
 type share struct {
 	owner         Owner
 	topics, marks int
+	bare          int        // of the topics
 	keys          []store.ID // the Firsts, oldest first
 	index         int        // in the crowd
 
@@ -51,6 +52,16 @@ func (s *Shares) Marks(o Owner) int { return s.get(o).marks }
 func (s *Shares) AddTopics(o Owner, n int) {
 	x := s.of(o)
 	x.topics += n
+	s.tidy(x)
+}
+
+// Bare is how many of the topics that the owner has made have no event now.
+func (s *Shares) Bare(o Owner) int { return s.get(o).bare }
+
+// AddBare enters topics that have lost their last event, or takes away those that have one again.
+func (s *Shares) AddBare(o Owner, n int) {
+	x := s.of(o)
+	x.bare += n
 	s.tidy(x)
 }
 

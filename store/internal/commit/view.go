@@ -42,6 +42,7 @@ type State struct {
 	Now       time.Time   // of the wall clock
 	Epoch     store.Epoch // borne by what is minted
 	Topics    int         // how many there are
+	Bare      int         // of them, those without an event now
 	Keys      int         // remembered
 	OldestKey store.ID    // the First of the oldest of them; zero if none
 	KeysPast  time.Time   // those of which the First has this time, or an earlier one, are forgotten
@@ -55,7 +56,7 @@ type State struct {
 
 // Limits are what a log holds at most.
 type Limits struct {
-	MaxTopics int
+	MaxTopics int // with events; as many again may be bare
 	MaxMarks  int
 	MaxKeys   int
 }
