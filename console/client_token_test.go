@@ -91,6 +91,13 @@ func TestFixedToken(t *testing.T) {
 		s.token(30*time.Second, ">")), clock(t))
 	tb.await(t, "live")
 	tb.await(t, "bye", "reason", "expired-token")
+	for len(tb.given("error")) == 0 { // for some seconds the server still takes it
+		tb.reports.await(t, "end of an attempt", func(r []report) bool {
+			last := r[len(r)-1]
+			return last.is("state", "state", "connecting") || last.is("state", "state", "refused")
+		})
+		tb.eval(t, `pass(5_000)`)
+	}
 	tb.await(t, "error", "status", 401.)
 	tb.await(t, "state", "state", "refused")
 	s.expectQuiet(t, tb)

@@ -1,15 +1,12 @@
 // The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
 //
-// A tab is a cursor: the ID of the last event it was given. Everything is read after the cursor, and the cursor
-// is kept where a reload finds it. Of all tabs with the same name and topics one leads: it holds the stream and
-// tells the others what came and after which ID it came. A tab that finds a hole before what it is told, because
-// it was frozen or has just been opened, reads the hole from the server itself. So it never matters what a
-// leader that dies had told to whom.
+// A tab is a cursor. Of all tabs with the same name and topics one leads: it holds the stream and tells the others
+// what came after which ID. A tab that finds a hole before that reads it from the server (docs/adr/0007).
 
-const VERSION = 2; // of what tabs tell each other: those of another release are strangers
+const VERSION = 2; // of what tabs tell each other
 const TICK = 5_000; // how often silence is looked for
 const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
-const LOCK_TICKS = 3; // what the browser does not answer by then it never does; a timer may be due before its answer
+const LOCK_TICKS = 3; // what the browser does not answer by then it never does
 const TOKEN_WITHIN = 10_000; // a token function that takes longer has failed
 const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
@@ -17,7 +14,7 @@ const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const PAGE = 250; // events that are handed over at a stretch
 const EARLIEST = '0'.repeat(26); // the cursor before every event, those among them that are gone
 const BEYOND = '~'; // above every ID
-const NEEDED = ['fetch', 'AbortController', 'CustomEvent', 'URL'];
+const TOKEN = /^[\w.~+/-]+=*$/; // RFC 6750 §2.1
 const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
 
 export class Tidings extends EventTarget {
@@ -27,7 +24,8 @@ export class Tidings extends EventTarget {
   #channel = null; // to the other tabs; null: this tab is on its own
   #present; // aborted when the tab is closed, frozen or put away
   #work = new AbortController(); // aborted when the tab turns to something else
-  #source = null; // the EventSource
+  #streaming = false; // a stream is open, or asked for
+  #retry = 0; // the pause that the server wants
   #ticker;
   #bearer; // the promise of the token in use; undefined: it is to be asked for
   #leads = false;
@@ -45,20 +43,22 @@ export class Tidings extends EventTarget {
   #told; // the last gap
   #hole = ''; // its end: what comes next joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
-  #ready = deferred();
+  #ready; #settle; // a promise and what settles it
   #handling = Promise.resolve(); // what `handled` is at work on, and all that waits for it
   #unhandled = 0; // events among that
+  #full = false; // nothing more is read
 
   constructor(options = {}) {
     super();
-    const missing = NEEDED.find(name => !globalThis[name]);
-    if (missing) throw new Error(`Tidings needs ${missing}, which there is not here: docs/BROWSER.md says where it runs`);
+    const missing = ['fetch', 'CustomEvent', 'TextDecoder'].find(name => !globalThis[name]);
+    if (missing) throw new Error(`Tidings needs ${missing}, which there is not here`);
     this.#options = checked(options);
     const { url, name, after } = this.#options;
     this.#url = addressOf(url);
     this.#saved = name && `tidings ${this.#url} ${name}`;
     this.#cursor = this.#recall(after?.toUpperCase());
-    this.#ready.promise.catch(() => {}); // perhaps nobody asks
+    this.#ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
+    this.#ready.catch(() => {}); // perhaps nobody asks
     this.#join();
     for (const [target, event, react] of this.#surroundings()) target?.addEventListener?.(event, react);
     this.#enter();
@@ -69,7 +69,7 @@ export class Tidings extends EventTarget {
   get transport() { return this.#transport; }
   get leads() { return this.#leads; }
   get persistent() { return this.#persistent; }
-  get ready() { return this.#ready.promise; }
+  get ready() { return this.#ready; }
 
   setTopics(topics) {
     this.#options.topics = checked({ topics }).topics;
@@ -93,9 +93,8 @@ export class Tidings extends EventTarget {
   close() {
     for (const [target, event, react] of this.#surroundings()) target?.removeEventListener?.(event, react);
     this.#leave();
-    this.#channel?.close();
-    this.#channel = null;
-    this.#ready.reject(new DOMException('the client was closed', 'AbortError'));
+    this.#part();
+    this.#settle.reject(new DOMException('the client was closed', 'AbortError'));
     this.#set('closed');
   }
 
@@ -114,7 +113,7 @@ export class Tidings extends EventTarget {
     const hides = type === 'visibilitychange' && globalThis.document.visibilityState === 'hidden';
     if (hides || this.#state === 'ended') return;
     if (this.#present.signal.aborted) return void this.#enter(); // nobody said that it is back, but it runs and is seen
-    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#source && this.#silence() > this.#heartbeat;
+    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#streaming && this.#silence() > this.#heartbeat;
     if (!this.#leads) this.#catchUp();
     else if (type === 'online' || idle) this.#stream();
   };
@@ -154,7 +153,7 @@ export class Tidings extends EventTarget {
   #tick() {
     if (this.#asked && ++this.#asked > LOCK_TICKS) return void this.#alone();
     if (!this.#leads) {
-      // The leader speaks at every heartbeat and every tick. One that does not was suspended without being told.
+      // The leader speaks at every tick. One that does not was suspended without being told.
       const over = this.#state === 'ended' || this.#state === 'refused';
       if (this.#channel && !over && this.#silence() > 3 * this.#heartbeat) {
         this.#leave();
@@ -163,13 +162,13 @@ export class Tidings extends EventTarget {
       return;
     }
     this.#say({});
-    if (!this.#source) return; // polling, or waiting to try again: both have an end of their own
+    if (this.#full) this.#heard = Date.now(); // it is not listened to
+    if (!this.#streaming) return; // polling, or waiting to try again: both have an end of their own
     if (this.#opened && this.#silence() > 2.5 * this.#heartbeat) this.#died();
     else if (!this.#opened && this.#silence() > OPEN_WITHIN) this.#poll();
   }
 
-  // A connection may die without a word. A second one in a row, without a heartbeat that came in its time, stands in
-  // a buffer of something between.
+  // A connection may die without a word. A second one in a row, without a heartbeat in its time, stands in a buffer.
   #died() {
     if (++this.#deaths > 1) this.#poll();
     else this.#stream();
@@ -181,8 +180,7 @@ export class Tidings extends EventTarget {
   #join() {
     const { name, topics, shared = true } = this.#options;
     this.#key = `tidings ${VERSION} ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
-    this.#channel?.close();
-    this.#channel = null;
+    this.#part();
     if (!shared || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return;
     this.#channel = new BroadcastChannel(this.#key);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
@@ -215,10 +213,14 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // alone has the tab go on without the others.
-  #alone() {
+  #part() {
     this.#channel?.close();
     this.#channel = null;
+  }
+
+  // alone has the tab go on without the others.
+  #alone() {
+    this.#part();
     this.#elect(this.#present.signal);
   }
 
@@ -262,6 +264,7 @@ export class Tidings extends EventTarget {
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
     const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
     if (gap || other || past || at && !joins) return void this.#catchUp(); // there is a hole before this
+    if (event && this.#unhandled > PAGE) return void this.#catchUp(); // it is read when there is time for it
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
     this.#set(state, transport);
@@ -273,8 +276,7 @@ export class Tidings extends EventTarget {
   #begin() {
     this.#work.abort();
     this.#work = new AbortController();
-    this.#source?.close();
-    this.#source = null;
+    this.#streaming = false;
     this.#reading = false;
     return this.#work.signal;
   }
@@ -284,59 +286,66 @@ export class Tidings extends EventTarget {
     this.#heard = Date.now();
     this.#opened = false;
     this.#set('connecting', 'stream');
-    let token;
+    this.#retry = 0;
     try {
-      token = await this.#token(signal);
+      const token = await this.#token(signal);
+      signal.throwIfAborted();
+      this.#streaming = true;
+      const begun = this.#heard = Date.now();
+      const headers = this.#cursor ? { 'Last-Event-ID': this.#cursor } : {};
+      const address = this.#address('/v1/stream', { format: 'cloudevents' }, !this.#cursor);
+      const ended = await this.#ask(address, STREAM, 0, signal, token, answer => this.#listen(answer, signal, begun), headers);
+      signal.throwIfAborted();
+      this.#streaming = false;
+      if (ended) return void this.#end();
+      this.#set('connecting');
+      this.#later(Math.max(this.#retry, this.#pause()), signal, () => this.#stream());
     } catch (error) {
-      return void this.#failed(error, signal, () => this.#stream());
+      if (!signal.aborted) this.#streaming = false;
+      this.#failed(error, signal, () => this.#stream());
     }
-    if (signal.aborted) return;
-    const address = this.#address('/v1/stream', { format: 'cloudevents', access_token: token });
-    const source = this.#source = new EventSource(address, { withCredentials: !!this.#options.withCredentials });
-    const begun = this.#heard = Date.now();
-    const on = (type, take) => source.addEventListener(type, frame => {
-      const silence = this.#silence();
-      this.#heard = Date.now();
-      take(frame, silence);
-    });
-    on('message', frame => this.#take(fromEnvelope(frame.data)));
-    on('tidings.gap', frame => this.#gap(JSON.parse(frame.data)));
-    on('tidings.open', frame => {
-      const { log, heartbeat_seconds } = JSON.parse(frame.data);
+  }
+
+  // listen reads a stream to its end, and returns whether there is nothing more to come, ever.
+  async #listen(answer, signal, begun) {
+    if (answer.status === 204) return true;
+    if (!answer.body) return void this.#poll(); // this browser has no streams
+    const frames = new Frames(), reader = answer.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read().catch(() => ({ done: true })); // it broke
+      signal.throwIfAborted();
+      if (done) return false;
+      for (const frame of frames.of(value)) {
+        this.#frame(frame, begun, signal);
+        signal.throwIfAborted(); // a listener has turned the tab to something else
+      }
+      this.#retry = frames.retry;
+      await this.#room();
+    }
+  }
+
+  #frame({ type, data, id }, begun, signal) {
+    const silence = this.#silence();
+    this.#heard = Date.now();
+    if (type === 'message') this.#take(fromEnvelope(data));
+    else if (type === 'tidings.gap') this.#gap(JSON.parse(data));
+    else if (type === 'tidings.live') this.#set('live');
+    else if (type === 'tidings.open') {
+      const { log, heartbeat_seconds } = JSON.parse(data);
       this.#log = log;
       if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
       this.#opened = true;
       this.#answered();
-      this.#through(frame.lastEventId);
-      this.#set('catching-up');
-    });
-    on('tidings.live', () => this.#set('live'));
-    on('tidings.heartbeat', (frame, silence) => {
+      this.#through(id);
+      if (!signal.aborted) this.#set('catching-up');
+    } else if (type === 'tidings.heartbeat') {
       if (silence > this.#heartbeat / 2) this.#deaths = 0; // not one of many that a buffer let go
-      this.#through(frame.lastEventId);
-    });
-    on('tidings.bye', frame => {
-      const bye = JSON.parse(frame.data);
+      this.#through(id);
+    } else if (type === 'tidings.bye') {
+      const bye = JSON.parse(data);
       this.#emit('bye', bye);
       this.#say({ bye });
       if (bye.reason === 'expired-token' && !signal.aborted) this.#renew(Date.now() - begun);
-    });
-    on('error', () => {
-      this.#opened = false;
-      this.#set('connecting');
-      if (source.readyState === EventSource.CLOSED) this.#inquire(address, signal); // else it tries again by itself
-    });
-  }
-
-  // inquire asks why the stream was refused, which an EventSource does not tell.
-  async #inquire(address, signal) {
-    this.#source = null;
-    try {
-      const status = await this.#ask(address, STREAM, OPEN_WITHIN, signal, answer => answer.status);
-      if (status === 204) return void this.#end();
-      throw new Error('the stream broke');
-    } catch (error) {
-      this.#failed(error, signal, () => this.#stream());
     }
   }
 
@@ -374,14 +383,15 @@ export class Tidings extends EventTarget {
 
   // page reads a page, hands it over, and returns whether it is the last one for now.
   async #page(query, signal) {
+    await this.#room();
     const token = await this.#token(signal);
-    const page = await this.#ask(this.#address('/v1/events', { limit: PAGE, ...query }), PAGES, POLL_WAIT + OPEN_WITHIN, signal,
-      pageOf, token ? { Authorization: `Bearer ${token}` } : {});
+    const address = this.#address('/v1/events', { limit: PAGE, ...query }, true);
+    const page = await this.#ask(address, PAGES, POLL_WAIT + OPEN_WITHIN, signal, token, pageOf);
     signal.throwIfAborted();
     this.#answered();
     if (page.gap) this.#gap(page.gap);
     for (const event of page.events) {
-      signal.throwIfAborted(); // a listener has turned the tab to something else
+      signal.throwIfAborted();
       this.#take(event);
     }
     signal.throwIfAborted();
@@ -389,14 +399,18 @@ export class Tidings extends EventTarget {
     return page.caught_up;
   }
 
-  // ask fetches what is of the type wanted, and has read make something of the answer.
-  async #ask(address, wanted, ms, signal, read, headers = {}) {
+  // ask fetches what is of the type wanted, and has read make something of the answer. 0 ms is no limit.
+  async #ask(address, wanted, ms, signal, token, read, headers = {}) {
     signal.throwIfAborted();
     const own = new AbortController(), stop = () => own.abort(signal.reason);
-    const timer = setTimeout(() => own.abort(new Error('there was no answer in time')), ms);
+    const timer = ms && setTimeout(() => own.abort(new Error('there was no answer in time')), ms);
     signal.addEventListener('abort', stop);
+    if (token) headers.Authorization = `Bearer ${token}`;
     try {
-      const answer = await fetch(address, { signal: own.signal, credentials: this.#credentials(), headers });
+      const answer = await fetch(address, {
+        signal: own.signal, headers: { Accept: wanted, ...headers }, cache: 'no-store', redirect: 'manual',
+        credentials: this.#options.withCredentials ? 'include' : 'same-origin',
+      });
       if (!signal.aborted && (answer.status === 401 || answer.status === 403)) this.#bearer = undefined;
       const ended = answer.status === 204 && wanted === STREAM;
       if (!ended && (!answer.ok || typeOf(answer) !== wanted)) throw await problem(answer, wanted);
@@ -408,11 +422,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // answered notes that the server has answered as it should.
-  #answered() {
-    this.#failures = 0;
-    this.#strange = false;
-  }
+  #answered() { [this.#failures, this.#strange] = [0, false]; }
 
   // failed tells the page, and tries again after a pause, unless that is for somebody else to decide. Only the server
   // itself refuses. What something between answers is weather: it passes, and is told once.
@@ -424,11 +434,12 @@ export class Tidings extends EventTarget {
     const strange = name === 'AnswerError' && !this.#strange;
     if (strange) this.#strange = true;
     if (refused || strange) this.#emit('error', error);
-    if (signal.aborted) return; // a listener has turned the tab to something else
+    if (signal.aborted) return;
     if (refused) {
       const renewable = typeof this.#options.token === 'function' && (status === 401 || status === 403);
       if (!renewable) {
-        this.#ready.reject(error);
+        this.#begin(); // a stream is not tried again either
+        this.#settle.reject(error);
         return void this.#set('refused');
       }
       if (this.#failures++ === 0) return void again(); // with another token
@@ -438,7 +449,6 @@ export class Tidings extends EventTarget {
 
   #pause() { return pause(this.#failures++); }
 
-  // later does something after so many milliseconds, unless the tab has turned to something else.
   #later(ms, signal, act) {
     const timer = setTimeout(act, ms);
     signal.addEventListener('abort', () => clearTimeout(timer));
@@ -454,8 +464,8 @@ export class Tidings extends EventTarget {
     this.#later(this.#pause(), signal, () => this.#stream());
   }
 
-  // token gets the token, undefined if there is none. One call of the page's function serves all that ask while it is
-  // under way. What a call brings that was given up, for a session that is over, reaches nobody.
+  // token gets the token, undefined if there is none. One call of the page's function serves all that ask. What a call
+  // brings for a session that is over reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
     if (typeof token !== 'function') return token || undefined;
@@ -469,13 +479,11 @@ export class Tidings extends EventTarget {
     }
   }
 
-  #credentials() { return this.#options.withCredentials ? 'include' : 'same-origin'; }
-
-  #address(path, query) {
+  #address(path, query, starts) {
     const address = new URL(this.#url + path);
     for (const topic of this.#options.topics) address.searchParams.append('topic', topic);
     const { since, last = 0 } = this.#options;
-    const start = this.#cursor ? { after: this.#cursor } : since ? { since } : { last };
+    const start = !starts ? {} : this.#cursor ? { after: this.#cursor } : since ? { since } : { last };
     for (const [name, value] of Object.entries({ ...query, ...start })) {
       if (value !== undefined) address.searchParams.set(name, value);
     }
@@ -484,7 +492,7 @@ export class Tidings extends EventTarget {
 
   // --- handing over
 
-  // take hands an event over to this tab and then to the others; through moves them where nothing matched.
+  // through moves all tabs where nothing matched.
   #take(event) {
     const after = this.#cursor;
     this.#give(event);
@@ -504,6 +512,14 @@ export class Tidings extends EventTarget {
     this.#emit(event.type === 'tidings.end' ? 'end' : 'event', event);
     if (this.#options.handled) this.#handle(event);
     this.#moveTo(event.id, leads);
+  }
+
+  async #room() {
+    if (this.#unhandled <= PAGE) return;
+    this.#full = true;
+    await this.#handling;
+    this.#full = false;
+    this.#heard = Date.now();
   }
 
   // handle has the page's function handle the event once those before are handled, and again if it fails.
@@ -543,7 +559,7 @@ export class Tidings extends EventTarget {
     this.#transport = transport;
     this.#say({});
     this.#emit('state', { state, transport, leads: this.#leads });
-    if (this.#state === 'live' || this.#state === 'ended') this.#ready.resolve();
+    if (this.#state === 'live' || this.#state === 'ended') this.#settle.resolve();
     if (!live || this.#state !== 'live') return;
     const missed = this.#missed;
     this.#missed = 0;
@@ -589,66 +605,49 @@ export class Tidings extends EventTarget {
 // pause is how long to wait after so many failures in a row: twice as long each time, in the mean.
 function pause(failures) { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** failures) * (0.5 + Math.random() / 2); }
 
-// deferred is a promise whose outcome is said later.
-function deferred() {
-  let settle;
-  const promise = new Promise((resolve, reject) => { settle = { resolve, reject }; });
-  return { promise, ...settle };
-}
+const isText = value => typeof value === 'string' && value !== '';
+const isFunction = value => typeof value === 'function';
 
 // OPTIONS are what each option may be, and how it is said to who gave it something else.
 const OPTIONS = {
   url: [v => v instanceof URL || isText(v), "the server's address"],
   topics: [v => Array.isArray(v) && v.every(isText), "an array of topics or patterns, such as ['orders']"],
-  name: [isText, 'text that is not empty'],
-  after: [v => typeof v === 'string' && /^[0-9a-z]{26}$/i.test(v), 'the ID of an event: 26 letters and digits'],
-  since: [isText, "'earliest', 'latest', a duration such as '15m', or a time in RFC 3339"],
+  name: [isText, 'some text'],
+  after: [v => isText(v) && /^[0-9a-z]{26}$/i.test(v), 'the ID of an event'],
+  since: [isText, "'earliest', 'latest', a duration or a time"],
   last: [v => Number.isSafeInteger(v) && v >= 0, 'a whole number from 0 on'],
-  token: [v => typeof v === 'function' || typeof v === 'string', 'a token, or a function that gets one'],
-  handled: [v => typeof v === 'function', 'a function'],
-  shared: [isBoolean, 'true or false'],
-  withCredentials: [isBoolean, 'true or false'],
+  token: [v => isFunction(v) || v === '' || isText(v) && TOKEN.test(v), 'a token, or a function that gets one'],
+  handled: [isFunction, 'a function'],
+  shared: [v => v === !!v, 'true or false'],
 };
+OPTIONS.withCredentials = OPTIONS.shared;
 
-function isText(value) { return typeof value === 'string' && value !== ''; }
-function isBoolean(value) { return typeof value === 'boolean'; }
-
-// checked returns the options that are given; undefined is as if it were not there.
+// checked returns the options that are given.
 function checked(options) {
   const given = { topics: [] };
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    if (!Object.hasOwn(OPTIONS, name)) {
-      throw new TypeError(`there is no option ${name}; there are ${Object.keys(OPTIONS).join(', ')}`);
-    }
+    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`there is no option ${name}, only ${Object.keys(OPTIONS)}`);
     const [fits, expected] = OPTIONS[name];
-    if (!fits(value)) throw new TypeError(`${name}: expected ${expected}, but got ${name === 'token' ? typeof value : shown(value)}`);
+    if (!fits(value)) throw new TypeError(`${name}: expected ${expected}, but got ${value === '' ? 'empty text' : typeof value}`);
     given[name] = Array.isArray(value) ? [...value] : value;
   }
   return given;
 }
 
-function shown(value) {
-  if (typeof value === 'string' || Array.isArray(value)) return JSON.stringify(value);
-  return typeof value === 'number' || value === null ? String(value) : typeof value;
-}
-
-// addressOf is the server's address: where the module is from, unless the page says. Only what the page says itself can
-// have a user and a password: a page that was opened with them hands them to its scripts.
+// addressOf is the server's address. A page that was opened with a user and a password hands them to its scripts.
 function addressOf(url) {
-  const expected = `url: expected the server's address, http(s)://host/path without user, query and fragment`;
-  let address;
+  let address, got;
   try {
     const base = new URL(url === undefined ? import.meta.url : globalThis.location?.href ?? 'none:');
     base.username = base.password = '';
     address = new URL(url ?? '.', base);
+    const { protocol, username, password, search, hash } = address;
+    got = !/^https?:$/.test(protocol) ? protocol : username || password ? 'a user' : search || hash;
   } catch {
-    throw new TypeError(`${expected}, but got ${shown(String(url))}`);
+    got = url;
   }
-  const { protocol, username, password, search, hash } = address;
-  const wrong = !/^https?:$/.test(protocol) ? `one with ${protocol}` : username || password ? 'one with a user' :
-    search || hash ? `one with ${search || hash}` : '';
-  if (wrong) throw new TypeError(`${expected}, but got ${wrong}`);
+  if (got) throw new TypeError(`url: expected http(s)://host/path, without user, query and fragment, but got ${got}`);
   return address.href.replace(/[?#]+$/, '').replace(/\/+$/, '');
 }
 
@@ -664,9 +663,45 @@ function within(ms, call) {
 // tokenOf is what a token function returned, if that can be a token (RFC 6750 §2.1). Nothing is no token.
 function tokenOf(token) {
   if (token === undefined || token === null || token === '') return undefined;
-  if (typeof token === 'string' && /^[\w.~+/-]+=*$/.test(token)) return token;
+  if (typeof token === 'string' && TOKEN.test(token)) return token;
   const got = typeof token === 'string' ? 'other text' : typeof token;
   throw new TypeError(`token: expected a bearer token, or nothing, but got ${got}`);
+}
+
+// Frames are those of a stream of events, as WHATWG HTML §9.2.6 has them read.
+class Frames {
+  retry = 0;
+  #decoder = new TextDecoder(); // which leaves out the byte order mark
+  #line = ''; #cr = false; // of what came last
+  #id = ''; #type = ''; #data = [];
+
+  // of returns the frames that end in this piece of the stream.
+  of(bytes) {
+    let text = this.#decoder.decode(bytes, { stream: true });
+    if (this.#cr && text[0] === '\n') text = text.slice(1); // a CRLF that was cut in two
+    else if (!text) return [];
+    this.#cr = text.endsWith('\r');
+    const lines = text.split(/\r\n|\r|\n/), frames = [];
+    lines[0] = this.#line + lines[0];
+    this.#line = lines.pop();
+    for (const line of lines) {
+      if (line) this.#field(line);
+      else {
+        if (this.#data.length) frames.push({ type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id });
+        this.#type = '';
+        this.#data = [];
+      }
+    }
+    return frames;
+  }
+
+  #field(line) {
+    const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
+    if (name === 'data') this.#data.push(value);
+    else if (name === 'event') this.#type = value;
+    else if (name === 'id' && !value.includes('\0')) this.#id = value;
+    else if (name === 'retry' && /^\d+$/.test(value)) this.retry = +value;
+  }
 }
 
 function typeOf(answer) { return (answer.headers.get('Content-Type') ?? '').split(';')[0].trim().toLowerCase(); }
@@ -687,8 +722,8 @@ async function problem(answer, wanted) {
 }
 
 function answerError(answer, wanted) {
-  const { origin, pathname } = new URL(answer.url); // its query may have the token
-  const got = `${typeOf(answer) || 'nothing'} (HTTP ${answer.status})`;
+  const { origin, pathname } = new URL(answer.url);
+  const got = answer.type === 'opaqueredirect' ? 'a redirect' : `${typeOf(answer) || 'nothing'} (HTTP ${answer.status})`;
   const thing = wanted === STREAM ? 'an event stream' : 'a page of events';
   const text = `${origin}${pathname} answered ${got} instead of ${thing}: is this the server's address, or a sign-in page?`;
   return Object.assign(new Error(text), { name: 'AnswerError' });

@@ -11,6 +11,7 @@ const ANSWERS = {
   'a 401 of a proxy': { status: 401, type: 'text/html' },
   'a 502 of a proxy': { status: 502, type: 'text/html' },
   'a problem of somebody else': { status: 404, type: 'application/problem+json', body: { title: 'Not Found' } },
+  'a redirect to a sign-in page': { status: 302, type: '', got: 'a redirect' },
   'JSON of somebody else': { status: 200, type: 'application/json', body: {} },
 };
 
@@ -31,7 +32,7 @@ for (const [name, answer] of Object.entries(ANSWERS)) {
         assert.equal(tab.client.state, 'connecting');
         assert.equal(tab.errors().length, outage);
         assert.match(tab.errors()[0], /^https:\/\/tidings\.example\/v1\/\w+ answered .* instead of an? .*: is this the server's address/);
-        assert.ok(tab.errors()[0].includes(`${answer.type.split(';')[0] || 'nothing'} (HTTP ${answer.status})`), tab.errors()[0]);
+        assert.ok(tab.errors()[0].includes(answer.got ?? `${answer.type.split(';')[0]} (HTTP ${answer.status})`), tab.errors()[0]);
         assert.equal(tab.of('error')[0].status, undefined);
       }
       stage.network.answer = undefined;
@@ -54,7 +55,7 @@ test('a problem of the server is a refusal', async () => {
 
 test('streams whose rest stands in a buffer are given up for polling', async () => {
   const stage = new Stage(), tab = stage.open({});
-  stage.network.passes = 3; // up to the state live
+  stage.network.passes = 2; // up to the state live
   await stage.pass(1);
   assert.equal(tab.client.transport, 'stream');
   await stage.pass(90); // two streams that fall silent
@@ -71,7 +72,7 @@ test('streams whose rest stands in a buffer are given up for polling', async () 
 
 test('connections that die after heartbeats that came in time are opened again', async () => {
   const stage = new Stage(), tab = stage.open({});
-  stage.network.passes = 4;
+  stage.network.passes = 3;
   await stage.pass(300);
   assert.equal(tab.of('state').filter(({ state }) => state === 'live').length, 6);
   assert.equal(tab.client.transport, 'stream');

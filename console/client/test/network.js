@@ -1,13 +1,14 @@
-// The network between tabs and the server: EventSource (WHATWG HTML §9.2) and fetch, over connections that break,
-// hang and hold things back. Left out: the text format of frames, redirects, CORS, cookies.
+// The network between tabs and the server: fetch, over connections that break, hang and hold things back, and cut
+// what they carry anywhere. Left out: CORS.
 
 import { Lane } from './clock.js';
 
 export class Network {
   mode = 'ok'; // or refuse: nothing connects; hang: nothing goes through; buffer: streams are held back
   answer; // what something between answers in the server's place: {status, type, body}
+  bodiless = false; // whether the browser has no streams
+  requests; // an array, if they are to be kept
   passes = Infinity; // so many frames of each stream, before the rest is held back
-  futile = false; // whether an EventSource gives up when it is refused, as Firefox's does
   #connections = new Set();
 
   constructor(clock, random, server, delay) {
@@ -28,6 +29,30 @@ export class Network {
     });
     return connection;
   }
+
+  // stream has the server answer with a stream. Its frames come in pieces.
+  stream(connection, url, query, headers, body, resolve, answer) {
+    let frames = 0;
+    const end = ['\n', '\r\n', '\r'][Math.floor(this.random() * 3)];
+    const head = connection.down.bind(connection, () => resolve({ ...headOf(url, 200, 'text/event-stream'), body: this.bodiless ? null : body }));
+    const push = bytes => connection.down(() => body.push(bytes));
+    const frame = what => {
+      if (frames === 0) head();
+      if (++frames > this.passes) return;
+      const bytes = new TextEncoder().encode((frames === 1 ? '\uFEFF' : '') + textOf(what, end));
+      const cut = Math.floor(this.random() * bytes.length);
+      push(bytes.slice(0, cut));
+      push(bytes.slice(cut));
+    };
+    const { status, leave } = this.server.stream(query, headers['Last-Event-ID'], headers.Authorization, {
+      frame, end: () => connection.end(() => body.end()),
+    });
+    connection.leave = leave;
+    if (status !== 200) answer(status, { code: 'token-invalid' });
+  }
+
+  // streamsOf counts the streams that a tab holds open.
+  streamsOf(tab) { return [...this.#connections].filter(c => c.tab === tab && c.streams).length; }
 
   become(mode) {
     this.mode = mode;
@@ -109,96 +134,72 @@ class Connection {
   }
 }
 
-export function eventSourceOf(tab, network) {
-  return class EventSource extends EventTarget {
-    static CONNECTING = 0;
-    static OPEN = 1;
-    static CLOSED = 2;
-    readyState = EventSource.CONNECTING;
-    #url; #connection; #timer;
-    #lastEventID = '';
-    #retry = 3000;
+// Body is what a fetch reads of a stream, a piece at a time.
+class Body {
+  #pieces = []; #error; #over = false; #wake = () => {};
 
-    constructor(url) {
-      super();
-      this.#url = new URL(url);
-      tab.sources.add(this);
-      this.#connect();
-    }
+  push(piece) {
+    this.#pieces.push(piece);
+    this.#wake();
+  }
 
-    #connect() {
-      const asked = this.#lastEventID;
-      this.#connection = network.open(tab, true, connection => {
-        if (network.answer) return connection.end(() => this.#fail());
-        let frames = 0;
-        const { status, leave } = network.server.stream(this.#url.searchParams, asked, {
-          frame: frame => ++frames > network.passes || connection.down(() => this.#take(frame)),
-          end: () => connection.end(() => this.#reestablish()),
-        });
-        connection.leave = leave;
-        if (status !== 200) connection.end(() => this.#fail());
-      }, () => network.futile && this.readyState === EventSource.CONNECTING ? this.#fail() : this.#reestablish());
-    }
+  end(error) {
+    if (this.#over) return;
+    [this.#over, this.#error] = [true, error];
+    this.#wake();
+  }
 
-    #take({ event, data, id, retry }) {
-      if (this.readyState === EventSource.CLOSED) return;
-      this.readyState = EventSource.OPEN;
-      if (retry) return void (this.#retry = retry);
-      if (id) this.#lastEventID = id;
-      this.dispatchEvent(Object.assign(new Event(event), { data: JSON.stringify(data), lastEventId: this.#lastEventID }));
-    }
+  getReader() { return { read: () => this.#read() }; }
 
-    #reestablish() {
-      if (this.readyState === EventSource.CLOSED) return;
-      this.readyState = EventSource.CONNECTING;
-      this.dispatchEvent(new Event('error'));
-      this.#timer = tab.later(this.#retry, () => this.readyState === EventSource.CONNECTING && this.#connect());
-    }
+  async #read() {
+    while (!this.#over && this.#pieces.length === 0) await new Promise(done => { this.#wake = done; });
+    if (this.#error) throw this.#error;
+    return this.#pieces.length ? { done: false, value: this.#pieces.shift() } : { done: true };
+  }
+}
 
-    #fail() {
-      if (this.readyState === EventSource.CLOSED) return;
-      this.close();
-      this.dispatchEvent(new Event('error'));
-    }
-
-    close() {
-      this.readyState = EventSource.CLOSED;
-      tab.sources.delete(this);
-      network.clock.cancel(this.#timer);
-      this.#connection.abort();
-    }
-  };
+// textOf is a frame as the server writes it, with the line ends that something between may make of its own.
+function textOf({ event, data, id, retry }, end) {
+  const lines = [`event: ${event}`, ...JSON.stringify(data, null, 1).split('\n').map(line => `data: ${line}`)];
+  if (id) lines.unshift(`id:${id}`);
+  if (retry) lines.unshift(`retry: ${retry}`);
+  return [...lines, '', ''].join(end);
 }
 
 export function fetchOf(tab, network) {
-  return (url, { signal, headers = {} }) => new Promise((resolve, reject) => {
+  return (url, { signal, headers = {}, ...rest }) => new Promise((resolve, reject) => {
     if (tab.dead) return;
+    network.requests?.push({ url, headers, ...rest });
     if (signal.aborted) return reject(signal.reason);
     let arrive, lose;
     const body = new Promise((...both) => { [arrive, lose] = both; });
     body.catch(() => {}); // perhaps nobody reads it
     const fail = error => [reject, lose].forEach(settle => settle(error));
 
-    const { pathname, searchParams } = new URL(url);
-    const connection = network.open(tab, pathname === '/v1/stream', connection => {
+    const { pathname, searchParams } = new URL(url), streams = pathname === '/v1/stream', stream = new Body();
+    const connection = network.open(tab, streams, connection => {
       const answer = (status, content, type = status === 200 ? 'application/json' : 'application/problem+json') => {
-        const headers = new Headers({ 'Content-Type': type });
-        connection.down(() => resolve({ url, status, headers, ok: status === 200, json: () => body }));
+        const head = headOf(url, status, type);
+        connection.down(() => resolve({ ...head, json: () => body }));
         connection.end(() => typeof content === 'string' ? lose(new SyntaxError(content)) : arrive(JSON.parse(JSON.stringify(content))));
       };
       if (network.answer) answer(network.answer.status, network.answer.body ?? '<html>', network.answer.type);
-      else if (pathname === '/v1/events') {
-        connection.leave = network.server.page(searchParams, headers.Authorization, answer);
-      } else { // asks why a stream was refused: its body is not read
-        const { status, leave } = network.server.stream(searchParams, null, { frame() {}, end() {} });
-        connection.leave = leave;
-        if (status === 200) answer(status, {}, 'text/event-stream');
-        else answer(status, { code: 'token-invalid' });
-      }
-    }, () => fail(new TypeError('network error')));
+      else if (streams) network.stream(connection, url, searchParams, headers, stream, resolve, answer);
+      else connection.leave = network.server.page(searchParams, headers.Authorization, answer);
+    }, () => {
+      fail(new TypeError('network error'));
+      stream.end(new TypeError('network error'));
+    });
     signal.addEventListener('abort', () => {
       connection.abort();
       fail(signal.reason);
+      stream.end(signal.reason);
     });
   });
+}
+
+function headOf(url, status, type) {
+  const redirects = status >= 300 && status < 400; // which a page is not told more of (Fetch §3.1)
+  if (redirects) return { url, status: 0, type: 'opaqueredirect', headers: new Headers(), ok: false };
+  return { url, status, headers: new Headers({ 'Content-Type': type }), ok: status === 200 };
 }

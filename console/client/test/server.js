@@ -66,11 +66,10 @@ export class Server {
 
   // stream answers a request; out takes frames, and is told when there are no more. It returns the status, and what
   // to call when the client has gone.
-  stream(query, lastEventID, out) {
-    if (this.token && query.get('access_token') !== this.token) return { status: 401 };
+  stream(query, lastEventID, token, out) {
+    if (this.token && token !== `Bearer ${this.token}`) return { status: 401 };
     if (this.overloaded) {
-      out.frame({ retry: 2000 });
-      out.frame({ event: 'tidings.bye', data: { reason: 'overloaded' } });
+      out.frame({ event: 'tidings.bye', data: { reason: 'overloaded' }, retry: 2000 });
       out.end();
       return { status: 200, leave() {} };
     }
@@ -122,13 +121,14 @@ class Stream {
   #server; #cursor; #out; #forget;
   #live = false; #busy = false;
   #timer; #heartbeat;
+  #retry; // to be told in the next frame
 
   constructor(server, cursor, out, forget) {
     this.#server = server;
     this.#cursor = cursor;
     this.#out = out;
     this.#forget = forget;
-    out.frame({ retry: 1000 + Math.floor(server.random() * 3000) });
+    this.#retry = 1000 + Math.floor(server.random() * 3000);
     const first = cursor.next(CHUNK);
     if (first.gap) this.#send('tidings.gap', first.gap);
     this.#send('tidings.open', { log: server.log.id, resume: cursor.resumed, heartbeat_seconds: HEARTBEAT / 1000 }, cursor.open);
@@ -156,7 +156,8 @@ class Stream {
   }
 
   #send(event, data, id) {
-    this.#out.frame({ event, data, id });
+    this.#out.frame({ event, data, id, retry: this.#retry });
+    this.#retry = undefined;
     this.#server.clock.cancel(this.#heartbeat);
     this.#heartbeat = this.#server.clock.at(this.#server.clock.now + HEARTBEAT, () => this.#beat());
   }

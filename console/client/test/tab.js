@@ -2,7 +2,7 @@
 // one, and what it still asks for, come to nothing.
 
 import vm from 'node:vm';
-import { eventSourceOf, fetchOf } from './network.js';
+import { fetchOf } from './network.js';
 
 const ADDRESS = 'https://tidings.example/tidings.js';
 
@@ -14,16 +14,15 @@ export function compile(source) {
 }
 
 const GLOBALS = [
-  'globalThis', 'navigator', 'BroadcastChannel', 'EventSource', 'fetch', 'sessionStorage', 'localStorage',
+  'globalThis', 'navigator', 'BroadcastChannel', 'fetch', 'sessionStorage', 'localStorage',
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'Math', 'URL', 'EventTarget', 'CustomEvent',
-  'AbortController', 'DOMException',
+  'AbortController', 'DOMException', 'TextDecoder',
 ];
 
 export class Tab {
   dead = false;
   away = false; // in the back/forward cache
   cursor = null; // as last seen
-  sources = new Set(); // EventSources that are not closed
   #world; #window; #document; #session; #local;
   #frozen = false;
   #told = false; // about it
@@ -61,13 +60,12 @@ export class Tab {
     return {
       navigator: { locks: locks.of(this) },
       BroadcastChannel: channels.of(this),
-      EventSource: eventSourceOf(this, network),
       fetch: fetchOf(this, network),
       sessionStorage: this.#session, localStorage: this.#local,
       setTimeout: (run, ms) => this.#timer(run, ms, false), clearTimeout: id => this.#clear(id),
       setInterval: (run, ms) => this.#timer(run, ms, true), clearInterval: id => this.#clear(id),
       Date: class extends Date { static now() { return now(); } },
-      Math: math, URL, EventTarget, CustomEvent, AbortController, DOMException,
+      Math: math, URL, EventTarget, CustomEvent, AbortController, DOMException, TextDecoder,
     };
   }
 
@@ -145,7 +143,6 @@ export class Tab {
 
   die() {
     this.dead = true;
-    this.sources.clear();
     this.#world.network.lose(this);
     this.#world.locks.gone(this);
     this.#world.channels.gone(this);

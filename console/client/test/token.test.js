@@ -81,7 +81,7 @@ test('a token that ends as soon as it is used is renewed after pauses', async ()
   const tab = stage.open({ token() { calls++; return stage.server.token; } });
   for (let i = 0; i < 1000; i++) {
     await stage.pass(0.02);
-    if (tab.sources.size) stage.server.expireToken();
+    if (stage.network.streamsOf(tab)) stage.server.expireToken();
   }
   assert.ok(calls <= 45, `${calls} calls in 20 s`);
 });

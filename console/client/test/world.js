@@ -33,7 +33,6 @@ export class World {
     this.throttle = random() < 0.3 ? 60_000 : 0; // of the timers of hidden tabs
     this.server = new Server(this.clock, random, random() < 0.5);
     this.network = new Network(this.clock, random, this.server, delay(2, 300));
-    this.network.futile = random() < 0.5;
     this.channels = new Channels(this.clock, random, delay(0, 100));
     this.locks = new Locks(this.clock, delay(0, 200));
     const topics = random() < 0.5 ? ['orders'] : [];
@@ -184,7 +183,7 @@ export class World {
   #manyStreams() {
     const sharing = this.living().filter(slot => !slot.refusesLocks);
     if (sharing.length === 0) return;
-    const streams = sharing.reduce((n, { tab }) => n + tab.sources.size, 0);
+    const streams = sharing.reduce((n, { tab }) => n + this.network.streamsOf(tab), 0);
     if (streams !== 1) return `${streams} streams are open`;
     const leaders = sharing.filter(({ client }) => client.leads).length;
     if (leaders !== 1) return `${leaders} tabs lead`;
