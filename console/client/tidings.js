@@ -40,7 +40,7 @@ export class Tidings extends EventTarget {
   #strange = false; // something that is no Tidings server has answered, and it has been told
   #deaths = 0; // streams in a row that had opened and fell silent
   #missed = 0; // events that came before the state was live
-  #told; // the last gap
+  #told; // last gap
   #hole = ''; // its end: what comes next joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
   #ready; #settle; // a promise and what settles it
