@@ -80,7 +80,7 @@ func newSite(t *testing.T, args ...string) *site {
 func newGuardedSite(t *testing.T, args ...string) *site {
 	t.Helper()
 	key := rand.Text() + rand.Text()
-	s := newSite(t, append(args, "--jwt-key", key, "--allow-query-token")...)
+	s := newSite(t, append(args, "--jwt-key", key)...)
 	s.key = []byte(key)
 	return s
 }
