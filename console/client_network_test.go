@@ -109,8 +109,8 @@ func TestBreakAfterQuiet(t *testing.T) {
 	tb.eval(t, `pass(12_000)`)
 	s.set(cut)
 	tb.await(t, "state", "state", "connecting")
-	tb.eval(t, `pass(5_000)`)
 	s.set(none)
+	tb.eval(t, `pass(5_000)`) // the pause is over
 	tb.await(t, "live")
 	s.check(t, "", tb)
 	if pages := s.pages(); len(pages) != 0 {
@@ -148,6 +148,10 @@ func TestServerShutdown(t *testing.T) {
 	}
 	s.start(t)
 	s.publish(t, "orders", 5)
+	for _, tb := range tabs {
+		tb.await(t, "state", "state", "connecting")
+		tb.eval(t, `pass(5_000)`) // the pause is over
+	}
 	for _, tb := range tabs {
 		tb.await(t, "live")
 	}

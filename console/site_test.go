@@ -119,7 +119,9 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		s.requests.add(request{r.URL.Path, r.Header.Get("Last-Event-ID"), r.URL.Query()})
+		if r.Method != http.MethodOptions { // which a browser asks for by itself
+			s.requests.add(request{r.URL.Path, r.Header.Get("Last-Event-ID"), r.URL.Query()})
+		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -34,7 +34,7 @@ export class Tidings extends EventTarget {
   #behind = ''; // what the leader had come to meanwhile
   #leader = 'connecting'; // its state
   #opened = false; // the stream has said where it begins
-  #heard = 0; // when the server, or the leader, was last heard of
+  #heard = 0; // when the server, or a leader with a connection, was last heard of
   #heartbeat = 15_000;
   #failures = 0;
   #strange = false; // something that is no Tidings server has answered, and it has been told
@@ -85,9 +85,8 @@ export class Tidings extends EventTarget {
     if (this.#state === 'closed') return;
     this.#bearer = undefined;
     this.#failures = 0;
-    if (this.#leads) return void this.#stream();
-    this.#leave();
-    this.#enter(true); // the leader may not have the new token
+    if (this.#leads) this.#stream();
+    else this.#replace(); // the leader may not have the new token
   }
 
   close() {
@@ -125,7 +124,6 @@ export class Tidings extends EventTarget {
     this.#set('connecting');
   };
 
-  // A browser may say that it puts a tab away, and not that it brings it back.
   #resume = () => {
     if (this.#present.signal.aborted && this.#state !== 'closed') this.#enter();
   };
@@ -153,12 +151,8 @@ export class Tidings extends EventTarget {
   #tick() {
     if (this.#asked && ++this.#asked > LOCK_TICKS) return void this.#alone();
     if (!this.#leads) {
-      // The leader speaks at every tick. One that does not was suspended without being told.
-      const over = this.#state === 'ended' || this.#state === 'refused';
-      if (this.#channel && !over && this.#silence() > 3 * this.#heartbeat) {
-        this.#leave();
-        this.#enter(true);
-      }
+      const over = this.#state === 'ended' || this.#state === 'refused' || this.#reading;
+      if (this.#channel && !over && this.#lost()) this.#catchUp();
       return;
     }
     this.#say({});
@@ -168,7 +162,7 @@ export class Tidings extends EventTarget {
     else if (!this.#opened && this.#silence() > OPEN_WITHIN) this.#poll();
   }
 
-  // A connection may die without a word. A second one in a row, without a heartbeat in its time, stands in a buffer.
+  // A second stream in a row that dies without a word, or a heartbeat in its time, stands in a buffer.
   #died() {
     if (++this.#deaths > 1) this.#poll();
     else this.#stream();
@@ -176,7 +170,6 @@ export class Tidings extends EventTarget {
 
   // --- who leads
 
-  // join makes the tab one of those with the same topics.
   #join() {
     const { name, topics, shared = true } = this.#options;
     this.#key = `tidings ${VERSION} ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
@@ -218,10 +211,17 @@ export class Tidings extends EventTarget {
     this.#channel = null;
   }
 
-  // alone has the tab go on without the others.
   #alone() {
     this.#part();
     this.#elect(this.#present.signal);
+  }
+
+  // lost tells of a leader that was suspended, for it speaks at every tick, or that finds no way to the server.
+  #lost() { return this.#silence() > 3 * this.#heartbeat; }
+
+  #replace() {
+    this.#leave();
+    this.#enter(true);
   }
 
   #follow() {
@@ -251,10 +251,12 @@ export class Tidings extends EventTarget {
       return;
     }
     if (this.#present.signal.aborted) return;
-    this.#heard = Date.now();
+    if (state !== 'connecting') this.#heard = Date.now();
     this.#heartbeat = heartbeat;
+    const was = this.#leader;
     this.#leader = state;
     if (bye) this.#emit('bye', bye);
+    if (this.#state === 'refused') return void (state === 'live' && was !== 'live' && this.#catchUp()); // by its own answer
     const other = this.#log && log && log !== this.#log; // has taken the place of the one that the cursor is of
     this.#log = log ?? this.#log;
     if (this.#reading) {
@@ -263,7 +265,7 @@ export class Tidings extends EventTarget {
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
     const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
-    if (gap || other || past || at && !joins) return void this.#catchUp(); // there is a hole before this
+    if (gap || other || past || at && !joins || state === 'refused') return void this.#catchUp(); // there is a hole before this
     if (event && this.#unhandled > PAGE) return void this.#catchUp(); // it is read when there is time for it
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
@@ -306,7 +308,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // listen reads a stream to its end, and returns whether there is nothing more to come, ever.
+  // listen reads a stream to its end, and returns whether nothing more will come.
   async #listen(answer, signal, begun) {
     if (answer.status === 204) return true;
     if (!answer.body) return void this.#poll(); // this browser has no streams
@@ -363,7 +365,8 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // catchUp reads what a tab that follows does not have, up to where the leader is.
+  // catchUp reads what a tab that follows does not have, up to where the leader is. It takes the place of one that is
+  // refused, or lost.
   async #catchUp() {
     const signal = this.#begin();
     this.#reading = true;
@@ -375,7 +378,8 @@ export class Tidings extends EventTarget {
         if (!caughtUp) this.#set('catching-up');
       } while (!caughtUp || this.#behind > this.#cursor);
       this.#reading = false;
-      this.#set(this.#leader);
+      if (this.#leader === 'refused' || this.#lost()) this.#replace();
+      else this.#set(this.#leader);
     } catch (error) {
       this.#failed(error, signal, () => this.#catchUp());
     }
@@ -464,8 +468,8 @@ export class Tidings extends EventTarget {
     this.#later(this.#pause(), signal, () => this.#stream());
   }
 
-  // token gets the token, undefined if there is none. One call of the page's function serves all that ask. What a call
-  // brings for a session that is over reaches nobody.
+  // token gets the token, if there is one. One call serves all that ask. What it brings for a session that is over
+  // reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
     if (typeof token !== 'function') return token || undefined;
@@ -522,7 +526,7 @@ export class Tidings extends EventTarget {
     this.#heard = Date.now();
   }
 
-  // handle has the page's function handle the event once those before are handled, and again if it fails.
+  // handle has the page handle the event once those before are, and again if it fails.
   #handle(event) {
     this.#unhandled++;
     this.#handling = this.#handling.then(async () => {
@@ -570,7 +574,7 @@ export class Tidings extends EventTarget {
 
   // --- the cursor's place: this tab's own survives a reload, the one of all tabs a closed tab
 
-  // recall returns where to begin: after what the page says, or else what is stored.
+  // recall returns where to begin: where the page says, or what is stored.
   #recall(after) {
     this.#persistent = !!this.#saved;
     if (!this.#saved) return after ?? null;
@@ -602,13 +606,13 @@ export class Tidings extends EventTarget {
   }
 }
 
-// pause is how long to wait after so many failures in a row: twice as long each time, in the mean.
+// pause is how long to wait: twice as long after each failure, in the mean.
 function pause(failures) { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** failures) * (0.5 + Math.random() / 2); }
 
 const isText = value => typeof value === 'string' && value !== '';
 const isFunction = value => typeof value === 'function';
 
-// OPTIONS are what each option may be, and how it is said to who gave it something else.
+// OPTIONS are what each option may be, and how that is said.
 const OPTIONS = {
   url: [v => v instanceof URL || isText(v), "the server's address"],
   topics: [v => Array.isArray(v) && v.every(isText), "an array of topics or patterns, such as ['orders']"],
@@ -622,7 +626,6 @@ const OPTIONS = {
 };
 OPTIONS.withCredentials = OPTIONS.shared;
 
-// checked returns the options that are given.
 function checked(options) {
   const given = { topics: [] };
   for (const [name, value] of Object.entries(options)) {
@@ -651,7 +654,7 @@ function addressOf(url) {
   return address.href.replace(/[?#]+$/, '').replace(/\/+$/, '');
 }
 
-// within makes a call, and gives up waiting for it after so many milliseconds.
+// within gives up waiting for a call after so many milliseconds.
 function within(ms, call) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -660,12 +663,11 @@ function within(ms, call) {
   return Promise.race([call(), late]).finally(() => clearTimeout(timer));
 }
 
-// tokenOf is what a token function returned, if that can be a token (RFC 6750 §2.1). Nothing is no token.
+// tokenOf is what a token function returned, if that can be a token. Nothing is none.
 function tokenOf(token) {
   if (token === undefined || token === null || token === '') return undefined;
-  if (typeof token === 'string' && TOKEN.test(token)) return token;
-  const got = typeof token === 'string' ? 'other text' : typeof token;
-  throw new TypeError(`token: expected a bearer token, or nothing, but got ${got}`);
+  if (isText(token) && TOKEN.test(token)) return token;
+  throw new TypeError(`token: expected a bearer token, or nothing, but got ${isText(token) ? 'other text' : typeof token}`);
 }
 
 // Frames are those of a stream of events, as WHATWG HTML §9.2.6 has them read.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/internal/commit"
 )
 
 // Those that were just answered are in the next commit: with many who publish again at once, a commit
@@ -14,7 +16,16 @@ import (
 func TestEventsOfACommit(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const publishers, rounds = 64, 30
-	log := openLog(t)
+	var log store.Log
+	var first sync.Once
+	log = openAt(t, t.TempDir(), bolt.Between(bolt.Options{},
+		func(decided *commit.Commit, _ func(*commit.Commit) error) {
+			first.Do(func() { // so that all are there from the second commit on
+				for log.Stats().Queued < publishers-len(decided.Events) {
+					runtime.Gosched()
+				}
+			})
+		}))
 	var all sync.WaitGroup
 	for range publishers {
 		all.Go(func() {

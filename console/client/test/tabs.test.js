@@ -71,3 +71,41 @@ test('a message of another release takes nothing away', async () => {
   await stage.pass(60);
   assert.deepEqual([follower.client.leads, follower.client.state], [true, 'live']);
 });
+
+const LEADERS = {
+  'is refused': { token: 'old' },
+  'cannot get a token any more': { token: () => { throw new Error('the session is over'); } },
+  'has a token function that never answers': { token: () => new Promise(() => {}) },
+};
+
+for (const [what, options] of Object.entries(LEADERS)) {
+  for (const first of ['sick', 'well']) {
+    test(`a leader that ${what} gives way to a tab that is served; the ${first} one comes first`, async () => {
+      const stage = new Stage({ auth: true });
+      const open = { sick: () => stage.open({ name: 'me', ...options }), well: () => stage.open({ name: 'me', token: stage.server.token }) };
+      const tabs = { [first]: open[first]() };
+      await stage.pass(1);
+      const second = first === 'sick' ? 'well' : 'sick';
+      tabs[second] = open[second]();
+      await stage.pass(1);
+      if (first === 'well') tabs.sick.client.reconnect(); // which takes the lead
+      await stage.pass(100);
+      stage.server.publish('orders');
+      await stage.pass(1);
+      assert.deepEqual([tabs.well.client.state, tabs.well.client.leads, tabs.well.of('event').length], ['live', true, 1]);
+      assert.deepEqual(tabs.well.errors(), []);
+      assert.ok(tabs.sick.errors().length > 0);
+      if (what === 'is refused') assert.equal(tabs.sick.client.state, 'refused');
+    });
+  }
+}
+
+test('two tabs that are refused leave each other alone', async () => {
+  const stage = new Stage({ auth: true });
+  const tabs = [stage.open({ token: 'a' }), stage.open({ token: 'b' })];
+  await stage.pass(1);
+  const before = tabs.map(tab => tab.errors().length);
+  await stage.pass(300);
+  assert.deepEqual(tabs.map(tab => tab.client.state), ['refused', 'refused']);
+  assert.deepEqual(tabs.map(tab => tab.errors().length), before);
+});
