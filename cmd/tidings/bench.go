@@ -74,8 +74,11 @@ func (c *benchCmd) Run(ctx context.Context, app *app) (err error) {
 	begin := time.Now()
 	result, err := load.Run(ctx, target, c.plan(), func(events int64) { app.progress(begin, events) })
 	app.progress(time.Time{}, 0)
-	if trimErr := target.Trim(context.WithoutCancel(ctx)); trimErr != nil {
-		err = errors.Join(err, fmt.Errorf("the events of %s are still there: %w", load.Topic, trimErr))
+	if !c.Embedded {
+		if trimErr := target.Trim(context.WithoutCancel(ctx)); trimErr != nil {
+			err = errors.Join(err, fmt.Errorf("the events of %s are still there: %w", load.Topic,
+				trimErr))
+		}
 	}
 	if result == nil {
 		return err
@@ -136,13 +139,28 @@ func (a *app) progress(begin time.Time, events int64) {
 var errInexact = errors.New("events were missing, doubled or out of order")
 
 func (c *benchCmd) report(app *app, r *load.Result) error {
+	print := printTable
 	if c.JSON {
-		text, err := json.Marshal(r)
-		if err == nil {
-			err = app.print("%s", text)
-		}
+		print = printJSON
+	}
+	if err := print(app, r); err != nil {
 		return err
 	}
+	if !r.Exact() {
+		return errInexact
+	}
+	return nil
+}
+
+func printJSON(app *app, r *load.Result) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return app.print("%s", text)
+}
+
+func printTable(app *app, r *load.Result) error {
 	lines := [][2]string{{r.Mode, fmt.Sprintf("%d connections, %d subscribers, %d bytes, %.1f s",
 		r.Connections, r.Subscribers, r.Size, r.Seconds)},
 		{"published", fmt.Sprint(r.Published)}, {"received", fmt.Sprint(r.Received)}}
@@ -168,9 +186,6 @@ func (c *benchCmd) report(app *app, r *load.Result) error {
 		if err := app.print("%-12s %s", l[0], l[1]); err != nil {
 			return err
 		}
-	}
-	if !r.Exact() {
-		return errInexact
 	}
 	return nil
 }
@@ -207,12 +222,16 @@ func startEmbedded(ctx context.Context) (*embedded, error) {
 		var line struct{ Msg, URL string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
 			go func() { _, _ = io.Copy(io.Discard, log) }() // it must never wait for us
-			e.url, err = url.Parse(line.URL)
-			return e, err
+			if e.url, err = url.Parse(line.URL); err == nil {
+				return e, nil
+			}
+			break
 		}
 	}
-	return nil, errors.Join(errors.New("the server for it did not start; does serve start by itself?"),
-		e.stop())
+	if err == nil {
+		err = errors.New("the server for it did not start; does serve start by itself?")
+	}
+	return nil, errors.Join(err, e.stop())
 }
 
 // stop ends the server and throws its log away.

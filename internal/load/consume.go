@@ -113,7 +113,6 @@ const settling = 30 * time.Second
 
 // settle waits until everybody has everything, and no longer than anything comes within half a minute.
 func (c *crowd) settle(ctx context.Context, sent []int) error {
-	defer c.close()
 	last, since := int64(-1), time.Now()
 	for !c.complete(sent) {
 		select {

@@ -61,10 +61,9 @@ type run struct {
 	done    atomic.Int64 // events published or received, for the progress
 	timing  *timing      // of what Result.Latency says
 	readers []*reader
-
-	mu     sync.Mutex // of the rest
-	result Result
-	sent   []int // by each publisher, acknowledged
+	sent    []int // by each publisher, acknowledged
+	result  Result
+	mu      sync.Mutex // of result.Refused
 }
 
 // Run carries the plan out, and calls progress about once a second with how many events that are by then.
@@ -124,17 +123,17 @@ func (r *run) tell(progress func(int64)) (stop func()) {
 // measured runs work, and notes how long it took and what the server spent on it, for each of as many
 // events as it returns.
 func (r *run) measured(ctx context.Context, work func() (events int, err error)) error {
-	before, known := r.target.Usage(ctx)
+	before, known := r.target.usage(ctx)
 	begin := time.Now()
 	events, err := work()
 	r.result.Seconds = time.Since(begin).Seconds()
-	after, stillKnown := r.target.Usage(ctx)
+	after, stillKnown := r.target.usage(ctx)
 	if err != nil || events == 0 {
 		return err
 	}
 	r.result.PerSecond = float64(events) / r.result.Seconds
 	if known && stillKnown {
-		r.result.ServerCPU = (after.CPU - before.CPU) * 1e6 / float64(events)
+		r.result.ServerCPU = (after.cpu - before.cpu) * 1e6 / float64(events)
 	}
 	return nil
 }
@@ -180,7 +179,7 @@ func (r *run) replay(ctx context.Context) error {
 
 // idle holds subscribers that get nothing.
 func (r *run) idle(ctx context.Context) error {
-	before, known := r.target.Usage(ctx)
+	before, known := r.target.usage(ctx)
 	c, err := r.subscribe(ctx, nil, nil)
 	if err != nil {
 		return err
@@ -190,8 +189,8 @@ func (r *run) idle(ctx context.Context) error {
 		return err
 	}
 	r.result.Seconds = r.plan.Duration.Seconds()
-	if after, still := r.target.Usage(ctx); known && still {
-		r.result.ServerMemory = (after.Resident - before.Resident) / float64(r.plan.Subscribers)
+	if after, still := r.target.usage(ctx); known && still {
+		r.result.ServerMemory = (after.resident - before.resident) / float64(r.plan.Subscribers)
 	}
 	return nil
 }

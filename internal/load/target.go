@@ -27,10 +27,10 @@ type Target struct {
 	Client *http.Client
 }
 
-// Usage is what a server has used since it was started.
-type Usage struct {
-	CPU      float64 // seconds of user and system time
-	Resident float64 // bytes now
+// usage is what a server has used since it was started.
+type usage struct {
+	cpu      float64 // seconds of user and system time
+	resident float64 // bytes now
 }
 
 // call makes a request and returns its answer, which the caller closes; one that is no success is an
@@ -110,11 +110,11 @@ func (t *Target) Trim(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// Usage reads the server's metrics; false if the token, or the system that it runs on, does not give them.
-func (t *Target) Usage(ctx context.Context) (u Usage, known bool) {
+// usage reads the server's metrics; false if the token, or the system that it runs on, does not give them.
+func (t *Target) usage(ctx context.Context) (u usage, known bool) {
 	resp, err := t.call(ctx, http.MethodGet, "metrics", nil, nil)
 	if err != nil {
-		return Usage{}, false
+		return usage{}, false
 	}
 	defer resp.Body.Close()
 	found := 0
@@ -124,10 +124,10 @@ func (t *Target) Usage(ctx context.Context) (u Usage, known bool) {
 		switch {
 		case err != nil:
 		case name == "process_cpu_seconds_total":
-			u.CPU = number
+			u.cpu = number
 			found++
 		case name == "process_resident_memory_bytes":
-			u.Resident = number
+			u.resident = number
 			found++
 		}
 	}
