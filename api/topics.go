@@ -47,15 +47,8 @@ func bodyOf(t store.TopicInfo) topicBody {
 // topic serves GET /v1/topics/{topic}. Its entity tag names the newest event, for a publish on the
 // condition that nothing came after it.
 func (s *Server) topic(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	name, p := pathTopic(r)
+	filter, p := s.parseFilter(r, nil)
 	if p != nil {
-		return p
-	}
-	filter, err := store.NewFilter(name)
-	if err != nil {
-		return storeProblem(err)
-	}
-	if p := authoriseSubscribe(r, filter); p != nil {
 		return p
 	}
 	for t := range s.log.Topics(filter) {

@@ -241,10 +241,12 @@ func (d *Decider) condition(r *Request) error {
 		return nil
 	}
 	topic, known := d.topic(r.topic())
-	for _, e := range slices.Backward(d.commit.Events) {
-		if known && e.Topic == topic.Number {
-			topic.Newest = e.ID
-			break
+	if known {
+		for _, e := range slices.Backward(d.commit.Events) {
+			if e.Topic == topic.Number {
+				topic.Newest = e.ID
+				break
+			}
 		}
 	}
 	if topic.Newest != *r.newest {
