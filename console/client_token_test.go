@@ -2,6 +2,9 @@ package console_test
 
 import (
 	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,6 +32,64 @@ func TestTokenExpires(t *testing.T) {
 	s.check(t, "", tb)
 	if errors := tb.given("error"); errors != nil {
 		t.Errorf("the client reports %v", errors)
+	}
+}
+
+// TestTokenInNoAddress: a page of another origin reads with the tokens of a function, and goes on after
+// the connection broke and the server was killed. The tokens are in headers, and in nothing that
+// anybody keeps.
+func TestTokenInNoAddress(t *testing.T) {
+	t.Parallel()
+	pages, p := newSite(t), newProfile(t)
+	s := newGuardedSite(t, "--cors-origin", pages.URL, "--log-level", "debug")
+	var tokens []string
+	for i := range 8 {
+		tokens = append(tokens, s.token(time.Hour+time.Duration(i)*time.Minute, ">"))
+	}
+	pages.setTokens(tokens...)
+	s.publish(t, "orders", 3)
+	var tabs []*tab
+	for range 2 {
+		tb := p.open(t, pages.URL+"/test/open?"+url.PathEscape(fmt.Sprintf(
+			`{"url":%q,"tokens":true,"since":"earliest"}`, s.URL)))
+		tb.await(t, "live")
+		tabs = append(tabs, tb)
+	}
+	s.set(cut)
+	s.publish(t, "orders", 3)
+	s.set(none)
+	tabs[0].await(t, "live", "missed", 3.)
+	logs := s.server.Log
+	s.server.Kill()
+	s.start(t)
+	s.publish(t, "orders", 3)
+	tabs[0].await(t, "live", "missed", 3.)
+	tabs[1].eval(t, `client.reconnect()`) // with another token
+	tabs[1].await(t, "state", "leads", true, "state", "live")
+	s.check(t, "", tabs...)
+
+	seen := logs() + s.server.Log()
+	paths := map[string]bool{}
+	used := map[string]bool{}
+	for _, r := range s.requests.all() {
+		seen += "\n" + r.Open
+		paths[r.Path] = true
+		token, _ := strings.CutPrefix(r.Authorization, "Bearer ")
+		used[token] = true
+		if !slices.Contains(tokens, token) {
+			t.Errorf("%s with the token %q", r.Open, token)
+		}
+	}
+	if !paths["/v1/stream"] || !paths["/v1/events"] || len(used) < 3 || !strings.Contains(seen, pages.URL+"/") ||
+		!strings.Contains(seen, "/v1/stream") {
+		t.Errorf("%d tokens in requests for %v: the test shows nothing\n%s", len(used), paths, seen)
+	}
+	for _, token := range tokens {
+		for _, part := range strings.Split(token, ".")[1:] { // claims, signature
+			if strings.Contains(seen, part) {
+				t.Errorf("a token is in an address, a referrer or the log:\n%s", seen)
+			}
+		}
 	}
 }
 

@@ -56,8 +56,9 @@ type site struct {
 
 // request is a request for a stream or a page.
 type request struct {
-	Path, LastEventID string
-	Query             url.Values
+	Path, LastEventID, Authorization string
+	Query                            url.Values
+	Open                             string // what logs and others may see: the address, and what referred to it
 }
 
 func newSite(t *testing.T, args ...string) *site {
@@ -120,7 +121,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
 		if r.Method != http.MethodOptions { // which a browser asks for by itself
-			s.requests.add(request{r.URL.Path, r.Header.Get("Last-Event-ID"), r.URL.Query()})
+			s.requests.add(request{r.URL.Path, r.Header.Get("Last-Event-ID"), r.Header.Get("Authorization"),
+				r.URL.Query(), r.RequestURI + " from " + r.Referer()})
 		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
