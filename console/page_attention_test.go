@@ -5,6 +5,8 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
+
+	"tidings/internal/e2e"
 )
 
 // attention reports what would be shown and heard, of a window that a person does not look at.
@@ -150,4 +152,53 @@ func TestConsoleSilent(t *testing.T) {
 	if n := len(tb.given("sound")); n != 2 {
 		t.Errorf("there are %d sounds, want 2", n)
 	}
+}
+
+// TestConsoleSoundAfterReload: the same with the browser's own rule, which lets a page sound once a person
+// has clicked or typed in it, and forgets that at a reload. holds would be taken for a person.
+func TestConsoleSoundAfterReload(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/", attention, `
+		globalThis.contexts = [];
+		globalThis.AudioContext = class extends AudioContext { constructor() { super(); contexts.push(this); } };`)
+	holds := func(expression string) {
+		t.Helper()
+		e2e.Eventually(t, expression, func() bool {
+			return value[bool](t, tb, `(() => { try { return !!(`+expression+`) } catch { return false } })()`)
+		})
+	}
+	clicks := func(selector string) {
+		t.Helper()
+		at := value[[]float64](t, tb, `(({ x, y, width, height }) => [x + width / 2, y + height / 2])($('`+
+			selector+`').getBoundingClientRect())`)
+		tb.do(t, chromedp.MouseClickXY(at[0], at[1]))
+	}
+	const live = `$('.connection').dataset.state === 'live'`
+	holds(live)
+	holds(`press('Settings') && $$('#settings label.option').length`)
+	holds(`$$('#settings label.option').find(o => o.innerText.trim() === 'Sound for new alerts').id = 'sound'`)
+	clicks("#sound")
+	tb.await(t, "sound")
+
+	tb.do(t, chromedp.Reload())
+	holds(live)
+	holds(`shown('Click anywhere to hear alerts', '.silent')`)
+	says := func(title string, sounds int) {
+		t.Helper()
+		s.post(t, "orders", "", "application/json", `{"title":"`+title+`"}`)
+		holds(`$$('[role=status]').some(({ textContent }) => textContent === '` + title + `')`)
+		if n := len(tb.given("sound")); n != sounds {
+			t.Errorf("there are %d sounds when it says %s, want %d", n, title, sounds)
+		}
+	}
+	says("One", 1)
+	says("Two", 1)
+	if state := value[string](t, tb, `contexts.map(({ state }) => state).join()`); state != "suspended" {
+		t.Errorf("the browser lets the page sound (%s): the test shows nothing", state)
+	}
+	clicks("h1")
+	tb.await(t, "sound")
+	holds(`!$('.silent').innerText && contexts[0].state === 'running'`)
+	says("Three", 3)
 }
