@@ -96,6 +96,32 @@ func TestBackForward(t *testing.T) {
 	}
 }
 
+// TestBackForwardBesideAnother: what other tabs say may end a page that was put away, so that it is
+// loaded anew. Neither loses anything, whichever leads.
+func TestBackForwardBesideAnother(t *testing.T) {
+	t.Parallel()
+	for i, leads := range []string{"it led", "it followed"} {
+		t.Run(leads, func(t *testing.T) {
+			t.Parallel()
+			s, p := newSite(t), newProfile(t)
+			tabs := openTabs(t, s, p, 2, `{"name":"me"}`)
+			away, other := tabs[i], tabs[1-i]
+			last := s.publish(t, "orders", 5)
+			for _, tb := range tabs {
+				tb.await(t, "event", "id", last)
+			}
+			away.do(t, chromedp.Navigate(s.URL+"/healthz"))
+			other.await(t, "event", "id", s.publish(t, "orders", 5))
+			s.awaitSubscribers(t, 1)
+			away.eval(t, `history.back()`)
+			away.await(t, "live", "missed", 5.)
+			s.check(t, "", tabs...)
+			t.Logf("the browser made the page %d times", len(away.given("made")))
+			s.awaitSubscribers(t, 1)
+		})
+	}
+}
+
 // TestCrash: a tab that is opened after another one has crashed goes on where that was.
 func TestCrash(t *testing.T) {
 	t.Parallel()
