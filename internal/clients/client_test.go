@@ -1,6 +1,7 @@
 package clients_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -15,15 +16,36 @@ type client struct {
 	// follow begins to follow a stream until the test ends, and says by which version. It skips the
 	// test when the software is not there.
 	follow func(t *testing.T, url string) (*follower, string)
+
+	lacks int // of what a careful client does
 }
 
+const (
+	stops     = 1 << iota // it asks again for ever, whatever the answer, unless the program closes it
+	longLines             // of 128 KiB or more it reads none
+)
+
 var clients = []client{
-	{"Chromium EventSource", chromiumEventSource},
-	{"fetch-event-source in Chromium", fetchEventSource},
-	{"eventsource", node("eventsource")},
-	{"undici", node("undici")},
-	{"go-sse", goSSE},
-	{"curl", curl},
+	{"Chromium EventSource", chromiumEventSource, 0},
+	{"fetch-event-source in Chromium", fetchEventSource, 0},
+	{"eventsource 1", node("eventsource-1"), 0},
+	{"eventsource 2", node("eventsource-2"), 0},
+	{"eventsource 3", node("eventsource-3"), 0},
+	{"eventsource 4", node("eventsource"), 0},
+	{"eventsource 5", node("eventsource-5"), 0},
+	{"undici", node("undici"), 0},
+	{"launchdarkly-eventsource", node("launchdarkly-eventsource"), 0},
+	{"reconnecting-eventsource", node("reconnecting-eventsource"), stops},
+	{"eventsource-client", node("eventsource-client"), 0},
+	{"fetch-event-stream", node("fetch-event-stream"), 0},
+	{"go-sse", goSSE, 0},
+	{"Scanner", scanner, longLines},
+	{"curl", curl, 0},
+	{"aiohttp", python("aiohttp"), 0},
+	{"aiohttp by default", python("aiohttp-default"), longLines},
+	{"httpx", python("httpx"), 0},
+	{"OkHttp", javaClient("okhttp"), 0},
+	{"Java HttpClient", javaClient("java"), 0},
 }
 
 // report is an event as a client gave it out, or, of type "stopped", that the client has given up.
@@ -69,12 +91,23 @@ func (f *follower) opens(t *testing.T) string {
 	return r.ID
 }
 
+// tells expects a word of the stream's own next, for a reason.
+func (f *follower) tells(t *testing.T, kind, reason string) {
+	t.Helper()
+	r := f.next(t)
+	var data struct{ Reason string }
+	err := json.Unmarshal([]byte(r.Data), &data)
+	if err != nil || r.Type != kind || data.Reason != reason {
+		t.Fatalf("the client reports %q, want %s because of %s", r, kind, reason)
+	}
+}
+
 // gets expects exactly these reports next, one after the other.
 func (f *follower) gets(t *testing.T, want ...report) {
 	t.Helper()
 	for i, want := range want {
 		if got := f.next(t); got != want {
-			t.Fatalf("report %d is %q, want %q", i, got, want)
+			t.Fatalf("report %d is %.200q, want %.200q", i, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"tidings/internal/e2e"
@@ -28,6 +29,54 @@ func node(name string) func(*testing.T, string) (*follower, string) {
 			url)), version
 	}
 }
+
+// python follows with a library of Debian's Python, which other Pythons do not have.
+func python(library string) func(*testing.T, string) (*follower, string) {
+	return func(t *testing.T, url string) (*follower, string) {
+		t.Helper()
+		const path = "/usr/bin/python3"
+		module, _, _ := strings.Cut(library, "-")
+		out, err := exec.Command(path, "-c",
+			"import aiohttp, httpx; print("+module+".__version__)").Output()
+		if err != nil {
+			t.Skip("aiohttp and httpx are not installed; .ci/run says what to install")
+		}
+		return followWith(t, exec.Command(path, "testdata/follow.py", library, url)),
+			library + " " + strings.TrimSpace(string(out))
+	}
+}
+
+// javaClient follows with a library of Java. Those that are no part of it are Debian's.
+func javaClient(library string) func(*testing.T, string) (*follower, string) {
+	return func(t *testing.T, url string) (*follower, string) {
+		t.Helper()
+		if os.Getenv("TIDINGS_FULL") != "1" {
+			t.Skip("a JDK is not everywhere: TIDINGS_FULL=1")
+		}
+		path := e2e.Need(t, "java")
+		e2e.Need(t, "javac")
+		if _, err := os.Stat("/usr/share/java/okhttp.jar"); err != nil {
+			t.Skip("libokhttp-java is not installed")
+		}
+		if err := compileJava(); err != nil {
+			t.Fatal(err)
+		}
+		return followWith(t, exec.Command(path, "-Dfile.encoding=UTF-8", "-cp", jars+":"+javaClasses,
+			"Follow", library, url)), library + " on " + versionOf(t, path, "--version")
+	}
+}
+
+const jars = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
+
+// compileJava compiles testdata/Follow.java into javaClasses.
+var compileJava = sync.OnceValue(func() error {
+	out, err := exec.Command("javac", "-cp", jars, "-d", javaClasses,
+		"testdata/Follow.java").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("javac: %w\n%s", err, out)
+	}
+	return nil
+})
 
 // followWith follows with a program that writes lines for parseReport.
 func followWith(t *testing.T, cmd *exec.Cmd) *follower {

@@ -2,7 +2,10 @@ package clients_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,14 +22,20 @@ import (
 
 // TestMain sets these before any test runs.
 var (
-	binary string           // the command under test
-	pages  *httptest.Server // of what browsers load, at another origin than the servers
+	binary      string           // the command under test
+	pages       *httptest.Server // of what browsers load, at another origin than the servers
+	javaClasses string           // a directory
 )
 
 func TestMain(m *testing.M) {
 	pages = httptest.NewServer(http.HandlerFunc(servePage))
+	var err error
+	if javaClasses, err = os.MkdirTemp("", "tidings-clients"); err != nil {
+		log.Fatal(err)
+	}
 	code := e2e.Main(m, &binary, 32)
 	pages.Close()
+	os.RemoveAll(javaClasses)
 	os.Exit(code)
 }
 
@@ -91,10 +100,17 @@ func newClient(t *testing.T) (context.Context, *http.Client) {
 // publish publishes n events of topic "orders" and returns what a client is to report of each.
 func (s *server) publish(t *testing.T, n int) []report {
 	t.Helper()
-	ctx, client := newClient(t)
-	var events []report
+	var data []string
 	for i := range n {
-		data := fmt.Sprintf(`{"order":%d}`, i)
+		data = append(data, fmt.Sprintf(`{"order":%d}`, i))
+	}
+	return s.publishData(t, data...)
+}
+
+func (s *server) publishData(t *testing.T, data ...string) (events []report) {
+	t.Helper()
+	ctx, client := newClient(t)
+	for _, data := range data {
 		id, _, err := e2e.Publish(ctx, client, s.URL(), "orders", []byte(data))
 		if err != nil {
 			t.Fatal(err)
@@ -107,9 +123,36 @@ func (s *server) publish(t *testing.T, n int) []report {
 // end ends the topic "orders", and returns what a client is to report of that.
 func (s *server) end(t *testing.T) report {
 	t.Helper()
+	header, _ := s.ask(t, http.MethodPost, "/v1/topics/orders/end")
+	id, err := store.ParseID(path.Base(header.Get("Location")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report{"tidings.end", id.String(), `{"topic":"orders"}`}
+}
+
+// trim deletes what is before an event of the topic "orders".
+func (s *server) trim(t *testing.T, before report) {
+	t.Helper()
+	s.ask(t, http.MethodPost, "/v1/topics/orders/trim?before="+before.ID)
+}
+
+// disconnect closes the only stream.
+func (s *server) disconnect(t *testing.T) {
+	t.Helper()
+	var answer struct{ Subscribers []struct{ ID string } }
+	e2e.Eventually(t, "a single subscriber", func() bool {
+		_, body := s.ask(t, http.MethodGet, "/v1/subscribers")
+		return json.Unmarshal(body, &answer) == nil && len(answer.Subscribers) == 1
+	})
+	s.ask(t, http.MethodDelete, "/v1/subscribers/"+answer.Subscribers[0].ID)
+}
+
+// ask sends a request without a body, which is to succeed.
+func (s *server) ask(t *testing.T, method, path string) (http.Header, []byte) {
+	t.Helper()
 	ctx, client := newClient(t)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		s.URL()+"/v1/topics/orders/end", nil)
+	req, err := http.NewRequestWithContext(ctx, method, s.URL()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +160,11 @@ func (s *server) end(t *testing.T) report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	id, err := store.ParseID(path.Base(resp.Header.Get("Location")))
-	if err != nil {
-		t.Fatal(err)
+	defer client.CloseIdleConnections()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s, %v\n%s", method, path, resp.Status, err, body)
 	}
-	return report{"tidings.end", id.String(), `{"topic":"orders"}`}
+	return resp.Header, body
 }

@@ -37,7 +37,9 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(p.lines)
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		scanner := bufio.NewScanner(out)
+		scanner.Buffer(nil, 4<<20) // a client writes events whole
+		for scanner.Scan() {
 			p.mu.Lock()
 			p.log.WriteString(scanner.Text() + "\n")
 			p.mu.Unlock()

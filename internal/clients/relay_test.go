@@ -3,6 +3,7 @@ package clients_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"maps"
 	"net"
@@ -156,7 +157,7 @@ func (r *relay) passRequests(server io.Writer, client io.Reader) {
 			return
 		}
 		if req.Method == http.MethodGet {
-			r.note(req.Header.Get("Last-Event-ID"))
+			r.note(cmp.Or(req.Header.Get("Last-Event-ID"), req.URL.Query().Get("lastEventId")))
 		}
 		if _, err := raw.WriteTo(server); err != nil {
 			return

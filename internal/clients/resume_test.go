@@ -1,7 +1,9 @@
 package clients_test
 
 import (
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"testing"
 
 	"tidings/internal/e2e"
@@ -72,8 +74,87 @@ func TestStopAt204(t *testing.T) {
 		f.gets(t, s.publish(t, 1)...)
 		end := s.end(t)
 		f.gets(t, end, report{Type: "stopped"})
-		checkRequests(t, r, version, "", end.ID)
+		if c.lacks&stops != 0 { // the program closed it
+			checkRequests(t, r, version, "")
+		} else {
+			checkRequests(t, r, version, "", end.ID)
+		}
 	})
+}
+
+// TestResumeWhateverCame: a client that was told that the server shuts down, was disconnected, or
+// comes back when some of what it missed was trimmed, is given the rest once and in order. So it is
+// with events of any size, unless they are a line that is longer than the client takes.
+func TestResumeWhateverCame(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
+		f, version := c.follow(t, r.stream())
+		f.opens(t)
+		f.gets(t, s.publish(t, 3)...)
+
+		s.Stop()
+		s.restart(t)
+		missed := s.publish(t, 3)
+		f.tells(t, "tidings.bye", "shutdown")
+		f.opens(t)
+		f.gets(t, missed...)
+
+		s.disconnect(t)
+		missed = s.publish(t, 3)
+		f.tells(t, "tidings.bye", "disconnected")
+		f.opens(t)
+		f.gets(t, missed...)
+
+		r.refuse()
+		r.awaitRefused(t)
+		missed = s.publish(t, 30)
+		s.trim(t, missed[25])
+		r.admit()
+		f.tells(t, "tidings.gap", "expired")
+		f.opens(t)
+		f.gets(t, missed[25:]...)
+
+		for _, size := range []int{10, 60 << 10, 300 << 10, 1_000_000, 11} {
+			f.gets(t, s.publishData(t, listOf(size))...)
+		}
+		if c.lacks&longLines == 0 {
+			text := `"` + strings.Repeat("线", 300<<10) + `"` // which is one token
+			f.gets(t, s.publishData(t, text, listOf(12))...)
+		}
+		t.Logf("%s was given all", version)
+	})
+}
+
+// listOf is about so many bytes of JSON.
+func listOf(size int) string {
+	item := `{"order":1,"name":"a line of an order"},`
+	return `{"items":[` + strings.Repeat(item, size/len(item)) + `{}]}`
+}
+
+// TestStopAt401: a client whose token does not do any more stops. One that can send no header has it
+// in the address.
+func TestStopAt401(t *testing.T) {
+	t.Parallel()
+	for _, c := range clients {
+		if c.lacks&stops != 0 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			keys := []string{rand.Text() + rand.Text(), rand.Text() + rand.Text()}
+			s := startServer(t, e2e.Options{Args: []string{"--cors-origin", pages.URL,
+				"--allow-query-token", "--jwt-key", keys[0]}})
+			r := startRelay(t, s)
+			f, version := c.follow(t, r.stream()+"?access_token="+newToken(t, keys[0]))
+			id := f.opens(t)
+			s.Stop()
+			s.options.Args[len(s.options.Args)-1] = keys[1]
+			s.restart(t)
+			f.tells(t, "tidings.bye", "shutdown")
+			f.gets(t, report{Type: "stopped"})
+			checkRequests(t, r, version, "", id)
+		})
+	}
 }
 
 // TestFetchEventSourceByDefault is why testdata/fetch.js sets what it sets: on its own the library

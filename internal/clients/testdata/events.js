@@ -1,8 +1,9 @@
 // What the clients write: every event of the log, and these of the stream's own.
 export const types = ['message', 'tidings.open', 'tidings.gap', 'tidings.end', 'tidings.bye']
 
-// write writes an event as a line of type, ID and data, with tabs between.
-export const write = (...fields) => console.log(fields.join('\t'))
+// write writes an event as a line of type, ID and data, with tabs between. A line break in the data is one between the
+// tokens of JSON.
+export const write = (...fields) => console.log(fields.join('\t').replaceAll('\n', ''))
 
 // follow follows a stream with an EventSource.
 export function follow(EventSource, url) {
@@ -11,6 +12,9 @@ export function follow(EventSource, url) {
     source.addEventListener(type, e => write(type, e.lastEventId, e.data))
   }
   source.addEventListener('error', () => {
-    if (source.readyState === EventSource.CLOSED) write('stopped')
+    queueMicrotask(() => { // some are closed after that
+      if (source.readyState === EventSource.CLOSED) write('stopped')
+    })
   })
+  return source
 }

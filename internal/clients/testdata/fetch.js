@@ -8,6 +8,7 @@ const careful = {
   openWhenHidden: true, // otherwise a hidden tab closes its stream
   onopen(response) {
     if (response.status === 204) throw new Stop('the stream is over for good')
+    if ([401, 403].includes(response.status)) throw new Stop('another token is needed')
     if (response.status !== 200) throw new Error(`the server answered ${response.status}`)
   },
   onclose() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Follows an event stream with curl: follow.sh URL [LAST-EVENT-ID]. Writes a line of type, ID and data for each
-# event, with tabs between, and "stopped" when the server says that nothing more will come.
+# event, with tabs between, and "stopped" when the server says that nothing more will come, or not with this token.
 set -euo pipefail
 url=$1 id=${2:-} retry=3000
 
@@ -10,9 +10,9 @@ follow() {
 		case $line in
 		'id: '*) next=${line#*: } ;;
 		'event: '*) type=${line#*: } ;;
-		'data: '*) data+=${data:+$'\n'}${line#*: } ;;
+		'data: '*) data+=${line#*: } ;; # a line break is one between the tokens of JSON
 		'retry: '*) retry=${line#*: } ;;
-		': 204') # what curl adds below
+		': 204' | ': 401' | ': 403') # what curl adds below
 			echo stopped
 			exit
 			;;
