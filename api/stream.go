@@ -51,6 +51,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		return &problem{code: "not-acceptable", field: "Accept",
 			detail: "a stream is text/event-stream"}
 	}
+	w.Header().Set("Tidings-Who", s.who(grantOf(r)))
 	if s.draining() {
 		s.turnAway(w, r, byeShutdown)
 		return nil

@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"encoding/json"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,8 +30,9 @@ func whoOf(s *server, headers ...string) string {
 	defer resp.Body.Close()
 	var open struct{ Who string }
 	data := newStream(s.t, resp).until("tidings.open")
-	if err := json.Unmarshal([]byte(data[len(data)-1].Data), &open); err != nil || open.Who != who {
-		s.t.Fatalf("the stream says %q, error %v, the pages say %q", open.Who, err, who)
+	err := json.Unmarshal([]byte(data[len(data)-1].Data), &open)
+	if header := resp.Header.Get("Tidings-Who"); err != nil || open.Who != who || header != who {
+		s.t.Fatalf("the stream says %q and %q, error %v, the pages say %q", header, open.Who, err, who)
 	}
 	return who
 }
@@ -39,6 +42,9 @@ func issued(t *testing.T, issuer, subject string) string {
 	return bearer(signed(t, `{"iss":"`+issuer+`","sub":"`+subject+
 		`","exp":4102444800,"tidings":{"subscribe":["a.*"]}}`))
 }
+
+// whoForm is that of schema Who in openapi.yaml.
+var whoForm = regexp.MustCompile(`^([A-Za-z0-9_-]{22})?\.[A-Za-z0-9_-]{22}$`)
 
 // TestWho: answers bear the same digest where the reader is the same person, who may read the same.
 func TestWho(t *testing.T) {
@@ -58,10 +64,26 @@ func TestWho(t *testing.T) {
 	}
 	seen := make(map[string]string)
 	for name, who := range names {
-		if len(who) != 22 || seen[who] != "" {
+		if !whoForm.MatchString(who) || seen[who] != "" {
 			t.Errorf("%s is %q, which is %q", name, who, seen[who])
 		}
 		seen[who] = name
+	}
+	person := func(name string) string { p, _, _ := strings.Cut(names[name], "."); return p }
+	for _, same := range [][2]string{
+		{"ann", "ann who may read less"}, {"nobody", "nobody who may read all"},
+	} {
+		if person(same[0]) != person(same[1]) {
+			t.Errorf("%s is %q, %s is %q", same[0], names[same[0]], same[1], names[same[1]])
+		}
+	}
+	people := make(map[string]bool)
+	for _, name := range []string{"ann", "ben", "nobody", "an issuer's ann", "another issuer's ann",
+		"ann of another log"} {
+		people[person(name)] = true
+	}
+	if len(people) != 6 || person("nobody") != "" {
+		t.Errorf("six people are %v", people)
 	}
 	other := holder{subject: "ann", subscribe: "b a.* b", publish: "c", admin: true,
 		expires: 2 * time.Hour}
