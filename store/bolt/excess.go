@@ -102,7 +102,8 @@ func (l *Log) excessOfTopics(keep store.Retention) *search {
 			}
 		}
 	}
-	return &search{reader: &reader{l: l, from: selection{only: found}, idsOnly: true},
+	return &search{reader: &reader{l: l, from: selection{only: found}, idsOnly: true,
+		stride: stepsPerSeek},
 		step: retainStep, topics: found}
 }
 

@@ -221,7 +221,7 @@ func (b *back) read(s *snapshot) (ok bool) {
 	if b.size > 0 || !b.retained() {
 		return true
 	}
-	value := s.records.Get(b.id[:])
+	value := s.get(b.id)
 	r, ok := decodeRecord(b.id[:], value)
 	b.older, b.size = r.prev, len(value)
 	return ok && r.topic == b.match.id && r.prev.Before(b.id)

@@ -1,20 +1,18 @@
 package bolt
 
 import (
+	"bytes"
 	"container/heap"
 	"slices"
+
+	"go.etcd.io/bbolt"
 
 	"tidings/store"
 )
 
-const (
-	// planIDs is about how many IDs a plan holds at most, so that a reader's memory does not depend
-	// on its filter. A plan is for what is asked for, and for twice as many as the one before it.
-	planIDs = 4096
-
-	// stepsPerSeek is how many records can be scanned in the time that walking to one takes.
-	stepsPerSeek = 4
-)
+// planIDs is about how many IDs a plan holds at most, so that a reader's memory does not depend on its
+// filter. A plan is for what is asked for; when it walked far for that, the next is for twice as many.
+const planIDs = 4096
 
 // chain is how far planning has come in one topic.
 type chain struct {
@@ -48,16 +46,11 @@ type planning struct {
 
 // makePlan merges the chains of the matching topics into what comes next after the position. A
 // chain is walked backwards, a stretch between two sparse keys at a time, always the one that is
-// known least far; the plan is complete up to the least known end. No plan is made when the topics
-// hold so much of the log that scanning it costs less. It takes as many transactions as there are
-// steps.
+// known least far; the plan is complete up to the least known end. It takes as many
+// transactions as there are steps.
 func (r *reader) makePlan(s *snapshot, want int) error {
 	r.plan, r.through = r.plan[:0], s.head
-	if !r.sparse && len(s.matched) > 0 && s.share*stepsPerSeek >= s.events {
-		r.stride = stepsPerSeek
-		return nil
-	}
-	r.planned = min(planIDs, max(2*r.planned, want))
+	r.planned = min(planIDs, max(r.planned, want))
 	p := planning{want: r.planned, limit: store.MaxID, chains: make(chains, len(s.matched))}
 	for i := range s.matched {
 		p.chains[i] = chain{match: &s.matched[i], known: r.pos}
@@ -94,6 +87,9 @@ func (r *reader) endPlan(p *planning) {
 	}
 	r.plan = r.plan[:keep]
 	r.stride = 0
+	if p.walked > 2*len(r.plan) {
+		r.planned *= 2
+	}
 	if cost := p.walked / max(1, len(r.plan)); cost > stepsPerSeek {
 		r.stride = stepsPerSeek * cost
 	}
@@ -142,4 +138,34 @@ func (r *reader) addSuspects() {
 			r.plan = append(r.plan, id)
 		}
 	}
+}
+
+// forward finds records in the order of the log. It steps from one to the next as long as they lie
+// close together, and seeks from the root of the tree when they do not.
+type forward struct {
+	at         *bbolt.Cursor
+	key, value []byte // that it is at; nil before the first
+	near       int    // of the records asked for: few steps away, less those that were not
+}
+
+// get returns the value of the record under id, nil if there is none.
+func (f *forward) get(id store.ID) []byte {
+	for step := 0; f.key != nil && f.near > -stepsPerSeek; step++ {
+		switch c := bytes.Compare(f.key, id[:]); {
+		case c == 0:
+			f.near++
+			return f.value
+		case c > 0:
+			return nil
+		case step == stepsPerSeek:
+			f.near--
+			f.key = nil
+		default:
+			f.key, f.value = f.at.Next()
+		}
+	}
+	if f.key, f.value = f.at.Seek(id[:]); string(f.key) == string(id[:]) {
+		return f.value
+	}
+	return nil
 }

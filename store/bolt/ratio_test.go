@@ -83,6 +83,28 @@ func TestRatioDense(t *testing.T) {
 	}
 }
 
+// TestRatioStretch is for a topic that is rare in the log, and all there is after the cursor.
+func TestRatioStretch(t *testing.T) {
+	const pairs, stretch = 101, 20_000
+	log := openLog(t)
+	fill(t, log, 100, 1_000_000)
+	at := log.Head()
+	topic := fill(t, log, 1, stretch)[0] // one of the hundred
+	rest := func(f store.Filter) func() error {
+		return func() error {
+			for r, page := log.NewReader(f, at), (store.Page{}); page.Through != log.Head(); {
+				page = read(t, r)
+			}
+			return nil
+		}
+	}
+	got := ratio.Median(t, pairs, seconds(t, rest(filter(t, topic))), seconds(t, rest(store.All())))
+	if got > 1.4 {
+		t.Errorf("a topic that holds all after the cursor takes %.2f of the time of everything there, "+
+			"want at most 1.4", got)
+	}
+}
+
 // rate measures how many calls a second that many goroutines make.
 func rate(t *testing.T, writers int, call func() error) func() float64 {
 	return func() float64 {

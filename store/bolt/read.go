@@ -2,14 +2,14 @@ package bolt
 
 import "tidings/store"
 
-// reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its
-// filter:
+// reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its filter
+// and the stretch of the log that it is at:
 //
+//   - It scans the log and takes what matches. That is the way for a filter of everything, for what
+//     is dense here, and for so many busy topics that planning would walk more than scanning. A
+//     reader begins so: there may be little left to look at.
 //   - It plans (plan.go): it walks the chains of the matching topics and keeps the IDs of what
 //     comes next. The cost follows the events that match.
-//   - It scans the log and takes what matches. That is the way for a filter of everything, for
-//     topics that hold much of the log, and for so many busy ones that planning would walk more than
-//     scanning.
 type reader struct {
 	l       *Log
 	from    selection
@@ -24,10 +24,8 @@ type reader struct {
 	plan    []store.ID // what comes next, oldest first
 	planned int        // IDs that the last plan was to have
 	through store.ID   // every matching event up to here is in plan, or was found trimmed
-	// a scan found too little: the topics' share of the log is not their share here
-	sparse bool
-	stride int      // records worth scanning for one match; 0: plan
-	scanTo store.ID // up to here a chain is broken and only a scan finds all
+	stride  int        // records worth scanning for one match; 0: plan
+	scanTo  store.ID   // up to here a chain is broken and only a scan finds all
 }
 
 // row is what else a page of IDs says of an event.
@@ -38,7 +36,8 @@ type row struct {
 
 // NewReader implements store.Log.
 func (l *Log) NewReader(f store.Filter, after store.ID) store.Reader {
-	return &reader{l: l, from: selection{filter: f}, all: f.IsAll(), pos: after, through: after}
+	return &reader{l: l, from: selection{filter: f}, all: f.IsAll(), pos: after, through: after,
+		stride: stepsPerSeek}
 }
 
 const (
@@ -46,12 +45,26 @@ const (
 	// stays open.
 	scanStep = 16 << 10
 
-	// scanGrace is how many records a scan looks at before it judges whether it finds enough.
-	scanGrace = 4096
+	// scanGrace is for how many matches a scan looks before it judges whether it finds enough.
+	scanGrace = 16
+
+	// stepsPerSeek is how many records can be scanned in the time that seeking one takes.
+	stepsPerSeek = 4
 )
 
-// Next implements store.Reader.
+// Next implements store.Reader. Where a scan finds nothing and gives up it plans.
 func (r *reader) Next(max int) (store.Page, error) {
+	page, err := r.next(max)
+	if err != nil || len(page.Events) > 0 || !page.Corrupt.IsZero() || r.scanning() {
+		return page, err
+	}
+	trimmed := page.Trimmed
+	page, err = r.next(max)
+	page.Trimmed = store.Later(page.Trimmed, trimmed)
+	return page, err
+}
+
+func (r *reader) next(max int) (store.Page, error) {
 	page := store.Page{Through: r.pos}
 	r.rows = r.rows[:0]
 	if !r.pos.Before(r.l.Head()) {
@@ -122,9 +135,17 @@ func (s *snapshot) decode(key, value []byte) (record, bool) {
 
 // fetch reads the planned events.
 func (r *reader) fetch(s *snapshot, page *store.Page, max int) {
+	f := forward{at: s.at}
+	r.takePlanned(s, &f, page, max)
+	if r.stride == 0 && f.near >= scanGrace && f.near >= len(page.Events)/2 {
+		r.stride = stepsPerSeek // as dense as here a scan finds them sooner
+	}
+}
+
+func (r *reader) takePlanned(s *snapshot, f *forward, page *store.Page, max int) {
 	for ; len(r.plan) > 0; r.plan = r.plan[1:] {
 		id := r.plan[0]
-		value := s.records.Get(id[:])
+		value := f.get(id)
 		if value == nil && !s.trimmed.Before(id) {
 			continue // trimmed since it was planned, and page.Trimmed says so
 		}
@@ -139,6 +160,9 @@ func (r *reader) fetch(s *snapshot, page *store.Page, max int) {
 		}
 	}
 	r.plan, page.Through = nil, r.through
+	if !r.through.Before(s.head) {
+		r.stride = stepsPerSeek // what comes next may be of another kind
+	}
 }
 
 // scan reads the log in its own order.
@@ -184,15 +208,15 @@ func (r *reader) scan(s *snapshot, page *store.Page, max int) {
 		}
 	}
 	page.Through = s.head
-	r.stride = 0 // caught up: what comes next may be of another kind
+	r.stride = stepsPerSeek // caught up: what comes next may be of another kind
 }
 
 // tooSparse reports, and remembers, that planning is cheaper from here on.
 func (r *reader) tooSparse(seen, found int, at store.ID) bool {
-	if r.all || at.Before(r.scanTo) || seen < scanGrace || seen <= r.stride*found {
+	if r.all || at.Before(r.scanTo) || seen < scanGrace*r.stride || seen <= r.stride*found {
 		return false
 	}
-	r.stride, r.sparse = 0, true
+	r.stride = 0
 	return true
 }
 

@@ -14,11 +14,10 @@ type snapshot struct {
 	trims   *trimming // what came before is known: it was over before the last transaction began
 	newest  *trimming // the last one that is known of
 	records *bbolt.Bucket
+	at      *bbolt.Cursor // of records, for get: a bucket's Get makes one for each call
 	sparse  *bbolt.Bucket
 	topics  []*topic // by id
 	matched []match  // the topics of the filter with something above the position
-	events  uint64   // retained in the whole log
-	share   uint64   // of them, in the matched topics
 	trimmed store.ID // newest trimmed ID of the filter above the position, zero if none
 }
 
@@ -51,7 +50,7 @@ func (l *Log) begin(from selection, after store.ID) *snapshot {
 	l.index.mu.RLock()
 	defer l.index.mu.RUnlock()
 	s.trims, s.newest = l.index.trim, l.index.trim
-	s.topics, s.events = l.index.byID, l.index.events
+	s.topics = l.index.byID
 	return s
 }
 
@@ -59,7 +58,6 @@ func (l *Log) begin(from selection, after store.ID) *snapshot {
 func (l *Log) list(s *snapshot) {
 	l.index.list(s.from, s.after, func(t *topic) {
 		s.matched = append(s.matched, match{t, t.visible.last, t.visible.trimmed})
-		s.share += t.visible.count
 		s.tell(t.visible.trimmed)
 	})
 }
@@ -94,7 +92,7 @@ func (s *snapshot) trim(steps []map[*topic]store.ID) {
 	trimmed := make(map[*topic]store.ID)
 	for _, marks := range steps {
 		for t, mark := range marks {
-			if trimmed[t].Before(mark) && s.from.has(t) && s.records.Get(mark[:]) == nil {
+			if trimmed[t].Before(mark) && s.from.has(t) && s.get(mark) == nil {
 				trimmed[t] = mark
 				s.tell(mark)
 			}
@@ -139,6 +137,15 @@ func (l *Log) snapshotAll(after store.ID, fn func(*snapshot) error) error {
 
 func (s *snapshot) open(tx *bbolt.Tx) {
 	s.records, s.sparse = tx.Bucket(bucketLog), tx.Bucket(bucketSparse)
+	s.at = s.records.Cursor()
+}
+
+// get returns the value of the record under id, nil if there is none.
+func (s *snapshot) get(id store.ID) []byte {
+	if k, v := s.at.Seek(id[:]); string(k) == string(id[:]) {
+		return v
+	}
+	return nil
 }
 
 // top returns the end of the next stretch of m's chain above low, and whether it is the last one:
@@ -159,7 +166,7 @@ func (s *snapshot) top(m *match, low store.ID) (top store.ID, last bool) {
 func (s *snapshot) walk(m *match, top, low store.ID, visit func(store.ID) (more bool)) bool {
 	low = store.Later(low, m.trimmed)
 	for id := top; low.Before(id); {
-		value := s.records.Get(id[:])
+		value := s.get(id)
 		r, ok := decodeRecord(id[:], value)
 		if ok && r.topic != m.id || value == nil {
 			return false // the key that led here is wrong
