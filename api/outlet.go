@@ -31,7 +31,7 @@ var errCutOff = errors.New("cut off while the client took nothing")
 // of the connection either, and that is closed.
 //
 // Over HTTP/2 the deadline is a timer of the outlet's: net/http's would reset a stream that has
-// nothing to write, too. Over HTTP/1.1 with TLS the timer closes what is below TLS, whose last words
+// nothing to write, too. An event stream has the timer by every protocol, also to wait by. Over HTTP/1.1 with TLS the timer closes what is below TLS, whose last words
 // net/http would wait for, for 5 s. The handler's goroutine writes; the other methods may be called
 // concurrently.
 type outlet struct {
@@ -39,17 +39,23 @@ type outlet struct {
 	rc    *http.ResponseController
 	conn  net.Conn // below TLS; nil: not known
 	http2 bool
-	timer *time.Timer // nil: HTTP/1.1 without TLS
+	timed bool // by the timer; else by the connection's deadline alone
+
+	bell chan struct{} // of a stream, whose handler waits for nothing else; nil: no stream
 
 	mu       sync.Mutex
-	over     bool      // the handler has returned
-	reset    bool      // the stream, after the deadline
-	began    time.Time // the piece that is being written; zero while none is
-	deadline time.Time // of the last piece
-	last     time.Time // nothing is written after it; zero: it may go on
-	rate     int64     // least bytes a second over the whole answer; 0: no such
-	first    time.Time // when the first piece began
-	sent     int64     // bytes of the pieces that have begun
+	timer    *time.Timer // made when it is first needed
+	armed    time.Time   // when timer rings; zero: it does not
+	until    time.Time   // when bell is to ring, while nothing is written; zero: never
+	ended    error       // why the stream must end, once that is known
+	over     bool        // the handler has returned
+	reset    bool        // the stream, after the deadline
+	began    time.Time   // the piece that is being written; zero while none is
+	deadline time.Time   // of the last piece
+	last     time.Time   // nothing is written after it; zero: it may go on
+	rate     int64       // least bytes a second over the whole answer; 0: no such
+	first    time.Time   // when the first piece began
+	sent     int64       // bytes of the pieces that have begun
 }
 
 // newOutlet returns the outlet of an answer; its guard closes it.
@@ -57,8 +63,7 @@ func (s *Server) newOutlet(w http.ResponseWriter, r *http.Request) *outlet {
 	o := &outlet{s: s, rc: http.NewResponseController(w), http2: r.ProtoMajor > 1}
 	if o.http2 || r.TLS != nil {
 		o.conn, _ = r.Context().Value(connKey{}).(net.Conn)
-		o.timer = time.AfterFunc(time.Hour, o.expire)
-		o.timer.Stop()
+		o.timed = true
 	}
 	s.outlets.Store(o, nil)
 	return o
@@ -68,16 +73,18 @@ func (s *Server) newOutlet(w http.ResponseWriter, r *http.Request) *outlet {
 // left in its buffer has the time of one more piece.
 func (o *outlet) close() {
 	o.s.outlets.Delete(o)
-	if o.http2 {
+	if o.http2 || o.bell != nil {
 		_ = o.begin(0)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.http2 {
+	if o.http2 || o.bell != nil {
 		_ = o.rc.SetWriteDeadline(o.deadline)
 	}
-	o.over = true
-	o.done()
+	o.over, o.began = true, time.Time{}
+	if o.timer != nil {
+		o.timer.Stop()
+	}
 }
 
 // begin is called before a piece of so many bytes, at most maxWrite, is written.
@@ -105,39 +112,91 @@ func (o *outlet) begin(bytes int) error {
 func (o *outlet) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.done()
-}
-
-func (o *outlet) done() {
 	o.began = time.Time{}
-	if o.timer != nil {
-		o.timer.Stop()
-	}
 }
 
+// set gives the piece that is being written its deadline.
 func (o *outlet) set(deadline time.Time) error {
 	o.deadline = deadline
-	if o.timer != nil {
-		o.timer.Reset(time.Until(deadline))
+	if o.timed {
+		o.arm(deadline)
 	}
-	if o.http2 {
+	if o.http2 || o.bell != nil {
 		return nil
 	}
 	return o.rc.SetWriteDeadline(deadline)
+}
+
+// arm makes the timer ring at the latest then. It may ring before: expire looks what is due.
+func (o *outlet) arm(at time.Time) {
+	switch {
+	case !o.armed.IsZero() && !at.Before(o.armed):
+		return
+	case o.timer == nil:
+		o.timer = time.AfterFunc(time.Until(at), o.expire)
+	default:
+		o.timer.Reset(time.Until(at))
+	}
+	o.armed = at
+}
+
+// awaken makes the outlet that of a stream; it is called before ring, wait and cut are. A stream
+// writes often, so the timer keeps its deadlines over HTTP/1.1, too: that of the connection costs more.
+func (o *outlet) awaken() {
+	o.bell, o.timed = make(chan struct{}, 1), true
+	if !o.http2 {
+		_ = o.rc.SetWriteDeadline(time.Time{}) // a failure shows in writing
+	}
+}
+
+// ring has the handler of a stream look what there is to do, now or when it next waits.
+func (o *outlet) ring() {
+	select {
+	case o.bell <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// wait returns when the bell has rung, or at the time that is given.
+func (o *outlet) wait(until time.Time) {
+	o.mu.Lock()
+	o.until = until
+	o.arm(until)
+	o.mu.Unlock()
+	<-o.bell
+}
+
+// why returns why the stream must end, once it was cut off.
+func (o *outlet) why() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
 }
 
 // expire is called by the timer.
 func (o *outlet) expire() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	now := time.Now()
+	o.armed = time.Time{}
 	switch {
-	case o.began.IsZero() || time.Now().Before(o.deadline): // it was written meanwhile
+	case o.over:
+	case o.began.IsZero(): // it was written meanwhile
+		if o.bell != nil && now.Before(o.until) {
+			o.arm(o.until)
+		} else if o.bell != nil {
+			o.ring()
+		}
+	case now.Before(o.deadline):
+		o.arm(o.deadline)
 	case o.http2 && !o.reset:
 		o.reset = true
 		_ = o.rc.SetWriteDeadline(o.began.Add(-1)) // in the past: resets it now
-		o.timer.Reset(stalledAfter)
+		o.arm(now.Add(stalledAfter))
 	case o.conn != nil:
 		_ = o.conn.Close()
+	case !o.http2:
+		_ = o.rc.SetWriteDeadline(o.began.Add(-1))
 	}
 }
 
@@ -161,12 +220,17 @@ func (o *outlet) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hurry(time.Now().Add(o.patience()))
+	if o.bell != nil {
+		o.ring()
+	}
 }
 
-// cut ends the answer: now if it has waited for stalledAfter for its client, else in stalledAfter.
-func (o *outlet) cut() {
+// cut implements ender.
+func (o *outlet) cut(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.ended = why
+	o.ring()
 	left := stalledAfter
 	if o.patience() == 0 {
 		left = 0
@@ -190,7 +254,7 @@ func (o *outlet) atLeast(bytesPerSecond int64) {
 	o.rate = bytesPerSecond
 }
 
-// stalled reports whether a piece has been waiting for its client for more than stalledAfter.
+// stalled implements ender.
 func (o *outlet) stalled() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -63,6 +63,26 @@ type step struct {
 	readsLog bool
 }
 
+// round returns what goes out in one write, appended to frames, and the last step of it: a head with
+// the events or the live that follow it, say. What next says of now and cut holds.
+func (c *script) round(now time.Time, cut error, m *metrics, frames [][]byte) ([][]byte, step) {
+	for {
+		st := c.next(now, cut)
+		m.step(&st)
+		frames = append(frames, st.frames...)
+		if st.events > 0 || st.end != nil || st.readsLog || !st.until.IsZero() {
+			return frames, st
+		}
+	}
+}
+
+// written is told when the frames of a round have been written that ends with a step that waits, and
+// returns until when that waits.
+func (c *script) written(now time.Time) (until time.Time) {
+	c.beat = now.Add(c.heartbeat)
+	return c.waitUntil()
+}
+
 // newScript returns the script of a subscription that has just returned its first chunk.
 func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) *script {
 	return &script{scriptOptions: o, sub: sub, chunk: first, pending: true}

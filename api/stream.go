@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"tidings/internal/auth"
@@ -65,49 +63,20 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		s.turnAway(w, r, byeOverloaded)
 		return nil
 	}
-	defer s.slots.free(c.owner)
-	sub, err := s.tail.Subscribe(asked.filter, asked.format, asked.start)
-	if err != nil {
-		return storeProblem(err)
+	out := w.(*timedWriter).out
+	out.awaken()
+	open, p := s.openStream(c, &asked, out.ring)
+	if p != nil {
+		return p
 	}
-	defer sub.Close()
-	sub.Bound(visitOf(r).answer.set)
-	first, err := sub.Next()
-	if err != nil {
-		return storeProblem(err)
-	}
-	if first.CaughtUp() && s.isOver(sub) {
+	defer open.close()
+	if open.script == nil {
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
 		return nil
 	}
-	script, err := s.newScript(sub, first, c.grant)
-	if err != nil {
-		return storeProblem(err)
-	}
-	s.serveStream(w, r, asked, script)
+	open.show(r, &asked, out)
+	open.tell(s.follow(r.Context(), s.newStreamWriter(w), open))
 	return nil
-}
-
-// serveStream drives the script until the stream ends.
-func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, asked subscription,
-	script *script) {
-	out := s.newStreamWriter(w)
-	if !script.limit.IsZero() {
-		// with the bye; the limit of a token in its leeway may be over
-		left := max(0, time.Until(script.limit))
-		out.out.endBy(time.Now().Add(left + stalledAfter))
-	}
-	ctx, who := s.addSubscriber(r.Context(), r, asked, script.sub, out.out)
-	defer s.removeSubscriber(who)
-	out.who = who
-	err := s.follow(ctx, out, script)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// the client took nothing for the stall time-out; it resumes by its cursor
-		s.metrics.stalls.Inc()
-		s.logSeldom("stall", slog.LevelInfo, "stream ended", "remote", s.clientAddr(r), "error", err)
-		return
-	}
-	s.o.Logger.Debug("stream ended", "remote", s.clientAddr(r), "error", err)
 }
 
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to
@@ -117,7 +86,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	if r.Method != http.MethodHead {
 		st := refusal(s.retry()).next(time.Now(), reason)
 		s.metrics.step(&st)
-		_ = out.write(st.frames...) // fails only when the client is gone
+		_ = out.write(st.frames) // fails only when the client is gone
 	}
 }
 
@@ -166,42 +135,45 @@ func (s *Server) isOver(sub *replay.Subscription) bool {
 	return all && !sub.Position().Before(last)
 }
 
-// follow drives a stream's script on the goroutine of its handler: it writes a step, and waits as
-// long as the step says. It returns why the stream ended.
-func (s *Server) follow(ctx context.Context, out *streamWriter, script *script) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+// follow drives a stream's script on the goroutine of its handler: it writes what comes next, and
+// waits as long as the script says. It returns why the stream ended.
+func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) error {
+	defer context.AfterFunc(ctx, w.out.ring)()
+	script := open.script
+	if !script.limit.IsZero() {
+		// with the bye; the limit of a token in its leeway may be over
+		left := max(0, time.Until(script.limit))
+		w.out.endBy(time.Now().Add(left + stalledAfter))
+	}
+	var frames [][]byte
+	var st step
 	for {
-		now := time.Now()
-		st := script.next(now, s.cut(ctx))
-		s.metrics.step(&st)
-		out.who.live.Store(script.live) // before its client can know
-		if err := out.write(st.frames...); err != nil || st.end != nil {
+		frames, st = script.round(time.Now(), s.cut(ctx, w.out), s.metrics, frames[:0])
+		open.row.live.Store(script.live) // before its client can know
+		if err := w.write(frames); err != nil || st.end != nil {
 			return errors.Join(st.end, err)
 		}
-		out.who.moveTo(script.sub.Position())
+		open.row.wrote(frames, script.sub.Position())
 		if st.until.IsZero() {
 			continue
 		}
-		timer.Reset(st.until.Sub(now))
-		select {
-		case <-script.sub.Ready():
-		case <-timer.C:
-		case <-ctx.Done():
-		case <-s.drain:
+		if len(frames) > 0 {
+			st.until = script.written(time.Now())
 		}
+		clear(frames) // who waits holds nothing of the tail
+		w.out.wait(st.until)
 	}
 }
 
 // cut returns why a stream must end now that its script cannot know: the server is draining, the
 // client is gone, or an administrator cut it off; nil if it need not.
-func (s *Server) cut(ctx context.Context) error {
-	select {
-	case <-s.drain:
+func (s *Server) cut(ctx context.Context, out *outlet) error {
+	switch {
+	case s.draining():
 		return byeShutdown
-	case <-ctx.Done(): // asked first, for Cause takes a lock
-		return context.Cause(ctx)
+	case ctx.Err() != nil:
+		return ctx.Err()
 	default:
-		return nil
+		return out.why()
 	}
 }

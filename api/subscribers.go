@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"net/http"
 	"net/url"
@@ -19,7 +18,16 @@ import (
 // maxLag is how far the events that a subscriber has still to get are counted.
 const maxLag = 1000
 
-// subscriber is an open stream, as administrators and metrics see it. The stream's goroutine writes
+// ender is what others may ask of who writes a stream. Its methods may be called concurrently.
+type ender interface {
+	// cut ends the stream, for the reason that is given, and with a bye if that is one: now if a
+	// write has waited for its client for stalledAfter, else in stalledAfter at most.
+	cut(why error)
+	// stalled reports whether a write has been waiting for its client for more than stalledAfter.
+	stalled() bool
+}
+
+// subscriber is an open stream, as administrators and metrics see it. Who writes the stream writes
 // the cursor and the atomics.
 type subscriber struct {
 	id        string
@@ -29,8 +37,7 @@ type subscriber struct {
 	remote    string
 	userAgent string
 	since     time.Time
-	cancel    context.CancelCauseFunc
-	out       *outlet
+	end       ender
 
 	mu     sync.Mutex
 	cursor store.ID
@@ -42,23 +49,17 @@ type subscriber struct {
 // subscribers are the open streams by ID.
 type subscribers struct{ byID sync.Map }
 
-// addSubscriber makes a stream known, and returns with it a context that cutting it off ends.
-func (s *Server) addSubscriber(ctx context.Context, r *http.Request, asked subscription,
-	sub *replay.Subscription, out *outlet) (context.Context, *subscriber) {
+// addSubscriber makes a stream known.
+func (s *Server) addSubscriber(r *http.Request, asked *subscription,
+	sub *replay.Subscription, end ender) *subscriber {
 	x := &subscriber{
-		id: rand.Text()[:16], filter: asked.filter, format: asked.format.Name,
+		id: rand.Text()[:16], filter: sub.Filter(), format: asked.format.Name,
 		subject: grantOf(r).Subject,
-		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(), out: out,
+		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(), end: end,
 	}
-	ctx, x.cancel = context.WithCancelCause(ctx)
-	x.moveTo(sub.OpenID())
+	x.cursor = sub.OpenID()
 	s.subscribers.byID.Store(x.id, x)
-	return ctx, x
-}
-
-func (s *Server) removeSubscriber(x *subscriber) {
-	s.subscribers.byID.Delete(x.id)
-	x.cancel(context.Canceled)
+	return x
 }
 
 // What a subscriber may be doing.
@@ -69,7 +70,7 @@ const (
 )
 
 func (x *subscriber) state() string {
-	if x.out.stalled() {
+	if x.end.stalled() {
 		return stateStalled
 	}
 	if x.live.Load() {
@@ -85,8 +86,13 @@ func (x *subscriber) at() store.ID {
 	return x.cursor
 }
 
-// moveTo notes how far the stream has come.
-func (x *subscriber) moveTo(at store.ID) {
+// wrote notes what was written, and how far the stream has come.
+func (x *subscriber) wrote(frames [][]byte, at store.ID) {
+	n := 0
+	for _, f := range frames {
+		n += len(f)
+	}
+	x.bytes.Add(int64(n))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.cursor = at
@@ -161,8 +167,7 @@ func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Val
 		return &problem{code: "subscriber-not-found",
 			detail: "there is no stream of this ID, or none any more"}
 	}
-	x.(*subscriber).cancel(byeDisconnected)
-	x.(*subscriber).out.cut()
+	x.(*subscriber).end.cut(byeDisconnected)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -14,7 +15,6 @@ type streamWriter struct {
 	w    http.ResponseWriter
 	out  *outlet
 	sent prometheus.Counter // bytes
-	who  *subscriber        // told of what is written; nil for nobody
 }
 
 // newStreamWriter begins the answer of a streaming endpoint; w is what guard gave to it.
@@ -28,40 +28,61 @@ func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
 	return &streamWriter{w: t.ResponseWriter, out: t.out, sent: s.metrics.bytes}
 }
 
+// pieces are where frames are gathered, so that many small ones are one write.
+var pieces = sync.Pool{New: func() any { return new([maxWrite]byte) }}
+
 // write sends the frames and flushes them. After an error the stream is over.
-func (o *streamWriter) write(frames ...[]byte) error {
+func (o *streamWriter) write(frames [][]byte) error {
 	if len(frames) == 0 {
 		return nil
 	}
-	if o.who != nil {
-		for _, f := range frames {
-			o.who.bytes.Add(int64(len(f)))
-		}
-	}
-	if err := o.writePieces(frames); err != nil {
+	if err := o.gather(frames); err != nil {
 		return o.out.failed(err)
 	}
 	o.out.end()
 	return nil
 }
 
-func (o *streamWriter) writePieces(frames [][]byte) error {
-	room := 0
-	for _, f := range frames {
+func (o *streamWriter) gather(frames [][]byte) error {
+	var piece *[maxWrite]byte
+	held := 0 // bytes in piece
+	for i, f := range frames {
 		for len(f) > 0 {
-			if room == 0 {
-				room = maxWrite
-				if err := o.out.begin(maxWrite); err != nil {
+			if held == 0 && (i == len(frames)-1 || len(f) >= maxWrite) { // nothing to gather with
+				n := min(len(f), maxWrite)
+				if err := o.send(f[:n]); err != nil {
 					return err
 				}
+				f = f[n:]
+				continue
 			}
-			n := min(len(f), room)
-			if _, err := o.w.Write(f[:n]); err != nil {
-				return err
+			if piece == nil {
+				piece = pieces.Get().(*[maxWrite]byte)
+				defer pieces.Put(piece)
 			}
-			o.sent.Add(float64(n))
-			f, room = f[n:], room-n
+			n := copy(piece[held:], f)
+			if held, f = held+n, f[n:]; held == maxWrite {
+				if err := o.send(piece[:]); err != nil {
+					return err
+				}
+				held = 0
+			}
+		}
+	}
+	if held > 0 {
+		if err := o.send(piece[:held]); err != nil {
+			return err
 		}
 	}
 	return o.out.rc.Flush()
+}
+
+// send writes a piece of at most maxWrite.
+func (o *streamWriter) send(piece []byte) error {
+	if err := o.out.begin(len(piece)); err != nil {
+		return err
+	}
+	n, err := o.w.Write(piece)
+	o.sent.Add(float64(n))
+	return err
 }

@@ -8,12 +8,16 @@ type doorbell struct {
 	tail  *Tail
 	feed  *feed
 	ready chan struct{}
+	call  func() // instead of ready; nil: ready
 }
 
 // register takes a place at the feed of the filter and the format, which is nil for events that
-// nobody wants as frames.
-func (d *doorbell) register(t *Tail, filter store.Filter, format *Format) {
-	d.tail, d.ready = t, make(chan struct{}, 1)
+// nobody wants as frames. call is rung in place of ready, unless it is nil.
+func (d *doorbell) register(t *Tail, filter store.Filter, format *Format, call func()) {
+	d.tail, d.call = t, call
+	if call == nil {
+		d.ready = make(chan struct{}, 1)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := feedKey{filter.String(), format}
@@ -45,7 +49,8 @@ func (d *doorbell) Close() {
 	t.drop(f.reset(store.MaxID))
 }
 
-// Ready receives after something that matches was committed. It is a hint: there may be nothing.
+// Ready receives after something that matches was committed. It is a hint: there may be nothing. It
+// is nil where a function is called instead.
 func (d *doorbell) Ready() <-chan struct{} { return d.ready }
 
 // Filter is what it rings for.
@@ -53,6 +58,10 @@ func (d *doorbell) Filter() store.Filter { return d.feed.filter }
 
 // ring is called by the tailer alone, and does not wait.
 func (d *doorbell) ring() {
+	if d.call != nil {
+		d.call()
+		return
+	}
 	select {
 	case d.ready <- struct{}{}:
 	default: // nobody has looked since the last time
@@ -61,10 +70,10 @@ func (d *doorbell) ring() {
 
 // open registers, and only then looks where to start: nothing falls in between. After an error
 // there is nothing to close.
-func (d *doorbell) open(t *Tail, filter store.Filter, format *Format,
-	start Start) (*cursor, error) {
-	d.register(t, filter, format)
-	c, err := newCursor(t.log, filter, start)
+func (d *doorbell) open(t *Tail, filter store.Filter, format *Format, start Start,
+	call func()) (*cursor, error) {
+	d.register(t, filter, format, call)
+	c, err := newCursor(t.log, d.feed.filter, start)
 	if err != nil {
 		d.Close()
 	}

@@ -24,7 +24,7 @@ type Page struct {
 func (t *Tail) NewReader(filter store.Filter, start Start) (*Reader, error) {
 	r := &Reader{}
 	var err error
-	if r.cursor, err = r.open(t, filter, nil, start); err != nil {
+	if r.cursor, err = r.open(t, filter, nil, start, nil); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -49,9 +49,17 @@ func (c *Chunk) CaughtUp() bool {
 // Subscribe begins a subscription. It is registered for wake-ups before it reads, so that nothing
 // is lost in between. The error is the log's. Close it.
 func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Subscription, error) {
+	return t.SubscribeFunc(filter, format, start, nil)
+}
+
+// SubscribeFunc is Subscribe for who does not wait for Ready: ring is called in its place, by the
+// tail's goroutine, and must not wait. It may be called before SubscribeFunc has returned, and once
+// more after Close.
+func (t *Tail) SubscribeFunc(filter store.Filter, format *Format, start Start,
+	ring func()) (*Subscription, error) {
 	s := &Subscription{begun: t.log.Head()}
 	var err error
-	if s.cursor, err = s.open(t, filter, format, start); err != nil {
+	if s.cursor, err = s.open(t, filter, format, start, ring); err != nil {
 		return nil, err
 	}
 	return s, nil

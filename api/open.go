@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"tidings/replay"
+)
+
+// openStream is a stream and all that it has of the server: a place, memory, a subscription, a row
+// among the subscribers. One goroutine at a time drives it. Who drives it last closes it.
+type openStream struct {
+	s      *Server
+	owner  ownerHash // of the place
+	memory share     // of what it has read of the log
+	sub    *replay.Subscription
+	script *script
+	row    *subscriber // nil: nothing was written
+}
+
+// openStream takes what a stream needs before anything is written of it. ring is called when it is
+// to take the next step: see replay.Tail.SubscribeFunc. The caller has taken the place, which the
+// stream gives back.
+func (s *Server) openStream(c *caller, asked *subscription, ring func()) (*openStream, *problem) {
+	o := &openStream{s: s, owner: c.owner, memory: share{budget: s.answers, owner: c.owner}}
+	p := o.begin(c, asked, ring)
+	if p != nil {
+		o.close()
+		return nil, p
+	}
+	return o, nil
+}
+
+func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *problem) {
+	var err error
+	if o.sub, err = o.s.tail.SubscribeFunc(asked.filter, asked.format, asked.start, ring); err != nil {
+		return storeProblem(err)
+	}
+	o.sub.Bound(o.memory.set)
+	first, err := o.sub.Next()
+	if err != nil {
+		return storeProblem(err)
+	}
+	if first.CaughtUp() && o.s.isOver(o.sub) {
+		return nil
+	}
+	if o.script, err = o.s.newScript(o.sub, first, c.grant); err != nil {
+		return storeProblem(err)
+	}
+	return nil
+}
+
+// show makes the stream known to administrators and metrics; end is who ends it for them.
+func (o *openStream) show(r *http.Request, asked *subscription, end ender) {
+	o.row = o.s.addSubscriber(r, asked, o.sub, end)
+}
+
+// close gives everything back.
+func (o *openStream) close() {
+	if o.row != nil {
+		o.s.subscribers.byID.Delete(o.row.id)
+	}
+	if o.sub != nil {
+		o.sub.Close()
+	}
+	o.memory.set(0)
+	o.s.slots.free(o.owner)
+}
+
+// tell says why the stream has ended, where somebody may look for it.
+func (o *openStream) tell(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// the client took nothing for the stall time-out; it resumes by its cursor
+		o.s.metrics.stalls.Inc()
+		o.s.logSeldom("stall", slog.LevelInfo, "stream ended", "remote", o.row.remote, "error", err)
+		return
+	}
+	if o.s.o.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		o.s.o.Logger.Debug("stream ended", "remote", o.row.remote, "error", err)
+	}
+}

@@ -1,0 +1,42 @@
+package api_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"tidings/api"
+)
+
+// TestStreamBeginsInOneWrite: who is caught up gets the answer's head, open and live at once.
+func TestStreamBeginsInOneWrite(t *testing.T) {
+	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
+		conn, _ := s.get("/v1/stream")
+		first := make([]byte, 16<<10)
+		n, err := conn.Read(first) // a pipe hands over what one write brought
+		if err != nil || !bytes.Contains(first[:n], []byte("event: tidings.live\n")) {
+			t.Errorf("first write %q, %v, want all up to live", first[:n], err)
+		}
+	})
+}
+
+// TestStreamGathersFrames: what is pending goes out in few writes, however many frames it is.
+func TestStreamGathersFrames(t *testing.T) {
+	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
+		for i := range 200 {
+			appendData(t, s.log, "orders", fmt.Appendf(nil, "%0250d", i))
+		}
+		conn, _ := s.get("/v1/stream?since=earliest")
+		buf, got, reads := make([]byte, 128<<10), []byte(nil), 0
+		for !bytes.Contains(got, []byte("event: tidings.live\n")) {
+			n, err := conn.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, reads = append(got, buf[:n]...), reads+1
+		}
+		if reads > 5 {
+			t.Errorf("%d frames of %d bytes in %d writes", 200, len(got), reads)
+		}
+	})
+}
