@@ -209,6 +209,7 @@ func TestStall(t *testing.T) {
 		stuck, _ := s.get("/v1/stream?since=earliest")
 		slow, _ := s.get("/v1/stream?since=earliest")
 		readSlowly(t, slow, 50*(4<<10), stall)
+		time.Sleep(time.Second) // the bubble's clock: readSlowly may have returned at the same instant
 		if _, err := stuck.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("stuck client: %v, want the connection closed", err)
 		}
