@@ -273,10 +273,10 @@ func TestOpenAPIStreams(t *testing.T) {
 	c := newContract(t, start(t))
 	bubble(t, keyed(t, api.Options{Heartbeat: time.Second, MaxStreams: 1}),
 		func(t *testing.T, s *piped) {
-			token := bearer(holder{subscribe: ">", expires: 10 * time.Second}.token(t))
 			appendTo(t, s.log, "orders")
 			for _, path := range []string{"/v1/stream?since=earliest",
 				"/v1/topics/orders/stream?after=x&format=cloudevents"} {
+				token := bearer(holder{subscribe: ">", expires: 10 * time.Second}.token(t))
 				c.request(t, "GET", path, "")
 				_, r := s.get(path, token)
 				resp, err := http.ReadResponse(r, nil)
