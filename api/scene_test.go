@@ -69,6 +69,8 @@ func (s *scanner) Next(int) (store.Page, error) {
 	return page, err
 }
 
+func (s *scanner) Release() { s.all.Release() }
+
 // scene is a log, and one stream of it.
 type scene struct {
 	t     *testing.T

@@ -150,6 +150,13 @@ func (c *cursor) next(max int) (Page, error) {
 	return found, nil
 }
 
+// release gives back the memory of the events that next returned.
+func (c *cursor) release() {
+	if c.reader != nil {
+		c.reader.Release()
+	}
+}
+
 // requested is the cursor as the client would name it.
 func (c *cursor) requested() string {
 	if c.asked != "" {

@@ -164,7 +164,9 @@ func (s *Subscription) encode() Chunk {
 		s.buf = format.AppendFrame(s.buf, &s.page.Events[i])
 		s.page.Events[i] = store.Event{}
 	}
-	s.page.Events = s.page.Events[n:]
+	if s.page.Events = s.page.Events[n:]; len(s.page.Events) == 0 {
+		s.cursor.release()
+	}
 	s.shared = append(s.shared[:0], s.buf)
 	return Chunk{Frames: s.shared, Events: n}
 }

@@ -127,6 +127,7 @@ func (t *Tail) follow(ctx context.Context) {
 		}
 		t.give(&page)
 		t.frames.reset(nil)
+		reader.Release()
 		t.wake()
 		at = page.Through
 	}

@@ -153,8 +153,12 @@ type Reader interface {
 	// Next returns what follows the reader's position, at most max events and, unless the first
 	// alone is larger, MaxPageBytes, and moves the position to the page's Through. A page without
 	// events whose Through is the head means: nothing there yet. max is at least 1. The caller owns
-	// the page.
+	// the page, unless it calls Release.
 	Next(max int) (Page, error)
+
+	// Release gives back the memory of the page that Next returned last, for pages to come of any
+	// reader: its Events and their Data must not be used any more. Nobody has to call it.
+	Release()
 }
 
 // MaxPageBytes bounds the data in one Page, and with it how long a read transaction stays open.

@@ -1,6 +1,10 @@
 package bolt
 
-import "tidings/store"
+import (
+	"sync"
+
+	"tidings/store"
+)
 
 // reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its filter
 // and the stretch of the log that it is at:
@@ -15,6 +19,8 @@ type reader struct {
 	from    selection
 	all     bool
 	arena   arena
+	memory  *pageMemory // of the last page, if it may be released
+	release bool        // pages are
 	pos     store.ID
 	idsOnly bool  // only IDs are wanted, and rows
 	rows    []row // of the events in the page, when idsOnly
@@ -66,7 +72,7 @@ func (r *reader) Next(max int) (store.Page, error) {
 
 func (r *reader) next(max int) (store.Page, error) {
 	page := store.Page{Through: r.pos}
-	r.rows = r.rows[:0]
+	r.rows, r.memory = r.rows[:0], nil
 	if !r.pos.Before(r.l.Head()) {
 		return page, r.l.closed()
 	}
@@ -97,8 +103,41 @@ func (r *reader) next(max int) (store.Page, error) {
 	}
 	r.pos, r.found = page.Through, len(page.Events)
 	// there may be a reader for each subscriber: between its calls it holds little
+	if r.memory != nil {
+		*r.memory = pageMemory{page.Events, r.arena.chunk}
+	}
 	r.arena.chunk = nil
 	return page, nil
+}
+
+// pageMemory is what the events of a page are in.
+type pageMemory struct {
+	events []store.Event
+	chunk  []byte // of the arena
+}
+
+// released is memory of pages that nobody uses any more.
+var released = sync.Pool{New: func() any { return new(pageMemory) }}
+
+// Release implements store.Reader. The page of a reader whose first this is has memory of its own size,
+// which is not worth much.
+func (r *reader) Release() {
+	if r.memory != nil {
+		clear(r.memory.events)
+		released.Put(r.memory)
+	}
+	r.memory, r.release = nil, true
+}
+
+// begin begins the events of a page.
+func (r *reader) begin(most int) []store.Event {
+	r.taken = 0
+	if !r.release || r.idsOnly {
+		return make([]store.Event, 0, min(most, r.found+1))
+	}
+	r.memory = released.Get().(*pageMemory)
+	r.arena.chunk = r.memory.chunk[:0]
+	return r.memory.events[:0]
 }
 
 func (r *reader) scanning() bool {
@@ -112,8 +151,7 @@ func (r *reader) take(s *snapshot, page *store.Page, id store.ID, rec record, ma
 		return false
 	}
 	if n == 0 {
-		r.taken = 0
-		page.Events = make([]store.Event, 0, min(max, r.found+1))
+		page.Events = r.begin(max)
 	}
 	e := store.Event{ID: id}
 	if r.idsOnly {

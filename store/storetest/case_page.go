@@ -12,6 +12,7 @@ func pageCases() []Case {
 		{"page/bounded in bytes", pageBytes},
 		{"page/an event larger than a page comes alone", pageLarge},
 		{"page/pages of every size add up", pageSizes},
+		{"page/one that is not released stays", pageReleased},
 	}
 }
 
@@ -67,5 +68,23 @@ func pageSizes(t testing.TB, open Factory) {
 		for limit := 1; limit <= 61; limit += 3 {
 			read(t, f, flt, store.ID{}).expect(limit, matching(events, flt, store.ID{}))
 		}
+	}
+}
+
+func pageReleased(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	want := f.append(drafts(60, "a", "b", "c.d")...)
+	kept, released := read(t, f, store.All(), store.ID{}), read(t, f, store.All(), store.ID{})
+	released.next(7)
+	released.reader.Release()
+	first := kept.next(7)
+	released.next(7)
+	released.reader.Release()
+	released.reader.Release() // there is nothing more to give back
+	for _, r := range []*reading{released, kept} {
+		r.expect(11, matching(want, store.All(), r.position))
+	}
+	if d := difference(first.Events, want[:len(first.Events)]); d != "" {
+		t.Fatalf("a page that was not released, after others were: %s", d)
 	}
 }

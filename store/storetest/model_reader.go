@@ -12,6 +12,7 @@ type modelReader struct {
 	model    *Model
 	filter   store.Filter
 	position store.ID
+	last     []store.Event // of the page to be released
 }
 
 // NewReader implements store.Log.
@@ -46,7 +47,16 @@ func (r *modelReader) Next(limit int) (store.Page, error) {
 		page.Events = append(page.Events, e)
 	}
 	r.position = page.Through
+	r.last = page.Events
 	return page, nil
+}
+
+// Release implements store.Reader: whoever still uses the page sees that it must not.
+func (r *modelReader) Release() {
+	for i := range r.last {
+		r.last[i] = store.Event{Topic: "released", Data: []byte("released")}
+	}
+	r.last = nil
 }
 
 // Get implements store.Log.
