@@ -83,7 +83,7 @@ type Options struct {
 	MaxSubscriptionTopics int           // patterns in one subscription
 	Heartbeat             time.Duration // silence on a stream before a heartbeat
 	StallTimeout          time.Duration // for a client to take one write
-	QueueTimeout          time.Duration // for a commit to take a publish
+	QueueTimeout          time.Duration // of the log, for a commit to take a publish; and for room in memory
 	BodyTimeout           time.Duration // for a request's body to arrive
 	IdleTimeout           time.Duration // for a connection's next request to come
 	MaxLifetime           time.Duration // of a stream; 0 is no limit
@@ -174,7 +174,7 @@ type Server struct {
 	o       Options
 	hosts   []string // Options.AllowHosts as hostname returns them
 	cors    *cors.Cors
-	mux     http.Handler
+	handler http.Handler          // of what is no preflight
 	rates   map[access]*rateLimit // no entry: no limit
 	slots   *slots                // of streams
 	bodies  *budget               // of what requests bring
@@ -189,14 +189,14 @@ type Server struct {
 	drain     chan struct{} // closed by Drain
 
 	subscribers subscribers
-	outlets     sync.Map // of the answers under way: *outlet -> nil
+	outlets     outlets
 	once        sync.Once
 }
 
 // New returns a Server of log, whose Tail is tail. It owns neither.
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}),
-		seed: maphash.MakeSeed()}
+		seed: maphash.MakeSeed(), outlets: outlets{all: make(map[*outlet]struct{})}}
 	s.everybody = &caller{grant: auth.Everything()}
 	for _, h := range s.o.AllowHosts {
 		s.hosts = append(s.hosts, hostname(h))
@@ -208,7 +208,7 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s.bodies, s.answers = newBudget(s.o.BufferBytes), newBudget(s.o.BufferBytes)
 	s.metrics = newMetrics(s.o.Version)
 	s.metrics.registry.MustRegister(scrape{s})
-	s.mux = s.routes()
+	s.handler = s.routes()
 	return s
 }
 
@@ -218,7 +218,7 @@ var everyAnswer = http.Header{
 	"Cache-Control":          {"no-store"},
 	"X-Content-Type-Options": {"nosniff"},
 	"Referrer-Policy":        {"no-referrer"}, // of a stream whose URL carries a token
-	"Vary":                   {"Authorization, Cookie, Accept"},
+	"Vary":                   {"Authorization, Cookie, Accept", "Origin"},
 }
 
 // ServeHTTP implements http.Handler.
@@ -237,10 +237,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", hstsYear)
 	}
 	maps.Copy(h, everyAnswer)
-	s.cors.HandlerFunc(w, r) // adds headers; wraps nothing
-	if !isPreflight(r) {
-		s.mux.ServeHTTP(w, r)
+	if preflight := isPreflight(r); preflight || r.Header.Get("Origin") != "" {
+		h["Vary"] = h["Vary"][:1:1] // it adds Origin itself
+		s.cors.HandlerFunc(w, r)    // adds headers; wraps nothing
+		if preflight {
+			return
+		}
 	}
+	s.handler.ServeHTTP(w, r)
 }
 
 // HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1
@@ -274,8 +278,8 @@ func (s *Server) HTTPServer() *http.Server {
 func (s *Server) Drain() {
 	s.once.Do(func() {
 		close(s.drain) // first: an outlet that comes now hurries by itself
-		for o := range s.outlets.Range {
-			o.(*outlet).drain()
+		for _, o := range s.outlets.now() {
+			o.drain()
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,17 +16,16 @@ const maxAtOnce = 64 << 10
 
 // body is a request's body, which must arrive within the body time-out.
 type body struct {
+	v      *visit
 	w      http.ResponseWriter
-	rc     *http.ResponseController
 	r      io.Reader
-	length int64    // announced; -1 is none
-	err    error    // of r, but not its end
-	late   *problem // that it did not arrive in time
+	length int64 // announced; -1 is none
+	err    error // of r, but not its end
+	token  bool  // its end comes before that of the time-out
 
-	ctx      context.Context
+	timeout  time.Duration
 	patience time.Duration // for room
 	read     int64
-	share    *share
 }
 
 // openBody begins to read a body of at most max bytes. It is read to its end with close, or the
@@ -44,17 +42,18 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	}
-	b := &body{w: w, rc: http.NewResponseController(w),
-		r: http.MaxBytesReader(nil, r.Body, max), length: r.ContentLength,
-		ctx: r.Context(), patience: s.o.QueueTimeout, share: &visitOf(r).body}
-	deadline := time.Now().Add(s.o.BodyTimeout)
-	b.late = &problem{code: "body-timeout",
-		detail: fmt.Sprintf("the body did not arrive within %v", s.o.BodyTimeout)}
-	if end := s.tokenEnd(grantOf(r)); !end.IsZero() && end.Before(deadline) {
-		deadline, b.late = end, &problem{code: "token-invalid",
-			detail: "the token expired before the body had arrived"}
+	v := visitOf(r)
+	b := &v.reading
+	*b = body{v: v, w: w, r: r.Body, length: r.ContentLength, timeout: s.o.BodyTimeout,
+		patience: s.o.QueueTimeout}
+	if b.length < 0 { // else net/http holds it to what was announced
+		b.r = http.MaxBytesReader(nil, r.Body, max)
 	}
-	if err := b.rc.SetReadDeadline(deadline); err != nil {
+	deadline := time.Now().Add(s.o.BodyTimeout)
+	if end := s.tokenEnd(v.grant); !end.IsZero() && end.Before(deadline) {
+		deadline, b.token = end, true
+	}
+	if err := v.out.rc.SetReadDeadline(deadline); err != nil {
 		return nil, &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
 	return b, nil
@@ -64,7 +63,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.read += int64(n)
-	if (err == nil || err == io.EOF) && !b.share.wait(b.ctx, b.patience, b.weight()) {
+	if (err == nil || err == io.EOF) && !b.v.body.wait(b.v, b.patience, b.weight()) {
 		err = errNoRoom
 	}
 	if err != nil && err != io.EOF {
@@ -97,16 +96,26 @@ func (b *body) problem(err error) *problem {
 	case errors.Is(b.err, errNoRoom):
 		return memoryFull()
 	case errors.Is(b.err, os.ErrDeadlineExceeded):
-		return b.late
+		return b.late()
 	default:
 		return &problem{code: "bad-body",
 			detail: "the body ended early or is framed wrongly", cause: b.err}
 	}
 }
 
+// late is the problem that the body did not arrive in time.
+func (b *body) late() *problem {
+	if b.token {
+		return &problem{code: "token-invalid",
+			detail: "the token expired before the body had arrived"}
+	}
+	return &problem{code: "body-timeout",
+		detail: fmt.Sprintf("the body did not arrive within %v", b.timeout)}
+}
+
 // close is called when the body was read to its end.
 func (b *body) close() *problem {
-	if err := b.rc.SetReadDeadline(time.Time{}); err != nil {
+	if err := b.v.out.rc.SetReadDeadline(time.Time{}); err != nil {
 		return &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}
 	return nil

@@ -4,15 +4,13 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gorilla/mux"
-
 	"tidings/internal/wire"
 	"tidings/store"
 )
 
 // event serves GET /v1/events/{id}.
 func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	text, err := url.PathUnescape(mux.Vars(r)["id"])
+	text, err := url.PathUnescape(variableOf(r))
 	var id store.ID
 	if err == nil {
 		id, err = store.ParseID(text)

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"net/http"
 	"time"
+
+	"github.com/gorilla/mux"
 
 	"tidings/internal/auth"
 	"tidings/replay"
@@ -54,3 +57,25 @@ var (
 	ByeDisconnected error = byeDisconnected
 	ByeOverloaded   error = byeOverloaded
 )
+
+// Found is what a path leads to: the path of its route, and the variable in it.
+type Found struct{ Route, Variable string }
+
+// Find returns what the short way of a request leads to, if it has one, and what the router finds.
+func (s *Server) Find(r *http.Request) (short, router *Found) {
+	f := s.handler.(*front)
+	for _, way := range f.short {
+		if variable, ok := way.match(r.URL.EscapedPath()); ok {
+			short = &Found{way.path, variable}
+			break
+		}
+	}
+	var match mux.RouteMatch
+	if f.rest.(*mux.Router).Match(r, &match) && match.MatchErr == nil {
+		path, _ := match.Route.GetPathTemplate()
+		router = &Found{Route: path}
+		for _, router.Variable = range match.Vars {
+		}
+	}
+	return short, router
+}

@@ -27,33 +27,43 @@ var mediaNDJSON = []string{"application/x-ndjson", "application/ndjson", "applic
 // the topic in the path, "" if each event names its own.
 type form struct {
 	params params
-	read   func(w http.ResponseWriter, r *http.Request, query url.Values,
+	read   func(s *Server, w http.ResponseWriter, r *http.Request, query url.Values,
 		topic string) (publication, *problem)
 }
 
-// publication reads a request of this form.
-func (f form) publication(w http.ResponseWriter, r *http.Request,
+var (
+	formData = &form{params{single: []string{"type"}}, (*Server).readData}
+	formEnd  = &form{params{}, (*Server).readEnd}
+
+	formCloudEvent       = &form{params{}, (*Server).readCloudEvent}
+	formCloudEvents      = &form{params{}, (*Server).readCloudEvents}
+	formBinaryCloudEvent = &form{params{}, (*Server).readBinaryCloudEvent}
+	formNDJSON           = &form{params{}, (*Server).readNDJSON}
+)
+
+// readForm reads a request of this form.
+func (s *Server) readForm(f *form, w http.ResponseWriter, r *http.Request,
 	topic string) (publication, *problem) {
 	query, p := f.params.parse(r)
 	if p != nil {
 		return publication{}, p
 	}
-	return f.read(w, r, query, topic)
+	return f.read(s, w, r, query, topic)
 }
 
 // formOf finds out which form the events of POST /v1/topics/{topic}/events have.
-func (s *Server) formOf(r *http.Request) form {
+func formOf(r *http.Request) *form {
 	// what cannot be parsed is refused by readData
-	base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	base, _, _ := wire.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case base == mediaCloudEvent:
-		return form{read: s.readCloudEvent}
+		return formCloudEvent
 	case base == mediaCloudEventsBatch:
-		return form{read: s.readCloudEvents}
+		return formCloudEvents
 	case isBinaryCloudEvent(r.Header):
-		return form{read: s.readBinaryCloudEvent}
+		return formBinaryCloudEvent
 	default:
-		return form{params: params{single: []string{"type"}}, read: s.readData}
+		return formData
 	}
 }
 
@@ -69,14 +79,14 @@ func isBinaryCloudEvent(h http.Header) bool {
 }
 
 // batchFormOf is formOf for POST /v1/events.
-func (s *Server) batchFormOf(r *http.Request) (form, *problem) {
+func batchFormOf(r *http.Request) (*form, *problem) {
 	switch base, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case slices.Contains(mediaNDJSON, base):
-		return form{read: s.readNDJSON}, nil
+		return formNDJSON, nil
 	case base == mediaCloudEventsBatch:
-		return form{read: s.readCloudEvents}, nil
+		return formCloudEvents, nil
 	default:
-		return form{}, &problem{code: "media-unsupported", field: "Content-Type",
+		return nil, &problem{code: "media-unsupported", field: "Content-Type",
 			detail: fmt.Sprintf("expected %s or %s, got %.128q", mediaNDJSON[0],
 				mediaCloudEventsBatch, base)}
 	}
@@ -101,7 +111,7 @@ func (s *Server) readData(w http.ResponseWriter, r *http.Request, query url.Valu
 	if err := kind.Check(data); err != nil {
 		return publication{}, wireProblem(err)
 	}
-	return publicationOf(store.Draft{Topic: topic, Type: eventType, ContentType: contentType,
+	return visitOf(r).publicationOf(store.Draft{Topic: topic, Type: eventType, ContentType: contentType,
 		Data: data}), nil
 }
 
@@ -135,7 +145,7 @@ func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
 		return publication{}, &problem{code: "body-not-empty",
 			detail: "ending a topic takes no body"}
 	}
-	return publicationOf(store.Draft{Topic: topic, Type: store.TypeEnd,
+	return visitOf(r).publicationOf(store.Draft{Topic: topic, Type: store.TypeEnd,
 		ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}), nil
 }
 
@@ -234,7 +244,7 @@ func (s *Server) destination(topic string) wire.Destination {
 
 // cloudEventPublication is a request to publish one event.
 func cloudEventPublication(r *http.Request, e wire.CloudEvent) publication {
-	pub := publicationOf(e.Draft)
+	pub := visitOf(r).publicationOf(e.Draft)
 	pub.groups[0].Key = cloudEventKey(r, e)
 	return pub
 }

@@ -35,25 +35,57 @@ type caller struct {
 	owner ownerHash
 }
 
-// visit is a request that may be made: who it comes from, and the memory it takes.
+// visit is a request that may be made: who it comes from, what its path names, the memory it takes.
+// It is the context of its request, and all that the server needs of its own for most of them: one
+// allocation.
 type visit struct {
+	context.Context // of net/http
 	*caller
+	variable             string // that stands in the path, as it was sent; "" if there is none
 	body, answer, packer share
+
+	writer   timedWriter
+	out      outlet
+	reading  body           // what is being read of the request
+	groups   [1]store.Group // to publish, if it is one event
+	drafts   [1]store.Draft // of groups
+	location [1]string      // of the answer
+	room     [256]byte      // of the answer, if it is short
 }
 
 type visitKey struct{}
 
-// newVisit begins a visit, whose shares its end gives back.
-func (s *Server) newVisit(c *caller) *visit {
-	return &visit{c, share{budget: s.bodies, owner: c.owner},
-		share{budget: s.answers, owner: c.owner},
-		share{budget: s.answers, owner: c.owner, spare: true}}
+// Value implements context.Context.
+func (v *visit) Value(key any) any {
+	if key == (visitKey{}) {
+		return v
+	}
+	return v.Context.Value(key)
+}
+
+// newVisit begins a visit: its answer is timed. What it holds is given back at its end.
+func (s *Server) newVisit(w http.ResponseWriter, r *http.Request, variable string) *visit {
+	v := &visit{Context: r.Context(), variable: variable}
+	v.out.open(s, w, r)
+	v.writer = timedWriter{w, &v.out}
+	return v
+}
+
+// admitted is called when it is known whose visit it is.
+func (v *visit) admitted(s *Server, c *caller) {
+	v.caller = c
+	v.body = share{budget: s.bodies, owner: c.owner}
+	v.answer = share{budget: s.answers, owner: c.owner}
+	v.packer = share{budget: s.answers, owner: c.owner, spare: true}
 }
 
 func (v *visit) end() {
-	v.body.set(0)
-	v.answer.set(0)
-	v.packer.set(0)
+	if v.caller != nil {
+		v.body.set(0)
+		v.answer.set(0)
+		v.packer.set(0)
+	}
+	v.out.close()
 }
 
 // visitOf returns the visit of a guarded request; nil if it was not guarded.
@@ -61,6 +93,9 @@ func visitOf(r *http.Request) *visit {
 	v, _ := r.Context().Value(visitKey{}).(*visit)
 	return v
 }
+
+// variableOf returns the variable in the path of a guarded request, as it was sent.
+func variableOf(r *http.Request) string { return visitOf(r).variable }
 
 // callerOf returns who a guarded request comes from; one that was not guarded may do nothing.
 func callerOf(r *http.Request) *caller {
@@ -98,9 +133,13 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
+// guarded answers a request for a path with this variable.
+type guarded func(w http.ResponseWriter, r *http.Request, variable string)
+
 // guard puts the checks of an endpoint's access, and of its parameters, before its handler. What
 // is written of an answer is timed.
-func (s *Server) guard(e endpoint) http.HandlerFunc {
+func (s *Server) guard(e endpoint) guarded {
+	limit := s.rates[e.access]
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		query, p := e.params.parse(r)
 		if p == nil {
@@ -113,21 +152,21 @@ func (s *Server) guard(e endpoint) http.HandlerFunc {
 	if e.access == listing {
 		serve = compressed(serve)
 	}
-	return func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request, variable string) {
 		c, p := s.admit(r, e.access)
-		if c != nil && e.access != open && e.access != probe {
-			s.rates[e.access].tell(w.Header(), bucketKey{owner: c.owner}, s.o.Now())
+		if limit != nil && c != nil && e.access != open && e.access != probe {
+			limit.tell(w.Header(), bucketKey{owner: c.owner}, s.o.Now())
 		}
-		answer := &timedWriter{w, s.newOutlet(w, r)}
-		defer answer.out.close()
+		v := s.newVisit(w, r, variable)
+		defer v.end()
+		answer := &v.writer
 		switch {
 		case p == nil:
-			v := s.newVisit(c)
-			defer v.end()
+			v.admitted(s, c)
 			if end := s.tokenEnd(c.grant); e.access == listing && !end.IsZero() {
 				answer.out.endBy(end.Add(stalledAfter)) // for what waited until then
 			}
-			serve(answer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+			serve(answer, r.WithContext(v))
 		case e.access == streaming && (p.code == "rate-limited" || p.code == "keys-unavailable"):
 			s.turnAway(answer, r, byeOverloaded)
 		default:

@@ -43,9 +43,11 @@ func (s *Server) checkHost(r *http.Request) *problem {
 
 // hostname is the host of a host and perhaps a port, in lower case.
 func hostname(hostport string) string {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
+	host := strings.Trim(hostport, "[]")
+	if strings.Contains(hostport, ":") { // else there is an error to make
+		if name, _, err := net.SplitHostPort(hostport); err == nil {
+			host = name
+		}
 	}
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
@@ -59,6 +61,9 @@ func localAddr(r *http.Request) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap()
 }
 
+// protection has the defaults.
+var protection http.CrossOriginProtection
+
 // checkOrigin refuses a write that a page of a foreign origin makes. Where no token says who asks it
 // refuses a read too: the page could not see the answer, but it would cost a copy of the log, a
 // stream's place or a long wait. With a key an admin's cookie is enough for that on a page of the
@@ -67,12 +72,12 @@ func (s *Server) checkOrigin(r *http.Request, a access) *problem {
 	if s.byHeader(r) || slices.Contains(s.o.CORSOrigins, r.Header.Get("Origin")) {
 		return nil
 	}
-	asWrite := *r
-	if a == admin || s.o.Verifier == nil && a != open {
+	if r.Method != http.MethodPost && (a == admin || s.o.Verifier == nil && a != open) {
+		asWrite := *r
 		asWrite.Method = http.MethodPost // it would let every GET through
+		r = &asWrite
 	}
-	var protection http.CrossOriginProtection
-	if protection.Check(&asWrite) == nil {
+	if protection.Check(r) == nil {
 		return nil
 	}
 	return &problem{code: "origin-forbidden", field: "Origin",

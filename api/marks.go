@@ -1,15 +1,12 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-
-	"github.com/gorilla/mux"
 
 	"tidings/internal/wire"
 	"tidings/store"
@@ -103,9 +100,7 @@ func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if p := authoriseSubscribe(r, mark.Topics); p != nil {
 		return p
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
-	defer cancel()
-	mark, err := s.log.SetMark(ctx, grantOf(r).Owner(), name, mark)
+	mark, err := s.log.SetMark(r.Context(), grantOf(r).Owner(), name, mark)
 	if err != nil {
 		return markProblem(err)
 	}
@@ -118,9 +113,7 @@ func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request, _ url.Values
 	if p != nil {
 		return p
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
-	defer cancel()
-	if err := s.log.DeleteMark(ctx, grantOf(r).Owner(), name); err != nil {
+	if err := s.log.DeleteMark(r.Context(), grantOf(r).Owner(), name); err != nil {
 		return markProblem(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -217,7 +210,7 @@ func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.M
 }
 
 func markName(r *http.Request) (string, *problem) {
-	name, err := url.PathUnescape(mux.Vars(r)["name"])
+	name, err := url.PathUnescape(variableOf(r))
 	if err != nil || !isMarkName(name) {
 		return "", badMarkName("name")
 	}

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,7 +38,7 @@ var errCutOff = errors.New("cut off while the client took nothing")
 // concurrently.
 type outlet struct {
 	s     *Server
-	rc    *http.ResponseController
+	rc    http.ResponseController
 	conn  net.Conn // below TLS; nil: not known
 	http2 bool
 	timed bool // by the timer; else by the connection's deadline alone
@@ -58,21 +60,20 @@ type outlet struct {
 	sent     int64       // bytes of the pieces that have begun
 }
 
-// newOutlet returns the outlet of an answer; its guard closes it.
-func (s *Server) newOutlet(w http.ResponseWriter, r *http.Request) *outlet {
-	o := &outlet{s: s, rc: http.NewResponseController(w), http2: r.ProtoMajor > 1}
+// open makes a zero outlet that of an answer; its guard closes it.
+func (o *outlet) open(s *Server, w http.ResponseWriter, r *http.Request) {
+	o.s, o.rc, o.http2 = s, *http.NewResponseController(w), r.ProtoMajor > 1
 	if o.http2 || r.TLS != nil {
 		o.conn, _ = r.Context().Value(connKey{}).(net.Conn)
 		o.timed = true
 	}
-	s.outlets.Store(o, nil)
-	return o
+	s.outlets.add(o)
 }
 
 // close is called before the handler's return, after which the ResponseWriter is another's. What is
 // left in its buffer has the time of one more piece.
 func (o *outlet) close() {
-	o.s.outlets.Delete(o)
+	o.s.outlets.remove(o)
 	if o.http2 || o.bell != nil {
 		_ = o.begin(0)
 	}
@@ -277,6 +278,31 @@ func (o *outlet) failed(err error) error {
 		return errCutOff
 	}
 	return fmt.Errorf("%w (%w)", os.ErrDeadlineExceeded, err)
+}
+
+// outlets are those of the answers under way. All methods may be called concurrently.
+type outlets struct {
+	mu  sync.Mutex
+	all map[*outlet]struct{}
+}
+
+func (s *outlets) add(o *outlet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[o] = struct{}{}
+}
+
+func (s *outlets) remove(o *outlet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, o)
+}
+
+// now returns those that are there.
+func (s *outlets) now() []*outlet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
 }
 
 // earlier returns the earlier time; zero is never.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,9 +18,10 @@ type publication struct {
 	room   []store.Draft // of a batch: the last of those that groups point to
 }
 
-// publicationOf is a request to publish one event, without a key of its own.
-func publicationOf(d store.Draft) publication {
-	return publication{groups: []store.Group{{Drafts: []store.Draft{d}}}}
+// publicationOf is the request to publish one event, without a key of its own.
+func (v *visit) publicationOf(d store.Draft) publication {
+	v.drafts[0], v.groups[0] = d, store.Group{Drafts: v.drafts[:]}
+	return publication{groups: v.groups[:]}
 }
 
 // add adds an event to a batch, in a group of its own. Those that follow take the room that is made
@@ -38,16 +38,16 @@ func (p *publication) add(d store.Draft, key string) {
 // publish serves POST /v1/topics/{topic}/events: an event whose data is the body, a CloudEvent in
 // either mode, or a batch of them.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	return s.publishTo(w, r, s.formOf(r))
+	return s.publishTo(w, r, formOf(r))
 }
 
 // end serves POST /v1/topics/{topic}/end.
 func (s *Server) end(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	return s.publishTo(w, r, form{read: s.readEnd})
+	return s.publishTo(w, r, formEnd)
 }
 
 // publishTo publishes to the topic in the path.
-func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f form) *problem {
+func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f *form) *problem {
 	topic, p := pathTopic(r)
 	if p != nil {
 		return p
@@ -55,7 +55,7 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f form) *prob
 	if p := authorisePublish(r, topic); p != nil {
 		return p
 	}
-	pub, p := f.publication(w, r, topic)
+	pub, p := s.readForm(f, w, r, topic)
 	if p != nil {
 		return p
 	}
@@ -67,11 +67,11 @@ func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request, _ url.Valu
 	if grantOf(r).Publish.IsZero() { // whatever the body says
 		return &problem{code: "topic-forbidden", detail: "the token grants no publishing"}
 	}
-	f, p := s.batchFormOf(r)
+	f, p := batchFormOf(r)
 	if p != nil {
 		return p
 	}
-	pub, p := f.publication(w, r, "")
+	pub, p := s.readForm(f, w, r, "")
 	if p != nil {
 		return p
 	}
@@ -93,7 +93,7 @@ func (s *Server) finishPublish(w http.ResponseWriter, r *http.Request, pub publi
 	s.metrics.published(!slices.ContainsFunc(results, func(r store.Result) bool {
 		return !r.Replayed
 	}))
-	answerPublished(w, pub, results)
+	answerPublished(w, visitOf(r), pub, results)
 	return nil
 }
 
@@ -102,14 +102,13 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 		return nil, &problem{code: "draining",
 			detail: "the server is shutting down; publish again after the pause"}
 	}
-	// Only the wait for a place in the queue ends early, and a client that leaves ends it too.
-	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
-	defer cancel()
 	owner := grantOf(r).Owner()
 	for i := range groups {
 		groups[i].Owner = owner
 	}
-	results, err := s.log.AppendOnce(ctx, groups)
+	// Only the wait for a commit to take them ends early: by the log's time-out, and when the client
+	// leaves.
+	results, err := s.log.AppendOnce(r.Context(), groups)
 	if err != nil {
 		return nil, storeProblem(err)
 	}
@@ -118,9 +117,12 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 
 // answerPublished answers 201 when anything was stored, 200 when all of it had been before. What is
 // stored is on disk by then.
-func answerPublished(w http.ResponseWriter, pub publication, results []store.Result) {
+func answerPublished(w http.ResponseWriter, v *visit, pub publication, results []store.Result) {
 	status := http.StatusOK
-	events := make([]byte, 0, 160*len(results))
+	events := v.room[:0]
+	if len(results) > 1 {
+		events = make([]byte, 0, 160*len(results))
+	}
 	for i, r := range results {
 		if !r.Replayed {
 			status = http.StatusCreated
@@ -139,9 +141,10 @@ func answerPublished(w http.ResponseWriter, pub publication, results []store.Res
 		events = append(append([]byte(`{"events":[`), events...), "]}"...)
 	} else {
 		// relative to /v1/topics/{topic}/events: a proxy may have taken a prefix from the path
-		w.Header().Set("Location", "../../events/"+results[0].IDs[0].String())
+		v.location[0] = "../../events/" + results[0].IDs[0].String()
+		w.Header()["Location"] = v.location[:]
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header()["Content-Type"] = mediaJSON
 	w.WriteHeader(status)
 	_, _ = w.Write(append(events, '\n')) // fails only when the client is gone
 }
@@ -163,6 +166,9 @@ func appendPublished(dst []byte, d *store.Draft, id store.ID, r store.Result, ba
 	}
 	return append(dst, '}')
 }
+
+// mediaJSON is shared as everyAnswer is.
+var mediaJSON = []string{"application/json"}
 
 func typeOf(d *store.Draft) string {
 	if d.Type == "" {

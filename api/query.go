@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gorilla/mux"
-
 	"tidings/replay"
 	"tidings/store"
 )
@@ -25,7 +23,7 @@ type params struct {
 // parse returns the query's parameters. A syntax error, an unknown parameter or one that is
 // repeated and may not be is a problem: a typo must not subscribe to everything.
 func (takes params) parse(r *http.Request) (url.Values, *problem) {
-	if takes.unchecked {
+	if takes.unchecked || r.URL.RawQuery == "" {
 		return nil, nil
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -63,7 +61,7 @@ func plusOfZone(time string) string { return spaceOfZone.ReplaceAllString(time, 
 
 // pathTopic returns the topic in the path, decoded and checked.
 func pathTopic(r *http.Request) (string, *problem) {
-	topic, err := url.PathUnescape(mux.Vars(r)["topic"])
+	topic, err := url.PathUnescape(variableOf(r))
 	if err == nil {
 		err = store.ValidateTopic(topic)
 	}
@@ -100,7 +98,7 @@ func (s *Server) parseSubscription(r *http.Request,
 }
 
 func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, *problem) {
-	if _, ok := mux.Vars(r)["topic"]; ok {
+	if variableOf(r) != "" {
 		if len(patterns) > 0 {
 			return store.Filter{}, &problem{code: "query-invalid", field: "topic",
 				detail: "the topic stands in the path already"}

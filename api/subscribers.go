@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"tidings/replay"
 	"tidings/store"
 )
@@ -162,7 +160,7 @@ func (s *Server) lag(f store.Filter, at,
 // cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye if its
 // client takes one, in about a second if it does not, and it may come again.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	x, ok := s.subscribers.byID.Load(mux.Vars(r)["id"])
+	x, ok := s.subscribers.byID.Load(variableOf(r))
 	if !ok {
 		return &problem{code: "subscriber-not-found",
 			detail: "there is no stream of this ID, or none any more"}

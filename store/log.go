@@ -39,8 +39,8 @@ type Log interface {
 	// after that is held against a condition on the topic's newest event, and refused whole with a
 	// *ConditionError when that is another; of two calls with the same condition one is stored.
 	//
-	// ctx bounds the wait for a commit that takes the drafts; when it ends before, the error is
-	// ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome, half a
+	// ctx bounds the wait for a commit that takes the drafts, and, if it has no deadline, the log's
+	// options do; when that ends before, the error is ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome, half a
 	// minute at most. Errors: ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrCondition,
 	// ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and ErrOutcomeUnknown.
 	// Those about one group of several are a *GroupError.

@@ -63,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	log, err := bolt.Open(c.DataDir, bolt.Options{
 		MustExist: c.RequireLog, Now: clk.Now, Past: clk.Past,
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
-		MinFree: c.MinFree.of, Logger: app.logger,
+		QueueTimeout: c.QueueTimeout, MinFree: c.MinFree.of, Logger: app.logger,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())

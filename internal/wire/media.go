@@ -20,15 +20,18 @@ const (
 	jsonMedia                // one JSON text
 )
 
-// mediaOf sorts a content type. Those of nearly all events are decided without parsing.
-func mediaOf(contentType string) Media {
-	switch contentType {
-	case "application/json":
-		return jsonMedia
-	case "text/plain":
-		return textMedia
+// ParseMediaType is mime.ParseMediaType. The types of nearly all events are parsed by their looks.
+func ParseMediaType(v string) (base string, params map[string]string, err error) {
+	switch v {
+	case "application/json", "text/plain":
+		return v, nil, nil
 	}
-	base, _, err := mime.ParseMediaType(contentType)
+	return mime.ParseMediaType(v)
+}
+
+// mediaOf sorts a content type.
+func mediaOf(contentType string) Media {
+	base, _, err := ParseMediaType(contentType)
 	if err != nil {
 		return binaryMedia // so is data without a type
 	}
@@ -69,7 +72,7 @@ func ContentType(headers []string) (contentType string, kind Media, err error) {
 	if len(headers) == 0 || len(headers) == 1 && strings.TrimSpace(headers[0]) == "" {
 		return "application/json", jsonMedia, nil
 	}
-	base, params, err := mime.ParseMediaType(headers[0])
+	base, params, err := ParseMediaType(headers[0])
 	if err != nil || len(headers) > 1 || len(headers[0]) > store.MaxNameBytes {
 		return "", 0, unsupportedMedia(headers)
 	}
@@ -112,7 +115,7 @@ func checkContent(contentType string, data []byte) error {
 }
 
 func checkContentType(contentType string) (Media, error) {
-	base, params, err := mime.ParseMediaType(contentType)
+	base, params, err := ParseMediaType(contentType)
 	if err != nil || len(contentType) > store.MaxNameBytes ||
 		strings.ContainsFunc(contentType, unicode.IsControl) {
 		return 0, &Error{Code: "member-invalid", Field: "datacontenttype",

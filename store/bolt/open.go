@@ -104,7 +104,7 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	f := &file{path: d.file(name), logger: o.Logger, counters: newCounters(),
 		failed: make(chan struct{})}
 	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, dir: d,
-		queue: newQueue(), stopped: make(chan struct{}), closing: make(chan struct{}),
+		queue: newQueue(o.QueueTimeout), stopped: make(chan struct{}), closing: make(chan struct{}),
 		space: &space{dir: d.path, minFree: o.MinFree, disk: o.Disk, logger: o.Logger,
 			now: o.Now}}
 	l.checking = newChecking(f, l.closing)

@@ -34,6 +34,10 @@ type Options struct {
 	// MaxMarks bounds the read marks. Each costs about 100 bytes on disk.
 	MaxMarks int // default store.DefaultMaxMarks
 
+	// QueueTimeout is how long what is to be stored waits for a commit to take it, when its context has no
+	// deadline. It is ErrQueueFull then.
+	QueueTimeout time.Duration // default 25 s
+
 	// MinFree returns how many bytes of a disk of this size stay free. Below that an append is
 	// ErrNoSpace, except into space that trims have freed. It is asked before each commit; nil:
 	// there is no floor.
@@ -61,6 +65,7 @@ func (o Options) withDefaults() Options {
 	o.MaxTopics = cmp.Or(o.MaxTopics, store.DefaultMaxTopics)
 	o.KeyWindow = cmp.Or(o.KeyWindow, store.DefaultKeyWindow)
 	o.MaxKeys = cmp.Or(o.MaxKeys, store.DefaultMaxKeys)
+	o.QueueTimeout = cmp.Or(o.QueueTimeout, patience)
 	o.MaxMarks = cmp.Or(o.MaxMarks, store.DefaultMaxMarks)
 	return o
 }

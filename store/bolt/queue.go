@@ -3,7 +3,6 @@ package bolt
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,26 +10,21 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// request is a commit.Request on its way through the queue.
+// request is a commit.Request on its way through the queue. It is the queue's, and used again once it
+// was answered.
 type request struct {
 	commit.Request
 	events int
 	weight int64
+	next   *request // behind it in its lane
 
-	done    chan struct{} // closed when outcome holds what became of it
+	late    *time.Timer   // of who asked
+	done    chan struct{} // has something when outcome holds what became of it
 	outcome commit.Outcome
 }
 
 // taken is what the request takes of the queue's memory.
 func (r *request) taken() int64 { return min(r.weight, queueBytes) }
-
-// result is the outcome of a request that is done.
-func (r *request) result() (commit.Outcome, error) {
-	if err := r.outcome.Err; err != nil {
-		return commit.Outcome{}, err
-	}
-	return r.outcome, nil
-}
 
 // kind orders requests by what they need of a full disk: trims make room, marks take little.
 func (r *request) kind() int {
@@ -66,6 +60,8 @@ const (
 // while the other is being fsynced. Owners take turns, for room and for a place in the next commit, so that
 // who sends more than the disk takes waits, and is refused, alone.
 type queue struct {
+	timeout  time.Duration // for a commit to take what asks to be stored
+	idle     sync.Pool     // of *request
 	mu       sync.Mutex
 	bell     *sync.Cond
 	bytes    int64 // taken by waits and by what is being committed
@@ -74,63 +70,89 @@ type queue struct {
 	closed   bool
 }
 
-func newQueue() *queue {
-	q := &queue{}
+func newQueue(timeout time.Duration) *queue {
+	q := &queue{timeout: timeout}
 	q.bell = sync.NewCond(&q.mu)
+	q.idle.New = func() any {
+		r := &request{done: make(chan struct{}, 1), late: time.NewTimer(patience)}
+		r.late.Stop()
+		return r
+	}
 	return q
 }
 
 // patience is how long a commit that has taken a request may go on before who asked is told that the
-// outcome is not known, and how long a request without a deadline waits to be taken. Longer means
-// that the disk hangs.
+// outcome is not known, and how long a trim waits to be taken. Longer means that the disk hangs.
 const patience = 25 * time.Second
 
-// do queues a request and waits for its outcome. When ctx ends before a commit takes the request, it is
-// withdrawn: ErrQueueFull.
+// do queues a request and waits for its outcome. When ctx ends before a commit takes the request, or,
+// if ctx has no deadline, the time for that, it is withdrawn: ErrQueueFull.
 func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, error) {
-	if _, ok := ctx.Deadline(); !ok && !wanted.Imports() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
-	r := &request{Request: wanted}
-	for d := range r.Drafts {
-		r.events++
-		r.weight += draftBytes + int64(d.Size())
-	}
-	r.weight = max(r.weight, draftBytes)
 	if ctx.Err() != nil {
 		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
 	}
+	r := q.request(wanted)
 	if err := q.enter(r); err != nil {
 		return commit.Outcome{}, err
 	}
+	if _, ok := ctx.Deadline(); !ok && !wanted.Imports() {
+		wait := q.timeout
+		if r.kind() == ofTrim {
+			wait = patience
+		}
+		r.late.Reset(wait)
+	}
+	cause := context.DeadlineExceeded
 	select {
 	case <-r.done:
-		return r.result()
+		return q.result(r)
+	case <-r.late.C:
 	case <-ctx.Done():
+		cause = context.Cause(ctx)
 	}
 	if q.withdraw(r) {
-		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
+		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, cause)
 	}
 	if wanted.Imports() {
 		<-r.done
-		return r.result()
+		return q.result(r)
 	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
+	r.late.Reset(patience)
 	select {
 	case <-r.done:
-		return r.result()
-	case <-late.C:
+		return q.result(r)
+	case <-r.late.C:
 		return commit.Outcome{}, fmt.Errorf("%w: the disk has not ended the commit yet",
 			store.ErrOutcomeUnknown)
 	}
 }
 
+// request returns one that has not entered yet.
+func (q *queue) request(wanted commit.Request) *request {
+	r := q.idle.Get().(*request)
+	r.Request = wanted
+	for d := range r.Drafts {
+		r.events++
+		r.weight += draftBytes + int64(d.Size())
+	}
+	r.weight = max(r.weight, draftBytes)
+	return r
+}
+
+// result is the outcome of a request that is done. Nobody else has it any more.
+func (q *queue) result(r *request) (commit.Outcome, error) {
+	r.late.Stop()
+	outcome := r.outcome
+	*r = request{late: r.late, done: r.done}
+	q.idle.Put(r)
+	if outcome.Err != nil {
+		return commit.Outcome{}, outcome.Err
+	}
+	return outcome, nil
+}
+
 // enter puts a request among those that wait, for memory if there is not enough.
 func (q *queue) enter(r *request) error {
-	r.done = make(chan struct{})
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -178,7 +200,7 @@ func (q *queue) answer(batch []*request, err error) {
 		if err != nil {
 			r.outcome.Err = err
 		}
-		close(r.done)
+		r.done <- struct{}{} // has room; who asked has it from now on
 	}
 }
 
@@ -216,7 +238,7 @@ func (q *queue) close() {
 	for r := q.roomless.next(); r != nil; r = q.roomless.next() {
 		q.roomless.pop()
 		r.outcome.Err = store.ErrClosed
-		close(r.done)
+		r.done <- struct{}{}
 	}
 	q.bell.Signal()
 }
@@ -225,27 +247,49 @@ func (q *queue) close() {
 // zero turns is empty.
 type turns struct {
 	len    int
-	lanes  []*lane // none is empty; the first is next
+	turn   *lane // whose it is; they are a ring, and none is empty
 	byName map[commit.Owner]*lane
+	spare  *lane // the last that became empty
 }
 
 type lane struct {
-	owner    commit.Owner
-	requests []*request
+	owner       commit.Owner
+	first, last *request
+	prev, next  *lane
 }
 
 func (t *turns) push(r *request) {
 	l := t.byName[r.Owner()]
 	if l == nil {
-		if t.byName == nil {
-			t.byName = make(map[commit.Owner]*lane)
-		}
-		l = &lane{owner: r.Owner()}
-		t.byName[l.owner] = l
-		t.lanes = append(t.lanes, l)
+		l = t.add(r.Owner())
 	}
-	l.requests = append(l.requests, r)
+	if l.last == nil {
+		l.first = r
+	} else {
+		l.last.next = r
+	}
+	l.last = r
 	t.len++
+}
+
+// add adds a lane, whose turn is after all others'.
+func (t *turns) add(owner commit.Owner) *lane {
+	if t.byName == nil {
+		t.byName = make(map[commit.Owner]*lane)
+	}
+	l := t.spare
+	if t.spare = nil; l == nil {
+		l = &lane{}
+	}
+	l.owner, l.prev, l.next = owner, l, l
+	if t.turn == nil {
+		t.turn = l
+	} else {
+		l.prev, l.next = t.turn.prev, t.turn
+		l.prev.next, l.next.prev = l, l
+	}
+	t.byName[owner] = l
+	return l
 }
 
 // next is what pop would return; nil if there is nothing.
@@ -253,20 +297,15 @@ func (t *turns) next() *request {
 	if t.len == 0 {
 		return nil
 	}
-	return t.lanes[0].requests[0]
+	return t.turn.first
 }
 
 // pop takes the next request, and its lane is the last to have its turn again.
 func (t *turns) pop() *request {
-	l := t.lanes[0]
-	r := l.requests[0]
-	t.lanes[0], l.requests[0] = nil, nil
-	t.lanes, l.requests = t.lanes[1:], l.requests[1:]
-	if t.len--; len(l.requests) > 0 {
-		t.lanes = append(t.lanes, l)
-	} else {
-		delete(t.byName, l.owner)
-	}
+	l := t.turn
+	r := l.first
+	t.turn = l.next
+	t.cut(l, nil, r)
 	return r
 }
 
@@ -276,15 +315,45 @@ func (t *turns) remove(r *request) bool {
 	if l == nil {
 		return false
 	}
-	i := slices.Index(l.requests, r)
-	if i < 0 {
+	var before *request
+	at := l.first
+	for ; at != nil && at != r; at = at.next {
+		before = at
+	}
+	if at == nil {
 		return false
 	}
-	l.requests = slices.Delete(l.requests, i, i+1)
-	if t.len--; len(l.requests) == 0 {
-		delete(t.byName, l.owner)
-		i = slices.Index(t.lanes, l)
-		t.lanes = slices.Delete(t.lanes, i, i+1)
-	}
+	t.cut(l, before, r)
 	return true
+}
+
+// cut takes a request out of its lane, where it follows another or, nil, is the first. A lane that
+// becomes empty goes.
+func (t *turns) cut(l *lane, before, r *request) {
+	if before == nil {
+		l.first = r.next
+	} else {
+		before.next = r.next
+	}
+	if l.last == r {
+		l.last = before
+	}
+	r.next = nil
+	if t.len--; l.first == nil {
+		t.drop(l)
+	}
+}
+
+// drop takes an empty lane out of the ring.
+func (t *turns) drop(l *lane) {
+	delete(t.byName, l.owner)
+	l.prev.next, l.next.prev = l.next, l.prev
+	if t.turn == l {
+		t.turn = l.next
+	}
+	if t.len == 0 {
+		t.turn = nil
+	}
+	*l = lane{}
+	t.spare = l
 }

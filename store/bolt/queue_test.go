@@ -16,7 +16,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestQueueFull: an append whose context ends while the queue has no room for it stores nothing,
+// TestQueueFull: an append whose context, or whose time, ends while the queue has no room for it stores nothing,
 // and the one that has all the room does not notice. What takes the room is data or attributes. The
 // clock, which the committer asks when it mints an ID, holds the committer.
 func TestQueueFull(t *testing.T) {
@@ -32,9 +32,10 @@ func TestQueueFull(t *testing.T) {
 }
 
 func queueFull(t *testing.T, big store.Draft) {
+	const timeout = 3 * time.Second
 	hold := make(chan struct{})
 	var held atomic.Bool
-	log := openAt(t, t.TempDir(), bolt.Options{Now: func() time.Time {
+	log := openAt(t, t.TempDir(), bolt.Options{QueueTimeout: timeout, Now: func() time.Time {
 		if held.Load() {
 			<-hold
 		}
@@ -68,6 +69,18 @@ func queueFull(t *testing.T, big store.Draft) {
 		}
 	default:
 		t.Error("append to a full queue outlives its context")
+	}
+	third := start(t.Context(), store.Draft{Topic: "small"})
+	time.Sleep(timeout)
+	synctest.Wait()
+	select {
+	case got := <-third:
+		if !errors.Is(got.err, store.ErrQueueFull) ||
+			!errors.Is(got.err, context.DeadlineExceeded) || got.ids != nil {
+			t.Errorf("append to a full queue, without a deadline: %v, %v", got.ids, got.err)
+		}
+	default:
+		t.Errorf("append to a full queue waits for more than %v", timeout)
 	}
 	held.Store(false)
 	close(hold)
