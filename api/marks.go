@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"tidings/internal/wire"
 	"tidings/store"
@@ -131,10 +130,10 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return mark, wireProblem(err)
 	}
-	for member := range m {
-		if !slices.Contains([]string{"id", "topics"}, member) {
-			return mark, &problem{code: "member-invalid", field: member,
-				detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, member)}
+	for _, member := range m {
+		if name := member.Name; name != "id" && name != "topics" {
+			return mark, &problem{code: "member-invalid", field: name,
+				detail: fmt.Sprintf(`unknown member %.64q beside "id" and "topics"`, name)}
 		}
 	}
 	m.DropNulls()
@@ -148,7 +147,7 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	if p := s.checkPosition(mark.ID); p != nil {
 		return mark, p
 	}
-	mark.Topics, p = s.markTopics(r, name, m["topics"])
+	mark.Topics, p = s.markTopics(r, name, m.Get("topics"))
 	return mark, p
 }
 

@@ -92,21 +92,21 @@ func parseDraft(line []byte) (draft, error) {
 		return draft{}, fmt.Errorf("not a JSON object with unique names: %w", err)
 	}
 	d := draft{contentType: "application/json"}
-	for name, value := range members {
+	for _, m := range members {
 		var err error
-		switch name {
+		switch m.Name {
 		case "topic":
-			err = json.Unmarshal(value, &d.topic)
+			err = json.Unmarshal(m.Value, &d.topic)
 		case "type":
-			err = json.Unmarshal(value, &d.eventType)
+			err = json.Unmarshal(m.Value, &d.eventType)
 		case "data":
-			d.data = value
+			d.data = bytes.Clone(m.Value)
 		default:
 			return draft{}, fmt.Errorf(`unknown member %q: a line has "topic", "type" and "data"`,
-				name)
+				m.Name)
 		}
 		if err != nil {
-			return draft{}, fmt.Errorf("%s: expected a string but got %s", name, value)
+			return draft{}, fmt.Errorf("%s: expected a string but got %s", m.Name, m.Value)
 		}
 	}
 	if d.data == nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func decodeClaims(payload []byte) (*claims, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrClaims, err)
 	}
-	if _, ok := all["exp"]; !ok {
+	if all.Get("exp") == nil {
 		return nil, fmt.Errorf("%w: exp is missing, and a token must expire", ErrClaims)
 	}
 	c := &claims{}
@@ -69,8 +68,8 @@ func decodeClaims(payload []byte) (*claims, error) {
 		{"aud", func(raw json.RawMessage) error { return decodeAudience(raw, &c.Audience) }},
 		{"tidings", func(raw json.RawMessage) error { return decodeTidings(raw, &c.grant) }},
 	} {
-		raw, ok := all[claim.name]
-		if !ok {
+		raw := all.Get(claim.name)
+		if raw == nil {
 			continue
 		}
 		// without its chain: it may be the store's ErrInvalid
@@ -142,22 +141,21 @@ func decodeTidings(raw json.RawMessage, into *Grant) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(all)) { // the same error every time
-		value := all[name]
-		switch name {
+	for _, m := range all {
+		switch m.Name {
 		case "publish":
-			into.Publish, err = decodePatterns(value)
+			into.Publish, err = decodePatterns(m.Value)
 		case "subscribe":
-			into.Subscribe, err = decodePatterns(value)
+			into.Subscribe, err = decodePatterns(m.Value)
 		case "admin":
-			if decodeValue(value, &into.Admin) != nil {
+			if decodeValue(m.Value, &into.Admin) != nil {
 				err = reason("expected true or false")
 			}
 		default:
 			err = reason("expected publish, subscribe or admin")
 		}
 		if err != nil {
-			return fmt.Errorf("%.64q: %w", name, err)
+			return fmt.Errorf("%.64q: %w", m.Name, err)
 		}
 	}
 	return nil

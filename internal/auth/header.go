@@ -20,16 +20,16 @@ func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	if err != nil {
 		return "", reason("its header is not a JSON object in which each name occurs once")
 	}
-	if _, ok := header["crit"]; ok { // RFC 7515 §4.1.11: no extension is understood here
+	if header.Get("crit") != nil { // RFC 7515 §4.1.11: no extension is understood here
 		return "", reason("its header has crit")
 	}
-	if b64, ok := header["b64"]; ok && string(b64) != "true" { // RFC 7797
+	if b64 := header.Get("b64"); b64 != nil && string(b64) != "true" { // RFC 7797
 		return "", reason("its header has b64")
 	}
-	if raw, ok := header["typ"]; ok && !isTokenType(raw) {
+	if raw := header.Get("typ"); raw != nil && !isTokenType(raw) {
 		return "", reason("its type (typ) is not JWT or at+jwt")
 	}
-	if raw, ok := header["kid"]; ok && decodeValue(raw, &kid) != nil {
+	if raw := header.Get("kid"); raw != nil && decodeValue(raw, &kid) != nil {
 		return "", reason("its key ID (kid) is not a string")
 	}
 	return kid, nil

@@ -20,7 +20,7 @@ const MaxAttributesBytes = 16 << 10
 // ParseAttributes reads the context attributes of an event in binary mode: the ce- headers among
 // those of its request (CloudEvents HTTP 1.0.2 §3.1.3). It returns an *Error.
 func ParseAttributes(headers map[string][]string) (Object, error) {
-	attributes := make(Object)
+	var attributes Object
 	for name, values := range headers {
 		attribute, ok := strings.CutPrefix(strings.ToLower(name), "ce-")
 		if !ok {
@@ -35,7 +35,8 @@ func ParseAttributes(headers map[string][]string) (Object, error) {
 			return nil, &Error{Code: "cloudevent-invalid", Field: name,
 				Detail: "not a percent-encoded UTF-8 string (CloudEvents HTTP 1.0.2 §3.1.3.2)"}
 		}
-		attributes[attribute], _ = json.Marshal(value)
+		text, _ := json.Marshal(value)
+		attributes = append(attributes, Member{attribute, text})
 	}
 	return attributes, nil
 }
@@ -55,45 +56,57 @@ func invalidAttribute(name, detail string) error {
 	return &Error{Code: "cloudevent-invalid", Field: name, Detail: detail}
 }
 
-// checkAttributes holds the attributes against CloudEvents 1.0.2 §3.
-func checkAttributes(attributes Object) error {
-	text := func(name string) string {
-		v, _ := attributes.Text(name) // what is no string is refused as an empty one
-		return v
-	}
-	for _, name := range []string{"id", "source", "type"} {
-		if text(name) == "" {
-			return invalidAttribute(name,
-				fmt.Sprintf("attribute %q is required and not empty", name))
+// check holds the attributes of an event, some of which are given as texts, against CloudEvents 1.0.2 §3.
+func (t *attributeTexts) check(attributes Object, id, source, typ string) error {
+	for _, a := range []struct{ name, text string }{{"id", id}, {"source", source}, {"type", typ}} {
+		if a.text == "" {
+			return invalidAttribute(a.name,
+				fmt.Sprintf("attribute %q is required and not empty", a.name))
 		}
 	}
-	if v := text("specversion"); v != "1.0" {
+	// what is no string is refused as an empty one
+	if v, _ := attributes.text("specversion"); string(v) != "1.0" {
 		return invalidAttribute("specversion",
 			fmt.Sprintf(`expected specversion "1.0", got %.16q`, v))
 	}
-	if err := CheckType(text("type")); err != nil {
+	if err := CheckType(typ); err != nil {
 		return err
 	}
-	if _, err := url.Parse(text("source")); err != nil {
-		return invalidAttribute("source", "source is a URI reference")
+	if !t.valid[source] {
+		if _, err := url.Parse(source); err != nil {
+			return invalidAttribute("source", "source is a URI reference")
+		}
+		if t.valid == nil {
+			t.valid = make(map[string]bool)
+		}
+		t.valid[source] = true
 	}
-	for name, value := range attributes {
-		if err := checkAttribute(name, value); err != nil {
+	for _, m := range attributes {
+		if err := checkAttribute(m.Name, m.Value); err != nil {
 			return err
 		}
 	}
-	if raw, ok := attributes["time"]; ok {
-		if _, err := rfc3339.Parse(text("time")); err != nil {
+	return checkOptional(attributes)
+}
+
+// checkOptional checks the attributes that an event may have.
+func checkOptional(attributes Object) error {
+	if raw := attributes.Get("time"); raw != nil {
+		text, _ := attributes.Text("time")
+		if _, err := rfc3339.Parse(text); err != nil {
 			return invalidAttribute("time", fmt.Sprintf("%v, got %.64s", err, raw))
 		}
 	}
-	if _, ok := attributes["dataschema"]; ok {
-		if u, err := url.Parse(text("dataschema")); err != nil || !u.IsAbs() {
+	if attributes.Get("dataschema") != nil {
+		text, _ := attributes.Text("dataschema")
+		if u, err := url.Parse(text); err != nil || !u.IsAbs() {
 			return invalidAttribute("dataschema", "dataschema is an absolute URI")
 		}
 	}
-	if _, ok := attributes["subject"]; ok && text("subject") == "" {
-		return invalidAttribute("subject", "subject is not empty if it is there")
+	if attributes.Get("subject") != nil {
+		if text, _ := attributes.text("subject"); len(text) == 0 {
+			return invalidAttribute("subject", "subject is not empty if it is there")
+		}
 	}
 	return nil
 }
@@ -102,9 +115,8 @@ func checkAttributes(attributes Object) error {
 // content type, which are no attributes here; a value in JSON is a string, a boolean or an integer
 // of 32 bits (CloudEvents 1.0.2 §3.1).
 func checkAttribute(name string, value json.RawMessage) error {
-	plain := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
-	if name == "" || len(name) > store.MaxNameBytes ||
-		strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
+	special := func(c rune) bool { return (c < 'a' || 'z' < c) && (c < '0' || '9' < c) }
+	if name == "" || len(name) > store.MaxNameBytes || strings.ContainsFunc(name, special) {
 		return invalidAttribute(name,
 			fmt.Sprintf("attribute names are lower-case letters and digits, got %.64q", name))
 	}
@@ -130,7 +142,9 @@ func checkAttribute(name string, value json.RawMessage) error {
 // surrogate pairs are refused with the JSON.
 func checkString(name string, value json.RawMessage) error {
 	text, _ := unquote(value) // what is no string has no characters
-	for _, c := range text {
+	for len(text) > 0 {
+		c, size := utf8.DecodeRune(text)
+		text = text[size:]
 		if unicode.IsControl(c) || c&0xfffe == 0xfffe || 0xfdd0 <= c && c <= 0xfdef {
 			return invalidAttribute(name,
 				fmt.Sprintf("attribute %q has the character %U, which CloudEvents excludes", name, c))

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,23 +31,28 @@ type Destination struct {
 // ParseCloudEvent reads an event in structured mode (CloudEvents JSON format 1.0.2 §3). It returns
 // an *Error.
 func ParseCloudEvent(text []byte, to Destination) (CloudEvent, error) {
-	object, err := parseObject(text, envelopeRules())
+	r := newEnvelopeReader(newDecoder(bytes.NewBuffer(text)), to)
+	envelope, err := r.objects.all(text)
 	if err != nil {
 		return CloudEvent{}, err
 	}
-	return structuredCloudEvent(object, to)
+	return r.structured(envelope)
 }
 
 // CloudEvents yields the events of a batch as they arrive (CloudEvents JSON format 1.0.2 §4). The
 // first error, an *Error or body's own, is the end.
 func CloudEvents(body io.Reader, to Destination) iter.Seq2[CloudEvent, error] {
 	return func(yield func(CloudEvent, error) bool) {
-		entry := &entryReader{body: body, to: to, left: maxEntryBytes(to.MaxData)}
+		entry := &entryReader{body: body, max: maxEntryBytes(to.MaxData)}
+		entry.left = entry.max
 		dec := newDecoder(entry)
+		r := newEnvelopeReader(dec, to)
+		r.objects.kept = new(keeper)
 		n, err := 0, readStart(dec)
 		for err == nil && dec.PeekKind() != ']' {
+			entry.left = entry.max
 			var e CloudEvent
-			if e, err = entry.read(dec, n); err != nil {
+			if e, err = r.entry(n); err != nil {
 				break
 			}
 			if n++; !yield(e, nil) {
@@ -80,31 +87,29 @@ func readStart(dec *jsontext.Decoder) error {
 
 // entryReader reads a batch, and no more of it for one entry than that may have.
 type entryReader struct {
-	body io.Reader
-	to   Destination
-	left int64 // of the entry
+	body      io.Reader
+	max, left int64 // of the entry
 }
 
 // Read implements io.Reader.
 func (r *entryReader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
-		return 0, entryTooLarge(r.to.MaxData)
+		return 0, entryTooLarge(r.max)
 	}
 	n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
 	r.left -= int64(n)
 	return n, err
 }
 
-// read reads the entry of this index.
-func (r *entryReader) read(dec *jsontext.Decoder, index int) (CloudEvent, error) {
-	r.left = maxEntryBytes(r.to.MaxData)
+// entry reads the entry of this index.
+func (r *envelopeReader) entry(index int) (CloudEvent, error) {
 	if index == maxBatchEvents {
 		return CloudEvent{}, tooManyEvents()
 	}
-	object, err := readObject(dec, envelopeRules())
+	envelope, err := r.read()
 	if err == nil {
 		var e CloudEvent
-		if e, err = structuredCloudEvent(object, r.to); err == nil {
+		if e, err = r.structured(envelope); err == nil {
 			return e, nil
 		}
 	}
@@ -126,36 +131,60 @@ func decodeError(err error) error {
 	}
 }
 
-// envelopeRules end an envelope whose attributes are far too large, whatever their number.
-func envelopeRules() objectRules {
-	total := 0
-	return objectRules{accept: func(name string, size int) error {
-		if name == "data" || name == "data_base64" {
-			return nil
-		}
-		if size == 0 {
-			size = len(name)
-		}
-		if total += size; total > 4*MaxAttributesBytes {
-			return attributesTooLarge()
-		}
-		return nil
-	}}
+// envelopeReader reads CloudEvents in structured mode, one after the other.
+type envelopeReader struct {
+	objects    objectReader
+	size       int    // of the attributes so far
+	attributes Object // of the envelope
+	shared     attributeTexts
+	to         Destination
 }
 
-// structuredCloudEvent makes an event of its envelope, which it changes.
-func structuredCloudEvent(envelope Object, to Destination) (CloudEvent, error) {
+func newEnvelopeReader(dec *jsontext.Decoder, to Destination) *envelopeReader {
+	r := &envelopeReader{to: to}
+	r.objects = objectReader{dec: dec, rules: objectRules{accept: r.accept}}
+	return r
+}
+
+// read reads the envelope that is next.
+func (r *envelopeReader) read() (Object, error) {
+	r.size = 0
+	return r.objects.read()
+}
+
+// accept ends an envelope whose attributes are far too large, whatever their number.
+func (r *envelopeReader) accept(name string, size int) error {
+	if name == "data" || name == "data_base64" {
+		return nil
+	}
+	if size == 0 {
+		size = len(name)
+	}
+	if r.size += size; r.size > 4*MaxAttributesBytes {
+		return attributesTooLarge()
+	}
+	return nil
+}
+
+// structured makes an event of its envelope, which it changes.
+func (r *envelopeReader) structured(envelope Object) (CloudEvent, error) {
 	envelope.DropNulls()
 	d, err := takeData(envelope)
 	if err != nil {
 		return CloudEvent{}, err
 	}
-	return newCloudEvent(envelope, d, to)
+	r.attributes = r.attributes[:0]
+	for _, m := range envelope {
+		if m.Name != "data" && m.Name != "data_base64" && m.Name != "datacontenttype" {
+			r.attributes = append(r.attributes, m)
+		}
+	}
+	return r.shared.cloudEvent(r.attributes, d, r.to)
 }
 
 // BinaryCloudEvent makes an event that came in binary mode (CloudEvents HTTP 1.0.2 §3.1) of the
-// attributes that ParseAttributes returned, which it changes, and of a body of any content type,
-// which it keeps. It returns an *Error.
+// attributes that ParseAttributes returned, and of a body of any content type, which it keeps. It
+// returns an *Error.
 func BinaryCloudEvent(attributes Object, contentType string, data []byte,
 	to Destination) (CloudEvent, error) {
 	if contentType == "" && len(data) > 0 {
@@ -168,79 +197,94 @@ func BinaryCloudEvent(attributes Object, contentType string, data []byte,
 			return CloudEvent{}, err
 		}
 	}
-	return newCloudEvent(attributes, store.Draft{ContentType: contentType, Data: data}, to)
+	return new(attributeTexts).cloudEvent(attributes, store.Draft{ContentType: contentType, Data: data}, to)
 }
 
-// takeData moves the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a
+// takeData takes the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a
 // JSON value, or the text itself under a content type that is not JSON; "data_base64" is bytes.
 func takeData(envelope Object) (d store.Draft, err error) {
 	d.ContentType = "application/json"
-	if _, ok := envelope["datacontenttype"]; ok {
+	if envelope.Get("datacontenttype") != nil {
 		if d.ContentType, err = envelope.Text("datacontenttype"); err != nil {
 			return d, err
 		}
 	}
-	data, hasData := envelope["data"]
-	_, hasBase64 := envelope["data_base64"]
+	data, hasBase64 := envelope.Get("data"), envelope.Get("data_base64") != nil
 	switch {
-	case hasData && hasBase64:
+	case data != nil && hasBase64:
 		err = &Error{Code: "cloudevent-invalid", Field: "data",
 			Detail: `an event has "data" or "data_base64", not both`}
 	case hasBase64:
 		d.Data, err = envelope.data("data_base64", d.ContentType)
-	case hasData && mediaOf(d.ContentType) == jsonMedia:
+	case data != nil && mediaOf(d.ContentType) == jsonMedia:
 		d.Data = data
 		_, err = checkContentType(d.ContentType)
-	case hasData:
-		var text string
-		if text, err = envelope.Text("data"); err == nil {
-			d.Data = []byte(text)
+	case data != nil:
+		if d.Data, err = envelope.text("data"); err == nil {
 			err = checkContent(d.ContentType, d.Data)
 		}
 	default:
 		d.ContentType = ""
 	}
-	for _, name := range []string{"data", "data_base64", "datacontenttype"} {
-		delete(envelope, name)
-	}
 	return d, err
 }
 
-// newCloudEvent checks the attributes and gives the draft its topic, type and attributes.
-func newCloudEvent(attributes Object, d store.Draft, to Destination) (CloudEvent, error) {
+// attributeTexts makes the texts of events that come one after the other: nearly always they have most
+// of them from the one before.
+type attributeTexts struct {
+	sources, topics, types interner
+	valid                  map[string]bool // sources that are URI references
+	values                 []byte
+}
+
+// cloudEvent checks the attributes and gives the draft its topic, type and attributes.
+func (t *attributeTexts) cloudEvent(attributes Object, d store.Draft, to Destination) (CloudEvent, error) {
 	e := CloudEvent{Draft: d}
-	var topic string
-	for _, a := range []struct {
-		name string
-		into *string
-	}{{"id", &e.ID}, {"source", &e.Source}, {"topic", &topic}, {"type", &e.Draft.Type}} {
-		var err error
-		if *a.into, err = attributes.Text(a.name); err != nil {
-			return CloudEvent{}, err
-		}
+	id, errID := attributes.text("id")
+	source, errSource := attributes.text("source")
+	topic, errTopic := attributes.text("topic")
+	typ, errType := attributes.text("type")
+	if err := cmp.Or(errID, errSource, errTopic, errType); err != nil {
+		return CloudEvent{}, err
 	}
-	if err := checkAttributes(attributes); err != nil {
+	e.ID, e.Source, e.Draft.Type = string(id), t.sources.string(source), t.types.string(typ)
+	if err := t.check(attributes, e.ID, e.Source, e.Draft.Type); err != nil {
 		return CloudEvent{}, err
 	}
 	if err := checkSize(d.Data, to.MaxData); err != nil {
 		return CloudEvent{}, err
 	}
 	var err error
-	if e.Draft.Topic, err = to.topic(topic); err != nil {
+	if e.Draft.Topic, err = to.topic(t.topics.string(topic)); err != nil {
 		return CloudEvent{}, err
 	}
-	// These go out as the event's own (see envelope), so they are not kept a second time.
-	for _, name := range []string{"type", "topic", "sequence", "specversion"} {
-		delete(attributes, name)
-	}
-	for name, value := range attributes {
-		e.Draft.Attributes = append(e.Draft.Attributes,
-			store.Attribute{Name: name, Value: string(value)})
-	}
-	slices.SortFunc(e.Draft.Attributes, func(a, b store.Attribute) int {
-		return strings.Compare(a.Name, b.Name)
-	})
+	e.Draft.Attributes = t.list(attributes)
 	return e, checkAttributesSize(e.Draft.Attributes)
+}
+
+// list returns the attributes that are kept, by name. The others go out as the event's own (see
+// envelope), so they are not kept a second time.
+func (t *attributeTexts) list(attributes Object) []store.Attribute {
+	kept := func(name string) bool {
+		return name != "type" && name != "topic" && name != "sequence" && name != "specversion"
+	}
+	n := 0
+	t.values = t.values[:0]
+	for _, m := range attributes {
+		if kept(m.Name) {
+			t.values = append(t.values, m.Value...)
+			n++
+		}
+	}
+	list, values := make([]store.Attribute, 0, n), string(t.values)
+	for _, m := range attributes {
+		if kept(m.Name) {
+			list = append(list, store.Attribute{Name: m.Name, Value: values[:len(m.Value)]})
+			values = values[len(m.Value):]
+		}
+	}
+	slices.SortFunc(list, func(a, b store.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 // topic returns the topic of an event that names its own, or none.

@@ -128,9 +128,9 @@ func checkLine(line []byte, e *store.Event) error {
 	if err != nil {
 		return err
 	}
-	for name := range names {
-		if strings.ToLower(name) != name {
-			return fmt.Errorf("unknown member %.64q", name)
+	for _, m := range names {
+		if strings.ToLower(m.Name) != m.Name {
+			return fmt.Errorf("unknown member %.64q", m.Name)
 		}
 	}
 	if e.Type != store.TypeEnd {

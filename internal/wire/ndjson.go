@@ -12,6 +12,9 @@ import (
 	"tidings/store"
 )
 
+// lineBuffer is what of a batch is read at a time.
+const lineBuffer = 64 << 10
+
 // maxBatchEvents is how many events a batch has at most.
 const maxBatchEvents = 1000
 
@@ -22,7 +25,7 @@ const maxBatchEvents = 1000
 func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	return func(yield func(store.Draft, error) bool) {
 		lines := bufio.NewScanner(body)
-		lines.Buffer(nil, int(maxEntryBytes(maxData)))
+		lines.Buffer(make([]byte, lineBuffer), int(maxEntryBytes(maxData)))
 		n, reader := 0, newLineReader(maxData)
 		for lines.Scan() && lines.Err() == nil { // at an error Scan gives the torn line before it
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
@@ -42,7 +45,7 @@ func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 		}
 		switch err := lines.Err(); {
 		case errors.Is(err, bufio.ErrTooLong):
-			yield(store.Draft{}, at(n, entryTooLarge(maxData)))
+			yield(store.Draft{}, at(n, entryTooLarge(maxEntryBytes(maxData))))
 		case err != nil:
 			yield(store.Draft{}, err)
 		case n == 0:
@@ -55,9 +58,9 @@ func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 // may need six bytes for one of text, and there is the rest of the entry.
 func maxEntryBytes(maxData int64) int64 { return 6*maxData + 4*MaxAttributesBytes }
 
-func entryTooLarge(maxData int64) error {
-	return &Error{Code: "body-too-large", MaxBytes: maxEntryBytes(maxData),
-		Detail: fmt.Sprintf("an entry of a batch has at most %d bytes", maxEntryBytes(maxData))}
+func entryTooLarge(max int64) error {
+	return &Error{Code: "body-too-large", MaxBytes: max,
+		Detail: fmt.Sprintf("an entry of a batch has at most %d bytes", max)}
 }
 
 func tooManyEvents() error {
@@ -69,8 +72,26 @@ func emptyBatch() error {
 	return &Error{Code: "empty-batch", Detail: "a batch has at least one event"}
 }
 
-func parseEntry(text []byte, maxData int64) (d store.Draft, err error) {
-	object, err := parseObject(text, objectRules{accept: acceptMember})
+// lineReader reads the lines of one batch.
+type lineReader struct {
+	text          bytes.Buffer
+	objects       objectReader
+	topics, types interner
+	kept          keeper // has the data
+	maxData       int64
+}
+
+func newLineReader(maxData int64) *lineReader {
+	r := &lineReader{maxData: maxData}
+	r.objects = objectReader{dec: newDecoder(&r.text), rules: objectRules{accept: acceptMember}}
+	return r
+}
+
+// read reads a line, of which the event keeps nothing.
+func (r *lineReader) read(line []byte) (d store.Draft, err error) {
+	r.text = *bytes.NewBuffer(line)
+	r.objects.dec.Reset(&r.text, anyNames)
+	object, err := r.objects.all(line)
 	if err != nil {
 		return d, err
 	}
@@ -78,32 +99,44 @@ func parseEntry(text []byte, maxData int64) (d store.Draft, err error) {
 	if err := checkMembers(object); err != nil {
 		return d, err
 	}
-	if d.Topic, err = object.Text("topic"); err != nil {
+	topic, err := object.text("topic")
+	if err != nil {
 		return d, err
 	}
+	d.Topic = r.topics.string(topic)
 	if err := store.ValidateTopic(d.Topic); err != nil {
 		return d, &Error{Code: "topic-invalid", Field: "topic", Detail: err.Error()}
 	}
-	d.Type = store.DefaultType
-	if _, ok := object["type"]; ok {
-		if d.Type, err = object.Text("type"); err != nil {
-			return d, err
-		}
-		if err := CheckType(d.Type); err != nil {
-			return d, err
-		}
+	if d.Type, err = r.typeOf(object); err != nil {
+		return d, err
 	}
-	if _, ok := object["data_base64"]; ok {
+	if object.Get("data_base64") != nil {
 		if d.ContentType, err = object.Text("datacontenttype"); err != nil {
 			return d, err
 		}
 		if d.Data, err = object.data("data_base64", d.ContentType); err != nil {
 			return d, err
 		}
-	} else {
-		d.ContentType, d.Data = "application/json", object["data"]
+		return d, checkSize(d.Data, r.maxData)
 	}
-	return d, checkSize(d.Data, maxData)
+	d.ContentType = "application/json"
+	if err := checkSize(object.Get("data"), r.maxData); err != nil {
+		return d, err
+	}
+	d.Data = r.kept.bytes(object.Get("data"))
+	return d, nil
+}
+
+func (r *lineReader) typeOf(object Object) (string, error) {
+	if object.Get("type") == nil {
+		return store.DefaultType, nil
+	}
+	text, err := object.text("type")
+	if err != nil {
+		return "", err
+	}
+	t := r.types.string(text)
+	return t, CheckType(t)
 }
 
 // The members of a line, in its two forms.
@@ -113,8 +146,8 @@ var (
 )
 
 // acceptMember accepts those of both forms.
-func acceptMember(name string, _ int) error {
-	if !slices.Contains(withBase64, name) && name != "data" {
+func acceptMember(name string, size int) error {
+	if size == 0 && !slices.Contains(withBase64, name) && name != "data" {
 		return unknownMember(name, withData)
 	}
 	return nil
@@ -128,16 +161,16 @@ func unknownMember(name string, allowed []string) error {
 // checkMembers holds a line's members against those of its form.
 func checkMembers(object Object) error {
 	allowed := withData
-	if _, ok := object["data_base64"]; ok {
+	if object.Get("data_base64") != nil {
 		allowed = withBase64
 	}
-	for name := range object {
-		if !slices.Contains(allowed, name) {
+	for i := range object {
+		if name := object[i].Name; !slices.Contains(allowed, name) {
 			return unknownMember(name, allowed)
 		}
 	}
 	for _, name := range allowed {
-		if _, ok := object[name]; !ok && name != "type" {
+		if name != "type" && object.Get(name) == nil {
 			return &Error{Code: "member-invalid", Field: name,
 				Detail: fmt.Sprintf("member %q is missing", name)}
 		}

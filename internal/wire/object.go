@@ -7,13 +7,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Object holds the members of a JSON object, undecoded. Names are told apart by case.
-type Object map[string]json.RawMessage
+// Object holds the members of a JSON object, undecoded, in their order. Names are told apart by case. The
+// values may point into the text that they were read from.
+type Object []Member
+
+// Member is one of them.
+type Member struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// Get returns the value of a member, nil if it is missing.
+func (o Object) Get(name string) json.RawMessage {
+	for i := range o {
+		if o[i].Name == name {
+			return o[i].Value
+		}
+	}
+	return nil
+}
 
 // ParseObject reads one JSON object as SplitObject does, and refuses lone surrogates as well (RFC
 // 8259 §8.2), and nesting deeper than MaxDepth below the members. It returns an *Error.
@@ -23,12 +41,8 @@ func ParseObject(text []byte) (Object, error) {
 
 // DropNulls takes what is null for absent, as many serializers mean it (CloudEvents JSON format 1.0.2
 // §2.2 wants it), but for "data", which may be null.
-func (o Object) DropNulls() {
-	for name, value := range o {
-		if name != "data" && string(value) == "null" {
-			delete(o, name)
-		}
-	}
+func (o *Object) DropNulls() {
+	*o = slices.DeleteFunc(*o, func(m Member) bool { return m.Name != "data" && string(m.Value) == "null" })
 }
 
 // objectRules are what an object is held against while it is read.
@@ -42,10 +56,29 @@ type objectRules struct {
 
 // parseObject is ParseObject under these rules.
 func parseObject(text []byte, rules objectRules) (Object, error) {
-	dec := newDecoder(bytes.NewBuffer(text))
-	object, err := readObject(dec, rules)
+	r := &objectReader{dec: newDecoder(bytes.NewBuffer(text)), rules: rules}
+	return r.all(text)
+}
+
+// objectReader reads objects, one after the other. What it needs for that it makes once.
+type objectReader struct {
+	dec   *jsontext.Decoder
+	rules objectRules
+	names interner
+	kept  *keeper // has the values; nil: they stay where they are, which is not the decoder's buffer
+
+	members Object
+	index   map[string]bool // their names, once they are many
+}
+
+// manyMembers is from how many on an index costs less than to look at each.
+const manyMembers = 32
+
+// all reads the one object that text, which dec is at the beginning of, is to be.
+func (r *objectReader) all(text []byte) (Object, error) {
+	object, err := r.read()
 	if err == nil {
-		if err = readEnd(dec); err == nil {
+		if err = readEnd(r.dec); err == nil {
 			return object, nil
 		}
 	}
@@ -55,51 +88,83 @@ func parseObject(text []byte, rules objectRules) (Object, error) {
 	return nil, explain(text)
 }
 
-// readObject reads the object that dec is at, in one pass. An error is an *Error, or the decoder's.
-func readObject(dec *jsontext.Decoder, rules objectRules) (Object, error) {
-	if kind := dec.PeekKind(); kind != '{' && kind != invalid {
+// read reads the object that dec is at, in one pass. It is the reader's until the next. An error is an
+// *Error, or the decoder's.
+func (r *objectReader) read() (Object, error) {
+	if kind := r.dec.PeekKind(); kind != '{' && kind != invalid {
 		return nil, &Error{Code: "json-invalid", Detail: "expected a JSON object"}
 	}
-	if _, err := dec.ReadToken(); err != nil {
+	if _, err := r.dec.ReadToken(); err != nil {
 		return nil, err
 	}
-	object := make(Object)
-	for dec.PeekKind() == '"' {
-		name, value, err := readMember(dec, object, rules)
-		if err != nil {
+	r.members, r.index = r.members[:0], nil
+	for r.dec.PeekKind() == '"' {
+		if err := r.member(); err != nil {
 			return nil, err
 		}
-		object[name] = value
 	}
-	_, err := dec.ReadToken() // the closing brace
-	return object, err
+	_, err := r.dec.ReadToken() // the closing brace
+	return r.members, err
 }
 
-// readMember reads the next member of an object that has those before it.
-func readMember(dec *jsontext.Decoder, object Object,
-	rules objectRules) (name string, value json.RawMessage, err error) {
-	token, err := dec.ReadToken()
+// member reads the next member.
+func (r *objectReader) member() error {
+	raw, err := r.dec.ReadValue()
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	name = token.String()
-	if _, twice := object[name]; twice {
-		return "", nil, &Error{Code: "member-invalid", Field: name,
+	name := r.name(raw)
+	if r.has(name) {
+		return &Error{Code: "member-invalid", Field: name,
 			Detail: fmt.Sprintf("member %.64q occurs twice", name)}
 	}
-	if rules.accept != nil {
-		if err := rules.accept(name, 0); err != nil {
-			return "", nil, err
+	if r.rules.accept != nil {
+		if err := r.rules.accept(name, 0); err != nil {
+			return err
 		}
 	}
-	raw, err := dec.ReadValue()
+	raw, err = r.dec.ReadValue()
 	switch {
-	case err == nil && !rules.deep && isDeep(raw), err != nil && isDeep(dec.UnreadBuffer()):
-		return "", nil, tooDeep()
-	case err == nil && rules.accept != nil:
-		err = rules.accept(name, len(raw))
+	case err == nil && !r.rules.deep && isDeep(raw), err != nil && isDeep(r.dec.UnreadBuffer()):
+		return tooDeep()
+	case err == nil && r.rules.accept != nil:
+		err = r.rules.accept(name, len(raw))
 	}
-	return name, json.RawMessage(bytes.Clone(raw)), err
+	if err != nil {
+		return err
+	}
+	if r.kept != nil {
+		raw = r.kept.bytes(raw)
+	}
+	r.members = append(r.members, Member{name, json.RawMessage(raw)})
+	return nil
+}
+
+// name returns the text of a member's name, which nearly always the object before has at the same place.
+func (r *objectReader) name(raw []byte) string {
+	text, _ := unquote(raw)
+	if n := len(r.members); n < cap(r.members) {
+		if before := r.members[:n+1][n].Name; before == string(text) {
+			return before
+		}
+	}
+	return r.names.string(text)
+}
+
+// has reports whether there is a member of this name.
+func (r *objectReader) has(name string) bool {
+	if len(r.members) < manyMembers {
+		return r.members.Get(name) != nil
+	}
+	if r.index == nil {
+		r.index = make(map[string]bool)
+		for _, m := range r.members {
+			r.index[m.Name] = true
+		}
+	}
+	twice := r.index[name]
+	r.index[name] = true
+	return twice
 }
 
 // invalid is the kind of what is no JSON, or could not be read: reading it tells why.
@@ -128,7 +193,8 @@ func SplitObject(text []byte) (Object, error) {
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true)) // it would take escapes for that too
-	object, err := readObject(dec, objectRules{deep: true})
+	r := &objectReader{dec: dec, rules: objectRules{deep: true}}
+	object, err := r.read()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("not a JSON object")
 	}
@@ -140,36 +206,44 @@ func SplitObject(text []byte) (Object, error) {
 
 // Text returns a member that must be a string, "" if it is missing. It returns an *Error.
 func (o Object) Text(name string) (string, error) {
-	raw, ok := o[name]
-	if !ok {
-		return "", nil
-	}
-	s, ok := unquote(raw)
-	if !ok {
-		return "", &Error{Code: "member-invalid", Field: name,
-			Detail: fmt.Sprintf("member %q is a string", name)}
-	}
-	return s, nil
+	text, err := o.text(name)
+	return string(text), err
 }
 
-// unquote returns the text of a value that is a string.
-func unquote(raw json.RawMessage) (s string, ok bool) {
-	if raw[0] != '"' {
-		return "", false
+// text is Text, in bytes that may be the object's own.
+func (o Object) text(name string) ([]byte, error) {
+	raw := o.Get(name)
+	if raw == nil {
+		return nil, nil
 	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+	text, ok := unquote(raw)
+	if !ok {
+		return nil, &Error{Code: "member-invalid", Field: name,
+			Detail: fmt.Sprintf("member %q is a string", name)}
 	}
-	return s, json.Unmarshal(raw, &s) == nil
+	return text, nil
+}
+
+// unquote returns the text of a valid value if it is a string; half a surrogate pair is U+FFFD.
+func unquote(raw []byte) (text []byte, ok bool) {
+	switch {
+	case raw[0] != '"':
+		return nil, false
+	case bytes.IndexByte(raw, '\\') < 0:
+		return raw[1 : len(raw)-1], true
+	default:
+		text, _ = jsontext.AppendUnquote(nil, raw)
+		return text, true
+	}
 }
 
 // data returns the bytes of a member in base64, which must be what their content type says.
 func (o Object) data(name, contentType string) ([]byte, error) {
-	text, err := o.Text(name)
+	text, err := o.text(name)
 	if err != nil {
 		return nil, err
 	}
-	data, err := base64.StdEncoding.DecodeString(text)
+	data, err := base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), text)
 	if err != nil {
 		return nil, &Error{Code: "member-invalid", Field: name,
 			Detail: fmt.Sprintf("member %q is base64 (RFC 4648 §4): %v", name, err)}
