@@ -157,11 +157,12 @@ func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values
 		return publication{}, p
 	}
 	pub := publication{batch: true}
+	may := topicsOf(r)
 	for d, err := range wire.NDJSON(body, s.o.MaxEventBytes) {
 		if err != nil {
 			return publication{}, body.problem(err)
 		}
-		if p := authorisePublish(r, d.Topic); p != nil {
+		if p := may.publish(d.Topic); p != nil {
 			return publication{}, p.at(len(pub.groups))
 		}
 		pub.add(d, "")
@@ -197,16 +198,17 @@ func (s *Server) readCloudEvents(w http.ResponseWriter, r *http.Request, _ url.V
 		return publication{}, p
 	}
 	pub := publication{batch: true}
+	may, owner := topicsOf(r), grantOf(r).Owner()
 	for e, err := range wire.CloudEvents(body, s.destination(topic)) {
 		if err != nil {
 			return publication{}, body.problem(err)
 		}
 		if topic == "" {
-			if p := authorisePublish(r, e.Draft.Topic); p != nil {
+			if p := may.publish(e.Draft.Topic); p != nil {
 				return publication{}, p.at(len(pub.groups))
 			}
 		}
-		pub.add(e.Draft, cloudEventKey(r, e))
+		pub.add(e.Draft, cloudEventKey(owner, e))
 	}
 	return pub, body.close()
 }
@@ -245,11 +247,28 @@ func (s *Server) destination(topic string) wire.Destination {
 // cloudEventPublication is a request to publish one event.
 func cloudEventPublication(r *http.Request, e wire.CloudEvent) publication {
 	pub := visitOf(r).publicationOf(e.Draft)
-	pub.groups[0].Key = cloudEventKey(r, e)
+	pub.groups[0].Key = cloudEventKey(grantOf(r).Owner(), e)
 	return pub
 }
 
-// cloudEventKey is the key that an event's source and id are.
-func cloudEventKey(r *http.Request, e wire.CloudEvent) string {
-	return scopedKey("cloudevent", grantOf(r).Owner(), e.Draft.Topic, e.Source, e.ID)
+// cloudEventKey is the key that an event's source and id are, of this owner.
+func cloudEventKey(owner string, e wire.CloudEvent) string {
+	return scopedKey("cloudevent", owner, e.Draft.Topic, e.Source, e.ID)
+}
+
+// topics are those that the events of a batch name, of whose caller it asks.
+type topics struct {
+	r    *http.Request
+	last string // nearly always the next event has the same
+}
+
+func topicsOf(r *http.Request) *topics { return &topics{r: r} }
+
+// publish refuses a topic that the caller may not publish to.
+func (t *topics) publish(topic string) *problem {
+	if topic == t.last {
+		return nil
+	}
+	t.last = topic
+	return authorisePublish(t.r, topic)
 }

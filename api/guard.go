@@ -50,7 +50,6 @@ type visit struct {
 	groups   [1]store.Group // to publish, if it is one event
 	drafts   [1]store.Draft // of groups
 	location [1]string      // of the answer
-	room     [256]byte      // of the answer, if it is short
 }
 
 type visitKey struct{}

@@ -53,7 +53,7 @@ func idempotencyKey(r *http.Request) (name string, given bool, p *problem) {
 
 // scopedKey joins the parts of a key, each with its length: no two lists of parts are one key.
 func scopedKey(parts ...string) string {
-	var key []byte
+	key := make([]byte, 0, 256)
 	for _, p := range parts {
 		key = binary.AppendUvarint(key, uint64(len(p)))
 		key = append(key, p...)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -119,26 +121,29 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 // stored is on disk by then.
 func answerPublished(w http.ResponseWriter, v *visit, pub publication, results []store.Result) {
 	status := http.StatusOK
-	events := v.room[:0]
-	if len(results) > 1 {
-		events = make([]byte, 0, 160*len(results))
+	a := answers.Get().(*answer)
+	defer answers.Put(a)
+	a.text = a.text[:0]
+	if pub.batch {
+		a.text = append(a.text, `{"events":[`...)
 	}
-	for i, r := range results {
+	for i := range results {
+		r := &results[i]
 		if !r.Replayed {
 			status = http.StatusCreated
 		}
 		for j := range pub.groups[i].Drafts {
-			if len(events) > 0 {
-				events = append(events, ',')
+			if i+j > 0 {
+				a.text = append(a.text, ',')
 			}
-			events = appendPublished(events, &pub.groups[i].Drafts[j], r.IDs[j], r, pub.batch)
+			a.add(&pub.groups[i].Drafts[j], r.IDs[j], r, pub.batch)
 		}
 	}
 	if status == http.StatusOK {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	if pub.batch {
-		events = append(append([]byte(`{"events":[`), events...), "]}"...)
+		a.text = append(a.text, "]}"...)
 	} else {
 		// relative to /v1/topics/{topic}/events: a proxy may have taken a prefix from the path
 		v.location[0] = "../../events/" + results[0].IDs[0].String()
@@ -146,25 +151,37 @@ func answerPublished(w http.ResponseWriter, v *visit, pub publication, results [
 	}
 	w.Header()["Content-Type"] = mediaJSON
 	w.WriteHeader(status)
-	_, _ = w.Write(append(events, '\n')) // fails only when the client is gone
+	a.text = append(a.text, '\n')
+	_, _ = w.Write(a.text) // fails only when the client is gone
 }
 
-// appendPublished appends an event as the answer to a publish has it: in a batch it is told when it
-// was stored by an earlier request, and always when it is not retained any more.
-func appendPublished(dst []byte, d *store.Draft, id store.ID, r store.Result, batch bool) []byte {
-	dst = append(dst, `{"id":"`...)
+// answer is what is written to a publisher. The events of a commit nearly always have one time.
+type answer struct {
+	text []byte
+	at   time.Time // of the last event
+	time []byte    // the same, as text
+}
+
+var answers = sync.Pool{New: func() any { return new(answer) }}
+
+// add appends an event as the answer to a publish has it: in a batch it is told when it was stored by
+// an earlier request, and always when it is not retained any more.
+func (a *answer) add(d *store.Draft, id store.ID, r *store.Result, batch bool) {
+	dst := append(a.text, `{"id":"`...)
 	dst, _ = id.AppendText(dst)                                           // never fails
 	dst = append(append(dst, `","topic":"`...), d.Topic...)               // whose characters need no escapes
 	dst, _ = jsontext.AppendQuote(append(dst, `","type":`...), typeOf(d)) // fails if it is not UTF-8
-	dst = append(dst, `,"time":"`...)
-	dst = append(id.Time().AppendFormat(dst, wire.TimeFormat), '"')
+	if at := id.Time(); at != a.at {
+		a.at, a.time = at, at.AppendFormat(a.time[:0], wire.TimeFormat)
+	}
+	dst = append(append(append(dst, `,"time":"`...), a.time...), '"')
 	if r.Replayed && batch {
 		dst = append(dst, `,"replayed":true`...)
 	}
 	if r.Trimmed {
 		dst = append(dst, `,"trimmed":true`...)
 	}
-	return append(dst, '}')
+	a.text = append(dst, '}')
 }
 
 // mediaJSON is shared as everyAnswer is.
