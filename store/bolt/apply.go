@@ -122,7 +122,7 @@ func (ch *change) put(b *buckets, e *commit.Event) error {
 	s.unindexed++
 	indexed := s.unindexed >= sparseEvery
 	start := len(ch.buf)
-	ch.buf = appendRecord(ch.buf, e.ID[:], e.Draft, t.id, s.last, indexed)
+	ch.buf = appendRecord(ch.buf, &e.ID, e.Draft, t.id, s.last, indexed)
 	value := ch.buf[start:len(ch.buf):len(ch.buf)]
 	if err := b.records.Put(e.ID[:], value); err != nil {
 		return err

@@ -54,8 +54,8 @@ func (r *record) size() uint64 {
 		len(r.attributes) + len(r.data))
 }
 
-// appendRecord appends the sealed value of d under key, its ID, to dst.
-func appendRecord(dst, key []byte, d *store.Draft, topic uint32, prev store.ID,
+// appendRecord appends the sealed value of d under id to dst.
+func appendRecord(dst []byte, id *store.ID, d *store.Draft, topic uint32, prev store.ID,
 	indexed bool) []byte {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, recordVersion, 0)
@@ -79,7 +79,7 @@ func appendRecord(dst, key []byte, d *store.Draft, topic uint32, prev store.ID,
 	dst = binary.AppendUvarint(dst, uint64(len(attributes)))
 	dst = append(dst, attributes...)
 	dst = append(dst, d.Data...)
-	seal(key, dst[start:])
+	seal(id[:], dst[start:])
 	return dst
 }
 
