@@ -212,13 +212,18 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	return s
 }
 
+// varies is what an answer depends on in a request, beside its address and, where others may ask, its
+// origin. An answer of the log depends on the moment too. "*" says so (RFC 9110 §12.5.5) to those who keep
+// what is not to be stored: a service worker's cache heeds Vary, and takes nothing with "*".
+const varies = "Authorization, Cookie, Accept"
+
 // everyAnswer are headers that all answers begin with. They share the values, which nobody changes: an
 // http.Header replaces or appends, and there is no room to append in place.
 var everyAnswer = http.Header{
 	"Cache-Control":          {"no-store"},
 	"X-Content-Type-Options": {"nosniff"},
 	"Referrer-Policy":        {"no-referrer"}, // of a stream whose URL carries a token
-	"Vary":                   {"Authorization, Cookie, Accept", "Origin"},
+	"Vary":                   {"*, " + varies, "Origin"},
 }
 
 // ServeHTTP implements http.Handler.

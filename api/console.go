@@ -22,6 +22,7 @@ func (s *Server) console(w http.ResponseWriter, r *http.Request, query url.Value
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache") // kept, but asked for again: a new version is seen at once
 	h.Set("ETag", f.ETag)
+	h["Vary"] = append([]string{varies}, h["Vary"][1:]...) // "*" forbids to keep it
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.Content))
 	return nil
 }

@@ -292,9 +292,14 @@ func TestSecurityHeaders(t *testing.T) {
 			t.Errorf("%s %s: %v", c.method, c.path, h)
 		}
 		if vary := strings.Join(h.Values("Vary"), ","); !strings.Contains(vary, "Authorization") ||
-			!strings.Contains(vary, "Accept") {
+			!strings.Contains(vary, "Accept") || !strings.HasPrefix(vary, "*,") {
 			t.Errorf("%s %s: Vary %q", c.method, c.path, vary)
 		}
+	}
+	h := s.head("GET", "/tidings.js", "").header // which may be kept
+	if vary := strings.Join(h.Values("Vary"), ","); !strings.Contains(vary, "Origin") ||
+		strings.Contains(vary, "*") {
+		t.Errorf("GET /tidings.js: Vary %q", vary)
 	}
 }
 

@@ -174,6 +174,9 @@ func (s *site) serveTest(w http.ResponseWriter, r *http.Request, file string) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w,
 			`<!doctype html><title>A client</title><link rel="icon" href="data:,"><script type="module" src="/test/page.js"></script>`)
+	case "plain": // without a policy, or a client
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, `<!doctype html><title>A page</title><link rel="icon" href="data:,">`)
 	case "token":
 		fmt.Fprint(w, s.nextToken())
 	default:

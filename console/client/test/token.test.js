@@ -6,9 +6,10 @@ import { Stage } from './stage.js';
 
 for (const nothing of [undefined, null, '']) {
   test(`a token function that returns ${JSON.stringify(nothing)} says that there is no token`, async () => {
-    const open = new Stage(), tab = open.open({ token: () => nothing });
+    const open = new Stage(), requests = open.network.requests = [], tab = open.open({ token: () => nothing });
     await open.pass(1);
     assert.equal(tab.client.state, 'live');
+    assert.deepEqual(requests.map(({ headers }) => headers.Authorization), [undefined]);
 
     const guarded = new Stage({ auth: true });
     let calls = 0;
