@@ -46,6 +46,7 @@ var clients = []client{
 	{"httpx", python("httpx"), 0},
 	{"OkHttp", javaClient("okhttp"), 0},
 	{"Java HttpClient", javaClient("java"), 0},
+	{"Symfony", symfony, 0},
 }
 
 // report is an event as a client gave it out, or, of type "stopped", that the client has given up.

@@ -78,6 +78,20 @@ var compileJava = sync.OnceValue(func() error {
 	return nil
 })
 
+// symfony follows with a library of Debian's for PHP.
+func symfony(t *testing.T, url string) (*follower, string) {
+	t.Helper()
+	if os.Getenv("TIDINGS_FULL") != "1" {
+		t.Skip("PHP is not everywhere: TIDINGS_FULL=1")
+	}
+	path := e2e.Need(t, "php")
+	if _, err := os.Stat("/usr/share/php/Symfony/Component/HttpClient"); err != nil {
+		t.Skip("php-symfony-http-client is not installed")
+	}
+	return followWith(t, exec.Command(path, "testdata/follow.php", url)),
+		"Symfony on " + versionOf(t, path, "--version")
+}
+
 // followWith follows with a program that writes lines for parseReport.
 func followWith(t *testing.T, cmd *exec.Cmd) *follower {
 	t.Helper()

@@ -6,8 +6,8 @@
 // that a lost, repeated or misplaced event is a line other than the expected one. The proxies run
 // with the configurations of deploy/, in which only ports, paths and times are filled in.
 //
-// What is not installed is skipped; .ci/run installs all of it but the JDK and libokhttp-java, which
-// only the long run asks for (TIDINGS_FULL=1), and there a skipped test is a failure. The Node
+// What is not installed is skipped; .ci/run installs all of it but Java, PHP and their packages,
+// which only the long run asks for (TIDINGS_FULL=1), and there a skipped test is a failure. The Node
 // packages are those of testdata/package-lock.json:
 //
 //	npm ci --prefix internal/clients/testdata
