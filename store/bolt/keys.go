@@ -19,18 +19,22 @@ type keys struct {
 	oldest store.ID                 // the first of them; zero if there is none
 }
 
-func encodeKey(k *commit.Key) []byte {
-	v := make([]byte, sumSize, sumSize+36)
-	v = append(v, k.Hash[:]...)
-	v = append(v, k.Fingerprint[:]...)
-	v = binary.BigEndian.AppendUint32(v, k.Count)
-	seal(k.First[:], v)
-	return v
+// keySize is that of a key's record.
+const keySize = sumSize + 36
+
+// appendKey appends the sealed record of k to dst.
+func appendKey(dst []byte, k *commit.Key) []byte {
+	start := len(dst)
+	dst = append(dst, make([]byte, sumSize)...)
+	dst = append(append(dst, k.Hash[:]...), k.Fingerprint[:]...)
+	dst = binary.BigEndian.AppendUint32(dst, k.Count)
+	seal(k.First[:], dst[start:])
+	return dst
 }
 
 func decodeKey(key, value []byte) (k commit.Key, ok bool) {
 	rest, ok := unseal(key, value)
-	if !ok || len(key) != len(k.First) || len(rest) != 36 {
+	if !ok || len(key) != len(k.First) || len(value) != keySize {
 		return commit.Key{}, false
 	}
 	return commit.Key{
@@ -70,8 +74,10 @@ func (x *keys) load(tx *bbolt.Tx, logger *slog.Logger) error {
 
 // putKeys remembers and forgets keys, in the transaction of the events.
 func (ch *change) putKeys(b *bbolt.Bucket) error {
+	records := make([]byte, 0, len(ch.Keys)*keySize)
 	for i := range ch.Keys {
-		if err := b.Put(ch.Keys[i].First[:], encodeKey(&ch.Keys[i])); err != nil {
+		records = appendKey(records, &ch.Keys[i])
+		if err := b.Put(ch.Keys[i].First[:], records[len(records)-keySize:]); err != nil {
 			return err
 		}
 	}
@@ -95,10 +101,9 @@ func (x *keys) show(ch *change) {
 		return
 	}
 	for i := range ch.Keys {
-		k := &ch.Keys[i]
-		x.byHash[k.Hash] = k.First
-		x.shares.AddKey(k.Hash.Owner(), k.First)
+		x.byHash[ch.Keys[i].Hash] = ch.Keys[i].First
 	}
+	x.shares.AddKeys(ch.Keys)
 	for _, k := range ch.forgotten {
 		x.shares.RemoveKey(k.Hash.Owner(), k.First)
 		if x.byHash[k.Hash] == k.First {

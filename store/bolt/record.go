@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
 
 	"tidings/store"
 )
@@ -49,9 +50,8 @@ type record struct {
 
 // size is what the record and its key add to the books.
 func (r *record) size() uint64 {
-	n := binary.PutUvarint(make([]byte, binary.MaxVarintLen64), uint64(len(r.attributes)))
-	return uint64(len(store.ID{}) + recordFixed + 1 + len(r.typ) + 1 + len(r.contentType) + n +
-		len(r.attributes) + len(r.data))
+	return uint64(len(store.ID{}) + recordFixed + 1 + len(r.typ) + 1 + len(r.contentType) +
+		uvarintSize(len(r.attributes)) + len(r.attributes) + len(r.data))
 }
 
 // appendRecord appends the sealed value of d under id to dst.
@@ -70,18 +70,27 @@ func appendRecord(dst []byte, id *store.ID, d *store.Draft, topic uint32, prev s
 	}
 	dst = appendShort(dst, typ)
 	dst = appendShort(dst, d.ContentType)
-	var attributes []byte
+	dst = binary.AppendUvarint(dst, uint64(attributesSize(d.Attributes)))
 	for _, a := range d.Attributes {
-		attributes = appendShort(attributes, a.Name)
-		attributes = binary.AppendUvarint(attributes, uint64(len(a.Value)))
-		attributes = append(attributes, a.Value...)
+		dst = appendShort(dst, a.Name)
+		dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
+		dst = append(dst, a.Value...)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(attributes)))
-	dst = append(dst, attributes...)
 	dst = append(dst, d.Data...)
 	seal(id[:], dst[start:])
 	return dst
 }
+
+// attributesSize is what the attributes take in a record.
+func attributesSize(attributes []store.Attribute) (n int) {
+	for _, a := range attributes {
+		n += 1 + len(a.Name) + uvarintSize(len(a.Value)) + len(a.Value)
+	}
+	return n
+}
+
+// uvarintSize is what binary.AppendUvarint appends.
+func uvarintSize(n int) int { return max(1, (bits.Len(uint(n))+6)/7) }
 
 func appendShort(dst []byte, s string) []byte {
 	dst = append(dst, byte(len(s)))

@@ -114,10 +114,11 @@ func (v *view) Retained(id store.ID) bool { return v.get(bucketLog, id[:]) != ni
 
 // Key implements commit.View.
 func (v *view) Key(hash commit.Hash) (commit.Key, bool) {
-	first, ok := v.keys.byHash[hash]
+	known, ok := v.keys.byHash[hash]
 	if !ok {
 		return commit.Key{}, false
 	}
+	first := known // only here is it the heap's
 	k, ok := decodeKey(first[:], v.get(bucketKeys, first[:]))
 	if !ok || k.Hash != hash {
 		v.logger.Warn("an idempotency key is damaged; what is published under it is stored again",

@@ -3,6 +3,7 @@ package commit
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 
 	"tidings/store"
 )
@@ -29,29 +30,38 @@ type keyed struct {
 	before Hash
 }
 
+// digester makes the digests of groups, one after the other.
+type digester struct {
+	hash  hash.Hash
+	buf   []byte
+	name  string // of the last owner, nearly always that of the next
+	owner Owner
+}
+
+func newDigester() *digester { return &digester{hash: sha256.New()} }
+
 // digest returns what a group is looked up and stored under. The fingerprint covers what makes two
 // publishes the same: topic, type, content type and data of each draft, each with its length so that
 // no two lists of them read alike.
-func digest(g *store.Group) keyed {
-	name := sha256.Sum256([]byte(g.Key))
-	h := sha256.New()
-	var size [8]byte
-	write := func(s string) {
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-		h.Write(size[:])
-		h.Write([]byte(s))
-	}
+func (d *digester) digest(g *store.Group) keyed {
+	d.hash.Reset()
 	for i := range g.Drafts {
-		d := &g.Drafts[i]
-		write(d.Topic)
-		write(d.Type)
-		write(d.ContentType)
-		binary.BigEndian.PutUint64(size[:], uint64(len(d.Data)))
-		h.Write(size[:])
-		h.Write(d.Data)
+		draft := &g.Drafts[i]
+		d.buf = d.buf[:0]
+		for _, s := range [...]string{draft.Topic, draft.Type, draft.ContentType} {
+			d.buf = append(binary.BigEndian.AppendUint64(d.buf, uint64(len(s))), s...)
+		}
+		d.hash.Write(binary.BigEndian.AppendUint64(d.buf, uint64(len(draft.Data))))
+		d.hash.Write(draft.Data)
 	}
-	k := keyed{Key: Key{Fingerprint: [16]byte(h.Sum(nil)[:16])}, before: Hash(name[:])}
-	owner := OwnerOf(g.Owner)
-	copy(k.Hash[copy(k.Hash[:], owner[:]):], name[:])
+	d.buf = d.hash.Sum(d.buf[:0])
+	k := keyed{Key: Key{Fingerprint: [16]byte(d.buf)}}
+	d.buf = append(d.buf[:0], g.Key...)
+	name := sha256.Sum256(d.buf)
+	k.before = Hash(name[:])
+	if g.Owner != d.name {
+		d.name, d.owner = g.Owner, OwnerOf(g.Owner)
+	}
+	copy(k.Hash[copy(k.Hash[:], d.owner[:]):], name[:])
 	return k
 }

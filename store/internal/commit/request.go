@@ -35,6 +35,7 @@ func Append(groups []store.Group) (Request, error) {
 		return Request{}, fmt.Errorf("%w batch: at least one event", store.ErrInvalid)
 	}
 	r := Request{groups: groups, owner: OwnerOf(groups[0].Owner), newest: groups[0].Newest}
+	var digests *digester
 	for i := range groups {
 		g := &groups[i]
 		if err := validate(g, len(groups)); err != nil {
@@ -42,9 +43,9 @@ func Append(groups []store.Group) (Request, error) {
 		}
 		if g.Key != "" {
 			if r.keys == nil {
-				r.keys = make([]keyed, len(groups))
+				r.keys, digests = make([]keyed, len(groups)), newDigester()
 			}
-			r.keys[i] = digest(g)
+			r.keys[i] = digests.digest(g)
 		}
 	}
 	return r, r.checkCondition()

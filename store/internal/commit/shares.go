@@ -79,6 +79,19 @@ func (s *Shares) AddKey(o Owner, first store.ID) {
 	s.tidy(x)
 }
 
+// AddKeys enters keys, of which those of a batch have one owner.
+func (s *Shares) AddKeys(keys []Key) {
+	for len(keys) > 0 {
+		owner := keys[0].Hash.Owner()
+		x := s.of(owner)
+		for len(keys) > 0 && keys[0].Hash.Owner() == owner {
+			x.keys = append(x.keys, keys[0].First)
+			keys = keys[1:]
+		}
+		s.tidy(x)
+	}
+}
+
 // RemoveKey takes a key away, which is nearly always the owner's oldest.
 func (s *Shares) RemoveKey(o Owner, first store.ID) {
 	x := s.of(o)
