@@ -119,9 +119,11 @@ func FirstIDAt(t time.Time) ID {
 // in four billion. It tells an event that was trimmed from one that was never there.
 type Epoch [4]byte
 
-// NewEpoch returns an epoch at random.
+// NewEpoch returns an epoch at random, which is not zero.
 func NewEpoch() (e Epoch) {
-	_, _ = rand.Read(e[:]) // never fails
+	for e == (Epoch{}) {
+		_, _ = rand.Read(e[:]) // never fails
+	}
 	return e
 }
 

@@ -83,6 +83,12 @@ type Log interface {
 	// ErrClosed, or ErrFailed.
 	Wait(ctx context.Context, after ID) error
 
+	// CatchUp returns once this log has every commit that any log has placed before the call, if it is
+	// one of several that make one sequence; else at once. An ID above the head may be an event that is
+	// not here yet: who is to say that there is none asks first. It waits 5 s at most. Errors:
+	// ErrUnavailable, ErrFailed, ErrClosed.
+	CatchUp(ctx context.Context) error
+
 	// Trim deletes the events that match f and lie before the given ID, oldest first, and returns
 	// how many. It works in many small commits: an error leaves the log consistent with a part
 	// deleted. Positions before a trimmed event stay valid; reading from them reports the loss.

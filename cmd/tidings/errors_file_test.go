@@ -97,7 +97,7 @@ func TestFileRows(t *testing.T) {
 			[]byte("aparse")), "its keys are out of order", advice},
 		{"row 107: another program's file", bytes.ReplaceAll(whole, []byte("meta"), []byte("mine")),
 			`without the bucket "meta", so not a log of this program`, advice},
-		{"row 107: newer format", setFormat(whole, 3), "has format 3, this release reads up to 2",
+		{"row 107: newer format", setFormat(whole, 4), "has format 4, this release reads up to 3",
 			"start it with the release that wrote it, or a newer one"},
 	} {
 		t.Run(r.name, func(t *testing.T) {

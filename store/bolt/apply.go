@@ -15,7 +15,8 @@ const sparseEvery = 128
 // with it. It is used again for the next one.
 type change struct {
 	*commit.Commit
-	c *committer
+	c  *committer
+	at *store.Place // of the commit, in a mirror
 
 	created   []*topic
 	changed   []*topic            // that have a next state
@@ -29,19 +30,18 @@ type change struct {
 	marks     map[commit.Owner]int // that it adds
 	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
 
-	keepsEpoch bool   // it writes the epoch
-	journaled  int    // entries put into the journal
-	piece      *piece // of a checkpoint
-	announced  bool   // readers know of trimming
+	journaled int    // entries put into the journal
+	piece     *piece // of a checkpoint
+	announced bool   // readers know of trimming
 }
 
-func (ch *change) begin(c *committer, k *commit.Commit) {
+func (ch *change) begin(c *committer, k *commit.Commit, at *store.Place) {
 	clear(ch.created)
 	buf := ch.buf[:0]
 	if cap(buf) > commitBytes {
 		buf = nil
 	}
-	*ch = change{Commit: k, c: c, buf: buf, created: ch.created[:0], changed: ch.changed[:0],
+	*ch = change{Commit: k, c: c, at: at, buf: buf, created: ch.created[:0], changed: ch.changed[:0],
 		forgotten: ch.forgotten[:0]}
 }
 
@@ -63,6 +63,9 @@ func (ch *change) write(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	if err := ch.putPlace(tx); err != nil {
+		return err
+	}
 	ch.countBare(tx)
 	if ch.c.books.due(ch) {
 		ch.piece = ch.c.books.next(ch)
@@ -78,6 +81,19 @@ func (ch *change) write(tx *bbolt.Tx) error {
 		ch.c.horizon.index.announce(ch.trimming)
 	}
 	return nil
+}
+
+// putPlace notes up to where the mirror has come, and the secret that the log got from its first node.
+func (ch *change) putPlace(tx *bbolt.Tx) error {
+	if ch.at == nil {
+		return nil
+	}
+	if ch.Secret != nil {
+		if err := putMeta(tx, metaSecret, ch.Secret[:]); err != nil {
+			return err
+		}
+	}
+	return putMeta(tx, metaPlace, encodePlace(*ch.at))
 }
 
 // store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit

@@ -76,8 +76,13 @@ func (a *audit) meta() bool {
 		a.problem("the head %s is below the checkpoint %s or the newest trimmed ID %s", a.Head,
 			checkpoint, a.trimmed)
 	}
-	if journal := a.tx.Bucket(bucketJournal) != nil; journal != (a.Format == formatJournal) {
-		a.problem("the format is %d; with a journal: %t", a.Format, journal)
+	journal := a.tx.Bucket(bucketJournal) != nil
+	_, mirror, err := getPlace(a.tx)
+	switch {
+	case err != nil:
+		a.problem("%v", err)
+	case mirror != (a.Format == formatMirror), !mirror && journal != (a.Format == formatJournal):
+		a.problem("the format is %d; with a journal: %t, with a place: %t", a.Format, journal, mirror)
 	}
 	a.Topics = len(a.topics)
 	return true

@@ -245,7 +245,7 @@ func TestRestoreRefuses(t *testing.T) {
 		return b
 	})
 	newer := crash(t, dir)
-	alter(t, newer, setMeta("format", []byte{0, 0, 0, 3}))
+	alter(t, newer, setMeta("format", []byte{0, 0, 0, 4}))
 	for name, c := range map[string]struct {
 		file string
 		m    *store.Manifest
@@ -262,7 +262,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}), nil, bolt.ErrDamaged, "cut short"},
 		"another kind of file": {writeBackup(t, bytes.Repeat([]byte("text\n"), 5000)),
 			nil, bolt.ErrDamaged, "invalid"},
-		"a newer format": {logFile(newer), nil, bolt.ErrNewerFormat, "format 3"},
+		"a newer format": {logFile(newer), nil, bolt.ErrNewerFormat, "format 4"},
 		"no file":        {filepath.Join(t.TempDir(), "none"), nil, os.ErrNotExist, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {

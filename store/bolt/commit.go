@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"tidings/store"
@@ -53,6 +54,10 @@ type committer struct {
 	// and may apply commits that others have decided. Nil is this process alone.
 	between between
 
+	mirror   *mirror // nil: this process alone
+	checking *checking
+	looking  *sync.Mutex // held while somebody looks for what is too much, and while others' trims are applied
+
 	// committed, unless it is nil, is called when a transaction is in the file and not shown: what
 	// readers find while its last fsync is under way. Nil but in tests.
 	committed func()
@@ -74,7 +79,7 @@ type committer struct {
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once
 
-	epoch     store.Epoch // of this Open
+	epoch     store.Epoch // the newest: of this Open, or of a node that has begun one since
 	epochKept bool        // the file has it
 }
 
@@ -88,11 +93,18 @@ func (c *committer) run() {
 	defer close(c.stopped)
 	var batch []*request
 	for {
-		if batch = c.queue.take(batch[:0]); len(batch) == 0 {
-			c.watched(c.checkpoint)
-			return
+		batch = c.queue.take(batch[:0])
+		if c.mirror != nil {
+			_ = c.applyOthers() // what is wrong then is so for the batch, too
 		}
-		c.watched(func() { c.commit(batch) })
+		if len(batch) == 0 {
+			if c.queue.over() {
+				c.checkpoint()
+				return
+			}
+			continue
+		}
+		c.commit(batch)
 		several := len(batch) > 1
 		clear(batch)
 		clear(c.requests)
@@ -115,18 +127,19 @@ func giveTurn() {
 const yields = 4
 
 // watched runs what a disk that hangs holds up, with its age to be seen.
-func (c *committer) watched(commit func()) {
+func (c *committer) watched(commit func() error) error {
 	began := time.Now()
 	c.file.counters.since.Store(&began)
 	warning := time.AfterFunc(hangAfter, func() {
 		c.logger.Warn("the disk hangs: it has not ended a commit; publishes are refused until it does",
 			"for", hangAfter.String())
 	})
-	commit()
+	err := commit()
 	c.file.counters.since.Store(nil)
 	if !warning.Stop() {
 		c.logger.Warn("the disk has ended the commit", "after", time.Since(began).String())
 	}
+	return err
 }
 
 // commit makes the batch durable and answers it. When there is no space for all of it in one
@@ -135,19 +148,25 @@ func (c *committer) watched(commit func()) {
 func (c *committer) commit(batch []*request) {
 	err := c.try(batch)
 	if !errors.Is(err, store.ErrNoSpace) {
-		c.queue.answer(batch, err)
+		c.answer(batch, err)
 		return
 	}
 	parts := split(batch)
 	switch {
-	case batch[0].kind() == ofTrim && c.reserved:
+	case batch[0].kind() == ofTrim && c.reserved && c.mirror == nil:
 		_ = c.giveReserve() // best effort: without it the trims may fail, and say so
 	case len(parts) == 1:
-		c.queue.answer(batch, err)
+		c.answer(batch, err)
 		return
 	}
 	for _, part := range parts {
-		c.queue.answer(part, c.try(part))
+		c.answer(part, c.try(part))
+	}
+}
+
+func (c *committer) answer(batch []*request, err error) {
+	if !errors.Is(err, errAnswered) {
+		c.queue.answer(batch, err)
 	}
 }
 
@@ -167,11 +186,18 @@ func split(batch []*request) (parts [][]*request) {
 // try decides on the batch and applies that. A commit of somebody else in between makes the decision
 // void, for it did not know of it.
 func (c *committer) try(batch []*request) error {
+	c.mirror.begin()
 	for {
 		applied := c.applied
 		decided, err := c.decide(batch)
 		if err != nil {
 			return err
+		}
+		if c.mirror != nil {
+			if again, err := c.sequence(batch, decided); !again {
+				return err
+			}
+			continue
 		}
 		if decided.IsEmpty() { // its answers are still about the file that is in its place
 			if err := c.file.check(); err != nil {
@@ -195,17 +221,20 @@ func (c *committer) try(batch []*request) error {
 // apply makes a commit durable, and then visible. It decides nothing, and takes a commit that another
 // process has decided in the same way. A crash before update returns leaves none or all of the commit,
 // and nobody has been told. A crash after it leaves all of it.
-func (c *committer) apply(k *commit.Commit) error {
+func (c *committer) apply(k *commit.Commit) error { return c.applyAt(k, nil) }
+
+// applyAt is apply of a commit that has its place in a sequence, if at is not nil.
+func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	if err := c.follows(k); err != nil {
 		return c.file.fail(err)
 	}
 	ch := &c.change
-	ch.begin(c, k)
+	ch.begin(c, k, at)
 	err := c.update(ch.write)
 	if errors.Is(err, store.ErrNoSpace) && ch.piece != nil { // which can wait
 		c.books.postpone(ch)
 		c.drop(ch)
-		ch.begin(c, k)
+		ch.begin(c, k, at)
 		err = c.update(ch.write)
 	}
 	if err != nil {

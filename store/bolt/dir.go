@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"tidings/store"
 )
 
 // The files of a data directory.
@@ -238,6 +240,19 @@ func (d *dir) createLike(name string) error {
 			"run it as that user or as root: %w", d.file(fileName), log.uid, log.gid, err)
 	}
 	return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close())
+}
+
+// setAside gives the log another name, under which nothing touches it, and returns that.
+func (d *dir) setAside() (path string, err error) {
+	id, err := store.NewID(time.Now())
+	if err != nil {
+		return "", err
+	}
+	path = d.file(fileName + ".aside-" + id.String())
+	if err := os.Rename(d.file(fileName), path); err != nil {
+		return "", fmt.Errorf("set the log aside: %w", err)
+	}
+	return path, syncDir(d.path)
 }
 
 // clean removes what a crash left of a creation, a restore, an import, a compaction or a backup.

@@ -55,9 +55,9 @@ func (e epochs) place(id store.ID) (began store.ID, bears bool) {
 	return store.ID(k), ok && (len(epoch) == 0 || id.Bears(store.Epoch(epoch)))
 }
 
-// putEpoch writes the epoch of this Open with the first commit that has IDs of it.
+// putEpoch writes the epoch that begins with the commit.
 func (ch *change) putEpoch(tx *bbolt.Tx) error {
-	if ch.c.epochKept || !ch.Events[0].ID.Bears(ch.c.epoch) {
+	if ch.Epoch == (store.Epoch{}) {
 		return nil
 	}
 	e := epochs{tx.Bucket(bucketEpochs)}
@@ -70,8 +70,7 @@ func (ch *change) putEpoch(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	ch.keepsEpoch = true
-	return e.put(ch.After, ch.c.epoch[:])
+	return e.put(ch.After, ch.Epoch[:])
 }
 
 // Resolve implements store.Log. Everything that it compares is of one transaction: one that is

@@ -18,6 +18,9 @@ var (
 	// ErrNoLog: the data directory has no log.
 	ErrNoLog = errors.New("there is no log")
 
+	// ErrMirror: the log is a mirror of a sequence that it was not opened with.
+	ErrMirror = errors.New("the log is a mirror")
+
 	// ErrDamaged: the file is there but is no intact log.
 	ErrDamaged = errors.New("log file is damaged or not a log")
 

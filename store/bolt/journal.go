@@ -41,7 +41,7 @@ func (ch *change) putTrimmed(tx *bbolt.Tx, b *buckets) error {
 		if journal, err = tx.CreateBucket(bucketJournal); err != nil {
 			return err
 		}
-		if err := putFormat(tx, formatJournal); err != nil {
+		if err := putFormat(tx); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func dropJournal(tx *bbolt.Tx) error {
 	if err := tx.DeleteBucket(bucketJournal); err != nil {
 		return err
 	}
-	return putFormat(tx, formatPlain)
+	return putFormat(tx)
 }
 
 // replayJournal brings the topics to the states that the journal has, and returns how many entries

@@ -35,12 +35,14 @@ type Log struct {
 	space  *space
 
 	checking *checking
+	mirror   *mirror // nil: this process alone
 
 	suspects []store.ID    // records that an Open found damaged above its checkpoint
 	stopped  chan struct{} // closed when the committer has returned
 
 	// trims is read-locked by each step of a trim; write-locked by Retain while it looks.
 	trims   sync.RWMutex
+	looking sync.Mutex // see committer
 	copying sync.Mutex // held while a backup is made or open
 
 	closing   chan struct{}
@@ -223,6 +225,9 @@ func (l *Log) Close() error {
 func (l *Log) shut() error {
 	close(l.closing)
 	l.queue.close()
+	if l.mirror != nil {
+		l.mirror.stop(l.stopped)
+	}
 	<-l.stopped
 	<-l.checking.over
 	if l.wedged.Load() {

@@ -3,6 +3,7 @@ package bolt
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -14,7 +15,8 @@ import (
 const (
 	formatPlain   = 1
 	formatJournal = 2 // while there is a journal
-	formatNewest  = formatJournal
+	formatMirror  = 3 // with a place, and perhaps a journal
+	formatNewest  = formatMirror
 )
 
 // Keys of the meta bucket. Each value is sealed like a record.
@@ -26,6 +28,7 @@ const (
 	metaCheckpoint = "checkpoint" // ID
 	metaSuspects   = "suspects"   // IDs, written with the checkpoint
 	metaSecret     = "secret"     // 32 bytes; not in a log that only an older release has opened
+	metaPlace      = "place"      // of a mirror: up to where it has come; written by every commit
 )
 
 func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
@@ -34,8 +37,49 @@ func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
 	return tx.Bucket(bucketMeta).Put([]byte(key), v)
 }
 
-func putFormat(tx *bbolt.Tx, format uint32) error {
+// putFormat sets the format of the file, which is a mirror's or depends on the journal alone.
+func putFormat(tx *bbolt.Tx) error {
+	format := uint32(formatPlain)
+	switch {
+	case tx.Bucket(bucketMeta).Get([]byte(metaPlace)) != nil:
+		format = formatMirror
+	case tx.Bucket(bucketJournal) != nil:
+		format = formatJournal
+	}
 	return putMeta(tx, metaFormat, binary.BigEndian.AppendUint32(nil, format))
+}
+
+const placeSize = 8 + len(store.Place{}.Chain)
+
+func encodePlace(p store.Place) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, placeSize), p.Number), p.Chain[:]...)
+}
+
+// getPlace returns up to where a mirror has come, and whether the file is one.
+func getPlace(tx *bbolt.Tx) (p store.Place, mirror bool, err error) {
+	if tx.Bucket(bucketMeta).Get([]byte(metaPlace)) == nil {
+		return p, false, nil
+	}
+	v, err := getMeta(tx, metaPlace)
+	if err == nil && len(v) != placeSize {
+		err = fmt.Errorf("metadata %q has %d bytes, expected %d", metaPlace, len(v), placeSize)
+	}
+	if err != nil {
+		return p, true, err
+	}
+	return store.Place{Number: binary.BigEndian.Uint64(v), Chain: [16]byte(v[8:])}, true, nil
+}
+
+// makeMirror makes the log in the file a mirror of the log with the ID, from its beginning.
+func makeMirror(tx *bbolt.Tx, id store.ID) error {
+	return errors.Join(putMeta(tx, metaLogID, id[:]), putMeta(tx, metaPlace, encodePlace(store.Place{})),
+		putFormat(tx))
+}
+
+// makeOrdinary gives the log in the file an identity of its own. It is no mirror any more.
+func makeOrdinary(tx *bbolt.Tx, id store.ID) error {
+	return errors.Join(putMeta(tx, metaLogID, id[:]), tx.Bucket(bucketMeta).Delete([]byte(metaPlace)),
+		putFormat(tx))
 }
 
 func getMeta(tx *bbolt.Tx, key string) ([]byte, error) {

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,18 +46,51 @@ func openIn(d *dir, o Options) (*Log, error) {
 	if err == nil {
 		err = d.clean()
 	}
-	if info == nil && err == nil {
-		err = makeLog(d, o)
-	}
 	if err != nil {
+		return nil, err
+	}
+	if o.Sequencer != nil {
+		return openMirror(d, info != nil, o)
+	}
+	if info == nil {
+		if err = makeLog(d, o, store.ID{}); err != nil {
+			return nil, err
+		}
+	}
+	return open(d, fileName, o)
+}
+
+// openMirror opens the mirror of a sequence, or makes it. A damaged one is a copy that can be made again,
+// and may have what others have lost: it is kept.
+func openMirror(d *dir, exists bool, o Options) (*Log, error) {
+	ctx, cancel := context.WithTimeout(o.Context, o.SequencerTimeout)
+	defer cancel()
+	id, err := o.Sequencer.LogID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	o.logID = id
+	if exists {
+		l, err := open(d, fileName, o)
+		if !errors.Is(err, ErrDamaged) {
+			return l, err
+		}
+		aside, failed := d.setAside()
+		if failed != nil {
+			return nil, errors.Join(err, failed)
+		}
+		o.Logger.Error("the mirror is damaged; it is set aside, and made anew", "file", aside, "error", err)
+	}
+	if err := makeLog(d, o, id); err != nil {
 		return nil, err
 	}
 	return open(d, fileName, o)
 }
 
-// makeLog makes an empty log. A crash leaves none or a whole one.
-func makeLog(d *dir, o Options) error {
-	if err := create(d, newName, o.Now()); err != nil {
+// makeLog makes an empty log, a mirror of the one with the ID if that is not zero. A crash leaves none or
+// a whole one.
+func makeLog(d *dir, o Options, mirrored store.ID) error {
+	if err := create(d, newName, o.Now(), mirrored); err != nil {
 		return err
 	}
 	o.Logger.Info("made a new log", "file", d.file(fileName))
@@ -79,7 +113,7 @@ func Fill(path string, o Options, fill func(*Log) error) error {
 	name := fileName
 	if info == nil && err == nil {
 		name = unfinishedName
-		err = create(d, name, o.Now())
+		err = create(d, name, o.Now(), store.ID{})
 	}
 	if err != nil {
 		return errors.Join(err, d.close())
@@ -101,6 +135,35 @@ func Fill(path string, o Options, fill func(*Log) error) error {
 // open opens a log in a directory that is held.
 func open(d *dir, name string, o Options) (*Log, error) {
 	began := time.Now()
+	l, c := assemble(d, name, o)
+	err := l.openFile(func(tx *bbolt.Tx) error {
+		if err := l.loadPlace(tx, o); err != nil {
+			return err
+		}
+		return c.load(tx)
+	})
+	if err != nil {
+		if errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)
+		}
+		return nil, err
+	}
+	l.suspects = c.suspects
+	l.counters.opening = time.Since(began)
+	go l.checkRest()
+	if l.mirror != nil {
+		go l.mirror.follow(l.mirror.place())
+		err = c.join(o.Context)
+	}
+	go c.run()
+	if err != nil {
+		return nil, errors.Join(err, l.shut())
+	}
+	return l, nil
+}
+
+// assemble returns a log that is not open yet, and its committer.
+func assemble(d *dir, name string, o Options) (*Log, *committer) {
 	f := &file{path: d.file(name), logger: o.Logger, counters: newCounters(),
 		failed: make(chan struct{})}
 	l := &Log{file: f, horizon: &horizon{index: newIndex()}, now: o.Now, dir: d,
@@ -108,26 +171,47 @@ func open(d *dir, name string, o Options) (*Log, error) {
 		space: &space{dir: d.path, minFree: o.MinFree, disk: o.Disk, logger: o.Logger,
 			now: o.Now}}
 	l.checking = newChecking(f, l.closing)
+	if o.Sequencer != nil {
+		l.mirror = newMirror(l, o)
+		l.queue.held = l.mirror.ready
+	}
 	if !o.CheckAll {
 		l.checking.pages.closed = d.closedNote()
 	}
-	c := &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
+	return l, &committer{file: f, horizon: l.horizon, queue: l.queue, space: l.space,
 		now: o.Now, logger: o.Logger, stopped: l.stopped, between: o.between, committed: o.committed,
+		mirror: l.mirror, checking: l.checking, looking: &l.looking,
 		epoch:  store.NewEpoch(),
 		window: o.KeyWindow, past: o.Past,
 		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys}}
-	if err := l.openFile(c.load); err != nil {
-		if errors.Is(err, ErrDamaged) {
-			err = fmt.Errorf("%w; restore a backup, or move the file away to start a new log", err)
-		}
-		return nil, err
-	}
-	l.suspects = c.suspects
-	f.counters.opening = time.Since(began)
-	go c.run()
-	go l.checkRest()
-	return l, nil
 }
+
+// loadPlace refuses a file that is a mirror, or of another sequence, or that is none.
+func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
+	at, mirror, err := getPlace(tx)
+	switch {
+	case err != nil:
+		return err
+	case mirror && l.mirror == nil && !o.Alone:
+		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or make it a log of its "+
+			"own by tidings detach", ErrMirror, l.id)}
+	case mirror && l.mirror == nil:
+		l.queue.refusal = fmt.Errorf("%w of log %s, opened by itself: it takes no writes", ErrMirror, l.id)
+	case !mirror && l.mirror != nil:
+		return refusal{fmt.Errorf("%w, %s, and it is no mirror: use another directory", ErrExists, l.path)}
+	case mirror && l.id != o.logID:
+		return refusal{fmt.Errorf("%w: %s is a mirror of log %s, the sequence is of log %s", store.ErrDiverged,
+			l.path, l.id, o.logID)}
+	case mirror:
+		l.mirror.at.Store(&at)
+	}
+	return nil
+}
+
+// refusal is an error of a file that is whole.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
 
 // openFile opens the log file, checks it and loads what is kept in memory.
 func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
@@ -157,6 +241,9 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return err
 	}
 	kept, err := l.load(load)
+	if r := (refusal{}); errors.As(err, &r) {
+		return errors.Join(r.error, l.db.Close())
+	}
 	if err != nil {
 		return errors.Join(damaged(l.path, err), l.db.Close())
 	}
@@ -225,7 +312,7 @@ func (l *Log) openBolt() (err error) {
 
 // create makes a new log under a name that is not the log's yet. (A torn first write of a bbolt file
 // cannot be opened again.)
-func create(d *dir, name string, now time.Time) error {
+func create(d *dir, name string, now time.Time, mirrored store.ID) error {
 	f, err := d.create(name)
 	if err != nil {
 		return fmt.Errorf("create the log: %w", err)
@@ -236,7 +323,10 @@ func create(d *dir, name string, now time.Time) error {
 		return fmt.Errorf("create the log: %w", err)
 	}
 	if err := errors.Join(db.Update(func(tx *bbolt.Tx) error {
-		return initialise(tx, now)
+		if err := initialise(tx, now); err != nil || mirrored.IsZero() {
+			return err
+		}
+		return makeMirror(tx, mirrored)
 	}), db.Sync(), db.Close()); err != nil {
 		return fmt.Errorf("create the log: %w", err)
 	}
@@ -261,7 +351,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	zero := store.ID{}
 	return errors.Join(
 		fillReserve(tx),
-		putFormat(tx, formatPlain),
+		putFormat(tx),
 		putMeta(tx, metaLogID, id[:]),
 		putMeta(tx, metaHead, zero[:]),
 		putMeta(tx, metaTrimmed, zero[:]),
@@ -322,6 +412,9 @@ func checkLog(tx *bbolt.Tx, path string, size int64, p *pages) error {
 		return fmt.Errorf("%w: %s has format %d, this release reads up to %d; "+
 			"start it with the release that wrote it, or a newer one",
 			ErrNewerFormat, path, got, formatNewest)
+	}
+	if _, mirror, err := getPlace(tx); err != nil || mirror != (binary.BigEndian.Uint32(v) == formatMirror) {
+		return damaged(path, errors.Join(err, errors.New("its format is not that of a file with, or without, a place")))
 	}
 	for _, b := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
 		if tx.Bucket(b) == nil {

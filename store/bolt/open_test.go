@@ -117,8 +117,9 @@ func TestRefuse(t *testing.T) {
 				return err
 			})
 		}, damaged, "not a log of this program", advice},
-		{"newer format", altered(setMeta("format", format(3))), bolt.ErrNewerFormat, "format 3",
+		{"newer format", altered(setMeta("format", format(4))), bolt.ErrNewerFormat, "format 4",
 			"start it with the release that wrote it, or a newer one"},
+		{"a mirror's format without a place", altered(setMeta("format", format(3))), damaged, "a place", advice},
 		{"newer format with other buckets", altered(func(tx *bbolt.Tx) error {
 			return errors.Join(tx.DeleteBucket([]byte("sparse")), setMeta("format", format(4))(tx))
 		}), bolt.ErrNewerFormat, "format 4",

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"time"
 
@@ -44,6 +45,23 @@ type Options struct {
 	MinFree func(total uint64) uint64
 	Disk    func(dir string) (free, total uint64, err error) // default DiskSpace
 
+	// Sequencer says whose commit comes next, and the log is a mirror of its sequence; nil: this
+	// process alone. Open then brings the log up to date, makes one where there is none, and sets a
+	// damaged one aside; more errors of Open: store.ErrUnavailable, and store.ErrDiverged when the
+	// file has followed another sequence. Context ends that; nil: nothing does.
+	Sequencer store.Sequencer
+	Context   context.Context
+
+	// SequencerTimeout is how long a commit tries to get a place before those who ask for it are told
+	// that it has none, or that it is not known whether it has one.
+	SequencerTimeout time.Duration // default 10 s
+
+	// Alone opens a mirror without its sequencer. It can be read and copied, and takes no writes:
+	// ErrMirror.
+	Alone bool
+
+	logID store.ID // of the sequence
+
 	between   between // see committer; tests set these
 	committed func()
 }
@@ -62,6 +80,10 @@ func (o Options) withDefaults() Options {
 	if o.Disk == nil {
 		o.Disk = DiskSpace
 	}
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
+	o.SequencerTimeout = cmp.Or(o.SequencerTimeout, 10*time.Second)
 	o.MaxTopics = cmp.Or(o.MaxTopics, store.DefaultMaxTopics)
 	o.KeyWindow = cmp.Or(o.KeyWindow, store.DefaultKeyWindow)
 	o.MaxKeys = cmp.Or(o.MaxKeys, store.DefaultMaxKeys)

@@ -68,6 +68,13 @@ type queue struct {
 	roomless turns // those for which there is no memory yet
 	waits    turns // those that the next commits take
 	closed   bool
+	rung     bool // there is something beside them to do
+
+	refusal error        // of all that comes; nil: what comes is let in
+	held    func() error // why no commit takes anything, as far as is known; nil: nothing is known
+
+	// open are the keys of a commit of which the outcome is not known, and which was answered so.
+	open map[commit.Hash]bool
 }
 
 func newQueue(timeout time.Duration) *queue {
@@ -111,7 +118,7 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 		cause = context.Cause(ctx)
 	}
 	if q.withdraw(r) {
-		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, cause)
+		return commit.Outcome{}, q.late(cause, &wanted)
 	}
 	if wanted.Imports() {
 		<-r.done
@@ -122,7 +129,7 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 	case <-r.done:
 		return q.result(r)
 	case <-r.late.C:
-		return commit.Outcome{}, fmt.Errorf("%w: the disk has not ended the commit yet",
+		return commit.Outcome{}, fmt.Errorf("%w: the commit has not ended yet",
 			store.ErrOutcomeUnknown)
 	}
 }
@@ -151,12 +158,45 @@ func (q *queue) result(r *request) (commit.Outcome, error) {
 	return outcome, nil
 }
 
+// late is what a request ends with that no commit has taken in time. One that repeats what may be stored
+// yet must not be told that it is not.
+func (q *queue) late(cause error, r *commit.Request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.HasKey(q.open) {
+		return fmt.Errorf("%w: it is not known whether an earlier call has stored them",
+			store.ErrOutcomeUnknown)
+	}
+	if q.held != nil {
+		if err := q.held(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", store.ErrQueueFull, cause)
+}
+
+// leaveOpen notes the keys of a commit of which the outcome is not known; nil: it is.
+func (q *queue) leaveOpen(keys []commit.Key) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.open = nil
+	if len(keys) > 0 {
+		q.open = make(map[commit.Hash]bool)
+	}
+	for i := range keys {
+		q.open[keys[i].Hash] = true
+	}
+}
+
 // enter puts a request among those that wait, for memory if there is not enough.
 func (q *queue) enter(r *request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return store.ErrClosed
+	}
+	if q.refusal != nil {
+		return q.refusal
 	}
 	q.roomless.push(r)
 	q.admit()
@@ -205,13 +245,14 @@ func (q *queue) answer(batch []*request, err error) {
 }
 
 // take appends to batch what the next transaction commits, up to the bounds. It waits while there is
-// nothing, and returns nothing once the queue is closed and empty.
+// nothing, and returns nothing once the queue is closed and empty, or when it was rung.
 func (q *queue) take(batch []*request) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.waits.len == 0 && !q.closed {
+	for q.waits.len == 0 && !q.closed && !q.rung {
 		q.bell.Wait()
 	}
+	q.rung = false
 	n, events, bytes, trimmed := len(batch), 0, int64(0), 0
 	for r := q.waits.next(); r != nil; r = q.waits.next() {
 		events, bytes, trimmed = events+max(1, r.events), bytes+r.weight, trimmed+r.Trims()
@@ -221,6 +262,21 @@ func (q *queue) take(batch []*request) []*request {
 		batch = append(batch, q.waits.pop())
 	}
 	return batch
+}
+
+// ring has take return.
+func (q *queue) ring() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rung = true
+	q.bell.Signal()
+}
+
+// over reports whether take will never return anything again.
+func (q *queue) over() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.waits.len == 0
 }
 
 // load returns how many requests wait, and the memory of all that have been let in and are not answered.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -63,7 +62,7 @@ func restoreIn(ctx context.Context, d *dir, file string,
 		err = report.refusal(file, o.AllowDamaged)
 	}
 	if err == nil {
-		report.LogID, err = identify(out.Name())
+		report.LogID, err = identify(out.Name(), func(*bbolt.Tx) error { return nil })
 	}
 	return report, err
 }
@@ -104,22 +103,4 @@ func (r *Report) refusal(file string, allowDamaged bool) error {
 			len(r.Damaged), r.Events, r.Damaged[0]))
 	}
 	return nil
-}
-
-// identify gives the closed log file an identity of its own, durably.
-func identify(path string) (store.ID, error) {
-	id, err := store.NewID(time.Now())
-	if err != nil {
-		return store.ID{}, fmt.Errorf("restore: %w", err)
-	}
-	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoFreelistSync: true,
-		FreelistType: bbolt.FreelistMapType, Timeout: lockWait, OpenFile: openFile})
-	if err != nil {
-		return store.ID{}, fmt.Errorf("restore: %w", err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error { return putMeta(tx, metaLogID, id[:]) })
-	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
-		return store.ID{}, fmt.Errorf("restore: %w", err)
-	}
-	return id, nil
 }

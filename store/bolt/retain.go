@@ -61,6 +61,8 @@ func (l *Log) findExcess(ctx context.Context,
 	look func() *search) (trims []commit.Trim, err error) {
 	l.trims.Lock()
 	defer l.trims.Unlock()
+	l.looking.Lock()
+	defer l.looking.Unlock()
 	if err := l.hanging(); err != nil {
 		return nil, err // a trim whose outcome is not known yet may still come
 	}

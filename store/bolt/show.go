@@ -29,7 +29,9 @@ func (c *committer) show(ch *change) {
 		highest := ch.highest // ch is used again
 		c.horizon.trimmed.Store(&highest)
 	}
-	c.epochKept = c.epochKept || ch.keepsEpoch
+	if ch.Epoch != (store.Epoch{}) {
+		c.epoch, c.epochKept = ch.Epoch, true
+	}
 	c.keys.show(ch)
 	for owner, n := range ch.marks {
 		c.marks += n
@@ -42,6 +44,9 @@ func (c *committer) show(ch *change) {
 		c.bare += n
 		c.shares.AddBare(owner, n)
 	}
+	if ch.Secret != nil && c.mirror != nil {
+		*c.mirror.secret = *ch.Secret // only an open does so
+	}
 	c.count(ch)
 	c.books.close(ch)
 	c.horizon.index.showAll(ch, kept{c.keys.held, c.keys.oldest, c.marks, c.bare})
@@ -50,6 +55,9 @@ func (c *committer) show(ch *change) {
 		head := ch.Last
 		c.horizon.head.Store(&head)
 		c.horizon.moved.wake()
+	}
+	if ch.at != nil {
+		c.mirror.reached(*ch.at)
 	}
 }
 

@@ -65,7 +65,12 @@ func (l *Log) Ready() error {
 	if err := cmp.Or(l.failure(), l.closed(), l.hanging()); err != nil {
 		return err
 	}
-	return l.space.ready()
+	if l.mirror != nil {
+		if err := l.mirror.ready(); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(l.queue.refusal, l.space.ready())
 }
 
 // hangAfter is the age of a commit from which the disk counts as hanging.

@@ -22,7 +22,11 @@ const fullWarning = time.Minute
 // is certain that nothing was stored; every other one fails the log, because bbolt can return an
 // error for a transaction that is in the file. After an ErrNoSpace bbolt has looked for the free
 // pages anew, in all of the file.
-func (c *committer) update(fn func(*bbolt.Tx) error) (err error) {
+func (c *committer) update(fn func(*bbolt.Tx) error) error {
+	return c.watched(func() error { return c.write(fn) })
+}
+
+func (c *committer) write(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {

@@ -41,9 +41,9 @@ func fixtureGroup() store.Group {
 
 // writeFixture makes the log that a fixture holds: everything that a file can, below its checkpoint
 // and above.
-func writeFixture(t *testing.T) (dir string) {
+func writeFixture(t *testing.T, seat store.Sequencer) (dir string) {
 	dir = t.TempDir()
-	log := openAt(t, dir, bolt.Options{Now: fixtureTime})
+	log := openAt(t, dir, bolt.Options{Now: fixtureTime, Sequencer: seat})
 	ctx := context.Background()
 	events := appendN(t, log, 290, "orders.eu", "tickets")
 	appendAll(t, log, store.Draft{Topic: "over", Type: store.TypeEnd,
@@ -56,7 +56,7 @@ func writeFixture(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	closeLog(t, log)
-	log = openAt(t, dir, bolt.Options{Now: fixtureTime})
+	log = openAt(t, dir, bolt.Options{Now: fixtureTime, Sequencer: seat})
 	if _, err := log.AppendOnce(ctx, []store.Group{fixtureGroup()}); err != nil {
 		t.Fatal(err)
 	}
@@ -96,18 +96,22 @@ func describe(t *testing.T, log *bolt.Log) string {
 //
 // and commit them with the change and with what docs/FORMAT.md then says.
 func TestFormats(t *testing.T) {
-	current := verify(t, writeFixture(t)).Format
-	if _, err := os.Stat(fixtureFile(current, "db.gz")); errors.Is(err, os.ErrNotExist) &&
-		os.Getenv("TIDINGS_WRITE_FIXTURE") != "" {
-		keepFixture(t, current)
+	var newest uint32
+	for _, seat := range []store.Sequencer{nil, storetest.NewSequence().Seat()} { // a log, and a mirror
+		dir := writeFixture(t, seat)
+		format := verify(t, dir).Format
+		newest = max(newest, format)
+		if _, err := os.Stat(fixtureFile(format, "db.gz")); errors.Is(err, os.ErrNotExist) &&
+			os.Getenv("TIDINGS_WRITE_FIXTURE") != "" {
+			keepFixture(t, dir, format)
+		}
 	}
-	for format := uint32(1); format <= current; format++ {
+	for format := uint32(1); format <= newest; format++ {
 		t.Run(fmt.Sprint(format), func(t *testing.T) { openFixture(t, format) })
 	}
 }
 
-func keepFixture(t *testing.T, format uint32) {
-	dir := writeFixture(t)
+func keepFixture(t *testing.T, dir string, format uint32) {
 	file, err := os.ReadFile(logFile(dir))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +119,7 @@ func keepFixture(t *testing.T, format uint32) {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, err = w.Write(file)
-	text := describe(t, openAt(t, dir, bolt.Options{Now: fixtureTime}))
+	text := describe(t, openAt(t, dir, bolt.Options{Now: fixtureTime, Alone: true}))
 	if err := errors.Join(err, w.Close(), os.MkdirAll("testdata", 0o755),
 		os.WriteFile(fixtureFile(format, "db.gz"), packed.Bytes(), 0o644),
 		os.WriteFile(fixtureFile(format, "txt"), []byte(text), 0o644)); err != nil {
@@ -152,11 +156,19 @@ func openFixture(t *testing.T, format uint32) {
 	if report := verify(t, dir); !report.Intact() {
 		t.Errorf("report %+v", report)
 	}
-	log := openAt(t, dir, bolt.Options{Now: fixtureTime})
+	log := openAt(t, dir, bolt.Options{Now: fixtureTime, Alone: true})
 	if diff := cmp.Diff(string(want), describe(t, log)); diff != "" {
 		t.Fatalf("the log of format %d reads differently now: %s", format, diff)
 	}
 	storetest.Check(t, log)
+	if errors.Is(log.Ready(), bolt.ErrMirror) {
+		closeLog(t, log)
+		if _, err := bolt.Detach(dir); err != nil {
+			t.Fatal(err)
+		}
+		log = openAt(t, dir, bolt.Options{Now: fixtureTime})
+		storetest.Check(t, log)
+	}
 	results, err := log.AppendOnce(context.Background(), []store.Group{fixtureGroup()})
 	if err != nil || !results[0].Replayed || results[0].IDs[1] != log.Head() {
 		t.Errorf("under a known key: %+v, error %v", results, err)

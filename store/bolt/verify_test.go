@@ -301,7 +301,7 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Errorf("of nothing: %v, want %v", err, bolt.ErrNoLog)
 	}
 	newer, _ := fullLog(t)
-	alter(t, newer, setMeta("format", binary.BigEndian.AppendUint32(nil, 3)))
+	alter(t, newer, setMeta("format", binary.BigEndian.AppendUint32(nil, 4)))
 	if _, err := bolt.Verify(t.Context(), newer, nil); !errors.Is(err, bolt.ErrNewerFormat) {
 		t.Errorf("of a newer format: %v, want %v", err, bolt.ErrNewerFormat)
 	}

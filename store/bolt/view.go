@@ -21,6 +21,14 @@ type view struct {
 
 // decide makes a commit of the batch, and tells each request what became of it if that is applied.
 func (c *committer) decide(batch []*request) (decided *commit.Commit, err error) {
+	err = c.watched(func() error {
+		decided, err = c.decideUnwatched(batch)
+		return err
+	})
+	return decided, err
+}
+
+func (c *committer) decideUnwatched(batch []*request) (decided *commit.Commit, err error) {
 	c.requests = c.requests[:0]
 	for _, r := range batch {
 		c.requests = append(c.requests, &r.Request)
@@ -83,7 +91,7 @@ func (v *view) State() commit.State {
 	now := v.now()
 	v.watchClock(now)
 	return commit.State{
-		Last: v.horizon.Head(), Now: now, Epoch: v.epoch, Topics: len(v.horizon.index.byID),
+		Last: v.horizon.Head(), Now: now, Epoch: v.epoch, NewEpoch: !v.epochKept, Topics: len(v.horizon.index.byID),
 		Bare: v.bare, Keys: v.keys.held, OldestKey: v.keys.oldest, KeysPast: v.keysPast(now), Marks: v.marks,
 		NoRoom: v.space.check(), Limits: v.limits,
 	}

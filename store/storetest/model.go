@@ -35,6 +35,9 @@ type Model struct {
 
 var _ store.Log = (*Model)(nil)
 
+// CatchUp implements store.Log. A model is alone.
+func (m *Model) CatchUp(context.Context) error { return nil }
+
 // Stats implements store.Log. A model counts nothing.
 func (m *Model) Stats() store.Stats { return store.Stats{} }
 

@@ -33,6 +33,9 @@ type Options struct {
 	KeyWindow time.Duration    // how long idempotency keys are remembered; 0 is the default
 	MaxKeys   int              // how many; 0 is the default
 	MaxMarks  int              // read marks; 0 is the default
+
+	// Sequencer, in the cases of RunShared, is what makes the log one of several.
+	Sequencer store.Sequencer
 }
 
 // Factory opens the log in dir: a new one, or what an earlier log of the same dir held when it was

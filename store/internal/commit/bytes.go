@@ -11,7 +11,7 @@ import (
 )
 
 // version is that of the layout, which docs/FORMAT.md draws.
-const version = 2
+const version = 3
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -20,13 +20,19 @@ var ErrFormat = errors.New("not a commit that this release can read")
 
 // AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
 //
-//	version 1 | CRC-32C 4 of the rest | After 16 | Last 16
+//	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Epoch 4 | uvarint 0 or 32, Secret
 //	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
 	dst = append(dst, c.After[:]...)
 	dst = append(dst, c.Last[:]...)
+	dst = append(dst, c.Epoch[:]...)
+	var secret []byte
+	if c.Secret != nil {
+		secret = c.Secret[:]
+	}
+	dst = append(appendLength(dst, len(secret)), secret...)
 	dst = appendLength(dst, len(c.Topics))
 	for _, t := range c.Topics {
 		dst = append(binary.BigEndian.AppendUint32(dst, t.Number), t.Owner[:]...)
@@ -84,7 +90,7 @@ func Decode(b []byte) (*Commit, error) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
 	}
 	r := &decoder{rest: b[5:]}
-	c := &Commit{After: r.id(), Last: r.id()}
+	c := &Commit{After: r.id(), Last: r.id(), Epoch: store.Epoch(r.bytes(4)), Secret: r.secret()}
 	for range r.length() {
 		c.Topics = append(c.Topics, Topic{r.uint32(), r.owner(), r.text()})
 	}
@@ -141,6 +147,18 @@ func (r *decoder) length() int {
 }
 
 func (r *decoder) text() string { return string(r.bytes(r.length())) }
+
+func (r *decoder) secret() *[32]byte {
+	switch b := r.bytes(r.length()); len(b) {
+	case 0:
+		return nil
+	case 32:
+		return (*[32]byte)(b)
+	default:
+		r.short = true
+		return nil
+	}
+}
 
 func (r *decoder) event() Event {
 	e := Event{ID: r.id(), Topic: r.uint32(), Draft: new(store.Draft)}

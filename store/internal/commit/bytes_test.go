@@ -22,7 +22,7 @@ func example(t testing.TB) *commit.Commit {
 		t.Fatal(err)
 	}
 	return &commit.Commit{
-		After: id(1), Last: id(3),
+		After: id(1), Last: id(3), Epoch: store.Epoch{14}, Secret: &[32]byte{15},
 		Topics: []commit.Topic{{Number: 5, Owner: commit.Owner{13}, Name: "a.b"}},
 		Events: []commit.Event{
 			{ID: id(2), Topic: 5, Draft: &store.Draft{Type: "t", ContentType: "c",
@@ -42,7 +42,8 @@ func example(t testing.TB) *commit.Commit {
 // TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
 func TestBytes(t *testing.T) {
 	z := "000000000000000000000000000000"
-	want := "02" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
+	want := "03" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
+		"0e000000" + "20" + "0f" + z + z + "00" + // Epoch, Secret
 		"01" + "00000005" + "0d0000000000" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
 		"02" + // events
 		z + "02" + "00000005" + "0174" + "0163" + "01" + "016e" + "0176" + "0464617461" +

@@ -22,6 +22,9 @@ type Commit struct {
 	After store.ID // the last ID before this commit; a commit that follows another ID is void
 	Last  store.ID // the last ID after it: After when it has no events
 
+	Epoch  store.Epoch // that begins with its events; zero: none does
+	Secret *[32]byte   // of the log, in the first commit of a sequence; else nil
+
 	Topics []Topic    // new ones; their numbers follow those of the log without a gap
 	Events []Event    // their IDs rise from After
 	Trims  []Trim     // of each topic its oldest events first
@@ -61,7 +64,23 @@ func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
 
 // IsEmpty reports whether there is nothing to apply.
 func (c *Commit) IsEmpty() bool {
-	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0
+	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0 && c.Secret == nil
+}
+
+// Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and
+// may be of what c stores; an epoch begins at the start of one.
+func (c *Commit) Takes(next *Commit) bool {
+	return len(next.Trims) == 0 && next.Epoch == store.Epoch{} && next.Secret == nil
+}
+
+// Join makes c and next, which it takes, one commit that leaves the same log. It borrows next.
+func (c *Commit) Join(next *Commit) {
+	c.Last = next.Last
+	c.Topics = append(c.Topics, next.Topics...)
+	c.Events = append(c.Events, next.Events...)
+	c.Keys = append(c.Keys, next.Keys...)
+	c.Forget = append(c.Forget, next.Forget...)
+	c.Marks = append(c.Marks, next.Marks...)
 }
 
 // reset empties c for the next decision, and keeps its memory.

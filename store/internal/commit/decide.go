@@ -361,6 +361,9 @@ func (d *Decider) store(r *Request, results []store.Result, room []store.ID) {
 			if drafts[j].Type == store.TypeEnd {
 				d.ended[number] = id
 			}
+			if d.state.NewEpoch && len(d.commit.Events) == 0 && id.Bears(d.state.Epoch) {
+				d.commit.Epoch = d.state.Epoch
+			}
 			d.commit.Events = append(d.commit.Events, Event{id, number, &drafts[j]})
 			d.last, ids[j] = id, id
 		}

@@ -2,6 +2,7 @@ package commit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tidings/store"
@@ -134,6 +135,11 @@ func (r *Request) Owner() Owner { return r.owner }
 
 // Imports reports whether the request stores events under IDs that are given.
 func (r *Request) Imports() bool { return r.ids != nil }
+
+// HasKey reports whether one of the keys is among these.
+func (r *Request) HasKey(hashes map[Hash]bool) bool {
+	return slices.ContainsFunc(r.keys, func(k keyed) bool { return hashes[k.Hash] })
+}
 
 // Trims is how many events the request is to trim.
 func (r *Request) Trims() int { return len(r.trims) }

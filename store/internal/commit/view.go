@@ -41,6 +41,7 @@ type State struct {
 	Last      store.ID    // the last ID assigned
 	Now       time.Time   // of the wall clock
 	Epoch     store.Epoch // borne by what is minted
+	NewEpoch  bool        // no commit has begun it
 	Topics    int         // how many there are
 	Bare      int         // of them, those without an event now
 	Keys      int         // remembered

@@ -1,0 +1,62 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+)
+
+// Detach makes the mirror in the directory path an ordinary log, which nobody has open, and returns its
+// identity. It keeps all that the mirror has, and gets an identity of its own: what it takes from now on is
+// not what its sequence goes on with. A crash leaves the mirror or the log. Errors: ErrNoLog, ErrDamaged,
+// ErrNewerFormat, ErrLocked, and ErrExists when the log is no mirror.
+func Detach(path string) (id store.ID, err error) {
+	if _, err := (&dir{path: path}).mustFind(); err != nil {
+		return store.ID{}, err
+	}
+	d, err := hold(path)
+	if err != nil {
+		return store.ID{}, err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	file := d.file(fileName)
+	info, err := os.Lstat(file)
+	if err != nil {
+		return store.ID{}, fmt.Errorf("detach: %w", err)
+	}
+	var found pages
+	if err := errors.Join(checkWhole(file, info.Size(), &found), found.close()); err != nil {
+		return store.ID{}, err
+	}
+	return identify(file, func(tx *bbolt.Tx) error {
+		if _, mirror, err := getPlace(tx); !mirror || err != nil {
+			return errors.Join(err, fmt.Errorf("%w, %s, and it is no mirror", ErrExists, file))
+		}
+		return nil
+	})
+}
+
+// identify gives the log in the closed file an identity of its own, durably, unless check refuses it.
+func identify(path string, check func(*bbolt.Tx) error) (store.ID, error) {
+	id, err := store.NewID(time.Now())
+	if err != nil {
+		return store.ID{}, err
+	}
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoFreelistSync: true,
+		FreelistType: bbolt.FreelistMapType, Timeout: lockWait, OpenFile: openFile})
+	if err != nil {
+		return store.ID{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if err := check(tx); err != nil {
+			return err
+		}
+		return makeOrdinary(tx, id)
+	})
+	return id, errors.Join(err, db.Sync(), db.Close())
+}

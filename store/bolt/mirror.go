@@ -1,0 +1,315 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+// mirror keeps the log in step with the sequence that it is a mirror of. A log that is alone has none.
+// docs/adr/0015 has the reasons.
+//
+// Ownership: the committer (sequence.go) moves at and takes from the inbox; the follower goroutine puts
+// into it; anybody may wait for at, and ask for the end.
+type mirror struct {
+	seq     store.Sequencer
+	timeout time.Duration // see Options.SequencerTimeout
+	file    *file
+	queue   *queue
+	logger  *slog.Logger
+
+	// ctx ends all that waits for the sequencer, and leave ends it: some time after Close began.
+	ctx   context.Context
+	leave context.CancelFunc
+
+	at       atomic.Pointer[store.Place] // up to here the log is applied and shown
+	moved    broadcast                   // on every move of at
+	inbox    inbox
+	ends     ends
+	followed chan struct{} // closed when the follower has returned
+
+	held    atomic.Pointer[error]     // why a commit that may have, or has, a place is not applied; nil
+	refused atomic.Pointer[time.Time] // when a commit found the sequencer unavailable, last; nil
+
+	// The committer's own.
+	until  time.Time // when those of the batch are answered
+	buf    []byte    // of the commit that is to be placed
+	secret *[32]byte // of the log; only the first commit of a sequence sets it
+}
+
+const (
+	// inboxBytes bounds the commits that have come and are not applied.
+	inboxBytes = commitBytes
+
+	// closeWait is how long Close waits for the sequencer.
+	closeWait = 2 * time.Second
+
+	// againAfter is how long passes before a sequencer that did not say is asked again, and roomAfter
+	// before a commit that found no room tries again.
+	againAfter = 20 * time.Millisecond
+	roomAfter  = time.Second
+
+	// catchUpWait bounds CatchUp.
+	catchUpWait = 5 * time.Second
+
+	// unavailableFor is how long Ready reports that the sequencer was not available to a commit, unless
+	// one finds it sooner. It has an end because only commits find out.
+	unavailableFor = 10 * time.Second
+)
+
+func newMirror(l *Log, o Options) *mirror {
+	m := &mirror{seq: o.Sequencer, timeout: o.SequencerTimeout, file: l.file, queue: l.queue,
+		logger: o.Logger, followed: make(chan struct{}), secret: &l.secret}
+	m.ctx, m.leave = context.WithCancel(context.Background())
+	m.at.Store(new(store.Place))
+	return m
+}
+
+func (m *mirror) place() store.Place { return *m.at.Load() }
+
+// reached notes that the log is applied up to a place.
+func (m *mirror) reached(at store.Place) {
+	m.at.Store(&at)
+	m.refused.Store(nil)
+	m.moved.wake()
+}
+
+// hold notes why a commit has to wait; nil: none does.
+func (m *mirror) hold(why error) {
+	if why == nil {
+		m.held.Store(nil)
+		return
+	}
+	if m.held.Swap(&why) == nil {
+		m.logger.Warn("publishing has to wait", "error", why)
+	}
+}
+
+// ready is why a commit could not go ahead, as far as is known.
+func (m *mirror) ready() error {
+	if why := m.held.Load(); why != nil {
+		return *why
+	}
+	if refused := m.refused.Load(); refused != nil && time.Since(*refused) < unavailableFor {
+		return fmt.Errorf("%w: a commit has not got a place in time", store.ErrUnavailable)
+	}
+	return nil
+}
+
+// pause waits before something is tried again; false: do not.
+func (m *mirror) pause(after time.Duration) bool {
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-m.ctx.Done():
+	case <-m.file.failed:
+	}
+	return false
+}
+
+// stop ends the follower, and whatever waits for the sequencer a while after it: the committer may be
+// about to be told.
+func (m *mirror) stop(stopped <-chan struct{}) {
+	late := time.AfterFunc(closeWait, m.leave)
+	<-stopped
+	late.Stop()
+	m.leave()
+	<-m.followed
+}
+
+// follow puts what is placed after the place into the inbox.
+func (m *mirror) follow(after store.Place) {
+	defer close(m.followed)
+	for warned := false; m.ctx.Err() == nil; {
+		err := m.seq.Follow(m.ctx, after, func(at store.Place, b []byte) error {
+			err := m.deliver(at, b)
+			if err == nil {
+				after, warned = at, false
+			}
+			return err
+		})
+		switch {
+		case m.ctx.Err() != nil || m.file.failure() != nil:
+		case errors.Is(err, store.ErrDiverged):
+			_ = m.file.fail(err)
+		case !warned:
+			warned = true
+			m.logger.Warn("commits of others do not come; asking again until they do", "error", err)
+		}
+		if !m.pause(againAfter) {
+			return
+		}
+	}
+}
+
+func (m *mirror) deliver(at store.Place, b []byte) error {
+	if now := m.place(); at.Number <= now.Number { // one of its own, as a rule
+		if at.Number == now.Number && at != now {
+			return m.file.fail(fmt.Errorf("%w: another commit has place %d", store.ErrDiverged, at.Number))
+		}
+		return nil
+	}
+	k, err := commit.Decode(b)
+	if err != nil {
+		return m.file.fail(fmt.Errorf("place %d of the sequence: %w; start the release that wrote it, or a "+
+			"newer one", at.Number, err))
+	}
+	err = m.inbox.put(m.ctx, placed{at, k, int64(len(b))})
+	m.queue.ring()
+	return err
+}
+
+// placed is a commit that has its place.
+type placed struct {
+	at store.Place
+	*commit.Commit
+	size int64
+}
+
+// inbox holds commits that have come and are not applied.
+type inbox struct {
+	mu      sync.Mutex
+	commits []placed
+	bytes   int64
+	came    broadcast
+	taken   broadcast
+}
+
+// put adds a commit, when there is room for it.
+func (in *inbox) put(ctx context.Context, p placed) error {
+	for {
+		taken := in.taken.wait()
+		if in.add(p) {
+			in.came.wake()
+			return nil
+		}
+		select {
+		case <-taken:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (in *inbox) add(p placed) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.bytes > 0 && in.bytes+p.size > inboxBytes {
+		return false
+	}
+	in.commits, in.bytes = append(in.commits, p), in.bytes+p.size
+	return true
+}
+
+// take returns all that has come.
+func (in *inbox) take() []placed {
+	in.mu.Lock()
+	commits := in.commits
+	in.commits, in.bytes = nil, 0
+	in.mu.Unlock()
+	in.taken.wake()
+	return commits
+}
+
+// CatchUp implements store.Log.
+func (l *Log) CatchUp(ctx context.Context) error {
+	if l.mirror == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, catchUpWait,
+		fmt.Errorf("this node is not up to date after %v", catchUpWait))
+	defer cancel()
+	end, err := l.mirror.end(ctx)
+	for err == nil {
+		moved := l.mirror.moved.wait()
+		if l.mirror.place().Number >= end.Number {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			err = fmt.Errorf("%w: %w", store.ErrUnavailable, context.Cause(ctx))
+		case <-l.failed:
+			err = l.failure()
+		case <-l.closing:
+			err = store.ErrClosed
+		}
+	}
+	return err
+}
+
+// end asks for the end of the sequence. Those who ask while somebody is asked for share the next call:
+// the one under way may have been answered already.
+func (m *mirror) end(ctx context.Context) (store.Place, error) {
+	a := m.ends.ask(m.askEnd)
+	select {
+	case <-a.done:
+		return a.end, a.err
+	case <-ctx.Done():
+		return store.Place{}, fmt.Errorf("%w: %w", store.ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+func (m *mirror) askEnd() (store.Place, error) {
+	ctx, cancel := context.WithTimeout(m.ctx, catchUpWait)
+	defer cancel()
+	at := m.place()
+	end, err := m.seq.End(ctx)
+	switch {
+	case errors.Is(err, store.ErrDiverged):
+		return end, m.file.fail(err)
+	case err == nil && (end.Number < at.Number || end.Number == at.Number && end != at):
+		return end, m.file.fail(fmt.Errorf("%w: it ends at place %d, this log is at %d", store.ErrDiverged,
+			end.Number, at.Number))
+	case err != nil:
+		return end, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return end, nil
+}
+
+// ends has one End in flight.
+type ends struct {
+	mu        sync.Mutex
+	now, next *asked
+}
+
+type asked struct {
+	done chan struct{}
+	end  store.Place
+	err  error
+}
+
+// ask returns the next call, which begins after ask was called.
+func (e *ends) ask(end func() (store.Place, error)) *asked {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.now == nil {
+		e.now = &asked{done: make(chan struct{})}
+		go e.run(e.now, end)
+		return e.now
+	}
+	if e.next == nil {
+		e.next = &asked{done: make(chan struct{})}
+	}
+	return e.next
+}
+
+func (e *ends) run(a *asked, end func() (store.Place, error)) {
+	for a != nil {
+		a.end, a.err = end()
+		close(a.done)
+		e.mu.Lock()
+		e.now, e.next = e.next, nil
+		a = e.now
+		e.mu.Unlock()
+	}
+}

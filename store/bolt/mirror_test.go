@@ -1,0 +1,306 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/internal/e2e"
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/storetest"
+)
+
+// mirrors opens logs that are mirrors, each directory's of a sequence of its own.
+func mirrors(forget bool) storetest.Factory {
+	var mu sync.Mutex
+	sequences := make(map[string]*storetest.Sequence)
+	return func(t testing.TB, dir string, opts storetest.Options) store.Log {
+		mu.Lock()
+		sequence := sequences[dir]
+		if sequence == nil {
+			sequence = storetest.NewSequence()
+			sequences[dir] = sequence
+		}
+		mu.Unlock()
+		if forget {
+			if err := os.RemoveAll(logFile(dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return openMirror(t, dir, opts, sequence.Seat())
+	}
+}
+
+func openMirror(t testing.TB, dir string, opts storetest.Options, seat store.Sequencer) *bolt.Log {
+	t.Helper()
+	log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
+		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// TestMirrorConformance: a log with a sequencer is a log like any other.
+func TestMirrorConformance(t *testing.T) { storetest.Run(t, mirrors(false)) }
+
+// TestMirrorLostConformance: nor does it make a difference when the mirror is lost at each close.
+func TestMirrorLostConformance(t *testing.T) { storetest.Run(t, mirrors(true)) }
+
+// TestMirrorShared: several logs make one sequence.
+func TestMirrorShared(t *testing.T) {
+	storetest.RunShared(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
+		return openMirror(t, dir, opts, opts.Sequencer)
+	})
+}
+
+// TestMirrorFile: the file of a mirror says that it is one. By itself it is verified, compacted, read and
+// copied, and takes no writes, until it is detached. A copy that is restored is an ordinary log.
+func TestMirrorFile(t *testing.T) {
+	dir, sequence := t.TempDir(), storetest.NewSequence()
+	log := openMirror(t, dir, storetest.Options{}, sequence.Seat())
+	events := appendN(t, log, 30, "a", "b")
+	if _, err := log.Trim(t.Context(), filterOf(t, "a"), events[10].ID); err != nil {
+		t.Fatal(err)
+	}
+	running := crash(t, dir) // with a journal
+	id := log.LogID()
+	closeLog(t, log)
+	for name, dir := range map[string]string{"closed": dir, "killed": running} {
+		t.Run(name, func(t *testing.T) {
+			report := verify(t, dir)
+			if !report.Intact() || report.Format != 3 || report.LogID != id {
+				t.Errorf("verify: %+v", report)
+			}
+			if _, _, err := bolt.Compact(t.Context(), dir, nil); err != nil {
+				t.Errorf("compact: %v", err)
+			}
+			if report := verify(t, dir); !report.Intact() || report.Format != 3 {
+				t.Errorf("verify what was compacted: %+v", report)
+			}
+			if _, err := bolt.Open(dir, bolt.Options{}); !errors.Is(err, bolt.ErrMirror) ||
+				!strings.Contains(err.Error(), "detach") {
+				t.Errorf("open without a sequencer: %v, want ErrMirror", err)
+			}
+			other := storetest.NewSequence().Seat()
+			if _, err := bolt.Open(dir, bolt.Options{Sequencer: other}); !errors.Is(err, store.ErrDiverged) {
+				t.Errorf("open with another sequence: %v, want ErrDiverged", err)
+			}
+			backup := mirrorAlone(t, dir)
+			restored := t.TempDir()
+			if _, err := bolt.Restore(t.Context(), backup, restored, bolt.RestoreOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if report := verify(t, restored); !report.Intact() || report.Format > 2 || report.LogID == id {
+				t.Errorf("verify what was restored: %+v", report)
+			}
+			detached, err := bolt.Detach(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report := verify(t, dir); !report.Intact() || report.Format > 2 || report.LogID != detached ||
+				detached == id {
+				t.Errorf("verify what was detached: %+v, its new identity is %s", report, detached)
+			}
+			if _, err := bolt.Detach(dir); !errors.Is(err, bolt.ErrExists) {
+				t.Errorf("detach again: %v, want ErrExists", err)
+			}
+			if _, err := bolt.Open(dir, bolt.Options{Sequencer: sequence.Seat()}); !errors.Is(err, bolt.ErrExists) {
+				t.Errorf("open an ordinary log with a sequencer: %v, want ErrExists", err)
+			}
+			log := openAt(t, dir, bolt.Options{})
+			appendN(t, log, 1, "a")
+			storetest.Check(t, log)
+		})
+	}
+}
+
+// mirrorAlone opens a mirror by itself and returns a backup of it.
+func mirrorAlone(t *testing.T, dir string) (backup string) {
+	log := openAt(t, dir, bolt.Options{Alone: true})
+	defer closeLog(t, log)
+	if _, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a"}}); !errors.Is(err, bolt.ErrMirror) {
+		t.Errorf("append: %v, want ErrMirror", err)
+	}
+	if n, err := log.Trim(t.Context(), store.All(), store.MaxID); n > 0 || !errors.Is(err, bolt.ErrMirror) {
+		t.Errorf("trim: %d, %v, want ErrMirror", n, err)
+	}
+	if err := log.Ready(); !errors.Is(err, bolt.ErrMirror) {
+		t.Errorf("ready: %v, want ErrMirror", err)
+	}
+	storetest.Check(t, log)
+	backup = filepath.Join(t.TempDir(), "backup")
+	out, err := os.Create(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = log.Backup(t.Context(), out)
+	if err := errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return backup
+}
+
+// TestMirrorDamaged: a damaged mirror is set aside as it is, and made again.
+func TestMirrorDamaged(t *testing.T) {
+	dir, sequence := t.TempDir(), storetest.NewSequence()
+	log := openMirror(t, dir, storetest.Options{}, sequence.Seat())
+	events := appendN(t, log, 100, "a", "b")
+	closeLog(t, log)
+	var damaged []byte
+	edit(t, dir, func(file []byte) {
+		clear(file[2*4096:])
+		damaged = bytes.Clone(file)
+	})
+	log = openMirror(t, dir, storetest.Options{}, sequence.Seat())
+	expect(t, log, store.All(), store.ID{}, events)
+	storetest.Check(t, log)
+	closeLog(t, log)
+	aside, err := filepath.Glob(filepath.Join(dir, "log.db.aside-*"))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("set aside: %v, %v", aside, err)
+	}
+	if kept, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(kept, damaged) {
+		t.Errorf("what was set aside is not what was damaged (%v)", err)
+	}
+}
+
+// TestMirrorDiskFull: a commit that has its place, and finds no room here, waits for it. Who asked for it
+// is told that the outcome is not known; all others have it; the log is not ready, and goes on by itself.
+func TestMirrorDiskFull(t *testing.T) {
+	disk, sequence := smallDisk(t, "tmpfs"), storetest.NewSequence()
+	log := openMirror(t, filepath.Join(disk, "data"), storetest.Options{}, sequence.Seat())
+	other := openMirror(t, t.TempDir(), storetest.Options{}, sequence.Seat())
+	defer closeLog(t, other)
+	appendN(t, log, 10, "a")
+	takeDisk(t, filepath.Join(disk, "other"))
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		_, err = log.AppendOnce(t.Context(), []store.Group{{Key: strconv.Itoa(n),
+			Drafts: []store.Draft{{Topic: "b", Data: make([]byte, 20_000)}}}})
+	}
+	if !errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) {
+		t.Fatalf("append on a full disk: %v, want ErrOutcomeUnknown alone", err)
+	}
+	if err := log.Ready(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("ready: %v, want ErrNoSpace", err)
+	}
+	last := []store.Group{{Key: strconv.Itoa(n - 1),
+		Drafts: []store.Draft{{Topic: "b", Data: make([]byte, 20_000)}}}}
+	there, err := other.AppendOnce(t.Context(), last)
+	if err != nil || !there[0].Replayed {
+		t.Fatalf("the event on another node: %+v, %v, want a replay", there, err)
+	}
+	if err := os.Remove(filepath.Join(disk, "other")); err != nil {
+		t.Fatal(err)
+	}
+	e2e.Eventually(t, "the log to be ready", func() bool { return log.Ready() == nil })
+	here, err := log.AppendOnce(t.Context(), last)
+	if err != nil || !here[0].Replayed || here[0].IDs[0] != there[0].IDs[0] {
+		t.Errorf("the event here: %+v, %v, want %+v", here, err, there)
+	}
+	storetest.Agree(t, log, other)
+	closeLog(t, log)
+}
+
+// TestMirrorOpenOutcome: while it is not known whether a commit has a place, nothing else is decided. Who
+// asked for it is told so after a while; so is who asks for the same again; all others are told that
+// nothing of theirs was stored. When the sequencer says, all goes on.
+func TestMirrorOpenOutcome(t *testing.T) {
+	for name, fate := range map[string]storetest.Fate{"placed": storetest.Unheard, "not placed": storetest.Lost} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { openOutcome(t, fate) })
+		})
+	}
+}
+
+func openOutcome(t *testing.T, fate storetest.Fate) {
+	seat := storetest.NewSequence().Seat()
+	log := openMirror(t, t.TempDir(), storetest.Options{}, seat)
+	defer closeLog(t, log)
+	appendN(t, log, 3, "a")
+	seat.OnAppend(func([]byte) storetest.Fate { return fate })
+	publish := func(key string) *later {
+		return start(func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			_, err := log.AppendOnce(ctx, keyed("a", key))
+			return err
+		})
+	}
+	first := publish("k")
+	time.Sleep(6 * time.Second)
+	if err := log.Ready(); err != nil {
+		t.Errorf("ready after 6 seconds: %v", err)
+	}
+	time.Sleep(4*time.Second + time.Second/2)
+	if !errors.Is(first.err, store.ErrOutcomeUnknown) || errors.Is(first.err, store.ErrFailed) {
+		t.Fatalf("after 10 seconds: %+v, want ErrOutcomeUnknown", first)
+	}
+	if err := log.Ready(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("ready: %v, want ErrUnavailable", err)
+	}
+	again, another := publish("k"), publish("other")
+	time.Sleep(6 * time.Second)
+	if !errors.Is(again.err, store.ErrOutcomeUnknown) {
+		t.Errorf("the same again: %+v, want ErrOutcomeUnknown", again)
+	}
+	if !errors.Is(another.err, store.ErrUnavailable) || errors.Is(another.err, store.ErrOutcomeUnknown) {
+		t.Errorf("another: %+v, want ErrUnavailable", another)
+	}
+	seat.OnAppend(nil)
+	time.Sleep(time.Second)
+	if err := log.Ready(); err != nil {
+		t.Errorf("ready when the sequencer has said: %v", err)
+	}
+	if results, err := log.AppendOnce(t.Context(), keyed("a", "k")); err != nil || !results[0].Replayed {
+		t.Errorf("the same when it is known: %+v, %v, want a replay", results, err)
+	}
+	storetest.Check(t, log)
+}
+
+// TestMirrorCloses: a log closes soon, also while its sequencer says nothing, or is not there; what its
+// last commit has become is seen at the next open.
+func TestMirrorCloses(t *testing.T) {
+	for name, fate := range map[string]storetest.Fate{"placed": storetest.Unheard, "lost": storetest.Lost,
+		"not there": storetest.NoAnswer} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir, sequence := t.TempDir(), storetest.NewSequence()
+				seat := sequence.Seat()
+				log := openMirror(t, dir, storetest.Options{}, seat)
+				seat.OnAppend(func([]byte) storetest.Fate { return fate })
+				append := start(func() error {
+					_, err := log.AppendOnce(context.Background(), keyed("a", "k"))
+					return err
+				})
+				began := time.Now()
+				closeLog(t, log)
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("closing took %v", took)
+				}
+				synctest.Wait()
+				if unknown := errors.Is(append.err, store.ErrOutcomeUnknown); append.err == nil ||
+					unknown != (fate != storetest.NoAnswer) {
+					t.Errorf("append: %v", append.err)
+				}
+				log = openMirror(t, dir, storetest.Options{}, sequence.Seat())
+				defer closeLog(t, log)
+				results, err := log.AppendOnce(t.Context(), keyed("a", "k"))
+				if err != nil || results[0].Replayed != (fate == storetest.Unheard) {
+					t.Errorf("the same at the next open: %+v, %v", results, err)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,330 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+// Between the decision on a commit and its application the sequencer is asked for its place.
+//
+//	a crash after          leaves
+//	it is decided          nothing
+//	it is offered          nothing, or a commit with a place: the next open applies it
+//	it has its place       the commit: the next open applies it
+//	it is applied          the commit, here too; nobody was told yet
+//
+// Those who asked for it are told the same as without a sequencer, or that the outcome is not known.
+
+// errAnswered ends a commit of which the requests were told before its outcome was known.
+var errAnswered = errors.New("answered")
+
+// sequence finds out what becomes of a decision; again: it is void.
+func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bool, err error) {
+	if decided.IsEmpty() {
+		if err := c.file.check(); err != nil {
+			return false, c.file.fail(err)
+		}
+		if !refuses(batch) {
+			return false, nil
+		}
+		applied := c.applied
+		err := c.reachEnd()
+		return c.applied != applied, err
+	}
+	at := c.mirror.place()
+	err = c.offer(batch, decided)
+	switch {
+	case errors.Is(err, store.ErrPlaceTaken):
+		err = c.reach(at.Number + 1)
+	case errors.Is(err, store.ErrUnavailable):
+		if time.Now().After(c.mirror.until) || !c.mirror.pause(againAfter) {
+			break
+		}
+		err = c.applyOthers()
+	default:
+		return false, err
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		c.mirror.refused.Store(new(time.Now()))
+	}
+	return err == nil, err
+}
+
+// refuses reports whether the decision tells somebody that something is so, which only holds at the end
+// of the sequence: a commit that gets a place proves that it was decided there, and an empty one does
+// not. What was stored once needs no proof.
+func refuses(batch []*request) bool {
+	for _, r := range batch {
+		o := &r.outcome
+		if o.Mark != nil || o.Err != nil && !errors.Is(o.Err, store.ErrNoSpace) {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt is a commit for which a place is asked: the one in flight. Its bytes are in the mirror's buffer.
+type attempt struct {
+	c       *committer
+	batch   []*request
+	decided *commit.Commit // nil once the batch is answered: it borrows drafts, which are theirs again then
+	after   store.Place
+	until   time.Time // of the batch's patience, or of the call under way
+	open    bool      // it may have its place
+}
+
+// offer asks for a place for the commit and applies it. Once it is not known whether it has one,
+// nothing else is decided before that is told; the batch is told after a while that it is not known.
+// Errors: those of Append, and errAnswered.
+func (c *committer) offer(batch []*request, decided *commit.Commit) error {
+	m := c.mirror
+	if err := m.ended(); err != nil {
+		return err
+	}
+	a := &attempt{c: c, batch: batch, decided: decided, after: m.place(), until: m.until}
+	if !time.Now().Before(a.until) {
+		return fmt.Errorf("%w: others have got each place first", store.ErrUnavailable)
+	}
+	if cap(m.buf) > 2*commitBytes {
+		m.buf = nil
+	}
+	m.buf, _ = decided.AppendBinary(m.buf[:0]) // never fails
+	defer m.queue.leaveOpen(nil)
+	at, err := a.ask()
+	if err == nil {
+		return a.apply(at)
+	}
+	if a.decided == nil {
+		return errAnswered
+	}
+	return err
+}
+
+// ask calls the sequencer until it says.
+func (a *attempt) ask() (store.Place, error) {
+	m := a.c.mirror
+	for {
+		at, err := m.append(a.after, a.until)
+		switch {
+		case err == nil, errors.Is(err, store.ErrPlaceTaken):
+			m.hold(nil)
+			return at, err
+		case errors.Is(err, store.ErrDiverged):
+			if err = m.file.fail(err); a.open {
+				err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+			}
+			return at, err
+		case !a.open && (errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrUnavailable)):
+			return at, err
+		}
+		a.open = true
+		if !time.Now().Before(a.until) {
+			a.answer(err)
+			a.until = time.Now().Add(m.timeout)
+			m.hold(fmt.Errorf("%w: it has not said whether a commit has a place: %v", store.ErrUnavailable, err))
+		}
+		if !m.pause(againAfter) {
+			return at, fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, err)
+		}
+	}
+}
+
+// answer tells the batch, once, that the outcome is not known.
+func (a *attempt) answer(why error) {
+	if a.decided == nil {
+		return
+	}
+	a.c.queue.leaveOpen(a.decided.Keys)
+	a.decided = nil
+	a.c.queue.answer(a.batch, fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, why))
+}
+
+// apply applies the commit, which has its place.
+func (a *attempt) apply(at store.Place) error {
+	k := a.decided
+	if k == nil {
+		var err error
+		if k, err = commit.Decode(a.c.mirror.buf); err != nil {
+			return a.c.file.fail(err)
+		}
+	}
+	err := a.c.applyPlaced(k, at, func(full error) (*commit.Commit, error) {
+		a.answer(full)
+		return commit.Decode(a.c.mirror.buf)
+	})
+	switch {
+	case a.decided == nil:
+		return errAnswered
+	case err != nil:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	}
+	a.c.file.counters.crowded.Add(uint64(a.c.decider.Crowded()))
+	return nil
+}
+
+// append is one call of the sequencer.
+func (m *mirror) append(after store.Place, until time.Time) (store.Place, error) {
+	ctx, cancel := context.WithDeadline(m.ctx, until)
+	defer cancel()
+	return m.seq.Append(ctx, after, m.buf)
+}
+
+// applyPlaced applies a commit that has its place. It is never split or refused: where there is no room
+// it waits, and the log is not ready. full is then called once, and returns what to apply.
+func (c *committer) applyPlaced(k *commit.Commit, at store.Place,
+	full func(error) (*commit.Commit, error)) error {
+	if len(k.Trims) > 0 {
+		if err := c.beforeTrims(); err != nil {
+			return err
+		}
+	}
+	for {
+		err := c.applyUnseen(k, at)
+		if err == nil {
+			c.mirror.hold(nil)
+			return nil
+		}
+		if !errors.Is(err, store.ErrNoSpace) {
+			return err
+		}
+		if full != nil {
+			if k, err = full(err); err != nil {
+				return c.file.fail(err)
+			}
+			full = nil
+		}
+		c.mirror.hold(fmt.Errorf("%w: a commit that other nodes have finds no room on this disk, and waits "+
+			"for it", store.ErrNoSpace))
+		if len(k.Trims) > 0 && c.reserved {
+			_ = c.giveReserve() // best effort
+		}
+		if !c.mirror.pause(roomAfter) {
+			return store.ErrClosed
+		}
+	}
+}
+
+// applyUnseen is applyAt, but no trim while somebody looks for what is too much: who looks has counted,
+// and reads what nobody else may have deleted.
+func (c *committer) applyUnseen(k *commit.Commit, at store.Place) error {
+	if len(k.Trims) > 0 {
+		c.looking.Lock()
+		defer c.looking.Unlock()
+	}
+	return c.applyAt(k, &at)
+}
+
+// beforeTrims waits until all pages of the file are checked, see checked.
+func (c *committer) beforeTrims() error {
+	c.checking.hurry()
+	select {
+	case <-c.checking.over:
+		return nil
+	case <-c.mirror.ctx.Done():
+		return store.ErrClosed
+	}
+}
+
+// applyOthers applies what has come, each in its turn, several in one transaction where that is the same.
+func (c *committer) applyOthers() error {
+	came := c.mirror.inbox.take()
+	for len(came) > 0 {
+		p := came[0]
+		came = came[1:]
+		if p.at.Number <= c.mirror.place().Number { // its own
+			continue
+		}
+		for len(came) > 0 && p.Takes(came[0].Commit) && p.size+came[0].size <= commitBytes &&
+			len(p.Events)+len(came[0].Events) <= commitEvents {
+			p.Join(came[0].Commit)
+			p.at, p.size = came[0].at, p.size+came[0].size
+			came = came[1:]
+		}
+		if err := c.mirror.ended(); err != nil {
+			return err
+		}
+		if err := c.applyPlaced(p.Commit, p.at, nil); err != nil {
+			return err
+		}
+	}
+	return c.mirror.ended()
+}
+
+// ended is the error after which nothing may be applied: what came before may be missing.
+func (m *mirror) ended() error {
+	if m.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	return m.file.failure()
+}
+
+// reachEnd applies what was placed anywhere before it is called.
+func (c *committer) reachEnd() error {
+	ctx, cancel := context.WithDeadline(c.mirror.ctx, c.mirror.until)
+	defer cancel()
+	end, err := c.mirror.end(ctx)
+	if err != nil {
+		return err
+	}
+	return c.reach(end.Number)
+}
+
+// reach applies others' commits until the log is at the place, or above it.
+func (c *committer) reach(number uint64) error {
+	timer := time.NewTimer(time.Until(c.mirror.until))
+	defer timer.Stop()
+	for {
+		came := c.mirror.inbox.came.wait()
+		if err := c.applyOthers(); err != nil || c.mirror.place().Number >= number {
+			return err
+		}
+		select {
+		case <-came:
+		case <-timer.C:
+			return fmt.Errorf("%w: this node is at place %d, and has waited for %d too long",
+				store.ErrUnavailable, c.mirror.place().Number, number)
+		case <-c.mirror.ctx.Done():
+		case <-c.file.failed:
+		}
+	}
+}
+
+// begin is called before a batch is decided.
+func (m *mirror) begin() {
+	if m != nil {
+		m.until = time.Now().Add(m.timeout)
+	}
+}
+
+// join brings a log that was just opened up to date with its sequence. It is called before the committer
+// runs. The first to come makes the first commit.
+func (c *committer) join(ctx context.Context) error {
+	m, began := c.mirror, time.Now()
+	stop := context.AfterFunc(ctx, m.leave)
+	defer stop()
+	from := m.place()
+	m.begin()
+	end, err := m.end(ctx)
+	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a bound while they come
+		err = c.reach(m.place().Number + 1)
+	}
+	for err == nil && m.place() == (store.Place{}) {
+		head := c.horizon.Head()
+		_, err = c.sequence(nil, &commit.Commit{After: head, Last: head, Secret: m.secret})
+		if errors.Is(err, errAnswered) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("open the log at place %d of its sequence: %w", m.place().Number, err)
+	}
+	c.epoch, c.epochKept = store.NewEpoch(), false
+	c.logger.Info("the log is up to date with its sequence", "from", from.Number, "to", m.place().Number,
+		"after", time.Since(began).Round(time.Millisecond).String())
+	return nil
+}

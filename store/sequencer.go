@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// Sequencer says whose commit comes next, for all logs that are mirrors of one sequence: the second
+// answer to "what comes next", beside that of a log that is alone. A commit is bytes to it, from 1 on.
+// All methods may be called concurrently; a log has one Append in flight.
+//
+// What every Sequencer guarantees:
+//
+//  1. What has a place is on stable storage, and keeps its place.
+//  2. At a place there is one commit, the same for everybody.
+//  3. A commit is placed after a place only as the next one: whoever got a place knew all before it.
+type Sequencer interface {
+	// LogID is the identity of the log that the sequence makes. It never changes.
+	LogID(ctx context.Context) (ID, error)
+
+	// Append gives the commit the place right after the given one, and returns it. The bytes stay the
+	// caller's.
+	//
+	// Errors of which it is certain that the call placed nothing: ErrPlaceTaken, when another commit
+	// has that place; ErrNoSpace, when the sequence has no room for one of this size; ErrUnavailable;
+	// ErrDiverged. ErrOutcomeUnknown, and any other, leaves open whether the commit is placed. The
+	// caller then calls again with the same place and the same bytes, until it is told: they are placed
+	// once at most, and if they are, their place is the answer.
+	Append(ctx context.Context, after Place, commit []byte) (Place, error)
+
+	// Follow calls deliver with each commit after the given place, its caller's own included, in order,
+	// as they come, until ctx ends, deliver returns an error, or it cannot go on. It returns why. The
+	// bytes are the receiver's. ErrDiverged: the sequence does not go on from this place.
+	Follow(ctx context.Context, after Place, deliver func(Place, []byte) error) error
+
+	// End is the place of the newest commit: of every one that was placed before the call, wherever
+	// that was done, this or a later one.
+	End(ctx context.Context) (Place, error)
+}
+
+// Place is a place in a sequence of commits. The zero Place lies before the first.
+type Place struct {
+	Number uint64   // rises from one commit to the next, not always by one
+	Chain  [16]byte // follows from all commits up to here: equal chains are equal histories
+}
+
+// Of a Sequencer, and of a write to a log that has one.
+var (
+	// ErrPlaceTaken: another commit has the place.
+	ErrPlaceTaken = errors.New("another commit has this place")
+
+	// ErrUnavailable: those who keep the sequence do not answer, or this log is not up to date with
+	// it. Nothing was stored. Writing may succeed again as soon as they do.
+	ErrUnavailable = errors.New("the log's sequence is not available")
+
+	// ErrDiverged: the sequence is not the one that the log has followed. It ends before the log
+	// does, has another commit in its place, or is that of another log.
+	ErrDiverged = errors.New("the sequence is not the one that the log has followed")
+)
