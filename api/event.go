@@ -18,6 +18,9 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *pr
 	if err != nil {
 		return &problem{code: "id-invalid", field: "id", detail: err.Error()}
 	}
+	if p := s.reach(r.Context(), id); p != nil {
+		return p
+	}
 	e, err := s.log.Get(id)
 	if err == nil && !grantOf(r).Subscribe.Match(e.Topic) {
 		err = store.ErrNotFound // as if there were none

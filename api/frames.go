@@ -28,6 +28,7 @@ const (
 	byeLifetime     bye = "lifetime"
 	byeOverloaded   bye = "overloaded"
 	byeDisconnected bye = "disconnected"
+	byeUnavailable  bye = "unavailable"
 )
 
 func (b bye) Error() string { return "the server ended the stream: " + string(b) }

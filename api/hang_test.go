@@ -34,7 +34,7 @@ func TestErrorsHang(t *testing.T) {
 			return 0, errors.New("asked the disk")
 		}})
 		for _, want := range []struct{ method, path, code, outcome string }{
-			{"POST", "/v1/topics/a/events", "outcome-unknown", "unknown"},
+			{"POST", "/v1/topics/a/events", "outcome-pending", "unknown"},
 			{"POST", "/v1/topics/a/events", "queue-full", "not_stored"},
 			{"GET", "/readyz", "disk-hangs", ""},
 		} {

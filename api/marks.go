@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	if mark.ID, err = store.ParseID(text); err != nil {
 		return mark, &problem{code: "id-invalid", field: "id", detail: err.Error()}
 	}
-	if p := s.checkPosition(mark.ID); p != nil {
+	if p := s.checkPosition(r.Context(), mark.ID); p != nil {
 		return mark, p
 	}
 	mark.Topics, p = s.markTopics(r, name, m.Get("topics"))
@@ -153,7 +154,10 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 
 // checkPosition refuses an ID that was never in the log. What is unread after it could not be told:
 // events that came since may lie before it.
-func (s *Server) checkPosition(id store.ID) *problem {
+func (s *Server) checkPosition(ctx context.Context, id store.ID) *problem {
+	if p := s.reach(ctx, id); p != nil {
+		return p
+	}
 	if s.log.Head().Before(id) {
 		return &problem{code: "id-invalid", field: "id", detail: "the log ends before this ID"}
 	}

@@ -74,8 +74,8 @@ func newMetrics(version string) *metrics {
 func (m *metrics) begin() {
 	m.stored, m.replayed = m.publishes.WithLabelValues("stored"),
 		m.publishes.WithLabelValues("replayed")
-	for _, code := range []string{"no-space", "queue-full", "outcome-unknown",
-		"log-failed", "internal"} {
+	for _, code := range []string{"no-space", "queue-full", "outcome-unknown", "outcome-pending",
+		"log-unavailable", "log-failed", "internal"} {
 		m.publishes.WithLabelValues(code)
 	}
 	for _, reason := range []replay.Reason{replay.Expired, replay.Unknown, replay.Ahead,
@@ -83,7 +83,7 @@ func (m *metrics) begin() {
 		m.gaps.WithLabelValues(string(reason))
 	}
 	for _, reason := range []bye{byeShutdown, byeExpiredToken, byeLifetime, byeOverloaded,
-		byeDisconnected} {
+		byeDisconnected, byeUnavailable} {
 		m.byes.WithLabelValues(string(reason))
 	}
 	for _, kind := range []string{faultAccept, faultTLS, faultPanic, faultOther} {

@@ -54,6 +54,13 @@ func (s *Server) pages(w http.ResponseWriter, r *http.Request, query url.Values)
 	if end := s.tokenEnd(grantOf(r)); !end.IsZero() {
 		asked.wait = min(asked.wait, time.Until(end))
 	}
+	from := asked.start.Cursor()
+	if asked.before != nil {
+		from = *asked.before
+	}
+	if p := s.reach(r.Context(), from); p != nil {
+		return p
+	}
 	asked.share = &visitOf(r).answer
 	found, err := s.readPage(r.Context(), asked)
 	if errors.Is(err, errNoRoom) {

@@ -75,6 +75,8 @@ var kinds = map[string]kind{
 	"event-corrupt":      {http.StatusInternalServerError, "Event is damaged"},
 	"outcome-unknown":    {http.StatusInternalServerError, "Outcome is unknown"},
 	"backup-unsupported": {http.StatusNotImplemented, "Log cannot be copied"},
+	"outcome-pending":    {http.StatusServiceUnavailable, "Outcome is not known yet"},
+	"log-unavailable":    {http.StatusServiceUnavailable, "Log is not available"},
 	"disk-hangs":         {http.StatusServiceUnavailable, "Disk hangs"},
 	"queue-full":         {http.StatusServiceUnavailable, "Commit queue is full"},
 	"memory-full":        {http.StatusServiceUnavailable, "Memory for requests is taken"},
@@ -193,6 +195,8 @@ var storeKinds = []struct {
 	{store.ErrMarkLimit, "mark-quota", ""},
 	{store.ErrTopicLimit, "topic-quota", ""},
 	{store.ErrDiskHangs, "disk-hangs", ""},
+	{store.ErrUnavailable, "log-unavailable",
+		"the cluster that keeps the log does not answer; nothing was stored"},
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},
 	{store.ErrNoSpace, "no-space",
 		"the disk is full; nothing was stored, and publishing works again once there is room"},
@@ -218,7 +222,8 @@ func storeProblem(err error) *problem {
 	if p.code == "outcome-unknown" {
 		p.outcome = unknown
 		if !errors.Is(err, store.ErrFailed) {
-			p.detail = "the disk has not ended the commit in time; the event may still be stored"
+			p.code = "outcome-pending"
+			p.detail = "the commit has not ended in time; the event may still be stored"
 		}
 	}
 	if condition := (*store.ConditionError)(nil); errors.As(err, &condition) {

@@ -59,8 +59,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		return nil // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
-	if !s.slots.take(c.owner) {
-		s.turnAway(w, r, byeOverloaded)
+	if why := s.takeSlot(r, c.owner, &asked); why != "" {
+		s.turnAway(w, r, why)
 		return nil
 	}
 	out := w.(*timedWriter).out
@@ -77,6 +77,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	open.show(r, &asked, out)
 	open.tell(s.follow(r.Context(), s.newStreamWriter(w), open))
 	return nil
+}
+
+// takeSlot takes a place for the stream, once this server has what its client has seen elsewhere; else it
+// says why there is none.
+func (s *Server) takeSlot(r *http.Request, owner ownerHash, asked *subscription) (why bye) {
+	if !s.slots.take(owner) {
+		return byeOverloaded
+	}
+	if p := s.reach(r.Context(), asked.start.Cursor()); p != nil {
+		s.slots.free(owner)
+		return byeUnavailable
+	}
+	return ""
 }
 
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to

@@ -11,6 +11,9 @@ import (
 // repeated: after an error a part is deleted, and the rest stays as it was.
 func (s *Server) trim(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	topic, before, p := parseTrim(r, query)
+	if p == nil {
+		p = s.reach(r.Context(), before)
+	}
 	if p == nil && s.log.Head().Before(before) {
 		p = &problem{code: "id-invalid", field: "before", detail: "the log ends before this ID"}
 	}

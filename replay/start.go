@@ -7,6 +7,7 @@ import (
 
 	"tidings/internal/duration"
 	"tidings/internal/rfc3339"
+	"tidings/store"
 )
 
 // Start says where a cursor begins. The zero Start is Latest.
@@ -36,6 +37,12 @@ func Earliest() Start { return Start{kind: earliest} }
 // After starts after the event whose ID the text is, as a client sent it. Any text will do: one
 // that is no position of this log becomes a gap.
 func After(cursor string) Start { return Start{kind: after, cursor: cursor} }
+
+// Cursor is the ID after which it starts, zero when it starts elsewhere or the client's cursor is none.
+func (s Start) Cursor() store.ID {
+	id, _ := store.ParseID(s.cursor)
+	return id
+}
 
 // Since starts with the first event committed at t or later; a time to come is Latest.
 func Since(t time.Time) Start { return Start{kind: since, since: t} }

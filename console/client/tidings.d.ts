@@ -65,7 +65,7 @@ export interface Gap {
 
 /** The server ends the connection. The client comes back by itself. */
 export interface Bye {
-  reason: 'shutdown' | 'expired-token' | 'lifetime' | 'disconnected' | 'overloaded';
+  reason: 'shutdown' | 'expired-token' | 'lifetime' | 'disconnected' | 'overloaded' | 'unavailable';
 }
 
 /**
