@@ -47,14 +47,13 @@ func (ch *change) begin(c *committer, k *commit.Commit, at *store.Place) {
 
 // write puts the commit into the transaction.
 func (ch *change) write(tx *bbolt.Tx) error {
-	b := newBuckets(tx)
 	if len(ch.Trims) > 0 {
-		if err := ch.trim(tx, b); err != nil {
+		if err := ch.trim(tx); err != nil {
 			return err
 		}
 	}
 	if len(ch.Events) > 0 {
-		if err := ch.store(tx, b); err != nil {
+		if err := ch.store(tx); err != nil {
 			return err
 		}
 	}
@@ -74,7 +73,7 @@ func (ch *change) write(tx *bbolt.Tx) error {
 		}
 	}
 	if len(ch.trimming) > 0 {
-		if err := ch.putTrimmed(tx, b); err != nil {
+		if err := ch.putTrimmed(tx); err != nil {
 			return err
 		}
 		ch.announced = true
@@ -98,10 +97,10 @@ func (ch *change) putPlace(tx *bbolt.Tx) error {
 
 // store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit
 // after the reserve was given away makes it anew.
-func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
+func (ch *change) store(tx *bbolt.Tx) error {
 	for _, created := range ch.Topics {
 		t := &topic{id: created.Number, name: created.Name}
-		err := putTopic(b.topics, t)
+		err := putTopic(rising(tx, bucketTopics), t)
 		if err == nil {
 			err = putOwner(tx, created)
 		}
@@ -110,8 +109,9 @@ func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
 		}
 		ch.created = append(ch.created, t)
 	}
+	records := rising(tx, bucketLog)
 	for i := range ch.Events {
-		if err := ch.put(b, &ch.Events[i]); err != nil {
+		if err := ch.put(tx, records, &ch.Events[i]); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
 		}
 	}
 	if len(ch.Keys) > 0 {
-		if err := ch.putKeys(b.keys); err != nil {
+		if err := ch.putKeys(rising(tx, bucketKeys)); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (ch *change) store(tx *bbolt.Tx, b *buckets) error {
 }
 
 // put stores an event as the newest of its topic.
-func (ch *change) put(b *buckets, e *commit.Event) error {
+func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) error {
 	t := ch.topic(e.Topic)
 	s := &t.next
 	s.unindexed++
@@ -140,12 +140,12 @@ func (ch *change) put(b *buckets, e *commit.Event) error {
 	start := len(ch.buf)
 	ch.buf = appendRecord(ch.buf, &e.ID, e.Draft, t.id, s.last, indexed)
 	value := ch.buf[start:len(ch.buf):len(ch.buf)]
-	if err := b.records.Put(e.ID[:], value); err != nil {
+	if err := records.Put(e.ID[:], value); err != nil {
 		return err
 	}
 	if indexed {
 		s.unindexed = 0
-		if err := b.sparse.Put(sparseKey(t.id, e.ID), nil); err != nil {
+		if err := tx.Bucket(bucketSparse).Put(sparseKey(t.id, e.ID), nil); err != nil {
 			return err
 		}
 	}
@@ -179,12 +179,13 @@ func (ch *change) topic(number uint32) *topic {
 
 // trim deletes the records that are named, be they damaged, and moves the marks that make the gap
 // exact, which are stored by putTrimmed or a checkpoint.
-func (ch *change) trim(tx *bbolt.Tx, b *buckets) error {
+func (ch *change) trim(tx *bbolt.Tx) error {
 	ch.trimming = make(map[*topic]store.ID)
 	trimmed := ch.c.horizon.Trimmed()
 	ch.highest = trimmed
+	records := rising(tx, bucketLog)
 	for _, trim := range ch.Trims {
-		if err := ch.delete(b, ch.topic(trim.Topic), trim.ID); err != nil {
+		if err := ch.delete(tx, records, ch.topic(trim.Topic), trim.ID); err != nil {
 			return err
 		}
 		ch.highest = store.Later(ch.highest, trim.ID)
@@ -195,10 +196,10 @@ func (ch *change) trim(tx *bbolt.Tx, b *buckets) error {
 	return putMeta(tx, metaTrimmed, ch.highest[:])
 }
 
-func (ch *change) delete(b *buckets, t *topic, id store.ID) error {
+func (ch *change) delete(tx *bbolt.Tx, records *bbolt.Bucket, t *topic, id store.ID) error {
 	t.next.trimmed = id
 	ch.trimming[t] = id
-	value := b.records.Get(id[:])
+	value := records.Get(id[:])
 	if value == nil {
 		return nil
 	}
@@ -208,9 +209,9 @@ func (ch *change) delete(b *buckets, t *topic, id store.ID) error {
 	ch.deleted++
 	ch.freed += size
 	if r, ok := decodeRecord(id[:], value); !ok || r.indexed {
-		if err := b.sparse.Delete(sparseKey(t.id, id)); err != nil {
+		if err := tx.Bucket(bucketSparse).Delete(sparseKey(t.id, id)); err != nil {
 			return err
 		}
 	}
-	return b.records.Delete(id[:])
+	return records.Delete(id[:])
 }

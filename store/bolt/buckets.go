@@ -23,13 +23,11 @@ var (
 )
 
 // buckets are those that an append writes to.
-type buckets struct{ records, sparse, topics, keys *bbolt.Bucket }
-
-func newBuckets(tx *bbolt.Tx) *buckets {
-	b := &buckets{tx.Bucket(bucketLog), tx.Bucket(bucketSparse), tx.Bucket(bucketTopics),
-		tx.Bucket(bucketKeys)}
-	// Here keys only ever rise, so a split page is never filled up later.
-	b.records.FillPercent, b.topics.FillPercent, b.keys.FillPercent = 1, 1, 1
+// rising opens a bucket whose keys only ever rise, so that a split page is never filled up later. To
+// open one costs about what an event in it does: who needs none opens none.
+func rising(tx *bbolt.Tx, name []byte) *bbolt.Bucket {
+	b := tx.Bucket(name)
+	b.FillPercent = 1
 	return b
 }
 

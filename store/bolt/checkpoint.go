@@ -114,7 +114,7 @@ func (c *committer) writePiece(tx *bbolt.Tx, p *piece) error {
 }
 
 func putTopics(tx *bbolt.Tx, topics []*topic) error {
-	b := tx.Bucket(bucketTopics)
+	b := rising(tx, bucketTopics)
 	for _, t := range topics {
 		if err := putTopic(b, t); err != nil {
 			return err

@@ -26,10 +26,11 @@ const (
 // putTrimmed stores the new states of the topics that the transaction has trimmed. When there may
 // be no space they go into the topics' records, which grow by nothing; also during a round, at whose
 // end the journal goes.
-func (ch *change) putTrimmed(tx *bbolt.Tx, b *buckets) error {
+func (ch *change) putTrimmed(tx *bbolt.Tx) error {
 	if ch.c.tight() || ch.piece != nil || ch.c.books.round() {
+		topics := rising(tx, bucketTopics)
 		for t := range ch.trimming {
-			if err := putTopic(b.topics, t); err != nil {
+			if err := putTopic(topics, t); err != nil {
 				return err
 			}
 		}

@@ -32,9 +32,9 @@ const (
 )
 
 func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
-	v := append(make([]byte, sumSize, sumSize+len(payload)), payload...)
-	seal([]byte(key), v)
-	return tx.Bucket(bucketMeta).Put([]byte(key), v)
+	name, v := []byte(key), append(make([]byte, sumSize, sumSize+len(payload)), payload...)
+	seal(name, v)
+	return tx.Bucket(bucketMeta).Put(name, v)
 }
 
 // putFormat sets the format of the file, which is a mirror's or depends on the journal alone.
