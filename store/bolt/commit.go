@@ -105,19 +105,22 @@ func (c *committer) run() {
 			continue
 		}
 		c.commit(batch)
-		several := len(batch) > 1
+		answered := len(batch)
 		clear(batch)
 		clear(c.requests)
 		c.decider.Release()
-		if several {
-			giveTurn()
-		}
+		c.giveTurn(answered)
 	}
 }
 
 // giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
-// else each commit would hold only what has come while the last one was synced. It waits for nobody.
-func giveTurn() {
+// else each commit would hold only what has come while the last one was synced. It waits for nobody, and
+// when half as many wait already it leaves the disk no time to rest: those are the next batch, and
+// the answered come while it is synced.
+func (c *committer) giveTurn(answered int) {
+	if waiting, _ := c.queue.load(); answered == 1 || waiting >= answered/2 {
+		return
+	}
 	for range yields {
 		runtime.Gosched()
 	}
