@@ -229,9 +229,12 @@ var everyAnswer = http.Header{
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	preflight := isPreflight(r)
 	if r.ProtoMajor == 1 {
-		// the one of the last answer on the connection may be over; a failure shows in writing
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.StallTimeout))
+		if preflight || r.Header.Get("Expect") != "" { // answers that no outlet times
+			// a failure shows in writing
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.StallTimeout))
+		}
 		if len(r.TransferEncoding) > 0 {
 			// RFC 9112 §6.1 forbids to go on after chunks with a Content-Length, which net/http
 			// hides: what a proxy took for the next request might be of this one
@@ -242,7 +245,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", hstsYear)
 	}
 	maps.Copy(h, everyAnswer)
-	if preflight := isPreflight(r); preflight || r.Header.Get("Origin") != "" {
+	if preflight || r.Header.Get("Origin") != "" {
 		h["Vary"] = h["Vary"][:1:1] // it adds Origin itself
 		s.cors.HandlerFunc(w, r)    // adds headers; wraps nothing
 		if preflight {

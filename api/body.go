@@ -49,6 +49,9 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 	if b.length < 0 { // else net/http holds it to what was announced
 		b.r = http.MaxBytesReader(nil, r.Body, max)
 	}
+	if r.Body == http.NoBody {
+		return b, nil // net/http waits for the next request already
+	}
 	deadline := time.Now().Add(s.o.BodyTimeout)
 	if end := s.tokenEnd(v.grant); !end.IsZero() && end.Before(deadline) {
 		deadline, b.token = end, true
@@ -113,8 +116,12 @@ func (b *body) late() *problem {
 		detail: fmt.Sprintf("the body did not arrive within %v", b.timeout)}
 }
 
-// close is called when the body was read to its end.
+// close is called when the body was read to its end. Over HTTP/1.1 net/http has lifted the deadline
+// there.
 func (b *body) close() *problem {
+	if !b.v.out.http2 {
+		return nil
+	}
 	if err := b.v.out.rc.SetReadDeadline(time.Time{}); err != nil {
 		return &problem{code: "internal", cause: err, detail: "no read deadline"}
 	}

@@ -71,11 +71,12 @@ func (o *outlet) open(s *Server, w http.ResponseWriter, r *http.Request) {
 }
 
 // close is called before the handler's return, after which the ResponseWriter is another's. What is
-// left in its buffer has the time of one more piece.
+// left in its buffer, such as the head of an answer without a body, has the time of one more piece, or
+// over HTTP/1.1 what the last piece has left.
 func (o *outlet) close() {
 	o.s.outlets.remove(o)
-	if o.http2 || o.bell != nil {
-		_ = o.begin(0)
+	if o.http2 || o.bell != nil || o.deadline.IsZero() {
+		_ = o.begin(0) // what cannot be timed cannot be written either
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

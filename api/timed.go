@@ -13,13 +13,6 @@ type timedWriter struct {
 // Unwrap is for http.ResponseController.
 func (t *timedWriter) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// WriteHeader gives an answer without a body its time.
-func (t *timedWriter) WriteHeader(status int) {
-	_ = t.out.begin(0) // what cannot be timed cannot be written either
-	t.ResponseWriter.WriteHeader(status)
-	t.out.end()
-}
-
 func (t *timedWriter) Write(p []byte) (written int, err error) {
 	defer t.out.end()
 	for {
