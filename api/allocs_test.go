@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -163,5 +164,40 @@ func TestAllocationsOfALine(t *testing.T) {
 	few, many := allocations(t, path, mediaType, lines(500)), allocations(t, path, mediaType, lines(1000))
 	if n := (many - few) / 500; n > lineAllocations {
 		t.Errorf("a line costs %.2f allocations, want at most %d", n, lineAllocations)
+	}
+}
+
+// Through the whole server, net/http and the engine with its file included, what a line costs is what
+// bbolt takes for a key: its copy, and the three steps of a cursor to its place.
+func TestAllocationsOfALineThroughHTTPAndTheEngine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector, which CI runs short, has pools lose what they hold")
+	}
+	const ofBolt = 4
+	s := newServer(t, openLog(t), 0, api.Options{})
+	publishers := dialPublishers(t, s, 2)
+	batches := []int{1000, 500}
+	for i, p := range publishers {
+		batchForms[0].fill(p, fmt.Sprintf("%04d", i), batches[i])
+	}
+	allocated := func(p *publisher) float64 {
+		least := uint64(math.MaxUint64) // what runs beside allocates too
+		for range 5 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := p.publish(); err != nil {
+				t.Fatal(err)
+			}
+			runtime.ReadMemStats(&after)
+			least = min(least, after.Mallocs-before.Mallocs)
+		}
+		return float64(least)
+	}
+	allocated(publishers[0]) // makes what is made once
+	each := (allocated(publishers[0]) - allocated(publishers[1])) / float64(batches[0]-batches[1])
+	t.Logf("%.2f objects a line", each)
+	if each > ofBolt+lineAllocations {
+		t.Errorf("a line costs %.2f allocations, want at most %d beside bbolt's %d", each,
+			lineAllocations, ofBolt)
 	}
 }

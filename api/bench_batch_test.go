@@ -18,7 +18,7 @@ func BenchmarkBatch(b *testing.B) {
 			s := newServer(b, openLog(b), 0, api.Options{})
 			publishers := dialPublishers(b, s, 4)
 			for i, p := range publishers {
-				form.fill(p, fmt.Sprintf("%04d", i))
+				form.fill(p, fmt.Sprintf("%04d", i), batchEvents)
 			}
 			batches := (b.N + batchEvents - 1) / batchEvents
 			b.ReportAllocs()
@@ -53,11 +53,11 @@ var batchForms = []batchForm{
 		`"type":"made","topic":"` + benchTopic + `","data":"` + benchBody + `"}`, ",", "]"},
 }
 
-// fill makes the publisher's requests batches whose events no other publisher has.
-func (f batchForm) fill(p *publisher, name string) {
+// fill makes the publisher's requests batches of so many events, which no other publisher has.
+func (f batchForm) fill(p *publisher, name string, events int) {
 	body := bytes.NewBufferString(f.begin)
 	var at []int
-	for i := range batchEvents {
+	for i := range events {
 		if i > 0 {
 			body.WriteString(f.between)
 		}
