@@ -93,9 +93,9 @@ func (c *backupCmd) copy(ctx context.Context, app *app,
 	return m, err
 }
 
-// openLog opens a log that exists.
+// openLog opens a log that exists, to be read.
 func openLog(dir string, app *app) (*bolt.Log, error) {
-	return bolt.Open(dir, bolt.Options{MustExist: true, CheckAll: true, Logger: app.logger})
+	return bolt.Open(dir, bolt.Options{MustExist: true, CheckAll: true, Alone: true, Logger: app.logger})
 }
 
 // fetch downloads the backup and compares it with its manifest.

@@ -41,7 +41,7 @@ func TestDirectoryRows(t *testing.T) {
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		onDirectory(t, dir, exitInUse, "everybody may write to "+dir, serve, "compact", "import",
+		onDirectory(t, dir, exitInUse, "everybody may write to "+dir, serve, "compact", "detach", "import",
 			"export", "restore "+backup)
 	})
 	t.Run("row 202: what a restore has left", func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestDirectoryRows(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "log.db.unfinished"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		onDirectory(t, dir, exitDamaged, "run it again", serve, "verify", "compact", "export")
+		onDirectory(t, dir, exitDamaged, "run it again", serve, "verify", "compact", "detach", "export")
 		runCLI(t, "restore", backup, "--data-dir", dir).ended(t, exitOK)
 		verifies(t, dir)
 	})

@@ -246,7 +246,7 @@ func TestFileHeld(t *testing.T) {
 		want := fmt.Sprintf("%s is held by process %d; stop it, or use another directory",
 			held, os.Getpid())
 		for _, args := range []string{"serve --listen 127.0.0.1:0", "verify", "restore " + backup,
-			"compact", "export"} {
+			"compact", "detach", "export"} {
 			got := runCLI(t, append(strings.Fields(args), "--data-dir",
 				held)...).ended(t, exitInUse)
 			if !strings.Contains(got.stderr, want) || got.stdout != "" {

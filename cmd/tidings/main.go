@@ -49,6 +49,7 @@ type cli struct {
 	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys and read marks are not among them."`
 	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
 	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
+	Detach     detachCmd     `cmd:"" help:"Make the mirror of a cluster's log a log of its own; no server may have it open."`
 	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
 	Bench      benchCmd      `cmd:"" help:"Measure a server: rates, latencies, and whether anything is missing."`
 	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
@@ -199,7 +200,7 @@ func exitCode(err error) int {
 	var parse *kong.ParseError
 	var usage usageError
 	switch {
-	case errors.As(err, &parse), errors.As(err, &usage):
+	case errors.As(err, &parse), errors.As(err, &usage), errors.Is(err, bolt.ErrMirror):
 		return exitUsage
 	case errors.Is(err, bolt.ErrDamaged), errors.Is(err, bolt.ErrNewerFormat):
 		return exitDamaged

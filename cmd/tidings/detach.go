@@ -1,0 +1,15 @@
+package main
+
+import "tidings/store/bolt"
+
+type detachCmd struct {
+	DataDir string `default:"./tidings-data" help:"Directory of the mirror, which no server may have open." type:"path"`
+}
+
+func (c *detachCmd) Run(app *app) error {
+	id, err := bolt.Detach(c.DataDir)
+	if err != nil {
+		return err
+	}
+	return app.print("%s: a log of its own now, with the identity %s", c.DataDir, id)
+}
