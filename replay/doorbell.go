@@ -1,6 +1,10 @@
 package replay
 
-import "tidings/store"
+import (
+	"slices"
+
+	"tidings/store"
+)
 
 // doorbell is a place at a feed: it rings when something that the feed's filter matches has been
 // committed. Only close may be called beside its owner, after that one has stopped.
@@ -47,6 +51,9 @@ func (d *doorbell) Close() {
 	delete(t.feeds, f.key)
 	t.matches.remove(f)
 	t.drop(f.reset(store.MaxID))
+	for _, s := range slices.Clone(f.past.stretches) {
+		t.dropPast(s)
+	}
 }
 
 // Ready receives after something that matches was committed. It is a hint: there may be nothing. It

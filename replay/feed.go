@@ -42,6 +42,8 @@ type feed struct {
 	mu     sync.Mutex
 	from   store.ID // every matching event above it, up to Tail.through, is in blocks
 	blocks []*block // oldest first
+
+	past past
 }
 
 type feedKey struct {

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -25,6 +26,7 @@ type machine struct {
 	tail    *replay.Tail
 	events  []modelEvent
 	clients []*client
+	nibbles bool // a little is trimmed before each read
 }
 
 type modelEvent struct {
@@ -42,25 +44,41 @@ var modelPatterns = []string{">", "*", "a", "a.b", "a.*", "a.>", "*.b", "d", "d.
 func TestModel(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
 		rapid.Check(t, func(rt *rapid.T) {
-			m := &machine{log: log, tail: tail}
+			m := &machine{log: log, tail: tail, nibbles: rapid.Bool().Draw(rt, "nibbles")}
 			first := publish(t, log, "start")[0]
 			m.events = append(m.events, modelEvent{id: first, topic: "start"})
 			rt.Repeat(map[string]func(*rapid.T){
 				"publish":   func(rt *rapid.T) { m.publish(t, rt) },
 				"trim":      func(rt *rapid.T) { m.trim(t, rt) },
 				"subscribe": func(rt *rapid.T) { m.subscribe(t, rt) },
+				"twin":      func(rt *rapid.T) { m.twin(t, rt) },
 				"read":      func(rt *rapid.T) { m.read(t, rt) },
 				"resume":    func(rt *rapid.T) { m.resume(t, rt) },
 			})
 			for _, c := range m.clients {
-				for _, got := range drain(t, log, c.sub) {
-					m.check(rt, c, got)
-				}
+				m.drain(t, rt, c)
 				m.checkCaughtUp(rt, c)
 				c.sub.Close()
 			}
 		})
 	})
+}
+
+// drain reads until the client has looked at everything.
+func (m *machine) drain(t *testing.T, rt *rapid.T, c *client) {
+	for {
+		got, caughtUp := next(t, c.sub)
+		for _, g := range got {
+			m.check(rt, c, g)
+		}
+		if caughtUp && !c.sub.Position().Before(m.log.Head()) {
+			return
+		}
+		if m.nibbles && len(got) > 0 {
+			m.nibble(t, rt)
+		}
+		runtime.Gosched() // the tailer may be on its way
+	}
 }
 
 func (m *machine) publish(t *testing.T, rt *rapid.T) {
@@ -71,8 +89,22 @@ func (m *machine) publish(t *testing.T, rt *rapid.T) {
 }
 
 func (m *machine) trim(t *testing.T, rt *rapid.T) {
+	m.trimBefore(t, rt, rapid.SampledFrom(m.events).Draw(rt, "before").id)
+}
+
+// nibble trims a little of what the oldest events are, so that it is below most cursors.
+func (m *machine) nibble(t *testing.T, rt *rapid.T) {
+	for i := range m.events {
+		if !m.events[i].gone {
+			end := min(len(m.events)-1, i+rapid.IntRange(1, 3).Draw(rt, "nibble"))
+			m.trimBefore(t, rt, m.events[end].id)
+			return
+		}
+	}
+}
+
+func (m *machine) trimBefore(t *testing.T, rt *rapid.T, before store.ID) {
 	f := filter(t, rapid.SampledFrom(modelPatterns).Draw(rt, "pattern"))
-	before := rapid.SampledFrom(m.events).Draw(rt, "before").id
 	if _, err := m.log.Trim(t.Context(), f, before); err != nil {
 		rt.Fatal(err)
 	}
@@ -84,9 +116,19 @@ func (m *machine) trim(t *testing.T, rt *rapid.T) {
 }
 
 func (m *machine) subscribe(t *testing.T, rt *rapid.T) {
-	c := &client{patterns: rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1,
-		3).Draw(rt, "patterns")}
-	c.filter = filter(t, c.patterns...)
+	m.subscribeTo(t, rt, rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1, 3).Draw(rt, "patterns"))
+}
+
+// twin subscribes to what another client wants, too, so that they share what they read.
+func (m *machine) twin(t *testing.T, rt *rapid.T) {
+	if len(m.clients) == 0 {
+		rt.Skip("nobody to be like")
+	}
+	m.subscribeTo(t, rt, rapid.SampledFrom(m.clients).Draw(rt, "client").patterns)
+}
+
+func (m *machine) subscribeTo(t *testing.T, rt *rapid.T, patterns []string) {
+	c := &client{patterns: patterns, filter: filter(t, patterns...)}
 	var start replay.Start
 	switch rapid.IntRange(0, 2).Draw(rt, "start") {
 	case 0:
@@ -111,6 +153,9 @@ func (m *machine) read(t *testing.T, rt *rapid.T) {
 		rt.Skip("nobody to read")
 	}
 	c := rapid.SampledFrom(m.clients).Draw(rt, "client")
+	if m.nibbles {
+		m.nibble(t, rt)
+	}
 	got, caughtUp := next(t, c.sub)
 	for _, g := range got {
 		m.check(rt, c, g)

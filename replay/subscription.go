@@ -91,13 +91,19 @@ func (s *Subscription) TryNext() (Chunk, bool) {
 	if len(s.page.Events) > 0 {
 		return s.encode(), true
 	}
-	return s.fromTail()
+	if chunk, ok := s.fromTail(); ok {
+		return chunk, true
+	}
+	return s.fromPast()
 }
 
 // Next returns what comes next, without waiting for more. It reads at most one page of the log, and
 // none when TryNext would do. The error is the log's.
 func (s *Subscription) Next() (Chunk, error) {
 	if chunk, ok := s.TryNext(); ok {
+		return chunk, nil
+	}
+	if chunk, ok := s.joinPast(); ok {
 		return chunk, nil
 	}
 	s.tail.logReads.Add(1)

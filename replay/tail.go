@@ -14,8 +14,8 @@
 // nothing falls between reading and waiting. The Tail keeps recent frames in memory, encoded once
 // for all who want the same; it is a cache of the log and never the truth: a subscription takes
 // from it only while nothing above its position has been trimmed and the cache reaches back to it,
-// and reads the log otherwise. With TailOptions.Bytes below zero there is no cache, and the result
-// is the same.
+// and reads the log otherwise; what it reads stays there for others of its kind that catch up, too
+// (past.go). With TailOptions.Bytes below zero there is no cache, and the result is the same.
 //
 // A Reader is the same for a client that comes for a page of events now and then: a cursor and the
 // wake-up, without frames.
@@ -54,7 +54,10 @@ type Tail struct {
 	feeds   map[feedKey]*feed
 	matches matches
 	blocks  list.List // of *block, of all feeds, in the order they were made
-	bytes   int64     // in blocks
+	bytes   int64     // in blocks and in the past
+
+	past      list.List // of *stretch, of all feeds, in the order they were made
+	pastBytes int64
 
 	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
 
@@ -232,9 +235,14 @@ func (t *Tail) markDirty(f *feed) {
 	}
 }
 
-// evict forgets the oldest blocks until the rest is within the limit.
+// evict forgets the oldest blocks, and of the past what is more than its share, until the rest is
+// within the limit.
 func (t *Tail) evict() {
 	for t.bytes > t.limit {
+		if t.pastBytes > t.limit/pastShare {
+			t.dropPast(t.past.Front().Value.(*stretch))
+			continue
+		}
 		b := t.blocks.Remove(t.blocks.Front()).(*block)
 		b.feed.dropFirst()
 		t.bytes -= b.release()
