@@ -114,6 +114,10 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if r.Header.Get("Origin") == "null" { // of the sandbox
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "Last-Event-ID")
+		if r.Method == http.MethodOptions {
+			return
+		}
 	}
 	if file, ok := strings.CutPrefix(r.URL.Path, "/test/"); ok {
 		s.serveTest(w, r, file)

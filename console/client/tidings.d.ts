@@ -5,8 +5,9 @@ export interface TidingsOptions<Data = unknown> {
   /** Topics or patterns (`orders`, `tickets.>`). None: everything that the token grants. */
   topics?: readonly string[];
   /**
-   * Names the reader. Under its name the cursor outlives a reload, a crash and a closed tab, on this browser.
-   * Where several people use one browser, put the person into it. Without a name nothing is stored.
+   * Names the reader. Under its name the cursor outlives a reload, a crash and a closed tab, on this browser: one for each
+   * person, as the server knows them, and for each set of topics. Topics that were not read together before begin at
+   * the oldest of these. Without a name nothing is stored.
    */
   name?: string;
   /** Start after this event, whatever is stored; under a name the cursor is stored from there on. */
@@ -27,7 +28,10 @@ export interface TidingsOptions<Data = unknown> {
    * a time, in each tab. What it throws is an `error`, and it is called again with the same event, after pauses of up to 30 s.
    */
   handled?: (event: TidingsEvent<Data>) => unknown;
-  /** Share one connection with the other tabs that have the same url, name and topics. Default: true. */
+  /**
+   * Share one connection with the other tabs that have the same url, name and topics, and in which the same person may
+   * read the same; and read as another person when one signs in, or out, in another tab. Default: true.
+   */
   shared?: boolean;
   /** Send cookies to another origin of the same site. Default: false. */
   withCredentials?: boolean;
@@ -107,6 +111,12 @@ type Listener<Client, E> = ((this: Client, event: E) => void) | { handleEvent(ev
 /** A reader of the log. It begins when it is made. Data is what the payloads of its topics are; nothing checks it. */
 export class Tidings<Data = unknown> extends EventTarget {
   constructor(options?: TidingsOptions<Data>);
+  /**
+   * Whose events are handed over, and whose place is stored: `Tidings-Who` of the last answer, undefined before there was
+   * one. What stands before the dot is the person alone. A page that shows what is meant for one person clears it when
+   * that changes: it does before the next event.
+   */
+  readonly who: string | undefined;
   /** The ID up to which everything has been handed over; null before the first connection. */
   readonly cursor: string | null;
   readonly state: State;
@@ -125,7 +135,10 @@ export class Tidings<Data = unknown> extends EventTarget {
    * anything but an array of strings; does nothing once closed.
    */
   setTopics(topics: readonly string[]): void;
-  /** Try again now, with a new token; after signing in, for example. This tab then holds the connection. */
+  /**
+   * Try again now, with a new token; after signing in or out, for example. The other tabs hear of it, and ask the server
+   * who they are. This tab then holds the connection.
+   */
   reconnect(): void;
   /** Stop for good. The cursor stays stored. */
   close(): void;

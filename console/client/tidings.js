@@ -1,69 +1,79 @@
 // The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
 //
-// A tab is a cursor. Of all tabs with the same name and topics one leads: it holds the stream and tells the others
-// what came after which ID. A tab that finds a hole before that reads it from the server (docs/adr/0007).
+// A tab is a cursor. Of all tabs with one name and topics, in which one person may read the same, one leads: it holds the
+// stream and tells the others what came after which ID. A tab that finds a hole before that reads it from the server
+// (docs/adr/0007). It joins the others when the server has told it who it is (docs/adr/0012).
 
-const VERSION = 2; // of what tabs tell each other
+const VERSION = 3; // of what tabs tell each other
 const TICK = 5_000; // how often silence is looked for
 const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
-const LOCK_TICKS = 3; // what the browser does not answer by then it never does
+const LOCK_WITHIN = 12_000; // what the browser does not answer by then it never does
 const TOKEN_WITHIN = 10_000; // a token function that takes longer has failed
 const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
+const SETS = 50; // of topics that places are stored for
 const PAGE = 250; // events that are handed over at a stretch
-const EARLIEST = '0'.repeat(26); // the cursor before every event, those among them that are gone
-const BEYOND = '~'; // above every ID
+const EARLIEST = '0'.repeat(26), BEYOND = '~'; // below and above every ID
 const TOKEN = /^[\w.~+/-]+=*$/; // RFC 6750 §2.1
 const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
 
 export class Tidings extends EventTarget {
-  #options; #url; #key;
-  #cursor; #saved;
+  #options; #url;
+  #who; // this is, as the server says: a person, a dot, and what it may read
+  #served; // whether the server answered last, or refused
+  #cursor; #saved; // and its key in storage
   #log; // that the cursor is of, once it is known
-  #channel = null; // to the other tabs; null: this tab is on its own
-  #present; // aborted when the tab is closed, frozen or put away
-  #work = new AbortController(); // aborted when the tab turns to something else
-  #streaming = false; // a stream is open, or asked for
+  #lobby; // a channel to all tabs that read from the server
+  #group; // a channel to those that share; none: this tab is on its own, or does not know yet
+  #meets; #shares; // whether there may be these channels
+  #life = new AbortController(); // aborted when the client is closed,
+  #present; // when the tab is put away too,
+  #work = new AbortController(); // and when it turns to something else
+  #streaming = false; #opened = false; // a stream is asked for; it has said where it begins
   #retry = 0; // the pause that the server wants
   #ticker;
   #bearer; // the promise of the token in use; undefined: it is to be asked for
   #leads = false;
+  #steals = false; // the lead, once the server has answered
   #asked = 0; // counts the ticks while a lock was asked for and there is no answer
-  #reading = false; // pages, to catch up with the leader
-  #behind = ''; // what the leader had come to meanwhile
+  #reading = false; #behind = ''; // pages, to catch up with the leader; what it had come to meanwhile
   #leader = 'connecting'; // its state
-  #opened = false; // the stream has said where it begins
   #heard = 0; // when the server, or a leader with a connection, was last heard of
   #heartbeat = 15_000;
   #failures = 0;
-  #strange = false; // something that is no Tidings server has answered, and it has been told
+  #strange = false; // it has been told that something has answered that is no Tidings server
   #deaths = 0; // streams in a row that had opened and fell silent
   #missed = 0; // events that came before the state was live
-  #told; // last gap
-  #hole = ''; // its end: what comes next joins no cursor before it
+  #told; #hole = ''; // the last gap; its end: what comes next joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
   #ready; #settle; // a promise and what settles it
   #handling = Promise.resolve(); // what `handled` is at work on, and all that waits for it
-  #unhandled = 0; // events among that
-  #full = false; // nothing more is read
+  #unhandled = 0; #full = false; // events among that; nothing more is read
 
   constructor(options = {}) {
     super();
     const missing = ['fetch', 'CustomEvent', 'TextDecoder'].find(name => !globalThis[name]);
     if (missing) throw new Error(`Tidings needs ${missing}, which there is not here`);
     this.#options = checked(options);
-    const { url, name, after } = this.#options;
+    const { url, name, shared = true } = this.#options;
     this.#url = addressOf(url);
-    this.#saved = name && `tidings ${this.#url} ${name}`;
-    this.#cursor = this.#recall(after?.toUpperCase());
+    this.#meets = shared && globalThis.location && globalThis.BroadcastChannel;
+    this.#shares = this.#meets && globalThis.navigator?.locks;
+    this.#persistent = !!name;
+    this.#saved = `tidings ${this.#url} ${name}`;
+    const last = `${this.#saved} who`;
+    this.#who = this.#stored(() => sessionStorage.getItem(last) ?? localStorage.getItem(last));
+    this.#cursor = this.#recall() ?? null;
     this.#ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
     this.#ready.catch(() => {}); // perhaps nobody asks
-    this.#join();
-    for (const [target, event, react] of this.#surroundings()) target?.addEventListener?.(event, react);
-    this.#enter();
+    const { signal } = this.#life, { document } = globalThis;
+    for (const type of ['online', 'focus', 'pagehide', 'pageshow']) globalThis.addEventListener?.(type, this.#happens, { signal });
+    for (const type of ['visibilitychange', 'freeze', 'resume']) document?.addEventListener(type, this.#happens, { signal });
+    this.#restart();
   }
 
+  get who() { return this.#who; }
   get cursor() { return this.#cursor; }
   get state() { return this.#state; }
   get transport() { return this.#transport; }
@@ -73,74 +83,72 @@ export class Tidings extends EventTarget {
 
   setTopics(topics) {
     this.#options.topics = checked({ topics }).topics;
-    if (this.#state === 'closed') return;
-    const away = this.#present.signal.aborted;
-    this.#leave();
-    this.#join();
-    this.#set('connecting');
-    if (!away) this.#enter();
+    if (this.#state !== 'closed' && !this.#present.signal.aborted) this.#restart();
   }
 
   reconnect() {
     if (this.#state === 'closed') return;
     this.#bearer = undefined;
     this.#failures = 0;
-    if (this.#leads) this.#stream();
-    else this.#replace(); // the leader may not have the new token
+    this.#steals = true; // the leader may not have the new token
+    this.#restart();
   }
 
   close() {
-    for (const [target, event, react] of this.#surroundings()) target?.removeEventListener?.(event, react);
-    this.#leave();
-    this.#part();
+    this.#life.abort();
+    this.#quit();
     this.#settle.reject(new DOMException('the client was closed', 'AbortError'));
     this.#set('closed');
   }
 
   // --- what happens to the tab
 
-  #surroundings() {
-    const { document } = globalThis;
-    return [
-      [document, 'visibilitychange', this.#wake], [globalThis, 'online', this.#wake], [globalThis, 'focus', this.#resume],
-      [document, 'freeze', this.#suspend], [globalThis, 'pagehide', this.#suspend],
-      [document, 'resume', this.#resume], [globalThis, 'pageshow', this.#resume],
-    ];
-  }
-
-  #wake = ({ type }) => {
-    const hides = type === 'visibilitychange' && globalThis.document.visibilityState === 'hidden';
-    if (hides || this.#state === 'ended') return;
-    if (this.#present.signal.aborted) return void this.#enter(); // nobody said that it is back, but it runs and is seen
-    const idle = this.#state === 'connecting' || this.#state === 'refused' || this.#streaming && this.#silence() > this.#heartbeat;
+  #happens = ({ type }) => {
+    const away = this.#present.signal.aborted, looks = type === 'visibilitychange';
+    if (type === 'freeze' || type === 'pagehide') {
+      if (away) return;
+      this.#quit(); // a frozen tab must neither lead nor stand in line for it
+      return void this.#set('connecting');
+    }
+    if (looks && globalThis.document.visibilityState === 'hidden') return;
+    if (away) return void this.#restart(); // perhaps nobody said that it is back, but it runs and is seen
+    if (!looks && type !== 'online' || this.#state === 'ended') return;
+    if (this.#state === 'refused') return void this.#restart();
+    const idle = this.#state === 'connecting' || this.#streaming && this.#silence() > this.#heartbeat;
     if (!this.#leads) this.#catchUp();
-    else if (type === 'online' || idle) this.#stream();
+    else if (!looks || idle) this.#stream();
   };
-
-  // A frozen tab must neither lead nor stand in line for it.
-  #suspend = () => {
-    if (this.#present.signal.aborted) return;
-    this.#leave();
-    this.#set('connecting');
-  };
-
-  #resume = () => {
-    if (this.#present.signal.aborted && this.#state !== 'closed') this.#enter();
-  };
-
-  #enter(steal) {
-    this.#present = new AbortController();
-    this.#heard = Date.now();
-    this.#ticker = setInterval(() => this.#tick(), TICK);
-    this.#elect(this.#present.signal, steal);
-  }
 
   #leave() {
-    this.#present.abort();
+    this.#present?.abort();
     this.#begin();
     this.#leads = false;
     this.#asked = 0;
     clearInterval(this.#ticker);
+    this.#group = this.#group?.close(); // undefined
+  }
+
+  #quit() {
+    this.#leave();
+    this.#lobby = this.#lobby?.close();
+  }
+
+  // reset leaves the other tabs, and whatever this one was doing.
+  #reset() {
+    this.#leave();
+    this.#present = new AbortController();
+    this.#heard = Date.now();
+    this.#ticker = setInterval(() => this.#tick(), TICK);
+    if (this.#meets) this.#lobby ??= this.#channel('', ({ data }) => this.#meet(data));
+  }
+
+  #restart() {
+    this.#reset();
+    this.#set('connecting');
+    if (this.#state === 'closed') return; // by a listener
+    if (this.#shares) return void this.#catchUp();
+    this.#leads = true;
+    this.#stream();
   }
 
   #silence() {
@@ -149,93 +157,98 @@ export class Tidings extends EventTarget {
   }
 
   #tick() {
-    if (this.#asked && ++this.#asked > LOCK_TICKS) return void this.#alone();
+    if (this.#asked && (++this.#asked < 3 || this.#silence() < LOCK_WITHIN)) return;
+    if (this.#asked) return void this.#alone();
     if (!this.#leads) {
-      const over = this.#state === 'ended' || this.#state === 'refused' || this.#reading;
-      if (this.#channel && !over && this.#lost()) this.#catchUp();
+      if (this.#group && this.#state !== 'ended' && !this.#reading && this.#lost()) this.#catchUp();
       return;
     }
     this.#say({});
     if (this.#full) this.#heard = Date.now(); // it is not listened to
     if (!this.#streaming) return; // polling, or waiting to try again: both have an end of their own
-    if (this.#opened && this.#silence() > 2.5 * this.#heartbeat) this.#died();
-    else if (!this.#opened && this.#silence() > OPEN_WITHIN) this.#poll();
-  }
-
-  // A second stream in a row that dies without a word, or a heartbeat in its time, stands in a buffer.
-  #died() {
-    if (++this.#deaths > 1) this.#poll();
+    if (!this.#opened && this.#silence() > OPEN_WITHIN) return void this.#poll();
+    if (!this.#opened || this.#silence() <= 2.5 * this.#heartbeat) return;
+    if (++this.#deaths > 1) this.#poll(); // a second one that dies without a heartbeat in its time stands in a buffer
     else this.#stream();
   }
 
   // --- who leads
 
-  #join() {
-    const { name, topics, shared = true } = this.#options;
-    this.#key = `tidings ${VERSION} ${this.#url} ${name ?? ''} ${[...topics].sort().join(' ')}`;
-    this.#part();
-    if (!shared || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return;
-    this.#channel = new BroadcastChannel(this.#key);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
+  #channel(name, hear) {
+    const channel = new BroadcastChannel(`tidings ${VERSION} ${this.#url} ${name}`);
+    channel.onmessage = hear;
+    return channel;
   }
 
-  async #elect(present, steal) {
-    const channel = this.#channel;
+  // join finds the tabs to share with, and follows the one that leads, if there is one.
+  async #join(steal) {
+    const { signal } = this.#present, { locks } = navigator;
+    this.#group = this.#channel(`${this.#who} ${this.#options.name ?? ''} ${this.#topics}`, ({ data }) => this.#hear(data));
+    this.#leader = 'connecting';
+    this.#heard = Date.now();
     const lead = lock => {
-      if (present.aborted || channel !== this.#channel) return;
+      if (signal.aborted) return;
       this.#asked = 0;
       return lock && new Promise(release => {
-        present.addEventListener('abort', release);
+        signal.addEventListener('abort', release);
         this.#leads = true;
         this.#stream();
       });
     };
-    if (!channel) return void lead(true);
-    const { locks } = navigator;
-    while (!present.aborted && channel === this.#channel) {
-      try {
-        this.#asked = 1;
-        await locks.request(this.#key, steal ? { steal } : { ifAvailable: true }, lead);
-        if (present.aborted || channel !== this.#channel) return;
-        this.#follow();
-        await locks.request(this.#key, { signal: present }, lead);
-      } catch (error) {
-        if (error.name !== 'AbortError') return void (present.aborted || this.#alone()); // locks are refused here
-      }
-      steal = false; // this tab's lock was stolen, or it has left
+    try {
+      this.#asked = 1;
+      await locks.request(this.#group.name, steal ? { steal } : { ifAvailable: true }, lead);
+      if (signal.aborted) return;
+      this.#say({ hello: true });
+      await locks.request(this.#group.name, { signal }, lead);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.name === 'AbortError') this.#restart(); // this tab's lock was stolen
+      else this.#alone(); // locks are refused here
     }
   }
 
-  #part() {
-    this.#channel?.close();
-    this.#channel = null;
-  }
-
   #alone() {
-    this.#part();
-    this.#elect(this.#present.signal);
+    this.#shares = false;
+    this.#restart();
   }
 
-  // lost tells of a leader that was suspended, for it speaks at every tick, or that finds no way to the server.
+  // lost tells of a leader that was suspended, for it speaks at every tick, or finds no way to the server.
   #lost() { return this.#silence() > 3 * this.#heartbeat; }
 
-  #replace() {
-    this.#leave();
-    this.#enter(true);
+  // met learns from an answer who this tab is. Another person than before goes on at a place of its own.
+  #met(who) {
+    if (!who) return; // somebody else, or an earlier server, has answered
+    const was = this.#who, cursor = this.#cursor;
+    if (!this.#served || this.#steals || who !== was) this.#lobby?.postMessage(who);
+    this.#served = true;
+    if (who === was) return;
+    this.#who = who;
+    this.#stored(() => [sessionStorage, localStorage].forEach(storage => storage.setItem(`${this.#saved} who`, who)));
+    this.#told = undefined;
+    if (!was) return; // nobody was stored, so nothing but what was recalled
+    const other = personOf(who) ? null : cursor;
+    if (this.#options.name && personOf(who) !== personOf(was)) this.#cursor = this.#recall(other) ?? other;
+    this.#restart();
   }
 
-  #follow() {
-    this.#leads = false;
-    this.#say({ hello: true });
-    this.#catchUp();
+  // meet hears whom the server has answered in another tab, or refused: somebody may have signed in or out.
+  #meet(who) {
+    if (this.#state === 'refused') return void (who && this.#restart());
+    if (!who) this.#served = undefined; // to be told
+    else if (who === this.#who && this.#served) return;
+    if (this.#state === 'ended' || isText(this.#options.token)) return;
+    this.#bearer = undefined;
+    if (this.#leads) this.#stream();
+    else this.#catchUp();
   }
 
   // say tells the other tabs where this one is and, from the leader, what it came to and after which ID.
   #say(message) {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
-    const tell = what => this.#channel?.postMessage({
-      log: this.#log, at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
+    const tell = what => this.#group?.postMessage({
+      who: this.#who, log: this.#log, at: this.#cursor, state: this.#state, transport: this.#transport, heartbeat: this.#heartbeat,
       ...what, after: this.#hole > after ? this.#hole : after,
     });
     try {
@@ -245,18 +258,13 @@ export class Tidings extends EventTarget {
     }
   }
 
-  #hear({ hello, log, at, after, event, gap, bye, state = this.#leader, transport, heartbeat = this.#heartbeat }) {
-    if (hello || this.#leads) {
-      if (hello) this.#say({});
-      return;
-    }
-    if (this.#present.signal.aborted) return;
+  #hear({ who, hello, log, at, after, event, gap, bye, state = this.#leader, transport, heartbeat = this.#heartbeat }) {
+    if (who !== this.#who) return;
+    if (hello || this.#leads) return void (hello && this.#say({}));
     if (state !== 'connecting') this.#heard = Date.now();
     this.#heartbeat = heartbeat;
-    const was = this.#leader;
     this.#leader = state;
     if (bye) this.#emit('bye', bye);
-    if (this.#state === 'refused') return void (state === 'live' && was !== 'live' && this.#catchUp()); // by its own answer
     const other = this.#log && log && log !== this.#log; // has taken the place of the one that the cursor is of
     this.#log = log ?? this.#log;
     if (this.#reading) {
@@ -265,7 +273,7 @@ export class Tidings extends EventTarget {
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
     const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
-    if (gap || other || past || at && !joins || state === 'refused') return void this.#catchUp(); // there is a hole before this
+    if (gap || other || past || at && !joins) return void this.#catchUp(); // there is a hole before this
     if (event && this.#unhandled > PAGE) return void this.#catchUp(); // it is read when there is time for it
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
@@ -365,8 +373,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // catchUp reads what a tab that follows does not have, up to where the leader is. It takes the place of one that is
-  // refused, or lost.
+  // catchUp reads what a tab does not have, up to where the leader is, and takes the place of one that is lost.
   async #catchUp() {
     const signal = this.#begin();
     this.#reading = true;
@@ -378,8 +385,11 @@ export class Tidings extends EventTarget {
         if (!caughtUp) this.#set('catching-up');
       } while (!caughtUp || this.#behind > this.#cursor);
       this.#reading = false;
-      if (this.#leader === 'refused' || this.#lost()) this.#replace();
+      const lost = this.#group && this.#lost();
+      if (lost) this.#reset();
+      if (!this.#group) this.#join(lost || this.#steals);
       else this.#set(this.#leader);
+      this.#steals = false;
     } catch (error) {
       this.#failed(error, signal, () => this.#catchUp());
     }
@@ -415,9 +425,12 @@ export class Tidings extends EventTarget {
         signal: own.signal, headers: { Accept: wanted, ...headers }, cache: 'no-store', redirect: 'manual',
         credentials: this.#options.withCredentials ? 'include' : 'same-origin',
       });
-      if (!signal.aborted && (answer.status === 401 || answer.status === 403)) this.#bearer = undefined;
+      signal.throwIfAborted();
+      if (answer.status === 401 || answer.status === 403) this.#bearer = undefined;
       const ended = answer.status === 204 && wanted === STREAM;
       if (!ended && (!answer.ok || typeOf(answer) !== wanted)) throw await problem(answer, wanted);
+      this.#met(answer.headers.get('Tidings-Who'));
+      signal.throwIfAborted();
       return await read(answer);
     } finally {
       clearTimeout(timer);
@@ -426,7 +439,10 @@ export class Tidings extends EventTarget {
     }
   }
 
-  #answered() { [this.#failures, this.#strange] = [0, false]; }
+  #answered() {
+    [this.#failures, this.#strange] = [0, false];
+    this.#options.after = undefined;
+  }
 
   // failed tells the page, and tries again after a pause, unless that is for somebody else to decide. Only the server
   // itself refuses. What something between answers is weather: it passes, and is told once.
@@ -442,7 +458,9 @@ export class Tidings extends EventTarget {
     if (refused) {
       const renewable = typeof this.#options.token === 'function' && (status === 401 || status === 403);
       if (!renewable) {
-        this.#begin(); // a stream is not tried again either
+        this.#reset(); // others may be served
+        if (this.#served !== false) this.#lobby?.postMessage('');
+        this.#served = false;
         this.#settle.reject(error);
         return void this.#set('refused');
       }
@@ -574,36 +592,78 @@ export class Tidings extends EventTarget {
 
   // --- the cursor's place: this tab's own survives a reload, the one of all tabs a closed tab
 
-  // recall returns where to begin: where the page says, or what is stored.
-  #recall(after) {
-    this.#persistent = !!this.#saved;
-    if (!this.#saved) return after ?? null;
-    let cursor = after ?? null;
+  get #topics() { return [...this.#options.topics].sort().join(' '); }
+
+  get #place() {
+    const key = `${this.#saved} ${personOf(this.#who)}`.trimEnd();
+    return { key, saved: this.#saved, set: this.#topics };
+  }
+
+  // stored returns what act finds in storage, if there is a name, and storage.
+  #stored(act) {
     try {
-      cursor ??= sessionStorage.getItem(this.#saved) ?? localStorage.getItem(this.#saved);
-      if (cursor) sessionStorage.setItem(this.#saved, cursor); // a reload begins here, wherever the leader is by then
+      if (this.#persistent) return act() ?? undefined;
     } catch {
-      this.#persistent = false; // storage is disabled
+      this.#persistent = false; // it is disabled, or full
     }
-    return cursor;
+  }
+
+  // recall returns where to begin: where the page says, else where this tab was, else where all tabs were. Topics that
+  // were not read together before begin at the oldest place: something may come again, but nothing is left out.
+  #recall(other) {
+    const { after } = this.#options, place = this.#place, { set } = place;
+    if (after) return after.toUpperCase();
+    return this.#stored(() => {
+      const { sets: own } = placesOf(sessionStorage, place), { sets: all } = placesOf(localStorage, place);
+      const [oldest] = Object.values(own).concat(all[set] ?? Object.values(all)).sort();
+      const id = own[set] ?? oldest ?? other;
+      if (id) keep(sessionStorage, place, { id }); // a reload begins here, wherever the leader is by then
+      return id;
+    });
   }
 
   #moveTo(id, leads = this.#leads) {
-    const back = id < this.#cursor; // another log took this one's place
+    const from = this.#cursor, log = this.#log, place = this.#place;
+    const back = id < from; // another log took this one's place
     this.#cursor = id;
-    if (!this.#unhandled) return this.#store(id, leads, back);
-    this.#handling = this.#handling.then(() => this.#state === 'closed' || this.#store(id, leads, back));
+    const store = () => this.#stored(() => {
+      keep(sessionStorage, place, { id, from, log, back: true });
+      keep(localStorage, place, { id, from, log, back, follows: !leads });
+    });
+    if (!this.#unhandled) return store();
+    this.#handling = this.#handling.then(() => this.#state === 'closed' || store());
   }
+}
 
-  #store(id, leads, back) {
-    if (!this.#persistent) return;
-    try {
-      sessionStorage.setItem(this.#saved, id);
-      if (leads && (back || id > (localStorage.getItem(this.#saved) ?? ''))) localStorage.setItem(this.#saved, id);
-    } catch {
-      this.#persistent = false; // storage is full
-    }
+// personOf is the part of a who that stays when the person may read something else.
+function personOf(who = '') { return who.split('.')[0]; }
+
+// placesOf returns what is stored: {log, sets}, where sets has a place for all topics that are read together. What no
+// person has to itself, and the one ID that an earlier release stored, goes to the first that comes.
+function placesOf(storage, { key, saved, set }) {
+  let text = storage.getItem(key);
+  if (!text && key !== saved && (text = storage.getItem(saved))) {
+    storage.setItem(key, text);
+    if (text[0] !== '{') storage.removeItem(saved);
   }
+  try {
+    return { sets: {}, ...JSON.parse(text) };
+  } catch {
+    return { sets: { [set]: text } };
+  }
+}
+
+// keep stores that a set of topics was read from one ID to another, and so was each set that is part of it.
+function keep(storage, place, { id, from, log, back, follows }) {
+  const { set } = place, { log: was, sets } = placesOf(storage, place), has = topic => set.split(' ').includes(topic);
+  if (follows && sets[set]) return; // where it begins counts, and then where the leader is
+  for (const [other, at] of Object.entries(sets)) {
+    if (from <= at && at < id && (!set || other && other.split(' ').every(has))) sets[other] = id;
+  }
+  if (back || was && log && log !== was || !(sets[set] >= id)) sets[set] = id;
+  const others = Object.keys(sets).filter(name => name !== set).sort((a, b) => sets[a] < sets[b] ? -1 : 1);
+  if (others.length > SETS) delete sets[others.pop()]; // whose topics then begin earlier
+  storage.setItem(place.key, JSON.stringify({ log: log ?? was, sets }));
 }
 
 // pause is how long to wait: twice as long after each failure, in the mean.

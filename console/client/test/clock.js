@@ -23,6 +23,7 @@ export class Clock {
   // advance lets time pass: each entry runs with all its promises before the next.
   async advance(ms) {
     const until = this.now + ms;
+    await settle();
     while (this.#queue[0]?.time <= until) {
       const { time, run } = this.#queue.shift();
       this.now = Math.max(this.now, time);

@@ -5,15 +5,17 @@ import { ZERO } from './log.js';
 
 export class Ledger {
   lines = []; // what was given, for the report
-  #server; #matches;
+  #server; #matches; #isDue;
   #seen = new Set();
   #position; // the last event given, or where reading began; undefined: nowhere yet
   #log; // the log that the position is of
   #covered = ZERO; // trimmed events up to here have been told
 
-  constructor(server, matches) {
+  // matches tells of an event whether it may be given, isDue whether it must.
+  constructor(server, matches, isDue) {
     this.#server = server;
     this.#matches = matches;
+    this.#isDue = isDue;
   }
 
   get begun() { return this.#position !== undefined; }
@@ -61,7 +63,7 @@ export class Ledger {
   // due returns the first event that should have been given, and was not.
   #due(log, before = '~') {
     if (this.#position === ZERO) this.#covered = log.trimmed; // the start of the log is wherever it is now
-    return log.events.find(e => e.id > this.#position && e.id < before && this.#matches(e) &&
+    return log.events.find(e => e.id > this.#position && e.id < before && this.#matches(e) && this.#isDue(e) &&
       !(e.id <= log.trimmed && e.id <= this.#covered));
   }
 

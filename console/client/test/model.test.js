@@ -23,21 +23,29 @@ test(`no schedule loses, repeats or reorders (TIDINGS_SEED=${seed} TIDINGS_SCHED
 // The property bites: each of these changes to the client must break it, whatever the seed above. A rare one says from
 // which seed it is looked for.
 const SABOTAGES = {
-  'a follower ignores holes': ['if (gap || other || past || at && !joins || state', 'if (state'],
+  'a follower ignores holes': ['if (gap || other || past || at && !joins) return', 'if (false) return'],
   'a follower takes what it has': ['if (event && at > this.#cursor) this.#give(event);', 'if (event) this.#give(event);'],
   'a follower takes events while it reads': ['if (this.#reading) {', 'if (false) {'],
-  'a gap is told to no other tab': ['this.#hole = gap.through;', '', 3400],
   'the cursor moves before the event is handed over': [
     /( +this\.#emit\(event\.type.*\n.*\n)( +this\.#moveTo\(event\.id.*\n)/, '$2$1',
   ],
-  'a tab does not store its cursor': ['sessionStorage.setItem(this.#saved, id);', ''],
-  'the leader does not store its cursor': ['localStorage.setItem(this.#saved, id);', ';'],
+  'a tab does not store its cursor': ['keep(sessionStorage, place, { id, from', '({ id, from'],
+  'the leader does not store its cursor': ['follows: !leads', 'follows: true'],
   'nobody takes the lead from a silent leader': ['this.#silence() > 3 * this.#heartbeat;', 'false;'],
-  'a silent stream is kept': ['> 2.5 * this.#heartbeat) this.#died();', '> 2.5 * this.#heartbeat) ;'],
-  'a stream that is held back is waited for': ['this.#silence() > OPEN_WITHIN) this.#poll();', 'false) this.#poll();'],
+  'a silent stream is kept': ['this.#silence() <= 2.5 * this.#heartbeat) return;', 'true) return;'],
+  'a stream that is held back is waited for': ['this.#silence() > OPEN_WITHIN) return void this.#poll();', 'false) return;'],
   'a tab that has turned to something else takes what comes': [/signal\.throwIfAborted\(\);?( \/\/.*)?\n/g, '\n'],
   'the old stream stays open': ["own.abort(signal.reason)", '0'],
-  'a token that has ended is used again': ['answer.status === 403)) this.#bearer = undefined;', 'answer.status === 403)) ;'],
+  'tabs of several people share': [/\$\{this\.#who\} (?=.*#hear)|if \(who !== this\.#who\) return;/g, ''],
+  'what came for another person is handed over': [/\n    this\.#restart\(\);\n  \}\n\n  \/\/ meet hears/, '\n  }\n\n  // meet hears'],
+  'another person goes on where the one before was': ['&& personOf(who) !== personOf(was)', '&& false'],
+  'nobody says that somebody has signed in': ['this.#lobby?.postMessage(who);', ';'],
+  'a tab that was refused hears nobody': ["'refused') return void (who && this.#restart());", "'refused') return;"],
+  'an answer to who was there before counts': ['else if (who === this.#who && this.#served) return;', 'else if (who === this.#who) return;', 2600],
+  'all topics have one place': ['set: this.#topics };', "set: '' };"],
+  'a new set of topics begins at the newest place': ['Object.values(all)).sort();', 'Object.values(all)).sort().reverse();'],
+  'what was read of other topics counts for these': ['(!set || other && other.split', '(true || other.split'],
+  'a token that has ended is used again': ['answer.status === 403) this.#bearer = undefined;', 'answer.status === 403) ;'],
 };
 
 for (const [name, [text, instead, first = 1]] of Object.entries(SABOTAGES)) {

@@ -7,6 +7,7 @@ export class Network {
   mode = 'ok'; // or refuse: nothing connects; hang: nothing goes through; buffer: streams are held back
   answer; // what something between answers in the server's place: {status, type, body}
   bodiless = false; // whether the browser has no streams
+  cookie; // what the browser sends of itself, as Authorization here
   requests; // an array, if they are to be kept
   passes = Infinity; // so many frames of each stream, before the rest is held back
   #connections = new Set();
@@ -31,20 +32,23 @@ export class Network {
   }
 
   // stream has the server answer with a stream. Its frames come in pieces.
-  stream(connection, url, query, headers, body, resolve, answer) {
+  stream(connection, url, query, { authorization, lastEventID }, body, resolve, answer) {
     let frames = 0;
     const end = ['\n', '\r\n', '\r'][Math.floor(this.random() * 3)];
-    const head = connection.down.bind(connection, () => resolve({ ...headOf(url, 200, 'text/event-stream'), body: this.bodiless ? null : body }));
+    const head = who => connection.down(() => {
+      resolve({ ...headOf(url, 200, 'text/event-stream', who), body: this.bodiless ? null : body });
+    });
     const push = bytes => connection.down(() => body.push(bytes));
     const frame = what => {
-      if (frames === 0) head();
+      if (frames === 0) head(who);
       if (++frames > this.passes) return;
       const bytes = new TextEncoder().encode((frames === 1 ? '\uFEFF' : '') + textOf(what, end));
       const cut = Math.floor(this.random() * bytes.length);
       push(bytes.slice(0, cut));
       push(bytes.slice(cut));
     };
-    const { status, leave } = this.server.stream(query, headers['Last-Event-ID'], headers.Authorization, {
+    const who = this.server.who(authorization);
+    const { status, leave } = this.server.stream(query, lastEventID, authorization, {
       frame, end: () => connection.end(() => body.end()),
     });
     connection.leave = leave;
@@ -171,6 +175,7 @@ export function fetchOf(tab, network) {
     if (tab.dead) return;
     network.requests?.push({ url, headers, ...rest });
     if (signal.aborted) return reject(signal.reason);
+    const { Authorization: authorization = network.cookie } = headers;
     let arrive, lose;
     const body = new Promise((...both) => { [arrive, lose] = both; });
     body.catch(() => {}); // perhaps nobody reads it
@@ -178,14 +183,16 @@ export function fetchOf(tab, network) {
 
     const { pathname, searchParams } = new URL(url), streams = pathname === '/v1/stream', stream = new Body();
     const connection = network.open(tab, streams, connection => {
+      const who = network.server.who(authorization);
       const answer = (status, content, type = status === 200 ? 'application/json' : 'application/problem+json') => {
-        const head = headOf(url, status, type);
+        const head = headOf(url, status, type, status === 200 && !network.answer && who);
         connection.down(() => resolve({ ...head, json: () => body }));
         connection.end(() => typeof content === 'string' ? lose(new SyntaxError(content)) : arrive(JSON.parse(JSON.stringify(content))));
       };
       if (network.answer) answer(network.answer.status, network.answer.body ?? '<html>', network.answer.type);
-      else if (streams) network.stream(connection, url, searchParams, headers, stream, resolve, answer);
-      else connection.leave = network.server.page(searchParams, headers.Authorization, answer);
+      else if (streams) {
+        network.stream(connection, url, searchParams, { authorization, lastEventID: headers['Last-Event-ID'] }, stream, resolve, answer);
+      } else connection.leave = network.server.page(searchParams, authorization, answer);
     }, () => {
       fail(new TypeError('network error'));
       stream.end(new TypeError('network error'));
@@ -198,8 +205,10 @@ export function fetchOf(tab, network) {
   });
 }
 
-function headOf(url, status, type) {
+function headOf(url, status, type, who) {
   const redirects = status >= 300 && status < 400; // which a page is not told more of (Fetch §3.1)
   if (redirects) return { url, status: 0, type: 'opaqueredirect', headers: new Headers(), ok: false };
-  return { url, status, headers: new Headers({ 'Content-Type': type }), ok: status === 200 };
+  const headers = new Headers({ 'Content-Type': type });
+  if (who) headers.set('Tidings-Who', who);
+  return { url, status, headers, ok: status === 200 };
 }

@@ -1,7 +1,7 @@
 // Schedules: what may happen, drawn at random, run, and cut down to what it takes to fail.
 
 import { randomFrom } from './clock.js';
-import { World } from './world.js';
+import { SETS, World } from './world.js';
 
 // ACTIONS are done to a world. A step that makes no sense where the world is does nothing, so that any part of a
 // schedule is a schedule.
@@ -12,6 +12,11 @@ const ACTIONS = {
   restore(world) { world.server.restore(); },
   restart(world, { ms, told }) { world.server.restart(ms, told); },
   expire(world) { world.server.expireToken(); },
+  grant(world, { person, yes }) { world.server.grant(person, yes); },
+  signIn(world, { slot, person }) { if (world.awake().includes(world.slots[slot])) world.signIn(world.slots[slot], person); },
+  sick: living((world, slot, { how }) => { slot.sick = how; }),
+  change: living((world, slot, { set }) => world.change(slot, SETS[set])),
+  proxy(world, { answer }) { world.network.answer = answer; },
   overload(world, { yes }) { world.server.overloaded = yes; },
   serverClock(world, { ms }) { world.server.offset += ms; },
 
@@ -20,12 +25,12 @@ const ACTIONS = {
   speed(world, { speed }) { world.speed = speed; },
   wallClock(world, { ms }) { world.wall += ms; },
 
-  open(world, { slot }) { if (!world.slots[slot].ledger) world.open(world.slots[slot]); },
+  open(world, { slot }) { if (!world.slots[slot].readers) world.open(world.slots[slot]); },
   duplicate(world, { slot, from }) {
     const original = world.slots[from];
-    if (!world.slots[slot].ledger && original.tab && !original.tab.dead) world.open(world.slots[slot], original.session);
+    if (!world.slots[slot].readers && original.tab && !original.tab.dead) world.open(world.slots[slot], original);
   },
-  reload(world, { slot, told }) { if (world.slots[slot].ledger) world.reload(world.slots[slot], told); },
+  reload(world, { slot, told }) { if (world.slots[slot].readers) world.reload(world.slots[slot], told); },
   crash: living((world, slot) => world.crash(slot)),
   crashLeader(world) {
     const leader = world.living().find(({ client }) => client.leads);
@@ -49,14 +54,26 @@ function living(act) {
   };
 }
 
+const PEOPLE = ['ann', 'ben', ''];
+
+const ANSWERS = [ // of what stands between; none: it passes on
+  undefined, undefined, { status: 200, type: 'text/html' }, { status: 404, type: 'text/plain' }, { status: 403, type: 'text/html' },
+  { status: 502, type: 'text/html' }, { status: 302 }, { status: 200, type: 'application/json', body: {} },
+];
+
 // LIKELY is how often each action is drawn, and with what.
 const LIKELY = [
-  [30, r => ({ act: 'publish', n: 1 + floor(r, 6), topic: r() < 0.7 ? 'orders' : 'tickets' })],
+  [30, r => ({ act: 'publish', n: 1 + floor(r, 6), topic: ['orders', 'orders', 'orders', 'tickets', 'salaries'][floor(r, 5)] })],
   [4, r => ({ act: 'trim', n: floor(r, 4) })],
   [3, () => ({ act: 'backup' })],
   [3, () => ({ act: 'restore' })],
   [3, r => ({ act: 'restart', ms: 10 ** (5 * r()), told: r() < 0.5 })],
   [2, () => ({ act: 'expire' })],
+  [2, r => ({ act: 'grant', person: PEOPLE[floor(r, 2)], yes: r() < 0.5 })],
+  [4, r => ({ act: 'signIn', slot: floor(r, 4), person: PEOPLE[floor(r, 3)] })],
+  [3, r => ({ act: 'sick', slot: floor(r, 4), how: [undefined, 'throws', 'hangs', 'none', 'wrong'][floor(r, 5)] })],
+  [2, r => ({ act: 'change', slot: floor(r, 4), set: floor(r, 4) })],
+  [3, r => ({ act: 'proxy', answer: ANSWERS[floor(r, ANSWERS.length)] })],
   [2, r => ({ act: 'overload', yes: r() < 0.4 })],
   [2, r => ({ act: 'serverClock', ms: (r() - 0.5) * 600_000 })],
   [5, r => ({ act: 'drop', share: r() < 0.5 ? 1 : 0.5 })],

@@ -1,5 +1,6 @@
-// The model server: streams and pages of docs/DESIGN.md §4 over a Log. It has tokens that end, restarts, and a
-// clock of its own. Left out: topics that end, corrupt and malformed, ndjson, limits.
+// The model server: streams and pages of docs/DESIGN.md §4 over a Log. It has people with tokens that end and grants
+// that change, restarts, and a clock of its own. A token is `t1`, or `ann.t1`. Left out: topics that end, corrupt and
+// malformed, ndjson, limits.
 
 import { Cursor, Log } from './log.js';
 
@@ -12,9 +13,11 @@ export class Server {
   offset = 0; // of the server's clock
   down = 0; // until then
   overloaded = false;
+  grants = []; // that were changed: {person, privy}
   #streams = new Set();
   #waiting = new Set(); // pages
-  #token = 1; // the one that is accepted; 0: none is needed
+  #token = 1; // the number of those that are accepted; 0: none is needed
+  #privy = new Map(); // person -> since when it may read `salaries`, or may not
   #backup;
 
   constructor(clock, random, auth) {
@@ -25,11 +28,47 @@ export class Server {
 
   get log() { return this.logs.at(-1); }
   get isUp() { return this.clock.now >= this.down; }
-  get token() { return this.#token ? `t${this.#token}` : undefined; }
+  get token() { return this.tokenOf(''); }
+
+  tokenOf(person) { return this.#token ? `${person && `${person}.`}t${this.#token}` : undefined; }
+
+  // who is what Tidings-Who says, of a token that is accepted.
+  who(authorization) {
+    const person = personOf(authorization);
+    return `${person}.${this.privy(person) ? 'all' : 'less'}`;
+  }
+
+  privy(person) { return this.#privy.get(person) ?? false; }
+
+  // grant changes what a person may read. All tokens are made anew.
+  grant(person, privy) {
+    if (!this.#token) return;
+    this.#privy.set(person, privy);
+    this.grants.push({ person, privy });
+    this.expireToken();
+  }
+
+  // mayHave reports whether a person may have been given an event, and isDue whether it must: it was privy all the time.
+  mayHave(person, { topic, granted }) {
+    return topic !== 'salaries' || this.#privyAt(person, granted) || this.#since(person, granted).some(({ privy }) => privy);
+  }
+
+  isDue(person, { topic, granted }) {
+    return topic !== 'salaries' || this.#privyAt(person, granted) && this.#since(person, granted).length === 0;
+  }
+
+  #privyAt(person, granted) {
+    return this.grants.slice(0, granted).findLast(grant => grant.person === person)?.privy ?? false;
+  }
+
+  #since(person, granted) { return this.grants.slice(granted).filter(grant => grant.person === person); }
+
+  #accepts(authorization) { return !this.#token || authorization?.endsWith(`t${this.#token}`); }
 
   publish(topic, data = null) {
     if (!this.isUp) return;
-    this.log.append(EPOCH + Math.floor(this.clock.now + this.offset), this.random(), topic).data = data;
+    const event = this.log.append(EPOCH + Math.floor(this.clock.now + this.offset), this.random(), topic);
+    Object.assign(event, { data, granted: this.grants.length });
     this.#wake();
   }
 
@@ -67,13 +106,13 @@ export class Server {
   // stream answers a request; out takes frames, and is told when there are no more. It returns the status, and what
   // to call when the client has gone.
   stream(query, lastEventID, token, out) {
-    if (this.token && token !== `Bearer ${this.token}`) return { status: 401 };
+    if (!this.#accepts(token)) return { status: 401 };
     if (this.overloaded) {
       out.frame({ event: 'tidings.bye', data: { reason: 'overloaded' }, retry: 2000 });
       out.end();
       return { status: 200, leave() {} };
     }
-    const stream = new Stream(this, this.#cursor(query, lastEventID), out, () => this.#streams.delete(stream));
+    const stream = new Stream(this, this.#cursor(query, token, lastEventID), out, () => this.#streams.delete(stream));
     this.#streams.add(stream);
     return { status: 200, leave: () => stream.leave() };
   }
@@ -81,8 +120,8 @@ export class Server {
   // page answers a request, once there is something or its wait is over. It returns what to call when the client has gone.
   page(query, token, answer) {
     if (this.overloaded) return void answer(503, { code: 'overloaded' });
-    if (this.token && token !== `Bearer ${this.token}`) return void answer(401, { code: 'token-invalid' });
-    const cursor = this.#cursor(query);
+    if (!this.#accepts(token)) return void answer(401, { code: 'token-invalid' });
+    const cursor = this.#cursor(query, token);
     const until = this.clock.now + parseInt(query.get('wait') ?? '0') * 1000;
     const look = () => {
       const over = this.clock.now >= until || !this.isUp;
@@ -101,12 +140,14 @@ export class Server {
     return leave;
   }
 
-  #cursor(query, lastEventID) {
-    const topics = query.getAll('topic');
-    const matches = event => topics.length === 0 || topics.includes(event.topic);
+  #cursor(query, token, lastEventID) {
+    const topics = query.getAll('topic'), privy = this.privy(personOf(token));
+    const matches = ({ topic }) => (topics.length === 0 || topics.includes(topic)) && (privy || topic !== 'salaries');
     return new Cursor(this.log, matches, { after: lastEventID || query.get('after'), since: query.get('since') });
   }
 }
+
+function personOf(authorization = '') { return /^Bearer (.*)\.t/.exec(authorization)?.[1] ?? ''; }
 
 // readPage reads a page: the gap, if one is due, and what follows it.
 function readPage(cursor, log) {

@@ -20,9 +20,7 @@ test('the token and the cursor are in headers; each request for the stream has o
     assert.equal(headers.Authorization, 'Bearer t1');
     assert.deepEqual([cache, redirect], ['no-store', 'manual']);
   }
-  const [first, ...others] = streams;
-  assert.equal(first.headers['Last-Event-ID'], undefined);
-  for (const { url, headers } of others) {
+  for (const { url, headers } of streams) {
     assert.equal(url, 'https://tidings.example/v1/stream?topic=orders&format=cloudevents');
     assert.match(headers['Last-Event-ID'], /^[0-9A-Z]{26}$/);
   }
@@ -47,10 +45,11 @@ test('a server that ends streams is asked again when it says', async () => {
   const stage = new Stage(), requests = stage.network.requests = [], tab = stage.open();
   await stage.pass(1);
   stage.server.restart(0, true);
+  const streams = () => requests.filter(({ url }) => url.includes('/v1/stream')).length;
   await stage.pass(2); // retry: 2500
-  assert.equal(requests.length, 1);
+  assert.equal(streams(), 1);
   await stage.pass(1);
-  assert.deepEqual([requests.length, tab.client.state], [2, 'live']);
+  assert.deepEqual([streams(), tab.client.state], [2, 'live']);
 });
 
 test('where an answer has no readable body it polls', async () => {

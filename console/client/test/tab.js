@@ -160,5 +160,8 @@ function storageOf(tab, map, mode) {
       if (mode !== 'ok') throw new DOMException('storage takes nothing', 'QuotaExceededError');
       if (!tab.dead) map.set(key, String(value));
     },
+    removeItem(key) {
+      if (!tab.dead) map.delete(key);
+    },
   };
 }

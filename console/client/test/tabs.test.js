@@ -61,6 +61,24 @@ test('what cannot be copied to another tab is read there at once', async () => {
   for (const tab of [leader, follower]) assert.deepEqual(tab.of('event').map(({ id }) => id), ids);
 });
 
+test('a gap that the leader was told before a tab joined it is told there too', async () => {
+  const stage = new Stage(), leader = stage.open({ name: 'me' });
+  await stage.pass(1);
+  stage.server.publish('orders');
+  await stage.pass(1);
+  stage.network.delay = () => 4000; // for the page of the next tab
+  const follower = stage.open({ name: 'me' });
+  await stage.pass(4.1);
+  stage.network.delay = () => 10;
+  stage.server.restart(0, false);
+  stage.server.publish('orders');
+  stage.server.trim(0);
+  await stage.pass(6);
+  stage.server.publish('orders');
+  await stage.pass(1);
+  for (const tab of [leader, follower]) assert.deepEqual(tab.of('gap').map(({ reason }) => reason), ['expired']);
+});
+
 test('a message of another release takes nothing away', async () => {
   const stage = new Stage(), leader = stage.open({ name: 'me' });
   await stage.pass(1);

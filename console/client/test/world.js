@@ -1,9 +1,12 @@
 // A browser with up to four tabs of one origin, a network and a server, all driven by one clock. A schedule of
 // faults is done to them; then the faults end, and everything must come right.
 //
+// There are two people, two names and several sets of topics. Who a tab is for is told by a cookie that all tabs have, a
+// token function of each, or a token that is fixed.
+//
 // What it leaves out: browsers that differ from the standards but for what network.js says, other origins and
-// windows, workers, storage that another tab sees late or that fills up in use, locks and channels that are missing,
-// listeners that throw or close the client, topics that end, several names at once, IDs that two lives of a restored
+// windows, workers, storage that another tab sees late or that fills up in use, channels that are missing,
+// listeners that throw or close the client, topics that end, IDs that two lives of a restored
 // log have in common, and what a restored log has that was trimmed before.
 
 import { Channels } from './channels.js';
@@ -15,15 +18,17 @@ import { Network } from './network.js';
 import { Server } from './server.js';
 import { Tab } from './tab.js';
 
-const KEY = 'tidings https://tidings.example console'; // of the stored cursors
+export const SETS = [['orders'], [], ['orders', 'tickets'], ['tickets']];
 
 export class World {
   clock = new Clock();
   wall = Date.UTC(2026, 0, 1); // what the clocks of the tabs say is this and the time
   local = new Map(); // localStorage
-  slots = [{}, {}, {}, {}]; // places for tabs: {session, ledger, tab, client}
+  slots = [{}, {}, {}, {}]; // places for tabs: {session, name, topics, person, readers, tab, client}
+  person = ''; // whose the cookie is
   failure; // the first
-  #compiled; #options; #matches;
+  #compiled; #names; #sets; #since; #mode;
+  #given = new Map(); // name and person -> {events, from: topic -> where it was read from first}
 
   constructor(compiled, seed) {
     this.#compiled = compiled;
@@ -31,64 +36,144 @@ export class World {
     this.speed = 1; // of everything that is under way: 10 takes ten times as long
     const delay = (least, most) => () => this.speed * (least + (most - least) * random() ** 3);
     this.throttle = random() < 0.3 ? 60_000 : 0; // of the timers of hidden tabs
-    this.server = new Server(this.clock, random, random() < 0.5);
+    this.server = new Server(this.clock, random, random() < 0.6);
     this.network = new Network(this.clock, random, this.server, delay(2, 300));
     this.channels = new Channels(this.clock, random, delay(0, 100));
     this.locks = new Locks(this.clock, delay(0, 200));
-    const topics = random() < 0.5 ? ['orders'] : [];
-    this.#matches = event => topics.length === 0 || topics.includes(event.topic);
-    this.#options = { name: 'console', topics };
-    if (random() < 0.3) this.#options.since = 'earliest';
+    this.#names = random() < 0.7 ? ['console'] : ['console', 'kiosk'];
+    this.#sets = random() < 0.6 ? SETS.slice(0, 1 + Math.floor(random() * 2)).slice(-1) : SETS;
+    this.#since = random() < 0.3 ? 'earliest' : undefined;
+    this.#mode = this.server.token && pick(random(), [['cookie', 0.4], ['function', 0.5], ['fixed', 0.1]]);
+    this.signIn({}, random() < 0.5 ? 'ann' : '');
     this.clock.after = () => this.look();
   }
 
-  #getToken(tab) {
-    return new Promise((resolve, reject) => tab.later(50, () => {
-      if (this.network.mode === 'refuse') reject(new Error('no token now'));
-      else resolve(this.server.token);
+  // --- people
+
+  // signIn gives the browser, or a tab, another person's token, or a new one of the same.
+  signIn(slot, person) {
+    if (this.#mode === 'cookie') {
+      this.person = person;
+      this.network.cookie = `Bearer ${this.server.tokenOf(person)}`;
+    } else if (this.#mode === 'function') slot.person = person;
+    slot.tab?.run(() => slot.client.reconnect());
+  }
+
+  #personOf(slot) { return this.#mode === 'cookie' ? this.person : this.#mode ? slot.person : ''; }
+
+  // tokenOf is what a tab is given as its token.
+  #tokenOf(slot) {
+    const token = this.server.tokenOf(slot.person);
+    if (this.#mode === 'fixed') return slot.fixed = token;
+    if (this.#mode !== 'function') return undefined;
+    const { tab } = slot;
+    return () => new Promise((resolve, reject) => tab.later(50, () => {
+      if (this.network.mode === 'refuse' || slot.sick === 'throws') reject(new Error('no token now'));
+      else if (slot.sick !== 'hangs') resolve({ none: '', wrong: 'wrong' }[slot.sick] ?? this.server.tokenOf(slot.person));
     }));
   }
+
+  // spent reports whether a tab has a fixed token that has ended. It is live only as long as another one reads for it.
+  #spent(slot) { return this.#mode === 'fixed' && slot.fixed !== this.server.tokenOf(slot.person); }
 
   fail(message) { this.failure ??= `at ${Math.round(this.clock.now)} ms: ${message}`; }
 
   // --- tabs
 
   // open loads the client in a slot. What is loaded there again goes on as the same reader, if it ever began.
-  open(slot, session) {
-    slot.storage ??= pick(this.random(), [['ok', 0.85], ['full', 0.07], ['denied', 0.08]]);
-    slot.refusesLocks ??= slot.storage === 'denied' && this.random() < 0.5;
-    const isNew = !slot.ledger || slot.storage !== 'ok' || slot.tab.cursor === null;
-    if (isNew) Object.assign(slot, { session: new Map(session), ledger: new Ledger(this.server, this.#matches) });
-    const { ledger } = slot, tab = slot.tab = new Tab(this, slot);
-    const Tidings = tab.load(this.#compiled), token = this.server.token && (() => this.#getToken(tab));
-    const client = slot.client = new Tidings({ ...this.#options, token });
-    if (isNew && !session && slot.storage === 'ok' && client.cursor !== (this.local.get(KEY) ?? null)) {
-      this.fail(`a new tab begins at ${client.cursor} and not where the leaders had come to`);
+  open(slot, copied) {
+    const { random } = this;
+    slot.storage ??= pick(random(), [['ok', 0.85], ['full', 0.07], ['denied', 0.08]]);
+    slot.refusesLocks ??= slot.storage === 'denied' && random() < 0.5;
+    slot.ignoresLocks ??= random() < 0.03;
+    const isNew = !slot.readers || slot.storage !== 'ok';
+    if (!slot.session) {
+      slot.name = copied?.name ?? this.#names[Math.floor(random() * this.#names.length)];
+      slot.topics = copied?.topics ?? this.#sets[Math.floor(random() * this.#sets.length)];
+      slot.person = copied?.person ?? (random() < 0.5 ? 'ann' : 'ben');
     }
-    if (isNew && client.cursor) ledger.begin(client.cursor);
-    else if (isNew && this.#options.since) ledger.begin(ZERO);
+    if (isNew) Object.assign(slot, { session: new Map(copied?.session), readers: new Map() });
+    slot.who = slot.last = undefined;
+    const stored = new Set(this.local.keys()), tab = slot.tab = new Tab(this, slot), { name, topics } = slot;
+    const Tidings = tab.load(this.#compiled);
+    const client = slot.client = new Tidings({ name, topics, since: this.#since, token: this.#tokenOf(slot) });
+    if (isNew && !copied && slot.storage === 'ok') this.#begins(slot, personOf(client.who), stored);
     client.addEventListener('event', ({ detail: { id } }) => {
       if (slot.diesAtNext) this.crash(slot);
-      if (!tab.dead) this.#wrong(slot, ledger.event(id));
+      if (!tab.dead) this.#event(slot, id);
       if (slot.reconnectsAtNext) client.reconnect();
       slot.reconnectsAtNext = false;
     });
-    client.addEventListener('gap', ({ detail }) => tab.dead || ledger.gap(detail));
+    client.addEventListener('gap', ({ detail }) => tab.dead || this.#reader(slot).gap(detail));
     client.addEventListener('live', () => tab.dead || this.#wrong(slot, !client.cursor && 'it is live without a cursor'));
   }
 
+  // reader is the ledger of who a tab is for now.
+  #reader(slot) {
+    const { client, readers, storage, topics } = slot, person = personOf(client.who);
+    if (slot.last !== undefined && slot.last !== person && storage !== 'ok') readers.delete(person);
+    slot.last = person;
+    if (!readers.has(person)) {
+      const matches = e => isOf(topics, e) && this.server.mayHave(person, e);
+      const ledger = new Ledger(this.server, matches, e => this.server.isDue(person, e));
+      readers.set(person, ledger);
+      const from = client.cursor ?? (this.#since && ZERO);
+      if (from) ledger.begin(from);
+    }
+    return readers.get(person);
+  }
+
+  // readsFrom notes from where on a name has been given what. One that is new may begin after what others have not come to.
+  #readsFrom(slot, id) {
+    const { from } = this.#givenTo(slot), at = slot.isFresh && !slot.client.cursor && this.#since ? ZERO : id;
+    for (const topic of listOf(slot.topics)) {
+      if (!from.has(topic) || slot.isFresh && at > from.get(topic)) from.set(topic, at);
+    }
+    slot.isFresh = false;
+  }
+
+  #event(slot, id) {
+    const { client } = slot, ledger = this.#reader(slot);
+    if (!ledger.begun && client.cursor) ledger.begin(client.cursor);
+    this.#wrong(slot, ledger.event(id));
+    if (slot.storage !== 'ok') return; // its place is stored nowhere
+    this.#givenTo(slot).events.add(id);
+    this.#readsFrom(slot, client.cursor ?? id);
+  }
+
+  #givenTo({ name, client }) {
+    const reader = `${name} ${personOf(client.who)}`;
+    if (!this.#given.has(reader)) this.#given.set(reader, { events: new Set(), from: new Map() });
+    return this.#given.get(reader);
+  }
+
   #wrong(slot, message) {
-    if (message) this.fail(`tab ${this.slots.indexOf(slot)}: ${message}\n  ${slot.ledger.lines.slice(-12).join('\n  ')}`);
+    if (!message) return;
+    const lines = slot.readers.get(personOf(slot.client.who))?.lines.slice(-12) ?? [];
+    this.fail(`tab ${this.slots.indexOf(slot)}, ${slot.client.who}: ${message}\n  ${lines.join('\n  ')}`);
   }
 
   close(slot) {
     this.#end(slot, true);
-    Object.assign(slot, { session: undefined, ledger: undefined, storage: undefined, refusesLocks: undefined });
+    for (const key of ['session', 'readers', 'storage', 'refusesLocks', 'ignoresLocks', 'sick']) delete slot[key];
   }
 
   reload(slot, told) {
     this.#end(slot, told);
     this.open(slot);
+  }
+
+  // change loads a page that reads other topics in a tab: it begins where the one before was, or earlier.
+  change(slot, topics) {
+    if (slot.storage !== 'ok' || slot.topics === topics || !slot.client.cursor) return;
+    this.#end(slot, true);
+    const was = slot.client.cursor, person = personOf(slot.client.who);
+    Object.assign(slot, { topics, readers: new Map() });
+    this.open(slot);
+    const sameLog = this.server.logs.length === 1; // else a gap is told
+    if (sameLog && personOf(slot.client.who) === person && !(slot.client.cursor <= was)) {
+      this.fail(`it was at ${was}, and begins with other topics at ${slot.client.cursor}`);
+    }
   }
 
   crash(slot) { this.#end(slot, false); }
@@ -99,24 +184,61 @@ export class World {
     slot.diesAtNext = false;
   }
 
+  // --- what is stored
+
+  #key({ name }, person) { return `tidings https://tidings.example ${name}${person && ` ${person}`}`; }
+
+  #places(slot, person) { return JSON.parse(this.local.get(this.#key(slot, person)) ?? '{}').sets; }
+
+  // begins looks where a new tab begins: at the place of its topics, else at the oldest place there is. Up to there
+  // somebody under the name was given everything since it was first read.
+  #begins(slot, person, stored) {
+    const { client, topics } = slot, sets = this.#places(slot, person) ?? (person && this.#places(slot, '')) ?? {};
+    const at = sets[setOf(topics)] ?? Object.values(sets).sort()[0] ?? null;
+    if (client.cursor !== at) this.fail(`a new tab of ${client.who} begins at ${client.cursor} and not at ${at}`);
+    slot.isFresh = !stored.has(this.#key(slot, person));
+    const { events, from } = this.#givenTo(slot), { log, logs } = this.server;
+    if (logs.length > 1 || slot.isFresh) return; // what gaps told is left to the ledgers
+    const lost = log.retained.find(e => e.id <= at && listOf(topics).includes(e.topic) && e.id > from.get(e.topic) && !events.has(e.id));
+    if (lost) this.fail(`a new tab of ${client.who} begins at ${at}: ${lost.id} of ${lost.topic} was given to nobody`);
+  }
+
   // look notes what can be seen of the tabs after each task. What the leader has come to must be where a new tab
   // begins.
   look() {
-    for (const { tab, client, ledger, storage } of this.living()) {
+    for (const slot of this.living()) {
+      const { tab, client, storage, readers } = slot;
+      if (client.who !== slot.who) {
+        const isNew = client.who !== undefined && !readers.has(personOf(client.who));
+        if (isNew && slot.who !== undefined && storage === 'ok' && personOf(client.who) !== personOf(slot.who)) this.#began(slot);
+        slot.who = client.who;
+      }
       if (client.cursor === tab.cursor) continue;
       const back = client.cursor < tab.cursor;
       tab.cursor = client.cursor;
+      if (!client.cursor) continue;
+      const ledger = this.#reader(slot);
       if (!ledger.begun) ledger.begin(client.cursor);
-      const stored = this.local.get(KEY);
-      if (storage === 'ok' && client.leads && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
+      if (slot.isFresh) this.#readsFrom(slot, client.cursor);
+      const stored = storage === 'ok' && client.leads && this.#places(slot, personOf(client.who))?.[setOf(slot.topics)];
+      if (stored !== false && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
         this.fail(`the leader has come to ${client.cursor}, a new tab would begin at ${stored}`);
       }
     }
   }
 
+  // began looks where a tab begins for another person than before.
+  #began(slot) {
+    const { client, session, topics } = slot, person = personOf(client.who);
+    slot.isFresh = true; // or takes over what was nobody's
+    if (!session.get(this.#key(slot, person))) return void (person && client.cursor && this.fail(`${person} begins at somebody's ${client.cursor}`));
+    const { sets } = JSON.parse(session.get(this.#key(slot, person)));
+    if (sets[setOf(topics)] !== client.cursor) this.fail(`${person} goes on at ${client.cursor}, not at its place`);
+  }
+
   living() { return this.slots.filter(({ tab }) => tab && !tab.dead); }
 
-  #awake() { return this.living().filter(({ tab }) => !tab.frozen); }
+  awake() { return this.living().filter(({ tab }) => !tab.frozen); }
 
   // --- the run
 
@@ -147,18 +269,29 @@ export class World {
     this.speed = 1;
     this.server.overloaded = false;
     this.server.down = 0;
+    this.network.answer = undefined;
+    for (const slot of this.slots) slot.sick = slot.diesAtNext = undefined;
     if (this.network.mode !== 'buffer') this.network.become('ok');
-    await this.#allWell('it does not come right while others sleep', 180_000, () => this.#amiss(this.#awake()));
+    this.#renew();
+    await this.#allWell('it does not come right while others sleep', 180_000, () => this.#amiss(this.awake()));
     this.network.become('ok');
     for (const { tab } of this.living()) {
       if (tab.away) tab.takeOut();
       tab.thaw();
       tab.show(true);
     }
+    await this.clock.advance(1000);
+    this.#renew();
     await this.#allWell('it does not come right', 420_000, () => this.#amiss(this.living()) || this.#manyStreams());
     this.server.publish('orders');
     await this.clock.advance(5_000);
     await this.#allWell('an event after the faults does not come through', 180_000, () => this.#amiss(this.living()));
+  }
+
+  // renew has somebody sign in again in one tab. The others have to hear of it.
+  #renew() {
+    const [slot] = this.awake();
+    if (slot && this.#mode === 'cookie') this.signIn(slot, this.person);
   }
 
   // allWell waits until nothing is amiss. The times are what the client's own add up to: silence, a stream that does
@@ -171,24 +304,41 @@ export class World {
 
   #amiss(slots) {
     for (const slot of slots) {
-      const { client, ledger } = slot, name = `tab ${this.slots.indexOf(slot)}`;
+      if (this.#spent(slot)) continue;
+      const { client } = slot, name = `tab ${this.slots.indexOf(slot)}`, person = this.#personOf(slot);
       if (client.state !== 'live') return `${name} is ${client.state}`;
+      if (personOf(client.who) !== person) return `${name} is for ${client.who}, not ${person}`;
       if (client.cursor !== this.server.log.head) return `${name} is at ${client.cursor}, the log at ${this.server.log.head}`;
-      const missing = ledger.missing();
+      const ledger = this.#reader(slot), missing = ledger.missing();
       if (missing) return `${name}: ${missing}\n  ${ledger.lines.slice(-12).join('\n  ')}`;
     }
   }
 
-  // One tab leads and has a stream, of all that may share.
+  // Of all tabs that may share and read the same as the same person, one leads and has a stream.
   #manyStreams() {
-    const sharing = this.living().filter(slot => !slot.refusesLocks);
-    if (sharing.length === 0) return;
-    const streams = sharing.reduce((n, { tab }) => n + this.network.streamsOf(tab), 0);
-    if (streams !== 1) return `${streams} streams are open`;
-    const leaders = sharing.filter(({ client }) => client.leads).length;
-    if (leaders !== 1) return `${leaders} tabs lead`;
+    const groups = new Map();
+    for (const slot of this.living()) {
+      if (slot.refusesLocks || slot.ignoresLocks || this.#spent(slot)) continue;
+      const group = [slot.client.who, slot.name, setOf(slot.topics)].join(' ');
+      groups.set(group, [...groups.get(group) ?? [], slot]);
+    }
+    for (const [group, slots] of groups) {
+      const streams = slots.reduce((n, { tab }) => n + this.network.streamsOf(tab), 0);
+      if (streams !== 1) return `${streams} streams are open for ${group}`;
+      const leaders = slots.filter(({ client }) => client.leads).length;
+      if (leaders !== 1) return `${leaders} tabs lead ${group}`;
+    }
   }
 }
+
+function isOf(topics, { topic }) { return topics.length === 0 || topics.includes(topic); }
+
+// listOf leaves out what not everybody may read.
+function listOf(topics) { return topics.length ? topics : ['orders', 'tickets']; }
+
+function setOf(topics) { return [...topics].sort().join(' '); }
+
+function personOf(who = '') { return who.split('.')[0]; }
 
 function pick(at, choices) {
   for (const [value, share] of choices) {
