@@ -9,7 +9,7 @@ for (const nothing of [undefined, null, '']) {
     const open = new Stage(), requests = open.network.requests = [], tab = open.open({ token: () => nothing });
     await open.pass(1);
     assert.equal(tab.client.state, 'live');
-    assert.deepEqual(requests.map(({ headers }) => headers.Authorization), [undefined]);
+    assert.ok(requests.length > 0 && requests.every(({ headers }) => !('Authorization' in headers)));
 
     const guarded = new Stage({ auth: true });
     let calls = 0;
