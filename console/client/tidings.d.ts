@@ -112,9 +112,9 @@ type Listener<Client, E> = ((this: Client, event: E) => void) | { handleEvent(ev
 export class Tidings<Data = unknown> extends EventTarget {
   constructor(options?: TidingsOptions<Data>);
   /**
-   * Whose events are handed over, and whose place is stored: `Tidings-Who` of the last answer, undefined before there was
-   * one. What stands before the dot is the person alone. A page that shows what is meant for one person clears it when
-   * that changes: it does before the next event.
+   * Whose events are handed over, and whose place is stored: `Tidings-Who` of the last answer. Before there was one, of
+   * the last answer under the name, else undefined. What stands before the dot is the person alone. A page that shows
+   * what is meant for one person clears it when that changes, which it does before the next event.
    */
   readonly who: string | undefined;
   /** The ID up to which everything has been handed over; null before the first connection. */
