@@ -32,7 +32,7 @@ func TestImportsPointDown(t *testing.T) {
 		"tidings/internal/duration": 0, "tidings/internal/clock": 0,
 		"tidings/console": 0, "tidings/store": 0,
 		"tidings/internal/wire": 1, "tidings/internal/retention": 1,
-		"tidings/store/storetest": 1, "tidings/store/bolt": 1,
+		"tidings/store/storetest": 1, "tidings/store/bolt": 1, "tidings/store/jetstream": 1,
 		"tidings/internal/auth": 2, "tidings/replay": 2,
 		"tidings/api": 3, "tidings/cmd/tidings": 4,
 	}
@@ -42,7 +42,9 @@ func TestImportsPointDown(t *testing.T) {
 		"github.com/prometheus/":       "tidings/api",
 		"github.com/golang-jwt/jwt/v5": "tidings/internal/auth",
 		"github.com/MicahParks/":       "tidings/internal/auth",
+		"github.com/nats-io/":          "tidings/store/jetstream",
 		"tidings/store/bolt":           "tidings/cmd/tidings", // an engine
+		"tidings/store/jetstream":      "tidings/cmd/tidings", // a sequencer
 	}
 	packages := 0
 	for line := range strings.Lines(string(out)) {

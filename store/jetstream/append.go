@@ -1,0 +1,189 @@
+package jetstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"tidings/store"
+)
+
+// Codes of JetStream's refusals.
+const (
+	codeWrongLast    = 10071 // wrong last sequence
+	codeStreamLimit  = 10077 // max_bytes or max_msgs of the stream
+	codeServerFull   = 10023 // the server's store
+	codeAccountLimit = 10002
+	codeTooLarge     = 10054 // max_msg_size of the stream
+	codeWrongStream  = 10060
+)
+
+// refusal is what a stream says no with.
+type refusal struct {
+	Code        int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, r.Code) }
+
+// Append implements store.Sequencer. An attempt that expects the last message to be L can only lie at L+1:
+// after an outcome that is not known it looks there, and if nothing is there sends the same again. A first
+// refusal for another last message is final; a later one may be about its own.
+func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
+	a, err := s.attemptOf(after, commit)
+	if err != nil {
+		return store.Place{}, err
+	}
+	if fault := s.fault.Load(); fault != nil && !a.open {
+		return store.Place{}, fmt.Errorf("%w: %w", store.ErrUnavailable, *fault)
+	}
+	for {
+		sequence, err := s.publish(ctx, a)
+		if err == nil {
+			if want := after.Number + uint64(len(a.parts)); sequence != want {
+				return store.Place{}, fmt.Errorf("%w: a commit for place %d got %d", store.ErrDiverged, want, sequence)
+			}
+			s.saw(sequence)
+			return store.Place{Number: sequence, Chain: a.chain}, nil
+		}
+		no := (*refusal)(nil)
+		if errors.As(err, &no) {
+			s.saw(0)
+			if final := a.final(no); final != nil {
+				return store.Place{}, final
+			}
+		} else {
+			a.open = true
+		}
+		place, told, lookErr := s.look(ctx, a)
+		switch {
+		case told:
+			return place, lookErr
+		case lookErr != nil:
+			s.leave()
+		}
+		if !s.pause(ctx, againAfter) {
+			return store.Place{}, s.unsettled(a, errors.Join(err, lookErr))
+		}
+	}
+}
+
+// unsettled is the error of an attempt that is not settled when its time is over.
+func (s *Sequencer) unsettled(a *attempt, err error) error {
+	switch {
+	case a.open:
+		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
+	case s.rewound(a):
+		return fmt.Errorf("%w: the stream ends before place %d", store.ErrDiverged, a.after.Number)
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
+
+// attemptOf returns the attempt that is asked for again, or a new one.
+func (s *Sequencer) attemptOf(after store.Place, commit []byte) (*attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.attempt; a != nil && a.after == after && bytes.Equal(a.commit, commit) {
+		return a, nil
+	}
+	a, err := s.newAttempt(after, commit)
+	s.attempt = a
+	return a, err
+}
+
+// final is what a refusal means if it settles the attempt, else nil.
+func (a *attempt) final(no *refusal) error {
+	switch {
+	case no.Code == codeWrongStream:
+		return fmt.Errorf("%w: %w", store.ErrDiverged, no)
+	case a.open:
+		return nil // it is about this call; an earlier one may have placed it
+	case no.Code == codeWrongLast && wrongLast(no) > a.after.Number:
+		return store.ErrPlaceTaken
+	case no.Code == codeStreamLimit, no.Code == codeServerFull, no.Code == codeAccountLimit, no.Code == codeTooLarge:
+		return fmt.Errorf("%w: %w", store.ErrNoSpace, no)
+	}
+	return nil
+}
+
+// wrongLast is the sequence that a refusal names; it counts what is proposed and not stored yet.
+func wrongLast(no *refusal) uint64 {
+	var n uint64
+	_, _ = fmt.Sscanf(no.Description, "wrong last sequence: %d", &n)
+	return n
+}
+
+// look finds out what is at the place of the attempt; told: it is settled.
+func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, told bool, err error) {
+	m, err := s.message(ctx, a.after.Number+1)
+	if err != nil || m == nil {
+		return place, false, err
+	}
+	s.saw(m.Sequence)
+	if !bytes.Equal(m.Data, a.parts[0]) {
+		return place, true, store.ErrPlaceTaken
+	}
+	return store.Place{Number: a.after.Number + uint64(len(a.parts)), Chain: a.chain}, true, nil
+}
+
+// rewound reports whether the stream ends before the place that the attempt was to follow.
+func (s *Sequencer) rewound(a *attempt) bool {
+	m, err := s.last(s.ctx)
+	return err == nil && (m == nil && a.after.Number > 0 || m != nil && m.Sequence < a.after.Number)
+}
+
+// publish sends the attempt's messages, once, and returns the sequence of the last one. Errors: a *refusal,
+// after which the call has placed nothing, and others, after which that is not known.
+func (s *Sequencer) publish(ctx context.Context, a *attempt) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime+time.Duration(len(a.parts))*20*time.Millisecond)
+	defer cancel()
+	batch := rand.Text()
+	for i, part := range a.parts {
+		m := nats.NewMsg(s.subject())
+		m.Data = part
+		m.Header.Set("Nats-Expected-Stream", s.o.Stream)
+		if i == 0 {
+			m.Header.Set("Nats-Expected-Last-Sequence", strconv.FormatUint(a.after.Number, 10))
+		}
+		if len(a.parts) > 1 {
+			m.Header.Set("Nats-Batch-Id", batch)
+			m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		}
+		if i < len(a.parts)-1 {
+			if err := s.nc.PublishMsg(m); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if i > 0 {
+			m.Header.Set("Nats-Batch-Commit", "1")
+		}
+		return s.request(ctx, m)
+	}
+	return 0, errors.New("an attempt without a message")
+}
+
+func (s *Sequencer) request(ctx context.Context, m *nats.Msg) (uint64, error) {
+	answer, err := s.nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	var ack struct {
+		Error    *refusal `json:"error"`
+		Sequence uint64   `json:"seq"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil {
+		return 0, fmt.Errorf("an answer that cannot be read: %w", err)
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	return ack.Sequence, nil
+}

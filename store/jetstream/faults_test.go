@@ -1,0 +1,238 @@
+package jetstream_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"tidings/internal/natstest"
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/jetstream"
+	"tidings/store/storetest"
+)
+
+// operator is somebody who does to the stream what they like.
+func operator(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := natsjs.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// publish appends n events.
+func publish(t *testing.T, log store.Log, n int, size int) (last store.ID) {
+	t.Helper()
+	for range n {
+		ids, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, size)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = ids[0]
+	}
+	return last
+}
+
+// stops waits until the log has failed because its stream is another.
+func stops(t *testing.T, log *node) {
+	t.Helper()
+	select {
+	case <-log.Failed():
+	case <-time.After(time.Minute):
+		t.Fatal("the log goes on")
+	}
+	if err := log.Ready(); !errors.Is(err, store.ErrDiverged) {
+		t.Errorf("ready: %v, want ErrDiverged", err)
+	}
+	if _, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a"}}); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("append: %v, want ErrFailed", err)
+	}
+}
+
+// TestStreamReplaced: a stream that was deleted and made anew, by another node, stops a log that has
+// followed the first, running or at its start.
+func TestStreamReplaced(t *testing.T) {
+	c, dir := natstest.Start(t, 1), t.TempDir()
+	log := open(t, dir, storetest.Options{}, connect(t, c, "LOG", 1))
+	publish(t, log, 5, 10)
+	if err := operator(t, c).DeleteStream(t.Context(), "LOG"); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	defer other.Close()
+	publish(t, other, 10, 10)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_ = log.CatchUp(ctx)
+	if _, err := store.Append(ctx, log, []store.Draft{{Topic: "a"}}); err == nil {
+		t.Error("a node of the first stream has written into the second")
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+	seq := connect(t, c, "LOG", 1)
+	defer seq.Close()
+	if _, err := bolt.Open(dir, bolt.Options{Sequencer: seq}); !errors.Is(err, store.ErrDiverged) {
+		t.Errorf("open: %v, want ErrDiverged", err)
+	}
+}
+
+// TestStreamRewound: an older copy of the servers' store is put back.
+func TestStreamRewound(t *testing.T) {
+	for name, more := range map[string]int{"shorter": 0, "as long again": 8} {
+		t.Run(name, func(t *testing.T) {
+			c := natstest.Start(t, 1)
+			log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+			defer log.Close()
+			publish(t, log, 5, 10)
+			c.Kill(0)
+			older := filepath.Join(t.TempDir(), "older")
+			if err := os.CopyFS(older, os.DirFS(c.Dir(0))); err != nil {
+				t.Fatal(err)
+			}
+			c.Run(0)
+			publish(t, log, 5, 10)
+			c.Kill(0)
+			if err := errors.Join(os.RemoveAll(c.Dir(0)), os.CopyFS(c.Dir(0), os.DirFS(older))); err != nil {
+				t.Fatal(err)
+			}
+			c.Run(0)
+			if more > 0 {
+				other := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+				publish(t, other, more, 10)
+				if err := other.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			go func() { _, _ = store.Append(context.Background(), log, []store.Draft{{Topic: "a"}}) }()
+			go func() { _ = log.CatchUp(context.Background()) }()
+			stops(t, log)
+		})
+	}
+}
+
+// TestForeign: what another program has written into the stream stops the log.
+func TestForeign(t *testing.T) {
+	c := natstest.Start(t, 1)
+	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	defer log.Close()
+	publish(t, log, 3, 10)
+	js := operator(t, c)
+	stream, err := js.Stream(t.Context(), "LOG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := strings.TrimSuffix(stream.CachedInfo().Config.Subjects[0], ">") + "commit"
+	if _, err := js.Publish(t.Context(), subject, []byte("theirs")); err != nil {
+		t.Fatal(err)
+	}
+	stops(t, log)
+}
+
+// TestLarge: a commit that no message has room for goes as a batch of them, and comes back whole.
+func TestLarge(t *testing.T) {
+	c := natstest.Start(t, 1)
+	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	drafts := make([]store.Draft, 5)
+	for i := range drafts {
+		drafts[i] = store.Draft{Topic: "a", Data: data}
+	}
+	if _, err := store.Append(t.Context(), log, drafts); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, log, 1, 10)
+	late := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	storetest.Agree(t, log, late)
+	if err := errors.Join(log.Close(), late.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFull: a stream at its limit refuses with ErrNoSpace, and goes on when that is raised.
+func TestFull(t *testing.T) {
+	c := natstest.Start(t, 1)
+	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	defer log.Close()
+	publish(t, log, 1, 10)
+	js := operator(t, c)
+	stream, err := js.Stream(t.Context(), "LOG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(bytes int64) {
+		t.Helper()
+		config := stream.CachedInfo().Config
+		config.MaxBytes = bytes
+		if _, err := js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(2000)
+	_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, 5000)}})
+	if !errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("append to a full stream: %v, want ErrNoSpace", err)
+	}
+	limit(-1)
+	publish(t, log, 1, 5000)
+	storetest.Check(t, log)
+}
+
+// TestRefused: what would break the guarantees is refused in a sentence.
+func TestRefused(t *testing.T) {
+	c := natstest.Start(t, 1)
+	js := operator(t, c)
+	sync := jetstream.SyncedBy(c.Monitors())
+	if err := sync(t.Context()); err != nil {
+		t.Errorf("servers that sync: %v", err)
+	}
+	for name, want := range map[string]struct {
+		change func(*natsjs.StreamConfig)
+		o      jetstream.Options
+		text   string
+	}{
+		"one replica": {func(*natsjs.StreamConfig) {}, jetstream.Options{Synced: sync}, "has 1 replicas"},
+		"an age":      {func(c *natsjs.StreamConfig) { c.MaxAge = time.Hour }, jetstream.Options{Lossy: true}, "no max_age"},
+		"old go first": {func(c *natsjs.StreamConfig) { c.Discard = natsjs.DiscardOld }, jetstream.Options{Lossy: true},
+			"discard new"},
+		"others' subjects": {func(c *natsjs.StreamConfig) { c.Subjects = []string{"orders.>"} },
+			jetstream.Options{Lossy: true}, "no log of this program"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), "'", "")
+			connect(t, c, stream, 1).Close()
+			made, err := js.Stream(t.Context(), stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := made.CachedInfo().Config
+			want.change(&config)
+			if _, err := js.UpdateStream(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			want.o.URL, want.o.Stream, want.o.Replicas = c.URL(), stream, 1
+			seq, err := jetstream.Connect(t.Context(), want.o)
+			if err == nil {
+				seq.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), want.text) {
+				t.Errorf("%v, want %q", err, want.text)
+			}
+		})
+	}
+}

@@ -1,0 +1,149 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"tidings/store"
+)
+
+const (
+	// silence is how long a consumer may say nothing before the stream is asked whether there is more.
+	silence = time.Second
+
+	// behindFor is how often there must be more, in a row, before the consumer is given up: one that its
+	// client resets takes ten seconds for each try.
+	behindFor = 2
+)
+
+// Follow implements store.Sequencer. It has one ordered consumer at a time, watches it, and checks that
+// nothing is left out and that each commit follows the one before it: a consumer does not tell when its
+// stream was purged, or is another under the same name.
+func (s *Sequencer) Follow(ctx context.Context, after store.Place,
+	deliver func(store.Place, []byte) error) error {
+	if err := s.goesOnFrom(ctx, after); err != nil {
+		return err
+	}
+	g := &gathering{log: s.logID, at: after, last: after.Number}
+	for {
+		err := s.consume(ctx, g, deliver)
+		if err != nil {
+			return err
+		}
+		g.last, g.parts, g.commit = g.at.Number, 0, nil // parts come again
+		if !s.pause(ctx, againAfter) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// goesOnFrom is an error unless the stream has this place, or begins with the commit after it.
+func (s *Sequencer) goesOnFrom(ctx context.Context, after store.Place) error {
+	if after.Number == 0 {
+		return nil
+	}
+	m, err := s.message(ctx, after.Number)
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	if m == nil {
+		return s.hasNot(ctx, after)
+	}
+	s.saw(m.Sequence)
+	at, err := s.placeOf(m)
+	if err == nil && at != after {
+		err = fmt.Errorf("%w: another commit has place %d", store.ErrDiverged, after.Number)
+	}
+	return err
+}
+
+// hasNot is the error of a place that the stream does not have. A leader that was just elected may not
+// have it yet.
+func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*answerTime)
+	defer cancel()
+	s.saw(after.Number)
+	end, err := s.End(ctx)
+	switch {
+	case err != nil:
+		return err
+	case end.Number < after.Number:
+		return fmt.Errorf("%w: the stream ends at place %d, before %d", store.ErrDiverged, end.Number, after.Number)
+	}
+	return fmt.Errorf("%w: place %d is not in the stream any more", store.ErrUnavailable, after.Number)
+}
+
+// consume hands over what one consumer brings, until it falls silent while there is more, or leaves
+// something out: nil. Errors: those of the receiver, and ErrDiverged.
+func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(store.Place, []byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	messages, err := s.consumer(ctx, g.last+1)
+	if err != nil {
+		s.o.Logger.Debug("no consumer of the stream", "error", err)
+		s.leave()
+		return nil
+	}
+	stop := context.AfterFunc(ctx, messages.Stop) // which ends Next
+	defer stop()
+	defer messages.Stop()
+	for behind := 0; ; {
+		m, err := messages.Next(jetstream.NextMaxWait(silence))
+		switch {
+		case ctx.Err() != nil || s.ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+			if behind = s.stillBehind(ctx, g.last, behind); behind >= behindFor {
+				return nil
+			}
+			continue
+		case err != nil:
+			s.o.Logger.Debug("the consumer of the stream has ended", "error", err)
+			return nil
+		}
+		behind = 0
+		meta, err := m.Metadata()
+		if err != nil || meta.Sequence.Stream != g.last+1 {
+			return nil // from the place on where it should have gone on
+		}
+		s.saw(meta.Sequence.Stream)
+		at, commit, err := g.add(meta.Sequence.Stream, m.Data())
+		if err == nil && commit != nil {
+			err = deliver(at, commit)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// stillBehind counts how often in a row there was more than what has come.
+func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) int {
+	end, err := s.last(ctx)
+	if err != nil {
+		s.leave()
+		return behind
+	}
+	s.saw(0)
+	if end == nil || end.Sequence <= last {
+		return 0
+	}
+	return behind + 1
+}
+
+func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
+	ask, cancel := context.WithTimeout(ctx, 4*answerTime)
+	defer cancel()
+	c, err := s.js.OrderedConsumer(ask, s.o.Stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{s.subject()}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Messages()
+}

@@ -1,0 +1,233 @@
+// Package jetstream is a [store.Sequencer] on one stream of NATS JetStream: for nodes that keep one log.
+//
+//	seq, err := jetstream.Connect(ctx, jetstream.Options{URL: "nats://a,nats://b,nats://c", Stream: "orders"})
+//	log, err := bolt.Open(dir, bolt.Options{Sequencer: seq})
+//
+// One commit is one message, or an atomic batch of them when it is large. A place is the sequence of its
+// last message. docs/adr/0016 has the reasons, and what NATS must be told for the guarantees to hold.
+package jetstream
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"tidings/store"
+)
+
+// Options say where the stream is, and what it must be.
+type Options struct {
+	URL    string // of the servers, separated by commas
+	Stream string // its name
+
+	Creds string // file of credentials; "": none
+	CA    string // file of the certificates that servers' are signed with; "": those of the system
+
+	// Replicas is how many servers keep a stream that is made here.
+	Replicas int // default 3
+
+	// Lossy takes a stream that may lose what it has acknowledged: on one server, or on servers that are
+	// not known to sync before they acknowledge.
+	Lossy bool
+
+	// Synced says whether all servers of the stream sync before they acknowledge (sync_interval: always);
+	// the error says why that is not certain. Nil: it is not known.
+	Synced func(ctx context.Context) error
+
+	Logger *slog.Logger // default: discard
+}
+
+// Sequencer is a store.Sequencer on one stream. Close it after the log.
+type Sequencer struct {
+	o      Options
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	logID  store.ID
+	node   [8]byte // drawn at each start
+
+	ctx  context.Context // until Close
+	stop context.CancelFunc
+	busy sync.WaitGroup
+
+	seen  atomic.Uint64         // the highest sequence that there was
+	fault atomic.Pointer[error] // what is wrong with the stream; nil
+	heard atomic.Int64          // when a server of the stream answered last, Unix nanoseconds
+
+	mu      sync.Mutex
+	attempt *attempt // the last; it may be asked for again
+}
+
+var _ store.Sequencer = (*Sequencer)(nil)
+
+const (
+	answerTime = 500 * time.Millisecond // of one request
+	againAfter = 50 * time.Millisecond
+	leaveAfter = 2 * time.Second // without an answer: another server may have a leader
+	checkEvery = time.Minute
+)
+
+// Connect connects to the stream, which it makes if there is none, and checks it. Errors: what would break
+// the guarantees, ErrUnavailable, and store.ErrDiverged when the stream is not one of this program.
+func Connect(ctx context.Context, o Options) (*Sequencer, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 3
+	}
+	s := &Sequencer{o: o}
+	_, _ = rand.Read(s.node[:]) // never fails
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	var err error
+	if s.nc, err = nats.Connect(o.URL, s.connection()...); err != nil {
+		return nil, fmt.Errorf("%w: connect to NATS: %w", store.ErrUnavailable, err)
+	}
+	if s.js, err = jetstream.New(s.nc); err == nil {
+		err = s.establish(ctx)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.heard.Store(time.Now().UnixNano())
+	s.busy.Go(s.watch)
+	return s, nil
+}
+
+// connection are the options of the connection: it never gives up, and finds out in seconds that it is
+// dead.
+func (s *Sequencer) connection() []nats.Option {
+	options := []nats.Option{nats.Name("tidings"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), nats.Timeout(2 * time.Second),
+		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			s.o.Logger.Warn("NATS reports an error", "error", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			s.o.Logger.Warn("the connection to NATS is gone", "error", err)
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			s.o.Logger.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			s.busy.Go(s.check)
+		})}
+	if s.o.Creds != "" {
+		options = append(options, nats.UserCredentials(s.o.Creds))
+	}
+	if s.o.CA != "" {
+		options = append(options, nats.RootCAs(s.o.CA))
+	}
+	return options
+}
+
+// Close ends the connection. What is under way ends with an error.
+func (s *Sequencer) Close() {
+	s.stop()
+	s.nc.Close()
+	s.busy.Wait()
+}
+
+// LogID implements store.Sequencer.
+func (s *Sequencer) LogID(context.Context) (store.ID, error) { return s.logID, nil }
+
+// subject is that of the commits.
+func (s *Sequencer) subject() string { return subjectOf(s.o.Stream, s.logID) + ".commit" }
+
+// end is the sequence that the stream ends with, and the last message if it has one.
+func (s *Sequencer) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
+	defer cancel()
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject())
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// End implements store.Sequencer. A leader that has just been elected may not have all yet: an end below
+// what there was is only believed when that stays so for as long as the caller waits.
+func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
+	for seen := s.seen.Load(); ; {
+		m, err := s.last(ctx)
+		var end store.Place
+		if err == nil && m != nil {
+			end, err = s.placeOf(m)
+		}
+		if err == nil && end.Number >= seen {
+			s.saw(end.Number)
+			return end, nil
+		}
+		if errors.Is(err, store.ErrDiverged) {
+			return end, err
+		}
+		if !s.pause(ctx, againAfter) {
+			if err != nil {
+				return end, fmt.Errorf("%w: the end of the stream: %w", store.ErrUnavailable, err)
+			}
+			return end, nil
+		}
+	}
+}
+
+// placeOf is the place of the commit that a message is the last of.
+func (s *Sequencer) placeOf(m *jetstream.RawStreamMsg) (store.Place, error) {
+	e, err := decode(m.Data)
+	if err != nil {
+		return store.Place{}, fmt.Errorf("%w: message %d: %w", store.ErrDiverged, m.Sequence, err)
+	}
+	return store.Place{Number: m.Sequence, Chain: e.chain}, nil
+}
+
+// message returns the message with the sequence, nil if there is none.
+func (s *Sequencer) message(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
+	defer cancel()
+	m, err := s.stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// saw notes that the stream had this sequence.
+func (s *Sequencer) saw(sequence uint64) {
+	s.heard.Store(time.Now().UnixNano())
+	for {
+		old := s.seen.Load()
+		if old >= sequence || s.seen.CompareAndSwap(old, sequence) {
+			return
+		}
+	}
+}
+
+// pause waits before something is tried again; false: do not.
+func (s *Sequencer) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// leave connects to another server when none of the stream has answered for long: the one at hand may be
+// cut off from its peers, and would stay connected.
+func (s *Sequencer) leave() {
+	heard := s.heard.Load()
+	if now := time.Now(); now.Sub(time.Unix(0, heard)) >= leaveAfter &&
+		s.heard.CompareAndSwap(heard, now.UnixNano()) {
+		s.o.Logger.Warn("the stream does not answer; trying another server", "server", s.nc.ConnectedServerName())
+		_ = s.nc.ForceReconnect() // fails while it is connecting
+	}
+}

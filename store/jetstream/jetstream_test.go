@@ -1,0 +1,176 @@
+package jetstream_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"tidings/internal/natstest"
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/jetstream"
+	"tidings/store/storetest"
+)
+
+func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *jetstream.Sequencer {
+	t.Helper()
+	var err error
+	for range 100 { // a cluster has no leader at once
+		var s *jetstream.Sequencer
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		s, err = jetstream.Connect(ctx, jetstream.Options{URL: c.URL(), Stream: stream, Replicas: replicas, Lossy: true})
+		cancel()
+		if err == nil {
+			return s
+		}
+		if !errors.Is(err, store.ErrUnavailable) {
+			break
+		}
+	}
+	t.Fatal(err)
+	return nil
+}
+
+// node is a log and its sequencer.
+type node struct {
+	*bolt.Log
+	seq *jetstream.Sequencer
+}
+
+func (n *node) Close() error {
+	defer n.seq.Close()
+	return n.Log.Close()
+}
+
+func open(t testing.TB, dir string, opts storetest.Options, seq *jetstream.Sequencer) *node {
+	t.Helper()
+	log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
+		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seq})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &node{log, seq}
+}
+
+// streamOf is the name of a directory's stream.
+func streamOf(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:8])
+}
+
+// TestConformance: a log on a stream is a log like any other, also when its mirror is lost at each close.
+func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two hundred streams")
+	}
+	c := natstest.Start(t, 1)
+	for name, lost := range map[string]bool{"kept": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			if lost && os.Getenv("TIDINGS_FULL") == "" {
+				t.Log("runs only with TIDINGS_FULL=1")
+				return
+			}
+			storetest.Run(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
+				if lost {
+					if err := os.RemoveAll(filepath.Join(dir, "log.db")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return open(t, dir, opts, connect(t, c, streamOf(dir), 1))
+			})
+		})
+	}
+}
+
+// TestCluster: three servers, of which each is killed in turn while two nodes publish under the same
+// keys. Nothing is lost, stored twice or out of order, and both agree with a node that comes later.
+func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills servers")
+	}
+	c := natstest.Start(t, 3)
+	nodes := []*node{
+		open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 3)),
+		open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 3)),
+	}
+	var mu sync.Mutex
+	ids := make(map[string]store.ID)
+	stop := make(chan struct{})
+	var publishing sync.WaitGroup
+	for _, n := range nodes {
+		publishing.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				key := time.Duration(i).String()
+				results, err := n.AppendOnce(context.Background(), []store.Group{{Key: key,
+					Drafts: []store.Draft{{Topic: "a", Data: []byte(key)}}}})
+				switch {
+				case err == nil:
+					mu.Lock()
+					if old, ok := ids[key]; ok && old != results[0].IDs[0] {
+						t.Errorf("key %s is at %s and at %s", key, old, results[0].IDs[0])
+					}
+					ids[key] = results[0].IDs[0]
+					mu.Unlock()
+				case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrQueueFull),
+					errors.Is(err, store.ErrOutcomeUnknown) && !errors.Is(err, store.ErrFailed):
+					i-- // again, under its key
+				default:
+					t.Errorf("append: %v", err)
+					return
+				}
+			}
+		})
+	}
+	stored := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(ids)
+	}
+	more := func(what string) {
+		for from, began := stored(), time.Now(); stored() < from+20; time.Sleep(10 * time.Millisecond) {
+			if time.Since(began) > time.Minute {
+				t.Errorf("nothing is published after %s", what)
+				return
+			}
+		}
+	}
+	more("the start")
+	for i := range 3 {
+		c.Kill(i)
+		more("a kill")
+		c.Run(i)
+		more("its return")
+		c.Stop(i)
+		more("a stop")
+		c.Continue(i)
+		more("its going on")
+	}
+	close(stop)
+	publishing.Wait()
+	late := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 3))
+	for _, n := range nodes {
+		storetest.Agree(t, n, late)
+		storetest.Check(t, n)
+	}
+	for key, id := range ids {
+		if e, err := late.Get(id); err != nil || string(e.Data) != key {
+			t.Errorf("key %s: %+v, %v", key, e, err)
+		}
+	}
+	for _, n := range append(nodes, late) {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"tidings/store"
+)
+
+// subjectOf is where the log's subjects begin. The ID is in them, so that a node of another log, or of one
+// that was there under the same name, can write nothing.
+func subjectOf(stream string, log store.ID) string {
+	return "tidings." + strings.ToLower(stream) + "." + strings.ToLower(log.String())
+}
+
+// wanted is the stream as it is made.
+func (s *Sequencer) wanted(log store.ID) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: s.o.Stream, Description: "a Tidings log; see docs/CLUSTER.md before you change anything",
+		Subjects: []string{subjectOf(s.o.Stream, log) + ".>"}, Storage: jetstream.FileStorage,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Replicas: s.o.Replicas,
+		DenyDelete: true, AllowAtomicPublish: true, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1,
+		Duplicates: time.Second, // its window of message IDs, which are not used
+	}
+}
+
+// establish makes the stream if there is none, and refuses one that would break the guarantees.
+func (s *Sequencer) establish(ctx context.Context) error {
+	log, err := store.NewID(time.Now())
+	if err != nil {
+		return err
+	}
+	stream, err := s.js.Stream(ctx, s.o.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = s.js.CreateStream(ctx, s.wanted(log))
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
+			stream, err = s.js.Stream(ctx, s.o.Stream)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: stream %s: %w", store.ErrUnavailable, s.o.Stream, err)
+	}
+	s.stream = stream
+	config := stream.CachedInfo().Config
+	if s.logID, err = logOf(&config); err != nil {
+		return err
+	}
+	return s.judge(ctx, &config)
+}
+
+// logOf is the identity of the log that a stream keeps.
+func logOf(c *jetstream.StreamConfig) (store.ID, error) {
+	prefix := subjectOf(c.Name, store.ID{})
+	prefix = prefix[:strings.LastIndexByte(prefix, '.')+1]
+	if len(c.Subjects) == 1 {
+		text, ok := strings.CutPrefix(c.Subjects[0], prefix)
+		if id, err := store.ParseID(strings.TrimSuffix(text, ".>")); ok && err == nil {
+			return id, nil
+		}
+	}
+	return store.ID{}, fmt.Errorf("%w: stream %s has the subjects %q, so it is no log of this program",
+		store.ErrDiverged, c.Name, c.Subjects)
+}
+
+// judge is what is wrong with the stream as it is.
+func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error {
+	log, err := logOf(c)
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("stream %s "+format, append([]any{c.Name}, args...)...)
+	}
+	switch {
+	case err != nil:
+		return err
+	case log != s.logID:
+		return fmt.Errorf("%w: stream %s is of log %s now, it was of %s", store.ErrDiverged, c.Name, log, s.logID)
+	case c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew || c.MaxAge != 0 ||
+		c.MaxMsgsPerSubject > 0:
+		return wrong("deletes messages by itself: it must have limits retention, discard new, no max_age and no " +
+			"max_msgs_per_subject")
+	case c.Sealed || c.Mirror != nil || len(c.Sources) > 0 || c.NoAck:
+		return wrong("cannot be written to: it is sealed, a mirror, has sources, or does not acknowledge")
+	case !c.DenyDelete || !c.AllowAtomicPublish:
+		return wrong("must have deny_delete and allow_atomic")
+	case s.o.Lossy:
+		return nil
+	case c.Storage != jetstream.FileStorage || c.Replicas < 3:
+		return wrong("has %d replicas, in %v; three on disk survive the loss of one server. --nats-allow-lossy takes it",
+			c.Replicas, c.Storage)
+	case c.PersistMode == jetstream.AsyncPersistMode:
+		return wrong("has persist_mode async, which overrides sync_interval. --nats-allow-lossy takes it")
+	case s.o.Synced == nil:
+		return wrong("is on servers that are not known to sync before they acknowledge: name their monitor addresses, or " +
+			"credentials of the system account. --nats-allow-lossy takes it")
+	}
+	if err := s.o.Synced(ctx); err != nil {
+		return fmt.Errorf("stream %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// watch checks the stream now and then.
+func (s *Sequencer) watch() {
+	for s.pause(s.ctx, checkEvery) {
+		s.check()
+	}
+}
+
+// check looks at the stream again. What is wrong with it keeps commits from being placed; that nobody says
+// does not.
+func (s *Sequencer) check() {
+	ctx, cancel := context.WithTimeout(s.ctx, 10*answerTime)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, s.o.Stream)
+	if err == nil {
+		config := stream.CachedInfo().Config
+		err = s.judge(ctx, &config)
+	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return
+	}
+	var fault *error
+	if err != nil {
+		fault = &err
+	}
+	if old := s.fault.Swap(fault); err != nil && (old == nil || (*old).Error() != err.Error()) {
+		s.o.Logger.Error("the stream is not what it must be; nothing is published", "error", err)
+	}
+}

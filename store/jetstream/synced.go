@@ -1,0 +1,74 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// SyncedBy returns what Options.Synced may be: it asks the monitor of each server (http_port of its
+// configuration), which must be all servers that may keep the stream. sync_interval alone proves nothing: it
+// still says two minutes where sync_always is on.
+func SyncedBy(monitors []string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		for _, monitor := range monitors {
+			if err := synced(ctx, monitor); err != nil {
+				return fmt.Errorf("the server at %s: %w", monitor, err)
+			}
+		}
+		return nil
+	}
+}
+
+func synced(ctx context.Context, monitor string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(monitor, "/")+"/varz", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var varz struct {
+		Version   string `json:"version"`
+		JetStream struct {
+			Config struct {
+				SyncAlways bool `json:"sync_always"`
+			} `json:"config"`
+		} `json:"jetstream"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&varz); err != nil {
+		return fmt.Errorf("its /varz cannot be read: %w", err)
+	}
+	if !recent(varz.Version) {
+		return fmt.Errorf("it is version %s; 2.14.10, 2.15.2 or a newer one is needed", varz.Version)
+	}
+	if !varz.JetStream.Config.SyncAlways {
+		return fmt.Errorf("it acknowledges before it syncs: set jetstream { sync_interval: always }")
+	}
+	return nil
+}
+
+// recent reports whether a server of this version keeps what it acknowledges: older ones rewrite blocks
+// without a sync.
+func recent(version string) bool {
+	var major, minor, patch int
+	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d.%d", &major, &minor, &patch); n < 3 {
+		return false
+	}
+	switch {
+	case major != 2:
+		return major > 2
+	case minor == 14:
+		return patch >= 10
+	case minor == 15:
+		return patch >= 2
+	}
+	return minor > 15
+}
