@@ -55,6 +55,7 @@ test('what cannot be copied to another tab is read there at once', async () => {
   await stage.pass(1);
   stage.server.publish('orders', 'deep');
   await stage.pass(1);
+  assert.equal(follower.of('event').length, 1);
   stage.server.publish('orders');
   await stage.pass(1);
   const ids = stage.server.log.events.map(({ id }) => id);
