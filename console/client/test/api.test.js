@@ -36,6 +36,16 @@ test('a handler that fails is told, and called again before the next', async () 
   assert.deepEqual(tab.errors(), ['not now', 'not now']);
 });
 
+test('a handler that always fails is called again after pauses', async () => {
+  const stage = new Stage();
+  let calls = 0;
+  stage.open({ handled() { if (++calls < 1000) throw new Error('never'); } });
+  await stage.pass(1);
+  stage.server.publish('orders');
+  await stage.pass(60);
+  assert.ok(calls >= 4 && calls <= 10, `${calls} calls in a minute`);
+});
+
 test('topics change in place', async () => {
   const stage = new Stage(), a = stage.open({ name: 'me', topics: ['orders'] });
   await stage.pass(1);
@@ -49,6 +59,20 @@ test('topics change in place', async () => {
   for (const tab of [a, b]) assert.deepEqual(tab.of('event').map(({ topic }) => topic), ['tickets']);
   assert.deepEqual([a.client.leads, b.client.leads], [false, true]);
   assert.throws(() => a.client.setTopics('orders'), /expected an array of topics/);
+});
+
+test('topics change while the tab is away, and it stays away', async () => {
+  const stage = new Stage(), tab = stage.open({ topics: ['orders'] });
+  await stage.pass(1);
+  tab.fire('pagehide');
+  tab.client.setTopics(['tickets']);
+  await stage.pass(1);
+  assert.equal(stage.network.streamsOf(tab), 0);
+  tab.fire('pageshow');
+  await stage.pass(1);
+  stage.server.publish('tickets');
+  await stage.pass(1);
+  assert.deepEqual(tab.of('event').map(({ topic }) => topic), ['tickets']);
 });
 
 test('ready is when it is live, and fails when it is refused or closed', async () => {

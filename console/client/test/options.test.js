@@ -49,6 +49,24 @@ test('undefined is absent', async () => {
   assert.equal(tab.client.state, 'live');
 });
 
+test('what the page does with its list of topics afterwards changes nothing', async () => {
+  const stage = new Stage(), requests = stage.network.requests = [], topics = ['orders'];
+  stage.open({ topics });
+  topics.push('tickets');
+  await stage.pass(1);
+  assert.ok(requests.length > 0);
+  for (const { url } of requests) assert.deepEqual(new URL(url).searchParams.getAll('topic'), ['orders']);
+});
+
+for (const [withCredentials, credentials] of [[undefined, 'same-origin'], [false, 'same-origin'], [true, 'include']]) {
+  test(`with credentials: ${withCredentials}`, async () => {
+    const stage = new Stage(), requests = stage.network.requests = [];
+    stage.open({ withCredentials });
+    await stage.pass(1);
+    assert.deepEqual([...new Set(requests.map(request => request.credentials))], [credentials]);
+  });
+}
+
 for (const url of [SERVER, 'https://tidings.example', new URL(SERVER), '.', '/', 'https://tidings.example//', `${SERVER}?`]) {
   test(`${url} is the server`, async () => {
     const stage = new Stage(), tab = stage.open({ url });
