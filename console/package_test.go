@@ -35,6 +35,15 @@ function
 			t.Errorf("got:\n%s\nwant:\n%s", got, want)
 		}
 	})
+	t.Run("script", func(t *testing.T) {
+		t.Parallel()
+		run(t, dir, "node", "node_modules/vite/bin/vite.js", "build", "--logLevel", "error", "--config", "script.config.js")
+		want := "TypeError: url: expected http(s)://host/path, without user, query and fragment, but got nothing, " +
+			"and a bundle does not know it\n"
+		if got := run(t, dir, "node", "script/script.js"); got != want {
+			t.Errorf("got:\n%s\nwant:\n%s", got, want)
+		}
+	})
 	run(t, dir, "node", "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
 	pages := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(dir, "dist"))))
 	t.Cleanup(pages.Close)

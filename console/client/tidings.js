@@ -708,7 +708,7 @@ function addressOf(url) {
     const { protocol, username, password, search, hash } = address;
     got = !/^https?:$/.test(protocol) ? protocol : username || password ? 'a user' : search || hash;
   } catch {
-    got = url;
+    got = url ?? 'nothing, and a bundle does not know it';
   }
   if (got) throw new TypeError(`url: expected http(s)://host/path, without user, query and fragment, but got ${got}`);
   return address.href.replace(/[?#]+$/, '').replace(/\/+$/, '');
