@@ -115,10 +115,10 @@ func (c *committer) run() {
 
 // giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
 // else each commit would hold only what has come while the last one was synced. It waits for nobody, and
-// when half as many wait already it leaves the disk no time to rest: those are the next batch, and
-// the answered come while it is synced.
+// when a good batch of others waits already it leaves the disk no time to rest: the answered come while
+// that is synced.
 func (c *committer) giveTurn(answered int) {
-	if waiting, _ := c.queue.load(); answered == 1 || waiting >= answered/2 {
+	if waiting, _ := c.queue.load(); answered == 1 || waiting >= max(goodBatch, answered/2) {
 		return
 	}
 	for range yields {
@@ -126,8 +126,13 @@ func (c *committer) giveTurn(answered int) {
 	}
 }
 
-// yields is how often: one that was answered has an answer to write, and a request to read.
-const yields = 4
+const (
+	// yields is how often: one that was answered has an answer to write, and a request to read.
+	yields = 4
+
+	// goodBatch is how many share the cost of a commit so that it is little for each.
+	goodBatch = 16
+)
 
 // watched runs what a disk that hangs holds up, with its age to be seen.
 func (c *committer) watched(commit func() error) error {
