@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"errors"
@@ -43,7 +44,8 @@ func ParseCloudEvent(text []byte, to Destination) (CloudEvent, error) {
 // first error, an *Error or body's own, is the end.
 func CloudEvents(body io.Reader, to Destination) iter.Seq2[CloudEvent, error] {
 	return func(yield func(CloudEvent, error) bool) {
-		entry := &entryReader{body: body, max: maxEntryBytes(to.MaxData)}
+		// the decoder asks for little at a time
+		entry := &entryReader{body: bufio.NewReaderSize(body, readBuffer), max: maxEntryBytes(to.MaxData)}
 		entry.left = entry.max
 		dec := newDecoder(entry)
 		r := newEnvelopeReader(dec, to)

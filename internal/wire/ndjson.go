@@ -12,8 +12,8 @@ import (
 	"tidings/store"
 )
 
-// lineBuffer is what of a batch is read at a time.
-const lineBuffer = 64 << 10
+// readBuffer is what of a batch is read at a time.
+const readBuffer = 64 << 10
 
 // maxBatchEvents is how many events a batch has at most.
 const maxBatchEvents = 1000
@@ -25,7 +25,7 @@ const maxBatchEvents = 1000
 func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	return func(yield func(store.Draft, error) bool) {
 		lines := bufio.NewScanner(body)
-		lines.Buffer(make([]byte, lineBuffer), int(maxEntryBytes(maxData)))
+		lines.Buffer(make([]byte, readBuffer), int(maxEntryBytes(maxData)))
 		n, reader := 0, newLineReader(maxData)
 		for lines.Scan() && lines.Err() == nil { // at an error Scan gives the torn line before it
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
