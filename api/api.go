@@ -7,6 +7,7 @@
 //	...
 //	server.Drain()             // not ready, streams end with a bye, publishes are refused
 //	httpServer.Shutdown(ctx)   // finish what runs
+//	server.Wait(ctx)           // and the streams that it does not know
 //	tail.Close(); log.Close()
 //
 // The path of a request through here: ServeHTTP puts the headers on that every answer has,
@@ -35,6 +36,7 @@ import (
 	"github.com/rs/cors"
 
 	"tidings/internal/auth"
+	"tidings/internal/held"
 	"tidings/internal/retention"
 	"tidings/internal/wire"
 	"tidings/replay"
@@ -49,6 +51,7 @@ const (
 	DefaultQueueTimeout  = 5 * time.Second
 	DefaultBodyTimeout   = 30 * time.Second
 
+	DefaultStuckBytes  = 64 << 20
 	DefaultCookieName  = "tidings_token"
 	DefaultBufferBytes = 64 << 20 // of bodies, and as much of answers
 
@@ -72,8 +75,8 @@ const (
 	// A CloudEvent in binary mode has its attributes in headers.
 	maxHeaderBytes = wire.MaxAttributesBytes
 
-	// sendBuffer is the kernel's send buffer of a connection. Left to itself it grows to megabytes
-	// for a client that does not read.
+	// sendBuffer is how much of an answer the kernel takes before it can be sent. Left to itself it
+	// takes megabytes for a client that does not read.
 	sendBuffer = 64 << 10
 )
 
@@ -103,6 +106,12 @@ type Options struct {
 	// Memory that bodies may take while they are read and their events stored, and the same again
 	// that answers may take until they are written. It is far above the largest body.
 	BufferBytes int64
+
+	// Who writes streams: WriterAuto, which is the default, WriterOrdinary or WriterHeld.
+	StreamWriter string
+	// Memory of frames that streams without a handler have begun to write and their clients do not
+	// take. Beyond it those are cut off that have been stuck for longest.
+	StuckBytes int64
 
 	MaxStreams         int // at a time
 	MaxStreamsPerToken int // at a time, of one auth.Grant.Owner; counts only with a Verifier
@@ -149,6 +158,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxStreamsPerToken, DefaultMaxStreamsPerToken)
 	setDefault(&o.RetryMin, DefaultRetryMin)
 	setDefault(&o.RetryMax, DefaultRetryMax)
+	setDefault(&o.StreamWriter, WriterAuto)
+	setDefault(&o.StuckBytes, DefaultStuckBytes)
 	setDefault(&o.CookieName, DefaultCookieName)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -179,6 +190,7 @@ type Server struct {
 	slots   *slots                // of streams
 	bodies  *budget               // of what requests bring
 	answers *budget               // of what is held to be written
+	held    *held.Pool            // of streams without a handler
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	seldom  seldom // of o.Logger
@@ -206,7 +218,7 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s.slots = &slots{max: s.o.MaxStreams, maxPerOwner: s.o.MaxStreamsPerToken,
 		perOwner: make(map[ownerHash]int)}
 	s.bodies, s.answers = newBudget(s.o.BufferBytes), newBudget(s.o.BufferBytes)
-	s.metrics = newMetrics(s.o.Version)
+	s.metrics, s.held = newMetrics(s.o.Version), s.newPool()
 	s.metrics.registry.MustRegister(scrape{s})
 	s.handler = s.routes()
 	return s
@@ -289,6 +301,7 @@ func (s *Server) Drain() {
 		for _, o := range s.outlets.now() {
 			o.drain()
 		}
+		s.held.Drain(byeShutdown)
 	})
 }
 

@@ -49,6 +49,9 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 		if err := h.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
+		if err := s.api.Wait(context.Background()); err != nil {
+			t.Error(err)
+		}
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}

@@ -110,9 +110,6 @@ func (m *metrics) step(st *step) {
 	if st.gap != nil {
 		m.gap(st.gap)
 	}
-	if st.events > 0 {
-		m.events.Add(float64(st.events))
-	}
 	if why, ok := st.end.(bye); ok {
 		m.byes.WithLabelValues(string(why)).Inc()
 	}

@@ -70,6 +70,14 @@ func (o *openStream) close() {
 	o.s.slots.free(o.owner)
 }
 
+// wrote counts what was written, and notes how far the stream has come.
+func (o *openStream) wrote(bytes, events int) {
+	if events > 0 {
+		o.s.metrics.events.Add(float64(events))
+	}
+	o.row.wrote(bytes, o.sub.Position())
+}
+
 // tell says why the stream has ended, where somebody may look for it.
 func (o *openStream) tell(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {

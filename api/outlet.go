@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"tidings/internal/held"
 )
 
 const (
@@ -323,7 +325,7 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 		c = encrypted.NetConn()
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBuffer) // only a bound on memory
+		_ = held.BoundUnsent(tcp, sendBuffer) // only a bound on memory
 	}
 	return context.WithValue(ctx, connKey{}, c)
 }

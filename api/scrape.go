@@ -174,11 +174,16 @@ func (s scrape) collectBudgets(out sink) {
 		float64(answers), nil)
 	out.gauge("tidings_buffer_limit_bytes",
 		"What either may take (--buffer-bytes).", float64(s.o.BufferBytes), nil)
+	stuck, crowded := s.held.Stuck()
+	out.gauge("tidings_stuck_bytes",
+		"Memory of what streams have begun to write and their clients do not take (--stuck-bytes).",
+		float64(stuck), nil)
 	const name, help = "tidings_memory_full_total",
-		"Requests and streams refused, pages cut short and answers left uncompressed, because " +
-			"there was no memory left for bodies or for answers."
+		"Requests and streams refused or cut off, pages cut short and answers left uncompressed, " +
+			"because there was no memory left for bodies, for answers or for what stuck clients are owed."
 	out.counter(name, help, noBodies, prometheus.Labels{"of": "bodies"})
 	out.counter(name, help, noAnswers, prometheus.Labels{"of": "answers"})
+	out.counter(name, help, crowded, prometheus.Labels{"of": "stuck"})
 }
 
 func (s scrape) collectLog(out sink, info store.Info) {

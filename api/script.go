@@ -83,6 +83,12 @@ func (c *script) written(now time.Time) (until time.Time) {
 	return c.waitUntil()
 }
 
+// rewind has the script go on after an event of the last step, as if it had never taken what follows.
+func (c *script) rewind(id store.ID) {
+	c.sub.Rewind(id)
+	c.chunk, c.pending, c.readsLog = replay.Chunk{}, false, false
+}
+
 // newScript returns the script of a subscription that has just returned its first chunk.
 func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) *script {
 	return &script{scriptOptions: o, sub: sub, chunk: first, pending: true}

@@ -63,6 +63,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		s.turnAway(w, r, why)
 		return nil
 	}
+	if s.holds(r) {
+		return s.streamHeld(w, r, c, &asked)
+	}
 	out := w.(*timedWriter).out
 	out.awaken()
 	open, p := s.openStream(c, &asked, out.ring)
@@ -71,7 +74,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	}
 	defer open.close()
 	if open.script == nil {
-		w.WriteHeader(http.StatusNoContent) // which tells an EventSource to stop for good
+		s.over(w)
 		return nil
 	}
 	open.show(r, &asked, out)
@@ -92,6 +95,10 @@ func (s *Server) takeSlot(r *http.Request, owner ownerHash, asked *subscription)
 	return ""
 }
 
+// over answers for a stream on which nothing can ever come again: it tells an EventSource to stop for
+// good.
+func (s *Server) over(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
+
 // turnAway answers a well-formed request for a stream that there is no room for: 200, with when to
 // come again and why. An EventSource would take any other status as an order never to return.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
@@ -99,7 +106,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	if r.Method != http.MethodHead {
 		st := refusal(s.retry()).next(time.Now(), reason)
 		s.metrics.step(&st)
-		_ = out.write(st.frames) // fails only when the client is gone
+		_, _ = out.write(st.frames) // fails only when the client is gone
 	}
 }
 
@@ -141,6 +148,12 @@ func (s *Server) tokenEnd(g auth.Grant) time.Time {
 	return time.Now().Add(g.Expires.Sub(s.o.Now()) + auth.Leeway)
 }
 
+// lastWrite returns when nothing more is written of a stream with a limit: the bye has its time, also
+// where the limit is over, as that of a token in its leeway may be.
+func lastWrite(limit time.Time) time.Time {
+	return time.Now().Add(max(0, time.Until(limit)) + stalledAfter)
+}
+
 // isOver reports whether nothing can ever come on the stream again: all its topics have ended, and
 // it is past their ends.
 func (s *Server) isOver(sub *replay.Subscription) bool {
@@ -154,19 +167,18 @@ func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) 
 	defer context.AfterFunc(ctx, w.out.ring)()
 	script := open.script
 	if !script.limit.IsZero() {
-		// with the bye; the limit of a token in its leeway may be over
-		left := max(0, time.Until(script.limit))
-		w.out.endBy(time.Now().Add(left + stalledAfter))
+		w.out.endBy(lastWrite(script.limit))
 	}
 	var frames [][]byte
 	var st step
 	for {
 		frames, st = script.round(time.Now(), s.cut(ctx, w.out), s.metrics, frames[:0])
 		open.row.live.Store(script.live) // before its client can know
-		if err := w.write(frames); err != nil || st.end != nil {
+		n, err := w.write(frames)
+		if err != nil || st.end != nil {
 			return errors.Join(st.end, err)
 		}
-		open.row.wrote(frames, script.sub.Position())
+		open.wrote(n, st.events)
 		if st.until.IsZero() {
 			continue
 		}

@@ -85,12 +85,8 @@ func (x *subscriber) at() store.ID {
 }
 
 // wrote notes what was written, and how far the stream has come.
-func (x *subscriber) wrote(frames [][]byte, at store.ID) {
-	n := 0
-	for _, f := range frames {
-		n += len(f)
-	}
-	x.bytes.Add(int64(n))
+func (x *subscriber) wrote(bytes int, at store.ID) {
+	x.bytes.Add(int64(bytes))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.cursor = at

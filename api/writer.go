@@ -19,36 +19,46 @@ type streamWriter struct {
 
 // newStreamWriter begins the answer of a streaming endpoint; w is what guard gave to it.
 func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
-	h := w.Header()
-	h.Set("Content-Type", eventStream)
-	h.Set("Cache-Control", "no-store, no-transform") // compression would hold events back
-	h.Set("X-Accel-Buffering", "no")                 // so would nginx
-	h.Set("Incremental", "?1")                       // so would others (draft-ietf-httpbis-incremental)
+	setStreamHeaders(w.Header())
 	t := w.(*timedWriter)
 	return &streamWriter{w: t.ResponseWriter, out: t.out, sent: s.metrics.bytes}
 }
 
-// pieces are where frames are gathered, so that many small ones are one write.
-var pieces = sync.Pool{New: func() any { return new([maxWrite]byte) }}
+func setStreamHeaders(h http.Header) {
+	h.Set("Content-Type", eventStream)
+	h.Set("Cache-Control", "no-store, no-transform") // compression would hold events back
+	h.Set("X-Accel-Buffering", "no")                 // so would nginx
+	h.Set("Incremental", "?1")                       // so would others (draft-ietf-httpbis-incremental)
+}
 
-// write sends the frames and flushes them. After an error the stream is over.
-func (o *streamWriter) write(frames [][]byte) error {
+// gatherBytes is how much is gathered: a record of TLS, or a frame of HTTP/2.
+const gatherBytes = 16 << 10
+
+// pieces are where frames are gathered, so that many small ones are one write.
+var pieces = sync.Pool{New: func() any { return new([gatherBytes]byte) }}
+
+// write sends the frames and flushes them. It returns the bytes of all, unless there is an error,
+// after which the stream is over.
+func (o *streamWriter) write(frames [][]byte) (bytes int, err error) {
 	if len(frames) == 0 {
-		return nil
+		return 0, nil
 	}
 	if err := o.gather(frames); err != nil {
-		return o.out.failed(err)
+		return 0, o.out.failed(err)
 	}
 	o.out.end()
-	return nil
+	for _, f := range frames {
+		bytes += len(f)
+	}
+	return bytes, nil
 }
 
 func (o *streamWriter) gather(frames [][]byte) error {
-	var piece *[maxWrite]byte
+	var piece *[gatherBytes]byte
 	held := 0 // bytes in piece
 	for i, f := range frames {
 		for len(f) > 0 {
-			if held == 0 && (i == len(frames)-1 || len(f) >= maxWrite) { // nothing to gather with
+			if held == 0 && (i == len(frames)-1 || len(f) >= gatherBytes) { // nothing to gather with
 				n := min(len(f), maxWrite)
 				if err := o.send(f[:n]); err != nil {
 					return err
@@ -57,11 +67,11 @@ func (o *streamWriter) gather(frames [][]byte) error {
 				continue
 			}
 			if piece == nil {
-				piece = pieces.Get().(*[maxWrite]byte)
+				piece = pieces.Get().(*[gatherBytes]byte)
 				defer pieces.Put(piece)
 			}
 			n := copy(piece[held:], f)
-			if held, f = held+n, f[n:]; held == maxWrite {
+			if held, f = held+n, f[n:]; held == gatherBytes {
 				if err := o.send(piece[:]); err != nil {
 					return err
 				}

@@ -85,6 +85,14 @@ func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
 func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }
 
+// Rewind moves the position back to an event that is in the last Chunk, whose other frames were not
+// delivered: the next one follows that event. The memory of what was read is given back.
+func (s *Subscription) Rewind(id store.ID) {
+	s.page, s.buf = Page{}, nil
+	s.hold(0)
+	s.cursor.pos, s.cursor.gap, s.cursor.reader = id, nil, nil
+}
+
 // TryNext is Next without a look at the log. It reports false when only the log can tell what comes
 // next; it does not wait for the disk.
 func (s *Subscription) TryNext() (Chunk, bool) {

@@ -98,7 +98,8 @@ func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 		Verifier:        verifier, AllowHosts: c.hosts(), CORSOrigins: c.origins(),
 		TrustedProxies: c.proxies(),
 		BufferBytes:    int64(c.BufferBytes),
-		MaxStreams:     c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
+		StreamWriter:   c.StreamWriter, StuckBytes: max(1, int64(c.StuckBytes)),
+		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
 		RatePerAddress: c.RatePerAddress,
 		Retention:      c.policy(), Version: version(), DiskFree: c.diskFree,
@@ -153,6 +154,9 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		if err != nil && !errors.Is(err, http.ErrServerClosed) {
 			failure = errors.Join(failure, err)
 		}
+	}
+	if err := server.Wait(deadline); err != nil {
+		app.logger.Warn("streams cut off at the end of the shutdown time-out", "error", err)
 	}
 	closed := make(chan error, 1)
 	go func() {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"tidings/api"
 )
 
 // streamFlags say how a stream is kept alive and when it ends, how many there may be, and what
@@ -16,6 +18,8 @@ type streamFlags struct {
 	MaxStreamsPerToken    int           `default:"1000" help:"Streams at a time of the same subject."`
 	MaxSubscriptionTopics int           `default:"64" help:"Topics and patterns that one stream may name."`
 	TailBytes             byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
+	StreamWriter          string        `default:"ordinary" enum:"auto,ordinary,held" help:"Who writes streams: held is without a goroutine for each, and only over HTTP/1.1 without TLS; ordinary is a goroutine for each; auto is held where the platform has it."`
+	StuckBytes            byteSize      `default:"64MiB" help:"Memory for what held streams have begun to write and their clients do not take; beyond it those are cut off that have been stuck for longest."`
 }
 
 func (s *streamFlags) validate() error {
@@ -31,6 +35,9 @@ func (s *streamFlags) validate() error {
 	if s.MaxLifetime < 0 {
 		return fmt.Errorf("--max-lifetime: expected a duration, or 0s for none, got %v",
 			s.MaxLifetime)
+	}
+	if s.StreamWriter == api.WriterHeld && !api.CanHold {
+		return fmt.Errorf("--stream-writer: held is only for Linux, got %q", s.StreamWriter)
 	}
 	return cmp.Or(positive("heartbeat", s.Heartbeat), positive("stall-timeout", s.StallTimeout))
 }

@@ -1,0 +1,191 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"tidings/internal/held"
+	"tidings/store"
+)
+
+// What Options.StreamWriter may say.
+const (
+	// WriterAuto holds streams where that is possible.
+	WriterAuto = "auto"
+	// WriterOrdinary has a goroutine for each stream.
+	WriterOrdinary = "ordinary"
+	// WriterHeld is WriterAuto for who wants to know where it is not possible: see CanHold.
+	WriterHeld = "held"
+)
+
+// CanHold reports whether streams can be held on this platform.
+const CanHold = held.Supported
+
+func (s *Server) newPool() *held.Pool {
+	return held.New(held.Options{StallTimeout: s.o.StallTimeout, Grace: stalledAfter,
+		StuckBytes: s.o.StuckBytes, Panicked: s.writerPanicked})
+}
+
+// holds is where it is decided who writes a stream: one over plain HTTP/1.1 or 1.0 is held, and the handler
+// returns; over TLS and HTTP/2, and where there is no descriptor, the handler's goroutine writes it.
+// So it does after a request with a body, which is net/http's to read.
+func (s *Server) holds(r *http.Request) bool {
+	_, socket := r.Context().Value(connKey{}).(*net.TCPConn)
+	return socket && CanHold && s.o.StreamWriter != WriterOrdinary &&
+		r.ProtoMajor == 1 && r.TLS == nil && r.ContentLength == 0
+}
+
+// streamHeld has the pool write the stream, and returns when it has begun.
+func (s *Server) streamHeld(w http.ResponseWriter, r *http.Request, c *caller,
+	asked *subscription) *problem {
+	conn := s.held.New()
+	open, p := s.openStream(c, asked, conn.Ring)
+	if p != nil {
+		return p
+	}
+	if open.script == nil {
+		open.close()
+		s.over(w)
+		return nil
+	}
+	open.show(r, asked, heldEnder{conn})
+	if err := s.hold(w, r, open, conn); err != nil {
+		open.tell(err)
+		open.close()
+	}
+	return nil
+}
+
+// hold hands a stream over. The answer's head is the one that net/http would write, but that the
+// connection ends with the stream.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, open *openStream, c *held.Conn) error {
+	setStreamHeaders(w.Header())
+	conn, _, err := http.NewResponseController(w).Hijack() // what came after the request is dropped
+	if err != nil {
+		return err // the client is gone, or nothing can be written to it
+	}
+	head, chunked := streamHead(r, w.Header())
+	if limit := open.script.limit; !limit.IsZero() {
+		c.EndBy(lastWrite(limit))
+	}
+	if err := s.held.Hold(c, conn, head, chunked, &heldStream{openStream: open}); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	return nil
+}
+
+// streamHead returns the head of a stream's answer, and whether its body is in chunks.
+func streamHead(r *http.Request, h http.Header) (head []byte, chunked bool) {
+	var b bytes.Buffer
+	chunked = r.ProtoAtLeast(1, 1)
+	if chunked {
+		b.WriteString("HTTP/1.1 200 OK\r\n")
+	} else {
+		b.WriteString("HTTP/1.0 200 OK\r\n")
+	}
+	_ = h.Write(&b) // to memory
+	b.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+	if chunked {
+		b.WriteString("Connection: close\r\nTransfer-Encoding: chunked\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes(), chunked
+}
+
+// heldStream is a stream as the pool sees it.
+type heldStream struct {
+	*openStream
+	events int   // in what Next returned last
+	before int   // of its frames, those that stand before the events
+	fault  error // ends the stream at the next call
+}
+
+// Next implements held.Source.
+func (h *heldStream) Next(now time.Time, cut error, frames [][]byte) held.Turn {
+	if h.fault != nil {
+		return held.Turn{End: h.fault}
+	}
+	frames, st := h.script.round(now, cut, h.s.metrics, frames)
+	h.row.live.Store(h.script.live) // before its client can know
+	h.events, h.before = st.events, len(frames)
+	if st.events > 0 {
+		h.before -= len(st.frames)
+	}
+	return held.Turn{Frames: frames, Control: h.before, End: st.end, Until: st.until,
+		Reads: st.readsLog, Live: h.script.live}
+}
+
+// Wrote implements held.Source.
+func (h *heldStream) Wrote(frames [][]byte, n int) {
+	total := 0
+	for _, f := range frames {
+		total += len(f)
+	}
+	if n < total {
+		h.takeBack(frames, n)
+	}
+	h.s.metrics.bytes.Add(float64(n))
+	h.wrote(n, h.events)
+}
+
+// takeBack has the subscription go on after the last event of the first n bytes of the frames, which
+// end with it.
+func (h *heldStream) takeBack(frames [][]byte, n int) {
+	var last []byte
+	h.events = 0
+	for i, f := range frames {
+		f = f[:min(len(f), n)]
+		if n -= len(f); i >= h.before && len(f) > 0 {
+			h.events += bytes.Count(f, []byte(endOfFrame))
+			last = f
+		}
+	}
+	id, err := frameID(last)
+	if err != nil {
+		h.fault = err
+		return
+	}
+	h.script.rewind(id)
+}
+
+const endOfFrame = "\n\n"
+
+// frameID returns the ID of the last of some frames of events, which begins with it.
+func frameID(frames []byte) (store.ID, error) {
+	start := 0
+	if i := bytes.LastIndex(frames[:max(0, len(frames)-len(endOfFrame))], []byte(endOfFrame)); i >= 0 {
+		start = i + len(endOfFrame)
+	}
+	line, _, _ := bytes.Cut(frames[start:], []byte("\n"))
+	return store.ParseID(string(bytes.TrimPrefix(line, []byte("id: "))))
+}
+
+// Ended implements held.Source.
+func (h *heldStream) Ended(err error) {
+	h.tell(err)
+	h.close()
+}
+
+// heldEnder is a held stream as administrators see it.
+type heldEnder struct{ conn *held.Conn }
+
+func (h heldEnder) cut(why error) { h.conn.Cut(why) }
+func (h heldEnder) stalled() bool { return h.conn.Stalled() }
+
+// Wait waits until the streams have ended that go on beside http.Server's handlers, as they do after
+// Drain; http.Server.Shutdown does not know them. When ctx ends before, it closes the connections
+// that are left, and returns the cause.
+func (s *Server) Wait(ctx context.Context) error { return s.held.Wait(ctx) }
+
+// writerPanicked is net/http's recovery from a handler's panic, for streams without a handler.
+func (s *Server) writerPanicked(what any) {
+	s.metrics.faults.WithLabelValues(faultPanic).Inc()
+	s.logSeldom("writer", slog.LevelError, "a writer of streams panicked", "panic", what,
+		"stack", string(debug.Stack()))
+}

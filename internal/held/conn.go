@@ -1,0 +1,123 @@
+package held
+
+import (
+	"container/list"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// signals are why a connection has a turn.
+type signals uint32
+
+const (
+	rung     signals = 1 << iota // its source has more
+	readable                     // its client has sent something
+	writable                     // it takes more
+	gone                         // its client is gone
+	crowded                      // it is to make room for others that are stuck
+	asked                        // it was cut off, or it is time
+
+	// busy says that the connection is in a queue, or that somebody works on it. Who sets it puts the
+	// connection into a queue.
+	busy
+)
+
+// Conn is a connection that is held. Ring, Cut and Stalled may be called concurrently; all else is
+// of whose turn it is: the handler's until Hold, a goroutine of the pool's afterwards.
+type Conn struct {
+	pool    *Pool
+	conn    net.Conn
+	raw     syscall.RawConn
+	source  Source
+	head    []byte // goes before the first frames
+	chunked bool
+	behind  bool   // its turns are those of who catches up
+	number  uint64 // among the pool's
+	signals atomic.Uint32
+
+	since atomic.Int64 // when its socket refused, on the pool's clock; 0: it takes more
+
+	mu   sync.Mutex
+	why  error     // why it must end
+	last time.Time // nothing is written after it; zero: it may go on
+
+	// While the socket refuses.
+	rest  []byte // what must be written before all else
+	owed  int    // bytes that rest had when it was made: they count in the pool's stuck
+	taken int    // bytes since since was set
+	stuck *list.Element
+	end   error // how it ends when rest is written, if it does
+
+	closeAt time.Time // all is written, and the client has until then to close
+	done    bool      // it is closed
+	heard   int       // bytes that the client sent in the second that began at hearing
+	hearing time.Time
+
+	// Of timers.
+	at    time.Time
+	armed atomic.Int64 // at, on the pool's clock; 0: not there
+	place int
+}
+
+// Ring has the source asked what comes next. It does not wait.
+func (c *Conn) Ring() {
+	if c.since.Load() != 0 {
+		// it takes nothing; the source will be asked when it does
+		c.signals.Or(uint32(rung))
+		return
+	}
+	c.signal(rung)
+}
+
+// Cut ends the connection for the reason that is given, after what its source has to say to that:
+// now if it has refused for Options.Grace, else when that has passed at most. The first reason counts.
+func (c *Conn) Cut(why error) {
+	c.mu.Lock()
+	if c.why == nil {
+		c.why = why
+		now := time.Now()
+		left := c.pool.o.Grace
+		if since := c.since.Load(); since != 0 {
+			left = max(0, left-now.Sub(c.pool.at(since)))
+		}
+		if by := now.Add(left); c.last.IsZero() || by.Before(c.last) {
+			c.last = by
+		}
+	}
+	c.mu.Unlock()
+	c.signal(asked)
+}
+
+// Stalled reports whether the connection has refused to take more for Options.Grace.
+func (c *Conn) Stalled() bool {
+	since := c.since.Load()
+	return since != 0 && time.Since(c.pool.at(since)) > c.pool.o.Grace
+}
+
+// signal gives the connection a turn.
+func (c *Conn) signal(s signals) {
+	if signals(c.signals.Or(uint32(s|busy)))&busy == 0 {
+		c.pool.enqueue(c)
+	}
+}
+
+// release, when a turn is over, lets go of the connection, unless there is a signal again: then it
+// reports false, and the caller is to put it into a queue.
+func (c *Conn) release() bool {
+	return c.signals.CompareAndSwap(uint32(busy), 0)
+}
+
+// take returns the signals of a turn.
+func (c *Conn) take() signals {
+	return signals(c.signals.Swap(uint32(busy)))
+}
+
+// cut returns when nothing is written any more, and why the connection must end, if it must.
+func (c *Conn) cut() (last time.Time, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, c.why
+}

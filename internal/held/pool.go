@@ -1,0 +1,356 @@
+// Package held writes event streams to many connections without a goroutine, a reader or a buffer for
+// each. A connection that is held is a descriptor, and a Source that knows what comes next on it.
+//
+//	pool := held.New(held.Options{...})
+//	conn := pool.New()                 // conn.Ring may be called from now on
+//	...                                // the source is made, which rings it
+//	pool.Hold(conn, netConn, head, chunked, source)
+//	...
+//	pool.Drain(why); pool.Wait(ctx)
+//
+// A turn of a connection asks its source what comes next and writes that at once, without waiting;
+// then it is another's turn. What a socket does not take stays with the source, but for the piece that was
+// begun: of that the rest is copied, and written first when the socket takes more. So a client that
+// reads slowly, or not at all, costs a copy of 4 KiB or of one larger frame.
+//
+// Turns are given by as many goroutines as there is work for, up to a bound, in two queues: one for
+// connections whose source has caught up, which never waits for a disk, and one for those that catch
+// up. Time is told by one alarm, readiness by one poller.
+package held
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+var (
+	// ErrGone ends a connection whose client has closed it, or half of it, as net/http has it.
+	ErrGone = errors.New("the client is gone")
+
+	// ErrCutOff ends a connection that was cut off while its client took nothing.
+	ErrCutOff = errors.New("cut off while the client took nothing")
+
+	// ErrCrowded ends the connection that has been stuck for longest when stuck ones hold more than
+	// Options.StuckBytes.
+	ErrCrowded = errors.New("cut off to make room for other stuck clients")
+
+	// ErrNoisy ends a connection whose client sends more than listening needs.
+	ErrNoisy = errors.New("the client sends instead of listening")
+)
+
+const (
+	// maxWrite is the least that a client must take within the stall time-out.
+	maxWrite = 64 << 10
+
+	// maxHeard is how many bytes a client may send in a second; they are thrown away.
+	maxHeard = 4 << 10
+
+	// lingerFor is how long the last words have to arrive before the connection is closed: closed
+	// at once, it might be reset, and they be lost (net/http waits as long).
+	lingerFor = 500 * time.Millisecond
+
+	// batch is how many connections a goroutine takes off a queue at once.
+	batch = 32
+)
+
+// Source says what comes next on a connection. Its methods are called by one goroutine at a time.
+type Source interface {
+	// Next returns what to write, and what then. now is when what the last call returned had been
+	// written; cut is why the connection must end, or nil. It waits for nothing, except for the
+	// disk in the call after one that returned Reads. frames is for it to append to.
+	Next(now time.Time, cut error, frames [][]byte) Turn
+
+	// Wrote says that n bytes of the frames that Next returned are written, or will be before all
+	// else. When that is not all of them, they end with a frame of an event, and the source is to
+	// take back what follows.
+	Wrote(frames [][]byte, n int)
+
+	// Ended is called once, when nothing else is called any more, with why the connection ended.
+	Ended(err error)
+}
+
+// Turn is what a Source has next.
+type Turn struct {
+	Frames  [][]byte // whole frames; valid until the next call of the source
+	Control int      // how many of them, at the front, are no events
+	End     error    // the connection ends when they are written; nil: it goes on
+	// Until is when to call again, unless the connection is rung before; zero: at once.
+	Until time.Time
+	Reads bool // the next call reads the log
+	Live  bool // the connection goes before those that catch up
+}
+
+// Options configures New; all are needed.
+type Options struct {
+	StallTimeout time.Duration // for a client to take 64 KiB
+	Grace        time.Duration // for one that is cut off
+	StuckBytes   int64         // of copies of what was begun, over all connections
+	Panicked     func(what any)
+}
+
+// Pool holds connections. All methods may be called concurrently.
+type Pool struct {
+	o      Options
+	live   queue
+	behind queue
+	timers timers
+	began  time.Time
+	write  func(fd int, buffers [][]byte) (int, error)
+
+	mu      sync.Mutex
+	poller  *poller // nil while nothing is held
+	conns   []*Conn // by the lower half of their numbers; nil: free
+	free    []uint32
+	round   uint32 // the upper half of the next number
+	held    int
+	drained error         // why all that comes is to end
+	idle    chan struct{} // closed when nothing is held; nil while nobody waits
+
+	stuckMu sync.Mutex
+	stuck   list.List // of *Conn, the longest stuck first
+	owed    int64     // bytes of their rests
+	crowded uint64
+}
+
+// New returns a pool without connections.
+func New(o Options) *Pool {
+	p := &Pool{o: o, write: writev, began: time.Now()}
+	p.timers.pool = p
+	p.live.work, p.behind.work = func() { p.work(&p.live) }, func() { p.work(&p.behind) }
+	procs := runtime.GOMAXPROCS(0)
+	p.live.max, p.behind.max = min(procs, maxWriters), 2*procs
+	return p
+}
+
+// clock returns a time on the pool's clock, which never steps, and is never 0.
+func (p *Pool) clock(t time.Time) int64 { return int64(t.Sub(p.began)) + 1 }
+
+// at undoes clock.
+func (p *Pool) at(clock int64) time.Time { return p.began.Add(time.Duration(clock - 1)) }
+
+// maxWriters bounds the goroutines that write to who has caught up.
+const maxWriters = 8
+
+// New returns a connection that is not yet held. Cut and Ring are remembered until it is.
+func (p *Pool) New() *Conn {
+	c := &Conn{pool: p}
+	c.signals.Store(uint32(busy))
+	return c
+}
+
+// Hold takes the connection over, whose request has been read and whose answer begins with head;
+// chunked says that its body is in chunks. It closes it in the end. After an error the connection
+// is still the caller's.
+func (p *Pool) Hold(c *Conn, conn net.Conn, head []byte, chunked bool, source Source) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("held: %T has no descriptor: %w", conn, errors.ErrUnsupported)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	c.conn, c.raw, c.head, c.chunked, c.source = conn, raw, head, chunked, source
+	if err := p.register(c); err != nil {
+		return err
+	}
+	p.enqueue(c)
+	return nil
+}
+
+// EndBy is called before Hold: nothing is written after t.
+func (c *Conn) EndBy(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = t
+}
+
+func (p *Pool) register(c *Conn) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.poller == nil {
+		poller, err := newPoller()
+		if err != nil {
+			return err
+		}
+		p.poller = poller
+		go p.watch(poller)
+	}
+	if len(p.free) == 0 {
+		p.free = append(p.free, uint32(len(p.conns)))
+		p.conns = append(p.conns, nil)
+	}
+	i := p.free[len(p.free)-1]
+	p.round++
+	c.number = uint64(p.round)<<32 | uint64(i)
+	p.free = p.free[:len(p.free)-1]
+	p.conns[i] = c
+	p.held++
+	if err := p.poller.add(c.raw, c.number); err != nil {
+		p.forget(c)
+		return err
+	}
+	if p.drained != nil && c.why == nil {
+		c.mu.Lock()
+		c.why, c.last = p.drained, time.Now().Add(p.o.Grace)
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// forget undoes register. The caller holds mu.
+func (p *Pool) forget(c *Conn) {
+	i := uint32(c.number)
+	p.conns[i] = nil
+	p.free = append(p.free, i)
+	if p.held--; p.held > 0 {
+		return
+	}
+	_ = p.poller.close() // ends watch
+	p.poller, p.conns, p.free = nil, nil, nil
+	if p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+}
+
+// watch passes on what the poller says, until that is closed.
+func (p *Pool) watch(poller *poller) {
+	for poller.wait(p.tell) == nil {
+	}
+}
+
+func (p *Pool) tell(number uint64, s signals) {
+	p.mu.Lock()
+	var c *Conn
+	if i := uint32(number); int(i) < len(p.conns) {
+		c = p.conns[i]
+	}
+	p.mu.Unlock()
+	if c != nil && c.number == number {
+		c.signal(s)
+	}
+}
+
+// Drain cuts off all connections, also those that come later.
+func (p *Pool) Drain(why error) {
+	p.mu.Lock()
+	p.drained = why
+	all := make([]*Conn, 0, p.held)
+	for _, c := range p.conns {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range all {
+		c.Cut(why)
+	}
+}
+
+// Wait waits until nothing is held. When ctx ends before, it closes what is left, and returns the
+// cause.
+func (p *Pool) Wait(ctx context.Context) error {
+	p.mu.Lock()
+	if p.held == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	if p.idle == nil {
+		p.idle = make(chan struct{})
+	}
+	idle := p.idle
+	p.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		if c != nil {
+			c.signal(gone)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// Stuck returns the bytes that are owed to clients which do not take them, and how many connections
+// were cut off because they were too many.
+func (p *Pool) Stuck() (bytes int64, crowded uint64) {
+	p.stuckMu.Lock()
+	defer p.stuckMu.Unlock()
+	return p.owed, p.crowded
+}
+
+// block notes that the socket refuses: rest is what must be written first.
+func (p *Pool) block(c *Conn, rest []byte, now time.Time) {
+	p.stuckMu.Lock()
+	defer p.stuckMu.Unlock()
+	c.rest, c.owed, c.taken = rest, len(rest), 0
+	c.since.Store(p.clock(now))
+	c.stuck = p.stuck.PushBack(c)
+	p.owed += int64(c.owed)
+	for e := p.stuck.Front(); p.owed > p.o.StuckBytes && p.stuck.Len() > 1; e = p.stuck.Front() {
+		longest := e.Value.(*Conn)
+		p.unlist(longest)
+		p.crowded++
+		longest.signal(crowded)
+	}
+}
+
+// unblock notes that the socket has taken all.
+func (p *Pool) unblock(c *Conn) {
+	p.stuckMu.Lock()
+	defer p.stuckMu.Unlock()
+	p.unlist(c)
+	c.rest = nil
+	c.since.Store(0)
+}
+
+// unlist takes the connection off the list of stuck ones. The caller holds stuckMu.
+func (p *Pool) unlist(c *Conn) {
+	if c.stuck != nil {
+		p.stuck.Remove(c.stuck)
+		p.owed -= int64(c.owed)
+		c.stuck, c.owed = nil, 0
+	}
+}
+
+// refresh notes that the client of a stuck connection has taken enough to be given time anew.
+func (p *Pool) refresh(c *Conn, now time.Time) {
+	p.stuckMu.Lock()
+	defer p.stuckMu.Unlock()
+	c.taken = 0
+	c.since.Store(p.clock(now))
+	if c.stuck != nil {
+		p.stuck.MoveToBack(c.stuck)
+	}
+}
+
+// deadline returns when a stuck connection ends.
+func (c *Conn) deadline(last time.Time) time.Time {
+	by := c.pool.at(c.since.Load()).Add(c.pool.o.StallTimeout)
+	if !last.IsZero() && last.Before(by) {
+		return last
+	}
+	return by
+}
+
+// overdue says how a stuck connection ends whose deadline is over: like a write whose deadline is, if it
+// had all the time that there is.
+func (c *Conn) overdue(now time.Time) error {
+	if now.Sub(c.pool.at(c.since.Load())) < c.pool.o.StallTimeout {
+		return ErrCutOff
+	}
+	return fmt.Errorf("%w (the client took nothing)", os.ErrDeadlineExceeded)
+}
