@@ -121,6 +121,15 @@ type Log interface {
 	// DeleteMark forgets a read mark, durably; ErrNotFound if there is none.
 	DeleteMark(ctx context.Context, subject, name string) error
 
+	// SetDeliveries sets and deletes deliveries, all in one commit, durably; what is nil in Record is
+	// deleted, if there. The log does not look at what they say, and the last one to write a name
+	// counts. If it may ride, it waits up to a second for a commit that happens anyway. Errors:
+	// ErrInvalid, and those of AppendOnce about the log.
+	SetDeliveries(ctx context.Context, changes []NamedDelivery, ride bool) error
+
+	// Deliveries returns all deliveries, sorted by name, byte for byte. A damaged one has a nil Record.
+	Deliveries() ([]NamedDelivery, error)
+
 	// Ended reports whether f is a set of topics, without wildcards, that have all ended, and the
 	// newest of the events that ended them. It costs a look-up in memory for each.
 	Ended(f Filter) (last ID, all bool)

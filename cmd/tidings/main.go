@@ -46,7 +46,7 @@ type cli struct {
 	Token      tokenCmd      `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
 	Backup     backupCmd     `cmd:"" help:"Copy a log into a file, also while its server runs."`
 	Restore    restoreCmd    `cmd:"" help:"Make a log from a backup."`
-	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys and read marks are not among them."`
+	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys, read marks and deliveries are not among them."`
 	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
 	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
 	Detach     detachCmd     `cmd:"" help:"Make the mirror of a cluster's log a log of its own; no server may have it open."`

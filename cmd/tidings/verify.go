@@ -64,8 +64,9 @@ func printReport(app *app, r *bolt.Report) error {
 		state = "DAMAGED"
 	}
 	return app.print("%s: %d events from %s to %s, head %s, %d topics, %d idempotency keys, "+
-		"%d read marks, %d bytes, log %s",
-		state, r.Events, r.First, r.Last, r.Head, r.Topics, r.Keys, r.Marks, r.Bytes, r.LogID)
+		"%d read marks, %d deliveries, %d bytes, log %s",
+		state, r.Events, r.First, r.Last, r.Head, r.Topics, r.Keys, r.Marks, r.Deliveries,
+		r.Bytes, r.LogID)
 }
 
 // recordBar is a progress bar over a number of records that is known only later; it is drawn on a

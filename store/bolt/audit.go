@@ -41,6 +41,7 @@ func (a *audit) run() {
 	a.keys()
 	a.marks()
 	a.owners()
+	a.deliveries()
 }
 
 // meta loads what Open loads. It returns false when nothing else could be compared with it.
@@ -254,6 +255,22 @@ func (a *audit) marks() {
 		subject, name, _ := bytes.Cut(k, []byte{0})
 		if _, err := decodeMark(k, v); err != nil || len(name) == 0 {
 			a.problem("the read mark %.300q of %.300q is damaged", name, subject)
+		}
+	}
+}
+
+func (a *audit) deliveries() {
+	b := a.tx.Bucket(bucketDeliveries)
+	if b == nil {
+		return
+	}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		a.Deliveries++
+		if d, ok := decodeDelivery(k, v); !ok {
+			a.problem("the delivery %.300q is damaged", k)
+		} else if a.Head.Before(d.ID) {
+			a.problem("the delivery %.300q is at %s, the head is %s", k, d.ID, a.Head)
 		}
 	}
 }

@@ -17,9 +17,10 @@ var (
 	bucketEpochs = []byte("epochs") // not in a log that only an older release has written
 	bucketMeta   = []byte("meta")
 
-	bucketOwners  = []byte("owners")  // not always there
-	bucketReserve = []byte("reserve") // not always there
-	bucketJournal = []byte("journal") // there between a trim and the next checkpoint
+	bucketOwners     = []byte("owners")     // not always there
+	bucketDeliveries = []byte("deliveries") // not always there
+	bucketReserve    = []byte("reserve")    // not always there
+	bucketJournal    = []byte("journal")    // there between a trim and the next checkpoint
 )
 
 // buckets are those that an append writes to.

@@ -285,7 +285,11 @@ func TestCommitSteps(t *testing.T) {
 	call(func() error { return set("inbox", first[5]) })
 	call(func() error { return log.DeleteMark(ctx, "me", "gone") })
 	call(func() error { _, err := log.Trim(ctx, filterOf(t, "a"), first[20]); return err })
-	for log.Stats().Queued < 4 {
+	call(func() error {
+		return log.SetDeliveries(ctx, []store.NamedDelivery{{Name: "shop", Delivery: store.Delivery{
+			ID: first[5], Record: make([]byte, 5000)}}}, false)
+	})
+	for log.Stats().Queued < 5 {
 		runtime.Gosched()
 	}
 	hold.release <- struct{}{}
@@ -326,6 +330,8 @@ type logState struct {
 	Topics []store.TopicInfo
 	Events []store.Event
 	Marks  map[string]store.ID
+
+	Deliveries []store.NamedDelivery
 }
 
 func stateOf(t *testing.T, log *bolt.Log) logState {
@@ -337,6 +343,9 @@ func stateOf(t *testing.T, log *bolt.Log) logState {
 	info.DiskBytes = 0
 	s := logState{Info: info, Topics: infos(log), Marks: make(map[string]store.ID)}
 	s.Events, _ = drain(t, log, store.All(), store.ID{}, 500)
+	if s.Deliveries, err = log.Deliveries(); err != nil {
+		t.Error(err)
+	}
 	for _, name := range []string{"inbox", "gone"} {
 		if mark, err := log.Mark("me", name); err == nil {
 			s.Marks[name] = mark.ID

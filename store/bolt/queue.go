@@ -64,9 +64,10 @@ type queue struct {
 	idle     sync.Pool     // of *request
 	mu       sync.Mutex
 	bell     *sync.Cond
-	bytes    int64 // taken by waits and by what is being committed
-	roomless turns // those for which there is no memory yet
-	waits    turns // those that the next commits take
+	bytes    int64      // taken by waits and by what is being committed
+	roomless turns      // those for which there is no memory yet
+	waits    turns      // those that the next commits take
+	riders   []*request // those that any of these takes along
 	closed   bool
 	rung     bool // there is something beside them to do
 
@@ -261,7 +262,7 @@ func (q *queue) take(batch []*request) []*request {
 		}
 		batch = append(batch, q.waits.pop())
 	}
-	return batch
+	return q.board(batch)
 }
 
 // ring has take return.

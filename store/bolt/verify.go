@@ -14,16 +14,17 @@ import (
 
 // Report is what Verify found in a log file.
 type Report struct {
-	Format uint32   `json:"format"`
-	LogID  store.ID `json:"log"`
-	Bytes  int64    `json:"bytes"` // size of the file
-	Events uint64   `json:"events"`
-	First  store.ID `json:"first"` // oldest and newest event, zero if there is none
-	Last   store.ID `json:"last"`
-	Head   store.ID `json:"head"`
-	Topics int      `json:"topics"`
-	Keys   int      `json:"keys"`
-	Marks  int      `json:"marks"`
+	Format     uint32   `json:"format"`
+	LogID      store.ID `json:"log"`
+	Bytes      int64    `json:"bytes"` // size of the file
+	Events     uint64   `json:"events"`
+	First      store.ID `json:"first"` // oldest and newest event, zero if there is none
+	Last       store.ID `json:"last"`
+	Head       store.ID `json:"head"`
+	Topics     int      `json:"topics"`
+	Keys       int      `json:"keys"`
+	Marks      int      `json:"marks"`
+	Deliveries int      `json:"deliveries"`
 	// events whose records fail their checksum, in the order of the log
 	Damaged []store.ID `json:"damaged"`
 
@@ -49,7 +50,7 @@ func (r *Report) problem(format string, args ...any) {
 
 // Verify reads all of the closed log in the directory path and compares everything in it that is told twice:
 // bbolt's pages, every checksum, the order, the head, each topic's chain, counters and sparse keys,
-// idempotency keys and read marks. It changes nothing. progress, which may be nil, is called now
+// idempotency keys, read marks and deliveries. It changes nothing. progress, which may be nil, is called now
 // and then with the number of events read and of all that there are.
 //
 // Damage is in the report. The error says why there is none: ErrLocked, ErrNoLog, ErrNewerFormat,

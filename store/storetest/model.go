@@ -21,16 +21,17 @@ type Model struct {
 	secret [32]byte
 	failed chan struct{} // never closed
 
-	mu      sync.Mutex
-	events  []store.Event // retained, oldest first
-	ever    []store.ID    // of every event, retained or not
-	keys    []modelKey    // every group that was stored under a key, oldest first
-	marks   map[markOwner]store.Mark
-	ended   map[string]store.ID // every topic that has ended -> the event
-	trimmed map[string]store.ID // every topic ever appended to -> its newest trimmed event
-	head    store.ID
-	changed chan struct{} // closed and replaced when the head moves or the log closes
-	closed  bool
+	mu         sync.Mutex
+	events     []store.Event // retained, oldest first
+	ever       []store.ID    // of every event, retained or not
+	keys       []modelKey    // every group that was stored under a key, oldest first
+	marks      map[markOwner]store.Mark
+	deliveries map[string]store.Delivery
+	ended      map[string]store.ID // every topic that has ended -> the event
+	trimmed    map[string]store.ID // every topic ever appended to -> its newest trimmed event
+	head       store.ID
+	changed    chan struct{} // closed and replaced when the head moves or the log closes
+	closed     bool
 }
 
 var _ store.Log = (*Model)(nil)
@@ -58,7 +59,8 @@ func NewModel(opts Options) *Model {
 	if opts.MaxKeys == 0 {
 		opts.MaxKeys = store.DefaultMaxKeys
 	}
-	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark), failed: make(chan struct{}),
+	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark),
+		deliveries: make(map[string]store.Delivery), failed: make(chan struct{}),
 		ended: make(map[string]store.ID), trimmed: make(map[string]store.ID),
 		changed: make(chan struct{})}
 	m.id = m.mint()
@@ -82,7 +84,7 @@ func Models() Factory {
 			}
 			m.secret = last.secret
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
-			m.keys, m.ended, m.marks = last.keys, last.ended, last.marks
+			m.keys, m.ended, m.marks, m.deliveries = last.keys, last.ended, last.marks, last.deliveries
 			m.ever = last.ever
 		}
 		logs[dir] = m

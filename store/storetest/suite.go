@@ -51,7 +51,7 @@ type Case struct {
 // Cases returns the whole contract. A case makes its own log and may run beside others.
 func Cases() []Case {
 	return slices.Concat(
-		appendCases(), onceCases(), conditionCases(), markCases(), bytesCases(), idCases(), headCases(), waitCases(),
+		appendCases(), onceCases(), conditionCases(), markCases(), deliveryCases(), bytesCases(), idCases(), headCases(), waitCases(),
 		readerCases(), pageCases(), filterCases(), throughCases(),
 		trimCases(), lossCases(), newestCases(), retainCases(), lookupCases(),
 		topicsCases(),

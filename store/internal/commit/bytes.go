@@ -21,7 +21,8 @@ var ErrFormat = errors.New("not a commit that this release can read")
 // AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
 //
 //	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Epoch 4 | uvarint 0 or 32, Secret
-//	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks
+//	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks,
+//	Deliveries
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
@@ -61,6 +62,10 @@ func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 		dst = append(appendText(appendText(dst, m.Subject), m.Name), m.ID[:]...)
 		dst = appendText(dst, m.Topics.String())
 	}
+	dst = appendLength(dst, len(c.Deliveries))
+	for i := range c.Deliveries {
+		dst = appendDelivery(dst, &c.Deliveries[i])
+	}
 	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+5:], castagnoli))
 	return dst, nil
 }
@@ -75,11 +80,20 @@ func (e *Event) append(dst []byte) []byte {
 	return append(appendLength(dst, len(e.Data)), e.Data...)
 }
 
+// appendDelivery writes a record after a 1, and a 0 where there is none.
+func appendDelivery(dst []byte, d *store.NamedDelivery) []byte {
+	dst = append(appendText(dst, d.Name), d.ID[:]...)
+	if d.Record == nil {
+		return append(dst, 0)
+	}
+	return append(appendLength(append(dst, 1), len(d.Record)), d.Record...)
+}
+
 func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
 func appendText(dst []byte, s string) []byte { return append(appendLength(dst, len(s)), s...) }
 
-// Decode reads the bytes of AppendBinary. The data of the events points into b, which must not change
+// Decode reads the bytes of AppendBinary. The data of the events and the records of deliveries point into b, which must not change
 // any more. The topic of a draft is its event's number alone: the name is in the log or in Topics.
 // Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
@@ -108,6 +122,9 @@ func Decode(b []byte) (*Commit, error) {
 	}
 	for range r.length() {
 		c.Marks = append(c.Marks, r.mark())
+	}
+	for range r.length() {
+		c.Deliveries = append(c.Deliveries, r.delivery())
 	}
 	if r.short || len(r.rest) > 0 {
 		return nil, fmt.Errorf("%w: it ends at the wrong place", ErrFormat)
@@ -178,4 +195,16 @@ func (r *decoder) mark() Mark {
 	}
 	m.Topics = topics
 	return m
+}
+
+func (r *decoder) delivery() store.NamedDelivery {
+	d := store.NamedDelivery{Name: r.text(), Delivery: store.Delivery{ID: r.id()}}
+	switch r.bytes(1)[0] {
+	case 0:
+	case 1:
+		d.Record = r.bytes(r.length())
+	default:
+		r.short = true
+	}
+	return d
 }

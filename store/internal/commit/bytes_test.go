@@ -36,6 +36,9 @@ func example(t testing.TB) *commit.Commit {
 		Marks: []commit.Mark{
 			{Subject: "s", Name: "n", Mark: store.Mark{ID: id(12), Topics: topics}},
 			{Name: "d"}},
+		Deliveries: []store.NamedDelivery{
+			{Name: "p", Delivery: store.Delivery{ID: id(14), Record: []byte("{}")}},
+			{Name: "q"}},
 	}
 }
 
@@ -52,7 +55,9 @@ func TestBytes(t *testing.T) {
 		"01" + "09" + z + "0a" + z + z + "02" + "0000000b" + // keys
 		"01" + z + "04" + // keys to forget
 		"02" + "0173" + "016e" + z + "0c" + "05" + hex.EncodeToString([]byte("a.> b")) + // marks
-		"00" + "0164" + z + "00" + "00"
+		"00" + "0164" + z + "00" + "00" +
+		"02" + "0170" + z + "0e" + "01" + "027b7d" + // deliveries
+		"0171" + z + "00" + "00"
 	c := example(t)
 	encoded, err := c.AppendBinary([]byte("before"))
 	if err != nil || !bytes.HasPrefix(encoded, []byte("before")) {

@@ -31,6 +31,8 @@ type Commit struct {
 	Keys   []Key      // each of a group of Events
 	Forget []store.ID // the Firsts of idempotency keys that are forgotten, those of Keys among them
 	Marks  []Mark     // a later one of the same name counts
+
+	Deliveries []store.NamedDelivery // the same; one without a record goes
 }
 
 // Topic is a new topic.
@@ -64,7 +66,8 @@ func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
 
 // IsEmpty reports whether there is nothing to apply.
 func (c *Commit) IsEmpty() bool {
-	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0 && c.Secret == nil
+	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0 && len(c.Deliveries) == 0 &&
+		c.Secret == nil
 }
 
 // Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and
@@ -81,6 +84,7 @@ func (c *Commit) Join(next *Commit) {
 	c.Keys = append(c.Keys, next.Keys...)
 	c.Forget = append(c.Forget, next.Forget...)
 	c.Marks = append(c.Marks, next.Marks...)
+	c.Deliveries = append(c.Deliveries, next.Deliveries...)
 }
 
 // reset empties c for the next decision, and keeps its memory.
@@ -88,6 +92,7 @@ func (c *Commit) reset() {
 	clear(c.Topics)
 	clear(c.Events)
 	clear(c.Marks)
+	clear(c.Deliveries)
 	*c = Commit{Topics: c.Topics[:0], Events: c.Events[:0], Trims: c.Trims[:0],
-		Keys: c.Keys[:0], Forget: c.Forget[:0], Marks: c.Marks[:0]}
+		Keys: c.Keys[:0], Forget: c.Forget[:0], Marks: c.Marks[:0], Deliveries: c.Deliveries[:0]}
 }

@@ -67,6 +67,7 @@ func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
 		case len(r.groups) > 0:
 			o.Results, o.Err = d.append(r)
 		}
+		d.commit.Deliveries = append(d.commit.Deliveries, r.deliveries...)
 	}
 	d.forget()
 	d.view = nil

@@ -8,8 +8,8 @@ import (
 	"tidings/store"
 )
 
-// Request is one call that waits for a commit: groups to append, events to trim, or a read mark to
-// set or delete. It is made by one of the functions below, which check what can be checked without
+// Request is one call that waits for a commit: groups to append, events to trim, a read mark to set or
+// delete, or deliveries to set or delete. It is made by one of the functions below, which check what can be checked without
 // the log, and is immutable: it may be decided more than once.
 type Request struct {
 	groups []store.Group
@@ -19,6 +19,8 @@ type Request struct {
 	newest *store.ID  // what the newest event of the only topic must be; nil: anything
 	trims  []Trim
 	mark   *Mark
+
+	deliveries []store.NamedDelivery
 }
 
 // Outcome is what became of a Request, once the commit is durable. The caller owns it.
@@ -128,6 +130,23 @@ func CheckMark(subject, name string) error {
 			store.MaxMarkName)
 	}
 	return nil
+}
+
+// SetDeliveries is a request to set deliveries, and to delete those without a record. It borrows the
+// slice. Errors: ErrInvalid.
+func SetDeliveries(changes []store.NamedDelivery) (Request, error) {
+	for i := range changes {
+		d := &changes[i]
+		if d.Name == "" || len(d.Name) > store.MaxDeliveryName {
+			return Request{}, fmt.Errorf("%w delivery name: 1 to %d bytes", store.ErrInvalid,
+				store.MaxDeliveryName)
+		}
+		if len(d.Record) > store.MaxDeliveryRecord {
+			return Request{}, fmt.Errorf("%w delivery: a record of at most %d bytes, got %d",
+				store.ErrInvalid, store.MaxDeliveryRecord, len(d.Record))
+		}
+	}
+	return Request{deliveries: changes}, nil
 }
 
 // Owner is whose request it is; zero for what an administrator or the server asks for.

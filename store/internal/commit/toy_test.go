@@ -147,7 +147,7 @@ func (l *toy) apply(encoded []byte) error {
 			delete(l.marks, name)
 		}
 	}
-	return nil
+	return l.Model.SetDeliveries(context.Background(), c.Deliveries, false)
 }
 
 // only matches the topic of this number.
@@ -188,6 +188,15 @@ func (l *toy) SetMark(_ context.Context, subject, name string,
 
 func (l *toy) DeleteMark(_ context.Context, subject, name string) error {
 	r, err := commit.DeleteMark(subject, name)
+	if err != nil {
+		return err
+	}
+	_, err = l.do(r)
+	return err
+}
+
+func (l *toy) SetDeliveries(_ context.Context, changes []store.NamedDelivery, _ bool) error {
+	r, err := commit.SetDeliveries(changes)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,22 @@
+package store
+
+// Delivery is a place in the log up to which the server itself has done something with each event, and
+// what it keeps beside that. Package deliver knows what a record says.
+type Delivery struct {
+	ID     ID
+	Record []byte // never nil, unless it is damaged
+}
+
+// NamedDelivery is a delivery in a list.
+type NamedDelivery struct {
+	Name string
+	Delivery
+}
+
+const (
+	// MaxDeliveryName bounds the name of a delivery, in bytes.
+	MaxDeliveryName = 255
+
+	// MaxDeliveryRecord bounds its record, in bytes: a commit may have those of thousands.
+	MaxDeliveryRecord = 32 << 10
+)
