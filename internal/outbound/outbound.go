@@ -1,0 +1,167 @@
+// Package outbound makes the requests that the server sends by itself, to addresses that an administrator
+// gave it, and to no others than those may be.
+//
+//	client := outbound.New(outbound.Options{Allow: prefixes}).Client()
+//
+// What may not be reached is decided when a connection is made, by the address that the name has
+// resolved to by then: a name that resolves to another address a moment later gets nowhere either.
+package outbound
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options configures New. The zero value lets nothing out but HTTPS to public addresses.
+type Options struct {
+	Allow []netip.Prefix   // addresses that may be reached though they are not public
+	HTTP  bool             // http:// too
+	Proxy bool             // use the proxies that the environment names; they check no address
+	Own   []netip.AddrPort // listeners of this server, which are never reached
+}
+
+// Guard lets requests out. It may be used concurrently.
+type Guard struct {
+	o        Options
+	resolver *net.Resolver // nil: the system's
+}
+
+// New returns a Guard.
+func New(o Options) *Guard { return &Guard{o: o} }
+
+const (
+	dialTimeout  = 10 * time.Second
+	tlsTimeout   = 10 * time.Second
+	idleTimeout  = 90 * time.Second // of a connection
+	idlePerHost  = 64               // connections kept
+	idleInAll    = 1024
+	maxHeader    = 64 << 10
+	maxURLLength = 2048
+)
+
+// Client returns a client that follows no redirects and takes no address that is refused.
+func (g *Guard) Client() *http.Client {
+	t := &http.Transport{
+		DialContext: (&net.Dialer{Timeout: dialTimeout, Resolver: g.resolver, Control: g.control}).
+			DialContext,
+		ForceAttemptHTTP2: true, TLSHandshakeTimeout: tlsTimeout,
+		MaxIdleConns: idleInAll, MaxIdleConnsPerHost: idlePerHost, IdleConnTimeout: idleTimeout,
+		DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+	}
+	if g.o.Proxy {
+		t.Proxy = http.ProxyFromEnvironment
+	}
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+}
+
+// ErrURL is wrapped by CheckURL's errors that no flag changes.
+var ErrURL = errors.New("expected a URL such as https://shop.example.com/hooks")
+
+// CheckURL reads an address to send to. What its host resolves to is seen when it is dialled. Errors:
+// ErrURL, and a *Refused.
+func (g *Guard) CheckURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case len(text) > maxURLLength:
+		return nil, fmt.Errorf("%w, of at most %d bytes", ErrURL, maxURLLength)
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, ErrURL // the text may hold a secret
+	case u.User != nil:
+		return nil, fmt.Errorf("%w, without a user and a password", ErrURL)
+	case u.Fragment != "":
+		return nil, fmt.Errorf("%w, without a fragment", ErrURL)
+	case u.Scheme == "http" && !g.o.HTTP:
+		return nil, &Refused{what: "http:// is refused, for everybody on the way could read and change what is " +
+			"sent", Flag: "--deliver-http"}
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if err := g.check(netip.AddrPortFrom(addr, port(u))); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+func port(u *url.URL) uint16 {
+	if p, err := net.LookupPort("tcp", u.Port()); err == nil && u.Port() != "" {
+		return uint16(p)
+	}
+	return map[string]uint16{"http": 80, "https": 443}[u.Scheme]
+}
+
+// Refused is the error of an address that may not be reached.
+type Refused struct {
+	what string
+	Flag string // of serve that allows it, with its value; "" if none does
+}
+
+func (r *Refused) Error() string {
+	if r.Flag == "" {
+		return r.what
+	}
+	return r.what + "; serve with " + r.Flag + " if that is meant"
+}
+
+// control is called with each address before it is connected to.
+func (g *Guard) control(network, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil || !strings.HasPrefix(network, "tcp") {
+		return &Refused{what: fmt.Sprintf("%s address %s is refused", network, address)}
+	}
+	return g.check(at)
+}
+
+// check returns a *Refused unless the address may be reached.
+func (g *Guard) check(at netip.AddrPort) error {
+	addr := at.Addr().Unmap()
+	if g.isOwn(netip.AddrPortFrom(addr, at.Port())) {
+		return &Refused{what: fmt.Sprintf("%s is this server itself", at)}
+	}
+	what := special(addr)
+	if what == "" {
+		return nil
+	}
+	if addr.Zone() == "" {
+		for _, p := range g.o.Allow {
+			if p.Contains(addr) {
+				return nil
+			}
+		}
+	}
+	return &Refused{what: fmt.Sprintf("%s is refused: it is %s", addr, what),
+		Flag: "--deliver-to " + netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String()}
+}
+
+// isOwn reports whether a listener of this server is there.
+func (g *Guard) isOwn(at netip.AddrPort) bool {
+	for _, own := range g.o.Own {
+		listens := own.Addr().Unmap()
+		if own.Port() == at.Port() && (listens == at.Addr() || listens.IsUnspecified() && isLocal(at.Addr())) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocal reports whether the address is one of this machine, or may be.
+func isLocal(addr netip.Addr) bool {
+	if addr.IsLoopback() || addr.IsUnspecified() {
+		return true
+	}
+	all, err := net.InterfaceAddrs()
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr.WithZone("") {
+			return true
+		}
+	}
+	return err != nil
+}
