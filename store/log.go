@@ -123,7 +123,7 @@ type Log interface {
 
 	// SetDeliveries sets and deletes deliveries, all in one commit, durably; what is nil in Record is
 	// deleted, if there. The log does not look at what they say, and the last one to write a name
-	// counts. If it may ride, it waits up to a second for a commit that happens anyway. Errors:
+	// counts. If it may ride, it waits up to half a second for a commit that happens anyway. Errors:
 	// ErrInvalid, and those of AppendOnce about the log.
 	SetDeliveries(ctx context.Context, changes []NamedDelivery, ride bool) error
 

@@ -28,7 +28,7 @@ func AppendDataFrame(dst []byte, e *store.Event) []byte {
 // format=cloudevents. It is compact and stands on one line, unless that is broken as
 // [AppendDataFrame] does.
 func AppendCloudEventFrame(dst []byte, e *store.Event) []byte {
-	return appendFrame(dst, e.ID, "", appendEnvelope(nil, e), true)
+	return appendFrame(dst, e.ID, "", AppendEnvelope(nil, e), true)
 }
 
 func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool) []byte {
@@ -40,10 +40,10 @@ func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool
 	return sse.AppendEvent(dst, string(id26), event, data)
 }
 
-// appendEnvelope appends the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that
+// AppendEnvelope appends the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that
 // was published as one keeps its attributes; for another, id, source and time are ours. topic and
 // sequence always are.
-func appendEnvelope(dst []byte, e *store.Event) []byte {
+func AppendEnvelope(dst []byte, e *store.Event) []byte {
 	attributes := attributesOf(e)
 	if len(attributes) == 0 {
 		attributes["id"] = quoted(e.ID.String())

@@ -28,7 +28,7 @@ func (l *Log) SetDeliveries(ctx context.Context, changes []store.NamedDelivery, 
 }
 
 // rideWithin is how long a request waits for a commit that happens anyway.
-const rideWithin = time.Second
+const rideWithin = 500 * time.Millisecond
 
 // ride waits for a commit of others to take the request, and reports whether one has stored it.
 func (q *queue) ride(ctx context.Context, wanted *commit.Request) bool {

@@ -1,0 +1,421 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"time"
+
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/store"
+)
+
+// Settings are what an administrator says of a delivery. What is zero stays as it is, or is the default
+// of a new one, which has a URL, topics and a secret.
+type Settings struct {
+	URL         string
+	Topics      store.Filter
+	Format      Format         // default CloudEvents
+	GiveUpAfter time.Duration  // default DefaultGiveUpAfter
+	Secret      string         // as Standard Webhooks writes it: whsec_ and base64
+	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
+	From        *store.ID      // where a new one begins; nil: after the newest event
+
+	By  string                   // who says so
+	May func(store.Filter) error // whether they may send these topics; its error is Put's
+}
+
+// InvalidError is a setting that breaks a rule.
+type InvalidError struct{ Field, Detail string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
+
+// Put makes a delivery, or changes one, durably, and has it send by the new settings from where it is; that it
+// is paused or stopped stays. A request under way is cut off and made again. Errors: *InvalidError, an
+// outbound.Refused, ErrLimit, ErrKey, those of seal, of the log, and of May.
+func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Status, made bool, err error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	old, count := s.deliveries[name], len(s.deliveries)
+	s.mu.Unlock()
+	if old == nil && count >= MaxDeliveries {
+		return Status{}, false, fmt.Errorf("%w: at most %d", ErrLimit, MaxDeliveries)
+	}
+	d := &delivery{name: name, at: s.log.Head(), record: record{Version: recordVersion, Log: s.logID,
+		Format: CloudEvents, GiveUp: duration{DefaultGiveUpAfter}, By: set.By, Made: now()}}
+	made = old == nil || old.damaged
+	if !made {
+		if set.From != nil {
+			return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
+		}
+		old.halt()
+		s.mu.Lock()
+		d.at, d.record, d.sent = old.at, old.record, old.sent
+		d.record.Due = nil // to be tried at once
+		s.mu.Unlock()
+	} else if set.From != nil {
+		d.at = *set.From
+	}
+	if err = s.apply(d, set, made); err == nil {
+		err = s.alone(func() error {
+			err := s.put(ctx, []*delivery{d}, false)
+			if err == nil {
+				s.mu.Lock()
+				s.deliveries[name] = d
+				s.mu.Unlock()
+			}
+			return err
+		})
+	}
+	if err != nil {
+		if old != nil && !old.damaged {
+			s.start(old)
+		}
+		return Status{}, false, err
+	}
+	s.start(d)
+	status, err = s.Get(name)
+	return status, made, err
+}
+
+// apply puts the settings into a record that nobody else has.
+func (s *Sender) apply(d *delivery, set Settings, made bool) error {
+	r := &d.record
+	switch {
+	case made && set.URL == "":
+		return &InvalidError{"url", "a new delivery has a URL"}
+	case made && set.Topics.IsZero():
+		return &InvalidError{"topics", "a new delivery names its topics"}
+	case made && set.Secret == "":
+		return &InvalidError{"secret", "a new delivery has a secret: " + secretForm}
+	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
+		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
+	case set.GiveUpAfter < 0 || set.Overlap != nil && *set.Overlap < 0:
+		return &InvalidError{"give_up_after", "expected a duration above 0"}
+	}
+	if !set.Topics.IsZero() {
+		r.Topics = set.Topics.Patterns()
+	}
+	if set.Format != "" {
+		r.Format = set.Format
+	}
+	if set.GiveUpAfter > 0 {
+		r.GiveUp = duration{set.GiveUpAfter}
+	}
+	if set.May != nil {
+		if err := set.May(r.filter()); err != nil {
+			return err
+		}
+	}
+	if set.URL == "" && set.Secret == "" {
+		return nil
+	}
+	return s.applyTarget(d, set)
+}
+
+// applyTarget is apply of what is sealed.
+func (s *Sender) applyTarget(d *delivery, set Settings) error {
+	var to target
+	if set.URL == "" || set.Secret == "" || d.record.Sealed != nil {
+		var err error
+		to, err = s.open(d)
+		if err != nil && (set.URL == "" || set.Secret == "") {
+			return err // the other half is in there
+		}
+	}
+	if set.URL != "" {
+		u, err := s.checkURL(set.URL)
+		if err != nil {
+			return err
+		}
+		to.URL, d.record.Origin = set.URL, u.Scheme+"://"+u.Host
+	}
+	if set.Secret != "" && set.Secret != to.Secret {
+		if _, err := parseSecret(set.Secret); err != nil {
+			return err
+		}
+		overlap := DefaultOverlap
+		if set.Overlap != nil {
+			overlap = *set.Overlap
+		}
+		to.Previous, to.Until = to.Secret, time.Now().Add(overlap).UTC()
+		if to.Previous == "" || overlap == 0 {
+			to.Previous, to.Until = "", time.Time{}
+		}
+		to.Secret, d.record.Changed = set.Secret, now()
+	}
+	return s.seal(d, to)
+}
+
+func (s *Sender) checkURL(text string) (*url.URL, error) {
+	u, err := s.o.Guard.CheckURL(text)
+	if errors.Is(err, outbound.ErrURL) {
+		return nil, &InvalidError{"url", err.Error()}
+	}
+	return u, err
+}
+
+// seal seals a target. The key is made at first use, but not in the place of one that is missing.
+func (s *Sender) seal(d *delivery, to target) error {
+	if needs := s.needKey(d); needs != "" {
+		return fmt.Errorf("%w: delivery %q needs %s; put that file back, or delete the deliveries that need it",
+			ErrKey, needs, s.o.Key.Path())
+	}
+	text, err := json.Marshal(to)
+	if err != nil {
+		return err
+	}
+	d.record.Sealed, err = s.o.Key.Seal(text, purpose(d.name))
+	return err
+}
+
+// needKey names another delivery whose key is missing.
+func (s *Sender) needKey(but *delivery) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.deliveries {
+		if d.name == but.name || d.record.Sealed == nil {
+			continue
+		}
+		if _, err := s.o.Key.Open(d.record.Sealed, purpose(d.name)); errors.Is(err, fs.ErrNotExist) {
+			return d.name
+		}
+		return "" // one tells for all
+	}
+	return ""
+}
+
+// open returns what is sealed. Errors: those of seal.
+func (s *Sender) open(d *delivery) (to target, err error) {
+	s.mu.Lock()
+	sealed := d.record.Sealed
+	s.mu.Unlock()
+	text, err := s.o.Key.Open(sealed, purpose(d.name))
+	if err == nil && json.Unmarshal(text, &to) != nil {
+		err = seal.ErrDamaged
+	}
+	return to, err
+}
+
+// Delete forgets one, durably. Errors: ErrNotFound, and those of the log.
+func (s *Sender) Delete(ctx context.Context, name string) error {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	d, err := s.find(name)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	d.halt()
+	err = s.alone(func() error {
+		err := s.log.SetDeliveries(ctx, []store.NamedDelivery{{Name: name}}, false)
+		if err == nil {
+			s.mu.Lock()
+			delete(s.deliveries, name) // no progress of it is written after it is gone
+			s.mu.Unlock()
+		}
+		return err
+	})
+	if err != nil {
+		s.start(d)
+	}
+	return err
+}
+
+// Pause ends the sending of one, durably. Errors: ErrNotFound, ErrState when it does not send anyway, and
+// those of the log.
+func (s *Sender) Pause(ctx context.Context, name string) (Status, error) {
+	return s.alter(ctx, name, func(d *delivery) error {
+		switch state := d.state(s.logID); state {
+		case Running, Paused:
+			d.record.Stopped, d.record.Reason = Paused, ""
+			return nil
+		default:
+			return fmt.Errorf("%w: it is %s already", ErrState, state)
+		}
+	})
+}
+
+// Resume has one send again, at once, durably, whatever kept it: also from a copy of its log. Errors:
+// ErrNotFound, ErrState when it is damaged, and those of the log.
+func (s *Sender) Resume(ctx context.Context, name string) (Status, error) {
+	return s.alter(ctx, name, func(d *delivery) error {
+		if d.damaged {
+			return fmt.Errorf("%w: its record is damaged; set it again", ErrState)
+		}
+		s.release(d)
+		return nil
+	})
+}
+
+// release lets go of all that keeps a delivery from sending. The caller holds mu.
+func (s *Sender) release(d *delivery) {
+	d.record.Log, d.record.Stopped, d.record.Reason, d.record.Due = s.logID, "", "", nil
+}
+
+// Skip passes over the message that fails, durably: it must be named, so that no other one is meant. Errors:
+// ErrNotFound, ErrState, and those of the log.
+func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
+	return s.alter(ctx, name, func(d *delivery) error {
+		if d.damaged || d.record.Due == nil || d.record.Due.ID != id {
+			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
+		}
+		if at, err := store.ParseID(id); err == nil {
+			d.at = at
+		} else {
+			d.passGap()
+		}
+		d.record.Due = nil
+		if d.record.Stopped == GivenUp {
+			d.record.Stopped, d.record.Reason = "", ""
+		}
+		s.o.Logger.Warn("a message was skipped", "delivery", name, "id", id)
+		return nil
+	})
+}
+
+// alter changes one while its worker stands still.
+func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) error) (Status, error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	d, err := s.find(name)
+	s.mu.Unlock()
+	if err != nil {
+		return Status{}, err
+	}
+	d.halt()
+	s.mu.Lock()
+	was, at := d.record, d.at
+	if err = change(d); err == nil {
+		s.change(d)
+	}
+	s.mu.Unlock()
+	if err == nil {
+		if err = s.write(ctx, d); err != nil {
+			s.mu.Lock()
+			d.record, d.at = was, at
+			s.change(d) // the progress may have taken it along
+			s.mu.Unlock()
+		}
+	}
+	s.start(d)
+	if err != nil {
+		return Status{}, err
+	}
+	return s.Get(name)
+}
+
+// PauseAll pauses all that send, in one commit, and returns how many those were. Errors: those of the log.
+func (s *Sender) PauseAll(ctx context.Context) (int, error) {
+	return s.alterAll(ctx, func(d *delivery) bool {
+		if d.state(s.logID) != Running {
+			return false
+		}
+		d.record.Stopped = Paused
+		return true
+	})
+}
+
+// ResumeAll has all send that are paused, or of which the log is a copy, in one commit, and returns how many
+// those were. Errors: those of the log.
+func (s *Sender) ResumeAll(ctx context.Context) (int, error) {
+	return s.alterAll(ctx, func(d *delivery) bool {
+		switch d.state(s.logID) {
+		case Held:
+			d.record.Log = s.logID
+			return true
+		case Paused:
+			s.release(d)
+			return true
+		}
+		return false
+	})
+}
+
+func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int, error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	all := s.sorted()
+	for _, d := range all {
+		if d.worker != nil {
+			d.worker() // all at once
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range all {
+		d.halt()
+	}
+	var changed []*delivery
+	was := make(map[*delivery]record)
+	s.mu.Lock()
+	for _, d := range all {
+		old := d.record
+		if change(d) {
+			was[d], changed = old, append(changed, d)
+			s.change(d)
+		}
+	}
+	s.mu.Unlock()
+	err := s.write(ctx, changed...)
+	s.mu.Lock()
+	for _, d := range changed {
+		if err != nil {
+			d.record = was[d]
+			s.change(d)
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range all {
+		s.start(d)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(changed), nil
+}
+
+// TestResult is what became of a test.
+type TestResult struct {
+	Status int // of the answer; 0: there was none
+	Took   time.Duration
+	Error  string // "" for a 2xx
+}
+
+// Test sends a message of type tidings.test, whatever the delivery does, and changes nothing. Errors:
+// ErrNotFound, ErrState, and those of seal.
+func (s *Sender) Test(ctx context.Context, name string) (TestResult, error) {
+	s.mu.Lock()
+	d, err := s.find(name)
+	format := Format("")
+	if err == nil {
+		if format = d.record.Format; d.damaged {
+			err = fmt.Errorf("%w: its record is damaged; set it again", ErrState)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return TestResult{}, err
+	}
+	to, err := s.open(d)
+	if err != nil {
+		return TestResult{}, err
+	}
+	id, err := store.NewID(time.Now())
+	if err != nil {
+		return TestResult{}, err
+	}
+	m := ownMessage("test-"+id.String(), "tidings.test", name, format, struct {
+		Delivery string `json:"delivery"`
+	}{name})
+	began := time.Now()
+	a := s.attempt(ctx, name, to, m)
+	return TestResult{Status: a.status, Took: time.Since(began), Error: a.failure}, nil
+}

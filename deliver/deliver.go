@@ -1,0 +1,346 @@
+// Package deliver sends events to where an administrator wants them: webhooks. A delivery is a position in
+// the log and a record beside it (docs/adr/0018); its backlog is the log.
+//
+//	sender, err := deliver.New(log, tail, deliver.Options{Guard: guard, Key: key})
+//	status, made, err := sender.Put(ctx, "shop", deliver.Settings{…})
+//	...
+//	sender.Close() // before the tail's and the log's
+//
+// What a receiver can count on:
+//
+//  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, in the order of the
+//     log: the next one not before. The request names it by its ID.
+//  2. What is repeated has the same ID and comes before anything later, so that a receiver that drops repeated IDs
+//     has each event once, in order.
+//  3. What retention took before it was sent is told as a message of type tidings.gap, before the first event
+//     after it.
+//  4. Nothing is sent from a log that was restored, until an administrator says so.
+//
+// A Sender has a goroutine for each delivery that runs, and one that writes their progress.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/replay"
+	"tidings/store"
+)
+
+const (
+	// DefaultGiveUpAfter is how long one event is tried.
+	DefaultGiveUpAfter = 24 * time.Hour
+
+	// DefaultOverlap is how long a secret that was replaced signs beside the new one.
+	DefaultOverlap = 24 * time.Hour
+
+	// MaxDeliveries bounds the deliveries of a log. Each takes a goroutine and a few kilobytes.
+	MaxDeliveries = 10_000
+
+	// attemptTimeout bounds a request, its answer included.
+	attemptTimeout = 30 * time.Second
+
+	// progressEvery is how often progress is written at most.
+	progressEvery = time.Second
+
+	// lockedEvery is how often a secrets key that is missing is looked for.
+	lockedEvery = time.Minute
+)
+
+// Options configures New.
+type Options struct {
+	Guard   *outbound.Guard // what may be reached
+	Key     *seal.File      // that secrets are sealed under
+	Client  *http.Client    // default: the Guard's
+	Version string          // of the program, for User-Agent
+	Logger  *slog.Logger    // default: discard
+}
+
+// Source is the log of a Sender: of store.Log what this package uses. The contract is there.
+type Source interface {
+	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
+	Deliveries() ([]store.NamedDelivery, error)
+	Head() store.ID
+	Info() (store.Info, error)
+}
+
+var (
+	// ErrNotFound: there is no delivery of this name.
+	ErrNotFound = errors.New("delivery not found")
+
+	// ErrLimit: there are MaxDeliveries.
+	ErrLimit = errors.New("delivery limit reached")
+
+	// ErrKey: the secrets key that other deliveries need is not there, so no other one is made.
+	ErrKey = errors.New("the secrets key of other deliveries is missing")
+
+	// ErrState: the delivery is in no state for this; the text says why.
+	ErrState = errors.New("not now")
+)
+
+// Sender sends what deliveries want sent. All methods may be called concurrently.
+type Sender struct {
+	log    Source
+	tail   *replay.Tail
+	o      Options
+	logID  store.ID
+	client *http.Client
+	ctx    context.Context // of all workers
+	stop   context.CancelFunc
+	over   sync.WaitGroup
+
+	operations sync.Mutex // held by what an administrator does; before writing and mu
+	writing    sync.Mutex // held from the look at what is to be written until it is; before mu
+
+	mu         sync.Mutex
+	deliveries map[string]*delivery
+	ride       context.CancelFunc // ends the wait of the progress that is being written; nil if none is
+	dirty      chan struct{}      // there is progress
+	unwritten  time.Time          // since when progress cannot be written; zero: it can
+	counts     Counts
+}
+
+// Counts are of all attempts since New.
+type Counts struct {
+	Sent   uint64 // answered 2xx
+	Failed uint64 // not
+}
+
+// New begins to send. The error is the log's.
+func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
+	info, err := log.Info()
+	if err != nil {
+		return nil, err
+	}
+	list, err := log.Deliveries()
+	if err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client,
+		deliveries: make(map[string]*delivery), dirty: make(chan struct{}, 1)}
+	if s.client == nil {
+		s.client = o.Guard.Client()
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	held := 0
+	for _, stored := range list {
+		d := s.load(stored)
+		s.deliveries[d.name] = d
+		if d.state(s.logID) == Held {
+			held++
+		}
+		s.start(d)
+	}
+	if held > 0 {
+		o.Logger.Warn("the log was restored: nothing is sent from it until that is said with "+
+			`"tidings deliveries resume --all"`, "deliveries", held)
+	}
+	s.over.Go(s.writeProgress)
+	return s, nil
+}
+
+// Close ends all requests, and writes what they have come to.
+func (s *Sender) Close() {
+	s.stop()
+	s.over.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
+	defer cancel()
+	if err := s.flush(ctx, false); err != nil {
+		s.o.Logger.Warn("the progress of deliveries is not written; what was sent last is sent again", "error", err)
+	}
+	s.client.CloseIdleConnections()
+}
+
+// delivery is one of them. The Sender's mu guards it.
+type delivery struct {
+	name    string
+	at      store.ID // everything that matches up to here is done with
+	record  record
+	damaged bool   // it has no record
+	locked  string // why its secrets cannot be opened; "" while they can
+	next    time.Time
+	sent    time.Time // the last 2xx since New
+
+	changes, written uint64 // counts of at and record
+
+	worker context.CancelFunc // nil while nothing runs
+	done   chan struct{}      // closed when it does not any more
+}
+
+func (s *Sender) load(stored store.NamedDelivery) *delivery {
+	d := &delivery{name: stored.Name, at: stored.ID}
+	if err := d.record.parse(stored.Record); err != nil {
+		d.damaged = true
+		s.o.Logger.Error("the record of a delivery is damaged; it sends nothing until it is set again or deleted",
+			"delivery", stored.Name, "error", err)
+	}
+	return d
+}
+
+// start starts the worker of a delivery that may send. The caller holds operations, or is New.
+func (s *Sender) start(d *delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.state(s.logID) != Running {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	d.worker, d.done, d.next = cancel, make(chan struct{}), time.Time{}
+	if d.record.Due != nil {
+		d.next = d.record.Due.NotBefore
+	}
+	w := &worker{s, d}
+	s.over.Go(func() {
+		defer close(d.done)
+		w.run(ctx)
+	})
+}
+
+// halt ends the worker, and with it a request under way. The caller holds operations.
+func (d *delivery) halt() {
+	if d.worker != nil {
+		d.worker()
+		<-d.done
+		d.worker = nil
+	}
+}
+
+// change notes a change of a delivery, which is written in time. The caller holds mu.
+func (s *Sender) change(d *delivery) {
+	d.changes++
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// stored is the delivery as the log keeps it. The caller holds mu.
+func (d *delivery) stored() store.NamedDelivery {
+	return store.NamedDelivery{Name: d.name, Delivery: store.Delivery{ID: d.at, Record: d.record.bytes()}}
+}
+
+// write writes deliveries as they are, at once: what may not be forgotten.
+func (s *Sender) write(ctx context.Context, deliveries ...*delivery) error {
+	return s.alone(func() error { return s.put(ctx, deliveries, false) })
+}
+
+// alone calls f while nothing else is written. It ends the wait of progress that rides.
+func (s *Sender) alone(f func() error) error {
+	s.mu.Lock()
+	if s.ride != nil {
+		s.ride()
+	}
+	s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return f()
+}
+
+// put writes deliveries. The caller holds writing.
+func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) error {
+	changes, states := make([]store.NamedDelivery, len(deliveries)), make([]uint64, len(deliveries))
+	s.mu.Lock()
+	for i, d := range deliveries {
+		changes[i], states[i] = d.stored(), d.changes
+	}
+	s.mu.Unlock()
+	err := s.log.SetDeliveries(ctx, changes, ride)
+	if err == nil {
+		s.mu.Lock()
+		for i, d := range deliveries {
+			d.written = states[i]
+		}
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// flush writes all that has changed.
+func (s *Sender) flush(ctx context.Context, ride bool) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	var changed []*delivery
+	s.mu.Lock()
+	for _, d := range s.deliveries {
+		if d.changes != d.written && !d.damaged {
+			changed = append(changed, d)
+		}
+	}
+	s.mu.Unlock()
+	return s.put(ctx, changed, ride)
+}
+
+// writeProgress writes what has changed, once a second at most.
+func (s *Sender) writeProgress() {
+	for {
+		select {
+		case <-s.dirty:
+		case <-s.ctx.Done():
+			return
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(s.ctx, attemptTimeout)
+		s.mu.Lock()
+		s.ride = cancel
+		s.mu.Unlock()
+		err := s.flush(ctx, true)
+		interrupted := errors.Is(ctx.Err(), context.Canceled)
+		cancel()
+		s.mu.Lock()
+		s.ride = nil
+		s.noteProgress(err, interrupted)
+		s.mu.Unlock()
+		select {
+		case <-time.After(time.Until(began.Add(progressEvery))):
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// noteProgress says once that progress cannot be written, and tries again later. The caller holds mu.
+func (s *Sender) noteProgress(err error, interrupted bool) {
+	if err == nil {
+		s.unwritten = time.Time{}
+		return
+	}
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+	if !interrupted && s.unwritten.IsZero() {
+		s.unwritten = time.Now()
+		s.o.Logger.Warn("the progress of deliveries cannot be written; sending goes on, and a restart repeats it",
+			"error", err)
+	}
+}
+
+// find returns a delivery. The caller holds mu.
+func (s *Sender) find(name string) (*delivery, error) {
+	d := s.deliveries[name]
+	if d == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNotFound, name)
+	}
+	return d, nil
+}
+
+// sorted returns all deliveries by name. The caller holds mu.
+func (s *Sender) sorted() []*delivery {
+	var all []*delivery
+	for _, name := range slices.Sorted(maps.Keys(s.deliveries)) {
+		all = append(all, s.deliveries[name])
+	}
+	return all
+}

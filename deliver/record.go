@@ -1,0 +1,117 @@
+package deliver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// record is what the log keeps beside the position, as JSON. Times are to the millisecond.
+type record struct {
+	Version int      `json:"version"`
+	Log     store.ID `json:"log"` // that it sends from
+
+	Topics  []string `json:"topics"`
+	Format  Format   `json:"format"`
+	GiveUp  duration `json:"give_up_after"`
+	Origin  string   `json:"origin"` // of the URL, the rest of which is sealed
+	Sealed  []byte   `json:"sealed"` // a target
+	Changed moment   `json:"secret_changed"`
+	By      string   `json:"created_by"`
+	Made    moment   `json:"created"`
+
+	Stopped State  `json:"stopped,omitzero"` // Paused, GivenUp or Disabled; "" while it may send
+	Reason  string `json:"reason,omitzero"`  // why
+
+	Due  *due     `json:"due,omitzero"`
+	Gap  *telling `json:"gap,omitzero"`
+	Told store.ID `json:"told,omitzero"` // what was trimmed up to here has been told
+}
+
+// due is the message that is tried, when it has failed.
+type due struct {
+	ID        string    `json:"id"`
+	Attempts  int       `json:"attempts"`
+	First     moment    `json:"first"`
+	Last      moment    `json:"last"`
+	Failure   string    `json:"failure"`
+	NotBefore time.Time `json:"not_before,omitzero"` // the receiver has asked for that
+}
+
+// telling is a gap that is being told.
+type telling struct {
+	*replay.Gap
+	Then store.ID `json:"then,omitzero"` // the position when it is told; zero: as it is
+}
+
+// target is what is sealed.
+type target struct {
+	URL      string    `json:"url"`
+	Secret   string    `json:"secret"`
+	Previous string    `json:"previous,omitzero"`
+	Until    time.Time `json:"until,omitzero"` // Previous signs too until then
+}
+
+// Format is a form of a request's body.
+type Format string
+
+const (
+	CloudEvents Format = "cloudevents" // the whole event as CloudEvents JSON
+	Data        Format = "data"        // its data alone
+)
+
+const recordVersion = 1
+
+// purpose binds what is sealed to its delivery.
+func purpose(name string) string { return "delivery " + name }
+
+func (r *record) bytes() []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	return text
+}
+
+func (r *record) parse(text []byte) error {
+	if text == nil {
+		return errors.New("its checksum does not fit")
+	}
+	if err := json.Unmarshal(text, r); err != nil {
+		return err
+	}
+	if r.Version != recordVersion {
+		return fmt.Errorf("it has version %d, this release reads %d", r.Version, recordVersion)
+	}
+	_, err := store.NewFilter(r.Topics...)
+	return err
+}
+
+// filter is what is sent.
+func (r *record) filter() store.Filter {
+	f, _ := store.NewFilter(r.Topics...) // parse and Put have checked them
+	return f
+}
+
+// moment is a time as a record has it.
+type moment struct{ time.Time }
+
+func now() moment { return moment{time.Now().UTC().Truncate(time.Millisecond)} }
+
+// duration is one as JSON: seconds.
+type duration struct{ time.Duration }
+
+// MarshalJSON implements json.Marshaler.
+func (d duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.Seconds()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *duration) UnmarshalJSON(text []byte) error {
+	var seconds float64
+	err := json.Unmarshal(text, &seconds)
+	d.Duration = time.Duration(seconds * float64(time.Second))
+	return err
+}

@@ -1,0 +1,245 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidings/internal/outbound"
+	"tidings/internal/wire"
+	"tidings/store"
+)
+
+// message is what one request sends.
+type message struct {
+	id          string // of an event: its ID
+	kind        string // its type
+	topic       string // "" for what is no event
+	contentType string
+	body        []byte
+}
+
+const mediaCloudEvent = "application/cloudevents+json"
+
+// eventMessage is an event as its delivery sends it.
+func eventMessage(e *store.Event, f Format) message {
+	m := message{id: e.ID.String(), kind: e.Type, topic: e.Topic}
+	if f == Data {
+		m.contentType, m.body = e.ContentType, e.Data
+	} else {
+		m.contentType, m.body = mediaCloudEvent, wire.AppendEnvelope(nil, e)
+	}
+	return m
+}
+
+// ownMessage is one that is no event of the log. In a CloudEvent its source is the delivery.
+func ownMessage(id, kind, delivery string, f Format, data any) message {
+	m := message{id: id, kind: kind, contentType: "application/json", body: wire.Marshal(data)}
+	if f != Data {
+		m.contentType = mediaCloudEvent
+		m.body = wire.Marshal(struct {
+			SpecVersion string          `json:"specversion"`
+			ID          string          `json:"id"`
+			Source      string          `json:"source"`
+			Type        string          `json:"type"`
+			Time        string          `json:"time"`
+			ContentType string          `json:"datacontenttype"`
+			Data        json.RawMessage `json:"data"`
+		}{"1.0", id, "/v1/deliveries/" + url.PathEscape(delivery), kind,
+			time.Now().UTC().Format(wire.TimeFormat), "application/json", m.body})
+	}
+	return m
+}
+
+// answer is what became of an attempt.
+type answer struct {
+	status     int // 0: there was none
+	failure    string
+	retryAfter time.Duration // as the receiver asks; 0: it does not
+	config     bool          // sending is refused here: it does not get better by itself
+}
+
+func (a *answer) ok() bool { return a.failure == "" }
+
+const (
+	maxRetryAfter = 24 * time.Hour
+	maxFailure    = 300      // bytes
+	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be used again
+)
+
+// attempt makes one request.
+func (s *Sender) attempt(ctx context.Context, name string, to target, m message) answer {
+	u, err := s.o.Guard.CheckURL(to.URL)
+	if err != nil {
+		return answer{failure: failureOf(err), config: true}
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(m.body))
+	if err != nil {
+		return answer{failure: "the request cannot be made", config: true}
+	}
+	if err := s.fill(req.Header, name, to, m); err != nil {
+		return answer{failure: failureOf(err), config: true}
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		var refused *outbound.Refused
+		return answer{failure: failureOf(err), config: errors.As(err, &refused)}
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // the status has said it all
+	a := answer{status: resp.StatusCode}
+	if a.status/100 != 2 {
+		a.failure = explain(resp)
+		a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	return a
+}
+
+// fill sets the headers, as Standard Webhooks 1.0 says.
+func (s *Sender) fill(h http.Header, name string, to target, m message) error {
+	at := time.Now()
+	signatures, err := sign(to, m, at)
+	if err != nil {
+		return err
+	}
+	h.Set("Webhook-Id", m.id)
+	h.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
+	h.Set("Webhook-Signature", signatures)
+	h.Set("User-Agent", strings.TrimSuffix("Tidings/"+s.o.Version, "/"))
+	h.Set("Tidings-Delivery", headerText(name))
+	h.Set("Tidings-Type", headerText(m.kind))
+	if m.topic != "" {
+		h.Set("Tidings-Topic", m.topic)
+	}
+	if _, _, err := mime.ParseMediaType(m.contentType); err == nil && headerText(m.contentType) == m.contentType {
+		h.Set("Content-Type", m.contentType)
+	} else if len(m.body) > 0 {
+		h.Set("Content-Type", "application/octet-stream")
+	}
+	return nil
+}
+
+// headerText is a text as a header can carry it: percent-encoded where it is not printable ASCII, as
+// CloudEvents HTTP 1.0.2 §3.1.3.2 does.
+func headerText(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		switch edge := i == 0 || i == len(text)-1; {
+		case c > ' ' && c < 0x7f && c != '%', c == ' ' && !edge:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// secretForm says what a secret is.
+const secretForm = `"whsec_" and the base64 of 24 to 64 random bytes`
+
+// parseSecret returns the key in a secret (Standard Webhooks 1.0, "Signature scheme"), or an *InvalidError.
+func parseSecret(text string) ([]byte, error) {
+	encoded, ok := strings.CutPrefix(text, "whsec_")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
+		return nil, &InvalidError{"secret", "expected " + secretForm}
+	}
+	return key, nil
+}
+
+// sign returns the signatures by all secrets that count.
+func sign(to target, m message, at time.Time) (string, error) {
+	secrets := []string{to.Secret}
+	if to.Previous != "" && at.Before(to.Until) {
+		secrets = append(secrets, to.Previous)
+	}
+	var all []string
+	for _, text := range secrets {
+		key, err := parseSecret(text)
+		if err != nil {
+			return "", err
+		}
+		mac := hmac.New(sha256.New, key)
+		fmt.Fprintf(mac, "%s.%d.", m.id, at.Unix())
+		mac.Write(m.body)
+		all = append(all, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	return strings.Join(all, " "), nil
+}
+
+// failureOf is an error without the URL, which is a secret.
+func failureOf(err error) string {
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer within %v", attemptTimeout)
+	}
+	return clean(err.Error())
+}
+
+// clean is a text from elsewhere as a line that steers nothing.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > maxFailure {
+		text = strings.ToValidUTF8(text[:maxFailure], "") + "…"
+	}
+	return text
+}
+
+// refusesEvent are the answers by which a receiver says that it does not take this event: it is tried at the
+// longest interval, for its next release may.
+var refusesEvent = map[int]bool{400: true, 404: true, 413: true, 415: true, 422: true}
+
+// explain says what an answer that is no success means.
+func explain(resp *http.Response) string {
+	answered := "the receiver answered " + clean(resp.Status)
+	switch code := resp.StatusCode; {
+	case code == http.StatusGone:
+		return answered + ": it wants nothing any more"
+	case refusesEvent[code]:
+		return answered + ": it does not take this event"
+	case code/100 == 3:
+		return answered + ": redirects are not followed, so set the URL that it leads to"
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return answered + ": look at the secret on both sides, and at the receiver's clock"
+	default:
+		return answered
+	}
+}
+
+// retryAfter reads the header (RFC 9110 §10.2.3).
+func retryAfter(text string, now time.Time) time.Duration {
+	if text == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return time.Duration(min(n, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(0, at.Sub(now)), maxRetryAfter)
+}

@@ -1,0 +1,271 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// worker sends for one delivery, one request at a time. It belongs to one goroutine.
+type worker struct {
+	s *Sender
+	d *delivery
+}
+
+const (
+	// readEvents is how many events are read at once.
+	readEvents = 32
+
+	minBackoff = time.Second
+	maxBackoff = time.Hour
+
+	// logTrouble is how long a worker waits when the log cannot be read.
+	logTrouble = 10 * time.Second
+)
+
+// errFailed ends a pass: an attempt has failed, and the next time is known.
+var errFailed = errors.New("the attempt failed")
+
+// run sends until ctx ends or nothing is to be sent any more. While it waits for a next attempt it has no place at a
+// feed: nobody wakes it.
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.s.mu.Lock()
+		next, ends := w.d.next, w.d.state(w.s.logID) != Running
+		w.s.mu.Unlock()
+		if ends {
+			return
+		}
+		if !sleep(ctx, time.Until(next)) {
+			return
+		}
+		if err := w.pass(ctx); err != nil && !errors.Is(err, errFailed) && ctx.Err() == nil {
+			w.s.o.Logger.Error("a delivery cannot read the log", "delivery", w.d.name, "error", err)
+			sleep(ctx, logTrouble)
+		}
+	}
+}
+
+// sleep reports whether it was not interrupted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pass sends what there is and what comes, until something fails. The error is errFailed, or the log's.
+func (w *worker) pass(ctx context.Context) error {
+	if err := w.tellGap(ctx); err != nil {
+		return err
+	}
+	w.s.mu.Lock()
+	filter, at, format := w.d.record.filter(), w.d.at, w.d.record.Format
+	w.s.mu.Unlock()
+	reader, err := w.s.tail.NewReader(filter, replay.After(at.String()))
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		page, err := reader.Next(readEvents)
+		if err != nil {
+			return err
+		}
+		if err := w.foundGap(ctx, &page); err != nil {
+			return err
+		}
+		for i := range page.Events {
+			e := &page.Events[i]
+			if err := w.send(ctx, eventMessage(e, format), func(d *delivery) { d.at = e.ID }); err != nil {
+				return err
+			}
+			page.Events[i] = store.Event{}
+		}
+		if page.Gap == nil && len(page.Events) == 0 && !page.Through.Before(w.s.log.Head()) {
+			select {
+			case <-reader.Ready():
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// foundGap tells a gap, which is noted before the first attempt: it is the same at each.
+func (w *worker) foundGap(ctx context.Context, page *replay.Page) error {
+	if page.Gap == nil {
+		return nil
+	}
+	gap := &telling{Gap: page.Gap}
+	if gap.Reason != replay.Expired {
+		gap.Then = page.Through // a page with such a gap has no events
+	}
+	w.s.mu.Lock()
+	told := gap.Reason == replay.Expired && !w.d.record.Told.Before(gap.Through)
+	if !told {
+		w.d.record.Gap = gap
+		w.s.change(w.d)
+	}
+	w.s.mu.Unlock()
+	if told {
+		return nil
+	}
+	w.s.o.Logger.Warn("events that a delivery wants are gone; the receiver is told", "delivery", w.d.name,
+		"reason", string(gap.Reason), "detail", gap.Detail)
+	w.writeNow(ctx)
+	return w.tellGap(ctx)
+}
+
+// tellGap sends the gap that is noted, if there is one.
+func (w *worker) tellGap(ctx context.Context) error {
+	w.s.mu.Lock()
+	gap, format := w.d.record.Gap, w.d.record.Format
+	w.s.mu.Unlock()
+	if gap == nil {
+		return nil
+	}
+	m := ownMessage(gap.id(), "tidings.gap", w.d.name, format, gap.Gap)
+	if err := w.send(ctx, m, (*delivery).passGap); err != nil {
+		return err
+	}
+	w.writeNow(ctx)
+	return nil
+}
+
+func (t *telling) id() string { return "gap-" + t.Requested + "-" + t.Through.String() }
+
+// passGap follows a gap that was told. The caller holds mu.
+func (d *delivery) passGap() {
+	gap := d.record.Gap
+	if gap == nil {
+		return
+	}
+	if gap.Reason == replay.Expired {
+		d.record.Told = store.Later(d.record.Told, gap.Through)
+	} else {
+		d.at = gap.Then
+	}
+	d.record.Gap = nil
+}
+
+// send makes one attempt and notes what became of it: done is called with mu held. The error is
+// errFailed, or ctx's.
+func (w *worker) send(ctx context.Context, m message, done func(*delivery)) error {
+	to, err := w.s.open(w.d)
+	if err != nil {
+		w.lock(clean(err.Error()))
+		return errFailed
+	}
+	a := w.s.attempt(ctx, w.d.name, to, m)
+	if ctx.Err() != nil && !a.ok() {
+		return ctx.Err() // it was cut off here
+	}
+	s, d := w.s, w.d
+	s.mu.Lock()
+	d.locked = ""
+	if !a.ok() {
+		s.counts.Failed++
+		urgent := w.failed(m.id, a)
+		s.mu.Unlock()
+		if urgent {
+			w.writeNow(ctx)
+		}
+		return errFailed
+	}
+	s.counts.Sent++
+	recovered := d.record.Due
+	d.record.Due, d.sent, d.next = nil, time.Now(), time.Time{}
+	done(d)
+	s.change(d)
+	s.mu.Unlock()
+	if recovered != nil {
+		s.o.Logger.Info("a delivery succeeds again", "delivery", d.name, "attempts", recovered.Attempts+1)
+	}
+	return nil
+}
+
+// lock notes that the secrets cannot be opened; said once.
+func (w *worker) lock(why string) {
+	w.s.mu.Lock()
+	said := w.d.locked != ""
+	w.d.locked, w.d.next = why, time.Now().Add(lockedEvery)
+	w.s.mu.Unlock()
+	if !said {
+		w.s.o.Logger.Error("a delivery cannot open its secrets, and sends nothing until it can", "delivery", w.d.name,
+			"error", why, "secrets_key_file", w.s.o.Key.Path())
+	}
+}
+
+// failed notes a failure, and when to try again, if at all; then it may not be forgotten. The caller holds mu.
+func (w *worker) failed(id string, a answer) (urgent bool) {
+	d, logger := w.d, w.s.o.Logger
+	r, at := &d.record, now()
+	if r.Due == nil || r.Due.ID != id {
+		r.Due = &due{ID: id, First: at}
+	}
+	f := *r.Due // a copy: alter may keep the record as it was
+	r.Due = &f
+	f.Attempts, f.Last, f.Failure, f.NotBefore = f.Attempts+1, at, a.failure, time.Time{}
+	w.s.change(d)
+	end := f.First.Add(r.GiveUp.Duration)
+	switch {
+	case a.status == 410:
+		r.Stopped, r.Reason = Disabled, a.failure
+		logger.Error("the receiver wants nothing any more; the delivery is disabled", "delivery", d.name,
+			"origin", r.Origin)
+		return true
+	case !at.Before(end):
+		r.Stopped, r.Reason = GivenUp, "one message has failed for too long"
+		logger.Error("one message has failed for too long; the delivery is stopped, and nothing after it is sent",
+			"delivery", d.name, "origin", r.Origin, "id", id, "attempts", f.Attempts, "error", a.failure)
+		return true
+	}
+	wait := backoff(f.Attempts)
+	if a.config || refusesEvent[a.status] {
+		wait = jitter(maxBackoff)
+	}
+	d.next = at.Add(wait)
+	if d.next.After(end) {
+		d.next = end // the last one
+	}
+	if asked := at.Add(a.retryAfter); asked.After(d.next) {
+		d.next, f.NotBefore = asked, asked
+	}
+	if f.Attempts == 1 {
+		logger.Warn("a delivery fails; it is tried again", "delivery", d.name, "origin", r.Origin, "id", id,
+			"error", a.failure, "next", d.next.UTC())
+	}
+	return false
+}
+
+// backoff is how long to wait after so many attempts have failed: from a second on twice as long each time, an hour
+// at most.
+func backoff(attempts int) time.Duration {
+	d := maxBackoff
+	if n := attempts - 1; n < 12 {
+		d = min(d, minBackoff<<n)
+	}
+	return jitter(d)
+}
+
+// jitter is between a half of d and d, so that what failed together is not tried together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// writeNow writes the delivery at once. When that fails it is written with the progress.
+func (w *worker) writeNow(ctx context.Context) {
+	if err := w.s.write(ctx, w.d); err != nil && ctx.Err() == nil {
+		w.s.o.Logger.Warn("the state of a delivery cannot be written yet", "delivery", w.d.name, "error", err)
+	}
+}
