@@ -98,6 +98,16 @@ func TestAccess(t *testing.T) {
 			token(403, 403, 403, 404), ""},
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/orders.eu/trim?before=ORDER", all(200),
 			token(403, 403, 403, 200), ""},
+		{"GET /v1/deliveries", "/v1/deliveries", all(200), token(403, 403, 403, 200), ""},
+		{"POST /v1/deliveries", "/v1/deliveries?all=resume", all(200), token(403, 403, 403, 200), ""},
+		{"PUT /v1/deliveries/{name}", "/v1/deliveries/shop", all(200), token(403, 403, 403, 403),
+			`{"url":"https://shop.example.com/","topics":["orders.eu"],"secret":"` + hookSecret + `"}`},
+		{"GET /v1/deliveries/{name}", "/v1/deliveries/none", all(404), token(403, 403, 403, 404), ""},
+		{"DELETE /v1/deliveries/{name}", "/v1/deliveries/none", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/deliveries/{name}/pause", "/v1/deliveries/none/pause", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/deliveries/{name}/resume", "/v1/deliveries/none/resume", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/deliveries/{name}/skip", "/v1/deliveries/none/skip", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/deliveries/{name}/test", "/v1/deliveries/none/test", all(404), token(403, 403, 403, 404), ""},
 		{"POST /v1/clock/trust", "/v1/clock/trust", all(200), token(403, 403, 403, 200), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/backup", "/v1/backup", all(200), token(403, 403, 403, 200), ""},
@@ -130,6 +140,8 @@ func TestAccess(t *testing.T) {
 			bearer(everything(t))).header.Get("Location")
 		ticket := s.do("POST", "/v1/topics/tickets/events", "1",
 			bearer(everything(t))).header.Get("Location")
+		s.do("PUT", "/v1/deliveries/shop", `{"url":"https://shop.example.com/","topics":["orders.eu"],"secret":"`+
+			hookSecret+`"}`, bearer(holder{subscribe: ">", admin: true}.token(t)))
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}
@@ -168,6 +180,10 @@ func TestAccess(t *testing.T) {
 				switch {
 				case strings.Contains(row.path, "/cursors/") && want == 404:
 					code = "mark-not-found"
+				case strings.Contains(row.path, "/deliveries") && want == 404:
+					code = "delivery-not-found"
+				case strings.Contains(row.path, "/deliveries") && want == 403 && (v.name != "admin"):
+					code = "admin-required"
 				case strings.Contains(row.path, "/subscribers") && want == 404:
 					code = "subscriber-not-found"
 				case (row.path == "/metrics" || row.path == "/v1/backup" ||

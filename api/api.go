@@ -35,6 +35,7 @@ import (
 
 	"github.com/rs/cors"
 
+	"tidings/deliver"
 	"tidings/internal/auth"
 	"tidings/internal/held"
 	"tidings/internal/retention"
@@ -119,6 +120,8 @@ type Options struct {
 	// Requests a second of each auth.Grant.Owner; of everybody together without a Verifier. 0 is no limit.
 	RatePublish, RateRead float64
 	RatePerAddress        bool // the same rates again, of each client address
+
+	Deliveries *deliver.Sender // nil: there are none
 
 	Retention retention.Policy // that is in force; told by GET /v1/log
 

@@ -9,12 +9,17 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tidings/api"
+	"tidings/deliver"
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
 	"tidings/internal/sse"
 	"tidings/replay"
 	"tidings/store"
@@ -35,6 +40,9 @@ type server struct {
 func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *server {
 	t.Helper()
 	s := &server{t: t, log: log, tail: replay.NewTail(log, replay.TailOptions{Bytes: tailBytes})}
+	if _, err := log.Info(); err == nil && o.Deliveries == nil {
+		o.Deliveries = newSender(t, log, s.tail, nil)
+	}
 	s.api = api.New(log, s.tail, o)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,9 +63,24 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
+		if o.Deliveries != nil {
+			o.Deliveries.Close()
+		}
 		s.tail.Close()
 	})
 	return s
+}
+
+// newSender returns one that reaches loopback, or only what the client does.
+func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Client) *deliver.Sender {
+	t.Helper()
+	sender, err := deliver.New(log, tail, deliver.Options{
+		Guard: outbound.New(outbound.Options{HTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}),
+		Key:   seal.NewFile(filepath.Join(t.TempDir(), "secrets.key")), Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sender
 }
 
 func newLog(t testing.TB) store.Log { return newLogAt(t, time.Now) }

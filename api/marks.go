@@ -182,19 +182,7 @@ func (s *Server) markTopics(r *http.Request, name string,
 		}
 		return old.Topics, nil
 	}
-	var patterns []string
-	if err := json.Unmarshal(list, &patterns); err != nil || len(patterns) == 0 ||
-		len(patterns) > s.o.MaxSubscriptionTopics {
-		return store.Filter{}, &problem{code: "member-invalid", field: "topics",
-			detail: fmt.Sprintf(`"topics" is a list of 1 to %d topics or patterns`,
-				s.o.MaxSubscriptionTopics)}
-	}
-	filter, err := store.NewFilter(patterns...)
-	if err != nil {
-		return store.Filter{}, &problem{code: "topic-invalid", field: "topics",
-			detail: err.Error()}
-	}
-	return filter, nil
+	return s.readTopics(list)
 }
 
 // answerMark counts what is unread and answers, unless the caller may not read those topics, now or

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tidings/deliver"
 	"tidings/store"
 )
 
@@ -28,6 +29,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectKeys(out)
 	s.collectTail(out)
 	s.collectBudgets(out)
+	s.collectDeliveries(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
 		return // what follows asks the disk
 	}
@@ -162,6 +164,32 @@ func (s scrape) collectTail(out sink) {
 	out.gauge("tidings_tail_bytes", "Memory of the in-memory tail.", float64(stats.Bytes), nil)
 	out.gauge("tidings_tail_feeds", "Distinct subscriptions: those that want the same share one.",
 		float64(stats.Feeds), nil)
+}
+
+func (s scrape) collectDeliveries(out sink) {
+	if s.o.Deliveries == nil {
+		return
+	}
+	stats := s.o.Deliveries.Stats()
+	for _, state := range deliver.States {
+		out.gauge("tidings_deliveries", "Deliveries.", float64(stats.States[state]),
+			prometheus.Labels{"state": string(state)})
+	}
+	const attempts, meaning = "tidings_delivery_attempts_total", "Requests to receivers, by whether they were answered 2xx."
+	out.counter(attempts, meaning, stats.Sent, prometheus.Labels{"outcome": "sent"})
+	out.counter(attempts, meaning, stats.Failed, prometheus.Labels{"outcome": "failed"})
+	failing, unwritten := 0.0, 0.0
+	if !stats.Oldest.IsZero() {
+		failing = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
+	}
+	out.gauge("tidings_delivery_failing_seconds",
+		"For how long the message that fails has been tried, of the delivery that has failed longest; 0 when none fails.",
+		failing, nil)
+	if stats.Unwritten {
+		unwritten = 1
+	}
+	out.gauge("tidings_delivery_progress_unwritten",
+		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", unwritten, nil)
 }
 
 func (s scrape) collectBudgets(out sink) {

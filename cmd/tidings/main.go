@@ -44,6 +44,7 @@ type cli struct {
 	Trim       trimCmd       `cmd:"" help:"Delete the events of a topic before one of them, for good."`
 	TrustClock trustClockCmd `cmd:"" help:"Say that the clock of a server is right, so that it deletes by age again."`
 	Token      tokenCmd      `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
+	Deliveries deliveriesCmd `cmd:"" help:"Say what a server sends by itself: webhooks."`
 	Backup     backupCmd     `cmd:"" help:"Copy a log into a file, also while its server runs."`
 	Restore    restoreCmd    `cmd:"" help:"Make a log from a backup."`
 	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys, read marks and deliveries are not among them."`

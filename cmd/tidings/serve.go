@@ -31,6 +31,7 @@ type serveCmd struct {
 	retainFlags  `embed:"" group:"Retention:"`
 	streamFlags  `embed:"" group:"Streams:"`
 	limitFlags   `embed:"" group:"Limits:"`
+	deliverFlags `embed:"" group:"Deliveries:"`
 	observeFlags `embed:"" group:"Observability:"`
 }
 
@@ -45,7 +46,7 @@ func (c *serveCmd) Validate() error {
 	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(),
 		c.keyFlags.validate(c.Listen, len(c.TrustedProxy) > 0),
 		c.storageFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
-		c.limitFlags.validate(), c.observeFlags.validate())
+		c.limitFlags.validate(), c.deliverFlags.validate(), c.observeFlags.validate())
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
@@ -119,14 +120,23 @@ func (c *serveCmd) diskFree() (uint64, error) {
 func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener,
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
+	var err error
+	o.Deliveries, err = c.sender(log, tail, c.DataDir, app.logger, listener.Addr().String(), c.MetricsListen,
+		c.DebugListen)
+	if err != nil {
+		tail.Close()
+		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
+	}
 	server := api.New(log, tail, o)
 	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
+		o.Deliveries.Close()
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
 	if err != nil {
+		o.Deliveries.Close()
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
@@ -161,6 +171,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	closed := make(chan error, 1)
 	go func() {
 		stopTrimming()
+		o.Deliveries.Close()
 		tail.Close()
 		closed <- errors.Join(log.Close(), beside.close())
 	}()

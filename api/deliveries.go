@@ -1,0 +1,296 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"tidings/deliver"
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/store"
+)
+
+// deliveriesAtOnce is how many deliveries a list has at most: of each the lag is counted.
+const deliveriesAtOnce = 100
+
+// testTimeout bounds a test, which has its own.
+const testTimeout = time.Minute
+
+// deliveryBody is a delivery in an answer. No secret is in it, and its URL is one.
+type deliveryBody struct {
+	Name        string         `json:"name"`
+	Origin      string         `json:"origin"`
+	Topics      []string       `json:"topics"`
+	Format      deliver.Format `json:"format"`
+	GiveUpAfter float64        `json:"give_up_after_seconds"`
+	Secret      secretBody     `json:"secret"`
+	CreatedBy   string         `json:"created_by"`
+	Created     time.Time      `json:"created"`
+	State       deliver.State  `json:"state"`
+	Reason      string         `json:"reason"`
+	Cursor      store.ID       `json:"cursor"`
+	LagEvents   int            `json:"lag_events"`
+	LagSeconds  float64        `json:"lag_seconds"`
+	Sent        *time.Time     `json:"sent"`
+	Failing     *failingBody   `json:"failing"`
+}
+
+type secretBody struct {
+	Set     bool      `json:"set"`
+	Changed time.Time `json:"changed"`
+}
+
+// failingBody is the message that fails.
+type failingBody struct {
+	ID       string     `json:"id"`
+	Attempts int        `json:"attempts"`
+	First    time.Time  `json:"first"`
+	Last     time.Time  `json:"last"`
+	Next     *time.Time `json:"next"`
+	Error    string     `json:"error"`
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
+	b := deliveryBody{Name: d.Name, Origin: d.Origin, Topics: d.Topics, Format: d.Format,
+		GiveUpAfter: d.GiveUpAfter.Seconds(),
+		Secret:      secretBody{!d.SecretChanged.IsZero(), d.SecretChanged}, CreatedBy: d.CreatedBy, Created: d.Created,
+		State: d.State, Reason: d.Reason, Cursor: d.At, Sent: timeOrNull(d.Sent)}
+	if b.Topics == nil {
+		b.Topics = []string{} // of a damaged one
+	}
+	if d.Due != "" {
+		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}
+	}
+	lag, age, err := s.lag(d.Filter(), d.At, first)
+	if err != nil {
+		return b, storeProblem(err)
+	}
+	b.LagEvents, b.LagSeconds = lag, age.Seconds()
+	return b, nil
+}
+
+func (s *Server) deliveryRoutes() []route {
+	none := params{}
+	return []route{
+		{"/v1/deliveries", methods{"GET": {admin, params{single: []string{"after"}}, s.delivering(s.listDeliveries)},
+			"POST": {admin, params{single: []string{"all"}}, s.delivering(s.allDeliveries)}}},
+		{"/v1/deliveries/{name}", methods{"GET": {admin, none, s.delivering(s.getDelivery)},
+			"PUT":    {admin, none, s.delivering(s.putDelivery)},
+			"DELETE": {admin, none, s.delivering(s.deleteDelivery)}}},
+		{"/v1/deliveries/{name}/pause", methods{"POST": {admin, none, s.changeDelivery(pauseDelivery)}}},
+		{"/v1/deliveries/{name}/resume", methods{"POST": {admin, none, s.changeDelivery(resumeDelivery)}}},
+		{"/v1/deliveries/{name}/skip", methods{"POST": {admin, params{single: []string{"id"}},
+			s.changeDelivery((*deliver.Sender).Skip)}}},
+		{"/v1/deliveries/{name}/test", methods{"POST": {admin, none, s.delivering(s.testDelivery)}}},
+	}
+}
+
+// delivering is a handler of a server that has deliveries.
+func (s *Server) delivering(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+		if s.o.Deliveries == nil {
+			return &problem{code: "not-found", detail: "this server has no deliveries"}
+		}
+		return h(w, r, query)
+	}
+}
+
+// listDeliveries serves GET /v1/deliveries.
+func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query url.Values) *problem {
+	after := query.Get("after")
+	if query.Has("after") && !isMarkName(after) {
+		return badMarkName("after")
+	}
+	info, err := s.log.Info()
+	if err != nil {
+		return storeProblem(err)
+	}
+	var body struct {
+		Deliveries []deliveryBody `json:"deliveries"`
+		Next       *string        `json:"next"`
+	}
+	body.Deliveries = []deliveryBody{}
+	list := s.o.Deliveries.List(after, deliveriesAtOnce+1)
+	if len(list) > deliveriesAtOnce {
+		list = list[:deliveriesAtOnce]
+		body.Next = &list[deliveriesAtOnce-1].Name
+	}
+	for _, d := range list {
+		row, p := s.deliveryBody(d, info.First)
+		if p != nil {
+			return p
+		}
+		body.Deliveries = append(body.Deliveries, row)
+	}
+	writeJSON(w, http.StatusOK, "application/json", body)
+	return nil
+}
+
+// allDeliveries serves POST /v1/deliveries?all=pause and ?all=resume.
+func (s *Server) allDeliveries(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	change := map[string]func(context.Context) (int, error){
+		"pause": s.o.Deliveries.PauseAll, "resume": s.o.Deliveries.ResumeAll}[query.Get("all")]
+	if change == nil {
+		return &problem{code: "query-invalid", field: "all", detail: `expected ?all=pause or ?all=resume`}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	changed, err := change(ctx)
+	if err != nil {
+		return deliveryProblem(err)
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Changed int `json:"changed"`
+	}{changed})
+	return nil
+}
+
+// ofDelivery serves what answers with a delivery as it is then.
+func (s *Server) ofDelivery(status int, w http.ResponseWriter, d deliver.Status, err error) *problem {
+	if err != nil {
+		return deliveryProblem(err)
+	}
+	info, err := s.log.Info()
+	if err != nil {
+		return storeProblem(err)
+	}
+	body, p := s.deliveryBody(d, info.First)
+	if p != nil {
+		return p
+	}
+	writeJSON(w, status, "application/json", body)
+	return nil
+}
+
+// getDelivery serves GET /v1/deliveries/{name}.
+func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	d, err := s.o.Deliveries.Get(name)
+	return s.ofDelivery(http.StatusOK, w, d, err)
+}
+
+// putDelivery serves PUT /v1/deliveries/{name}. What its body leaves out stays.
+func (s *Server) putDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	set, p := s.readSettings(w, r)
+	if p != nil {
+		return p
+	}
+	var forbidden *problem
+	set.By = grantOf(r).Subject
+	set.May = func(topics store.Filter) error {
+		if forbidden = authoriseSubscribe(r, topics); forbidden != nil {
+			return errors.New(forbidden.detail)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	d, made, err := s.o.Deliveries.Put(ctx, name, set)
+	if forbidden != nil {
+		return forbidden
+	}
+	return s.ofDelivery(map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made], w, d, err)
+}
+
+// deleteDelivery serves DELETE /v1/deliveries/{name}.
+func (s *Server) deleteDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	if err := s.o.Deliveries.Delete(ctx, name); err != nil {
+		return deliveryProblem(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// changeDelivery serves POST /v1/deliveries/{name}/… by one of the methods that change one.
+func (s *Server) changeDelivery(change func(d *deliver.Sender, ctx context.Context, name,
+	id string) (deliver.Status, error)) handler {
+	return s.delivering(func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+		name, p := markName(r)
+		if p != nil {
+			return p
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+		defer cancel()
+		d, err := change(s.o.Deliveries, ctx, name, query.Get("id"))
+		return s.ofDelivery(http.StatusOK, w, d, err)
+	})
+}
+
+func pauseDelivery(d *deliver.Sender, ctx context.Context, name, _ string) (deliver.Status, error) {
+	return d.Pause(ctx, name)
+}
+
+func resumeDelivery(d *deliver.Sender, ctx context.Context, name, _ string) (deliver.Status, error) {
+	return d.Resume(ctx, name)
+}
+
+// testDelivery serves POST /v1/deliveries/{name}/test. Of the receiver's answer only its status is told: a server
+// that shows bodies is a way to read what only it can reach.
+func (s *Server) testDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), testTimeout)
+	defer cancel()
+	result, err := s.o.Deliveries.Test(ctx, name)
+	if err != nil {
+		return deliveryProblem(err)
+	}
+	var status *int
+	if result.Status != 0 {
+		status = &result.Status
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Status *int    `json:"status"`
+		Took   float64 `json:"took_seconds"`
+		Error  string  `json:"error"`
+	}{status, result.Took.Seconds(), result.Error})
+	return nil
+}
+
+// deliveryProblem is storeProblem, in the words of deliveries.
+func deliveryProblem(err error) *problem {
+	var invalid *deliver.InvalidError
+	var refused *outbound.Refused
+	switch {
+	case errors.As(err, &invalid):
+		return &problem{code: "member-invalid", field: invalid.Field, detail: invalid.Detail}
+	case errors.As(err, &refused):
+		return &problem{code: "address-refused", field: "url", detail: err.Error()}
+	case errors.Is(err, deliver.ErrNotFound):
+		return &problem{code: "delivery-not-found", detail: "there is no delivery of this name"}
+	case errors.Is(err, deliver.ErrState):
+		return &problem{code: "delivery-state", detail: err.Error()}
+	case errors.Is(err, deliver.ErrLimit):
+		return &problem{code: "delivery-quota", detail: err.Error()}
+	case errors.Is(err, deliver.ErrKey), errors.Is(err, seal.ErrNoKey), errors.Is(err, seal.ErrOtherKey),
+		errors.Is(err, seal.ErrDamaged):
+		return &problem{code: "secrets-unavailable", detail: err.Error(), cause: err}
+	}
+	return storeProblem(err)
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"tidings/deliver"
+	"tidings/internal/wire"
+	"tidings/store"
+)
+
+// maxSettings bounds the body of a PUT; a log keeps no more of it.
+const maxSettings = store.MaxDeliveryRecord
+
+// readSettings reads the body of a PUT.
+func (s *Server) readSettings(w http.ResponseWriter, r *http.Request) (set deliver.Settings, p *problem) {
+	body, p := s.readBody(w, r, maxSettings)
+	if p != nil {
+		return set, p
+	}
+	m, err := wire.ParseObject(body)
+	if err != nil {
+		return set, wireProblem(err)
+	}
+	m.DropNulls()
+	for i := range m {
+		if p := s.readSetting(r.Context(), &set, m, m[i].Name); p != nil {
+			return set, p
+		}
+	}
+	return set, nil
+}
+
+func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.Object,
+	member string) (p *problem) {
+	value := m.Get(member)
+	text := func(into *string) *problem {
+		var err error
+		if *into, err = m.Text(member); err == nil && *into == "" {
+			return &problem{code: "member-invalid", field: member, detail: "expected a text that is not empty"}
+		}
+		return wireProblem(err)
+	}
+	switch member {
+	case "url":
+		return text(&set.URL)
+	case "secret":
+		return text(&set.Secret)
+	case "format":
+		return text((*string)(&set.Format))
+	case "topics":
+		set.Topics, p = s.readTopics(value)
+		return p
+	case "give_up_after_seconds":
+		if set.GiveUpAfter, p = readSeconds(member, value); p == nil && set.GiveUpAfter == 0 {
+			p = badSeconds(member)
+		}
+		return p
+	case "secret_overlap_seconds":
+		overlap, p := readSeconds(member, value)
+		set.Overlap = &overlap
+		return p
+	case "from":
+		var from string
+		if p := text(&from); p != nil {
+			return p
+		}
+		set.From, p = s.readFrom(ctx, from)
+		return p
+	}
+	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "url", `+
+		`"topics", "secret", "secret_overlap_seconds", "format", "give_up_after_seconds" and "from"`, member)}
+}
+
+// maxSeconds is ten years.
+const maxSeconds = 10 * 365 * 24 * 3600
+
+func badSeconds(member string) *problem {
+	return &problem{code: "member-invalid", field: member, detail: "expected a number of seconds, such as 86400"}
+}
+
+func readSeconds(member string, value json.RawMessage) (time.Duration, *problem) {
+	var seconds float64
+	if err := json.Unmarshal(value, &seconds); err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > maxSeconds {
+		return 0, badSeconds(member)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// readFrom reads where a new delivery begins; nil is after the newest event.
+func (s *Server) readFrom(ctx context.Context, text string) (*store.ID, *problem) {
+	switch text {
+	case "latest":
+		head := s.log.Head()
+		return &head, nil
+	case "earliest":
+		return &store.ID{}, nil
+	}
+	id, err := store.ParseID(text)
+	if err != nil {
+		return nil, &problem{code: "member-invalid", field: "from",
+			detail: `expected "latest", "earliest" or the ID of an event`}
+	}
+	if p := s.checkPosition(ctx, id); p != nil {
+		p.field = "from"
+		return nil, p
+	}
+	return &id, nil
+}
+
+// readTopics reads a list of patterns.
+func (s *Server) readTopics(list json.RawMessage) (store.Filter, *problem) {
+	var patterns []string
+	if err := json.Unmarshal(list, &patterns); err != nil || len(patterns) == 0 ||
+		len(patterns) > s.o.MaxSubscriptionTopics {
+		return store.Filter{}, &problem{code: "member-invalid", field: "topics",
+			detail: fmt.Sprintf(`"topics" is a list of 1 to %d topics or patterns`,
+				s.o.MaxSubscriptionTopics)}
+	}
+	filter, err := store.NewFilter(patterns...)
+	if err != nil {
+		return store.Filter{}, &problem{code: "topic-invalid", field: "topics",
+			detail: err.Error()}
+	}
+	return filter, nil
+}

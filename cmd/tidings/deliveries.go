@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// deliveriesCmd works on what a server sends by itself.
+type deliveriesCmd struct {
+	List   deliveriesListCmd   `cmd:"" help:"List deliveries: where each is, what fails and since when."`
+	Put    deliveriesPutCmd    `cmd:"" help:"Make a delivery, or change one; what is left out stays."`
+	Pause  deliveriesPauseCmd  `cmd:"" help:"End the sending of one delivery, or of all, until it is resumed."`
+	Resume deliveriesResumeCmd `cmd:"" help:"Have one delivery, or all, send again; with --all also from a copy of a log."`
+	Skip   deliveriesSkipCmd   `cmd:"" help:"Pass over the message that fails."`
+	Test   deliveriesTestCmd   `cmd:"" help:"Send a message of type tidings.test now."`
+	Delete deliveriesDeleteCmd `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
+}
+
+// deliveryName is a name as a path can carry it.
+type deliveryName string
+
+// UnmarshalText is called by kong.
+func (n *deliveryName) UnmarshalText(text []byte) error {
+	if len(text) == 0 || string(text) == "." || string(text) == ".." {
+		return fmt.Errorf("expected the name of a delivery, got %q", text)
+	}
+	*n = deliveryName(text)
+	return nil
+}
+
+// call makes a request about deliveries and decodes the answer, unless into is nil.
+func (c *client) call(ctx context.Context, app *app, method string, query url.Values, body, into any,
+	path ...string) error {
+	req, err := c.request(ctx, method, query, append([]string{"v1", "deliveries"}, path...)...)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, sent, err := roundTrip(app.httpClient(), req)
+	switch {
+	case err != nil && sent && method != http.MethodGet:
+		return fmt.Errorf("no answer from the server, it may be done; look with \"tidings deliveries list\": %w", err)
+	case err != nil:
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return readProblem(resp)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("%s answered %s without what was expected: is it a Tidings server?", c.URL, resp.Status)
+	}
+	return nil
+}
+
+func (n deliveryName) segment() string { return url.PathEscape(string(n)) }
+
+// deliveryInfo is a delivery as the server tells of it.
+type deliveryInfo struct {
+	Name      string   `json:"name"`
+	Origin    string   `json:"origin"`
+	Topics    []string `json:"topics"`
+	State     string   `json:"state"`
+	Reason    string   `json:"reason"`
+	LagEvents int      `json:"lag_events"`
+	Failing   *struct {
+		ID       string     `json:"id"`
+		Attempts int        `json:"attempts"`
+		First    time.Time  `json:"first"`
+		Next     *time.Time `json:"next"`
+		Error    string     `json:"error"`
+	} `json:"failing"`
+}
+
+// print writes what an administrator looks for first.
+func (d *deliveryInfo) print(app *app) error {
+	err := app.print("%s: %s, %d events behind, %s to %s", d.Name, d.State, d.LagEvents,
+		strings.Join(d.Topics, " "), d.Origin)
+	if err == nil && d.Reason != "" {
+		err = app.print("  %s", d.Reason)
+	}
+	if f := d.Failing; err == nil && f != nil {
+		next := "not tried again"
+		if f.Next != nil {
+			next = "next at " + f.Next.Format(time.RFC3339)
+		}
+		err = app.print("  %s has failed %d times since %s, %s: %s", f.ID, f.Attempts,
+			f.First.Format(time.RFC3339), next, f.Error)
+	}
+	return err
+}
+
+type deliveriesListCmd struct {
+	client
+}
+
+func (c *deliveriesListCmd) Run(ctx context.Context, app *app) error {
+	query := url.Values{}
+	for {
+		var page struct {
+			Deliveries []deliveryInfo `json:"deliveries"`
+			Next       *string        `json:"next"`
+		}
+		if err := c.call(ctx, app, http.MethodGet, query, nil, &page); err != nil {
+			return err
+		}
+		for i := range page.Deliveries {
+			if err := page.Deliveries[i].print(app); err != nil {
+				return err
+			}
+		}
+		if page.Next == nil {
+			return nil
+		}
+		query.Set("after", *page.Next)
+	}
+}
+
+type deliveriesPutCmd struct {
+	client
+
+	Name        deliveryName  `arg:"" help:"Name of the delivery."`
+	Endpoint    string        `help:"URL to send to." placeholder:"URL"`
+	Topic       []string      `help:"Topic or pattern to send; repeatable." placeholder:"PATTERN"`
+	Format      string        `help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
+	From        string        `help:"Where a new delivery begins: latest, earliest, or after the event of an ID." placeholder:"START"`
+	GiveUpAfter time.Duration `help:"Time that one message is tried before the delivery stops." placeholder:"TIME"`
+	NewSecret   bool          `help:"Replace the secret, and print the new one; a new delivery gets one anyway."`
+	SecretFile  string        `help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes." xor:"secret" placeholder:"FILE"`
+	Overlap     time.Duration `help:"Time that the secret which is replaced signs too." default:"24h"`
+}
+
+// Run prints a secret that it has made: it is shown this once.
+func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
+	body := map[string]any{}
+	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From} {
+		if value != "" {
+			body[member] = value
+		}
+	}
+	if len(c.Topic) > 0 {
+		body["topics"] = c.Topic
+	}
+	if c.GiveUpAfter != 0 {
+		body["give_up_after_seconds"] = c.GiveUpAfter.Seconds()
+	}
+	secret, made, err := c.secret(ctx, app)
+	if err != nil {
+		return err
+	}
+	if secret != "" {
+		body["secret"], body["secret_overlap_seconds"] = secret, c.Overlap.Seconds()
+	}
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPut, nil, body, &d, c.Name.segment()); err != nil {
+		return err
+	}
+	if err := d.print(app); err != nil || !made {
+		return err
+	}
+	return app.print("  secret, shown this once: %s", secret)
+}
+
+// secret returns the one to set, "" to keep what is there, and whether it was made here.
+func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, made bool, err error) {
+	if c.SecretFile != "" {
+		var content []byte
+		if c.SecretFile == "-" {
+			content, err = io.ReadAll(io.LimitReader(app.stdin, maxProblemBytes))
+		} else {
+			content, err = os.ReadFile(c.SecretFile)
+		}
+		if err != nil {
+			return "", false, usageError{fmt.Errorf("--secret-file: %w", err)}
+		}
+		return strings.TrimSpace(string(content)), false, nil
+	}
+	if !c.NewSecret {
+		var missing *problem
+		err := c.call(ctx, app, http.MethodGet, nil, nil, nil, c.Name.segment())
+		if !errors.As(err, &missing) || missing.Code != "delivery-not-found" {
+			return "", false, err
+		}
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key), true, nil
+}
+
+// oneOrAll names a delivery, or all.
+type oneOrAll struct {
+	client
+
+	Name deliveryName `arg:"" optional:"" help:"Name of the delivery."`
+	All  bool         `help:"All deliveries."`
+}
+
+func (c *oneOrAll) run(ctx context.Context, app *app, verb string) error {
+	if c.All == (c.Name != "") {
+		return usageError{errors.New("expected the name of a delivery, or --all")}
+	}
+	if !c.All {
+		var d deliveryInfo
+		if err := c.call(ctx, app, http.MethodPost, nil, nil, &d, c.Name.segment(), verb); err != nil {
+			return err
+		}
+		return d.print(app)
+	}
+	var answer struct {
+		Changed int `json:"changed"`
+	}
+	if err := c.call(ctx, app, http.MethodPost, url.Values{"all": {verb}}, nil, &answer); err != nil {
+		return err
+	}
+	return app.print("%d", answer.Changed)
+}
+
+type deliveriesPauseCmd struct{ oneOrAll }
+
+func (c *deliveriesPauseCmd) Run(ctx context.Context, app *app) error {
+	return c.run(ctx, app, "pause")
+}
+
+type deliveriesResumeCmd struct{ oneOrAll }
+
+func (c *deliveriesResumeCmd) Run(ctx context.Context, app *app) error {
+	return c.run(ctx, app, "resume")
+}
+
+type deliveriesSkipCmd struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the delivery."`
+	ID   string       `arg:"" name:"id" help:"ID of the message that fails, as list prints it."`
+}
+
+func (c *deliveriesSkipCmd) Run(ctx context.Context, app *app) error {
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPost, url.Values{"id": {c.ID}}, nil, &d, c.Name.segment(), "skip"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+type deliveriesTestCmd struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the delivery."`
+}
+
+// Run fails when the receiver does not take the message.
+func (c *deliveriesTestCmd) Run(ctx context.Context, app *app) error {
+	var result struct {
+		Status *int    `json:"status"`
+		Took   float64 `json:"took_seconds"`
+		Error  string  `json:"error"`
+	}
+	if err := c.call(ctx, app, http.MethodPost, nil, nil, &result, c.Name.segment(), "test"); err != nil {
+		return err
+	}
+	if result.Error != "" || result.Status == nil {
+		return fmt.Errorf("not delivered after %.3f s: %s", result.Took, printable(result.Error))
+	}
+	return app.print("%d after %.3f s", *result.Status, result.Took)
+}
+
+type deliveriesDeleteCmd struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the delivery."`
+}
+
+func (c *deliveriesDeleteCmd) Run(ctx context.Context, app *app) error {
+	return c.call(ctx, app, http.MethodDelete, nil, nil, nil, c.Name.segment())
+}
