@@ -62,10 +62,7 @@ func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 		dst = append(appendText(appendText(dst, m.Subject), m.Name), m.ID[:]...)
 		dst = appendText(dst, m.Topics.String())
 	}
-	dst = appendLength(dst, len(c.Deliveries))
-	for i := range c.Deliveries {
-		dst = appendDelivery(dst, &c.Deliveries[i])
-	}
+	dst = appendDeliveries(dst, c.Deliveries)
 	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+5:], castagnoli))
 	return dst, nil
 }
@@ -80,13 +77,19 @@ func (e *Event) append(dst []byte) []byte {
 	return append(appendLength(dst, len(e.Data)), e.Data...)
 }
 
-// appendDelivery writes a record after a 1, and a 0 where there is none.
-func appendDelivery(dst []byte, d *store.NamedDelivery) []byte {
-	dst = append(appendText(dst, d.Name), d.ID[:]...)
-	if d.Record == nil {
-		return append(dst, 0)
+// appendDeliveries writes each record after a 1, and a 0 where there is none.
+func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
+	dst = appendLength(dst, len(list))
+	for i := range list {
+		d := &list[i]
+		dst = append(appendText(dst, d.Name), d.ID[:]...)
+		if d.Record == nil {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = append(appendLength(append(dst, 1), len(d.Record)), d.Record...)
 	}
-	return append(appendLength(append(dst, 1), len(d.Record)), d.Record...)
+	return dst
 }
 
 func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
