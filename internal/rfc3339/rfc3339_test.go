@@ -43,3 +43,12 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rfc3339.Parse("2026-03-01T09:30:00.123Z"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
