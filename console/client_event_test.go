@@ -16,9 +16,7 @@ func TestEventObjects(t *testing.T) {
 
 	s.set(buffering)
 	polling := newProfile(t).openClient(t, s, `{"name":"me","since":"earliest"}`, clock(t))
-	s.requests.await(t, "stream of the other profile", func(r []request) bool {
-		return len(r) > 0 && streamsOf(r)[len(streamsOf(r))-1].Query.Get("since") == "earliest"
-	})
+	s.awaitStreams(t, 2) // with that of the other profile
 	polling.eval(t, `pass(15_000)`)
 	polling.await(t, "state", "state", "live", "transport", "poll")
 	s.check(t, "", polling)

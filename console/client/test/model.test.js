@@ -41,10 +41,8 @@ const SABOTAGES = {
   'another person goes on where the one before was': ['&& personOf(who) !== personOf(was)', '&& false'],
   'nobody says that somebody has signed in': ['this.#lobby?.postMessage(who);', ';'],
   'a tab that was refused hears nobody': ["'refused') return void (who && this.#restart());", "'refused') return;"],
-  'an answer to who was there before counts': ['else if (who === this.#who && this.#served) return;', 'else if (who === this.#who) return;', 2600],
   'all topics have one place': ['set: this.#topics };', "set: '' };"],
   'a new set of topics begins at the newest place': ['Object.values(all)).sort();', 'Object.values(all)).sort().reverse();'],
-  'what was read of other topics counts for these': ['(!set || other && other.split', '(true || other.split'],
   'a token that has ended is used again': ['answer.status === 403) this.#bearer = undefined;', 'answer.status === 403) ;'],
 };
 

@@ -110,6 +110,24 @@ test('who signs out in one tab does so in all, and back in', async () => {
   for (const tab of tabs) assert.equal(tab.errors().length, 1);
 });
 
+test('a tab that asks with the old session while another one signs in asks again', async () => {
+  const stage = stageOf();
+  stage.signIn('ann');
+  const first = stage.open({ name: 'me' }), second = stage.open({ name: 'me' });
+  await stage.pass(2);
+  stage.server.expireToken();
+  await stage.pass(10);
+  assert.deepEqual([first.client.state, second.client.state], ['refused', 'refused']);
+  stage.network.delay = () => 2000;
+  second.client.reconnect();
+  await stage.pass(0.1);
+  stage.network.delay = () => 10;
+  stage.signIn('ann');
+  first.client.reconnect();
+  await stage.pass(5);
+  assert.deepEqual([first.client.state, second.client.state], ['live', 'live']);
+});
+
 test('a tab whose token is refused for good does not keep the others busy', async () => {
   const stage = stageOf(), well = stage.open(stage.as('ann'));
   await stage.pass(2);
