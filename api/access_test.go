@@ -125,6 +125,8 @@ func TestAccess(t *testing.T) {
 		{"HEAD /tidings.js", "/tidings.js", all(200), all(200), ""},
 		{"GET /tidings.d.ts", "/tidings.d.ts", all(200), all(200), ""},
 		{"HEAD /tidings.d.ts", "/tidings.d.ts", all(200), all(200), ""},
+		{"GET /locks.js", "/locks.js", all(200), all(200), ""},
+		{"HEAD /locks.js", "/locks.js", all(200), all(200), ""},
 		{"GET /metrics", "/metrics", all(200), token(403, 403, 403, 200), ""},
 	}
 

@@ -13,6 +13,7 @@ func TestConsole(t *testing.T) {
 		"/":                  {"text/html; charset=utf-8", "<!doctype html>"},
 		"/tidings.js":        {"text/javascript; charset=utf-8", "export class Tidings"},
 		"/tidings.d.ts":      {"text/plain; charset=utf-8", "export class Tidings"},
+		"/locks.js":          {"text/javascript; charset=utf-8", "export const locks"},
 		"/console/api.js":    {"text/javascript; charset=utf-8", "export"},
 		"/console/style.css": {"text/css; charset=utf-8", "{"},
 	} {

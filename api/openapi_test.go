@@ -261,6 +261,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"HEAD /tidings.js", "/tidings.js", "", nil, 200},
 		{"GET /tidings.d.ts", "/tidings.d.ts", "", nil, 200},
 		{"HEAD /tidings.d.ts", "/tidings.d.ts", "", nil, 200},
+		{"GET /locks.js", "/locks.js", "", nil, 200},
+		{"HEAD /locks.js", "/locks.js", "", nil, 200},
 	} {
 		seen[x.endpoint] = true
 		method, _, _ := strings.Cut(x.endpoint, " ")

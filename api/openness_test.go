@@ -87,7 +87,7 @@ func TestForeignReads(t *testing.T) {
 	open := newServer(t, newLog(t), 0, o)
 	guarded := newServer(t, newLog(t), 0, keyed(t, o))
 	admin := holder{admin: true}.token(t)
-	unguarded := []string{"/", "/healthz", "/readyz", "/openapi.yaml", "/tidings.js", "/tidings.d.ts",
+	unguarded := []string{"/", "/healthz", "/readyz", "/openapi.yaml", "/tidings.js", "/locks.js", "/tidings.d.ts",
 		"/v1/session", "/nothing", "/console/main.js"}
 	foreign := [][]string{{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"},
 		{"Origin: https://evil.example"}, {"Origin: null"},

@@ -89,6 +89,7 @@ func (s *Server) table() []route {
 		{"/console/{file}", console},
 		{"/tidings.js", console},
 		{"/tidings.d.ts", console},
+		{"/locks.js", console},
 	}...)
 }
 

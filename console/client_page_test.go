@@ -161,6 +161,33 @@ func TestInsecureContext(t *testing.T) {
 	}
 }
 
+// TestInsecureLocks: with the locks of locks.js tabs share a connection there too. When the one that
+// holds it is closed, another one goes on.
+func TestInsecureLocks(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
+	s.URL = strings.Replace(s.URL, "127.0.0.1", e2e.SiteName, 1)
+	var tabs []*tab
+	for range 3 {
+		tb := p.openClient(t, s, `{"name":"me","locks":true}`)
+		tb.await(t, "live")
+		tabs = append(tabs, tb)
+	}
+	if value[bool](t, tabs[0], `!!navigator.locks`) {
+		t.Error("the browser has locks: the test shows nothing")
+	}
+	s.publish(t, "orders", 10)
+	s.check(t, "", tabs...)
+	s.awaitSubscribers(t, 1)
+	tabs[0].close(t)
+	last := s.publish(t, "orders", 10)
+	for _, tb := range tabs[1:] {
+		tb.await(t, "event", "id", last)
+	}
+	s.check(t, "", tabs[1:]...)
+	s.awaitSubscribers(t, 1)
+}
+
 // TestCrossOrigin: a page of another origin reads with a token, where the server lists it.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()

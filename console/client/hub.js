@@ -1,6 +1,7 @@
 // What react.js and vue.js have in common: one client, and so one connection, for all components of a page. Each
 // component asks for its topics; the client reads what any of them asked for, and each is shown its own.
 
+import { locks } from './locks.js';
 import { Tidings } from './tidings.js';
 import { keyOfTopics, matcher, topicsOf } from './topics.js';
 
@@ -152,6 +153,7 @@ export class Hub {
       };
     }
     if (this.#cursor) options.after = this.#cursor;
+    Tidings.locks ??= locks;
     const client = this.#client = new Tidings({ ...options, topics: topicsOf(this.#topics) });
     const on = (type, react) => client.addEventListener(type, ({ detail }) => react(detail));
     on('event', event => {

@@ -106,10 +106,20 @@ export interface TidingsEventMap<Data = unknown> {
   error: CustomEvent<ProblemError | Error>;
 }
 
+/** As much of the Web Locks API as a client uses. */
+export interface Locks {
+  request(name: string, options: LockOptions, act: (lock: Pick<Lock, 'name' | 'mode'> | null) => unknown): Promise<unknown>;
+}
+
 type Listener<Client, E> = ((this: Client, event: E) => void) | { handleEvent(event: E): void } | null;
 
 /** A reader of the log. It begins when it is made. Data is what the payloads of its topics are; nothing checks it. */
 export class Tidings<Data = unknown> extends EventTarget {
+  /**
+   * By which tabs agree on who reads for all: the browser's Web Locks, where it has them. On plain HTTP it has none; then
+   * those of locks.js may be put here, before a client is made, or each tab has a connection of its own.
+   */
+  static locks: Locks | undefined;
   constructor(options?: TidingsOptions<Data>);
   /**
    * Whose events are handed over, and whose place is stored: `Tidings-Who` of the last answer. Before there was one, of

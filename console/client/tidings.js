@@ -51,6 +51,8 @@ export class Tidings extends EventTarget {
   #handling = Promise.resolve(); // what `handled` is at work on, and all that waits for it
   #unhandled = 0; #full = false; // events among that; nothing more is read
 
+  static locks = globalThis.navigator?.locks; // on plain HTTP there are those of locks.js
+
   constructor(options = {}) {
     super();
     const missing = ['fetch', 'CustomEvent', 'TextDecoder'].find(name => !globalThis[name]);
@@ -59,7 +61,7 @@ export class Tidings extends EventTarget {
     const { url, name, shared = true } = this.#options;
     this.#url = addressOf(url);
     this.#meets = shared && globalThis.location && globalThis.BroadcastChannel;
-    this.#shares = this.#meets && globalThis.navigator?.locks;
+    this.#shares = this.#meets && Tidings.locks;
     this.#persistent = !!name;
     this.#saved = `tidings ${this.#url} ${name}`;
     const last = `${this.#saved} who`;
@@ -182,7 +184,7 @@ export class Tidings extends EventTarget {
 
   // join finds the tabs to share with, and follows the one that leads, if there is one.
   async #join(steal) {
-    const { signal } = this.#present, { locks } = navigator;
+    const { signal } = this.#present, { locks } = Tidings;
     this.#group = this.#channel(`${this.#who} ${this.#options.name ?? ''} ${this.#topics}`, ({ data }) => this.#hear(data));
     this.#leader = 'connecting';
     this.#heard = Date.now();

@@ -25,8 +25,10 @@ addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) 
 addEventListener('error', ({ message }) => report('exception', { message }));
 addEventListener('unhandledrejection', ({ reason }) => report('exception', { message: String(reason) }));
 
-const { tokens, ...options } = JSON.parse(decodeURIComponent(location.search.slice(1)));
+const { tokens, locks, ...options } = JSON.parse(decodeURIComponent(location.search.slice(1)));
 if (tokens) options.token = async () => (await fetch('/test/token')).text();
+
+if (locks) Tidings.locks ??= (await import('/locks.js')).locks;
 
 const client = globalThis.client = new Tidings(options);
 for (const type of ['event', 'end', 'gap', 'live', 'bye', 'state', 'error']) {

@@ -1,23 +1,28 @@
 // A tab: what a page finds in its global scope, and what happens to it. Tasks of a frozen tab wait; those of a dead
 // one, and what it still asks for, come to nothing.
 
+import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 import { fetchOf } from './network.js';
 
 const ADDRESS = 'https://tidings.example/tidings.js';
-
-// compile turns the module's text into a function of the names that it finds in its global scope. It runs in a
-// context that has nothing but ECMAScript's own: a name that is missing here is a ReferenceError.
-export function compile(source) {
-  const body = source.replace('export class', 'class').replaceAll('import.meta.url', JSON.stringify(ADDRESS));
-  return vm.compileFunction(`${body}\nreturn Tidings;`, GLOBALS, { filename: 'tidings.js', parsingContext: vm.createContext() });
-}
 
 const GLOBALS = [
   'globalThis', 'navigator', 'BroadcastChannel', 'fetch', 'sessionStorage', 'localStorage',
   'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'Math', 'URL', 'EventTarget', 'CustomEvent',
   'AbortController', 'DOMException', 'TextDecoder',
 ];
+
+const locksOver = compiled('locks.js', readFileSync(new URL('../locks.js', import.meta.url), 'utf8'), 'locks');
+
+// compile turns the module's text into a function of the names that it finds in its global scope. It runs in a
+// context that has nothing but ECMAScript's own: a name that is missing here is a ReferenceError.
+export function compile(source) { return compiled('tidings.js', source, 'Tidings'); }
+
+function compiled(filename, source, name) {
+  const body = source.replace(/^export /gm, '').replaceAll('import.meta.url', JSON.stringify(ADDRESS));
+  return vm.compileFunction(`${body}\nreturn ${name};`, GLOBALS, { filename, parsingContext: vm.createContext() });
+}
 
 export class Tab {
   dead = false;
@@ -50,7 +55,10 @@ export class Tab {
   load(compiled) {
     const scope = this.#scope();
     Object.assign(this.#window, scope);
-    return compiled(...GLOBALS.map(name => name === 'globalThis' ? this.#window : scope[name]));
+    const globals = GLOBALS.map(name => name === 'globalThis' ? this.#window : scope[name]);
+    const Tidings = compiled(...globals);
+    if (!this.#world.locks) Tidings.locks = locksOver(...globals);
+    return Tidings;
   }
 
   #scope() {
@@ -58,7 +66,7 @@ export class Tab {
     const math = Object.create(Math, { random: { value: random } });
     const now = () => Math.floor(clock.now + this.#world.wall);
     return {
-      navigator: { locks: locks.of(this) },
+      navigator: { locks: locks?.of(this) },
       BroadcastChannel: channels.of(this),
       fetch: fetchOf(this, network),
       sessionStorage: this.#session, localStorage: this.#local,
@@ -144,7 +152,7 @@ export class Tab {
   die() {
     this.dead = true;
     this.#world.network.lose(this);
-    this.#world.locks.gone(this);
+    this.#world.locks?.gone(this);
     this.#world.channels.gone(this);
   }
 }

@@ -39,7 +39,7 @@ export class World {
     this.server = new Server(this.clock, random, random() < 0.6);
     this.network = new Network(this.clock, random, this.server, delay(2, 300));
     this.channels = new Channels(this.clock, random, delay(0, 100));
-    this.locks = new Locks(this.clock, delay(0, 200));
+    if (random() < 0.85) this.locks = new Locks(this.clock, delay(0, 200)); // else those of locks.js
     this.#names = random() < 0.7 ? ['console'] : ['console', 'kiosk'];
     this.#sets = random() < 0.6 ? SETS.slice(0, 1 + Math.floor(random() * 2)).slice(-1) : SETS;
     this.#since = random() < 0.3 ? 'earliest' : undefined;
@@ -84,8 +84,8 @@ export class World {
   open(slot, copied) {
     const { random } = this;
     slot.storage ??= pick(random(), [['ok', 0.85], ['full', 0.07], ['denied', 0.08]]);
-    slot.refusesLocks ??= slot.storage === 'denied' && random() < 0.5;
-    slot.ignoresLocks ??= random() < 0.03;
+    slot.refusesLocks ??= slot.storage === 'denied' && random() < 0.5 && !!this.locks;
+    slot.ignoresLocks ??= random() < 0.03 && !!this.locks;
     const isNew = !slot.readers || slot.storage !== 'ok';
     if (!slot.session) {
       slot.name = copied?.name ?? this.#names[Math.floor(random() * this.#names.length)];
@@ -190,11 +190,16 @@ export class World {
 
   #places(slot, person) { return JSON.parse(this.local.get(this.#key(slot, person)) ?? '{}').sets; }
 
+  // start is where a new tab begins.
+  #start(slot, person) {
+    const sets = this.#places(slot, person) ?? (person && this.#places(slot, '')) ?? {};
+    return sets[setOf(slot.topics)] ?? Object.values(sets).sort()[0] ?? null;
+  }
+
   // begins looks where a new tab begins: at the place of its topics, else at the oldest place there is. Up to there
   // somebody under the name was given everything since it was first read.
   #begins(slot, person, stored) {
-    const { client, topics } = slot, sets = this.#places(slot, person) ?? (person && this.#places(slot, '')) ?? {};
-    const at = sets[setOf(topics)] ?? Object.values(sets).sort()[0] ?? null;
+    const { client, topics } = slot, at = this.#start(slot, person);
     if (client.cursor !== at) this.fail(`a new tab of ${client.who} begins at ${client.cursor} and not at ${at}`);
     slot.isFresh = !stored.has(this.#key(slot, person));
     const { events, from } = this.#givenTo(slot), { log, logs } = this.server;
@@ -207,7 +212,8 @@ export class World {
   // begins.
   look() {
     for (const slot of this.living()) {
-      const { tab, client, storage, readers } = slot;
+      const { tab, client, storage, readers, led } = slot;
+      slot.led = client.leads;
       if (client.who !== slot.who) {
         const isNew = client.who !== undefined && !readers.has(personOf(client.who));
         if (isNew && slot.who !== undefined && storage === 'ok' && personOf(client.who) !== personOf(slot.who)) this.#began(slot);
@@ -220,8 +226,8 @@ export class World {
       const ledger = this.#reader(slot);
       if (!ledger.begun) ledger.begin(client.cursor);
       if (slot.isFresh) this.#readsFrom(slot, client.cursor);
-      const stored = storage === 'ok' && client.leads && this.#places(slot, personOf(client.who))?.[setOf(slot.topics)];
-      if (stored !== false && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
+      const stored = this.#start(slot, personOf(client.who));
+      if (led && client.leads && storage === 'ok' && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
         this.fail(`the leader has come to ${client.cursor}, a new tab would begin at ${stored}`);
       }
     }
