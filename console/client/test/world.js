@@ -215,6 +215,7 @@ export class World {
     for (const slot of this.living()) {
       const { tab, client, storage, readers, led } = slot;
       slot.led = client.leads;
+      const same = client.who === slot.who; // else it is at the place of another person
       if (client.who !== slot.who) {
         const isNew = client.who !== undefined && !readers.has(personOf(client.who));
         if (isNew && slot.who !== undefined && storage === 'ok' && personOf(client.who) !== personOf(slot.who)) this.#began(slot);
@@ -228,7 +229,7 @@ export class World {
       if (!ledger.begun) ledger.begin(client.cursor);
       if (slot.isFresh) this.#readsFrom(slot, client.cursor);
       const stored = this.#start(slot, personOf(client.who));
-      if (led && client.leads && storage === 'ok' && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
+      if (same && led && client.leads && storage === 'ok' && (back ? stored !== client.cursor : !(stored >= client.cursor))) {
         this.fail(`the leader has come to ${client.cursor}, a new tab would begin at ${stored}`);
       }
     }
