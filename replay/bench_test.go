@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,6 +65,62 @@ func BenchmarkOneOfManyTopics(b *testing.B) {
 			f.report(before)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(1000*b.N), "ns/event")
 		})
+	}
+}
+
+// BenchmarkCatchUp replays 20,000 events of a topic that is the whole log, or one in a hundred of it,
+// to one subscription and to a hundred at once.
+func BenchmarkCatchUp(b *testing.B) {
+	const events = 20_000
+	for _, topics := range []int{1, 100} {
+		f := newFanOut(b)
+		for range events / 1000 {
+			f.fill(topics, 1000)
+		}
+		for _, n := range []int{1, 100} {
+			b.Run(fmt.Sprintf("topics=%d/subscriptions=%d", topics, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					var ended sync.WaitGroup
+					for range n {
+						ended.Go(func() { f.catchUp("users.0", events) })
+					}
+					ended.Wait()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*events*b.N), "ns/event")
+			})
+		}
+	}
+}
+
+// fill appends so many events to each of the topics, one to each in turn.
+func (f *fanOut) fill(topics, each int) {
+	drafts := make([]store.Draft, topics*each)
+	for i := range drafts {
+		drafts[i] = store.Draft{Topic: fmt.Sprintf("users.%d", i%topics), Data: benchPayload}
+	}
+	for batch := range slices.Chunk(drafts, 1000) {
+		if _, err := store.Append(context.Background(), f.log, batch); err != nil {
+			f.tb.Fatal(err)
+		}
+	}
+}
+
+// catchUp reads so many events of the topic from the start.
+func (f *fanOut) catchUp(topic string, events int) {
+	sub, err := f.tail.Subscribe(filter(f.tb, topic), frames, replay.Earliest())
+	if err != nil {
+		f.tb.Error(err)
+		return
+	}
+	defer sub.Close()
+	for got := 0; got < events; {
+		chunk, err := sub.Next()
+		if err != nil {
+			f.tb.Error(err)
+			return
+		}
+		got += chunk.Events
 	}
 }
 
