@@ -55,13 +55,21 @@ func plain(segment string) bool {
 type Filter struct {
 	patterns [][]string // sorted, each once
 	levels   []level
+	names    []string // the topics, when no pattern has a wildcard
 }
 
 // All matches every topic.
 func All() Filter { return newFilter([][]string{{">"}}) }
 
 func newFilter(patterns [][]string) Filter {
-	return Filter{patterns: patterns, levels: compile(patterns)}
+	f := Filter{patterns: patterns, levels: compile(patterns)}
+	for _, p := range patterns {
+		if slices.Contains(p, "*") || p[len(p)-1] == ">" {
+			return f
+		}
+	}
+	f.names = f.Patterns()
+	return f
 }
 
 // NewFilter returns the Filter of the patterns, or an ErrInvalid that names the first bad one.
@@ -112,12 +120,21 @@ func (f Filter) IsZero() bool { return len(f.patterns) == 0 }
 // Topics returns the topics that f matches, sorted, when no pattern has a wildcard; else false. The
 // caller owns the slice.
 func (f Filter) Topics() (names []string, exact bool) {
-	for _, p := range f.patterns {
-		if slices.Contains(p, "*") || p[len(p)-1] == ">" {
-			return nil, false
+	if len(f.names) < len(f.patterns) {
+		return nil, false
+	}
+	return slices.Clone(f.names), true
+}
+
+// EachTopic calls visit for each of Topics, until it returns false, and reports whether there is no
+// pattern with a wildcard. It allocates nothing.
+func (f Filter) EachTopic(visit func(name string) bool) (exact bool) {
+	for _, name := range f.names {
+		if !visit(name) {
+			break
 		}
 	}
-	return f.Patterns(), true
+	return len(f.names) == len(f.patterns)
 }
 
 // Covers reports whether each pattern of asked is covered by a single pattern of f: then f matches

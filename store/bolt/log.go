@@ -170,15 +170,18 @@ func (l *Log) Topics(f store.Filter) iter.Seq[store.TopicInfo] {
 func (l *Log) Ended(f store.Filter) (last store.ID, all bool) {
 	l.index.mu.RLock()
 	defer l.index.mu.RUnlock()
-	names, exact := f.Topics()
-	for _, name := range names {
+	goesOn := f.IsZero()
+	exact := f.EachTopic(func(name string) bool {
 		t := l.index.byName[name]
-		if t == nil || t.visible.ended.IsZero() {
-			return store.ID{}, false
+		if goesOn = t == nil || t.visible.ended.IsZero(); !goesOn {
+			last = store.Later(last, t.visible.ended)
 		}
-		last = store.Later(last, t.visible.ended)
+		return !goesOn
+	})
+	if goesOn || !exact {
+		return store.ID{}, false
 	}
-	return last, exact && !f.IsZero()
+	return last, true
 }
 
 // info is the public form; its First may be stale.
