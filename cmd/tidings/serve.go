@@ -28,6 +28,7 @@ type serveCmd struct {
 	tlsFlags     `embed:"" group:"TLS:"`
 	keyFlags     `embed:"" group:"Access:"`
 	storageFlags `embed:"" group:"Storage:"`
+	clusterFlags `embed:"" group:"Cluster:"`
 	retainFlags  `embed:"" group:"Retention:"`
 	streamFlags  `embed:"" group:"Streams:"`
 	limitFlags   `embed:"" group:"Limits:"`
@@ -45,8 +46,13 @@ func (*serveCmd) Help() string {
 func (c *serveCmd) Validate() error {
 	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(),
 		c.keyFlags.validate(c.Listen, len(c.TrustedProxy) > 0),
+<<<<<<< HEAD
 		c.storageFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
 		c.limitFlags.validate(), c.deliverFlags.validate(), c.observeFlags.validate())
+=======
+		c.storageFlags.validate(), c.clusterFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
+		c.limitFlags.validate(), c.observeFlags.validate())
+>>>>>>> bbd15d3 (tidings: serve --store nats keeps the log on a JetStream stream that servers share)
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
@@ -61,13 +67,13 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	clk := clock.New(clock.Options{Hold: c.TrimHold, Logger: app.logger})
-	log, err := bolt.Open(c.DataDir, bolt.Options{
+	log, err := c.clusterFlags.open(ctx, c.DataDir, bolt.Options{
 		MustExist: c.RequireLog, Now: clk.Now, Past: clk.Past,
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
 		QueueTimeout: c.QueueTimeout, MinFree: c.MinFree.of, Logger: app.logger,
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("--data-dir: %w", err), listener.Close())
+		return errors.Join(err, listener.Close())
 	}
 	o := c.options(verifier, app)
 	o.Clock = clk

@@ -4,6 +4,7 @@ package natstest
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,13 +92,30 @@ func address(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// URL is that of all servers.
-func (c *Cluster) URL() string {
-	var urls []string
+// Await waits until the servers have a leader, so that streams can be made.
+func (c *Cluster) Await() {
+	c.t.Helper()
+	e2e.Eventually(c.t, "leader of the NATS servers", func() bool {
+		for _, monitor := range c.Monitors() {
+			answer, err := http.Get(monitor + "/healthz")
+			if err != nil {
+				return false
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// URLs are those of the servers.
+func (c *Cluster) URLs() (urls []string) {
 	for _, s := range c.servers {
 		urls = append(urls, "nats://"+s.client)
 	}
-	return strings.Join(urls, ",")
+	return urls
 }
 
 // Monitors are the addresses of the servers' monitors.

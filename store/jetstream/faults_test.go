@@ -23,7 +23,7 @@ import (
 // operator is somebody who does to the stream what they like.
 func operator(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(c.URL())
+	nc, err := nats.Connect(strings.Join(c.URLs(), ","))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestRefused(t *testing.T) {
 			if _, err := js.UpdateStream(t.Context(), config); err != nil {
 				t.Fatal(err)
 			}
-			want.o.URL, want.o.Stream, want.o.Replicas = c.URL(), stream, 1
+			want.o.URLs, want.o.Stream, want.o.Replicas = c.URLs(), stream, 1
 			seq, err := jetstream.Connect(t.Context(), want.o)
 			if err == nil {
 				seq.Close()

@@ -1,6 +1,6 @@
 // Package jetstream is a [store.Sequencer] on one stream of NATS JetStream: for nodes that keep one log.
 //
-//	seq, err := jetstream.Connect(ctx, jetstream.Options{URL: "nats://a,nats://b,nats://c", Stream: "orders"})
+//	seq, err := jetstream.Connect(ctx, jetstream.Options{URLs: urls, Stream: "ORDERS"})
 //	log, err := bolt.Open(dir, bolt.Options{Sequencer: seq})
 //
 // One commit is one message, or an atomic batch of them when it is large. A place is the sequence of its
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,8 @@ import (
 
 // Options say where the stream is, and what it must be.
 type Options struct {
-	URL    string // of the servers, separated by commas
-	Stream string // its name
+	URLs   []string // of the servers
+	Stream string   // its name
 
 	Creds string // file of credentials; "": none
 	CA    string // file of the certificates that servers' are signed with; "": those of the system
@@ -88,7 +89,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	_, _ = rand.Read(s.node[:]) // never fails
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	var err error
-	if s.nc, err = nats.Connect(o.URL, s.connection()...); err != nil {
+	if s.nc, err = nats.Connect(strings.Join(o.URLs, ","), s.connection()...); err != nil {
 		return nil, fmt.Errorf("%w: connect to NATS: %w", store.ErrUnavailable, err)
 	}
 	if s.js, err = jetstream.New(s.nc); err == nil {

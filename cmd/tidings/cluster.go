@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/jetstream"
+)
+
+// clusterFlags say which stream of NATS JetStream the log is kept on; the file is then a mirror of it.
+type clusterFlags struct {
+	Store          string        `default:"bbolt" enum:"bbolt,nats" help:"What keeps the log: bbolt, this process alone; or nats, a stream of NATS JetStream that many servers share, of which the file is a mirror."`
+	NATSURL        []string      `name:"nats-url" help:"Address of a NATS server; repeatable." placeholder:"URL"`
+	NATSStream     string        `name:"nats-stream" default:"TIDINGS" help:"Stream that keeps the log; made if missing."`
+	NATSReplicas   int           `name:"nats-replicas" default:"3" help:"Servers that keep a stream which is made here."`
+	NATSCreds      string        `name:"nats-creds" help:"File of credentials for NATS." type:"path" placeholder:"FILE"`
+	NATSCA         string        `name:"nats-ca" help:"File of the certificates that those of the NATS servers are signed with; without it those of the system." type:"path" placeholder:"FILE"`
+	NATSMonitor    []string      `name:"nats-monitor" help:"Monitor address of each NATS server, to see that it syncs before it acknowledges; repeatable." placeholder:"URL"`
+	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"Time to get a commit onto the stream, after which publishes are answered 503."`
+	NATSAllowLossy bool          `name:"nats-allow-lossy" help:"Take a stream that may lose what it has acknowledged: with fewer than three replicas, or on servers that are not known to sync first."`
+}
+
+func (c *clusterFlags) validate() error {
+	named := len(c.NATSURL) > 0 || len(c.NATSMonitor) > 0 || c.NATSCreds != "" || c.NATSCA != "" || c.NATSAllowLossy
+	switch {
+	case c.Store == "nats" && len(c.NATSURL) == 0:
+		return errors.New("--store nats needs --nats-url")
+	case c.Store != "nats" && named:
+		return errors.New("the flags that begin with --nats are for --store nats")
+	case c.NATSReplicas < 1 || c.NATSReplicas > 5:
+		return fmt.Errorf("--nats-replicas: expected 1 to 5, got %d", c.NATSReplicas)
+	}
+	return positive("nats-timeout", c.NATSTimeout)
+}
+
+// open opens the log, with the cluster that keeps it if there is one.
+func (c *clusterFlags) open(ctx context.Context, dir string, o bolt.Options) (store.Log, error) {
+	if c.Store != "nats" {
+		log, err := bolt.Open(dir, o)
+		if err != nil {
+			return nil, fmt.Errorf("--data-dir: %w", err)
+		}
+		return log, nil
+	}
+	seq, err := c.connect(ctx, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("--nats-url: %w", err)
+	}
+	o.Sequencer, o.SequencerTimeout, o.Context = seq, c.NATSTimeout, ctx
+	log, err := bolt.Open(dir, o)
+	if err != nil {
+		seq.Close()
+		return nil, fmt.Errorf("--data-dir: %w", err)
+	}
+	return &clustered{log, seq}, nil
+}
+
+func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetstream.Sequencer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.NATSTimeout)
+	defer cancel()
+	o := jetstream.Options{URLs: c.NATSURL, Stream: c.NATSStream, Creds: c.NATSCreds, CA: c.NATSCA,
+		Replicas: c.NATSReplicas, Lossy: c.NATSAllowLossy, Logger: logger}
+	if len(c.NATSMonitor) > 0 {
+		o.Synced = jetstream.SyncedBy(c.NATSMonitor)
+	}
+	return jetstream.Connect(ctx, o)
+}
+
+// clustered is a log that ends its sequencer with itself.
+type clustered struct {
+	*bolt.Log
+	seq *jetstream.Sequencer
+}
+
+// Close implements store.Log.
+func (c *clustered) Close() error {
+	defer c.seq.Close()
+	return c.Log.Close()
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"tidings/internal/natstest"
+)
+
+// onCluster are the flags of a server on the cluster.
+func onCluster(t *testing.T, c *natstest.Cluster, more ...string) []string {
+	flags := append([]string{"--store", "nats", "--data-dir", t.TempDir()}, more...)
+	for _, url := range c.URLs() {
+		flags = append(flags, "--nats-url", url)
+	}
+	for _, monitor := range c.Monitors() {
+		flags = append(flags, "--nats-monitor", monitor)
+	}
+	return flags
+}
+
+// TestServeCluster: two servers on three NATS servers have one log, and go on when one of these is killed.
+func TestServeCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts and kills NATS servers")
+	}
+	c := natstest.Start(t, 3)
+	c.Await()
+	first := serving(t, onCluster(t, c)...)
+	second := serving(t, onCluster(t, c)...)
+	publish := func(url, data string) string {
+		t.Helper()
+		return strings.Fields(runCLI(t, "publish", "--url", url, "orders", data).ended(t, exitOK).stdout)[0]
+	}
+	publish(first, "1")
+	publish(second, "2")
+	c.Kill(0)
+	publish(first, "3")
+	publish(second, "4")
+	c.Run(0)
+	for _, url := range []string{first, second} {
+		got := runCLI(t, "tail", "--url", url, "--since", "earliest", "--limit", "4", "orders").ended(t, exitOK)
+		if lines := strings.Count(got.stdout, "\n"); lines != 4 {
+			t.Errorf("%d lines: %s", lines, got.stdout)
+		}
+	}
+}
+
+// TestErrorsCluster: what serve refuses.
+func TestErrorsCluster(t *testing.T) {
+	for args, want := range map[string]string{
+		"--store nats":                                       "--store nats needs --nats-url",
+		"--nats-url nats://127.0.0.1:1":                      "are for --store nats",
+		"--store nats --nats-url x --nats-replicas 9":        "--nats-replicas: expected 1 to 5",
+		"--store nats --nats-url nats://a --nats-timeout 0s": "--nats-timeout",
+	} {
+		t.Run("row 272: "+args, func(t *testing.T) {
+			got := runCLI(t, append(strings.Fields("serve --listen 127.0.0.1:0 "+args), "--data-dir",
+				t.TempDir())...).ended(t, exitUsage)
+			if !strings.Contains(got.stderr, want) {
+				t.Errorf("stderr %q, want %q", got.stderr, want)
+			}
+		})
+	}
+	c := natstest.Start(t, 1)
+	for args, want := range map[string]string{
+		"--nats-url nats://127.0.0.1:1":               "connect to NATS",
+		"--nats-replicas 1 --nats-url " + c.URLs()[0]: "has 1 replicas",
+	} {
+		t.Run("row 273: "+args, func(t *testing.T) {
+			got := runCLI(t, append(strings.Fields("serve --listen 127.0.0.1:0 --store nats "+args), "--data-dir",
+				t.TempDir())...).ended(t, exitFailure)
+			if !strings.Contains(got.stderr, want) {
+				t.Errorf("stderr %q, want %q", got.stderr, want)
+			}
+		})
+	}
+}
