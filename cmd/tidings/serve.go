@@ -46,13 +46,9 @@ func (*serveCmd) Help() string {
 func (c *serveCmd) Validate() error {
 	return cmp.Or(c.networkFlags.validate(), c.tlsFlags.validate(),
 		c.keyFlags.validate(c.Listen, len(c.TrustedProxy) > 0),
-<<<<<<< HEAD
-		c.storageFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
-		c.limitFlags.validate(), c.deliverFlags.validate(), c.observeFlags.validate())
-=======
-		c.storageFlags.validate(), c.clusterFlags.validate(), c.retainFlags.validate(), c.streamFlags.validate(),
-		c.limitFlags.validate(), c.observeFlags.validate())
->>>>>>> bbd15d3 (tidings: serve --store nats keeps the log on a JetStream stream that servers share)
+		c.storageFlags.validate(), c.clusterFlags.validate(), c.retainFlags.validate(),
+		c.streamFlags.validate(), c.limitFlags.validate(), c.deliverFlags.validate(),
+		c.observeFlags.validate())
 }
 
 func (c *serveCmd) Run(ctx context.Context, app *app) error {
