@@ -38,8 +38,9 @@ func TestHeads(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var heads []string
+			log := newLog(t) // of both: Tidings-Who is of its log
 			for _, writer := range writers {
-				s := newServer(t, newLog(t), 0, api.Options{StreamWriter: writer, RateRead: 1000,
+				s := newServer(t, log, 0, api.Options{StreamWriter: writer, RateRead: 1000,
 					CORSOrigins: []string{"https://app.example.com"}})
 				conn := s.connect()
 				defer conn.Close()
