@@ -111,7 +111,7 @@ func (h *heldStream) Next(now time.Time, cut error, frames [][]byte) held.Turn {
 	if h.fault != nil {
 		return held.Turn{End: h.fault}
 	}
-	frames, st := h.script.round(now, cut, h.s.metrics, frames)
+	frames, st := h.script.round(now, cut, h.s.metrics, false, frames)
 	h.row.live.Store(h.script.live) // before its client can know
 	h.events, h.before = st.events, len(frames)
 	if st.events > 0 {

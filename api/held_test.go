@@ -65,6 +65,21 @@ func TestHeads(t *testing.T) {
 	}
 }
 
+// TestBeginsInOneWrite: who is caught up gets the answer's head, open and live at once.
+func TestBeginsInOneWrite(t *testing.T) {
+	s := start(t)
+	conn := s.connect()
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 16<<10)
+	n, err := conn.Read(first)
+	if err != nil || !bytes.Contains(first[:n], []byte("event: tidings.live\n")) {
+		t.Errorf("first read %q, %v, want all up to live", first[:n], err)
+	}
+}
+
 // TestEndsOfHTTP10: where there are no chunks the body ends with the connection.
 func TestEndsOfHTTP10(t *testing.T) {
 	for _, writer := range writers {
@@ -130,6 +145,7 @@ func TestClientSpeaks(t *testing.T) {
 				return
 			}
 			s.publish("orders", "1")
+			waitUntil(t, "delivered", func() bool { return s.metrics()["tidings_delivered_events_total"] == "1" })
 			s.api.Drain()
 			text, err := io.ReadAll(conn)
 			if err != nil || bytes.Count(text, []byte("HTTP/1.1 ")) != 1 || !bytes.Contains(text, []byte("data: 1\n")) ||

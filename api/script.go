@@ -64,13 +64,15 @@ type step struct {
 }
 
 // round returns what goes out in one write, appended to frames, and the last step of it: a head with
-// the events or the live that follow it, say. What next says of now and cut holds.
-func (c *script) round(now time.Time, cut error, m *metrics, frames [][]byte) ([][]byte, step) {
+// the events or the live that follow it, say; with apart it is one step. What next says of now and cut
+// holds.
+func (c *script) round(now time.Time, cut error, m *metrics, apart bool,
+	frames [][]byte) ([][]byte, step) {
 	for {
 		st := c.next(now, cut)
 		m.step(&st)
 		frames = append(frames, st.frames...)
-		if st.events > 0 || st.end != nil || st.readsLog || !st.until.IsZero() {
+		if apart || st.events > 0 || st.end != nil || st.readsLog || !st.until.IsZero() {
 			return frames, st
 		}
 	}

@@ -169,10 +169,14 @@ func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) 
 	if !script.limit.IsZero() {
 		w.out.endBy(lastWrite(script.limit))
 	}
+	// over HTTP/1.1 net/http makes one chunk of what is flushed together, and Go's client hands over
+	// nothing of a chunk that has not come whole
+	apart := !w.out.http2
 	var frames [][]byte
 	var st step
 	for {
-		frames, st = script.round(time.Now(), s.cut(ctx, w.out), s.metrics, frames[:0])
+		frames, st = script.round(time.Now(), s.cut(ctx, w.out), s.metrics, apart,
+			frames[:0])
 		open.row.live.Store(script.live) // before its client can know
 		n, err := w.write(frames)
 		if err != nil || st.end != nil {

@@ -8,18 +8,6 @@ import (
 	"tidings/api"
 )
 
-// TestStreamBeginsInOneWrite: who is caught up gets the answer's head, open and live at once.
-func TestStreamBeginsInOneWrite(t *testing.T) {
-	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
-		conn, _ := s.get("/v1/stream")
-		first := make([]byte, 16<<10)
-		n, err := conn.Read(first) // a pipe hands over what one write brought
-		if err != nil || !bytes.Contains(first[:n], []byte("event: tidings.live\n")) {
-			t.Errorf("first write %q, %v, want all up to live", first[:n], err)
-		}
-	})
-}
-
 // TestStreamGathersFrames: what is pending goes out in few writes, however many frames it is.
 func TestStreamGathersFrames(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {

@@ -64,21 +64,16 @@ func (m *message) end(n int) {
 var crlf, final = []byte("\r\n"), []byte(lastChunk)
 
 // control adds what stands before the events, or without any: one piece. head is what goes before
-// the body, and last says that the body ends.
+// the body, and last says that the body ends. Each frame is a chunk, since Go's client hands over
+// nothing of one that has not come whole.
 func (m *message) control(head []byte, frames [][]byte, last bool) {
 	if len(head) > 0 {
 		m.add(head)
 	}
-	n := 0
 	for _, f := range frames {
-		n += len(f)
-	}
-	if n > 0 {
-		m.begin(n)
-		for _, f := range frames {
-			m.add(f)
-		}
-		m.end(n)
+		m.begin(len(f))
+		m.add(f)
+		m.end(len(f))
 	}
 	if last && m.chunked {
 		m.add(final)
