@@ -21,7 +21,7 @@ func subjectOf(stream string, log store.ID) string {
 // wanted is the stream as it is made.
 func (s *Sequencer) wanted(log store.ID) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: s.o.Stream, Description: "a Tidings log; see docs/CLUSTER.md before you change anything",
+		Name: s.o.Stream, Description: "a Tidings log; its nodes refuse it when its settings are changed",
 		Subjects: []string{subjectOf(s.o.Stream, log) + ".>"}, Storage: jetstream.FileStorage,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Replicas: s.o.Replicas,
 		DenyDelete: true, AllowAtomicPublish: true, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1,
