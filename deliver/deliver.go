@@ -151,8 +151,11 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	return s, nil
 }
 
-// Close ends all requests, and writes what they have come to.
+// Close ends all requests, and writes what they have come to. Of nil it does nothing.
 func (s *Sender) Close() {
+	if s == nil {
+		return
+	}
 	s.stop()
 	s.over.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)

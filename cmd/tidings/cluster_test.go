@@ -32,6 +32,10 @@ func TestServeCluster(t *testing.T) {
 		t.Helper()
 		return strings.Fields(runCLI(t, "publish", "--url", url, "orders", data).ended(t, exitOK).stdout)[0]
 	}
+	got := runCLI(t, "deliveries", "list", "--url", first).ended(t, exitFailure)
+	if !strings.Contains(got.stderr, "this server has no deliveries") {
+		t.Errorf("each server would deliver: %s", got.stderr)
+	}
 	publish(first, "1")
 	publish(second, "2")
 	c.Kill(0)
@@ -39,7 +43,7 @@ func TestServeCluster(t *testing.T) {
 	publish(second, "4")
 	c.Run(0)
 	for _, url := range []string{first, second} {
-		got := runCLI(t, "tail", "--url", url, "--since", "earliest", "--limit", "4", "orders").ended(t, exitOK)
+		got = runCLI(t, "tail", "--url", url, "--since", "earliest", "--limit", "4", "orders").ended(t, exitOK)
 		if lines := strings.Count(got.stdout, "\n"); lines != 4 {
 			t.Errorf("%d lines: %s", lines, got.stdout)
 		}

@@ -123,8 +123,10 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	var err error
-	o.Deliveries, err = c.sender(log, tail, c.DataDir, app.logger, listener.Addr().String(), c.MetricsListen,
-		c.DebugListen)
+	if c.Store != "nats" { // where each server would send all of it
+		o.Deliveries, err = c.sender(log, tail, c.DataDir, app.logger, listener.Addr().String(),
+			c.MetricsListen, c.DebugListen)
+	}
 	if err != nil {
 		tail.Close()
 		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
