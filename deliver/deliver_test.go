@@ -311,8 +311,11 @@ func TestProgress(t *testing.T) {
 		if writes, rides := s.log.count(); writes > 11 || rides != writes {
 			t.Errorf("300 requests in 10 s took %d writes, %d of them riding, want at most 11, all riding", writes, rides)
 		}
-		if n := s.log.names["idle"]; n != 1 {
-			t.Errorf("a delivery with no progress was written %d times, want once", n)
+		s.log.mu.Lock()
+		idle := s.log.names["idle"]
+		s.log.mu.Unlock()
+		if idle != 1 {
+			t.Errorf("a delivery with no progress was written %d times, want once", idle)
 		}
 		time.Sleep(2 * time.Second)
 		s.receiver.take()
