@@ -65,7 +65,7 @@ func TestServeGroupsItsFlags(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"Network:", "TLS:", "Access:", "Storage:", "Retention:", "Streams:", "Limits:",
+	want := []string{"Network:", "TLS:", "Access:", "Storage:", "Cluster:", "Retention:", "Streams:", "Limits:",
 		"Deliveries:", "Observability:"}
 	if got := slices.Compact(groups); !slices.Equal(got, want) {
 		t.Errorf("the groups are %q, want %q", got, want)
