@@ -26,16 +26,32 @@ type clusterFlags struct {
 }
 
 func (c *clusterFlags) validate() error {
-	named := len(c.NATSURL) > 0 || len(c.NATSMonitor) > 0 || c.NATSCreds != "" || c.NATSCA != "" || c.NATSAllowLossy
-	switch {
+	switch named := c.named(); {
 	case c.Store == "nats" && len(c.NATSURL) == 0:
 		return errors.New("--store nats needs --nats-url")
-	case c.Store != "nats" && named:
-		return errors.New("the flags that begin with --nats are for --store nats")
+	case c.Store != "nats" && named != "":
+		return fmt.Errorf("%s is for --store nats", named)
 	case c.NATSReplicas < 1 || c.NATSReplicas > 5:
 		return fmt.Errorf("--nats-replicas: expected 1 to 5, got %d", c.NATSReplicas)
 	}
 	return positive("nats-timeout", c.NATSTimeout)
+}
+
+// named returns a flag that says something of NATS, "" if none does.
+func (c *clusterFlags) named() string {
+	switch {
+	case len(c.NATSURL) > 0:
+		return "--nats-url"
+	case len(c.NATSMonitor) > 0:
+		return "--nats-monitor"
+	case c.NATSCreds != "":
+		return "--nats-creds"
+	case c.NATSCA != "":
+		return "--nats-ca"
+	case c.NATSAllowLossy:
+		return "--nats-allow-lossy"
+	}
+	return ""
 }
 
 // open opens the log, with the cluster that keeps it if there is one.

@@ -54,7 +54,7 @@ func TestServeCluster(t *testing.T) {
 func TestErrorsCluster(t *testing.T) {
 	for args, want := range map[string]string{
 		"--store nats":                                       "--store nats needs --nats-url",
-		"--nats-url nats://127.0.0.1:1":                      "are for --store nats",
+		"--nats-url nats://127.0.0.1:1":                      "--nats-url is for --store nats",
 		"--store nats --nats-url x --nats-replicas 9":        "--nats-replicas: expected 1 to 5",
 		"--store nats --nats-url nats://a --nats-timeout 0s": "--nats-timeout",
 	} {
