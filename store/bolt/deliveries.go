@@ -32,7 +32,7 @@ const rideWithin = 500 * time.Millisecond
 
 // ride waits for a commit of others to take the request, and reports whether one has stored it.
 func (q *queue) ride(ctx context.Context, wanted *commit.Request) bool {
-	r := &request{Request: *wanted, weight: draftBytes, done: make(chan struct{})}
+	r := &request{Request: *wanted, weight: draftBytes, done: make(chan struct{}, 1)}
 	q.mu.Lock()
 	q.riders = append(q.riders, r)
 	q.mu.Unlock()
@@ -40,6 +40,7 @@ func (q *queue) ride(ctx context.Context, wanted *commit.Request) bool {
 	defer late.Stop()
 	select {
 	case <-r.done:
+		return r.outcome.Err == nil
 	case <-late.C:
 	case <-ctx.Done():
 	}
