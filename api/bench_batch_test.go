@@ -48,7 +48,14 @@ func cpuTime(b *testing.B) time.Duration {
 type batchForm struct{ name, mediaType, begin, item, between, end string }
 
 var batchForms = []batchForm{
-	{"ndjson", "application/x-ndjson", "", `{"topic":"` + benchTopic + `","data":"%s` + benchBody[:240] + `"}`, "\n", ""},
+	{
+		"ndjson",
+		"application/x-ndjson",
+		"",
+		`{"topic":"` + benchTopic + `","data":"%s` + benchBody[:240] + `"}`,
+		"\n",
+		"",
+	},
 	{"cloudevents", "application/cloudevents-batch+json", "[", `{"specversion":"1.0","id":"%s","source":"/bench",` +
 		`"type":"made","topic":"` + benchTopic + `","data":"` + benchBody + `"}`, ",", "]"},
 }

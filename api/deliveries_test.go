@@ -240,7 +240,8 @@ func TestDeliveryRows(t *testing.T) {
 		{"row 280: no URL", "PUT new", body("url", ""), admin, 400, "member-invalid", "url"},
 		{"row 280: no topics", "PUT new", body("topics", ""), admin, 400, "member-invalid", "topics"},
 		{"row 280: no secret", "PUT new", body("secret", ""), admin, 400, "member-invalid", "secret"},
-		{"row 280: a short secret", "PUT new", body("secret", `"whsec_c2hvcnQ="`), admin, 400, "member-invalid", "secret"},
+		{"row 280: a short secret", "PUT new",
+			body("secret", `"whsec_c2hvcnQ="`), admin, 400, "member-invalid", "secret"},
 		{"row 280: another form", "PUT new", body("format", `"xml"`), admin, 400, "member-invalid", "format"},
 		{"row 280: no time", "PUT new", body("give_up_after_seconds", `0`), admin, 400, "member-invalid",
 			"give_up_after_seconds"},
@@ -251,16 +252,21 @@ func TestDeliveryRows(t *testing.T) {
 		{"row 280: no pattern", "PUT new", body("topics", `["a..b"]`), admin, 400, "topic-invalid", "topics"},
 		{"row 280: a name with a space", "PUT a%20b", body("", ""), admin, 400, "name-invalid", "name"},
 		{"row 281: no place", "PUT new", body("from", `"yesterday"`), admin, 400, "member-invalid", "from"},
-		{"row 281: a place to come", "PUT new", body("from", `"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"`), admin, 400, "id-invalid", "from"},
-		{"row 281: a place of one that is there", "PUT shop", `{"from":"latest"}`, admin, 400, "member-invalid", "from"},
+		{"row 281: a place to come", "PUT new",
+			body("from", `"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"`), admin, 400, "id-invalid", "from"},
+		{"row 281: a place of one that is there", "PUT shop",
+			`{"from":"latest"}`, admin, 400, "member-invalid", "from"},
 		{"row 282: an address that is none", "PUT new", body("url", `"shop"`), admin, 400, "member-invalid", "url"},
 		{"row 282: a password in it", "PUT new", body("url", `"https://a:b@shop.example.com"`), admin, 400,
 			"member-invalid", "url"},
-		{"row 283: a private address", "PUT new", body("url", `"https://10.0.0.1/"`), admin, 422, "address-refused", "url"},
+		{"row 283: a private address", "PUT new",
+			body("url", `"https://10.0.0.1/"`), admin, 422, "address-refused", "url"},
 		{"row 283: a metadata address", "PUT shop", `{"url":"http://[::ffff:169.254.169.254]/"}`, admin, 422,
 			"address-refused", "url"},
-		{"row 284: topics beyond the grant", "PUT new", body("topics", `["tickets"]`), admin, 403, "topic-forbidden", "topic"},
-		{"row 284: topics of another", "PUT shop", `{"give_up_after_seconds":60}`, foreign, 403, "topic-forbidden", "topic"},
+		{"row 284: topics beyond the grant", "PUT new",
+			body("topics", `["tickets"]`), admin, 403, "topic-forbidden", "topic"},
+		{"row 284: topics of another", "PUT shop",
+			`{"give_up_after_seconds":60}`, foreign, 403, "topic-forbidden", "topic"},
 		{"row 285: none of the name", "GET none", "", admin, 404, "delivery-not-found", ""},
 		{"row 285: a delete", "DELETE none", "", admin, 404, "delivery-not-found", ""},
 		{"row 285: a test", "POST none/test", "", admin, 404, "delivery-not-found", ""},
@@ -316,7 +322,8 @@ func TestDeliveriesWithoutTheirKey(t *testing.T) {
 		for _, x := range [][2]string{{"PUT", "/v1/deliveries/new"}, {"POST", "/v1/deliveries/shop/test"}} {
 			a := s.do(x[0], x[1], map[string]string{"PUT": hookBody("https://shop.example.com/", "")}[x[0]])
 			c.response(t, x[0], x[1], a)
-			if a.status != 503 || a.problem(t).Code != "secrets-unavailable" || !strings.Contains(a.body, "secrets.key") {
+			if a.status != 503 || a.problem(t).Code != "secrets-unavailable" ||
+				!strings.Contains(a.body, "secrets.key") {
 				t.Errorf("%s %s: %d %s", x[0], x[1], a.status, a.body)
 			}
 		}

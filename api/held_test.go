@@ -148,7 +148,8 @@ func TestClientSpeaks(t *testing.T) {
 			waitUntil(t, "delivered", func() bool { return s.metrics()["tidings_delivered_events_total"] == "1" })
 			s.api.Drain()
 			text, err := io.ReadAll(conn)
-			if err != nil || bytes.Count(text, []byte("HTTP/1.1 ")) != 1 || !bytes.Contains(text, []byte("data: 1\n")) ||
+			if err != nil || bytes.Count(text, []byte("HTTP/1.1 ")) != 1 ||
+				!bytes.Contains(text, []byte("data: 1\n")) ||
 				!bytes.Contains(text, []byte(`{"reason":"shutdown"}`)) {
 				t.Errorf("%q, %v, want one answer, the event and a bye", text, err)
 			}

@@ -35,9 +35,9 @@ var errCutOff = errors.New("cut off while the client took nothing")
 // of the connection either, and that is closed.
 //
 // Over HTTP/2 the deadline is a timer of the outlet's: net/http's would reset a stream that has
-// nothing to write, too. An event stream has the timer by every protocol, also to wait by. Over HTTP/1.1 with TLS the timer closes what is below TLS, whose last words
-// net/http would wait for, for 5 s. The handler's goroutine writes; the other methods may be called
-// concurrently.
+// nothing to write, too. An event stream has the timer by every protocol, also to wait by. Over
+// HTTP/1.1 with TLS the timer closes what is below TLS, whose last words net/http would wait for, for
+// 5 s. The handler's goroutine writes; the other methods may be called concurrently.
 type outlet struct {
 	s     *Server
 	rc    http.ResponseController

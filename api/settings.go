@@ -85,7 +85,8 @@ func badSeconds(member string) *problem {
 
 func readSeconds(member string, value json.RawMessage) (time.Duration, *problem) {
 	var seconds float64
-	if err := json.Unmarshal(value, &seconds); err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > maxSeconds {
+	if err := json.Unmarshal(value, &seconds); err != nil || math.IsNaN(seconds) || seconds < 0 ||
+		seconds > maxSeconds {
 		return 0, badSeconds(member)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil

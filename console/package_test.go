@@ -37,7 +37,17 @@ function
 	})
 	t.Run("script", func(t *testing.T) {
 		t.Parallel()
-		run(t, dir, "node", "node_modules/vite/bin/vite.js", "build", "--logLevel", "error", "--config", "script.config.js")
+		run(
+			t,
+			dir,
+			"node",
+			"node_modules/vite/bin/vite.js",
+			"build",
+			"--logLevel",
+			"error",
+			"--config",
+			"script.config.js",
+		)
 		want := "TypeError: url: expected http(s)://host/path, without user, query and fragment, but got nothing, " +
 			"and a bundle does not know it\n"
 		if got := run(t, dir, "node", "script/script.js"); got != want {
@@ -188,7 +198,8 @@ func testActivity(t *testing.T, s *site, tb *tab) {
 	tb.awaitList(t, "changing", s.newestFirst(t, "comments", "refunds.eu"))
 	tb.awaitValue(t, "handled", "String(handled.includes(' "+last+"'))", "true")
 	handled := strings.Fields(value[string](t, tb, `handled`))
-	if !slices.Contains(handled, first) || len(slices.Compact(slices.Sorted(slices.Values(handled)))) != len(handled) {
+	if !slices.Contains(handled, first) ||
+		len(slices.Compact(slices.Sorted(slices.Values(handled)))) != len(handled) {
 		t.Errorf("handled was %s: not each once, %s among them", handled, first)
 	}
 }

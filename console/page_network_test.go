@@ -174,6 +174,7 @@ func TestConsoleGap(t *testing.T) {
 	tb.sees(t, ".feed .gap", "Events are missing here")
 	tb.sees(t, ".feed .gap", "deleted by the server’s retention")
 	tb.sees(t, ".feed .gap", last)
+	tb.sees(t, ".feed", "Caught up") // which comes last
 	order := value[string](t,
 		tb,
 		`$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)

@@ -87,7 +87,8 @@ func TestForms(t *testing.T) {
 			all := send(t, s, d)
 			var event struct{ ID, Type, Topic, Sequence string }
 			if err := json.Unmarshal([]byte(all.body), &event); err != nil || event.ID != all.id ||
-				event.Topic != "a" || event.Sequence != all.id || all.header.Get("Content-Type") != "application/cloudevents+json" {
+				event.Topic != "a" || event.Sequence != all.id ||
+				all.header.Get("Content-Type") != "application/cloudevents+json" {
 				t.Errorf("sent %s as %s (%v)", all.body, all.header.Get("Content-Type"), err)
 			}
 			if err := s.Delete(t.Context(), "whole"); err != nil {
@@ -101,13 +102,15 @@ func TestForms(t *testing.T) {
 			if err := s.Delete(t.Context(), "data"); err != nil {
 				t.Fatal(err)
 			}
-			for name, want := range map[string]string{"Tidings-Delivery": "data", "Tidings-Topic": "a", "User-Agent": "Tidings/1",
-				"Evil": "", "Content-Type": map[string]string{"application/json": "application/json",
+			for name, want := range map[string]string{"Tidings-Delivery": "data", "Tidings-Topic": "a",
+				"User-Agent": "Tidings/1",
+				"Evil":       "", "Content-Type": map[string]string{"application/json": "application/json",
 					"text/plain; charset=utf-8": "text/plain; charset=utf-8", "": ""}[d.ContentType],
 				"Tidings-Type": map[string]string{"order.created": "order.created", "": "message",
 					"单 50% ": "%E5%8D%95 50%25%20"}[d.Type]} {
 				if strings.Contains(d.Type, "\n") && (name == "Tidings-Type" || name == "Content-Type") {
-					want = map[string]string{"Tidings-Type": "x%0D%0AEvil: 1", "Content-Type": "application/octet-stream"}[name]
+					want = map[string]string{"Tidings-Type": "x%0D%0AEvil: 1",
+						"Content-Type": "application/octet-stream"}[name]
 				}
 				if got := all.header.Get(name); got != want {
 					t.Errorf("%q: header %s is %q, want %q", d.Type, name, got, want)
@@ -143,7 +146,8 @@ func TestTest(t *testing.T) {
 			return status(401)
 		})
 		result, err := s.Test(t.Context(), "shop")
-		if err != nil || result.Status != 401 || result.Took != time.Second || !strings.Contains(result.Error, "secret") {
+		if err != nil || result.Status != 401 || result.Took != time.Second ||
+			!strings.Contains(result.Error, "secret") {
 			t.Errorf("result %+v (%v)", result, err)
 		}
 		s.receiver.set(nil)
@@ -151,7 +155,8 @@ func TestTest(t *testing.T) {
 			t.Errorf("result %+v (%v)", result, err)
 		}
 		for _, g := range s.receiver.take() {
-			if !strings.HasPrefix(g.id, "test-") || !signed(g, secret) || !strings.Contains(g.body, `"tidings.test"`) {
+			if !strings.HasPrefix(g.id, "test-") || !signed(g, secret) ||
+				!strings.Contains(g.body, `"tidings.test"`) {
 				t.Errorf("sent %s: %s", g.id, g.body)
 			}
 		}

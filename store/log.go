@@ -40,10 +40,10 @@ type Log interface {
 	// *ConditionError when that is another; of two calls with the same condition one is stored.
 	//
 	// ctx bounds the wait for a commit that takes the drafts, and, if it has no deadline, the log's
-	// options do; when that ends before, the error is ErrQueueFull and nothing was stored. From then on AppendOnce waits for the outcome, half a
-	// minute at most. Errors: ErrInvalid, ErrTopicLimit, ErrEnded, ErrKeyMismatch, ErrCondition,
-	// ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was stored), and ErrOutcomeUnknown.
-	// Those about one group of several are a *GroupError.
+	// options do; when that ends before, the error is ErrQueueFull and nothing was stored. From then on
+	// AppendOnce waits for the outcome, half a minute at most. Errors: ErrInvalid, ErrTopicLimit,
+	// ErrEnded, ErrKeyMismatch, ErrCondition, ErrQueueFull, ErrNoSpace, ErrClosed, ErrFailed (nothing was
+	// stored), and ErrOutcomeUnknown. Those about one group of several are a *GroupError.
 	AppendOnce(ctx context.Context, groups []Group) ([]Result, error)
 
 	// Get returns the event, ErrNotFound when it is not in the log (never was, was trimmed, or is

@@ -141,14 +141,14 @@ type deliveriesPutCmd struct {
 	client
 
 	Name        deliveryName  `arg:"" help:"Name of the delivery."`
-	Endpoint    string        `help:"URL to send to." placeholder:"URL"`
-	Topic       []string      `help:"Topic or pattern to send; repeatable." placeholder:"PATTERN"`
-	Format      string        `help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
-	From        string        `help:"Where a new delivery begins: latest, earliest, or after the event of an ID." placeholder:"START"`
-	GiveUpAfter time.Duration `help:"Time that one message is tried before the delivery stops." placeholder:"TIME"`
-	NewSecret   bool          `help:"Replace the secret, and print the new one; a new delivery gets one anyway."`
-	SecretFile  string        `help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes." xor:"secret" placeholder:"FILE"`
-	Overlap     time.Duration `help:"Time that the secret which is replaced signs too." default:"24h"`
+	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
+	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
+	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
+	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
+	GiveUpAfter time.Duration `       help:"Time that one message is tried before the delivery stops."                                       placeholder:"TIME"`
+	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new delivery gets one anyway."`
+	SecretFile  string        `       help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
+	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }
 
 // Run prints a secret that it has made: it is shown this once.
@@ -213,7 +213,7 @@ type oneOrAll struct {
 	client
 
 	Name deliveryName `arg:"" optional:"" help:"Name of the delivery."`
-	All  bool         `help:"All deliveries."`
+	All  bool         `                   help:"All deliveries."`
 }
 
 func (c *oneOrAll) run(ctx context.Context, app *app, verb string) error {
@@ -252,12 +252,13 @@ type deliveriesSkipCmd struct {
 	client
 
 	Name deliveryName `arg:"" help:"Name of the delivery."`
-	ID   string       `arg:"" name:"id" help:"ID of the message that fails, as list prints it."`
+	ID   string       `arg:"" help:"ID of the message that fails, as list prints it." name:"id"`
 }
 
 func (c *deliveriesSkipCmd) Run(ctx context.Context, app *app) error {
 	var d deliveryInfo
-	if err := c.call(ctx, app, http.MethodPost, url.Values{"id": {c.ID}}, nil, &d, c.Name.segment(), "skip"); err != nil {
+	err := c.call(ctx, app, http.MethodPost, url.Values{"id": {c.ID}}, nil, &d, c.Name.segment(), "skip")
+	if err != nil {
 		return err
 	}
 	return d.print(app)

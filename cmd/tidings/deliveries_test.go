@@ -37,7 +37,10 @@ func TestDeliveriesVerb(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "secrets.key")); err != nil || info.Mode() != 0o600 {
 		t.Errorf("the secrets key: %v", err)
 	}
-	if kept := verb(exitOK, "shop: running", "", "put shop --give-up-after 1h"); strings.Contains(kept.stdout, "whsec") {
+	if kept := verb(exitOK, "shop: running", "", "put shop --give-up-after 1h"); strings.Contains(
+		kept.stdout,
+		"whsec",
+	) {
 		t.Errorf("a change: %+v, want the secret kept", kept)
 	}
 	verb(exitOK, "200 after ", "", "test shop")

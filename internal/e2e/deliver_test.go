@@ -41,7 +41,8 @@ func TestDeliveriesUnderKill(t *testing.T) {
 			wg.Go(func() {
 				for i := range events / kills / 4 {
 					data := fmt.Appendf(nil, `{"publisher":%d,"n":%d}`, publisher, i)
-					if _, _, err := e2e.Publish(ctx, client, server.URL(), fmt.Sprintf("hooks.%d", publisher), data); err != nil {
+					topic := fmt.Sprintf("hooks.%d", publisher)
+					if _, _, err := e2e.Publish(ctx, client, server.URL(), topic, data); err != nil {
 						return
 					}
 				}
@@ -159,7 +160,12 @@ func (r *hooks) calm() {
 func (r *hooks) subscribe(t *testing.T, ctx context.Context, client *http.Client, url string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest"}`, r.url+"/in", hookSecret)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url+"/v1/deliveries/hooks", bytes.NewReader([]byte(body)))
+	req, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPut,
+		url+"/v1/deliveries/hooks",
+		bytes.NewReader([]byte(body)),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +214,12 @@ func (r *hooks) check(t *testing.T, log []e2e.Entry) {
 		case next > 0 && id <= log[next-1].ID.String():
 			repeats++ // its own ID, so it was there
 		default:
-			t.Fatalf("request %d is %s; expected %s, or a repeat of what came before", i, id, log[min(next, len(log)-1)].ID)
+			t.Fatalf(
+				"request %d is %s; expected %s, or a repeat of what came before",
+				i,
+				id,
+				log[min(next, len(log)-1)].ID,
+			)
 		}
 	}
 	if next != len(log) {

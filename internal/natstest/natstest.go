@@ -3,6 +3,7 @@ package natstest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -81,15 +82,19 @@ func Start(t testing.TB, n int) *Cluster {
 	return c
 }
 
-// address is one that nobody listens on.
+// address is one that nobody listens on. Its port is below those that systems give out, which others may
+// get until the server listens, or while it is stopped.
 func address(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("found no free port")
+	return ""
 }
 
 // Await waits until the servers have a leader, so that streams can be made.

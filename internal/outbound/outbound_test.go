@@ -55,7 +55,8 @@ func TestAddresses(t *testing.T) {
 		}
 		text, ok := strings.CutPrefix(refusal.Flag, "--deliver-to ")
 		prefix, err := netip.ParsePrefix(text)
-		if !ok || err != nil || prefix.Bits() != prefix.Addr().BitLen() || !strings.Contains(refusal.Error(), refusal.Flag) {
+		if !ok || err != nil || prefix.Bits() != prefix.Addr().BitLen() ||
+			!strings.Contains(refusal.Error(), refusal.Flag) {
 			t.Errorf("%s: the refusal %q names the flag %q", address, refusal, refusal.Flag)
 			continue
 		}
@@ -88,7 +89,8 @@ func TestURLs(t *testing.T) {
 		}
 	}
 	var refusal *outbound.Refused
-	if _, err := g.CheckURL("http://shop.example.com/"); !errors.As(err, &refusal) || refusal.Flag != "--deliver-http" {
+	if _, err := g.CheckURL("http://shop.example.com/"); !errors.As(err, &refusal) ||
+		refusal.Flag != "--deliver-http" {
 		t.Errorf("http: %v, want a refusal that names --deliver-http", err)
 	}
 	for _, good := range []string{"https://shop.example.com", "https://shop.example.com:8443/a?b=c"} {
@@ -135,7 +137,8 @@ func TestDial(t *testing.T) {
 		{"one of two addresses", []string{"127.0.0.2", "127.0.0.1"}, outbound.Options{Allow: loopback}, true},
 		{"nothing allowed", []string{"127.0.0.1"}, outbound.Options{}, false},
 		{"the unspecified address", []string{"0.0.0.0"}, outbound.Options{Allow: loopback}, false},
-		{"its own listener", []string{"127.0.0.1"}, outbound.Options{Allow: loopback, Own: []netip.AddrPort{at}}, false},
+		{"its own listener", []string{"127.0.0.1"},
+			outbound.Options{Allow: loopback, Own: []netip.AddrPort{at}}, false},
 		{"its own listener, of every address", []string{"127.0.0.1"}, outbound.Options{Allow: loopback,
 			Own: []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())}}, false},
 		{"the port of another", []string{"127.0.0.1"}, outbound.Options{Allow: loopback,

@@ -32,7 +32,8 @@ func TestSeal(t *testing.T) {
 		t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
 	}
 	text, _ := os.ReadFile(path)
-	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(string(text), "\n")); err != nil || len(raw) != 32 {
+	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(string(text), "\n")); err != nil ||
+		len(raw) != 32 {
 		t.Errorf("the file has %q", text)
 	}
 	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {

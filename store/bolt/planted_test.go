@@ -53,8 +53,10 @@ func TestPlantedBugs(t *testing.T) {
 				}
 			}
 			test, _, _ := strings.Cut(bug.caught, "/")
-			out, err := exec.Command("go", "test", "-timeout", "60s", "-run", "^"+strings.ReplaceAll(bug.caught, "/", "$/^")+"$",
-				"-overlay", overlay, ".").CombinedOutput()
+			out, err := exec.Command("go", "test", "-timeout", "60s", "-run",
+				"^"+strings.ReplaceAll(bug.caught, "/", "$/^")+"$",
+				"-overlay", overlay, ".").
+				CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: "+test) {
 				t.Errorf("want a failure of %s, got %v:\n%s", bug.caught, err, out)
 			}

@@ -207,7 +207,8 @@ func TestRefused(t *testing.T) {
 		text   string
 	}{
 		"one replica": {func(*natsjs.StreamConfig) {}, jetstream.Options{Synced: sync}, "has 1 replicas"},
-		"an age":      {func(c *natsjs.StreamConfig) { c.MaxAge = time.Hour }, jetstream.Options{Lossy: true}, "no max_age"},
+		"an age": {func(c *natsjs.StreamConfig) { c.MaxAge = time.Hour },
+			jetstream.Options{Lossy: true}, "no max_age"},
 		"old go first": {func(c *natsjs.StreamConfig) { c.Discard = natsjs.DiscardOld }, jetstream.Options{Lossy: true},
 			"discard new"},
 		"others' subjects": {func(c *natsjs.StreamConfig) { c.Subjects = []string{"orders.>"} },

@@ -24,7 +24,10 @@ func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *je
 	for range 100 { // a cluster has no leader at once
 		var s *jetstream.Sequencer
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		s, err = jetstream.Connect(ctx, jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true})
+		s, err = jetstream.Connect(
+			ctx,
+			jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true},
+		)
 		cancel()
 		if err == nil {
 			return s

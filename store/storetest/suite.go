@@ -51,11 +51,28 @@ type Case struct {
 // Cases returns the whole contract. A case makes its own log and may run beside others.
 func Cases() []Case {
 	return slices.Concat(
-		appendCases(), onceCases(), conditionCases(), markCases(), deliveryCases(), bytesCases(), idCases(), headCases(), waitCases(),
-		readerCases(), pageCases(), filterCases(), throughCases(),
-		trimCases(), lossCases(), newestCases(), retainCases(), lookupCases(),
+		appendCases(),
+		onceCases(),
+		conditionCases(),
+		markCases(),
+		deliveryCases(),
+		bytesCases(),
+		idCases(),
+		headCases(),
+		waitCases(),
+		readerCases(),
+		pageCases(),
+		filterCases(),
+		throughCases(),
+		trimCases(),
+		lossCases(),
+		newestCases(),
+		retainCases(),
+		lookupCases(),
 		topicsCases(),
-		closeCases(), concurrentCases(), modelCases(),
+		closeCases(),
+		concurrentCases(),
+		modelCases(),
 	)
 }
 

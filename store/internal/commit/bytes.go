@@ -96,9 +96,9 @@ func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, u
 
 func appendText(dst []byte, s string) []byte { return append(appendLength(dst, len(s)), s...) }
 
-// Decode reads the bytes of AppendBinary. The data of the events and the records of deliveries point into b, which must not change
-// any more. The topic of a draft is its event's number alone: the name is in the log or in Topics.
-// Errors: ErrFormat.
+// Decode reads the bytes of AppendBinary. The data of the events and the records of deliveries point
+// into b, which must not change any more. The topic of a draft is its event's number alone: the name is
+// in the log or in Topics. Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
 	if len(b) < 5 || b[0] != version {
 		return nil, fmt.Errorf("%w: expected version %d", ErrFormat, version)

@@ -9,8 +9,8 @@ import (
 )
 
 // Request is one call that waits for a commit: groups to append, events to trim, a read mark to set or
-// delete, or deliveries to set or delete. It is made by one of the functions below, which check what can be checked without
-// the log, and is immutable: it may be decided more than once.
+// delete, or deliveries to set or delete. It is made by one of the functions below, which check what can
+// be checked without the log, and is immutable: it may be decided more than once.
 type Request struct {
 	groups []store.Group
 	keys   []keyed    // of groups, at the same places; nil if none of them has one
