@@ -25,7 +25,7 @@ func FuzzShortWay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil {
-			t.Skip()
+			return // no request has it
 		}
 		short, router := s.api.Find(&http.Request{Method: "POST", URL: u})
 		switch {

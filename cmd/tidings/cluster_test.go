@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"tidings/internal/e2e"
 	"tidings/internal/natstest"
 )
 
@@ -28,9 +29,15 @@ func TestServeCluster(t *testing.T) {
 	c.Await()
 	first := serving(t, onCluster(t, c)...)
 	second := serving(t, onCluster(t, c)...)
-	publish := func(url, data string) string {
+	publish := func(url, data string) { // what is refused while a leader is elected was not stored
 		t.Helper()
-		return strings.Fields(runCLI(t, "publish", "--url", url, "orders", data).ended(t, exitOK).stdout)[0]
+		e2e.Eventually(t, "publish", func() bool {
+			got := runCLI(t, "publish", "--url", url, "orders", data)
+			if got.code != exitOK && !strings.Contains(got.stderr, "outcome not_stored") {
+				t.Fatal(got.stderr)
+			}
+			return got.code == exitOK
+		})
 	}
 	got := runCLI(t, "deliveries", "list", "--url", first).ended(t, exitFailure)
 	if !strings.Contains(got.stderr, "this server has no deliveries") {

@@ -122,6 +122,9 @@ func (s *Sequencer) check() {
 	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return
 	}
+	if errors.Is(err, store.ErrUnavailable) { // of those who could say that the servers sync
+		return
+	}
 	var fault *error
 	if err != nil {
 		fault = &err

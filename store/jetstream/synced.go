@@ -3,21 +3,33 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"tidings/store"
 )
 
 // SyncedBy returns what Options.Synced may be: it asks the monitor of each server (http_port of its
 // configuration), which must be all servers that may keep the stream. sync_interval alone proves nothing: it
-// still says two minutes where sync_always is on.
+// still says two minutes where sync_always is on. A server that does not answer is taken for one that is
+// down, as long as most do; otherwise the error is store.ErrUnavailable.
 func SyncedBy(monitors []string) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
+		var silent []error
 		for _, monitor := range monitors {
-			if err := synced(ctx, monitor); err != nil {
+			err := synced(ctx, monitor)
+			switch {
+			case errors.Is(err, store.ErrUnavailable):
+				silent = append(silent, err)
+			case err != nil:
 				return fmt.Errorf("the server at %s: %w", monitor, err)
 			}
+		}
+		if 2*len(silent) >= len(monitors) {
+			return errors.Join(silent...)
 		}
 		return nil
 	}
@@ -32,7 +44,7 @@ func synced(ctx context.Context, monitor string) error {
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
 	var varz struct {
