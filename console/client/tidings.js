@@ -288,41 +288,32 @@ export class Tidings extends EventTarget {
   #begin() {
     this.#work.abort();
     this.#work = new AbortController();
-    this.#streaming = false;
-    this.#reading = false;
+    this.#streaming = this.#reading = false;
+    this.#retry = 0;
     return this.#work.signal;
   }
 
   async #stream() {
-    const signal = this.#begin();
+    const signal = this.#begin(), again = () => this.#stream();
     this.#heard = Date.now();
     this.#opened = false;
     this.#set('connecting', 'stream');
-    this.#retry = 0;
     try {
-      const token = await this.#token(signal);
+      const ended = await this.#ask(STREAM, { format: 'cloudevents' }, signal, answer => this.#listen(answer, signal));
       signal.throwIfAborted();
-      this.#streaming = true;
-      const begun = this.#heard = Date.now();
-      const headers = this.#cursor ? { 'Last-Event-ID': this.#cursor } : {};
-      const address = this.#address('/v1/stream', { format: 'cloudevents' }, !this.#cursor);
-      const ended = await this.#ask(address, STREAM, 0, signal, token, answer => this.#listen(answer, signal, begun), headers);
-      signal.throwIfAborted();
-      this.#streaming = false;
-      if (ended) return void this.#end();
+      if (ended) return void this.#set('ended');
       this.#set('connecting');
-      this.#later(Math.max(this.#retry, this.#pause()), signal, () => this.#stream());
+      this.#later(signal, again);
     } catch (error) {
-      if (!signal.aborted) this.#streaming = false;
-      this.#failed(error, signal, () => this.#stream());
+      this.#failed(error, signal, again);
     }
   }
 
   // listen reads a stream to its end, and returns whether nothing more will come.
-  async #listen(answer, signal, begun) {
+  async #listen(answer, signal) {
     if (answer.status === 204) return true;
     if (!answer.body) return void this.#poll(); // this browser has no streams
-    const frames = new Frames(), reader = answer.body.getReader();
+    const frames = new Frames(), reader = answer.body.getReader(), begun = Date.now();
     for (;;) {
       const { done, value } = await reader.read().catch(() => ({ done: true })); // it broke
       signal.throwIfAborted();
@@ -339,7 +330,7 @@ export class Tidings extends EventTarget {
   #frame({ type, data, id }, begun, signal) {
     const silence = this.#silence();
     this.#heard = Date.now();
-    if (type === 'message') this.#take(fromEnvelope(data));
+    if (type === 'message') this.#take(id, fromEnvelope(data));
     else if (type === 'tidings.gap') this.#gap(JSON.parse(data));
     else if (type === 'tidings.live') this.#set('live');
     else if (type === 'tidings.open') {
@@ -348,30 +339,33 @@ export class Tidings extends EventTarget {
       if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
       this.#opened = true;
       this.#answered();
-      this.#through(id);
+      this.#take(id);
       if (!signal.aborted) this.#set('catching-up');
     } else if (type === 'tidings.heartbeat') {
       if (silence > this.#heartbeat / 2) this.#deaths = 0; // not one of many that a buffer let go
-      this.#through(id);
+      this.#take(id);
     } else if (type === 'tidings.bye') {
       const bye = JSON.parse(data);
       this.#emit('bye', bye);
       this.#say({ bye });
-      if (bye.reason === 'expired-token' && !signal.aborted) this.#renew(Date.now() - begun);
+      if (bye.reason !== 'expired-token' || signal.aborted) return;
+      this.#bearer = undefined;
+      if (Date.now() - begun > RETRY_MIN) this.#stream(); // else after a pause, when the server ends this one
     }
   }
 
   async #poll() {
     const signal = this.#begin();
     this.#set('connecting', 'poll');
-    this.#later(POLL_FOR, signal, () => this.#stream());
+    const again = () => this.#stream();
+    this.#later(signal, again, POLL_FOR);
     try {
       for (;;) {
-        const wait = this.#state === 'live' ? `${POLL_WAIT / 1000}s` : undefined; // first, what is missing
-        this.#set(await this.#page({ wait }, signal) ? 'live' : 'catching-up');
+        const wait = this.#state === 'live' && { wait: `${POLL_WAIT / 1000}s` }; // first, what is missing
+        this.#set(await this.#page(signal, wait) ? 'live' : 'catching-up');
       }
     } catch (error) {
-      this.#failed(error, signal, () => this.#stream());
+      this.#failed(error, signal, again);
     }
   }
 
@@ -383,7 +377,7 @@ export class Tidings extends EventTarget {
       let caughtUp;
       do {
         this.#behind = '';
-        caughtUp = await this.#page({}, signal);
+        caughtUp = await this.#page(signal);
         if (!caughtUp) this.#set('catching-up');
       } while (!caughtUp || this.#behind > this.#cursor);
       this.#reading = false;
@@ -398,39 +392,50 @@ export class Tidings extends EventTarget {
   }
 
   // page reads a page, hands it over, and returns whether it is the last one for now.
-  async #page(query, signal) {
+  async #page(signal, wait) {
     await this.#room();
-    const token = await this.#token(signal);
-    const address = this.#address('/v1/events', { limit: PAGE, ...query }, true);
-    const page = await this.#ask(address, PAGES, POLL_WAIT + OPEN_WITHIN, signal, token, pageOf);
+    const page = await this.#ask(PAGES, { limit: PAGE, ...wait }, signal, pageOf);
     signal.throwIfAborted();
     this.#answered();
     if (page.gap) this.#gap(page.gap);
     for (const event of page.events) {
       signal.throwIfAborted();
-      this.#take(event);
+      this.#take(event.id, event);
     }
     signal.throwIfAborted();
-    this.#through(page.next);
+    this.#take(page.next);
     return page.caught_up;
   }
 
-  // ask fetches what is of the type wanted, and has read make something of the answer. 0 ms is no limit.
-  async #ask(address, wanted, ms, signal, token, read, headers = {}) {
+  // ask fetches what is of the type wanted, and has read make something of the answer.
+  async #ask(wanted, query, signal, read) {
+    const token = await this.#token(signal);
     signal.throwIfAborted();
-    const own = new AbortController(), stop = () => own.abort(signal.reason);
-    const timer = ms && setTimeout(() => own.abort(new Error('there was no answer in time')), ms);
-    signal.addEventListener('abort', stop);
+    const { topics, since, last = 0, withCredentials } = this.#options, cursor = this.#cursor;
+    const streams = wanted === STREAM, headers = { Accept: wanted };
     if (token) headers.Authorization = `Bearer ${token}`;
+    if (streams && cursor) headers['Last-Event-ID'] = cursor;
+    else Object.assign(query, cursor ? { after: cursor } : since ? { since } : { last });
+    const address = new URL(`${this.#url}/v1/${streams ? 'stream' : 'events'}`);
+    for (const topic of topics) address.searchParams.append('topic', topic);
+    for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+
+    const own = new AbortController(), stop = () => own.abort(signal.reason);
+    const late = () => own.abort(new Error('there was no answer in time'));
+    const timer = streams ? 0 : setTimeout(late, POLL_WAIT + OPEN_WITHIN);
+    signal.addEventListener('abort', stop);
+    if (streams) {
+      this.#streaming = true;
+      this.#heard = Date.now();
+    }
     try {
-      const answer = await fetch(address, {
-        signal: own.signal, headers: { Accept: wanted, ...headers }, cache: 'no-store', redirect: 'manual',
-        credentials: this.#options.withCredentials ? 'include' : 'same-origin',
+      const answer = await fetch(String(address), {
+        signal: own.signal, headers, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
       });
       signal.throwIfAborted();
-      if (answer.status === 401 || answer.status === 403) this.#bearer = undefined;
-      const ended = answer.status === 204 && wanted === STREAM;
-      if (!ended && (!answer.ok || typeOf(answer) !== wanted)) throw await problem(answer, wanted);
+      const { status } = answer;
+      if (status === 401 || status === 403) this.#bearer = undefined;
+      if (!(streams && status === 204) && (!answer.ok || typeOf(answer) !== wanted)) throw await errorOf(answer, wanted);
       this.#met(answer.headers.get('Tidings-Who'));
       signal.throwIfAborted();
       return await read(answer);
@@ -438,6 +443,7 @@ export class Tidings extends EventTarget {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
       own.abort(); // the rest of the answer
+      if (!signal.aborted) this.#streaming = false;
     }
   }
 
@@ -454,11 +460,11 @@ export class Tidings extends EventTarget {
     const { name, status } = error;
     const refused = name === 'ProblemError' && status < 500 && ![408, 425, 429].includes(status);
     const strange = name === 'AnswerError' && !this.#strange;
-    if (strange) this.#strange = true;
+    this.#strange ||= strange;
     if (refused || strange) this.#emit('error', error);
     if (signal.aborted) return;
     if (refused) {
-      const renewable = typeof this.#options.token === 'function' && (status === 401 || status === 403);
+      const renewable = isFunction(this.#options.token) && (status === 401 || status === 403);
       if (!renewable) {
         this.#reset(); // others may be served
         if (this.#served !== false) this.#lobby?.postMessage('');
@@ -468,32 +474,20 @@ export class Tidings extends EventTarget {
       }
       if (this.#failures++ === 0) return void again(); // with another token
     }
-    this.#later(this.#pause(), signal, again);
+    this.#later(signal, again);
   }
 
-  #pause() { return pause(this.#failures++); }
-
-  #later(ms, signal, act) {
+  #later(signal, act, ms = Math.max(this.#retry, pause(this.#failures++))) {
     const timer = setTimeout(act, ms);
     signal.addEventListener('abort', () => clearTimeout(timer));
-  }
-
-  // renew goes on with another token; after a pause if the last one lived no longer than that.
-  #renew(lived) {
-    if (typeof this.#options.token !== 'function') return;
-    this.#bearer = undefined;
-    if (lived > RETRY_MIN) return void this.#stream();
-    const signal = this.#begin();
-    this.#set('connecting');
-    this.#later(this.#pause(), signal, () => this.#stream());
   }
 
   // token gets the token, if there is one. One call serves all that ask. What it brings for a session that is over
   // reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
-    if (typeof token !== 'function') return token || undefined;
-    const asked = this.#bearer ??= within(TOKEN_WITHIN, async () => tokenOf(await token()));
+    if (!isFunction(token)) return token;
+    const asked = this.#bearer ??= tokenOf(token);
     try {
       return await asked;
     } catch (error) {
@@ -503,30 +497,14 @@ export class Tidings extends EventTarget {
     }
   }
 
-  #address(path, query, starts) {
-    const address = new URL(this.#url + path);
-    for (const topic of this.#options.topics) address.searchParams.append('topic', topic);
-    const { since, last = 0 } = this.#options;
-    const start = !starts ? {} : this.#cursor ? { after: this.#cursor } : since ? { since } : { last };
-    for (const [name, value] of Object.entries({ ...query, ...start })) {
-      if (value !== undefined) address.searchParams.set(name, value);
-    }
-    return String(address);
-  }
-
   // --- handing over
 
-  // through moves all tabs where nothing matched.
-  #take(event) {
+  // take moves all tabs: with an event, or to where nothing matched.
+  #take(id, event) {
     const after = this.#cursor;
-    this.#give(event);
+    if (event) this.#give(event);
+    else this.#moveTo(id);
     this.#say({ after, event });
-  }
-
-  #through(id) {
-    const after = this.#cursor;
-    this.#moveTo(id);
-    this.#say({ after });
   }
 
   // The cursor moves when the listeners have returned: in the same task, so that a reload comes before both or after.
@@ -569,11 +547,6 @@ export class Tidings extends EventTarget {
     this.#told = told;
     this.#hole = gap.through;
     this.#say({ gap: true });
-  }
-
-  #end() {
-    this.#set('ended');
-    this.#say({});
   }
 
   #set(state, transport = this.#transport) {
@@ -713,22 +686,19 @@ function addressOf(url) {
     got = url ?? 'nothing, and a bundle does not know it';
   }
   if (got) throw new TypeError(`url: expected http(s)://host/path, without user, query and fragment, but got ${got}`);
-  return address.href.replace(/[?#]+$/, '').replace(/\/+$/, '');
+  return address.href.replace(/[/?#]+$/, '');
 }
 
-// within gives up waiting for a call after so many milliseconds.
-function within(ms, call) {
+// tokenOf is what a token function returns in time, if that can be a token. Nothing is none.
+async function tokenOf(call) {
+  const asked = call();
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`token: the function did not answer within ${ms / 1000} s`)), ms);
+    const error = new Error(`token: the function did not answer within ${TOKEN_WITHIN / 1000} s`);
+    timer = setTimeout(() => reject(error), TOKEN_WITHIN);
   });
-  return Promise.race([call(), late]).finally(() => clearTimeout(timer));
-}
-
-// tokenOf is what a token function returned, if that can be a token. Nothing is none.
-function tokenOf(token) {
-  if (token === undefined || token === null || token === '') return undefined;
-  if (isText(token) && TOKEN.test(token)) return token;
+  const token = await Promise.race([asked, late]).finally(() => clearTimeout(timer)) ?? '';
+  if (token === '' || isText(token) && TOKEN.test(token)) return token;
   throw new TypeError(`token: expected a bearer token, or nothing, but got ${isText(token) ? 'other text' : typeof token}`);
 }
 
@@ -739,32 +709,25 @@ class Frames {
   #line = ''; #cr = false; // of what came last
   #id = ''; #type = ''; #data = [];
 
-  // of returns the frames that end in this piece of the stream.
-  of(bytes) {
+  // of yields the frames that end in this piece of the stream.
+  *of(bytes) {
     let text = this.#decoder.decode(bytes, { stream: true });
-    if (this.#cr && text[0] === '\n') text = text.slice(1); // a CRLF that was cut in two
-    else if (!text) return [];
+    if (!text) return;
+    if (this.#cr) text = text.replace(/^\n/, ''); // of a CRLF that was cut in two
     this.#cr = text.endsWith('\r');
-    const lines = text.split(/\r\n|\r|\n/), frames = [];
-    lines[0] = this.#line + lines[0];
+    const lines = (this.#line + text).split(/\r\n?|\n/);
     this.#line = lines.pop();
     for (const line of lines) {
-      if (line) this.#field(line);
-      else {
-        if (this.#data.length) frames.push({ type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id });
-        this.#type = '';
-        this.#data = [];
-      }
+      const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
+      if (name === 'data') this.#data.push(value);
+      else if (name === 'event') this.#type = value;
+      else if (name === 'id' && !value.includes('\0')) this.#id = value;
+      else if (name === 'retry' && /^\d+$/.test(value)) this.retry = +value;
+      if (line) continue;
+      if (this.#data.length) yield { type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id };
+      this.#type = '';
+      this.#data = [];
     }
-    return frames;
-  }
-
-  #field(line) {
-    const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
-    if (name === 'data') this.#data.push(value);
-    else if (name === 'event') this.#type = value;
-    else if (name === 'id' && !value.includes('\0')) this.#id = value;
-    else if (name === 'retry' && /^\d+$/.test(value)) this.retry = +value;
   }
 }
 
@@ -774,20 +737,17 @@ async function pageOf(answer) {
   const page = await answer.json().catch(error => {
     if (error.name !== 'SyntaxError') throw error;
   });
-  if (!Array.isArray(page?.events) || typeof page.next !== 'string') throw answerError(answer, PAGES);
+  if (!Array.isArray(page?.events) || typeof page.next !== 'string') throw await errorOf(answer, PAGES);
   return page;
 }
 
-// problem makes an error of an answer that is not what was wanted: a ProblemError if it is the server's (RFC 9457).
-async function problem(answer, wanted) {
-  const { title, detail, code } = typeOf(answer) === PROBLEM ? await answer.json().catch(() => ({})) : {};
-  if (typeof code !== 'string') return answerError(answer, wanted);
-  return Object.assign(new Error(detail ?? title ?? code), { name: 'ProblemError', status: answer.status, code });
-}
-
-function answerError(answer, wanted) {
-  const { origin, pathname } = new URL(answer.url);
-  const got = answer.type === 'opaqueredirect' ? 'a redirect' : `${typeOf(answer) || 'nothing'} (HTTP ${answer.status})`;
+// errorOf is for an answer that is not what was wanted: a ProblemError if it is the server's (RFC 9457).
+async function errorOf(answer, wanted) {
+  const { url, status } = answer, type = typeOf(answer);
+  const { title, detail, code } = type === PROBLEM && await answer.json().catch(() => {}) || {};
+  if (isText(code)) return Object.assign(new Error(detail ?? title ?? code), { name: 'ProblemError', status, code });
+  const { origin, pathname } = new URL(url);
+  const got = answer.type === 'opaqueredirect' ? 'a redirect' : `${type || 'nothing'} (HTTP ${status})`;
   const thing = wanted === STREAM ? 'an event stream' : 'a page of events';
   const text = `${origin}${pathname} answered ${got} instead of ${thing}: is this the server's address, or a sign-in page?`;
   return Object.assign(new Error(text), { name: 'AnswerError' });
@@ -806,7 +766,7 @@ function fromEnvelope(text) {
 
 // timeOf is the time in an ID: its first ten characters are milliseconds in Crockford's base 32.
 function timeOf(id) {
-  let ms = 0;
-  for (const c of id.slice(0, 10)) ms = ms * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
+  const digit = c => '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
+  const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digit(c), 0);
   return new Date(ms).toISOString();
 }

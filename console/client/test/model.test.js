@@ -43,7 +43,7 @@ const SABOTAGES = {
   'a tab that was refused hears nobody': ["'refused') return void (who && this.#restart());", "'refused') return;"],
   'all topics have one place': ['set: this.#topics };', "set: '' };"],
   'a new set of topics begins at the newest place': ['Object.values(all)).sort();', 'Object.values(all)).sort().reverse();'],
-  'a token that has ended is used again': ['answer.status === 403) this.#bearer = undefined;', 'answer.status === 403) ;'],
+  'a token that has ended is used again': ['status === 403) this.#bearer = undefined;', 'status === 403) ;'],
 };
 
 for (const [name, [text, instead, first = 1]] of Object.entries(SABOTAGES)) {
