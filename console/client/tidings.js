@@ -1,57 +1,55 @@
 // The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
 //
-// A tab is a cursor. Of all tabs with one name and topics, in which one person may read the same, one leads: it holds the
-// stream and tells the others what came after which ID. A tab that finds a hole before that reads it from the server
-// (docs/adr/0007). It joins the others when the server has told it who it is (docs/adr/0012).
+// A tab is a cursor. Of all tabs with one name, topics and identity (docs/adr/0012) one leads: it holds the stream and tells
+// the others what came after which ID. A tab that finds a hole before that reads it from the server (docs/adr/0007).
 
 const VERSION = 3; // of what tabs tell each other
-const TICK = 5_000; // how often silence is looked for
-const OPEN_WITHIN = 10_000; // a stream that says nothing for so long is held up by something between
-const LOCK_WITHIN = 12_000; // what the browser does not answer by then it never does
-const TOKEN_WITHIN = 10_000; // a token function that takes longer has failed
+const TICK = 5_000; // ms, as all times: how often silence is looked for
+const OPEN_WITHIN = 10_000; // else something between holds a stream up
+const LOCK_WITHIN = 12_000; // else the browser never answers
+const TOKEN_WITHIN = 10_000;
 const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
-const SETS = 50; // of topics that places are stored for
+const SETS = 50; // of topics that have a place in storage
 const PAGE = 250; // events that are handed over at a stretch
 const EARLIEST = '0'.repeat(26), BEYOND = '~'; // below and above every ID
-const TOKEN = /^[\w.~+/-]+=*$/; // RFC 6750 §2.1
 const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
 
 export class Tidings extends EventTarget {
   #options; #url;
-  #who; // this is, as the server says: a person, a dot, and what it may read
-  #served; // whether the server answered last, or refused
+  #who; // person.grant, as the server says
+  #served; // false: the server has refused
   #cursor; #saved; // and its key in storage
-  #log; // that the cursor is of, once it is known
-  #lobby; // a channel to all tabs that read from the server
-  #group; // a channel to those that share; none: this tab is on its own, or does not know yet
-  #meets; #shares; // whether there may be these channels
+  #log; // that the cursor is of
+  #lobby; // a channel to all tabs
+  #group; // a channel to those that share, if this tab does
+  #meets; #shares; // whether there may be these
   #life = new AbortController(); // aborted when the client is closed,
   #present; // when the tab is put away too,
   #work = new AbortController(); // and when it turns to something else
-  #streaming = false; #opened = false; // a stream is asked for; it has said where it begins
+  #streaming = false; #opened = false; // is asked for; has said where it begins
   #retry = 0; // the pause that the server wants
   #ticker;
-  #bearer; // the promise of the token in use; undefined: it is to be asked for
+  #bearer; // the promise of the token in use
   #leads = false;
   #steals = false; // the lead, once the server has answered
-  #asked = 0; // counts the ticks while a lock was asked for and there is no answer
-  #reading = false; #behind = ''; // pages, to catch up with the leader; what it had come to meanwhile
+  #asked = 0; // ticks while a lock was asked for and there is no answer
+  #reading = false; #behind = ''; // pages; what the leader had come to meanwhile
   #leader = 'connecting'; // its state
-  #heard = 0; // when the server, or a leader with a connection, was last heard of
+  #heard = 0; // when the server, or a leader that is connected, was
   #heartbeat = 15_000;
   #failures = 0;
-  #strange = false; // it has been told that something has answered that is no Tidings server
-  #deaths = 0; // streams in a row that had opened and fell silent
-  #missed = 0; // events that came before the state was live
+  #strange = false; // an AnswerError was told
+  #deaths = 0; // streams in a row that fell silent
+  #missed = 0; // events before the state was live
   #told; #hole = ''; // the last gap; its end: what comes next joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
-  #ready; #settle; // a promise and what settles it
-  #handling = Promise.resolve(); // what `handled` is at work on, and all that waits for it
-  #unhandled = 0; #full = false; // events among that; nothing more is read
+  #ready; #settle;
+  #handling = Promise.resolve(); // all that `handled` has to do
+  #unhandled = 0; #full = false; // events; nothing more is read
 
-  static locks = globalThis.navigator?.locks; // on plain HTTP there are those of locks.js
+  static locks = globalThis.navigator?.locks; // on plain HTTP: locks.js
 
   constructor(options = {}) {
     super();
@@ -68,10 +66,10 @@ export class Tidings extends EventTarget {
     this.#who = this.#stored(() => sessionStorage.getItem(last) ?? localStorage.getItem(last));
     this.#cursor = this.#recall() ?? null;
     this.#ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
-    this.#ready.catch(() => {}); // perhaps nobody asks
-    const { signal } = this.#life, { document } = globalThis;
-    for (const type of ['online', 'focus', 'pagehide', 'pageshow']) globalThis.addEventListener?.(type, this.#happens, { signal });
-    for (const type of ['visibilitychange', 'freeze', 'resume']) document?.addEventListener(type, this.#happens, { signal });
+    this.#ready.catch(() => {});
+    const on = (target, type) => target?.addEventListener?.(type, this.#happens, { signal: this.#life.signal });
+    for (const type of ['online', 'focus', 'pagehide', 'pageshow']) on(globalThis, type);
+    for (const type of ['visibilitychange', 'freeze', 'resume']) on(globalThis.document, type);
     this.#restart();
   }
 
@@ -113,7 +111,7 @@ export class Tidings extends EventTarget {
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
-    if (away) return void this.#restart(); // perhaps nobody said that it is back, but it runs and is seen
+    if (away) return void this.#restart(); // nobody said that it is back, but it runs
     if (!looks && type !== 'online' || this.#state === 'ended') return;
     if (this.#state === 'refused') return void this.#restart();
     const idle = this.#state === 'connecting' || this.#streaming && this.#silence() > this.#heartbeat;
@@ -127,7 +125,7 @@ export class Tidings extends EventTarget {
     this.#leads = false;
     this.#asked = 0;
     clearInterval(this.#ticker);
-    this.#group = this.#group?.close(); // undefined
+    this.#group = this.#group?.close();
   }
 
   #quit() {
@@ -135,13 +133,13 @@ export class Tidings extends EventTarget {
     this.#lobby = this.#lobby?.close();
   }
 
-  // reset leaves the other tabs, and whatever this one was doing.
+  // reset leaves the other tabs, and what this one was doing.
   #reset() {
     this.#leave();
     this.#present = new AbortController();
     this.#heard = Date.now();
     this.#ticker = setInterval(() => this.#tick(), TICK);
-    if (this.#meets) this.#lobby ??= this.#channel('', ({ data }) => this.#meet(data));
+    if (this.#meets) this.#lobby ??= this.#channel('', who => this.#meet(who));
   }
 
   #restart() {
@@ -159,18 +157,15 @@ export class Tidings extends EventTarget {
   }
 
   #tick() {
-    if (this.#asked && (++this.#asked < 3 || this.#silence() < LOCK_WITHIN)) return;
-    if (this.#asked) return void this.#alone();
-    if (!this.#leads) {
-      if (this.#group && this.#state !== 'ended' && !this.#reading && this.#lost()) this.#catchUp();
-      return;
-    }
+    if (this.#asked) return void (++this.#asked < 3 || this.#silence() < LOCK_WITHIN || this.#alone());
+    const follows = this.#group && this.#state !== 'ended' && !this.#reading;
+    if (!this.#leads) return void (follows && this.#lost() && this.#catchUp());
     this.#say({});
     if (this.#full) this.#heard = Date.now(); // it is not listened to
-    if (!this.#streaming) return; // polling, or waiting to try again: both have an end of their own
+    if (!this.#streaming) return; // polls and pauses have an end of their own
     if (!this.#opened && this.#silence() > OPEN_WITHIN) return void this.#poll();
     if (!this.#opened || this.#silence() <= 2.5 * this.#heartbeat) return;
-    if (++this.#deaths > 1) this.#poll(); // a second one that dies without a heartbeat in its time stands in a buffer
+    if (++this.#deaths > 1) this.#poll(); // they stand in a buffer
     else this.#stream();
   }
 
@@ -178,14 +173,14 @@ export class Tidings extends EventTarget {
 
   #channel(name, hear) {
     const channel = new BroadcastChannel(`tidings ${VERSION} ${this.#url} ${name}`);
-    channel.onmessage = hear;
+    channel.onmessage = ({ data }) => hear(data);
     return channel;
   }
 
-  // join finds the tabs to share with, and follows the one that leads, if there is one.
+  // join finds the tabs to share with, and follows the one that leads, or leads.
   async #join(steal) {
     const { signal } = this.#present, { locks } = Tidings;
-    this.#group = this.#channel(`${this.#who} ${this.#options.name ?? ''} ${this.#topics}`, ({ data }) => this.#hear(data));
+    this.#group = this.#channel(`${this.#who} ${this.#options.name ?? ''} ${this.#topics}`, message => this.#hear(message));
     this.#leader = 'connecting';
     this.#heard = Date.now();
     const lead = lock => {
@@ -215,12 +210,12 @@ export class Tidings extends EventTarget {
     this.#restart();
   }
 
-  // lost tells of a leader that was suspended, for it speaks at every tick, or finds no way to the server.
+  // lost: the leader is suspended, for it speaks at every tick, or finds no way to the server.
   #lost() { return this.#silence() > 3 * this.#heartbeat; }
 
-  // met learns from an answer who this tab is. Another person than before goes on at a place of its own.
+  // met learns from an answer who this is. Another person goes on at a place of its own.
   #met(who) {
-    if (!who) return; // somebody else, or an earlier server, has answered
+    if (!who) return; // not by Tidings, or an earlier one
     const was = this.#who, cursor = this.#cursor;
     if (!this.#served || this.#steals || who !== was) this.#lobby?.postMessage(who);
     this.#served = true;
@@ -228,13 +223,13 @@ export class Tidings extends EventTarget {
     this.#who = who;
     this.#stored(() => [sessionStorage, localStorage].forEach(storage => storage.setItem(`${this.#saved} who`, who)));
     this.#told = undefined;
-    if (!was) return; // nobody was stored, so nothing but what was recalled
+    if (!was) return; // so nothing but what was recalled is to change
     const other = personOf(who) ? null : cursor;
     if (this.#options.name && personOf(who) !== personOf(was)) this.#cursor = this.#recall(other) ?? other;
     this.#restart();
   }
 
-  // meet hears whom the server has answered in another tab, or refused: somebody may have signed in or out.
+  // meet hears that another tab was answered, or refused: somebody may have signed in or out.
   #meet(who) {
     if (this.#state === 'refused') return void (who && this.#restart());
     if (!who) this.#served = undefined; // to be told
@@ -245,7 +240,7 @@ export class Tidings extends EventTarget {
     else this.#catchUp();
   }
 
-  // say tells the other tabs where this one is and, from the leader, what it came to and after which ID.
+  // say tells the other tabs where the leader is, what it came to and after which ID.
   #say(message) {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
@@ -255,7 +250,7 @@ export class Tidings extends EventTarget {
     });
     try {
       tell(message);
-    } catch { // the payload is too deep to be copied: they read it themselves
+    } catch { // too deep to be copied: they read it themselves
       tell({ gap: true });
     }
   }
@@ -267,16 +262,16 @@ export class Tidings extends EventTarget {
     this.#heartbeat = heartbeat;
     this.#leader = state;
     if (bye) this.#emit('bye', bye);
-    const other = this.#log && log && log !== this.#log; // has taken the place of the one that the cursor is of
+    const other = this.#log && log && log !== this.#log; // took its place
     this.#log = log ?? this.#log;
     if (this.#reading) {
       if (gap || other || at > this.#behind) this.#behind = gap || other ? BEYOND : at;
       return;
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
-    const past = !event && state === 'live' && at < this.#cursor; // the leader is at the end: perhaps of another log
-    if (gap || other || past || at && !joins) return void this.#catchUp(); // there is a hole before this
-    if (event && this.#unhandled > PAGE) return void this.#catchUp(); // it is read when there is time for it
+    const past = !event && state === 'live' && at < this.#cursor; // the end, perhaps of another log
+    if (gap || other || past || at && !joins) return void this.#catchUp(); // a hole
+    if (event && this.#unhandled > PAGE) return void this.#catchUp(); // when there is time for it
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
     this.#set(state, transport);
@@ -284,7 +279,7 @@ export class Tidings extends EventTarget {
 
   // --- reading from the server
 
-  // begin ends what the tab was doing, and returns the signal of what it does next.
+  // begin ends what the tab was doing. It returns the signal of what is next.
   #begin() {
     this.#work.abort();
     this.#work = new AbortController();
@@ -293,34 +288,29 @@ export class Tidings extends EventTarget {
     return this.#work.signal;
   }
 
-  async #stream() {
-    const signal = this.#begin(), again = () => this.#stream();
+  #stream = async () => {
+    const signal = this.#begin();
     this.#heard = Date.now();
     this.#opened = false;
     this.#set('connecting', 'stream');
     try {
-      const ended = await this.#ask(STREAM, { format: 'cloudevents' }, signal, answer => this.#listen(answer, signal));
-      signal.throwIfAborted();
-      if (ended) return void this.#set('ended');
-      this.#set('connecting');
-      this.#later(signal, again);
+      await this.#ask(STREAM, { format: 'cloudevents' }, signal, answer => this.#listen(answer, signal));
     } catch (error) {
-      this.#failed(error, signal, again);
+      this.#failed(error, signal, this.#stream);
     }
-  }
+  };
 
-  // listen reads a stream to its end, and returns whether nothing more will come.
   async #listen(answer, signal) {
-    if (answer.status === 204) return true;
-    if (!answer.body) return void this.#poll(); // this browser has no streams
+    if (answer.status === 204) return void this.#set('ended');
+    if (!answer.body) return void this.#poll(); // no streams in this browser
     const frames = new Frames(), reader = answer.body.getReader(), begun = Date.now();
     for (;;) {
-      const { done, value } = await reader.read().catch(() => ({ done: true })); // it broke
+      const { done, value } = await reader.read();
       signal.throwIfAborted();
-      if (done) return false;
+      if (done) throw new Error('the stream ended');
       for (const frame of frames.of(value)) {
         this.#frame(frame, begun, signal);
-        signal.throwIfAborted(); // a listener has turned the tab to something else
+        signal.throwIfAborted(); // a listener turned to something else
       }
       this.#retry = frames.retry;
       await this.#room();
@@ -342,7 +332,7 @@ export class Tidings extends EventTarget {
       this.#take(id);
       if (!signal.aborted) this.#set('catching-up');
     } else if (type === 'tidings.heartbeat') {
-      if (silence > this.#heartbeat / 2) this.#deaths = 0; // not one of many that a buffer let go
+      if (silence > this.#heartbeat / 2) this.#deaths = 0; // else a buffer let many go
       this.#take(id);
     } else if (type === 'tidings.bye') {
       const bye = JSON.parse(data);
@@ -350,27 +340,26 @@ export class Tidings extends EventTarget {
       this.#say({ bye });
       if (bye.reason !== 'expired-token' || signal.aborted) return;
       this.#bearer = undefined;
-      if (Date.now() - begun > RETRY_MIN) this.#stream(); // else after a pause, when the server ends this one
+      if (Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
     }
   }
 
   async #poll() {
     const signal = this.#begin();
     this.#set('connecting', 'poll');
-    const again = () => this.#stream();
-    this.#later(signal, again, POLL_FOR);
+    this.#later(signal, this.#stream, POLL_FOR);
     try {
       for (;;) {
         const wait = this.#state === 'live' && { wait: `${POLL_WAIT / 1000}s` }; // first, what is missing
         this.#set(await this.#page(signal, wait) ? 'live' : 'catching-up');
       }
     } catch (error) {
-      this.#failed(error, signal, again);
+      this.#failed(error, signal, this.#stream);
     }
   }
 
-  // catchUp reads what a tab does not have, up to where the leader is, and takes the place of one that is lost.
-  async #catchUp() {
+  // catchUp reads up to where the leader is, and takes the place of one that is lost.
+  #catchUp = async () => {
     const signal = this.#begin();
     this.#reading = true;
     try {
@@ -387,11 +376,11 @@ export class Tidings extends EventTarget {
       else this.#set(this.#leader);
       this.#steals = false;
     } catch (error) {
-      this.#failed(error, signal, () => this.#catchUp());
+      this.#failed(error, signal, this.#catchUp);
     }
-  }
+  };
 
-  // page reads a page, hands it over, and returns whether it is the last one for now.
+  // page reads one page, and returns whether that is all for now.
   async #page(signal, wait) {
     await this.#room();
     const page = await this.#ask(PAGES, { limit: PAGE, ...wait }, signal, pageOf);
@@ -407,7 +396,6 @@ export class Tidings extends EventTarget {
     return page.caught_up;
   }
 
-  // ask fetches what is of the type wanted, and has read make something of the answer.
   async #ask(wanted, query, signal, read) {
     const token = await this.#token(signal);
     signal.throwIfAborted();
@@ -421,8 +409,7 @@ export class Tidings extends EventTarget {
     for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
 
     const own = new AbortController(), stop = () => own.abort(signal.reason);
-    const late = () => own.abort(new Error('there was no answer in time'));
-    const timer = streams ? 0 : setTimeout(late, POLL_WAIT + OPEN_WITHIN);
+    const timer = streams ? 0 : setTimeout(() => own.abort(), POLL_WAIT + OPEN_WITHIN);
     signal.addEventListener('abort', stop);
     if (streams) {
       this.#streaming = true;
@@ -452,8 +439,8 @@ export class Tidings extends EventTarget {
     this.#options.after = undefined;
   }
 
-  // failed tells the page, and tries again after a pause, unless that is for somebody else to decide. Only the server
-  // itself refuses. What something between answers is weather: it passes, and is told once.
+  // failed tries again after a pause, unless the server itself has refused. What something between answers is weather: it
+  // passes, and is told once.
   #failed(error, signal, again) {
     if (signal.aborted) return;
     this.#set('connecting');
@@ -463,18 +450,15 @@ export class Tidings extends EventTarget {
     this.#strange ||= strange;
     if (refused || strange) this.#emit('error', error);
     if (signal.aborted) return;
-    if (refused) {
-      const renewable = isFunction(this.#options.token) && (status === 401 || status === 403);
-      if (!renewable) {
-        this.#reset(); // others may be served
-        if (this.#served !== false) this.#lobby?.postMessage('');
-        this.#served = false;
-        this.#settle.reject(error);
-        return void this.#set('refused');
-      }
-      if (this.#failures++ === 0) return void again(); // with another token
-    }
-    this.#later(signal, again);
+    const renewable = isFunction(this.#options.token) && (status === 401 || status === 403);
+    if (refused && !renewable) {
+      this.#reset(); // others may be served
+      if (this.#served !== false) this.#lobby?.postMessage('');
+      this.#served = false;
+      this.#settle.reject(error);
+      this.#set('refused');
+    } else if (refused && this.#failures++ === 0) again(); // with another token
+    else this.#later(signal, again);
   }
 
   #later(signal, act, ms = Math.max(this.#retry, pause(this.#failures++))) {
@@ -482,8 +466,7 @@ export class Tidings extends EventTarget {
     signal.addEventListener('abort', () => clearTimeout(timer));
   }
 
-  // token gets the token, if there is one. One call serves all that ask. What it brings for a session that is over
-  // reaches nobody.
+  // token asks for the token once for all that need it. What comes for a session that is over reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
     if (!isFunction(token)) return token;
@@ -507,7 +490,7 @@ export class Tidings extends EventTarget {
     this.#say({ after, event });
   }
 
-  // The cursor moves when the listeners have returned: in the same task, so that a reload comes before both or after.
+  // give moves the cursor when the listeners have returned, in the same task: a reload comes before both or after.
   #give(event) {
     const leads = this.#leads; // a listener may close the client
     if (this.#state !== 'live') this.#missed++;
@@ -524,7 +507,7 @@ export class Tidings extends EventTarget {
     this.#heard = Date.now();
   }
 
-  // handle has the page handle the event once those before are, and again if it fails.
+  // handle has the page handle an event after those before, and again if it fails.
   #handle(event) {
     this.#unhandled++;
     this.#handling = this.#handling.then(async () => {
@@ -543,7 +526,7 @@ export class Tidings extends EventTarget {
 
   #gap(gap) {
     const told = `${gap.reason} ${gap.requested} ${gap.through}`;
-    if (told !== this.#told) this.#emit('gap', gap); // the server repeats itself until the cursor is past it
+    if (told !== this.#told) this.#emit('gap', gap); // the server repeats it until it is passed
     this.#told = told;
     this.#hole = gap.through;
     this.#say({ gap: true });
@@ -574,7 +557,6 @@ export class Tidings extends EventTarget {
     return { key, saved: this.#saved, set: this.#topics };
   }
 
-  // stored returns what act finds in storage, if there is a name, and storage.
   #stored(act) {
     try {
       if (this.#persistent) return act() ?? undefined;
@@ -583,8 +565,8 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // recall returns where to begin: where the page says, else where this tab was, else where all tabs were. Topics that
-  // were not read together before begin at the oldest place: something may come again, but nothing is left out.
+  // recall returns where to begin: as the page says, else where this tab was, else where all were. Topics that were not read
+  // together before begin at the oldest place: something may come again, but nothing is left out.
   #recall(other) {
     const { after } = this.#options, place = this.#place, { set } = place;
     if (after) return after.toUpperCase();
@@ -592,14 +574,14 @@ export class Tidings extends EventTarget {
       const { sets: own } = placesOf(sessionStorage, place), { sets: all } = placesOf(localStorage, place);
       const [oldest] = Object.values(own).concat(all[set] ?? Object.values(all)).sort();
       const id = own[set] ?? oldest ?? other;
-      if (id) keep(sessionStorage, place, { id }); // a reload begins here, wherever the leader is by then
+      if (id) keep(sessionStorage, place, { id }); // for a reload, wherever the leader is by then
       return id;
     });
   }
 
   #moveTo(id, leads = this.#leads) {
     const from = this.#cursor, log = this.#log, place = this.#place;
-    const back = id < from; // another log took this one's place
+    const back = id < from; // another log
     this.#cursor = id;
     const store = () => this.#stored(() => {
       keep(sessionStorage, place, { id, from, log, back: true });
@@ -610,11 +592,10 @@ export class Tidings extends EventTarget {
   }
 }
 
-// personOf is the part of a who that stays when the person may read something else.
 function personOf(who = '') { return who.split('.')[0]; }
 
-// placesOf returns what is stored: {log, sets}, where sets has a place for all topics that are read together. What no
-// person has to itself, and the one ID that an earlier release stored, goes to the first that comes.
+// placesOf returns what is stored: {log, sets}, with a place for each set of topics. What has no person, and the one ID
+// that an earlier release stored, goes to the first that comes.
 function placesOf(storage, { key, saved, set }) {
   let text = storage.getItem(key);
   if (!text && key !== saved && (text = storage.getItem(saved))) {
@@ -628,10 +609,10 @@ function placesOf(storage, { key, saved, set }) {
   }
 }
 
-// keep stores that a set of topics was read from one ID to another, and so was each set that is part of it.
+// keep stores that a set of topics, and each that is part of it, was read from one ID to another.
 function keep(storage, place, { id, from, log, back, follows }) {
   const { set } = place, { log: was, sets } = placesOf(storage, place), has = topic => set.split(' ').includes(topic);
-  if (follows && sets[set]) return; // where it begins counts, and then where the leader is
+  if (follows && sets[set]) return; // where it begins counts, then the leader
   for (const [other, at] of Object.entries(sets)) {
     if (from <= at && at < id && (!set || other && other.split(' ').every(has))) sets[other] = id;
   }
@@ -641,13 +622,12 @@ function keep(storage, place, { id, from, log, back, follows }) {
   storage.setItem(place.key, JSON.stringify({ log: log ?? was, sets }));
 }
 
-// pause is how long to wait: twice as long after each failure, in the mean.
 function pause(failures) { return Math.min(RETRY_MAX, RETRY_MIN * 2 ** failures) * (0.5 + Math.random() / 2); }
 
 const isText = value => typeof value === 'string' && value !== '';
+const isToken = value => isText(value) && /^[\w.~+/-]+=*$/.test(value); // RFC 6750 §2.1
 const isFunction = value => typeof value === 'function';
 
-// OPTIONS are what each option may be, and how that is said.
 const OPTIONS = {
   url: [v => v instanceof URL || isText(v), "the server's address"],
   topics: [v => Array.isArray(v) && v.every(isText), "an array of topics or patterns, such as ['orders']"],
@@ -655,7 +635,7 @@ const OPTIONS = {
   after: [v => isText(v) && /^[0-9a-z]{26}$/i.test(v), 'the ID of an event'],
   since: [isText, "'earliest', 'latest', a duration or a time"],
   last: [v => Number.isSafeInteger(v) && v >= 0, 'a whole number from 0 on'],
-  token: [v => isFunction(v) || v === '' || isText(v) && TOKEN.test(v), 'a token, or a function that gets one'],
+  token: [v => isFunction(v) || v === '' || isToken(v), 'a token, or a function that gets one'],
   handled: [isFunction, 'a function'],
   shared: [v => v === !!v, 'true or false'],
 };
@@ -673,7 +653,7 @@ function checked(options) {
   return given;
 }
 
-// addressOf is the server's address. A page that was opened with a user and a password hands them to its scripts.
+// A page that was opened with a user and a password hands them to its scripts: they are left out.
 function addressOf(url) {
   let address, got;
   try {
@@ -689,7 +669,7 @@ function addressOf(url) {
   return address.href.replace(/[/?#]+$/, '');
 }
 
-// tokenOf is what a token function returns in time, if that can be a token. Nothing is none.
+// tokenOf is what a function returns in time, if that can be a token. Nothing is none.
 async function tokenOf(call) {
   const asked = call();
   let timer;
@@ -698,22 +678,22 @@ async function tokenOf(call) {
     timer = setTimeout(() => reject(error), TOKEN_WITHIN);
   });
   const token = await Promise.race([asked, late]).finally(() => clearTimeout(timer)) ?? '';
-  if (token === '' || isText(token) && TOKEN.test(token)) return token;
+  if (token === '' || isToken(token)) return token;
   throw new TypeError(`token: expected a bearer token, or nothing, but got ${isText(token) ? 'other text' : typeof token}`);
 }
 
-// Frames are those of a stream of events, as WHATWG HTML §9.2.6 has them read.
+// Frames of a stream of events (WHATWG HTML §9.2.6).
 class Frames {
   retry = 0;
-  #decoder = new TextDecoder(); // which leaves out the byte order mark
+  #decoder = new TextDecoder(); // leaves out the byte order mark
   #line = ''; #cr = false; // of what came last
   #id = ''; #type = ''; #data = [];
 
-  // of yields the frames that end in this piece of the stream.
+  // of yields those that end in this piece of it.
   *of(bytes) {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (!text) return;
-    if (this.#cr) text = text.replace(/^\n/, ''); // of a CRLF that was cut in two
+    if (this.#cr) text = text.replace(/^\n/, ''); // of a CRLF cut in two
     this.#cr = text.endsWith('\r');
     const lines = (this.#line + text).split(/\r\n?|\n/);
     this.#line = lines.pop();
@@ -741,7 +721,7 @@ async function pageOf(answer) {
   return page;
 }
 
-// errorOf is for an answer that is not what was wanted: a ProblemError if it is the server's (RFC 9457).
+// errorOf an answer that is not what was wanted is a ProblemError if it is the server's (RFC 9457).
 async function errorOf(answer, wanted) {
   const { url, status } = answer, type = typeOf(answer);
   const { title, detail, code } = type === PROBLEM && await answer.json().catch(() => {}) || {};
@@ -755,16 +735,15 @@ async function errorOf(answer, wanted) {
 
 // fromEnvelope turns a CloudEvent into what a page of events holds.
 function fromEnvelope(text) {
-  const { specversion, sequence, topic, type, datacontenttype, data, data_base64, ...ce } = JSON.parse(text);
-  const event = { id: sequence, topic, type, time: timeOf(sequence) };
-  if (datacontenttype !== undefined) event.datacontenttype = datacontenttype;
-  if (data_base64 !== undefined) event.data_base64 = data_base64;
-  else event.data = data ?? null;
-  if (ce.id !== sequence || ce.source !== `/v1/topics/${topic}`) event.ce = ce;
+  const { specversion, sequence: id, topic, type, datacontenttype, data = null, data_base64, ...ce } = JSON.parse(text);
+  const event = { id, topic, type, time: timeOf(id) };
+  if (datacontenttype) event.datacontenttype = datacontenttype;
+  Object.assign(event, data_base64 === undefined ? { data } : { data_base64 });
+  if (ce.id !== id || ce.source !== `/v1/topics/${topic}`) event.ce = ce;
   return event;
 }
 
-// timeOf is the time in an ID: its first ten characters are milliseconds in Crockford's base 32.
+// timeOf an ID: its first ten characters are milliseconds in Crockford's base 32.
 function timeOf(id) {
   const digit = c => '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
   const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digit(c), 0);
