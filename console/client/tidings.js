@@ -1,7 +1,7 @@
 // The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
 //
-// A tab is a cursor. Of all tabs with one name, topics and identity (docs/adr/0012) one leads: it holds the stream and tells
-// the others what came after which ID. A tab that finds a hole before that reads it from the server (docs/adr/0007).
+// A tab is a cursor. Of all tabs with one name, topics and identity (docs/adr/0012) one leads: it holds the stream and
+// tells the others what came after which ID. A tab that finds a hole before reads it from the server (docs/adr/0007).
 
 const VERSION = 3; // of what tabs tell each other
 const TICK = 5_000; // ms, as all times: how often silence is looked for
@@ -14,7 +14,7 @@ const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const SETS = 50; // of topics that have a place in storage
 const PAGE = 250; // events that are handed over at a stretch
 const EARLIEST = '0'.repeat(26), BEYOND = '~'; // below and above every ID
-const STREAM = 'text/event-stream', PAGES = 'application/json', PROBLEM = 'application/problem+json';
+const STREAM = 'text/event-stream', PAGES = 'application/json';
 
 export class Tidings extends EventTarget {
   #options; #url;
@@ -101,7 +101,7 @@ export class Tidings extends EventTarget {
     this.#set('closed');
   }
 
-  // --- what happens to the tab
+  // --- the tab
 
   #happens = ({ type }) => {
     const away = this.#present.signal.aborted, looks = type === 'visibilitychange';
@@ -133,7 +133,6 @@ export class Tidings extends EventTarget {
     this.#lobby = this.#lobby?.close();
   }
 
-  // reset leaves the other tabs, and what this one was doing.
   #reset() {
     this.#leave();
     this.#present = new AbortController();
@@ -277,7 +276,7 @@ export class Tidings extends EventTarget {
     this.#set(state, transport);
   }
 
-  // --- reading from the server
+  // --- reading
 
   // begin ends what the tab was doing. It returns the signal of what is next.
   #begin() {
@@ -303,23 +302,23 @@ export class Tidings extends EventTarget {
   async #listen(answer, signal) {
     if (answer.status === 204) return void this.#set('ended');
     if (!answer.body) return void this.#poll(); // no streams in this browser
-    const frames = new Frames(), reader = answer.body.getReader(), begun = Date.now();
+    const frames = framer(), reader = answer.body.getReader(), begun = Date.now();
     for (;;) {
       const { done, value } = await reader.read();
       signal.throwIfAborted();
       if (done) throw new Error('the stream ended');
-      for (const frame of frames.of(value)) {
+      for (const frame of frames(value)) {
         this.#frame(frame, begun, signal);
         signal.throwIfAborted(); // a listener turned to something else
       }
-      this.#retry = frames.retry;
       await this.#room();
     }
   }
 
-  #frame({ type, data, id }, begun, signal) {
+  #frame({ type, data, id, retry = this.#retry }, begun, signal) {
     const silence = this.#silence();
     this.#heard = Date.now();
+    this.#retry = retry;
     if (type === 'message') this.#take(id, fromEnvelope(data));
     else if (type === 'tidings.gap') this.#gap(JSON.parse(data));
     else if (type === 'tidings.live') this.#set('live');
@@ -411,13 +410,12 @@ export class Tidings extends EventTarget {
     const own = new AbortController(), stop = () => own.abort(signal.reason);
     const timer = streams ? 0 : setTimeout(() => own.abort(), POLL_WAIT + OPEN_WITHIN);
     signal.addEventListener('abort', stop);
-    if (streams) {
-      this.#streaming = true;
-      this.#heard = Date.now();
-    }
+    this.#streaming = streams;
+    if (streams) this.#heard = Date.now();
     try {
       const answer = await fetch(String(address), {
-        signal: own.signal, headers, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
+        signal: own.signal, headers, cache: 'no-store', redirect: 'manual',
+        credentials: withCredentials ? 'include' : 'same-origin',
       });
       signal.throwIfAborted();
       const { status } = answer;
@@ -439,8 +437,7 @@ export class Tidings extends EventTarget {
     this.#options.after = undefined;
   }
 
-  // failed tries again after a pause, unless the server itself has refused. What something between answers is weather: it
-  // passes, and is told once.
+  // failed: only the server itself refuses. What something between answers is weather: it passes, and is told once.
   #failed(error, signal, again) {
     if (signal.aborted) return;
     this.#set('connecting');
@@ -548,7 +545,7 @@ export class Tidings extends EventTarget {
 
   #emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
-  // --- the cursor's place: this tab's own survives a reload, the one of all tabs a closed tab
+  // --- the cursor's place: a tab's own survives a reload, that of all tabs a closed tab
 
   get #topics() { return [...this.#options.topics].sort().join(' '); }
 
@@ -669,7 +666,6 @@ function addressOf(url) {
   return address.href.replace(/[/?#]+$/, '');
 }
 
-// tokenOf is what a function returns in time, if that can be a token. Nothing is none.
 async function tokenOf(call) {
   const asked = call();
   let timer;
@@ -682,36 +678,32 @@ async function tokenOf(call) {
   throw new TypeError(`token: expected a bearer token, or nothing, but got ${isText(token) ? 'other text' : typeof token}`);
 }
 
-// Frames of a stream of events (WHATWG HTML §9.2.6).
-class Frames {
-  retry = 0;
-  #decoder = new TextDecoder(); // leaves out the byte order mark
-  #line = ''; #cr = false; // of what came last
-  #id = ''; #type = ''; #data = [];
-
-  // of yields those that end in this piece of it.
-  *of(bytes) {
-    let text = this.#decoder.decode(bytes, { stream: true });
+// framer returns what yields the frames that end in a piece of a stream (WHATWG HTML §9.2.6).
+function framer() {
+  const decoder = new TextDecoder(); // leaves out the byte order mark
+  let rest = '', cr = false, id = '', type = '', data = [];
+  return function* of(bytes) {
+    let text = decoder.decode(bytes, { stream: true });
     if (!text) return;
-    if (this.#cr) text = text.replace(/^\n/, ''); // of a CRLF cut in two
-    this.#cr = text.endsWith('\r');
-    const lines = (this.#line + text).split(/\r\n?|\n/);
-    this.#line = lines.pop();
+    if (cr) text = text.replace(/^\n/, ''); // of a CRLF cut in two
+    cr = text.endsWith('\r');
+    const lines = (rest + text).split(/\r\n?|\n/);
+    rest = lines.pop();
     for (const line of lines) {
       const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
-      if (name === 'data') this.#data.push(value);
-      else if (name === 'event') this.#type = value;
-      else if (name === 'id' && !value.includes('\0')) this.#id = value;
-      else if (name === 'retry' && /^\d+$/.test(value)) this.retry = +value;
+      if (name === 'data') data.push(value);
+      else if (name === 'event') type = value;
+      else if (name === 'id' && !value.includes('\0')) id = value;
+      else if (name === 'retry' && /^\d+$/.test(value)) yield { retry: +value };
       if (line) continue;
-      if (this.#data.length) yield { type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id };
-      this.#type = '';
-      this.#data = [];
+      if (data.length) yield { type: type || 'message', data: data.join('\n'), id };
+      type = '';
+      data = [];
     }
-  }
+  };
 }
 
-function typeOf(answer) { return (answer.headers.get('Content-Type') ?? '').split(';')[0].trim().toLowerCase(); }
+function typeOf(answer) { return answer.headers.get('Content-Type')?.split(/\s*;/)[0].toLowerCase(); }
 
 async function pageOf(answer) {
   const page = await answer.json().catch(error => {
@@ -724,7 +716,7 @@ async function pageOf(answer) {
 // errorOf an answer that is not what was wanted is a ProblemError if it is the server's (RFC 9457).
 async function errorOf(answer, wanted) {
   const { url, status } = answer, type = typeOf(answer);
-  const { title, detail, code } = type === PROBLEM && await answer.json().catch(() => {}) || {};
+  const { title, detail, code } = type === 'application/problem+json' && await answer.json().catch(() => {}) || {};
   if (isText(code)) return Object.assign(new Error(detail ?? title ?? code), { name: 'ProblemError', status, code });
   const { origin, pathname } = new URL(url);
   const got = answer.type === 'opaqueredirect' ? 'a redirect' : `${type || 'nothing'} (HTTP ${status})`;
@@ -745,7 +737,7 @@ function fromEnvelope(text) {
 
 // timeOf an ID: its first ten characters are milliseconds in Crockford's base 32.
 function timeOf(id) {
-  const digit = c => '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(c);
-  const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digit(c), 0);
+  const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+  const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digits.indexOf(c), 0);
   return new Date(ms).toISOString();
 }
