@@ -54,7 +54,7 @@ export class Tidings extends EventTarget {
   constructor(options = {}) {
     super();
     const missing = ['fetch', 'CustomEvent', 'TextDecoder'].find(name => !globalThis[name]);
-    if (missing) throw new Error(`Tidings needs ${missing}, which there is not here`);
+    if (missing) throw new Error(`Tidings needs ${missing}`);
     this.#options = checked(options);
     const { url, name, shared = true } = this.#options;
     this.#url = addressOf(url);
@@ -106,7 +106,6 @@ export class Tidings extends EventTarget {
   #happens = ({ type }) => {
     const away = this.#present.signal.aborted, looks = type === 'visibilitychange';
     if (type === 'freeze' || type === 'pagehide') {
-      if (away) return;
       this.#quit(); // a frozen tab must neither lead nor stand in line for it
       return void this.#set('connecting');
     }
@@ -176,7 +175,6 @@ export class Tidings extends EventTarget {
     return channel;
   }
 
-  // join finds the tabs to share with, and follows the one that leads, or leads.
   async #join(steal) {
     const { signal } = this.#present, { locks } = Tidings;
     this.#group = this.#channel(`${this.#who} ${this.#options.name ?? ''} ${this.#topics}`, message => this.#hear(message));
@@ -215,7 +213,7 @@ export class Tidings extends EventTarget {
   // met learns from an answer who this is. Another person goes on at a place of its own.
   #met(who) {
     if (!who) return; // not by Tidings, or an earlier one
-    const was = this.#who, cursor = this.#cursor;
+    const was = this.#who, other = personOf(who) ? null : this.#cursor;
     if (!this.#served || this.#steals || who !== was) this.#lobby?.postMessage(who);
     this.#served = true;
     if (who === was) return;
@@ -223,7 +221,6 @@ export class Tidings extends EventTarget {
     this.#stored(() => [sessionStorage, localStorage].forEach(storage => storage.setItem(`${this.#saved} who`, who)));
     this.#told = undefined;
     if (!was) return; // so nothing but what was recalled is to change
-    const other = personOf(who) ? null : cursor;
     if (this.#options.name && personOf(who) !== personOf(was)) this.#cursor = this.#recall(other) ?? other;
     this.#restart();
   }
@@ -239,7 +236,7 @@ export class Tidings extends EventTarget {
     else this.#catchUp();
   }
 
-  // say tells the other tabs where the leader is, what it came to and after which ID.
+  // say tells the others what the leader came to, and after which ID.
   #say(message) {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
@@ -379,7 +376,6 @@ export class Tidings extends EventTarget {
     }
   };
 
-  // page reads one page, and returns whether that is all for now.
   async #page(signal, wait) {
     await this.#room();
     const page = await this.#ask(PAGES, { limit: PAGE, ...wait }, signal, pageOf);
@@ -562,8 +558,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // recall returns where to begin: as the page says, else where this tab was, else where all were. Topics that were not read
-  // together before begin at the oldest place: something may come again, but nothing is left out.
+  // recall: topics that were not read together before begin at the oldest place, so that nothing is left out.
   #recall(other) {
     const { after } = this.#options, place = this.#place, { set } = place;
     if (after) return after.toUpperCase();
@@ -591,8 +586,8 @@ export class Tidings extends EventTarget {
 
 function personOf(who = '') { return who.split('.')[0]; }
 
-// placesOf returns what is stored: {log, sets}, with a place for each set of topics. What has no person, and the one ID
-// that an earlier release stored, goes to the first that comes.
+// placesOf returns {log, sets}: a place for each set of topics. What has no person, and the one ID that an earlier release
+// stored, goes to the first that comes.
 function placesOf(storage, { key, saved, set }) {
   let text = storage.getItem(key);
   if (!text && key !== saved && (text = storage.getItem(saved))) {
@@ -650,7 +645,7 @@ function checked(options) {
   return given;
 }
 
-// A page that was opened with a user and a password hands them to its scripts: they are left out.
+// The address of a page may hold a user and a password: they are left out.
 function addressOf(url) {
   let address, got;
   try {
@@ -713,7 +708,7 @@ async function pageOf(answer) {
   return page;
 }
 
-// errorOf an answer that is not what was wanted is a ProblemError if it is the server's (RFC 9457).
+// A ProblemError is the server's own (RFC 9457).
 async function errorOf(answer, wanted) {
   const { url, status } = answer, type = typeOf(answer);
   const { title, detail, code } = type === 'application/problem+json' && await answer.json().catch(() => {}) || {};
@@ -728,16 +723,11 @@ async function errorOf(answer, wanted) {
 // fromEnvelope turns a CloudEvent into what a page of events holds.
 function fromEnvelope(text) {
   const { specversion, sequence: id, topic, type, datacontenttype, data = null, data_base64, ...ce } = JSON.parse(text);
-  const event = { id, topic, type, time: timeOf(id) };
+  const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'; // Crockford's
+  const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digits.indexOf(c), 0);
+  const event = { id, topic, type, time: new Date(ms).toISOString() };
   if (datacontenttype) event.datacontenttype = datacontenttype;
   Object.assign(event, data_base64 === undefined ? { data } : { data_base64 });
   if (ce.id !== id || ce.source !== `/v1/topics/${topic}`) event.ce = ce;
   return event;
-}
-
-// timeOf an ID: its first ten characters are milliseconds in Crockford's base 32.
-function timeOf(id) {
-  const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
-  const ms = [...id.slice(0, 10)].reduce((sum, c) => sum * 32 + digits.indexOf(c), 0);
-  return new Date(ms).toISOString();
 }

@@ -87,3 +87,9 @@ test('on a server of pages it is imported, and says that it needs an address', a
   assert.throws(() => new Tidings(), /url: expected http\(s\).* but got file:/);
   assert.throws(() => new Tidings({ url: '/tidings' }), /url: expected http\(s\).* but got \/tidings$/);
 });
+
+test('one file below 30,000 bytes is the whole client', () => {
+  const source = readFileSync(new URL('../tidings.js', import.meta.url));
+  assert.ok(source.length < 30_000, `${source.length} bytes`);
+  assert.doesNotMatch(String(source), /^import\b|\bimport\(/m);
+});
