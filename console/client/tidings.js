@@ -110,7 +110,7 @@ export class Tidings extends EventTarget {
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
-    if (away) return void this.#restart(); // nobody said that it is back, but it runs
+    if (away) return void this.#restart(); // it runs, so it is back
     if (!looks && type !== 'online' || this.#state === 'ended') return;
     if (this.#state === 'refused') return void this.#restart();
     const idle = this.#state === 'connecting' || this.#streaming && this.#silence() > this.#heartbeat;
@@ -160,7 +160,7 @@ export class Tidings extends EventTarget {
     if (!this.#leads) return void (follows && this.#lost() && this.#catchUp());
     this.#say({});
     if (this.#full) this.#heard = Date.now(); // it is not listened to
-    if (!this.#streaming) return; // polls and pauses have an end of their own
+    if (!this.#streaming) return; // polls and pauses end by themselves
     if (!this.#opened && this.#silence() > OPEN_WITHIN) return void this.#poll();
     if (!this.#opened || this.#silence() <= 2.5 * this.#heartbeat) return;
     if (++this.#deaths > 1) this.#poll(); // they stand in a buffer
@@ -336,7 +336,7 @@ export class Tidings extends EventTarget {
       this.#say({ bye });
       if (bye.reason !== 'expired-token' || signal.aborted) return;
       this.#bearer = undefined;
-      if (Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
+      if (isFunction(this.#options.token) && Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
     }
   }
 
