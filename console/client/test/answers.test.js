@@ -11,6 +11,7 @@ const ANSWERS = {
   'a 401 of a proxy': { status: 401, type: 'text/html' },
   'a 502 of a proxy': { status: 502, type: 'text/html' },
   'a problem of somebody else': { status: 404, type: 'application/problem+json', body: { title: 'Not Found' } },
+  'a problem that is null': { status: 404, type: 'application/problem+json', body: null },
   'a redirect to a sign-in page': { status: 302, type: '', got: 'a redirect' },
   'JSON of somebody else': { status: 200, type: 'application/json', body: {} },
 };

@@ -189,8 +189,10 @@ export function fetchOf(tab, network) {
         connection.down(() => resolve({ ...head, json: () => body }));
         connection.end(() => typeof content === 'string' ? lose(new SyntaxError(content)) : arrive(JSON.parse(JSON.stringify(content))));
       };
-      if (network.answer) answer(network.answer.status, network.answer.body ?? '<html>', network.answer.type);
-      else if (streams) {
+      if (network.answer) {
+        const { status, body: content = '<html>', type } = network.answer;
+        answer(status, content, type);
+      } else if (streams) {
         network.stream(connection, url, searchParams, { authorization, lastEventID: headers['Last-Event-ID'] }, stream, resolve, answer);
       } else connection.leave = network.server.page(searchParams, authorization, answer);
     }, () => {
