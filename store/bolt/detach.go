@@ -30,8 +30,7 @@ func Detach(path string) (id store.ID, err error) {
 		return store.ID{}, fmt.Errorf("detach: %w", err)
 	}
 	var found pages
-	err = checkWhole(file, info.Size(), &found, func(*bbolt.Tx) error { return nil })
-	if err := errors.Join(err, found.close()); err != nil {
+	if err := errors.Join(checkWhole(file, info.Size(), &found), found.close()); err != nil {
 		return store.ID{}, err
 	}
 	return identify(file, func(tx *bbolt.Tx) error {
