@@ -224,6 +224,12 @@ func TestMirrorOpenOutcome(t *testing.T) {
 	}
 }
 
+// pass lets the bubble's time go on, and what is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func openOutcome(t *testing.T, fate storetest.Fate) {
 	seat := storetest.NewSequence().Seat()
 	log := openMirror(t, t.TempDir(), storetest.Options{}, seat)
@@ -239,11 +245,11 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 		})
 	}
 	first := publish("k")
-	time.Sleep(6 * time.Second)
+	pass(6 * time.Second)
 	if err := log.Ready(); err != nil {
 		t.Errorf("ready after 6 seconds: %v", err)
 	}
-	time.Sleep(4*time.Second + time.Second/2)
+	pass(4*time.Second + time.Second/2)
 	if !errors.Is(first.err, store.ErrOutcomeUnknown) || errors.Is(first.err, store.ErrFailed) {
 		t.Fatalf("after 10 seconds: %+v, want ErrOutcomeUnknown", first)
 	}
@@ -251,7 +257,7 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 		t.Errorf("ready: %v, want ErrUnavailable", err)
 	}
 	again, another := publish("k"), publish("other")
-	time.Sleep(6 * time.Second)
+	pass(6 * time.Second)
 	if !errors.Is(again.err, store.ErrOutcomeUnknown) {
 		t.Errorf("the same again: %+v, want ErrOutcomeUnknown", again)
 	}
@@ -259,7 +265,7 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 		t.Errorf("another: %+v, want ErrUnavailable", another)
 	}
 	seat.OnAppend(nil)
-	time.Sleep(time.Second)
+	pass(time.Second)
 	if err := log.Ready(); err != nil {
 		t.Errorf("ready when the sequencer has said: %v", err)
 	}
