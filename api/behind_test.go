@@ -27,17 +27,7 @@ type nodes struct {
 func startNodes(t *testing.T, dir string, timeout time.Duration) *nodes {
 	sequence := storetest.NewSequence()
 	open := func(dir string, seat *storetest.Seat) store.Log {
-		log, err := bolt.Open(dir, bolt.Options{Sequencer: seat, SequencerTimeout: timeout})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			storetest.Check(t, log)
-			if err := log.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return log
+		return newLogIn(t, dir, bolt.Options{Sequencer: seat, SequencerTimeout: timeout})
 	}
 	n := &nodes{seat: sequence.Seat()}
 	n.ahead = newServer(t, open(t.TempDir(), sequence.Seat()), 0, api.Options{})

@@ -230,16 +230,7 @@ func TestTopicLimitRows(t *testing.T) {
 		newContract(t, s).response(t, "GET", path, a)
 	})
 	t.Run("row 40: in all", func(t *testing.T) {
-		log, err := bolt.Open(t.TempDir(), bolt.Options{MaxTopics: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := log.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		s := newServer(t, log, 0, api.Options{})
+		s := newServer(t, newLogIn(t, t.TempDir(), bolt.Options{MaxTopics: 2}), 0, api.Options{})
 		c := newContract(t, s)
 		s.publish("one", "1")
 		s.publish("two", "1")

@@ -88,7 +88,13 @@ func newLog(t testing.TB) store.Log { return newLogAt(t, time.Now) }
 // newLogAt returns a log with a clock of its own.
 func newLogAt(t testing.TB, now func() time.Time) store.Log {
 	t.Helper()
-	log, err := bolt.Open(t.TempDir(), bolt.Options{Now: now})
+	return newLogIn(t, t.TempDir(), bolt.Options{Now: now})
+}
+
+// newLogIn opens a log, which is checked and closed when the test ends.
+func newLogIn(t testing.TB, dir string, o bolt.Options) store.Log {
+	t.Helper()
+	log, err := bolt.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

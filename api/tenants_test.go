@@ -14,16 +14,7 @@ func TestTenants(t *testing.T) {
 	shop := bearer(holder{subject: "shop", publish: ">", subscribe: ">"}.token(t))
 	mallory := bearer(holder{subject: "mallory", publish: ">", subscribe: ">"}.token(t))
 	with := func(o bolt.Options) (*server, *contract) {
-		log, err := bolt.Open(t.TempDir(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := log.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		s := newServer(t, log, 0, keyed(t, api.Options{}))
+		s := newServer(t, newLogIn(t, t.TempDir(), o), 0, keyed(t, api.Options{}))
 		return s, newContract(t, s)
 	}
 	flood := func(s *server, from, events int) answer {

@@ -1,12 +1,11 @@
 package commit_test
 
 import (
-	"encoding/json"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"tidings/store/storetest"
 )
 
 // TestPlantedBugs proves that both engines take their admission from Decide: a bug that is planted
@@ -14,14 +13,6 @@ import (
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the engines' tests again for each bug")
-	}
-	file, err := filepath.Abs("decide.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
 	}
 	for name, bug := range map[string]struct{ right, wrong, caught string }{
 		"a key without its fingerprint": {
@@ -36,37 +27,19 @@ func TestPlantedBugs(t *testing.T) {
 			"m.ID.Before(old.ID)", "old.ID == m.ID", "marks"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if n := strings.Count(string(source), bug.right); n != 1 {
-				t.Fatalf("%q stands %d times in decide.go, want once", bug.right, n)
-			}
-			dir := t.TempDir()
-			planted := filepath.Join(dir, "decide.go")
-			write(t, planted, []byte(strings.Replace(string(source), bug.right, bug.wrong, 1)))
-			overlay, err := json.Marshal(map[string]any{
-				"Replace": map[string]string{file: planted}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(dir, "overlay.json"), overlay)
+			overlay := storetest.Overlay(t, "decide.go", bug.right, bug.wrong)
 			for engine, test := range map[string]string{
 				"tidings/store/internal/commit": "TestToyConformance",
 				"tidings/store/bolt":            "TestBoltConformance",
 			} {
 				// More than once, for what is only seen by those who share a commit.
 				run := exec.Command("go", "test", "-count", "5", "-run", "^"+test+"$/"+bug.caught,
-					"-overlay", filepath.Join(dir, "overlay.json"), engine)
+					"-overlay", overlay, engine)
 				out, err := run.CombinedOutput()
 				if err == nil || !strings.Contains(string(out), "--- FAIL: "+test+"/"+bug.caught) {
 					t.Errorf("%s: want a failure of %s, got %v:\n%s", engine, bug.caught, err, out)
 				}
 			}
 		})
-	}
-}
-
-func write(t *testing.T, file string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
