@@ -142,7 +142,7 @@ func (s *Sequencer) LogID(context.Context) (store.ID, error) { return s.logID, n
 // subject is that of the commits.
 func (s *Sequencer) subject() string { return subjectOf(s.o.Stream, s.logID) + ".commit" }
 
-// end is the sequence that the stream ends with, and the last message if it has one.
+// last returns the last message of the stream, nil if it has none.
 func (s *Sequencer) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
 	defer cancel()

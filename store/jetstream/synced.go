@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -55,7 +56,11 @@ func synced(ctx context.Context, monitor string) error {
 			} `json:"config"`
 		} `json:"jetstream"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&varz); err != nil {
+	text, err := io.ReadAll(answer.Body)
+	if err != nil { // it went down, or hangs, half way
+		return fmt.Errorf("%w: its /varz: %w", store.ErrUnavailable, err)
+	}
+	if err := json.Unmarshal(text, &varz); err != nil {
 		return fmt.Errorf("its /varz cannot be read: %w", err)
 	}
 	if !recent(varz.Version) {
