@@ -142,7 +142,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, max int64) ([]
 	} else {
 		data, err = io.ReadAll(b)
 	}
-	if err != nil {
+	if err != nil || b.err != nil { // io.ReadFull drops an error that comes with the last bytes
 		return nil, b.problem(err)
 	}
 	return data, b.close()

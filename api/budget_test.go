@@ -77,6 +77,20 @@ func TestMemoryRows(t *testing.T) {
 	})
 }
 
+// TestMemoryOfWholeBodies: a body that has arrived by the time that it is read waits for room like others.
+func TestMemoryOfWholeBodies(t *testing.T) {
+	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 64 << 10,
+		QueueTimeout: 10 * time.Millisecond})
+	c := newContract(t, s)
+	unfinished := s.connect()
+	defer unfinished.Close()
+	fmt.Fprintf(unfinished, "POST /v1/topics/a/events HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: text/plain\r\nContent-Length: 40000\r\n\r\n%s", strings.Repeat("x", 32_000))
+	s.awaitBodies(64_000)
+	publishRow{path: "/v1/topics/a/events", body: strings.Repeat("y", 2000),
+		headers: headers("Content-Type: text/plain"), status: 503, code: "memory-full"}.check(t, s, c)
+}
+
 // TestMemoryOfIdlePolls: a poll takes no memory while it waits, also one whose answer would be
 // compressed.
 func TestMemoryOfIdlePolls(t *testing.T) {
