@@ -144,9 +144,12 @@ func (o *outlet) arm(at time.Time) {
 	o.armed = at
 }
 
-// awaken makes the outlet that of a stream; it is called before ring, wait and cut are. A stream
-// writes often, so the timer keeps its deadlines over HTTP/1.1, too: that of the connection costs more.
+// awaken makes the outlet that of a stream; it is called before ring, wait and cut are, but drain may come
+// meanwhile. A stream writes often, so the timer keeps its deadlines over HTTP/1.1, too: that of the
+// connection costs more.
 func (o *outlet) awaken() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.bell, o.timed = make(chan struct{}, 1), true
 	if !o.http2 {
 		_ = o.rc.SetWriteDeadline(time.Time{}) // a failure shows in writing

@@ -43,10 +43,10 @@ func (o *streamWriter) write(frames [][]byte) (bytes int, err error) {
 	if len(frames) == 0 {
 		return 0, nil
 	}
+	defer o.out.end()
 	if err := o.gather(frames); err != nil {
 		return 0, o.out.failed(err)
 	}
-	o.out.end()
 	for _, f := range frames {
 		bytes += len(f)
 	}
