@@ -198,10 +198,8 @@ func (p *Pool) register(c *Conn) error {
 		p.forget(c)
 		return err
 	}
-	if p.drained != nil && c.why == nil {
-		c.mu.Lock()
-		c.why, c.last = p.drained, time.Now().Add(p.o.Grace)
-		c.mu.Unlock()
+	if p.drained != nil {
+		c.Cut(p.drained)
 	}
 	return nil
 }
