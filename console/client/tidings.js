@@ -91,6 +91,7 @@ export class Tidings extends EventTarget {
     this.#bearer = undefined;
     this.#failures = 0;
     this.#steals = true; // the leader may not have the new token
+    this.#served &&= undefined; // to be told
     this.#restart();
   }
 
@@ -214,7 +215,7 @@ export class Tidings extends EventTarget {
   #met(who) {
     if (!who) return; // not by Tidings, or an earlier one
     const was = this.#who, other = personOf(who) ? null : this.#cursor;
-    if (!this.#served || this.#steals || who !== was) this.#lobby?.postMessage(who);
+    if (!this.#served || who !== was) this.#lobby?.postMessage(who);
     this.#served = true;
     if (who === was) return;
     this.#who = who;
@@ -228,7 +229,7 @@ export class Tidings extends EventTarget {
   // meet hears that another tab was answered, or refused: somebody may have signed in or out.
   #meet(who) {
     if (this.#state === 'refused') return void (who && this.#restart());
-    if (!who) this.#served = undefined; // to be told
+    if (!who) this.#served = undefined;
     else if (who === this.#who && this.#served) return;
     if (this.#state === 'ended' || isText(this.#options.token)) return;
     this.#bearer = undefined;

@@ -147,3 +147,14 @@ test('an answer that does not say who changes nothing', async () => {
   await stage.pass(2);
   assert.deepEqual([tab.client.who, tab.client.state], ['ann.all', 'live']);
 });
+
+test('two people without locks who sign in anew at once do not keep each other busy', async () => {
+  const stage = stageOf();
+  const tabs = ['ann', 'ben'].map(person => stage.open(stage.as(person), new Map(), { refusesLocks: true }));
+  await stage.pass(20);
+  const requests = stage.network.requests = [];
+  for (const { client } of tabs) client.reconnect();
+  await stage.pass(120);
+  assert.ok(requests.length < 12, `${requests.length} requests`);
+  assert.deepEqual(tabs.map(({ client }) => client.state), ['live', 'live']);
+});
