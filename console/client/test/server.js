@@ -83,6 +83,7 @@ export class Server {
     if (!this.#token) return;
     this.#token++;
     for (const stream of [...this.#streams]) stream.end('expired-token');
+    for (const look of [...this.#waiting]) look();
   }
 
   restart(ms, bye) {
@@ -124,7 +125,7 @@ export class Server {
     const cursor = this.#cursor(query, token);
     const until = this.clock.now + parseInt(query.get('wait') ?? '0') * 1000;
     const look = () => {
-      const over = this.clock.now >= until || !this.isUp;
+      const over = this.clock.now >= until || !this.isUp || !this.#accepts(token);
       const page = readPage(cursor, this.log);
       if (page.events.length === 0 && !page.gap && !over) return;
       leave();

@@ -158,3 +158,15 @@ test('two people without locks who sign in anew at once do not keep each other b
   assert.ok(requests.length < 12, `${requests.length} requests`);
   assert.deepEqual(tabs.map(({ client }) => client.state), ['live', 'live']);
 });
+
+test('a poll that waits ends with its token, and nothing passes by that only the new one may read', async () => {
+  const stage = stageOf();
+  stage.network.become('buffer');
+  const tab = stage.open(stage.as('ben'));
+  await stage.pass(40);
+  assert.deepEqual([tab.client.state, tab.client.transport], ['live', 'poll']);
+  stage.server.grant('ben', true);
+  stage.server.publish('salaries');
+  await stage.pass(60);
+  assert.deepEqual([tab.client.who, topics(tab)], ['ben.all', ['salaries']]);
+});
