@@ -53,6 +53,10 @@ func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte
 			s.saw(sequence)
 			return store.Place{Number: sequence, Chain: a.chain}, nil
 		}
+		if errors.Is(err, nats.ErrMaxPayload) && !a.open { // the client has not sent it
+			return store.Place{}, fmt.Errorf("%w: a message of the log is above max_payload of the NATS server: %w",
+				store.ErrNoSpace, err)
+		}
 		no := (*refusal)(nil)
 		if errors.As(err, &no) {
 			s.saw(0)

@@ -193,6 +193,28 @@ func TestFull(t *testing.T) {
 	storetest.Check(t, log)
 }
 
+// TestMaxPayload: what a server takes no message for is refused, and holds up nothing.
+func TestMaxPayload(t *testing.T) {
+	c := natstest.Start(t, 1)
+	c.Kill(0)
+	config := filepath.Join(c.Dir(0), "server.conf")
+	text, err := os.ReadFile(config)
+	if err == nil {
+		err = os.WriteFile(config, append(text, "max_payload: 65536\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Run(0)
+	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	defer log.Close()
+	_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, 100_000)}})
+	if !errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Errorf("append of more than max_payload: %v, want ErrNoSpace", err)
+	}
+	publish(t, log, 1, 10)
+}
+
 // TestRefused: what would break the guarantees is refused in a sentence.
 func TestRefused(t *testing.T) {
 	c := natstest.Start(t, 1)
