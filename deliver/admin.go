@@ -206,13 +206,10 @@ func (s *Sender) open(d *delivery) (to target, err error) {
 func (s *Sender) Delete(ctx context.Context, name string) error {
 	s.operations.Lock()
 	defer s.operations.Unlock()
-	s.mu.Lock()
-	d, err := s.find(name)
-	s.mu.Unlock()
+	d, err := s.halted(name)
 	if err != nil {
 		return err
 	}
-	d.halt()
 	err = s.alone(func() error {
 		err := s.log.SetDeliveries(ctx, []store.NamedDelivery{{Name: name}}, false)
 		if err == nil {
@@ -262,7 +259,7 @@ func (s *Sender) release(d *delivery) {
 // Skip passes over the message that fails, durably: it must be named, so that no other one is meant. Errors:
 // ErrNotFound, ErrState, and those of the log.
 func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
-	return s.alter(ctx, name, func(d *delivery) error {
+	status, err := s.alter(ctx, name, func(d *delivery) error {
 		if d.damaged || d.record.Due == nil || d.record.Due.ID != id {
 			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
 		}
@@ -275,22 +272,33 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 		if d.record.Stopped == GivenUp {
 			d.record.Stopped, d.record.Reason = "", ""
 		}
-		s.o.Logger.Warn("a message was skipped", "delivery", name, "id", id)
 		return nil
 	})
+	if err == nil {
+		s.o.Logger.Warn("a message was skipped", "delivery", name, "id", id)
+	}
+	return status, err
+}
+
+// halted returns a delivery whose worker it has ended. The caller holds operations.
+func (s *Sender) halted(name string) (*delivery, error) {
+	s.mu.Lock()
+	d, err := s.find(name)
+	s.mu.Unlock()
+	if err == nil {
+		d.halt()
+	}
+	return d, err
 }
 
 // alter changes one while its worker stands still.
 func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) error) (Status, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
-	s.mu.Lock()
-	d, err := s.find(name)
-	s.mu.Unlock()
+	d, err := s.halted(name)
 	if err != nil {
 		return Status{}, err
 	}
-	d.halt()
 	s.mu.Lock()
 	was, at := d.record, d.at
 	if err = change(d); err == nil {

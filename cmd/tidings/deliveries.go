@@ -146,7 +146,7 @@ type deliveriesPutCmd struct {
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
 	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
 	GiveUpAfter time.Duration `       help:"Time that one message is tried before the delivery stops."                                       placeholder:"TIME"`
-	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new delivery gets one anyway."`
+	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new delivery gets one anyway."                                            xor:"secret"`
 	SecretFile  string        `       help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }
@@ -194,7 +194,10 @@ func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, m
 		if err != nil {
 			return "", false, usageError{fmt.Errorf("--secret-file: %w", err)}
 		}
-		return strings.TrimSpace(string(content)), false, nil
+		if text = strings.TrimSpace(string(content)); text == "" {
+			return "", false, usageError{errors.New("--secret-file: it is empty")}
+		}
+		return text, false, nil
 	}
 	if !c.NewSecret {
 		var missing *problem
