@@ -40,6 +40,7 @@ const SABOTAGES = {
   'what came for another person is handed over': [/\n    this\.#restart\(\);\n  \}\n\n  \/\/ meet hears/, '\n  }\n\n  // meet hears'],
   'another person goes on where the one before was': ['&& personOf(who) !== personOf(was)', '&& false'],
   'nobody says that somebody has signed in': ['this.#lobby?.postMessage(who);', ';'],
+  'every answer is told': ['if (!this.#served || who !== was) this.#lobby', 'this.#lobby'],
   'a tab that was refused hears nobody': ["'refused') return void (who && this.#restart());", "'refused') return;"],
   'all topics have one place': ['set: this.#topics };', "set: '' };"],
   'a new set of topics begins at the newest place': ['Object.values(all)).sort();', 'Object.values(all)).sort().reverse();'],

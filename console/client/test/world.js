@@ -294,6 +294,9 @@ export class World {
     this.server.publish('orders');
     await this.clock.advance(5_000);
     await this.#allWell('an event after the faults does not come through', 180_000, () => this.#amiss(this.living()));
+    const requests = this.network.requests = [];
+    await this.clock.advance(10_000);
+    if (requests.length > 5 * this.living().length) this.fail(`${requests.length} requests in 10 s of peace`);
   }
 
   // renew has somebody sign in again in one tab. The others have to hear of it.
