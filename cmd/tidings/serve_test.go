@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -10,10 +11,17 @@ import (
 	"testing"
 )
 
-// serving runs serve in this process until the test ends, and returns its URL.
+// serving runs serve in this process until the test ends, and returns its URL. A test that fails shows what
+// it logged.
 func serving(t *testing.T, args ...string) (url string) {
 	t.Helper()
-	return servingTo(t, io.Discard, args...)
+	var log bytes.Buffer // a logger writes one line at a time, and reading waits for the end
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("serve %q logged:\n%s", args, &log)
+		}
+	})
+	return servingTo(t, &log, args...)
 }
 
 // servingTo is serving with somewhere to log to.

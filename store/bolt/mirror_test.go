@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -273,6 +274,43 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 		t.Errorf("the same when it is known: %+v, %v, want a replay", results, err)
 	}
 	storetest.Check(t, log)
+}
+
+// TestMirrorAskedOnce: however many wait to catch up, one call is under way; and none takes the answer of a
+// call that began before it.
+func TestMirrorAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence := storetest.NewSequence()
+		seat := sequence.Seat()
+		log := openMirror(t, t.TempDir(), storetest.Options{}, seat)
+		defer closeLog(t, log)
+		other := openMirror(t, t.TempDir(), storetest.Options{}, sequence.Seat())
+		defer closeLog(t, other)
+		answer := make(chan struct{})
+		seat.OnEnd(func() { <-answer })
+		before := seat.Ends()
+		all := []*later{start(func() error { return log.CatchUp(t.Context()) })}
+		last := appendN(t, other, 1, "a")[0].ID
+		for range 100 {
+			all = append(all, start(func() error {
+				err := log.CatchUp(t.Context())
+				if head := log.Head(); err == nil && head != last {
+					err = fmt.Errorf("caught up to %s, want %s", head, last)
+				}
+				return err
+			}))
+		}
+		close(answer)
+		synctest.Wait()
+		for i, l := range all {
+			if !l.ended || l.err != nil {
+				t.Errorf("call %d: ended %t, %v", i, l.ended, l.err)
+			}
+		}
+		if n := seat.Ends() - before; n != 2 {
+			t.Errorf("the end was asked for %d times, want once for the first and once for all others", n)
+		}
+	})
 }
 
 // TestMirrorCloses: a log closes soon, also while its sequencer says nothing, or is not there; what its

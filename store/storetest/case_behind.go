@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,40 +37,6 @@ func sharedCatchUp(t testing.TB, open Factory) {
 		t.Errorf("catch up of who gets nothing: %v, want ErrUnavailable", err)
 	}
 	nodes[1].seat.Resume()
-}
-
-// sharedAskedOnce: however many wait, one call is under way; and none takes the answer of a call that
-// began before it.
-func sharedAskedOnce(t testing.TB, open Factory) {
-	_, nodes := startNodes(t, open, Options{}, 2)
-	asked, answer := make(chan struct{}, 1), make(chan struct{})
-	nodes[1].seat.OnEnd(func() {
-		asked <- struct{}{}
-		<-answer
-	})
-	before := nodes[1].seat.Ends()
-	const callers = 100
-	var waiting sync.WaitGroup
-	for range callers {
-		waiting.Go(func() {
-			if err := nodes[1].CatchUp(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	<-asked
-	last := nodes[0].append(drafts(1, "a")...)[0].ID
-	waiting.Go(func() {
-		if err := nodes[1].CatchUp(context.Background()); err != nil || nodes[1].Head() != last {
-			t.Errorf("caught up to %s, %v, want %s", nodes[1].Head(), err, last)
-		}
-	})
-	nodes[1].seat.OnEnd(nil)
-	close(answer)
-	waiting.Wait()
-	if n := nodes[1].seat.Ends() - before; n > callers/4 {
-		t.Errorf("the end was asked for %d times for %d callers at once", n, callers)
-	}
 }
 
 // sharedBehind closes a node, has much happen, opens it, and opens one that is new.

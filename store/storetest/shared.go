@@ -22,7 +22,6 @@ func SharedCases() []Case {
 		{"shared/no room", sharedNoRoom},
 		{"shared/not available", sharedUnavailable},
 		{"shared/catching up", sharedCatchUp},
-		{"shared/catching up is asked for once", sharedAskedOnce},
 		{"shared/a log that was closed, or was not there", sharedBehind},
 		{"shared/limits are kept by both at once", sharedLimits},
 		{"shared/a plan and the trims of another", sharedPlan},
