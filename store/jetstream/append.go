@@ -140,7 +140,11 @@ func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, to
 // rewound reports whether the stream ends before the place that the attempt was to follow.
 func (s *Sequencer) rewound(a *attempt) bool {
 	m, err := s.last(s.ctx)
-	return err == nil && (m == nil && a.after.Number > 0 || m != nil && m.Sequence < a.after.Number)
+	var end uint64
+	if m != nil {
+		end = m.Sequence
+	}
+	return err == nil && end < a.after.Number && s.putBack(end)
 }
 
 // publish sends the attempt's messages, once, and returns the sequence of the last one. Errors: a *refusal,

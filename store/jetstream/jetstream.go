@@ -8,6 +8,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,6 +44,10 @@ type Options struct {
 	// the error says why that is not certain. Nil: it is not known.
 	Synced func(ctx context.Context) error
 
+	// Settle is how long a stream that ends before what it has had is taken for one whose leader, just
+	// elected, has yet to apply what it has; after that it was put back. Default 30 s.
+	Settle time.Duration
+
 	Logger *slog.Logger // default: discard
 }
 
@@ -59,12 +64,16 @@ type Sequencer struct {
 	stop context.CancelFunc
 	busy sync.WaitGroup
 
+	reconnected chan struct{} // has the stream checked
+
 	seen  atomic.Uint64         // the highest sequence that there was
 	fault atomic.Pointer[error] // what is wrong with the stream; nil
 	heard atomic.Int64          // when a server of the stream answered last, Unix nanoseconds
 
-	mu      sync.Mutex
-	attempt *attempt // the last; it may be asked for again
+	mu          sync.Mutex
+	attempt     *attempt  // the last; it may be asked for again
+	short       time.Time // since when the stream has ended before seen, zero if it does not
+	shortLatest time.Time // when that was last found
 }
 
 var _ store.Sequencer = (*Sequencer)(nil)
@@ -74,6 +83,7 @@ const (
 	againAfter = 50 * time.Millisecond
 	leaveAfter = 2 * time.Second // without an answer: another server may have a leader
 	checkEvery = time.Minute
+	faultEvery = 2 * time.Second // while something is wrong with the stream
 )
 
 // Connect connects to the stream, which it makes if there is none, and checks it. Errors: what would break
@@ -82,10 +92,9 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Replicas == 0 {
-		o.Replicas = 3
-	}
-	s := &Sequencer{o: o}
+	o.Replicas = cmp.Or(o.Replicas, 3)
+	o.Settle = cmp.Or(o.Settle, 30*time.Second)
+	s := &Sequencer{o: o, reconnected: make(chan struct{}, 1)}
 	_, _ = rand.Read(s.node[:]) // never fails
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	var err error
@@ -118,7 +127,10 @@ func (s *Sequencer) connection() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			s.o.Logger.Info("connected to NATS again", "server", nc.ConnectedServerName())
-			s.busy.Go(s.check)
+			select {
+			case s.reconnected <- struct{}{}:
+			default:
+			}
 		})}
 	if s.o.Creds != "" {
 		options = append(options, nats.UserCredentials(s.o.Creds))
@@ -153,8 +165,7 @@ func (s *Sequencer) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	return m, err
 }
 
-// End implements store.Sequencer. A leader that has just been elected may not have all yet: an end below
-// what there was is only believed when that stays so for as long as the caller waits.
+// End implements store.Sequencer.
 func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
 	for seen := s.seen.Load(); ; {
 		m, err := s.last(ctx)
@@ -162,7 +173,7 @@ func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
 		if err == nil && m != nil {
 			end, err = s.placeOf(m)
 		}
-		if err == nil && end.Number >= seen {
+		if err == nil && (end.Number >= seen || s.putBack(end.Number)) {
 			s.saw(end.Number)
 			return end, nil
 		}
@@ -170,12 +181,29 @@ func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
 			return end, err
 		}
 		if !s.pause(ctx, againAfter) {
-			if err != nil {
-				return end, fmt.Errorf("%w: the end of the stream: %w", store.ErrUnavailable, err)
+			if err == nil {
+				err = fmt.Errorf("it ends at place %d, and had %d", end.Number, seen)
 			}
-			return end, nil
+			return end, fmt.Errorf("%w: the end of the stream: %w", store.ErrUnavailable, err)
 		}
 	}
+}
+
+// putBack reports whether the stream, which ends here, has ended before what it had for so long that no
+// leader is still applying that.
+func (s *Sequencer) putBack(end uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if end >= s.seen.Load() {
+		s.short = time.Time{}
+		return false
+	}
+	if s.short.IsZero() || now.Sub(s.shortLatest) > s.o.Settle {
+		s.short = now
+	}
+	s.shortLatest = now
+	return now.Sub(s.short) >= s.o.Settle
 }
 
 // placeOf is the place of the commit that a message is the last of.

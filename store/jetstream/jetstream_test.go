@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tidings/internal/e2e"
 	"tidings/internal/natstest"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -20,14 +21,15 @@ import (
 
 func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *jetstream.Sequencer {
 	t.Helper()
+	o := jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true}
+	if replicas == 1 { // no other leader is elected
+		o.Settle = 2 * time.Second
+	}
 	var err error
 	for range 100 { // a cluster has no leader at once
 		var s *jetstream.Sequencer
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		s, err = jetstream.Connect(
-			ctx,
-			jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true},
-		)
+		s, err = jetstream.Connect(ctx, o)
 		cancel()
 		if err == nil {
 			return s
@@ -160,6 +162,15 @@ func TestCluster(t *testing.T) {
 	}
 	close(stop)
 	publishing.Wait()
+	for _, n := range nodes { // the server that went on last may take a while
+		e2e.Eventually(t, "node that is up to date", func() bool {
+			err := n.CatchUp(t.Context())
+			if err != nil && !errors.Is(err, store.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+	}
 	late := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 3))
 	for _, n := range nodes {
 		storetest.Agree(t, n, late)

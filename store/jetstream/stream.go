@@ -103,9 +103,22 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	return nil
 }
 
-// watch checks the stream now and then.
+// watch checks the stream now and then, and after each reconnect.
 func (s *Sequencer) watch() {
-	for s.pause(s.ctx, checkEvery) {
+	for {
+		every := checkEvery
+		if s.fault.Load() != nil {
+			every = faultEvery
+		}
+		timer := time.NewTimer(every)
+		select {
+		case <-timer.C:
+		case <-s.reconnected:
+		case <-s.ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
 		s.check()
 	}
 }
