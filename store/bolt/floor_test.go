@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"tidings/store"
@@ -122,6 +123,46 @@ func TestFloorAfterTrim(t *testing.T) {
 			t.Fatalf("ready for one more than were trimmed: %v, want %v", err, store.ErrNoSpace)
 		}
 	}
+}
+
+// TestFloorIsForTrims: below the floor an append takes pages that trims have freed, and not more of the
+// disk where these are too few, or in pieces too small for it.
+func TestFloorIsForTrims(t *testing.T) {
+	d, dir := &fakeDisk{}, t.TempDir()
+	d.free.Store(100)
+	log := openAt(t, dir, bolt.Options{MinFree: func(total uint64) uint64 { return total / 10 }, Disk: d.space})
+	defer closeLog(t, log)
+	publish := func(topic string, size int) error {
+		_, err := store.Append(t.Context(), log, []store.Draft{{Topic: topic, Data: make([]byte, size)}})
+		return err
+	}
+	for i := range 60 {
+		if err := publish([]string{"a", "b", "c"}[i%3], 16<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.free.Store(0)
+	if n, err := log.Retain(t.Context(), store.Retention{Whole: store.Limits{Events: 58}}); n != 2 || err != nil {
+		t.Fatalf("trim: %d, %v", n, err)
+	}
+	blocks := func() int64 {
+		info, err := os.Stat(logFile(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Blocks
+	}
+	before := blocks()
+	if err := publish("a", 16<<10); err != nil {
+		t.Errorf("what there is room for: %v", err)
+	}
+	if err := publish("a", 200<<10); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("more than what was trimmed: %v, want %v", err, store.ErrNoSpace)
+	}
+	if after := blocks(); after != before {
+		t.Errorf("the log took %d blocks, and %d after publishes below the floor", before, after)
+	}
+	storetest.Check(t, log)
 }
 
 // TestFloorAfterRestart: what was trimmed before a restart makes room for nearly as much after it,

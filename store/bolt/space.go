@@ -143,6 +143,14 @@ func (s *space) trimmed(n uint64) {
 	s.spare, s.full = s.spare+n, time.Time{}
 }
 
+// missed notes how many bytes of records found no room: that much of spare is in pieces too small for them.
+// Each try costs a look at all pages of the file, so there are only as many as would fill it.
+func (s *space) missed(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = saturatingSub(s.spare, n)
+}
+
 // refused notes that a commit found no space.
 func (s *space) refused() {
 	s.mu.Lock()
