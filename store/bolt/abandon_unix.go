@@ -4,6 +4,7 @@ package bolt
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -12,4 +13,12 @@ import (
 // may still read the map, which so must stay, and the lock would stay with it.
 func abandon(file *os.File) error {
 	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
+}
+
+// lockAlone locks a file as bbolt does for writing; closing it lets go.
+func lockAlone(file *os.File) error {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return nil
 }

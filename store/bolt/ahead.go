@@ -21,8 +21,9 @@ type place struct {
 	piece      []byte
 }
 
-// pieceBytes is the largest piece: so large that a system call for each costs nothing.
-const pieceBytes = 1 << 20
+// pieceBytes is the largest piece: so large that a system call for each costs little, and so small that a
+// processor has all of it at hand.
+const pieceBytes = 128 << 10
 
 // read returns n bytes from the offset on, which must be in the file. They are valid until the next
 // call.

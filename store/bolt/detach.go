@@ -30,7 +30,8 @@ func Detach(path string) (id store.ID, err error) {
 		return store.ID{}, fmt.Errorf("detach: %w", err)
 	}
 	var found pages
-	if err := errors.Join(checkWhole(file, info.Size(), &found), found.close()); err != nil {
+	err = checkWhole(file, info.Size(), &found, func(*bbolt.Tx) error { return nil })
+	if err := errors.Join(err, found.close()); err != nil {
 		return store.ID{}, err
 	}
 	return identify(file, func(tx *bbolt.Tx) error {

@@ -1,6 +1,13 @@
 package bolt
 
-import "tidings/store/internal/commit"
+import (
+	"errors"
+	"os"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store/internal/commit"
+)
 
 // Between returns o with f called with each commit that is decided before it is applied, on the
 // committer's goroutine; f may apply commits that others have decided.
@@ -14,4 +21,31 @@ func Between(o Options, f func(decided *commit.Commit, apply func(*commit.Commit
 func Committed(o Options, f func()) Options {
 	o.committed = f
 	return o
+}
+
+// SaveFreeList puts a list of the free pages into the file of a log that was killed, as an open does
+// before it has bbolt open it.
+func SaveFreeList(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	p := &pages{}
+	err = checkWhole(path, info.Size(), p, func(*bbolt.Tx) error { return nil })
+	if err == nil {
+		err = p.saveFreeList(path)
+	}
+	return errors.Join(err, p.close())
+}
+
+// ListFree makes the list of the free pages of a file of so many, and reads it. It returns how many pages
+// the list takes, and how many it names.
+func ListFree(used int, inUse func(id int) bool) (taken, named int, err error) {
+	p := &pages{size: 4096, used: uint64(used), seen: make([]bool, used)}
+	for id := range used {
+		p.seen[id] = inUse(id)
+	}
+	list := p.listFree()
+	err = p.freePages(list)
+	return len(list) / 4096, int(p.listed), err
 }

@@ -226,26 +226,26 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	l.dir.warn(info, l.logger)
-	if err := checkWhole(l.path, info.Size(), found); err != nil {
+	kept := false // a secret
+	if err := checkWhole(l.path, info.Size(), found, func(tx *bbolt.Tx) (err error) {
+		kept, err = l.load(tx, load)
+		return err
+	}); err != nil {
 		return err
 	}
 	l.checking.opened()
 	l.space.opened(found.free())
+	if err := found.saveFreeList(l.path); err != nil {
+		l.logger.Debug("bbolt has to look for the free pages itself", "error", err)
+	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = errors.Join(damaged(l.path, fmt.Errorf("%v", p)), abandon(l.handle))
 		}
 	}()
-	if err := l.openBolt(); err != nil {
+	if err := l.openBolt(found.tx); err != nil {
 		return err
-	}
-	kept, err := l.load(load)
-	if r := (refusal{}); errors.As(err, &r) {
-		return errors.Join(r.error, l.db.Close())
-	}
-	if err != nil {
-		return errors.Join(damaged(l.path, err), l.db.Close())
 	}
 	if err := l.settle(kept); err != nil {
 		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
@@ -257,16 +257,14 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 }
 
 // load reads what is kept in memory, and reports whether the log has kept a secret.
-func (l *Log) load(rest func(*bbolt.Tx) error) (kept bool, err error) {
-	err = l.db.View(func(tx *bbolt.Tx) (err error) {
-		if l.id, err = getMetaID(tx, metaLogID); err != nil {
-			return err
-		}
-		if l.secret, kept, err = getSecret(tx); err != nil {
-			return err
-		}
-		return rest(tx)
-	})
+func (l *Log) load(tx *bbolt.Tx, rest func(*bbolt.Tx) error) (kept bool, err error) {
+	if l.id, err = getMetaID(tx, metaLogID); err != nil {
+		return false, err
+	}
+	if l.secret, kept, err = getSecret(tx); err != nil {
+		return false, err
+	}
+	err = rest(tx)
 	// A damaged page number can hide events: it leads to an older page, which is as it should be.
 	l.checking.counted = l.index.events
 	if err == nil && !l.checking.pages.quick {
@@ -291,7 +289,8 @@ func (l *Log) settle(kept bool) error {
 	return l.db.Update(func(*bbolt.Tx) error { return nil })
 }
 
-func (l *Log) openBolt() (err error) {
+// openBolt opens the file for writing, as it was checked: the last transaction is tx.
+func (l *Log) openBolt(tx uint64) (err error) {
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
 		Timeout: lockWait,
 		// The free list is rebuilt at open: written with every commit it can outweigh the events
@@ -306,6 +305,15 @@ func (l *Log) openBolt() (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", l.path, err)
+	}
+	err = l.db.View(func(now *bbolt.Tx) error {
+		if uint64(now.ID()) != tx {
+			return fmt.Errorf("%w: another process has written to %s meanwhile", ErrLocked, l.path)
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, l.db.Close())
 	}
 	return nil
 }
@@ -362,8 +370,9 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 }
 
 // checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
-// another kind of file, one shorter than its own count of pages, one of a newer format.
-func checkWhole(path string, size int64, p *pages) (err error) {
+// another kind of file, one shorter than its own count of pages, one of a newer format. What is whole it
+// has load read, which may refuse it as damaged.
+func checkWhole(path string, size int64, p *pages, load func(*bbolt.Tx) error) (err error) {
 	refuse := func(why error) error { return damaged(path, why) }
 	if size == 0 {
 		return refuse(errors.New("the file is empty"))
@@ -385,7 +394,19 @@ func checkWhole(path string, size int64, p *pages) (err error) {
 		return refuse(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bbolt.Tx) error { return checkLog(tx, path, size, p) })
+	return db.View(func(tx *bbolt.Tx) error {
+		if err := checkLog(tx, path, size, p); err != nil {
+			return err
+		}
+		err := load(tx)
+		if r := (refusal{}); errors.As(err, &r) {
+			return r.error
+		}
+		if err != nil {
+			return refuse(err)
+		}
+		return nil
+	})
 }
 
 // checkLog is checkWhole of what bbolt can open.

@@ -2,10 +2,12 @@ package bolt
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
@@ -21,18 +23,21 @@ import (
 // in the byte order of the machine.
 type pages struct {
 	closed string               // the note of the last close, if there is one
-	step   func(done int) error // called after every stepPages pages, unless it is nil
+	step   func(done int) error // called after every stepPages pages or more, unless it is nil
 
-	handle *os.File
-	file   ahead
-	size   uint64 // of a page
-	used   uint64 // pages
-	seen   []bool // in use or free
-	done   int    // pages read
-	listed uint64 // free pages that the file has a list of
-	quick  bool   // the older events are for later
-	edge   bool   // the bucket that is looked at is theirs, and quick
-	later  []subtree
+	handle  *os.File
+	file    ahead
+	size    uint64        // of a page
+	used    uint64        // pages
+	seen    []bool        // in use or free
+	done    int           // pages read
+	beside  *atomic.Int64 // of them those of a walk beside this one; nil: there is none
+	tx      uint64        // the transaction that wrote the file
+	hasList bool          // of its free pages
+	listed  uint64        // free pages in it
+	quick   bool          // the older events are for later
+	edge    bool          // the bucket that is looked at is theirs
+	later   []subtree
 
 	entries uint64 // in buckets, so far
 	events  uint64 // in the log bucket, so far
@@ -58,7 +63,7 @@ const (
 // check returns an error when a page is not what it must be for bbolt to read it: each in one place,
 // in bounds, its keys in order and within those of its parent, buckets only at the root, the free
 // pages, if the file has a list of them, none of these. After a clean close it leaves the older
-// events for later, when rest goes on. The file stays open until close.
+// events for later, when rest goes on; else two walks share them. The file stays open until close.
 func (p *pages) check(tx *bbolt.Tx) (err error) {
 	file, err := os.Open(tx.DB().Path())
 	if err != nil {
@@ -69,27 +74,74 @@ func (p *pages) check(tx *bbolt.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	p.quick = list != nil && p.closed == closingNote(list)
-	return p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true)
+	p.hasList = list != nil
+	p.quick = p.hasList && p.closed == closingNote(list)
+	if err := p.tree(uint64(tx.Cursor().Bucket().Root()), nil, nil, true); err != nil || p.quick {
+		return err
+	}
+	return p.share()
 }
 
 // take begins with the file of the transaction.
 func (p *pages) take(tx *bbolt.Tx, file *os.File) {
 	p.handle, p.size = file, uint64(tx.DB().Info().PageSize)
-	p.used = uint64(tx.Size()) / p.size
+	p.used, p.tx = uint64(tx.Size())/p.size, uint64(tx.ID())
 	p.file = ahead{file: file, size: uint64(tx.Size())}
 	p.seen = make([]bool, p.used)
 }
 
 // rest checks what check has left for later.
 func (p *pages) rest() error {
-	for _, t := range p.later {
+	defer func() { p.later = nil }()
+	return p.subtrees(p.later, new(atomic.Int64))
+}
+
+// subtrees checks those that are left, each of which is taken by adding to taken.
+func (p *pages) subtrees(left []subtree, taken *atomic.Int64) error {
+	for i := taken.Add(1); int(i) <= len(left); i = taken.Add(1) {
+		t := &left[i-1]
 		if err := p.records(func() error { return p.tree(t.id, t.low, t.high, false) }); err != nil {
 			return err
 		}
 	}
-	p.later = nil
 	return nil
+}
+
+// share is rest by two walks, on a processor each, which is what the check of a large log waits for.
+func (p *pages) share() error {
+	left, taken := p.later, new(atomic.Int64)
+	p.later, p.beside = nil, new(atomic.Int64)
+	other := &pages{handle: p.handle, size: p.size, used: p.used, seen: make([]bool, p.used),
+		file: ahead{file: p.handle, size: p.file.size}}
+	other.step = func(done int) error {
+		p.beside.Store(int64(done))
+		return nil
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- other.guarded(left, taken) }()
+	err := p.guarded(left, taken)
+	if err := cmp.Or(<-ended, err); err != nil {
+		return err
+	}
+	for id, seen := range other.seen {
+		if seen && p.seen[id] {
+			return fmt.Errorf("page %d is used twice", id)
+		}
+		p.seen[id] = p.seen[id] || seen
+	}
+	p.done, p.beside = p.done+other.done, nil
+	p.entries, p.events = p.entries+other.entries, p.events+other.events
+	return nil
+}
+
+// guarded is subtrees that returns a panic as an error.
+func (p *pages) guarded(left []subtree, taken *atomic.Int64) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("%v", panicked)
+		}
+	}()
+	return p.subtrees(left, taken)
 }
 
 // records counts the entries that check finds as events.
@@ -156,7 +208,11 @@ func (p *pages) read(id uint64) ([]byte, error) {
 		p.seen[i] = true
 	}
 	if p.done++; p.done%stepPages == 0 && p.step != nil {
-		if err := p.step(p.done); err != nil {
+		done := p.done
+		if p.beside != nil {
+			done += int(p.beside.Load())
+		}
+		if err := p.step(done); err != nil {
 			return nil, err
 		}
 	}
@@ -246,12 +302,12 @@ func branchKey(page []byte, i int) ([]byte, error) {
 	return e[pos : pos+size], nil
 }
 
-// named checks the bucket of that name. Of the log's older events it may only note the pages.
+// named checks the bucket of that name. Of the log's older events it only notes the pages.
 func (p *pages) named(name, value []byte) error {
 	if !bytes.Equal(name, bucketLog) {
 		return p.bucket(value)
 	}
-	p.edge = p.quick
+	p.edge = true
 	defer func() { p.edge = false }()
 	return p.records(func() error { return p.bucket(value) })
 }

@@ -94,7 +94,7 @@ func readWhole(path string, progress func(done, total uint64)) (report Report, e
 	}
 	report.Bytes = stat.Size()
 	var found pages
-	err = checkWhole(path, stat.Size(), &found)
+	err = checkWhole(path, stat.Size(), &found, func(*bbolt.Tx) error { return nil })
 	switch err := errors.Join(err, found.close()); {
 	case errors.Is(err, ErrDamaged):
 		report.problem("%v", err)
