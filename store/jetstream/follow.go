@@ -16,12 +16,14 @@ const (
 	// silence is how long a consumer may say nothing before the stream is asked whether there is more.
 	silence = time.Second
 
-	// behindFor is how often there must be more, in a row, before the consumer is given up: one that its
-	// client resets takes ten seconds for each try.
+	// behindFor is how often there must be more, in a row, before the consumer is given up.
 	behindFor = 2
+
+	consumerIdle = 30 * time.Second // after which the servers forget a consumer that nobody asks
+	pullBytes    = 8 << 20          // that are asked for ahead
 )
 
-// Follow implements store.Sequencer. It has one ordered consumer at a time, watches it, and checks that
+// Follow implements store.Sequencer. It has one consumer at a time, watches it, and checks that
 // nothing is left out and that each commit follows the one before it: a consumer does not tell when its
 // stream was purged, or is another under the same name.
 func (s *Sequencer) Follow(ctx context.Context, after store.Place,
@@ -136,14 +138,17 @@ func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) in
 	return behind + 1
 }
 
+// consumer returns what comes from a sequence on. It is no ordered consumer of the client's: that makes one
+// that is gone anew under one name, for ever, also where the name is assigned to a server that is down.
 func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
 	ask, cancel := context.WithTimeout(ctx, 4*answerTime)
 	defer cancel()
-	c, err := s.js.OrderedConsumer(ask, s.o.Stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{s.subject()}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+	c, err := s.stream.CreateConsumer(ask, jetstream.ConsumerConfig{
+		FilterSubject: s.subject(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		AckPolicy: jetstream.AckNonePolicy, Replicas: 1, MemoryStorage: true, InactiveThreshold: consumerIdle,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c.Messages()
+	return c.Messages(jetstream.PullMaxBytes(pullBytes))
 }
