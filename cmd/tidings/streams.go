@@ -18,7 +18,7 @@ type streamFlags struct {
 	MaxStreamsPerToken    int           `default:"1000" help:"Streams at a time of the same subject."`
 	MaxSubscriptionTopics int           `default:"64" help:"Topics and patterns that one stream may name."`
 	TailBytes             byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
-	StreamWriter          string        `default:"ordinary" enum:"auto,ordinary,held" help:"Who writes streams: held is without a goroutine for each, and only over HTTP/1.1 without TLS; ordinary is a goroutine for each; auto is held where the platform has it."`
+	StreamWriter          string        `default:"auto" enum:"auto,ordinary,held" help:"Who writes streams: held is without a goroutine for each, and only over HTTP/1.1 without TLS; ordinary is a goroutine for each; auto is held where the platform has it."`
 	StuckBytes            byteSize      `default:"64MiB" help:"Memory for what held streams have begun to write and their clients do not take; beyond it those are cut off that have been stuck for longest."`
 }
 
