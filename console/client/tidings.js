@@ -105,13 +105,13 @@ export class Tidings extends EventTarget {
   // --- the tab
 
   #happens = ({ type }) => {
-    const away = this.#present.signal.aborted, looks = type === 'visibilitychange';
+    const looks = type === 'visibilitychange';
     if (type === 'freeze' || type === 'pagehide') {
       this.#quit(); // a frozen tab must neither lead nor stand in line for it
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
-    if (away) return void this.#restart(); // it runs, so it is back
+    if (this.#present.signal.aborted) return void this.#restart(); // it runs, so it is back
     if (!looks && type !== 'online' || this.#state === 'ended') return;
     if (this.#state === 'refused') return void this.#restart();
     const idle = this.#state === 'connecting' || this.#streaming && this.#silence() > this.#heartbeat;
@@ -573,8 +573,7 @@ export class Tidings extends EventTarget {
   }
 
   #moveTo(id, leads = this.#leads) {
-    const from = this.#cursor, log = this.#log, place = this.#place;
-    const back = id < from; // another log
+    const from = this.#cursor, log = this.#log, place = this.#place, back = id < from; // another log
     this.#cursor = id;
     const store = () => this.#stored(() => {
       keep(sessionStorage, place, { id, from, log, back: true });
@@ -587,11 +586,11 @@ export class Tidings extends EventTarget {
 
 function personOf(who = '') { return who.split('.')[0]; }
 
-// placesOf returns {log, sets}: a place for each set of topics. What has no person, and the one ID that an earlier release
-// stored, goes to the first that comes.
+// placesOf returns {log, sets}: a place for each set of topics. Who has none takes over what has no person; the one ID
+// that an earlier release stored goes to the first.
 function placesOf(storage, { key, saved, set }) {
   let text = storage.getItem(key);
-  if (!text && key !== saved && (text = storage.getItem(saved))) {
+  if (!text && !localStorage.getItem(key) && (text = storage.getItem(saved))) {
     storage.setItem(key, text);
     if (text[0] !== '{') storage.removeItem(saved);
   }

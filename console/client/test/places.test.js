@@ -87,6 +87,14 @@ test('the place that an earlier release stored is taken over, once', async () =>
   }
 });
 
+test('who has a place goes on there, though somebody without a person was here since', async () => {
+  const stage = new Stage({ auth: true }), of = person => ({ token: () => stage.server.tokenOf(person) });
+  await visit(stage, of('ann'));
+  publish(stage, 'orders', 'tickets');
+  for (const person of ['', 'ann']) assert.deepEqual(await visit(stage, of(person)), ['orders', 'tickets']);
+  assert.deepEqual(await visit(stage, of('ann')), []);
+});
+
 test('a log that was restored is told, for all topics', async () => {
   const stage = new Stage();
   publish(stage, 'orders');
