@@ -94,7 +94,7 @@ export class World {
       slot.person = copied?.person ?? (random() < 0.5 ? 'ann' : 'ben');
     }
     if (isNew) Object.assign(slot, { session: new Map(copied?.session), readers: new Map() });
-    slot.who = slot.last = undefined;
+    slot.who = undefined;
     const stored = new Set(this.local.keys()), tab = slot.tab = new Tab(this, slot), { name, topics } = slot;
     const Tidings = tab.load(this.#compiled);
     const client = slot.client = new Tidings({ name, topics, since: this.#since, token: this.#tokenOf(slot) });
@@ -111,9 +111,7 @@ export class World {
 
   // reader is the ledger of who a tab is for now.
   #reader(slot) {
-    const { client, readers, storage, topics } = slot, person = personOf(client.who);
-    if (slot.last !== undefined && slot.last !== person && storage !== 'ok') readers.delete(person);
-    slot.last = person;
+    const { client, readers, topics } = slot, person = personOf(client.who);
     if (!readers.has(person)) {
       const matches = e => isOf(topics, e) && this.server.mayHave(person, e);
       const ledger = new Ledger(this.server, matches, e => this.server.isDue(person, e));
@@ -164,16 +162,18 @@ export class World {
     this.open(slot);
   }
 
-  // change loads a page that reads other topics in a tab: it begins where the one before was, or earlier.
+  // change loads a page that reads other topics in a tab: it begins where it last was with these, or else where the one
+  // before was, or earlier.
   change(slot, topics) {
     if (slot.storage !== 'ok' || slot.topics === topics || !slot.client.cursor) return;
     this.#end(slot, true);
     const was = slot.client.cursor, person = personOf(slot.client.who);
     Object.assign(slot, { topics, readers: new Map() });
+    const own = this.#own(slot, person);
     this.open(slot);
-    const sameLog = this.server.logs.length === 1; // else a gap is told
-    if (sameLog && personOf(slot.client.who) === person && !(slot.client.cursor <= was)) {
-      this.fail(`it was at ${was}, and begins with other topics at ${slot.client.cursor}`);
+    const { who, cursor } = slot.client, sameLog = this.server.logs.length === 1; // else a gap is told
+    if (sameLog && personOf(who) === person && !(own ? cursor === own : cursor <= was)) {
+      this.fail(`it was at ${was}, with these topics at ${own}, and begins with them at ${cursor}`);
     }
   }
 
@@ -197,6 +197,9 @@ export class World {
     return sets[setOf(slot.topics)] ?? Object.values(sets).sort()[0] ?? null;
   }
 
+  // own is where a tab last was with its topics.
+  #own(slot, person) { return JSON.parse(slot.session.get(this.#key(slot, person)) ?? '{}').sets?.[setOf(slot.topics)]; }
+
   // begins looks where a new tab begins: at the place of its topics, else at the oldest place there is. Up to there
   // somebody under the name was given everything since it was first read.
   #begins(slot, person, stored) {
@@ -217,8 +220,9 @@ export class World {
       slot.led = client.leads;
       const same = client.who === slot.who; // else it is at the place of another person
       if (client.who !== slot.who) {
-        const isNew = client.who !== undefined && !readers.has(personOf(client.who));
-        if (isNew && slot.who !== undefined && storage === 'ok' && personOf(client.who) !== personOf(slot.who)) this.#began(slot);
+        const person = personOf(client.who), other = slot.who !== undefined && person !== personOf(slot.who);
+        if (other && storage !== 'ok') readers.delete(person); // what is stored nowhere begins anew
+        else if (other && !readers.has(person)) this.#began(slot);
         slot.who = client.who;
       }
       if (client.cursor === tab.cursor) continue;
@@ -237,11 +241,10 @@ export class World {
 
   // began looks where a tab begins for another person than before.
   #began(slot) {
-    const { client, session, topics } = slot, person = personOf(client.who);
+    const { client, session } = slot, person = personOf(client.who);
     slot.isFresh = true; // or takes over what was nobody's
     if (!session.get(this.#key(slot, person))) return void (person && client.cursor && this.fail(`${person} begins at somebody's ${client.cursor}`));
-    const { sets } = JSON.parse(session.get(this.#key(slot, person)));
-    if (sets[setOf(topics)] !== client.cursor) this.fail(`${person} goes on at ${client.cursor}, not at its place`);
+    if (this.#own(slot, person) !== client.cursor) this.fail(`${person} goes on at ${client.cursor}, not at its place`);
   }
 
   living() { return this.slots.filter(({ tab }) => tab && !tab.dead); }
