@@ -90,3 +90,34 @@ func readSlowly(body io.ReadCloser) (stop func()) {
 		<-ended
 	}
 }
+
+// TestRatioManyStuck measures in turns: thousands who have stopped reading, each at another place, must
+// not be felt by publishers.
+func TestRatioManyStuck(t *testing.T) {
+	const runs, turns, publishers, streams = 5, 8, 8, 9_000
+	const turn = 400 * time.Millisecond
+	alone := start(t, t.TempDir())
+	crowded := start(t, t.TempDir(), "--stall-timeout", "1h")
+	c := gather(t, crowded, streams)
+	_, client := newClient(t)
+	publish := func(server *e2e.Server) []time.Duration {
+		return publishFor(t, c.ctx, client, server.URL(), publishers, turn)
+	}
+	publish(alone)
+	ratios := make([]float64, runs)
+	for i := range ratios {
+		var without, with []time.Duration
+		for range turns {
+			without = append(without, publish(alone)...)
+			with = append(with, publish(crowded)...)
+		}
+		ratios[i] = p99(with).Seconds() / p99(without).Seconds()
+		t.Logf("publish p99 %v with %d stuck streams, %v without", p99(with), streams, p99(without))
+	}
+	slices.Sort(ratios)
+	t.Logf("publish p99 with %d stuck streams ÷ without, %d runs: median %.2f (%.2f to %.2f)", streams, runs,
+		ratios[runs/2], ratios[0], ratios[runs-1])
+	if got := ratios[runs/2]; got > 1.2 {
+		t.Errorf("with %d stuck streams the p99 of a publish is %.2f of that without, want at most 1.2", streams, got)
+	}
+}
