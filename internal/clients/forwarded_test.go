@@ -77,7 +77,7 @@ func newToken(t *testing.T, key string) string {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"sub":     "admin-console",
 		"exp":     time.Now().Add(time.Hour).Unix(),
-		"tidings": map[string]any{"subscribe": []string{"orders"}},
+		"tidings": map[string]any{"publish": []string{"orders"}, "subscribe": []string{"orders"}},
 	}).SignedString([]byte(key))
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,8 @@ func TestComposeFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, line, _ := strings.Cut(string(file), "command: ")
+		_, line, _ := strings.Cut(string(file), "\n  tidings:\n")
+		_, line, _ = strings.Cut(line, "command: ")
 		line, _, _ = strings.Cut(line, "\n")
 		var args []string
 		if err := json.Unmarshal([]byte(line), &args); err != nil || len(args) == 0 ||

@@ -34,21 +34,20 @@ type server struct {
 
 // build builds the server that internal/natstest/server/go.mod names.
 var build = sync.OnceValues(func() (string, error) {
-	_, file, _, _ := runtime.Caller(0)
 	dir, err := os.MkdirTemp("", "natstest")
 	if err != nil {
 		return "", err
 	}
 	binary := filepath.Join(dir, "nats-server")
 	cmd := exec.Command("go", "build", "-o", binary, "github.com/nats-io/nats-server/v2")
-	cmd.Dir = filepath.Join(filepath.Dir(file), "server")
+	cmd.Dir = filepath.Join(here(), "server")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the NATS server: %w\n%s", err, out)
 	}
 	return binary, nil
 })
 
-// Start starts n servers, which run until the test ends.
+// Start starts one server, or the three of deploy/nats/cluster.conf, which run until the test ends.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
 	binary, err := build()
@@ -56,20 +55,13 @@ func Start(t testing.TB, n int) *Cluster {
 		t.Fatal(err)
 	}
 	c := &Cluster{t: t, binary: binary}
-	var routes []string
 	for range n {
-		s := &server{dir: t.TempDir(), client: address(t), monitor: address(t), route: address(t)}
-		c.servers = append(c.servers, s)
-		routes = append(routes, fmt.Sprintf("%q", "nats://"+s.route))
+		c.servers = append(c.servers,
+			&server{dir: t.TempDir(), client: address(t), monitor: address(t), route: address(t)})
 	}
 	for i, s := range c.servers {
-		text := fmt.Sprintf("server_name: n%d\nlisten: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n",
-			i, s.client, s.monitor, s.dir)
-		if n > 1 {
-			text += fmt.Sprintf("cluster { name: test, listen: %q, routes: [%s] }\n", s.route, strings.Join(routes, ", "))
-		}
 		s.config = filepath.Join(s.dir, "server.conf")
-		if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(s.config, []byte(c.configuration(s)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.Run(i)
@@ -80,6 +72,32 @@ func Start(t testing.TB, n int) *Cluster {
 		}
 	})
 	return c
+}
+
+// configuration is that of a server.
+func (c *Cluster) configuration(s *server) string {
+	if len(c.servers) == 1 {
+		return fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.client,
+			s.monitor, s.dir)
+	}
+	if len(c.servers) != 3 {
+		c.t.Fatalf("deploy/nats/cluster.conf is for three servers, not %d", len(c.servers))
+	}
+	text, err := os.ReadFile(filepath.Join(here(), "../../deploy/nats/cluster.conf"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	own := []string{"0.0.0.0:4222", s.client, "0.0.0.0:8222", s.monitor, "/data", s.dir, "0.0.0.0:6222", s.route}
+	for i, peer := range c.servers {
+		own = append(own, fmt.Sprintf("nats%d:6222", i+1), peer.route)
+	}
+	return strings.NewReplacer(own...).Replace(string(text))
+}
+
+// here is the folder of this file.
+func here() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(file)
 }
 
 // address is one that nobody listens on. Its port is below those that systems give out, which others may
@@ -138,7 +156,8 @@ func (c *Cluster) Dir(i int) string { return c.servers[i].dir }
 func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	s := c.servers[i]
-	s.process, s.ended = exec.Command(c.binary, "-c", s.config), make(chan struct{})
+	s.process = exec.Command(c.binary, "-c", s.config, "--name", fmt.Sprintf("nats%d", i+1))
+	s.ended = make(chan struct{})
 	if err := s.process.Start(); err != nil {
 		c.t.Fatal(err)
 	}
