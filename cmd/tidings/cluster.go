@@ -63,6 +63,11 @@ func (c *clusterFlags) open(ctx context.Context, dir string, o bolt.Options) (st
 		}
 		return log, nil
 	}
+	return c.join(ctx, dir, o)
+}
+
+// join opens the mirror in a directory, or a new one, and brings it up to date.
+func (c *clusterFlags) join(ctx context.Context, dir string, o bolt.Options) (*clustered, error) {
 	seq, err := c.connect(ctx, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("--nats-url: %w", err)

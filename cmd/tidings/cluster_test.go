@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,6 +57,37 @@ func TestServeCluster(t *testing.T) {
 			t.Errorf("%d lines: %s", lines, got.stdout)
 		}
 	}
+}
+
+// TestImportCluster: a log is moved to a new stream, where the cursors that were kept elsewhere stay valid.
+func TestImportCluster(t *testing.T) {
+	old, dir := t.TempDir(), t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	drafts := write("drafts", strings.Repeat(`{"topic":"orders","type":"message","data":1}`+"\n", 3))
+	runCLI(t, "import", drafts, "--data-dir", old).ended(t, exitOK)
+	text := runCLI(t, "export", "--data-dir", old).ended(t, exitOK).stdout
+	lines := write("lines", text)
+	c := natstest.Start(t, 1)
+	into := func() []string { return onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy") }
+	runCLI(t, append([]string{"import", lines}, into()...)...).ended(t, exitOK)
+	later := into()
+	t.Run("a node that was not there", func(t *testing.T) { serving(t, later...) })
+	got := runCLI(t, "export", "--data-dir", later[3]).ended(t, exitOK)
+	if got.stdout != text || strings.Count(text, "\n") != 3 {
+		t.Errorf("imported %s, then read %s", text, got.stdout)
+	}
+	t.Run("row 247: a stream that has events", func(t *testing.T) {
+		got := runCLI(t, append([]string{"import", lines}, into()...)...).ended(t, exitFailure)
+		if !strings.Contains(got.stderr, "only in a log that never had one") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
 }
 
 // TestErrorsCluster: what serve refuses.

@@ -20,7 +20,12 @@ type importCmd struct {
 	File    string `arg:"" optional:"" default:"-" help:"Lines as export prints them; - is standard input."`
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open; made if missing. It must be empty when the lines have IDs, which are kept." type:"path"`
 	Redate  bool   `help:"Give events whose IDs lie in the future new ones, of now, instead of refusing them."`
+
+	clusterFlags `embed:"" group:"Cluster:"`
 }
+
+// Validate is called by kong.
+func (c *importCmd) Validate() error { return c.clusterFlags.validate() }
 
 // Run looks at the first line to know whether the events keep their IDs.
 func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
@@ -30,7 +35,7 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 	}
 	defer file.Close()
 	stored, head := 0, store.ID{}
-	err = bolt.Fill(c.DataDir, bolt.Options{Logger: app.logger}, func(log *bolt.Log) (err error) {
+	err = c.fill(ctx, bolt.Options{Logger: app.logger}, func(log *bolt.Log) (err error) {
 		stored, err = importLines(ctx, log, file, &importCheck{redate: c.Redate})
 		head = log.Head()
 		return err
@@ -39,6 +44,19 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 		return err
 	}
 	return app.print("imported %d events, head %s", stored, head)
+}
+
+// fill has fill write to the log: that in the directory, or the stream's, of which the directory then has
+// a mirror.
+func (c *importCmd) fill(ctx context.Context, o bolt.Options, fill func(*bolt.Log) error) error {
+	if c.Store != "nats" {
+		return bolt.Fill(c.DataDir, o, fill)
+	}
+	log, err := c.join(ctx, c.DataDir, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fill(log.Log), log.Close())
 }
 
 // importLines appends the lines' events to the log.
