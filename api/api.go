@@ -131,6 +131,12 @@ type Options struct {
 	// lines of the log that nobody took, ever, for the metrics; nil: none are lost
 	LostLogLines func() uint64
 
+	// Silence is how long the cluster that keeps the log has said nothing to this server; nil when none
+	// does. After 10 s the server is not ready. After StaleAfter, which is positive then, streams end, by
+	// EndStale, and none begins.
+	Silence    func() time.Duration
+	StaleAfter time.Duration
+
 	Now    func() time.Time
 	Clock  Clock        // that the log goes by; default: Now, which is always believed
 	Logger *slog.Logger // default: discard

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -117,6 +118,10 @@ func (s *Server) notReady(ctx context.Context) *problem {
 	}
 	if err := s.log.Ready(); err != nil {
 		return storeProblem(err)
+	}
+	if silence := s.silence(); silence >= silentAfter {
+		return storeProblem(fmt.Errorf("%w: it has said nothing for %v", store.ErrUnavailable,
+			silence.Round(time.Second)))
 	}
 	if s.o.Verifier == nil {
 		return nil

@@ -127,6 +127,9 @@ func collectCommits(out sink, stats store.Stats) {
 }
 
 func (s scrape) collectReady(out sink) {
+	out.gauge("tidings_cluster_silence_seconds",
+		"How long the cluster that keeps the log has said nothing to this server; 0 without one.",
+		s.silence().Seconds(), nil)
 	ready, why := 1.0, s.notReady(context.Background())
 	if why != nil {
 		ready = 0

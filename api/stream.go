@@ -88,6 +88,10 @@ func (s *Server) takeSlot(r *http.Request, owner ownerHash, asked *subscription)
 	if !s.slots.take(owner) {
 		return byeOverloaded
 	}
+	if s.stale() {
+		s.slots.free(owner)
+		return byeUnavailable
+	}
 	if p := s.reach(r.Context(), asked.start.Cursor()); p != nil {
 		s.slots.free(owner)
 		return byeUnavailable

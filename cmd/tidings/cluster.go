@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type clusterFlags struct {
 	NATSCA         string        `name:"nats-ca" help:"File of the certificates that those of the NATS servers are signed with; without it those of the system." type:"path" placeholder:"FILE"`
 	NATSMonitor    []string      `name:"nats-monitor" help:"Monitor address of each NATS server, to see that it syncs before it acknowledges; repeatable." placeholder:"URL"`
 	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"Time to get a commit onto the stream, after which publishes are answered 503."`
+	NATSStale      time.Duration `name:"nats-stale" default:"30s" help:"Time without a word from the stream after which streams end, for their clients to go to a server that has one."`
 	NATSAllowLossy bool          `name:"nats-allow-lossy" help:"Take a stream that may lose what it has acknowledged: with fewer than three replicas, or on servers that are not known to sync first."`
 }
 
@@ -34,7 +36,7 @@ func (c *clusterFlags) validate() error {
 	case c.NATSReplicas < 1 || c.NATSReplicas > 5:
 		return fmt.Errorf("--nats-replicas: expected 1 to 5, got %d", c.NATSReplicas)
 	}
-	return positive("nats-timeout", c.NATSTimeout)
+	return cmp.Or(positive("nats-timeout", c.NATSTimeout), positive("nats-stale", c.NATSStale))
 }
 
 // named returns a flag that says something of NATS, "" if none does.
@@ -96,6 +98,14 @@ func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetst
 type clustered struct {
 	*bolt.Log
 	seq *jetstream.Sequencer
+}
+
+// silenceOf is how long the cluster that keeps the log has said nothing; nil: it has none.
+func silenceOf(log store.Log) func() time.Duration {
+	if c, ok := log.(*clustered); ok {
+		return c.seq.Silence
+	}
+	return nil
 }
 
 // Close implements store.Log.

@@ -72,7 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return errors.Join(err, listener.Close())
 	}
 	o := c.options(verifier, app)
-	o.Clock = clk
+	o.Clock, o.Silence, o.StaleAfter = clk, silenceOf(log), c.NATSStale
 	return c.serve(ctx, app, log, listener, clk, o)
 }
 
@@ -148,6 +148,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
+	go server.EndStale(ctx)
 	c.announce(app, listener.Addr(), "head", log.Head(), "open_to_everybody", o.Verifier == nil)
 
 	var failure error

@@ -68,7 +68,8 @@ type Sequencer struct {
 
 	seen  atomic.Uint64         // the highest sequence that there was
 	fault atomic.Pointer[error] // what is wrong with the stream; nil
-	heard atomic.Int64          // when a server of the stream answered last, Unix nanoseconds
+	heard atomic.Int64          // when a server of the stream answered last, or was left, Unix nanoseconds
+	told  atomic.Int64          // when one answered last, Unix nanoseconds
 
 	mu          sync.Mutex
 	attempt     *attempt  // the last; it may be asked for again
@@ -108,7 +109,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 		s.Close()
 		return nil, err
 	}
-	s.heard.Store(time.Now().UnixNano())
+	s.saw(0)
 	s.busy.Go(s.watch)
 	return s, nil
 }
@@ -228,7 +229,9 @@ func (s *Sequencer) message(ctx context.Context, sequence uint64) (*jetstream.Ra
 
 // saw notes that the stream had this sequence.
 func (s *Sequencer) saw(sequence uint64) {
-	s.heard.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	s.heard.Store(now)
+	s.told.Store(now)
 	for {
 		old := s.seen.Load()
 		if old >= sequence || s.seen.CompareAndSwap(old, sequence) {
@@ -236,6 +239,10 @@ func (s *Sequencer) saw(sequence uint64) {
 		}
 	}
 }
+
+// Silence is how long ago the stream's leader said something to this node, which asks it at least every two
+// seconds, also when nothing is published, as long as it follows the stream.
+func (s *Sequencer) Silence() time.Duration { return max(0, time.Since(time.Unix(0, s.told.Load()))) }
 
 // pause waits before something is tried again; false: do not.
 func (s *Sequencer) pause(ctx context.Context, d time.Duration) bool {

@@ -63,6 +63,30 @@ func open(t testing.TB, dir string, opts storetest.Options, seq *jetstream.Seque
 	return &node{log, seq}
 }
 
+// TestSilence: a stream on which nothing is published is not silent, and a server that hangs is.
+func TestSilence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a server that hangs")
+	}
+	c := natstest.Start(t, 1)
+	seq := connect(t, c, "silence", 1)
+	node := open(t, t.TempDir(), storetest.Options{}, seq)
+	defer node.Close()
+	await := func(what string, is func(silence time.Duration) bool) {
+		t.Helper()
+		e2e.Eventually(t, what, func() bool {
+			time.Sleep(10 * time.Millisecond) // nobody is told, and others need the processor
+			return is(seq.Silence())
+		})
+	}
+	await("second in which nothing came", func(d time.Duration) bool { return d > 900*time.Millisecond })
+	await("word of a quiet stream", func(d time.Duration) bool { return d < 500*time.Millisecond })
+	c.Stop(0)
+	await("silence", func(d time.Duration) bool { return d > 3*time.Second })
+	c.Continue(0)
+	await("word from a server that is back", func(d time.Duration) bool { return d < time.Second })
+}
+
 // streamOf is the name of a directory's stream.
 func streamOf(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
