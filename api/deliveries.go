@@ -21,21 +21,24 @@ const testTimeout = time.Minute
 
 // deliveryBody is a delivery in an answer. No secret is in it, and its URL is one.
 type deliveryBody struct {
-	Name        string         `json:"name"`
-	Origin      string         `json:"origin"`
-	Topics      []string       `json:"topics"`
-	Format      deliver.Format `json:"format"`
-	GiveUpAfter float64        `json:"give_up_after_seconds"`
-	Secret      secretBody     `json:"secret"`
-	CreatedBy   string         `json:"created_by"`
-	Created     time.Time      `json:"created"`
-	State       deliver.State  `json:"state"`
-	Reason      string         `json:"reason"`
-	Cursor      store.ID       `json:"cursor"`
-	LagEvents   int            `json:"lag_events"`
-	LagSeconds  float64        `json:"lag_seconds"`
-	Sent        *time.Time     `json:"sent"`
-	Failing     *failingBody   `json:"failing"`
+	Name        string           `json:"name"`
+	Origin      string           `json:"origin"`
+	Topics      []string         `json:"topics"`
+	Format      deliver.Format   `json:"format"`
+	GiveUpAfter float64          `json:"give_up_after_seconds"`
+	OnGiveUp    deliver.OnGiveUp `json:"on_give_up"`
+	Secret      secretBody       `json:"secret"`
+	CreatedBy   string           `json:"created_by"`
+	Created     time.Time        `json:"created"`
+	State       deliver.State    `json:"state"`
+	Reason      string           `json:"reason"`
+	Cursor      store.ID         `json:"cursor"`
+	LagEvents   int              `json:"lag_events"`
+	LagSeconds  float64          `json:"lag_seconds"`
+	Sent        *time.Time       `json:"sent"`
+	Failing     *failingBody     `json:"failing"`
+	Dead        int              `json:"dead"`
+	Run         *runBody         `json:"run"`
 }
 
 type secretBody struct {
@@ -63,8 +66,8 @@ func timeOrNull(t time.Time) *time.Time {
 
 func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
 	b := deliveryBody{Name: d.Name, Origin: d.Origin, Topics: d.Topics, Format: d.Format,
-		GiveUpAfter: d.GiveUpAfter.Seconds(),
-		Secret:      secretBody{!d.SecretChanged.IsZero(), d.SecretChanged}, CreatedBy: d.CreatedBy, Created: d.Created,
+		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Dead: d.Dead, Run: newRunBody(d.Run),
+		Secret: secretBody{!d.SecretChanged.IsZero(), d.SecretChanged}, CreatedBy: d.CreatedBy, Created: d.Created,
 		State: d.State, Reason: d.Reason, Cursor: d.At, Sent: timeOrNull(d.Sent)}
 	if b.Topics == nil {
 		b.Topics = []string{} // of a damaged one
@@ -81,7 +84,7 @@ func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *
 }
 
 func (s *Server) deliveryRoutes() []route {
-	none := params{}
+	none, oneOrAll := params{}, params{single: []string{"id", "all"}}
 	return []route{
 		{"/v1/deliveries", methods{"GET": {admin, params{single: []string{"after"}}, s.delivering(s.listDeliveries)},
 			"POST": {admin, params{single: []string{"all"}}, s.delivering(s.allDeliveries)}}},
@@ -92,6 +95,10 @@ func (s *Server) deliveryRoutes() []route {
 		{"/v1/deliveries/{name}/resume", methods{"POST": {admin, none, s.changeDelivery(resumeDelivery)}}},
 		{"/v1/deliveries/{name}/skip", methods{"POST": {admin, params{single: []string{"id"}},
 			s.changeDelivery((*deliver.Sender).Skip)}}},
+		{"/v1/deliveries/{name}/dead", methods{
+			"GET":    {admin, params{single: []string{"after"}}, s.delivering(s.listDead)},
+			"DELETE": {admin, oneOrAll, s.delivering(s.forgetDead)}}},
+		{"/v1/deliveries/{name}/redrive", methods{"POST": {admin, oneOrAll, s.delivering(s.redrive)}}},
 		{"/v1/deliveries/{name}/test", methods{"POST": {admin, none, s.delivering(s.testDelivery)}}},
 	}
 }
@@ -284,6 +291,8 @@ func deliveryProblem(err error) *problem {
 		return &problem{code: "address-refused", field: "url", detail: err.Error()}
 	case errors.Is(err, deliver.ErrNotFound):
 		return &problem{code: "delivery-not-found", detail: "there is no delivery of this name"}
+	case errors.Is(err, deliver.ErrNoLetter):
+		return &problem{code: "dead-letter-not-found", detail: "no event of this ID is set aside"}
 	case errors.Is(err, deliver.ErrState):
 		return &problem{code: "delivery-state", detail: err.Error()}
 	case errors.Is(err, deliver.ErrLimit):

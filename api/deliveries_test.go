@@ -168,6 +168,129 @@ func TestDeliveryFails(t *testing.T) {
 	}
 }
 
+// TestDeadLetters: what is set aside is listed by pages, tried again and forgotten, by HTTP alone.
+func TestDeadLetters(t *testing.T) {
+	s := start(t)
+	r := newReceiver(t, 500)
+	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, `,"on_give_up":"set_aside","give_up_after_seconds":0.001`))
+	const n = 102
+	var ids []string
+	for range n {
+		ids = append(ids, s.publish("orders.eu", "1"))
+	}
+	waitFor := func(text string) {
+		t.Helper()
+		end := time.Now().Add(e2e.Patience)
+		for a := s.do("GET", "/v1/deliveries/shop", ""); !strings.Contains(a.body, text); {
+			if time.Now().After(end) {
+				t.Fatalf("no %s in %s", text, a.body)
+			}
+			a = s.do("GET", "/v1/deliveries/shop", "")
+			for len(r.got) > 0 {
+				<-r.got
+			}
+		}
+	}
+	waitFor(fmt.Sprintf(`"dead":%d`, n))
+	var page struct {
+		Dead []struct {
+			ID, Topic, Error string
+			Attempts         int
+			Gone             bool
+		}
+		Next *string
+	}
+	s.do("GET", "/v1/deliveries/shop/dead", "").decode(t, &page)
+	if len(page.Dead) != 100 || page.Next == nil || *page.Next != ids[99] {
+		t.Fatalf("a page of %d, next %v", len(page.Dead), page.Next)
+	}
+	if d := page.Dead[0]; d.ID != ids[0] || d.Topic != "orders.eu" || d.Attempts < 2 || d.Gone ||
+		!strings.Contains(d.Error, "500") {
+		t.Errorf("the first one is %+v", d)
+	}
+	s.do("POST", "/v1/topics/orders.eu/trim?before="+ids[1], "")
+	s.do("GET", "/v1/deliveries/shop/dead?after="+ids[99], "").decode(t, &page)
+	if len(page.Dead) != 2 || page.Next != nil || page.Dead[1].ID != ids[101] {
+		t.Errorf("the second page is %+v", page)
+	}
+	s.do("GET", "/v1/deliveries/shop/dead", "").decode(t, &page)
+	if !page.Dead[0].Gone || page.Dead[1].Gone {
+		t.Errorf("what was trimmed is %+v, what was not %+v", page.Dead[0], page.Dead[1])
+	}
+	if a := s.do("GET", "/metrics", ""); !strings.Contains(a.body, fmt.Sprintf("tidings_delivery_dead_letters %d", n)) {
+		t.Error("the metrics know nothing of it")
+	}
+	if a := s.do("DELETE", "/v1/deliveries/shop/dead?id="+ids[1], ""); a.body != `{"forgotten":1}`+"\n" {
+		t.Errorf("forget: %d %s", a.status, a.body)
+	}
+	r.status.Store(200)
+	if a := s.do("POST", "/v1/deliveries/shop/redrive?id="+ids[5], ""); a.status != 202 ||
+		!strings.Contains(a.body, `"kind":"redrive"`) {
+		t.Errorf("redrive: %d %s", a.status, a.body)
+	}
+	waitFor(`"state":"done"`)
+	s.do("POST", "/v1/deliveries/shop/redrive?all=true", "")
+	waitFor(fmt.Sprintf(`"sent":%d,"refused":0,"gone":1`, n-3))
+	waitFor(`"dead":1`)
+	if a := s.do("DELETE", "/v1/deliveries/shop/dead?all=true", ""); a.body != `{"forgotten":1}`+"\n" {
+		t.Errorf("forget all: %d %s", a.status, a.body)
+	}
+}
+
+// TestDeadLetterRows: rows 305 to 308 of docs/ERRORS.md.
+func TestDeadLetterRows(t *testing.T) {
+	s := start(t)
+	c := newContract(t, s)
+	r := newReceiver(t, 500)
+	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, `,"on_give_up":"set_aside","give_up_after_seconds":0.001`))
+	id := s.publish("orders.eu", "1")
+	for end := time.Now().Add(e2e.Patience); !strings.Contains(s.do("GET", "/v1/deliveries/shop/dead", "").body, id); {
+		if time.Now().After(end) {
+			t.Fatal("nothing is set aside")
+		}
+	}
+	s.publish("other", "1")
+	const none = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+	for _, x := range []struct {
+		name, request, body string
+		status              int
+		code                string
+	}{
+		{"row 305", "PUT shop", `{"on_give_up":"drop"}`, 400, "member-invalid"},
+		{"row 306: redrive nothing", "POST shop/redrive", "", 400, "query-invalid"},
+		{"row 306: redrive both", "POST shop/redrive?all=true&id=" + id, "", 400, "query-invalid"},
+		{"row 306: redrive no ID", "POST shop/redrive?id=x", "", 400, "query-invalid"},
+		{"row 306: forget nothing", "DELETE shop/dead", "", 400, "query-invalid"},
+		{"row 306: forget all of false", "DELETE shop/dead?all=false", "", 400, "query-invalid"},
+		{"row 306: a page after nothing", "GET shop/dead?after=", "", 400, "query-invalid"},
+		{"row 307: redrive", "POST shop/redrive?id=" + none, "", 404, "dead-letter-not-found"},
+		{"row 307: forget", "DELETE shop/dead?id=" + none, "", 404, "dead-letter-not-found"},
+		{"row 285: dead letters", "GET none/dead", "", 404, "delivery-not-found"},
+		{"row 285: redrive", "POST none/redrive?all=true", "", 404, "delivery-not-found"},
+		{"row 308: while it is paused", "POST shop/redrive?all=true", "pause", 409, "delivery-state"},
+		{"row 308: what is gone", "POST shop/redrive?id=" + id, "resume", 409, "delivery-state"},
+		{"row 308: of nothing", "POST empty/redrive?all=true", "", 409, "delivery-state"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			switch x.body {
+			case "pause", "resume":
+				s.do("POST", "/v1/deliveries/shop/"+x.body, "")
+				s.do("POST", "/v1/topics/orders.eu/trim?before="+s.publish("orders.us", "1"), "")
+				x.body = ""
+			}
+			if strings.Contains(x.request, "empty") {
+				s.do("PUT", "/v1/deliveries/empty", hookBody(r.url, ""))
+			}
+			method, name, _ := strings.Cut(x.request, " ")
+			a := s.do(method, "/v1/deliveries/"+name, x.body)
+			c.response(t, method, "/v1/deliveries/"+name, a)
+			if p := a.problem(t); a.status != x.status || p.Code != x.code {
+				t.Errorf("%d %s, want %d %s", a.status, a.body, x.status, x.code)
+			}
+		})
+	}
+}
+
 // TestDeliveriesOfACopy: a log that was restored from a backup holds no secret, and sends nothing until that
 // is said.
 func TestDeliveriesOfACopy(t *testing.T) {

@@ -181,6 +181,8 @@ func (s scrape) collectDeliveries(out sink) {
 	const attempts, meaning = "tidings_delivery_attempts_total", "Requests to receivers, by whether they were answered 2xx."
 	out.counter(attempts, meaning, stats.Sent, prometheus.Labels{"outcome": "sent"})
 	out.counter(attempts, meaning, stats.Failed, prometheus.Labels{"outcome": "failed"})
+	out.gauge("tidings_delivery_dead_letters", "Events that were set aside, of all deliveries.",
+		float64(stats.Dead), nil)
 	failing, unwritten := 0.0, 0.0
 	if !stats.Oldest.IsZero() {
 		failing = max(0, s.o.Now().Sub(stats.Oldest).Seconds())

@@ -52,6 +52,8 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		return text(&set.Secret)
 	case "format":
 		return text((*string)(&set.Format))
+	case "on_give_up":
+		return text((*string)(&set.OnGiveUp))
 	case "topics":
 		set.Topics, p = s.readTopics(value)
 		return p
@@ -73,7 +75,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		return p
 	}
 	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "url", `+
-		`"topics", "secret", "secret_overlap_seconds", "format", "give_up_after_seconds" and "from"`, member)}
+		`"topics", "secret", "secret_overlap_seconds", "format", "give_up_after_seconds", "on_give_up" and "from"`, member)}
 }
 
 // maxSeconds is ten years.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"slices"
 	"time"
 
 	"tidings/internal/outbound"
@@ -21,6 +22,7 @@ type Settings struct {
 	Topics      store.Filter
 	Format      Format         // default CloudEvents
 	GiveUpAfter time.Duration  // default DefaultGiveUpAfter
+	OnGiveUp    OnGiveUp       // default Stop
 	Secret      string         // as Standard Webhooks writes it: whsec_ and base64
 	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
 	From        *store.ID      // where a new one begins; nil: after the newest event
@@ -54,13 +56,11 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 			return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
 		}
 		old.halt()
-		s.mu.Lock()
-		d.at, d.record, d.sent = old.at, old.record, old.sent
-		d.record.Due = nil // to be tried at once
-		s.mu.Unlock()
+		s.endRun(old)
 	} else if set.From != nil {
 		d.at = *set.From
 	}
+	s.inherit(d, old)
 	if err = s.apply(d, set, made); err == nil {
 		err = s.alone(func() error {
 			err := s.put(ctx, []*delivery{d}, false)
@@ -83,6 +83,25 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	return status, made, err
 }
 
+// inherit takes what the delivery has that this one replaces, if there is one: of one that is damaged its dead letters.
+func (s *Sender) inherit(d, old *delivery) {
+	if old == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !old.damaged {
+		d.at, d.record, d.sent = old.at, old.record, old.sent
+		d.record.Due = nil // to be tried at once
+	}
+	d.dead = slices.Clone(old.dead)
+	d.unwritten = make(map[store.ID]uint64)
+	for id := range old.unwritten {
+		d.unwritten[id] = d.changes
+	}
+	d.run = old.run
+}
+
 // apply puts the settings into a record that nobody else has.
 func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	r := &d.record
@@ -95,6 +114,8 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 		return &InvalidError{"secret", "a new delivery has a secret: " + secretForm}
 	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
 		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
+	case set.OnGiveUp != "" && set.OnGiveUp != Stop && set.OnGiveUp != SetAside:
+		return &InvalidError{"on_give_up", fmt.Sprintf("expected %q or %q", Stop, SetAside)}
 	case set.GiveUpAfter < 0 || set.Overlap != nil && *set.Overlap < 0:
 		return &InvalidError{"give_up_after", "expected a duration above 0"}
 	}
@@ -106,6 +127,9 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	}
 	if set.GiveUpAfter > 0 {
 		r.GiveUp = duration{set.GiveUpAfter}
+	}
+	if set.OnGiveUp != "" {
+		r.OnGiveUp = set.OnGiveUp
 	}
 	if set.May != nil {
 		if err := set.May(r.filter()); err != nil {
@@ -210,8 +234,18 @@ func (s *Sender) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	s.endRun(d)
 	err = s.alone(func() error {
-		err := s.log.SetDeliveries(ctx, []store.NamedDelivery{{Name: name}}, false)
+		gone := []store.NamedDelivery{{Name: name}}
+		s.mu.Lock()
+		for i := range d.dead {
+			gone = append(gone, store.NamedDelivery{Name: letterRow(name, d.dead[i].ID)})
+		}
+		for id := range d.unwritten {
+			gone = append(gone, store.NamedDelivery{Name: letterRow(name, id)})
+		}
+		s.mu.Unlock()
+		err := s.log.SetDeliveries(ctx, gone, false)
 		if err == nil {
 			s.mu.Lock()
 			delete(s.deliveries, name) // no progress of it is written after it is gone
@@ -314,6 +348,7 @@ func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) 
 		}
 	}
 	s.start(d)
+	s.endRunOf(d)
 	if err != nil {
 		return Status{}, err
 	}
@@ -384,6 +419,7 @@ func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int
 	for _, d := range all {
 		s.start(d)
 	}
+	s.endRunOf(all...)
 	if err != nil {
 		return 0, err
 	}

@@ -8,8 +8,8 @@
 //
 // What a receiver can count on:
 //
-//  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, in the order of the
-//     log: the next one not before. The request names it by its ID.
+//  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, skipped or set
+//     aside, in the order of the log: the next one not before. The request names it by its ID.
 //  2. What is repeated has the same ID and comes before anything later, so that a receiver that drops repeated IDs
 //     has each event once, in order.
 //  3. What retention took before it was sent is told as a message of type tidings.gap, before the first event
@@ -69,6 +69,8 @@ type Options struct {
 type Source interface {
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
 	Deliveries() ([]store.NamedDelivery, error)
+	Get(id store.ID) (store.Event, error)
+	Floor(id store.ID) (store.ID, error)
 	Head() store.ID
 	Info() (store.Info, error)
 }
@@ -135,9 +137,12 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	held := 0
-	for _, stored := range list {
-		d := s.load(stored)
-		s.deliveries[d.name] = d
+	for i := range list {
+		if !s.loadLetter(&list[i]) {
+			s.deliveries[list[i].Name] = s.load(list[i])
+		}
+	}
+	for _, d := range s.deliveries {
 		if d.state(s.logID) == Held {
 			held++
 		}
@@ -177,6 +182,10 @@ type delivery struct {
 	sent    time.Time // the last 2xx since New
 
 	changes, written uint64 // counts of at and record
+
+	dead      []letter            // sorted by ID
+	unwritten map[store.ID]uint64 // which of dead are not written as they are, by changes then
+	run       *run                // the last one; nil: there was none
 
 	worker context.CancelFunc // nil while nothing runs
 	done   chan struct{}      // closed when it does not any more
@@ -253,10 +262,10 @@ func (s *Sender) alone(f func() error) error {
 
 // put writes deliveries. The caller holds writing.
 func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) error {
-	changes, states := make([]store.NamedDelivery, len(deliveries)), make([]uint64, len(deliveries))
+	changes, states := make([]store.NamedDelivery, 0, len(deliveries)), make([]uint64, len(deliveries))
 	s.mu.Lock()
 	for i, d := range deliveries {
-		changes[i], states[i] = d.stored(), d.changes
+		changes, states[i] = append(append(changes, d.stored()), d.letters()...), d.changes
 	}
 	s.mu.Unlock()
 	err := s.log.SetDeliveries(ctx, changes, ride)
@@ -264,6 +273,7 @@ func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) err
 		s.mu.Lock()
 		for i, d := range deliveries {
 			d.written = states[i]
+			maps.DeleteFunc(d.unwritten, func(_ store.ID, at uint64) bool { return at <= states[i] })
 		}
 		s.mu.Unlock()
 	}

@@ -15,14 +15,15 @@ type record struct {
 	Version int      `json:"version"`
 	Log     store.ID `json:"log"` // that it sends from
 
-	Topics  []string `json:"topics"`
-	Format  Format   `json:"format"`
-	GiveUp  duration `json:"give_up_after"`
-	Origin  string   `json:"origin"` // of the URL, the rest of which is sealed
-	Sealed  []byte   `json:"sealed"` // a target
-	Changed moment   `json:"secret_changed"`
-	By      string   `json:"created_by"`
-	Made    moment   `json:"created"`
+	Topics   []string `json:"topics"`
+	Format   Format   `json:"format"`
+	GiveUp   duration `json:"give_up_after"`
+	OnGiveUp OnGiveUp `json:"on_give_up,omitzero"` // "" is Stop
+	Origin   string   `json:"origin"`              // of the URL, the rest of which is sealed
+	Sealed   []byte   `json:"sealed"`              // a target
+	Changed  moment   `json:"secret_changed"`
+	By       string   `json:"created_by"`
+	Made     moment   `json:"created"`
 
 	Stopped State  `json:"stopped,omitzero"` // Paused, GivenUp or Disabled; "" while it may send
 	Reason  string `json:"reason,omitzero"`  // why

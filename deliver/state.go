@@ -42,6 +42,7 @@ type Status struct {
 	Topics        []string
 	Format        Format
 	GiveUpAfter   time.Duration
+	OnGiveUp      OnGiveUp
 	Origin        string // of its URL, which is a secret
 	SecretChanged time.Time
 	CreatedBy     string // the subject of a token; "" for none
@@ -57,6 +58,9 @@ type Status struct {
 	Last     time.Time
 	Next     time.Time
 	Failure  string // of the last one
+
+	Dead int        // how many dead letters there are
+	Run  *RunStatus // the last one since the server has started; nil: none
 }
 
 // Filter is what is sent.
@@ -70,7 +74,14 @@ func (s *Sender) status(d *delivery) Status {
 	r := &d.record
 	status := Status{Name: d.name, Topics: r.Topics, Format: r.Format, GiveUpAfter: r.GiveUp.Duration,
 		Origin: r.Origin, SecretChanged: r.Changed.Time, CreatedBy: r.By, Created: r.Made.Time,
-		State: d.state(s.logID), Reason: r.Reason, At: d.at, Sent: d.sent}
+		OnGiveUp: r.OnGiveUp, State: d.state(s.logID), Reason: r.Reason, At: d.at, Sent: d.sent, Dead: len(d.dead)}
+	if d.run != nil {
+		run := d.run.RunStatus
+		status.Run = &run
+	}
+	if r.OnGiveUp == "" {
+		status.OnGiveUp = Stop
+	}
 	switch {
 	case status.State == Damaged:
 		status.Reason = "its record is damaged: set it again, or delete it"
@@ -121,6 +132,7 @@ type Stats struct {
 	States    map[State]int
 	Oldest    time.Time // since when the message that has failed longest does; zero: none does
 	Unwritten bool      // progress cannot be written
+	Dead      int       // letters, of all deliveries
 }
 
 // Stats returns them as of about now.
@@ -131,6 +143,7 @@ func (s *Sender) Stats() Stats {
 	for _, d := range s.deliveries {
 		status := s.status(d)
 		stats.States[status.State]++
+		stats.Dead += status.Dead
 		if status.State == Failing && (stats.Oldest.IsZero() || status.First.Before(stats.Oldest)) {
 			stats.Oldest = status.First
 		}

@@ -177,7 +177,7 @@ func (w *worker) send(ctx context.Context, m message, done func(*delivery)) erro
 	d.locked = ""
 	if !a.ok() {
 		s.counts.Failed++
-		urgent := w.failed(m.id, a)
+		urgent := w.failed(&m, a)
 		s.mu.Unlock()
 		if urgent {
 			w.writeNow(ctx)
@@ -209,11 +209,11 @@ func (w *worker) lock(why string) {
 }
 
 // failed notes a failure, and when to try again, if at all; then it may not be forgotten. The caller holds mu.
-func (w *worker) failed(id string, a answer) (urgent bool) {
+func (w *worker) failed(m *message, a answer) (urgent bool) {
 	d, logger := w.d, w.s.o.Logger
 	r, at := &d.record, now()
-	if r.Due == nil || r.Due.ID != id {
-		r.Due = &due{ID: id, First: at}
+	if r.Due == nil || r.Due.ID != m.id {
+		r.Due = &due{ID: m.id, First: at}
 	}
 	f := *r.Due // a copy: alter may keep the record as it was
 	r.Due = &f
@@ -227,9 +227,7 @@ func (w *worker) failed(id string, a answer) (urgent bool) {
 			"origin", r.Origin)
 		return true
 	case !at.Before(end):
-		r.Stopped, r.Reason = GivenUp, "one message has failed for too long"
-		logger.Error("one message has failed for too long; the delivery is stopped, and nothing after it is sent",
-			"delivery", d.name, "origin", r.Origin, "id", id, "attempts", f.Attempts, "error", a.failure)
+		w.giveUp(m)
 		return true
 	}
 	wait := backoff(f.Attempts)
@@ -244,7 +242,7 @@ func (w *worker) failed(id string, a answer) (urgent bool) {
 		d.next, f.NotBefore = asked, asked
 	}
 	if f.Attempts == 1 {
-		logger.Warn("a delivery fails; it is tried again", "delivery", d.name, "origin", r.Origin, "id", id,
+		logger.Warn("a delivery fails; it is tried again", "delivery", d.name, "origin", r.Origin, "id", m.id,
 			"error", a.failure, "next", d.next.UTC())
 	}
 	return false

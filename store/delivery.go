@@ -14,8 +14,9 @@ type NamedDelivery struct {
 }
 
 const (
-	// MaxDeliveryName bounds the name of a delivery, in bytes.
-	MaxDeliveryName = 255
+	// MaxDeliveryName bounds the name of a delivery, in bytes: 255 of what an administrator calls it, and for what
+	// package deliver keeps in rows beside it a NUL and an ID.
+	MaxDeliveryName = 255 + 1 + 26
 
 	// MaxDeliveryRecord bounds its record, in bytes: a commit may have those of thousands.
 	MaxDeliveryRecord = 32 << 10

@@ -18,13 +18,15 @@ import (
 
 // deliveriesCmd works on what a server sends by itself.
 type deliveriesCmd struct {
-	List   deliveriesListCmd   `cmd:"" help:"List deliveries: where each is, what fails and since when."`
-	Put    deliveriesPutCmd    `cmd:"" help:"Make a delivery, or change one; what is left out stays."`
-	Pause  deliveriesPauseCmd  `cmd:"" help:"End the sending of one delivery, or of all, until it is resumed."`
-	Resume deliveriesResumeCmd `cmd:"" help:"Have one delivery, or all, send again; with --all also from a copy of a log."`
-	Skip   deliveriesSkipCmd   `cmd:"" help:"Pass over the message that fails."`
-	Test   deliveriesTestCmd   `cmd:"" help:"Send a message of type tidings.test now."`
-	Delete deliveriesDeleteCmd `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
+	List    deliveriesListCmd    `cmd:"" help:"List deliveries: where each is, what fails and since when."`
+	Put     deliveriesPutCmd     `cmd:"" help:"Make a delivery, or change one; what is left out stays."`
+	Pause   deliveriesPauseCmd   `cmd:"" help:"End the sending of one delivery, or of all, until it is resumed."`
+	Resume  deliveriesResumeCmd  `cmd:"" help:"Have one delivery, or all, send again; with --all also from a copy of a log."`
+	Skip    deliveriesSkipCmd    `cmd:"" help:"Pass over the message that fails."`
+	Dead    deliveriesDeadCmd    `cmd:"" help:"List the events that a delivery has set aside, or forget them."`
+	Redrive deliveriesRedriveCmd `cmd:"" help:"Try an event that was set aside again, or all; what is taken is set aside no more."`
+	Test    deliveriesTestCmd    `cmd:"" help:"Send a message of type tidings.test now."`
+	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
 }
 
 // deliveryName is a name as a path can carry it.
@@ -84,7 +86,16 @@ type deliveryInfo struct {
 	State     string   `json:"state"`
 	Reason    string   `json:"reason"`
 	LagEvents int      `json:"lag_events"`
-	Failing   *struct {
+	Dead      int      `json:"dead"`
+	Run       *struct {
+		Kind    string `json:"kind"`
+		State   string `json:"state"`
+		Sent    int    `json:"sent"`
+		Refused int    `json:"refused"`
+		Gone    int    `json:"gone"`
+		Error   string `json:"error"`
+	} `json:"run"`
+	Failing *struct {
 		ID       string     `json:"id"`
 		Attempts int        `json:"attempts"`
 		First    time.Time  `json:"first"`
@@ -99,6 +110,16 @@ func (d *deliveryInfo) print(app *app) error {
 		strings.Join(d.Topics, " "), d.Origin)
 	if err == nil && d.Reason != "" {
 		err = app.print("  %s", d.Reason)
+	}
+	if err == nil && d.Dead > 0 {
+		err = app.print("  %d events are set aside", d.Dead)
+	}
+	if r := d.Run; err == nil && r != nil {
+		text := fmt.Sprintf("  %s %s: %d sent, %d refused, %d gone", r.Kind, r.State, r.Sent, r.Refused, r.Gone)
+		if r.Error != "" {
+			text += ": " + printable(r.Error)
+		}
+		err = app.print("%s", text)
 	}
 	if f := d.Failing; err == nil && f != nil {
 		next := "not tried again"
@@ -145,7 +166,8 @@ type deliveriesPutCmd struct {
 	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
 	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
-	GiveUpAfter time.Duration `       help:"Time that one message is tried before the delivery stops."                                       placeholder:"TIME"`
+	GiveUpAfter time.Duration `       help:"Time that one message is tried."                                       placeholder:"TIME"`
+	OnGiveUp    string        `       help:"What then becomes of an event: the delivery stops (stop), or the event is set aside and the next one sent (set_aside)." placeholder:"WHAT"`
 	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new delivery gets one anyway."                                            xor:"secret"`
 	SecretFile  string        `       help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
@@ -154,7 +176,8 @@ type deliveriesPutCmd struct {
 // Run prints a secret that it has made: it is shown this once.
 func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
-	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From} {
+	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From,
+		"on_give_up": c.OnGiveUp} {
 		if value != "" {
 			body[member] = value
 		}
@@ -265,6 +288,102 @@ func (c *deliveriesSkipCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	return d.print(app)
+}
+
+// oneEventOrAll names an event that was set aside, or all of a delivery.
+type oneEventOrAll struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the delivery."`
+	ID   string       `arg:"" optional:"" help:"ID of the event." name:"id"`
+	All  bool         `                   help:"All that are set aside."`
+}
+
+func (c *oneEventOrAll) query() (url.Values, error) {
+	if c.All == (c.ID != "") {
+		return nil, usageError{errors.New("expected the ID of an event, or --all")}
+	}
+	if c.All {
+		return url.Values{"all": {"true"}}, nil
+	}
+	return url.Values{"id": {c.ID}}, nil
+}
+
+type deliveriesRedriveCmd struct{ oneEventOrAll }
+
+// Run does not wait for the receiver.
+func (c *deliveriesRedriveCmd) Run(ctx context.Context, app *app) error {
+	query, err := c.query()
+	if err != nil {
+		return err
+	}
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPost, query, nil, &d, c.Name.segment(), "redrive"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+type deliveriesDeadCmd struct {
+	oneEventOrAll
+
+	Forget bool `help:"Forget the event of an ID, or --all: it is not sent any more."`
+}
+
+func (c *deliveriesDeadCmd) Run(ctx context.Context, app *app) error {
+	if c.Forget {
+		return c.forget(ctx, app)
+	}
+	if c.All || c.ID != "" {
+		return usageError{errors.New("an ID and --all are for --forget")}
+	}
+	query := url.Values{}
+	for {
+		var page struct {
+			Dead []struct {
+				ID       string    `json:"id"`
+				Topic    string    `json:"topic"`
+				Attempts int       `json:"attempts"`
+				First    time.Time `json:"first"`
+				Error    string    `json:"error"`
+				Gone     bool      `json:"gone"`
+			} `json:"dead"`
+			Next *string `json:"next"`
+		}
+		if err := c.call(ctx, app, http.MethodGet, query, nil, &page, c.Name.segment(), "dead"); err != nil {
+			return err
+		}
+		for _, d := range page.Dead {
+			gone := ""
+			if d.Gone {
+				gone = " (gone: retention has deleted it)"
+			}
+			err := app.print("%s %s%s: %d attempts since %s: %s", d.ID, printable(d.Topic), gone, d.Attempts,
+				d.First.Format(time.RFC3339), printable(d.Error))
+			if err != nil {
+				return err
+			}
+		}
+		if page.Next == nil {
+			return nil
+		}
+		query.Set("after", *page.Next)
+	}
+}
+
+// forget prints how many it has forgotten.
+func (c *deliveriesDeadCmd) forget(ctx context.Context, app *app) error {
+	query, err := c.query()
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Forgotten int `json:"forgotten"`
+	}
+	if err := c.call(ctx, app, http.MethodDelete, query, nil, &answer, c.Name.segment(), "dead"); err != nil {
+		return err
+	}
+	return app.print("%d", answer.Forgotten)
 }
 
 type deliveriesTestCmd struct {

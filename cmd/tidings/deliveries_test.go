@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"tidings/internal/e2e"
 )
 
 // TestDeliveriesVerb: a webhook from its making to its end, by the verb alone.
@@ -53,6 +56,33 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitUsage, "", "--all", "pause")
 	verb(exitFailure, "", "--deliver-to 10.0.0.1/32", "put x --topic a --endpoint https://10.0.0.1/")
 	verb(exitFailure, "", "this server itself", "put x --topic a --endpoint "+url)
+	verb(exitUsage, "", "--all", "redrive shop")
+	verb(exitUsage, "", "--forget", "dead shop --all")
+	verb(exitFailure, "", "delivery-state", "redrive shop --all")
+	verb(exitOK, "", "", "put shop --on-give-up set_aside --give-up-after 1ms")
+	resp, err := http.Post(url+"/v1/topics/orders.eu/events", "application/json", strings.NewReader("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	dead := verb(exitOK, "", "", "dead shop")
+	for end := time.Now().Add(e2e.Patience); dead.stdout == "" && time.Now().Before(end); {
+		dead = verb(exitOK, "", "", "dead shop")
+	}
+	id, text, _ := strings.Cut(dead.stdout, " ")
+	if !strings.HasPrefix(text, "orders.eu: ") || !strings.Contains(text, "answered 500") {
+		t.Fatalf("set aside is %q", dead.stdout)
+	}
+	if got := verb(exitOK, "shop: running", "", "list"); !strings.Contains(got.stdout, "  1 events are set aside\n") {
+		t.Errorf("the list is %q", got.stdout)
+	}
+	status.Store(200)
+	verb(exitOK, "shop: running", "", "redrive shop "+id)
+	for end := time.Now().Add(e2e.Patience); dead.stdout != "" && time.Now().Before(end); {
+		dead = verb(exitOK, "", "", "dead shop")
+	}
+	verb(exitFailure, "", "dead-letter-not-found", "dead shop --forget "+id)
+	verb(exitOK, "0\n", "", "dead shop --forget --all")
 	verb(exitOK, "", "", "delete shop")
 	verb(exitFailure, "", "delivery-not-found", "delete shop")
 }

@@ -1,0 +1,271 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/store"
+)
+
+// OnGiveUp is what becomes of an event that has failed for too long.
+type OnGiveUp string
+
+const (
+	Stop     OnGiveUp = "stop"      // the delivery stops: nothing overtakes it
+	SetAside OnGiveUp = "set_aside" // it becomes a dead letter, and the next event is sent
+)
+
+// MaxDead bounds the dead letters of a delivery. With more to set aside it stops.
+const MaxDead = 1000
+
+// ErrNoLetter: no event of this ID was set aside.
+var ErrNoLetter = errors.New("dead letter not found")
+
+// DeadLetter is an event that was set aside. The log has its data, for as long as it is retained.
+type DeadLetter struct {
+	ID       store.ID
+	Topic    string
+	Attempts int // redrives included
+	First    time.Time
+	Last     time.Time
+	Failure  string // of the last attempt
+	Gone     bool   // retention has deleted the event: it cannot be sent any more
+}
+
+// letter is what the log keeps of a dead letter: a row of its own, so that it is not written with each progress.
+type letter struct {
+	ID       store.ID `json:"-"`
+	Topic    string   `json:"topic"`
+	Attempts int      `json:"attempts"`
+	First    moment   `json:"first"`
+	Last     moment   `json:"last"`
+	Failure  string   `json:"failure"`
+}
+
+// letterSeparator is between the name of a delivery, which cannot contain it, and the ID of a dead letter.
+const letterSeparator = "\x00"
+
+func letterRow(name string, id store.ID) string { return name + letterSeparator + id.String() }
+
+// loadLetter keeps a row that is a dead letter, and reports whether it is one. Rows of a delivery follow it.
+func (s *Sender) loadLetter(stored *store.NamedDelivery) bool {
+	name, text, ok := strings.Cut(stored.Name, letterSeparator)
+	if !ok {
+		return false
+	}
+	id, err := store.ParseID(text)
+	d := s.deliveries[name]
+	if err != nil || d == nil {
+		s.o.Logger.Error("a dead letter of no delivery is passed over", "delivery", name, "id", text)
+		return true
+	}
+	l := letter{ID: id}
+	if stored.Record == nil || json.Unmarshal(stored.Record, &l) != nil {
+		l.Failure = "its record is damaged; the event is the one of this ID"
+	}
+	d.dead = append(d.dead, l)
+	return true
+}
+
+// letters returns the rows that are not written yet. The caller holds mu.
+func (d *delivery) letters() (rows []store.NamedDelivery) {
+	for id := range d.unwritten {
+		row := store.NamedDelivery{Name: letterRow(d.name, id), Delivery: store.Delivery{ID: id}}
+		if i, ok := d.findLetter(id); ok {
+			text, err := json.Marshal(&d.dead[i])
+			if err != nil {
+				panic(err) // it has nothing that could fail
+			}
+			row.Record = text
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// findLetter returns where the dead letter is, or where it would be. The caller holds mu.
+func (d *delivery) findLetter(id store.ID) (int, bool) {
+	return slices.BinarySearchFunc(d.dead, id, func(l letter, id store.ID) int { return l.ID.Compare(id) })
+}
+
+// setLetter sets a dead letter, or removes it when l is nil. The caller holds mu, and calls change before that.
+func (d *delivery) setLetter(id store.ID, l *letter) {
+	i, ok := d.findLetter(id)
+	switch {
+	case l != nil && ok:
+		d.dead[i] = *l
+	case l != nil:
+		d.dead = slices.Insert(d.dead, i, *l)
+	case ok:
+		d.dead = slices.Delete(d.dead, i, i+1)
+	default:
+		return
+	}
+	if d.unwritten == nil {
+		d.unwritten = make(map[store.ID]uint64)
+	}
+	d.unwritten[id] = d.changes
+}
+
+// giveUp ends the attempts at the message that fails. A gap is never set aside: the receiver would not know what it
+// has lost. The caller holds mu.
+func (w *worker) giveUp(m *message) {
+	d, r, logger := w.d, &w.d.record, w.s.o.Logger
+	id, err := store.ParseID(m.id)
+	aside := err == nil && r.OnGiveUp == SetAside
+	if aside && len(d.dead) < MaxDead {
+		d.setLetter(id, &letter{id, m.topic, r.Due.Attempts, r.Due.First, r.Due.Last, r.Due.Failure})
+		logger.Warn("an event has failed for too long, and is set aside", "delivery", d.name, "origin", r.Origin,
+			"id", m.id, "attempts", r.Due.Attempts, "error", r.Due.Failure)
+		d.at, r.Due, d.next = id, nil, time.Time{}
+		return
+	}
+	r.Stopped, r.Reason = GivenUp, "one message has failed for too long"
+	if aside {
+		r.Reason = fmt.Sprintf("%s, and %d are set aside, which is as many as may be: redrive or forget some", r.Reason,
+			MaxDead)
+	}
+	logger.Error("a delivery is stopped, and nothing after the message that fails is sent", "delivery", d.name,
+		"origin", r.Origin, "id", m.id, "attempts", r.Due.Attempts, "error", r.Due.Failure, "reason", r.Reason)
+}
+
+// Dead returns the dead letters of a delivery that lie after an ID, in the order of the log, at most max. Errors:
+// ErrNotFound, and those of the log.
+func (s *Sender) Dead(name string, after store.ID, max int) (list []DeadLetter, err error) {
+	s.mu.Lock()
+	d, err := s.find(name)
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	i, ok := d.findLetter(after)
+	if ok {
+		i++
+	}
+	for _, l := range d.dead[i:min(i+max, len(d.dead))] {
+		list = append(list, DeadLetter{ID: l.ID, Topic: l.Topic, Attempts: l.Attempts, First: l.First.Time,
+			Last: l.Last.Time, Failure: l.Failure})
+	}
+	s.mu.Unlock()
+	for i := range list {
+		if list[i].Gone, err = s.gone(list[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// gone reports whether the event is not retained any more.
+func (s *Sender) gone(id store.ID) (bool, error) {
+	at, err := s.log.Floor(id)
+	return at != id, err
+}
+
+// Forget deletes dead letters, durably, and returns how many: the one of an ID, or all without one. Errors:
+// ErrNotFound, ErrNoLetter, and those of the log.
+func (s *Sender) Forget(ctx context.Context, name string, id *store.ID) (int, error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	d, err := s.find(name)
+	var forgotten []letter
+	if err == nil {
+		forgotten, err = d.chosen(id)
+	}
+	if err == nil && len(forgotten) > 0 {
+		s.change(d)
+		for i := range forgotten {
+			d.setLetter(forgotten[i].ID, nil)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil || len(forgotten) == 0 {
+		return 0, err
+	}
+	if err := s.write(ctx, d); err != nil {
+		s.mu.Lock()
+		s.change(d) // the progress may have taken it along
+		for i := range forgotten {
+			d.setLetter(forgotten[i].ID, &forgotten[i])
+		}
+		s.mu.Unlock()
+		return 0, err
+	}
+	s.o.Logger.Warn("dead letters were forgotten", "delivery", name, "count", len(forgotten))
+	return len(forgotten), nil
+}
+
+// chosen returns the dead letter of an ID, or all without one. The caller holds mu.
+func (d *delivery) chosen(id *store.ID) ([]letter, error) {
+	if id == nil {
+		return slices.Clone(d.dead), nil
+	}
+	i, ok := d.findLetter(*id)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNoLetter, id)
+	}
+	return []letter{d.dead[i]}, nil
+}
+
+// Redrive tries dead letters again, beside the cursor: the one of an ID, or all without one, in the order of the
+// log. One that is answered 2xx is none any more. Errors: ErrNotFound, ErrNoLetter, ErrState, and those of the log.
+func (s *Sender) Redrive(name string, id *store.ID) (Status, error) {
+	return s.startRun(name, func(d *delivery) (*run, error) {
+		letters, err := d.chosen(id)
+		if err == nil && len(letters) == 0 {
+			err = fmt.Errorf("%w: nothing is set aside", ErrState)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if id != nil {
+			if gone, err := s.gone(*id); err != nil {
+				return nil, err
+			} else if gone {
+				return nil, fmt.Errorf("%w: retention has deleted the event; forget it", ErrState)
+			}
+		}
+		r := &run{RunStatus: RunStatus{Kind: Redriven}, next: s.nextLetter(d, letters)}
+		r.settled = func(id store.ID, a *answer) { s.redriven(d, id, a) }
+		return r, nil
+	})
+}
+
+// nextLetter yields the events of those that are still dead letters when it is their turn.
+func (s *Sender) nextLetter(d *delivery, letters []letter) func() (store.Event, error) {
+	return func() (store.Event, error) {
+		for i := range letters {
+			id := letters[i].ID
+			s.mu.Lock()
+			_, wanted := d.findLetter(id)
+			s.mu.Unlock()
+			if wanted {
+				letters = letters[i+1:]
+				return s.event(id)
+			}
+		}
+		return store.Event{}, io.EOF
+	}
+}
+
+// redriven notes what became of a dead letter, which is written with the progress. The caller holds mu.
+func (s *Sender) redriven(d *delivery, id store.ID, a *answer) {
+	i, ok := d.findLetter(id)
+	if !ok {
+		return // it was forgotten meanwhile
+	}
+	s.change(d)
+	if a.ok() {
+		d.setLetter(id, nil)
+		return
+	}
+	l := d.dead[i]
+	l.Attempts, l.Last, l.Failure = l.Attempts+1, now(), a.failure
+	d.setLetter(id, &l)
+}

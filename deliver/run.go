@@ -1,0 +1,202 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"tidings/store"
+)
+
+// RunKind is what a run sends.
+type RunKind string
+
+// Redriven are dead letters.
+const Redriven RunKind = "redrive"
+
+// RunState is how a run stands.
+type RunState string
+
+const (
+	RunUnderWay RunState = "running"
+	RunDone     RunState = "done"  // it has come to its end
+	RunEnded    RunState = "ended" // before that; Failure says why
+)
+
+// RunStatus is a run: what an administrator has asked to be sent beside the cursor, which it does not move. A delivery
+// has one at a time. It is in memory only: a restart ends it.
+type RunStatus struct {
+	Kind    RunKind
+	State   RunState
+	Began   time.Time
+	Ended   time.Time // zero while it is under way
+	At      store.ID  // the event that is sent, or was last; zero: none yet
+	Sent    int       // answered 2xx
+	Refused int       // the receiver does not take these: they are passed over
+	Gone    int       // retention has deleted these
+	Failure string    // of the last attempt, or why it ended; "" for none
+}
+
+// run is one with what it needs. The Sender's mu guards the status.
+type run struct {
+	RunStatus
+	next    func() (store.Event, error)  // io.EOF at the end, errGone for one that is not there
+	settled func(id store.ID, a *answer) // called with mu held after each attempt; nil: nothing
+	message func(m message) message      // as it is sent; nil: as it is
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+var errGone = errors.New("retention has deleted the event")
+
+// startRun starts what prepare, which is called with mu held, has made.
+func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) (Status, error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, err := s.find(name)
+	if err != nil {
+		return Status{}, err
+	}
+	if !s.mayRun(d) {
+		return Status{}, fmt.Errorf("%w: the delivery is %s", ErrState, d.state(s.logID))
+	}
+	if d.run != nil && d.run.State == RunUnderWay {
+		return Status{}, fmt.Errorf("%w: a %s is under way", ErrState, d.run.Kind)
+	}
+	r, err := prepare(d)
+	if err != nil {
+		return Status{}, err
+	}
+	r.State, r.Began, r.done = RunUnderWay, time.Now().UTC(), make(chan struct{})
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(s.ctx)
+	d.run = r
+	s.over.Go(func() {
+		defer close(r.done)
+		defer r.cancel()
+		failure := s.sendRun(ctx, d, r)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		r.State, r.Ended = RunDone, time.Now().UTC()
+		if failure != "" {
+			r.State, r.Failure = RunEnded, failure
+		}
+		s.o.Logger.Info("what was sent beside the cursor is over", "delivery", name, "kind", string(r.Kind),
+			"state", string(r.State), "sent", r.Sent, "refused", r.Refused, "gone", r.Gone, "error", r.Failure)
+	})
+	return s.status(d), nil
+}
+
+// mayRun reports whether something may be sent beside the cursor. The caller holds mu.
+func (s *Sender) mayRun(d *delivery) bool {
+	state := d.state(s.logID)
+	return state == Running || state == GivenUp
+}
+
+// endRunOf ends the runs of those that may not have one any more. The caller holds operations.
+func (s *Sender) endRunOf(deliveries ...*delivery) {
+	for _, d := range deliveries {
+		s.mu.Lock()
+		may := s.mayRun(d)
+		s.mu.Unlock()
+		if !may {
+			s.endRun(d)
+		}
+	}
+}
+
+// endRun ends a run, and with it a request under way. The caller holds operations.
+func (s *Sender) endRun(d *delivery) {
+	s.mu.Lock()
+	r := d.run
+	s.mu.Unlock()
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
+}
+
+// sendRun sends all of a run, and returns why it ended before; "" if it did not.
+func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
+	for {
+		e, err := r.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return ""
+		case errors.Is(err, errGone):
+			s.mu.Lock()
+			r.Gone++
+			s.mu.Unlock()
+			continue
+		case err != nil:
+			return "the log cannot be read: " + clean(err.Error())
+		}
+		if failure := s.sendRunEvent(ctx, d, r, &e); failure != "" {
+			return failure
+		}
+	}
+}
+
+const runStopped = "the delivery was changed or stopped, or the server was"
+
+// sendRunEvent tries one event until it is taken or refused, and returns why the run is to end; "" if it is not.
+func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store.Event) string {
+	s.mu.Lock()
+	r.At = e.ID
+	format, end := d.record.Format, time.Now().Add(d.record.GiveUp.Duration)
+	s.mu.Unlock()
+	m := eventMessage(e, format)
+	if r.message != nil {
+		m = r.message(m)
+	}
+	for n := 1; ; n++ {
+		to, err := s.open(d)
+		if err != nil {
+			return clean(err.Error())
+		}
+		a := s.attempt(ctx, d.name, to, m)
+		if ctx.Err() != nil && !a.ok() {
+			return runStopped
+		}
+		s.noteRun(r, e.ID, &a)
+		switch {
+		case a.ok(), refusesEvent[a.status]:
+			return ""
+		case a.status == 410, a.config, !time.Now().Before(end):
+			return a.failure
+		}
+		if !sleep(ctx, max(backoff(n), a.retryAfter)) {
+			return runStopped
+		}
+	}
+}
+
+func (s *Sender) noteRun(r *run, id store.ID, a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Failure = a.failure; a.ok() {
+		s.counts.Sent++
+		r.Sent++
+	} else {
+		s.counts.Failed++
+	}
+	if refusesEvent[a.status] {
+		r.Refused++
+	}
+	if r.settled != nil {
+		r.settled(id, a)
+	}
+}
+
+// event returns an event of the log, or errGone.
+func (s *Sender) event(id store.ID) (store.Event, error) {
+	e, err := s.log.Get(id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = errGone
+	}
+	return e, err
+}
