@@ -22,7 +22,7 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *pr
 		return p
 	}
 	e, err := s.log.Get(id)
-	if err == nil && !grantOf(r).Subscribe.Match(e.Topic) {
+	if err == nil && !grantOf(r).ReadsTopic(e.Topic) {
 		err = store.ErrNotFound // as if there were none
 	}
 	if err != nil {

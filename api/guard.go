@@ -107,11 +107,14 @@ func callerOf(r *http.Request) *caller {
 // grantOf returns what the caller of a guarded request may do.
 func grantOf(r *http.Request) auth.Grant { return callerOf(r).grant }
 
-// authorisePublish refuses a publish to any topic that the caller's grant does not cover. The
-// answer is the same whether the topic exists or not.
+// authorisePublish refuses a publish to any topic that is reserved, or that the caller's grant does not
+// cover. The answer is the same whether the topic exists or not.
 func authorisePublish(r *http.Request, topics ...string) *problem {
 	c := callerOf(r)
 	for _, topic := range topics {
+		if p := refuseReserved(topic); p != nil {
+			return p
+		}
 		if !c.grant.Publish.Match(topic) {
 			return &problem{code: "topic-forbidden", field: "topic",
 				detail: fmt.Sprintf("the token does not grant publishing to %s", topic)}
@@ -120,14 +123,21 @@ func authorisePublish(r *http.Request, topics ...string) *problem {
 	return nil
 }
 
+// refuseReserved refuses to change a reserved topic, whoever asks.
+func refuseReserved(topic string) *problem {
+	if !store.IsReserved(topic) {
+		return nil
+	}
+	return &problem{code: "topic-reserved", field: "topic",
+		detail: fmt.Sprintf("only the server itself writes to %s", topic)}
+}
+
 // authoriseSubscribe refuses to read patterns of which one is not covered by a pattern of the
 // caller's grant.
 func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
-	grant := callerOf(r).grant.Subscribe
-	if patterns := asked.Patterns(); len(patterns) == 0 || !grant.Covers(asked) {
+	if !callerOf(r).grant.Reads(asked) {
 		return &problem{code: "topic-forbidden", field: "topic",
-			detail: strings.TrimSpace("the token does not grant reading " +
-				strings.Join(patterns, " "))}
+			detail: strings.TrimSpace("the token does not grant reading " + asked.String())}
 	}
 	return nil
 }

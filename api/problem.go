@@ -44,6 +44,7 @@ var kinds = map[string]kind{
 	"token-invalid":         {http.StatusUnauthorized, "Token is not valid"},
 	"token-claims":          {http.StatusUnauthorized, "Token has bad claims"},
 	"topic-forbidden":       {http.StatusForbidden, "Topic is not granted"},
+	"topic-reserved":        {http.StatusForbidden, "Topic is reserved for the server"},
 	"admin-required":        {http.StatusForbidden, "Token does not grant administration"},
 	"origin-forbidden":      {http.StatusForbidden, "Origin is not allowed"},
 	"not-found":             {http.StatusNotFound, "Not found"},

@@ -36,6 +36,9 @@ func parseTrim(r *http.Request,
 	if p != nil {
 		return topic, before, p
 	}
+	if p := refuseReserved(name); p != nil {
+		return topic, before, p
+	}
 	before, err := store.ParseID(query.Get("before"))
 	if err != nil {
 		return topic, before, &problem{code: "id-invalid", field: "before", detail: err.Error()}

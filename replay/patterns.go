@@ -3,6 +3,8 @@ package replay
 import (
 	"slices"
 	"strings"
+
+	"tidings/store"
 )
 
 // patterns finds the feeds of patterns: a trie of their segments, "*" and ">" among them.
@@ -48,10 +50,14 @@ func (p *patterns) remove(pattern string, f *feed) bool {
 // of which several do. It returns how many nodes and feeds it has visited.
 func (p *patterns) match(topic string, visit func(*feed)) (visited int) {
 	segment, rest, more := strings.Cut(topic, ".")
-	if end := p.children[">"]; end != nil {
+	keys, reserved := [2]string{"*", segment}, store.IsReserved(topic) // which no wildcard stands for
+	if end := p.children[">"]; end != nil && !reserved {
 		visited += end.visit(visit)
 	}
-	for _, key := range [2]string{"*", segment} {
+	for i, key := range keys {
+		if reserved && i == 0 {
+			continue
+		}
 		child := p.children[key]
 		switch {
 		case child == nil:

@@ -122,7 +122,7 @@ func (t *Tail) follow(ctx context.Context) {
 			continue
 		}
 		if through := *t.through.Load(); reader == nil || at != through {
-			reader = t.log.NewReader(store.All(), through)
+			reader = t.log.NewReader(store.Everything(), through)
 		}
 		page, err := reader.Next(followPage)
 		if err != nil {

@@ -7,6 +7,7 @@ type level struct {
 	literal  map[string]set
 	literals []string // the keys of literal
 	star     set
+	reserved set // anyReserved
 	rest     set // ">"
 	end      set // whose last segment this is, and is not ">"
 }
@@ -35,13 +36,17 @@ func (s set) meets(other set) bool {
 // any. s has the length of from, and may be it.
 func (s set) step(from set, l *level, segment string) bool {
 	literal, any := l.literal[segment], uint64(0)
+	wild := l.star
+	if IsReserved(segment) {
+		wild = l.reserved
+	}
 	for i := range s {
 		var goOn uint64
 		if literal != nil {
 			goOn = literal[i]
 		}
-		if l.star != nil {
-			goOn |= l.star[i]
+		if wild != nil {
+			goOn |= wild[i]
 		}
 		s[i] = from[i] & goOn
 		any |= s[i]
@@ -64,6 +69,8 @@ func compile(patterns [][]string) []level {
 				continue
 			case "*":
 				l.star = l.star.add(i, len(patterns))
+			case anyReserved:
+				l.reserved = l.reserved.add(i, len(patterns))
 			default:
 				if l.literal == nil {
 					l.literal = make(map[string]set)
@@ -98,7 +105,7 @@ func (f Filter) Match(topic string) bool {
 	alive := every(room[:0], len(f.patterns))
 	for i := range f.levels {
 		l := &f.levels[i]
-		if alive.meets(l.rest) {
+		if alive.meets(l.rest) && !IsReserved(topic) {
 			return true // at least one segment is left
 		}
 		segment, rest, more := strings.Cut(topic, ".")
@@ -155,14 +162,19 @@ func (w *Walker) Matches() bool {
 	return w.depth > 0 && w.alive[w.depth].meets(w.levels[w.depth-1].end)
 }
 
-// MatchesBelow reports whether all topics below match.
+// MatchesBelow reports whether all topics below match; at the root, those that are not reserved: for
+// what is below these there is still Down.
 func (w *Walker) MatchesBelow() bool {
 	return w.depth < len(w.levels) && w.alive[w.depth].meets(w.levels[w.depth].rest)
 }
 
 // Star reports whether any child is to be tried.
 func (w *Walker) Star() bool {
-	return w.depth < len(w.levels) && w.alive[w.depth].meets(w.levels[w.depth].star)
+	if w.depth == len(w.levels) {
+		return false
+	}
+	l := &w.levels[w.depth]
+	return w.alive[w.depth].meets(l.star) || w.alive[w.depth].meets(l.reserved)
 }
 
 // Literals are the segments to try without Star, and perhaps some more. The Filter owns the slice.

@@ -15,8 +15,9 @@ func matches(pattern, topic []string) bool {
 	if len(pattern) == 0 || len(topic) == 0 {
 		return len(pattern) == len(topic)
 	}
-	return pattern[0] == ">" ||
-		(pattern[0] == "*" || pattern[0] == topic[0]) && matches(pattern[1:], topic[1:])
+	named := strings.HasPrefix(topic[0], "$")
+	return pattern[0] == ">" && !named ||
+		(pattern[0] == "*" && !named || pattern[0] == topic[0]) && matches(pattern[1:], topic[1:])
 }
 
 // randomPatterns returns n patterns of the segments a and b, which overlap a lot.
@@ -29,6 +30,9 @@ func randomPatterns(random *rand.Rand, n int) []string {
 		}
 		if random.IntN(4) == 0 {
 			segments[len(segments)-1] = ">"
+		}
+		if len(segments) > 1 && random.IntN(4) == 0 {
+			segments[0] = "$a"
 		}
 		patterns[i] = strings.Join(segments, ".")
 	}
@@ -55,6 +59,9 @@ func topicsOf(segments []string, length int) []string {
 func TestMatchesAnyPattern(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	topics := topicsOf([]string{"a", "b", "c"}, 5)
+	for _, topic := range topicsOf([]string{"a", "b"}, 4) {
+		topics = append(topics, "$a."+topic, "$b."+topic)
+	}
 	for _, n := range []int{0, 1, 2, 3, 7, 63, 64, 65, 200} {
 		for range 5 {
 			patterns := randomPatterns(random, n)
@@ -78,7 +85,7 @@ func TestMatchesAnyPattern(t *testing.T) {
 func walkTo(w *store.Walker, topic string) (matches bool) {
 	below := false
 	for i, segment := range strings.Split(topic, ".") {
-		below = below || w.MatchesBelow()
+		below = below || w.MatchesBelow() && !strings.HasPrefix(segment, "$")
 		if w.Down("none") {
 			w.Up()
 		}

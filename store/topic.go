@@ -10,13 +10,13 @@ import (
 const MaxSegments = 16
 
 // ValidateTopic returns an ErrInvalid that states the rule when name is no topic: 1 to 16 segments
-// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. Topics are
-// case-sensitive.
+// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most; before them, of a
+// reserved topic, "$" and a segment, which count. Topics are case-sensitive.
 func ValidateTopic(name string) error {
 	if err := checkSegments(name, "topic"); err != nil {
 		return err
 	}
-	for s := range strings.SplitSeq(name, ".") {
+	for s := range strings.SplitSeq(bare(name), ".") {
 		if !plain(s) {
 			return fmt.Errorf(
 				"%w topic %q: segments are one or more of A-Z a-z 0-9 _ -, separated by dots",
@@ -24,6 +24,27 @@ func ValidateTopic(name string) error {
 		}
 	}
 	return nil
+}
+
+// IsReserved reports whether a topic or a pattern is a reserved one: its first segment begins with "$".
+// What is reserved is about the topic of the other segments, as "$alerts.orders.eu" is about
+// "orders.eu", and only the server itself writes there.
+func IsReserved(name string) bool { return strings.HasPrefix(name, "$") }
+
+// About returns the topic that a reserved one is about, and any other as it is.
+func About(topic string) string {
+	if _, rest, ok := strings.Cut(topic, "."); ok && IsReserved(topic) {
+		return rest
+	}
+	return topic
+}
+
+// bare returns a name without the "$" of a reserved one, which stands before more than one segment.
+func bare(name string) string {
+	if strings.Contains(name, ".") {
+		return strings.TrimPrefix(name, "$")
+	}
+	return name
 }
 
 // checkSegments bounds the name of a topic or a pattern, and the number of its segments.
@@ -51,15 +72,22 @@ func plain(segment string) bool {
 
 // Filter is a set of topic patterns; it matches a topic that any of them matches. A pattern is a
 // topic in which "*" stands for one segment and a last ">" for one or more (the wildcards of NATS
-// subjects). The zero Filter matches nothing. A Filter is immutable and safe for concurrent use.
+// subjects). Neither stands for the first segment of a reserved topic: that is always named. The zero
+// Filter matches nothing. A Filter is immutable and safe for concurrent use.
 type Filter struct {
 	patterns [][]string // sorted, each once
 	levels   []level
 	names    []string // the topics, when no pattern has a wildcard
 }
 
-// All matches every topic.
+// All matches every topic that is not reserved.
 func All() Filter { return newFilter([][]string{{">"}}) }
+
+// anyReserved is the first segment of any reserved topic. No pattern of NewFilter has it.
+const anyReserved = "$*"
+
+// Everything matches every topic, the reserved ones too: it is for those who read the log itself.
+func Everything() Filter { return newFilter([][]string{{anyReserved, ">"}, {">"}}) }
 
 func newFilter(patterns [][]string) Filter {
 	f := Filter{patterns: patterns, levels: compile(patterns)}
@@ -82,6 +110,9 @@ func NewFilter(patterns ...string) (Filter, error) {
 		}
 		segments := strings.Split(p, ".")
 		for i, s := range segments {
+			if i == 0 && len(segments) > 1 && IsReserved(s) && plain(s[1:]) {
+				continue
+			}
 			if s != "*" && (s != ">" || i != len(segments)-1) && !plain(s) {
 				return Filter{},
 					fmt.Errorf(
@@ -109,9 +140,35 @@ func (f Filter) Patterns() []string {
 // same text match the same topics.
 func (f Filter) String() string { return strings.Join(f.Patterns(), " ") }
 
-// IsAll reports whether one of the patterns is ">", so that every topic matches.
+// IsAll reports whether one of the patterns is ">", so that every topic matches that is not reserved.
 func (f Filter) IsAll() bool {
 	return slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == ">" })
+}
+
+// IsEverything reports whether every topic matches, the reserved ones too.
+func (f Filter) IsEverything() bool {
+	return f.IsAll() && slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == anyReserved })
+}
+
+// HasReserved reports whether a pattern is about reserved topics.
+func (f Filter) HasReserved() bool {
+	return slices.ContainsFunc(f.patterns, func(p []string) bool { return IsReserved(p[0]) })
+}
+
+// About returns the Filter of what the topics that f matches are about.
+func (f Filter) About() Filter {
+	if !f.HasReserved() {
+		return f
+	}
+	var patterns [][]string
+	for _, p := range f.patterns {
+		if IsReserved(p[0]) {
+			p = p[1:]
+		}
+		patterns = append(patterns, p)
+	}
+	slices.SortFunc(patterns, slices.Compare)
+	return newFilter(slices.CompactFunc(patterns, slices.Equal))
 }
 
 // IsZero reports whether f has no pattern, and so matches nothing.
@@ -149,6 +206,12 @@ func (f Filter) Covers(asked Filter) bool {
 }
 
 func covers(pattern, asked []string) bool {
+	if IsReserved(asked[0]) && !IsReserved(pattern[0]) {
+		return false
+	}
+	if pattern[0] == anyReserved && IsReserved(asked[0]) {
+		pattern, asked = pattern[1:], asked[1:]
+	}
 	for i, p := range pattern {
 		if i == len(asked) {
 			return false

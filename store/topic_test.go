@@ -44,6 +44,13 @@ func TestCovers(t *testing.T) {
 		{"orders tickets", "orders tickets", true},
 		{"orders", "orders tickets", false},
 		{"a.b a.c", "a.*", false},
+		{">", "$r.a", false},
+		{">", "$r.>", false},
+		{"*.>", "$r.a", false},
+		{"$r.>", "$r.a", true},
+		{"$r.>", "$r.>", true},
+		{"$r.>", "$q.a", false},
+		{"$r.>", "a", false},
 	} {
 		granted, asked := mustFilter(t, strings.Fields(c.granted)...),
 			mustFilter(t, strings.Fields(c.asked)...)
@@ -66,11 +73,14 @@ func TestCoversMeansMatches(t *testing.T) {
 				segments[i] = "*"
 			}
 		}
+		if len(segments) > 1 && rapid.Bool().Draw(t, "reserved") {
+			segments[0] = "$r"
+		}
 		return strings.Join(segments, ".")
 	})
 	topic := rapid.Custom(func(t *rapid.T) string {
-		return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t,
-			"topic"), ".")
+		return rapid.SampledFrom([]string{"", "$r."}).Draw(t, "reserved") + strings.Join(
+			rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 4).Draw(t, "topic"), ".")
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		granted := mustFilter(t, rapid.SliceOfN(pattern, 1, 3).Draw(t, "granted")...)
@@ -80,4 +90,32 @@ func TestCoversMeansMatches(t *testing.T) {
 			t.Fatalf("%q covers %q, but only the latter matches %q", granted, asked, name)
 		}
 	})
+}
+
+// TestReserved: which names are reserved topics and patterns, and what these are about.
+func TestReserved(t *testing.T) {
+	for name, ok := range map[string]bool{"$a.b": true, "$a.b.c": true, "$a": false, "$": false, "$.a": false,
+		"$$a.b": false, "$a.$b": false, "a.$b": false, "a$.b": false, "$*.a": false,
+		"$a" + strings.Repeat(".b", 15): true, "$a" + strings.Repeat(".b", 16): false} {
+		if err := store.ValidateTopic(name); (err == nil) != ok {
+			t.Errorf("the topic %s: %v", name, err)
+		}
+		if _, err := store.NewFilter(name); (err == nil) != ok {
+			t.Errorf("the pattern %s: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{"$a.b.c": "b.c", "a.b": "a.b", "a": "a"} {
+		if got := store.About(name); got != want {
+			t.Errorf("%s is about %s, want %s", name, got, want)
+		}
+	}
+	if got := mustFilter(t, "$a.b.>", "c", "b.>", "$x.*").About().String(); got != "* b.> c" {
+		t.Errorf("about %s", got)
+	}
+	everything := store.Everything()
+	if !everything.Covers(mustFilter(t, "$a.>", ">")) || everything.About().String() != ">" ||
+		!everything.Match("$a.b") || !everything.Match("a") || !everything.IsEverything() ||
+		store.All().IsEverything() {
+		t.Error("everything is not everything")
+	}
 }

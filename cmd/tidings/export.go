@@ -29,7 +29,7 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 	out := bufio.NewWriterSize(app.stdout, exportBuffer)
 	damaged := 0
 	var line []byte
-	for r := log.NewReader(store.All(), store.ID{}); ; {
+	for r := log.NewReader(store.Everything(), store.ID{}); ; {
 		page, err := r.Next(1000)
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ func richLog(t *testing.T) string {
 		{Topic: "texts", ContentType: "text/plain", Data: []byte("\xff\xfe")},
 		{Topic: "texts", ContentType: "application/octet-stream", Data: []byte{0, 1, 2, '\n'}},
 		{Topic: "texts", Data: []byte("no type")},
+		{Topic: "$alerts.texts", Type: "t", ContentType: "application/json", Data: []byte(`{}`)},
 		{Topic: "ce", ContentType: "application/json", Data: []byte(`"x"`),
 			Attributes: []store.Attribute{
 				{Name: "source", Value: `"/shop"`}, {Name: "id", Value: `"1"`},
@@ -60,7 +61,7 @@ func eventsIn(t *testing.T, dir string) []store.Event {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	page, err := log.NewReader(store.All(), store.ID{}).Next(1000)
+	page, err := log.NewReader(store.Everything(), store.ID{}).Next(1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestExportImport(t *testing.T) {
 	from, to := richLog(t), filepath.Join(t.TempDir(), "data")
 	lines := runCLI(t, "export", "--data-dir", from).ended(t, exitOK).stdout
 	if !strings.Contains(lines, `"data":{"total": 1.50, "a":"\u00e9<é"}`) ||
-		strings.Count(lines, "\n") != 13 {
+		strings.Count(lines, "\n") != 14 {
 		t.Errorf("exported %s", lines)
 	}
 	runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir", to).ended(t, exitOK)
@@ -94,9 +95,9 @@ func TestExportImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	runCLI(t, "import", file, "--data-dir", to).ended(t, exitOK)
-	if all := eventsIn(t, to); len(all) != 16 || string(all[13].Data) != "x" ||
-		all[14].Type != store.DefaultType ||
-		string(all[15].Data) != `{"n":1}` || all[15].ContentType != "application/json" {
+	if all := eventsIn(t, to); len(all) != 17 || string(all[14].Data) != "x" ||
+		all[15].Type != store.DefaultType ||
+		string(all[16].Data) != `{"n":1}` || all[16].ContentType != "application/json" {
 		t.Errorf("%d events: %+v", len(all), all)
 	}
 	verifies(t, to)

@@ -149,7 +149,7 @@ function toTop() {
 
 // --- what is watched
 
-const PATTERN = /^(>|[A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?$/;
+const PATTERN = /^(>|\$?[A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?$/;
 
 function filter(topics, watch) {
   const input = el('input', {

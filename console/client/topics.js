@@ -13,8 +13,8 @@ export function topicsOf(key) { return key ? key.split(' ') : []; }
 
 /** Tells of a topic whether it is one of such a text: `*` is one segment, `>` at the end one or more. */
 export function matcher(key) {
-  const means = { '*': '[^.]+', '>': '.+', '.': '\\.' };
-  const patterns = topicsOf(key).map(topic => topic.replace(/[*>.]/g, c => means[c]));
+  const means = { '*': '[^.$]+', '>': '[^$]+', '.': '\\.', $: '\\$' }; // a wildcard stands for nothing that is reserved
+  const patterns = topicsOf(key || '>').map(topic => topic.replace(/[*>.$]/g, c => means[c]));
   const expression = new RegExp(`^(?:${patterns.join('|')})$`);
-  return topic => key === '' || expression.test(topic);
+  return topic => expression.test(topic);
 }

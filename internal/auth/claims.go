@@ -170,5 +170,9 @@ func decodePatterns(raw json.RawMessage) (store.Filter, error) {
 		return store.Filter{}, reason(fmt.Sprintf("at most %d topic patterns, got %d", maxPatterns,
 			len(patterns)))
 	}
-	return store.NewFilter(patterns...)
+	filter, err := store.NewFilter(patterns...)
+	if err == nil && filter.HasReserved() {
+		err = reason(`expected no reserved topics, which begin with "$": who may read a topic may read what is about it`)
+	}
+	return filter, err
 }

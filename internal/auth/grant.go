@@ -2,7 +2,7 @@
 //
 //	v, err := auth.NewVerifier(ctx, auth.Options{Key: key})
 //	grant, err := v.Verify(ctx, token)
-//	if grant.Subscribe.Covers(asked) { ... }
+//	if grant.Reads(asked) { ... }
 package auth
 
 import (
@@ -23,6 +23,15 @@ type Grant struct {
 	Admin     bool         // the admin requests, of which backup copies everything; no other reading
 	Expires   time.Time    // zero: never, which only Everything has
 }
+
+// Reads reports whether the holder may read whatever asked matches: of a reserved topic, whether it may
+// read the topic that this is about.
+func (g Grant) Reads(asked store.Filter) bool {
+	return !asked.IsZero() && g.Subscribe.Covers(asked.About())
+}
+
+// ReadsTopic is Reads for one topic.
+func (g Grant) ReadsTopic(topic string) bool { return g.Subscribe.Match(store.About(topic)) }
 
 // Digest is the first half of a SHA-256.
 type Digest [16]byte

@@ -12,7 +12,9 @@
 // kind of limit counts: the one with the most literal segments; among those the one with the most
 // segments; among those the first in the order of their bytes. An age without a pattern is that of
 // all topics that no pattern of another age matches. A number of events or bytes without one bounds
-// the log as a whole, topics with limits of their own included, and comes last.
+// the log as a whole, topics with limits of their own included, and comes last. A reserved topic has
+// the age of the topic that it is about, and other limits only if a pattern names it: so what is about
+// an event stays as long as the event does.
 //
 // An event goes when it is older than its age, or not among the newest so many, or not among the
 // newest that fit in so many bytes. Nothing else ever goes. Times are those of the events' IDs:
@@ -90,7 +92,9 @@ func compile(p Policy) (r rules, err error) {
 		patterns = append(patterns, all.String())
 		r.whole.age = 0
 	}
-	r.topics, err = store.NewFilter(patterns...)
+	if r.topics, err = store.NewFilter(patterns...); len(r.age) > 0 {
+		r.topics = store.Everything() // what is about a topic has its age
+	}
 	return r, err
 }
 
@@ -164,9 +168,14 @@ func (r *rules) keeping(cuts map[time.Duration]store.ID) store.Retention {
 	}
 }
 
-// of returns the limits of a topic.
+// of returns the limits of a topic. A reserved one has the age of the topic that it is about, unless a
+// pattern names it.
 func (r *rules) of(topic string) limits {
-	return limits{first(r.age, topic), first(r.events, topic), first(r.bytes, topic)}
+	age := first(r.age, topic)
+	if age == 0 {
+		age = first(r.age, store.About(topic))
+	}
+	return limits{age, first(r.events, topic), first(r.bytes, topic)}
 }
 
 func (l limits) keeping(cuts map[time.Duration]store.ID) store.Limits {

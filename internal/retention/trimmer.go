@@ -76,7 +76,7 @@ func (t *Trimmer) Judge(c Clock) error {
 		if newest.IsZero() {
 			continue
 		}
-		page, err := t.log.NewReader(store.All(), newest).Next(1)
+		page, err := t.log.NewReader(store.Everything(), newest).Next(1)
 		if err != nil {
 			return err
 		}

@@ -245,3 +245,44 @@ func expectEdges(t storetest.TB, log store.Log, pattern string, ever, left []kep
 		}
 	}
 }
+
+// TestAgeOfReserved: what is about a topic stays as long as the topic does, whatever the limits of
+// numbers.
+func TestAgeOfReserved(t *testing.T) {
+	now := time.Now()
+	log := storetest.NewModel(storetest.Options{Now: func() time.Time { return now }})
+	for range 2 {
+		for _, topic := range []string{"orders", "$alerts.orders", "$alerts.sessions", "$named.orders"} {
+			appendOne(t, log, topic, 1)
+		}
+	}
+	trimmer, err := retention.New(log, retention.Policy{
+		Age: []retention.Limit[time.Duration]{{Pattern: "orders", Max: 30 * time.Hour}, {Max: 10 * time.Hour}},
+		Events: []retention.Limit[uint64]{{Pattern: ">", Max: 1},
+			{Pattern: "$named.>", Max: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		age  time.Duration
+		left map[string]uint64
+	}{
+		{time.Hour, map[string]uint64{"orders": 1, "$alerts.orders": 2, "$alerts.sessions": 2, "$named.orders": 1}},
+		{11 * time.Hour, map[string]uint64{"orders": 1, "$alerts.orders": 2, "$named.orders": 1}},
+		{31 * time.Hour, map[string]uint64{}},
+	} {
+		if _, err := trimmer.Trim(t.Context(), now.Add(step.age)); err != nil {
+			t.Fatal(err)
+		}
+		left := make(map[string]uint64)
+		for info := range log.Topics(store.Everything()) {
+			if info.Count > 0 {
+				left[info.Topic] = info.Count
+			}
+		}
+		if diff := cmp.Diff(step.left, left); diff != "" {
+			t.Errorf("after %v (-want +left):\n%s", step.age, diff)
+		}
+	}
+}

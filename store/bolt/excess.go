@@ -113,7 +113,7 @@ func (l *Log) excessOfLog(keep store.Retention) *search {
 	l.index.mu.RLock()
 	e := excess{limit.Before, over(l.index.events, limit.Events), over(l.index.bytes, limit.Bytes)}
 	l.index.mu.RUnlock()
-	s := &search{reader: &reader{l: l, all: true, idsOnly: true},
+	s := &search{reader: &reader{l: l, from: selection{filter: store.Everything()}, all: true, idsOnly: true},
 		step: int(min(retainStep, trimStep+max(e.events, e.bytes/excessRecord)))}
 	if e.has(store.ID{}) {
 		s.whole = &e

@@ -3,6 +3,7 @@ package bolt
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"tidings/store"
 )
@@ -22,6 +23,8 @@ type index struct {
 	bytes  uint64
 
 	kept kept
+
+	reserved atomic.Bool // there is, or was, a reserved topic
 
 	trim *trimming // the last one; without marks while no trim is being committed
 }
@@ -94,6 +97,9 @@ func (x *index) add(t *topic) {
 			child.linkFirst()
 		}
 		n = child
+	}
+	if store.IsReserved(t.name) {
+		x.reserved.Store(true)
 	}
 	n.topic, t.leaf = t, n
 	x.byName[t.name] = t

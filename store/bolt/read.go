@@ -17,7 +17,7 @@ import (
 type reader struct {
 	l       *Log
 	from    selection
-	all     bool
+	all     bool // the filter is of all topics, but for reserved ones that the log does not have
 	arena   arena
 	memory  *pageMemory // of the last page, if it may be released
 	release bool        // pages are
@@ -72,6 +72,7 @@ func (r *reader) Next(max int) (store.Page, error) {
 
 func (r *reader) next(max int) (store.Page, error) {
 	page := store.Page{Through: r.pos}
+	r.seeReserved()
 	r.rows, r.memory = r.rows[:0], nil
 	if !r.pos.Before(r.l.Head()) {
 		return page, r.l.closed()
@@ -108,6 +109,14 @@ func (r *reader) next(max int) (store.Page, error) {
 	}
 	r.arena.chunk = nil
 	return page, nil
+}
+
+// seeReserved makes a reader of all topics one of some once there are reserved ones, which it must not
+// see: then the log's mark of what was trimmed is not its own.
+func (r *reader) seeReserved() {
+	if r.all && !r.from.filter.IsEverything() && r.l.index.reserved.Load() {
+		r.all = false
+	}
 }
 
 // pageMemory is what the events of a page are in.
@@ -226,7 +235,7 @@ func (r *reader) scan(s *snapshot, page *store.Page, max int) {
 		}
 		seen++
 		if t := s.topics[rec.topic]; t != last {
-			last, matches, gone = t, r.all || r.from.has(t), store.ID{}
+			last, matches, gone = t, r.from.has(t), store.ID{}
 			if matches {
 				gone = r.l.trimmedOf(t, id)
 			}

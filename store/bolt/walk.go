@@ -87,9 +87,13 @@ func (w *walk) child(n *node) {
 	w.matcher.Up()
 }
 
-// all visits everything below n.
+// all visits everything below n; of what is reserved, as far as it can match.
 func (w *walk) all(n *node, depth int) {
 	for _, child := range w.recent(n, depth) {
+		if depth == 0 && store.IsReserved(child.segment) {
+			w.child(child)
+			continue
+		}
 		w.topic(child.topic)
 		w.all(child, depth+1)
 	}

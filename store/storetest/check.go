@@ -13,9 +13,9 @@ import (
 // of every test that has a log.
 func Check(t TB, log store.Log) {
 	t.Helper()
-	r := read(t, log, store.All(), store.ID{})
+	r := read(t, log, store.Everything(), store.ID{})
 	r.expectTrimmed("from the start", log.Trimmed())
-	events := read(t, log, store.All(), store.ID{}).drain(pageSize)
+	events := read(t, log, store.Everything(), store.ID{}).drain(pageSize)
 	for i, e := range events {
 		got, err := log.Get(e.ID)
 		if err != nil {
@@ -27,7 +27,7 @@ func Check(t TB, log store.Log) {
 		}
 	}
 	for _, n := range []int{0, 1, 2, len(events) / 2, len(events), len(events) + 1} {
-		checkNewest(t, log, events, store.All(), store.MaxID, n)
+		checkNewest(t, log, events, store.Everything(), store.MaxID, n)
 	}
 	checkTopics(t, log, events)
 	checkInfo(t, log, events)
@@ -50,7 +50,7 @@ func checkTopics(t TB, log store.Log, events []store.Event) {
 		byTopic[e.Topic] = append(byTopic[e.Topic], e)
 	}
 	listed := make(map[string]bool)
-	for info := range log.Topics(store.All()) {
+	for info := range log.Topics(store.Everything()) {
 		if listed[info.Topic] {
 			t.Fatalf("topic %q is listed twice", info.Topic)
 		}
@@ -108,7 +108,7 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 	if len(events) > 0 {
 		want.First, want.Last = events[0].ID, events[len(events)-1].ID
 	}
-	for topic := range log.Topics(store.All()) {
+	for topic := range log.Topics(store.Everything()) {
 		want.Topics++
 		if topic.Count == 0 {
 			want.Bare++

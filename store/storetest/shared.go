@@ -110,14 +110,14 @@ func seen(t TB, log store.Log) sight {
 		t.Fatalf("catch up: %v", err)
 	}
 	s := sight{Secret: log.Secret(), Head: log.Head(), Trimmed: log.Trimmed(),
-		Events: read(t, log, store.All(), store.ID{}).drain(pageSize),
+		Events: read(t, log, store.Everything(), store.ID{}).drain(pageSize),
 		Topics: make(map[string]store.TopicInfo), Resolved: make(map[store.ID]resolved)}
 	var err error
 	if s.Info, err = log.Info(); err != nil {
 		t.Fatalf("info: %v", err)
 	}
 	s.Info.DiskBytes = 0
-	for info := range log.Topics(store.All()) {
+	for info := range log.Topics(store.Everything()) {
 		s.Topics[info.Topic] = info
 	}
 	for _, id := range positions(s.Events) {

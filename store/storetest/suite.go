@@ -63,6 +63,7 @@ func Cases() []Case {
 		readerCases(),
 		pageCases(),
 		filterCases(),
+		reservedCases(),
 		throughCases(),
 		trimCases(),
 		lossCases(),

@@ -1,0 +1,139 @@
+package api_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tidings/api"
+	"tidings/store"
+)
+
+// reservedServer is a server with keys whose log has an event of two topics, and one about each.
+func reservedServer(t *testing.T) (*server, []store.ID) {
+	t.Helper()
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	var drafts []store.Draft
+	for _, topic := range list("orders.eu orders.us $alerts.orders.eu $alerts.orders.us") {
+		drafts = append(drafts, store.Draft{Topic: topic, Type: "t", ContentType: "application/json",
+			Data: []byte("1")})
+	}
+	ids, err := store.Append(t.Context(), s.log, drafts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, ids
+}
+
+// TestReservedRows: rows 289 to 291 of docs/ERRORS.md.
+func TestReservedRows(t *testing.T) {
+	s, ids := reservedServer(t)
+	c := newContract(t, s)
+	all := bearer(holder{publish: ">", subscribe: ">", admin: true}.token(t))
+	const path, envelope = "/v1/topics/$alerts.orders.eu", `{"specversion":"1.0","id":"1","source":"/s","type":"t",`
+	lines := "Content-Type: application/x-ndjson"
+	for _, r := range []publishRow{
+		{"row 289: publish", path + "/events", "1", headers(all), 403, "topic-reserved"},
+		{"row 289: escaped", "/v1/topics/%24alerts.orders.eu/events", "1", headers(all), 403, "topic-reserved"},
+		{"row 289: any name", "/v1/topics/$mine.a/events", "1", headers(all), 403, "topic-reserved"},
+		{"row 289: end", path + "/end", "", headers(all), 403, "topic-reserved"},
+		{"row 289: a line of a batch", "/v1/events",
+			`{"topic":"a","data":1}` + "\n" + `{"topic":"$alerts.a","data":1}`, headers(all, lines), 403,
+			"topic-reserved"},
+		{"row 289: a CloudEvent", path + "/events", envelope + `"data":1}`,
+			headers(all, "Content-Type: application/cloudevents+json"), 403, "topic-reserved"},
+		{"row 289: a CloudEvent in binary mode", path + "/events", "1", headers(all, "Content-Type: application/json",
+			"ce-specversion: 1.0", "ce-id: 1", "ce-source: /s", "ce-type: t"), 403, "topic-reserved"},
+		{"row 289: a batch of CloudEvents", "/v1/events", "[" + envelope + `"topic":"$alerts.a","data":1}]`,
+			headers(all, "Content-Type: application/cloudevents-batch+json"), 403, "topic-reserved"},
+		{"row 289: CloudEvents to one topic", path + "/events", "[" + envelope + `"data":1}]`,
+			headers(all, "Content-Type: application/cloudevents-batch+json"), 403, "topic-reserved"},
+		{"row 289: no name", "/v1/topics/$alerts/events", "1", headers(all), 400, "topic-invalid"},
+		{"row 289: further on", "/v1/topics/a.$alerts.b/events", "1", headers(all), 400, "topic-invalid"},
+	} {
+		t.Run(r.name, func(t *testing.T) { r.check(t, s, c) })
+	}
+	t.Run("row 289: trim", func(t *testing.T) {
+		path := path + "/trim?before=" + ids[3].String()
+		a := s.do("POST", path, "", all)
+		if a.status != 403 || a.problem(t).Code != "topic-reserved" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		c.response(t, "POST", path, a)
+		if _, err := s.log.Get(ids[2]); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("row 290: who may not read what it is about", func(t *testing.T) {
+		eu := bearer(holder{publish: ">", subscribe: "orders.eu", admin: true}.token(t))
+		for _, path := range list("/v1/stream?topic=$alerts.orders.us /v1/stream?topic=$alerts.> " +
+			"/v1/topics/$alerts.orders.us/events /v1/topics/$alerts.orders.us /v1/topics?topic=$alerts.orders.*") {
+			a := s.do("GET", path, "", eu)
+			if a.status != 403 || a.problem(t).Code != "topic-forbidden" {
+				t.Errorf("%s: %d %s", path, a.status, a.body)
+			}
+			c.response(t, "GET", path, a)
+		}
+		for id, status := range map[store.ID]int{ids[2]: 200, ids[3]: 404} {
+			if a := s.do("GET", "/v1/events/"+id.String(), "", eu); a.status != status {
+				t.Errorf("%s: %d, want %d", id, a.status, status)
+			}
+		}
+	})
+}
+
+// TestReservedIsRead: who may read a topic may read what is about it, and only when asking for it.
+func TestReservedIsRead(t *testing.T) {
+	s, ids := reservedServer(t)
+	eu := bearer(holder{subscribe: "orders.eu"}.token(t))
+	all := bearer(holder{subscribe: ">"}.token(t))
+	for _, c := range []struct {
+		token, query string
+		want         []store.ID
+	}{
+		{all, "", ids[:2]},
+		{all, "&topic=>", ids[:2]},
+		{all, "&topic=*.eu&topic=*.>", ids[:2]},
+		{all, "&topic=>&topic=$alerts.>", ids},
+		{all, "&topic=$alerts.orders.*", ids[2:]},
+		{eu, "", ids[:1]},
+		{eu, "&topic=$alerts.orders.eu", ids[2:3]},
+	} {
+		var got []store.ID
+		for _, e := range s.open(t.Context(), "/v1/stream?since=earliest"+c.query, "", c.token).until("tidings.live") {
+			if !strings.HasPrefix(e.Type, "tidings.") {
+				id, err := store.ParseID(e.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, id)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("stream of %q: %v, want %v", c.query, got, c.want)
+		}
+		for _, id := range c.want {
+			a := s.do("GET", "/v1/events?after=00000000000000000000000000"+c.query, "", c.token)
+			if !strings.Contains(a.body, id.String()) || strings.Count(a.body, `"id"`) != len(c.want) {
+				t.Errorf("page of %q: %d %s, want %v", c.query, a.status, a.body, c.want)
+			}
+		}
+	}
+	// live, too: by the feeds, not by the log
+	everything, named := s.open(t.Context(), "/v1/stream", "", all), s.open(t.Context(),
+		"/v1/stream?topic=$alerts.orders.eu", "", eu)
+	everything.until("tidings.live")
+	named.until("tidings.live")
+	later, err := store.Append(t.Context(), s.log, []store.Draft{
+		{Topic: "$alerts.orders.eu", Type: "t", Data: []byte("2")},
+		{Topic: "orders.eu", Type: "u", Data: []byte("3")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if events := everything.until("u"); len(events) != 1 || events[0].ID != later[1].String() {
+		t.Errorf("of everything: %v, want %s alone", events, later[1])
+	}
+	if events := named.until("t"); len(events) != 1 || events[0].ID != later[0].String() {
+		t.Errorf("by its name: %v, want %s alone", events, later[0])
+	}
+}
