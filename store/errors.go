@@ -72,7 +72,7 @@ var (
 
 // ConditionError is an ErrCondition.
 type ConditionError struct {
-	Newest ID // the newest event of the topic; zero if it never had one
+	Newest ID // the newest event of the topic, or what is in the slot; zero if there is none
 }
 
 func (e *ConditionError) Error() string {

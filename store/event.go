@@ -38,6 +38,7 @@ type Draft struct {
 	ContentType string
 	Attributes  []Attribute
 	Data        []byte
+	Closes      bool // its slot, which it has: it empties it. Not stored, nor what a key covers
 }
 
 // Size is that of the data and the attributes, in bytes.
@@ -76,5 +77,30 @@ func (d *Draft) Validate() error {
 				MaxNameBytes, len(a.Name))
 		}
 	}
+	slot, ok := d.Slot()
+	if d.Closes && !ok {
+		return fmt.Errorf("%w event: it closes a slot, and has none", ErrInvalid)
+	}
+	if len(slot) > MaxSlotBytes {
+		return fmt.Errorf("%w slot: at most %d bytes, got %d", ErrInvalid, MaxSlotBytes, len(slot))
+	}
 	return nil
+}
+
+// MaxSlotBytes bounds a subject that is a slot, as the JSON string that it is.
+const MaxSlotBytes = 512
+
+// Slot returns the slot of its reserved topic that the event goes into, in the place of what was there:
+// its CloudEvents subject, as it is written in JSON. An event without a subject, or of another topic, has
+// none. What is in a slot stays there when it is trimmed.
+func (d *Draft) Slot() (subject string, ok bool) {
+	if !IsReserved(d.Topic) {
+		return "", false
+	}
+	for _, a := range d.Attributes {
+		if a.Name == "subject" {
+			return a.Value, true
+		}
+	}
+	return "", false
 }

@@ -212,6 +212,10 @@ type Group struct {
 	// retained or not, for the drafts to be stored; zero: there was none. That of the first group
 	// counts, for all drafts of a call, which are then of one topic, and is judged before the first.
 	Newest *ID
+
+	// Slot says that Newest, which there is then, is what is in the slot of the drafts, all of one:
+	// see [Draft.Slot]. Zero: nothing.
+	Slot bool
 }
 
 // Result says where the drafts of a group are.

@@ -42,6 +42,7 @@ func (a *audit) run() {
 	a.marks()
 	a.owners()
 	a.deliveries()
+	a.slots()
 }
 
 // meta loads what Open loads. It returns false when nothing else could be compared with it.

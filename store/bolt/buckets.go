@@ -19,6 +19,7 @@ var (
 
 	bucketOwners     = []byte("owners")     // not always there
 	bucketDeliveries = []byte("deliveries") // not always there
+	bucketSlots      = []byte("slots")      // not always there
 	bucketReserve    = []byte("reserve")    // not always there
 	bucketJournal    = []byte("journal")    // there between a trim and the next checkpoint
 )

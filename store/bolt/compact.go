@@ -77,7 +77,7 @@ func rewrite(ctx context.Context, path, temp string, old *Report) (size int64, e
 	if len(report.Problems) > 0 || report.Events != old.Events || report.Head != old.Head ||
 		report.LogID != old.LogID ||
 		report.Topics != old.Topics || report.Keys != old.Keys || report.Marks != old.Marks ||
-		report.Deliveries != old.Deliveries ||
+		report.Deliveries != old.Deliveries || report.Slots != old.Slots ||
 		!slices.Equal(report.Damaged, old.Damaged) {
 		return 0,
 			fmt.Errorf(

@@ -25,6 +25,7 @@ type Report struct {
 	Keys       int      `json:"keys"`
 	Marks      int      `json:"marks"`
 	Deliveries int      `json:"deliveries"`
+	Slots      int      `json:"slots"`
 	// events whose records fail their checksum, in the order of the log
 	Damaged []store.ID `json:"damaged"`
 

@@ -27,8 +27,9 @@ type Model struct {
 	keys       []modelKey    // every group that was stored under a key, oldest first
 	marks      map[markOwner]store.Mark
 	deliveries map[string]store.Delivery
-	ended      map[string]store.ID // every topic that has ended -> the event
-	trimmed    map[string]store.ID // every topic ever appended to -> its newest trimmed event
+	ended      map[string]store.ID    // every topic that has ended -> the event
+	slots      map[[2]string]store.ID // topic and subject -> what is in the slot
+	trimmed    map[string]store.ID    // every topic ever appended to -> its newest trimmed event
 	head       store.ID
 	changed    chan struct{} // closed and replaced when the head moves or the log closes
 	closed     bool
@@ -62,7 +63,7 @@ func NewModel(opts Options) *Model {
 	m := &Model{opts: opts, marks: make(map[markOwner]store.Mark),
 		deliveries: make(map[string]store.Delivery), failed: make(chan struct{}),
 		ended: make(map[string]store.ID), trimmed: make(map[string]store.ID),
-		changed: make(chan struct{})}
+		slots: make(map[[2]string]store.ID), changed: make(chan struct{})}
 	m.id = m.mint()
 	_, _ = rand.Read(m.secret[:]) // never fails
 	return m
@@ -85,7 +86,7 @@ func Models() Factory {
 			m.secret = last.secret
 			m.id, m.events, m.trimmed, m.head = last.id, last.events, last.trimmed, last.head
 			m.keys, m.ended, m.marks, m.deliveries = last.keys, last.ended, last.marks, last.deliveries
-			m.ever = last.ever
+			m.ever, m.slots = last.ever, last.slots
 		}
 		logs[dir] = m
 		return m

@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"tidings/store"
 )
@@ -31,7 +33,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 			return nil, store.ErrInvalid
 		}
 	}
-	if err := aboutOneTopic(groups); err != nil {
+	if err := cmp.Or(aboutOneTopic(groups), aboutOneSlot(groups)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -44,6 +46,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 	results := make([]store.Result, len(groups))
 	keys, last := slices.Clone(m.keys), m.head
 	var fresh []store.Event
+	var stored []store.Draft // of fresh
 	for i, g := range groups {
 		known, err := m.known(keys, g, &results[i])
 		if err != nil {
@@ -61,7 +64,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 			if len(fresh) > 0 {
 				last = next // consecutive within a commit
 			}
-			fresh = append(fresh, committed(last, d))
+			fresh, stored = append(fresh, committed(last, d)), append(stored, d)
 			results[i].IDs = append(results[i].IDs, last)
 		}
 		if g.Key != "" {
@@ -69,16 +72,53 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 		}
 	}
 	if newest := groups[0].Newest; newest != nil && len(fresh) > 0 {
-		if got := m.newest(fresh[0].Topic); got != *newest {
+		got := m.newest(fresh[0].Topic)
+		if groups[0].Slot {
+			got = m.slots[slotOf(stored[0])]
+		}
+		if got != *newest {
 			return nil, &store.ConditionError{Newest: got}
 		}
 	}
-	for _, e := range fresh {
+	for i, e := range fresh {
 		m.add(e)
+		m.fill(e.ID, stored[i])
 	}
 	m.keys = keys
 	m.forget()
 	return results, nil
+}
+
+// slotOf returns the topic and the subject; no subject is no slot.
+func slotOf(d store.Draft) (slot [2]string) {
+	for _, a := range d.Attributes {
+		if a.Name == "subject" && strings.HasPrefix(d.Topic, "$") {
+			slot = [2]string{d.Topic, a.Value}
+		}
+	}
+	return slot
+}
+
+func (m *Model) fill(id store.ID, d store.Draft) {
+	if slot := slotOf(d); slot[1] == "" {
+		return
+	} else if m.slots[slot] = id; d.Closes {
+		delete(m.slots, slot)
+	}
+}
+
+// aboutOneSlot refuses a condition on a slot that is not one.
+func aboutOneSlot(groups []store.Group) error {
+	for _, g := range groups {
+		for _, d := range g.Drafts {
+			slot := slotOf(d)
+			if groups[0].Slot && (groups[0].Newest == nil || slot[1] == "" || slot != slotOf(groups[0].Drafts[0])) ||
+				d.Closes && slot[1] == "" || len(slot[1]) > store.MaxSlotBytes {
+				return store.ErrInvalid
+			}
+		}
+	}
+	return nil
 }
 
 // aboutOneTopic refuses a condition on several topics.

@@ -64,6 +64,7 @@ func Cases() []Case {
 		pageCases(),
 		filterCases(),
 		reservedCases(),
+		slotCases(),
 		throughCases(),
 		trimCases(),
 		lossCases(),

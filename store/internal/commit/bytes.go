@@ -10,8 +10,9 @@ import (
 	"tidings/store"
 )
 
-// version is that of the layout, which docs/FORMAT.md draws.
-const version = 3
+// version is that of the layout, which docs/FORMAT.md draws; withSlots is that of a commit that has
+// some, which releases before them cannot read.
+const version, withSlots = 3, 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -22,7 +23,7 @@ var ErrFormat = errors.New("not a commit that this release can read")
 //
 //	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Epoch 4 | uvarint 0 or 32, Secret
 //	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks,
-//	Deliveries
+//	Deliveries; with version 4, Slots
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
@@ -63,6 +64,7 @@ func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 		dst = appendText(dst, m.Topics.String())
 	}
 	dst = appendDeliveries(dst, c.Deliveries)
+	dst = appendSlots(dst, start, c.Slots)
 	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+5:], castagnoli))
 	return dst, nil
 }
@@ -92,6 +94,20 @@ func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
 	return dst
 }
 
+// appendSlots writes the list, if there are any, and then the version that has it.
+func appendSlots(dst []byte, start int, list []Slot) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst[start] = withSlots
+	dst = appendLength(dst, len(list))
+	for i := range list {
+		s := &list[i]
+		dst = append(appendText(binary.BigEndian.AppendUint32(dst, s.Topic), s.Subject), s.ID[:]...)
+	}
+	return dst
+}
+
 func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
 func appendText(dst []byte, s string) []byte { return append(appendLength(dst, len(s)), s...) }
@@ -100,8 +116,8 @@ func appendText(dst []byte, s string) []byte { return append(appendLength(dst, l
 // into b, which must not change any more. The topic of a draft is its event's number alone: the name is
 // in the log or in Topics. Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
-	if len(b) < 5 || b[0] != version {
-		return nil, fmt.Errorf("%w: expected version %d", ErrFormat, version)
+	if len(b) < 5 || b[0] != version && b[0] != withSlots {
+		return nil, fmt.Errorf("%w: expected version %d or %d", ErrFormat, version, withSlots)
 	}
 	if binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[5:], castagnoli) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
@@ -128,6 +144,11 @@ func Decode(b []byte) (*Commit, error) {
 	}
 	for range r.length() {
 		c.Deliveries = append(c.Deliveries, r.delivery())
+	}
+	if b[0] == withSlots {
+		for range r.length() {
+			c.Slots = append(c.Slots, Slot{r.uint32(), r.text(), r.id()})
+		}
 	}
 	if r.short || len(r.rest) > 0 {
 		return nil, fmt.Errorf("%w: it ends at the wrong place", ErrFormat)

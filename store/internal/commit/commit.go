@@ -33,6 +33,15 @@ type Commit struct {
 	Marks  []Mark     // a later one of the same name counts
 
 	Deliveries []store.NamedDelivery // the same; one without a record goes
+
+	Slots []Slot // that Events go into; a later one of the same subject counts
+}
+
+// Slot is what is in a slot of a reserved topic from then on; a zero ID: nothing.
+type Slot struct {
+	Topic   uint32
+	Subject string // as store.Draft.Slot has it
+	ID      store.ID
 }
 
 // Topic is a new topic.
@@ -85,6 +94,7 @@ func (c *Commit) Join(next *Commit) {
 	c.Forget = append(c.Forget, next.Forget...)
 	c.Marks = append(c.Marks, next.Marks...)
 	c.Deliveries = append(c.Deliveries, next.Deliveries...)
+	c.Slots = append(c.Slots, next.Slots...)
 }
 
 // reset empties c for the next decision, and keeps its memory.
@@ -93,6 +103,8 @@ func (c *Commit) reset() {
 	clear(c.Events)
 	clear(c.Marks)
 	clear(c.Deliveries)
+	clear(c.Slots)
 	*c = Commit{Topics: c.Topics[:0], Events: c.Events[:0], Trims: c.Trims[:0],
-		Keys: c.Keys[:0], Forget: c.Forget[:0], Marks: c.Marks[:0], Deliveries: c.Deliveries[:0]}
+		Keys: c.Keys[:0], Forget: c.Forget[:0], Marks: c.Marks[:0], Deliveries: c.Deliveries[:0],
+		Slots: c.Slots[:0]}
 }

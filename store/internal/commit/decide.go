@@ -242,7 +242,10 @@ func (d *Decider) condition(r *Request) error {
 		return nil
 	}
 	topic, known := d.topic(r.topic())
-	if known {
+	switch {
+	case known && r.slot != "":
+		topic.Newest = d.slot(topic.Number, r.slot)
+	case known:
 		for _, e := range slices.Backward(d.commit.Events) {
 			if e.Topic == topic.Number {
 				topic.Newest = e.ID
@@ -254,6 +257,28 @@ func (d *Decider) condition(r *Request) error {
 		return &store.ConditionError{Newest: topic.Newest}
 	}
 	return nil
+}
+
+// slot returns what is in a slot, be it an event of this commit.
+func (d *Decider) slot(topic uint32, subject string) store.ID {
+	for _, s := range slices.Backward(d.commit.Slots) {
+		if s.Topic == topic && s.Subject == subject {
+			return s.ID
+		}
+	}
+	return d.view.Slot(topic, subject)
+}
+
+// fill puts an event into its slot, or empties that.
+func (d *Decider) fill(topic uint32, id store.ID, draft *store.Draft) {
+	subject, ok := draft.Slot()
+	switch {
+	case !ok:
+		return
+	case draft.Closes:
+		id = store.ID{}
+	}
+	d.commit.Slots = append(d.commit.Slots, Slot{topic, subject, id})
 }
 
 // room refuses what the log has no place for, and numbers the new topics.
@@ -366,6 +391,7 @@ func (d *Decider) store(r *Request, results []store.Result, room []store.ID) {
 				d.commit.Epoch = d.state.Epoch
 			}
 			d.commit.Events = append(d.commit.Events, Event{id, number, &drafts[j]})
+			d.fill(number, id, &drafts[j])
 			d.last, ids[j] = id, id
 		}
 		results[i].IDs, d.commit.Last = ids, d.last

@@ -23,6 +23,10 @@ func TestPlantedBugs(t *testing.T) {
 			"e.Topic == topic.Number", "e.ID.IsZero()", "condition/of_many"},
 		"a condition judged without the topic": {
 			"topic.Newest != *r.newest", "d.last != *r.newest", "condition"},
+		"a slot that does not see its own commit": {
+			"s.Topic == topic && s", "s.ID.IsZero() && s", "slots/of_many"},
+		"a slot that is not emptied": {
+			"id = store.ID{}", "_ = id", "slots/what_is_in"},
 		"a mark moved back": {
 			"m.ID.Before(old.ID)", "old.ID == m.ID", "marks"},
 	} {

@@ -17,6 +17,7 @@ type Request struct {
 	ids    []store.ID // of the drafts of the only group, in an import; else nil
 	owner  Owner      // whose it is; new topics are theirs
 	newest *store.ID  // what the newest event of the only topic must be; nil: anything
+	slot   string     // the same of this slot of it; "": of the topic
 	trims  []Trim
 	mark   *Mark
 
@@ -56,8 +57,18 @@ func Append(groups []store.Group) (Request, error) {
 
 // checkCondition refuses a condition that is not about one topic.
 func (r *Request) checkCondition() error {
-	if r.newest == nil {
+	if slots := r.groups[0].Slot; r.newest == nil {
+		if slots {
+			return fmt.Errorf("%w condition: it does not say what is in the slot", store.ErrInvalid)
+		}
 		return nil
+	} else if slots {
+		r.slot, _ = r.groups[0].Drafts[0].Slot()
+		for d := range r.Drafts {
+			if slot, ok := d.Slot(); !ok || slot != r.slot {
+				return fmt.Errorf("%w condition: it is about one slot", store.ErrInvalid)
+			}
+		}
 	}
 	topic := r.topic()
 	for d := range r.Drafts {

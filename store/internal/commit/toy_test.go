@@ -36,6 +36,7 @@ type toyState struct {
 	ended map[uint32]store.ID
 	keys  []commit.Key // oldest first
 	marks map[[2]string]store.Mark
+	slots map[commit.Slot]store.ID // without the ID
 }
 
 type toyRequest struct {
@@ -53,7 +54,7 @@ func toys() storetest.Factory {
 		defer mu.Unlock()
 		if states[dir] == nil {
 			states[dir] = &toyState{ended: make(map[uint32]store.ID),
-				marks: make(map[[2]string]store.Mark)}
+				marks: make(map[[2]string]store.Mark), slots: make(map[commit.Slot]store.ID)}
 		}
 		if opts.Now == nil {
 			opts.Now = time.Now
@@ -146,6 +147,9 @@ func (l *toy) apply(encoded []byte) error {
 		if l.marks[name] = m.Mark; m.Deletes() {
 			delete(l.marks, name)
 		}
+	}
+	for _, s := range c.Slots {
+		l.slots[commit.Slot{Topic: s.Topic, Subject: s.Subject}] = s.ID
 	}
 	return l.Model.SetDeliveries(context.Background(), c.Deliveries, false)
 }
@@ -364,6 +368,10 @@ func (v toyView) Shares() *commit.Shares {
 		s.AddMarks(commit.OwnerOf(name[0]), 1)
 	}
 	return s
+}
+
+func (v toyView) Slot(topic uint32, subject string) store.ID {
+	return v.l.slots[commit.Slot{Topic: topic, Subject: subject}]
 }
 
 func (v toyView) Mark(subject, name string) (store.Mark, bool) {

@@ -28,6 +28,10 @@ type View interface {
 	// read has only a First.
 	OldestKeys(n int) []Key
 
+	// Slot returns what is in a slot of a topic, zero if nothing is. Of one that cannot be read it is
+	// store.MaxID, which no event has.
+	Slot(topic uint32, subject string) store.ID
+
 	// Shares are what each owner has.
 	Shares() *Shares
 
