@@ -302,6 +302,36 @@ func TestRedriveEnds(t *testing.T) {
 	})
 }
 
+// TestDeadLettersOfACopy: they are there, and are not sent until that is said; also of the longest name.
+func TestDeadLettersOfACopy(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		name := strings.Repeat("n", 255)
+		s.put(name, aside("orders"))
+		s.receiver.set(always(500))
+		id := s.publish(1, "orders")
+		time.Sleep(2 * time.Hour)
+		s.expectDead(name, id)
+		rows, err := s.log.Deliveries()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.close()
+		s.log.Close()
+		s.log = newLog() // another identity
+		if err := s.log.SetDeliveries(t.Context(), rows, false); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		s.expectDead(name, id)
+		if l := s.letters(name); !l[0].Gone {
+			t.Errorf("the copy has no event, and says %+v", l[0])
+		}
+		if _, err := s.Redrive(name, nil); !errors.Is(err, deliver.ErrState) {
+			t.Errorf("redrive: %v, want ErrState", err)
+		}
+	})
+}
+
 // TestForgetFails: what the log does not take is not forgotten.
 func TestForgetFails(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {

@@ -49,6 +49,25 @@ func TestDeliveryRides(t *testing.T) {
 	})
 }
 
+// TestRowsBesideDeliveries: a row whose name goes on after a zero byte is kept like a delivery, and counted as none.
+func TestRowsBesideDeliveries(t *testing.T) {
+	dir := t.TempDir()
+	log := openAt(t, dir, bolt.Options{})
+	rows := shopAt(appendN(t, log, 1, "a")[0].ID)
+	rows = append(rows, rows[0])
+	rows[1].Name = strings.Repeat("n", 255) + "\x00" + rows[1].ID.String()
+	if err := log.SetDeliveries(t.Context(), rows, false); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := log.Deliveries(); err != nil || len(list) != 2 {
+		t.Errorf("%d rows (%v), want 2", len(list), err)
+	}
+	closeLog(t, log)
+	if report := verify(t, dir); !report.Intact() || report.Deliveries != 1 {
+		t.Errorf("%d deliveries %v, want 1", report.Deliveries, report.Problems)
+	}
+}
+
 // TestDeliveryBytes: a delivery lies where docs/FORMAT.md says, and one that is damaged is named and
 // listed, and can be set again.
 func TestDeliveryBytes(t *testing.T) {
