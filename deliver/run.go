@@ -43,8 +43,7 @@ type RunStatus struct {
 type run struct {
 	RunStatus
 	next    func() (store.Event, error)  // io.EOF at the end, errGone for one that is not there
-	settled func(id store.ID, a *answer) // called with mu held after each attempt; nil: nothing
-	message func(m message) message      // as it is sent; nil: as it is
+	settled func(id store.ID, a *answer) // called with mu held after each attempt
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
@@ -150,9 +149,6 @@ func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store
 	format, end := d.record.Format, time.Now().Add(d.record.GiveUp.Duration)
 	s.mu.Unlock()
 	m := eventMessage(e, format)
-	if r.message != nil {
-		m = r.message(m)
-	}
 	for n := 1; ; n++ {
 		to, err := s.open(d)
 		if err != nil {
@@ -187,9 +183,7 @@ func (s *Sender) noteRun(r *run, id store.ID, a *answer) {
 	if refusesEvent[a.status] {
 		r.Refused++
 	}
-	if r.settled != nil {
-		r.settled(id, a)
-	}
+	r.settled(id, a)
 }
 
 // event returns an event of the log, or errGone.
