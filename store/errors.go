@@ -77,7 +77,7 @@ type ConditionError struct {
 
 func (e *ConditionError) Error() string {
 	if e.Newest.IsZero() {
-		return ErrCondition.Error() + ": the topic never had an event"
+		return ErrCondition.Error() + ": there is no such event"
 	}
 	return fmt.Sprintf("%v: the newest event of the topic is %s", ErrCondition, e.Newest)
 }

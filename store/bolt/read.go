@@ -235,7 +235,7 @@ func (r *reader) scan(s *snapshot, page *store.Page, max int) {
 		}
 		seen++
 		if t := s.topics[rec.topic]; t != last {
-			last, matches, gone = t, r.from.has(t), store.ID{}
+			last, matches, gone = t, r.all && !store.IsReserved(t.name) || r.from.has(t), store.ID{}
 			if matches {
 				gone = r.l.trimmedOf(t, id)
 			}
