@@ -98,7 +98,8 @@ export class World {
     const stored = new Set(this.local.keys()), tab = slot.tab = new Tab(this, slot), { name, topics } = slot;
     const Tidings = tab.load(this.#compiled);
     const client = slot.client = new Tidings({ name, topics, since: this.#since, token: this.#tokenOf(slot) });
-    if (isNew && !copied && slot.storage === 'ok') this.#begins(slot, personOf(client.who), stored);
+    const copies = copied?.client.cursor; // the copy of a tab that has none begins as a new one does
+    if (isNew && !copies && slot.storage === 'ok') this.#begins(slot, personOf(client.who), stored);
     client.addEventListener('event', ({ detail: { id } }) => {
       if (slot.diesAtNext) this.crash(slot);
       if (!tab.dead) this.#event(slot, id);
