@@ -98,8 +98,8 @@ export class World {
     const stored = new Set(this.local.keys()), tab = slot.tab = new Tab(this, slot), { name, topics } = slot;
     const Tidings = tab.load(this.#compiled);
     const client = slot.client = new Tidings({ name, topics, since: this.#since, token: this.#tokenOf(slot) });
-    const copies = copied?.client.cursor; // the copy of a tab that has none begins as a new one does
-    if (isNew && !copies && slot.storage === 'ok') this.#begins(slot, personOf(client.who), stored);
+    const person = personOf(client.who); // what was copied may have no place for it: then it begins as a new tab does
+    if (isNew && slot.storage === 'ok' && !copied?.session.has(this.#key(slot, person))) this.#begins(slot, person, stored);
     client.addEventListener('event', ({ detail: { id } }) => {
       if (slot.diesAtNext) this.crash(slot);
       if (!tab.dead) this.#event(slot, id);
