@@ -606,7 +606,7 @@ function keep(storage, place, { id, from, log, back, follows }) {
   const { set } = place, { log: was, sets } = placesOf(storage, place), has = topic => set.split(' ').includes(topic);
   if (follows && sets[set]) return; // where it begins counts, then the leader
   for (const [other, at] of Object.entries(sets)) {
-    if (from <= at && at < id && (set ? other && other.split(' ').every(has) : !other.includes('$'))) sets[other] = id;
+    if (from <= at && at < id && (set ? other.split(' ').every(has) : !other.includes('$'))) sets[other] = id;
   }
   if (back || was && log && log !== was || !(sets[set] >= id)) sets[set] = id;
   const others = Object.keys(sets).filter(name => name !== set).sort((a, b) => sets[a] < sets[b] ? -1 : 1);
