@@ -57,12 +57,13 @@ func TestServeGroupsItsFlags(t *testing.T) {
 	var groups []string
 	for _, verb := range verbs(t) {
 		for _, flag := range verb.Flags {
-			if verb.Name == "serve" && flag.Group == nil {
+			if verb.Name != "serve" {
+				continue
+			}
+			if flag.Group == nil {
 				t.Fatalf("--%s has no group", flag.Name)
 			}
-			if flag.Group != nil {
-				groups = append(groups, flag.Group.Title)
-			}
+			groups = append(groups, flag.Group.Title)
 		}
 	}
 	want := []string{"Network:", "TLS:", "Access:", "Storage:", "Cluster:", "Retention:", "Streams:", "Limits:",
