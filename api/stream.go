@@ -26,7 +26,9 @@ import (
 //	taken      script.go next, in a step; from    the log; the step's bytes  the same; Position
 //	           the feed, or read from the log     are the feed's, or a page  is ahead of what
 //	                                                                         was written
-//	written    writer.go, 64 KiB a deadline       the kernel's send buffer   the same
+//	written    writer.go, 64 KiB a deadline; or   the kernel's send buffer   the same
+//	           internal/held, what the socket
+//	           takes
 //	delivered  the client has the frame's blank   its cursor is the event's  the new cursor
 //	           line, and dispatches it            ID (WHATWG HTML §9.2.6)
 //
@@ -34,7 +36,9 @@ import (
 // the log. The client's cursor is the last ID whose frame it got whole; it comes back with it as
 // Last-Event-ID, and a new reader starts after it. So an event of a write that was cut off comes
 // again, and one that the client has does not. Only follow waits: for a wake-up, for the time that
-// the script names, or for a reason to end; and for the client, as long as writer.go lets it.
+// the script names, or for a reason to end; and for the client, as long as writer.go lets it. For a
+// stream that is held nobody waits: its turns ask held.go, which takes back what the socket has not taken,
+// so that Position is what was written.
 
 // stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the
 // past, live, and then what comes, until somebody ends it. A request that is well-formed is

@@ -22,19 +22,21 @@ import (
 //	moment    where the event is              a crash leaves        file: function
 //	arrives   the kernel's buffer             nothing               api/api.go: ServeHTTP
 //	admitted  there; the body is unread       nothing               api/guard.go: guard
-//	read      a store.Draft of the handler    nothing               api/publish.go: publish
+//	read      a store.Draft of the handler    nothing               api/form.go: readForm
 //	keyed     a commit.Request                nothing               append.go: AppendOnce
-//	queued    queue.waits; the handler waits  nothing               queue.go: do
-//	decided   a commit.Commit, with its ID    nothing               commit.go: try; commit.Decide
-//	applied   dirty pages of bbolt            nothing               apply.go: write
-//	synced    the file                        all or none of the    update.go: update
+//	queued    queue.waits, or roomless before nothing               queue.go: do
+//	          that; the handler waits
+//	decided   a commit.Commit, with its ID    nothing               commit.go: try; commit.Decider
+//	applied   dirty pages of bbolt            nothing               apply.go: change.write
+//	synced    the file                        all or none of the    update.go: committer.write
 //	                                          batch; nobody was
 //	                                          told or has read it
 //	shown     file and index; the head moved  all of the batch      show.go: show
 //	answered  the client                      all of the batch;     queue.go: answer
 //	                                          the answer is lost
 //
-// api/stream.go goes on from there, to a subscriber.
+// api/stream.go goes on from there, to a subscriber. With a sequencer there is one moment more, between
+// decided and applied, of which sequence.go tells.
 type committer struct {
 	file    *file
 	horizon *horizon

@@ -31,7 +31,7 @@ type space struct {
 	spare uint64
 }
 
-// room returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time,
+// check returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time,
 // which costs little beside a commit: a fast publisher fills a small disk in less than a second.
 func (s *space) check() error {
 	if s.minFree == nil {
@@ -158,5 +158,5 @@ func (s *space) refused() {
 	s.full = s.now()
 }
 
-// less is n - m, but not below 0.
+// saturatingSub is n - m, but not below 0.
 func saturatingSub(n, m uint64) uint64 { return n - min(n, m) }
