@@ -87,12 +87,24 @@ func All() Filter { return newFilter([][]string{{">"}}) }
 const anyReserved = "$*"
 
 // Everything matches every topic, the reserved ones too: it is for those who read the log itself.
-func Everything() Filter { return newFilter([][]string{{anyReserved, ">"}, {">"}}) }
+func Everything() Filter { return All().WithReserved() }
+
+// WithReserved returns the Filter of what f matches, and of all that is about it.
+func (f Filter) WithReserved() Filter {
+	patterns := slices.Clone(f.patterns)
+	for _, p := range f.patterns {
+		if !IsReserved(p[0]) {
+			patterns = append(patterns, append([]string{anyReserved}, p...))
+		}
+	}
+	slices.SortFunc(patterns, slices.Compare)
+	return newFilter(patterns)
+}
 
 func newFilter(patterns [][]string) Filter {
 	f := Filter{patterns: patterns, levels: compile(patterns)}
 	for _, p := range patterns {
-		if slices.Contains(p, "*") || p[len(p)-1] == ">" {
+		if p[0] == anyReserved || slices.Contains(p, "*") || p[len(p)-1] == ">" {
 			return f
 		}
 	}

@@ -118,4 +118,14 @@ func TestReserved(t *testing.T) {
 		store.All().IsEverything() {
 		t.Error("everything is not everything")
 	}
+	with := mustFilter(t, "orders", "b.*", "$a.x").WithReserved()
+	for topic, want := range map[string]bool{"orders": true, "$a.orders": true, "$z.b.c": true, "$a.x": true,
+		"tickets": false, "$a.tickets": false, "$a.b": false, "$z.x": false} {
+		if with.Match(topic) != want {
+			t.Errorf("with what is reserved it matches %s: %t", topic, !want)
+		}
+	}
+	if names, exact := with.Topics(); exact {
+		t.Errorf("it is these topics only: %q", names)
+	}
 }

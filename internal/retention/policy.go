@@ -92,8 +92,9 @@ func compile(p Policy) (r rules, err error) {
 		patterns = append(patterns, all.String())
 		r.whole.age = 0
 	}
-	if r.topics, err = store.NewFilter(patterns...); len(r.age) > 0 {
-		r.topics = store.Everything() // what is about a topic has its age
+	r.topics, err = store.NewFilter(patterns...)
+	if len(r.age) > 0 {
+		r.topics = r.topics.WithReserved() // what is about a topic has its age
 	}
 	return r, err
 }
