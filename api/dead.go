@@ -78,16 +78,20 @@ func (s *Server) listDead(w http.ResponseWriter, r *http.Request, query url.Valu
 	return nil
 }
 
-// oneOrAll reads ?id= or ?all=true; nil is all. What is left out by mistake is not all.
-func oneOrAll(query url.Values) (*store.ID, *problem) {
+// oneOrAll reads the name of a delivery, and ?id= or ?all=true; nil is all. What is left out by mistake is not
+// all.
+func oneOrAll(r *http.Request, query url.Values) (name string, id *store.ID, p *problem) {
+	if name, p = markName(r); p != nil {
+		return name, nil, p
+	}
 	if query.Get("all") == "true" && !query.Has("id") {
-		return nil, nil
+		return name, nil, nil
 	}
 	if query.Has("all") || !query.Has("id") {
-		return nil, &problem{code: "query-invalid", field: "all", detail: "expected ?id= and an ID, or ?all=true"}
+		return name, nil, &problem{code: "query-invalid", field: "all", detail: "expected ?id= and an ID, or ?all=true"}
 	}
-	id, p := queryID("id", query.Get("id"))
-	return &id, p
+	one, p := queryID("id", query.Get("id"))
+	return name, &one, p
 }
 
 func queryID(field, text string) (store.ID, *problem) {
@@ -100,11 +104,7 @@ func queryID(field, text string) (store.ID, *problem) {
 
 // forgetDead serves DELETE /v1/deliveries/{name}/dead.
 func (s *Server) forgetDead(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
-	name, p := markName(r)
-	if p != nil {
-		return p
-	}
-	id, p := oneOrAll(query)
+	name, id, p := oneOrAll(r, query)
 	if p != nil {
 		return p
 	}
@@ -122,11 +122,7 @@ func (s *Server) forgetDead(w http.ResponseWriter, r *http.Request, query url.Va
 
 // redrive serves POST /v1/deliveries/{name}/redrive, and does not wait for the receiver.
 func (s *Server) redrive(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
-	name, p := markName(r)
-	if p != nil {
-		return p
-	}
-	id, p := oneOrAll(query)
+	name, id, p := oneOrAll(r, query)
 	if p != nil {
 		return p
 	}

@@ -216,20 +216,23 @@ func (d *delivery) chosen(id *store.ID) ([]letter, error) {
 // Redrive tries dead letters again, beside the cursor: the one of an ID, or all without one, in the order of the
 // log. One that is answered 2xx is none any more. Errors: ErrNotFound, ErrNoLetter, ErrState, and those of the log.
 func (s *Sender) Redrive(name string, id *store.ID) (Status, error) {
+	gone := false
+	if id != nil {
+		var err error
+		if gone, err = s.gone(*id); err != nil {
+			return Status{}, err
+		}
+	}
 	return s.startRun(name, func(d *delivery) (*run, error) {
 		letters, err := d.chosen(id)
 		if err == nil && len(letters) == 0 {
 			err = fmt.Errorf("%w: nothing is set aside", ErrState)
 		}
+		if err == nil && gone {
+			err = fmt.Errorf("%w: retention has deleted the event; forget it", ErrState)
+		}
 		if err != nil {
 			return nil, err
-		}
-		if id != nil {
-			if gone, err := s.gone(*id); err != nil {
-				return nil, err
-			} else if gone {
-				return nil, fmt.Errorf("%w: retention has deleted the event; forget it", ErrState)
-			}
 		}
 		r := &run{RunStatus: RunStatus{Kind: Redriven}, next: s.nextLetter(d, letters)}
 		r.settled = func(id store.ID, a *answer) { s.redriven(d, id, a) }
