@@ -77,7 +77,6 @@ type committer struct {
 	books    books
 	suspects []store.ID // records that an Open found damaged above its checkpoint
 	reserved bool       // the file has the reserve
-	confined bool       // the transaction may not enlarge what the file uses
 	full     bool       // a commit found no space, and none has stored anything since
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once
@@ -241,9 +240,12 @@ func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	}
 	ch := &c.change
 	ch.begin(c, k, at)
-	// What the floor keeps is for trims: an append gets what they have freed, and no more of the disk.
-	c.confined = at == nil && len(k.Events) > 0 && c.space.isLow()
-	defer func() { c.confined = false }()
+	if at == nil && len(k.Events) > 0 && c.space.isLow() {
+		// What the floor keeps is for trims: an append gets the pages that they have freed, and no more of the
+		// disk. The file has passed this size.
+		c.file.db.MaxSize = 1
+		defer func() { c.file.db.MaxSize = 0 }()
+	}
 	err := c.update(ch.write)
 	if errors.Is(err, store.ErrNoSpace) && ch.piece != nil { // which can wait
 		c.books.postpone(ch)

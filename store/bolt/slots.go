@@ -12,23 +12,26 @@ import (
 // would go into one.
 
 // putSlots fills and empties the slots of a commit.
-func (ch *change) putSlots(tx *bbolt.Tx) (err error) {
+func (ch *change) putSlots(tx *bbolt.Tx) error {
 	if len(ch.Slots) == 0 {
 		return nil
 	}
 	b, err := tx.CreateBucketIfNotExists(bucketSlots)
+	if err != nil {
+		return err
+	}
 	for i := range ch.Slots {
-		if err != nil {
-			break
-		}
 		s := &ch.Slots[i]
 		if key := slotKey(s.Topic, s.Subject); s.ID.IsZero() {
 			err = b.Delete(key)
 		} else {
 			err = b.Put(key, encodeSlot(key, s.ID))
 		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Slot implements commit.View.

@@ -48,10 +48,6 @@ func (c *committer) write(fn func(*bbolt.Tx) error) (err error) {
 		begun = sync.OnceFunc(c.file.readers.Unlock)
 		defer begun()
 	}
-	c.file.db.MaxSize = 0
-	if c.confined {
-		c.file.db.MaxSize = 1 // which the file has passed: only its free pages are left
-	}
 	var before int
 	began := time.Now()
 	err = c.file.db.Update(func(tx *bbolt.Tx) error {
