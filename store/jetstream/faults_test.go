@@ -126,6 +126,41 @@ func TestStreamRewound(t *testing.T) {
 	}
 }
 
+// TestStreamShort: a stream that ends before what it had is believed after a while only: until then a leader
+// that was just elected may be applying it.
+func TestStreamShort(t *testing.T) {
+	for settle, believed := range map[time.Duration]bool{time.Hour: false, 200 * time.Millisecond: true} {
+		c := natstest.Start(t, 1)
+		seq, err := jetstream.Connect(t.Context(),
+			jetstream.Options{URLs: c.URLs(), Stream: "LOG", Replicas: 1, Lossy: true, Settle: settle})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer seq.Close()
+		at, err := seq.Append(t.Context(), store.Place{}, []byte("commit"))
+		if err != nil || at.Number != 1 {
+			t.Fatalf("append: %+v, %v", at, err)
+		}
+		js := operator(t, c)
+		stream, err := js.Stream(t.Context(), "LOG")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := js.DeleteStream(t.Context(), "LOG"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		end, err := seq.End(ctx)
+		if believed && (err != nil || end.Number != 0) || !believed && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("settling for %v: the end is %+v, %v", settle, end, err)
+		}
+	}
+}
+
 // TestForeign: what another program has written into the stream stops the log.
 func TestForeign(t *testing.T) {
 	c := natstest.Start(t, 1)

@@ -110,15 +110,12 @@ func (s *Sequencer) watch() {
 		if s.fault.Load() != nil {
 			every = faultEvery
 		}
-		timer := time.NewTimer(every)
 		select {
-		case <-timer.C:
+		case <-time.After(every):
 		case <-s.reconnected:
 		case <-s.ctx.Done():
-			timer.Stop()
 			return
 		}
-		timer.Stop()
 		s.check()
 	}
 }
