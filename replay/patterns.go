@@ -50,14 +50,13 @@ func (p *patterns) remove(pattern string, f *feed) bool {
 // of which several do. It returns how many nodes and feeds it has visited.
 func (p *patterns) match(topic string, visit func(*feed)) (visited int) {
 	segment, rest, more := strings.Cut(topic, ".")
-	keys, reserved := [2]string{"*", segment}, store.IsReserved(topic) // which no wildcard stands for
-	if end := p.children[">"]; end != nil && !reserved {
+	keys := []string{"*", segment}
+	if store.IsReserved(topic) { // no wildcard stands for it
+		keys = keys[1:]
+	} else if end := p.children[">"]; end != nil {
 		visited += end.visit(visit)
 	}
-	for i, key := range keys {
-		if reserved && i == 0 {
-			continue
-		}
+	for _, key := range keys {
 		child := p.children[key]
 		switch {
 		case child == nil:
