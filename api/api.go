@@ -196,7 +196,7 @@ type Server struct {
 	cors    *cors.Cors
 	handler http.Handler          // of what is no preflight
 	rates   map[access]*rateLimit // no entry: no limit
-	slots   *slots                // of streams
+	seats   *seats                // of streams
 	bodies  *budget               // of what requests bring
 	answers *budget               // of what is held to be written
 	held    *held.Pool            // of streams without a handler
@@ -224,7 +224,7 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	}
 	s.cors = newCORS(s.o.CORSOrigins)
 	s.rates = newRateLimits(s.o)
-	s.slots = &slots{max: s.o.MaxStreams, maxPerOwner: s.o.MaxStreamsPerToken,
+	s.seats = &seats{max: s.o.MaxStreams, maxPerOwner: s.o.MaxStreamsPerToken,
 		perOwner: make(map[ownerHash]int)}
 	s.bodies, s.answers = newBudget(s.o.BufferBytes), newBudget(s.o.BufferBytes)
 	s.metrics, s.held = newMetrics(s.o.Version), s.newPool()

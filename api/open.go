@@ -10,11 +10,11 @@ import (
 	"tidings/replay"
 )
 
-// openStream is a stream and all that it has of the server: a place, memory, a subscription, a row
+// openStream is a stream and all that it has of the server: a seat, memory, a subscription, a row
 // among the subscribers. One goroutine at a time drives it. Who drives it last closes it.
 type openStream struct {
 	s      *Server
-	owner  ownerHash // of the place
+	owner  ownerHash // of the seat
 	memory share     // of what it has read of the log
 	sub    *replay.Subscription
 	script *script
@@ -67,7 +67,7 @@ func (o *openStream) close() {
 		o.sub.Close()
 	}
 	o.memory.set(0)
-	o.s.slots.free(o.owner)
+	o.s.seats.free(o.owner)
 }
 
 // wrote counts what was written, and notes how far the stream has come.

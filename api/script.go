@@ -113,7 +113,7 @@ func (c *script) next(now time.Time, cut error) step {
 	var st step
 	switch {
 	case c.chunk.NoRoom:
-		st = c.finish(byeOverloaded) // as for a stream that there is no place for
+		st = c.finish(byeOverloaded) // as for a stream that there is no seat for
 	case !c.begun && c.sub != nil: // in any case: it leaves the client a cursor
 		st = c.begin()
 	case cut != nil: // before anything is read: nothing is after the token's end

@@ -63,7 +63,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 		return nil // the headers are the answer; nothing subscribes
 	}
 	c := callerOf(r)
-	if why := s.takeSlot(r, c.owner, &asked); why != "" {
+	if why := s.takeSeat(r, c.owner, &asked); why != "" {
 		s.turnAway(w, r, why)
 		return nil
 	}
@@ -86,18 +86,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	return nil
 }
 
-// takeSlot takes a place for the stream, once this server has what its client has seen elsewhere; else it
+// takeSeat takes a seat for the stream, once this server has what its client has seen elsewhere; else it
 // says why there is none.
-func (s *Server) takeSlot(r *http.Request, owner ownerHash, asked *subscription) (why bye) {
-	if !s.slots.take(owner) {
+func (s *Server) takeSeat(r *http.Request, owner ownerHash, asked *subscription) (why bye) {
+	if !s.seats.take(owner) {
 		return byeOverloaded
 	}
 	if s.stale() {
-		s.slots.free(owner)
+		s.seats.free(owner)
 		return byeUnavailable
 	}
 	if p := s.reach(r.Context(), asked.start.Cursor()); p != nil {
-		s.slots.free(owner)
+		s.seats.free(owner)
 		return byeUnavailable
 	}
 	return ""
