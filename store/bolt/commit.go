@@ -28,7 +28,7 @@ import (
 //	          that; the handler waits
 //	decided   a commit.Commit, with its ID    nothing               commit.go: try; commit.Decider
 //	applied   dirty pages of bbolt            nothing               apply.go: change.write
-//	synced    the file                        all or none of the    update.go: committer.write
+//	synced    the file                        all or none of the    update.go: transact
 //	                                          batch; nobody was
 //	                                          told or has read it
 //	shown     file and index; the head moved  all of the batch      show.go: show
@@ -136,8 +136,8 @@ const (
 	goodBatch = 16
 )
 
-// watched runs what a disk that hangs holds up, with its age to be seen.
-func (c *committer) watched(commit func() error) error {
+// mayHang runs what a disk that hangs holds up, with its age to be seen.
+func (c *committer) mayHang(commit func() error) error {
 	began := time.Now()
 	c.file.counters.since.Store(&began)
 	warning := time.AfterFunc(hangAfter, func() {

@@ -200,12 +200,12 @@ func (q *queue) enter(r *request) error {
 		return q.refusal
 	}
 	q.roomless.push(r)
-	q.admit()
+	q.letIn()
 	return nil
 }
 
-// admit lets in those for which there is memory. The caller holds mu.
-func (q *queue) admit() {
+// letIn lets in those for which there is memory. The caller holds mu.
+func (q *queue) letIn() {
 	for r := q.roomless.next(); r != nil && q.bytes+r.taken() <= queueBytes; r = q.roomless.next() {
 		q.roomless.pop()
 		q.bytes += r.taken()
@@ -223,7 +223,7 @@ func (q *queue) withdraw(r *request) bool {
 	} else if !q.roomless.remove(r) {
 		return false
 	}
-	q.admit()
+	q.letIn()
 	return true
 }
 
@@ -235,7 +235,7 @@ func (q *queue) answer(batch []*request, err error) {
 	for _, r := range batch {
 		q.bytes -= r.taken()
 	}
-	q.admit()
+	q.letIn()
 	q.mu.Unlock()
 	for _, r := range batch {
 		if err != nil {

@@ -23,10 +23,10 @@ const fullWarning = time.Minute
 // error for a transaction that is in the file. After an ErrNoSpace bbolt has looked for the free
 // pages anew, in all of the file.
 func (c *committer) update(fn func(*bbolt.Tx) error) error {
-	return c.watched(func() error { return c.write(fn) })
+	return c.mayHang(func() error { return c.transact(fn) })
 }
 
-func (c *committer) write(fn func(*bbolt.Tx) error) (err error) {
+func (c *committer) transact(fn func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {

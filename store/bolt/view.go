@@ -21,14 +21,15 @@ type view struct {
 
 // decide makes a commit of the batch, and tells each request what became of it if that is applied.
 func (c *committer) decide(batch []*request) (decided *commit.Commit, err error) {
-	err = c.watched(func() error {
-		decided, err = c.decideUnwatched(batch)
+	err = c.mayHang(func() error {
+		decided, err = c.decideThrough(batch)
 		return err
 	})
 	return decided, err
 }
 
-func (c *committer) decideUnwatched(batch []*request) (decided *commit.Commit, err error) {
+// decideThrough is decide, through a view of a file that may turn out to be unreadable.
+func (c *committer) decideThrough(batch []*request) (decided *commit.Commit, err error) {
 	c.requests = c.requests[:0]
 	for _, r := range batch {
 		c.requests = append(c.requests, &r.Request)

@@ -132,7 +132,7 @@ func (d *Decider) append(r *Request) ([]store.Result, error) {
 	for i := range r.groups {
 		known, err := d.replay(r, i, results)
 		if err == nil && !known {
-			known, err = d.admit(r.groups[i].Drafts, &results[i])
+			known, err = d.lookUp(r.groups[i].Drafts, &results[i])
 		}
 		if err != nil {
 			return nil, ofGroup(i, len(r.groups), err)
@@ -202,8 +202,8 @@ func (d *Decider) result(k Key) store.Result {
 	return result
 }
 
-// admit looks the topics of a group's drafts up. Ending a topic again is a replay of its end.
-func (d *Decider) admit(drafts []store.Draft, result *store.Result) (replayed bool, err error) {
+// lookUp looks the topics of a group's drafts up. Ending a topic again is a replay of its end.
+func (d *Decider) lookUp(drafts []store.Draft, result *store.Result) (replayed bool, err error) {
 	for i := range drafts {
 		topic, ok := d.topic(drafts[i].Topic)
 		switch {

@@ -57,12 +57,12 @@ func Append(groups []store.Group) (Request, error) {
 
 // checkCondition refuses a condition that is not about one topic.
 func (r *Request) checkCondition() error {
-	if slots := r.groups[0].Slot; r.newest == nil {
-		if slots {
+	if ofSlot := r.groups[0].Slot; r.newest == nil {
+		if ofSlot {
 			return fmt.Errorf("%w condition: it does not say what is in the slot", store.ErrInvalid)
 		}
 		return nil
-	} else if slots {
+	} else if ofSlot {
 		r.slot, _ = r.groups[0].Drafts[0].Slot()
 		for d := range r.Drafts {
 			if slot, ok := d.Slot(); !ok || slot != r.slot {
