@@ -73,21 +73,22 @@ func (l lateLog) Wait(ctx context.Context, after store.ID) error {
 // bubbleBehind is bubble with a tail that is behind by so much.
 func bubbleBehind(t *testing.T, o api.Options, behind time.Duration,
 	test func(t *testing.T, s *piped)) {
-	bubbleWith(t, func(*testing.T) api.Options { return o }, behind, test)
+	bubbleWith(t, func(*testing.T, store.Log, *replay.Tail) api.Options { return o }, behind, test)
 }
 
 // bubbleOf is bubble with options that are made inside, where the clock is the bubble's.
 func bubbleOf(t *testing.T, options func(*testing.T) api.Options,
 	test func(t *testing.T, s *piped)) {
-	bubbleWith(t, options, 0, test)
+	bubbleWith(t, func(t *testing.T, _ store.Log, _ *replay.Tail) api.Options { return options(t) }, 0, test)
 }
 
-func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.Duration,
+// bubbleWith is bubbleOf with options that may need the log and its tail.
+func bubbleWith(t *testing.T, options func(*testing.T, store.Log, *replay.Tail) api.Options, behind time.Duration,
 	test func(t *testing.T, s *piped)) {
 	synctest.Test(t, func(t *testing.T) {
-		o := options(t)
 		log := storetest.NewModel(storetest.Options{})
 		tail := replay.NewTail(lateLog{log, behind}, replay.TailOptions{})
+		o := options(t, log, tail)
 		s := &piped{t, log, api.New(copied{log}, tail, o),
 			&pipes{conns: make(chan net.Conn), end: make(chan struct{})}}
 		h := s.api.HTTPServer()
@@ -103,6 +104,9 @@ func bubbleWith(t *testing.T, options func(*testing.T) api.Options, behind time.
 		}
 		// by the bubble's clock: net/http stays half a second with a connection whose body it refused
 		time.Sleep(time.Second)
+		if o.Deliveries != nil {
+			o.Deliveries.Close()
+		}
 		tail.Close()
 		if err := log.Close(); err != nil {
 			t.Error(err)

@@ -168,81 +168,12 @@ func TestDeliveryFails(t *testing.T) {
 	}
 }
 
-// TestDeadLetters: what is set aside is listed by pages, tried again and forgotten, by HTTP alone.
-func TestDeadLetters(t *testing.T) {
-	s := start(t)
-	r := newReceiver(t, 500)
-	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, `,"on_give_up":"set_aside","give_up_after_seconds":0.001`))
-	const n = 102
-	var ids []string
-	for range n {
-		ids = append(ids, s.publish("orders.eu", "1"))
-	}
-	waitFor := func(text string) {
-		t.Helper()
-		end := time.Now().Add(e2e.Patience)
-		for a := s.do("GET", "/v1/deliveries/shop", ""); !strings.Contains(a.body, text); {
-			if time.Now().After(end) {
-				t.Fatalf("no %s in %s", text, a.body)
-			}
-			a = s.do("GET", "/v1/deliveries/shop", "")
-			for len(r.got) > 0 {
-				<-r.got
-			}
-		}
-	}
-	waitFor(fmt.Sprintf(`"dead":%d`, n))
-	var page struct {
-		Dead []struct {
-			ID, Topic, Error string
-			Attempts         int
-			Gone             bool
-		}
-		Next *string
-	}
-	s.do("GET", "/v1/deliveries/shop/dead", "").decode(t, &page)
-	if len(page.Dead) != 100 || page.Next == nil || *page.Next != ids[99] {
-		t.Fatalf("a page of %d, next %v", len(page.Dead), page.Next)
-	}
-	if d := page.Dead[0]; d.ID != ids[0] || d.Topic != "orders.eu" || d.Attempts < 2 || d.Gone ||
-		!strings.Contains(d.Error, "500") {
-		t.Errorf("the first one is %+v", d)
-	}
-	s.do("POST", "/v1/topics/orders.eu/trim?before="+ids[1], "")
-	s.do("GET", "/v1/deliveries/shop/dead?after="+ids[99], "").decode(t, &page)
-	if len(page.Dead) != 2 || page.Next != nil || page.Dead[1].ID != ids[101] {
-		t.Errorf("the second page is %+v", page)
-	}
-	s.do("GET", "/v1/deliveries/shop/dead", "").decode(t, &page)
-	if !page.Dead[0].Gone || page.Dead[1].Gone {
-		t.Errorf("what was trimmed is %+v, what was not %+v", page.Dead[0], page.Dead[1])
-	}
-	if a := s.do("GET", "/metrics", ""); !strings.Contains(a.body, fmt.Sprintf("tidings_delivery_dead_letters %d", n)) {
-		t.Error("the metrics know nothing of it")
-	}
-	if a := s.do("DELETE", "/v1/deliveries/shop/dead?id="+ids[1], ""); a.body != `{"forgotten":1}`+"\n" {
-		t.Errorf("forget: %d %s", a.status, a.body)
-	}
-	r.status.Store(200)
-	if a := s.do("POST", "/v1/deliveries/shop/redrive?id="+ids[5], ""); a.status != 202 ||
-		!strings.Contains(a.body, `"kind":"redrive"`) {
-		t.Errorf("redrive: %d %s", a.status, a.body)
-	}
-	waitFor(`"state":"done"`)
-	s.do("POST", "/v1/deliveries/shop/redrive?all=true", "")
-	waitFor(fmt.Sprintf(`"sent":%d,"refused":0,"gone":1`, n-3))
-	waitFor(`"dead":1`)
-	if a := s.do("DELETE", "/v1/deliveries/shop/dead?all=true", ""); a.body != `{"forgotten":1}`+"\n" {
-		t.Errorf("forget all: %d %s", a.status, a.body)
-	}
-}
-
 // TestDeadLetterRows: rows 305 to 308 of docs/ERRORS.md.
 func TestDeadLetterRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
 	r := newReceiver(t, 500)
-	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, `,"on_give_up":"set_aside","give_up_after_seconds":0.001`))
+	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, `,"on_give_up":"set_aside","give_up_after_seconds":1`))
 	id := s.publish("orders.eu", "1")
 	for end := time.Now().Add(e2e.Patience); !strings.Contains(s.do("GET", "/v1/deliveries/shop/dead", "").body, id); {
 		if time.Now().After(end) {
@@ -366,8 +297,10 @@ func TestDeliveryRows(t *testing.T) {
 		{"row 280: a short secret", "PUT new",
 			body("secret", `"whsec_c2hvcnQ="`), admin, 400, "member-invalid", "secret"},
 		{"row 280: another form", "PUT new", body("format", `"xml"`), admin, 400, "member-invalid", "format"},
-		{"row 280: no time", "PUT new", body("give_up_after_seconds", `0`), admin, 400, "member-invalid",
+		{"row 230: no time", "PUT new", body("give_up_after_seconds", `0`), admin, 400, "member-invalid",
 			"give_up_after_seconds"},
+		{"row 230: less than a second", "PUT new", body("give_up_after_seconds", `0.999`), admin, 400,
+			"member-invalid", "give_up_after_seconds"},
 		{"row 280: a time before", "PUT new", body("secret_overlap_seconds", `-1`), admin, 400, "member-invalid",
 			"secret_overlap_seconds"},
 		{"row 280: an unknown member", "PUT new", body("retries", `5`), admin, 400, "member-invalid", "retries"},

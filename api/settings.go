@@ -58,8 +58,8 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		set.Topics, p = s.readTopics(value)
 		return p
 	case "give_up_after_seconds":
-		if set.GiveUpAfter, p = readSeconds(member, value); p == nil && set.GiveUpAfter == 0 {
-			p = badSeconds(member)
+		if set.GiveUpAfter, p = readSeconds(member, value); p == nil && set.GiveUpAfter < deliver.MinGiveUpAfter {
+			p = &problem{code: "member-invalid", field: member, detail: "expected a number of seconds, 1 at least"}
 		}
 		return p
 	case "secret_overlap_seconds":

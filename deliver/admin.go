@@ -21,7 +21,7 @@ type Settings struct {
 	URL         string
 	Topics      store.Filter
 	Format      Format         // default CloudEvents
-	GiveUpAfter time.Duration  // default DefaultGiveUpAfter
+	GiveUpAfter time.Duration  // MinGiveUpAfter at least; default DefaultGiveUpAfter
 	OnGiveUp    OnGiveUp       // default Stop
 	Secret      string         // as Standard Webhooks writes it: whsec_ and base64
 	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
@@ -116,8 +116,10 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
 	case set.OnGiveUp != "" && set.OnGiveUp != Stop && set.OnGiveUp != SetAside:
 		return &InvalidError{"on_give_up", fmt.Sprintf("expected %q or %q", Stop, SetAside)}
-	case set.GiveUpAfter < 0 || set.Overlap != nil && *set.Overlap < 0:
-		return &InvalidError{"give_up_after", "expected a duration above 0"}
+	case set.GiveUpAfter != 0 && set.GiveUpAfter < MinGiveUpAfter:
+		return &InvalidError{"give_up_after", fmt.Sprintf("expected a duration of at least %s", MinGiveUpAfter)}
+	case set.Overlap != nil && *set.Overlap < 0:
+		return &InvalidError{"secret_overlap", "expected a duration above 0"}
 	}
 	if !set.Topics.IsZero() {
 		r.Topics = set.Topics.Patterns()

@@ -162,7 +162,7 @@ func TestSetAsideUnwritten(t *testing.T) {
 func TestSetAsideLimit(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		set := aside("orders")
-		set.GiveUpAfter = time.Millisecond
+		set.GiveUpAfter = deliver.MinGiveUpAfter
 		s.put("shop", set)
 		s.receiver.set(always(500))
 		id := strings.Fields(s.publish(deliver.MaxDead+1, "orders"))

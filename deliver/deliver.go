@@ -40,6 +40,9 @@ const (
 	// DefaultGiveUpAfter is how long one event is tried.
 	DefaultGiveUpAfter = 24 * time.Hour
 
+	// MinGiveUpAfter is the least of that: the first attempt is repeated after about a second.
+	MinGiveUpAfter = time.Second
+
 	// DefaultOverlap is how long a secret that was replaced signs beside the new one.
 	DefaultOverlap = 24 * time.Hour
 

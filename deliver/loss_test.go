@@ -186,14 +186,16 @@ func TestSettings(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		minute := -time.Minute
 		for field, wrong := range map[string]func(*deliver.Settings){
-			"url":           func(set *deliver.Settings) { set.URL = "" },
-			"topics":        func(set *deliver.Settings) { set.Topics = store.Filter{} },
-			"secret":        func(set *deliver.Settings) { set.Secret = "" },
-			"secret ":       func(set *deliver.Settings) { set.Secret = "whsec_c2hvcnQ=" },
-			"secret  ":      func(set *deliver.Settings) { set.Secret = strings.TrimPrefix(secret, "whsec_") },
-			"url ":          func(set *deliver.Settings) { set.URL = "ftp://shop.example.com" },
-			"format":        func(set *deliver.Settings) { set.Format = "xml" },
-			"give_up_after": func(set *deliver.Settings) { set.Overlap = &minute },
+			"url":            func(set *deliver.Settings) { set.URL = "" },
+			"topics":         func(set *deliver.Settings) { set.Topics = store.Filter{} },
+			"secret":         func(set *deliver.Settings) { set.Secret = "" },
+			"secret ":        func(set *deliver.Settings) { set.Secret = "whsec_c2hvcnQ=" },
+			"secret  ":       func(set *deliver.Settings) { set.Secret = strings.TrimPrefix(secret, "whsec_") },
+			"url ":           func(set *deliver.Settings) { set.URL = "ftp://shop.example.com" },
+			"format":         func(set *deliver.Settings) { set.Format = "xml" },
+			"give_up_after":  func(set *deliver.Settings) { set.GiveUpAfter = time.Second - time.Millisecond },
+			"give_up_after ": func(set *deliver.Settings) { set.GiveUpAfter = -time.Second },
+			"secret_overlap": func(set *deliver.Settings) { set.Overlap = &minute },
 		} {
 			set := settings("orders")
 			wrong(&set)

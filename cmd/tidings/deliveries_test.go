@@ -59,7 +59,7 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitUsage, "", "--all", "redrive shop")
 	verb(exitUsage, "", "--forget", "dead shop --all")
 	verb(exitFailure, "", "delivery-state", "redrive shop --all")
-	verb(exitOK, "", "", "put shop --on-give-up set_aside --give-up-after 1ms")
+	verb(exitOK, "", "", "put shop --on-give-up set_aside --give-up-after 1s")
 	resp, err := http.Post(url+"/v1/topics/orders.eu/events", "application/json", strings.NewReader("1"))
 	if err != nil {
 		t.Fatal(err)
