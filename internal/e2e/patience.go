@@ -9,6 +9,9 @@ import (
 // calls it hung. No verdict on a correct server depends on it.
 const Patience = time.Minute
 
+// pause is between two questions: whoever is asked needs the processor to get on.
+const pause = 2 * time.Millisecond
+
 // Eventually asks again and again whether something has come about of which nobody is told. It ends
 // the test when Patience has.
 func Eventually(t testing.TB, what string, is func() bool) {
@@ -17,5 +20,6 @@ func Eventually(t testing.TB, what string, is func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %v there is no %s", Patience, what)
 		}
+		time.Sleep(pause)
 	}
 }
