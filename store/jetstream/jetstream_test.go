@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +63,33 @@ func open(t testing.TB, dir string, opts storetest.Options, seq *jetstream.Seque
 		t.Fatal(err)
 	}
 	return &node{log, seq}
+}
+
+// warnings counts lines of a log.
+type warnings struct{ n atomic.Int32 }
+
+func (w *warnings) Write(line []byte) (int, error) {
+	w.n.Add(1)
+	return len(line), nil
+}
+
+// TestCloseIsQuiet: a connection that was to end is no connection that is gone.
+func TestCloseIsQuiet(t *testing.T) {
+	c := natstest.Start(t, 1)
+	connect(t, c, "LOG", 1).Close() // makes the stream
+	var logged warnings
+	logger := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	for range 3 { // the client calls back some time after it was closed
+		seq, err := jetstream.Connect(t.Context(),
+			jetstream.Options{URLs: c.URLs(), Stream: "LOG", Replicas: 1, Lossy: true, Logger: logger})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq.Close()
+	}
+	if n := logged.n.Load(); n > 0 {
+		t.Errorf("%d warnings of closing 3 connections", n)
+	}
 }
 
 // TestSilence: a stream on which nothing is published is not silent, and a server that hangs is.
