@@ -27,7 +27,8 @@ type Decider struct {
 	trimmed map[uint32]store.ID
 	keys    map[Hash]Key
 	marks   map[[2]string]markState
-	added   int // marks
+	slots   map[Slot]store.ID // by those without an ID
+	added   int               // marks
 	addedBy map[Owner]own
 	crowded int // keys
 
@@ -85,13 +86,14 @@ func (d *Decider) begin(v View, requests int) {
 		d.created, d.ended = make(map[string]uint32), make(map[uint32]store.ID)
 		d.trimmed, d.keys = make(map[uint32]store.ID), make(map[Hash]Key)
 		d.marks, d.own = make(map[[2]string]markState), make(map[Hash]int)
-		d.addedBy = make(map[Owner]own)
+		d.addedBy, d.slots = make(map[Owner]own), make(map[Slot]store.ID)
 	}
 	clear(d.created)
 	clear(d.ended)
 	clear(d.trimmed)
 	clear(d.keys)
 	clear(d.marks)
+	clear(d.slots)
 	clear(d.addedBy)
 	clear(d.outcomes)
 	d.outcomes = append(d.outcomes[:0], make([]Outcome, requests)...)
@@ -261,10 +263,8 @@ func (d *Decider) condition(r *Request) error {
 
 // slot returns what is in a slot, be it an event of this commit.
 func (d *Decider) slot(topic uint32, subject string) store.ID {
-	for _, s := range slices.Backward(d.commit.Slots) {
-		if s.Topic == topic && s.Subject == subject {
-			return s.ID
-		}
+	if id, ok := d.slots[Slot{Topic: topic, Subject: subject}]; ok {
+		return id
 	}
 	return d.view.Slot(topic, subject)
 }
@@ -278,6 +278,7 @@ func (d *Decider) fill(topic uint32, id store.ID, draft *store.Draft) {
 	case draft.Closes:
 		id = store.ID{}
 	}
+	d.slots[Slot{Topic: topic, Subject: subject}] = id
 	d.commit.Slots = append(d.commit.Slots, Slot{topic, subject, id})
 }
 

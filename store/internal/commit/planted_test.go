@@ -24,7 +24,7 @@ func TestPlantedBugs(t *testing.T) {
 		"a condition judged without the topic": {
 			"topic.Newest != *r.newest", "d.last != *r.newest", "condition"},
 		"a slot that does not see its own commit": {
-			"s.Topic == topic && s", "s.ID.IsZero() && s", "slots/of_many"},
+			"subject}] = id", "subject}] = d.view.Slot(topic, subject)", "slots/of_many"},
 		"a slot that is not emptied": {
 			"id = store.ID{}", "_ = id", "slots/what_is_in"},
 		"a mark moved back": {
