@@ -30,6 +30,7 @@ type server struct {
 	client, monitor, route string // addresses
 	process                *exec.Cmd
 	ended                  chan struct{}
+	wrote                  e2e.Output // by all that ran here
 }
 
 // build builds the server that internal/natstest/server/go.mod names.
@@ -67,8 +68,11 @@ func Start(t testing.TB, n int) *Cluster {
 		c.Run(i)
 	}
 	t.Cleanup(func() {
-		for i := range c.servers {
+		for i, s := range c.servers {
 			c.Kill(i)
+			if t.Failed() {
+				t.Logf("nats%d wrote:\n%s", i+1, s.wrote.String())
+			}
 		}
 	})
 	return c
@@ -157,6 +161,7 @@ func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	s := c.servers[i]
 	s.process = exec.Command(c.binary, "-c", s.config, "--name", fmt.Sprintf("nats%d", i+1))
+	s.process.Stderr = &s.wrote
 	s.ended = make(chan struct{})
 	if err := s.process.Start(); err != nil {
 		c.t.Fatal(err)

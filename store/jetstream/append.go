@@ -73,6 +73,7 @@ func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte
 		case lookErr != nil:
 			s.leave()
 		}
+		s.o.Logger.Debug("a commit has no place yet", "after", after.Number, "error", err, "look", lookErr)
 		if !s.pause(ctx, againAfter) {
 			return store.Place{}, s.unsettled(a, errors.Join(err, lookErr))
 		}

@@ -21,9 +21,20 @@ import (
 	"tidings/store/storetest"
 )
 
+// logger returns one whose log is printed when the test fails.
+func logger(t testing.TB) *slog.Logger {
+	wrote := new(e2e.Output)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("a node wrote:\n%s", wrote.String())
+		}
+	})
+	return slog.New(slog.NewTextHandler(wrote, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *jetstream.Sequencer {
 	t.Helper()
-	o := jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true}
+	o := jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true, Logger: logger(t)}
 	if replicas == 1 { // no other leader is elected
 		o.Settle = 2 * time.Second
 	}
@@ -58,7 +69,7 @@ func (n *node) Close() error {
 func open(t testing.TB, dir string, opts storetest.Options, seq *jetstream.Sequencer) *node {
 	t.Helper()
 	log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
-		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seq})
+		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seq, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
