@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"tidings/internal/e2e"
 	"tidings/internal/natstest"
 )
 
@@ -33,7 +32,7 @@ func TestServeCluster(t *testing.T) {
 	second := serving(t, onCluster(t, c)...)
 	publish := func(url, data string) { // what is refused while a leader is elected was not stored
 		t.Helper()
-		e2e.Eventually(t, "publish", func() bool {
+		c.Eventually("TIDINGS", "publish", func() bool {
 			got := runCLI(t, "publish", "--url", url, "orders", data)
 			if got.code != exitOK && !strings.Contains(got.stderr, "outcome not_stored") {
 				t.Fatal(got.stderr)

@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"tidings/internal/e2e"
 )
@@ -71,7 +73,7 @@ func Start(t testing.TB, n int) *Cluster {
 		for i, s := range c.servers {
 			c.Kill(i)
 			if t.Failed() {
-				t.Logf("nats%d wrote:\n%s", i+1, s.wrote.String())
+				t.Logf("%s wrote:\n%s", name(i), s.wrote.String())
 			}
 		}
 	})
@@ -137,6 +139,61 @@ func (c *Cluster) Await() {
 	})
 }
 
+// Eventually is e2e.Eventually of what the stream is needed for: its patience is for the time in which a server
+// leads the stream. Without one nothing can be published, and an election takes rounds of 4 to 9 s.
+func (c *Cluster) Eventually(stream, what string, is func() bool) {
+	c.t.Helper()
+	var led time.Duration
+	for began, from := time.Now(), time.Now(); !is(); from = time.Now() {
+		leads := c.leads(stream)
+		time.Sleep(20 * time.Millisecond) // the servers need the processor
+		if leads {
+			led += time.Since(from)
+		}
+		if led > e2e.Patience || time.Since(began) > electionPatience {
+			c.t.Fatalf("after %v, in which the stream had a leader for %v, there is no %s", time.Since(began), led, what)
+		}
+	}
+}
+
+// electionPatience is how long servers may be without a leader.
+const electionPatience = 5 * time.Minute
+
+// leads reports whether a server says that it leads the stream.
+func (c *Cluster) leads(stream string) bool {
+	for i, monitor := range c.Monitors() {
+		var jsz struct {
+			Accounts []struct {
+				Streams []struct {
+					Name    string
+					Cluster struct{ Leader string }
+				} `json:"stream_detail"`
+			} `json:"account_details"`
+		}
+		answer, err := impatient.Get(monitor + "/jsz?streams=true")
+		if err != nil {
+			continue
+		}
+		err = json.NewDecoder(answer.Body).Decode(&jsz)
+		answer.Body.Close()
+		if err != nil || len(jsz.Accounts) == 0 {
+			continue
+		}
+		for _, s := range jsz.Accounts[0].Streams {
+			if s.Name == stream && s.Cluster.Leader == name(i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// impatient asks servers that may hang.
+var impatient = http.Client{Timeout: time.Second}
+
+// name is that of a server.
+func name(i int) string { return fmt.Sprintf("nats%d", i+1) }
+
 // URLs are those of the servers.
 func (c *Cluster) URLs() (urls []string) {
 	for _, s := range c.servers {
@@ -160,7 +217,7 @@ func (c *Cluster) Dir(i int) string { return c.servers[i].dir }
 func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	s := c.servers[i]
-	s.process = exec.Command(c.binary, "-c", s.config, "--name", fmt.Sprintf("nats%d", i+1))
+	s.process = exec.Command(c.binary, "-c", s.config, "--name", name(i))
 	s.process.Stderr = &s.wrote
 	s.ended = make(chan struct{})
 	if err := s.process.Start(); err != nil {

@@ -169,8 +169,13 @@ func TestCluster(t *testing.T) {
 	}
 	var mu sync.Mutex
 	ids := make(map[string]store.ID)
-	stop := make(chan struct{})
 	var publishing sync.WaitGroup
+	stop := make(chan struct{})
+	end := sync.OnceFunc(func() {
+		close(stop)
+		publishing.Wait()
+	})
+	t.Cleanup(end)
 	for _, n := range nodes {
 		publishing.Go(func() {
 			for i := 0; ; i++ {
@@ -206,12 +211,9 @@ func TestCluster(t *testing.T) {
 		return len(ids)
 	}
 	more := func(what string) {
-		for from, began := stored(), time.Now(); stored() < from+20; time.Sleep(10 * time.Millisecond) {
-			if time.Since(began) > time.Minute {
-				t.Errorf("nothing is published after %s", what)
-				return
-			}
-		}
+		t.Helper()
+		from := stored()
+		c.Eventually("LOG", "event after "+what, func() bool { return stored() >= from+20 })
 	}
 	more("the start")
 	for i := range 3 {
@@ -224,10 +226,9 @@ func TestCluster(t *testing.T) {
 		c.Continue(i)
 		more("its going on")
 	}
-	close(stop)
-	publishing.Wait()
+	end()
 	for _, n := range nodes { // the server that went on last may take a while
-		e2e.Eventually(t, "node that is up to date", func() bool {
+		c.Eventually("LOG", "node that is up to date", func() bool {
 			err := n.CatchUp(t.Context())
 			if err != nil && !errors.Is(err, store.ErrUnavailable) {
 				t.Fatal(err)
