@@ -1,12 +1,17 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"tidings/internal/natstest"
+	"tidings/store"
+	"tidings/store/bolt"
 )
 
 // onCluster are the flags of a server on the cluster.
@@ -87,6 +92,80 @@ func TestImportCluster(t *testing.T) {
 			t.Errorf("stderr %q", got.stderr)
 		}
 	})
+}
+
+// TestRestoreCluster: a backup becomes a new stream, on which a node that comes later answers as the log did.
+func TestRestoreCluster(t *testing.T) {
+	file, keyed, head := backedUp(t)
+	c := natstest.Start(t, 1)
+	into := func() []string { return onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy") }
+	restore := func() outcome { return runCLI(t, append([]string{"restore", file}, into()...)...) }
+	if got := restore().ended(t, exitOK); !strings.Contains(got.stdout, "1 events up to "+head.String()) {
+		t.Errorf("stdout %q", got.stdout)
+	}
+	url := serving(t, into()...)
+	got := runCLI(t, "publish", "--url", url, "over", "2").ended(t, exitFailure)
+	if !strings.Contains(got.stderr, "topic-ended") {
+		t.Errorf("publish to a topic that had ended: %q", got.stderr)
+	}
+	again := strings.Replace(keyed, "}", `,"trimmed":true}`, 1)
+	if status, body := publishUnder(t, url, "k", "1"); status != http.StatusOK || body != again {
+		t.Errorf("a key whose event is gone: %d %s, want %s", status, body, again)
+	}
+	t.Run("row 250: a stream that has commits", func(t *testing.T) {
+		if got := restore().ended(t, exitFailure); !strings.Contains(got.stderr, "restored into a new one") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+	t.Run("row 251: damaged events", func(t *testing.T) {
+		got := runCLI(t, append([]string{"restore", file, "--allow-damaged"}, into()...)...).ended(t, exitUsage)
+		if !strings.Contains(got.stderr, "a stream takes no damaged events") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
+}
+
+// backedUp is a backup of a log in which the topic over has ended, and nothing else is retained. keyed was answered
+// to what the key k is of.
+func backedUp(t *testing.T) (file, keyed string, head store.ID) {
+	t.Helper()
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "b.db")
+	t.Run("a log", func(t *testing.T) { _, keyed = publishUnder(t, serving(t, "--data-dir", dir), "k", "1") })
+	log, err := bolt.Open(dir, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []store.Draft{{Topic: "gone"}, {Topic: "over", Type: store.TypeEnd}} {
+		_, appendErr := store.Append(t.Context(), log, []store.Draft{d})
+		err = errors.Join(err, appendErr)
+	}
+	_, trimErr := log.Trim(t.Context(), store.All(), log.Head())
+	if err := errors.Join(err, trimErr, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	runCLI(t, "backup", file, "--data-dir", dir).ended(t, exitOK)
+	return file, keyed, log.Head()
+}
+
+// publishUnder publishes to the topic orders under a key.
+func publishUnder(t *testing.T, url, key, data string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/topics/orders/events",
+		strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Idempotency-Key", `"`+key+`"`)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
 }
 
 // TestErrorsCluster: what serve refuses.

@@ -17,7 +17,17 @@ type restoreCmd struct {
 	File            string `arg:"" type:"existingfile" help:"Backup to restore; its manifest is FILE.json."`
 	DataDir         string `default:"./tidings-data" help:"Directory for the log, which must have none; made if missing." type:"path"`
 	WithoutManifest bool   `help:"Restore a backup whose manifest is lost: its records are checked all the same."`
-	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld."`
+	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld. Not with --store nats."`
+
+	clusterFlags `embed:"" group:"Cluster:"`
+}
+
+// Validate is called by kong.
+func (c *restoreCmd) Validate() error {
+	if c.AllowDamaged && c.Store == "nats" {
+		return errors.New("--allow-damaged is not for --store nats: a stream takes no damaged events")
+	}
+	return c.clusterFlags.validate()
 }
 
 func (c *restoreCmd) Run(ctx context.Context, app *app) error {
@@ -31,7 +41,7 @@ func (c *restoreCmd) Run(ctx context.Context, app *app) error {
 	}
 	bar := newRecordBar(app.stderr, "verifying")
 	o.Progress = bar.set
-	report, err := bolt.Restore(ctx, c.File, c.DataDir, o)
+	report, err := c.restore(ctx, app, o)
 	bar.done()
 	if err != nil {
 		return err
@@ -43,6 +53,20 @@ func (c *restoreCmd) Run(ctx context.Context, app *app) error {
 	}
 	return app.print("%s: %d events up to %s, %d damaged; %s; the new log is %s", c.DataDir,
 		report.Events, report.Head, len(report.Damaged), reach, report.LogID)
+}
+
+// restore makes a log of the backup, or the stream's, of which the directory then has a mirror.
+func (c *restoreCmd) restore(ctx context.Context, app *app, o bolt.RestoreOptions) (bolt.Report, error) {
+	if c.Store != "nats" {
+		return bolt.Restore(ctx, c.File, c.DataDir, o)
+	}
+	seq, err := c.connect(ctx, app.logger)
+	if err != nil {
+		return bolt.Report{}, fmt.Errorf("--nats-url: %w", err)
+	}
+	defer seq.Close()
+	return bolt.RestoreMirror(ctx, c.File, c.DataDir, o,
+		bolt.Options{Logger: app.logger, Sequencer: seq, SequencerTimeout: c.NATSTimeout})
 }
 
 func readManifest(file string) (*store.Manifest, error) {

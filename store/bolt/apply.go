@@ -71,6 +71,9 @@ func (ch *change) write(tx *bbolt.Tx) error {
 	if err := ch.putSlots(tx); err != nil {
 		return err
 	}
+	if err := ch.putEpochs(tx); err != nil {
+		return err
+	}
 	ch.countBare(tx)
 	if ch.c.books.due(ch) {
 		ch.piece = ch.c.books.next(ch)

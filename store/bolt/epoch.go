@@ -55,6 +55,16 @@ func (e epochs) place(id store.ID) (began store.ID, bears bool) {
 	return store.ID(k), ok && (len(epoch) == 0 || id.Bears(store.Epoch(epoch)))
 }
 
+// putEpochs writes those of a log that is restored.
+func (ch *change) putEpochs(tx *bbolt.Tx) error {
+	for _, b := range ch.Epochs {
+		if err := (epochs{tx.Bucket(bucketEpochs)}).put(b.After, b.Epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // putEpoch writes the epoch that begins with the commit.
 func (ch *change) putEpoch(tx *bbolt.Tx) error {
 	if ch.Epoch == (store.Epoch{}) {

@@ -153,7 +153,7 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	go l.checkRest()
 	if l.mirror != nil {
 		go l.mirror.follow(l.mirror.place())
-		err = c.join(o.Context)
+		err = c.join(o.Context, o.seed)
 	}
 	go c.run()
 	if err != nil {

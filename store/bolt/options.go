@@ -61,6 +61,7 @@ type Options struct {
 	Alone bool
 
 	logID store.ID // of the sequence
+	seed  string   // file of the log that a sequence without a commit begins with; "": none
 
 	between   between // see committer; tests set these
 	committed func()

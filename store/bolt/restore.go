@@ -34,12 +34,7 @@ func Restore(ctx context.Context, file, path string, o RestoreOptions) (report R
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if _, err := os.Lstat(d.file(fileName)); !errors.Is(err, fs.ErrNotExist) {
-		return Report{}, errors.Join(fmt.Errorf(
-			"%w: %s; restore into another directory, or move it away", ErrExists,
-			d.file(fileName)), err)
-	}
-	if err := d.clean(); err != nil {
+	if err := d.refuseAny(); err != nil {
 		return Report{}, err
 	}
 	if report, err = restoreIn(ctx, d, file, o); err != nil {
@@ -55,7 +50,7 @@ func restoreIn(ctx context.Context, d *dir, file string,
 	if err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
 	}
-	if err := copyBackup(ctx, file, out, o.Manifest); err != nil {
+	if err := errors.Join(copyBackup(ctx, file, out, o.Manifest), out.Close()); err != nil {
 		return Report{}, err
 	}
 	if report, err = verifyFile(ctx, out.Name(), o.Progress); err == nil {
@@ -67,8 +62,17 @@ func restoreIn(ctx context.Context, d *dir, file string,
 	return report, err
 }
 
-// copyBackup copies file to out, which it closes, and compares it with the manifest.
-func copyBackup(ctx context.Context, file string, out *os.File, m *store.Manifest) (err error) {
+// refuseAny is the error about a directory that has a log. What a crash left of one goes.
+func (d *dir) refuseAny() error {
+	if _, err := os.Lstat(d.file(fileName)); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fmt.Errorf("%w: %s; restore into another directory, or move it away", ErrExists,
+			d.file(fileName)), err)
+	}
+	return d.clean()
+}
+
+// copyBackup copies file to out, and compares it with the manifest.
+func copyBackup(ctx context.Context, file string, out io.Writer, m *store.Manifest) (err error) {
 	sum := sha256.New()
 	var size int64
 	if err := interruptible(ctx, func() error {
@@ -77,7 +81,7 @@ func copyBackup(ctx context.Context, file string, out *os.File, m *store.Manifes
 			size, err = io.Copy(io.MultiWriter(out, sum), in)
 			err = errors.Join(err, in.Close())
 		}
-		return errors.Join(err, out.Close())
+		return err
 	}); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}

@@ -302,8 +302,8 @@ func (m *mirror) begin() {
 }
 
 // join brings a log that was just opened up to date with its sequence. It is called before the committer
-// runs. The first to come makes the first commit.
-func (c *committer) join(ctx context.Context) error {
+// runs. The first to come makes the first commit, or those of the log that it is to begin with.
+func (c *committer) join(ctx context.Context, seed string) error {
 	m, began := c.mirror, time.Now()
 	stop := context.AfterFunc(ctx, m.leave)
 	defer stop()
@@ -312,6 +312,9 @@ func (c *committer) join(ctx context.Context) error {
 	end, err := m.end(ctx)
 	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a bound while they come
 		err = c.reach(m.place().Number + 1)
+	}
+	if err == nil && seed != "" {
+		err = c.plant(seed)
 	}
 	for err == nil && m.place() == (store.Place{}) {
 		head := c.horizon.Head()

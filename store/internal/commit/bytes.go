@@ -10,9 +10,9 @@ import (
 	"tidings/store"
 )
 
-// version is that of the layout, which docs/FORMAT.md draws; withSlots is that of a commit that has
-// some, which releases before them cannot read.
-const version, withSlots = 3, 4
+// version is that of the layout, which docs/FORMAT.md draws; withSlots and withEpochs are those of commits
+// that have some, which releases before them cannot read.
+const version, withSlots, withEpochs = 3, 4, 5
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -23,7 +23,7 @@ var ErrFormat = errors.New("not a commit that this release can read")
 //
 //	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Epoch 4 | uvarint 0 or 32, Secret
 //	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks,
-//	Deliveries; with version 4, Slots
+//	Deliveries; from version 4 on, Slots; with version 5, Epochs
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
@@ -64,7 +64,7 @@ func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 		dst = appendText(dst, m.Topics.String())
 	}
 	dst = appendDeliveries(dst, c.Deliveries)
-	dst = appendSlots(dst, start, c.Slots)
+	dst = c.appendLater(dst, start)
 	binary.BigEndian.PutUint32(dst[start+1:], crc32.Checksum(dst[start+5:], castagnoli))
 	return dst, nil
 }
@@ -94,16 +94,32 @@ func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
 	return dst
 }
 
-// appendSlots writes the list, if there are any, and then the version that has it.
-func appendSlots(dst []byte, start int, list []Slot) []byte {
-	if len(list) == 0 {
-		return dst
+// appendLater writes the lists that came later, if there is anything in them, and then the version that has them.
+func (c *Commit) appendLater(dst []byte, start int) []byte {
+	if len(c.Slots) > 0 || len(c.Epochs) > 0 {
+		dst[start] = withSlots
+		dst = appendSlots(dst, c.Slots)
 	}
-	dst[start] = withSlots
+	if len(c.Epochs) > 0 {
+		dst[start] = withEpochs
+		dst = appendEpochs(dst, c.Epochs)
+	}
+	return dst
+}
+
+func appendSlots(dst []byte, list []Slot) []byte {
 	dst = appendLength(dst, len(list))
 	for i := range list {
 		s := &list[i]
 		dst = append(appendText(binary.BigEndian.AppendUint32(dst, s.Topic), s.Subject), s.ID[:]...)
+	}
+	return dst
+}
+
+func appendEpochs(dst []byte, list []Began) []byte {
+	dst = appendLength(dst, len(list))
+	for _, b := range list {
+		dst = append(appendLength(append(dst, b.After[:]...), len(b.Epoch)), b.Epoch...)
 	}
 	return dst
 }
@@ -116,8 +132,8 @@ func appendText(dst []byte, s string) []byte { return append(appendLength(dst, l
 // into b, which must not change any more. The topic of a draft is its event's number alone: the name is
 // in the log or in Topics. Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
-	if len(b) < 5 || b[0] != version && b[0] != withSlots {
-		return nil, fmt.Errorf("%w: expected version %d or %d", ErrFormat, version, withSlots)
+	if len(b) < 5 || b[0] < version || b[0] > withEpochs {
+		return nil, fmt.Errorf("%w: expected version %d to %d", ErrFormat, version, withEpochs)
 	}
 	if binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[5:], castagnoli) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
@@ -145,9 +161,14 @@ func Decode(b []byte) (*Commit, error) {
 	for range r.length() {
 		c.Deliveries = append(c.Deliveries, r.delivery())
 	}
-	if b[0] == withSlots {
+	if b[0] >= withSlots {
 		for range r.length() {
 			c.Slots = append(c.Slots, Slot{r.uint32(), r.text(), r.id()})
+		}
+	}
+	if b[0] >= withEpochs {
+		for range r.length() {
+			c.Epochs = append(c.Epochs, Began{r.id(), r.bytes(r.length())})
 		}
 	}
 	if r.short || len(r.rest) > 0 {

@@ -39,14 +39,15 @@ func example(t testing.TB) *commit.Commit {
 		Deliveries: []store.NamedDelivery{
 			{Name: "p", Delivery: store.Delivery{ID: id(14), Record: []byte("{}")}},
 			{Name: "q"}},
-		Slots: []commit.Slot{{Topic: 5, Subject: "s", ID: id(2)}, {Topic: 6, Subject: "s"}},
+		Slots:  []commit.Slot{{Topic: 5, Subject: "s", ID: id(2)}, {Topic: 6, Subject: "s"}},
+		Epochs: []commit.Began{{}, {After: id(4), Epoch: []byte("abcd")}},
 	}
 }
 
 // TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
 func TestBytes(t *testing.T) {
 	z := "000000000000000000000000000000"
-	want := "04" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
+	want := "05" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
 		"0e000000" + "20" + "0f" + z + z + "00" + // Epoch, Secret
 		"01" + "00000005" + "0d0000000000" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
 		"02" + // events
@@ -59,7 +60,8 @@ func TestBytes(t *testing.T) {
 		"00" + "0164" + z + "00" + "00" +
 		"02" + "0170" + z + "0e" + "01" + "027b7d" + // deliveries
 		"0171" + z + "00" + "00" +
-		"02" + "00000005" + "0173" + z + "02" + "00000006" + "0173" + z + "00" // slots
+		"02" + "00000005" + "0173" + z + "02" + "00000006" + "0173" + z + "00" + // slots
+		"02" + z + "00" + "00" + z + "04" + "0461626364" // epochs
 	c := example(t)
 	encoded, err := c.AppendBinary([]byte("before"))
 	if err != nil || !bytes.HasPrefix(encoded, []byte("before")) {
@@ -82,17 +84,22 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestBytesWithoutSlots: releases that know none read what has none.
-func TestBytesWithoutSlots(t *testing.T) {
+// TestBytesOfOlder: releases that know no epochs, or no slots, read what has none.
+func TestBytesOfOlder(t *testing.T) {
 	c := example(t)
 	with, _ := c.AppendBinary(nil)
-	c.Slots = nil
-	without, _ := c.AppendBinary(nil)
-	if without[0] != 3 || !bytes.HasPrefix(with[5:], without[5:]) {
-		t.Errorf("version %d: %x, with slots %x", without[0], without, with)
-	}
-	if got, err := commit.Decode(without); err != nil || len(got.Slots) > 0 {
-		t.Errorf("%+v, %v", got, err)
+	for _, older := range []struct {
+		version byte
+		drop    func()
+	}{{4, func() { c.Epochs = nil }}, {3, func() { c.Slots = nil }}} {
+		older.drop()
+		without, _ := c.AppendBinary(nil)
+		if without[0] != older.version || !bytes.HasPrefix(with[5:], without[5:]) {
+			t.Errorf("version %d, want %d: %x, with all %x", without[0], older.version, without, with)
+		}
+		if got, err := commit.Decode(without); err != nil || len(got.Epochs) > 0 || len(got.Slots) != len(c.Slots) {
+			t.Errorf("%+v, %v", got, err)
+		}
 	}
 }
 

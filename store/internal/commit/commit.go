@@ -35,6 +35,14 @@ type Commit struct {
 	Deliveries []store.NamedDelivery // the same; one without a record goes
 
 	Slots []Slot // that Events go into; a later one of the same subject counts
+
+	Epochs []Began // that began earlier, in a log that is restored; they rise
+}
+
+// Began is an epoch, none if it is empty, that what was minted after an ID bears.
+type Began struct {
+	After store.ID
+	Epoch []byte
 }
 
 // Slot is what is in a slot of a reserved topic from then on; a zero ID: nothing.
@@ -76,7 +84,7 @@ func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
 // IsEmpty reports whether there is nothing to apply.
 func (c *Commit) IsEmpty() bool {
 	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0 && len(c.Deliveries) == 0 &&
-		c.Secret == nil
+		len(c.Slots) == 0 && len(c.Epochs) == 0 && c.Secret == nil
 }
 
 // Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and
@@ -95,6 +103,7 @@ func (c *Commit) Join(next *Commit) {
 	c.Marks = append(c.Marks, next.Marks...)
 	c.Deliveries = append(c.Deliveries, next.Deliveries...)
 	c.Slots = append(c.Slots, next.Slots...)
+	c.Epochs = append(c.Epochs, next.Epochs...)
 }
 
 // reset empties c for the next decision, and keeps its memory.
