@@ -101,7 +101,30 @@ func (s scrape) collectStats(out sink) {
 		"Bytes of the log file that the check in the background has not come to; 0 when it is over.",
 		float64(stats.Unchecked), nil)
 	collectCommits(out, stats)
+	s.collectCluster(out, stats.Sequence)
 	s.collectReady(out)
+}
+
+func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
+	out.gauge("tidings_cluster_silence_seconds",
+		"How long the cluster that keeps the log has said nothing to this server; 0 without one.",
+		s.silence().Seconds(), nil)
+	out.counter("tidings_cluster_attempts_total", "Commits for which the cluster was asked for the next place.",
+		stats.Attempts, nil)
+	out.counter("tidings_cluster_conflicts_total", "Of these, those whose place another server got first.",
+		stats.Conflicts, nil)
+	out.counter("tidings_cluster_unknown_total",
+		"Of these, those of which the cluster had not said in time whether they are stored.", stats.Unknown, nil)
+	out.gauge("tidings_cluster_lag_commits", "Commits of the cluster that this server does not have yet.",
+		float64(stats.Lag), nil)
+	out.gauge("tidings_cluster_lag_seconds", "For how long at least it has been behind; 0 while it is not.",
+		stats.Behind.Seconds(), nil)
+	rebuilt := 0.0
+	if stats.Rebuilt {
+		rebuilt = 1
+	}
+	out.gauge("tidings_cluster_rebuilt",
+		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", rebuilt, nil)
 }
 
 func collectCommits(out sink, stats store.Stats) {
@@ -127,9 +150,6 @@ func collectCommits(out sink, stats store.Stats) {
 }
 
 func (s scrape) collectReady(out sink) {
-	out.gauge("tidings_cluster_silence_seconds",
-		"How long the cluster that keeps the log has said nothing to this server; 0 without one.",
-		s.silence().Seconds(), nil)
 	ready, why := 1.0, s.notReady(context.Background())
 	if why != nil {
 		ready = 0

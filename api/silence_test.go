@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidings/api"
+	"tidings/store"
 )
 
 // TestErrorsSilent: a server that the cluster says nothing to is not ready, later ends its streams, and
@@ -51,4 +52,25 @@ func TestErrorsSilent(t *testing.T) {
 	silence.Store(0)
 	ready(200, "ready")
 	s.open(ctx, "/v1/stream?topic=a", "").until("tidings.live")
+}
+
+// counted is a log with a sequencer, as it says.
+type counted struct{ store.Log }
+
+func (c counted) Stats() store.Stats {
+	s := c.Log.Stats()
+	s.Sequence = store.SequenceStats{Attempts: 7, Conflicts: 6, Unknown: 5, Lag: 4, Behind: 3 * time.Second,
+		Rebuilt: true}
+	return s
+}
+
+// TestMetricsCluster: how a server and its cluster get on is in its metrics.
+func TestMetricsCluster(t *testing.T) {
+	s := newServer(t, counted{newLog(t)}, 0, api.Options{})
+	for _, line := range []string{"attempts_total 7", "conflicts_total 6", "unknown_total 5", "lag_commits 4",
+		"lag_seconds 3", "rebuilt 1", "silence_seconds 0"} {
+		if problem := wrong(s.do("GET", "/metrics", ""), 200, "\ntidings_cluster_"+line+"\n"); problem != "" {
+			t.Error(problem)
+		}
+	}
 }

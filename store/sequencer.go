@@ -36,6 +36,10 @@ type Sequencer interface {
 	// End is the place of the newest commit: of every one that was placed before the call, wherever
 	// that was done, this or a later one.
 	End(ctx context.Context) (Place, error)
+
+	// Seen is the number of the newest place that it has heard of, at once and without asking anybody: 0
+	// before the first.
+	Seen() uint64
 }
 
 // Place is a place in a sequence of commits. The zero Place lies before the first.

@@ -17,6 +17,19 @@ type Stats struct {
 
 	Opening   time.Duration // how long the open took
 	Unchecked uint64        // bytes of the file that the check after a clean close has not come to
+
+	Sequence SequenceStats
+}
+
+// SequenceStats is how a Log and its Sequencer get on; zero without one.
+type SequenceStats struct {
+	Attempts  uint64 // commits that a place was asked for
+	Conflicts uint64 // of these: another commit had the place
+	Unknown   uint64 // of these: those who asked were told that the outcome is not known
+
+	Lag     uint64        // places that are not applied here, up to the newest that the Sequencer has heard of
+	Behind  time.Duration // for how long that has been so, at least: 0 while there is no lag
+	Rebuilt bool          // the mirror was damaged at the open, and was made anew
 }
 
 // Histogram is a distribution of values. The caller owns it.

@@ -81,5 +81,8 @@ func (l *Log) Stats() store.Stats {
 		Writes: l.counters.writes.read(), Committing: l.counters.committing(),
 		Opening: l.counters.opening, Unchecked: l.counters.unchecked.Load()}
 	s.Queued, s.QueuedBytes = l.queue.load()
+	if l.mirror != nil {
+		s.Sequence = l.mirror.stats()
+	}
 	return s
 }

@@ -37,6 +37,10 @@ type mirror struct {
 
 	held    atomic.Pointer[error]     // why a commit that may have, or has, a place is not applied; nil
 	refused atomic.Pointer[time.Time] // when a commit found the sequencer unavailable, last; nil
+	lag     lag
+
+	attempts, conflicts, unknown atomic.Uint64 // see store.SequenceStats
+	rebuilt                      bool
 
 	// The committer's own.
 	until  time.Time // when those of the batch are answered
@@ -66,7 +70,7 @@ const (
 
 func newMirror(l *Log, o Options) *mirror {
 	m := &mirror{seq: o.Sequencer, timeout: o.SequencerTimeout, file: l.file, queue: l.queue,
-		logger: o.Logger, followed: make(chan struct{}), secret: &l.secret}
+		logger: o.Logger, followed: make(chan struct{}), secret: &l.secret, rebuilt: o.rebuilt}
 	m.ctx, m.leave = context.WithCancel(context.Background())
 	m.at.Store(new(store.Place))
 	return m
@@ -78,7 +82,36 @@ func (m *mirror) place() store.Place { return *m.at.Load() }
 func (m *mirror) reached(at store.Place) {
 	m.at.Store(&at)
 	m.refused.Store(nil)
+	m.lag.look(m)
 	m.moved.wake()
+}
+
+func (m *mirror) stats() store.SequenceStats {
+	s := store.SequenceStats{Attempts: m.attempts.Load(), Conflicts: m.conflicts.Load(), Unknown: m.unknown.Load(),
+		Rebuilt: m.rebuilt}
+	s.Lag, s.Behind = m.lag.look(m)
+	return s
+}
+
+// lag measures how far the mirror is behind by one place at a time: that which was the newest when the one before
+// was reached.
+type lag struct {
+	mu    sync.Mutex
+	place uint64
+	since time.Time // it was seen first
+}
+
+func (l *lag) look(m *mirror) (places uint64, behind time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, at, seen := time.Now(), m.place().Number, m.seq.Seen()
+	if at >= l.place {
+		l.place, l.since = seen, now
+	}
+	if at >= seen {
+		return 0, 0
+	}
+	return seen - at, now.Sub(l.since)
 }
 
 // hold notes why a commit has to wait; nil: none does.
@@ -163,6 +196,7 @@ func (m *mirror) deliver(at store.Place, b []byte) error {
 		return m.file.fail(fmt.Errorf("place %d of the sequence: %w; start the release that wrote it, or a "+
 			"newer one", at.Number, err))
 	}
+	m.lag.look(m)
 	err = m.inbox.put(m.ctx, placed{at, k, int64(len(b))})
 	m.queue.ring()
 	return err

@@ -165,6 +165,9 @@ func TestMirrorDamaged(t *testing.T) {
 	log = openMirror(t, dir, storetest.Options{}, sequence.Seat())
 	expect(t, log, store.All(), store.ID{}, events)
 	storetest.Check(t, log)
+	if !log.Stats().Sequence.Rebuilt {
+		t.Error("the statistics do not say that it was made again")
+	}
 	closeLog(t, log)
 	aside, err := filepath.Glob(filepath.Join(dir, "log.db.aside-*"))
 	if err != nil || len(aside) != 1 {
@@ -310,6 +313,58 @@ func TestMirrorAskedOnce(t *testing.T) {
 		if n := seat.Ends() - before; n != 2 {
 			t.Errorf("the end was asked for %d times, want once for the first and once for all others", n)
 		}
+	})
+}
+
+// TestMirrorStats: attempts, those that another was faster than, those whose outcome was not known in time, and
+// how far the log is behind, and for how long, also when none of what it lacks has come.
+func TestMirrorStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence := storetest.NewSequence()
+		other := openMirror(t, t.TempDir(), storetest.Options{}, sequence.Seat())
+		defer closeLog(t, other)
+		seat := sequence.Seat()
+		log := openMirror(t, t.TempDir(), storetest.Options{}, seat)
+		defer closeLog(t, log)
+		want := store.SequenceStats{}
+		is := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			if got := log.Stats().Sequence; got != want {
+				t.Errorf("%s: %+v, want %+v", when, got, want)
+			}
+		}
+		is("at the start")
+		seat.OnAppend(func([]byte) storetest.Fate {
+			seat.OnAppend(nil)
+			appendN(t, other, 1, "a")
+			return storetest.Placed
+		})
+		appendN(t, log, 1, "a")
+		want.Attempts, want.Conflicts = 2, 1
+		is("after a conflict")
+		seat.OnAppend(func([]byte) storetest.Fate { return storetest.Lost })
+		late := start(func() error { _, err := log.AppendOnce(t.Context(), keyed("a", "k")); return err })
+		pass(11 * time.Second)
+		if !errors.Is(late.err, store.ErrOutcomeUnknown) {
+			t.Errorf("%+v, want ErrOutcomeUnknown", late)
+		}
+		seat.OnAppend(nil)
+		pass(time.Second)
+		want.Attempts, want.Unknown = 3, 1
+		is("after an unknown outcome")
+		seat.Pause()
+		for range 3 {
+			appendN(t, other, 1, "a")
+		}
+		want.Lag = 3
+		is("when it is behind")
+		pass(20 * time.Second)
+		want.Behind = 20 * time.Second
+		is("when it has been so for long")
+		seat.Resume()
+		want.Lag, want.Behind = 0, 0
+		is("when it is up to date")
 	})
 }
 

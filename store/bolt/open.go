@@ -80,6 +80,7 @@ func openMirror(d *dir, exists bool, o Options) (*Log, error) {
 			return nil, errors.Join(err, failed)
 		}
 		o.Logger.Error("the mirror is damaged; it is set aside, and made anew", "file", aside, "error", err)
+		o.rebuilt = true
 	}
 	if err := makeLog(d, o, id); err != nil {
 		return nil, err

@@ -60,8 +60,9 @@ type Options struct {
 	// ErrMirror.
 	Alone bool
 
-	logID store.ID // of the sequence
-	seed  string   // file of the log that a sequence without a commit begins with; "": none
+	logID   store.ID // of the sequence
+	rebuilt bool     // a damaged mirror was set aside
+	seed    string   // file of the log that a sequence without a commit begins with; "": none
 
 	between   between // see committer; tests set these
 	committed func()

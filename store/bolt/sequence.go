@@ -40,6 +40,7 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 	err = c.offer(batch, decided)
 	switch {
 	case errors.Is(err, store.ErrPlaceTaken):
+		c.mirror.conflicts.Add(1)
 		err = c.reach(at.Number + 1)
 	case errors.Is(err, store.ErrUnavailable):
 		if time.Now().After(c.mirror.until) || !c.mirror.pause(againAfter) {
@@ -95,6 +96,7 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	}
 	m.buf, _ = decided.AppendBinary(m.buf[:0]) // never fails
 	defer m.queue.leaveOpen(nil)
+	m.attempts.Add(1)
 	at, err := a.ask()
 	if err == nil {
 		return a.apply(at)
@@ -124,6 +126,9 @@ func (a *attempt) ask() (store.Place, error) {
 		}
 		a.open = true
 		if !time.Now().Before(a.until) {
+			if a.decided != nil {
+				m.unknown.Add(1)
+			}
 			a.answer(err)
 			a.until = time.Now().Add(m.timeout)
 			m.hold(fmt.Errorf("%w: it has not said whether a commit has a place: %v", store.ErrUnavailable, err))

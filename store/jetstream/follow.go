@@ -114,6 +114,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 			return nil // from the place on where it should have gone on
 		}
 		s.saw(meta.Sequence.Stream)
+		raise(&s.ahead, meta.Sequence.Stream+meta.NumPending)
 		at, commit, err := g.add(meta.Sequence.Stream, m.Data())
 		if err == nil && commit != nil {
 			err = deliver(at, commit)
@@ -135,6 +136,7 @@ func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) in
 	if end == nil || end.Sequence <= last {
 		return 0
 	}
+	raise(&s.ahead, end.Sequence)
 	return behind + 1
 }
 

@@ -67,6 +67,7 @@ type Sequencer struct {
 	reconnected chan struct{} // has the stream checked
 
 	seen  atomic.Uint64         // the highest sequence that there was
+	ahead atomic.Uint64         // the highest that a server has spoken of, if it is above seen
 	fault atomic.Pointer[error] // what is wrong with the stream; nil
 	heard atomic.Int64          // when a server of the stream answered last, or was left, Unix nanoseconds
 	told  atomic.Int64          // when one answered last, Unix nanoseconds
@@ -228,14 +229,21 @@ func (s *Sequencer) message(ctx context.Context, sequence uint64) (*jetstream.Ra
 	return m, err
 }
 
+// Seen implements store.Sequencer.
+func (s *Sequencer) Seen() uint64 { return max(s.seen.Load(), s.ahead.Load()) }
+
 // saw notes that the stream had this sequence.
 func (s *Sequencer) saw(sequence uint64) {
 	now := time.Now().UnixNano()
 	s.heard.Store(now)
 	s.told.Store(now)
+	raise(&s.seen, sequence)
+}
+
+func raise(highest *atomic.Uint64, to uint64) {
 	for {
-		old := s.seen.Load()
-		if old >= sequence || s.seen.CompareAndSwap(old, sequence) {
+		old := highest.Load()
+		if old >= to || highest.CompareAndSwap(old, to) {
 			return
 		}
 	}

@@ -235,6 +235,9 @@ func TestCluster(t *testing.T) {
 			}
 			return err == nil
 		})
+		if s := n.Stats().Sequence; s.Lag > 0 || s.Attempts == 0 {
+			t.Errorf("up to date: %+v", s)
+		}
 	}
 	late := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 3))
 	for _, n := range nodes {

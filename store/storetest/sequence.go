@@ -138,6 +138,9 @@ func (s *Seat) Move(to *Sequence) { s.set(func() { s.at.Store(to) }) }
 // Ends is how often End was called.
 func (s *Seat) Ends() int64 { return s.ends.Load() }
 
+// Seen implements store.Sequencer.
+func (s *Seat) Seen() uint64 { return uint64(s.at.Load().Len()) }
+
 // LogID implements store.Sequencer.
 func (s *Seat) LogID(context.Context) (store.ID, error) {
 	q := s.at.Load()
