@@ -35,6 +35,7 @@ import (
 
 	"github.com/rs/cors"
 
+	"tidings/alert"
 	"tidings/deliver"
 	"tidings/internal/auth"
 	"tidings/internal/held"
@@ -122,6 +123,7 @@ type Options struct {
 	RatePerAddress        bool // the same rates again, of each client address
 
 	Deliveries *deliver.Sender // nil: there are none
+	Alerts     *alert.Board    // nil: there are none
 
 	Retention retention.Policy // that is in force; told by GET /v1/log
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"tidings/alert"
 	"tidings/internal/wire"
 	"tidings/store"
 )
@@ -51,6 +52,8 @@ var kinds = map[string]kind{
 	"subscriber-not-found":  {http.StatusNotFound, "Subscriber not found"},
 	"mark-not-found":        {http.StatusNotFound, "Read mark not found"},
 	"dead-letter-not-found": {http.StatusNotFound, "Dead letter not found"},
+	"alert-not-found":       {http.StatusNotFound, "Alert not found"},
+	"alert-rule-not-found":  {http.StatusNotFound, "Alert rule not found"},
 	"delivery-not-found":    {http.StatusNotFound, "Delivery not found"},
 	"event-not-found":       {http.StatusNotFound, "Event not found"},
 	"topic-not-found":       {http.StatusNotFound, "Topic not found"},
@@ -60,6 +63,9 @@ var kinds = map[string]kind{
 	"backup-busy":           {http.StatusConflict, "Another backup is being made"},
 	"delivery-state":        {http.StatusConflict, "Delivery is in no state for this"},
 	"topic-ended":           {http.StatusConflict, "Topic has ended"},
+	"alert-claimed":         {http.StatusConflict, "Alert is claimed"},
+	"alert-closed":          {http.StatusConflict, "Alert is done"},
+	"alert-open":            {http.StatusConflict, "Alert is not done"},
 	"condition-failed":      {http.StatusPreconditionFailed, "Topic has another newest event"},
 	"batch-too-large":       {http.StatusRequestEntityTooLarge, "Batch has too many events"},
 	"body-too-large":        {http.StatusRequestEntityTooLarge, "Body is too large"},
@@ -74,6 +80,7 @@ var kinds = map[string]kind{
 	"address-refused":     {http.StatusUnprocessableEntity, "Address may not be reached"},
 	"type-reserved":       {http.StatusUnprocessableEntity, "Event type is reserved"},
 	"mark-quota":          {http.StatusTooManyRequests, "Read mark limit reached"},
+	"alert-rule-quota":    {http.StatusTooManyRequests, "Alert rule limit reached"},
 	"delivery-quota":      {http.StatusTooManyRequests, "Delivery limit reached"},
 	"topic-quota":         {http.StatusTooManyRequests, "Topic limit reached"},
 	"rate-limited":        {http.StatusTooManyRequests, "Too many requests"},
@@ -107,6 +114,7 @@ type problem struct {
 	index    *int   // of the entry of a batch
 	outcome  string
 	current  *store.ID // the newest event of the topic, of a condition that failed; nil if there is none
+	holder   *alert.Holder
 	maxBytes int64
 	offset   int64
 	// retryAfter is when to try again, in whole seconds; 0 means soon.
@@ -119,18 +127,19 @@ func (p *problem) left() bool { return errors.Is(p.cause, context.Canceled) }
 
 // problemBody is the wire form (RFC 9457).
 type problemBody struct {
-	Type      string    `json:"type"`
-	Title     string    `json:"title"`
-	Status    int       `json:"status"`
-	Detail    string    `json:"detail"`
-	Code      string    `json:"code"`
-	RequestID string    `json:"request_id"`
-	Outcome   string    `json:"outcome,omitempty"`
-	Current   *store.ID `json:"current,omitempty"`
-	Field     string    `json:"field,omitempty"`
-	Index     *int      `json:"index,omitempty"`
-	MaxBytes  int64     `json:"max_bytes,omitempty"`
-	Offset    int64     `json:"offset,omitempty"`
+	Type      string        `json:"type"`
+	Title     string        `json:"title"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail"`
+	Code      string        `json:"code"`
+	RequestID string        `json:"request_id"`
+	Outcome   string        `json:"outcome,omitempty"`
+	Current   *store.ID     `json:"current,omitempty"`
+	Holder    *alert.Holder `json:"holder,omitempty"`
+	Field     string        `json:"field,omitempty"`
+	Index     *int          `json:"index,omitempty"`
+	MaxBytes  int64         `json:"max_bytes,omitempty"`
+	Offset    int64         `json:"offset,omitempty"`
 }
 
 // fail answers with p and logs it under the request ID that the answer carries.
@@ -139,7 +148,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	body := problemBody{
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail,
 		Code: p.code, RequestID: rand.Text(),
-		Outcome: p.outcome, Current: p.current, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
+		Outcome: p.outcome, Current: p.current, Holder: p.holder, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
 	}
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}

@@ -25,6 +25,7 @@ type grantBody struct {
 	Subject   string     `json:"subject"`
 	Publish   []string   `json:"publish"`
 	Subscribe []string   `json:"subscribe"`
+	Answer    []string   `json:"answer"`
 	Admin     bool       `json:"admin"`
 	Expires   *time.Time `json:"expires"`
 }
@@ -43,7 +44,8 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values
 		g := c.grant
 		found.Grant = &grantBody{Subject: g.Subject,
 			Publish:   append([]string{}, g.Publish.Patterns()...),
-			Subscribe: append([]string{}, g.Subscribe.Patterns()...), Admin: g.Admin}
+			Subscribe: append([]string{}, g.Subscribe.Patterns()...),
+			Answer:    append([]string{}, g.Answer.Patterns()...), Admin: g.Admin}
 		if !g.Expires.IsZero() {
 			found.Grant.Expires = &g.Expires
 		}

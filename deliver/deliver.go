@@ -27,6 +27,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,10 @@ type Options struct {
 	Key     *seal.File      // that secrets are sealed under
 	Client  *http.Client    // default: the Guard's
 	Version string          // of the program, for User-Agent
+
+	// Wants reports whether an event is for the delivery of this name, just before an attempt at it; one that is not
+	// is passed over. nil: each is.
+	Wants func(delivery string, e *store.Event) bool
 	Logger  *slog.Logger    // default: discard
 }
 
@@ -133,6 +138,9 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Wants == nil {
+		o.Wants = func(string, *store.Event) bool { return true }
+	}
 	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client,
 		deliveries: make(map[string]*delivery), dirty: make(chan struct{}, 1)}
 	if s.client == nil {
@@ -141,7 +149,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	held := 0
 	for i := range list {
-		if !s.loadLetter(&list[i]) {
+		if !strings.HasPrefix(list[i].Name, "\x00") && !s.loadLetter(&list[i]) { // those are not of deliveries
 			s.deliveries[list[i].Name] = s.load(list[i])
 		}
 	}

@@ -88,6 +88,10 @@ func (w *worker) pass(ctx context.Context) error {
 		}
 		for i := range page.Events {
 			e := &page.Events[i]
+			if !w.s.o.Wants(w.d.name, e) {
+				w.passOver(e.ID)
+				continue
+			}
 			if err := w.send(ctx, eventMessage(e, format), func(d *delivery) { d.at = e.ID }); err != nil {
 				return err
 			}
@@ -101,6 +105,14 @@ func (w *worker) pass(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// passOver moves on behind an event that is not for this delivery, or not any more.
+func (w *worker) passOver(id store.ID) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.d.at, w.d.record.Due, w.d.next = id, nil, time.Time{}
+	w.s.change(w.d)
 }
 
 // foundGap tells a gap, which is noted before the first attempt: it is the same at each.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"tidings/alert"
 	"tidings/deliver"
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
@@ -32,7 +33,7 @@ func (d *deliverFlags) validate() error {
 }
 
 // sender starts to deliver. The other flags name the listeners that nothing is delivered to.
-func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, dataDir string, logger *slog.Logger,
+func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string, logger *slog.Logger,
 	listeners ...string) (*deliver.Sender, error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, logger)
@@ -50,5 +51,5 @@ func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, dataDir string, 
 		}
 	}
 	return deliver.New(log, tail, deliver.Options{Guard: outbound.New(o), Key: seal.NewFile(path), Version: version(),
-		Logger: logger})
+		Wants: alerts.Wants, Logger: logger})
 }

@@ -34,7 +34,7 @@ func TestImportsPointDown(t *testing.T) {
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1, "tidings/store/jetstream": 1,
 		"tidings/internal/auth": 2, "tidings/replay": 2,
 		"tidings/internal/outbound": 0, "tidings/internal/seal": 0,
-		"tidings/deliver": 3, "tidings/api": 4, "tidings/cmd/tidings": 5,
+		"tidings/deliver": 3, "tidings/alert": 3, "tidings/api": 4, "tidings/cmd/tidings": 5,
 	}
 	door := map[string]string{
 		"go.etcd.io/bbolt": "tidings/store/bolt", "github.com/oklog/ulid/v2": "tidings/store",

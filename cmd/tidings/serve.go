@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"tidings/alert"
 	"tidings/api"
 	"tidings/internal/clock"
 	"tidings/replay"
@@ -124,10 +125,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	var err error
 	if c.Store != "nats" { // where each server would send all of it
-		o.Deliveries, err = c.sender(log, tail, c.DataDir, app.logger, listener.Addr().String(),
-			c.MetricsListen, c.DebugListen)
+		o.Alerts, err = alert.New(log, tail, alert.Options{Logger: app.logger})
+		if err == nil {
+			o.Deliveries, err = c.sender(log, tail, o.Alerts, c.DataDir, app.logger, listener.Addr().String(),
+				c.MetricsListen, c.DebugListen)
+		}
 	}
 	if err != nil {
+		o.Alerts.Close()
 		tail.Close()
 		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
 	}
@@ -135,12 +140,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
 		o.Deliveries.Close()
+		o.Alerts.Close()
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
 	if err != nil {
 		o.Deliveries.Close()
+		o.Alerts.Close()
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
@@ -177,6 +184,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	go func() {
 		stopTrimming()
 		o.Deliveries.Close()
+		o.Alerts.Close()
 		tail.Close()
 		closed <- errors.Join(log.Close(), beside.close())
 	}()

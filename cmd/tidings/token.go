@@ -20,6 +20,7 @@ type tokenCmd struct {
 	Subject    string        `help:"Who the token is for. Tokens of one subject share idempotency keys, read marks and limits; without it each token has its own, until it expires."`
 	Publish    []string      `placeholder:"PATTERN" help:"Topics to publish to, such as orders.>; may be repeated."`
 	Subscribe  []string      `placeholder:"PATTERN" help:"Topics to read; may be repeated."`
+	Answer     []string      `placeholder:"PATTERN" help:"Topics whose alerts to claim and answer; may be repeated."`
 	Admin      bool          `help:"Allow the admin requests, such as trim and backup, which is a copy of all events; neither publishing nor streams."`
 	Expires    time.Duration `default:"24h" help:"Time until the token expires."`
 	Issuer     string        `help:"Issuer, for servers with --jwt-issuer."`
@@ -50,7 +51,11 @@ func (c *tokenCmd) grant() (auth.Grant, error) {
 	if err != nil {
 		return auth.Grant{}, fmt.Errorf("--subscribe: %w", err)
 	}
-	return auth.Grant{Subject: c.Subject, Publish: publish, Subscribe: subscribe,
+	answer, err := store.NewFilter(c.Answer...)
+	if err != nil {
+		return auth.Grant{}, fmt.Errorf("--answer: %w", err)
+	}
+	return auth.Grant{Subject: c.Subject, Publish: publish, Subscribe: subscribe, Answer: answer,
 		Admin: c.Admin}, nil
 }
 

@@ -147,12 +147,14 @@ func decodeTidings(raw json.RawMessage, into *Grant) error {
 			into.Publish, err = decodePatterns(m.Value)
 		case "subscribe":
 			into.Subscribe, err = decodePatterns(m.Value)
+		case "answer":
+			into.Answer, err = decodePatterns(m.Value)
 		case "admin":
 			if decodeValue(m.Value, &into.Admin) != nil {
 				err = reason("expected true or false")
 			}
 		default:
-			err = reason("expected publish, subscribe or admin")
+			err = reason("expected publish, subscribe, answer or admin")
 		}
 		if err != nil {
 			return fmt.Errorf("%.64q: %w", m.Name, err)

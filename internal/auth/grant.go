@@ -20,6 +20,7 @@ type Grant struct {
 	Signed    Digest       // of all that its signature covers; zero only in a Grant of no token
 	Publish   store.Filter // topics it may publish to and end
 	Subscribe store.Filter // topics it may read
+	Answer    store.Filter // topics whose alerts it may claim and answer
 	Admin     bool         // the admin requests, of which backup copies everything; no other reading
 	Expires   time.Time    // zero: never, which only Everything has
 }
@@ -62,5 +63,5 @@ func digest(s string) Digest {
 
 // Everything is the grant of everybody while a server has no key.
 func Everything() Grant {
-	return Grant{Publish: store.All(), Subscribe: store.All(), Admin: true}
+	return Grant{Publish: store.All(), Subscribe: store.All(), Answer: store.All(), Admin: true}
 }

@@ -30,7 +30,7 @@ func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 		RegisteredClaims: jwt.RegisteredClaims{ID: o.ID, Issuer: o.Issuer,
 			Subject: grant.Subject},
 		Tidings: mintedGrant{grant.Publish.Patterns(),
-			grant.Subscribe.Patterns(), grant.Admin},
+			grant.Subscribe.Patterns(), grant.Answer.Patterns(), grant.Admin},
 	}
 	if o.Audience != "" {
 		claims.Audience = jwt.ClaimStrings{o.Audience}
@@ -67,5 +67,6 @@ type mintedClaims struct {
 type mintedGrant struct {
 	Publish   []string `json:"publish,omitempty"`
 	Subscribe []string `json:"subscribe,omitempty"`
+	Answer    []string `json:"answer,omitempty"`
 	Admin     bool     `json:"admin,omitempty"`
 }

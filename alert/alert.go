@@ -1,0 +1,366 @@
+// Package alert knows which events demand an answer, who has answered, and what to do when nobody does
+// (docs/ALERTS.md, docs/adr/0017).
+//
+//	board, err := alert.New(log, tail, alert.Options{})
+//	_, err = board.Put(ctx, "orders", alert.Rule{Topics: []string{"orders.>"}, …}, "admin")
+//	…
+//	status, made, err := board.Claim(ctx, id, alert.Answer{By: alert.Holder{Name: "Ana"}})
+//	…
+//	board.Close() // before the tail's and the log's
+//
+// An alert is an event that a rule matched, and nothing beside it: whether it is open is a view up to the head. Only
+// answers and steps are stored, as events of the reserved topic "$alerts.T" of their topic T, each in the slot of
+// the event that it is about:
+//
+//  1. A claim is stored on the condition that nothing has come into the slot since it was looked at: of many one
+//     wins.
+//  2. A step is stored before anything is sent for it, and on the same condition: none follows a claim.
+//  3. A restart, a kill included, forgets neither an alert nor an answer.
+//  4. Nothing is escalated from a log that was restored, until an administrator says so.
+//
+// A Board has two goroutines: one that reads on and takes steps, and one that writes how far it has read, with the
+// alerts that are open there, so that a start does not read the log.
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+const (
+	// MaxRules bounds the rules of a log.
+	MaxRules = 100
+
+	// MaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and followed
+	// when others are done.
+	MaxOpen = 10_000
+
+	// UndoWithin is how long an alert that is done can be opened again.
+	UndoWithin = 10 * time.Minute
+
+	// MaxDone bounds the alerts that can be opened again.
+	MaxDone = 1000
+)
+
+// prefix begins a reserved topic of answers.
+const prefix = "$alerts."
+
+// Types of the events of a topic of answers.
+const (
+	TypeClaimed    = "alert.claimed"
+	TypeReleased   = "alert.released"
+	TypeHandedOver = "alert.handed-over"
+	TypeDone       = "alert.done"
+	TypeUndone     = "alert.undone"
+	TypeSnoozed    = "alert.snoozed"
+	TypeStep       = "alert.step"
+	TypeExpired    = "alert.expired"
+)
+
+var (
+	// ErrNotFound: no alert has this ID, or it was done too long ago.
+	ErrNotFound = errors.New("alert not found")
+
+	// ErrDone: the alert is done.
+	ErrDone = errors.New("the alert is done")
+
+	// ErrNotDone: the alert is not done, so that there is nothing to undo.
+	ErrNotDone = errors.New("the alert is not done")
+
+	// ErrRuleNotFound: no rule has this name.
+	ErrRuleNotFound = errors.New("alert rule not found")
+
+	// ErrLimit: there are MaxRules.
+	ErrLimit = errors.New("alert rule limit reached")
+)
+
+// TakenError says who has the alert.
+type TakenError struct {
+	Holder Holder   // zero: an answer that cannot be read says it
+	Handle store.ID // of their claim
+}
+
+func (e *TakenError) Error() string { return fmt.Sprintf("%s has it", e.Holder) }
+
+// StaleError says that an answer names a claim which is not the one that counts.
+type StaleError struct{ Current store.ID }
+
+func (e *StaleError) Error() string { return "another claim counts by now" }
+
+// InvalidError is something that breaks a rule of form.
+type InvalidError struct{ Field, Detail string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
+
+// Options configures New. The zero value holds the defaults.
+type Options struct {
+	Now    func() time.Time // default: time.Now
+	Logger *slog.Logger     // default: discard
+}
+
+// Source is the log of a Board: of store.Log what this package uses. The contract is there.
+type Source interface {
+	AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error)
+	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
+	Deliveries() ([]store.NamedDelivery, error)
+	NewReader(f store.Filter, after store.ID) store.Reader
+	Get(id store.ID) (store.Event, error)
+	Head() store.ID
+	Trimmed() store.ID
+	Info() (store.Info, error)
+}
+
+// Board is the view of what is open. All methods may be called concurrently.
+type Board struct {
+	log   Source
+	tail  *replay.Tail
+	o     Options
+	logID store.ID
+	ctx   context.Context
+	stop  context.CancelFunc
+	over  sync.WaitGroup
+
+	operations sync.Mutex // held while rules change; before writing
+	writing    sync.Mutex // held from the look at what is to be written until it is; before mu
+
+	mu      sync.Mutex
+	rules   map[string]*rule
+	damaged map[string]bool    // rules that cannot be read; what is open by them stays so
+	byTopic map[string][]*rule // of topics seen, as long as the rules stay
+	alerts  []*alert           // sorted by ID: what is open, and what can be undone
+	at      store.ID           // every event up to here has been looked at
+	held    bool               // the log was restored
+	reader  *replay.Reader     // at at; nil: there are neither rules nor alerts
+	loading bool               // what is read was committed before New
+	trimmed store.ID           // up to which alerts were looked for
+
+	unwritten map[string]store.NamedDelivery // rows that are not written as they are
+	written   written
+	dirty     chan struct{} // there are such rows
+	changed   chan struct{} // there is another reader, or something became due
+	counts    Counts
+}
+
+// New begins to follow the log. The error is the log's.
+func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
+	info, err := log.Info()
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	b := &Board{log: log, tail: tail, o: o, logID: info.LogID, rules: make(map[string]*rule),
+		damaged:   make(map[string]bool),
+		unwritten: make(map[string]store.NamedDelivery), dirty: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.loading = true
+	if err := b.load(); err != nil {
+		return nil, err
+	}
+	if err := b.sync(); err != nil {
+		b.closeReader()
+		return nil, err
+	}
+	b.loading = false
+	if b.held && len(b.rules) > 0 {
+		o.Logger.Warn(`the log was restored: no alert of it is escalated until that is said with "tidings alerts resume"`,
+			"rules", len(b.rules), "alerts", len(b.alerts))
+	}
+	b.over.Go(b.follow)
+	b.over.Go(b.writeProgress)
+	return b, nil
+}
+
+// Close ends all steps, and writes how far the board has read. Of nil it does nothing.
+func (b *Board) Close() {
+	if b == nil {
+		return
+	}
+	b.stop()
+	b.over.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
+	defer cancel()
+	if err := b.flush(ctx, false); err != nil {
+		b.o.Logger.Warn("the progress of alerts is not written; the next start reads it again", "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closeReader()
+}
+
+func (b *Board) closeReader() {
+	if b.reader != nil {
+		b.reader.Close()
+		b.reader = nil
+	}
+}
+
+// follow reads on when something comes, and takes the steps that are due.
+func (b *Board) follow() {
+	for b.ctx.Err() == nil {
+		if err := b.sync(); err != nil && b.ctx.Err() == nil {
+			b.o.Logger.Error("alerts cannot be read from the log; steps wait until they can", "error", err)
+			b.await(nil, b.o.Now().Add(logTrouble))
+			continue
+		}
+		next := b.work()
+		b.mu.Lock()
+		var ready <-chan struct{}
+		if b.reader != nil {
+			ready = b.reader.Ready()
+		}
+		b.mu.Unlock()
+		b.await(ready, next)
+	}
+}
+
+// logTrouble is how long the board waits when the log cannot be read.
+const logTrouble = 10 * time.Second
+
+// await returns at a time, or earlier when there is something to read; the zero time is never.
+func (b *Board) await(ready <-chan struct{}, at time.Time) {
+	var due <-chan time.Time
+	if !at.IsZero() {
+		timer := time.NewTimer(at.Sub(b.o.Now()))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-ready:
+	case <-due:
+	case <-b.changed:
+	case <-b.ctx.Done():
+	}
+}
+
+func (b *Board) wake() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// syncPage is how many events are read at once.
+const syncPage = 256
+
+// sync reads on to what was the head when it was called, or further. The error is the log's.
+func (b *Board) sync() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.syncLocked()
+}
+
+// syncLocked is sync. The caller holds mu.
+func (b *Board) syncLocked() error {
+	head := b.log.Head()
+	for b.reader != nil && b.at.Before(head) {
+		page, err := b.reader.Next(syncPage)
+		if err != nil {
+			return err
+		}
+		for i := range page.Events {
+			b.take(&page.Events[i])
+		}
+		if page.Gap != nil {
+			b.o.Logger.Warn("events that may have been alerts, or answers, are gone", "reason", string(page.Gap.Reason),
+				"detail", page.Gap.Detail)
+		}
+		b.at = store.Later(b.at, page.Through)
+	}
+	return nil
+}
+
+// take looks at one event. The caller holds mu.
+func (b *Board) take(e *store.Event) {
+	if topic, ok := strings.CutPrefix(e.Topic, prefix); ok {
+		b.answered(topic, e)
+		return
+	}
+	if strings.HasPrefix(e.Type, "tidings.") || store.ValidateTopic(prefix+e.Topic) != nil {
+		return
+	}
+	for _, r := range b.matching(e) {
+		b.raise(r, e)
+	}
+}
+
+// matching returns the rules that an event fits. The caller holds mu.
+func (b *Board) matching(e *store.Event) (fit []*rule) {
+	rules, ok := b.byTopic[e.Topic]
+	if !ok {
+		for _, r := range b.sortedRules() {
+			if r.filter.Match(e.Topic) {
+				rules = append(rules, r)
+			}
+		}
+		if len(b.byTopic) >= maxTopics {
+			b.byTopic = nil
+		}
+		if b.byTopic == nil {
+			b.byTopic = make(map[string][]*rule)
+		}
+		b.byTopic[e.Topic] = rules
+	}
+	for _, r := range rules {
+		if r.From.Before(e.ID) && r.fits(e) {
+			fit = append(fit, r)
+		}
+	}
+	return fit
+}
+
+// maxTopics is of how many topics it is remembered which rules they fit.
+const maxTopics = 10_000
+
+// raise opens the alert of an event for a rule. The caller holds mu.
+func (b *Board) raise(r *rule, e *store.Event) {
+	if r.open >= MaxOpen || !r.Beyond.IsZero() { // what is older comes first
+		if r.Beyond.IsZero() {
+			r.Beyond = e.ID.Prev()
+			b.o.Logger.Warn("a rule has more open alerts than are followed at a time; the others wait", "rule", r.name,
+				"open", r.open)
+		}
+		r.More++
+		b.changeRule(r)
+		return
+	}
+	i, ok := b.index(e.ID)
+	if !ok {
+		b.alerts = slices.Insert(b.alerts, i, &alert{id: e.ID, row: row{Topic: e.Topic, Type: e.Type}})
+	}
+	a := b.alerts[i]
+	if a.of(r.name) != nil || !a.Done.IsZero() {
+		return
+	}
+	a.Rules = append(a.Rules, escalation{Rule: r.name})
+	b.begin(a, &a.Rules[len(a.Rules)-1])
+	r.open++
+	b.change(a)
+	b.wake()
+}
+
+// index returns where the alert is, or where it would be. The caller holds mu.
+func (b *Board) index(id store.ID) (int, bool) {
+	return slices.BinarySearchFunc(b.alerts, id, func(a *alert, id store.ID) int { return a.id.Compare(id) })
+}
+
+// find returns an alert. The caller holds mu.
+func (b *Board) find(id store.ID) *alert {
+	if i, ok := b.index(id); ok {
+		return b.alerts[i]
+	}
+	return nil
+}

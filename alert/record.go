@@ -1,0 +1,265 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/replay"
+	"tidings/store"
+)
+
+// What a Board keeps are rows beside those of deliveries, whose names do not begin with a NUL: how far it has read, the
+// rules, and the alerts that are open there, all of one moment.
+const (
+	rowOfBoard  = "\x00alerts"
+	rowsOfRules = rowOfBoard + "\x00rule\x00"
+	rowsOfOpen  = rowOfBoard + "\x00open\x00"
+)
+
+func ruleName(name string) string { return rowsOfRules + name }
+
+func alertName(id store.ID) string { return rowsOfOpen + id.String() }
+
+// boardRow is what the log keeps of the board, beside how far it has read.
+type boardRow struct {
+	Version int      `json:"version"`
+	Log     store.ID `json:"log"` // that it escalates
+}
+
+const (
+	recordVersion = 1
+
+	// progressEvery is how often rows are written at most.
+	progressEvery = time.Second
+
+	// idleProgress is how often it is written how far the board has read while no row changes.
+	idleProgress = 30 * time.Second
+)
+
+// written is what was written last of the board's own row.
+type written struct {
+	at   store.ID
+	when time.Time
+}
+
+func startAfter(id store.ID) replay.Start { return replay.After(id.String()) }
+
+// note has a row written in time; without a record it goes. The caller holds mu.
+func (b *Board) note(name string, row store.NamedDelivery) {
+	row.Name = name
+	b.unwritten[name] = row
+	select {
+	case b.dirty <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Board) change(a *alert) {
+	b.note(alertName(a.id), store.NamedDelivery{Delivery: store.Delivery{ID: a.id, Record: encode(a.row)}})
+}
+
+func (b *Board) changeRule(r *rule) {
+	b.note(ruleName(r.name), store.NamedDelivery{Delivery: store.Delivery{ID: r.From, Record: encode(r.ruleRow)}})
+}
+
+func encode(row any) []byte {
+	text, err := json.Marshal(row)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	return text
+}
+
+// rows returns what is to be written. The caller holds mu.
+func (b *Board) rows() []store.NamedDelivery {
+	own := boardRow{recordVersion, b.logID}
+	if b.held {
+		own.Log = store.ID{}
+	}
+	rows := []store.NamedDelivery{{Name: rowOfBoard, Delivery: store.Delivery{ID: b.at, Record: encode(own)}}}
+	for _, name := range slices.Sorted(maps.Keys(b.unwritten)) {
+		rows = append(rows, b.unwritten[name])
+	}
+	b.written = written{b.at, b.o.Now()}
+	b.unwritten = make(map[string]store.NamedDelivery)
+	return rows
+}
+
+// restore takes rows back that could not be written, but for those that have changed since. The caller holds mu.
+func (b *Board) restore(rows []store.NamedDelivery) {
+	for _, row := range rows[1:] {
+		if _, ok := b.unwritten[row.Name]; !ok {
+			b.unwritten[row.Name] = row
+		}
+	}
+	b.written = written{}
+}
+
+// writeLocked writes all rows at once. The caller holds writing and mu.
+func (b *Board) writeLocked(ctx context.Context, ride bool) error {
+	rows := b.rows()
+	err := b.log.SetDeliveries(ctx, rows, ride)
+	if err != nil {
+		b.restore(rows)
+	}
+	return err
+}
+
+// flush writes what has changed.
+func (b *Board) flush(ctx context.Context, ride bool) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	if len(b.unwritten) == 0 && (b.reader == nil || b.at == b.written.at) {
+		b.mu.Unlock()
+		return nil
+	}
+	rows := b.rows()
+	b.mu.Unlock()
+	err := b.log.SetDeliveries(ctx, rows, ride)
+	if err != nil {
+		b.mu.Lock()
+		b.restore(rows)
+		b.mu.Unlock()
+	}
+	return err
+}
+
+// writeProgress writes rows that have changed, once a second at most, and how far the board has read now and then.
+func (b *Board) writeProgress() {
+	failing := false
+	for {
+		idle := time.NewTimer(idleProgress)
+		select {
+		case <-b.dirty:
+		case <-idle.C:
+		case <-b.ctx.Done():
+			idle.Stop()
+			return
+		}
+		idle.Stop()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
+		err := b.flush(ctx, true)
+		cancel()
+		if err != nil && !failing && b.ctx.Err() == nil {
+			b.o.Logger.Warn("the progress of alerts cannot be written; the next start reads it from the log again",
+				"error", err)
+		}
+		if failing = err != nil; failing {
+			select {
+			case b.dirty <- struct{}{}:
+			default:
+			}
+		}
+		select {
+		case <-time.After(time.Until(began.Add(progressEvery))):
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// load reads the rows. The error is the log's.
+func (b *Board) load() error {
+	rows, err := b.log.Deliveries()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at = b.log.Head() // unless it is written
+	for i := range rows {
+		if err := b.loadRow(&rows[i]); err != nil {
+			b.o.Logger.Error("a record of the alerts is damaged and passed over; set the rule again, or claim the alert with force",
+				"record", fmt.Sprintf("%q", rows[i].Name), "error", err)
+		}
+	}
+	for _, a := range b.alerts {
+		for i := range a.Rules {
+			b.begin(a, &a.Rules[i])
+		}
+		if a.Done.IsZero() {
+			b.count(a, 1)
+		}
+	}
+	b.forgetRules()
+	b.written = written{b.at, b.o.Now()}
+	return b.reread()
+}
+
+// loadRow keeps what a row says; those that are not of the board it passes over. They come sorted by name: the board's
+// own before alerts, and these before rules. The caller holds mu.
+func (b *Board) loadRow(stored *store.NamedDelivery) error {
+	if stored.Name == rowOfBoard {
+		var own boardRow
+		if err := decode(stored.Record, &own, &own.Version); err != nil {
+			return err
+		}
+		b.at, b.held = stored.ID, own.Log != b.logID
+		return nil
+	}
+	if text, ok := strings.CutPrefix(stored.Name, rowsOfOpen); ok {
+		a := &alert{}
+		err := decode(stored.Record, &a.row, nil)
+		if err == nil {
+			a.id, err = store.ParseID(text)
+		}
+		if err == nil {
+			b.alerts = append(b.alerts, a)
+		}
+		return err
+	}
+	name, ok := strings.CutPrefix(stored.Name, rowsOfRules)
+	if !ok {
+		return nil
+	}
+	var row ruleRow
+	err := decode(stored.Record, &row, &row.Version)
+	if err == nil {
+		b.rules[name], err = compile(name, row)
+	}
+	if err != nil {
+		delete(b.rules, name)
+		b.damaged[name] = true
+	}
+	return err
+}
+
+// decode reads a record; with a version it must be ours.
+func decode(text []byte, into any, version *int) error {
+	if text == nil {
+		return errors.New("its checksum does not fit")
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return err
+	}
+	if version != nil && *version != recordVersion {
+		return fmt.Errorf("it has version %d, this release reads %d", *version, recordVersion)
+	}
+	return nil
+}
+
+// Resume has a log that was restored escalate, durably. Errors: those of the log.
+func (b *Board) Resume(ctx context.Context) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.held {
+		return nil
+	}
+	b.held = false
+	err := b.writeLocked(ctx, false)
+	b.held = err != nil
+	if err == nil {
+		b.wake()
+	}
+	return err
+}

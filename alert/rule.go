@@ -1,0 +1,291 @@
+package alert
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"tidings/store"
+)
+
+// Rule says which events demand an answer, and what happens when none comes.
+type Rule struct {
+	Topics      []string `json:"topics"`
+	Types       []string `json:"types,omitempty"`       // empty: all, but those of the server itself
+	MinSeverity int      `json:"min_severity,omitzero"` // least CloudEvents severitynumber; 0: also events without
+	Hours       *Hours   `json:"hours,omitzero"`        // when somebody is there; nil: always
+	Always      bool     `json:"always,omitzero"`       // steps are taken outside Hours, too
+	Steps       []Step   `json:"steps,omitempty"`       // by their delay
+
+	MutedUntil time.Time `json:"muted_until,omitzero"` // until then nothing rings, and no step is taken
+}
+
+// Step is what happens when an alert has been open, and nobody's, for a time.
+type Step struct {
+	After    time.Duration `json:"after"`    // since its event was committed
+	Delivery string        `json:"delivery"` // that carries the event alert.step
+}
+
+const (
+	maxPatterns = 64
+	maxSteps    = 10
+	maxDelay    = 7 * 24 * time.Hour
+)
+
+// rule is one that is in force. The Board's mu guards it.
+type rule struct {
+	name string
+	ruleRow
+	filter store.Filter
+	hours  *hours
+	open   int // alerts that are not done
+	claims store.Histogram
+}
+
+// ruleRow is what the log keeps of a rule.
+type ruleRow struct {
+	Version int `json:"version"`
+	Rule
+	From   store.ID  `json:"from"`   // it applies to what follows
+	Beyond store.ID  `json:"beyond"` // what follows is not followed yet; zero: all is
+	More   int       `json:"more,omitzero"`
+	By     string    `json:"created_by"`
+	Made   time.Time `json:"created"`
+}
+
+// compile checks a rule, and makes what is needed to apply it. The error is an *InvalidError.
+func compile(name string, r ruleRow) (*rule, error) {
+	c := &rule{name: name, ruleRow: r}
+	c.claims.Buckets = make(map[float64]uint64)
+	for _, bound := range claimBounds {
+		c.claims.Buckets[bound] = 0
+	}
+	var err error
+	switch {
+	case len(r.Topics) == 0 || len(r.Topics) > maxPatterns:
+		return nil, &InvalidError{"topics", fmt.Sprintf("expected 1 to %d patterns", maxPatterns)}
+	case len(r.Types) > maxPatterns:
+		return nil, &InvalidError{"types", fmt.Sprintf("expected at most %d", maxPatterns)}
+	case slices.Contains(r.Types, ""):
+		return nil, &InvalidError{"types", "expected no empty type"}
+	case r.MinSeverity < 0:
+		return nil, &InvalidError{"min_severity", "expected a number from 0 on"}
+	case len(r.Steps) > maxSteps:
+		return nil, &InvalidError{"steps", fmt.Sprintf("expected at most %d", maxSteps)}
+	}
+	if c.filter, err = store.NewFilter(r.Topics...); err != nil {
+		return nil, &InvalidError{"topics", err.Error()}
+	}
+	if c.filter.HasReserved() {
+		return nil, &InvalidError{"topics", "expected no reserved topics: an answer demands none"}
+	}
+	for i, s := range r.Steps {
+		switch {
+		case s.After < 0 || s.After > maxDelay:
+			return nil, &InvalidError{"steps", fmt.Sprintf("expected delays of 0 to %v", maxDelay)}
+		case i > 0 && s.After < r.Steps[i-1].After:
+			return nil, &InvalidError{"steps", "expected delays that rise"}
+		case s.Delivery == "":
+			return nil, &InvalidError{"steps", "expected the name of a delivery in each"}
+		}
+	}
+	if r.Hours != nil {
+		if c.hours, err = r.Hours.compile(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// fits reports whether an event of its topics demands an answer.
+func (r *rule) fits(e *store.Event) bool {
+	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) {
+		return false
+	}
+	if r.MinSeverity == 0 {
+		return true
+	}
+	for _, a := range e.Attributes {
+		if a.Name == "severitynumber" {
+			n, err := strconv.Atoi(a.Value)
+			return err == nil && n >= r.MinSeverity
+		}
+	}
+	return false
+}
+
+// sortedRules returns the rules by name. The caller holds mu.
+func (b *Board) sortedRules() (all []*rule) {
+	for _, name := range slices.Sorted(maps.Keys(b.rules)) {
+		all = append(all, b.rules[name])
+	}
+	return all
+}
+
+// RuleStatus is a rule as it is.
+type RuleStatus struct {
+	Name string
+	Rule
+	From    store.ID // it applies to what follows
+	By      string   // the subject of a token; "" for none
+	Created time.Time
+	Open    int // alerts that are not done
+	More    int // matching events that wait until one of MaxOpen is done
+}
+
+// status describes a rule. The caller holds mu.
+func (r *rule) status() RuleStatus {
+	return RuleStatus{r.name, r.Rule, r.From, r.By, r.Made, r.open, r.More}
+}
+
+// Rules returns all rules by name.
+func (b *Board) Rules() (list []RuleStatus) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.sortedRules() {
+		list = append(list, r.status())
+	}
+	return list
+}
+
+// GetRule returns one. Errors: ErrRuleNotFound.
+func (b *Board) GetRule(name string) (RuleStatus, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.rules[name]
+	if r == nil {
+		return RuleStatus{}, ErrRuleNotFound
+	}
+	return r.status(), nil
+}
+
+// Put sets a rule, durably. A new one applies to what is committed from then on; what is open of one that it
+// replaces stays open, and goes on by the new steps. Errors: *InvalidError, ErrLimit, and those of the log.
+func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (status RuleStatus, made bool, err error) {
+	r, err := compile(name, ruleRow{Version: recordVersion, Rule: set, By: by, Made: b.o.Now().UTC().Truncate(time.Millisecond)})
+	if err != nil {
+		return RuleStatus{}, false, err
+	}
+	b.operations.Lock()
+	defer b.operations.Unlock()
+	err = b.setRules(ctx, func(rules map[string]*rule) error {
+		old := rules[name]
+		if made = old == nil; made && len(rules) >= MaxRules {
+			return fmt.Errorf("%w: at most %d", ErrLimit, MaxRules)
+		}
+		if made {
+			r.From = b.at
+		} else {
+			r.From, r.Beyond, r.More, r.By, r.Made = old.From, old.Beyond, old.More, old.By, old.Made
+			r.open, r.claims = old.open, old.claims
+		}
+		rules[name] = r
+		return nil
+	})
+	if err != nil {
+		return RuleStatus{}, false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return r.status(), made, nil
+}
+
+// DeleteRule deletes a rule, durably. What is open by it alone expires. Errors: ErrRuleNotFound, and those of the log.
+func (b *Board) DeleteRule(ctx context.Context, name string) error {
+	b.operations.Lock()
+	defer b.operations.Unlock()
+	return b.setRules(ctx, func(rules map[string]*rule) error {
+		if rules[name] == nil {
+			return ErrRuleNotFound
+		}
+		delete(rules, name)
+		return nil
+	})
+}
+
+// setRules has the rules that change makes of those that are in force, from the event on at which they are
+// stored. The caller holds operations. It holds mu over the commit: nothing is judged by one meanwhile.
+func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) error) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.syncLocked(); err != nil {
+		return err
+	}
+	was, at := b.rules, b.at
+	if b.reader == nil {
+		b.at = b.log.Head()
+	}
+	rules := maps.Clone(was)
+	err := change(rules)
+	if err == nil {
+		for name, r := range rules {
+			if was[name] != r {
+				b.changeRule(r)
+			}
+		}
+		for name := range was {
+			if rules[name] == nil {
+				b.note(ruleName(name), store.NamedDelivery{})
+			}
+		}
+		err = b.writeLocked(ctx, false)
+	}
+	if err != nil {
+		b.at = at
+		for name := range rules { // what is there is written as it was
+			if r := was[name]; r == nil {
+				b.note(ruleName(name), store.NamedDelivery{})
+			} else if r != rules[name] {
+				b.changeRule(r)
+			}
+		}
+		return err
+	}
+	b.rules, b.byTopic = rules, nil
+	b.forgetRules()
+	b.wake()
+	return b.reread()
+}
+
+// forgetRules has alerts let go of rules that were deleted. The caller holds mu.
+func (b *Board) forgetRules() {
+	for _, a := range b.alerts {
+		had := len(a.Rules)
+		a.Rules = slices.DeleteFunc(a.Rules, func(e escalation) bool { return b.rules[e.Rule] == nil && !b.damaged[e.Rule] })
+		if len(a.Rules) < had {
+			b.change(a)
+		}
+	}
+}
+
+// reread reads on by the rules as they are. The caller holds mu.
+func (b *Board) reread() error {
+	b.closeReader()
+	if len(b.rules)+len(b.alerts) == 0 {
+		return nil
+	}
+	var patterns []string
+	for _, r := range b.rules {
+		for _, p := range r.Topics {
+			patterns = append(patterns, p)
+			if _, err := store.NewFilter(prefix + p); err == nil { // it may be too long
+				patterns = append(patterns, prefix+p)
+			}
+		}
+	}
+	for _, a := range b.alerts { // of a rule that had other topics
+		patterns = append(patterns, prefix+a.Topic)
+	}
+	slices.Sort(patterns)
+	filter, err := store.NewFilter(slices.Compact(patterns)...)
+	if err != nil {
+		return err
+	}
+	b.reader, err = b.tail.NewReader(filter, startAfter(b.at))
+	return err
+}

@@ -1,0 +1,242 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"tidings/store"
+)
+
+const (
+	// stepsAtOnce is how many steps are stored at a time: they share a commit.
+	stepsAtOnce = 64
+
+	// lookEvery is how often what is open is looked at, at most; lookAtLeast while something may become due: the
+	// clock may be set.
+	lookEvery   = time.Second
+	lookAtLeast = time.Minute
+
+	// stepTimeout bounds the storing of a step.
+	stepTimeout = 30 * time.Second
+)
+
+// due returns when the next step of a rule is to be taken, or when to look again; false: there is none. The caller
+// holds mu.
+func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bool) {
+	r := b.rules[e.Rule]
+	if r == nil || e.Step >= len(r.Steps) || !a.Handle.IsZero() || !a.Done.IsZero() || b.held {
+		return time.Time{}, false
+	}
+	hours := r.hours
+	if r.Always {
+		hours = nil
+	}
+	delay := r.Steps[e.Step].After
+	opens := hours.opens(now)
+	switch {
+	case e.waits:
+		at = opens.Add(delay)
+	case opens.After(now):
+		at = opens
+	default:
+		at = e.base.Add(min(max(0, delay-e.before), delay))
+	}
+	for _, not := range []time.Time{a.Until, r.MutedUntil} {
+		if at.Before(not) {
+			at = not
+		}
+	}
+	return at, true
+}
+
+// overdue is a step to take.
+type overdue struct {
+	id   store.ID
+	rule string
+	step int // from 1
+	gone string
+}
+
+// work takes the steps that are due, and returns when to look again; the zero time is when something changes.
+func (b *Board) work() time.Time {
+	gone := b.gone()
+	b.mu.Lock()
+	b.refill()
+	list, next := b.look(b.o.Now())
+	b.mu.Unlock()
+	list = append(list, gone...)
+	var wait sync.WaitGroup
+	places := make(chan struct{}, stepsAtOnce)
+	for _, o := range list {
+		places <- struct{}{}
+		wait.Go(func() {
+			b.takeStep(o)
+			<-places
+		})
+	}
+	wait.Wait()
+	return next
+}
+
+// look returns what is due, and forgets what cannot be undone any more. The caller holds mu.
+func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
+	done := 0
+	var forget []*alert
+	soonest := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	for i := len(b.alerts) - 1; i >= 0; i-- {
+		a := b.alerts[i]
+		if !a.Done.IsZero() {
+			done++
+			if end := a.Done.Time().Add(UndoWithin); done > MaxDone || now.After(end) || a.Done.Time().After(now.Add(UndoWithin)) {
+				forget = append(forget, a)
+			} else {
+				soonest(now.Add(lookAtLeast))
+			}
+			continue
+		}
+		if len(a.Rules) == 0 {
+			list = append(list, overdue{id: a.id, gone: "the rule was deleted"})
+		}
+		for j := range a.Rules {
+			e := &a.Rules[j]
+			if r := b.rules[e.Rule]; e.waits && r != nil && r.hours.isOpen(now) {
+				e.waits, e.base, e.before = false, now, 0
+			}
+			switch at, ok := b.due(a, e, now); {
+			case !ok:
+			case at.After(now):
+				if e.waits {
+					at = b.rules[e.Rule].hours.opens(now)
+				}
+				soonest(at)
+				soonest(now.Add(lookAtLeast))
+			default:
+				list = append(list, overdue{id: a.id, rule: e.Rule, step: e.Step + 1})
+				soonest(now.Add(lookEvery)) // the next one, or the same when it fails
+			}
+		}
+	}
+	for _, a := range forget {
+		b.remove(a)
+	}
+	slices.Reverse(list) // the oldest first
+	if soon := now.Add(lookEvery); !next.IsZero() && next.Before(soon) {
+		next = soon
+	}
+	return list, next
+}
+
+// takeStep takes a step, unless something has come between.
+func (b *Board) takeStep(o overdue) {
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
+	defer cancel()
+	_, err := b.say(ctx, o.id, func(a *alert) (string, said, error) {
+		if o.gone != "" {
+			if !a.Done.IsZero() {
+				return "", said{}, nil
+			}
+			return TypeExpired, said{Reason: o.gone}, nil
+		}
+		e := a.of(o.rule)
+		if e == nil || e.Step != o.step-1 {
+			return "", said{}, nil
+		}
+		if at, ok := b.due(a, e, b.o.Now()); !ok || at.After(b.o.Now()) {
+			return "", said{}, nil
+		}
+		since := a.id.Time()
+		b.counts.Steps++
+		return TypeStep, said{Rule: o.rule, Step: o.step, Delivery: b.rules[o.rule].Steps[e.Step].Delivery,
+			Type: a.Type, Since: &since}, nil
+	})
+	var taken *TakenError
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &taken) && b.ctx.Err() == nil {
+		b.o.Logger.Error("a step of an alert cannot be stored; it is tried again", "alert", o.id, "rule", o.rule,
+			"error", err)
+	}
+}
+
+// gone returns the alerts whose events were trimmed since the last look.
+func (b *Board) gone() (list []overdue) {
+	trimmed := b.log.Trimmed()
+	b.mu.Lock()
+	if trimmed == b.trimmed {
+		b.mu.Unlock()
+		return nil
+	}
+	var ids []store.ID
+	for _, a := range b.alerts {
+		if a.Done.IsZero() && !trimmed.Before(a.id) {
+			ids = append(ids, a.id)
+		}
+	}
+	b.mu.Unlock()
+	for _, id := range ids {
+		switch _, err := b.log.Get(id); {
+		case errors.Is(err, store.ErrNotFound):
+			list = append(list, overdue{id: id, gone: "its event was deleted"})
+		case err != nil && !errors.Is(err, store.ErrCorrupt):
+			return list // the next look begins where this one did
+		}
+	}
+	b.mu.Lock()
+	b.trimmed = trimmed
+	b.mu.Unlock()
+	return list
+}
+
+// refill follows what waited beyond MaxOpen, when there is room for a good part of it. The caller holds mu.
+func (b *Board) refill() {
+	for _, r := range b.rules {
+		if r.Beyond.IsZero() || r.open > MaxOpen/2 {
+			continue
+		}
+		after := r.Beyond
+		r.Beyond, r.More = store.ID{}, 0
+		reader := b.log.NewReader(r.filter, after)
+		for after.Before(b.at) {
+			page, err := reader.Next(syncPage)
+			if err != nil {
+				b.o.Logger.Error("alerts that waited cannot be read; they are tried again", "rule", r.name, "error", err)
+				r.Beyond, r.More = after, 1
+				break
+			}
+			for i := range page.Events {
+				if e := &page.Events[i]; !b.at.Before(e.ID) && r.fits(e) {
+					b.raise(r, e)
+				}
+			}
+			reader.Release()
+			after = page.Through
+		}
+		b.changeRule(r)
+	}
+}
+
+// Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
+// delivery, and its alert is still nobody's. Every other event is.
+func (b *Board) Wants(delivery string, e *store.Event) bool {
+	if e.Type != TypeStep || !store.IsReserved(e.Topic) {
+		return true
+	}
+	var s said
+	id, ok := subject(e)
+	if json.Unmarshal(e.Data, &s) != nil || !ok || s.Delivery != delivery {
+		return false
+	}
+	if b.sync() != nil {
+		return true // rather one too many
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.find(id)
+	return a != nil && a.Done.IsZero() && a.Handle.IsZero()
+}

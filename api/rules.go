@@ -1,0 +1,171 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"tidings/alert"
+	"tidings/deliver"
+	"tidings/store"
+)
+
+// ruleBody is a rule in an answer.
+type ruleBody struct {
+	Name string `json:"name"`
+	ruleSettings
+	From      store.ID  `json:"from"`
+	CreatedBy string    `json:"created_by"`
+	Created   time.Time `json:"created"`
+	Open      int       `json:"open"`
+	More      int       `json:"more"`
+}
+
+// ruleSettings are the members of a rule that are set.
+type ruleSettings struct {
+	Topics      []string     `json:"topics"`
+	Types       []string     `json:"types"`
+	MinSeverity int          `json:"min_severity"`
+	Hours       *alert.Hours `json:"hours"`
+	Always      bool         `json:"always"`
+	Steps       []stepBody   `json:"steps"`
+	MutedUntil  *time.Time   `json:"muted_until"`
+}
+
+type stepBody struct {
+	After    float64 `json:"after_seconds"`
+	Delivery string  `json:"delivery"`
+}
+
+func newRuleBody(r *alert.RuleStatus) ruleBody {
+	b := ruleBody{Name: r.Name, From: r.From, CreatedBy: r.By, Created: r.Created, Open: r.Open, More: r.More,
+		ruleSettings: ruleSettings{Topics: r.Topics, Types: append([]string{}, r.Types...), MinSeverity: r.MinSeverity,
+			Hours: r.Hours, Always: r.Always, Steps: []stepBody{}, MutedUntil: timeOrNull(r.MutedUntil)}}
+	for _, s := range r.Steps {
+		b.Steps = append(b.Steps, stepBody{s.After.Seconds(), s.Delivery})
+	}
+	return b
+}
+
+// listRules serves GET /v1/alerts.
+func (s *Server) listRules(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
+	body := struct {
+		Rules []ruleBody `json:"rules"`
+		Held  bool       `json:"held"`
+	}{Rules: []ruleBody{}, Held: s.o.Alerts.Stats().Held}
+	for _, r := range s.o.Alerts.Rules() {
+		body.Rules = append(body.Rules, newRuleBody(&r))
+	}
+	writeJSON(w, http.StatusOK, "application/json", body)
+	return nil
+}
+
+// resumeAlerts serves POST /v1/alerts?all=resume.
+func (s *Server) resumeAlerts(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
+	if query.Get("all") != "resume" {
+		return &problem{code: "query-invalid", field: "all", detail: "expected ?all=resume"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	if err := s.o.Alerts.Resume(ctx); err != nil {
+		return alertProblem(err)
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Held bool `json:"held"`
+	}{})
+	return nil
+}
+
+// getRule serves GET /v1/alerts/{name}.
+func (s *Server) getRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	rule, err := s.o.Alerts.GetRule(name)
+	if err != nil {
+		return alertProblem(err)
+	}
+	writeJSON(w, http.StatusOK, "application/json", newRuleBody(&rule))
+	return nil
+}
+
+// putRule serves PUT /v1/alerts/{name}. What its body leaves out is not there any more.
+func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	var body ruleSettings
+	if p := s.decodeBody(w, r, maxSettings, &body, false); p != nil {
+		return p
+	}
+	set := alert.Rule{Topics: body.Topics, Types: body.Types, MinSeverity: body.MinSeverity, Hours: body.Hours,
+		Always: body.Always}
+	if body.MutedUntil != nil {
+		set.MutedUntil = body.MutedUntil.UTC()
+	}
+	filter, err := store.NewFilter(body.Topics...)
+	if err == nil && !filter.IsZero() {
+		if p := authoriseSubscribe(r, filter); p != nil {
+			return p
+		}
+	}
+	for i, step := range body.Steps {
+		if p := s.checkStep(i, step, filter); p != nil {
+			return p
+		}
+		set.Steps = append(set.Steps, alert.Step{After: time.Duration(step.After * float64(time.Second)), Delivery: step.Delivery})
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	rule, made, err := s.o.Alerts.Put(ctx, name, set, grantOf(r).Subject)
+	if err != nil {
+		return alertProblem(err)
+	}
+	writeJSON(w, map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made], "application/json", newRuleBody(&rule))
+	return nil
+}
+
+// checkStep refuses a step whose delivery is not there, or does not carry the steps of these topics: it would end in
+// silence.
+func (s *Server) checkStep(i int, step stepBody, topics store.Filter) *problem {
+	field := fmt.Sprintf("steps[%d]", i)
+	if !(step.After >= 0 && step.After <= maxSeconds) {
+		return badSeconds(field)
+	}
+	var d deliver.Status
+	err := deliver.ErrNotFound
+	if s.o.Deliveries != nil {
+		d, err = s.o.Deliveries.Get(step.Delivery)
+	}
+	if err != nil {
+		return &problem{code: "member-invalid", field: field,
+			detail: fmt.Sprintf("there is no delivery %.64q; make it first", step.Delivery)}
+	}
+	for _, p := range topics.Patterns() {
+		answers, err := store.NewFilter("$alerts." + p)
+		if err == nil && !d.Filter().Covers(answers) {
+			return &problem{code: "member-invalid", field: field, detail: fmt.Sprintf(
+				"the delivery %.64q does not carry $alerts.%s; add that to its topics", step.Delivery, p)}
+		}
+	}
+	return nil
+}
+
+// deleteRule serves DELETE /v1/alerts/{name}.
+func (s *Server) deleteRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+	defer cancel()
+	if err := s.o.Alerts.DeleteRule(ctx, name); err != nil {
+		return alertProblem(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
