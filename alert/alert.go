@@ -280,6 +280,9 @@ func (b *Board) syncLocked() error {
 		}
 		b.at = store.Later(b.at, page.Through)
 	}
+	if b.at != b.written.at && b.o.Now().Sub(b.written.when) >= idleProgress {
+		b.markDirty()
+	}
 	return nil
 }
 

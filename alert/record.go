@@ -38,7 +38,7 @@ const (
 	// progressEvery is how often rows are written at most.
 	progressEvery = time.Second
 
-	// idleProgress is how often it is written how far the board has read while no row changes.
+	// idleProgress is how often it is written how far the board has read, while it reads and no row changes.
 	idleProgress = 30 * time.Second
 )
 
@@ -54,6 +54,10 @@ func startAfter(id store.ID) replay.Start { return replay.After(id.String()) }
 func (b *Board) note(name string, row store.NamedDelivery) {
 	row.Name = name
 	b.unwritten[name] = row
+	b.markDirty()
+}
+
+func (b *Board) markDirty() {
 	select {
 	case b.dirty <- struct{}{}:
 	default:
@@ -131,19 +135,15 @@ func (b *Board) flush(ctx context.Context, ride bool) error {
 	return err
 }
 
-// writeProgress writes rows that have changed, once a second at most, and how far the board has read now and then.
+// writeProgress writes what has changed, once a second at most.
 func (b *Board) writeProgress() {
 	failing := false
 	for {
-		idle := time.NewTimer(idleProgress)
 		select {
 		case <-b.dirty:
-		case <-idle.C:
 		case <-b.ctx.Done():
-			idle.Stop()
 			return
 		}
-		idle.Stop()
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 		err := b.flush(ctx, true)
@@ -153,10 +153,7 @@ func (b *Board) writeProgress() {
 				"error", err)
 		}
 		if failing = err != nil; failing {
-			select {
-			case b.dirty <- struct{}{}:
-			default:
-			}
+			b.markDirty()
 		}
 		select {
 		case <-time.After(time.Until(began.Add(progressEvery))):

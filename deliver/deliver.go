@@ -69,8 +69,8 @@ type Options struct {
 
 	// Wants reports whether an event is for the delivery of this name, just before an attempt at it; one that is not
 	// is passed over. nil: each is.
-	Wants func(delivery string, e *store.Event) bool
-	Logger  *slog.Logger    // default: discard
+	Wants  func(delivery string, e *store.Event) bool
+	Logger *slog.Logger // default: discard
 }
 
 // Source is the log of a Sender: of store.Log what this package uses. The contract is there.
