@@ -2,7 +2,9 @@ package alert_test
 
 import (
 	"context"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"tidings/store"
 )
@@ -10,8 +12,10 @@ import (
 // faulty is a log whose writes fail on demand.
 type faulty struct {
 	store.Log
-	mu  sync.Mutex
-	err error
+	damage string       // rows whose name has this in it cannot be read
+	read   atomic.Int64 // events that readers returned
+	mu     sync.Mutex
+	err    error
 }
 
 func (f *faulty) fail(err error) {
@@ -38,4 +42,29 @@ func (f *faulty) AppendOnce(ctx context.Context, groups []store.Group) ([]store.
 		return nil, err
 	}
 	return f.Log.AppendOnce(ctx, groups)
+}
+
+func (f *faulty) Deliveries() ([]store.NamedDelivery, error) {
+	rows, err := f.Log.Deliveries()
+	for i := range rows {
+		if f.damage != "" && strings.Contains(rows[i].Name, f.damage) {
+			rows[i].Record = nil
+		}
+	}
+	return rows, err
+}
+
+func (f *faulty) NewReader(filter store.Filter, after store.ID) store.Reader {
+	return &countingReader{f.Log.NewReader(filter, after), f}
+}
+
+type countingReader struct {
+	store.Reader
+	f *faulty
+}
+
+func (r *countingReader) Next(max int) (store.Page, error) {
+	page, err := r.Reader.Next(max)
+	r.f.read.Add(int64(len(page.Events)))
+	return page, err
 }
