@@ -40,9 +40,9 @@ const (
 	// MaxRules bounds the rules of a log.
 	MaxRules = 100
 
-	// MaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and followed
+	// DefaultMaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and followed
 	// when others are done.
-	MaxOpen = 10_000
+	DefaultMaxOpen = 10_000
 
 	// UndoWithin is how long an alert that is done can be opened again.
 	UndoWithin = 10 * time.Minute
@@ -103,8 +103,9 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 
 // Options configures New. The zero value holds the defaults.
 type Options struct {
-	Now    func() time.Time // default: time.Now
-	Logger *slog.Logger     // default: discard
+	MaxOpen int              // default: DefaultMaxOpen
+	Now     func() time.Time // default: time.Now
+	Logger  *slog.Logger     // default: discard
 }
 
 // Source is the log of a Board: of store.Log what this package uses. The contract is there.
@@ -142,6 +143,7 @@ type Board struct {
 	reader  *replay.Reader     // at at; nil: there are neither rules nor alerts
 	loading bool               // what is read was committed before New
 	trimmed store.ID           // up to which alerts were looked for
+	looked  time.Time          // when, by the goroutine that takes steps; its own
 
 	unwritten map[string]store.NamedDelivery // rows that are not written as they are
 	written   written
@@ -155,6 +157,9 @@ func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
 	info, err := log.Info()
 	if err != nil {
 		return nil, err
+	}
+	if o.MaxOpen == 0 {
+		o.MaxOpen = DefaultMaxOpen
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -330,7 +335,7 @@ const maxTopics = 10_000
 
 // raise opens the alert of an event for a rule. The caller holds mu.
 func (b *Board) raise(r *rule, e *store.Event) {
-	if r.open >= MaxOpen || !r.Beyond.IsZero() { // what is older comes first
+	if r.open >= b.o.MaxOpen || !r.Beyond.IsZero() { // what is older comes first
 		if r.Beyond.IsZero() {
 			r.Beyond = e.ID.Prev()
 			b.o.Logger.Warn("a rule has more open alerts than are followed at a time; the others wait", "rule", r.name,

@@ -22,6 +22,7 @@ type scene struct {
 	t    *testing.T
 	log  *faulty
 	tail *replay.Tail
+	o    alert.Options
 }
 
 func test(t *testing.T, f func(t *testing.T, s *scene)) {
@@ -38,7 +39,7 @@ func test(t *testing.T, f func(t *testing.T, s *scene)) {
 func (s *scene) open() {
 	s.t.Helper()
 	s.tail = replay.NewTail(s.log, replay.TailOptions{})
-	board, err := alert.New(s.log, s.tail, alert.Options{})
+	board, err := alert.New(s.log, s.tail, s.o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -165,7 +166,8 @@ func TestOpenIsDerived(t *testing.T) {
 		s.publish("orders.eu", "order.shipped")
 		first, second := s.publish("orders.eu", "order.created"), s.publish("orders.eu", "order.created")
 		both := first.String() + " " + second.String()
-		for _, restart := range []func(){func() {}, s.kill, func() { time.Sleep(time.Minute); s.kill() }, func() { s.close(); s.open() }} {
+		later := func() { time.Sleep(time.Minute); s.kill() }
+		for _, restart := range []func(){func() {}, s.kill, later, func() { s.close(); s.open() }} {
 			restart()
 			if got := s.ids(); got != both {
 				t.Fatalf("open %q, want %q", got, both)

@@ -211,7 +211,7 @@ func (b *Board) Get(id store.ID) (Alert, error) {
 type List struct {
 	Alerts []Alert // the oldest first
 	Open   int     // how many are nobody's, beyond Alerts too
-	More   int     // how many events wait beyond MaxOpen, of rules all of whose topics match
+	More   int     // how many events wait beyond Options.MaxOpen, of rules all of whose topics match
 	Held   bool    // nothing is escalated: the log was restored
 }
 

@@ -56,6 +56,7 @@ func TestExpires(t *testing.T) {
 		if _, err := s.log.Trim(t.Context(), store.All(), kept); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(2 * time.Second)
 		s.publish("orders.us", "order.created") // the board looks
 		if _, _, err := s.Claim(t.Context(), trimmed, by("Ana")); !errors.Is(err, alert.ErrDone) {
 			t.Errorf("a claim of what is gone: %v", err)
@@ -126,26 +127,29 @@ func TestMuted(t *testing.T) {
 // TestBeyond: what comes beyond the bound is counted, and its turn comes, over a restart, too.
 func TestBeyond(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
+		s.o.MaxOpen = 100
+		s.close()
+		s.open()
 		s.rule(nil)
-		drafts := make([]store.Draft, 1000)
+		drafts := make([]store.Draft, 120)
 		for i := range drafts {
 			drafts[i] = store.Draft{Topic: "orders.eu", Type: "order.created"}
 		}
-		var all []store.ID
-		for range 12 {
-			ids, err := store.Append(t.Context(), s.log, drafts)
-			if err != nil {
-				t.Fatal(err)
+		all, err := store.Append(t.Context(), s.log, drafts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect := func(open, more int) {
+			t.Helper()
+			list, err := s.List(store.All(), false, 1000)
+			if err != nil || list.Open != open || list.More != more || list.Alerts[open-1].ID != all[len(all)-1-more] {
+				t.Fatalf("%d open, %d more, %v; want %d and %d", list.Open, list.More, err, open, more)
 			}
-			all = append(all, ids...)
-			synctest.Wait()
 		}
+		expect(100, 20)
 		s.kill()
-		list, err := s.List(store.All(), false, 1)
-		if err != nil || list.Open != alert.MaxOpen || list.More != 2000 {
-			t.Fatalf("%d open, %d more, %v", list.Open, list.More, err)
-		}
-		for _, id := range all[:alert.MaxOpen/2] {
+		expect(100, 20)
+		for _, id := range all[:50] {
 			a := s.claim(id, "Ana")
 			done := by("Ana")
 			done.Handle = a.Handle
@@ -153,11 +157,8 @@ func TestBeyond(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		synctest.Wait()
-		list, err = s.List(store.All(), false, 20_000)
-		if err != nil || list.Open != alert.MaxOpen/2+2000 || list.More != 0 || list.Alerts[list.Open-1].ID != all[len(all)-1] {
-			t.Fatalf("%d open, %d more, %v", list.Open, list.More, err)
-		}
+		time.Sleep(2 * time.Second)
+		expect(70, 0)
 	})
 }
 
@@ -224,7 +225,8 @@ func TestUnwritten(t *testing.T) {
 		if _, _, err := s.Claim(t.Context(), id, by("Ana")); !errors.Is(err, store.ErrNoSpace) {
 			t.Errorf("a claim on a full disk: %v", err)
 		}
-		if _, _, err := s.Put(t.Context(), "other", alert.Rule{Topics: []string{"tickets"}}, ""); !errors.Is(err, store.ErrNoSpace) {
+		other := alert.Rule{Topics: []string{"tickets"}}
+		if _, _, err := s.Put(t.Context(), "other", other, ""); !errors.Is(err, store.ErrNoSpace) {
 			t.Errorf("a rule on a full disk: %v", err)
 		}
 		s.expectAnswers("")

@@ -174,7 +174,7 @@ func (b *Board) load() error {
 	b.at = b.log.Head() // unless it is written
 	for i := range rows {
 		if err := b.loadRow(&rows[i]); err != nil {
-			b.o.Logger.Error("a record of the alerts is damaged and passed over; set the rule again, or claim the alert with force",
+			b.o.Logger.Error("a record of the alerts is damaged and passed over: set the rule again, or look at the event",
 				"record", fmt.Sprintf("%q", rows[i].Name), "error", err)
 		}
 	}

@@ -133,7 +133,7 @@ type RuleStatus struct {
 	By      string   // the subject of a token; "" for none
 	Created time.Time
 	Open    int // alerts that are not done
-	More    int // matching events that wait until one of MaxOpen is done
+	More    int // matching events that wait until others are done
 }
 
 // status describes a rule. The caller holds mu.
@@ -165,7 +165,8 @@ func (b *Board) GetRule(name string) (RuleStatus, error) {
 // Put sets a rule, durably. A new one applies to what is committed from then on; what is open of one that it
 // replaces stays open, and goes on by the new steps. Errors: *InvalidError, ErrLimit, and those of the log.
 func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (status RuleStatus, made bool, err error) {
-	r, err := compile(name, ruleRow{Version: recordVersion, Rule: set, By: by, Made: b.o.Now().UTC().Truncate(time.Millisecond)})
+	r, err := compile(name, ruleRow{Version: recordVersion, Rule: set, By: by,
+		Made: b.o.Now().UTC().Truncate(time.Millisecond)})
 	if err != nil {
 		return RuleStatus{}, false, err
 	}

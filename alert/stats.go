@@ -19,7 +19,7 @@ var claimBounds = []float64{5, 15, 30, 60, 120, 300, 900, 3600}
 type Stats struct {
 	Counts
 	States map[State]int
-	More   int // matching events that wait beyond MaxOpen
+	More   int // matching events that wait beyond Options.MaxOpen
 	Held   bool
 	Oldest time.Time // of what is open and nobody's; zero: nothing is
 

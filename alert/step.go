@@ -61,8 +61,13 @@ type overdue struct {
 	gone string
 }
 
-// work takes the steps that are due, and returns when to look again; the zero time is when something changes.
+// work takes the steps that are due, and returns when to look again; the zero time is when something changes. It looks
+// once in lookEvery, however much changes.
 func (b *Board) work() time.Time {
+	if again := b.looked.Add(lookEvery); b.o.Now().Before(again) {
+		return again
+	}
+	b.looked = b.o.Now()
 	gone := b.gone()
 	b.mu.Lock()
 	b.refill()
@@ -71,7 +76,7 @@ func (b *Board) work() time.Time {
 	list = append(list, gone...)
 	var wait sync.WaitGroup
 	places := make(chan struct{}, stepsAtOnce)
-	for _, o := range list {
+	for _, o := range list { // the oldest first
 		places <- struct{}{}
 		wait.Go(func() {
 			b.takeStep(o)
@@ -95,7 +100,7 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 		a := b.alerts[i]
 		if !a.Done.IsZero() {
 			done++
-			if end := a.Done.Time().Add(UndoWithin); done > MaxDone || now.After(end) || a.Done.Time().After(now.Add(UndoWithin)) {
+			if age := now.Sub(a.Done.Time()); done > MaxDone || age > UndoWithin || age < -UndoWithin {
 				forget = append(forget, a)
 			} else {
 				soonest(now.Add(lookAtLeast))
@@ -193,10 +198,10 @@ func (b *Board) gone() (list []overdue) {
 	return list
 }
 
-// refill follows what waited beyond MaxOpen, when there is room for a good part of it. The caller holds mu.
+// refill follows what waited beyond Options.MaxOpen, when there is room for a good part of it. The caller holds mu.
 func (b *Board) refill() {
 	for _, r := range b.rules {
-		if r.Beyond.IsZero() || r.open > MaxOpen/2 {
+		if r.Beyond.IsZero() || r.open > b.o.MaxOpen/2 {
 			continue
 		}
 		after := r.Beyond

@@ -189,7 +189,8 @@ func snooze(ctx context.Context, board *alert.Board, _ *http.Request, id store.I
 var errNoHandle = errors.New("no If-Match")
 
 // ofClaim serves an answer about the claim that If-Match names.
-func ofClaim(do func(b *alert.Board, ctx context.Context, id store.ID, answer alert.Answer) (alert.Alert, error)) answerer {
+func ofClaim(do func(b *alert.Board, ctx context.Context, id store.ID,
+	answer alert.Answer) (alert.Alert, error)) answerer {
 	return func(ctx context.Context, board *alert.Board, r *http.Request, id store.ID,
 		answer alert.Answer) (alert.Alert, bool, error) {
 		handle, _, p := conditionOf(r)

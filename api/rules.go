@@ -117,7 +117,8 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 		if p := s.checkStep(i, step, filter); p != nil {
 			return p
 		}
-		set.Steps = append(set.Steps, alert.Step{After: time.Duration(step.After * float64(time.Second)), Delivery: step.Delivery})
+		set.Steps = append(set.Steps, alert.Step{After: time.Duration(step.After * float64(time.Second)),
+			Delivery: step.Delivery})
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
@@ -125,7 +126,8 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if err != nil {
 		return alertProblem(err)
 	}
-	writeJSON(w, map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made], "application/json", newRuleBody(&rule))
+	status := map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made]
+	writeJSON(w, status, "application/json", newRuleBody(&rule))
 	return nil
 }
 
