@@ -113,6 +113,19 @@ func TestAccess(t *testing.T) {
 		{"POST /v1/deliveries/{name}/redrive", "/v1/deliveries/none/redrive?all=true", all(404),
 			token(403, 403, 403, 404), ""},
 		{"POST /v1/deliveries/{name}/test", "/v1/deliveries/none/test", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/events/{id}/claim", "/v1/events/ORDER/claim", all(404), token(404, 404, 404, 404), ""},
+		{"POST /v1/events/{id}/snooze", "/v1/events/ORDER/snooze", all(404), token(404, 404, 404, 404), ""},
+		{"POST /v1/events/{id}/release", "/v1/events/ORDER/release", all(404), token(404, 404, 404, 404), ""},
+		{"POST /v1/events/{id}/done", "/v1/events/ORDER/done", all(404), token(404, 404, 404, 404), ""},
+		{"POST /v1/events/{id}/hand-over", "/v1/events/ORDER/hand-over", all(404), token(404, 404, 404, 404), ""},
+		{"POST /v1/events/{id}/undo", "/v1/events/ORDER/undo", all(404), token(404, 404, 404, 404), ""},
+		{"GET /v1/open", "/v1/open", all(200), token(403, 200, 200, 403), ""},
+		{"GET /v1/open", "/v1/open?topic=tickets", all(200), token(403, 403, 200, 403), ""},
+		{"GET /v1/alerts", "/v1/alerts", all(200), token(403, 403, 403, 200), ""},
+		{"POST /v1/alerts", "/v1/alerts?all=resume", all(200), token(403, 403, 403, 200), ""},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", all(200), token(403, 403, 403, 403), `{"topics":["orders.eu"]}`},
+		{"GET /v1/alerts/{name}", "/v1/alerts/none", all(404), token(403, 403, 403, 404), ""},
+		{"DELETE /v1/alerts/{name}", "/v1/alerts/none", all(404), token(403, 403, 403, 404), ""},
 		{"POST /v1/clock/trust", "/v1/clock/trust", all(200), token(403, 403, 403, 200), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/backup", "/v1/backup", all(200), token(403, 403, 403, 200), ""},
@@ -149,6 +162,7 @@ func TestAccess(t *testing.T) {
 			bearer(everything(t))).header.Get("Location")
 		s.do("PUT", "/v1/deliveries/shop", `{"url":"https://shop.example.com/","topics":["orders.eu"],"secret":"`+
 			hookSecret+`"}`, bearer(holder{subscribe: ">", admin: true}.token(t)))
+		s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.eu"]}`, bearer(holder{subscribe: ">", admin: true}.token(t)))
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}
@@ -187,6 +201,12 @@ func TestAccess(t *testing.T) {
 				switch {
 				case strings.Contains(row.path, "/cursors/") && want == 404:
 					code = "mark-not-found"
+				case strings.Contains(row.path, "/alerts/") && want == 404:
+					code = "alert-rule-not-found"
+				case strings.Contains(row.path, "/alerts") && want == 403 && v.name != "admin":
+					code = "admin-required"
+				case strings.HasPrefix(row.path, "/v1/events/ORDER/") && want == 404:
+					code = "alert-not-found"
 				case strings.Contains(row.path, "/deliveries") && want == 404:
 					code = "delivery-not-found"
 				case strings.Contains(row.path, "/deliveries") && want == 403 && (v.name != "admin"):

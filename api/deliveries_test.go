@@ -366,11 +366,11 @@ func TestDeliveryRows(t *testing.T) {
 func TestDeliveriesWithoutTheirKey(t *testing.T) {
 	log := newLog(t)
 	tail := replay.NewTail(log, replay.TailOptions{})
-	first := newSender(t, log, tail, &http.Client{Transport: unreachable{}})
+	first := newSender(t, log, tail, &http.Client{Transport: unreachable{}}, nil)
 	s := newServer(t, log, 0, api.Options{Deliveries: first})
 	s.do("PUT", "/v1/deliveries/shop", hookBody("https://shop.example.com/", ""))
 	first.Close()
-	second := newSender(t, log, tail, &http.Client{Transport: unreachable{}}) // with another key file
+	second := newSender(t, log, tail, &http.Client{Transport: unreachable{}}, nil) // with another key file
 	s = newServer(t, log, 0, api.Options{Deliveries: second})
 	c := newContract(t, s)
 	t.Cleanup(tail.Close)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"tidings/alert"
 	"tidings/api"
 	"tidings/deliver"
 	"tidings/internal/outbound"
@@ -40,8 +41,14 @@ type server struct {
 func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *server {
 	t.Helper()
 	s := &server{t: t, log: log, tail: replay.NewTail(log, replay.TailOptions{Bytes: tailBytes})}
-	if _, err := log.Info(); err == nil && o.Deliveries == nil {
-		o.Deliveries = newSender(t, log, s.tail, nil)
+	_, err := log.Info()
+	if err == nil && o.Alerts == nil {
+		if o.Alerts, err = alert.New(log, s.tail, alert.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err == nil && o.Deliveries == nil {
+		o.Deliveries = newSender(t, log, s.tail, nil, o.Alerts.Wants)
 	}
 	s.api = api.New(log, s.tail, o)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,17 +73,20 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 		if o.Deliveries != nil {
 			o.Deliveries.Close()
 		}
+		o.Alerts.Close()
 		s.tail.Close()
 	})
 	return s
 }
 
 // newSender returns one that reaches loopback, or only what the client does.
-func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Client) *deliver.Sender {
+func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Client,
+	wants func(string, *store.Event) bool) *deliver.Sender {
 	t.Helper()
 	sender, err := deliver.New(log, tail, deliver.Options{
 		Guard: outbound.New(outbound.Options{HTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}),
-		Key:   seal.NewFile(filepath.Join(t.TempDir(), "secrets.key")), Client: client})
+		Key:   seal.NewFile(filepath.Join(t.TempDir(), "secrets.key")), Client: client,
+		Wants: wants})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,8 +106,22 @@ func TestOpenAPIExchanges(t *testing.T) {
 	log := newLog(t)
 	s := newServer(t, log, 0, keyed(t, api.Options{MaxEventBytes: 100}))
 	c := newContract(t, s)
-	everybody := holder{publish: ">", subscribe: ">", admin: true}.token(t)
+	everybody := holder{publish: ">", subscribe: ">", answer: ">", admin: true}.token(t)
 	token := bearer(everybody)
+	s.do("PUT", "/v1/alerts/alarms", `{"topics":["alarms"]}`, token)
+	ring := func(verbs ...string) (path, handle string) {
+		id := strings.TrimPrefix(s.do("POST", "/v1/topics/alarms/events", "1", token).header.Get("Location"), "/v1/events/")
+		for _, verb := range verbs {
+			_, a := s.answer(t, id, verb, "", token, ifMatch(handle))
+			handle = a.Handle
+		}
+		return "/v1/events/" + id + "/", ifMatch(handle)
+	}
+	rings, _ := ring()
+	released, release := ring("claim")
+	ended, end := ring("claim")
+	given, give := ring("claim")
+	undone, undo := ring("claim", "done")
 	const ndjson, batch, event = "Content-Type: application/x-ndjson",
 		"Content-Type: application/cloudevents-batch+json",
 		"Content-Type: application/cloudevents+json"
@@ -254,6 +268,33 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"HEAD /v1/stream", "/v1/stream?topic=orders&topic=a.%3E&last=1", "", nil, 200},
 		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders/stream?since=1d&format=cloudevents",
 			"", headers("Last-Event-ID: x"), 200},
+		{"GET /v1/open", "/v1/open?topic=alarms&limit=10&done=true", "", nil, 200},
+		{"POST /v1/events/{id}/snooze", rings + "snooze", `{"seconds":60,"name":null}`, headers(isJSON), 200},
+		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Ana","device":"till-1"}`, headers(isJSON), 201},
+		{"POST /v1/events/{id}/claim", rings + "claim", `{"device":"till-1"}`, headers(isJSON), 200},
+		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Bo"}`, headers(isJSON), 409},
+		{"POST /v1/events/{id}/claim", rings + "claim", strings.Repeat(" ", 17<<10), nil, 413},
+		{"POST /v1/events/{id}/claim", rings + "claim", "{}", headers("Content-Encoding: gzip"), 415},
+		{"POST /v1/events/{id}/claim", rings + "claim", `{"note":` + deep(129) + `}`, headers(isJSON), 422},
+		{"POST /v1/events/{id}/release", released + "release", `{"note":"no driver"}`, headers(isJSON, release), 200},
+		{"POST /v1/events/{id}/release", released + "release", "", headers(release), 412},
+		{"POST /v1/events/{id}/done", ended + "done", "", headers(end), 200},
+		{"POST /v1/events/{id}/hand-over", given + "hand-over", `{"to":{"name":"Bo"}}`, headers(isJSON, give), 200},
+		{"POST /v1/events/{id}/undo", undone + "undo", "", headers(undo), 200},
+		{"POST /v1/events/{id}/undo", undone + "undo", "", headers(undo), 409},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"types":["a"],"min_severity":9,"always":true,` +
+			`"muted_until":"2030-01-01T00:00:00Z","hours":{"zone":"UTC","open":[{"days":["mon"],"from":"09:00","to":"18:00"}]}}`,
+			headers(isJSON), 201},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"types":null,"hours":null,"steps":[]}`,
+			headers(isJSON), 200},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{}`, nil, 400},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", strings.Repeat(" ", 33<<10), nil, 413},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", "{}", headers("Content-Encoding: gzip"), 415},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":` + deep(129) + `}`, nil, 422},
+		{"GET /v1/alerts/{name}", "/v1/alerts/orders", "", nil, 200},
+		{"GET /v1/alerts", "/v1/alerts", "", nil, 200},
+		{"POST /v1/alerts", "/v1/alerts?all=resume", "", nil, 200},
+		{"DELETE /v1/alerts/{name}", "/v1/alerts/orders", "", nil, 204},
 		{"GET /healthz", "/healthz", "", nil, 200},
 		{"GET /readyz", "/readyz", "", nil, 200},
 		{"GET /openapi.yaml", "/openapi.yaml", "", nil, 200},
@@ -333,3 +374,8 @@ func TestOpenAPIStreams(t *testing.T) {
 		}
 	}
 }
+
+const isJSON = "Content-Type: application/json"
+
+// deep is a list in lists.
+func deep(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }

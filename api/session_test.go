@@ -188,14 +188,14 @@ func TestSessionGrant(t *testing.T) {
 		want   string
 	}{
 		{"no keys", newServer(t, newLog(t), 0, api.Options{}), "X: y",
-			`{"keys":false,"grant":{"subject":"","publish":[">"],"subscribe":[">"],"admin":true,"expires":null}}`},
+			`{"keys":false,"grant":{"subject":"","publish":[">"],"subscribe":[">"],"answer":[">"],"admin":true,"expires":null}}`},
 		{"no token", guarded, "X: y", none},
 		{"an expired token", guarded, bearer(expired), none},
 		{"no token at all", guarded, "Cookie: tidings_token=x", none},
 		{"a token", guarded, bearer(token),
-			`{"keys":true,"grant":{"subject":"ada","publish":["orders.>"],"subscribe":["orders.>","users.7"],"admin":true,"expires":"`},
+			`{"keys":true,"grant":{"subject":"ada","publish":["orders.>"],"subscribe":["orders.>","users.7"],"answer":[],"admin":true,"expires":"`},
 		{"an administrator's", guarded, bearer(holder{admin: true}.token(t)),
-			`{"keys":true,"grant":{"subject":"","publish":[],"subscribe":[],"admin":true,"expires":"`},
+			`{"keys":true,"grant":{"subject":"","publish":[],"subscribe":[],"answer":[],"admin":true,"expires":"`},
 		{"a cookie", guarded, "Cookie: tidings_token=" + token,
 			`{"keys":true,"grant":{"subject":"ada",`},
 	} {

@@ -36,6 +36,7 @@ func keyed(t testing.TB, o api.Options) api.Options {
 // holder is what a token says.
 type holder struct {
 	publish, subscribe string // patterns, separated by spaces
+	answer             string
 	subject            string
 	admin              bool
 	expires            time.Duration // from now; 0 is an hour
@@ -58,7 +59,11 @@ func (h holder) token(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := auth.Grant{Subject: h.subject, Publish: publish, Subscribe: subscribe, Admin: h.admin,
+	answer, err := store.NewFilter(strings.Fields(h.answer)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant := auth.Grant{Subject: h.subject, Publish: publish, Subscribe: subscribe, Answer: answer, Admin: h.admin,
 		Expires: time.Now().Add(h.expires)}
 	token, err := auth.Mint([]byte(h.key), grant, auth.MintOptions{})
 	if err != nil {
