@@ -40,8 +40,8 @@ const (
 	// MaxRules bounds the rules of a log.
 	MaxRules = 100
 
-	// DefaultMaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and followed
-	// when others are done.
+	// DefaultMaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and
+	// followed when others are done.
 	DefaultMaxOpen = 10_000
 
 	// UndoWithin is how long an alert that is done can be opened again.

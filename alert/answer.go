@@ -182,15 +182,23 @@ func (b *Board) say(ctx context.Context, id store.ID,
 			return Alert{}, err
 		}
 		b.mu.Lock()
-		status, now := b.describe(a), a.Slot
+		if conflict != nil && a.Slot == newest {
+			b.unreadable(a, conflict.Newest)
+		}
+		status = b.describe(a)
 		b.mu.Unlock()
-		switch {
-		case conflict == nil:
+		if conflict == nil {
 			return status, nil
-		case now == newest: // what is in the slot cannot be read: it may be a claim
-			return Alert{}, &TakenError{Handle: conflict.Newest}
 		}
 	}
+}
+
+// unreadable takes an answer that cannot be read for a claim of somebody. The caller holds mu.
+func (b *Board) unreadable(a *alert, id store.ID) {
+	b.o.Logger.Error("an answer to an alert cannot be read; the alert is somebody's until it is taken over", "alert", a.id,
+		"answer", id)
+	a.Slot, a.Handle, a.Holder, a.Changed = id, id, Holder{}, id
+	b.change(a)
 }
 
 // Get returns an alert that is open, or can be undone. Errors: ErrNotFound, and those of the log.

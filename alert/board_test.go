@@ -214,6 +214,35 @@ func TestDamagedRow(t *testing.T) {
 	})
 }
 
+// TestUnreadableAnswer: an answer that cannot be read is taken for a claim, which can be taken over.
+func TestUnreadableAnswer(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(nil, time.Hour)
+		id := s.publish("orders.eu", "order.created")
+		s.close()
+		before := s.log.rows(t)
+		s.open()
+		s.log.hide = s.claim(id, "Ana").Handle
+		s.close()
+		s.log.put(t, before)
+		s.open()
+		if a := s.get(id); a.State != alert.Open {
+			t.Fatalf("it is %s: the answer was read", a.State)
+		}
+		var taken *alert.TakenError
+		if _, _, err := s.Claim(t.Context(), id, by("Bo")); !errors.As(err, &taken) || taken.Handle != s.log.hide {
+			t.Errorf("a claim: %v", err)
+		}
+		time.Sleep(2 * time.Hour)
+		s.expectAnswers("") // it is hidden from the test, too, and no step was taken
+		force := by("Bo")
+		force.Force = true
+		if _, made, err := s.Claim(t.Context(), id, force); err != nil || !made {
+			t.Errorf("a claim with force: %v, %v", made, err)
+		}
+	})
+}
+
 // TestUnwritten: while nothing can be written, no step is taken and no claim given, and afterwards all is as it
 // would have been.
 func TestUnwritten(t *testing.T) {
@@ -247,7 +276,8 @@ func TestUnwritten(t *testing.T) {
 func TestManyRules(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute)
-		vip := alert.Rule{Topics: []string{"orders.eu"}, Steps: []alert.Step{{After: 10 * time.Second, Delivery: "phone"}}}
+		vip := alert.Rule{Topics: []string{"orders.eu"},
+			Steps: []alert.Step{{After: 10 * time.Second, Delivery: "phone"}}}
 		if _, made, err := s.Put(t.Context(), "vip", vip, ""); err != nil || !made {
 			t.Fatal(made, err)
 		}

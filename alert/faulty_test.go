@@ -2,9 +2,11 @@ package alert_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 
 	"tidings/store"
 )
@@ -12,6 +14,7 @@ import (
 // faulty is a log whose writes fail on demand.
 type faulty struct {
 	store.Log
+	hide   store.ID     // an event that readers pass over, as a damaged one
 	damage string       // rows whose name has this in it cannot be read
 	read   atomic.Int64 // events that readers returned
 	mu     sync.Mutex
@@ -65,6 +68,24 @@ type countingReader struct {
 
 func (r *countingReader) Next(max int) (store.Page, error) {
 	page, err := r.Reader.Next(max)
+	page.Events = slices.DeleteFunc(page.Events, func(e store.Event) bool { return e.ID == r.f.hide })
 	r.f.read.Add(int64(len(page.Events)))
 	return page, err
+}
+
+// rows and put take the rows that a board keeps, and put them back.
+func (f *faulty) rows(t *testing.T) []store.NamedDelivery {
+	t.Helper()
+	rows, err := f.Log.Deliveries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func (f *faulty) put(t *testing.T, rows []store.NamedDelivery) {
+	t.Helper()
+	if err := f.Log.SetDeliveries(t.Context(), rows, false); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -11,8 +11,8 @@ type Hours struct {
 	Open []Window `json:"open"`
 }
 
-// Window is a part of some days of the week. It ends on the next day when To is not after From. An end of it in the hour
-// that a change of the clocks leaves out is an hour earlier or later.
+// Window is a part of some days of the week. It ends on the next day when To is not after From. An end of it in the
+// hour that a change of the clocks leaves out is an hour earlier or later.
 type Window struct {
 	Days []string `json:"days"` // mon, tue, wed, thu, fri, sat, sun
 	From string   `json:"from"` // such as "09:00"

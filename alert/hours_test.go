@@ -34,11 +34,14 @@ func TestHours(t *testing.T) {
 		{"Berlin, clocks go forward", "Europe/Berlin", week, "09:00", "18:00", "03-25T18:00:00", "03-26T07:00:00"},
 		{"Berlin, the day before", "Europe/Berlin", week, "09:00", "18:00", "03-25T07:00:00", "03-25T08:00:00"},
 		{"Berlin, clocks go back", "Europe/Berlin", week, "09:00", "18:00", "10-28T20:00:00", "10-29T08:00:00"},
-		{"at the hour that is not there", "Europe/Berlin", []string{"sun"}, "02:30", "05:00", "03-25T20:00:00", "03-26T01:30:00"},
-		{"in the hour that is there twice", "Europe/Berlin", []string{"sun"}, "02:00", "03:00", "10-29T01:30:00", "10-29T01:30:00"},
+		{"at the hour that is not there", "Europe/Berlin", []string{"sun"}, "02:30", "05:00", "03-25T20:00:00",
+			"03-26T01:30:00"},
+		{"in the hour that is there twice", "Europe/Berlin", []string{"sun"}, "02:00", "03:00", "10-29T01:30:00",
+			"10-29T01:30:00"},
 		{"Sydney, clocks go forward", "Australia/Sydney", week, "09:00", "17:00", "08-26T10:00:00", "08-26T22:00:00"},
 		{"half hours", "Asia/Kolkata", week, "09:00", "18:00", "03-01T00:00:00", "03-01T03:30:00"},
-		{"across the date line", "Pacific/Kiritimati", []string{"mon"}, "09:00", "18:00", "03-05T12:00:00", "03-05T19:00:00"},
+		{"across the date line", "Pacific/Kiritimati", []string{"mon"}, "09:00", "18:00", "03-05T12:00:00",
+			"03-05T19:00:00"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -135,7 +138,10 @@ func TestRuleRefused(t *testing.T) {
 		{"types", func(r *alert.Rule) { r.Types = []string{""} }},
 		{"min_severity", func(r *alert.Rule) { r.MinSeverity = -1 }},
 		{"steps", func(r *alert.Rule) { r.Steps = []alert.Step{{After: -1, Delivery: "chat"}} }},
-		{"steps", func(r *alert.Rule) { r.Steps = []alert.Step{{After: 2, Delivery: "a"}, {After: 1, Delivery: "b"}} }},
+		{"steps", func(r *alert.Rule) {
+			r.Steps = []alert.Step{{After: 2, Delivery: "a"}, {After: 1,
+				Delivery: "b"}}
+		}},
 		{"steps", func(r *alert.Rule) { r.Steps = []alert.Step{{}} }},
 		{"steps", func(r *alert.Rule) { r.Steps = make([]alert.Step, 11) }},
 		{"hours", hours("Mars/Olympus", "09:00", "18:00", "mon")},

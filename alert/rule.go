@@ -257,7 +257,9 @@ func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) erro
 func (b *Board) forgetRules() {
 	for _, a := range b.alerts {
 		had := len(a.Rules)
-		a.Rules = slices.DeleteFunc(a.Rules, func(e escalation) bool { return b.rules[e.Rule] == nil && !b.damaged[e.Rule] })
+		a.Rules = slices.DeleteFunc(a.Rules, func(e escalation) bool {
+			return b.rules[e.Rule] == nil && !b.damaged[e.Rule]
+		})
 		if len(a.Rules) < had {
 			b.change(a)
 		}

@@ -160,9 +160,10 @@ func TestAccess(t *testing.T) {
 			bearer(everything(t))).header.Get("Location")
 		ticket := s.do("POST", "/v1/topics/tickets/events", "1",
 			bearer(everything(t))).header.Get("Location")
+		administrator := bearer(holder{subscribe: ">", admin: true}.token(t))
 		s.do("PUT", "/v1/deliveries/shop", `{"url":"https://shop.example.com/","topics":["orders.eu"],"secret":"`+
-			hookSecret+`"}`, bearer(holder{subscribe: ">", admin: true}.token(t)))
-		s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.eu"]}`, bearer(holder{subscribe: ">", admin: true}.token(t)))
+			hookSecret+`"}`, administrator)
+		s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.eu"]}`, administrator)
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}

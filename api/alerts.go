@@ -235,7 +235,8 @@ func alertProblem(err error) *problem {
 	case errors.As(err, &invalid):
 		return &problem{code: "member-invalid", field: invalid.Field, detail: invalid.Detail}
 	case errors.As(err, &taken):
-		return &problem{code: "alert-claimed", detail: taken.Error(), holder: &taken.Holder, current: idOrNull(taken.Handle)}
+		return &problem{code: "alert-claimed", detail: taken.Error(), holder: &taken.Holder,
+			current: idOrNull(taken.Handle)}
 	case errors.As(err, &stale):
 		return &problem{code: "condition-failed", field: "If-Match", current: idOrNull(stale.Current),
 			detail: "another answer counts by now; look at the alert, and decide anew"}

@@ -47,6 +47,12 @@ func (s *server) answer(t *testing.T, id, verb, body string, headers ...string) 
 	return a, alert
 }
 
+// publishOf publishes an event of a type and returns its ID.
+func (s *server) publishOf(topic, typ string, headers ...string) string {
+	a := s.do("POST", "/v1/topics/"+topic+"/events?type="+typ, "1", headers...)
+	return strings.TrimPrefix(a.header.Get("Location"), "/v1/events/")
+}
+
 func ifMatch(handle string) string { return `If-Match: "` + handle + `"` }
 
 // TestAlerts: an order from its ring to its end, by HTTP alone; what was answered can be read as events.
@@ -58,7 +64,7 @@ func TestAlerts(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	s.do("POST", "/v1/topics/orders.eu/events?type=order.shipped", "1")
-	id := strings.TrimPrefix(s.do("POST", "/v1/topics/orders.eu/events?type=order.created", "1").header.Get("Location"), "/v1/events/")
+	id := s.publishOf("orders.eu", "order.created")
 	list := s.openAlerts(t, "")
 	if len(list.Alerts) != 1 || list.Open != 1 || list.Alerts[0].ID != id || !list.Alerts[0].Rings ||
 		list.Alerts[0].State != "open" || list.Alerts[0].Type != "order.created" {
@@ -116,8 +122,7 @@ func TestAlertGrants(t *testing.T) {
 	if a := s.do("PUT", "/v1/alerts/all", `{"topics":[">"]}`, admin); a.status != 201 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	eu := strings.TrimPrefix(s.do("POST", "/v1/topics/orders.eu/events", "1", admin).header.Get("Location"), "/v1/events/")
-	us := strings.TrimPrefix(s.do("POST", "/v1/topics/orders.us/events", "1", admin).header.Get("Location"), "/v1/events/")
+	eu, us := s.publishOf("orders.eu", "order.created", admin), s.publishOf("orders.us", "order.created", admin)
 	clerk := bearer(holder{subject: "ana", subscribe: "orders.eu", answer: ">"}.token(t))
 	reader := bearer(holder{subject: "bo", subscribe: "orders.>", publish: "orders.>"}.token(t))
 	if list := s.openAlerts(t, "", clerk); len(list.Alerts) != 1 || list.Alerts[0].ID != eu || list.Open != 1 {
@@ -156,9 +161,7 @@ func TestAlertRows(t *testing.T) {
 	c := newContract(t, s)
 	all := bearer(holder{publish: ">", subscribe: ">", answer: ">", admin: true}.token(t))
 	few := bearer(holder{subscribe: "orders.>", admin: true}.token(t))
-	publish := func(topic string) string {
-		return strings.TrimPrefix(s.do("POST", "/v1/topics/"+topic+"/events", "1", all).header.Get("Location"), "/v1/events/")
-	}
+	publish := func(topic string) string { return s.publishOf(topic, "order.created", all) }
 	s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.>"]}`, all)
 	s.do("PUT", "/v1/deliveries/shop", hookBody("https://shop.example.com/", ""), all)
 	open, claimed, done, none := publish("orders.eu"), publish("orders.eu"), publish("orders.eu"), publish("tickets")
@@ -180,20 +183,27 @@ func TestAlertRows(t *testing.T) {
 		{"row 334", "POST events/" + claimed + "/done", "", "", "", 400, "condition-invalid", "If-Match"},
 		{"row 334: any", "POST events/" + claimed + "/release", "", "*", "", 400, "condition-invalid", "If-Match"},
 		{"row 335", "POST events/" + claimed + "/done", "", open, "", 412, "condition-failed", "If-Match"},
-		{"row 336: name", "POST events/" + open + "/claim", `{"name":"` + strings.Repeat("é", 65) + `"}`, "", "", 400, "member-invalid", "name"},
-		{"row 336: device", "POST events/" + open + "/claim", `{"device":"a\u0007"}`, "", "", 400, "member-invalid", "device"},
+		{"row 336: name", "POST events/" + open + "/claim", `{"name":"` + strings.Repeat("é", 65) + `"}`, "", "",
+			400, "member-invalid", "name"},
+		{"row 336: device", "POST events/" + open + "/claim", `{"device":"a\u0007"}`, "", "", 400,
+			"member-invalid", "device"},
 		{"row 336: note", "POST events/" + open + "/claim", `{"note":7}`, "", "", 400, "member-invalid", "note"},
 		{"row 336: to", "POST events/" + claimed + "/hand-over", "{}", taken.Handle, "", 400, "member-invalid", "to"},
-		{"row 336: seconds", "POST events/" + open + "/snooze", `{"seconds":3601}`, "", "", 400, "member-invalid", "seconds"},
+		{"row 336: seconds", "POST events/" + open + "/snooze", `{"seconds":3601}`, "", "", 400, "member-invalid",
+			"seconds"},
 		{"row 336: member", "POST events/" + open + "/claim", `{"nmae":"Ana"}`, "", "", 400, "member-invalid", ""},
 		{"row 337: topics", "PUT alerts/x", `{"topics":[]}`, "", "", 400, "member-invalid", "topics"},
 		{"row 337: reserved", "PUT alerts/x", `{"topics":["$alerts.a"]}`, "", "", 400, "member-invalid", "topics"},
-		{"row 337: zone", "PUT alerts/x", `{"topics":["a"],"hours":{"zone":"Mars","open":[]}}`, "", "", 400, "member-invalid", "hours"},
-		{"row 337: delay", "PUT alerts/x", `{"topics":["orders.>"],"steps":[{"after_seconds":-1,"delivery":"shop"}]}`, "", "",
+		{"row 337: zone", "PUT alerts/x", `{"topics":["a"],"hours":{"zone":"Mars","open":[]}}`, "", "", 400,
+			"member-invalid", "hours"},
+		{"row 337: delay", "PUT alerts/x",
+			`{"topics":["orders.>"],"steps":[{"after_seconds":-1,"delivery":"shop"}]}`, "", "",
 			400, "member-invalid", "steps[0]"},
-		{"row 338: no delivery", "PUT alerts/x", `{"topics":["orders.>"],"steps":[{"after_seconds":1,"delivery":"chat"}]}`, "", "",
+		{"row 338: no delivery", "PUT alerts/x",
+			`{"topics":["orders.>"],"steps":[{"after_seconds":1,"delivery":"chat"}]}`, "", "",
 			400, "member-invalid", "steps[0]"},
-		{"row 338: another topic", "PUT alerts/x", `{"topics":["orders.>"],"steps":[{"after_seconds":1,"delivery":"shop"}]}`, "", "",
+		{"row 338: another topic", "PUT alerts/x",
+			`{"topics":["orders.>"],"steps":[{"after_seconds":1,"delivery":"shop"}]}`, "", "",
 			400, "member-invalid", "steps[0]"},
 		{"row 339", "PUT alerts/x", `{"topics":["tickets"]}`, "", "few", 403, "topic-forbidden", "topic"},
 		{"row 340: get", "GET alerts/none", "", "", "", 404, "alert-rule-not-found", ""},
@@ -220,7 +230,8 @@ func TestAlertRows(t *testing.T) {
 	t.Run("row 341", func(t *testing.T) {
 		for i := range 100 {
 			a := s.do("PUT", fmt.Sprintf("/v1/alerts/rule-%d", i), `{"topics":["a"]}`, all)
-			if want := map[bool]int{true: http.StatusTooManyRequests, false: http.StatusCreated}[i == 99]; a.status != want {
+			want := map[bool]int{true: http.StatusTooManyRequests, false: http.StatusCreated}[i == 99]
+			if a.status != want {
 				t.Fatalf("rule %d: %d %s, want %d", i+2, a.status, a.body, want)
 			}
 		}

@@ -148,7 +148,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	body := problemBody{
 		Type: "/problems/" + p.code, Title: k.title, Status: k.status, Detail: p.detail,
 		Code: p.code, RequestID: rand.Text(),
-		Outcome: p.outcome, Current: p.current, Holder: p.holder, Field: p.field, Index: p.index, MaxBytes: p.maxBytes, Offset: p.offset,
+		Outcome: p.outcome, Current: p.current, Holder: p.holder, Field: p.field, Index: p.index,
+		MaxBytes: p.maxBytes, Offset: p.offset,
 	}
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}

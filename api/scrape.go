@@ -30,6 +30,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectTail(out)
 	s.collectBudgets(out)
 	s.collectDeliveries(out)
+	s.collectAlerts(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
 		return // what follows asks the disk
 	}
@@ -215,6 +216,33 @@ func (s scrape) collectDeliveries(out sink) {
 	}
 	out.gauge("tidings_delivery_progress_unwritten",
 		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", unwritten, nil)
+}
+
+func (s scrape) collectAlerts(out sink) {
+	if s.o.Alerts == nil {
+		return
+	}
+	stats := s.o.Alerts.Stats()
+	for state, n := range stats.States {
+		out.gauge("tidings_alerts", "Alerts that are not done.", float64(n), prometheus.Labels{"state": string(state)})
+	}
+	out.gauge("tidings_alerts_waiting", "Events that demand an answer beyond the open alerts that are followed of a rule.",
+		float64(stats.More), nil)
+	oldest, held := 0.0, 0.0
+	if !stats.Oldest.IsZero() {
+		oldest = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
+	}
+	if stats.Held {
+		held = 1
+	}
+	out.gauge("tidings_alert_open_seconds", "For how long the oldest alert has been open and nobody's; 0 when none is.",
+		oldest, nil)
+	out.gauge("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", held, nil)
+	out.counter("tidings_alert_steps_total", "Steps taken because nobody had claimed an alert.", stats.Steps, nil)
+	for rule, h := range stats.Claims {
+		out.ch <- prometheus.MustNewConstHistogram(desc("tidings_alert_claim_seconds",
+			"How long alerts were open until somebody claimed them.", prometheus.Labels{"rule": rule}), h.Count, h.Sum, h.Buckets)
+	}
 }
 
 func (s scrape) collectBudgets(out sink) {

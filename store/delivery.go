@@ -7,7 +7,8 @@ type Delivery struct {
 	Record []byte // never nil, unless it is damaged
 }
 
-// NamedDelivery is a delivery in a list.
+// NamedDelivery is a delivery in a list. Package alert keeps its rows beside them, under names that begin with a NUL,
+// as no delivery's does.
 type NamedDelivery struct {
 	Name string
 	Delivery

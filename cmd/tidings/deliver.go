@@ -33,8 +33,8 @@ func (d *deliverFlags) validate() error {
 }
 
 // sender starts to deliver. The other flags name the listeners that nothing is delivered to.
-func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string, logger *slog.Logger,
-	listeners ...string) (*deliver.Sender, error) {
+func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string,
+	logger *slog.Logger, listeners ...string) (*deliver.Sender, error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, logger)
 	o := outbound.Options{HTTP: d.DeliverHTTP, Proxy: d.DeliverProxy}

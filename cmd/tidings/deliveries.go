@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -44,10 +45,17 @@ func (n *deliveryName) UnmarshalText(text []byte) error {
 // call makes a request about deliveries and decodes the answer, unless into is nil.
 func (c *client) call(ctx context.Context, app *app, method string, query url.Values, body, into any,
 	path ...string) error {
-	req, err := c.request(ctx, method, query, append([]string{"v1", "deliveries"}, path...)...)
+	return c.exchange(ctx, app, method, query, nil, body, into, append([]string{"v1", "deliveries"}, path...)...)
+}
+
+// exchange makes a request and decodes the answer, unless into is nil.
+func (c *client) exchange(ctx context.Context, app *app, method string, query url.Values, header http.Header,
+	body, into any, path ...string) error {
+	req, err := c.request(ctx, method, query, path...)
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, header)
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
@@ -59,7 +67,7 @@ func (c *client) call(ctx context.Context, app *app, method string, query url.Va
 	resp, sent, err := roundTrip(app.httpClient(), req)
 	switch {
 	case err != nil && sent && method != http.MethodGet:
-		return fmt.Errorf("no answer from the server, it may be done; look with \"tidings deliveries list\": %w", err)
+		return fmt.Errorf("no answer from the server, it may be done; list shows whether it is: %w", err)
 	case err != nil:
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // of alert rules, where the machine has none
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
@@ -44,6 +45,7 @@ type cli struct {
 	Trim       trimCmd       `cmd:"" help:"Delete the events of a topic before one of them, for good."`
 	TrustClock trustClockCmd `cmd:"" help:"Say that the clock of a server is right, so that it deletes by age again."`
 	Token      tokenCmd      `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
+	Alerts     alertsCmd     `cmd:"" help:"Say which events demand an answer, and answer."`
 	Deliveries deliveriesCmd `cmd:"" help:"Say what a server sends by itself: webhooks."`
 	Backup     backupCmd     `cmd:"" help:"Copy a log into a file, also while its server runs."`
 	Restore    restoreCmd    `cmd:"" help:"Make a log from a backup."`

@@ -24,6 +24,7 @@ func readRepository(t *testing.T, path ...string) string {
 func exported(t *testing.T) (metrics, series []string) {
 	t.Helper()
 	url := serving(t, "--data-dir", t.TempDir())
+	runCLI(t, "alerts", "put", "--url", url, "orders", "--topic", "orders").ended(t, exitOK)
 	runCLI(t, "publish", "--url", url, "orders", `{"order":1}`).ended(t, exitOK)
 	runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit",
 		"1").ended(t, exitOK)

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// alertsCmd works on what demands an answer.
+type alertsCmd struct {
+	List    alertsListCmd    `cmd:"" help:"List what is open: what demands an answer, the oldest first, and who has it."`
+	Claim   alertsClaimCmd   `cmd:"" help:"Take an alert: of many at once one gets it."`
+	Release alertsReleaseCmd `cmd:"" help:"Give an alert back."`
+	Done    alertsDoneCmd    `cmd:"" help:"End an alert that was claimed."`
+	Rules   alertsRulesCmd   `cmd:"" help:"List the rules: which events demand an answer, and what happens when none comes."`
+	Put     alertsPutCmd     `cmd:"" help:"Make a rule, or replace one."`
+	Mute    alertsMuteCmd    `cmd:"" help:"Silence a rule for a time."`
+	Delete  alertsDeleteCmd  `cmd:"" help:"Delete a rule; what is open by it alone expires."`
+	Resume  alertsResumeCmd  `cmd:"" help:"Have a log that was restored escalate."`
+}
+
+// alertInfo is an alert as the server tells of it.
+type alertInfo struct {
+	ID     string    `json:"id"`
+	Topic  string    `json:"topic"`
+	Type   string    `json:"type"`
+	Since  time.Time `json:"since"`
+	State  string    `json:"state"`
+	Handle string    `json:"handle"`
+	Step   int       `json:"step"`
+	Holder *struct {
+		Subject string `json:"subject"`
+		Device  string `json:"device"`
+		Name    string `json:"name"`
+	} `json:"holder"`
+}
+
+func (a *alertInfo) print(app *app) error {
+	who := ""
+	if h := a.Holder; h != nil {
+		who = " by " + printable(strings.Join(strings.Fields(h.Name+" "+h.Subject+" "+h.Device), ", "))
+	}
+	steps := ""
+	if a.Step > 0 {
+		steps = fmt.Sprintf(", %d steps taken", a.Step)
+	}
+	return app.print("%s %s %s: %s%s, since %s%s", a.ID, a.Topic, a.Type, a.State, who,
+		a.Since.Format(time.RFC3339), steps)
+}
+
+// open is what is open, at most so many.
+func (c *client) open(ctx context.Context, app *app) (list struct {
+	Alerts []alertInfo `json:"alerts"`
+	Open   int         `json:"open"`
+	More   int         `json:"more"`
+	Held   bool        `json:"held"`
+}, err error) {
+	err = c.exchange(ctx, app, http.MethodGet, url.Values{"limit": {"1000"}}, nil, nil, &list, "v1", "open")
+	return list, err
+}
+
+type alertsListCmd struct{ client }
+
+func (c *alertsListCmd) Run(ctx context.Context, app *app) error {
+	list, err := c.open(ctx, app)
+	if err != nil {
+		return err
+	}
+	for i := range list.Alerts {
+		if err := list.Alerts[i].print(app); err != nil {
+			return err
+		}
+	}
+	if list.Held {
+		app.say(`the log was restored: nothing is escalated until "tidings alerts resume"`)
+	}
+	if list.More > 0 {
+		app.say("%d more wait until others are done", list.More)
+	}
+	return nil
+}
+
+// oneAlert names an alert, and who answers.
+type oneAlert struct {
+	client
+
+	ID   string `arg:"" help:"ID of the event." name:"id"`
+	Name string `help:"Who answers, as they call themselves."`
+	Note string `help:"What they add."`
+}
+
+func (c *oneAlert) answer(ctx context.Context, app *app, verb, handle string, more map[string]any) error {
+	body := map[string]any{"name": c.Name, "note": c.Note}
+	for member, value := range more {
+		body[member] = value
+	}
+	header := http.Header{}
+	if handle != "" {
+		header.Set("If-Match", `"`+handle+`"`)
+	}
+	var a alertInfo
+	if err := c.exchange(ctx, app, http.MethodPost, nil, header, body, &a, "v1", "events", url.PathEscape(c.ID),
+		verb); err != nil {
+		return err
+	}
+	return a.print(app)
+}
+
+// ofClaim answers about the claim that counts.
+func (c *oneAlert) ofClaim(ctx context.Context, app *app, verb string) error {
+	list, err := c.open(ctx, app)
+	if err != nil {
+		return err
+	}
+	for _, a := range list.Alerts {
+		if strings.EqualFold(a.ID, c.ID) && a.Handle != "" {
+			return c.answer(ctx, app, verb, a.Handle, nil)
+		}
+	}
+	return fmt.Errorf("no alert %s is claimed; look with \"tidings alerts list\"", c.ID)
+}
+
+type alertsClaimCmd struct {
+	oneAlert
+
+	Force bool `help:"Take it over from whoever has it."`
+}
+
+func (c *alertsClaimCmd) Run(ctx context.Context, app *app) error {
+	return c.answer(ctx, app, "claim", "", map[string]any{"force": c.Force})
+}
+
+type alertsReleaseCmd struct{ oneAlert }
+
+func (c *alertsReleaseCmd) Run(ctx context.Context, app *app) error {
+	return c.ofClaim(ctx, app, "release")
+}
+
+type alertsDoneCmd struct{ oneAlert }
+
+func (c *alertsDoneCmd) Run(ctx context.Context, app *app) error { return c.ofClaim(ctx, app, "done") }
+
+// ruleInfo is a rule as the server tells of it, and as it is set.
+type ruleInfo struct {
+	Topics      []string   `json:"topics"`
+	Types       []string   `json:"types"`
+	MinSeverity int        `json:"min_severity"`
+	Hours       *hoursInfo `json:"hours"`
+	Always      bool       `json:"always"`
+	Steps       []stepInfo `json:"steps"`
+	MutedUntil  *time.Time `json:"muted_until"`
+}
+
+type hoursInfo struct {
+	Zone string       `json:"zone"`
+	Open []windowInfo `json:"open"`
+}
+
+type windowInfo struct {
+	Days []string `json:"days"`
+	From string   `json:"from"`
+	To   string   `json:"to"`
+}
+
+type stepInfo struct {
+	After    float64 `json:"after_seconds"`
+	Delivery string  `json:"delivery"`
+}
+
+// namedRule is a rule in an answer.
+type namedRule struct {
+	Name string `json:"name"`
+	ruleInfo
+	Open int `json:"open"`
+	More int `json:"more"`
+}
+
+func (r *namedRule) print(app *app) error {
+	text := fmt.Sprintf("%s: %s", r.Name, strings.Join(r.Topics, " "))
+	if len(r.Types) > 0 {
+		text += ", of type " + strings.Join(r.Types, ", ")
+	}
+	if r.MinSeverity > 0 {
+		text += fmt.Sprintf(", of severity %d or more", r.MinSeverity)
+	}
+	if err := app.print("%s; %d open", printable(text), r.Open+r.More); err != nil {
+		return err
+	}
+	for _, s := range r.Steps {
+		if err := app.print("  after %v: %s", time.Duration(s.After*float64(time.Second)), s.Delivery); err != nil {
+			return err
+		}
+	}
+	if r.MutedUntil != nil && r.MutedUntil.After(time.Now()) {
+		return app.print("  muted until %s", r.MutedUntil.Format(time.RFC3339))
+	}
+	return nil
+}
+
+type alertsRulesCmd struct{ client }
+
+func (c *alertsRulesCmd) Run(ctx context.Context, app *app) error {
+	var list struct {
+		Rules []namedRule `json:"rules"`
+	}
+	if err := c.exchange(ctx, app, http.MethodGet, nil, nil, nil, &list, "v1", "alerts"); err != nil {
+		return err
+	}
+	for i := range list.Rules {
+		if err := list.Rules[i].print(app); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type alertsPutCmd struct {
+	client
+
+	Name        deliveryName `arg:"" help:"Name of the rule."`
+	Topic       []string     `       help:"Topic or pattern whose events demand an answer; repeatable."     placeholder:"PATTERN" required:""`
+	Type        []string     `       help:"Only events of this type; repeatable."                           placeholder:"TYPE"`
+	MinSeverity int          `       help:"Only events whose CloudEvents severitynumber is at least this."`
+	Step        []ruleStep   `       help:"Delivery that is told when nobody has taken it by then, such as 3m=wecom; repeatable." placeholder:"TIME=DELIVERY"`
+	Zone        string       `       help:"Time zone of --open, such as Europe/Berlin."`
+	Open        []ruleWindow `       help:"When somebody is there, such as mon-fri/09:00-18:00; repeatable. At other times steps wait." placeholder:"DAYS/TIMES" sep:"none"`
+	Always      bool         `       help:"Take steps at other times, too."`
+}
+
+// ruleStep is TIME=DELIVERY.
+type ruleStep stepInfo
+
+// UnmarshalText is called by kong.
+func (s *ruleStep) UnmarshalText(text []byte) error {
+	delay, name, ok := strings.Cut(string(text), "=")
+	after, err := time.ParseDuration(delay)
+	if !ok || err != nil || name == "" {
+		return fmt.Errorf("expected a time and the name of a delivery, such as 3m=wecom, got %q", text)
+	}
+	*s = ruleStep{after.Seconds(), name}
+	return nil
+}
+
+// ruleWindow is DAYS/TIMES.
+type ruleWindow windowInfo
+
+var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+// UnmarshalText is called by kong. What the days and times may be the server says.
+func (w *ruleWindow) UnmarshalText(text []byte) error {
+	dates, times, ok := strings.Cut(string(text), "/")
+	from, to, okTimes := strings.Cut(times, "-")
+	if !ok || !okTimes {
+		return fmt.Errorf("expected days and times, such as mon-fri/09:00-18:00 or sat,sun/10:00-16:00, got %q", text)
+	}
+	*w = ruleWindow{From: from, To: to}
+	for part := range strings.SplitSeq(dates, ",") {
+		first, last, many := strings.Cut(part, "-")
+		if !many {
+			w.Days = append(w.Days, part)
+			continue
+		}
+		begin, end := dayOf(first), dayOf(last)
+		if begin < 0 || end < 0 {
+			return fmt.Errorf("expected days such as mon-fri, got %q", part)
+		}
+		for i := begin; ; i = (i + 1) % len(weekdays) {
+			w.Days = append(w.Days, weekdays[i])
+			if i == end {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func dayOf(name string) int {
+	for i, d := range weekdays {
+		if d == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Validate is called by kong.
+func (c *alertsPutCmd) Validate() error {
+	if (c.Zone == "") != (len(c.Open) == 0) {
+		return errors.New("expected --zone and --open together, or neither")
+	}
+	return nil
+}
+
+func (c *alertsPutCmd) Run(ctx context.Context, app *app) error {
+	rule := ruleInfo{Topics: c.Topic, Types: c.Type, MinSeverity: c.MinSeverity, Always: c.Always}
+	for _, s := range c.Step {
+		rule.Steps = append(rule.Steps, stepInfo(s))
+	}
+	if c.Zone != "" {
+		rule.Hours = &hoursInfo{Zone: c.Zone}
+		for _, w := range c.Open {
+			rule.Hours.Open = append(rule.Hours.Open, windowInfo(w))
+		}
+	}
+	return c.putRule(ctx, app, c.Name, rule)
+}
+
+func (c *client) putRule(ctx context.Context, app *app, name deliveryName, rule ruleInfo) error {
+	var r namedRule
+	if err := c.exchange(ctx, app, http.MethodPut, nil, nil, rule, &r, "v1", "alerts", name.segment()); err != nil {
+		return err
+	}
+	return r.print(app)
+}
+
+type alertsMuteCmd struct {
+	client
+
+	Name deliveryName  `arg:"" help:"Name of the rule."`
+	For  time.Duration `arg:"" help:"For how long, such as 8h; 0 ends it."`
+}
+
+func (c *alertsMuteCmd) Run(ctx context.Context, app *app) error {
+	var r namedRule
+	if err := c.exchange(ctx, app, http.MethodGet, nil, nil, nil, &r, "v1", "alerts", c.Name.segment()); err != nil {
+		return err
+	}
+	r.MutedUntil = nil
+	if c.For > 0 {
+		until := time.Now().Add(c.For).UTC()
+		r.MutedUntil = &until
+	}
+	return c.putRule(ctx, app, c.Name, r.ruleInfo)
+}
+
+type alertsDeleteCmd struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the rule."`
+}
+
+func (c *alertsDeleteCmd) Run(ctx context.Context, app *app) error {
+	return c.exchange(ctx, app, http.MethodDelete, nil, nil, nil, nil, "v1", "alerts", c.Name.segment())
+}
+
+type alertsResumeCmd struct{ client }
+
+func (c *alertsResumeCmd) Run(ctx context.Context, app *app) error {
+	return c.exchange(ctx, app, http.MethodPost, url.Values{"all": {"resume"}}, nil, nil, nil, "v1", "alerts")
+}

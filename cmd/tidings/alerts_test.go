@@ -1,0 +1,58 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"tidings/internal/e2e"
+)
+
+// TestAlertsVerb: an order from its rule to its end, by the verb alone, and the step that is sent while nobody has it.
+func TestAlertsVerb(t *testing.T) {
+	steps := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		steps <- r.Header.Get("Webhook-Id")
+	}))
+	defer hook.Close()
+	url := serving(t, "--data-dir", t.TempDir(), "--deliver-http", "--deliver-to", "127.0.0.1")
+	verb := func(code int, stdout, stderr, command string) string {
+		t.Helper()
+		got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, nil, strings.Fields(command)...)
+		if got.code != code || !strings.HasPrefix(got.stdout, stdout) || !strings.Contains(got.stderr, stderr) {
+			t.Errorf("%s: %+v, want exit code %d, %q and %q", command, got, code, stdout, stderr)
+		}
+		return got.stdout
+	}
+	verb(exitFailure, "", "make it first", "alerts put orders --topic orders.> --step 1ms=chat")
+	verb(exitOK, "chat: running", "", "deliveries put chat --topic $alerts.> --endpoint "+hook.URL)
+	verb(exitUsage, "", "--zone and --open", "alerts put orders --topic orders.> --zone UTC")
+	verb(exitUsage, "", "such as mon-fri", "alerts put orders --topic orders.> --zone UTC --open mon-xyz/09:00-18:00")
+	verb(exitUsage, "", "such as 3m=wecom", "alerts put orders --topic orders.> --step 3m")
+	verb(exitOK, "orders: orders.>, of type order.created; 0 open\n  after 1ms: chat\n", "",
+		"alerts put orders --topic orders.> --type order.created --step 1ms=chat --zone UTC --open fri-thu/00:00-00:00")
+	verb(exitOK, "", "", "publish orders.eu 1 --type order.created")
+	step := <-steps
+	verb(exitOK, `{"id":"`+step+`"`, "", "tail $alerts.orders.eu --since earliest --limit 1 --json")
+	list := verb(exitOK, "", "", "alerts list")
+	id, text, _ := strings.Cut(list, " ")
+	if !strings.HasPrefix(text, "orders.eu order.created: open, since ") ||
+		!strings.HasSuffix(text, ", 1 steps taken\n") {
+		t.Fatalf("open is %q", list)
+	}
+	verb(exitFailure, "", "is claimed", "alerts done "+id)
+	verb(exitOK, id+" orders.eu order.created: claimed by Ana,", "", "alerts claim --name Ana "+id)
+	verb(exitFailure, "", "Ana has it", "alerts claim --name Bo "+id)
+	verb(exitOK, id+" orders.eu order.created: claimed by Bo,", "", "alerts claim --name Bo --force "+id)
+	verb(exitOK, id+" orders.eu order.created: open", "", "alerts release "+id)
+	verb(exitOK, id+" orders.eu order.created: claimed by Ana,", "", "alerts claim --name Ana "+id)
+	verb(exitOK, id+" orders.eu order.created: done by Ana,", "", "alerts done "+id)
+	verb(exitOK, "orders: orders.>, of type order.created; 0 open\n", "", "alerts mute orders 8h")
+	e2e.Eventually(t, "the rule is muted", func() bool {
+		return strings.Contains(verb(exitOK, "orders: ", "", "alerts rules"), "  muted until ")
+	})
+	verb(exitOK, "", "", "alerts resume")
+	verb(exitOK, "", "", "alerts delete orders")
+	verb(exitFailure, "", "no alert rule", "alerts mute orders 0s")
+}
