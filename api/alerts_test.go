@@ -113,6 +113,17 @@ func TestAlerts(t *testing.T) {
 	if !strings.Contains(page, `"subject":"`+id+`"`) || !strings.Contains(page, `"note":"mine"`) {
 		t.Errorf("the answers: %s", page)
 	}
+	stream := s.open(t.Context(), "/v1/topics/$alerts.orders.eu/stream?since=earliest&format=cloudevents", "")
+	for _, e := range stream.until("tidings.live") {
+		if strings.HasPrefix(e.Type, "tidings.") {
+			continue
+		}
+		for _, member := range []string{`"id":"` + e.ID + `"`, `"source":"/v1/topics/$alerts.orders.eu"`, `"subject":"` + id} {
+			if !strings.Contains(string(e.Data), member) {
+				t.Errorf("as a CloudEvent it is %s, without %s", e.Data, member)
+			}
+		}
+	}
 }
 
 // TestAlertGrants: a clerk of one region sees, claims and follows only that one; reading is not answering.

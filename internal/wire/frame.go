@@ -45,7 +45,7 @@ func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool
 // sequence always are.
 func AppendEnvelope(dst []byte, e *store.Event) []byte {
 	attributes := attributesOf(e)
-	if len(attributes) == 0 {
+	if attributes["id"] == nil { // the server's own events have a subject at most
 		attributes["id"] = quoted(e.ID.String())
 		attributes["source"] = quoted("/v1/topics/" + e.Topic)
 		attributes["time"] = quoted(e.Time().Format(TimeFormat))
