@@ -67,7 +67,7 @@ func (s *deadScene) RoundTrip(*http.Request) (*http.Response, error) {
 func testDead(t *testing.T, test func(s *deadScene)) {
 	scene := &deadScene{}
 	bubbleWith(t, func(t *testing.T, log store.Log, tail *replay.Tail) api.Options {
-		return api.Options{Deliveries: newSender(t, log, tail, &http.Client{Transport: scene})}
+		return api.Options{Deliveries: newSender(t, log, tail, &http.Client{Transport: scene}, nil)}
 	}, 0, func(t *testing.T, s *piped) {
 		scene.piped = s
 		test(scene)
