@@ -118,7 +118,8 @@ func TestAlerts(t *testing.T) {
 		if strings.HasPrefix(e.Type, "tidings.") {
 			continue
 		}
-		for _, member := range []string{`"id":"` + e.ID + `"`, `"source":"/v1/topics/$alerts.orders.eu"`, `"subject":"` + id} {
+		for _, member := range []string{`"id":"` + e.ID + `"`, `"source":"/v1/topics/$alerts.orders.eu"`,
+			`"subject":"` + id} {
 			if !strings.Contains(string(e.Data), member) {
 				t.Errorf("as a CloudEvent it is %s, without %s", e.Data, member)
 			}

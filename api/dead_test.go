@@ -30,7 +30,8 @@ func TestDeadLetters(t *testing.T) {
 		const n = 102
 		ids := s.setAside(n)
 		s.pages(ids)
-		if a := s.do("GET /metrics", ""); !strings.Contains(a.body, fmt.Sprintf("tidings_delivery_dead_letters %d", n)) {
+		a, want := s.do("GET /metrics", ""), fmt.Sprintf("tidings_delivery_dead_letters %d", n)
+		if !strings.Contains(a.body, want) {
 			s.t.Error("the metrics know nothing of it")
 		}
 		if a := s.do("DELETE /v1/deliveries/shop/dead?id="+ids[1], ""); a.body != `{"forgotten":1}`+"\n" {
