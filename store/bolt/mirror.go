@@ -38,6 +38,7 @@ type mirror struct {
 	held    atomic.Pointer[error]     // why a commit that may have, or has, a place is not applied; nil
 	refused atomic.Pointer[time.Time] // when a commit found the sequencer unavailable, last; nil
 	lag     lag
+	trims   atomic.Uint64 // commits of others with trims
 
 	attempts, conflicts, unknown atomic.Uint64 // see store.SequenceStats
 	rebuilt                      bool

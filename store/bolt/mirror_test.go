@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"tidings/internal/e2e"
 	"tidings/store"
 	"tidings/store/bolt"
+	"tidings/store/internal/commit"
 	"tidings/store/storetest"
 )
 
@@ -366,6 +368,60 @@ func TestMirrorStats(t *testing.T) {
 		want.Lag, want.Behind = 0, 0
 		is("when it is up to date")
 	})
+}
+
+// TestMirrorTrimsOnce: of two nodes that have to trim the same at the same time one does, and the other gives way:
+// each event is trimmed by one commit, and next to no attempt is in vain. So it is too where one keeps less.
+func TestMirrorTrimsOnce(t *testing.T) {
+	for name, keep := range map[string][2]uint64{"the same": {100, 100}, "less": {100, 50}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { trimsOnce(t, 5000, keep) })
+		})
+	}
+}
+
+func trimsOnce(t *testing.T, events int, keep [2]uint64) {
+	sequence := storetest.NewSequence()
+	var attempts atomic.Int64 // to trim
+	var nodes [2]*bolt.Log
+	for i := range nodes {
+		seat := sequence.Seat()
+		nodes[i] = openMirror(t, t.TempDir(), storetest.Options{}, seat)
+		defer closeLog(t, nodes[i])
+		seat.OnAppend(func(b []byte) storetest.Fate {
+			if k, err := commit.Decode(b); err != nil || len(k.Trims) > 0 {
+				attempts.Add(1)
+			}
+			time.Sleep(time.Millisecond) // on its way
+			return storetest.Placed
+		})
+	}
+	appendN(t, nodes[0], events, "a", "b", "c")
+	if err := nodes[1].CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var passes [2]*later
+	var deleted [2]int
+	for i, n := range nodes {
+		passes[i] = start(func() (err error) {
+			deleted[i], err = n.Retain(t.Context(), store.Retention{Whole: store.Limits{Events: keep[i]}})
+			return err
+		})
+	}
+	pass(time.Minute)
+	least := min(keep[0], keep[1])
+	for i, n := range nodes {
+		info, err := n.Info()
+		if err := errors.Join(err, passes[i].err); err != nil || !passes[i].ended || info.Events != least {
+			t.Errorf("node %d: %+v, %d events are left, want %d (%v)", i, passes[i], info.Events, least, err)
+		}
+	}
+	if all := deleted[0] + deleted[1]; all != events-int(least) {
+		t.Errorf("%v were trimmed, want %d together", deleted, events-int(least))
+	}
+	if n, steps := int(attempts.Load()), events/128+1; n > steps+4 {
+		t.Errorf("%d attempts to trim, for %d steps", n, steps)
+	}
 }
 
 // TestMirrorCloses: a log closes soon, also while its sequencer says nothing, or is not there; what its

@@ -3,6 +3,9 @@ package bolt
 import (
 	"cmp"
 	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -35,10 +38,12 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 	return deleted, nil
 }
 
-// deleteExcess looks and deletes in turn, until a look finds less than it may.
+// deleteExcess looks and deletes in turn, until a look finds less than it may. Where another node deletes, it
+// gives way: docs/adr/0022.
 func (l *Log) deleteExcess(ctx context.Context, look func() *search,
 	tell func(oldest, newest store.ID)) (deleted int, err error) {
 	for steps := l.newSteps(); ; {
+		steps.void = l.mirror.voidByTrim()
 		trims, err := l.findExcess(ctx, look)
 		if err != nil {
 			return deleted, err
@@ -48,8 +53,47 @@ func (l *Log) deleteExcess(ctx context.Context, look func() *search,
 		if n > 0 && tell != nil {
 			tell(trims[0].ID, trims[min(n, len(trims))-1].ID)
 		}
+		if errors.Is(err, errGivesWay) {
+			if err = l.mirror.untilNobodyTrims(ctx); err == nil {
+				continue
+			}
+		}
 		if err != nil || len(trims) < retainEvents {
 			return deleted, err
+		}
+	}
+}
+
+// errGivesWay ends what was to be deleted when another node has deleted something since it was found.
+var errGivesWay = errors.New("another node trims")
+
+// voidByTrim returns what says whether another node's trim was applied since.
+func (m *mirror) voidByTrim() func() bool {
+	if m == nil {
+		return func() bool { return false }
+	}
+	before := m.trims.Load()
+	return func() bool { return m.trims.Load() != before }
+}
+
+// trimPause is how long no other node must have trimmed before this one does, and as much again at random: of two
+// that gave way to each other one is first.
+const trimPause = time.Second
+
+// untilNobodyTrims waits until no other node has trimmed for a while.
+func (m *mirror) untilNobodyTrims(ctx context.Context) error {
+	for trims := m.voidByTrim(); ; trims = m.voidByTrim() {
+		select {
+		case <-time.After(trimPause + rand.N(trimPause)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-m.ctx.Done():
+			return store.ErrClosed
+		case <-m.file.failed:
+			return m.file.failure()
+		}
+		if !trims() {
+			return nil
 		}
 	}
 }

@@ -256,6 +256,9 @@ func (c *committer) applyOthers() error {
 		if err := c.applyPlaced(p.Commit, p.at, nil); err != nil {
 			return err
 		}
+		if len(p.Trims) > 0 {
+			c.mirror.trims.Add(1)
+		}
 	}
 	return c.mirror.ended()
 }

@@ -49,15 +49,19 @@ func (l *Log) Trim(ctx context.Context, f store.Filter, before store.ID) (int, e
 // steps deletes in transactions of a size that fits.
 type steps struct {
 	l    *Log
-	size int // events
+	size int         // events
+	void func() bool // asked before each step: nothing more is to be deleted; nil: never
 }
 
-func (l *Log) newSteps() *steps { return &steps{l, trimStep} }
+func (l *Log) newSteps() *steps { return &steps{l: l, size: trimStep} }
 
 // delete deletes the events, which are the oldest of their topics and in order, and returns how many
-// were still there.
+// were still there. Errors: errGivesWay, and those of Trim.
 func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, err error) {
 	for len(trims) > 0 {
+		if s.void != nil && s.void() {
+			return deleted, errGivesWay
+		}
 		n := min(s.size, len(trims))
 		done, err := s.step(ctx, trims[:n])
 		if errors.Is(err, store.ErrNoSpace) && n > 1 {
