@@ -56,11 +56,11 @@ func eventful(t *testing.T) (file string, m store.Manifest, ids []store.ID) {
 	return file, m, ids
 }
 
-// TestRestoreMirror: what a backup becomes on a sequence is what it becomes on one machine, on the node that
-// restores it and on one that comes later, but for the log's identity.
-func TestRestoreMirror(t *testing.T) {
-	file, m, ids := eventful(t)
-	alone, sequence, dir := restored(t, file, m), storetest.NewSequence(), t.TempDir()
+// planted opens the log that a backup becomes on a sequence, on the node that restores it and on one that comes
+// later.
+func planted(t *testing.T, file string, m store.Manifest) (node, late *bolt.Log) {
+	t.Helper()
+	sequence, dir := storetest.NewSequence(), t.TempDir()
 	report, err := bolt.RestoreMirror(t.Context(), file, dir, bolt.RestoreOptions{Manifest: &m},
 		bolt.Options{Sequencer: sequence.Seat()})
 	if err != nil || report.Events != m.Events || report.LogID == m.LogID {
@@ -69,10 +69,22 @@ func TestRestoreMirror(t *testing.T) {
 	if report := verify(t, dir); !report.Intact() || report.Format != 3 {
 		t.Errorf("verify what was restored: %+v", report)
 	}
-	node := openMirror(t, dir, storetest.Options{}, sequence.Seat())
-	late := openMirror(t, t.TempDir(), storetest.Options{}, sequence.Seat())
-	for _, log := range []*bolt.Log{node, late} {
-		defer closeLog(t, log)
+	node = openMirror(t, dir, storetest.Options{}, sequence.Seat())
+	t.Cleanup(func() { closeLog(t, node) })
+	late = openMirror(t, t.TempDir(), storetest.Options{}, sequence.Seat())
+	t.Cleanup(func() { closeLog(t, late) })
+	return node, late
+}
+
+// TestRestoreMirror: what a backup becomes on a sequence is what it becomes on one machine, but for the log's
+// identity. So is what a backup of that becomes on another.
+func TestRestoreMirror(t *testing.T) {
+	file, m, ids := eventful(t)
+	alone := restored(t, file, m)
+	node, late := planted(t, file, m)
+	copied, of := backUp(t, node)
+	again, _ := planted(t, copied, of)
+	for _, log := range []*bolt.Log{node, late, again} {
 		storetest.Agree(t, renamed{alone, log.LogID()}, log)
 		storetest.Check(t, log)
 		if diff := cmp.Diff(beside(t, alone, ids), beside(t, log, ids), cmpopts.EquateEmpty(),
