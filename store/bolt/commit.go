@@ -117,19 +117,19 @@ func (c *committer) run() {
 
 // giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
 // else each commit would hold only what has come while the last one was synced. It waits for nobody, and
-// when a good batch of others waits already it leaves the disk no time to rest: the answered come while
-// that is synced.
+// gives one turn alone when a good batch waits already: who needs more of them comes while that is synced,
+// and the disk has no time to rest.
 func (c *committer) giveTurn(answered int) {
-	if waiting, _ := c.queue.load(); answered == 1 || waiting >= max(goodBatch, answered/2) {
-		return
-	}
-	for range yields {
+	for turn := range yields {
+		if waiting, _ := c.queue.load(); answered == 1 || turn > 0 && waiting >= max(goodBatch, answered/2) {
+			return
+		}
 		runtime.Gosched()
 	}
 }
 
 const (
-	// yields is how often: one that was answered has an answer to write, and a request to read.
+	// yields is how often at most: one that was answered has an answer to write, and a request to read.
 	yields = 4
 
 	// goodBatch is how many share the cost of a commit so that it is little for each.

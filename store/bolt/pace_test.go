@@ -11,36 +11,55 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// Those that were just answered are in the next commit: with many who publish again at once, a commit
-// holds most of them. On one processor nobody but the committer decides who runs.
+// TestEventsOfACommit: those that were just answered are in the next commit: with many who publish again
+// at once, a commit holds most of them, be it that half of them came while the disk had the others. On one
+// processor nobody but the committer decides who runs.
 func TestEventsOfACommit(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	const publishers, rounds = 64, 30
-	var log store.Log
-	var first sync.Once
-	log = openAt(t, t.TempDir(), bolt.Between(bolt.Options{},
-		func(decided *commit.Commit, _ func(*commit.Commit) error) {
-			first.Do(func() { // so that all are there from the second commit on
-				for log.Stats().Queued < publishers-len(decided.Events) {
-					runtime.Gosched()
-				}
-			})
-		}))
-	var all sync.WaitGroup
-	for range publishers {
-		all.Go(func() {
-			for range rounds {
-				if _, err := store.Append(context.Background(), log,
-					[]store.Draft{{Topic: "a"}}); err != nil {
-					t.Error(err)
-					return
-				}
+	const publishers = 64
+	for name, late := range map[string]int{"all at once": 0, "in two halves": publishers / 2} {
+		t.Run(name, func(t *testing.T) {
+			if each := eventsOfACommit(t, publishers-late, late); each < publishers*2/3 { // a half without turns
+				t.Errorf("a commit holds %.1f events of %d publishers", each, publishers)
 			}
 		})
 	}
+}
+
+// eventsOfACommit is how many there are, of early publishers and of others who come during the second commit.
+func eventsOfACommit(t *testing.T, early, late int) float64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var log store.Log
+	var all sync.WaitGroup
+	start := func(publishers int) {
+		for range publishers {
+			all.Go(func() {
+				for range 30 {
+					if _, err := store.Append(context.Background(), log,
+						[]store.Draft{{Topic: "a"}}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	commits := 0
+	log = openAt(t, t.TempDir(), bolt.Between(bolt.Options{},
+		func(decided *commit.Commit, _ func(*commit.Commit) error) {
+			queued := 0
+			switch commits++; commits {
+			case 1:
+				queued = early - len(decided.Events)
+			case 2:
+				start(late)
+				queued = late
+			}
+			for log.Stats().Queued < queued {
+				runtime.Gosched()
+			}
+		}))
+	start(early)
 	all.Wait()
 	batches := log.Stats().Batches
-	if each := batches.Sum / float64(batches.Count); each < publishers*2/3 { // a half without turns
-		t.Errorf("a commit holds %.1f events of %d publishers", each, publishers)
-	}
+	return batches.Sum / float64(batches.Count)
 }
