@@ -47,12 +47,16 @@ func (a *Answer) check() error {
 // is given the same claim, and made is false. Errors: ErrNotFound, ErrDone, *TakenError, *InvalidError, and those of
 // the log.
 func (b *Board) Claim(ctx context.Context, id store.ID, answer Answer) (status Alert, made bool, err error) {
+	if answer.By == (Holder{}) {
+		return Alert{}, false, &InvalidError{"name", `expected who claims it: a "name" or a "device", where the token ` +
+			`has no subject`}
+	}
 	status, err = b.answer(ctx, id, answer, func(a *alert) (string, said, error) {
 		made = false
 		switch {
 		case !a.Done.IsZero():
 			return "", said{}, ErrDone
-		case !a.Handle.IsZero() && a.Holder.same(answer.By):
+		case !a.Handle.IsZero() && a.Holder == answer.By:
 			return "", said{}, nil
 		case !a.Handle.IsZero() && !answer.Force:
 			return "", said{}, &TakenError{a.Holder, a.Handle}

@@ -106,6 +106,47 @@ func TestRulesChange(t *testing.T) {
 	})
 }
 
+// TestRuleNotDeleted: a rule that could not be deleted is in force, after a restart, too.
+func TestRuleNotDeleted(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(nil)
+		s.log.fail(store.ErrNoSpace)
+		if err := s.DeleteRule(t.Context(), "orders"); !errors.Is(err, store.ErrNoSpace) {
+			t.Fatal(err)
+		}
+		s.log.fail(nil)
+		time.Sleep(time.Minute)
+		for range 2 {
+			id := s.publish("orders.eu", "order.created")
+			if s.get(id).State != alert.Open {
+				t.Error("it is not open")
+			}
+			s.kill()
+		}
+	})
+}
+
+// TestAlwaysNow: a rule that is changed to be always in force takes steps that waited for its hours.
+func TestAlwaysNow(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) { // it is Saturday
+		closed := func(always bool) func(*alert.Rule) {
+			return func(r *alert.Rule) {
+				r.Always = always
+				r.Hours = &alert.Hours{Zone: "UTC", Open: []alert.Window{{Days: week[:1], From: "09:00", To: "18:00"}}}
+			}
+		}
+		s.rule(closed(false), time.Minute)
+		s.publish("orders.eu", "order.created")
+		time.Sleep(time.Hour)
+		s.expectAnswers("")
+		s.rule(closed(true), time.Minute)
+		time.Sleep(2 * time.Minute)
+		if got := s.answers("$alerts.orders.eu"); !strings.HasPrefix(got, "step1@1h") {
+			t.Errorf("answers %q", got)
+		}
+	})
+}
+
 // TestMuted: a rule that is muted neither rings nor escalates until then.
 func TestMuted(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {

@@ -238,10 +238,13 @@ func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) erro
 	}
 	if err != nil {
 		b.at = at
-		for name := range rules { // what is there is written as it was
-			if r := was[name]; r == nil {
+		for name := range rules { // it may have been stored: it is written again as it was
+			if was[name] == nil {
 				b.note(ruleName(name), store.NamedDelivery{})
-			} else if r != rules[name] {
+			}
+		}
+		for name, r := range was {
+			if rules[name] != r {
 				b.changeRule(r)
 			}
 		}

@@ -20,7 +20,8 @@ const (
 	Done    State = "done"    // nothing any more
 )
 
-// Holder is who answers, as far as that is known: the subject is of the token, the rest is what they say.
+// Holder is who answers: the subject is of the token, the rest is what they say. All three together tell holders apart: a
+// shop has one token for many.
 type Holder struct {
 	Subject string `json:"subject,omitempty"`
 	Device  string `json:"device,omitempty"`
@@ -34,13 +35,6 @@ func (h Holder) String() string {
 		}
 	}
 	return "somebody"
-}
-
-// same reports whether it is the same one: of the same subject at the same device, or of the same name where
-// neither is known.
-func (h Holder) same(other Holder) bool {
-	return h.Subject == other.Subject && h.Device == other.Device &&
-		(h.Subject != "" || h.Device != "" || h.Name == other.Name)
 }
 
 // alert is an event that a rule matched. The Board's mu guards it, but for answering.

@@ -112,7 +112,7 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 		}
 		for j := range a.Rules {
 			e := &a.Rules[j]
-			if r := b.rules[e.Rule]; e.waits && r != nil && r.hours.isOpen(now) {
+			if r := b.rules[e.Rule]; e.waits && r != nil && (r.Always || r.hours.isOpen(now)) {
 				e.waits, e.base, e.before = false, now, 0
 			}
 			switch at, ok := b.due(a, e, now); {

@@ -154,7 +154,7 @@ func TestAlertGrants(t *testing.T) {
 	if a.status != 201 || got.Holder.Subject != "ana" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a, _ := s.answer(t, us, "claim", "", admin); a.status != 201 {
+	if a, _ := s.answer(t, us, "claim", `{"device":"desk"}`, admin); a.status != 201 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	if list := s.openAlerts(t, "", admin); len(list.Alerts) != 2 {
@@ -178,7 +178,7 @@ func TestAlertRows(t *testing.T) {
 	s.do("PUT", "/v1/deliveries/shop", hookBody("https://shop.example.com/", ""), all)
 	open, claimed, done, none := publish("orders.eu"), publish("orders.eu"), publish("orders.eu"), publish("tickets")
 	_, taken := s.answer(t, claimed, "claim", `{"name":"Ana"}`, all)
-	_, ended := s.answer(t, done, "claim", "", all)
+	_, ended := s.answer(t, done, "claim", `{"name":"Ana"}`, all)
 	s.answer(t, done, "done", "", all, ifMatch(ended.Handle))
 	token := map[string]string{"": all, "few": few}
 	for _, x := range []struct {
@@ -188,7 +188,7 @@ func TestAlertRows(t *testing.T) {
 	}{
 		{"row 330", "POST events/" + claimed + "/claim", `{"name":"Bo"}`, "", "", 409, "alert-claimed", ""},
 		{"row 330: snooze", "POST events/" + claimed + "/snooze", `{"seconds":1}`, "", "", 409, "alert-claimed", ""},
-		{"row 331: claim", "POST events/" + done + "/claim", "", "", "", 409, "alert-closed", ""},
+		{"row 331: claim", "POST events/" + done + "/claim", `{"name":"Bo"}`, "", "", 409, "alert-closed", ""},
 		{"row 331: undo", "POST events/" + open + "/undo", "", open, "", 409, "alert-open", ""},
 		{"row 332", "POST events/" + none + "/claim", "", "", "", 404, "alert-not-found", ""},
 		{"row 333", "POST events/" + open + "/claim", "", "", "few", 403, "topic-forbidden", "topic"},
@@ -197,6 +197,7 @@ func TestAlertRows(t *testing.T) {
 		{"row 335", "POST events/" + claimed + "/done", "", open, "", 412, "condition-failed", "If-Match"},
 		{"row 336: name", "POST events/" + open + "/claim", `{"name":"` + strings.Repeat("é", 65) + `"}`, "", "",
 			400, "member-invalid", "name"},
+		{"row 336: nobody", "POST events/" + open + "/claim", "{}", "", "", 400, "member-invalid", "name"},
 		{"row 336: device", "POST events/" + open + "/claim", `{"device":"a\u0007"}`, "", "", 400,
 			"member-invalid", "device"},
 		{"row 336: note", "POST events/" + open + "/claim", `{"note":7}`, "", "", 400, "member-invalid", "note"},

@@ -112,7 +112,7 @@ func TestOpenAPIExchanges(t *testing.T) {
 	ring := func(verbs ...string) (path, handle string) {
 		id := s.publishOf("alarms", "alarm", token)
 		for _, verb := range verbs {
-			_, a := s.answer(t, id, verb, "", token, ifMatch(handle))
+			_, a := s.answer(t, id, verb, `{"name":"Ana"}`, token, ifMatch(handle))
 			handle = a.Handle
 		}
 		return "/v1/events/" + id + "/", ifMatch(handle)
@@ -243,7 +243,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"DELETE /v1/deliveries/{name}/dead", "/v1/deliveries/shop/dead?all=true", "", nil, 200},
 		{"DELETE /v1/deliveries/{name}/dead", "/v1/deliveries/shop/dead", "", nil, 400},
 		{"POST /v1/deliveries/{name}/redrive", "/v1/deliveries/shop/redrive?all=true", "", nil, 409},
-		{"POST /v1/deliveries/{name}/redrive", "/v1/deliveries/shop/redrive?id=01ARZ3NDEKTSV4RRFFQ69G5FAV", "", nil, 404},
+		{"POST /v1/deliveries/{name}/redrive", "/v1/deliveries/shop/redrive?id=01ARZ3NDEKTSV4RRFFQ69G5FAV", "",
+			nil, 404},
 		{"POST /v1/deliveries", "/v1/deliveries?all=pause", "", nil, 200},
 		{"POST /v1/deliveries", "/v1/deliveries", "", nil, 400},
 		{"DELETE /v1/deliveries/{name}", "/v1/deliveries/shop", "", nil, 204},
@@ -271,7 +272,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"GET /v1/open", "/v1/open?topic=alarms&limit=10&done=true", "", nil, 200},
 		{"POST /v1/events/{id}/snooze", rings + "snooze", `{"seconds":60,"name":null}`, headers(isJSON), 200},
 		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Ana","device":"till-1"}`, headers(isJSON), 201},
-		{"POST /v1/events/{id}/claim", rings + "claim", `{"device":"till-1"}`, headers(isJSON), 200},
+		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Ana","device":"till-1","note":null}`,
+			headers(isJSON), 200},
 		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Bo"}`, headers(isJSON), 409},
 		{"POST /v1/events/{id}/claim", rings + "claim", strings.Repeat(" ", 17<<10), nil, 413},
 		{"POST /v1/events/{id}/claim", rings + "claim", "{}", headers("Content-Encoding: gzip"), 415},
@@ -282,8 +284,9 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"POST /v1/events/{id}/hand-over", given + "hand-over", `{"to":{"name":"Bo"}}`, headers(isJSON, give), 200},
 		{"POST /v1/events/{id}/undo", undone + "undo", "", headers(undo), 200},
 		{"POST /v1/events/{id}/undo", undone + "undo", "", headers(undo), 409},
-		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"types":["a"],"min_severity":9,"always":true,` +
-			`"muted_until":"2030-01-01T00:00:00Z","hours":{"zone":"UTC","open":[{"days":["mon"],"from":"09:00","to":"18:00"}]}}`,
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders",
+			`{"topics":["orders"],"types":["a"],"min_severity":9,"always":true,` +
+				`"muted_until":"2030-01-01T00:00:00Z","hours":{"zone":"UTC","open":[{"days":["mon"],"from":"09:00","to":"18:00"}]}}`,
 			headers(isJSON), 201},
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"types":null,"hours":null,"steps":[]}`,
 			headers(isJSON), 200},
