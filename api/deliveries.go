@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -22,11 +24,16 @@ const testTimeout = time.Minute
 // deliveryBody is a delivery in an answer. No secret is in it, and its URL is one.
 type deliveryBody struct {
 	Name        string           `json:"name"`
+	Kind        deliver.Kind     `json:"kind"`
 	Origin      string           `json:"origin"`
 	Topics      []string         `json:"topics"`
-	Format      deliver.Format   `json:"format"`
+	Format      *deliver.Format  `json:"format"`
 	GiveUpAfter float64          `json:"give_up_after_seconds"`
 	OnGiveUp    deliver.OnGiveUp `json:"on_give_up"`
+	Language    *string          `json:"language"`
+	TimeZone    *string          `json:"time_zone"`
+	Detail      *deliver.Detail  `json:"detail"`
+	Template    json.RawMessage  `json:"template"`
 	Secret      secretBody       `json:"secret"`
 	CreatedBy   string           `json:"created_by"`
 	Created     time.Time        `json:"created"`
@@ -42,8 +49,8 @@ type deliveryBody struct {
 }
 
 type secretBody struct {
-	Set     bool      `json:"set"`
-	Changed time.Time `json:"changed"`
+	Set     bool       `json:"set"`
+	Changed *time.Time `json:"changed"`
 }
 
 // failingBody is the message that fails.
@@ -65,12 +72,19 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
-	b := deliveryBody{Name: d.Name, Origin: d.Origin, Topics: d.Topics, Format: d.Format,
+	b := deliveryBody{Name: d.Name, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
 		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Dead: d.Dead, Run: newRunBody(d.Run),
-		Secret: secretBody{!d.SecretChanged.IsZero(), d.SecretChanged}, CreatedBy: d.CreatedBy, Created: d.Created,
-		State: d.State, Reason: d.Reason, Cursor: d.At, Sent: timeOrNull(d.Sent)}
+		Secret:    secretBody{!d.SecretChanged.IsZero(), timeOrNull(d.SecretChanged)},
+		CreatedBy: d.CreatedBy, Created: d.Created, State: d.State, Reason: d.Reason, Cursor: d.At,
+		Sent: timeOrNull(d.Sent)}
 	if b.Topics == nil {
 		b.Topics = []string{} // of a damaged one
+	}
+	if d.Kind == deliver.Webhook {
+		b.Format = &d.Format
+	} else if d.Kind != "" {
+		language, zone, detail := cmp.Or(d.Language, "en"), cmp.Or(d.TimeZone, "UTC"), cmp.Or(d.Detail, deliver.Count)
+		b.Language, b.TimeZone, b.Detail = &language, &zone, &detail
 	}
 	if d.Due != "" {
 		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}

@@ -45,15 +45,13 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		}
 		return wireProblem(err)
 	}
+	if into := textSetting(set, member); into != nil {
+		return text(into)
+	}
 	switch member {
-	case "url":
-		return text(&set.URL)
-	case "secret":
-		return text(&set.Secret)
-	case "format":
-		return text((*string)(&set.Format))
-	case "on_give_up":
-		return text((*string)(&set.OnGiveUp))
+	case "template":
+		set.Template = value
+		return nil
 	case "topics":
 		set.Topics, p = s.readTopics(value)
 		return p
@@ -74,8 +72,16 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		set.From, p = s.readFrom(ctx, from)
 		return p
 	}
-	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "url", `+
-		`"topics", "secret", "secret_overlap_seconds", "format", "give_up_after_seconds", "on_give_up" and "from"`, member)}
+	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "kind", `+
+		`"url", "topics", "secret", "secret_overlap_seconds", "format", "language", "time_zone", "detail", "template", `+
+		`"give_up_after_seconds", "on_give_up" and "from"`, member)}
+}
+
+// textSetting is where a member that is a text goes; nil for another one.
+func textSetting(set *deliver.Settings, member string) *string {
+	return map[string]*string{"kind": (*string)(&set.Kind), "url": &set.URL, "secret": &set.Secret,
+		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
+		"detail": (*string)(&set.Detail), "on_give_up": (*string)(&set.OnGiveUp)}[member]
 }
 
 // maxSeconds is ten years.

@@ -16,14 +16,15 @@ import (
 )
 
 // Settings are what an administrator says of a delivery. What is zero stays as it is, or is the default
-// of a new one, which has a URL, topics and a secret.
+// of a new one, which has a URL and topics, and of most kinds a secret.
 type Settings struct {
+	Recipient
 	URL         string
 	Topics      store.Filter
 	Format      Format         // default CloudEvents
 	GiveUpAfter time.Duration  // MinGiveUpAfter at least; default DefaultGiveUpAfter
 	OnGiveUp    OnGiveUp       // default Stop
-	Secret      string         // as Standard Webhooks writes it: whsec_ and base64
+	Secret      string         // of a Webhook as Standard Webhooks writes it: whsec_ and base64
 	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
 	From        *store.ID      // where a new one begins; nil: after the newest event
 
@@ -49,7 +50,8 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 		return Status{}, false, fmt.Errorf("%w: at most %d", ErrLimit, MaxDeliveries)
 	}
 	d := &delivery{name: name, at: s.log.Head(), record: record{Version: recordVersion, Log: s.logID,
-		Format: CloudEvents, GiveUp: duration{DefaultGiveUpAfter}, By: set.By, Made: now()}}
+		Recipient: Recipient{Kind: Webhook}, Format: CloudEvents, GiveUp: duration{DefaultGiveUpAfter}, By: set.By,
+		Made: now()}}
 	made = old == nil || old.damaged
 	if !made {
 		if set.From != nil {
@@ -105,13 +107,12 @@ func (s *Sender) inherit(d, old *delivery) {
 // apply puts the settings into a record that nobody else has.
 func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	r := &d.record
+	if err := r.applyRecipient(&set, made); err != nil {
+		return err
+	}
 	switch {
-	case made && set.URL == "":
-		return &InvalidError{"url", "a new delivery has a URL"}
 	case made && set.Topics.IsZero():
 		return &InvalidError{"topics", "a new delivery names its topics"}
-	case made && set.Secret == "":
-		return &InvalidError{"secret", "a new delivery has a secret: " + secretForm}
 	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
 		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
 	case set.OnGiveUp != "" && set.OnGiveUp != Stop && set.OnGiveUp != SetAside:
@@ -146,11 +147,12 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 
 // applyTarget is apply of what is sealed.
 func (s *Sender) applyTarget(d *delivery, set Settings) error {
+	t := d.record.receiver().traits()
 	var to target
-	if set.URL == "" || set.Secret == "" || d.record.Sealed != nil {
+	if d.record.Sealed != nil {
 		var err error
 		to, err = s.open(d)
-		if err != nil && (set.URL == "" || set.Secret == "") {
+		if err != nil && (set.URL == "" || set.Secret == "" && t.secret != "") {
 			return err // the other half is in there
 		}
 	}
@@ -162,7 +164,7 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 		to.URL, d.record.Origin = set.URL, u.Scheme+"://"+u.Host
 	}
 	if set.Secret != "" && set.Secret != to.Secret {
-		if _, err := parseSecret(set.Secret); err != nil {
+		if err := t.key(set.Secret); err != nil {
 			return err
 		}
 		overlap := DefaultOverlap
@@ -170,7 +172,7 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 			overlap = *set.Overlap
 		}
 		to.Previous, to.Until = to.Secret, time.Now().Add(overlap).UTC()
-		if to.Previous == "" || overlap == 0 {
+		if to.Previous == "" || overlap == 0 || d.record.Kind != Webhook {
 			to.Previous, to.Until = "", time.Time{}
 		}
 		to.Secret, d.record.Changed = set.Secret, now()
@@ -220,6 +222,7 @@ func (s *Sender) needKey(but *delivery) string {
 func (s *Sender) open(d *delivery) (to target, err error) {
 	s.mu.Lock()
 	sealed := d.record.Sealed
+	to.recipient = d.record.Recipient
 	s.mu.Unlock()
 	text, err := s.o.Key.Open(sealed, purpose(d.name))
 	if err == nil && json.Unmarshal(text, &to) != nil {
@@ -300,7 +303,7 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
 		}
 		if at, err := store.ParseID(id); err == nil {
-			d.at = at
+			d.at = store.Later(at, d.record.Due.Through)
 		} else {
 			d.passGap()
 		}

@@ -119,10 +119,13 @@ func (w *worker) giveUp(m *message) {
 	d, r, logger := w.d, &w.d.record, w.s.o.Logger
 	id, err := store.ParseID(m.id)
 	aside := err == nil && r.OnGiveUp == SetAside
-	if aside && len(d.dead) < MaxDead {
-		d.setLetter(id, &letter{id, m.topic, r.Due.Attempts, r.Due.First, r.Due.Last, r.Due.Failure})
+	if aside && len(d.dead)+len(m.events) <= MaxDead {
+		for i := range m.events {
+			id = m.events[i].ID
+			d.setLetter(id, &letter{id, m.events[i].Topic, r.Due.Attempts, r.Due.First, r.Due.Last, r.Due.Failure})
+		}
 		logger.Warn("an event has failed for too long, and is set aside", "delivery", d.name, "origin", r.Origin,
-			"id", m.id, "attempts", r.Due.Attempts, "error", r.Due.Failure)
+			"id", m.id, "events", len(m.events), "attempts", r.Due.Attempts, "error", r.Due.Failure)
 		d.at, r.Due, d.next = id, nil, time.Time{}
 		return
 	}

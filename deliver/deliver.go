@@ -1,4 +1,5 @@
-// Package deliver sends events to where an administrator wants them: webhooks. A delivery is a position in
+// Package deliver sends events to where an administrator wants them: webhooks, and texts that people read
+// (docs/adr/0021). A delivery is a position in
 // the log and a record beside it (docs/adr/0018); its backlog is the log.
 //
 //	sender, err := deliver.New(log, tail, deliver.Options{Guard: guard, Key: key})
@@ -15,6 +16,8 @@
 //  3. What retention took before it was sent is told as a message of type tidings.gap, before the first event
 //     after it.
 //  4. Nothing is sent from a log that was restored, until an administrator says so.
+//
+// People are told of all events at once that are there when a message is made.
 //
 // A Sender has a goroutine for each delivery that runs, and one that writes their progress.
 package deliver
@@ -65,6 +68,7 @@ type Options struct {
 	Guard   *outbound.Guard // what may be reached
 	Key     *seal.File      // that secrets are sealed under
 	Client  *http.Client    // default: the Guard's
+	Console string          // URL of the console, for links to events; "": no message has one
 	Version string          // of the program, for User-Agent
 
 	// Wants reports whether an event is for the delivery of this name, just before an attempt at it; one that is not

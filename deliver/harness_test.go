@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type got struct {
 	id     string
 	at     time.Time
 	header http.Header
+	url    *url.URL
 	body   string
 	ok     bool // it was answered 2xx
 }
@@ -50,7 +52,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := got{id: req.Header.Get("Webhook-Id"), at: time.Now(), header: req.Header, body: string(body)}
+	g := got{id: req.Header.Get("Webhook-Id"), at: time.Now(), header: req.Header, url: req.URL, body: string(body)}
 	r.mu.Lock()
 	answer, n := r.answer, len(r.all)
 	r.mu.Unlock()
@@ -190,7 +192,8 @@ func (s *scene) open() {
 	s.t.Helper()
 	s.tail = replay.NewTail(s.log, replay.TailOptions{})
 	sender, err := deliver.New(s.log, s.tail, deliver.Options{Guard: outbound.New(s.guard),
-		Key: seal.NewFile(s.key), Client: &http.Client{Transport: s.receiver}, Version: "1"})
+		Key: seal.NewFile(s.key), Client: &http.Client{Transport: s.receiver}, Version: "1",
+		Console: "https://events.example.com/in/"})
 	if err != nil {
 		s.t.Fatal(err)
 	}

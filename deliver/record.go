@@ -15,8 +15,9 @@ type record struct {
 	Version int      `json:"version"`
 	Log     store.ID `json:"log"` // that it sends from
 
+	Recipient
 	Topics   []string `json:"topics"`
-	Format   Format   `json:"format"`
+	Format   Format   `json:"format"` // "" of those whom people read
 	GiveUp   duration `json:"give_up_after"`
 	OnGiveUp OnGiveUp `json:"on_give_up,omitzero"` // "" is Stop
 	Origin   string   `json:"origin"`              // of the URL, the rest of which is sealed
@@ -41,6 +42,7 @@ type due struct {
 	Last      moment    `json:"last"`
 	Failure   string    `json:"failure"`
 	NotBefore time.Time `json:"not_before,omitzero"` // the receiver has asked for that
+	Through   store.ID  `json:"through,omitzero"`    // of several events the last
 }
 
 // telling is a gap that is being told.
@@ -55,6 +57,8 @@ type target struct {
 	Secret   string    `json:"secret"`
 	Previous string    `json:"previous,omitzero"`
 	Until    time.Time `json:"until,omitzero"` // Previous signs too until then
+
+	recipient Recipient // of the record
 }
 
 // Format is a form of a request's body.
@@ -87,6 +91,12 @@ func (r *record) parse(text []byte) error {
 	}
 	if r.Version != recordVersion {
 		return fmt.Errorf("it has version %d, this release reads %d", r.Version, recordVersion)
+	}
+	if r.Kind == "" {
+		r.Kind = Webhook // there was no other
+	}
+	if r.receiver() == nil {
+		return fmt.Errorf("this release knows no receivers of kind %q", r.Kind)
 	}
 	_, err := store.NewFilter(r.Topics...)
 	return err

@@ -38,6 +38,7 @@ func (d *delivery) state(log store.ID) State {
 
 // Status is what a delivery is and does.
 type Status struct {
+	Recipient
 	Name          string
 	Topics        []string
 	Format        Format
@@ -72,9 +73,10 @@ func (s *Status) Filter() store.Filter {
 // status describes a delivery. The caller holds mu.
 func (s *Sender) status(d *delivery) Status {
 	r := &d.record
-	status := Status{Name: d.name, Topics: r.Topics, Format: r.Format, GiveUpAfter: r.GiveUp.Duration,
-		Origin: r.Origin, SecretChanged: r.Changed.Time, CreatedBy: r.By, Created: r.Made.Time,
-		OnGiveUp: r.OnGiveUp, State: d.state(s.logID), Reason: r.Reason, At: d.at, Sent: d.sent, Dead: len(d.dead)}
+	status := Status{Recipient: r.Recipient, Name: d.name, Topics: r.Topics, Format: r.Format,
+		GiveUpAfter: r.GiveUp.Duration, Origin: r.Origin, SecretChanged: r.Changed.Time, CreatedBy: r.By,
+		Created: r.Made.Time, OnGiveUp: r.OnGiveUp,
+		State: d.state(s.logID), Reason: r.Reason, At: d.at, Sent: d.sent, Dead: len(d.dead)}
 	if d.run != nil {
 		run := d.run.RunStatus
 		status.Run = &run

@@ -29,13 +29,24 @@ type message struct {
 	topic       string // "" for what is no event
 	contentType string
 	body        []byte
+
+	events []store.Event // that it is about
+	data   any           // of what is no event
+}
+
+// through is the last of several events; zero if it is about one, or none.
+func (m *message) through() (last store.ID) {
+	if n := len(m.events); n > 1 {
+		last = m.events[n-1].ID
+	}
+	return last
 }
 
 const mediaCloudEvent = "application/cloudevents+json"
 
 // eventMessage is an event as its delivery sends it.
 func eventMessage(e *store.Event, f Format) message {
-	m := message{id: e.ID.String(), kind: e.Type, topic: e.Topic}
+	m := message{id: e.ID.String(), kind: e.Type, topic: e.Topic, events: []store.Event{*e}}
 	if f == Data {
 		m.contentType, m.body = e.ContentType, e.Data
 	} else {
@@ -46,7 +57,7 @@ func eventMessage(e *store.Event, f Format) message {
 
 // ownMessage is one that is no event of the log. In a CloudEvent its source is the delivery.
 func ownMessage(id, kind, delivery string, f Format, data any) message {
-	m := message{id: id, kind: kind, contentType: "application/json", body: wire.Marshal(data)}
+	m := message{id: id, kind: kind, contentType: "application/json", body: wire.Marshal(data), data: data}
 	if f != Data {
 		m.contentType = mediaCloudEvent
 		m.body = wire.Marshal(struct {
@@ -79,38 +90,59 @@ const (
 	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be used again
 )
 
-// attempt makes one request.
+// attempt sends a message once.
 func (s *Sender) attempt(ctx context.Context, name string, to target, m message) answer {
-	u, err := s.o.Guard.CheckURL(to.URL)
-	if err != nil {
-		return answer{failure: failureOf(err), config: true}
-	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(m.body))
+	return to.recipient.receiver().send(ctx, s, name, &to, &m)
+}
+
+// webhook is a service that takes events.
+type webhook struct{}
+
+func (webhook) traits() *traits {
+	return &traits{takes: []string{"format", "secret"}, secret: secretForm, key: func(text string) error {
+		_, err := parseSecret(text)
+		return err
+	}}
+}
+
+func (webhook) send(ctx context.Context, s *Sender, name string, to *target, m *message) answer {
+	a, _ := s.post(ctx, to.URL, m.body, func(h http.Header) error { return s.fill(h, name, to, m) })
+	return a
+}
+
+// post makes a request with the headers that fill sets, judges the status, and returns the first bytes of the answer.
+func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(http.Header) error) (answer, []byte) {
+	u, err := s.o.Guard.CheckURL(to)
 	if err != nil {
-		return answer{failure: "the request cannot be made", config: true}
+		return answer{failure: failureOf(err), config: true}, nil
 	}
-	if err := s.fill(req.Header, name, to, m); err != nil {
-		return answer{failure: failureOf(err), config: true}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return answer{failure: "the request cannot be made", config: true}, nil
+	}
+	req.Header.Set("User-Agent", strings.TrimSuffix("Tidings/"+s.o.Version, "/"))
+	if err := fill(req.Header); err != nil {
+		return answer{failure: failureOf(err), config: true}, nil
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
 		var refused *outbound.Refused
-		return answer{failure: failureOf(err), config: errors.As(err, &refused)}
+		return answer{failure: failureOf(err), config: errors.As(err, &refused)}, nil
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // the status has said it all
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is missing is missing
 	a := answer{status: resp.StatusCode}
 	if a.status/100 != 2 {
 		a.failure = explain(resp)
 		a.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	}
-	return a
+	return a, text
 }
 
 // fill sets the headers, as Standard Webhooks 1.0 says.
-func (s *Sender) fill(h http.Header, name string, to target, m message) error {
+func (s *Sender) fill(h http.Header, name string, to *target, m *message) error {
 	at := time.Now()
 	signatures, err := sign(to, m, at)
 	if err != nil {
@@ -119,7 +151,6 @@ func (s *Sender) fill(h http.Header, name string, to target, m message) error {
 	h.Set("Webhook-Id", m.id)
 	h.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
 	h.Set("Webhook-Signature", signatures)
-	h.Set("User-Agent", strings.TrimSuffix("Tidings/"+s.o.Version, "/"))
 	h.Set("Tidings-Delivery", headerText(name))
 	h.Set("Tidings-Type", headerText(m.kind))
 	if m.topic != "" {
@@ -163,7 +194,7 @@ func parseSecret(text string) ([]byte, error) {
 }
 
 // sign returns the signatures by all secrets that count.
-func sign(to target, m message, at time.Time) (string, error) {
+func sign(to *target, m *message, at time.Time) (string, error) {
 	secrets := []string{to.Secret}
 	if to.Previous != "" && at.Before(to.Until) {
 		secrets = append(secrets, to.Previous)

@@ -79,11 +79,14 @@ func (w *worker) pass(ctx context.Context) error {
 	}
 	defer reader.Close()
 	for {
-		page, err := reader.Next(readEvents)
+		page, err := reader.Next(w.atOnce())
 		if err != nil {
 			return err
 		}
 		if err := w.foundGap(ctx, &page); err != nil {
+			return err
+		}
+		if err := w.sendFold(ctx, &page); err != nil {
 			return err
 		}
 		for i := range page.Events {
@@ -230,6 +233,7 @@ func (w *worker) failed(m *message, a answer) (urgent bool) {
 	f := *r.Due // a copy: alter may keep the record as it was
 	r.Due = &f
 	f.Attempts, f.Last, f.Failure, f.NotBefore = f.Attempts+1, at, a.failure, time.Time{}
+	f.Through = m.through()
 	w.s.change(d)
 	end := f.First.Add(r.GiveUp.Duration)
 	switch {

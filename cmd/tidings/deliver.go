@@ -2,10 +2,12 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -23,11 +25,18 @@ type deliverFlags struct {
 	DeliverTo      []subnet `help:"Network that deliveries may reach though it is not public, such as 10.0.0.0/8; repeatable." placeholder:"CIDR"`
 	DeliverHTTP    bool     `name:"deliver-http" help:"Let deliveries go to http:// too, for everybody on the way to read and change."`
 	DeliverProxy   bool     `help:"Let deliveries go through the proxy that HTTPS_PROXY and HTTP_PROXY name; a proxy does not look at addresses as the server does."`
+	ConsoleURL     string   `name:"console-url" help:"Where people open the console of this server, such as https://events.example.com: what deliveries send to people links to events there." placeholder:"URL"`
 }
 
 func (d *deliverFlags) validate() error {
 	if info, err := os.Stat(d.SecretsKeyFile); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("--secrets-key-file: expected a file, got %s", d.SecretsKeyFile)
+	}
+	u, err := url.Parse(d.ConsoleURL)
+	if d.ConsoleURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return errors.New("--console-url: expected a URL such as https://events.example.com, without a user, a query " +
+			"and a fragment")
 	}
 	return nil
 }
@@ -51,5 +60,5 @@ func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Bo
 		}
 	}
 	return deliver.New(log, tail, deliver.Options{Guard: outbound.New(o), Key: seal.NewFile(path), Version: version(),
-		Wants: alerts.Wants, Logger: logger})
+		Wants: alerts.Wants, Console: d.ConsoleURL, Logger: logger})
 }

@@ -89,6 +89,7 @@ func (n deliveryName) segment() string { return url.PathEscape(string(n)) }
 // deliveryInfo is a delivery as the server tells of it.
 type deliveryInfo struct {
 	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
 	Origin    string   `json:"origin"`
 	Topics    []string `json:"topics"`
 	State     string   `json:"state"`
@@ -114,8 +115,12 @@ type deliveryInfo struct {
 
 // print writes what an administrator looks for first.
 func (d *deliveryInfo) print(app *app) error {
+	to := d.Origin
+	if d.Kind != "webhook" && d.Kind != "" {
+		to = d.Kind + " at " + to
+	}
 	err := app.print("%s: %s, %d events behind, %s to %s", d.Name, d.State, d.LagEvents,
-		strings.Join(d.Topics, " "), d.Origin)
+		strings.Join(d.Topics, " "), to)
 	if err == nil && d.Reason != "" {
 		err = app.print("  %s", d.Reason)
 	}
@@ -170,25 +175,33 @@ type deliveriesPutCmd struct {
 	client
 
 	Name        deliveryName  `arg:"" help:"Name of the delivery."`
+	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by slack or wecom." placeholder:"KIND"`
 	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
 	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
 	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
 	GiveUpAfter time.Duration `       help:"Time that one message is tried."                                       placeholder:"TIME"`
 	OnGiveUp    string        `       help:"What then becomes of an event: the delivery stops (stop), or the event is set aside and the next one sent (set_aside)." placeholder:"WHAT"`
-	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new delivery gets one anyway."                                            xor:"secret"`
-	SecretFile  string        `       help:"File with the secret to use, - for standard input; whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
+	Language    string        `       help:"Language of what people read: en or zh." placeholder:"LANGUAGE"`
+	TimeZone    string        `       help:"Time zone of the times that people read, such as Asia/Shanghai." placeholder:"ZONE"`
+	Detail      string        `       help:"What people read of events: how many in which topics (count), or also what the newest one says (data)." placeholder:"WHAT"`
+	Template    *string       `       help:"Text in the place of the server's own, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty for none." placeholder:"TEXT"`
+	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new webhook gets one anyway."                                            xor:"secret"`
+	SecretFile  string        `       help:"File with the secret to use, - for standard input; of a webhook whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }
 
 // Run prints a secret that it has made: it is shown this once.
 func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
-	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From,
-		"on_give_up": c.OnGiveUp} {
+	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From, "kind": c.Kind,
+		"language": c.Language, "time_zone": c.TimeZone, "detail": c.Detail, "on_give_up": c.OnGiveUp} {
 		if value != "" {
 			body[member] = value
 		}
+	}
+	if c.Template != nil {
+		body["template"] = *c.Template
 	}
 	if len(c.Topic) > 0 {
 		body["topics"] = c.Topic
@@ -213,7 +226,8 @@ func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	return app.print("  secret, shown this once: %s", secret)
 }
 
-// secret returns the one to set, "" to keep what is there, and whether it was made here.
+// secret returns the one to set, "" to keep what is there, and whether it was made here: that of another kind than a
+// webhook is the receiver's to make.
 func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, made bool, err error) {
 	if c.SecretFile != "" {
 		var content []byte
@@ -229,6 +243,9 @@ func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, m
 			return "", false, usageError{errors.New("--secret-file: it is empty")}
 		}
 		return text, false, nil
+	}
+	if c.Kind != "" && c.Kind != "webhook" && !c.NewSecret {
+		return "", false, nil
 	}
 	if !c.NewSecret {
 		var missing *problem

@@ -59,6 +59,13 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitUsage, "", "--all", "redrive shop")
 	verb(exitUsage, "", "--forget", "dead shop --all")
 	verb(exitFailure, "", "delivery-state", "redrive shop --all")
+	verb(exitOK, "team: running, 0 events behind, orders.> to slack at "+hook.URL+"\n", "", "put team --kind slack "+
+		"--topic orders.> --language zh --time-zone Asia/Shanghai --detail data --template {{data.n}} --endpoint "+hook.URL)
+	verb(exitFailure, "", "unknown placeholder", "put team --template {{data}}")
+	status.Store(200)
+	verb(exitFailure, "", "what answered is not Slack", "test team")
+	status.Store(500)
+	verb(exitOK, "", "", "delete team")
 	verb(exitOK, "", "", "put shop --on-give-up set_aside --give-up-after 1s")
 	resp, err := http.Post(url+"/v1/topics/orders.eu/events", "application/json", strings.NewReader("1"))
 	if err != nil {

@@ -55,7 +55,7 @@ func write(t *testing.T, name string, content []byte, mode os.FileMode) string {
 	return path
 }
 
-// TestConfigRows: rows 90 to 95 of docs/ERRORS.md that are refused, in one line that names the
+// TestConfigRows: rows 90 to 95, 193 and 300 of docs/ERRORS.md that are refused, in one line that names the
 // setting.
 func TestConfigRows(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -116,6 +116,8 @@ func TestConfigRows(t *testing.T) {
 		{"row 193: a number that was a share", "--min-free 5", nil,
 			"--min-free: 5 is so many bytes: write a share of the disk such as 5%"},
 		{"row 193: all of the disk", "--min-free 100%", nil, "--min-free"},
+		{"row 300: no URL of a console", "--console-url events.example.com", nil, "--console-url"},
+		{"row 300: a token in it", "--console-url https://events.example.com/#token=x", nil, "--console-url"},
 		{"row 193: no level", "--log-level loud", nil,
 			`--log-level: expected debug, info, warn or error, got "loud"`},
 		{"row 95: no age", "--retain-age 0s", nil,

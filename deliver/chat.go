@@ -1,0 +1,73 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// chat is a service that takes texts for people, in JSON.
+type chat struct {
+	t traits
+	// request returns where to post, and what.
+	request func(to *target, n *note, now time.Time) (url string, body any)
+	// judge looks at an answer with its first bytes, which nobody else gets to see: to show them would be a way
+	// to read what only this server can reach.
+	judge func(a *answer, body []byte)
+}
+
+func (c *chat) traits() *traits { return &c.t }
+
+func (c *chat) send(ctx context.Context, s *Sender, name string, to *target, m *message) answer {
+	n := newNote(&to.recipient, s.o.Console, name, m)
+	address, content := c.request(to, n, time.Now())
+	body, err := json.Marshal(content)
+	if err != nil {
+		return answer{failure: "the message cannot be made", config: true}
+	}
+	a, text := s.post(ctx, address, body, func(h http.Header) error {
+		h.Set("Content-Type", "application/json; charset=utf-8")
+		return nil
+	})
+	if a.status != 0 {
+		c.judge(&a, bytes.TrimSpace(text))
+	}
+	return a
+}
+
+// verdict is what a code in the body of an answer means.
+type verdict struct {
+	what  string
+	again time.Duration // when to try again; 0: it does not get better by itself
+}
+
+// judgeCode judges by the number that a member of the answer is, of which 0 is success.
+func judgeCode(service, member string, known map[int]verdict) func(*answer, []byte) {
+	return func(a *answer, body []byte) {
+		var object map[string]json.RawMessage
+		var code *int
+		if json.Unmarshal(body, &object) == nil {
+			_ = json.Unmarshal(object[member], &code)
+		}
+		switch {
+		case code != nil && *code == 0 && a.ok():
+		case code != nil && *code != 0:
+			a.is(service, strconv.Itoa(*code), known[*code])
+		case a.ok():
+			a.failure, a.config = "what answered is not "+service+": look at the URL", true
+		}
+	}
+}
+
+// is notes what an answer says by a code. What is not known is tried again as any failure is.
+func (a *answer) is(service, code string, v verdict) {
+	a.failure = service + " answered " + code
+	if v.what != "" {
+		a.failure += ": " + v.what
+		a.config = v.again == 0
+		a.retryAfter = max(a.retryAfter, v.again)
+	}
+}

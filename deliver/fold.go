@@ -1,0 +1,41 @@
+package deliver
+
+import (
+	"context"
+
+	"tidings/replay"
+)
+
+// maxFold is how many events one message to people stands for at most.
+const maxFold = 256
+
+// atOnce is how many events are read at once.
+func (w *worker) atOnce() int {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if w.d.record.people() {
+		return maxFold
+	}
+	return readEvents
+}
+
+// sendFold sends all events of a page as one message where it is people who read, and takes them from the page. No
+// event waits for others: those that are there are told together. The message has the ID of the first of them, so
+// that it stays the same one when more have come by the next attempt. Only what follows it waits, for the pace of
+// the receiver.
+func (w *worker) sendFold(ctx context.Context, page *replay.Page) error {
+	w.s.mu.Lock()
+	people, pace := w.d.record.people(), w.d.record.receiver().traits().pace
+	w.s.mu.Unlock()
+	if !people || len(page.Events) == 0 {
+		return nil
+	}
+	m := eventMessage(&page.Events[0], "")
+	m.events, page.Events = page.Events, nil
+	last := m.events[len(m.events)-1].ID
+	if err := w.send(ctx, m, func(d *delivery) { d.at = last }); err != nil {
+		return err
+	}
+	sleep(ctx, pace)
+	return ctx.Err()
+}

@@ -1,0 +1,170 @@
+package deliver
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tidings/internal/wire"
+	"tidings/replay"
+	"tidings/store"
+)
+
+// note is a message as people read it. What others wrote is in it as plain says.
+type note struct {
+	title  string // one line
+	text   string // all of it but the link
+	link   string // to the newest event in the console; "" where nobody has said where that is
+	count  int    // of events
+	topic  string // of the newest; "" when the message is about none
+	time   string // of the newest
+	newest *store.Event
+	fields bool // it may say what is in the newest
+}
+
+const (
+	maxTopics = 10  // that a text names
+	maxFields = 12  // of an event that a text has
+	maxValue  = 300 // bytes of one of them
+
+	// invisible is a zero-width space: between what would mean something together.
+	invisible = "\u200b"
+)
+
+// newNote writes what a message says; console is where the console is.
+func newNote(p *Recipient, console, name string, m *message) *note {
+	words := languages[p.Language]
+	n := &note{fields: p.Detail == Fields, count: len(m.events)}
+	switch {
+	case n.count == 0 && m.kind == "tidings.gap":
+		gap, _ := m.data.(*replay.Gap)
+		n.title = fmt.Sprintf(words.gap, plain(name, maxValue))
+		if n.text = n.title; gap != nil {
+			n.text += "\n" + gap.Requested + " … " + gap.Through.String()
+		}
+		return n
+	case n.count == 0:
+		n.title = fmt.Sprintf(words.test, plain(name, maxValue))
+		n.text = n.title
+		return n
+	}
+	zone, err := time.LoadLocation(p.TimeZone)
+	if err != nil {
+		zone = time.UTC // it was there when it was set
+	}
+	n.newest = &m.events[n.count-1]
+	n.topic = n.newest.Topic
+	n.time = fmt.Sprintf("%s (%s)", n.newest.Time().In(zone).Format(time.DateTime), zone)
+	if console != "" {
+		n.link = strings.TrimSuffix(console, "/") + "/#/log?" +
+			url.Values{"topic": {n.topic}, "id": {n.newest.ID.String()}}.Encode()
+	}
+	n.write(words, m.events)
+	if p.Template != nil {
+		n.text = n.fill(p.textTemplate())
+	}
+	return n
+}
+
+// write makes title and text.
+func (n *note) write(words *language, events []store.Event) {
+	lines := words.lines(events, n.fields)
+	n.title = lines[0]
+	if len(lines) > 1 {
+		n.title = fmt.Sprintf(words.several, n.count, len(lines))
+		if more := len(lines) - maxTopics; more > 0 {
+			lines = append(lines[:maxTopics], fmt.Sprintf(words.more, more))
+		}
+	}
+	at := n.time
+	if n.count > 1 {
+		at = fmt.Sprintf(words.newest, at)
+	}
+	if len(lines) > 1 {
+		at += ", " + n.topic
+	}
+	lines = append(lines, at)
+	if n.fields {
+		lines = append(lines, words.fields(n.newest)...)
+	}
+	n.text = strings.Join(lines, "\n")
+}
+
+// cut is the text and the link in so many bytes.
+func (n *note) cut(max int) string {
+	link := n.link
+	if link != "" {
+		link = "\n" + link
+	}
+	if len(link) > max/2 {
+		link = ""
+	}
+	return shorten(n.text, max-len(link)) + link
+}
+
+// shorten cuts a text to so many bytes between two runes.
+func shorten(text string, max int) string {
+	const end = "…"
+	if len(text) <= max {
+		return text
+	}
+	cut := max - len(end)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + end
+}
+
+// plain is a text that others wrote, in one line of at most so many bytes that steers nothing: it has no control
+// characters, turns no writing direction, and mentions nobody.
+func plain(text string, max int) string {
+	var b strings.Builder
+	last := ' '
+	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
+		switch {
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
+			r = ' '
+		case unicode.Is(unicode.Bidi_Control, r):
+			continue
+		}
+		b.WriteRune(r)
+		if r == '@' && !unicode.IsLetter(last) && !unicode.IsDigit(last) {
+			b.WriteString(invisible) // an address has something before it
+		}
+		last = r
+	}
+	return shorten(b.String(), max)
+}
+
+// object returns the members of an event's data, nil if it is no JSON object.
+func object(e *store.Event) wire.Object {
+	mediaType, _, _ := mime.ParseMediaType(e.ContentType)
+	if mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
+		return nil
+	}
+	o, err := wire.SplitObject(e.Data)
+	if err != nil {
+		return nil
+	}
+	return o
+}
+
+// scalar is a JSON value as people read it; "" for what has parts, and for null.
+func scalar(value json.RawMessage) string {
+	var any any
+	if json.Unmarshal(value, &any) != nil {
+		return ""
+	}
+	switch v := any.(type) {
+	case string:
+		return plain(v, maxValue)
+	case bool, float64:
+		return plain(string(value), maxValue) // a number as it was written
+	}
+	return ""
+}

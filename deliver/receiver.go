@@ -1,0 +1,133 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // a container may have none
+)
+
+// Kind is what a delivery sends to.
+type Kind string
+
+const (
+	Webhook Kind = "webhook" // a service, by Standard Webhooks
+	WeCom   Kind = "wecom"   // the robot of a group
+	Slack   Kind = "slack"   // an incoming webhook
+)
+
+// Detail is how much of an event people get to read.
+type Detail string
+
+const (
+	Count  Detail = "count" // how many there are, and of which topics: nothing else that a publisher wrote
+	Fields Detail = "data"  // also what the newest one says
+)
+
+// Recipient is what a delivery sends to, and what people read there.
+type Recipient struct {
+	Kind     Kind            `json:"kind,omitzero"`
+	Language string          `json:"language,omitzero"`  // "en", which "" is, or "zh"
+	TimeZone string          `json:"time_zone,omitzero"` // of IANA's; "" is UTC
+	Detail   Detail          `json:"detail,omitzero"`    // "" is Count
+	Template json.RawMessage `json:"template,omitzero"`  // a JSON string, of what takes a text
+}
+
+// receiver is a kind of what is sent to.
+type receiver interface {
+	traits() *traits
+	// send makes one attempt, which ctx ends, and judges the answer.
+	send(ctx context.Context, s *Sender, name string, to *target, m *message) answer
+}
+
+// traits are what settings of a kind are checked against.
+type traits struct {
+	takes  []string           // which members it has of those that not every kind has
+	secret string             // what its secret is; "": it has none
+	key    func(string) error // looks at a secret; its error is an *InvalidError
+	pace   time.Duration      // the least time between two messages, of which each may be about many events
+}
+
+// receivers are all kinds.
+var receivers = map[Kind]receiver{Webhook: webhook{}, WeCom: wecom, Slack: slack}
+
+func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
+
+// people reports whether it is people who read: one message may be about many events.
+func (p *Recipient) people() bool { return p.Kind != Webhook }
+
+// special are the members that not every kind has, and whether they are said.
+func (set *Settings) special() map[string]bool {
+	return map[string]bool{"format": set.Format != "", "secret": set.Secret != "", "language": set.Language != "",
+		"time_zone": set.TimeZone != "", "detail": set.Detail != "", "template": set.Template != nil}
+}
+
+// texts are the members of those whom people read.
+var texts = []string{"language", "time_zone", "detail", "template"}
+
+// applyRecipient puts into the record what the settings say of it. The error is an *InvalidError.
+func (r *record) applyRecipient(set *Settings, made bool) error {
+	if set.Kind != "" && receivers[set.Kind] == nil {
+		return &InvalidError{"kind", "expected one of " + listed(slices.Sorted(maps.Keys(receivers)))}
+	}
+	if !made && set.Kind != "" && set.Kind != r.Kind {
+		return &InvalidError{"kind", fmt.Sprintf("this one is of kind %q, and stays so: make another delivery", r.Kind)}
+	}
+	if made && set.Kind != "" {
+		r.Kind = set.Kind
+	}
+	t := r.receiver().traits()
+	for member, said := range set.special() {
+		if said && !slices.Contains(t.takes, member) {
+			return &InvalidError{member, fmt.Sprintf("a delivery of kind %q does not have it", r.Kind)}
+		}
+	}
+	switch {
+	case made && set.URL == "":
+		return &InvalidError{"url", "a new delivery has a URL"}
+	case made && set.Secret == "" && t.secret != "":
+		return &InvalidError{"secret", "a new delivery has a secret: " + t.secret}
+	}
+	if r.people() {
+		r.Format = ""
+	}
+	return r.applyTexts(set)
+}
+
+// applyTexts is applyRecipient of what people read.
+func (r *record) applyTexts(set *Settings) error {
+	for _, m := range []struct {
+		into *string
+		text string
+	}{{&r.Language, set.Language}, {&r.TimeZone, set.TimeZone}, {(*string)(&r.Detail), string(set.Detail)}} {
+		if m.text != "" {
+			*m.into = m.text
+		}
+	}
+	if set.Template != nil {
+		r.Template = set.Template
+	}
+	_, err := time.LoadLocation(r.TimeZone)
+	switch {
+	case r.Language != "" && languages[r.Language] == nil:
+		return &InvalidError{"language", "expected one of " + listed(slices.Sorted(maps.Keys(languages)))}
+	case err != nil || r.TimeZone == "Local":
+		return &InvalidError{"time_zone", "expected the name of a time zone, such as Asia/Shanghai"}
+	case r.Detail != "" && r.Detail != Count && r.Detail != Fields:
+		return &InvalidError{"detail", fmt.Sprintf("expected %q or %q", Count, Fields)}
+	}
+	return r.checkTemplate()
+}
+
+// listed writes names into a message.
+func listed[T ~string](names []T) string {
+	var quoted []string
+	for _, name := range names {
+		quoted = append(quoted, fmt.Sprintf("%q", string(name)))
+	}
+	return strings.Join(quoted, ", ")
+}

@@ -1,0 +1,119 @@
+package deliver
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"tidings/internal/wire"
+)
+
+// maxTemplate bounds a template, in bytes.
+const maxTemplate = 8 << 10
+
+// placeholder is what a template has in the place of what is known when a message is made.
+var placeholder = regexp.MustCompile(`\{\{\s*([a-z]+)((?:\.[^\s.{}]+)*)\s*\}\}`)
+
+// places are all placeholders, and whether they have what a publisher wrote beside the topic's name.
+var places = map[string]bool{"title": false, "text": false, "link": false, "count": false, "topic": false, "id": false,
+	"time": false, "type": true, "data": true}
+
+// checkTemplate returns an *InvalidError unless the template can be filled.
+func (r *record) checkTemplate() error {
+	if r.Template == nil {
+		return nil
+	}
+	text := r.textTemplate()
+	switch {
+	case len(r.Template) > maxTemplate:
+		return &InvalidError{"template", fmt.Sprintf("expected at most %d bytes", maxTemplate)}
+	case text == "" && string(r.Template) == `""`:
+		r.Template = nil // as if there had never been one
+		return nil
+	case text == "":
+		return &InvalidError{"template", `expected a text, such as "{{count}} in {{topic}}"`}
+	}
+	return r.checkPlaces(text)
+}
+
+// checkPlaces looks at the placeholders of a text.
+func (r *record) checkPlaces(text string) error {
+	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+		tells, known := places[m[1]]
+		switch {
+		case !known, (m[1] == "data") != (m[2] != ""):
+			return &InvalidError{"template", fmt.Sprintf("unknown placeholder %.64q", m[0])}
+		case tells && r.Detail != Fields:
+			return &InvalidError{"template", fmt.Sprintf(`%.64q is of what events say: that takes "detail": %q`, m[0],
+				Fields)}
+		}
+	}
+	if rest := placeholder.ReplaceAllString(text, ""); strings.Contains(rest, "{{") || strings.Contains(rest, "}}") {
+		return &InvalidError{"template", "it has {{ or }} that are of no placeholder such as {{topic}} or {{data.number}}"}
+	}
+	return nil
+}
+
+// textTemplate is a template that is a text; "" if it is none.
+func (p *Recipient) textTemplate() (text string) {
+	_ = json.Unmarshal(p.Template, &text)
+	return text
+}
+
+// fill puts what is known into a text.
+func (n *note) fill(text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(place string) string {
+		m := placeholder.FindStringSubmatch(place)
+		return n.place(m[1], m[2])
+	})
+}
+
+// place is what stands for a placeholder. The path begins with a dot.
+func (n *note) place(name, path string) string {
+	switch name {
+	case "title":
+		return n.title
+	case "text":
+		return n.text
+	case "link":
+		return n.link
+	case "count":
+		return strconv.Itoa(n.count)
+	case "topic":
+		return n.topic
+	case "time":
+		return n.time
+	}
+	switch {
+	case n.newest == nil:
+	case name == "id":
+		return n.newest.ID.String()
+	case !n.fields:
+	case name == "type":
+		return plain(n.newest.Type, maxValue)
+	case name == "data":
+		return n.at(path)
+	}
+	return ""
+}
+
+// at is what the newest event says at a path of members and, in lists, indexes; "" if there is nothing to read.
+func (n *note) at(path string) string {
+	steps := strings.Split(path[1:], ".")
+	value := object(n.newest).Get(steps[0])
+	for _, step := range steps[1:] {
+		var list []json.RawMessage
+		if i, err := strconv.Atoi(step); err == nil && json.Unmarshal(value, &list) == nil && i >= 0 && i < len(list) {
+			value = list[i]
+			continue
+		}
+		inner, err := wire.SplitObject(value)
+		if err != nil {
+			return ""
+		}
+		value = inner.Get(step)
+	}
+	return scalar(value)
+}
