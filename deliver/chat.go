@@ -3,9 +3,14 @@ package deliver
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -36,6 +41,23 @@ func (c *chat) send(ctx context.Context, s *Sender, name string, to *target, m *
 		c.judge(&a, bytes.TrimSpace(text))
 	}
 	return a
+}
+
+// hmacOf is the base64 of an HMAC-SHA256.
+func hmacOf(key, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(text))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+const maxKey = 512 // bytes
+
+// checkVisible takes a secret of visible ASCII characters.
+func checkVisible(text string) error {
+	if len(text) > maxKey || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return &InvalidError{"secret", fmt.Sprintf("expected at most %d visible ASCII characters", maxKey)}
+	}
+	return nil
 }
 
 // verdict is what a code in the body of an answer means.

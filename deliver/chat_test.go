@@ -1,6 +1,9 @@
 package deliver_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -97,9 +100,98 @@ type chatKind struct {
 	escaped string           // markup as it arrives
 }
 
+// newDingTalk is of https://open.dingtalk.com/document/robots/custom-robot-access.
+func newDingTalk() *service {
+	failed := func(code int, text string) *http.Response {
+		return answered(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, text+", hint"))
+	}
+	return &service{perMin: 20, check: func(g got) (string, *http.Response) {
+		query := g.url.Query()
+		at, _ := strconv.ParseInt(query.Get("timestamp"), 10, 64)
+		var m struct {
+			MsgType string
+			Text    struct{ Content string }
+		}
+		switch {
+		case g.url.Host != "oapi.dingtalk.com" || g.url.Path != "/robot/send":
+			return "", status(404)
+		case query.Get("access_token") != "right":
+			return "", failed(300005, "token is not exist")
+		case time.Since(time.UnixMilli(at)).Abs() > time.Hour:
+			return "", failed(310000, "invalid timestamp")
+		case query.Get("sign") != hmacText("SECright", query.Get("timestamp")+"\nSECright"):
+			return "", failed(310000, "sign not match")
+		case !decode(g, &m) || m.MsgType != "text" || m.Text.Content == "":
+			return "", failed(40035, "invalid parameter")
+		case len(g.body) > 20_000:
+			return "", failed(460101, "message too long")
+		}
+		return m.Text.Content, nil
+	}, full: func() *http.Response { return failed(130101, "send too fast, exceed 20 times per minute") },
+		ok: func() *http.Response { return answered(200, `{"errcode":0,"errmsg":"ok"}`) }}
+}
+
+// newFeishu is of https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot.
+func newFeishu() *service {
+	failed := func(status, code int, text string) *http.Response {
+		return answered(status, fmt.Sprintf(`{"code":%d,"msg":%q,"data":{}}`, code, text+", hint"))
+	}
+	type line []struct{ Tag, Text, Href string }
+	return &service{perMin: 100, check: func(g got) (text string, refusal *http.Response) {
+		var m struct {
+			Timestamp, Sign string
+			Msg_type        string
+			Content         struct {
+				Post map[string]struct{ Content []line }
+			}
+		}
+		if !decode(g, &m) || m.Msg_type != "post" || len(m.Content.Post) != 1 {
+			return "", failed(400, 9499, "Bad Request")
+		}
+		at, _ := strconv.ParseInt(m.Timestamp, 10, 64)
+		switch {
+		case g.url.String() != "https://open.feishu.cn/open-apis/bot/v2/hook/right":
+			return "", failed(200, 19001, "param invalid: incoming webhook access token invalid")
+		case time.Since(time.Unix(at, 0)).Abs() > time.Hour || m.Sign != hmacText(m.Timestamp+"\nright", ""):
+			return "", failed(200, 19021, "sign match fail or timestamp is not within one hour from current time")
+		case len(g.body) > 20<<10:
+			return "", failed(200, 19036, "too long")
+		}
+		var lines []string
+		for _, post := range m.Content.Post {
+			for _, l := range post.Content {
+				if len(l) != 1 || l[0].Tag != "text" && (l[0].Tag != "a" || l[0].Href != l[0].Text) {
+					return "", failed(400, 9499, "Bad Request")
+				}
+				lines = append(lines, l[0].Text)
+			}
+		}
+		return strings.Join(lines, "\n"), nil
+	}, full: func() *http.Response { return failed(200, 11232, "frequency limited psm[...]") },
+		ok: func() *http.Response {
+			return answered(200, `{"StatusCode":0,"StatusMessage":"success","code":0,"data":{},"msg":"success"}`)
+		}}
+}
+
+func hmacText(key, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(text))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
 const markup = "<!channel> <@U1> @all &amp; *b* _i_ <at id=all></at> a@b.example [x](http://e.example)\n\u202ebidi"
 
+const read = "<!channel> <@\u200bU1> @\u200ball &amp; *b* _i_ <at id=all></at> a@b.example [x](http://e.example) bidi"
+
 var chats = []chatKind{
+	{kind: deliver.DingTalk, service: newDingTalk, right: deliver.Settings{
+		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECright"}, wrong: deliver.Settings{
+		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECwrong"},
+		says: "310000: one of the robot's rules: look at the secret", escaped: read},
+	{kind: deliver.Feishu, service: newFeishu, right: deliver.Settings{
+		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "right"}, wrong: deliver.Settings{
+		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "wrong"},
+		says: "19021: look at the secret and at this server's clock", escaped: read},
 	{kind: deliver.WeCom, service: newWeCom, right: deliver.Settings{
 		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=right"}, wrong: deliver.Settings{
 		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=wrong"}, says: "93000: there is no robot at this URL",
@@ -327,6 +419,18 @@ func TestRefusedByTheService(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSignedAnew: a message that has failed for hours has a signature of its last attempt.
+func TestSignedAnew(t *testing.T) {
+	testChats(t, func(t *testing.T, s *scene, _ *chatKind, to *service) {
+		s.receiver.set(always(503))
+		s.publish(1, "orders.eu")
+		time.Sleep(5 * time.Hour)
+		s.receiver.set(to.answer)
+		time.Sleep(time.Hour)
+		to.one(t)
+	})
 }
 
 // TestMarkup: what a publisher writes is neither markup nor a mention where it is read, and as long as it may be.

@@ -15,9 +15,11 @@ import (
 type Kind string
 
 const (
-	Webhook Kind = "webhook" // a service, by Standard Webhooks
-	WeCom   Kind = "wecom"   // the robot of a group
-	Slack   Kind = "slack"   // an incoming webhook
+	Webhook  Kind = "webhook"  // a service, by Standard Webhooks
+	DingTalk Kind = "dingtalk" // a custom robot
+	Feishu   Kind = "feishu"   // a custom bot, of Lark too
+	Slack    Kind = "slack"    // an incoming webhook
+	WeCom    Kind = "wecom"    // the robot of a group
 )
 
 // Detail is how much of an event people get to read.
@@ -53,7 +55,8 @@ type traits struct {
 }
 
 // receivers are all kinds.
-var receivers = map[Kind]receiver{Webhook: webhook{}, WeCom: wecom, Slack: slack}
+var receivers = map[Kind]receiver{Webhook: webhook{}, DingTalk: dingtalk, Feishu: feishu, Slack: slack,
+	WeCom: wecom}
 
 func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
 

@@ -175,7 +175,7 @@ type deliveriesPutCmd struct {
 	client
 
 	Name        deliveryName  `arg:"" help:"Name of the delivery."`
-	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by slack or wecom." placeholder:"KIND"`
+	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack or wecom." placeholder:"KIND"`
 	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
 	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`

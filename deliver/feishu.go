@@ -1,0 +1,55 @@
+package deliver
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// feishu is a custom bot of Feishu or Lark that wants signatures
+// (https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot): the time in seconds, an hour off at most, and
+// the HMAC-SHA256 of nothing under it, a line end and the secret, in the body; 20 KB, 100 messages a minute and 5 a
+// second; a code in an answer of status 200. A "text" knows <at>, so this is a "post", whose texts have no markup.
+var feishu = &chat{
+	t: traits{takes: append([]string{"secret"}, texts...), secret: "the one that the bot's signatures are made with",
+		key: checkVisible, pace: time.Second},
+	request: func(to *target, n *note, now time.Time) (string, any) {
+		at := strconv.FormatInt(now.Unix(), 10)
+		return to.URL, struct {
+			Time    string         `json:"timestamp"`
+			Sign    string         `json:"sign"`
+			Type    string         `json:"msg_type"`
+			Content map[string]any `json:"content"`
+		}{at, hmacOf(at+"\n"+to.Secret, ""), "post", map[string]any{"post": feishuPost(n, to.recipient.Language)}}
+	},
+	judge: judgeCode("Feishu", "code", map[int]verdict{
+		9499:  {what: "it does not take this message, or has too many", again: time.Minute},
+		11232: {what: "too many messages", again: time.Minute},
+		19001: {what: "there is no bot at this URL"},
+		19021: {what: "look at the secret and at this server's clock"},
+		19022: {what: "the bot takes no requests from this server's address"},
+		19024: {what: "the bot wants a word in each message that is not there"},
+		19036: {what: "the message is too long"},
+	}),
+}
+
+// feishuPost is a paragraph for each line, and one for the link.
+func feishuPost(n *note, language string) map[string]any {
+	type part struct {
+		Tag  string `json:"tag"`
+		Text string `json:"text"`
+		To   string `json:"href,omitzero"`
+	}
+	var lines [][]part
+	for line := range strings.SplitSeq(shorten(n.text, 4000), "\n") {
+		lines = append(lines, []part{{Tag: "text", Text: line}})
+	}
+	if n.link != "" {
+		lines = append(lines, []part{{"a", n.link, n.link}})
+	}
+	locale := "en_us"
+	if language == "zh" {
+		locale = "zh_cn"
+	}
+	return map[string]any{locale: map[string]any{"content": lines}}
+}
