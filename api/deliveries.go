@@ -30,6 +30,7 @@ type deliveryBody struct {
 	Format      *deliver.Format  `json:"format"`
 	GiveUpAfter float64          `json:"give_up_after_seconds"`
 	OnGiveUp    deliver.OnGiveUp `json:"on_give_up"`
+	To          *string          `json:"to"`
 	Language    *string          `json:"language"`
 	TimeZone    *string          `json:"time_zone"`
 	Detail      *deliver.Detail  `json:"detail"`
@@ -85,6 +86,9 @@ func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *
 	} else if d.Kind != "" {
 		language, zone, detail := cmp.Or(d.Language, "en"), cmp.Or(d.TimeZone, "UTC"), cmp.Or(d.Detail, deliver.Count)
 		b.Language, b.TimeZone, b.Detail = &language, &zone, &detail
+	}
+	if d.To != "" {
+		b.To = &d.To
 	}
 	if d.Due != "" {
 		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}

@@ -77,7 +77,7 @@ func TestRecipient(t *testing.T) {
 	}
 }
 
-// TestRecipientRows: rows 292 to 296 of docs/ERRORS.md.
+// TestRecipientRows: rows 292 to 296 and 301 of docs/ERRORS.md.
 func TestRecipientRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
@@ -97,6 +97,10 @@ func TestRecipientRows(t *testing.T) {
 		{"row 293: no secret", "new", `{"kind":"feishu","url":"https://open.feishu.cn/x","topics":["orders"]}`, "secret"},
 		{"row 293: a secret of two lines", "new",
 			`{"kind":"feishu","url":"https://open.feishu.cn/x","topics":["orders"],"secret":"a\nb"}`, "secret"},
+		{"row 301: no chat", "new", `{"kind":"telegram","topics":["orders"],"secret":"1:a"}`, "to"},
+		{"row 301: a chat that is none", "new", `{"kind":"telegram","topics":["orders"],"secret":"1:a","to":"orders"}`, "to"},
+		{"row 301: a token that is a path", "new",
+			`{"kind":"telegram","topics":["orders"],"secret":"1:a/../2:b","to":"@orders"}`, "secret"},
 		{"row 294: no language", "team", `{"language":"tlh"}`, "language"},
 		{"row 294: no zone", "team", `{"time_zone":"Middle/Earth"}`, "time_zone"},
 		{"row 294: the server's zone", "team", `{"time_zone":"Local"}`, "time_zone"},

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf16"
 
 	"tidings/deliver"
 	"tidings/store"
@@ -173,6 +174,34 @@ func newFeishu() *service {
 		}}
 }
 
+// newTelegram is of https://core.telegram.org/bots/api#sendmessage.
+func newTelegram() *service {
+	failed := func(code int, more, text string) *http.Response {
+		return answered(code, fmt.Sprintf(`{"ok":false,"error_code":%d,"description":%q%s}`, code, text, more))
+	}
+	return &service{perMin: 20, check: func(g got) (string, *http.Response) {
+		var m struct {
+			Chat_id, Text        string
+			Link_preview_options struct{ Is_disabled bool }
+		}
+		switch {
+		case g.url.Host != "api.telegram.org" || !strings.HasPrefix(g.url.Path, "/bot"):
+			return "", status(404)
+		case g.url.Path != "/bot17:right/sendMessage":
+			return "", failed(401, "", "Unauthorized")
+		case !decode(g, &m) || m.Text == "":
+			return "", failed(400, "", "Bad Request: message text is empty")
+		case m.Chat_id != "-1001":
+			return "", failed(400, "", "Bad Request: chat not found")
+		case len(utf16.Encode([]rune(m.Text))) > 4096:
+			return "", failed(400, "", "Bad Request: message is too long")
+		}
+		return m.Text, nil
+	}, full: func() *http.Response {
+		return failed(429, `,"parameters":{"retry_after":35}`, "Too Many Requests: retry after 35")
+	}, ok: func() *http.Response { return answered(200, `{"ok":true,"result":{"message_id":1}}`) }}
+}
+
 func hmacText(key, text string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(text))
@@ -192,6 +221,10 @@ var chats = []chatKind{
 		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "right"}, wrong: deliver.Settings{
 		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "wrong"},
 		says: "19021: look at the secret and at this server's clock", escaped: read},
+	{kind: deliver.Telegram, service: newTelegram, right: deliver.Settings{
+		Recipient: deliver.Recipient{To: "-1001"}, Secret: "17:right"}, wrong: deliver.Settings{
+		Recipient: deliver.Recipient{To: "-1001"}, Secret: "17:wrong"},
+		says: "401: look at the bot's token", escaped: read},
 	{kind: deliver.WeCom, service: newWeCom, right: deliver.Settings{
 		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=right"}, wrong: deliver.Settings{
 		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=wrong"}, says: "93000: there is no robot at this URL",
@@ -277,7 +310,7 @@ func testChats(t *testing.T, f func(t *testing.T, s *scene, c *chatKind, to *ser
 				s.receiver.set(to.answer)
 				set := c.settings(c.right)
 				for _, m := range more {
-					m.Kind = c.kind
+					m.Kind, m.To = c.kind, c.right.To
 					set.Recipient = m
 				}
 				s.put("chat", set)

@@ -19,6 +19,7 @@ const (
 	DingTalk Kind = "dingtalk" // a custom robot
 	Feishu   Kind = "feishu"   // a custom bot, of Lark too
 	Slack    Kind = "slack"    // an incoming webhook
+	Telegram Kind = "telegram" // a bot
 	WeCom    Kind = "wecom"    // the robot of a group
 )
 
@@ -33,6 +34,7 @@ const (
 // Recipient is what a delivery sends to, and what people read there.
 type Recipient struct {
 	Kind     Kind            `json:"kind,omitzero"`
+	To       string          `json:"to,omitzero"`        // of a Telegram the chat
 	Language string          `json:"language,omitzero"`  // "en", which "" is, or "zh"
 	TimeZone string          `json:"time_zone,omitzero"` // of IANA's; "" is UTC
 	Detail   Detail          `json:"detail,omitzero"`    // "" is Count
@@ -51,12 +53,14 @@ type traits struct {
 	takes  []string           // which members it has of those that not every kind has
 	secret string             // what its secret is; "": it has none
 	key    func(string) error // looks at a secret; its error is an *InvalidError
+	url    string             // where to unless it is said; "": it must be said
+	to     func(string) error // looks at "to", which is required; its error is an *InvalidError
 	pace   time.Duration      // the least time between two messages, of which each may be about many events
 }
 
 // receivers are all kinds.
 var receivers = map[Kind]receiver{Webhook: webhook{}, DingTalk: dingtalk, Feishu: feishu, Slack: slack,
-	WeCom: wecom}
+	Telegram: telegram, WeCom: wecom}
 
 func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
 
@@ -65,8 +69,9 @@ func (p *Recipient) people() bool { return p.Kind != Webhook }
 
 // special are the members that not every kind has, and whether they are said.
 func (set *Settings) special() map[string]bool {
-	return map[string]bool{"format": set.Format != "", "secret": set.Secret != "", "language": set.Language != "",
-		"time_zone": set.TimeZone != "", "detail": set.Detail != "", "template": set.Template != nil}
+	return map[string]bool{"format": set.Format != "", "secret": set.Secret != "", "to": set.To != "",
+		"language": set.Language != "", "time_zone": set.TimeZone != "", "detail": set.Detail != "",
+		"template": set.Template != nil}
 }
 
 // texts are the members of those whom people read.
@@ -84,6 +89,9 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 		r.Kind = set.Kind
 	}
 	t := r.receiver().traits()
+	if made && set.URL == "" {
+		set.URL = t.url
+	}
 	for member, said := range set.special() {
 		if said && !slices.Contains(t.takes, member) {
 			return &InvalidError{member, fmt.Sprintf("a delivery of kind %q does not have it", r.Kind)}
@@ -97,6 +105,14 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	}
 	if r.people() {
 		r.Format = ""
+	}
+	if set.To != "" {
+		r.To = set.To
+	}
+	if t.to != nil {
+		if err := t.to(r.To); err != nil {
+			return err
+		}
 	}
 	return r.applyTexts(set)
 }
