@@ -77,13 +77,16 @@ func TestRecipient(t *testing.T) {
 	}
 }
 
-// TestRecipientRows: rows 292 to 296 and 301 of docs/ERRORS.md.
+// TestRecipientRows: rows 292 to 296, 301 and 304 of docs/ERRORS.md.
 func TestRecipientRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
 	r := newRoom(t)
 	body := func(more string) string {
 		return fmt.Sprintf(`{"kind":"wecom","url":%q,"topics":["orders.>"],%s}`, r.url, more)
+	}
+	custom := func(more string) string {
+		return fmt.Sprintf(`{"kind":"json","url":%q,"topics":["orders.>"]%s}`, r.url, more)
 	}
 	s.do("PUT", "/v1/deliveries/team", body(`"detail":"data","template":"{{data.number}}"`))
 	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, ""))
@@ -101,6 +104,14 @@ func TestRecipientRows(t *testing.T) {
 		{"row 301: a chat that is none", "new", `{"kind":"telegram","topics":["orders"],"secret":"1:a","to":"orders"}`, "to"},
 		{"row 301: a token that is a path", "new",
 			`{"kind":"telegram","topics":["orders"],"secret":"1:a/../2:b","to":"@orders"}`, "secret"},
+		{"row 304: no template", "new", custom(""), "template"},
+		{"row 304: a text", "new", custom(`,"template":"{{text}}"`), "template"},
+		{"row 304: a list", "new", custom(`,"template":["{{text}}"]`), "template"},
+		{"row 304: a name", "new", custom(`,"template":{"{{topic}}":1}`), "template"},
+		{"row 304: no secret", "new", custom(`,"template":{"a":["{{secret}}"]}`), "secret"},
+		{"row 295: deep within", "new", custom(`,"template":{"a":[{"b":"{{what}}"}]}`), "template"},
+		{"row 295: a long object", "new", custom(`,"template":{"a":"` + strings.Repeat("x", 8193) + `"}`), "template"},
+		{"row 296: deep within", "new", custom(`,"template":{"a":[{"b":"{{data.b}}"}]}`), "template"},
 		{"row 294: no language", "team", `{"language":"tlh"}`, "language"},
 		{"row 294: no zone", "team", `{"time_zone":"Middle/Earth"}`, "time_zone"},
 		{"row 294: the server's zone", "team", `{"time_zone":"Local"}`, "time_zone"},

@@ -19,6 +19,7 @@ type chat struct {
 	t traits
 	// request returns where to post, and what.
 	request func(to *target, n *note, now time.Time) (url string, body any)
+	header  func(to *target, h http.Header) // sets more headers; nil: there are none
 	// judge looks at an answer with its first bytes, which nobody else gets to see: to show them would be a way
 	// to read what only this server can reach.
 	judge func(a *answer, body []byte)
@@ -35,6 +36,9 @@ func (c *chat) send(ctx context.Context, s *Sender, name string, to *target, m *
 	}
 	a, text := s.post(ctx, address, body, func(h http.Header) error {
 		h.Set("Content-Type", "application/json; charset=utf-8")
+		if c.header != nil {
+			c.header(to, h)
+		}
 		return nil
 	})
 	if a.status != 0 {

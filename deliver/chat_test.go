@@ -174,6 +174,30 @@ func newFeishu() *service {
 		}}
 }
 
+// newNtfy is of https://docs.ntfy.sh/publish/#publish-as-json and #limitations.
+func newNtfy() *service {
+	return &service{perMin: 60, check: func(g got) (string, *http.Response) {
+		var m struct {
+			Topic, Title, Message, Click string
+			Priority                     int
+			Tags                         []string
+		}
+		switch {
+		case g.url.String() != "https://ntfy.example.com/":
+			return "", answered(404, `{"code":40401,"http":404,"error":"page not found"}`)
+		case g.header.Get("Authorization") != "Bearer tk_right":
+			return "", answered(403, `{"code":40301,"http":403,"error":"forbidden"}`)
+		case !decode(g, &m) || m.Topic != "shop":
+			return "", answered(400, `{"code":40024,"http":400,"error":"invalid request: body must be valid JSON"}`)
+		case len(m.Message) > 4096:
+			return "", answered(413, `{"code":41301,"http":413,"error":"attachment too large"}`)
+		}
+		return strings.TrimSuffix(m.Message+"\n"+m.Click, "\n"), nil
+	}, full: func() *http.Response {
+		return answered(429, `{"code":42901,"http":429,"error":"limit reached: too many requests"}`)
+	}, ok: func() *http.Response { return answered(200, `{"id":"x","event":"message"}`) }}
+}
+
 // newTelegram is of https://core.telegram.org/bots/api#sendmessage.
 func newTelegram() *service {
 	failed := func(code int, more, text string) *http.Response {
@@ -213,6 +237,11 @@ const markup = "<!channel> <@U1> @all &amp; *b* _i_ <at id=all></at> a@b.example
 const read = "<!channel> <@\u200bU1> @\u200ball &amp; *b* _i_ <at id=all></at> a@b.example [x](http://e.example) bidi"
 
 var chats = []chatKind{
+	{kind: deliver.Custom, service: newNtfy, right: deliver.Settings{Recipient: deliver.Recipient{
+		Template: json.RawMessage(`{"topic":"shop","title":"{{title}}","message":"{{text}}","click":"{{link}}"}`)},
+		URL: "https://ntfy.example.com/", Secret: "tk_right"}, wrong: deliver.Settings{Recipient: deliver.Recipient{
+		Template: json.RawMessage(`{"topic":"shop","message":"{{text}}"}`)}, URL: "https://ntfy.example.com/",
+		Secret: "tk_wrong"}, says: "403 Forbidden: look at the secret", escaped: read},
 	{kind: deliver.DingTalk, service: newDingTalk, right: deliver.Settings{
 		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECright"}, wrong: deliver.Settings{
 		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECwrong"},
@@ -310,7 +339,7 @@ func testChats(t *testing.T, f func(t *testing.T, s *scene, c *chatKind, to *ser
 				s.receiver.set(to.answer)
 				set := c.settings(c.right)
 				for _, m := range more {
-					m.Kind, m.To = c.kind, c.right.To
+					m.Kind, m.To, m.Template = c.kind, c.right.To, c.right.Template
 					set.Recipient = m
 				}
 				s.put("chat", set)
@@ -443,6 +472,9 @@ func TestRefusedByTheService(t *testing.T) {
 					t.Errorf("mended, it says %q", text)
 				}
 				time.Sleep(time.Minute)
+				if c.kind == deliver.Custom {
+					return // it has no form of answers
+				}
 				s.receiver.set(func(int, got) *http.Response { return answered(200, "<html>sign in</html>") })
 				s.publish(1, "orders.eu")
 				if status := s.expect("chat", deliver.Failing); !strings.Contains(status.Failure, "look at the URL") ||

@@ -275,6 +275,12 @@ func (s *scene) expectSent(want string) []got {
 	return all
 }
 
+// takeAll returns what has come since the last look.
+func (s *scene) takeAll() []got {
+	synctest.Wait()
+	return s.receiver.take()
+}
+
 func newSecret(fill byte) string {
 	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune(fill)), 24)))
 }

@@ -24,7 +24,8 @@ type note struct {
 	topic  string // of the newest; "" when the message is about none
 	time   string // of the newest
 	newest *store.Event
-	fields bool // it may say what is in the newest
+	fields bool   // it may say what is in the newest
+	secret string // "" unless a template may have it
 }
 
 const (
@@ -65,8 +66,8 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 			url.Values{"topic": {n.topic}, "id": {n.newest.ID.String()}}.Encode()
 	}
 	n.write(words, m.events)
-	if p.Template != nil {
-		n.text = n.fill(p.textTemplate())
+	if text := p.textTemplate(); text != "" {
+		n.text = n.fill(text)
 	}
 	return n
 }

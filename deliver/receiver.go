@@ -16,6 +16,7 @@ type Kind string
 
 const (
 	Webhook  Kind = "webhook"  // a service, by Standard Webhooks
+	Custom   Kind = "json"     // a service that takes JSON of a form of its own
 	DingTalk Kind = "dingtalk" // a custom robot
 	Feishu   Kind = "feishu"   // a custom bot, of Lark too
 	Slack    Kind = "slack"    // an incoming webhook
@@ -38,7 +39,7 @@ type Recipient struct {
 	Language string          `json:"language,omitzero"`  // "en", which "" is, or "zh"
 	TimeZone string          `json:"time_zone,omitzero"` // of IANA's; "" is UTC
 	Detail   Detail          `json:"detail,omitzero"`    // "" is Count
-	Template json.RawMessage `json:"template,omitzero"`  // a JSON string, of what takes a text
+	Template json.RawMessage `json:"template,omitzero"`  // a JSON string; of a Custom, which needs it, an object
 }
 
 // receiver is a kind of what is sent to.
@@ -50,16 +51,16 @@ type receiver interface {
 
 // traits are what settings of a kind are checked against.
 type traits struct {
-	takes  []string           // which members it has of those that not every kind has
-	secret string             // what its secret is; "": it has none
-	key    func(string) error // looks at a secret; its error is an *InvalidError
-	url    string             // where to unless it is said; "": it must be said
-	to     func(string) error // looks at "to", which is required; its error is an *InvalidError
-	pace   time.Duration      // the least time between two messages, of which each may be about many events
+	takes  []string               // which members it has of those that not every kind has
+	secret string                 // what its secret is; "": it has none
+	key    func(string) error     // looks at a secret; its error is an *InvalidError
+	url    string                 // where to unless it is said; "": it must be said
+	pace   time.Duration          // the least time between two messages, of which each may be about many events
+	check  func(*Recipient) error // looks at more; nil: at nothing. Its error is an *InvalidError
 }
 
 // receivers are all kinds.
-var receivers = map[Kind]receiver{Webhook: webhook{}, DingTalk: dingtalk, Feishu: feishu, Slack: slack,
+var receivers = map[Kind]receiver{Webhook: webhook{}, Custom: custom, DingTalk: dingtalk, Feishu: feishu, Slack: slack,
 	Telegram: telegram, WeCom: wecom}
 
 func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
@@ -79,6 +80,28 @@ var texts = []string{"language", "time_zone", "detail", "template"}
 
 // applyRecipient puts into the record what the settings say of it. The error is an *InvalidError.
 func (r *record) applyRecipient(set *Settings, made bool) error {
+	if err := r.applyKind(set, made); err != nil {
+		return err
+	}
+	if set.To != "" {
+		r.To = set.To
+	}
+	if check := r.receiver().traits().check; check != nil {
+		if err := check(&r.Recipient); err != nil {
+			return err
+		}
+	}
+	if err := r.applyTexts(set); err != nil {
+		return err
+	}
+	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && r.Changed.IsZero() {
+		return &InvalidError{"secret", "the template has it, and there is none"}
+	}
+	return nil
+}
+
+// applyKind is applyRecipient of the kind and of which members it has.
+func (r *record) applyKind(set *Settings, made bool) error {
 	if set.Kind != "" && receivers[set.Kind] == nil {
 		return &InvalidError{"kind", "expected one of " + listed(slices.Sorted(maps.Keys(receivers)))}
 	}
@@ -102,19 +125,13 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 		return &InvalidError{"url", "a new delivery has a URL"}
 	case made && set.Secret == "" && t.secret != "":
 		return &InvalidError{"secret", "a new delivery has a secret: " + t.secret}
+	case made && set.Template == nil && r.Kind == Custom:
+		return &InvalidError{"template", `a new delivery of this kind has a template, such as {"text": "{{text}}"}`}
 	}
 	if r.people() {
 		r.Format = ""
 	}
-	if set.To != "" {
-		r.To = set.To
-	}
-	if t.to != nil {
-		if err := t.to(r.To); err != nil {
-			return err
-		}
-	}
-	return r.applyTexts(set)
+	return nil
 }
 
 // applyTexts is applyRecipient of what people read.

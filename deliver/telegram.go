@@ -12,8 +12,8 @@ import (
 // most 4,096 characters, which without parse_mode is not markup; 20 messages a minute to a group. Its token is in the
 // path.
 var telegram = &chat{
-	t: traits{takes: append([]string{"secret", "to"}, texts...), url: "https://api.telegram.org", to: checkTelegramChat,
-		secret: "the bot's token", key: checkTelegramToken, pace: 3 * time.Second},
+	t: traits{takes: append([]string{"secret", "to"}, texts...), url: "https://api.telegram.org",
+		check: checkTelegramChat, secret: "the bot's token", key: checkTelegramToken, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		type preview struct {
 			Disabled bool `json:"is_disabled"`
@@ -72,8 +72,8 @@ var (
 	telegramToken = regexp.MustCompile(`^[0-9]{1,20}:[A-Za-z0-9_-]{1,200}$`)
 )
 
-func checkTelegramChat(text string) error {
-	if !telegramChat.MatchString(text) {
+func checkTelegramChat(p *Recipient) error {
+	if !telegramChat.MatchString(p.To) {
 		return &InvalidError{"to", "expected the ID of a chat, such as -1001234567890, or a channel, such as @orders"}
 	}
 	return nil

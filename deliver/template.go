@@ -27,6 +27,8 @@ func (r *record) checkTemplate() error {
 	}
 	text := r.textTemplate()
 	switch {
+	case r.Kind == Custom && len(r.Template) <= maxTemplate:
+		return r.checkObject()
 	case len(r.Template) > maxTemplate:
 		return &InvalidError{"template", fmt.Sprintf("expected at most %d bytes", maxTemplate)}
 	case text == "" && string(r.Template) == `""`:
@@ -42,6 +44,7 @@ func (r *record) checkTemplate() error {
 func (r *record) checkPlaces(text string) error {
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		tells, known := places[m[1]]
+		known = known || m[1] == "secret" && r.Kind == Custom
 		switch {
 		case !known, (m[1] == "data") != (m[2] != ""):
 			return &InvalidError{"template", fmt.Sprintf("unknown placeholder %.64q", m[0])}
@@ -85,6 +88,8 @@ func (n *note) place(name, path string) string {
 		return n.topic
 	case "time":
 		return n.time
+	case "secret":
+		return n.secret
 	}
 	switch {
 	case n.newest == nil:
@@ -94,13 +99,13 @@ func (n *note) place(name, path string) string {
 	case name == "type":
 		return plain(n.newest.Type, maxValue)
 	case name == "data":
-		return n.at(path)
+		return scalar(n.raw(path))
 	}
 	return ""
 }
 
-// at is what the newest event says at a path of members and, in lists, indexes; "" if there is nothing to read.
-func (n *note) at(path string) string {
+// raw is what the newest event says at a path of members and, in lists, indexes; nil for nothing.
+func (n *note) raw(path string) json.RawMessage {
 	steps := strings.Split(path[1:], ".")
 	value := object(n.newest).Get(steps[0])
 	for _, step := range steps[1:] {
@@ -111,9 +116,9 @@ func (n *note) at(path string) string {
 		}
 		inner, err := wire.SplitObject(value)
 		if err != nil {
-			return ""
+			return nil
 		}
 		value = inner.Get(step)
 	}
-	return scalar(value)
+	return value
 }

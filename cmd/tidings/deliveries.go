@@ -175,7 +175,7 @@ type deliveriesPutCmd struct {
 	client
 
 	Name        deliveryName  `arg:"" help:"Name of the delivery."`
-	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack, telegram or wecom." placeholder:"KIND"`
+	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack, telegram or wecom, or any other service by a template (json)." placeholder:"KIND"`
 	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
 	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
@@ -186,7 +186,7 @@ type deliveriesPutCmd struct {
 	Language    string        `       help:"Language of what people read: en or zh." placeholder:"LANGUAGE"`
 	TimeZone    string        `       help:"Time zone of the times that people read, such as Asia/Shanghai." placeholder:"ZONE"`
 	Detail      string        `       help:"What people read of events: how many in which topics (count), or also what the newest one says (data)." placeholder:"WHAT"`
-	Template    *string       `       help:"Text in the place of the server's own, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty for none." placeholder:"TEXT"`
+	Template    *string       `       help:"Text in the place of the server's own, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty for none. For json an object with such texts." placeholder:"TEXT"`
 	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new webhook gets one anyway."                                            xor:"secret"`
 	SecretFile  string        `       help:"File with the secret to use, - for standard input; of a webhook whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
@@ -203,6 +203,9 @@ func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	}
 	if c.Template != nil {
 		body["template"] = *c.Template
+		if text := []byte(*c.Template); json.Valid(text) && text[0] == '{' {
+			body["template"] = json.RawMessage(text)
+		}
 	}
 	if len(c.Topic) > 0 {
 		body["topics"] = c.Topic

@@ -66,6 +66,9 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitFailure, "", "what answered is not Slack", "test team")
 	status.Store(500)
 	verb(exitOK, "", "", "delete team")
+	verb(exitOK, "any: running, 0 events behind, orders.> to json at ", "", "put any --kind json --topic orders.> "+
+		`--template {"a":"{{text}}"} --endpoint `+hook.URL)
+	verb(exitOK, "", "", "delete any")
 	verb(exitOK, "", "", "put shop --on-give-up set_aside --give-up-after 1s")
 	resp, err := http.Post(url+"/v1/topics/orders.eu/events", "application/json", strings.NewReader("1"))
 	if err != nil {

@@ -1,0 +1,125 @@
+package deliver
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// custom is any service that takes JSON of some form: a template's. Its secret, where the template does not have it, is
+// a bearer token (RFC 6750). Of an answer the status says all.
+var custom = &chat{
+	t: traits{takes: append([]string{"secret"}, texts...), key: checkVisible, pace: 3 * time.Second},
+	request: func(to *target, n *note, _ time.Time) (string, any) {
+		template, err := parseTemplate(to.recipient.Template)
+		if err != nil {
+			return to.URL, nil // it was one when it was set
+		}
+		n.text, n.secret = shorten(n.text, 2500), to.Secret
+		return to.URL, n.fillAll(template)
+	},
+	header: func(to *target, h http.Header) {
+		if to.Secret != "" && !usesSecret(&to.recipient) {
+			h.Set("Authorization", "Bearer "+to.Secret)
+		}
+	},
+	judge: func(a *answer, _ []byte) {
+		switch a.status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			a.config = true
+		case http.StatusTooManyRequests:
+			if a.retryAfter == 0 {
+				a.retryAfter = time.Minute
+			}
+		}
+	},
+}
+
+func usesSecret(p *Recipient) bool {
+	for _, m := range placeholder.FindAllStringSubmatch(string(p.Template), -1) {
+		if m[1] == "secret" {
+			return true
+		}
+	}
+	return false
+}
+
+// parseTemplate returns the JSON object of a template.
+func parseTemplate(text []byte) (template map[string]any, err error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	err = dec.Decode(&template)
+	return template, err
+}
+
+// checkObject returns an *InvalidError unless the template is an object of JSON whose texts can be filled.
+func (r *record) checkObject() error {
+	template, err := parseTemplate(r.Template)
+	if err != nil || template == nil {
+		return &InvalidError{"template", `expected an object such as {"text": "{{text}}"}`}
+	}
+	return r.checkValue(template)
+}
+
+func (r *record) checkValue(value any) error {
+	var err error
+	switch v := value.(type) {
+	case string:
+		err = r.checkPlaces(v)
+	case []any:
+		for i := 0; i < len(v) && err == nil; i++ {
+			err = r.checkValue(v[i])
+		}
+	case map[string]any:
+		for name, inner := range v {
+			if strings.Contains(name, "{{") {
+				return &InvalidError{"template", "names of members have no placeholders"}
+			}
+			if err = r.checkValue(inner); err != nil {
+				break
+			}
+		}
+	}
+	return err
+}
+
+// fillAll puts what is known into the texts of a JSON value. A text that is one placeholder becomes a number or a truth
+// value where that is known as one.
+func (n *note) fillAll(value any) any {
+	switch v := value.(type) {
+	case string:
+		if m := placeholder.FindStringSubmatch(v); m != nil && m[0] == v {
+			return n.value(m[1], m[2])
+		}
+		return n.fill(v)
+	case []any:
+		filled := make([]any, len(v))
+		for i := range v {
+			filled[i] = n.fillAll(v[i])
+		}
+		return filled
+	case map[string]any:
+		filled := make(map[string]any, len(v))
+		for name, inner := range v {
+			filled[name] = n.fillAll(inner)
+		}
+		return filled
+	}
+	return value
+}
+
+// value is place, as JSON has it.
+func (n *note) value(name, path string) any {
+	if name == "count" {
+		return n.count
+	}
+	text := n.place(name, path)
+	if name == "data" && n.newest != nil && n.fields {
+		if raw := n.raw(path); len(raw) > 0 && raw[0] != '"' && text != "" {
+			return raw
+		}
+	}
+	return text
+}
