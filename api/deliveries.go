@@ -31,6 +31,8 @@ type deliveryBody struct {
 	GiveUpAfter float64          `json:"give_up_after_seconds"`
 	OnGiveUp    deliver.OnGiveUp `json:"on_give_up"`
 	To          *string          `json:"to"`
+	Sender      *string          `json:"sender"`
+	User        *string          `json:"user"`
 	Language    *string          `json:"language"`
 	TimeZone    *string          `json:"time_zone"`
 	Detail      *deliver.Detail  `json:"detail"`
@@ -72,6 +74,13 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
+func textOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
 func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
 	b := deliveryBody{Name: d.Name, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
 		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Dead: d.Dead, Run: newRunBody(d.Run),
@@ -87,9 +96,7 @@ func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *
 		language, zone, detail := cmp.Or(d.Language, "en"), cmp.Or(d.TimeZone, "UTC"), cmp.Or(d.Detail, deliver.Count)
 		b.Language, b.TimeZone, b.Detail = &language, &zone, &detail
 	}
-	if d.To != "" {
-		b.To = &d.To
-	}
+	b.To, b.Sender, b.User = textOrNull(d.To), textOrNull(d.Sender), textOrNull(d.User)
 	if d.Due != "" {
 		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}
 	}

@@ -77,7 +77,7 @@ func TestRecipient(t *testing.T) {
 	}
 }
 
-// TestRecipientRows: rows 292 to 296, 301 and 304 of docs/ERRORS.md.
+// TestRecipientRows: rows 292 to 296 and 301 to 304 of docs/ERRORS.md.
 func TestRecipientRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
@@ -88,6 +88,17 @@ func TestRecipientRows(t *testing.T) {
 	custom := func(more string) string {
 		return fmt.Sprintf(`{"kind":"json","url":%q,"topics":["orders.>"]%s}`, r.url, more)
 	}
+	letter := func(more string) string {
+		return `{"kind":"smtp","url":"smtps://mail.example.com","topics":["orders.>"],` + more + `}`
+	}
+	const to = `"to":"a@example.com","sender":"a@example.com"`
+	t.Run("row 303: a private address", func(t *testing.T) {
+		a := s.do("PUT", "/v1/deliveries/new", strings.Replace(letter(to), "mail.example.com", "10.0.0.1", 1))
+		c.response(t, "PUT", "/v1/deliveries/new", a)
+		if p := a.problem(t); a.status != 422 || p.Code != "address-refused" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
 	s.do("PUT", "/v1/deliveries/team", body(`"detail":"data","template":"{{data.number}}"`))
 	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, ""))
 	for _, x := range []struct{ name, delivery, body, field string }{
@@ -104,6 +115,22 @@ func TestRecipientRows(t *testing.T) {
 		{"row 301: a chat that is none", "new", `{"kind":"telegram","topics":["orders"],"secret":"1:a","to":"orders"}`, "to"},
 		{"row 301: a token that is a path", "new",
 			`{"kind":"telegram","topics":["orders"],"secret":"1:a/../2:b","to":"@orders"}`, "secret"},
+		{"row 302: no sender", "new", letter(`"to":"a@example.com"`), "sender"},
+		{"row 302: two senders", "new", letter(`"to":"a@example.com","sender":"a@example.com,b@example.com"`), "sender"},
+		{"row 302: a header in a sender", "new",
+			letter(`"to":"a@example.com","sender":"a@example.com\r\nBcc: b@example.com"`), "sender"},
+		{"row 302: nobody", "new", letter(`"sender":"a@example.com"`), "to"},
+		{"row 302: no address", "new", letter(`"sender":"a@example.com","to":"staff"`), "to"},
+		{"row 302: a folded address", "new", letter(`"sender":"a@example.com","to":"\"a\r\n b\" <a@example.com>"`), "to"},
+		{"row 302: too many", "new", letter(`"sender":"a@example.com","to":"a@b.c` +
+			strings.Repeat(",a@b.c", 20) + `"`), "to"},
+		{"row 302: a user of two lines", "new",
+			letter(`"sender":"a@example.com","to":"a@example.com","user":"a\nQUIT"`), "user"},
+		{"row 302: a password of two lines", "new",
+			letter(`"sender":"a@example.com","to":"a@example.com","secret":"a\nQUIT"`), "secret"},
+		{"row 303: a page", "new", strings.Replace(letter(to), "smtps://mail", "https://mail", 1), "url"},
+		{"row 303: a path", "new", strings.Replace(letter(to), "mail.example.com", "mail.example.com/x", 1), "url"},
+		{"row 303: a user", "new", strings.Replace(letter(to), "mail.example.com", "a:b@mail.example.com", 1), "url"},
 		{"row 304: no template", "new", custom(""), "template"},
 		{"row 304: a text", "new", custom(`,"template":"{{text}}"`), "template"},
 		{"row 304: a list", "new", custom(`,"template":["{{text}}"]`), "template"},

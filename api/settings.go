@@ -73,7 +73,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		return p
 	}
 	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "kind", `+
-		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "language", "time_zone", "detail", "template", `+
+		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "sender", "user", "language", "time_zone", "detail", "template", `+
 		`"give_up_after_seconds", "on_give_up" and "from"`, member)}
 }
 
@@ -81,7 +81,8 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 func textSetting(set *deliver.Settings, member string) *string {
 	return map[string]*string{"kind": (*string)(&set.Kind), "url": &set.URL, "secret": &set.Secret,
 		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
-		"detail": (*string)(&set.Detail), "to": &set.To, "on_give_up": (*string)(&set.OnGiveUp)}[member]
+		"detail": (*string)(&set.Detail), "to": &set.To, "sender": &set.Sender, "user": &set.User,
+		"on_give_up": (*string)(&set.OnGiveUp)}[member]
 }
 
 // maxSeconds is ten years.

@@ -157,7 +157,7 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 		}
 	}
 	if set.URL != "" {
-		u, err := s.checkURL(set.URL)
+		u, err := s.checkURL(t, set.URL)
 		if err != nil {
 			return err
 		}
@@ -180,9 +180,13 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 	return s.seal(d, to)
 }
 
-func (s *Sender) checkURL(text string) (*url.URL, error) {
-	u, err := s.o.Guard.CheckURL(text)
-	if errors.Is(err, outbound.ErrURL) {
+func (s *Sender) checkURL(t *traits, text string) (*url.URL, error) {
+	parse := t.parse
+	if parse == nil {
+		parse = (*outbound.Guard).CheckURL
+	}
+	u, err := parse(s.o.Guard, text)
+	if errors.Is(err, outbound.ErrURL) || errors.Is(err, outbound.ErrMailURL) {
 		return nil, &InvalidError{"url", err.Error()}
 	}
 	return u, err

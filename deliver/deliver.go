@@ -24,6 +24,7 @@ package deliver
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,6 +69,7 @@ type Options struct {
 	Guard   *outbound.Guard // what may be reached
 	Key     *seal.File      // that secrets are sealed under
 	Client  *http.Client    // default: the Guard's
+	RootCAs *x509.CertPool  // that mail servers are trusted by; default: the system's
 	Console string          // URL of the console, for links to events; "": no message has one
 	Version string          // of the program, for User-Agent
 

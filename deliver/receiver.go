@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // a container may have none
+
+	"tidings/internal/outbound"
 )
 
 // Kind is what a delivery sends to.
@@ -19,6 +22,7 @@ const (
 	Custom   Kind = "json"     // a service that takes JSON of a form of its own
 	DingTalk Kind = "dingtalk" // a custom robot
 	Feishu   Kind = "feishu"   // a custom bot, of Lark too
+	Mail     Kind = "smtp"     // mailboxes, by a mail server
 	Slack    Kind = "slack"    // an incoming webhook
 	Telegram Kind = "telegram" // a bot
 	WeCom    Kind = "wecom"    // the robot of a group
@@ -35,7 +39,9 @@ const (
 // Recipient is what a delivery sends to, and what people read there.
 type Recipient struct {
 	Kind     Kind            `json:"kind,omitzero"`
-	To       string          `json:"to,omitzero"`        // of a Telegram the chat
+	To       string          `json:"to,omitzero"`        // of a Telegram the chat, of a Mail the addresses
+	Sender   string          `json:"sender,omitzero"`    // of a Mail
+	User     string          `json:"user,omitzero"`      // of a Mail's server; "" is the sender's address
 	Language string          `json:"language,omitzero"`  // "en", which "" is, or "zh"
 	TimeZone string          `json:"time_zone,omitzero"` // of IANA's; "" is UTC
 	Detail   Detail          `json:"detail,omitzero"`    // "" is Count
@@ -49,19 +55,21 @@ type receiver interface {
 	send(ctx context.Context, s *Sender, name string, to *target, m *message) answer
 }
 
-// traits are what settings of a kind are checked against.
+// traits are what settings of a kind are checked against. Errors of its functions are *InvalidError.
 type traits struct {
-	takes  []string               // which members it has of those that not every kind has
-	secret string                 // what its secret is; "": it has none
-	key    func(string) error     // looks at a secret; its error is an *InvalidError
-	url    string                 // where to unless it is said; "": it must be said
-	pace   time.Duration          // the least time between two messages, of which each may be about many events
-	check  func(*Recipient) error // looks at more; nil: at nothing. Its error is an *InvalidError
+	takes  []string      // which members it has of those that not every kind has
+	secret string        // what its secret is, if a new one must have one
+	url    string        // where to unless it is said; "": it must be said
+	pace   time.Duration // the least time between two messages
+
+	key   func(secret string) error
+	check func(*Recipient) error                                 // nil: nothing more is to be checked
+	parse func(g *outbound.Guard, text string) (*url.URL, error) // nil: it is a URL of HTTP
 }
 
 // receivers are all kinds.
-var receivers = map[Kind]receiver{Webhook: webhook{}, Custom: custom, DingTalk: dingtalk, Feishu: feishu, Slack: slack,
-	Telegram: telegram, WeCom: wecom}
+var receivers = map[Kind]receiver{Webhook: webhook{}, Custom: custom, DingTalk: dingtalk, Feishu: feishu,
+	Mail: smtp{}, Slack: slack, Telegram: telegram, WeCom: wecom}
 
 func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
 
@@ -71,6 +79,7 @@ func (p *Recipient) people() bool { return p.Kind != Webhook }
 // special are the members that not every kind has, and whether they are said.
 func (set *Settings) special() map[string]bool {
 	return map[string]bool{"format": set.Format != "", "secret": set.Secret != "", "to": set.To != "",
+		"sender": set.Sender != "", "user": set.User != "",
 		"language": set.Language != "", "time_zone": set.TimeZone != "", "detail": set.Detail != "",
 		"template": set.Template != nil}
 }
@@ -83,15 +92,13 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.applyKind(set, made); err != nil {
 		return err
 	}
-	if set.To != "" {
-		r.To = set.To
-	}
+	r.take(set)
 	if check := r.receiver().traits().check; check != nil {
 		if err := check(&r.Recipient); err != nil {
 			return err
 		}
 	}
-	if err := r.applyTexts(set); err != nil {
+	if err := r.checkTexts(); err != nil {
 		return err
 	}
 	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && r.Changed.IsZero() {
@@ -134,12 +141,13 @@ func (r *record) applyKind(set *Settings, made bool) error {
 	return nil
 }
 
-// applyTexts is applyRecipient of what people read.
-func (r *record) applyTexts(set *Settings) error {
+// take takes what is said; the rest stays.
+func (r *record) take(set *Settings) {
 	for _, m := range []struct {
 		into *string
 		text string
-	}{{&r.Language, set.Language}, {&r.TimeZone, set.TimeZone}, {(*string)(&r.Detail), string(set.Detail)}} {
+	}{{&r.To, set.To}, {&r.Sender, set.Sender}, {&r.User, set.User}, {&r.Language, set.Language},
+		{&r.TimeZone, set.TimeZone}, {(*string)(&r.Detail), string(set.Detail)}} {
 		if m.text != "" {
 			*m.into = m.text
 		}
@@ -147,6 +155,10 @@ func (r *record) applyTexts(set *Settings) error {
 	if set.Template != nil {
 		r.Template = set.Template
 	}
+}
+
+// checkTexts looks at what people read.
+func (r *record) checkTexts() error {
 	_, err := time.LoadLocation(r.TimeZone)
 	switch {
 	case r.Language != "" && languages[r.Language] == nil:

@@ -122,7 +122,7 @@ func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(htt
 	if err != nil {
 		return answer{failure: "the request cannot be made", config: true}, nil
 	}
-	req.Header.Set("User-Agent", strings.TrimSuffix("Tidings/"+s.o.Version, "/"))
+	req.Header.Set("User-Agent", s.agent())
 	if err := fill(req.Header); err != nil {
 		return answer{failure: failureOf(err), config: true}, nil
 	}
@@ -140,6 +140,9 @@ func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(htt
 	}
 	return a, text
 }
+
+// agent is what the program calls itself.
+func (s *Sender) agent() string { return strings.TrimSuffix("Tidings/"+s.o.Version, "/") }
 
 // fill sets the headers, as Standard Webhooks 1.0 says.
 func (s *Sender) fill(h http.Header, name string, to *target, m *message) error {

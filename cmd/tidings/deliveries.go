@@ -175,14 +175,16 @@ type deliveriesPutCmd struct {
 	client
 
 	Name        deliveryName  `arg:"" help:"Name of the delivery."`
-	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack, telegram or wecom, or any other service by a template (json)." placeholder:"KIND"`
+	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack, smtp, telegram or wecom, or any other service by a template (json)." placeholder:"KIND"`
 	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
 	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
 	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
 	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
 	GiveUpAfter time.Duration `       help:"Time that one message is tried."                                       placeholder:"TIME"`
 	OnGiveUp    string        `       help:"What then becomes of an event: the delivery stops (stop), or the event is set aside and the next one sent (set_aside)." placeholder:"WHAT"`
-	To          string        `       help:"Chat that a Telegram bot writes to: its ID, or a channel such as @orders." placeholder:"CHAT"`
+	To          string        `       help:"Chat that a Telegram bot writes to: its ID, or a channel such as @orders; of smtp the addresses, separated by commas." placeholder:"WHOM"`
+	Sender      string        `       help:"Address that mail comes from."                                     placeholder:"ADDRESS"`
+	User        string        `       help:"User of the mail server; the sender's address unless named, if there is a secret." placeholder:"NAME"`
 	Language    string        `       help:"Language of what people read: en or zh." placeholder:"LANGUAGE"`
 	TimeZone    string        `       help:"Time zone of the times that people read, such as Asia/Shanghai." placeholder:"ZONE"`
 	Detail      string        `       help:"What people read of events: how many in which topics (count), or also what the newest one says (data)." placeholder:"WHAT"`
@@ -196,7 +198,8 @@ type deliveriesPutCmd struct {
 func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
 	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From, "kind": c.Kind,
-		"to": c.To, "language": c.Language, "time_zone": c.TimeZone, "detail": c.Detail, "on_give_up": c.OnGiveUp} {
+		"to": c.To, "sender": c.Sender, "user": c.User, "language": c.Language, "time_zone": c.TimeZone,
+		"detail": c.Detail, "on_give_up": c.OnGiveUp} {
 		if value != "" {
 			body[member] = value
 		}

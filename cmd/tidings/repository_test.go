@@ -43,6 +43,7 @@ func TestImportsPointDown(t *testing.T) {
 		"github.com/golang-jwt/jwt/v5": "tidings/internal/auth",
 		"github.com/MicahParks/":       "tidings/internal/auth",
 		"github.com/nats-io/":          "tidings/store/jetstream",
+		"github.com/wneessen/":         "tidings/deliver",
 		"tidings/store/bolt":           "tidings/cmd/tidings", // an engine
 		"tidings/store/jetstream":      "tidings/cmd/tidings", // a sequencer
 	}

@@ -8,6 +8,7 @@
 package outbound
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -49,8 +50,7 @@ const (
 // Client returns a client that follows no redirects and takes no address that is refused.
 func (g *Guard) Client() *http.Client {
 	t := &http.Transport{
-		DialContext: (&net.Dialer{Timeout: dialTimeout, Resolver: g.resolver, Control: g.control}).
-			DialContext,
+		DialContext:       g.Dial,
 		ForceAttemptHTTP2: true, TLSHandshakeTimeout: tlsTimeout,
 		MaxIdleConns: idleInAll, MaxIdleConnsPerHost: idlePerHost, IdleConnTimeout: idleTimeout,
 		DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
@@ -61,6 +61,12 @@ func (g *Guard) Client() *http.Client {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
+}
+
+// Dial connects to an address unless it is refused. It uses no proxy.
+func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Resolver: g.resolver, Control: g.control}
+	return d.DialContext(ctx, network, address)
 }
 
 // ErrURL is wrapped by CheckURL's errors that no flag changes.
@@ -83,19 +89,36 @@ func (g *Guard) CheckURL(text string) (*url.URL, error) {
 		return nil, &Refused{what: "http:// is refused, for everybody on the way could read and change what is " +
 			"sent", Flag: "--deliver-http"}
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := g.check(netip.AddrPortFrom(addr, port(u))); err != nil {
-			return nil, err
-		}
+	return u, g.checkHost(u)
+}
+
+// ErrMailURL is CheckMailURL's error that no flag changes.
+var ErrMailURL = errors.New("expected a mail server such as smtps://mail.example.com, or smtp:// if it has STARTTLS")
+
+// CheckMailURL reads the address of a mail server. Errors: ErrMailURL, and a *Refused.
+func (g *Guard) CheckMailURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || len(text) > maxURLLength || u.Scheme != "smtps" && u.Scheme != "smtp" || u.Hostname() == "" ||
+		u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, ErrMailURL
 	}
-	return u, nil
+	return u, g.checkHost(u)
+}
+
+// checkHost returns a *Refused for a host that is an address that may not be reached.
+func (g *Guard) checkHost(u *url.URL) error {
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil
+	}
+	return g.check(netip.AddrPortFrom(addr, port(u)))
 }
 
 func port(u *url.URL) uint16 {
 	if p, err := net.LookupPort("tcp", u.Port()); err == nil && u.Port() != "" {
 		return uint16(p)
 	}
-	return map[string]uint16{"http": 80, "https": 443}[u.Scheme]
+	return map[string]uint16{"http": 80, "https": 443, "smtp": 587, "smtps": 465}[u.Scheme]
 }
 
 // Refused is the error of an address that may not be reached.
