@@ -37,6 +37,8 @@ type deliveryBody struct {
 	TimeZone    *string          `json:"time_zone"`
 	Detail      *deliver.Detail  `json:"detail"`
 	Template    json.RawMessage  `json:"template"`
+	Order       deliver.Order    `json:"order"`
+	InFlight    int              `json:"in_flight"`
 	Secret      secretBody       `json:"secret"`
 	CreatedBy   string           `json:"created_by"`
 	Created     time.Time        `json:"created"`
@@ -47,6 +49,7 @@ type deliveryBody struct {
 	LagSeconds  float64          `json:"lag_seconds"`
 	Sent        *time.Time       `json:"sent"`
 	Failing     *failingBody     `json:"failing"`
+	HeldBack    int              `json:"held_back"`
 	Dead        int              `json:"dead"`
 	Run         *runBody         `json:"run"`
 }
@@ -83,7 +86,8 @@ func textOrNull(text string) *string {
 
 func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
 	b := deliveryBody{Name: d.Name, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
-		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Dead: d.Dead, Run: newRunBody(d.Run),
+		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Order: d.Order, InFlight: d.InFlight,
+		HeldBack: d.HeldBack, Dead: d.Dead, Run: newRunBody(d.Run),
 		Secret:    secretBody{!d.SecretChanged.IsZero(), timeOrNull(d.SecretChanged)},
 		CreatedBy: d.CreatedBy, Created: d.Created, State: d.State, Reason: d.Reason, Cursor: d.At,
 		Sent: timeOrNull(d.Sent)}
@@ -100,11 +104,14 @@ func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *
 	if d.Due != "" {
 		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}
 	}
-	lag, age, err := s.lag(d.Filter(), d.At, first)
+	lag, age, err := s.lag(d.Filter(), d.Front, first)
 	if err != nil {
 		return b, storeProblem(err)
 	}
-	b.LagEvents, b.LagSeconds = lag, age.Seconds()
+	if d.At != d.Front {
+		age = s.o.Now().Sub(store.Later(d.At, first).Time())
+	}
+	b.LagEvents, b.LagSeconds = min(lag+d.Lanes, maxLag), max(0, age.Seconds())
 	return b, nil
 }
 

@@ -168,7 +168,7 @@ func TestDeliveryFails(t *testing.T) {
 	}
 }
 
-// TestDeadLetterRows: rows 305 to 308 of docs/ERRORS.md.
+// TestDeadLetterRows: rows 305 to 309 of docs/ERRORS.md.
 func TestDeadLetterRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
@@ -188,6 +188,10 @@ func TestDeadLetterRows(t *testing.T) {
 		code                string
 	}{
 		{"row 305", "PUT shop", `{"on_give_up":"drop"}`, 400, "member-invalid"},
+		{"row 309: another order", "PUT shop", `{"order":"random"}`, 400, "member-invalid"},
+		{"row 309: no request at once", "PUT shop", `{"in_flight":0}`, 400, "member-invalid"},
+		{"row 309: too many", "PUT shop", `{"in_flight":101}`, 400, "member-invalid"},
+		{"row 309: no number", "PUT shop", `{"in_flight":"16"}`, 400, "member-invalid"},
 		{"row 306: redrive nothing", "POST shop/redrive", "", 400, "query-invalid"},
 		{"row 306: redrive both", "POST shop/redrive?all=true&id=" + id, "", 400, "query-invalid"},
 		{"row 306: redrive no ID", "POST shop/redrive?id=x", "", 400, "query-invalid"},

@@ -52,6 +52,12 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 	case "template":
 		set.Template = value
 		return nil
+	case "in_flight":
+		if json.Unmarshal(value, &set.InFlight) != nil || set.InFlight < 1 || set.InFlight > deliver.MaxInFlight {
+			return &problem{code: "member-invalid", field: member,
+				detail: fmt.Sprintf("expected a number from 1 to %d", deliver.MaxInFlight)}
+		}
+		return nil
 	case "topics":
 		set.Topics, p = s.readTopics(value)
 		return p
@@ -74,7 +80,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 	}
 	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "kind", `+
 		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "sender", "user", "language", "time_zone", "detail", "template", `+
-		`"give_up_after_seconds", "on_give_up" and "from"`, member)}
+		`"give_up_after_seconds", "on_give_up", "order", "in_flight" and "from"`, member)}
 }
 
 // textSetting is where a member that is a text goes; nil for another one.
@@ -82,7 +88,7 @@ func textSetting(set *deliver.Settings, member string) *string {
 	return map[string]*string{"kind": (*string)(&set.Kind), "url": &set.URL, "secret": &set.Secret,
 		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
 		"detail": (*string)(&set.Detail), "to": &set.To, "sender": &set.Sender, "user": &set.User,
-		"on_give_up": (*string)(&set.OnGiveUp)}[member]
+		"on_give_up": (*string)(&set.OnGiveUp), "order": (*string)(&set.Order)}[member]
 }
 
 // maxSeconds is ten years.

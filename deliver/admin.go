@@ -23,7 +23,9 @@ type Settings struct {
 	Topics      store.Filter
 	Format      Format         // default CloudEvents
 	GiveUpAfter time.Duration  // MinGiveUpAfter at least; default DefaultGiveUpAfter
-	OnGiveUp    OnGiveUp       // default Stop
+	OnGiveUp    OnGiveUp       // default Stop of a strict one, SetAside of others
+	Order       Order          // default Strict
+	InFlight    int            // requests at once, unless it is strict; default DefaultInFlight
 	Secret      string         // of a Webhook as Standard Webhooks writes it: whsec_ and base64
 	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
 	From        *store.ID      // where a new one begins; nil: after the newest event
@@ -62,8 +64,9 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	} else if set.From != nil {
 		d.at = *set.From
 	}
-	s.inherit(d, old)
+	last := s.inherit(d, old)
 	if err = s.apply(d, set, made); err == nil {
+		d.refit(last)
 		err = s.alone(func() error {
 			err := s.put(ctx, []*delivery{d}, false)
 			if err == nil {
@@ -86,22 +89,28 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 }
 
 // inherit takes what the delivery has that this one replaces, if there is one: of one that is damaged its dead letters.
-func (s *Sender) inherit(d, old *delivery) {
+// It returns the order by which lanes were made, "" if these are none of the new one's.
+func (s *Sender) inherit(d, old *delivery) (last Order) {
 	if old == nil {
-		return
+		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !old.damaged {
 		d.at, d.record, d.sent = old.at, old.record, old.sent
-		d.record.Due = nil // to be tried at once
+		last = d.record.order()
 	}
-	d.dead = slices.Clone(old.dead)
-	d.unwritten = make(map[store.ID]uint64)
-	for id := range old.unwritten {
-		d.unwritten[id] = d.changes
+	d.dead, d.run = slices.Clone(old.dead), old.run
+	for name, r := range old.unwritten {
+		d.setRow(name, r.record)
 	}
-	d.run = old.run
+	for key, l := range old.lanes {
+		l := d.putLane(key, *l)
+		l.written = true // it may be, meanwhile
+		d.touch(l)
+	}
+	d.tryAtOnce()
+	return last
 }
 
 // apply puts the settings into a record that nobody else has.
@@ -133,6 +142,9 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	}
 	if set.OnGiveUp != "" {
 		r.OnGiveUp = set.OnGiveUp
+	}
+	if err := r.applyOrder(set); err != nil {
+		return err
 	}
 	if set.May != nil {
 		if err := set.May(r.filter()); err != nil {
@@ -250,8 +262,11 @@ func (s *Sender) Delete(ctx context.Context, name string) error {
 		for i := range d.dead {
 			gone = append(gone, store.NamedDelivery{Name: letterRow(name, d.dead[i].ID)})
 		}
-		for id := range d.unwritten {
-			gone = append(gone, store.NamedDelivery{Name: letterRow(name, id)})
+		for key := range d.lanes {
+			gone = append(gone, store.NamedDelivery{Name: laneRow(name, key)})
+		}
+		for row := range d.unwritten {
+			gone = append(gone, store.NamedDelivery{Name: row})
 		}
 		s.mu.Unlock()
 		err := s.log.SetDeliveries(ctx, gone, false)
@@ -296,22 +311,24 @@ func (s *Sender) Resume(ctx context.Context, name string) (Status, error) {
 
 // release lets go of all that keeps a delivery from sending. The caller holds mu.
 func (s *Sender) release(d *delivery) {
-	d.record.Log, d.record.Stopped, d.record.Reason, d.record.Due = s.logID, "", "", nil
+	d.record.Log, d.record.Stopped, d.record.Reason = s.logID, "", ""
+	d.tryAtOnce()
 }
 
 // Skip passes over the message that fails, durably: it must be named, so that no other one is meant. Errors:
 // ErrNotFound, ErrState, and those of the log.
 func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	status, err := s.alter(ctx, name, func(d *delivery) error {
-		if d.damaged || d.record.Due == nil || d.record.Due.ID != id {
+		l, fails := d.failing(id)
+		if d.damaged || !fails {
 			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
 		}
 		if at, err := store.ParseID(id); err == nil {
-			d.at = store.Later(at, d.record.Due.Through)
+			d.passEvent(l, store.Later(at, d.record.Due.Through))
 		} else {
 			d.passGap()
+			d.record.Due = nil
 		}
-		d.record.Due = nil
 		if d.record.Stopped == GivenUp {
 			d.record.Stopped, d.record.Reason = "", ""
 		}
@@ -343,16 +360,15 @@ func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) 
 		return Status{}, err
 	}
 	s.mu.Lock()
-	was, at := d.record, d.at
-	if err = change(d); err == nil {
-		s.change(d)
-	}
+	undo := d.keep()
+	s.change(d)
+	err = change(d)
 	s.mu.Unlock()
 	if err == nil {
 		if err = s.write(ctx, d); err != nil {
 			s.mu.Lock()
-			d.record, d.at = was, at
 			s.change(d) // the progress may have taken it along
+			undo()
 			s.mu.Unlock()
 		}
 	}
@@ -370,6 +386,7 @@ func (s *Sender) PauseAll(ctx context.Context) (int, error) {
 		if d.state(s.logID) != Running {
 			return false
 		}
+		s.change(d)
 		d.record.Stopped = Paused
 		return true
 	})
@@ -381,9 +398,11 @@ func (s *Sender) ResumeAll(ctx context.Context) (int, error) {
 	return s.alterAll(ctx, func(d *delivery) bool {
 		switch d.state(s.logID) {
 		case Held:
+			s.change(d)
 			d.record.Log = s.logID
 			return true
 		case Paused:
+			s.change(d)
 			s.release(d)
 			return true
 		}
@@ -391,6 +410,7 @@ func (s *Sender) ResumeAll(ctx context.Context) (int, error) {
 	})
 }
 
+// alterAll changes those of which change says so, which calls Sender.change.
 func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -406,22 +426,21 @@ func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int
 		d.halt()
 	}
 	var changed []*delivery
-	was := make(map[*delivery]record)
+	var undo []func()
 	s.mu.Lock()
 	for _, d := range all {
-		old := d.record
+		u := d.keep()
 		if change(d) {
-			was[d], changed = old, append(changed, d)
-			s.change(d)
+			changed, undo = append(changed, d), append(undo, u)
 		}
 	}
 	s.mu.Unlock()
 	err := s.write(ctx, changed...)
 	s.mu.Lock()
-	for _, d := range changed {
+	for i, d := range changed {
 		if err != nil {
-			d.record = was[d]
 			s.change(d)
+			undo[i]()
 		}
 	}
 	s.mu.Unlock()

@@ -48,21 +48,27 @@ type letter struct {
 	Failure  string   `json:"failure"`
 }
 
-// letterSeparator is between the name of a delivery, which cannot contain it, and the ID of a dead letter.
-const letterSeparator = "\x00"
+// rowSeparator is between the name of a delivery, which cannot contain it, and the ID of a dead letter. Twice it is
+// before the key of a lane.
+const rowSeparator = "\x00"
 
-func letterRow(name string, id store.ID) string { return name + letterSeparator + id.String() }
+func letterRow(name string, id store.ID) string { return name + rowSeparator + id.String() }
 
-// loadLetter keeps a row that is a dead letter, and reports whether it is one. Rows of a delivery follow it.
-func (s *Sender) loadLetter(stored *store.NamedDelivery) bool {
-	name, text, ok := strings.Cut(stored.Name, letterSeparator)
+// loadRow keeps a row that is a dead letter or a lane, and reports whether it is one. Rows of a delivery follow it.
+func (s *Sender) loadRow(stored *store.NamedDelivery) bool {
+	name, text, ok := strings.Cut(stored.Name, rowSeparator)
 	if !ok {
 		return false
 	}
-	id, err := store.ParseID(text)
 	d := s.deliveries[name]
-	if err != nil || d == nil {
-		s.o.Logger.Error("a dead letter of no delivery is passed over", "delivery", name, "id", text)
+	key, isLane := strings.CutPrefix(text, rowSeparator)
+	id, err := store.ParseID(text)
+	switch {
+	case d == nil || !isLane && err != nil:
+		s.o.Logger.Error("a row of no delivery is passed over", "delivery", name, "row", text)
+		return true
+	case isLane:
+		s.loadLane(d, key, stored.Record)
 		return true
 	}
 	l := letter{ID: id}
@@ -73,20 +79,40 @@ func (s *Sender) loadLetter(stored *store.NamedDelivery) bool {
 	return true
 }
 
-// letters returns the rows that are not written yet. The caller holds mu.
-func (d *delivery) letters() (rows []store.NamedDelivery) {
-	for id := range d.unwritten {
-		row := store.NamedDelivery{Name: letterRow(d.name, id), Delivery: store.Delivery{ID: id}}
-		if i, ok := d.findLetter(id); ok {
-			text, err := json.Marshal(&d.dead[i])
+// row is one beside a delivery's that is not written as it is.
+type row struct {
+	record any    // nil: it is to be deleted
+	since  uint64 // the delivery's changes then
+}
+
+// rows returns those that are not written yet. The caller holds mu.
+func (d *delivery) rows() (rows []store.NamedDelivery) {
+	for name, r := range d.unwritten {
+		stored := store.NamedDelivery{Name: name}
+		if r.record != nil {
+			text, err := json.Marshal(r.record)
 			if err != nil {
 				panic(err) // it has nothing that could fail
 			}
-			row.Record = text
+			stored.Record = text
 		}
-		rows = append(rows, row)
+		switch l := r.record.(type) {
+		case letter:
+			stored.ID = l.ID
+		case *lane:
+			stored.ID, l.written = l.After, true
+		}
+		rows = append(rows, stored)
 	}
 	return rows
+}
+
+// setRow has a row written, or deleted when record is nil. The caller holds mu, and calls change before that.
+func (d *delivery) setRow(name string, record any) {
+	if d.unwritten == nil {
+		d.unwritten = make(map[string]row)
+	}
+	d.unwritten[name] = row{record, d.changes}
 }
 
 // findLetter returns where the dead letter is, or where it would be. The caller holds mu.
@@ -104,29 +130,28 @@ func (d *delivery) setLetter(id store.ID, l *letter) {
 		d.dead = slices.Insert(d.dead, i, *l)
 	case ok:
 		d.dead = slices.Delete(d.dead, i, i+1)
+		d.setRow(letterRow(d.name, id), nil)
+		return
 	default:
 		return
 	}
-	if d.unwritten == nil {
-		d.unwritten = make(map[store.ID]uint64)
-	}
-	d.unwritten[id] = d.changes
+	d.setRow(letterRow(d.name, id), *l)
 }
 
-// giveUp ends the attempts at the message that fails. A gap is never set aside: the receiver would not know what it
-// has lost. The caller holds mu.
-func (w *worker) giveUp(m *message) {
+// giveUp ends the attempts at the message of f, which fails. A gap is never set aside: the receiver would not know what
+// it has lost. The caller holds mu.
+func (w *worker) giveUp(m *message, l *lane, f *due) {
 	d, r, logger := w.d, &w.d.record, w.s.o.Logger
 	id, err := store.ParseID(m.id)
-	aside := err == nil && r.OnGiveUp == SetAside
+	aside := err == nil && r.onGiveUp() == SetAside
 	if aside && len(d.dead)+len(m.events) <= MaxDead {
 		for i := range m.events {
 			id = m.events[i].ID
-			d.setLetter(id, &letter{id, m.events[i].Topic, r.Due.Attempts, r.Due.First, r.Due.Last, r.Due.Failure})
+			d.setLetter(id, &letter{id, m.events[i].Topic, f.Attempts, f.First, f.Last, f.Failure})
 		}
 		logger.Warn("an event has failed for too long, and is set aside", "delivery", d.name, "origin", r.Origin,
-			"id", m.id, "events", len(m.events), "attempts", r.Due.Attempts, "error", r.Due.Failure)
-		d.at, r.Due, d.next = id, nil, time.Time{}
+			"id", m.id, "events", len(m.events), "attempts", f.Attempts, "error", f.Failure)
+		d.passEvent(l, id)
 		return
 	}
 	r.Stopped, r.Reason = GivenUp, "one message has failed for too long"
@@ -135,7 +160,7 @@ func (w *worker) giveUp(m *message) {
 			MaxDead)
 	}
 	logger.Error("a delivery is stopped, and nothing after the message that fails is sent", "delivery", d.name,
-		"origin", r.Origin, "id", m.id, "attempts", r.Due.Attempts, "error", r.Due.Failure, "reason", r.Reason)
+		"origin", r.Origin, "id", m.id, "attempts", f.Attempts, "error", f.Failure, "reason", r.Reason)
 }
 
 // Dead returns the dead letters of a delivery that lie after an ID, in the order of the log, at most max. Errors:

@@ -10,16 +10,18 @@
 // What a receiver can count on:
 //
 //  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, skipped or set
-//     aside, in the order of the log: the next one not before. The request names it by its ID.
-//  2. What is repeated has the same ID and comes before anything later, so that a receiver that drops repeated IDs
-//     has each event once, in order.
+//     aside, in the order of the log: the next one not before. The request names it by its ID. By topic this is so
+//     of the events of each topic, and parallel of none (docs/adr/0020).
+//  2. What is repeated has the same ID and comes before anything that waits for it, so that a receiver that drops
+//     repeated IDs has each event once, in order.
 //  3. What retention took before it was sent is told as a message of type tidings.gap, before the first event
-//     after it.
+//     after it, while nothing else is under way.
 //  4. Nothing is sent from a log that was restored, until an administrator says so.
 //
 // People are told of all events at once that are there when a message is made.
 //
-// A Sender has a goroutine for each delivery that runs, and one that writes their progress.
+// A Sender has a goroutine for each delivery that runs, one for each request under way that others may overtake, and
+// one that writes their progress.
 package deliver
 
 import (
@@ -155,7 +157,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	held := 0
 	for i := range list {
-		if !strings.HasPrefix(list[i].Name, "\x00") && !s.loadLetter(&list[i]) { // those are not of deliveries
+		if !strings.HasPrefix(list[i].Name, "\x00") && !s.loadRow(&list[i]) { // those are not of deliveries
 			s.deliveries[list[i].Name] = s.load(list[i])
 		}
 	}
@@ -191,7 +193,7 @@ func (s *Sender) Close() {
 // delivery is one of them. The Sender's mu guards it.
 type delivery struct {
 	name    string
-	at      store.ID // everything that matches up to here is done with
+	at      store.ID // everything that matches up to here is done with, or in a lane
 	record  record
 	damaged bool   // it has no record
 	locked  string // why its secrets cannot be opened; "" while they can
@@ -200,9 +202,10 @@ type delivery struct {
 
 	changes, written uint64 // counts of at and record
 
-	dead      []letter            // sorted by ID
-	unwritten map[store.ID]uint64 // which of dead are not written as they are, by changes then
-	run       *run                // the last one; nil: there was none
+	lanes     map[string]*lane // what of everything up to at is not done with
+	dead      []letter         // sorted by ID
+	unwritten map[string]row   // those of lanes and dead that are not written as they are, by name
+	run       *run             // the last one; nil: there was none
 
 	worker context.CancelFunc // nil while nothing runs
 	done   chan struct{}      // closed when it does not any more
@@ -229,6 +232,11 @@ func (s *Sender) start(d *delivery) {
 	d.worker, d.done, d.next = cancel, make(chan struct{}), time.Time{}
 	if d.record.Due != nil {
 		d.next = d.record.Due.NotBefore
+	}
+	for _, l := range d.lanes {
+		if l.next = time.Now(); l.Due != nil && l.Due.NotBefore.After(d.next) {
+			d.next = l.Due.NotBefore
+		}
 	}
 	w := &worker{s, d}
 	s.over.Go(func() {
@@ -282,7 +290,7 @@ func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) err
 	changes, states := make([]store.NamedDelivery, 0, len(deliveries)), make([]uint64, len(deliveries))
 	s.mu.Lock()
 	for i, d := range deliveries {
-		changes, states[i] = append(append(changes, d.stored()), d.letters()...), d.changes
+		changes, states[i] = append(append(changes, d.stored()), d.rows()...), d.changes
 	}
 	s.mu.Unlock()
 	err := s.log.SetDeliveries(ctx, changes, ride)
@@ -290,7 +298,7 @@ func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) err
 		s.mu.Lock()
 		for i, d := range deliveries {
 			d.written = states[i]
-			maps.DeleteFunc(d.unwritten, func(_ store.ID, at uint64) bool { return at <= states[i] })
+			maps.DeleteFunc(d.unwritten, func(_ string, r row) bool { return r.since <= states[i] })
 		}
 		s.mu.Unlock()
 	}

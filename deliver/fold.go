@@ -33,7 +33,7 @@ func (w *worker) sendFold(ctx context.Context, page *replay.Page) error {
 	m := eventMessage(&page.Events[0], "")
 	m.events, page.Events = page.Events, nil
 	last := m.events[len(m.events)-1].ID
-	if err := w.send(ctx, m, func(d *delivery) { d.at = last }); err != nil {
+	if err := w.send(ctx, m, nil, func(d *delivery) { d.passEvent(nil, last) }); err != nil {
 		return err
 	}
 	sleep(ctx, pace)

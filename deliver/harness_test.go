@@ -37,6 +37,7 @@ type got struct {
 	url    *url.URL
 	body   string
 	ok     bool // it was answered 2xx
+	ctx    context.Context
 }
 
 // receiver is what the requests come to, without a network.
@@ -52,7 +53,8 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := got{id: req.Header.Get("Webhook-Id"), at: time.Now(), header: req.Header, url: req.URL, body: string(body)}
+	g := got{id: req.Header.Get("Webhook-Id"), at: time.Now(), header: req.Header, url: req.URL, body: string(body),
+		ctx: req.Context()}
 	r.mu.Lock()
 	answer, n := r.answer, len(r.all)
 	r.mu.Unlock()

@@ -19,7 +19,9 @@ type record struct {
 	Topics   []string `json:"topics"`
 	Format   Format   `json:"format"` // "" of those whom people read
 	GiveUp   duration `json:"give_up_after"`
-	OnGiveUp OnGiveUp `json:"on_give_up,omitzero"` // "" is Stop
+	OnGiveUp OnGiveUp `json:"on_give_up,omitzero"` // "" is the default of the order
+	Order    Order    `json:"order,omitzero"`      // "" is Strict
+	InFlight int      `json:"in_flight,omitzero"`  // 0 is DefaultInFlight
 	Origin   string   `json:"origin"`              // of the URL, the rest of which is sealed
 	Sealed   []byte   `json:"sealed"`              // a target
 	Changed  moment   `json:"secret_changed"`
@@ -49,6 +51,7 @@ type due struct {
 type telling struct {
 	*replay.Gap
 	Then store.ID `json:"then,omitzero"` // the position when it is told; zero: as it is
+	Lane string   `json:"lane,omitzero"` // that it was found in; "" is none
 }
 
 // target is what is sealed.
@@ -106,6 +109,34 @@ func (r *record) parse(text []byte) error {
 func (r *record) filter() store.Filter {
 	f, _ := store.NewFilter(r.Topics...) // parse and Put have checked them
 	return f
+}
+
+func (r *record) order() Order {
+	if r.Order == "" {
+		return Strict
+	}
+	return r.Order
+}
+
+func (r *record) onGiveUp() OnGiveUp {
+	switch {
+	case r.OnGiveUp != "":
+		return r.OnGiveUp
+	case r.order() == Strict:
+		return Stop
+	}
+	return SetAside // nothing is kept from overtaking
+}
+
+// inFlight is how many requests are made at once.
+func (r *record) inFlight() int {
+	switch {
+	case r.order() == Strict:
+		return 1
+	case r.InFlight == 0:
+		return DefaultInFlight
+	}
+	return r.InFlight
 }
 
 // moment is a time as a record has it.

@@ -44,6 +44,8 @@ type Status struct {
 	Format        Format
 	GiveUpAfter   time.Duration
 	OnGiveUp      OnGiveUp
+	Order         Order
+	InFlight      int    // requests at once
 	Origin        string // of its URL, which is a secret
 	SecretChanged time.Time
 	CreatedBy     string // the subject of a token; "" for none
@@ -51,9 +53,12 @@ type Status struct {
 	State         State
 	Reason        string    // of a State that does not send; "" for Paused
 	At            store.ID  // everything that matches up to here is done with
+	Front         store.ID  // what matches up to here is done with, or in one of Lanes
 	Sent          time.Time // of the last 2xx since the server has started; zero: none
 
-	Due      string // the ID of the message that fails; "" while none does
+	Lanes    int    // topics, or parallel events, that are not done with up to Front
+	HeldBack int    // those of which the message fails
+	Due      string // the ID of the message that fails, longest of them; "" while none does
 	Attempts int    // at it
 	First    time.Time
 	Last     time.Time
@@ -75,14 +80,21 @@ func (s *Sender) status(d *delivery) Status {
 	r := &d.record
 	status := Status{Recipient: r.Recipient, Name: d.name, Topics: r.Topics, Format: r.Format,
 		GiveUpAfter: r.GiveUp.Duration, Origin: r.Origin, SecretChanged: r.Changed.Time, CreatedBy: r.By,
-		Created: r.Made.Time, OnGiveUp: r.OnGiveUp,
-		State: d.state(s.logID), Reason: r.Reason, At: d.at, Sent: d.sent, Dead: len(d.dead)}
+		Created: r.Made.Time, OnGiveUp: r.onGiveUp(), Order: r.order(), InFlight: r.inFlight(),
+		State: d.state(s.logID), Reason: r.Reason,
+		At: d.floor(), Front: d.at, Lanes: len(d.lanes), Sent: d.sent, Dead: len(d.dead)}
 	if d.run != nil {
 		run := d.run.RunStatus
 		status.Run = &run
 	}
-	if r.OnGiveUp == "" {
-		status.OnGiveUp = Stop
+	fails, next := r.Due, d.next
+	for _, l := range d.lanes {
+		if l.Due == nil {
+			continue
+		}
+		if status.HeldBack++; fails == nil || l.Due.First.Before(fails.First.Time) {
+			fails, next = l.Due, l.next
+		}
 	}
 	switch {
 	case status.State == Damaged:
@@ -92,14 +104,14 @@ func (s *Sender) status(d *delivery) Status {
 			"has all send from here"
 	case status.State == Running && d.locked != "":
 		status.State, status.Reason = Locked, d.locked
-	case status.State == Running && r.Due != nil:
+	case status.State == Running && fails != nil:
 		status.State = Failing
 	}
-	if r.Due != nil {
-		status.Due, status.Attempts, status.First = r.Due.ID, r.Due.Attempts, r.Due.First.Time
-		status.Last, status.Failure = r.Due.Last.Time, r.Due.Failure
+	if fails != nil {
+		status.Due, status.Attempts, status.First = fails.ID, fails.Attempts, fails.First.Time
+		status.Last, status.Failure = fails.Last.Time, fails.Failure
 		if status.State == Failing {
-			status.Next = d.next
+			status.Next = next
 		}
 	}
 	return status

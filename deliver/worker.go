@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// worker sends for one delivery, one request at a time. It belongs to one goroutine.
+// worker sends for one delivery. It belongs to one goroutine, and send to those of a spread too.
 type worker struct {
 	s *Sender
 	d *delivery
@@ -71,8 +71,11 @@ func (w *worker) pass(ctx context.Context) error {
 		return err
 	}
 	w.s.mu.Lock()
-	filter, at, format := w.d.record.filter(), w.d.at, w.d.record.Format
+	filter, at, format, strict := w.d.record.filter(), w.d.at, w.d.record.Format, w.d.record.order() == Strict
 	w.s.mu.Unlock()
+	if !strict {
+		return w.spread(ctx)
+	}
 	reader, err := w.s.tail.NewReader(filter, replay.After(at.String()))
 	if err != nil {
 		return err
@@ -83,19 +86,18 @@ func (w *worker) pass(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.foundGap(ctx, &page); err != nil {
-			return err
+		if w.foundGap(ctx, &page, nil) {
+			if err := w.tellGap(ctx); err != nil {
+				return err
+			}
 		}
 		if err := w.sendFold(ctx, &page); err != nil {
 			return err
 		}
 		for i := range page.Events {
 			e := &page.Events[i]
-			if !w.s.o.Wants(w.d.name, e) {
-				w.passOver(e.ID)
-				continue
-			}
-			if err := w.send(ctx, eventMessage(e, format), func(d *delivery) { d.at = e.ID }); err != nil {
+			err := w.send(ctx, eventMessage(e, format), nil, func(d *delivery) { d.passEvent(nil, e.ID) })
+			if err != nil {
 				return err
 			}
 			page.Events[i] = store.Event{}
@@ -110,37 +112,49 @@ func (w *worker) pass(ctx context.Context) error {
 	}
 }
 
-// passOver moves on behind an event that is not for this delivery, or not any more.
-func (w *worker) passOver(id store.ID) {
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	w.d.at, w.d.record.Due, w.d.next = id, nil, time.Time{}
-	w.s.change(w.d)
+// drop takes what is not for the delivery, or not any more, out of a message, and reports whether that was all of it.
+func (w *worker) drop(m *message) bool {
+	wanted := make([]store.Event, 0, len(m.events))
+	for i := range m.events {
+		if w.s.o.Wants(w.d.name, &m.events[i]) {
+			wanted = append(wanted, m.events[i])
+		}
+	}
+	if n := len(wanted); n > 0 && n < len(m.events) { // people are told of the others
+		*m = eventMessage(&wanted[0], "")
+		m.events = wanted
+	}
+	return len(wanted) == 0 && len(m.events) > 0
 }
 
-// foundGap tells a gap, which is noted before the first attempt: it is the same at each.
-func (w *worker) foundGap(ctx context.Context, page *replay.Page) error {
+// foundGap notes a gap, if there is one that was not told, before the first attempt: it is the same at each. It was
+// found in a lane unless l is nil.
+func (w *worker) foundGap(ctx context.Context, page *replay.Page, l *lane) bool {
 	if page.Gap == nil {
-		return nil
+		return false
 	}
 	gap := &telling{Gap: page.Gap}
 	if gap.Reason != replay.Expired {
 		gap.Then = page.Through // a page with such a gap has no events
 	}
 	w.s.mu.Lock()
-	told := gap.Reason == replay.Expired && !w.d.record.Told.Before(gap.Through)
+	before := w.d.record.Told
+	if l != nil {
+		before, gap.Lane = l.Told, l.key
+	}
+	told := gap.Reason == replay.Expired && !before.Before(gap.Through)
 	if !told {
 		w.d.record.Gap = gap
 		w.s.change(w.d)
 	}
 	w.s.mu.Unlock()
 	if told {
-		return nil
+		return false
 	}
 	w.s.o.Logger.Warn("events that a delivery wants are gone; the receiver is told", "delivery", w.d.name,
 		"reason", string(gap.Reason), "detail", gap.Detail)
 	w.writeNow(ctx)
-	return w.tellGap(ctx)
+	return true
 }
 
 // tellGap sends the gap that is noted, if there is one.
@@ -152,7 +166,7 @@ func (w *worker) tellGap(ctx context.Context) error {
 		return nil
 	}
 	m := ownMessage(gap.id(), "tidings.gap", w.d.name, format, gap.Gap)
-	if err := w.send(ctx, m, (*delivery).passGap); err != nil {
+	if err := w.send(ctx, m, nil, (*delivery).passGap); err != nil {
 		return err
 	}
 	w.writeNow(ctx)
@@ -161,13 +175,20 @@ func (w *worker) tellGap(ctx context.Context) error {
 
 func (t *telling) id() string { return "gap-" + t.Requested + "-" + t.Through.String() }
 
-// passGap follows a gap that was told. The caller holds mu.
+// passGap follows a gap that was told. The caller holds mu, and calls change before that.
 func (d *delivery) passGap() {
 	gap := d.record.Gap
 	if gap == nil {
 		return
 	}
-	if gap.Reason == replay.Expired {
+	if l := d.lanes[gap.Lane]; l != nil {
+		if gap.Reason == replay.Expired {
+			l.Told = store.Later(l.Told, gap.Through)
+			d.touch(l)
+		} else {
+			d.passEvent(l, gap.Then)
+		}
+	} else if gap.Reason == replay.Expired {
 		d.record.Told = store.Later(d.record.Told, gap.Through)
 	} else {
 		d.at = gap.Then
@@ -175,9 +196,16 @@ func (d *delivery) passGap() {
 	d.record.Gap = nil
 }
 
-// send makes one attempt and notes what became of it: done is called with mu held. The error is
-// errFailed, or ctx's.
-func (w *worker) send(ctx context.Context, m message, done func(*delivery)) error {
+// send makes one attempt, for a lane unless l is nil, and notes what became of it: done is called with mu held. The
+// error is errFailed, or ctx's.
+func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delivery)) error {
+	if w.drop(&m) {
+		w.s.mu.Lock()
+		defer w.s.mu.Unlock()
+		w.s.change(w.d)
+		done(w.d)
+		return nil
+	}
 	to, err := w.s.open(w.d)
 	if err != nil {
 		w.lock(clean(err.Error()))
@@ -192,7 +220,7 @@ func (w *worker) send(ctx context.Context, m message, done func(*delivery)) erro
 	d.locked = ""
 	if !a.ok() {
 		s.counts.Failed++
-		urgent := w.failed(&m, a)
+		urgent := w.failed(&m, a, l)
 		s.mu.Unlock()
 		if urgent {
 			w.writeNow(ctx)
@@ -201,9 +229,14 @@ func (w *worker) send(ctx context.Context, m message, done func(*delivery)) erro
 	}
 	s.counts.Sent++
 	recovered := d.record.Due
-	d.record.Due, d.sent, d.next = nil, time.Now(), time.Time{}
-	done(d)
+	if l != nil {
+		recovered = l.Due
+	} else {
+		d.record.Due, d.next = nil, time.Time{}
+	}
+	d.sent = time.Now()
 	s.change(d)
+	done(d)
 	s.mu.Unlock()
 	if recovered != nil {
 		s.o.Logger.Info("a delivery succeeds again", "delivery", d.name, "attempts", recovered.Attempts+1)
@@ -224,17 +257,22 @@ func (w *worker) lock(why string) {
 }
 
 // failed notes a failure, and when to try again, if at all; then it may not be forgotten. The caller holds mu.
-func (w *worker) failed(m *message, a answer) (urgent bool) {
+func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 	d, logger := w.d, w.s.o.Logger
 	r, at := &d.record, now()
-	if r.Due == nil || r.Due.ID != m.id {
-		r.Due = &due{ID: m.id, First: at}
+	w.s.change(d)
+	last, next := &r.Due, &d.next
+	if l != nil {
+		last, next = &l.Due, &l.next
+		d.touch(l)
 	}
-	f := *r.Due // a copy: alter may keep the record as it was
-	r.Due = &f
+	f := due{ID: m.id, First: at} // never the last one changed: keep may have it
+	if *last != nil && (*last).ID == m.id {
+		f = **last
+	}
+	*last = &f
 	f.Attempts, f.Last, f.Failure, f.NotBefore = f.Attempts+1, at, a.failure, time.Time{}
 	f.Through = m.through()
-	w.s.change(d)
 	end := f.First.Add(r.GiveUp.Duration)
 	switch {
 	case a.status == 410:
@@ -243,23 +281,25 @@ func (w *worker) failed(m *message, a answer) (urgent bool) {
 			"origin", r.Origin)
 		return true
 	case !at.Before(end):
-		w.giveUp(m)
+		w.giveUp(m, l, &f)
 		return true
 	}
 	wait := backoff(f.Attempts)
 	if a.config || refusesEvent[a.status] {
 		wait = jitter(maxBackoff)
 	}
-	d.next = at.Add(wait)
-	if d.next.After(end) {
-		d.next = end // the last one
+	if *next = at.Add(wait); next.After(end) {
+		*next = end // the last one
 	}
-	if asked := at.Add(a.retryAfter); asked.After(d.next) {
-		d.next, f.NotBefore = asked, asked
+	if asked := at.Add(a.retryAfter); asked.After(*next) {
+		*next, f.NotBefore = asked, asked
+		if asked.After(d.next) {
+			d.next = asked // it asks that of all
+		}
 	}
 	if f.Attempts == 1 {
 		logger.Warn("a delivery fails; it is tried again", "delivery", d.name, "origin", r.Origin, "id", m.id,
-			"error", a.failure, "next", d.next.UTC())
+			"error", a.failure, "next", next.UTC())
 	}
 	return false
 }

@@ -16,8 +16,8 @@ type NamedDelivery struct {
 
 const (
 	// MaxDeliveryName bounds the name of a delivery, in bytes: 255 of what an administrator calls it, and for what
-	// package deliver keeps in rows beside it a NUL and an ID.
-	MaxDeliveryName = 255 + 1 + 26
+	// package deliver keeps in rows beside it two NUL and a topic.
+	MaxDeliveryName = 255 + 2 + 255
 
 	// MaxDeliveryRecord bounds its record, in bytes: a commit may have those of thousands.
 	MaxDeliveryRecord = 32 << 10

@@ -95,6 +95,7 @@ type deliveryInfo struct {
 	State     string   `json:"state"`
 	Reason    string   `json:"reason"`
 	LagEvents int      `json:"lag_events"`
+	HeldBack  int      `json:"held_back"`
 	Dead      int      `json:"dead"`
 	Run       *struct {
 		Kind    string `json:"kind"`
@@ -123,6 +124,9 @@ func (d *deliveryInfo) print(app *app) error {
 		strings.Join(d.Topics, " "), to)
 	if err == nil && d.Reason != "" {
 		err = app.print("  %s", d.Reason)
+	}
+	if err == nil && d.HeldBack > 0 {
+		err = app.print("  %d are held back", d.HeldBack)
 	}
 	if err == nil && d.Dead > 0 {
 		err = app.print("  %d events are set aside", d.Dead)
@@ -189,6 +193,8 @@ type deliveriesPutCmd struct {
 	TimeZone    string        `       help:"Time zone of the times that people read, such as Asia/Shanghai." placeholder:"ZONE"`
 	Detail      string        `       help:"What people read of events: how many in which topics (count), or also what the newest one says (data)." placeholder:"WHAT"`
 	Template    *string       `       help:"Text in the place of the server's own, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty for none. For json an object with such texts." placeholder:"TEXT"`
+	Order       string        `       help:"Which event waits for which: each for the one before it (strict), each for the one before it of its topic (topic), none (parallel)." placeholder:"ORDER"`
+	InFlight    int           `       help:"Requests at once, unless the order is strict; 16 unless set."                                    placeholder:"N"`
 	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new webhook gets one anyway."                                            xor:"secret"`
 	SecretFile  string        `       help:"File with the secret to use, - for standard input; of a webhook whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
@@ -199,7 +205,7 @@ func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
 	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From, "kind": c.Kind,
 		"to": c.To, "sender": c.Sender, "user": c.User, "language": c.Language, "time_zone": c.TimeZone,
-		"detail": c.Detail, "on_give_up": c.OnGiveUp} {
+		"detail": c.Detail, "on_give_up": c.OnGiveUp, "order": c.Order} {
 		if value != "" {
 			body[member] = value
 		}
@@ -212,6 +218,9 @@ func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	}
 	if len(c.Topic) > 0 {
 		body["topics"] = c.Topic
+	}
+	if c.InFlight != 0 {
+		body["in_flight"] = c.InFlight
 	}
 	if c.GiveUpAfter != 0 {
 		body["give_up_after_seconds"] = c.GiveUpAfter.Seconds()

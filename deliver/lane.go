@@ -1,0 +1,181 @@
+package deliver
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"tidings/store"
+)
+
+// Order says which events wait for which.
+type Order string
+
+const (
+	Strict   Order = "strict"   // each for the one before it
+	ByTopic  Order = "topic"    // each for the one before it of its topic
+	Parallel Order = "parallel" // none
+)
+
+const (
+	// DefaultInFlight is how many requests of a delivery that is not strict are under way at once.
+	DefaultInFlight = 16
+
+	// MaxInFlight bounds that. Each holds an event in memory.
+	MaxInFlight = 100
+
+	// MaxHeldBack bounds the topics, or parallel events, that are held back. With as many, nothing is sent of
+	// other topics.
+	MaxHeldBack = 1000
+)
+
+// applyOrder is apply of what orders events.
+func (r *record) applyOrder(set Settings) error {
+	switch set.Order {
+	case Strict, ByTopic, Parallel:
+		r.Order = set.Order
+	case "":
+	default:
+		return &InvalidError{"order", fmt.Sprintf("expected %q, %q or %q", Strict, ByTopic, Parallel)}
+	}
+	if set.InFlight < 0 || set.InFlight > MaxInFlight {
+		return &InvalidError{"in_flight", fmt.Sprintf("expected a number from 1 to %d", MaxInFlight)}
+	}
+	if set.InFlight > 0 {
+		r.InFlight = set.InFlight
+	}
+	return nil
+}
+
+// lane is what of everything up to the delivery's position is not done with: the events of a topic that lie after an
+// ID, or one event. It is a row of its own. The Sender's mu guards it.
+type lane struct {
+	Topic string   `json:"topic"`
+	After store.ID `json:"after"`         // everything of the lane up to here is done with; it was in the log
+	Only  store.ID `json:"only,omitzero"` // the event, of a parallel delivery
+	Told  store.ID `json:"told,omitzero"` // what was trimmed up to here has been told
+	Due   *due     `json:"due,omitzero"`
+
+	key     string   // the topic or, of a parallel delivery, the ID of the event
+	last    store.ID // no event of the lane lies after this and before the position
+	next    time.Time
+	written bool // the log may have a row of it
+}
+
+func laneRow(name, key string) string { return name + rowSeparator + rowSeparator + key }
+
+// loadLane keeps a lane. Without it the delivery does not know what it has not sent.
+func (s *Sender) loadLane(d *delivery, key string, record []byte) {
+	l := lane{written: true}
+	if record == nil || json.Unmarshal(record, &l) != nil {
+		d.damaged = true
+		s.o.Logger.Error("a record of a delivery is damaged; it sends nothing until it is set again or deleted",
+			"delivery", d.name, "lane", key)
+	}
+	if l.last = l.Only; l.last.IsZero() {
+		l.last = d.at
+	}
+	d.putLane(key, l)
+}
+
+// putLane sets a lane. The caller holds mu.
+func (d *delivery) putLane(key string, l lane) *lane {
+	if d.lanes == nil {
+		d.lanes = make(map[string]*lane)
+	}
+	_, pending := d.unwritten[laneRow(d.name, key)] // perhaps to be deleted
+	l.key, l.written = key, l.written || pending
+	d.lanes[key] = &l
+	return &l
+}
+
+// touch has a lane written. The caller holds mu, and calls change before that.
+func (d *delivery) touch(l *lane) { d.setRow(laneRow(d.name, l.key), l) }
+
+// closeLane ends a lane that is done with. The caller holds mu, and calls change before that.
+func (d *delivery) closeLane(l *lane) {
+	delete(d.lanes, l.key)
+	if row := laneRow(d.name, l.key); l.written {
+		d.setRow(row, nil)
+	} else {
+		delete(d.unwritten, row)
+	}
+}
+
+// passEvent notes that an event is done with, of a lane if l is not nil. The caller holds mu, and calls change before
+// that.
+func (d *delivery) passEvent(l *lane, id store.ID) {
+	if l == nil {
+		d.at, d.record.Due, d.next = id, nil, time.Time{}
+		return
+	}
+	if l.After, l.Due, l.next = id, nil, (time.Time{}); l.After.Before(l.last) {
+		d.touch(l)
+	} else {
+		d.closeLane(l)
+	}
+}
+
+// floor is the ID up to which all is done with. The caller holds mu.
+func (d *delivery) floor() store.ID {
+	at := d.at
+	for _, l := range d.lanes {
+		if l.After.Before(at) {
+			at = l.After
+		}
+	}
+	return at
+}
+
+// failing returns the lane of a message that fails, nil if it is in none, and whether there is such a message. The
+// caller holds mu.
+func (d *delivery) failing(id string) (*lane, bool) {
+	if d.record.Due != nil && d.record.Due.ID == id {
+		return nil, true
+	}
+	for _, l := range d.lanes {
+		if l.Due != nil && l.Due.ID == id {
+			return l, true
+		}
+	}
+	return nil, false
+}
+
+// tryAtOnce forgets what has failed. The caller holds mu, and calls change before that.
+func (d *delivery) tryAtOnce() {
+	d.record.Due = nil
+	for _, l := range d.lanes {
+		if l.Due != nil {
+			l.Due = nil
+			d.touch(l)
+		}
+	}
+}
+
+// refit lets go of the lanes that do not fit the settings any more. Of another order than the last none does: sending
+// begins again at the oldest event that is not done with. The caller has the delivery alone.
+func (d *delivery) refit(last Order) {
+	if floor := d.floor(); last != "" && last != d.record.order() {
+		d.at = floor
+	}
+	filter := d.record.filter()
+	for _, l := range d.lanes {
+		if last != d.record.order() || !filter.Match(l.Topic) {
+			d.closeLane(l)
+		}
+	}
+}
+
+// keep returns what sets a delivery back to what it is. The caller holds mu, also then, and calls change before that.
+func (d *delivery) keep() (undo func()) {
+	was, at, lanes := d.record, d.at, make(map[string]lane, len(d.lanes))
+	for key, l := range d.lanes {
+		lanes[key] = *l
+	}
+	return func() {
+		d.record, d.at = was, at
+		for key, l := range lanes {
+			d.touch(d.putLane(key, l))
+		}
+	}
+}
