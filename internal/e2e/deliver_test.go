@@ -19,74 +19,87 @@ import (
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// TestDeliveriesUnderKill: the server is killed again and again while a receiver takes its webhooks and drops
-// connections, answers 5xx, slowly or not at all. The receiver, dropping repeats by ID, has every event of the log
-// once, in order; without dropping, order goes back only by repeating. The official library verifies each request.
+// TestDeliveriesUnderKill: the server is killed again and again while receivers take its webhooks and drop
+// connections, answer 5xx, slowly or not at all. A receiver, dropping repeats by ID, has every event of the log
+// once, in the order of its delivery; without dropping, order goes back only by repeating. The official library
+// verifies each request.
 func TestDeliveriesUnderKill(t *testing.T) {
 	kills, events := 20, 2000
 	if full() {
 		kills, events = 500, 50_000
 	}
-	r := newHooks(t)
+	n := seed(t)
+	var receivers []*hooks
+	for _, order := range []string{"strict", "topic", "parallel"} {
+		receivers = append(receivers, newHooks(t, order, n))
+	}
+	random := rand.New(rand.NewPCG(n, 0))
 	dir := t.TempDir()
 	ctx, client := newClient(t)
 	o := e2e.Options{Binary: binary, DataDir: dir, Args: []string{"--deliver-http", "--deliver-to", "127.0.0.1/32"}}
 	for round := range kills {
 		server := e2e.Start(t, o)
-		if round == 0 {
-			r.subscribe(t, ctx, client, server.URL())
+		for _, r := range receivers {
+			if round == 0 {
+				r.subscribe(t, ctx, client, server.URL())
+			}
 		}
 		var wg sync.WaitGroup
 		for publisher := range 4 {
 			wg.Go(func() {
 				for i := range events / kills / 4 {
-					data := fmt.Appendf(nil, `{"publisher":%d,"n":%d}`, publisher, i)
-					topic := fmt.Sprintf("hooks.%d", publisher)
+					topic := fmt.Sprintf("hooks.%d.%d", publisher, i%3)
+					data := fmt.Appendf(nil, `{"topic":%q,"publisher":%d,"seq":%d}`, topic, publisher, i)
 					if _, _, err := e2e.Publish(ctx, client, server.URL(), topic, data); err != nil {
 						return
 					}
 				}
 			})
 		}
-		<-time.After(time.Duration(r.random.Int64N(int64(400 * time.Millisecond)))) // any moment will do
+		<-time.After(time.Duration(random.Int64N(int64(400 * time.Millisecond)))) // any moment will do
 		server.Kill()
 		wg.Wait()
 		client.CloseIdleConnections()
 	}
-	r.calm()
+	for _, r := range receivers {
+		r.calm()
+	}
 	server := e2e.Start(t, o)
 	for range events - len(readLog(t, ctx, client, server.URL())) { // kills have prevented
-		if _, _, err := e2e.Publish(ctx, client, server.URL(), "hooks.last", []byte("{}")); err != nil {
+		if _, _, err := e2e.Publish(ctx, client, server.URL(), "hooks.last", []byte(`{"topic":"hooks.last"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	log := readLog(t, ctx, client, server.URL())
-	r.await(t, log[len(log)-1].ID.String())
-	r.check(t, log)
+	for _, r := range receivers {
+		r.await(t, log)
+		r.check(t, log)
+	}
 	server.Stop()
 }
 
 // hooks is a receiver of webhooks, which lives longer than the server.
 type hooks struct {
 	url     string
+	order   string
 	verify  *webhooks.Webhook
-	random  *rand.Rand // of the test's goroutine
 	arrived chan struct{}
 	quit    chan struct{}
 
 	mu     sync.Mutex
 	faults *rand.Rand // nil: none any more
 	ids    []string   // of all requests
+	topics []string   // of these
+	seen   map[string]bool
 	bad    []error
 }
 
-func newHooks(t *testing.T) *hooks {
-	n := seed(t)
+func newHooks(t *testing.T, order string, seed uint64) *hooks {
 	verify, err := webhooks.NewWebhook(hookSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &hooks{verify: verify, random: rand.New(rand.NewPCG(n, 0)), faults: rand.New(rand.NewPCG(n, 1)),
+	r := &hooks{order: order, verify: verify, faults: rand.New(rand.NewPCG(seed, 1)), seen: make(map[string]bool),
 		arrived: make(chan struct{}, 1), quit: make(chan struct{})}
 	server := httptest.NewServer(r)
 	t.Cleanup(func() {
@@ -139,7 +152,8 @@ func (r *hooks) take(req *http.Request, body []byte) (fault int) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ids = append(r.ids, id)
+	r.ids, r.topics = append(r.ids, id), append(r.topics, req.Header.Get("Tidings-Topic"))
+	r.seen[id] = true
 	if err != nil {
 		r.bad = append(r.bad, fmt.Errorf("request %s: %w", id, err))
 	}
@@ -159,11 +173,12 @@ func (r *hooks) calm() {
 // subscribe makes the delivery.
 func (r *hooks) subscribe(t *testing.T, ctx context.Context, client *http.Client, url string) {
 	t.Helper()
-	body := fmt.Sprintf(`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest"}`, r.url+"/in", hookSecret)
+	body := fmt.Sprintf(`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest","order":%q}`, r.url+"/in",
+		hookSecret, r.order)
 	req, err := http.NewRequestWithContext(
 		ctx,
 		http.MethodPut,
-		url+"/v1/deliveries/hooks",
+		url+"/v1/deliveries/"+r.order,
 		bytes.NewReader([]byte(body)),
 	)
 	if err != nil {
@@ -179,26 +194,36 @@ func (r *hooks) subscribe(t *testing.T, ctx context.Context, client *http.Client
 	}
 }
 
-// await waits until the last event has come.
-func (r *hooks) await(t *testing.T, last string) {
+// await waits until all events have come.
+func (r *hooks) await(t *testing.T, log []e2e.Entry) {
 	t.Helper()
 	late := time.After(e2e.Patience)
 	for {
+		missing := 0
 		r.mu.Lock()
-		n := len(r.ids)
-		done := n > 0 && r.ids[n-1] == last
+		for _, e := range log {
+			if !r.seen[e.ID.String()] {
+				missing++
+			}
+		}
 		r.mu.Unlock()
-		if done {
+		if missing == 0 {
 			return
 		}
 		select {
 		case <-r.arrived:
 		case <-late:
-			t.Fatalf("%d requests, and the last event, %s, has not come", n, last)
+			t.Fatalf("%s: %d events have not come", r.order, missing)
 		}
 	}
 }
 
+// key is what an event has to be in order with.
+func (r *hooks) key(id, topic string) string {
+	return map[string]string{"strict": "", "topic": topic, "parallel": id}[r.order]
+}
+
+// check compares what came with the log, for each key.
 func (r *hooks) check(t *testing.T, log []e2e.Entry) {
 	t.Helper()
 	r.mu.Lock()
@@ -206,24 +231,28 @@ func (r *hooks) check(t *testing.T, log []e2e.Entry) {
 	for _, err := range r.bad {
 		t.Error(err)
 	}
-	next, repeats := 0, 0
+	wanted, next := make(map[string][]string), make(map[string]int)
+	for _, e := range log {
+		key := r.key(e.ID.String(), e.Topic)
+		wanted[key] = append(wanted[key], e.ID.String())
+	}
+	repeats := 0
 	for i, id := range r.ids {
-		switch {
-		case next < len(log) && id == log[next].ID.String():
-			next++
-		case next > 0 && id <= log[next-1].ID.String():
+		key := r.key(id, r.topics[i])
+		switch want, n := wanted[key], next[key]; {
+		case n < len(want) && id == want[n]:
+			next[key]++
+		case n > 0 && id <= want[n-1]:
 			repeats++ // its own ID, so it was there
 		default:
-			t.Fatalf(
-				"request %d is %s; expected %s, or a repeat of what came before",
-				i,
-				id,
-				log[min(next, len(log)-1)].ID,
-			)
+			t.Fatalf("%s: request %d is %s of %q; expected number %d of it, or a repeat of what came before", r.order, i,
+				id, key, n)
 		}
 	}
-	if next != len(log) {
-		t.Errorf("%d events came, %d are in the log", next, len(log))
+	for key, want := range wanted {
+		if next[key] != len(want) {
+			t.Errorf("%s: of %q %d events came, %d are in the log", r.order, key, next[key], len(want))
+		}
 	}
-	t.Logf("%d events, %d requests, of which %d repeat", len(log), len(r.ids), repeats)
+	t.Logf("%s: %d events, %d requests, of which %d repeat", r.order, len(log), len(r.ids), repeats)
 }
