@@ -13,6 +13,7 @@ import (
 // runBody is what is sent beside the cursor.
 type runBody struct {
 	Kind    deliver.RunKind  `json:"kind"`
+	Number  int              `json:"number"`
 	State   deliver.RunState `json:"state"`
 	Began   time.Time        `json:"began"`
 	Ended   *time.Time       `json:"ended"`
@@ -27,8 +28,8 @@ func newRunBody(r *deliver.RunStatus) *runBody {
 	if r == nil {
 		return nil
 	}
-	b := &runBody{Kind: r.Kind, State: r.State, Began: r.Began, Ended: timeOrNull(r.Ended), Sent: r.Sent,
-		Refused: r.Refused, Gone: r.Gone, Error: r.Failure}
+	b := &runBody{Kind: r.Kind, Number: r.Number, State: r.State, Began: r.Began, Ended: timeOrNull(r.Ended),
+		Sent: r.Sent, Refused: r.Refused, Gone: r.Gone, Error: r.Failure}
 	if !r.At.IsZero() {
 		b.At = &r.At
 	}

@@ -131,6 +131,8 @@ func (s *Server) deliveryRoutes() []route {
 			"GET":    {admin, params{single: []string{"after"}}, s.delivering(s.listDead)},
 			"DELETE": {admin, oneOrAll, s.delivering(s.forgetDead)}}},
 		{"/v1/deliveries/{name}/redrive", methods{"POST": {admin, oneOrAll, s.delivering(s.redrive)}}},
+		{"/v1/deliveries/{name}/replay", methods{"POST": {admin, none, s.delivering(s.replayDelivery)},
+			"DELETE": {admin, none, s.delivering(s.endReplay)}}},
 		{"/v1/deliveries/{name}/test", methods{"POST": {admin, none, s.delivering(s.testDelivery)}}},
 	}
 }

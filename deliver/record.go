@@ -31,6 +31,8 @@ type record struct {
 	Stopped State  `json:"stopped,omitzero"` // Paused, GivenUp or Disabled; "" while it may send
 	Reason  string `json:"reason,omitzero"`  // why
 
+	Replays int `json:"replays,omitzero"` // that there have been
+
 	Due  *due     `json:"due,omitzero"`
 	Gap  *telling `json:"gap,omitzero"`
 	Told store.ID `json:"told,omitzero"` // what was trimmed up to here has been told

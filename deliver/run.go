@@ -13,8 +13,10 @@ import (
 // RunKind is what a run sends.
 type RunKind string
 
-// Redriven are dead letters.
-const Redriven RunKind = "redrive"
+const (
+	Redriven RunKind = "redrive" // dead letters
+	Replayed RunKind = "replay"  // events that were sent before
+)
 
 // RunState is how a run stands.
 type RunState string
@@ -29,6 +31,7 @@ const (
 // has one at a time. It is in memory only: a restart ends it.
 type RunStatus struct {
 	Kind    RunKind
+	Number  int // of a replay: the first of the delivery is 1; else 0
 	State   RunState
 	Began   time.Time
 	Ended   time.Time // zero while it is under way
@@ -43,7 +46,9 @@ type RunStatus struct {
 type run struct {
 	RunStatus
 	next    func() (store.Event, error)  // io.EOF at the end, errGone for one that is not there
-	settled func(id store.ID, a *answer) // called with mu held after each attempt
+	settled func(id store.ID, a *answer) // called with mu held after each attempt; nil: nothing is
+	close   func()                       // called at the end; nil: nothing is
+	newIDs  bool
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
@@ -78,6 +83,9 @@ func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) 
 		defer close(r.done)
 		defer r.cancel()
 		failure := s.sendRun(ctx, d, r)
+		if r.close != nil {
+			r.close()
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		r.State, r.Ended = RunDone, time.Now().UTC()
@@ -121,6 +129,9 @@ func (s *Sender) endRun(d *delivery) {
 
 // sendRun sends all of a run, and returns why it ended before; "" if it did not.
 func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
+	if err := s.begin(ctx, d, r); err != nil {
+		return "it cannot be written: " + clean(err.Error())
+	}
 	for {
 		e, err := r.next()
 		switch {
@@ -148,7 +159,7 @@ func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store
 	r.At = e.ID
 	format, end := d.record.Format, time.Now().Add(d.record.GiveUp.Duration)
 	s.mu.Unlock()
-	m := eventMessage(e, format)
+	m := r.message(e, format)
 	for n := 1; ; n++ {
 		to, err := s.open(d)
 		if err != nil {
@@ -183,7 +194,9 @@ func (s *Sender) noteRun(r *run, id store.ID, a *answer) {
 	if refusesEvent[a.status] {
 		r.Refused++
 	}
-	r.settled(id, a)
+	if r.settled != nil {
+		r.settled(id, a)
+	}
 }
 
 // event returns an event of the log, or errGone.

@@ -40,6 +40,7 @@ func (m *message) through() (last store.ID) {
 		last = m.events[n-1].ID
 	}
 	return last
+	replay      string // its number; "" for what is sent by the cursor
 }
 
 const mediaCloudEvent = "application/cloudevents+json"
@@ -158,6 +159,9 @@ func (s *Sender) fill(h http.Header, name string, to *target, m *message) error 
 	h.Set("Tidings-Type", headerText(m.kind))
 	if m.topic != "" {
 		h.Set("Tidings-Topic", m.topic)
+	}
+	if m.replay != "" {
+		h.Set("Tidings-Replay", m.replay)
 	}
 	if _, _, err := mime.ParseMediaType(m.contentType); err == nil && headerText(m.contentType) == m.contentType {
 		h.Set("Content-Type", m.contentType)

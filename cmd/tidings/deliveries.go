@@ -26,6 +26,7 @@ type deliveriesCmd struct {
 	Skip    deliveriesSkipCmd    `cmd:"" help:"Pass over the message that fails."`
 	Dead    deliveriesDeadCmd    `cmd:"" help:"List the events that a delivery has set aside, or forget them."`
 	Redrive deliveriesRedriveCmd `cmd:"" help:"Try an event that was set aside again, or all; what is taken is set aside no more."`
+	Replay  deliveriesReplayCmd  `cmd:"" help:"Send events again, from an ID or a time on, or of named IDs."`
 	Test    deliveriesTestCmd    `cmd:"" help:"Send a message of type tidings.test now."`
 	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
 }
@@ -99,6 +100,7 @@ type deliveryInfo struct {
 	Dead      int      `json:"dead"`
 	Run       *struct {
 		Kind    string `json:"kind"`
+		Number  int    `json:"number"`
 		State   string `json:"state"`
 		Sent    int    `json:"sent"`
 		Refused int    `json:"refused"`
@@ -132,7 +134,11 @@ func (d *deliveryInfo) print(app *app) error {
 		err = app.print("  %d events are set aside", d.Dead)
 	}
 	if r := d.Run; err == nil && r != nil {
-		text := fmt.Sprintf("  %s %s: %d sent, %d refused, %d gone", r.Kind, r.State, r.Sent, r.Refused, r.Gone)
+		kind := r.Kind
+		if r.Number > 0 {
+			kind = fmt.Sprintf("%s %d", r.Kind, r.Number)
+		}
+		text := fmt.Sprintf("  %s %s: %d sent, %d refused, %d gone", kind, r.State, r.Sent, r.Refused, r.Gone)
 		if r.Error != "" {
 			text += ": " + printable(r.Error)
 		}
@@ -360,6 +366,50 @@ func (c *deliveriesRedriveCmd) Run(ctx context.Context, app *app) error {
 	}
 	var d deliveryInfo
 	if err := c.call(ctx, app, http.MethodPost, query, nil, &d, c.Name.segment(), "redrive"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+type deliveriesReplayCmd struct {
+	client
+
+	Name    deliveryName `arg:"" help:"Name of the delivery."`
+	After   string       `       help:"ID of the event after which it begins."                                                      placeholder:"ID"     xor:"what"`
+	Since   string       `       help:"When it begins: earliest, an age such as 15m or 1d, or an RFC 3339 time."                    placeholder:"TIME"   xor:"what"`
+	ID      []string     `       help:"ID of an event to send; repeatable."                                        name:"id"        placeholder:"ID"     xor:"what"`
+	End     bool         `       help:"End the replay, or the redrive, that is under way."                                                               xor:"what"`
+	Through string       `       help:"ID of the last event; the last that the delivery has passed unless set."                     placeholder:"ID"`
+	NewIDs  bool         `       help:"Send under new IDs, so that a receiver that drops repeats takes them."      name:"new-ids"`
+}
+
+// Run does not wait for the receiver.
+func (c *deliveriesReplayCmd) Run(ctx context.Context, app *app) error {
+	if c.End {
+		return c.end(ctx, app)
+	}
+	if c.After == "" && c.Since == "" && len(c.ID) == 0 {
+		return usageError{errors.New("expected --after, --since, --id or --end")}
+	}
+	body := map[string]any{"new_ids": c.NewIDs}
+	for member, value := range map[string]string{"after": c.After, "since": c.Since, "through": c.Through} {
+		if value != "" {
+			body[member] = value
+		}
+	}
+	if len(c.ID) > 0 {
+		body["ids"] = c.ID
+	}
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPost, nil, body, &d, c.Name.segment(), "replay"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+func (c *deliveriesReplayCmd) end(ctx context.Context, app *app) error {
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodDelete, nil, nil, &d, c.Name.segment(), "replay"); err != nil {
 		return err
 	}
 	return d.print(app)

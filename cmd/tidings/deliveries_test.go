@@ -92,6 +92,19 @@ func TestDeliveriesVerb(t *testing.T) {
 		dead = verb(exitOK, "", "", "dead shop")
 	}
 	verb(exitFailure, "", "dead-letter-not-found", "dead shop --forget "+id)
+	verb(exitUsage, "", "--after", "replay shop")
+	verb(exitUsage, "", "--since", "replay shop --after "+id+" --since 1h")
+	verb(exitFailure, "", "member-invalid", "replay shop --since soon")
+	verb(exitOK, "shop: running", "", "replay shop --new-ids --id "+id)
+	for end := time.Now().Add(e2e.Patience); !strings.Contains(verb(exitOK, "shop: ", "", "list").stdout,
+		"  replay 1 done: 1 sent, 0 refused, 0 gone\n"); {
+		if time.Now().After(end) {
+			t.Fatal("the replay does not come to its end")
+		}
+	}
+	verb(exitFailure, "", "delivery-state", "replay shop --end")
+	verb(exitOK, "shop: running", "", "put shop --order topic --in-flight 2")
+	verb(exitFailure, "", "member-invalid", "put shop --order none")
 	verb(exitOK, "0\n", "", "dead shop --forget --all")
 	verb(exitOK, "", "", "delete shop")
 	verb(exitFailure, "", "delivery-not-found", "delete shop")

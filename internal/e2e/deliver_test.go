@@ -66,7 +66,8 @@ func TestDeliveriesUnderKill(t *testing.T) {
 	}
 	server := e2e.Start(t, o)
 	for range events - len(readLog(t, ctx, client, server.URL())) { // kills have prevented
-		if _, _, err := e2e.Publish(ctx, client, server.URL(), "hooks.last", []byte(`{"topic":"hooks.last"}`)); err != nil {
+		data := []byte(`{"topic":"hooks.last"}`)
+		if _, _, err := e2e.Publish(ctx, client, server.URL(), "hooks.last", data); err != nil {
 			t.Fatal(err)
 		}
 	}
