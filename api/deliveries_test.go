@@ -168,7 +168,7 @@ func TestDeliveryFails(t *testing.T) {
 	}
 }
 
-// TestDeadLetterRows: rows 305 to 309 of docs/ERRORS.md.
+// TestDeadLetterRows: rows 305 to 309, 313 and 314 of docs/ERRORS.md.
 func TestDeadLetterRows(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
@@ -181,6 +181,7 @@ func TestDeadLetterRows(t *testing.T) {
 		}
 	}
 	s.publish("other", "1")
+	s.do("PUT", "/v1/deliveries/half", `{"topics":["orders.>"],"incomplete":true}`)
 	const none = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 	for _, x := range []struct {
 		name, request, body string
@@ -192,6 +193,10 @@ func TestDeadLetterRows(t *testing.T) {
 		{"row 309: no request at once", "PUT shop", `{"in_flight":0}`, 400, "member-invalid"},
 		{"row 309: too many", "PUT shop", `{"in_flight":101}`, 400, "member-invalid"},
 		{"row 309: no number", "PUT shop", `{"in_flight":"16"}`, 400, "member-invalid"},
+		{"row 313: a secret alone", "PUT half", `{"secret":"` + hookSecret + `"}`, 400, "member-invalid"},
+		{"row 313: a URL alone", "PUT half", `{"url":"` + r.url + `"}`, 400, "member-invalid"},
+		{"row 313: both beside it", "PUT half2", hookBody(r.url, `,"incomplete":true`), 400, "member-invalid"},
+		{"row 314", "POST half/test", "", 409, "delivery-state"},
 		{"row 306: redrive nothing", "POST shop/redrive", "", 400, "query-invalid"},
 		{"row 306: redrive both", "POST shop/redrive?all=true&id=" + id, "", 400, "query-invalid"},
 		{"row 306: redrive no ID", "POST shop/redrive?id=x", "", 400, "query-invalid"},

@@ -99,9 +99,7 @@ func (s *Server) readReplayMember(ctx context.Context, what *deliver.Replay, m w
 				detail: fmt.Sprintf("expected a list of 1 to %d IDs of events", deliver.MaxReplayIDs)}
 		}
 	case "new_ids":
-		if json.Unmarshal(value, &what.NewIDs) != nil {
-			return &problem{code: "member-invalid", field: member, detail: "expected true or false"}
-		}
+		return readInto(&what.NewIDs, member, value, "true or false")
 	default:
 		return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside `+
 			`"after", "since", "ids", "through" and "new_ids"`, member)}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,11 +54,11 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		set.Template = value
 		return nil
 	case "in_flight":
-		if json.Unmarshal(value, &set.InFlight) != nil || set.InFlight < 1 || set.InFlight > deliver.MaxInFlight {
-			return &problem{code: "member-invalid", field: member,
-				detail: fmt.Sprintf("expected a number from 1 to %d", deliver.MaxInFlight)}
-		}
-		return nil
+		p = readInto(&set.InFlight, member, value, fmt.Sprintf("a number from 1 to %d", deliver.MaxInFlight))
+		set.InFlight = cmp.Or(set.InFlight, -1) // 0 is no number of requests, and would leave it as it is
+		return p
+	case "incomplete":
+		return readInto(&set.Incomplete, member, value, "true or false")
 	case "topics":
 		set.Topics, p = s.readTopics(value)
 		return p
@@ -80,7 +81,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 	}
 	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "kind", `+
 		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "sender", "user", "language", "time_zone", "detail", "template", `+
-		`"give_up_after_seconds", "on_give_up", "order", "in_flight" and "from"`, member)}
+		`"give_up_after_seconds", "on_give_up", "order", "in_flight", "incomplete" and "from"`, member)}
 }
 
 // textSetting is where a member that is a text goes; nil for another one.
@@ -89,6 +90,14 @@ func textSetting(set *deliver.Settings, member string) *string {
 		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
 		"detail": (*string)(&set.Detail), "to": &set.To, "sender": &set.Sender, "user": &set.User,
 		"on_give_up": (*string)(&set.OnGiveUp), "order": (*string)(&set.Order)}[member]
+}
+
+// readInto reads a member of JSON's own kind.
+func readInto(into any, member string, value json.RawMessage, expected string) *problem {
+	if json.Unmarshal(value, into) != nil {
+		return &problem{code: "member-invalid", field: member, detail: "expected " + expected}
+	}
+	return nil
 }
 
 // maxSeconds is ten years.

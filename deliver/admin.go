@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type Settings struct {
 	Secret      string         // of a Webhook as Standard Webhooks writes it: whsec_ and base64
 	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
 	From        *store.ID      // where a new one begins; nil: after the newest event
+	Incomplete  bool           // a new one may have no URL and no secret; it waits for both
 
 	By  string                   // who says so
 	May func(store.Filter) error // whether they may send these topics; its error is Put's
@@ -120,6 +122,8 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 		return err
 	}
 	switch {
+	case set.Incomplete && (set.URL != "" || set.Secret != ""):
+		return &InvalidError{"incomplete", "it goes with neither a URL nor a secret"}
 	case made && set.Topics.IsZero():
 		return &InvalidError{"topics", "a new delivery names its topics"}
 	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
@@ -161,7 +165,15 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 func (s *Sender) applyTarget(d *delivery, set Settings) error {
 	t := d.record.receiver().traits()
 	var to target
-	if d.record.Sealed != nil {
+	if d.record.Sealed == nil {
+		set.URL = cmp.Or(set.URL, t.url)
+		switch {
+		case set.URL == "":
+			return &InvalidError{"url", "the delivery has none yet"}
+		case set.Secret == "" && t.secret != "":
+			return &InvalidError{"secret", "the delivery has none yet: " + t.secret}
+		}
+	} else {
 		var err error
 		to, err = s.open(d)
 		if err != nil && (set.URL == "" || set.Secret == "" && t.secret != "") {
@@ -324,7 +336,10 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
 		}
 		if at, err := store.ParseID(id); err == nil {
-			d.passEvent(l, store.Later(at, d.record.Due.Through))
+			if l == nil { // of several events all
+				at = store.Later(at, d.record.Due.Through)
+			}
+			d.passEvent(l, at)
 		} else {
 			d.passGap()
 			d.record.Due = nil
@@ -468,8 +483,12 @@ func (s *Sender) Test(ctx context.Context, name string) (TestResult, error) {
 	d, err := s.find(name)
 	format := Format("")
 	if err == nil {
-		if format = d.record.Format; d.damaged {
+		format = d.record.Format
+		switch {
+		case d.damaged:
 			err = fmt.Errorf("%w: its record is damaged; set it again", ErrState)
+		case d.record.Sealed == nil:
+			err = fmt.Errorf("%w: %s", ErrState, needsTarget)
 		}
 	}
 	s.mu.Unlock()

@@ -101,7 +101,7 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.checkTexts(); err != nil {
 		return err
 	}
-	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && r.Changed.IsZero() {
+	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && r.Changed.IsZero() && !set.Incomplete {
 		return &InvalidError{"secret", "the template has it, and there is none"}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (r *record) applyKind(set *Settings, made bool) error {
 		r.Kind = set.Kind
 	}
 	t := r.receiver().traits()
-	if made && set.URL == "" {
+	if made && set.URL == "" && !set.Incomplete {
 		set.URL = t.url
 	}
 	for member, said := range set.special() {
@@ -128,9 +128,9 @@ func (r *record) applyKind(set *Settings, made bool) error {
 		}
 	}
 	switch {
-	case made && set.URL == "":
+	case made && set.URL == "" && !set.Incomplete:
 		return &InvalidError{"url", "a new delivery has a URL"}
-	case made && set.Secret == "" && t.secret != "":
+	case made && set.Secret == "" && t.secret != "" && !set.Incomplete:
 		return &InvalidError{"secret", "a new delivery has a secret: " + t.secret}
 	case made && set.Template == nil && r.Kind == Custom:
 		return &InvalidError{"template", `a new delivery of this kind has a template, such as {"text": "{{text}}"}`}

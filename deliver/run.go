@@ -145,6 +145,9 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 		case err != nil:
 			return "the log cannot be read: " + clean(err.Error())
 		}
+		if r.Kind == Replayed && !s.o.Wants(d.name, &e) {
+			continue
+		}
 		if failure := s.sendRunEvent(ctx, d, r, &e); failure != "" {
 			return failure
 		}

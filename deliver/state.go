@@ -18,10 +18,14 @@ const (
 	Held     State = "held"     // it was made for another log, of which this is a copy
 	Locked   State = "locked"   // its secrets cannot be opened
 	Damaged  State = "damaged"  // its record is
+
+	Incomplete State = "incomplete" // it has no URL and no secret yet
 )
 
+const needsTarget = "it was made without a URL and a secret, and waits for both"
+
 // States are all of them.
-var States = []State{Running, Failing, Paused, GivenUp, Disabled, Held, Locked, Damaged}
+var States = []State{Running, Failing, Paused, GivenUp, Disabled, Held, Locked, Damaged, Incomplete}
 
 // state is Running also while it fails or is locked. The caller holds mu, or is New.
 func (d *delivery) state(log store.ID) State {
@@ -30,6 +34,8 @@ func (d *delivery) state(log store.ID) State {
 		return Damaged
 	case d.record.Log != log:
 		return Held
+	case d.record.Sealed == nil:
+		return Incomplete
 	case d.record.Stopped != "":
 		return d.record.Stopped
 	}
@@ -102,6 +108,8 @@ func (s *Sender) status(d *delivery) Status {
 	case status.State == Held:
 		status.Reason = `it was made for another log, of which this is a copy: "tidings deliveries resume --all" ` +
 			"has all send from here"
+	case status.State == Incomplete:
+		status.Reason = needsTarget
 	case status.State == Running && d.locked != "":
 		status.State, status.Reason = Locked, d.locked
 	case status.State == Running && fails != nil:

@@ -32,6 +32,7 @@ type message struct {
 
 	events []store.Event // that it is about
 	data   any           // of what is no event
+	replay string        // its number; "" for what is sent by the cursor
 }
 
 // through is the last of several events; zero if it is about one, or none.
@@ -40,7 +41,6 @@ func (m *message) through() (last store.ID) {
 		last = m.events[n-1].ID
 	}
 	return last
-	replay      string // its number; "" for what is sent by the cursor
 }
 
 const mediaCloudEvent = "application/cloudevents+json"

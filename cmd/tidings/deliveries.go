@@ -28,6 +28,8 @@ type deliveriesCmd struct {
 	Redrive deliveriesRedriveCmd `cmd:"" help:"Try an event that was set aside again, or all; what is taken is set aside no more."`
 	Replay  deliveriesReplayCmd  `cmd:"" help:"Send events again, from an ID or a time on, or of named IDs."`
 	Test    deliveriesTestCmd    `cmd:"" help:"Send a message of type tidings.test now."`
+	Export  deliveriesExportCmd  `cmd:"" help:"Write the settings and places of all deliveries, without URLs and secrets, as JSON lines."`
+	Import  deliveriesImportCmd  `cmd:"" help:"Make the deliveries that export has written; each waits for its URL and a secret."`
 	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
 }
 
@@ -271,8 +273,9 @@ func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, m
 	}
 	if !c.NewSecret {
 		var missing *problem
-		err := c.call(ctx, app, http.MethodGet, nil, nil, nil, c.Name.segment())
-		if !errors.As(err, &missing) || missing.Code != "delivery-not-found" {
+		var d deliveryInfo
+		err := c.call(ctx, app, http.MethodGet, nil, nil, &d, c.Name.segment())
+		if d.State != "incomplete" && (!errors.As(err, &missing) || missing.Code != "delivery-not-found") {
 			return "", false, err
 		}
 	}

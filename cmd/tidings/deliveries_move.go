@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// movedDelivery is a delivery as export writes it, a JSON object in a line: its settings and its place. URL and
+// secret are not in it.
+type movedDelivery struct {
+	Name        string   `json:"name"`
+	Origin      string   `json:"origin"`
+	Topics      []string `json:"topics"`
+	Format      string   `json:"format,omitempty"`
+	GiveUpAfter float64  `json:"give_up_after_seconds"`
+	OnGiveUp    string   `json:"on_give_up"`
+	Order       string   `json:"order"`
+	InFlight    int      `json:"in_flight"`
+	Cursor      string   `json:"cursor"`
+
+	Kind     string          `json:"kind"`
+	To       string          `json:"to,omitempty"`
+	Sender   string          `json:"sender,omitempty"`
+	User     string          `json:"user,omitempty"`
+	Language string          `json:"language,omitempty"`
+	TimeZone string          `json:"time_zone,omitempty"`
+	Detail   string          `json:"detail,omitempty"`
+	Template json.RawMessage `json:"template,omitempty"`
+}
+
+type deliveriesExportCmd struct {
+	client
+}
+
+func (c *deliveriesExportCmd) Run(ctx context.Context, app *app) error {
+	query := url.Values{}
+	for {
+		var page struct {
+			Deliveries []movedDelivery `json:"deliveries"`
+			Next       *string         `json:"next"`
+		}
+		if err := c.call(ctx, app, http.MethodGet, query, nil, &page); err != nil {
+			return err
+		}
+		for _, d := range page.Deliveries {
+			if len(d.Topics) == 0 {
+				return fmt.Errorf("the record of %s is damaged: set it again, or delete it", d.Name)
+			}
+			line, err := json.Marshal(d)
+			if err == nil {
+				err = app.print("%s", line)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if page.Next == nil {
+			return nil
+		}
+		query.Set("after", *page.Next)
+	}
+}
+
+type deliveriesImportCmd struct {
+	client
+
+	From string `help:"Where all begin, and not at their places: latest or earliest." placeholder:"START"`
+}
+
+// Run makes what standard input names. What is there already is an error, and left as it is.
+func (c *deliveriesImportCmd) Run(ctx context.Context, app *app) error {
+	lines := json.NewDecoder(app.stdin)
+	for n := 1; ; n++ {
+		var d movedDelivery
+		switch err := lines.Decode(&d); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("delivery %d of standard input: %w", n, err)
+		}
+		if err := c.make(ctx, app, &d); err != nil {
+			return fmt.Errorf("%s, delivery %d of standard input: %w", printable(d.Name), n, err)
+		}
+	}
+}
+
+func (c *deliveriesImportCmd) make(ctx context.Context, app *app, d *movedDelivery) error {
+	var name deliveryName
+	if err := name.UnmarshalText([]byte(d.Name)); err != nil {
+		return err
+	}
+	from := d.Cursor
+	if c.From != "" {
+		from = c.From
+	}
+	body := map[string]any{"incomplete": true, "topics": d.Topics, "on_give_up": d.OnGiveUp,
+		"give_up_after_seconds": d.GiveUpAfter, "order": d.Order, "in_flight": d.InFlight, "from": from}
+	for member, text := range map[string]string{"kind": d.Kind, "format": d.Format, "to": d.To, "sender": d.Sender,
+		"user": d.User, "language": d.Language, "time_zone": d.TimeZone, "detail": d.Detail} {
+		if text != "" {
+			body[member] = text
+		}
+	}
+	if len(d.Template) > 0 && string(d.Template) != "null" {
+		body["template"] = d.Template
+	}
+	if d.Order == "strict" {
+		delete(body, "in_flight")
+	}
+	var made deliveryInfo
+	if err := c.call(ctx, app, http.MethodPut, nil, body, &made, name.segment()); err != nil {
+		return err
+	}
+	return app.print("%s: %s, %d events behind, %s; it waits for its URL at %s: "+
+		"tidings deliveries put %s --endpoint URL", made.Name, made.State, made.LagEvents,
+		strings.Join(made.Topics, " "), printable(d.Origin), made.Name)
+}
