@@ -25,17 +25,17 @@ func (w *worker) atOnce() int {
 // the receiver.
 func (w *worker) sendFold(ctx context.Context, page *replay.Page) error {
 	w.s.mu.Lock()
-	people, pace := w.d.record.people(), w.d.record.receiver().traits().pace
+	recipient := w.d.record.Recipient
 	w.s.mu.Unlock()
-	if !people || len(page.Events) == 0 {
+	if !recipient.people() || len(page.Events) == 0 {
 		return nil
 	}
-	m := eventMessage(&page.Events[0], "")
-	m.events, page.Events = page.Events, nil
-	last := m.events[len(m.events)-1].ID
+	m := message{id: page.Events[0].ID.String(), events: page.Events}
+	last := page.Events[len(page.Events)-1].ID
+	page.Events = nil
 	if err := w.send(ctx, m, nil, func(d *delivery) { d.passEvent(nil, last) }); err != nil {
 		return err
 	}
-	sleep(ctx, pace)
+	sleep(ctx, recipient.receiver().traits().pace)
 	return ctx.Err()
 }

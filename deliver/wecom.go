@@ -1,24 +1,20 @@
 package deliver
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // wecom is the robot of a group in WeCom (https://developer.work.weixin.qq.com/document/path/99110, 91770 before): a
 // text of at most 2,048 bytes, 20 messages a minute, and an errcode in an answer of status 200. Its text has no
-// markup but mentions.
+// markup but mentions, which note has taken away.
 var wecom = &chat{
 	t: traits{takes: texts, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		type text struct {
 			Content string `json:"content"`
 		}
-		content := strings.ReplaceAll(n.cut(2048), "<@", "<"+invisible+"@")
 		return to.URL, struct {
 			Type string `json:"msgtype"`
 			Text text   `json:"text"`
-		}{"text", text{content}}
+		}{"text", text{n.cut(2048)}}
 	},
 	judge: judgeCode("WeCom", "errcode", map[int]verdict{
 		40008: {what: "it does not take this type of message"},
