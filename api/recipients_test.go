@@ -101,6 +101,7 @@ func TestRecipientRows(t *testing.T) {
 	})
 	s.do("PUT", "/v1/deliveries/team", body(`"detail":"data","template":"{{data.number}}"`))
 	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, ""))
+	s.do("PUT", "/v1/deliveries/any", custom(`,"secret":"x","template":{"text":"{{text}}"}`))
 	for _, x := range []struct{ name, delivery, body, field string }{
 		{"row 292: no kind", "new", `{"kind":"fax"}`, "kind"},
 		{"row 292: another kind", "team", `{"kind":"webhook"}`, "kind"},
@@ -135,10 +136,12 @@ func TestRecipientRows(t *testing.T) {
 		{"row 304: a text", "new", custom(`,"template":"{{text}}"`), "template"},
 		{"row 304: a list", "new", custom(`,"template":["{{text}}"]`), "template"},
 		{"row 304: a name", "new", custom(`,"template":{"{{topic}}":1}`), "template"},
+		{"row 304: a secret into the text", "any", `{"template":{"text":"{{secret}}"}}`, "secret"},
 		{"row 304: no secret", "new", custom(`,"template":{"a":["{{secret}}"]}`), "secret"},
 		{"row 295: deep within", "new", custom(`,"template":{"a":[{"b":"{{what}}"}]}`), "template"},
 		{"row 295: a long object", "new", custom(`,"template":{"a":"` + strings.Repeat("x", 8193) + `"}`), "template"},
 		{"row 296: deep within", "new", custom(`,"template":{"a":[{"b":"{{data.b}}"}]}`), "template"},
+		{"row 293: a secret to somebody else", "any", `{"url":"https://evil.example.com/"}`, "secret"},
 		{"row 294: no language", "team", `{"language":"tlh"}`, "language"},
 		{"row 294: no zone", "team", `{"time_zone":"Middle/Earth"}`, "time_zone"},
 		{"row 294: the server's zone", "team", `{"time_zone":"Local"}`, "time_zone"},

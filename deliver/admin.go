@@ -185,7 +185,11 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 		if err != nil {
 			return err
 		}
-		to.URL, d.record.Origin = set.URL, u.Scheme+"://"+u.Host
+		origin := u.Scheme + "://" + u.Host
+		if t.bearer && to.Secret != "" && set.Secret == "" && origin != d.record.Origin {
+			return &InvalidError{"secret", "another host is given the secret anew: what is there is not sent elsewhere"}
+		}
+		to.URL, d.record.Origin = set.URL, origin
 	}
 	if set.Secret != "" && set.Secret != to.Secret {
 		if err := t.key(set.Secret); err != nil {

@@ -11,7 +11,7 @@ import (
 // custom is any service that takes JSON of some form: a template's. Its secret, where the template does not have it, is
 // a bearer token (RFC 6750). Of an answer the status says all.
 var custom = &chat{
-	t: traits{takes: append([]string{"secret"}, texts...), key: checkVisible, pace: 3 * time.Second},
+	t: traits{takes: append([]string{"secret"}, texts...), bearer: true, key: checkVisible, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		template, err := parseTemplate(to.recipient.Template)
 		if err != nil {

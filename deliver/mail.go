@@ -25,8 +25,8 @@ type smtp struct{}
 const maxMailboxes = 20
 
 func (smtp) traits() *traits {
-	return &traits{takes: append([]string{"secret", "to", "sender", "user"}, texts...), key: checkPassword,
-		pace: 10 * time.Second, check: checkMailboxes, parse: (*outbound.Guard).CheckMailURL}
+	return &traits{takes: append([]string{"secret", "to", "sender", "user"}, texts...), bearer: true,
+		key: checkPassword, pace: 10 * time.Second, check: checkMailboxes, parse: (*outbound.Guard).CheckMailURL}
 }
 
 func checkPassword(text string) error {

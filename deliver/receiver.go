@@ -59,6 +59,7 @@ type receiver interface {
 type traits struct {
 	takes  []string      // which members it has of those that not every kind has
 	secret string        // what its secret is, if a new one must have one
+	bearer bool          // the secret itself is sent
 	url    string        // where to unless it is said; "": it must be said
 	pace   time.Duration // the least time between two messages
 
@@ -101,8 +102,8 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.checkTexts(); err != nil {
 		return err
 	}
-	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && r.Changed.IsZero() && !set.Incomplete {
-		return &InvalidError{"secret", "the template has it, and there is none"}
+	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && (set.Template != nil || r.Changed.IsZero()) && !set.Incomplete {
+		return &InvalidError{"secret", "a template that has the secret is set together with it"}
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // most 4,096 characters, which without parse_mode is not markup; 20 messages a minute to a group. Its token is in the
 // path.
 var telegram = &chat{
-	t: traits{takes: append([]string{"secret", "to"}, texts...), url: "https://api.telegram.org",
+	t: traits{takes: append([]string{"secret", "to"}, texts...), bearer: true, url: "https://api.telegram.org",
 		check: checkTelegramChat, secret: "the bot's token", key: checkTelegramToken, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		type preview struct {
