@@ -92,12 +92,12 @@ func TestFoldGap(t *testing.T) {
 func TestTemplate(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		text, _ := json.Marshal("{{count}}/{{topic}}/{{type}}/{{data.number}}/{{ data.items.1.name }}/{{data.items}}" +
-			"/{{data.no.such}}/{{id}}/{{time}}")
+			"/{{data.no.such}}/{{id}}/{{time}}/{{link}}")
 		to := s.team(deliver.Recipient{Detail: deliver.Fields, Template: text}, false)
 		id := s.say("orders.eu", "order.created", "application/json",
 			`{"number":12345678901234567890,"items":[{"name":"a"},{"name":"{{secret}} <b>"}]}`)
 		want := "1/orders.eu/order.created/12345678901234567890/{{secret}} &lt;b&gt;///" + id +
-			"/2000-01-01 00:00:00 (UTC)\nhttps://events.example.com/in/#/log?id=" + id + "&amp;topic=orders.eu"
+			"/2000-01-01 00:00:00 (UTC)/https://events.example.com/in/#/log?id=" + id + "&amp;topic=orders.eu"
 		if got := to.one(t); got != want {
 			t.Errorf("it says\n%s\nwant\n%s", got, want)
 		}

@@ -67,7 +67,7 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 	}
 	n.write(words, m.events)
 	if text := p.textTemplate(); text != "" {
-		n.text = n.fill(text)
+		n.text, n.link = n.fill(text), "" // which the template has, if it is to be there
 	}
 	return n
 }
