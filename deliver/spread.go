@@ -20,10 +20,10 @@ type spread struct {
 	page   []store.Event // was read, and is to be sent
 	ready  []*lane       // have an event that is to be sent, and has not failed
 
-	flying  map[*lane]bool // have a request under way: whether it is one that was made before
-	retries int            // of those
-	retryAt time.Time      // when the first of the lanes that fail is to be looked at; zero: none does
-	ahead   map[*lane][]store.Event
+	flying  map[*lane]bool          // have a request under way: whether it is one that was made before
+	retries int                     // of those
+	retryAt time.Time               // when the first of the lanes that fail is to be looked at; zero: none does
+	ahead   map[*lane][]store.Event // was read of some of those and of ready
 	landed  chan *lane
 	over    bool // no more requests are to be made
 }
@@ -118,7 +118,7 @@ func (p *spread) land(l *lane) {
 	if open {
 		p.sort(l)
 	}
-	if !open || l.Due != nil {
+	if !open || l.Due != nil || len(p.ready) > p.most {
 		delete(p.ahead, l)
 	}
 }
