@@ -155,14 +155,17 @@ func (d *delivery) tryAtOnce() {
 // refit lets go of the lanes that do not fit the settings any more. Of another order than the last none does: sending
 // begins again at the oldest event that is not done with. The caller has the delivery alone.
 func (d *delivery) refit(last Order) {
-	if floor := d.floor(); last != "" && last != d.record.order() {
-		d.at = floor
+	if last != "" && last != d.record.order() {
+		d.at, d.record.Told = d.floor(), store.ID{} // what a lane has lost may not have been told
 	}
 	filter := d.record.filter()
 	for _, l := range d.lanes {
 		if last != d.record.order() || !filter.Match(l.Topic) {
 			d.closeLane(l)
 		}
+	}
+	if gap := d.record.Gap; gap != nil && gap.Lane != "" && d.lanes[gap.Lane] == nil {
+		d.record.Gap = nil // it is found again, if it is one
 	}
 }
 

@@ -429,6 +429,70 @@ func TestLettersInOrder(t *testing.T) {
 	})
 }
 
+// trim deletes what a topic has before an ID.
+func (s *scene) trim(topic, before string) {
+	s.t.Helper()
+	filter, err := store.NewFilter(topic)
+	if err == nil {
+		_, err = s.log.Trim(s.t.Context(), filter, *parseID(s.t, before))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestGapBelowAGap: what a topic loses while it is held back is told, though what another one had lost after that was
+// told before.
+func TestGapBelowAGap(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("shop", ordered(deliver.ByTopic, "orders.>"))
+		first := s.publish(1, "orders.ok")
+		synctest.Wait()
+		s.Pause(t.Context(), "shop")
+		bad := strings.Fields(s.publish(2, "orders.bad"))
+		lost := strings.Fields(s.publish(2, "orders.ok"))
+		s.trim("orders.ok", lost[1])
+		s.receiver.set(failing(500, "orders.bad"))
+		s.Resume(t.Context(), "shop")
+		time.Sleep(time.Minute)
+		s.trim("orders.bad", bad[1])
+		s.receiver.set(nil)
+		s.receiver.take()
+		time.Sleep(time.Hour)
+		s.expectSent("gap-" + first + "-" + bad[0] + " " + bad[1])
+	})
+}
+
+// TestGapOfAnotherOrder: what a topic that was held back has lost is told also when the order has changed meanwhile.
+func TestGapOfAnotherOrder(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("shop", ordered(deliver.ByTopic, "orders.>"))
+		first := s.publish(1, "orders.ok")
+		s.receiver.set(always(500))
+		bad := strings.Fields(s.publish(3, "orders.bad"))
+		time.Sleep(time.Minute)
+		s.Pause(t.Context(), "shop")
+		lost := strings.Fields(s.publish(3, "orders.ok"))
+		s.trim("orders.ok", lost[2])
+		s.receiver.set(failing(500, "orders.bad"))
+		s.Resume(t.Context(), "shop")
+		time.Sleep(time.Minute)
+		s.trim("orders.bad", bad[1])
+		s.receiver.take()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		gap := "gap-" + first + "-" + bad[0]
+		if all := s.receiver.take(); strings.Count(ids(all), gap) != 1 || !strings.HasPrefix(ids(all), gap+" "+bad[1]) {
+			t.Errorf("sent %q, want %s and what follows it", ids(all), gap)
+		}
+		s.trim("orders.bad", bad[2])
+		s.receiver.set(nil)
+		s.put("shop", deliver.Settings{Order: deliver.Strict})
+		time.Sleep(time.Minute)
+		s.expectSent("gap-" + first + "-" + lost[1] + " " + bad[2] + " " + lost[2])
+	})
+}
+
 // TestOrderChanges: another order begins at the oldest event that is not done with; topics that are not sent any more
 // are held back no longer.
 func TestOrderChanges(t *testing.T) {

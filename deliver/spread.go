@@ -287,7 +287,7 @@ func (p *spread) enter(e *store.Event) (opened *lane, full bool) {
 	}
 	p.s.change(d)
 	if l == nil {
-		opened = d.putLane(key, lane{Topic: e.Topic, After: d.at, Told: d.record.Told})
+		opened = d.putLane(key, lane{Topic: e.Topic, After: d.at, Told: e.ID.Prev()}) // before that nothing is due
 		if l = opened; p.order == Parallel {
 			l.Only = e.ID
 		}
