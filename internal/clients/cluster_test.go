@@ -43,7 +43,7 @@ func TestComposeCluster(t *testing.T) {
 	proxy := run()
 	proxy.awaitLine(t, "serving initial configuration")
 
-	o := &ordering{t: t, token: newToken(t, key)}
+	o := &ordering{t: t, servers: servers, token: newToken(t, key)}
 	o.publish("http://" + at)
 	for _, fault := range []struct{ strike, mend func() }{
 		{func() { servers.Kill(0) }, func() { servers.Run(0) }},
@@ -90,6 +90,7 @@ func composedNode(t *testing.T, servers *natstest.Cluster) []string {
 // ordering publishes events with keys, each until it is stored.
 type ordering struct {
 	t         *testing.T
+	servers   *natstest.Cluster
 	token     string
 	published []string
 }
@@ -97,7 +98,7 @@ type ordering struct {
 func (o *ordering) publish(url string) {
 	o.t.Helper()
 	data := strconv.Itoa(len(o.published))
-	e2e.Eventually(o.t, "answer that event "+data+" is stored", func() bool {
+	o.servers.Eventually("TIDINGS", "answer that event "+data+" is stored", func() bool {
 		resp, err := o.ask(http.MethodPost, url+"/v1/topics/orders/events", data)
 		if err != nil {
 			return false
@@ -110,7 +111,7 @@ func (o *ordering) publish(url string) {
 
 func (o *ordering) stored(url string) (data []string) {
 	o.t.Helper()
-	e2e.Eventually(o.t, "page of all events", func() bool {
+	o.servers.Eventually("TIDINGS", "page of all events", func() bool {
 		resp, err := o.ask(http.MethodGet, url+"/v1/topics/orders/events", "")
 		if err != nil {
 			o.t.Fatal(err)
