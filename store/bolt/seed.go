@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -69,9 +70,13 @@ func (c *committer) plant(file string) error {
 	return errors.Join(err, db.Close())
 }
 
+// plantWait is how long each commit of a backup tries to get its place: longer than an election, because whoever
+// restores would have to begin again.
+const plantWait = time.Minute
+
 // place has the commit placed and applied, as the next one and by nobody else.
 func (c *committer) place(k *commit.Commit) error {
-	c.mirror.begin()
+	c.mirror.until = time.Now().Add(plantWait)
 	for at := c.mirror.place(); c.mirror.place() == at; {
 		switch again, err := c.sequence(nil, k); {
 		case err != nil && !errors.Is(err, errAnswered):

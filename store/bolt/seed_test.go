@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -139,6 +141,27 @@ func beside(t *testing.T, log *bolt.Log, ids []store.ID) (all []any) {
 		t.Errorf("deliveries %v, error %v", deliveries, err)
 	}
 	return append(all, deliveries)
+}
+
+// TestRestoreMirrorWaits: a sequencer that does not answer for half a minute, half way, is waited for.
+func TestRestoreMirrorWaits(t *testing.T) {
+	dir, events := fullLog(t)
+	file, m := backUp(t, openAt(t, dir, bolt.Options{}))
+	synctest.Test(t, func(t *testing.T) {
+		sequence, began := storetest.NewSequence(), time.Now()
+		seat := sequence.Seat()
+		seat.OnAppend(func([]byte) storetest.Fate {
+			if sequence.Len() == 2 && time.Since(began) < 30*time.Second {
+				return storetest.NoAnswer
+			}
+			return storetest.Placed
+		})
+		report, err := bolt.RestoreMirror(t.Context(), file, t.TempDir(), bolt.RestoreOptions{Manifest: &m},
+			bolt.Options{Sequencer: seat})
+		if err != nil || report.Events != uint64(len(events)) || time.Since(began) < 30*time.Second {
+			t.Errorf("after %v: %+v, error %v", time.Since(began), report, err)
+		}
+	})
 }
 
 // TestRestoreMirrorRefuses: nothing is placed of a backup that is damaged or after commits of others, and no
