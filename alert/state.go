@@ -20,8 +20,8 @@ const (
 	Done    State = "done"    // nothing any more
 )
 
-// Holder is who answers: the subject is of the token, the rest is what they say. All three together tell holders apart: a
-// shop has one token for many.
+// Holder is who answers: the subject is of the token, the rest is what they say. All three together tell holders
+// apart: a shop has one token for many.
 type Holder struct {
 	Subject string `json:"subject,omitempty"`
 	Device  string `json:"device,omitempty"`

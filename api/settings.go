@@ -39,15 +39,8 @@ func (s *Server) readSettings(w http.ResponseWriter, r *http.Request) (set deliv
 func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.Object,
 	member string) (p *problem) {
 	value := m.Get(member)
-	text := func(into *string) *problem {
-		var err error
-		if *into, err = m.Text(member); err == nil && *into == "" {
-			return &problem{code: "member-invalid", field: member, detail: "expected a text that is not empty"}
-		}
-		return wireProblem(err)
-	}
 	if into := textSetting(set, member); into != nil {
-		return text(into)
+		return readText(into, m, member)
 	}
 	switch member {
 	case "template":
@@ -73,14 +66,15 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		return p
 	case "from":
 		var from string
-		if p := text(&from); p != nil {
+		if p := readText(&from, m, member); p != nil {
 			return p
 		}
 		set.From, p = s.readFrom(ctx, from)
 		return p
 	}
 	return &problem{code: "member-invalid", field: member, detail: fmt.Sprintf(`unknown member %.64q beside "kind", `+
-		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "sender", "user", "language", "time_zone", "detail", "template", `+
+		`"url", "topics", "secret", "secret_overlap_seconds", "format", "to", "sender", "user", "language", "time_zone", `+
+		`"detail", "template", `+
 		`"give_up_after_seconds", "on_give_up", "order", "in_flight", "incomplete" and "from"`, member)}
 }
 
@@ -90,6 +84,15 @@ func textSetting(set *deliver.Settings, member string) *string {
 		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
 		"detail": (*string)(&set.Detail), "to": &set.To, "sender": &set.Sender, "user": &set.User,
 		"on_give_up": (*string)(&set.OnGiveUp), "order": (*string)(&set.Order)}[member]
+}
+
+// readText reads a member that is a text.
+func readText(into *string, m wire.Object, member string) *problem {
+	var err error
+	if *into, err = m.Text(member); err == nil && *into == "" {
+		return &problem{code: "member-invalid", field: member, detail: "expected a text that is not empty"}
+	}
+	return wireProblem(err)
 }
 
 // readInto reads a member of JSON's own kind.

@@ -102,7 +102,8 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.checkTexts(); err != nil {
 		return err
 	}
-	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && (set.Template != nil || r.Changed.IsZero()) && !set.Incomplete {
+	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && !set.Incomplete &&
+		(set.Template != nil || r.Changed.IsZero()) {
 		return &InvalidError{"secret", "a template that has the secret is set together with it"}
 	}
 	return nil

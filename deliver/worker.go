@@ -258,8 +258,7 @@ func (w *worker) lock(why string) {
 
 // failed notes a failure, and when to try again, if at all; then it may not be forgotten. The caller holds mu.
 func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
-	d, logger := w.d, w.s.o.Logger
-	r, at := &d.record, now()
+	d, r, at, logger := w.d, &w.d.record, now(), w.s.o.Logger
 	w.s.change(d)
 	last, next := &r.Due, &d.next
 	if l != nil {

@@ -315,11 +315,13 @@ func TestStepsUnderKill(t *testing.T) {
 	if full() {
 		rounds = 1000
 	}
-	r := newHooks(t)
+	n := seed(t)
+	r, random := newHooks(t, "parallel", n), rand.New(rand.NewPCG(n, 0))
 	r.calm()
 	d := newDesk(t)
 	server := d.start(t)
-	d.put(t, server.URL(), "/v1/deliveries/duty", fmt.Sprintf(`{"url":%q,"topics":["$alerts.desk"],"secret":%q}`, r.url, hookSecret))
+	d.put(t, server.URL(), "/v1/deliveries/duty",
+		fmt.Sprintf(`{"url":%q,"topics":["$alerts.desk"],"secret":%q}`, r.url, hookSecret))
 	d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"],"steps":[{"after_seconds":0,"delivery":"duty"},`+
 		`{"after_seconds":0.2,"delivery":"duty"},{"after_seconds":0.4,"delivery":"duty"}]}`)
 	claimed := make(map[string]bool)
@@ -331,8 +333,8 @@ func TestStepsUnderKill(t *testing.T) {
 			}
 			d.ids = append(d.ids, id.String())
 			if i == 0 {
-				<-time.After(time.Duration(r.random.Int64N(int64(time.Second)))) // any moment will do
-				old := d.ids[r.random.IntN(len(d.ids))]
+				<-time.After(time.Duration(random.Int64N(int64(time.Second)))) // any moment will do
+				old := d.ids[random.IntN(len(d.ids))]
 				status, _ := d.ask(server.URL(), old, alertOp{"claim", "Ana"}, 0, "")
 				claimed[old] = claimed[old] || status == http.StatusCreated
 			}
