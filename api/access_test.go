@@ -148,6 +148,10 @@ func TestAccess(t *testing.T) {
 		{"HEAD /tidings.d.ts", "/tidings.d.ts", all(200), all(200), ""},
 		{"GET /locks.js", "/locks.js", all(200), all(200), ""},
 		{"HEAD /locks.js", "/locks.js", all(200), all(200), ""},
+		{"GET /alarm.js", "/alarm.js", all(200), all(200), ""},
+		{"HEAD /alarm.js", "/alarm.js", all(200), all(200), ""},
+		{"GET /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
+		{"HEAD /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
 		{"GET /metrics", "/metrics", all(200), token(403, 403, 403, 200), ""},
 	}
 

@@ -14,6 +14,8 @@ func TestConsole(t *testing.T) {
 		"/tidings.js":        {"text/javascript; charset=utf-8", "export class Tidings"},
 		"/tidings.d.ts":      {"text/plain; charset=utf-8", "export class Tidings"},
 		"/locks.js":          {"text/javascript; charset=utf-8", "export const locks"},
+		"/alarm.js":          {"text/javascript; charset=utf-8", "export class TidingsAlarm"},
+		"/alarm.d.ts":        {"text/plain; charset=utf-8", "export class TidingsAlarm"},
 		"/console/api.js":    {"text/javascript; charset=utf-8", "export"},
 		"/console/style.css": {"text/css; charset=utf-8", "{"},
 	} {

@@ -317,6 +317,10 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"HEAD /tidings.d.ts", "/tidings.d.ts", "", nil, 200},
 		{"GET /locks.js", "/locks.js", "", nil, 200},
 		{"HEAD /locks.js", "/locks.js", "", nil, 200},
+		{"GET /alarm.js", "/alarm.js", "", nil, 200},
+		{"HEAD /alarm.js", "/alarm.js", "", nil, 200},
+		{"GET /alarm.d.ts", "/alarm.d.ts", "", nil, 200},
+		{"HEAD /alarm.d.ts", "/alarm.d.ts", "", nil, 200},
 	} {
 		seen[x.endpoint] = true
 		method, _, _ := strings.Cut(x.endpoint, " ")

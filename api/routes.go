@@ -87,9 +87,8 @@ func (s *Server) table() []route {
 		{"/openapi.yaml", methods{"GET": {open, none, s.openapi}}},
 		{"/", console},
 		{"/console/{file}", console},
-		{"/tidings.js", console},
-		{"/tidings.d.ts", console},
-		{"/locks.js", console},
+		{"/tidings.js", console}, {"/tidings.d.ts", console}, {"/locks.js", console},
+		{"/alarm.js", console}, {"/alarm.d.ts", console},
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed app client/tidings.js client/tidings.d.ts client/locks.js
+//go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts
 var files embed.FS
 
 // Policy is the Content-Security-Policy of every file: scripts, styles and connections of this
@@ -32,7 +32,8 @@ type File struct {
 }
 
 // Open returns the file that is served at a URL's path: the console's page at /, what it loads
-// below /console/, the browser client at /tidings.js, and its locks for plain HTTP at /locks.js.
+// below /console/, the browser client at /tidings.js, its locks for plain HTTP at /locks.js, and the
+// element <tidings-alarm> at /alarm.js.
 func Open(urlPath string) (File, bool) {
 	name := "client" + urlPath
 	if urlPath == "/" {
