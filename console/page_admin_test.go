@@ -26,7 +26,7 @@ func TestConsoleConnections(t *testing.T) {
 		auth.Grant{Subject: "ada", Subscribe: filter(">"), Admin: true}))
 	tb.isLive(t)
 	tb.eval(t, `location.hash = '#/connections'`)
-	tb.sees(t, ".connections .state", "2 connections")
+	tb.sees(t, ".connections .state", "3 connections")
 	tb.holds(t, `globalThis.row = $$('tbody tr').find(row => row.innerText.includes('tickets.>'))`)
 	for _, want := range []string{"test", "127.0.0.1", "Chrome/", "orders", "live", "nothing"} {
 		if text := value[string](t, tb, `row.innerText`); !strings.Contains(text, want) {

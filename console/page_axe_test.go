@@ -113,6 +113,22 @@ func consoleScenes(s *site) []scene {
 				`document.getElementById('watched').value = 'a..b'; $('.watch button').click()`)
 			tb.holds(t, `$('#watched[aria-invalid=true]')`)
 		}},
+		{"shift, an alert of each state", func(t *testing.T, tb *tab) {
+			s.shift(t)
+			at("#/shift", `new Set($('tidings-alarm').alerts.map(({ state }) => state)).size === 4`)(t, tb)
+			tb.holds(t, `$('.answered li')`)
+		}},
+		{"shift, whom to hand it to", func(t *testing.T, tb *tab) {
+			tb.eval(t, `$('tidings-alarm').setAttribute('name', 'Bo')`)
+			tb.holds(t, `$('tidings-alarm').shadowRoot.querySelector('[part~=hand]').click() ?? true`)
+			tb.holds(t, `$('tidings-alarm').shadowRoot.querySelector('[part=to]')`)
+			tb.eval(t, `scrollTo({ top: 0, behavior: 'instant' })`) // else the bar may cover half a button
+		}},
+		{"rules", at("#/rules", `$('.rules .card')`)},
+		{"rules, one to change", func(t *testing.T, tb *tab) {
+			tb.clicks(t, ".rules .card button")
+			tb.holds(t, `$('dialog')`)
+		}},
 		{"log", at("#/log", `$('.log-row')`)},
 		{"log, filtered", at("#/log?topic=tickets",
 			`$('.log-row') && document.getElementById('field-topic').value`)},

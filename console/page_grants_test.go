@@ -27,7 +27,7 @@ func TestConsoleGrant(t *testing.T) {
 	tb.isLive(t)
 	publish("after")
 	tb.holds(t, `document.title === '(2) Alerts · Tidings' && $$('.feed article').length === 2`)
-	if diff := cmp.Diff([]string{"Alerts 2", "Log", "Topics", "Server", "Try it"},
+	if diff := cmp.Diff([]string{"Alerts 2", "Shift", "Log", "Topics", "Server", "Try it"},
 		tb.texts(t, "nav a")); diff != "" {
 		t.Errorf("the pages (-want +got):\n%s", diff)
 	}

@@ -93,8 +93,11 @@ func TestConsoleLanguage(t *testing.T) {
 	tb.holds(t,
 		`document.documentElement.lang === 'zh-CN' && document.title === '(2) 提醒 · Tidings'`)
 	pages := []struct{ id, zh, en string }{
-		{"alerts", "全部标为已读", "Mark all read"}, {"log", "没有更早的事件了。", "Nothing is older than this."},
-		{"connections", "1 个连接", "1 connection"},
+		{"alerts", "全部标为已读", "Mark all read"},
+		{"shift", "还没有人回应过警报。", "Nobody has answered an alert yet."},
+		{"rules", "还没有规则：不会响铃。", "There are no rules yet: nothing rings."},
+		{"log", "没有更早的事件了。", "Nothing is older than this."},
+		{"connections", "2 个连接", "2 connections"},
 		{"topics", "1 个主题", "1 topic"}, {"server", "保留所有事件。", "Everything is kept."},
 		{"try", "还没有从这里发布过事件。", "Nothing has been published from here yet."},
 	}

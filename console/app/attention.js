@@ -11,7 +11,7 @@ const WOKEN = 1000; // ms in which a browser lets a page sound, if it does
 
 export class Attention {
   notice = el('p', { class: 'silent', role: 'status' }); // says that sound is on, and cannot be heard
-  #inbox; #say; #page = ''; #shown; #icon = document.querySelector('link[rel=icon]');
+  #inbox; #say; #page = ''; #shown; #alarm = ''; #icon = document.querySelector('link[rel=icon]');
   #audio; #waking = 0; #owed = false; // a tone, once it can be heard
   #tabs; #seen = () => {}; // to this browser's others that watch the same: which has the focus?
   #fresh = []; #timer;
@@ -47,12 +47,20 @@ export class Attention {
     this.#show(true);
   }
 
+  // alarm is that of the shift: what is open comes before what is unread.
+  set alarm({ open, rings }) {
+    const alarm = open ? `${rings ? '🔔' : '🔕'}${open} ` : '';
+    const changed = alarm !== this.#alarm;
+    this.#alarm = alarm;
+    if (changed) this.#show(true);
+  }
+
   // --- the count
 
   #show(again) {
     const count = countOf(this.#inbox);
     if (count === this.#shown && !again) return;
-    document.title = `${count && `(${count}) `}${this.#page} · Tidings`;
+    document.title = `${this.#alarm}${count && `(${count}) `}${this.#page} · Tidings`;
     if (count !== this.#shown) this.#icon.href = count ? iconWith(count) : 'console/icon.svg';
     this.#shown = count;
   }

@@ -1,5 +1,7 @@
 export default {
   'page.alerts': 'Alerts',
+  'page.shift': 'Shift',
+  'page.rules': 'Rules',
   'page.log': 'Log',
   'page.connections': 'Connections',
   'page.topics': 'Topics',
@@ -47,8 +49,6 @@ export default {
   'state.polling-hint': 'Connected by polling: something on the way holds the stream up. Nothing is missing.',
   'state.refused': 'Refused',
   'state.refused-hint': 'The server does not serve this page.',
-  'state.waiting': 'Waiting',
-  'state.waiting-hint': 'Without HTTPS a browser has six connections for all its tabs, so only the four that were looked at last are connected. Look here to go on: nothing is lost.',
   'state.ended': 'Ended',
   'state.ended-hint': 'All topics that are watched have ended.',
   'state.closed': 'Closed',

@@ -3,10 +3,12 @@
 // What is read is a place in the log that the server keeps, so that all of a person's devices share it. What is
 // unread is counted here where the events are known, and by the server further back.
 
+import { locks } from '../locks.js';
 import { Tidings } from '../tidings.js';
 import { base, get, request, session } from './api.js';
 import { summary } from './summary.js';
-import { turns } from './turns.js';
+
+Tidings.locks ??= locks; // over plain HTTP a browser has six connections for all its tabs, and no locks
 
 const FIRST = 50; // events at the beginning
 const PAGE = 100; // and for each step back
@@ -32,8 +34,6 @@ export class Inbox extends EventTarget {
   #name;
   #granted; // patterns of all that may be read
   #client;
-  #waits = false; // for this tab's turn to read
-  #place; // in the log, to read on from then
   #tabs = new BroadcastChannel(`tidings console ${base}`); // to this browser's others: a mark has moved
   #signal;
   #known = 0; // unread entries
@@ -50,7 +50,6 @@ export class Inbox extends EventTarget {
     this.#name = ['console', ...topics].join('+');
     this.#signal = signal;
     this.#open();
-    turns(signal, reads => this.#turn(reads));
     const look = () => document.hidden || this.#look();
     document.addEventListener('visibilitychange', look, { signal });
     window.addEventListener('focus', look, { signal });
@@ -93,23 +92,9 @@ export class Inbox extends EventTarget {
     if (error.status === 401) session.dispatchEvent(new Event('expired'));
   }
 
-  #turn(reads) {
-    this.#waits = !reads;
-    if (reads && this.state === 'waiting') this.#listen(this.#place, false);
-    else if (!reads && this.#client) this.#wait(this.#client.cursor);
-  }
-
-  #wait(place) {
-    this.#client?.close();
-    this.#client = undefined;
-    this.#place = place;
-    this.state = 'waiting';
-    this.#tell('state');
-  }
-
-  // first is whether nothing was read yet: what comes between the first page and the stream was not missed.
-  #listen(after, first = true) {
-    if (this.#waits) return void this.#wait(after);
+  // What comes between the first page and the stream was not missed.
+  #listen(after) {
+    let first = true;
     const client = this.#client = new Tidings({ url: base, topics: this.topics, after });
     client.addEventListener('event', ({ detail }) => this.#came(detail));
     client.addEventListener('end', ({ detail }) => this.#came(detail));

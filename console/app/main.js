@@ -8,9 +8,11 @@ import { el, fill } from './dom.js';
 import { language, t } from './i18n.js';
 import { Inbox } from './inbox.js';
 import log from './log.js';
+import rules from './rules.js';
 import server from './server.js';
 import * as session from './session.js';
 import { settings } from './settings.js';
+import { Shift } from './shift.js';
 import { recall, remember } from './stored.js';
 import topics from './topics.js';
 import tryIt from './try.js';
@@ -127,7 +129,8 @@ function begin({ keys, grant }) {
     begin({ keys, grant });
     main.focus({ preventScroll: true });
   };
-  const pages = [alerts(inbox, watch), log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
+  const shift = grant.subscribe.length ? new Shift(grant, signal) : undefined;
+  const pages = [alerts(inbox, watch), shift?.page, grant.admin && rules, log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
 
   const count = el('span', { class: 'badge', hidden: true });
   const links = new Map(pages.map(page => [page, el('a', { href: `#/${page.id}` }, t(page.title))]));
@@ -137,6 +140,16 @@ function begin({ keys, grant }) {
     count.hidden = !text;
     if (count.textContent !== text) fill(count, text);
   }, { signal });
+  if (shift) {
+    const open = el('span', { class: 'badge', hidden: true });
+    links.get(shift.page).append(' ', open);
+    shift.addEventListener('alerts', () => {
+      attention.alarm = shift;
+      open.hidden = !shift.open;
+      open.classList.toggle('rings', shift.rings);
+      if (open.textContent !== String(shift.open)) fill(open, String(shift.open));
+    }, { signal });
+  }
 
   const out = keys && (async () => {
     await session.signOut().catch(() => {}); // the cookie is the browser's: without the server it stays until it ends
@@ -147,7 +160,7 @@ function begin({ keys, grant }) {
     el('header', { class: 'top' }, brand(),
       el('nav', { 'aria-label': t('shell.pages') }, el('ul', {}, pages.map(page => el('li', {}, links.get(page))))),
       connection(inbox, signal), attention.notice, settings({ attention, who: keys && grant.subject, out })),
-    announcer, main);
+    shift?.bar ?? [], announcer, main, shift?.rest ?? []);
 
   route({ pages, links, attention, grant, notice: !keys && openNotice() }, signal);
 }

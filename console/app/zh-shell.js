@@ -1,5 +1,7 @@
 export default {
   'page.alerts': '提醒',
+  'page.shift': '值班',
+  'page.rules': '规则',
   'page.log': '日志',
   'page.connections': '连接',
   'page.topics': '主题',
@@ -47,8 +49,6 @@ export default {
   'state.polling-hint': '通过轮询连接：途中有设备阻塞了事件流。没有遗漏。',
   'state.refused': '被拒绝',
   'state.refused-hint': '服务器拒绝为此页面提供服务。',
-  'state.waiting': '等待中',
-  'state.waiting-hint': '没有 HTTPS 时，浏览器的所有标签页共用六个连接，因此只有最近查看的四个标签页保持连接。回到此页即可继续，不会丢失任何事件。',
   'state.ended': '已结束',
   'state.ended-hint': '所关注的主题均已结束。',
   'state.closed': '已关闭',

@@ -1,0 +1,70 @@
+package console_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// rule is one as the server has it.
+type rule struct {
+	Topics, Types []string
+	Hours         json.RawMessage
+	Muted         *string `json:"muted_until"`
+}
+
+// TestConsoleRules: an administrator makes a rule, is told what is wrong with it, mutes it, and deletes it.
+func TestConsoleRules(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), newProfile(t)
+	tb := p.openConsole(t, s, "/#/rules")
+	tb.presses(t, "New rule…")
+	for name, text := range map[string]string{"name": "orders", "topics": "orders.> refunds",
+		"types": "order.created", "hours": "mon tue 9-18", "zone": "Europe/Berlin"} {
+		tb.enters(t, "dialog [name="+name+"]", text)
+	}
+	tb.presses(t, "Save")
+	tb.sees(t, "dialog .problem", "“mon tue 9-18” are no hours")
+	tb.enters(t, "dialog [name=hours]", "mon tue 09:00-18:00\nsat 10:00-14:00")
+	tb.enters(t, "dialog [name=steps]", "60 nobody")
+	tb.presses(t, "Save")
+	tb.sees(t, "dialog .problem", "nobody") // there is no such delivery
+	tb.enters(t, "dialog [name=steps]", "")
+	tb.presses(t, "Save")
+	tb.sees(t, ".card", "sat 10:00-14:00")
+
+	stored := func() (r rule) {
+		s.ask(t, http.MethodGet, "/v1/alerts/orders", "", "", &r)
+		return r
+	}
+	want := rule{Topics: []string{"orders.>", "refunds"}, Types: []string{"order.created"},
+		Hours: json.RawMessage(`{"zone":"Europe/Berlin","open":[{"days":["mon","tue"],"from":"09:00","to":"18:00"},` +
+			`{"days":["sat"],"from":"10:00","to":"14:00"}]}`)}
+	if diff := cmp.Diff(want, stored()); diff != "" {
+		t.Errorf("the rule (-want +stored):\n%s", diff)
+	}
+	changeRule(t, s, tb, stored)
+}
+
+// changeRule mutes the rule of a page, changes and deletes it.
+func changeRule(t *testing.T, s *site, tb *tab, stored func() rule) {
+	t.Helper()
+	tb.presses(t, "Mute for an hour: orders")
+	tb.sees(t, ".card", "Muted until")
+	s.post(t, "orders.eu", "order.created", "application/json", shopOrder)
+	tb.holds(t, `$('tidings-alarm').open === 1 && !$('tidings-alarm').alerts[0].rings`)
+	tb.presses(t, "Change…: orders")
+	tb.enters(t, "dialog [name=topics]", "orders.>")
+	tb.presses(t, "Save")
+	tb.holds(t, `!$('dialog') && !$('.card').innerText.includes('refunds')`)
+	if r := stored(); r.Muted == nil || len(r.Topics) != 1 {
+		t.Errorf("after another change the rule is %+v", r)
+	}
+	tb.presses(t, "Unmute: orders")
+	tb.holds(t, `$('tidings-alarm').alerts[0].rings || ($('tidings-alarm').refresh(), false)`)
+	tb.presses(t, "Delete…: orders")
+	tb.presses(t, "Delete…")
+	tb.sees(t, ".rules", "There are no rules yet: nothing rings.")
+}
