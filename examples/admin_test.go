@@ -1,9 +1,11 @@
 package examples_test
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -79,4 +81,33 @@ order.created {"order":1}`)
 	tb.await(t, linesOf("alerts"), all)
 	tb.do(t, chromedp.Reload())
 	tb.await(t, linesOf("alerts"), all)
+}
+
+// TestAlarm: an order rings on the page until somebody has taken it.
+func TestAlarm(t *testing.T) {
+	t.Parallel()
+	s := newPlace(t)
+	site := serveFolder(t, "admin", s.url(), nil)
+	s.start(t, nil, "--cors-origin", site)
+	rule, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url()+"/v1/alerts/orders",
+		strings.NewReader(`{"topics":["orders"],"types":["order.created"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("the rule: %s", resp.Status)
+	}
+	tb := newProfile(t).open(t, site+"/alarm.html")
+	tb.await(t, "document.querySelector('tidings-alarm').open", "0")
+	s.publish(t, "orders", "order.created", `{"order":1}`)
+	const rings = "document.querySelector('tidings-alarm').ringing + ' ' + document.body.className"
+	tb.await(t, rings, "true ringing")
+	tb.value(t, "document.querySelector('tidings-alarm').shadowRoot.querySelector('[part~=claim]').click()")
+	tb.await(t, rings, "false ")
+	tb.await(t, "document.querySelector('tidings-alarm').alerts[0].holder.name", "Ana")
 }
