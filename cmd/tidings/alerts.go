@@ -48,8 +48,7 @@ func (a *alertInfo) print(app *app) error {
 	if a.Step > 0 {
 		steps = fmt.Sprintf(", %d steps taken", a.Step)
 	}
-	return app.print("%s %s %s: %s%s, since %s%s", a.ID, a.Topic, a.Type, a.State, who,
-		a.Since.Format(time.RFC3339), steps)
+	return app.print("%s %s %s of %s: %s%s%s", a.ID, a.Topic, a.Type, a.Since.Format(time.RFC3339), a.State, who, steps)
 }
 
 // open is what is open, at most so many.
