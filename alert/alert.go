@@ -270,6 +270,11 @@ func (b *Board) sync() error {
 
 // syncLocked is sync. The caller holds mu.
 func (b *Board) syncLocked() error {
+	if b.reader == nil && b.watches() {
+		if err := b.reread(); err != nil {
+			return err
+		}
+	}
 	head := b.log.Head()
 	for b.reader != nil && b.at.Before(head) {
 		page, err := b.reader.Next(syncPage)
@@ -295,9 +300,6 @@ func (b *Board) syncLocked() error {
 func (b *Board) take(e *store.Event) {
 	if topic, ok := strings.CutPrefix(e.Topic, prefix); ok {
 		b.answered(topic, e)
-		return
-	}
-	if strings.HasPrefix(e.Type, "tidings.") || store.ValidateTopic(prefix+e.Topic) != nil {
 		return
 	}
 	for _, r := range b.matching(e) {

@@ -129,6 +129,8 @@ func (b *Board) Undo(ctx context.Context, id store.ID, answer Answer) (Alert, er
 		switch {
 		case a.Done.IsZero():
 			return "", said{}, ErrNotDone
+		case a.Expired:
+			return "", said{}, ErrDone
 		case answer.Handle != a.Done:
 			return "", said{}, &StaleError{a.Done}
 		}

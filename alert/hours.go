@@ -52,6 +52,9 @@ func (h *Hours) compile() (*hours, error) {
 		if to <= from {
 			to += 24 * 60
 		}
+		if len(w.Days) > len(days) {
+			return nil, &InvalidError{"hours", "expected each day of a window once"}
+		}
 		for _, d := range w.Days {
 			day, ok := days[d]
 			if !ok {

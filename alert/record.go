@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,11 +74,13 @@ func (b *Board) changeRule(r *rule) {
 }
 
 func encode(row any) []byte {
-	text, err := json.Marshal(row)
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // which would make it longer
+	if err := enc.Encode(row); err != nil {
 		panic(err) // it has nothing that could fail
 	}
-	return text
+	return text.Bytes()
 }
 
 // rows returns what is to be written. The caller holds mu.
@@ -182,13 +185,11 @@ func (b *Board) load() error {
 		for i := range a.Rules {
 			b.begin(a, &a.Rules[i])
 		}
-		if a.Done.IsZero() {
-			b.count(a, 1)
-		}
 	}
+	b.countOpen()
 	b.forgetRules()
 	b.written = written{b.at, b.o.Now()}
-	return b.reread()
+	return nil
 }
 
 // loadRow keeps what a row says; those that are not of the board it passes over. They come sorted by name: the board's
@@ -197,6 +198,7 @@ func (b *Board) loadRow(stored *store.NamedDelivery) error {
 	if stored.Name == rowOfBoard {
 		var own boardRow
 		if err := decode(stored.Record, &own, &own.Version); err != nil {
+			b.held = true // nobody knows of which log it is
 			return err
 		}
 		b.at, b.held = stored.ID, own.Log != b.logID
@@ -207,6 +209,9 @@ func (b *Board) loadRow(stored *store.NamedDelivery) error {
 		err := decode(stored.Record, &a.row, nil)
 		if err == nil {
 			a.id, err = store.ParseID(text)
+		}
+		if err == nil {
+			err = store.ValidateTopic(prefix + a.Topic)
 		}
 		if err == nil {
 			b.alerts = append(b.alerts, a)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tidings/store"
@@ -33,6 +34,8 @@ const (
 	maxPatterns = 64
 	maxSteps    = 10
 	maxDelay    = 7 * 24 * time.Hour
+	maxRuleName = 64                          // an alert's row has those of all its rules
+	maxRuleRow  = store.MaxDeliveryRecord / 2 // it grows, when events wait
 )
 
 // rule is one that is in force. The Board's mu guards it.
@@ -71,6 +74,12 @@ func compile(name string, r ruleRow) (*rule, error) {
 		return nil, &InvalidError{"types", fmt.Sprintf("expected at most %d", maxPatterns)}
 	case slices.Contains(r.Types, ""):
 		return nil, &InvalidError{"types", "expected no empty type"}
+	case r.MutedUntil.Year() < 1 || r.MutedUntil.Year() > 9000:
+		return nil, &InvalidError{"muted_until", "expected a time before the year 9000"}
+	case len(name) > maxRuleName:
+		return nil, &InvalidError{"name", fmt.Sprintf("expected at most %d bytes", maxRuleName)}
+	case len(encode(r)) > maxRuleRow:
+		return nil, &InvalidError{"topics", fmt.Sprintf("expected a rule of at most %d bytes in all", maxRuleRow)}
 	case r.MinSeverity < 0:
 		return nil, &InvalidError{"min_severity", "expected a number from 0 on"}
 	case len(r.Steps) > maxSteps:
@@ -102,7 +111,8 @@ func compile(name string, r ruleRow) (*rule, error) {
 
 // fits reports whether an event of its topics demands an answer.
 func (r *rule) fits(e *store.Event) bool {
-	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) {
+	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) || strings.HasPrefix(e.Type, "tidings.") ||
+		store.ValidateTopic(prefix+e.Topic) != nil {
 		return false
 	}
 	if r.MinSeverity == 0 {
@@ -110,7 +120,7 @@ func (r *rule) fits(e *store.Event) bool {
 	}
 	for _, a := range e.Attributes {
 		if a.Name == "severitynumber" {
-			n, err := strconv.Atoi(a.Value)
+			n, err := strconv.Atoi(strings.Trim(a.Value, `"`)) // in a header every attribute is a text
 			return err == nil && n >= r.MinSeverity
 		}
 	}
@@ -179,6 +189,8 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 		}
 		if made {
 			r.From = b.at
+		} else if !old.Beyond.IsZero() && old.filter.String() != r.filter.String() {
+			return &InvalidError{"topics", "events of the topics that it has wait until others are done; make another rule"}
 		} else {
 			r.From, r.Beyond, r.More, r.By, r.Made = old.From, old.Beyond, old.More, old.By, old.Made
 			r.open, r.claims = old.open, old.claims
@@ -199,10 +211,14 @@ func (b *Board) DeleteRule(ctx context.Context, name string) error {
 	b.operations.Lock()
 	defer b.operations.Unlock()
 	return b.setRules(ctx, func(rules map[string]*rule) error {
-		if rules[name] == nil {
+		if rules[name] == nil && !b.damaged[name] {
 			return ErrRuleNotFound
 		}
 		delete(rules, name)
+		if b.damaged[name] {
+			delete(b.damaged, name)
+			b.note(ruleName(name), store.NamedDelivery{})
+		}
 		return nil
 	})
 }
@@ -218,7 +234,7 @@ func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) erro
 		return err
 	}
 	was, at := b.rules, b.at
-	if b.reader == nil {
+	if !b.watches() {
 		b.at = b.log.Head()
 	}
 	rules := maps.Clone(was)
@@ -251,9 +267,31 @@ func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) erro
 		return err
 	}
 	b.rules, b.byTopic = rules, nil
+	for name := range b.damaged {
+		if rules[name] != nil { // it was set again
+			delete(b.damaged, name)
+		}
+	}
 	b.forgetRules()
-	b.wake()
-	return b.reread()
+	b.countOpen()
+	b.closeReader()
+	b.wake() // to read on by the new ones
+	return nil
+}
+
+// watches reports whether there is something to follow the log for. The caller holds mu.
+func (b *Board) watches() bool { return len(b.rules)+len(b.alerts) > 0 }
+
+// countOpen counts what is open of each rule. The caller holds mu.
+func (b *Board) countOpen() {
+	for _, r := range b.rules {
+		r.open = 0
+	}
+	for _, a := range b.alerts {
+		if a.Done.IsZero() {
+			b.count(a, 1)
+		}
+	}
 }
 
 // forgetRules has alerts let go of rules that were deleted. The caller holds mu.
@@ -269,12 +307,8 @@ func (b *Board) forgetRules() {
 	}
 }
 
-// reread reads on by the rules as they are. The caller holds mu.
-func (b *Board) reread() error {
-	b.closeReader()
-	if len(b.rules)+len(b.alerts) == 0 {
-		return nil
-	}
+// reread reads on by the rules as they are. The error is the log's. The caller holds mu.
+func (b *Board) reread() (err error) {
 	var patterns []string
 	for _, r := range b.rules {
 		for _, p := range r.Topics {
@@ -292,6 +326,8 @@ func (b *Board) reread() error {
 	if err != nil {
 		return err
 	}
-	b.reader, err = b.tail.NewReader(filter, startAfter(b.at))
+	if b.reader, err = b.tail.NewReader(filter, startAfter(b.at)); err != nil {
+		b.reader = nil
+	}
 	return err
 }

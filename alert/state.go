@@ -56,6 +56,7 @@ type row struct {
 	Changed store.ID     `json:"changed"` // the newest answer
 	Opened  store.ID     `json:"opened"`  // that has opened it again; zero: the event itself
 	Done    store.ID     `json:"done"`    // that has ended it; zero: it is not
+	Expired bool         `json:"expired,omitzero"`
 	Until   time.Time    `json:"until,omitzero"`
 }
 
@@ -87,7 +88,7 @@ func (a *alert) state(now time.Time) State {
 		return Done
 	case !a.Handle.IsZero():
 		return Claimed
-	case now.Before(a.Until):
+	case now.Before(a.Until) && a.Until.Sub(now) <= maxSnooze: // else the clock was set back
 		return Snoozed
 	}
 	return Open
@@ -191,7 +192,7 @@ func (b *Board) follows(a *alert, e *store.Event, s *said) {
 	case TypeHandedOver:
 		a.Handle, a.Holder = e.ID, holderOf(s.To)
 	case TypeReleased:
-		a.Handle, a.Holder = store.ID{}, Holder{}
+		a.Handle, a.Holder, a.Opened = store.ID{}, Holder{}, e.ID
 		b.restart(a)
 	case TypeUndone:
 		a.Done, a.Handle, a.Holder, a.Opened = store.ID{}, store.ID{}, Holder{}, e.ID
@@ -205,7 +206,11 @@ func (b *Board) follows(a *alert, e *store.Event, s *said) {
 		if by := a.of(s.Rule); by != nil {
 			by.Step = s.Step
 		}
+		if !b.loading {
+			b.counts.Steps++
+		}
 	case TypeDone, TypeExpired:
+		a.Expired = e.Type == TypeExpired
 		a.Done, a.Handle, a.Slot, a.Until = e.ID, store.ID{}, store.ID{}, time.Time{}
 		b.count(a, -1)
 	}
@@ -283,7 +288,7 @@ func (b *Board) describe(a *alert) Alert {
 		e := &a.Rules[i]
 		d.Rules, d.Step = append(d.Rules, e.Rule), d.Step+e.Step
 		r := b.rules[e.Rule]
-		d.Rings = d.Rings || d.State == Open && r != nil && !now.Before(r.MutedUntil)
+		d.Rings = d.Rings || d.State == Open && (r == nil || !now.Before(r.MutedUntil)) // nil: it is damaged
 		if due, ok := b.due(a, e, now); ok && (d.Due.IsZero() || due.Before(d.Due)) {
 			d.Due = due.Round(0)
 		}

@@ -45,10 +45,11 @@ func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bo
 	default:
 		at = e.base.Add(min(max(0, delay-e.before), delay))
 	}
-	for _, not := range []time.Time{a.Until, r.MutedUntil} {
-		if at.Before(not) {
-			at = not
-		}
+	if a.state(now) == Snoozed && at.Before(a.Until) {
+		at = a.Until
+	}
+	if at.Before(r.MutedUntil) {
+		at = r.MutedUntil
 	}
 	return at, true
 }
@@ -107,8 +108,10 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 			}
 			continue
 		}
+		soonest(now.Add(lookAtLeast)) // its event may be deleted, or the clock set
 		if len(a.Rules) == 0 {
 			list = append(list, overdue{id: a.id, gone: "the rule was deleted"})
+			soonest(now.Add(lookEvery)) // unless that is stored
 		}
 		for j := range a.Rules {
 			e := &a.Rules[j]
@@ -122,7 +125,6 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 					at = b.rules[e.Rule].hours.opens(now)
 				}
 				soonest(at)
-				soonest(now.Add(lookAtLeast))
 			default:
 				list = append(list, overdue{id: a.id, rule: e.Rule, step: e.Step + 1})
 				soonest(now.Add(lookEvery)) // the next one, or the same when it fails
@@ -130,7 +132,10 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 		}
 	}
 	for _, a := range forget {
-		b.remove(a)
+		if a.answering.TryLock() { // else it is being undone
+			b.remove(a)
+			a.answering.Unlock()
+		}
 	}
 	slices.Reverse(list) // the oldest first
 	if soon := now.Add(lookEvery); !next.IsZero() && next.Before(soon) {
@@ -158,7 +163,6 @@ func (b *Board) takeStep(o overdue) {
 			return "", said{}, nil
 		}
 		since := a.id.Time()
-		b.counts.Steps++
 		return TypeStep, said{Rule: o.rule, Step: o.step, Delivery: b.rules[o.rule].Steps[e.Step].Delivery,
 			Type: a.Type, Since: &since}, nil
 	})
@@ -192,9 +196,11 @@ func (b *Board) gone() (list []overdue) {
 			return list // the next look begins where this one did
 		}
 	}
-	b.mu.Lock()
-	b.trimmed = trimmed
-	b.mu.Unlock()
+	if len(list) == 0 { // else it is looked for until that is stored
+		b.mu.Lock()
+		b.trimmed = trimmed
+		b.mu.Unlock()
+	}
 	return list
 }
 
@@ -211,11 +217,14 @@ func (b *Board) refill() {
 			page, err := reader.Next(syncPage)
 			if err != nil {
 				b.o.Logger.Error("alerts that waited cannot be read; they are tried again", "rule", r.name, "error", err)
-				r.Beyond, r.More = after, 1
+				if r.Beyond.IsZero() {
+					r.Beyond = after
+				}
+				r.More++ // one at least
 				break
 			}
 			for i := range page.Events {
-				if e := &page.Events[i]; !b.at.Before(e.ID) && r.fits(e) {
+				if e := &page.Events[i]; !b.at.Before(e.ID) && r.fits(e) && !b.isOver(r, e) {
 					b.raise(r, e)
 				}
 			}
@@ -224,6 +233,20 @@ func (b *Board) refill() {
 		}
 		b.changeRule(r)
 	}
+}
+
+// isOver reports whether another rule has followed an event to its end. The caller holds mu.
+func (b *Board) isOver(but *rule, e *store.Event) bool {
+	if _, ok := b.index(e.ID); ok {
+		return false
+	}
+	for _, r := range b.rules {
+		if r != but && r.From.Before(e.ID) && (r.Beyond.IsZero() || !r.Beyond.Before(e.ID)) &&
+			r.filter.Match(e.Topic) && r.fits(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
@@ -243,5 +266,5 @@ func (b *Board) Wants(delivery string, e *store.Event) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.find(id)
-	return a != nil && a.Done.IsZero() && a.Handle.IsZero()
+	return a != nil && a.Done.IsZero() && a.Handle.IsZero() && a.Opened.Before(e.ID)
 }

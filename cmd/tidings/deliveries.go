@@ -278,6 +278,9 @@ func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, m
 		if d.State != "incomplete" && (!errors.As(err, &missing) || missing.Code != "delivery-not-found") {
 			return "", false, err
 		}
+		if err == nil && d.Kind != "webhook" {
+			return "", false, nil // its service has made one, if it has one
+		}
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails

@@ -117,7 +117,11 @@ func (c *deliveriesImportCmd) make(ctx context.Context, app *app, d *movedDelive
 	if err := c.call(ctx, app, http.MethodPut, nil, body, &made, name.segment()); err != nil {
 		return err
 	}
+	secret := ""
+	if made.Kind != "webhook" { // for which put makes one
+		secret = " --secret-file FILE"
+	}
 	return app.print("%s: %s, %d events behind, %s; it waits for its URL at %s: "+
-		"tidings deliveries put %s --endpoint URL", made.Name, made.State, made.LagEvents,
-		strings.Join(made.Topics, " "), printable(d.Origin), made.Name)
+		"tidings deliveries put %s --endpoint URL%s", made.Name, made.State, made.LagEvents,
+		strings.Join(made.Topics, " "), printable(d.Origin), made.Name, secret)
 }

@@ -60,7 +60,7 @@ func TestDeliveriesMove(t *testing.T) {
 	verb(exitFailure, strings.Replace(exported, sent, "01ARZ3NDEKTSV4RRFFQ69G5FAV", 1), "id-invalid", "import")
 	verb(exitOK, strings.NewReplacer(sent, "01ARZ3NDEKTSV4RRFFQ69G5FAV", "shop", "other").Replace(exported),
 		"other: incomplete, 0 events behind", "import --from latest")
-	verb(exitFailure, "", "waits for both", "test shop")
+	verb(exitFailure, "", "waits for them", "test shop")
 	verb(exitOK, "", "shown this once: whsec_", "put shop --endpoint "+hook.URL+"/in")
 	if id := receive(t, got); !strings.Contains(due, id) {
 		t.Errorf("it goes on with %s, want %s", id, due)
