@@ -122,7 +122,7 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 		return err
 	}
 	switch {
-	case set.Incomplete && (set.URL != "" || set.Secret != ""):
+	case set.Incomplete && (set.URL != "" || set.Secret != "" || r.Sealed != nil):
 		return &InvalidError{"incomplete", "it goes with neither a URL nor a secret"}
 	case made && set.Topics.IsZero():
 		return &InvalidError{"topics", "a new delivery names its topics"}
@@ -176,7 +176,7 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 	} else {
 		var err error
 		to, err = s.open(d)
-		if err != nil && (set.URL == "" || set.Secret == "" && t.secret != "") {
+		if err != nil && (set.URL == "" || set.Secret == "" && !d.record.Changed.IsZero()) {
 			return err // the other half is in there
 		}
 	}

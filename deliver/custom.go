@@ -3,7 +3,9 @@ package deliver
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,10 +40,20 @@ var custom = &chat{
 }
 
 func usesSecret(p *Recipient) bool {
-	for _, m := range placeholder.FindAllStringSubmatch(string(p.Template), -1) {
-		if m[1] == "secret" {
-			return true
-		}
+	template, err := parseTemplate(p.Template)
+	return err == nil && hasSecret(template)
+}
+
+// hasSecret reports whether a text in a value of JSON, which was decoded, has the secret's placeholder.
+func hasSecret(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return slices.ContainsFunc(placeholder.FindAllStringSubmatch(v, -1),
+			func(m []string) bool { return m[1] == "secret" })
+	case []any:
+		return slices.ContainsFunc(v, hasSecret)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), hasSecret)
 	}
 	return false
 }

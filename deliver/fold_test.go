@@ -58,6 +58,7 @@ func TestFoldFails(t *testing.T) {
 		if _, err := s.Redrive("team", nil); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Minute) // the pace of the service
 		if texts, _ := to.take(); len(texts) != 3 || !strings.HasPrefix(texts[0], "tickets: 1 new event") {
 			t.Errorf("redriven: %q", texts)
 		}

@@ -38,6 +38,9 @@ func (r *record) applyOrder(set Settings) error {
 	default:
 		return &InvalidError{"order", fmt.Sprintf("expected %q, %q or %q", Strict, ByTopic, Parallel)}
 	}
+	if r.people() && (r.order() != Strict || set.InFlight > 0) {
+		return &InvalidError{"order", fmt.Sprintf("people are told of all that is there at once: expected %q", Strict)}
+	}
 	if set.InFlight < 0 || set.InFlight > MaxInFlight {
 		return &InvalidError{"in_flight", fmt.Sprintf("expected a number from 1 to %d", MaxInFlight)}
 	}

@@ -102,7 +102,8 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.checkTexts(); err != nil {
 		return err
 	}
-	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && !set.Incomplete &&
+	waits := r.Sealed == nil && set.URL == "" // for its secret, too
+	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && !waits &&
 		(set.Template != nil || r.Changed.IsZero()) {
 		return &InvalidError{"secret", "a template that has the secret is set together with it"}
 	}

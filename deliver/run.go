@@ -135,6 +135,8 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 	for {
 		e, err := r.next()
 		switch {
+		case ctx.Err() != nil:
+			return runStopped
 		case errors.Is(err, io.EOF):
 			return ""
 		case errors.Is(err, errGone):
@@ -144,9 +146,6 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 			continue
 		case err != nil:
 			return "the log cannot be read: " + clean(err.Error())
-		}
-		if r.Kind == Replayed && !s.o.Wants(d.name, &e) {
-			continue
 		}
 		if failure := s.sendRunEvent(ctx, d, r, &e); failure != "" {
 			return failure
@@ -163,7 +162,7 @@ func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store
 	format, end := d.record.Format, time.Now().Add(d.record.GiveUp.Duration)
 	s.mu.Unlock()
 	m := r.message(e, format)
-	for n := 1; ; n++ {
+	for n := 1; s.o.Wants(d.name, e); n++ {
 		to, err := s.open(d)
 		if err != nil {
 			return clean(err.Error())
@@ -174,7 +173,10 @@ func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store
 		}
 		s.noteRun(r, e.ID, &a)
 		switch {
-		case a.ok(), refusesEvent[a.status]:
+		case a.ok():
+			sleep(ctx, to.recipient.receiver().traits().pace)
+			return ""
+		case refusesEvent[a.status] && !a.config:
 			return ""
 		case a.status == 410, a.config, !time.Now().Before(end):
 			return a.failure
@@ -183,6 +185,7 @@ func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store
 			return runStopped
 		}
 	}
+	return ""
 }
 
 func (s *Sender) noteRun(r *run, id store.ID, a *answer) {
@@ -194,7 +197,7 @@ func (s *Sender) noteRun(r *run, id store.ID, a *answer) {
 	} else {
 		s.counts.Failed++
 	}
-	if refusesEvent[a.status] {
+	if refusesEvent[a.status] && !a.config {
 		r.Refused++
 	}
 	if r.settled != nil {

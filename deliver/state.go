@@ -22,7 +22,7 @@ const (
 	Incomplete State = "incomplete" // it has no URL and no secret yet
 )
 
-const needsTarget = "it was made without a URL and a secret, and waits for both"
+const needsTarget = "it was made without its URL and secret, and waits for them"
 
 // States are all of them.
 var States = []State{Running, Failing, Paused, GivenUp, Disabled, Held, Locked, Damaged, Incomplete}

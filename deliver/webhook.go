@@ -35,9 +35,9 @@ type message struct {
 	replay string        // its number; "" for what is sent by the cursor
 }
 
-// through is the last of several events; zero if it is about one, or none.
+// through is the last of its events, if that is another one than the one that it is named by.
 func (m *message) through() (last store.ID) {
-	if n := len(m.events); n > 1 {
+	if n := len(m.events); n > 0 && m.events[n-1].ID.String() != m.id {
 		last = m.events[n-1].ID
 	}
 	return last

@@ -120,11 +120,11 @@ func (w *worker) drop(m *message) bool {
 			wanted = append(wanted, m.events[i])
 		}
 	}
-	if n := len(wanted); n > 0 && n < len(m.events) { // people are told of the others
-		*m = eventMessage(&wanted[0], "")
-		m.events = wanted
+	none := len(wanted) == 0 && len(m.events) > 0
+	if !none {
+		m.events = wanted // it stays the same message
 	}
-	return len(wanted) == 0 && len(m.events) > 0
+	return none
 }
 
 // foundGap notes a gap, if there is one that was not told, before the first attempt: it is the same at each. It was
@@ -204,7 +204,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 		defer w.s.mu.Unlock()
 		w.s.change(w.d)
 		done(w.d)
-		return nil
+		return ctx.Err()
 	}
 	to, err := w.s.open(w.d)
 	if err != nil {
