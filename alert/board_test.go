@@ -263,8 +263,9 @@ func TestUnreadableAnswer(t *testing.T) {
 		s.close()
 		before := s.log.rows(t)
 		s.open()
-		s.log.hide = s.claim(id, "Ana").Handle
+		claim := s.claim(id, "Ana").Handle
 		s.close()
+		s.log.hide = claim
 		s.log.put(t, before)
 		s.open()
 		if a := s.get(id); a.State != alert.Open {
