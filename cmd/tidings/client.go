@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/httptrace"
@@ -145,4 +146,40 @@ func shorten(err error) error {
 		return urlErr.Err
 	}
 	return err
+}
+
+// exchange makes a request and decodes the answer, unless into is nil.
+func (c *client) exchange(ctx context.Context, app *app, method string, query url.Values, header http.Header,
+	body, into any, path ...string) error {
+	req, err := c.request(ctx, method, query, path...)
+	if err != nil {
+		return err
+	}
+	maps.Copy(req.Header, header)
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, sent, err := roundTrip(app.httpClient(), req)
+	switch {
+	case err != nil && sent && method != http.MethodGet:
+		return fmt.Errorf("no answer from the server, it may be done; list shows whether it is: %w", err)
+	case err != nil:
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return readProblem(resp)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("%s answered %s without what was expected: is it a Tidings server?", c.URL, resp.Status)
+	}
+	return nil
 }

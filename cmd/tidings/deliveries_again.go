@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// oneEventOrAll names an event that was set aside, or all of a delivery.
+type oneEventOrAll struct {
+	client
+
+	Name deliveryName `arg:"" help:"Name of the delivery."`
+	ID   string       `arg:"" optional:"" help:"ID of the event." name:"id"`
+	All  bool         `                   help:"All that are set aside."`
+}
+
+func (c *oneEventOrAll) query() (url.Values, error) {
+	if c.All == (c.ID != "") {
+		return nil, usageError{errors.New("expected the ID of an event, or --all")}
+	}
+	if c.All {
+		return url.Values{"all": {"true"}}, nil
+	}
+	return url.Values{"id": {c.ID}}, nil
+}
+
+type deliveriesRedriveCmd struct{ oneEventOrAll }
+
+// Run does not wait for the receiver.
+func (c *deliveriesRedriveCmd) Run(ctx context.Context, app *app) error {
+	query, err := c.query()
+	if err != nil {
+		return err
+	}
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPost, query, nil, &d, c.Name.segment(), "redrive"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+type deliveriesReplayCmd struct {
+	client
+
+	Name    deliveryName `arg:"" help:"Name of the delivery."`
+	After   string       `       help:"ID of the event after which it begins."                                                      placeholder:"ID"     xor:"what"`
+	Since   string       `       help:"When it begins: earliest, an age such as 15m or 1d, or an RFC 3339 time."                    placeholder:"TIME"   xor:"what"`
+	ID      []string     `       help:"ID of an event to send; repeatable."                                        name:"id"        placeholder:"ID"     xor:"what"`
+	End     bool         `       help:"End the replay, or the redrive, that is under way."                                                               xor:"what"`
+	Through string       `       help:"ID of the last event; the last that the delivery has passed unless set."                     placeholder:"ID"`
+	NewIDs  bool         `       help:"Send under new IDs, so that a receiver that drops repeats takes them."      name:"new-ids"`
+}
+
+// Run does not wait for the receiver.
+func (c *deliveriesReplayCmd) Run(ctx context.Context, app *app) error {
+	if c.End {
+		return c.end(ctx, app)
+	}
+	if c.After == "" && c.Since == "" && len(c.ID) == 0 {
+		return usageError{errors.New("expected --after, --since, --id or --end")}
+	}
+	body := map[string]any{"new_ids": c.NewIDs}
+	for member, value := range map[string]string{"after": c.After, "since": c.Since, "through": c.Through} {
+		if value != "" {
+			body[member] = value
+		}
+	}
+	if len(c.ID) > 0 {
+		body["ids"] = c.ID
+	}
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodPost, nil, body, &d, c.Name.segment(), "replay"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+func (c *deliveriesReplayCmd) end(ctx context.Context, app *app) error {
+	var d deliveryInfo
+	if err := c.call(ctx, app, http.MethodDelete, nil, nil, &d, c.Name.segment(), "replay"); err != nil {
+		return err
+	}
+	return d.print(app)
+}
+
+type deliveriesDeadCmd struct {
+	oneEventOrAll
+
+	Forget bool `help:"Forget the event of an ID, or --all: it is not sent any more."`
+}
+
+func (c *deliveriesDeadCmd) Run(ctx context.Context, app *app) error {
+	if c.Forget {
+		return c.forget(ctx, app)
+	}
+	if c.All || c.ID != "" {
+		return usageError{errors.New("an ID and --all are for --forget")}
+	}
+	query := url.Values{}
+	for {
+		var page struct {
+			Dead []struct {
+				ID       string    `json:"id"`
+				Topic    string    `json:"topic"`
+				Attempts int       `json:"attempts"`
+				First    time.Time `json:"first"`
+				Error    string    `json:"error"`
+				Gone     bool      `json:"gone"`
+			} `json:"dead"`
+			Next *string `json:"next"`
+		}
+		if err := c.call(ctx, app, http.MethodGet, query, nil, &page, c.Name.segment(), "dead"); err != nil {
+			return err
+		}
+		for _, d := range page.Dead {
+			gone := ""
+			if d.Gone {
+				gone = " (gone: retention has deleted it)"
+			}
+			err := app.print("%s %s%s: %d attempts since %s: %s", d.ID, printable(d.Topic), gone, d.Attempts,
+				d.First.Format(time.RFC3339), printable(d.Error))
+			if err != nil {
+				return err
+			}
+		}
+		if page.Next == nil {
+			return nil
+		}
+		query.Set("after", *page.Next)
+	}
+}
+
+// forget prints how many it has forgotten.
+func (c *deliveriesDeadCmd) forget(ctx context.Context, app *app) error {
+	query, err := c.query()
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Forgotten int `json:"forgotten"`
+	}
+	if err := c.call(ctx, app, http.MethodDelete, query, nil, &answer, c.Name.segment(), "dead"); err != nil {
+		return err
+	}
+	return app.print("%d", answer.Forgotten)
+}

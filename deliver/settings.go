@@ -1,0 +1,264 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"slices"
+	"time"
+
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/store"
+)
+
+// Settings are what an administrator says of a delivery. What is zero stays as it is, or is the default
+// of a new one, which has a URL and topics, and of most kinds a secret.
+type Settings struct {
+	Recipient
+	URL         string
+	Topics      store.Filter
+	Format      Format         // default CloudEvents
+	GiveUpAfter time.Duration  // MinGiveUpAfter at least; default DefaultGiveUpAfter
+	OnGiveUp    OnGiveUp       // default Stop of a strict one, SetAside of others
+	Order       Order          // default Strict
+	InFlight    int            // requests at once, unless it is strict; default DefaultInFlight
+	Secret      string         // of a Webhook as Standard Webhooks writes it: whsec_ and base64
+	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
+	From        *store.ID      // where a new one begins; nil: after the newest event
+	Incomplete  bool           // a new one may have no URL and no secret; it waits for both
+
+	By  string                   // who says so
+	May func(store.Filter) error // whether they may send these topics; its error is Put's
+}
+
+// InvalidError is a setting that breaks a rule.
+type InvalidError struct{ Field, Detail string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
+
+// Put makes a delivery, or changes one, durably, and has it send by the new settings from where it is; that it
+// is paused or stopped stays. A request under way is cut off and made again. Errors: *InvalidError, an
+// outbound.Refused, ErrLimit, ErrKey, those of seal, of the log, and of May.
+func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Status, made bool, err error) {
+	s.operations.Lock()
+	defer s.operations.Unlock()
+	s.mu.Lock()
+	old, count := s.deliveries[name], len(s.deliveries)
+	s.mu.Unlock()
+	if old == nil && count >= MaxDeliveries {
+		return Status{}, false, fmt.Errorf("%w: at most %d", ErrLimit, MaxDeliveries)
+	}
+	d := &delivery{name: name, at: s.log.Head(), record: record{Version: recordVersion, Log: s.logID,
+		Recipient: Recipient{Kind: Webhook}, Format: CloudEvents, GiveUp: duration{DefaultGiveUpAfter}, By: set.By,
+		Made: now()}}
+	made = old == nil || old.damaged
+	if !made {
+		if set.From != nil {
+			return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
+		}
+		old.halt()
+		s.endRun(old)
+	} else if set.From != nil {
+		d.at = *set.From
+	}
+	last := s.inherit(d, old)
+	if err = s.apply(d, set, made); err == nil {
+		d.refit(last)
+		err = s.alone(func() error {
+			err := s.put(ctx, []*delivery{d}, false)
+			if err == nil {
+				s.mu.Lock()
+				s.deliveries[name] = d
+				s.mu.Unlock()
+			}
+			return err
+		})
+	}
+	if err != nil {
+		if old != nil && !old.damaged {
+			s.start(old)
+		}
+		return Status{}, false, err
+	}
+	s.start(d)
+	status, err = s.Get(name)
+	return status, made, err
+}
+
+// inherit takes what the delivery has that this one replaces, if there is one: of one that is damaged its dead letters.
+// It returns the order by which lanes were made, "" if these are none of the new one's.
+func (s *Sender) inherit(d, old *delivery) (last Order) {
+	if old == nil {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !old.damaged {
+		d.at, d.record, d.sent = old.at, old.record, old.sent
+		last = d.record.order()
+	}
+	d.dead, d.run = slices.Clone(old.dead), old.run
+	for name, r := range old.unwritten {
+		d.setRow(name, r.record)
+	}
+	for key, l := range old.lanes {
+		l := d.putLane(key, *l)
+		l.written = true // it may be, meanwhile
+		d.touch(l)
+	}
+	d.tryAtOnce()
+	return last
+}
+
+// apply puts the settings into a record that nobody else has.
+func (s *Sender) apply(d *delivery, set Settings, made bool) error {
+	r := &d.record
+	if err := r.applyRecipient(&set, made); err != nil {
+		return err
+	}
+	switch {
+	case set.Incomplete && (set.URL != "" || set.Secret != "" || r.Sealed != nil):
+		return &InvalidError{"incomplete", "it goes with neither a URL nor a secret"}
+	case made && set.Topics.IsZero():
+		return &InvalidError{"topics", "a new delivery names its topics"}
+	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
+		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
+	case set.OnGiveUp != "" && set.OnGiveUp != Stop && set.OnGiveUp != SetAside:
+		return &InvalidError{"on_give_up", fmt.Sprintf("expected %q or %q", Stop, SetAside)}
+	case set.GiveUpAfter != 0 && set.GiveUpAfter < MinGiveUpAfter:
+		return &InvalidError{"give_up_after", fmt.Sprintf("expected a duration of at least %s", MinGiveUpAfter)}
+	case set.Overlap != nil && *set.Overlap < 0:
+		return &InvalidError{"secret_overlap", "expected a duration above 0"}
+	}
+	if !set.Topics.IsZero() {
+		r.Topics = set.Topics.Patterns()
+	}
+	if set.Format != "" {
+		r.Format = set.Format
+	}
+	if set.GiveUpAfter > 0 {
+		r.GiveUp = duration{set.GiveUpAfter}
+	}
+	if set.OnGiveUp != "" {
+		r.OnGiveUp = set.OnGiveUp
+	}
+	if err := r.applyOrder(set); err != nil {
+		return err
+	}
+	if set.May != nil {
+		if err := set.May(r.filter()); err != nil {
+			return err
+		}
+	}
+	if set.URL == "" && set.Secret == "" {
+		return nil
+	}
+	return s.applyTarget(d, set)
+}
+
+// applyTarget is apply of what is sealed.
+func (s *Sender) applyTarget(d *delivery, set Settings) error {
+	t := d.record.receiver().traits()
+	var to target
+	if d.record.Sealed == nil {
+		set.URL = cmp.Or(set.URL, t.url)
+		switch {
+		case set.URL == "":
+			return &InvalidError{"url", "the delivery has none yet"}
+		case set.Secret == "" && t.secret != "":
+			return &InvalidError{"secret", "the delivery has none yet: " + t.secret}
+		}
+	} else {
+		var err error
+		to, err = s.open(d)
+		if err != nil && (set.URL == "" || set.Secret == "" && !d.record.Changed.IsZero()) {
+			return err // the other half is in there
+		}
+	}
+	if set.URL != "" {
+		u, err := s.checkURL(t, set.URL)
+		if err != nil {
+			return err
+		}
+		origin := u.Scheme + "://" + u.Host
+		if t.bearer && to.Secret != "" && set.Secret == "" && origin != d.record.Origin {
+			return &InvalidError{"secret", "another host is given the secret anew: what is there is not sent elsewhere"}
+		}
+		to.URL, d.record.Origin = set.URL, origin
+	}
+	if set.Secret != "" && set.Secret != to.Secret {
+		if err := t.key(set.Secret); err != nil {
+			return err
+		}
+		overlap := DefaultOverlap
+		if set.Overlap != nil {
+			overlap = *set.Overlap
+		}
+		to.Previous, to.Until = to.Secret, time.Now().Add(overlap).UTC()
+		if to.Previous == "" || overlap == 0 || d.record.Kind != Webhook {
+			to.Previous, to.Until = "", time.Time{}
+		}
+		to.Secret, d.record.Changed = set.Secret, now()
+	}
+	return s.seal(d, to)
+}
+
+func (s *Sender) checkURL(t *traits, text string) (*url.URL, error) {
+	parse := t.parse
+	if parse == nil {
+		parse = (*outbound.Guard).CheckURL
+	}
+	u, err := parse(s.o.Guard, text)
+	if errors.Is(err, outbound.ErrURL) || errors.Is(err, outbound.ErrMailURL) {
+		return nil, &InvalidError{"url", err.Error()}
+	}
+	return u, err
+}
+
+// seal seals a target. The key is made at first use, but not in the place of one that is missing.
+func (s *Sender) seal(d *delivery, to target) error {
+	if needs := s.needKey(d); needs != "" {
+		return fmt.Errorf("%w: delivery %q needs %s; put that file back, or delete the deliveries that need it",
+			ErrKey, needs, s.o.Key.Path())
+	}
+	text, err := json.Marshal(to)
+	if err != nil {
+		return err
+	}
+	d.record.Sealed, err = s.o.Key.Seal(text, purpose(d.name))
+	return err
+}
+
+// needKey names another delivery whose key is missing.
+func (s *Sender) needKey(but *delivery) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.deliveries {
+		if d.name == but.name || d.record.Sealed == nil {
+			continue
+		}
+		if _, err := s.o.Key.Open(d.record.Sealed, purpose(d.name)); errors.Is(err, fs.ErrNotExist) {
+			return d.name
+		}
+		return "" // one tells for all
+	}
+	return ""
+}
+
+// open returns what is sealed. Errors: those of seal.
+func (s *Sender) open(d *delivery) (to target, err error) {
+	s.mu.Lock()
+	sealed := d.record.Sealed
+	to.recipient = d.record.Recipient
+	s.mu.Unlock()
+	text, err := s.o.Key.Open(sealed, purpose(d.name))
+	if err == nil && json.Unmarshal(text, &to) != nil {
+		err = seal.ErrDamaged
+	}
+	return to, err
+}
