@@ -130,22 +130,22 @@ type Board struct {
 	stop  context.CancelFunc
 	over  sync.WaitGroup
 
-	operations sync.Mutex // held while rules change; before writing
-	writing    sync.Mutex // held from the look at what is to be written until it is; before mu
+	writing sync.Mutex     // held from the look at what is to be written until it is; before reading
+	reading sync.Mutex     // held while the log is read on, and while rules change; before mu
+	reader  *replay.Reader // at at; nil: it is to be opened, or there is nothing to follow. reading guards it
 
 	mu      sync.Mutex
 	rules   map[string]*rule
 	damaged map[string]bool    // rules that cannot be read; what is open by them stays so
 	byTopic map[string][]*rule // of topics seen, as long as the rules stay
 	alerts  []*alert           // sorted by ID: what is open, and what can be undone
-	at      store.ID           // every event up to here has been looked at
+	at      store.ID           // every event up to here has been looked at; moved with reading held, too
 	held    bool               // the log was restored
-	reader  *replay.Reader     // at at; nil: there are neither rules nor alerts
 	loading bool               // what is read was committed before New
 	trimmed store.ID           // up to which alerts were looked for
 	looked  time.Time          // when, by the goroutine that takes steps; its own
 
-	unwritten map[string]store.NamedDelivery // rows that are not written as they are
+	unwritten map[string]any // rows that are not written as they are: an *alert, a *rule, nil: it is to go
 	written   written
 	dirty     chan struct{} // there are such rows
 	changed   chan struct{} // there is another reader, or something became due
@@ -169,7 +169,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
 	}
 	b := &Board{log: log, tail: tail, o: o, logID: info.LogID, rules: make(map[string]*rule),
 		damaged:   make(map[string]bool),
-		unwritten: make(map[string]store.NamedDelivery), dirty: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+		unwritten: make(map[string]any), dirty: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.loading = true
 	if err := b.load(); err != nil {
@@ -201,11 +201,12 @@ func (b *Board) Close() {
 	if err := b.flush(ctx, false); err != nil {
 		b.o.Logger.Warn("the progress of alerts is not written; the next start reads it again", "error", err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	b.closeReader()
 }
 
+// closeReader has the reader opened anew, if there is still something to follow. The caller holds reading.
 func (b *Board) closeReader() {
 	if b.reader != nil {
 		b.reader.Close()
@@ -222,12 +223,12 @@ func (b *Board) follow() {
 			continue
 		}
 		next := b.work()
-		b.mu.Lock()
+		b.reading.Lock()
 		var ready <-chan struct{}
 		if b.reader != nil {
 			ready = b.reader.Ready()
 		}
-		b.mu.Unlock()
+		b.reading.Unlock()
 		b.await(ready, next)
 	}
 }
@@ -263,17 +264,15 @@ const syncPage = 256
 
 // sync reads on to what was the head when it was called, or further. The error is the log's.
 func (b *Board) sync() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.syncLocked()
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return b.readOn()
 }
 
-// syncLocked is sync. The caller holds mu.
-func (b *Board) syncLocked() error {
-	if b.reader == nil && b.watches() {
-		if err := b.reread(); err != nil {
-			return err
-		}
+// readOn is sync. The caller holds reading.
+func (b *Board) readOn() error {
+	if err := b.openReader(); err != nil {
+		return err
 	}
 	head := b.log.Head()
 	for b.reader != nil && b.at.Before(head) {
@@ -281,15 +280,19 @@ func (b *Board) syncLocked() error {
 		if err != nil {
 			return err
 		}
-		for i := range page.Events {
-			b.take(&page.Events[i])
-		}
 		if page.Gap != nil {
 			b.o.Logger.Warn("events that may have been alerts, or answers, are gone", "reason", string(page.Gap.Reason),
 				"detail", page.Gap.Detail)
 		}
+		b.mu.Lock()
+		for i := range page.Events {
+			b.take(&page.Events[i])
+		}
 		b.at = store.Later(b.at, page.Through)
+		b.mu.Unlock()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.at != b.written.at && b.o.Now().Sub(b.written.when) >= idleProgress {
 		b.markDirty()
 	}
@@ -302,40 +305,35 @@ func (b *Board) take(e *store.Event) {
 		b.answered(topic, e)
 		return
 	}
-	for _, r := range b.matching(e) {
-		b.raise(r, e)
+	for _, r := range b.ofTopic(e.Topic) {
+		if r.From.Before(e.ID) && r.fits(e) {
+			b.raise(r, e)
+		}
 	}
 }
 
-// matching returns the rules that an event fits. The caller holds mu.
-func (b *Board) matching(e *store.Event) (fit []*rule) {
-	rules, ok := b.byTopic[e.Topic]
-	if !ok {
-		for _, r := range b.sortedRules() {
-			if r.filter.Match(e.Topic) {
-				rules = append(rules, r)
-			}
-		}
-		if len(b.byTopic) >= maxTopics {
-			b.byTopic = nil
-		}
-		if b.byTopic == nil {
-			b.byTopic = make(map[string][]*rule)
-		}
-		b.byTopic[e.Topic] = rules
+// ofTopic returns the rules whose patterns match a topic, by name; none if there is no room for "$alerts." before it.
+// The caller holds mu.
+func (b *Board) ofTopic(topic string) []*rule {
+	rules, ok := b.byTopic[topic]
+	if ok {
+		return rules
 	}
-	for _, r := range rules {
-		if r.From.Before(e.ID) && r.fits(e) {
-			fit = append(fit, r)
-		}
+	if store.ValidateTopic(prefix+topic) == nil {
+		rules = b.sortedRules()
+		rules = slices.DeleteFunc(rules, func(r *rule) bool { return !r.filter.Match(topic) })
 	}
-	return fit
+	if b.byTopic == nil || len(b.byTopic) >= maxTopics {
+		b.byTopic = make(map[string][]*rule)
+	}
+	b.byTopic[topic] = rules
+	return rules
 }
 
 // maxTopics is of how many topics it is remembered which rules they fit.
 const maxTopics = 10_000
 
-// raise opens the alert of an event for a rule. The caller holds mu.
+// raise opens the alert of an event for a rule, which it fits. The caller holds mu.
 func (b *Board) raise(r *rule, e *store.Event) {
 	if r.open >= b.o.MaxOpen || !r.Beyond.IsZero() { // what is older comes first
 		if r.Beyond.IsZero() {

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
-	"tidings/replay"
 	"tidings/store"
 )
 
@@ -49,12 +47,9 @@ type written struct {
 	when time.Time
 }
 
-func startAfter(id store.ID) replay.Start { return replay.After(id.String()) }
-
-// note has a row written in time; without a record it goes. The caller holds mu.
-func (b *Board) note(name string, row store.NamedDelivery) {
-	row.Name = name
-	b.unwritten[name] = row
+// note has a row written in time, as what it is of is then; nil: it goes. The caller holds mu.
+func (b *Board) note(name string, of any) {
+	b.unwritten[name] = of
 	b.markDirty()
 }
 
@@ -65,13 +60,9 @@ func (b *Board) markDirty() {
 	}
 }
 
-func (b *Board) change(a *alert) {
-	b.note(alertName(a.id), store.NamedDelivery{Delivery: store.Delivery{ID: a.id, Record: encode(a.row)}})
-}
+func (b *Board) change(a *alert) { b.note(alertName(a.id), a) }
 
-func (b *Board) changeRule(r *rule) {
-	b.note(ruleName(r.name), store.NamedDelivery{Delivery: store.Delivery{ID: r.From, Record: encode(r.ruleRow)}})
-}
+func (b *Board) changeRule(r *rule) { b.note(ruleName(r.name), r) }
 
 func encode(row any) []byte {
 	var text bytes.Buffer
@@ -90,52 +81,47 @@ func (b *Board) rows() []store.NamedDelivery {
 		own.Log = store.ID{}
 	}
 	rows := []store.NamedDelivery{{Name: rowOfBoard, Delivery: store.Delivery{ID: b.at, Record: encode(own)}}}
-	for _, name := range slices.Sorted(maps.Keys(b.unwritten)) {
-		rows = append(rows, b.unwritten[name])
+	for name, of := range b.unwritten {
+		row := store.NamedDelivery{Name: name}
+		switch of := of.(type) {
+		case *alert:
+			row.Delivery = store.Delivery{ID: of.id, Record: encode(of.row)}
+		case *rule:
+			row.Delivery = store.Delivery{ID: of.From, Record: encode(of.ruleRow)}
+		}
+		rows = append(rows, row)
 	}
-	b.written = written{b.at, b.o.Now()}
-	b.unwritten = make(map[string]store.NamedDelivery)
 	return rows
 }
 
-// restore takes rows back that could not be written, but for those that have changed since. The caller holds mu.
-func (b *Board) restore(rows []store.NamedDelivery) {
-	for _, row := range rows[1:] {
-		if _, ok := b.unwritten[row.Name]; !ok {
-			b.unwritten[row.Name] = row
-		}
-	}
-	b.written = written{}
-}
-
-// writeLocked writes all rows at once. The caller holds writing and mu.
-func (b *Board) writeLocked(ctx context.Context, ride bool) error {
-	rows := b.rows()
-	err := b.log.SetDeliveries(ctx, rows, ride)
-	if err != nil {
-		b.restore(rows)
-	}
-	return err
-}
-
-// flush writes what has changed.
-func (b *Board) flush(ctx context.Context, ride bool) error {
-	b.writing.Lock()
-	defer b.writing.Unlock()
+// write writes all rows at once. The caller holds writing.
+func (b *Board) write(ctx context.Context, ride bool) error {
 	b.mu.Lock()
-	if len(b.unwritten) == 0 && (b.reader == nil || b.at == b.written.at) {
-		b.mu.Unlock()
-		return nil
-	}
-	rows := b.rows()
+	rows, pending, last := b.rows(), b.unwritten, b.written
+	b.unwritten, b.written = make(map[string]any), written{b.at, b.o.Now()}
 	b.mu.Unlock()
 	err := b.log.SetDeliveries(ctx, rows, ride)
 	if err != nil {
 		b.mu.Lock()
-		b.restore(rows)
-		b.mu.Unlock()
+		defer b.mu.Unlock()
+		b.written = last
+		maps.Copy(pending, b.unwritten) // what has changed since counts
+		b.unwritten = pending
 	}
 	return err
+}
+
+// flush writes what has changed, if anything has.
+func (b *Board) flush(ctx context.Context, ride bool) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	none := len(b.unwritten) == 0 && b.at == b.written.at
+	b.mu.Unlock()
+	if none {
+		return nil
+	}
+	return b.write(ctx, ride)
 }
 
 // writeProgress writes what has changed, once a second at most.
@@ -253,15 +239,18 @@ func (b *Board) Resume(ctx context.Context) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.held {
+	was := b.held
+	b.held = false
+	b.mu.Unlock()
+	if !was {
 		return nil
 	}
-	b.held = false
-	err := b.writeLocked(ctx, false)
-	b.held = err != nil
-	if err == nil {
-		b.wake()
+	err := b.write(ctx, false)
+	if err != nil {
+		b.mu.Lock()
+		b.held = true
+		b.mu.Unlock()
 	}
+	b.wake()
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tidings/replay"
 	"tidings/store"
 )
 
@@ -111,8 +112,7 @@ func compile(name string, r ruleRow) (*rule, error) {
 
 // fits reports whether an event of its topics demands an answer.
 func (r *rule) fits(e *store.Event) bool {
-	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) || strings.HasPrefix(e.Type, "tidings.") ||
-		store.ValidateTopic(prefix+e.Topic) != nil {
+	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) || strings.HasPrefix(e.Type, "tidings.") {
 		return false
 	}
 	if r.MinSeverity == 0 {
@@ -180,8 +180,6 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 	if err != nil {
 		return RuleStatus{}, false, err
 	}
-	b.operations.Lock()
-	defer b.operations.Unlock()
 	err = b.setRules(ctx, func(rules map[string]*rule) error {
 		old := rules[name]
 		if made = old == nil; made && len(rules) >= MaxRules {
@@ -208,8 +206,6 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 
 // DeleteRule deletes a rule, durably. What is open by it alone expires. Errors: ErrRuleNotFound, and those of the log.
 func (b *Board) DeleteRule(ctx context.Context, name string) error {
-	b.operations.Lock()
-	defer b.operations.Unlock()
 	return b.setRules(ctx, func(rules map[string]*rule) error {
 		if rules[name] == nil && !b.damaged[name] {
 			return ErrRuleNotFound
@@ -217,66 +213,62 @@ func (b *Board) DeleteRule(ctx context.Context, name string) error {
 		delete(rules, name)
 		if b.damaged[name] {
 			delete(b.damaged, name)
-			b.note(ruleName(name), store.NamedDelivery{})
+			b.note(ruleName(name), nil)
 		}
 		return nil
 	})
 }
 
-// setRules has the rules that change makes of those that are in force, from the event on at which they are
-// stored. The caller holds operations. It holds mu over the commit: nothing is judged by one meanwhile.
+// setRules has the rules that change, which is called with mu held, makes of those that are in force, from the event on
+// at which they are stored: nothing is read on meanwhile.
 func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) error) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.syncLocked(); err != nil {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if err := b.readOn(); err != nil {
 		return err
 	}
+	b.mu.Lock()
 	was, at := b.rules, b.at
 	if !b.watches() {
 		b.at = b.log.Head()
 	}
 	rules := maps.Clone(was)
 	err := change(rules)
+	b.noteRules(was, rules)
+	b.mu.Unlock()
 	if err == nil {
-		for name, r := range rules {
-			if was[name] != r {
-				b.changeRule(r)
-			}
-		}
-		for name := range was {
-			if rules[name] == nil {
-				b.note(ruleName(name), store.NamedDelivery{})
-			}
-		}
-		err = b.writeLocked(ctx, false)
+		err = b.write(ctx, false)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err != nil {
 		b.at = at
-		for name := range rules { // it may have been stored: it is written again as it was
-			if was[name] == nil {
-				b.note(ruleName(name), store.NamedDelivery{})
-			}
-		}
-		for name, r := range was {
-			if rules[name] != r {
-				b.changeRule(r)
-			}
-		}
+		b.noteRules(rules, was) // it may have been stored
 		return err
 	}
 	b.rules, b.byTopic = rules, nil
-	for name := range b.damaged {
-		if rules[name] != nil { // it was set again
-			delete(b.damaged, name)
-		}
-	}
+	maps.DeleteFunc(b.damaged, func(name string, _ bool) bool { return rules[name] != nil }) // it was set again
 	b.forgetRules()
 	b.countOpen()
-	b.closeReader()
-	b.wake() // to read on by the new ones
+	b.closeReader() // it is opened by the new ones
+	b.wake()
 	return nil
+}
+
+// noteRules has the rules written that differ from those that were. The caller holds mu.
+func (b *Board) noteRules(was, are map[string]*rule) {
+	for name, r := range are {
+		if was[name] != r {
+			b.note(ruleName(name), r)
+		}
+	}
+	for name := range was {
+		if are[name] == nil {
+			b.note(ruleName(name), nil)
+		}
+	}
 }
 
 // watches reports whether there is something to follow the log for. The caller holds mu.
@@ -307,27 +299,41 @@ func (b *Board) forgetRules() {
 	}
 }
 
-// reread reads on by the rules as they are. The error is the log's. The caller holds mu.
-func (b *Board) reread() (err error) {
-	var patterns []string
+// openReader opens the reader if there is something to follow. The error is the log's. The caller holds reading.
+func (b *Board) openReader() (err error) {
+	if b.reader != nil {
+		return nil
+	}
+	b.mu.Lock()
+	patterns := b.patterns()
+	b.mu.Unlock()
+	if len(patterns) == 0 {
+		return nil
+	}
+	filter, err := store.NewFilter(patterns...)
+	if err != nil {
+		return err
+	}
+	reader, err := b.tail.NewReader(filter, replay.After(b.at.String()))
+	if err == nil {
+		b.reader = reader
+	}
+	return err
+}
+
+// patterns are those of the rules' topics and of the answers that are followed. The caller holds mu.
+func (b *Board) patterns() (list []string) {
 	for _, r := range b.rules {
 		for _, p := range r.Topics {
-			patterns = append(patterns, p)
+			list = append(list, p)
 			if _, err := store.NewFilter(prefix + p); err == nil { // it may be too long
-				patterns = append(patterns, prefix+p)
+				list = append(list, prefix+p)
 			}
 		}
 	}
 	for _, a := range b.alerts { // of a rule that had other topics
-		patterns = append(patterns, prefix+a.Topic)
+		list = append(list, prefix+a.Topic)
 	}
-	slices.Sort(patterns)
-	filter, err := store.NewFilter(slices.Compact(patterns)...)
-	if err != nil {
-		return err
-	}
-	if b.reader, err = b.tail.NewReader(filter, startAfter(b.at)); err != nil {
-		b.reader = nil
-	}
-	return err
+	slices.Sort(list)
+	return slices.Compact(list)
 }

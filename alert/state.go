@@ -246,7 +246,7 @@ func (b *Board) count(a *alert, by int) {
 func (b *Board) remove(a *alert) {
 	if i, ok := b.index(a.id); ok {
 		b.alerts = slices.Delete(b.alerts, i, i+1)
-		b.note(alertName(a.id), store.NamedDelivery{})
+		b.note(alertName(a.id), nil)
 	}
 }
 

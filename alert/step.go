@@ -70,8 +70,8 @@ func (b *Board) work() time.Time {
 	}
 	b.looked = b.o.Now()
 	gone := b.gone()
-	b.mu.Lock()
 	b.refill()
+	b.mu.Lock()
 	list, next := b.look(b.o.Now())
 	b.mu.Unlock()
 	list = append(list, gone...)
@@ -204,35 +204,51 @@ func (b *Board) gone() (list []overdue) {
 	return list
 }
 
-// refill follows what waited beyond Options.MaxOpen, when there is room for a good part of it. The caller holds mu.
+// refill follows what waited beyond Options.MaxOpen, when there is room for a good part of it.
 func (b *Board) refill() {
-	for _, r := range b.rules {
-		if r.Beyond.IsZero() || r.open > b.o.MaxOpen/2 {
-			continue
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	b.mu.Lock()
+	rules := b.sortedRules()
+	rules = slices.DeleteFunc(rules, func(r *rule) bool { return r.Beyond.IsZero() || r.open > b.o.MaxOpen/2 })
+	b.mu.Unlock()
+	for _, r := range rules {
+		if err := b.followBeyond(r); err != nil {
+			b.o.Logger.Error("alerts that waited cannot be read; they are tried again", "rule", r.name, "error", err)
 		}
-		after := r.Beyond
-		r.Beyond, r.More = store.ID{}, 0
-		reader := b.log.NewReader(r.filter, after)
-		for after.Before(b.at) {
-			page, err := reader.Next(syncPage)
-			if err != nil {
-				b.o.Logger.Error("alerts that waited cannot be read; they are tried again", "rule", r.name, "error", err)
-				if r.Beyond.IsZero() {
-					r.Beyond = after
-				}
-				r.More++ // one at least
-				break
-			}
-			for i := range page.Events {
-				if e := &page.Events[i]; !b.at.Before(e.ID) && r.fits(e) && !b.isOver(r, e) {
-					b.raise(r, e)
-				}
-			}
-			reader.Release()
-			after = page.Through
-		}
-		b.changeRule(r)
 	}
+}
+
+// followBeyond is refill of one rule. The error is the log's. The caller holds reading.
+func (b *Board) followBeyond(r *rule) (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	after := r.Beyond
+	r.Beyond, r.More = store.ID{}, 0
+	reader := b.log.NewReader(r.filter, after)
+	for after.Before(b.at) {
+		var page store.Page
+		b.mu.Unlock()
+		page, err = reader.Next(syncPage)
+		b.mu.Lock()
+		if err != nil {
+			if r.Beyond.IsZero() {
+				r.Beyond = after
+			}
+			r.More++ // one at least
+			break
+		}
+		for i := range page.Events {
+			e := &page.Events[i]
+			if !b.at.Before(e.ID) && slices.Contains(b.ofTopic(e.Topic), r) && r.fits(e) && !b.isOver(r, e) {
+				b.raise(r, e)
+			}
+		}
+		reader.Release()
+		after = page.Through
+	}
+	b.changeRule(r)
+	return err
 }
 
 // isOver reports whether another rule has followed an event to its end. The caller holds mu.
@@ -240,13 +256,9 @@ func (b *Board) isOver(but *rule, e *store.Event) bool {
 	if _, ok := b.index(e.ID); ok {
 		return false
 	}
-	for _, r := range b.rules {
-		if r != but && r.From.Before(e.ID) && (r.Beyond.IsZero() || !r.Beyond.Before(e.ID)) &&
-			r.filter.Match(e.Topic) && r.fits(e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.ofTopic(e.Topic), func(r *rule) bool {
+		return r != but && r.From.Before(e.ID) && (r.Beyond.IsZero() || !r.Beyond.Before(e.ID)) && r.fits(e)
+	})
 }
 
 // Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
