@@ -39,41 +39,30 @@ func (s *scene) begin(wants func(string, *store.Event) bool) {
 }
 
 // A strict webhook that passes over what it does not want cannot be paused before it has caught up.
-// TestWantsHalts: a delivery that passes over events can be paused at once.
+// TestWantsHalts: a delivery that passes over events can be paused, and ended with the server, at once.
 func TestWantsHalts(t *testing.T) {
-	test(t, func(t *testing.T, s *scene) {
-		s.wanting(func(string, *store.Event) bool { time.Sleep(time.Second); return false })
-		s.publish(200, "orders")
-		set := settings("orders")
-		set.From = &store.ID{}
-		s.put("shop", set)
-		time.Sleep(5 * time.Second)
-		began := time.Now()
-		s.Pause(t.Context(), "shop")
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("a pause took %v", took)
-		}
-	})
+	for name, halt := range map[string]func(s *scene){
+		"pause": func(s *scene) { s.Pause(s.t.Context(), "shop") },
+		"close": func(s *scene) { s.Sender.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(t *testing.T, s *scene) {
+				s.wanting(func(string, *store.Event) bool { time.Sleep(time.Second); return false })
+				s.publish(200, "orders")
+				set := settings("orders")
+				set.From = &store.ID{}
+				s.put("shop", set)
+				time.Sleep(5 * time.Second)
+				began := time.Now()
+				halt(s)
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
 }
 
-// TestWantsClose: the same of the end of the server.
-func TestWantsClose(t *testing.T) {
-	test(t, func(t *testing.T, s *scene) {
-		s.wanting(func(string, *store.Event) bool { time.Sleep(time.Second); return false })
-		s.publish(200, "orders")
-		set := settings("orders")
-		set.From = &store.ID{}
-		s.put("shop", set)
-		time.Sleep(5 * time.Second)
-		began := time.Now()
-		s.Sender.Close()
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("Close took %v", took)
-		}
-	})
-}
-
-// A replay that passes over what is not wanted cannot be ended, and holds the operations lock of all meanwhile.
 // TestWantsEnd: the same of a replay that is ended.
 func TestWantsEnd(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
