@@ -81,7 +81,7 @@ func TestQuietCursor(t *testing.T) {
 // TestBackForward: a page that the browser puts away whole, and takes out again, goes on.
 func TestBackForward(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t), newProfile(t)
+	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
 	tb := p.openClient(t, s, `{"name":"me"}`)
 	tb.await(t, "live")
 	tb.await(t, "event", "id", s.publish(t, "orders", 5))
@@ -103,7 +103,7 @@ func TestBackForwardBesideAnother(t *testing.T) {
 	for i, leads := range []string{"it led", "it followed"} {
 		t.Run(leads, func(t *testing.T) {
 			t.Parallel()
-			s, p := newSite(t), newProfile(t)
+			s, p := newSite(t), &profile{e2e.WindowProfile(t)}
 			tabs := openTabs(t, s, p, 2, `{"name":"me"}`)
 			away, other := tabs[i], tabs[1-i]
 			last := s.publish(t, "orders", 5)

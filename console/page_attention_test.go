@@ -20,7 +20,7 @@ const attention = `
 // makes one of each, in one tab of all.
 func TestConsoleNotifications(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t), newProfile(t)
+	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
 	s.publish(t, "orders", 3) // what is old calls nobody
 	permit := func(setting browser.PermissionSetting) {
 		t.Helper()

@@ -20,7 +20,7 @@ func Main(m *testing.M, binary *string, parallel int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer stopChromium()
+	defer stopBrowsers()
 	flag.Parse()
 	if parallel > 0 {
 		_ = flag.Set("test.parallel", strconv.Itoa(parallel))
