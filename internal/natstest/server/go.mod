@@ -2,7 +2,7 @@ module tidings/internal/natstest/server
 
 go 1.26.0
 
-require github.com/nats-io/nats-server/v2 v2.15.2
+require github.com/nats-io/nats-server/v2 v2.15.2 // indirect
 
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
@@ -16,3 +16,5 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )
+
+tool github.com/nats-io/nats-server/v2

@@ -1,0 +1,196 @@
+//go:build bench
+
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidings/internal/e2e"
+	"tidings/internal/ratio"
+)
+
+const manyRules = 100
+
+// newRules starts a server with so many rules, each for a topic of its own.
+func newRules(t *testing.T) (*desk, *e2e.Server) {
+	t.Helper()
+	d := newDesk(t)
+	server := d.start(t)
+	for i := range manyRules {
+		d.put(t, server.URL(), fmt.Sprintf("/v1/alerts/rule-%d", i), fmt.Sprintf(`{"topics":["desk.%d"]}`, i))
+	}
+	return d, server
+}
+
+// publishRate is how many events a second 64 publishers get stored over HTTP/1.1. One in so many is of a topic that a
+// rule is for; every tells of it.
+func publishRate(t *testing.T, d *desk, url string, one int, every func(id string)) float64 {
+	t.Helper()
+	const turn = 500 * time.Millisecond
+	var total atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range 64 {
+		all.Go(func() {
+			for n := i; time.Since(began) < turn; n++ {
+				topic := "orders"
+				if one > 0 && n%one == 0 {
+					topic = fmt.Sprintf("desk.%d", n/one%manyRules)
+				}
+				id, _, err := e2e.Publish(d.ctx, d.client, url, topic, missedData())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				total.Add(1)
+				if topic != "orders" {
+					every(id.String())
+				}
+			}
+		})
+	}
+	all.Wait()
+	return float64(total.Load()) / time.Since(began).Seconds()
+}
+
+// TestRatioRules measures in turns what rules cost publishers whose events match none of them.
+func TestRatioRules(t *testing.T) {
+	with, ruled := newRules(t)
+	without := newDesk(t)
+	plain := without.start(t)
+	rules := func() float64 { return publishRate(t, with, ruled.URL(), 0, nil) }
+	none := func() float64 { return publishRate(t, without, plain.URL(), 0, nil) }
+	if got := ratio.Median(t, 31, rules, none); got < 0.95 {
+		t.Errorf("with %d rules that match nothing %.2f of the events are stored, want at least 0.95", manyRules, got)
+	}
+}
+
+// TestRatioAlerting measures in turns what it costs publishers that one event in ten opens an alert, beside 1,000
+// claims and dones a second. The control has no rules, and 1,000 events a second are published beside it.
+func TestRatioAlerting(t *testing.T) {
+	with, ruled := newRules(t)
+	without := newDesk(t)
+	plain := without.start(t)
+	var answers atomic.Int64
+	alerts := func() float64 {
+		return beside(t, with, ruled.URL(), func(id, verb string) {
+			if status, _ := with.ask(ruled.URL(), id, alertOp{verb, "Ana"}, 0, ""); status < 300 {
+				answers.Add(1)
+			}
+		})
+	}
+	events := func() float64 {
+		return beside(t, without, plain.URL(), func(string, string) {
+			without.do(http.MethodPost, plain.URL()+"/v1/topics/answers/events", `{"name":"Ana"}`, "")
+		})
+	}
+	if got := ratio.Median(t, 31, alerts, events); got < 0.8 {
+		t.Errorf("while one event in ten alerts %.2f of the events are stored, want at least 0.8", got)
+	}
+	t.Logf("%d answers were stored", answers.Load())
+	if answers.Load() == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// beside is the rate of publishers while each event of a rule's topic is answered twice, but 1,000 times a second at
+// most.
+func beside(t *testing.T, d *desk, url string, answer func(id, verb string)) float64 {
+	t.Helper()
+	alerts := make(chan string, 10_000)
+	var clerks sync.WaitGroup
+	pace := time.NewTicker(2 * time.Millisecond)
+	defer pace.Stop()
+	for range 8 {
+		clerks.Go(func() {
+			for id := range alerts {
+				<-pace.C
+				answer(id, "claim")
+				answer(id, "done")
+			}
+		})
+	}
+	rate := publishRate(t, d, url, 10, func(id string) {
+		select {
+		case alerts <- id:
+		default:
+		}
+	})
+	for len(alerts) > 0 { // what is left stays open
+		<-alerts
+	}
+	close(alerts)
+	clerks.Wait()
+	return rate
+}
+
+// TestRatioOpenAlerts measures in turns how much longer a server with a million events takes to start after a kill,
+// until it says what is open, when 10,000 alerts are: at most a second.
+func TestRatioOpenAlerts(t *testing.T) {
+	const pairs = 9
+	with, without := newDesk(t), newDesk(t)
+	fillDesk(t, with, true)
+	fillDesk(t, without, false)
+	longer := make([]time.Duration, pairs)
+	for i := range longer {
+		a, b := startUntilOpen(t, with, openAlerts), startUntilOpen(t, without, 0)
+		longer[i] = a - b
+		t.Logf("%d open alerts: %v, none: %v", openAlerts, a, b)
+	}
+	slices.Sort(longer)
+	if got := longer[pairs/2]; got > time.Second {
+		t.Errorf("with %d open alerts a start takes %v longer, want at most a second", openAlerts, got)
+	}
+}
+
+const openAlerts = 10_000
+
+// fillDesk makes a log of a million events, of which openAlerts in the middle are alerts where there is a rule.
+func fillDesk(t *testing.T, d *desk, rule bool) {
+	t.Helper()
+	fill(t, d.options.DataDir, 500_000)
+	server := d.start(t)
+	if rule {
+		d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"]}`)
+	}
+	lines := strings.Repeat(`{"topic":"desk","data":{}}`+"\n", 1000)
+	for range openAlerts / 1000 {
+		req, err := http.NewRequestWithContext(d.ctx, http.MethodPost, server.URL()+"/v1/events",
+			strings.NewReader(lines))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-ndjson")
+		resp, err := d.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatal(resp.Status)
+		}
+	}
+	server.Stop()
+	fill(t, d.options.DataDir, 490_000)
+}
+
+// startUntilOpen is how long a server takes until it has counted what is open.
+func startUntilOpen(t *testing.T, d *desk, want int) time.Duration {
+	t.Helper()
+	began := time.Now()
+	server := d.start(t)
+	status, body := d.do(http.MethodGet, server.URL()+"/v1/open?limit=1", "", "")
+	took := time.Since(began)
+	defer server.Kill()
+	if !strings.Contains(string(body), fmt.Sprintf(`"open":%d,`, want)) {
+		t.Fatalf("%d %s", status, body)
+	}
+	return took
+}
