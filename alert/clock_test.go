@@ -1,0 +1,123 @@
+package alert_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/alert"
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// TestClocks: a step is at most one delay early or late, whatever the clock said that gave the alert its ID, and what it
+// says after a restart; without one it is at its time.
+func TestClocks(t *testing.T) {
+	delays := []time.Duration{time.Minute, 3 * time.Minute}
+	const year = 365 * 24 * time.Hour
+	for _, ahead := range []time.Duration{-24 * time.Hour, -time.Hour, 0, time.Hour, 24 * time.Hour, 10 * year} {
+		for _, kill := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v ahead, kill %v", ahead, kill), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &scene{t: t, log: &faulty{Log: storetest.NewModel(storetest.Options{
+						Now: func() time.Time { return time.Now().Add(ahead) }})}}
+					s.open()
+					defer s.log.Close()
+					defer func() { s.close() }()
+					s.rule(nil, delays...)
+					began := time.Now()
+					s.publish("orders.eu", "order.created")
+					var taken []time.Duration
+					for range 500 {
+						time.Sleep(time.Second)
+						if at := time.Since(began); kill && at == 30*time.Second {
+							s.kill()
+						}
+						synctest.Wait()
+						for len(taken) < strings.Count(s.answers("$alerts.orders.eu"), "step") {
+							taken = append(taken, time.Since(began))
+						}
+					}
+					if len(taken) != len(delays) {
+						t.Fatalf("steps were taken after %v, want %v", taken, delays)
+					}
+					for i, delay := range delays {
+						slack := time.Duration(0)
+						if kill && ahead != 0 {
+							slack = delay
+						}
+						if late := (taken[i] - delay).Abs(); late > slack {
+							t.Errorf("step %d was taken after %v, want %v within %v", i+1, taken[i], delay, slack)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestRuleOnEverything: what the server says of alerts is no alert of a rule on everything.
+func TestRuleOnEverything(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(func(r *alert.Rule) { r.Topics = []string{">"} }, time.Second, time.Minute)
+		id := s.publish("orders.eu", "order.created")
+		time.Sleep(time.Minute)
+		s.expectAnswers("step1@1s step2@1m0s")
+		if got := s.ids(); got != id.String() {
+			t.Errorf("open is %q, want %v alone", got, id)
+		}
+		s.claim(id, "Ana")
+		time.Sleep(time.Minute)
+		if got := s.ids(); got != id.String() {
+			t.Errorf("open is %q, want %v alone", got, id)
+		}
+	})
+}
+
+// TestFlood: of 100,000 events in a minute that all match, a rule follows as many as it may, the rest is counted, and
+// steps are taken of what is followed only.
+func TestFlood(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(nil, 0)
+		const minute, batch = 100, 1000
+		for range minute {
+			drafts := make([]store.Draft, batch)
+			for i := range drafts {
+				drafts[i] = store.Draft{Topic: "orders.eu", Type: "order.created", Data: json.RawMessage(`{}`)}
+			}
+			if _, err := store.Append(t.Context(), s.log, drafts); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute / minute)
+		}
+		time.Sleep(time.Minute)
+		list, err := s.List(store.All(), false, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list.Open != 10_000 || list.More != 90_000 {
+			t.Errorf("%d are open and %d more wait, want 10,000 and 90,000", list.Open, list.More)
+		}
+		f, err := store.NewFilter("$alerts.orders.eu")
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := 0
+		for r := s.log.NewReader(f, store.ID{}); ; {
+			page, err := r.Next(1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page.Events) == 0 {
+				break
+			}
+			steps += len(page.Events)
+		}
+		if steps != 10_000 {
+			t.Errorf("%d steps were taken, want one of each that is open", steps)
+		}
+	})
+}
