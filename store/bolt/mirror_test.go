@@ -439,6 +439,7 @@ func TestMirrorCloses(t *testing.T) {
 					_, err := log.AppendOnce(context.Background(), keyed("a", "k"))
 					return err
 				})
+				synctest.Wait() // it was offered to the sequencer
 				began := time.Now()
 				closeLog(t, log)
 				if took := time.Since(began); took > 3*time.Second {
