@@ -154,8 +154,8 @@ func (s *Seat) LogID(context.Context) (store.ID, error) {
 
 // Append implements store.Sequencer.
 func (s *Seat) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
-	if err := context.Cause(ctx); err != nil {
-		return store.Place{}, err
+	if err := context.Cause(ctx); err != nil { // then nothing is sent
+		return store.Place{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	q, fate := s.at.Load(), Placed
 	q.mu.Lock()
