@@ -13,8 +13,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestClocks: a step is at most one delay early or late, whatever the clock said that gave the alert its ID, and what it
-// says after a restart; without one it is at its time.
+// TestClocks: a step is at most one delay early or late, whatever the clock said that gave the alert its ID, and
+// what it says after a restart; without one it is at its time.
 func TestClocks(t *testing.T) {
 	delays := []time.Duration{time.Minute, 3 * time.Minute}
 	const year = 365 * 24 * time.Hour

@@ -112,6 +112,7 @@ type Sender struct {
 	o      Options
 	logID  store.ID
 	client *http.Client
+	turns  turns
 	ctx    context.Context // of all workers
 	stop   context.CancelFunc
 	over   sync.WaitGroup
@@ -149,7 +150,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	if o.Wants == nil {
 		o.Wants = func(string, *store.Event) bool { return true }
 	}
-	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client,
+	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client, turns: newTurns(),
 		deliveries: make(map[string]*delivery), dirty: make(chan struct{}, 1)}
 	if s.client == nil {
 		s.client = o.Guard.Client()

@@ -91,8 +91,13 @@ const (
 	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be used again
 )
 
-// attempt sends a message once.
+// attempt sends a message once, in a turn of its own.
 func (s *Sender) attempt(ctx context.Context, name string, to target, m message) answer {
+	end, err := s.turns.take(ctx)
+	if err != nil {
+		return answer{failure: failureOf(err)}
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return to.recipient.receiver().send(ctx, s, name, &to, &m)

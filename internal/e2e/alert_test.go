@@ -311,7 +311,7 @@ func (d *desk) checkLog(t *testing.T, url string) {
 // each alert that nobody has has all its steps, once and in order; after a claim there is none; and the receiver was
 // told each step of an alert that nobody has.
 func TestStepsUnderKill(t *testing.T) {
-	rounds := 8
+	rounds := 30
 	if full() {
 		rounds = 1000
 	}
@@ -333,7 +333,7 @@ func TestStepsUnderKill(t *testing.T) {
 			}
 			d.ids = append(d.ids, id.String())
 			if i == 0 {
-				<-time.After(time.Duration(random.Int64N(int64(time.Second)))) // any moment will do
+				<-time.After(time.Duration(random.Int64N(int64(600 * time.Millisecond)))) // any moment will do
 				old := d.ids[random.IntN(len(d.ids))]
 				status, _ := d.ask(server.URL(), old, alertOp{"claim", "Ana"}, 0, "")
 				claimed[old] = claimed[old] || status == http.StatusCreated

@@ -20,22 +20,51 @@ import (
 const hostileEnv = "TIDINGS_HOSTILE"
 
 // hostileMain is the whole program of a child: "attack URL" does what costs a server memory, "burn
-// N" only keeps N processors busy. Both run at the lowest priority until they are killed.
+// N" only keeps N processors busy, both at the lowest priority; "work N" is burn at the usual one, and
+// "receive" takes deliveries. It runs until it is killed.
 func hostileMain(order string) {
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	what, argument, _ := strings.Cut(order, " ")
-	if what == "burn" {
-		share, err := strconv.ParseFloat(argument, 64)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		burn(share)
+	var err error
+	if what == "attack" || what == "burn" {
+		err = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19)
 	}
-	attack(argument)
+	if err == nil {
+		switch what {
+		case "attack":
+			attack(argument)
+		case "receive":
+			err = receive()
+		default:
+			var share float64
+			if share, err = strconv.ParseFloat(argument, 64); err == nil {
+				burn(share)
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// receive takes deliveries at once, but those to /slow after 10 s and those to /refuse not at all. It writes its URL to
+// its output.
+func receive() error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("http://%s\n", listener.Addr())
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the sender has its own opinion
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/slow"):
+			select {
+			case <-time.After(10 * time.Second):
+			case <-r.Context().Done():
+			}
+		case strings.HasPrefix(r.URL.Path, "/refuse"):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
 }
 
 // burn keeps so many processors busy.
