@@ -103,9 +103,10 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 
 // Options configures New. The zero value holds the defaults.
 type Options struct {
-	MaxOpen int              // default: DefaultMaxOpen
-	Now     func() time.Time // default: time.Now
-	Logger  *slog.Logger     // default: discard
+	MaxOpen   int              // default: DefaultMaxOpen
+	Listeners Listeners        // nil: nobody knows who would hear an alert, so nothing is said of it
+	Now       func() time.Time // default: time.Now
+	Logger    *slog.Logger     // default: discard
 }
 
 // Source is the log of a Board: of store.Log what this package uses. The contract is there.
@@ -130,9 +131,10 @@ type Board struct {
 	stop  context.CancelFunc
 	over  sync.WaitGroup
 
-	writing sync.Mutex     // held from the look at what is to be written until it is; before reading
-	reading sync.Mutex     // held while the log is read on, and while rules change; before mu
-	reader  *replay.Reader // at at; nil: it is to be opened, or there is nothing to follow. reading guards it
+	noticing sync.Mutex     // held while something is said of a rule; before the others
+	writing  sync.Mutex     // held from the look at what is to be written until it is; before reading
+	reading  sync.Mutex     // held while the log is read on, and while rules change; before mu
+	reader   *replay.Reader // at at; nil: it is to be opened, or there is nothing to follow. reading guards it
 
 	mu      sync.Mutex
 	rules   map[string]*rule
@@ -302,7 +304,9 @@ func (b *Board) readOn() error {
 // take looks at one event. The caller holds mu.
 func (b *Board) take(e *store.Event) {
 	if topic, ok := strings.CutPrefix(e.Topic, prefix); ok {
-		b.answered(topic, e)
+		if !b.noticed(e) {
+			b.answered(topic, e)
+		}
 		return
 	}
 	for _, r := range b.ofTopic(e.Topic) {

@@ -223,10 +223,11 @@ func (b *Board) Get(id store.ID) (Alert, error) {
 
 // List is what is open.
 type List struct {
-	Alerts []Alert // the oldest first
-	Open   int     // how many are nobody's, beyond Alerts too
-	More   int     // how many events wait beyond Options.MaxOpen, of rules all of whose topics match
-	Held   bool    // nothing is escalated: the log was restored
+	Alerts []Alert      // the oldest first
+	Open   int          // how many are nobody's, beyond Alerts too
+	More   int          // how many events wait beyond Options.MaxOpen, of rules all of whose topics match
+	Held   bool         // nothing is escalated: the log was restored
+	Rules  []RuleStatus // by name, all of whose topics match
 }
 
 // List returns what is open of the topics that match, at most max, as of the head when it was called; with done also
@@ -250,9 +251,10 @@ func (b *Board) List(f store.Filter, done bool, max int) (List, error) {
 			list.Alerts = append(list.Alerts, b.describe(a))
 		}
 	}
-	for _, r := range b.rules {
+	for _, r := range b.sortedRules() {
 		if f.Covers(r.filter) {
 			list.More += r.More
+			list.Rules = append(list.Rules, b.status(r))
 		}
 	}
 	return list, nil

@@ -91,6 +91,20 @@ func (h *hours) isOpen(t time.Time) (open bool) {
 	return open
 }
 
+// opensAgain returns when the place opens for the first time after t; the zero time if it is always open.
+func (h *hours) opensAgain(t time.Time) (next time.Time) {
+	if h == nil {
+		return next
+	}
+	h.each(t, 0, 8, func(begin, end time.Time) {
+		opens := begin.After(t) && begin.Before(end) && !h.isOpen(begin.Add(-1))
+		if opens && (next.IsZero() || begin.Before(next)) {
+			next = begin
+		}
+	})
+	return next
+}
+
 // opens returns when somebody is there next: t itself if that is so.
 func (h *hours) opens(t time.Time) (next time.Time) {
 	if h.isOpen(t) {

@@ -23,6 +23,10 @@ type Rule struct {
 	Steps       []Step   `json:"steps,omitempty"`       // by their delay
 
 	MutedUntil time.Time `json:"muted_until,omitzero"` // until then nothing rings, and no step is taken
+
+	// UnheardAfter is for how long nobody would have heard an alert, in Hours, when that is said of the rule: see
+	// TypeUnheard. 0: DefaultUnheardAfter; less: never.
+	UnheardAfter time.Duration `json:"unheard_after,omitzero"`
 }
 
 // Step is what happens when an alert has been open, and nobody's, for a time.
@@ -47,6 +51,8 @@ type rule struct {
 	hours  *hours
 	open   int // alerts that are not done
 	claims store.Histogram
+
+	hearing hearing
 }
 
 // ruleRow is what the log keeps of a rule.
@@ -58,6 +64,10 @@ type ruleRow struct {
 	More   int       `json:"more,omitzero"`
 	By     string    `json:"created_by"`
 	Made   time.Time `json:"created"`
+
+	Unheard   store.ID  `json:"unheard,omitzero"`    // the event that says so; zero: none counts
+	UnheardBy string    `json:"unheard_by,omitzero"` // the delivery that it names
+	SignedOff time.Time `json:"signed_off,omitzero"` // until then nobody has to be there
 }
 
 // compile checks a rule, and makes what is needed to apply it. The error is an *InvalidError.
@@ -81,6 +91,8 @@ func compile(name string, r ruleRow) (*rule, error) {
 		return nil, &InvalidError{"name", fmt.Sprintf("expected at most %d bytes", maxRuleName)}
 	case len(encode(r)) > maxRuleRow:
 		return nil, &InvalidError{"topics", fmt.Sprintf("expected a rule of at most %d bytes in all", maxRuleRow)}
+	case r.UnheardAfter > maxDelay:
+		return nil, &InvalidError{"unheard_after_seconds", fmt.Sprintf("expected at most %d", maxDelay/time.Second)}
 	case r.MinSeverity < 0:
 		return nil, &InvalidError{"min_severity", "expected a number from 0 on"}
 	case len(r.Steps) > maxSteps:
@@ -144,11 +156,28 @@ type RuleStatus struct {
 	Created time.Time
 	Open    int // alerts that are not done
 	More    int // matching events that wait until others are done
+	Hearing
+}
+
+// Hearing is whether somebody would hear the alerts of a rule.
+type Hearing struct {
+	Unheard   time.Time // since then it is said that nobody would; zero: it is not
+	SignedOff time.Time // until then nobody has to be there; zero: somebody has
 }
 
 // status describes a rule. The caller holds mu.
-func (r *rule) status() RuleStatus {
-	return RuleStatus{r.name, r.Rule, r.From, r.By, r.Made, r.open, r.More}
+func (b *Board) status(r *rule) RuleStatus {
+	s := RuleStatus{Name: r.name, Rule: r.Rule, From: r.From, By: r.By, Created: r.Made, Open: r.open, More: r.More}
+	switch {
+	case !r.Unheard.IsZero():
+		s.Unheard = r.Unheard.Time()
+	case r.hearing.unsaid:
+		s.Unheard = r.hearing.since.UTC().Round(0)
+	}
+	if b.o.Now().Before(r.SignedOff) {
+		s.SignedOff = r.SignedOff
+	}
+	return s
 }
 
 // Rules returns all rules by name.
@@ -156,7 +185,7 @@ func (b *Board) Rules() (list []RuleStatus) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range b.sortedRules() {
-		list = append(list, r.status())
+		list = append(list, b.status(r))
 	}
 	return list
 }
@@ -169,7 +198,7 @@ func (b *Board) GetRule(name string) (RuleStatus, error) {
 	if r == nil {
 		return RuleStatus{}, ErrRuleNotFound
 	}
-	return r.status(), nil
+	return b.status(r), nil
 }
 
 // Put sets a rule, durably. A new one applies to what is committed from then on; what is open of one that it
@@ -192,6 +221,9 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 		} else {
 			r.From, r.Beyond, r.More, r.By, r.Made = old.From, old.Beyond, old.More, old.By, old.Made
 			r.open, r.claims = old.open, old.claims
+			if r.Notices() == old.Notices() {
+				r.Unheard, r.UnheardBy, r.SignedOff, r.hearing = old.Unheard, old.UnheardBy, old.SignedOff, old.hearing
+			}
 		}
 		rules[name] = r
 		return nil
@@ -201,7 +233,7 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return r.status(), made, nil
+	return b.status(r), made, nil
 }
 
 // DeleteRule deletes a rule, durably. What is open by it alone expires. Errors: ErrRuleNotFound, and those of the log.

@@ -126,12 +126,13 @@ type said struct {
 	Force    bool       `json:"force,omitzero"`
 	Until    *time.Time `json:"until,omitempty"`
 	Note     string     `json:"note,omitempty"`
-	Rule     string     `json:"rule,omitempty"` // of a step
+	Rule     string     `json:"rule,omitempty"` // of a step, or that it is about
 	Step     int        `json:"step,omitzero"`  // from 1
 	Delivery string     `json:"delivery,omitempty"`
 	Type     string     `json:"type,omitempty"`   // of the event
-	Since    *time.Time `json:"since,omitempty"`  // the event was committed
-	Reason   string     `json:"reason,omitempty"` // of what expired
+	Since    *time.Time `json:"since,omitempty"`  // the event was committed, or nobody has heard the rule
+	Reason   string     `json:"reason,omitempty"` // of what expired, or was withdrawn
+	Topics   []string   `json:"topics,omitempty"` // of a rule that nobody hears
 }
 
 // draft is the event that says so in the slot of an alert.

@@ -23,6 +23,8 @@ type Stats struct {
 	Held   bool
 	Oldest time.Time // of what is open and nobody's; zero: nothing is
 
+	Unheard map[string]bool // whether it is said that nobody would hear the alerts of a rule
+
 	// How long it took until alerts of a rule that nobody had were claimed, since New, in seconds.
 	Claims map[string]store.Histogram
 }
@@ -32,7 +34,8 @@ func (b *Board) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.o.Now()
-	s := Stats{Counts: b.counts, Held: b.held, States: map[State]int{}, Claims: make(map[string]store.Histogram)}
+	s := Stats{Counts: b.counts, Held: b.held, States: map[State]int{}, Claims: make(map[string]store.Histogram),
+		Unheard: make(map[string]bool)}
 	for _, state := range []State{Open, Snoozed, Claimed} {
 		s.States[state] = 0
 	}
@@ -47,6 +50,7 @@ func (b *Board) Stats() Stats {
 	}
 	for name, r := range b.rules {
 		s.More += r.More
+		s.Unheard[name] = r.unheard()
 		claims := r.claims
 		claims.Buckets = maps.Clone(claims.Buckets)
 		s.Claims[name] = claims

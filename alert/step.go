@@ -36,6 +36,9 @@ func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bo
 		hours = nil
 	}
 	delay := r.Steps[e.Step].After
+	if e.Step == 0 && r.unheard() {
+		delay = 0 // it is for somebody who hears
+	}
 	opens := hours.opens(now)
 	switch {
 	case e.waits:
@@ -71,9 +74,13 @@ func (b *Board) work() time.Time {
 	b.looked = b.o.Now()
 	gone := b.gone()
 	b.refill()
+	again := b.listen()
 	b.mu.Lock()
 	list, next := b.look(b.o.Now())
 	b.mu.Unlock()
+	if !again.IsZero() && (next.IsZero() || again.Before(next)) {
+		next = again
+	}
 	list = append(list, gone...)
 	var wait sync.WaitGroup
 	places := make(chan struct{}, stepsAtOnce)
@@ -262,14 +269,16 @@ func (b *Board) isOver(but *rule, e *store.Event) bool {
 }
 
 // Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
-// delivery, and its alert is still nobody's. Every other event is.
+// delivery, and its alert is still nobody's; so is that nobody hears a rule, as long as it is so, and that this is over.
+// Every other event is.
 func (b *Board) Wants(delivery string, e *store.Event) bool {
-	if e.Type != TypeStep || !store.IsReserved(e.Topic) {
+	about := e.Type == TypeUnheard || e.Type == TypeWithdrawn // a rule
+	if e.Type != TypeStep && !about || !store.IsReserved(e.Topic) {
 		return true
 	}
 	var s said
 	id, ok := subject(e)
-	if json.Unmarshal(e.Data, &s) != nil || !ok || s.Delivery != delivery {
+	if json.Unmarshal(e.Data, &s) != nil || !ok && !about || s.Delivery != delivery {
 		return false
 	}
 	if b.sync() != nil {
@@ -277,6 +286,9 @@ func (b *Board) Wants(delivery string, e *store.Event) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if about {
+		return b.wantsNotice(e, &s)
+	}
 	a := b.find(id)
 	return a != nil && a.Done.IsZero() && a.Handle.IsZero() && a.Opened.Before(e.ID)
 }

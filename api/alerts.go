@@ -63,6 +63,8 @@ func (s *Server) alertRoutes() []route {
 			"POST": {admin, params{single: []string{"all"}}, s.alerting(s.resumeAlerts)}}},
 		{"/v1/alerts/{name}", methods{"GET": {admin, none, s.alerting(s.getRule)},
 			"PUT": {admin, none, s.alerting(s.putRule)}, "DELETE": {admin, none, s.alerting(s.deleteRule)}}},
+		{"/v1/alerts/{name}/sign-off", methods{"POST": {reading, none, s.alerting(s.signing((*alert.Board).SignOff))},
+			"DELETE": {reading, none, s.alerting(s.signing((*alert.Board).SignOn))}}},
 	}
 }
 
@@ -103,11 +105,15 @@ func (s *Server) listOpen(w http.ResponseWriter, r *http.Request, query url.Valu
 		Open   int         `json:"open"`
 		More   int         `json:"more"`
 		Held   bool        `json:"held"`
-	}{[]alertBody{}, list.Open, list.More, list.Held}
+		Rules  []heardBody `json:"rules"`
+	}{[]alertBody{}, list.Open, list.More, list.Held, []heardBody{}}
+	for i := range list.Rules {
+		body.Rules = append(body.Rules, newHeardBody(&list.Rules[i]))
+	}
 	for i := range list.Alerts {
 		body.Alerts = append(body.Alerts, newAlertBody(&list.Alerts[i]))
 	}
-	if !visitOf(r).answer.set(int64(len(body.Alerts)) * rowBytes) {
+	if !visitOf(r).answer.set(int64(len(body.Alerts)+len(body.Rules)) * rowBytes) {
 		return memoryFull()
 	}
 	writeJSON(w, http.StatusOK, "application/json", body)

@@ -39,6 +39,7 @@ import (
 	"tidings/deliver"
 	"tidings/internal/auth"
 	"tidings/internal/held"
+	"tidings/internal/presence"
 	"tidings/internal/retention"
 	"tidings/internal/wire"
 	"tidings/replay"
@@ -125,6 +126,9 @@ type Options struct {
 	Deliveries *deliver.Sender // nil: there are none
 	Alerts     *alert.Board    // nil: there are none
 
+	// Presence has the pages that report; default: one of this Server's own.
+	Presence *presence.Registry
+
 	Retention retention.Policy // that is in force; told by GET /v1/log
 
 	Version string // of the program, for the metrics
@@ -179,6 +183,9 @@ func (o Options) withDefaults() Options {
 		o.Clock = believed(o.Now)
 	}
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	if o.Presence == nil {
+		o.Presence = presence.New(o.Heartbeat, nil)
+	}
 	return o
 }
 

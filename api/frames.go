@@ -1,8 +1,6 @@
 package api
 
 import (
-	"time"
-
 	"tidings/internal/sse"
 	"tidings/internal/wire"
 	"tidings/replay"
@@ -53,16 +51,16 @@ func gapJSON(g *replay.Gap) []byte {
 	}{g.Reason, g.Requested, g.Through, idOrNull(g.First), idOrNull(g.Last), g.Detail})
 }
 
-// appendOpen says where the stream begins, and after how long a silence a client may take it for
-// dead.
-func appendOpen(dst []byte, id, log store.ID, who string, resumed bool,
-	heartbeat time.Duration) []byte {
+// appendOpen says where the stream begins, after how long a silence a client may take it for dead, and
+// which subscriber it is.
+func appendOpen(dst []byte, id store.ID, resumed bool, o *scriptOptions) []byte {
 	return appendControl(dst, id.String(), eventOpen, struct {
-		Log       store.ID `json:"log"`
-		Who       string   `json:"who"`
-		Resume    bool     `json:"resume"`
-		Heartbeat float64  `json:"heartbeat_seconds"`
-	}{log, who, resumed, heartbeat.Seconds()})
+		Log        store.ID `json:"log"`
+		Who        string   `json:"who"`
+		Resume     bool     `json:"resume"`
+		Heartbeat  float64  `json:"heartbeat_seconds"`
+		Subscriber string   `json:"subscriber"`
+	}{o.log, o.who, resumed, o.heartbeat.Seconds(), o.subscriber})
 }
 
 func appendLive(dst []byte, last store.ID) []byte {

@@ -55,13 +55,14 @@ func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *prob
 
 // show makes the stream known to administrators and metrics; end is who ends it for them.
 func (o *openStream) show(r *http.Request, asked *subscription, end ender) {
-	o.row = o.s.addSubscriber(r, asked, o.sub, end)
+	o.row = o.s.addSubscriber(r, asked, o, end)
 }
 
 // close gives everything back.
 func (o *openStream) close() {
 	if o.row != nil {
 		o.s.subscribers.byID.Delete(o.row.id)
+		o.row.leave()
 	}
 	if o.sub != nil {
 		o.sub.Close()

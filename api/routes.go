@@ -77,6 +77,7 @@ func (s *Server) table() []route {
 		{"/v1/log", methods{"GET": {anyToken, none, s.logInfo}}},
 		{"/v1/subscribers", methods{"GET": {admin, none, s.listSubscribers}}},
 		{"/v1/subscribers/{id}", methods{"DELETE": {admin, none, s.cutSubscriber}}},
+		{"/v1/subscribers/{id}/state", methods{"PUT": {reading, none, s.reportState}}},
 		{"/v1/clock/trust", methods{"POST": {admin, none, s.trustClock}}},
 		{"/v1/backup", methods{"GET": {admin, none, s.backup}}},
 		{"/v1/session", methods{"GET": {open, none, s.getSession},

@@ -21,6 +21,9 @@ type ruleBody struct {
 	Created   time.Time `json:"created"`
 	Open      int       `json:"open"`
 	More      int       `json:"more"`
+
+	Unheard   *time.Time `json:"unheard_since"`
+	SignedOff *time.Time `json:"signed_off_until"`
 }
 
 // ruleSettings are the members of a rule that are set.
@@ -32,6 +35,8 @@ type ruleSettings struct {
 	Always      bool         `json:"always"`
 	Steps       []stepBody   `json:"steps"`
 	MutedUntil  *time.Time   `json:"muted_until"`
+
+	UnheardAfter *float64 `json:"unheard_after_seconds"` // 0: never
 }
 
 type stepBody struct {
@@ -40,9 +45,15 @@ type stepBody struct {
 }
 
 func newRuleBody(r *alert.RuleStatus) ruleBody {
+	after := max(0, r.UnheardAfter).Seconds()
+	if r.UnheardAfter == 0 {
+		after = alert.DefaultUnheardAfter.Seconds()
+	}
 	b := ruleBody{Name: r.Name, From: r.From, CreatedBy: r.By, Created: r.Created, Open: r.Open, More: r.More,
+		Unheard: timeOrNull(r.Unheard), SignedOff: timeOrNull(r.SignedOff),
 		ruleSettings: ruleSettings{Topics: r.Topics, Types: append([]string{}, r.Types...), MinSeverity: r.MinSeverity,
-			Hours: r.Hours, Always: r.Always, Steps: []stepBody{}, MutedUntil: timeOrNull(r.MutedUntil)}}
+			Hours: r.Hours, Always: r.Always, Steps: []stepBody{}, MutedUntil: timeOrNull(r.MutedUntil),
+			UnheardAfter: &after}}
 	for _, s := range r.Steps {
 		b.Steps = append(b.Steps, stepBody{s.After.Seconds(), s.Delivery})
 	}
@@ -107,6 +118,9 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if body.MutedUntil != nil {
 		set.MutedUntil = body.MutedUntil.UTC()
 	}
+	if p := body.readUnheardAfter(&set); p != nil {
+		return p
+	}
 	filter, err := store.NewFilter(body.Topics...)
 	if err == nil && !filter.IsZero() {
 		if p := authoriseSubscribe(r, filter); p != nil {
@@ -170,4 +184,72 @@ func (s *Server) deleteRule(w http.ResponseWriter, r *http.Request, _ url.Values
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// readUnheardAfter reads after how long it is said that nobody would hear the rule's alerts.
+func (b *ruleSettings) readUnheardAfter(set *alert.Rule) *problem {
+	const member = "unheard_after_seconds"
+	switch {
+	case b.UnheardAfter == nil:
+	case *b.UnheardAfter == 0:
+		set.UnheardAfter = -1
+	case !(*b.UnheardAfter >= 1 && *b.UnheardAfter <= maxSeconds):
+		return &problem{code: "member-invalid", field: member, detail: "expected a number of seconds, 1 at least, or 0 for never"}
+	default:
+		set.UnheardAfter = time.Duration(*b.UnheardAfter * float64(time.Second))
+	}
+	return nil
+}
+
+// heardBody is a rule as those see it who may read all of its topics.
+type heardBody struct {
+	Name      string     `json:"name"`
+	Unheard   *time.Time `json:"unheard_since"`
+	SignedOff *time.Time `json:"signed_off_until"`
+}
+
+func newHeardBody(r *alert.RuleStatus) heardBody {
+	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff)}
+}
+
+// signing serves POST and DELETE /v1/alerts/{name}/sign-off of those who may answer the rule's alerts. To who may not read
+// all of its topics there is no such rule.
+func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name string,
+	answer alert.Answer) (alert.RuleStatus, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+		name, p := markName(r)
+		if p != nil {
+			return p
+		}
+		var body answerBody
+		if p := s.decodeBody(w, r, maxAnswerBody, &body, true); p != nil {
+			return p
+		}
+		if !(body.Seconds >= 0 && body.Seconds <= maxSeconds) {
+			return badSeconds("seconds")
+		}
+		grant := grantOf(r)
+		rule, err := s.o.Alerts.GetRule(name)
+		if err != nil {
+			return alertProblem(err)
+		}
+		topics, err := store.NewFilter(rule.Topics...)
+		switch {
+		case err != nil || !grant.Reads(topics):
+			return alertProblem(alert.ErrRuleNotFound) // as if there were none
+		case !grant.Answer.Covers(topics):
+			return &problem{code: "topic-forbidden", field: "topic",
+				detail: "the token does not grant answering the alerts of " + topics.String()}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
+		defer cancel()
+		by := alert.Holder{Subject: grant.Subject, Device: body.Device, Name: body.Name}
+		rule, err = sign(s.o.Alerts, ctx, name, alert.Answer{By: by, Note: body.Note,
+			For: time.Duration(body.Seconds * float64(time.Second))})
+		if err != nil {
+			return alertProblem(err)
+		}
+		writeJSON(w, http.StatusOK, "application/json", newHeardBody(&rule))
+		return nil
+	}
 }

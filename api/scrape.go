@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings/deliver"
+	"tidings/internal/presence"
 	"tidings/store"
 )
 
@@ -239,6 +240,14 @@ func (s scrape) collectAlerts(out sink) {
 		oldest, nil)
 	out.gauge("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", held, nil)
 	out.counter("tidings_alert_steps_total", "Steps taken because nobody had claimed an alert.", stats.Steps, nil)
+	for rule, unheard := range stats.Unheard {
+		value := 0.0
+		if unheard {
+			value = 1
+		}
+		out.gauge("tidings_alert_unheard", "1 while nobody would hear the alerts of a rule, in its hours.", value,
+			prometheus.Labels{"rule": rule})
+	}
 	for rule, h := range stats.Claims {
 		out.ch <- prometheus.MustNewConstHistogram(desc("tidings_alert_claim_seconds",
 			"How long alerts were open until somebody claimed them.", prometheus.Labels{"rule": rule}), h.Count, h.Sum, h.Buckets)
@@ -325,6 +334,11 @@ func (s scrape) collectSubscribers(out sink, first store.ID) {
 	for state, n := range states {
 		out.gauge("tidings_subscribers", "Open streams.", float64(n),
 			prometheus.Labels{"state": state})
+	}
+	pages := s.o.Presence.Count()
+	for _, h := range presence.Hearings {
+		out.gauge("tidings_pages", "Pages that hold a stream and report, by whether an alarm would be heard there.",
+			float64(pages[h]), prometheus.Labels{"hearing": string(h)})
 	}
 	out.distribution("tidings_subscriber_lag_events",
 		"Events that subscribers have still to get, counted to 1,000; of at most 100 "+

@@ -31,12 +31,13 @@ type script struct {
 
 // scriptOptions are what a script needs beside its subscription.
 type scriptOptions struct {
-	retry     int      // milliseconds before the client reconnects
-	log       store.ID // identity of the log
-	who       string   // see Server.who
-	heartbeat time.Duration
-	limit     time.Time // the stream ends then; zero: never
-	why       bye       // that it ends with then
+	retry      int      // milliseconds before the client reconnects
+	log        store.ID // identity of the log
+	who        string   // see Server.who
+	subscriber string   // the ID of the row in GET /v1/subscribers
+	heartbeat  time.Duration
+	limit      time.Time // the stream ends then; zero: never
+	why        bye       // that it ends with then
 	// isOver reports whether nothing can follow the subscription's position. It reads no log.
 	isOver func(*replay.Subscription) bool
 }
@@ -136,7 +137,7 @@ func (c *script) begin() step {
 	if gap != nil {
 		head = appendGap(head, gap)
 	}
-	head = appendOpen(head, c.sub.OpenID(), c.log, c.who, c.sub.Resumed(), c.heartbeat)
+	head = appendOpen(head, c.sub.OpenID(), c.sub.Resumed(), &c.scriptOptions)
 	return step{frames: [][]byte{head}, gap: gap}
 }
 

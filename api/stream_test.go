@@ -37,7 +37,7 @@ data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last
 
 id: ID2
 event: tidings.open
-data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15}
+data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15,"subscriber":"SUBSCRIBER"}
 
 event: tidings.live
 data: {"last":"ID2"}
@@ -75,7 +75,7 @@ func TestReplayFrames(t *testing.T) {
 	want := `retry: RETRY
 id: 00000000000000000000000000
 event: tidings.open
-data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15}
+data: {"log":"LOG","who":"WHO","resume":false,"heartbeat_seconds":15,"subscriber":"SUBSCRIBER"}
 
 id: ID1
 event: order.created
@@ -110,6 +110,7 @@ func (s *server) mask(text string) string {
 	s.do("GET", "/v1/log", "").decode(s.t, &info)
 	who := s.do("GET", "/v1/events", "").header.Get("Tidings-Who")
 	text = strings.NewReplacer(info.Log, "LOG", who, "WHO", info.First, "ID1", info.Last, "ID2").Replace(text)
+	text = regexp.MustCompile(`"subscriber":"[A-Z2-7]{16}"`).ReplaceAllString(text, `"subscriber":"SUBSCRIBER"`)
 	return regexp.MustCompile(`retry: [1-4]\d{3}`).ReplaceAllString(text, "retry: RETRY")
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"tidings/replay"
+	"tidings/internal/presence"
 	"tidings/store"
 )
 
@@ -26,9 +26,10 @@ type ender interface {
 }
 
 // subscriber is an open stream, as administrators and metrics see it. Who writes the stream writes
-// the cursor and the atomics.
+// the cursor and the atomics; its client reports what the page can do.
 type subscriber struct {
 	id        string
+	owner     ownerHash
 	filter    store.Filter
 	format    string
 	subject   string // of its token
@@ -39,6 +40,8 @@ type subscriber struct {
 
 	mu     sync.Mutex
 	cursor store.ID
+	page   *presence.Page // nil: its client has reported nothing
+	gone   bool           // the stream has ended
 
 	live  atomic.Bool
 	bytes atomic.Int64
@@ -47,15 +50,17 @@ type subscriber struct {
 // subscribers are the open streams by ID.
 type subscribers struct{ byID sync.Map }
 
+func newSubscriberID() string { return rand.Text()[:16] }
+
 // addSubscriber makes a stream known.
-func (s *Server) addSubscriber(r *http.Request, asked *subscription,
-	sub *replay.Subscription, end ender) *subscriber {
+func (s *Server) addSubscriber(r *http.Request, asked *subscription, open *openStream,
+	end ender) *subscriber {
 	x := &subscriber{
-		id: rand.Text()[:16], filter: sub.Filter(), format: asked.format.Name,
+		id: open.script.subscriber, owner: open.owner, filter: open.sub.Filter(), format: asked.format.Name,
 		subject: grantOf(r).Subject,
 		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(), end: end,
 	}
-	x.cursor = sub.OpenID()
+	x.cursor = open.sub.OpenID()
 	s.subscribers.byID.Store(x.id, x)
 	return x
 }
@@ -106,6 +111,8 @@ type subscriberBody struct {
 	LagSeconds float64   `json:"lag_seconds"`
 	Bytes      int64     `json:"bytes"` // sent
 	State      string    `json:"state"`
+
+	Hearing *hearingBody `json:"hearing"` // null: its client has reported nothing
 }
 
 // listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
@@ -137,7 +144,7 @@ func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error)
 		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject,
 		Remote: x.remote, UserAgent: x.userAgent,
 		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(),
-		Bytes: x.bytes.Load(), State: x.state(),
+		Bytes: x.bytes.Load(), State: x.state(), Hearing: x.hearing(),
 	}, err
 }
 
@@ -158,10 +165,13 @@ func (s *Server) lag(f store.Filter, at,
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	x, ok := s.subscribers.byID.Load(variableOf(r))
 	if !ok {
-		return &problem{code: "subscriber-not-found",
-			detail: "there is no stream of this ID, or none any more"}
+		return noSubscriber()
 	}
 	x.(*subscriber).end.cut(byeDisconnected)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+func noSubscriber() *problem {
+	return &problem{code: "subscriber-not-found", detail: "there is no stream of this ID, or none any more"}
 }

@@ -30,7 +30,7 @@ func TestImportsPointDown(t *testing.T) {
 		"tidings/internal/sse": 0, "tidings/internal/loopback": 0,
 		"tidings/internal/duration": 0, "tidings/internal/clock": 0,
 		"tidings/console": 0, "tidings/store": 0,
-		"tidings/internal/wire": 1, "tidings/internal/retention": 1,
+		"tidings/internal/wire": 1, "tidings/internal/retention": 1, "tidings/internal/presence": 1,
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1, "tidings/store/jetstream": 1,
 		"tidings/internal/auth": 2, "tidings/replay": 2,
 		"tidings/internal/outbound": 0, "tidings/internal/seal": 0,

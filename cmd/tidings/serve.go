@@ -14,6 +14,7 @@ import (
 	"tidings/alert"
 	"tidings/api"
 	"tidings/internal/clock"
+	"tidings/internal/presence"
 	"tidings/replay"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -106,6 +107,7 @@ func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
 		RatePerAddress: c.RatePerAddress,
+		Presence:       presence.New(c.Heartbeat, nil),
 		Retention:      c.policy(), Version: version(), DiskFree: c.diskFree,
 		Logger: app.logger, LostLogLines: app.lostLines,
 	}
@@ -125,7 +127,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	var err error
 	if c.Store != "nats" { // where each server would send all of it
-		o.Alerts, err = alert.New(log, tail, alert.Options{Logger: app.logger})
+		o.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: app.logger})
 		if err == nil {
 			o.Deliveries, err = c.sender(log, tail, o.Alerts, c.DataDir, app.logger, listener.Addr().String(),
 				c.MetricsListen, c.DebugListen)

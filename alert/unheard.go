@@ -1,0 +1,288 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/store"
+)
+
+// Types of events about a rule, in its Rule.Notices.
+const (
+	TypeUnheard   = "alert.unheard"    // nobody would have heard an alert for a time
+	TypeWithdrawn = "alert.withdrawn"  // that is over
+	TypeSignedOff = "alert.signed-off" // nobody has to be there, until a time
+	TypeSignedOn  = "alert.signed-on"  // somebody has, again
+)
+
+// DefaultUnheardAfter is how long nobody would have heard a rule's alerts when it is said that nobody does.
+const DefaultUnheardAfter = 2 * time.Minute
+
+// maxSignOff bounds for how long somebody says that nobody has to be there, unless the rule's hours do.
+const maxSignOff = 7 * 24 * time.Hour
+
+// Why a TypeUnheard was withdrawn.
+const (
+	ReasonHeard     = "heard"      // somebody would hear an alert
+	ReasonClosed    = "closed"     // the rule's hours are over
+	ReasonMuted     = "muted"      // the rule is
+	ReasonSignedOff = "signed-off" // somebody has said that nobody has to be there
+	ReasonOff       = "off"        // the rule does not want it any more
+)
+
+// Listeners knows who would hear an alert. Its methods may be called concurrently, and do not call the Board.
+type Listeners interface {
+	// Hears reports whether an alert of these topics would be heard, whichever of them it is of.
+	Hears(topics store.Filter) bool
+	// Settled reports whether it means something that one would not.
+	Settled() bool
+}
+
+// Notices returns the topic of the events about the rule itself: that of the answers to a topic which its first pattern
+// matches, so that who follows the rule's answers follows them too. "" if there is no room for "$alerts.".
+func (r *Rule) Notices() string {
+	for _, p := range r.Topics {
+		topic := prefix + strings.NewReplacer("*", "_", ">", "_").Replace(p)
+		if store.ValidateTopic(topic) == nil {
+			return topic
+		}
+	}
+	return ""
+}
+
+// hearing is what is known of who would hear the alerts of a rule. The Board's mu guards it.
+type hearing struct {
+	since  time.Time // nobody would have, by the monotonic clock; zero: somebody would, or has not to
+	unsaid bool      // nobody would have for Rule.UnheardAfter, and that may not be stored yet
+}
+
+// unheard reports whether nobody has heard the rule for as long as it says.
+func (r *rule) unheard() bool { return r.hearing.unsaid || !r.Unheard.IsZero() }
+
+// unheardAfter is Rule.UnheardAfter with its default.
+func (r *Rule) unheardAfter() time.Duration {
+	if r.UnheardAfter == 0 {
+		return DefaultUnheardAfter
+	}
+	return r.UnheardAfter
+}
+
+// unwanted returns why nobody has to be there now; "" if somebody has.
+func (r *rule) unwanted(now time.Time) string {
+	switch {
+	case r.UnheardAfter < 0:
+		return ReasonOff
+	case now.Before(r.MutedUntil):
+		return ReasonMuted
+	case now.Before(r.SignedOff):
+		return ReasonSignedOff
+	case !r.hours.isOpen(now):
+		return ReasonClosed
+	}
+	return ""
+}
+
+// notice is what is to be said of a rule.
+type notice struct {
+	rule string
+	typ  string
+	said said
+}
+
+// listen looks whether somebody would hear each rule, and says so where that has changed: once when nobody would, once
+// when that is over. It returns when to look again; the zero time is when something changes.
+func (b *Board) listen() (next time.Time) {
+	if b.o.Listeners == nil {
+		return time.Time{}
+	}
+	now, settled := b.o.Now(), b.o.Listeners.Settled()
+	b.mu.Lock()
+	var list []notice
+	for _, r := range b.sortedRules() {
+		if r.UnheardAfter >= 0 || r.unheard() {
+			next = now.Add(lookEvery)
+		}
+		if n := b.judge(r, now, settled); n.typ != "" {
+			list = append(list, n)
+		}
+	}
+	b.mu.Unlock()
+	for _, n := range list {
+		if err := b.storeNotice(n); err != nil && b.ctx.Err() == nil {
+			b.o.Logger.Error("that nobody hears the alerts of a rule, or somebody does again, cannot be stored; it is tried again",
+				"rule", n.rule, "error", err)
+		}
+	}
+	return next
+}
+
+// judge returns what is to be said of a rule, if anything is. A log that was restored says nothing. The caller holds mu.
+func (b *Board) judge(r *rule, now time.Time, settled bool) (n notice) {
+	if b.held {
+		r.hearing = hearing{}
+		return n
+	}
+	n.rule = r.name
+	reason := r.unwanted(now)
+	if reason == "" && b.o.Listeners.Hears(r.filter) {
+		reason = ReasonHeard
+	}
+	switch {
+	case reason != "":
+		if r.hearing = (hearing{}); !r.Unheard.IsZero() {
+			n.typ, n.said = TypeWithdrawn, said{Rule: r.name, Delivery: r.UnheardBy, Reason: reason}
+		}
+		return n
+	case r.hearing.since.IsZero():
+		r.hearing.since = now
+	}
+	if !settled || !r.Unheard.IsZero() || now.Sub(r.hearing.since) < r.unheardAfter() {
+		return n
+	}
+	if !r.hearing.unsaid {
+		r.hearing.unsaid = true
+		b.o.Logger.Warn("nobody would hear an alert of a rule: no page that may sound is connected for its topics",
+			"rule", r.name, "since", r.hearing.since.UTC().Format(time.RFC3339))
+		b.wake() // first steps are due at once
+	}
+	if r.Notices() == "" {
+		return n
+	}
+	since := r.hearing.since.UTC().Truncate(time.Millisecond)
+	n.typ, n.said = TypeUnheard, said{Rule: r.name, Topics: r.Topics, Since: &since}
+	if len(r.Steps) > 0 {
+		n.said.Delivery = r.Steps[0].Delivery
+	}
+	return n
+}
+
+// storeNotice stores an event about a rule, unless it has been said meanwhile, and has the view follow it. The error is
+// the log's.
+func (b *Board) storeNotice(n notice) error {
+	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
+	defer cancel()
+	b.noticing.Lock()
+	defer b.noticing.Unlock()
+	if err := b.sync(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	r := b.rules[n.rule]
+	obsolete := r == nil || r.Unheard.IsZero() != (n.typ == TypeUnheard) ||
+		n.typ == TypeUnheard && r.unwanted(b.o.Now()) != ""
+	b.mu.Unlock()
+	if obsolete {
+		return nil
+	}
+	return b.sayOfRule(ctx, r, n.typ, n.said)
+}
+
+// sayOfRule stores an event about a rule, and has the view follow it. The caller holds noticing.
+func (b *Board) sayOfRule(ctx context.Context, r *rule, typ string, s said) error {
+	topic := r.Notices()
+	if topic == "" {
+		return &InvalidError{"topics", `the rule's topics have no room for "$alerts." before them`}
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	draft := store.Draft{Topic: topic, Type: typ, ContentType: "application/json", Data: text}
+	if _, err := b.log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{draft}}}); err != nil {
+		return err
+	}
+	return b.sync()
+}
+
+// noticed follows an event of a topic of answers if it is about a rule, and reports whether it is. The caller holds mu.
+func (b *Board) noticed(e *store.Event) bool {
+	if !slices.Contains([]string{TypeUnheard, TypeWithdrawn, TypeSignedOff, TypeSignedOn}, e.Type) {
+		return false
+	}
+	var s said
+	if err := json.Unmarshal(e.Data, &s); err != nil {
+		b.o.Logger.Warn("an event about an alert rule is damaged and passed over", "id", e.ID, "error", err)
+		return true
+	}
+	r := b.rules[s.Rule]
+	if r == nil || r.Notices() != e.Topic || !r.From.Before(e.ID) {
+		return true // it was deleted, or is another one by now
+	}
+	switch e.Type {
+	case TypeUnheard:
+		r.Unheard, r.UnheardBy = e.ID, s.Delivery
+	case TypeWithdrawn:
+		r.Unheard, r.UnheardBy = store.ID{}, ""
+	case TypeSignedOff:
+		if s.Until != nil {
+			r.SignedOff = *s.Until
+		}
+	case TypeSignedOn:
+		r.SignedOff = time.Time{}
+	}
+	b.changeRule(r)
+	b.wake()
+	return true
+}
+
+// SignOff says, durably, that nobody has to be there for a rule: for answer.For, or until it opens next if that is zero.
+// What is open of it is escalated as ever. Errors: ErrRuleNotFound, *InvalidError, and those of the log.
+func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleStatus, error) {
+	return b.sign(ctx, name, answer, func(r *rule) (string, said, error) {
+		if answer.For < 0 || answer.For > maxSignOff {
+			return "", said{}, &InvalidError{"seconds", fmt.Sprintf("expected at most %d", maxSignOff/time.Second)}
+		}
+		now := b.o.Now()
+		until := now.Add(answer.For)
+		if answer.For == 0 {
+			until = r.hours.opensAgain(now)
+		}
+		if until.IsZero() {
+			return "", said{}, &InvalidError{"seconds", "expected for how long: the rule has no hours, so nothing says when " +
+				"it opens next"}
+		}
+		until = until.UTC().Truncate(time.Millisecond)
+		return TypeSignedOff, said{Until: &until}, nil
+	})
+}
+
+// SignOn takes a SignOff back, durably. Errors: as SignOff.
+func (b *Board) SignOn(ctx context.Context, name string, answer Answer) (RuleStatus, error) {
+	return b.sign(ctx, name, answer, func(*rule) (string, said, error) { return TypeSignedOn, said{}, nil })
+}
+
+// sign stores what somebody says of a rule. what is called with mu held.
+func (b *Board) sign(ctx context.Context, name string, answer Answer,
+	what func(*rule) (string, said, error)) (RuleStatus, error) {
+	if err := answer.check(); err != nil {
+		return RuleStatus{}, err
+	}
+	b.noticing.Lock()
+	defer b.noticing.Unlock()
+	b.mu.Lock()
+	r := b.rules[name]
+	if r == nil {
+		b.mu.Unlock()
+		return RuleStatus{}, ErrRuleNotFound
+	}
+	typ, s, err := what(r)
+	b.mu.Unlock()
+	if err != nil {
+		return RuleStatus{}, err
+	}
+	s.Rule, s.By, s.Note = name, &answer.By, answer.Note
+	if err := b.sayOfRule(ctx, r, typ, s); err != nil {
+		return RuleStatus{}, err
+	}
+	return b.GetRule(name)
+}
+
+// wantsNotice is Wants of an event about a rule. The caller holds mu.
+func (b *Board) wantsNotice(e *store.Event, s *said) bool {
+	r := b.rules[s.Rule]
+	return e.Type == TypeWithdrawn || r != nil && r.Unheard == e.ID
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"tidings/internal/presence"
+)
+
+// maxReport bounds the body of a report.
+const maxReport = 1 << 10
+
+// reportBody is what a page says of itself.
+type reportBody struct {
+	Visible *bool `json:"visible"`
+	Allowed *bool `json:"allowed"`
+	Armed   *bool `json:"armed"` // null: there is no alarm on the page
+}
+
+// hearingBody is a report in the list of subscribers, and what the server makes of it.
+type hearingBody struct {
+	Visible bool             `json:"visible"`
+	Allowed bool             `json:"allowed"`
+	Armed   *bool            `json:"armed"`
+	At      time.Time        `json:"at"`
+	State   presence.Hearing `json:"state"`
+}
+
+// reportState serves PUT /v1/subscribers/{id}/state: what the page can do that holds this stream, which is the
+// caller's own; another's is as none. Nothing of it is stored: it ends with the stream.
+func (s *Server) reportState(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	var body reportBody
+	if p := s.decodeBody(w, r, maxReport, &body, false); p != nil {
+		return p
+	}
+	switch {
+	case body.Visible == nil:
+		return noBool("visible")
+	case body.Allowed == nil:
+		return noBool("allowed")
+	}
+	c := callerOf(r)
+	v, ok := s.subscribers.byID.Load(variableOf(r))
+	if !ok || v.(*subscriber).owner != c.owner ||
+		!v.(*subscriber).report(s.o.Presence, c.grant.Owner(), presence.State{Visible: *body.Visible,
+			Allowed: *body.Allowed, Armed: body.Armed}) {
+		return noSubscriber()
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func noBool(member string) *problem {
+	return &problem{code: "member-invalid", field: member, detail: "expected true or false"}
+}
+
+// report notes what the page of the stream can do, unless the stream has ended.
+func (x *subscriber) report(to *presence.Registry, owner string, state presence.State) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone {
+		return false
+	}
+	if x.page == nil {
+		x.page = to.Open(owner, x.filter)
+	}
+	x.page.Report(state)
+	return true
+}
+
+// leave is told when the stream has ended.
+func (x *subscriber) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.gone = true
+	if x.page != nil {
+		x.page.Close()
+	}
+}
+
+// hearing is the last report; nil if there was none.
+func (x *subscriber) hearing() *hearingBody {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.page == nil {
+		return nil
+	}
+	state, at, hearing := x.page.Look()
+	return &hearingBody{state.Visible, state.Allowed, state.Armed, at.UTC(), hearing}
+}

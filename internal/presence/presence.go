@@ -1,0 +1,222 @@
+// Package presence knows which pages could call a person: those that hold a stream, and report what their browser lets
+// them do.
+//
+//	pages := presence.New(15*time.Second, nil)
+//	page := pages.Open(owner, topics) // a stream has begun to report
+//	page.Report(presence.State{Visible: true, Armed: &yes})
+//	…
+//	pages.Visible(owner)  // a person sees a page of theirs
+//	pages.Hears(topics)   // an alarm of these topics would be heard somewhere
+//	page.Close()          // with the stream
+//
+// Nothing of it is stored. A page reports when the stream brings it something, once in a heartbeat at least: one that is
+// frozen, or has lost the network, falls silent, and counts for nothing two heartbeats later (docs/adr/0023).
+package presence
+
+import (
+	"sync"
+	"time"
+
+	"tidings/store"
+)
+
+const (
+	// staleAfter is after how many heartbeats a report counts no more.
+	staleAfter = 2
+
+	// settling is for how many heartbeats it means nothing that nobody is there, after a start, or after most pages have
+	// gone at once: they come back.
+	settling = 3
+)
+
+// State is what a page can do.
+type State struct {
+	Visible bool  // a person may see it
+	Allowed bool  // the browser shows its notifications
+	Armed   *bool // the browser lets it sound the alarm; nil: the page has none
+}
+
+// Hearing is whether an alarm would be heard on a page, else why not.
+type Hearing string
+
+const (
+	Able    Hearing = "able"     // it may sound, seen or not
+	NoAlarm Hearing = "no-alarm" // there is nothing on the page that rings
+	Blocked Hearing = "blocked"  // the browser lets nothing sound, as before a click
+	Silent  Hearing = "silent"   // two heartbeats without a report: it is frozen, or has lost the network
+)
+
+// Hearings are all there are.
+var Hearings = []Hearing{Able, NoAlarm, Blocked, Silent}
+
+// Registry has the pages that report. All methods may be called concurrently.
+type Registry struct {
+	heartbeat time.Duration
+	now       func() time.Time
+
+	mu      sync.Mutex
+	pages   map[*Page]struct{}
+	visible map[string]map[*Page]struct{} // by owner, as they said last
+	armed   map[*Page]struct{}            // as they said last
+	settled time.Time                     // who is missing has come back by then
+	left    int                           // pages that were closed since leaving
+	leaving time.Time
+}
+
+// New returns a Registry of a server with these heartbeats. now is time.Now if it is nil.
+func New(heartbeat time.Duration, now func() time.Time) *Registry {
+	if now == nil {
+		now = time.Now
+	}
+	return &Registry{heartbeat: heartbeat, now: now, pages: make(map[*Page]struct{}),
+		visible: make(map[string]map[*Page]struct{}), armed: make(map[*Page]struct{}),
+		settled: now().Add(settling * heartbeat)}
+}
+
+// Page is one that holds a stream. All methods may be called concurrently.
+type Page struct {
+	r      *Registry
+	owner  string
+	topics store.Filter
+	state  State     // r.mu guards it, and what follows
+	at     time.Time // of the last report; zero: there was none
+}
+
+// Open adds a page. The owner is auth.Grant.Owner of who reads; topics are those of its stream. The caller closes it.
+func (r *Registry) Open(owner string, topics store.Filter) *Page {
+	p := &Page{r: r, owner: owner, topics: topics}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pages[p] = struct{}{}
+	return p
+}
+
+// Report notes what the page can do now.
+func (p *Page) Report(s State) {
+	r := p.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.pages[p]; !ok {
+		return // it was closed
+	}
+	r.forget(p)
+	p.state, p.at = s, r.now()
+	if s.Visible {
+		if r.visible[p.owner] == nil {
+			r.visible[p.owner] = make(map[*Page]struct{})
+		}
+		r.visible[p.owner][p] = struct{}{}
+	}
+	if s.Armed != nil && *s.Armed {
+		r.armed[p] = struct{}{}
+	}
+}
+
+// forget forgets what a page said last. The caller holds mu.
+func (r *Registry) forget(p *Page) {
+	delete(r.armed, p)
+	delete(r.visible[p.owner], p)
+	if len(r.visible[p.owner]) == 0 {
+		delete(r.visible, p.owner)
+	}
+}
+
+// Close removes the page: its stream has ended. It is idempotent.
+func (p *Page) Close() {
+	r := p.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.pages[p]; !ok {
+		return
+	}
+	r.forget(p)
+	delete(r.pages, p)
+	now := r.now()
+	if now.Sub(r.leaving) > r.heartbeat {
+		r.left, r.leaving = 0, now
+	}
+	if r.left++; r.left >= len(r.pages) { // half of those that were there, or more
+		r.settled = now.Add(settling * r.heartbeat)
+	}
+}
+
+// isFresh reports whether the last report counts. The caller holds r.mu.
+func (p *Page) isFresh(now time.Time) bool {
+	return !p.at.IsZero() && now.Sub(p.at) < staleAfter*p.r.heartbeat
+}
+
+// hearing is whether an alarm would be heard there. The caller holds r.mu.
+func (p *Page) hearing(now time.Time) Hearing {
+	switch {
+	case !p.isFresh(now):
+		return Silent
+	case p.state.Armed == nil:
+		return NoAlarm
+	case !*p.state.Armed:
+		return Blocked
+	}
+	return Able
+}
+
+// Look returns what the page said last, when, and whether an alarm would be heard there.
+func (p *Page) Look() (s State, at time.Time, h Hearing) {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	return p.state, p.at, p.hearing(p.r.now())
+}
+
+// Visible reports whether a page of an owner, as auth.Grant.Owner names them, is before a person's eyes.
+func (r *Registry) Visible(owner string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for p := range r.visible[owner] {
+		if p.isFresh(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// Hears reports whether somebody would hear an alarm of the topics, whichever of them an event is of: each of the
+// patterns is covered by the stream of a page that is Able.
+func (r *Registry) Hears(topics store.Filter) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, pattern := range topics.Patterns() {
+		if one, err := store.NewFilter(pattern); err != nil || !r.hears(one) {
+			return false
+		}
+	}
+	return !topics.IsZero()
+}
+
+// hears is Hears of one pattern. The caller holds mu.
+func (r *Registry) hears(pattern store.Filter) bool {
+	now := r.now()
+	for p := range r.armed {
+		if p.isFresh(now) && p.topics.Covers(pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// Settled reports whether it means something that nobody is there: not for three heartbeats after the Registry was
+// made, or after half of the pages, or more, have gone within a heartbeat.
+func (r *Registry) Settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.now().Before(r.settled)
+}
+
+// Count returns how many pages there are of each.
+func (r *Registry) Count() map[Hearing]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count, now := make(map[Hearing]int), r.now()
+	for p := range r.pages {
+		count[p.hearing(now)]++
+	}
+	return count
+}

@@ -1,0 +1,149 @@
+package presence_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/internal/presence"
+	"tidings/store"
+)
+
+const heartbeat = 15 * time.Second
+
+var yes, no = true, false
+
+func filter(t *testing.T, patterns ...string) store.Filter {
+	t.Helper()
+	f, err := store.NewFilter(patterns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestHears: an alarm of some topics would be heard where pages that may sound cover each pattern, together; a report
+// counts for two heartbeats, and no longer than its stream.
+func TestHears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := presence.New(heartbeat, nil)
+		eu, all := r.Open("eu", filter(t, "orders.eu", "$alerts.orders.eu")), r.Open("all", filter(t, "tickets.>"))
+		hears := func(want bool, patterns ...string) {
+			t.Helper()
+			if got := r.Hears(filter(t, patterns...)); got != want {
+				t.Errorf("hears %v: %v, want %v", patterns, got, want)
+			}
+		}
+		hears(false, "orders.eu") // nothing was reported
+		eu.Report(presence.State{Visible: true, Allowed: true})
+		hears(false, "orders.eu") // nothing rings there
+		eu.Report(presence.State{Visible: true, Armed: &no})
+		hears(false, "orders.eu")
+		eu.Report(presence.State{Armed: &yes}) // in the background
+		hears(true, "orders.eu")
+		hears(false, "orders.>") // of others nothing would be heard
+		hears(false, "orders.eu", "tickets.>")
+		all.Report(presence.State{Armed: &yes})
+		hears(true, "orders.eu", "tickets.>")
+		hears(true, "tickets.*")
+		time.Sleep(2*heartbeat - 1)
+		hears(true, "orders.eu")
+		all.Report(presence.State{Armed: &yes})
+		time.Sleep(1)
+		hears(false, "orders.eu")
+		hears(true, "tickets.>")
+		all.Close()
+		all.Close()
+		all.Report(presence.State{Armed: &yes}) // on its way when the stream ended
+		hears(false, "tickets.>")
+	})
+}
+
+// TestLook: what a page said, and why nothing would be heard there.
+func TestLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := presence.New(heartbeat, nil)
+		p := r.Open("ana", filter(t, ">"))
+		for _, x := range []struct {
+			report presence.State
+			want   presence.Hearing
+		}{
+			{presence.State{Visible: true, Allowed: true}, presence.NoAlarm},
+			{presence.State{Visible: true, Allowed: true, Armed: &no}, presence.Blocked},
+			{presence.State{Armed: &yes}, presence.Able},
+		} {
+			time.Sleep(time.Second)
+			p.Report(x.report)
+			s, at, got := p.Look()
+			if s != x.report || !at.Equal(time.Now()) || got != x.want || r.Count()[x.want] != 1 || len(r.Count()) != 1 {
+				t.Errorf("it is %s of %+v at %v, counted %v; want %s", got, s, at, r.Count(), x.want)
+			}
+		}
+		time.Sleep(2 * heartbeat)
+		if _, _, got := p.Look(); got != presence.Silent || r.Count()[presence.Silent] != 1 {
+			t.Errorf("after two heartbeats it is %s, counted %v", got, r.Count())
+		}
+	})
+}
+
+// TestVisible: a person sees a page of theirs while one of them says so.
+func TestVisible(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := presence.New(heartbeat, nil)
+		one, two := r.Open("ana", filter(t, "a")), r.Open("ana", filter(t, "b"))
+		visible := func(want bool) {
+			t.Helper()
+			if r.Visible("ana") != want || r.Visible("bo") {
+				t.Errorf("ana sees a page: %v, want %v; bo: %v", r.Visible("ana"), want, r.Visible("bo"))
+			}
+		}
+		visible(false)
+		one.Report(presence.State{Visible: true})
+		two.Report(presence.State{})
+		visible(true)
+		one.Report(presence.State{})
+		visible(false)
+		two.Report(presence.State{Visible: true})
+		time.Sleep(2 * heartbeat)
+		visible(false)
+		two.Report(presence.State{Visible: true})
+		visible(true)
+		two.Close()
+		visible(false)
+	})
+}
+
+// TestSettled: that nobody is there means nothing for three heartbeats after a start, and after half of the pages have
+// gone at once; one of many that goes changes nothing.
+func TestSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := presence.New(heartbeat, nil)
+		settled := func(want bool) {
+			t.Helper()
+			if got := r.Settled(); got != want {
+				t.Errorf("settled %v, want %v", got, want)
+			}
+		}
+		var pages []*presence.Page
+		for range 10 {
+			pages = append(pages, r.Open("", filter(t, ">")))
+		}
+		settled(false)
+		time.Sleep(3*heartbeat - 1)
+		settled(false)
+		time.Sleep(1)
+		settled(true)
+		for _, p := range pages[:4] {
+			p.Close()
+		}
+		settled(true)
+		time.Sleep(heartbeat + 1)
+		pages[4].Close() // long after the others
+		settled(true)
+		pages[5].Close()
+		pages[6].Close()
+		settled(false)
+		time.Sleep(3 * heartbeat)
+		settled(true)
+	})
+}
