@@ -96,6 +96,8 @@ func TestAccess(t *testing.T) {
 		{"GET /v1/subscribers", "/v1/subscribers", all(200), token(403, 403, 403, 200), ""},
 		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", all(404),
 			token(403, 403, 403, 404), ""},
+		{"PUT /v1/subscribers/{id}/state", "/v1/subscribers/x/state", all(404), token(404, 404, 404, 404),
+			`{"visible":true,"allowed":false}`},
 		{"POST /v1/topics/{topic}/trim", "/v1/topics/orders.eu/trim?before=ORDER", all(200),
 			token(403, 403, 403, 200), ""},
 		{"GET /v1/deliveries", "/v1/deliveries", all(200), token(403, 403, 403, 200), ""},
@@ -129,6 +131,9 @@ func TestAccess(t *testing.T) {
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", all(200), token(403, 403, 403, 403), `{"topics":["orders.eu"]}`},
 		{"GET /v1/alerts/{name}", "/v1/alerts/none", all(404), token(403, 403, 403, 404), ""},
 		{"DELETE /v1/alerts/{name}", "/v1/alerts/none", all(404), token(403, 403, 403, 404), ""},
+		{"POST /v1/alerts/{name}/sign-off", "/v1/alerts/orders/sign-off", all(200), token(404, 403, 403, 404),
+			`{"seconds":60}`},
+		{"DELETE /v1/alerts/{name}/sign-off", "/v1/alerts/orders/sign-off", all(200), token(404, 403, 403, 404), ""},
 		{"POST /v1/clock/trust", "/v1/clock/trust", all(200), token(403, 403, 403, 200), ""},
 		{"GET /v1/log", "/v1/log", all(200), token(200, 200, 200, 200), ""},
 		{"GET /v1/backup", "/v1/backup", all(200), token(403, 403, 403, 200), ""},
@@ -152,6 +157,10 @@ func TestAccess(t *testing.T) {
 		{"HEAD /alarm.js", "/alarm.js", all(200), all(200), ""},
 		{"GET /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
 		{"HEAD /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
+		{"GET /presence.js", "/presence.js", all(200), all(200), ""},
+		{"HEAD /presence.js", "/presence.js", all(200), all(200), ""},
+		{"GET /presence.d.ts", "/presence.d.ts", all(200), all(200), ""},
+		{"HEAD /presence.d.ts", "/presence.d.ts", all(200), all(200), ""},
 		{"GET /metrics", "/metrics", all(200), token(403, 403, 403, 200), ""},
 	}
 
@@ -211,7 +220,8 @@ func TestAccess(t *testing.T) {
 					code = "mark-not-found"
 				case strings.Contains(row.path, "/alerts/") && want == 404:
 					code = "alert-rule-not-found"
-				case strings.Contains(row.path, "/alerts") && want == 403 && v.name != "admin":
+				case strings.Contains(row.path, "/alerts") && !strings.HasSuffix(row.path, "/sign-off") && want == 403 &&
+					v.name != "admin":
 					code = "admin-required"
 				case strings.HasPrefix(row.path, "/v1/events/ORDER/") && want == 404:
 					code = "alert-not-found"

@@ -107,6 +107,7 @@ func bubbleWith(t *testing.T, options func(*testing.T, store.Log, *replay.Tail) 
 		if o.Deliveries != nil {
 			o.Deliveries.Close()
 		}
+		o.Alerts.Close()
 		tail.Close()
 		if err := log.Close(); err != nil {
 			t.Error(err)

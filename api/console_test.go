@@ -16,6 +16,8 @@ func TestConsole(t *testing.T) {
 		"/locks.js":          {"text/javascript; charset=utf-8", "export const locks"},
 		"/alarm.js":          {"text/javascript; charset=utf-8", "export class TidingsAlarm"},
 		"/alarm.d.ts":        {"text/plain; charset=utf-8", "export class TidingsAlarm"},
+		"/presence.js":       {"text/javascript; charset=utf-8", "export class Presence"},
+		"/presence.d.ts":     {"text/plain; charset=utf-8", "export class Presence"},
 		"/console/api.js":    {"text/javascript; charset=utf-8", "export"},
 		"/console/style.css": {"text/css; charset=utf-8", "{"},
 	} {

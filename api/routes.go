@@ -89,7 +89,7 @@ func (s *Server) table() []route {
 		{"/", console},
 		{"/console/{file}", console},
 		{"/tidings.js", console}, {"/tidings.d.ts", console}, {"/locks.js", console},
-		{"/alarm.js", console}, {"/alarm.d.ts", console},
+		{"/alarm.js", console}, {"/alarm.d.ts", console}, {"/presence.js", console}, {"/presence.d.ts", console},
 	})
 }
 

@@ -212,6 +212,14 @@ func newHeardBody(r *alert.RuleStatus) heardBody {
 	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff)}
 }
 
+// signBody is what somebody says who signs off, or on again.
+type signBody struct {
+	Name    string  `json:"name"`
+	Device  string  `json:"device"`
+	Note    string  `json:"note"`
+	Seconds float64 `json:"seconds"` // 0: until the next opening
+}
+
 // signing serves POST and DELETE /v1/alerts/{name}/sign-off of those who may answer the rule's alerts. To who may not read
 // all of its topics there is no such rule.
 func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name string,
@@ -221,7 +229,7 @@ func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name str
 		if p != nil {
 			return p
 		}
-		var body answerBody
+		var body signBody
 		if p := s.decodeBody(w, r, maxAnswerBody, &body, true); p != nil {
 			return p
 		}

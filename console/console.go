@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts
+//go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts client/presence.js client/presence.d.ts
 var files embed.FS
 
 // Policy is the Content-Security-Policy of every file: scripts, styles and connections of this
@@ -32,8 +32,8 @@ type File struct {
 }
 
 // Open returns the file that is served at a URL's path: the console's page at /, what it loads
-// below /console/, the browser client at /tidings.js, its locks for plain HTTP at /locks.js, and the
-// element <tidings-alarm> at /alarm.js.
+// below /console/, the browser client at /tidings.js, its locks for plain HTTP at /locks.js, the
+// element <tidings-alarm> at /alarm.js, and what tells the server what a page can do at /presence.js.
 func Open(urlPath string) (File, bool) {
 	name := "client" + urlPath
 	if urlPath == "/" {

@@ -4,6 +4,7 @@
 // unread is counted here where the events are known, and by the server further back.
 
 import { locks } from '../locks.js';
+import { Presence } from '../presence.js';
 import { Tidings } from '../tidings.js';
 import { base, get, request, session } from './api.js';
 import { summary } from './summary.js';
@@ -96,6 +97,8 @@ export class Inbox extends EventTarget {
   #listen(after) {
     let first = true;
     const client = this.#client = new Tidings({ url: base, topics: this.topics, after });
+    const presence = new Presence(client, { url: base });
+    this.#signal.addEventListener('abort', () => presence.close());
     client.addEventListener('event', ({ detail }) => this.#came(detail));
     client.addEventListener('end', ({ detail }) => this.#came(detail));
     client.addEventListener('gap', ({ detail }) => this.#mention({ kind: 'gap', gap: detail }));

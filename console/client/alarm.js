@@ -5,6 +5,7 @@
 // all tabs of a browser with one address and topics the one rings that holds a Web Lock.
 
 import { locks } from './locks.js';
+import { Presence } from './presence.js';
 import { Tidings } from './tidings.js';
 
 const LOOK_PAUSE = 300; // ms, as all times: between two looks at the open alerts
@@ -449,6 +450,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   #describe; #token;
   #tidings; // the page's own client, if it was given
   #own; #life; // a client, if none was given; aborted when the element leaves the page
+  #presence; // tells the server whether it would be heard
   #turn; #sound = new Sound(() => this.#update());
   #page = NOTHING;
   #known = false; // a page was read
@@ -572,6 +574,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     clearTimeout(this.#lookAt);
     this.#lookAt = 0;
     this.#leave();
+    this.#presence.close();
     this.#own = this.#own?.close();
     this.#sound.close();
     this.#known = false;
@@ -599,6 +602,9 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     }));
     client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // none of these may change a refusal
     for (const type of ['gap', 'live']) client.addEventListener(type, () => this.#look(), { signal });
+    this.#presence = new Presence(client, {
+      url: this.#base, token: this.token && (() => this.#bearer()), armed: () => (this.#calls.has('sound') ? this.audible : undefined),
+    });
   }
 
   // arm: the person has clicked or typed, so the browser may let this tab sound.
@@ -796,6 +802,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     const heardAs = `${this.#ringing} ${this.audible} ${this.#turn?.holds}`;
     if (heardAs !== this.#heardAs) {
       this.#heardAs = heardAs;
+      this.#presence?.changed();
       this.#turn?.tell();
       if (this.audible) this.#turn?.look(); // the tab whose turn it is may not sound
       this.dispatchEvent(new CustomEvent('ring', { detail: { ringing: this.#ringing, audible: this.audible } }));

@@ -1,7 +1,7 @@
 // The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
 //
 // A tab is a cursor. Of all tabs with one name, topics and identity (docs/adr/0012) one leads: it holds the stream and
-// tells the others what came after which ID. A tab that finds a hole before reads it from the server (docs/adr/0007).
+// tells the others what came after which ID. One that finds a hole before reads it from the server (docs/adr/0007).
 
 const VERSION = 3; // of what tabs tell each other
 const TICK = 5_000; // ms, as all times: how often silence is looked for
@@ -12,7 +12,7 @@ const POLL_WAIT = 25_000; // how long the server may hold a poll
 const POLL_FOR = 300_000; // then a stream is tried again
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
 const SETS = 50; // of topics that have a place in storage
-const PAGE = 250; // events that are handed over at a stretch
+const PAGE = 250; // events handed over at a stretch
 const EARLIEST = '0'.repeat(26), BEYOND = '~'; // below and above every ID
 const STREAM = 'text/event-stream', PAGES = 'application/json';
 
@@ -28,14 +28,14 @@ export class Tidings extends EventTarget {
   #life = new AbortController(); // aborted when the client is closed,
   #present; // when the tab is put away too,
   #work = new AbortController(); // and when it turns to something else
-  #streaming = false; #opened = false; // is asked for; has said where it begins
+  #streaming = false; #opened; // is asked for; its ID, once it has begun
   #retry = 0; // the pause that the server wants
   #ticker;
-  #bearer; // the promise of the token in use
+  #bearer; // the promise of a token
   #leads = false;
   #steals = false; // the lead, once the server has answered
   #asked = 0; // ticks while a lock was asked for and there is no answer
-  #reading = false; #behind = ''; // pages; what the leader had come to meanwhile
+  #reading = false; #behind = ''; // pages; where the leader was meanwhile
   #leader = 'connecting'; // its state
   #heard = 0; // when the server, or a leader that is connected, was
   #heartbeat = 15_000;
@@ -43,7 +43,7 @@ export class Tidings extends EventTarget {
   #strange = false; // an AnswerError was told
   #deaths = 0; // streams in a row that fell silent
   #missed = 0; // events before the state was live
-  #told; #hole = ''; // the last gap; its end: what comes next joins no cursor before it
+  #told; #hole = ''; // the last gap; its end: what follows joins no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
   #ready; #settle;
   #handling = Promise.resolve(); // all that `handled` has to do
@@ -78,6 +78,7 @@ export class Tidings extends EventTarget {
   get state() { return this.#state; }
   get transport() { return this.#transport; }
   get leads() { return this.#leads; }
+  get group() { return this.#group?.name; }
   get persistent() { return this.#persistent; }
   get ready() { return this.#ready; }
 
@@ -107,7 +108,7 @@ export class Tidings extends EventTarget {
   #happens = ({ type }) => {
     const looks = type === 'visibilitychange';
     if (type === 'freeze' || type === 'pagehide') {
-      this.#quit(); // a frozen tab must neither lead nor stand in line for it
+      this.#quit(); // a frozen tab must neither lead nor wait to
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
@@ -208,7 +209,7 @@ export class Tidings extends EventTarget {
     this.#restart();
   }
 
-  // lost: the leader is suspended, for it speaks at every tick, or finds no way to the server.
+  // lost: the leader, which speaks at every tick, is suspended, or finds no server.
   #lost() { return this.#silence() > 3 * this.#heartbeat; }
 
   // met learns from an answer who this is. Another person goes on at a place of its own.
@@ -276,7 +277,7 @@ export class Tidings extends EventTarget {
 
   // --- reading
 
-  // begin ends what the tab was doing. It returns the signal of what is next.
+  // begin ends what the tab did. It returns the signal of what is next.
   #begin() {
     this.#work.abort();
     this.#work = new AbortController();
@@ -288,7 +289,7 @@ export class Tidings extends EventTarget {
   #stream = async () => {
     const signal = this.#begin();
     this.#heard = Date.now();
-    this.#opened = false;
+    this.#opened = '';
     this.#set('connecting', 'stream');
     try {
       await this.#ask(STREAM, { format: 'cloudevents' }, signal, answer => this.#listen(answer, signal));
@@ -321,10 +322,10 @@ export class Tidings extends EventTarget {
     else if (type === 'tidings.gap') this.#gap(JSON.parse(data));
     else if (type === 'tidings.live') this.#set('live');
     else if (type === 'tidings.open') {
-      const { log, heartbeat_seconds } = JSON.parse(data);
+      const { log, heartbeat_seconds, subscriber } = JSON.parse(data);
       this.#log = log;
       if (heartbeat_seconds) this.#heartbeat = heartbeat_seconds * 1000;
-      this.#opened = true;
+      this.#opened = subscriber ?? true;
       this.#answered();
       this.#take(id);
       if (!signal.aborted) this.#set('catching-up');
@@ -339,6 +340,7 @@ export class Tidings extends EventTarget {
       this.#bearer = undefined;
       if (isFunction(this.#options.token) && Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
     }
+    if (isText(this.#opened)) this.#emit('beat', { subscriber: this.#opened, heartbeat: this.#heartbeat });
   }
 
   async #poll() {
@@ -434,7 +436,7 @@ export class Tidings extends EventTarget {
     this.#options.after = undefined;
   }
 
-  // failed: only the server itself refuses. What something between answers is weather: it passes, and is told once.
+  // failed: only the server refuses. What something between answers passes, and is told once.
   #failed(error, signal, again) {
     if (signal.aborted) return;
     this.#set('connecting');
@@ -460,7 +462,7 @@ export class Tidings extends EventTarget {
     signal.addEventListener('abort', () => clearTimeout(timer));
   }
 
-  // token asks for the token once for all that need it. What comes for a session that is over reaches nobody.
+  // token asks once for all that need it. What comes for a session that is over reaches nobody.
   async #token(signal) {
     const { token } = this.#options;
     if (!isFunction(token)) return token;
@@ -484,7 +486,7 @@ export class Tidings extends EventTarget {
     this.#say({ after, event });
   }
 
-  // give moves the cursor when the listeners have returned, in the same task: a reload comes before both or after.
+  // give moves the cursor after the listeners, in the same task: a reload comes before both or after.
   #give(event) {
     const leads = this.#leads; // a listener may close the client
     if (this.#state !== 'live') this.#missed++;
@@ -559,7 +561,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // recall: topics that were not read together before begin at the oldest place, so that nothing is left out.
+  // recall: topics not read together before begin at the oldest place: nothing is left out.
   #recall(other) {
     const { after } = this.#options, place = this.#place, { set } = place;
     if (after) return after.toUpperCase();
@@ -567,7 +569,7 @@ export class Tidings extends EventTarget {
       const { sets: own } = placesOf(sessionStorage, place), { sets: all } = placesOf(localStorage, place);
       const [oldest] = Object.values(own).concat(all[set] ?? Object.values(all)).sort();
       const id = own[set] ?? oldest ?? other;
-      if (id) keep(sessionStorage, place, { id }); // for a reload, wherever the leader is by then
+      if (id) keep(sessionStorage, place, { id }); // for a reload, wherever the leader is
       return id;
     });
   }
@@ -587,7 +589,7 @@ export class Tidings extends EventTarget {
 function personOf(who = '') { return who.split('.')[0]; }
 
 // placesOf returns {log, sets}: a place for each set of topics. Who has none takes over what has no person; the one ID
-// that an earlier release stored goes to the first.
+// of an earlier release goes to the first.
 function placesOf(storage, { key, saved, set }) {
   let text = storage.getItem(key);
   if (!text && !localStorage.getItem(key) && (text = storage.getItem(saved))) {
@@ -601,7 +603,7 @@ function placesOf(storage, { key, saved, set }) {
   }
 }
 
-// keep stores that a set of topics, and each that is part of it, was read from one ID to another.
+// keep stores that a set of topics, and each part of it, was read from one ID to another.
 function keep(storage, place, { id, from, log, back, follows }) {
   const { set } = place, { log: was, sets } = placesOf(storage, place), has = topic => set.split(' ').includes(topic);
   if (follows && sets[set]) return; // where it begins counts, then the leader
@@ -645,7 +647,7 @@ function checked(options) {
   return given;
 }
 
-// The address of a page may hold a user and a password: they are left out.
+// A user and a password in the page's address are left out.
 function addressOf(url) {
   let address, got;
   try {
