@@ -269,8 +269,8 @@ func (b *Board) isOver(but *rule, e *store.Event) bool {
 }
 
 // Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
-// delivery, and its alert is still nobody's; so is that nobody hears a rule, as long as it is so, and that this is over.
-// Every other event is.
+// delivery, and its alert is still nobody's; so is that nobody would hear a rule, as long as it is so, and that this is
+// over. Every other event is.
 func (b *Board) Wants(delivery string, e *store.Event) bool {
 	about := e.Type == TypeUnheard || e.Type == TypeWithdrawn // a rule
 	if e.Type != TypeStep && !about || !store.IsReserved(e.Topic) {

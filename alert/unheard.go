@@ -120,7 +120,8 @@ func (b *Board) listen() (next time.Time) {
 	return next
 }
 
-// judge returns what is to be said of a rule, if anything is. A log that was restored says nothing. The caller holds mu.
+// judge returns what is to be said of a rule, if anything is. A log that was restored says nothing. The caller holds
+// mu.
 func (b *Board) judge(r *rule, now time.Time, settled bool) (n notice) {
 	if b.held {
 		r.hearing = hearing{}
@@ -229,8 +230,8 @@ func (b *Board) noticed(e *store.Event) bool {
 	return true
 }
 
-// SignOff says, durably, that nobody has to be there for a rule: for answer.For, or until it opens next if that is zero.
-// What is open of it is escalated as ever. Errors: ErrRuleNotFound, *InvalidError, and those of the log.
+// SignOff says, durably, that nobody has to be there for a rule: for answer.For, or until it opens next if that is
+// zero. What is open of it is escalated as ever. Errors: ErrRuleNotFound, *InvalidError, and those of the log.
 func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleStatus, error) {
 	return b.sign(ctx, name, answer, func(r *rule) (string, said, error) {
 		if answer.For < 0 || answer.For > maxSignOff {
@@ -242,8 +243,7 @@ func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleSt
 			until = r.hours.opensAgain(now)
 		}
 		if until.IsZero() {
-			return "", said{}, &InvalidError{"seconds", "expected for how long: the rule has no hours, so nothing says when " +
-				"it opens next"}
+			return "", said{}, &InvalidError{"seconds", "expected for how long: the rule has no hours, or is never closed"}
 		}
 		until = until.UTC().Truncate(time.Millisecond)
 		return TypeSignedOff, said{Until: &until}, nil

@@ -133,7 +133,8 @@ func TestUnheard(t *testing.T) {
 		s.expectNotices("")
 		time.Sleep(2 * time.Second)
 		s.expectNotices("unheard@1h2m1s")
-		if r := s.ruleNow(); !r.Unheard.Equal(epoch.Add(time.Hour+2*time.Minute+time.Second)) || !s.Stats().Unheard["orders"] {
+		at := epoch.Add(time.Hour + 2*time.Minute + time.Second)
+		if r := s.ruleNow(); !r.Unheard.Equal(at) || !s.Stats().Unheard["orders"] {
 			t.Errorf("the rule is %+v, in the metrics %v", r, s.Stats().Unheard)
 		}
 		for range 3 {
@@ -146,10 +147,10 @@ func TestUnheard(t *testing.T) {
 		p.come(true, "orders.eu") // it does not cover the rule
 		time.Sleep(time.Hour)
 		s.expectNotices("unheard@1h2m1s")
-		at := time.Since(epoch)
+		again := time.Since(epoch)
 		p.come(true, ">")
 		time.Sleep(2 * time.Second)
-		s.expectNotices(fmt.Sprintf("unheard@1h2m1s withdrawn@%v:heard", at+time.Second))
+		s.expectNotices(fmt.Sprintf("unheard@1h2m1s withdrawn@%v:heard", again+time.Second))
 		if r := s.ruleNow(); !r.Unheard.IsZero() || s.Stats().Unheard["orders"] {
 			t.Errorf("heard, the rule is %+v", r)
 		}
@@ -189,7 +190,8 @@ func TestUnheardHours(t *testing.T) {
 		time.Sleep(monday + 9*time.Hour + time.Minute)
 		s.expectNotices("")
 		time.Sleep(24 * time.Hour)
-		s.expectNotices(fmt.Sprintf("unheard@%v withdrawn@%v:closed", monday+9*time.Hour+2*time.Minute, monday+17*time.Hour))
+		s.expectNotices(fmt.Sprintf("unheard@%v withdrawn@%v:closed", monday+9*time.Hour+2*time.Minute,
+			monday+17*time.Hour))
 		time.Sleep(2 * time.Minute)
 		if s.ruleNow().Unheard.IsZero() {
 			t.Error("on Tuesday it is not said")
@@ -206,8 +208,8 @@ func TestUnheardHours(t *testing.T) {
 	})
 }
 
-// TestUnheardEscalates: while nobody hears, the first step of an order is taken at once, and the others at their time; of
-// one that is open already, too. What the delivery has not sent yet it does not send after somebody hears.
+// TestUnheardEscalates: while nobody hears, the first step of an order is taken at once, and the others at their time;
+// of one that is open already, too. What the delivery has not sent yet it does not send after somebody hears.
 func TestUnheardEscalates(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		time.Sleep(time.Minute)

@@ -220,8 +220,8 @@ func TestAccess(t *testing.T) {
 					code = "mark-not-found"
 				case strings.Contains(row.path, "/alerts/") && want == 404:
 					code = "alert-rule-not-found"
-				case strings.Contains(row.path, "/alerts") && !strings.HasSuffix(row.path, "/sign-off") && want == 403 &&
-					v.name != "admin":
+				case strings.Contains(row.path, "/alerts") && !strings.HasSuffix(row.path, "/sign-off") &&
+					want == 403 && v.name != "admin":
 					code = "admin-required"
 				case strings.HasPrefix(row.path, "/v1/events/ORDER/") && want == 404:
 					code = "alert-not-found"

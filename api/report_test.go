@@ -53,8 +53,8 @@ func (s *server) hearingOf(id string, headers ...string) string {
 	return "none"
 }
 
-// TestReports: what a page can do is told of its own stream, over HTTP/1.1 and HTTP/2, with keys and without, is shown as
-// long as the stream, and by nobody else.
+// TestReports: what a page can do is told of its own stream, over HTTP/1.1 and HTTP/2, with keys and without, and is
+// known as long as the stream is there.
 func TestReports(t *testing.T) {
 	ana := headers(bearer(holder{subject: "ana", subscribe: "orders.>"}.token(t)))
 	for name, x := range map[string]struct {
@@ -112,8 +112,8 @@ func TestReports(t *testing.T) {
 					t.Errorf("%s: it is %s, want %s", c.report, got, c.want)
 				}
 			}
-			wantSamples(t, s.do("GET", "/metrics", "", admin).samples(t), map[string]string{`tidings_pages{hearing="able"}`: "1",
-				`tidings_pages{hearing="blocked"}`: "0"})
+			wantSamples(t, s.do("GET", "/metrics", "", admin).samples(t), map[string]string{
+				`tidings_pages{hearing="able"}`: "1", `tidings_pages{hearing="blocked"}`: "0"})
 			if s.do("DELETE", "/v1/subscribers/"+id, "", admin).status != 204 {
 				t.Fatal("it cannot be cut off")
 			}
@@ -160,8 +160,8 @@ func TestReportRows(t *testing.T) {
 	}
 }
 
-// TestUnheardTold: that nobody would hear the orders can be read by who may read all of them, as an event, too, before any order
-// comes; a page that reports withdraws it.
+// TestUnheardTold: that nobody would hear the orders can be read by who may read all of them, as an event, too, before
+// any order comes; a page that reports withdraws it.
 func TestUnheardTold(t *testing.T) {
 	bubbleWith(t, func(t *testing.T, log store.Log, tail *replay.Tail) api.Options {
 		o := api.Options{Presence: presence.New(api.DefaultHeartbeat, nil)}
@@ -178,7 +178,7 @@ func TestUnheardTold(t *testing.T) {
 			a.decode(t, &list)
 			return string(list.Rules)
 		}
-		const quiet = `[{"name":"orders","unheard_since":null,"signed_off_until":null}]`
+		const quiet = `[{"name":"orders","unheard_since":null,"signed_off_until":null,"has_hours":false}]`
 		if got := rules(""); got != quiet {
 			t.Errorf("at first it is %s", got)
 		}
@@ -191,7 +191,8 @@ func TestUnheardTold(t *testing.T) {
 		if got := rules("?topic=orders.eu"); got != "[]" {
 			t.Errorf("to who asks for some of the orders it is %s", got)
 		}
-		wantSamples(t, s.do("GET /metrics", "").samples(t), map[string]string{`tidings_alert_unheard{rule="orders"}`: "1"})
+		wantSamples(t, s.do("GET /metrics", "").samples(t),
+			map[string]string{`tidings_alert_unheard{rule="orders"}`: "1"})
 		if a := s.do("GET /v1/open", ""); strings.Contains(a.body, `"alerts":[{`) {
 			t.Errorf("it demands an answer: %s", a.body)
 		}

@@ -206,10 +206,11 @@ type heardBody struct {
 	Name      string     `json:"name"`
 	Unheard   *time.Time `json:"unheard_since"`
 	SignedOff *time.Time `json:"signed_off_until"`
+	Hours     bool       `json:"has_hours"`
 }
 
 func newHeardBody(r *alert.RuleStatus) heardBody {
-	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff)}
+	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff), r.Rule.Hours != nil}
 }
 
 // signBody is what somebody says who signs off, or on again.
@@ -220,8 +221,8 @@ type signBody struct {
 	Seconds float64 `json:"seconds"` // 0: until the next opening
 }
 
-// signing serves POST and DELETE /v1/alerts/{name}/sign-off of those who may answer the rule's alerts. To who may not read
-// all of its topics there is no such rule.
+// signing serves POST and DELETE /v1/alerts/{name}/sign-off of those who may answer the rule's alerts. To who may not
+// read all of its topics there is no such rule.
 func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name string,
 	answer alert.Answer) (alert.RuleStatus, error)) handler {
 	return func(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-//go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts client/presence.js client/presence.d.ts
+//go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts
+//go:embed client/presence.js client/presence.d.ts
 var files embed.FS
 
 // Policy is the Content-Security-Policy of every file: scripts, styles and connections of this

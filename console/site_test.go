@@ -33,6 +33,7 @@ const (
 	cut              // connections break, new ones too
 	badGateway       // as a proxy answers when the server does not
 	buffering        // of what the server streams nothing arrives
+	swallowed        // requests arrive nowhere; the answers under way go on
 )
 
 // site is a server behind a proxy, which serves the test pages too: one origin, whatever happens
@@ -108,6 +109,13 @@ func (s *site) set(f fault) {
 	s.line, s.hangUp = context.WithCancel(context.Background())
 }
 
+// swallow has requests arrive nowhere from now on. A stream that is there goes on: only the way to the server is gone.
+func (s *site) swallow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = swallowed
+}
+
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	upstream, fault, line := s.upstream, s.fault, s.line
@@ -138,7 +146,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault == badGateway:
 		w.WriteHeader(http.StatusBadGateway)
 		return
-	case fault == buffering && strings.HasSuffix(r.URL.Path, "/stream"):
+	case fault == swallowed, fault == buffering && strings.HasSuffix(r.URL.Path, "/stream"):
 		<-ctx.Done()
 		panic(http.ErrAbortHandler)
 	}

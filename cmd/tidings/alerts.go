@@ -19,6 +19,7 @@ type alertsCmd struct {
 	Rules   alertsRulesCmd   `cmd:"" help:"List the rules: which events demand an answer, and what happens when none comes."`
 	Put     alertsPutCmd     `cmd:"" help:"Make a rule, or replace one."`
 	Mute    alertsMuteCmd    `cmd:"" help:"Silence a rule for a time."`
+	SignOff alertsSignOffCmd `cmd:"" help:"Say that nobody has to be there for a rule: until then it is not said that nobody hears it."`
 	Delete  alertsDeleteCmd  `cmd:"" help:"Delete a rule; what is open by it alone expires."`
 	Resume  alertsResumeCmd  `cmd:"" help:"Have a log that was restored escalate."`
 }
@@ -152,6 +153,8 @@ type ruleInfo struct {
 	Always      bool       `json:"always"`
 	Steps       []stepInfo `json:"steps"`
 	MutedUntil  *time.Time `json:"muted_until"`
+
+	UnheardAfter *float64 `json:"unheard_after_seconds"`
 }
 
 type hoursInfo struct {
@@ -176,6 +179,9 @@ type namedRule struct {
 	ruleInfo
 	Open int `json:"open"`
 	More int `json:"more"`
+
+	Unheard   *time.Time `json:"unheard_since"`
+	SignedOff *time.Time `json:"signed_off_until"`
 }
 
 func (r *namedRule) print(app *app) error {
@@ -191,6 +197,16 @@ func (r *namedRule) print(app *app) error {
 	}
 	for _, s := range r.Steps {
 		if err := app.print("  after %v: %s", time.Duration(s.After*float64(time.Second)), s.Delivery); err != nil {
+			return err
+		}
+	}
+	if r.Unheard != nil {
+		if err := app.print("  nobody hears it, since %s", r.Unheard.Format(time.RFC3339)); err != nil {
+			return err
+		}
+	}
+	if r.SignedOff != nil {
+		if err := app.print("  nobody has to be there until %s", r.SignedOff.Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
@@ -228,6 +244,8 @@ type alertsPutCmd struct {
 	Zone        string       `       help:"Time zone of --open, such as Europe/Berlin."`
 	Open        []ruleWindow `       help:"When somebody is there, such as mon-fri/09:00-18:00; repeatable. At other times steps wait." placeholder:"DAYS/TIMES" sep:"none"`
 	Always      bool         `       help:"Take steps at other times, too."`
+
+	UnheardAfter time.Duration `default:"2m" help:"For how long nobody would have heard an alert, while somebody is there by --open, when the first delivery is told so; 0 for never."`
 }
 
 // ruleStep is TIME=DELIVERY.
@@ -295,7 +313,8 @@ func (c *alertsPutCmd) Validate() error {
 }
 
 func (c *alertsPutCmd) Run(ctx context.Context, app *app) error {
-	rule := ruleInfo{Topics: c.Topic, Types: c.Type, MinSeverity: c.MinSeverity, Always: c.Always}
+	after := c.UnheardAfter.Seconds()
+	rule := ruleInfo{Topics: c.Topic, Types: c.Type, MinSeverity: c.MinSeverity, Always: c.Always, UnheardAfter: &after}
 	for _, s := range c.Step {
 		rule.Steps = append(rule.Steps, stepInfo(s))
 	}
@@ -314,6 +333,34 @@ func (c *client) putRule(ctx context.Context, app *app, name deliveryName, rule 
 		return err
 	}
 	return r.print(app)
+}
+
+type alertsSignOffCmd struct {
+	client
+
+	Rule deliveryName  `arg:"" help:"Name of the rule."`
+	For  time.Duration `       help:"For how long; until the rule's hours begin next unless it is set."`
+	End  bool          `       help:"Somebody has to be there again."`
+	Name string        `       help:"Who says so, as they call themselves."`
+	Note string        `       help:"What they add."`
+}
+
+func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
+	method := http.MethodPost
+	if c.End {
+		method = http.MethodDelete
+	}
+	var now struct {
+		SignedOff *time.Time `json:"signed_off_until"`
+	}
+	body := map[string]any{"name": c.Name, "note": c.Note, "seconds": c.For.Seconds()}
+	if err := c.exchange(ctx, app, method, nil, nil, body, &now, "v1", "alerts", c.Rule.segment(), "sign-off"); err != nil {
+		return err
+	}
+	if now.SignedOff == nil {
+		return app.print("%s: somebody has to be there", c.Rule)
+	}
+	return app.print("%s: nobody has to be there until %s", c.Rule, now.SignedOff.Format(time.RFC3339))
 }
 
 type alertsMuteCmd struct {

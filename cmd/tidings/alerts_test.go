@@ -58,6 +58,13 @@ func TestAlertsVerb(t *testing.T) {
 	e2e.Eventually(t, "the rule is muted", func() bool {
 		return strings.Contains(verb(exitOK, "orders: ", "", "alerts rules"), "  muted until ")
 	})
+	verb(exitFailure, "", "expected for how long", "alerts sign-off orders") // it is never closed
+	verb(exitOK, "orders: nobody has to be there until 20", "", "alerts sign-off orders --for 1h --name Ana")
+	if got := verb(exitOK, "orders: ", "", "alerts rules"); !strings.Contains(got, "  nobody has to be there until 20") {
+		t.Errorf("signed off, the rule is %q", got)
+	}
+	verb(exitOK, "orders: somebody has to be there\n", "", "alerts sign-off orders --end")
+	verb(exitOK, "", "", "alerts put orders --topic orders.> --unheard-after 0s")
 	verb(exitOK, "", "", "alerts resume")
 	verb(exitOK, "", "", "alerts delete orders")
 	verb(exitFailure, "", "no alert rule", "alerts mute orders 0s")

@@ -46,6 +46,7 @@ const columns = cut => [
   { title: t('connections.who'), order: one => one.remote, cell: who },
   { title: t('connections.topics'), cell: one => one.topics.map(topic => el('code', { class: 'topic' }, topic)) },
   { title: t('connections.state'), order: one => one.state, cell: state },
+  { title: t('connections.hears'), order: one => one.hearing?.state ?? '', cell: hears },
   { title: t('connections.behind'), order: one => one.lag_events, descending: true, cell: behind },
   { title: t('connections.since'), order: one => Date.parse(one.since), cell: one => since(one.since) },
   { title: t('connections.sent'), number: true, order: one => one.bytes, cell: one => bytes(one.bytes) },
@@ -58,6 +59,15 @@ const columns = cut => [
 const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('bdi', { class: 'agent' }, one.user_agent || t('connections.noAgent'))];
 const state = one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`));
 const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
+
+// hears is whether an alarm would be heard there, and why not.
+const hears = ({ hearing }) => {
+  if (!hearing) return el('span', { class: 'badge' }, t('connections.hears-unknown'));
+  const { state, visible, allowed } = hearing;
+  const more = state === 'silent' ? [] : [t(visible ? 'connections.visible' : 'connections.hidden'), t(allowed ? 'connections.notified' : 'connections.unnotified')];
+  return [el('span', { class: `badge ${HEARS[state] ?? ''}` }, t(`connections.hears-${state}`)), ' ', el('span', { class: 'hint' }, more.join(', '))];
+};
+const HEARS = { able: 'live', blocked: 'stalled', silent: 'stalled' };
 const COUNTED = 1000; // as far as the server counts
 
 function behind({ lag_events: events, lag_seconds: seconds }) {

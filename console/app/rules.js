@@ -7,7 +7,8 @@ import { attempt, dialog, facts, field, poll, problem, refill } from './parts.js
 
 const EVERY = 10; // seconds
 const HOUR = 3_600_000; // ms
-const SET = ['topics', 'types', 'min_severity', 'hours', 'always', 'steps', 'muted_until']; // what a rule is made of
+const UNHEARD = 120; // seconds, the server's own default
+const SET = ['topics', 'types', 'min_severity', 'hours', 'always', 'steps', 'muted_until', 'unheard_after_seconds']; // what a rule is made of
 
 export default {
   id: 'rules',
@@ -50,7 +51,7 @@ const put = (name, rule) => request('PUT', path(name), {
 });
 
 function card(rule, signal, act) {
-  const { name, topics, types, steps, hours, always, open, more, muted_until: muted } = rule;
+  const { name, topics, types, steps, hours, always, open, more, muted_until: muted, unheard_after_seconds: after, unheard_since: unheard, signed_off_until: off } = rule;
   const isMuted = muted && Date.parse(muted) > Date.now();
   const mute = () => act(() => put(name, { ...rule, muted_until: isMuted ? null : new Date(Date.now() + HOUR).toISOString() }));
   const button = (text, onclick, kind) => el('button', { type: 'button', class: kind, onclick, 'aria-label': t('rules.of', { what: text, name }) }, text);
@@ -62,6 +63,8 @@ function card(rule, signal, act) {
       [t('rules.steps'), steps.length ? steps.map(step => el('div', {}, t('rules.step', { seconds: step.after_seconds, delivery: step.delivery }))) : t('rules.noSteps')],
       [t('rules.hours'), hours ? [...hours.open.map(one => el('div', {}, spanText(one))), hours.zone, always && ` · ${t('rules.alwaysToo')}`] : t('rules.anytime')],
       [t('rules.open'), number(open + more)],
+      [t('rules.unheard'), [after ? t('rules.unheardAfter', { seconds: after }) : t('rules.unheardNever'), unheard && el('div', { class: 'bad' }, t('shift.unheardSince', { since: time(unheard) })),
+        off && el('div', {}, t('shift.signedOff', { until: time(off) }))]],
     ]),
     el('div', { class: 'actions' },
       button(t('rules.change'), () => edit(rule, signal, () => act(() => {}))),
@@ -90,7 +93,7 @@ const lines = text => text.split('\n').map(line => line.trim()).filter(Boolean);
 
 // edit is a dialog that makes a rule, or changes one.
 function edit(rule, signal, done) {
-  const { name, topics = [], types = [], min_severity: severity = 0, hours, always = false, steps = [], muted_until: muted } = rule ?? {};
+  const { name, topics = [], types = [], min_severity: severity = 0, hours, always = false, steps = [], muted_until: muted, unheard_after_seconds: after = UNHEARD } = rule ?? {};
   const input = (id, value, more) => el('input', { name: id, value, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...more });
   const zoneHere = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const form = {
@@ -101,6 +104,7 @@ function edit(rule, signal, done) {
     hours: el('textarea', { name: 'hours', rows: 3 }, (hours?.open ?? []).map(spanText).join('\n')),
     zone: input('zone', hours?.zone ?? zoneHere),
     always: el('input', { name: 'always', type: 'checkbox', checked: always }),
+    unheard: input('unheard', after, { type: 'number', min: 0, max: 604800, required: true }),
   };
   const failed = el('div');
   const save = async event => {
@@ -110,6 +114,7 @@ function edit(rule, signal, done) {
       await put(form.name.value.trim(), {
         topics: words(form.topics.value), types: words(form.types.value), min_severity: severity, always: form.always.checked,
         steps: lines(form.steps.value).map(stepOf), hours: open.length ? { zone: form.zone.value.trim(), open } : null, muted_until: muted ?? null,
+        unheard_after_seconds: Number(form.unheard.value),
       });
     } catch (error) {
       if (!signal.aborted) fill(failed, problem(error));
@@ -126,6 +131,7 @@ function edit(rule, signal, done) {
     field(t('rules.hours'), form.hours, t('rules.hoursHint')),
     field(t('rules.zone'), form.zone),
     el('label', { class: 'option check' }, form.always, el('span', {}, t('rules.always'))),
+    field(t('rules.unheard'), form.unheard, t('rules.unheardHint')),
     failed,
     el('div', { class: 'actions' },
       el('button', { type: 'button', onclick: () => box.close() }, t('parts.cancel')),

@@ -4,11 +4,12 @@ import '../alarm.js';
 import { get } from './api.js';
 import { el, fill } from './dom.js';
 import { language, t, time } from './i18n.js';
-import { attempt, at, poll } from './parts.js';
+import { attempt, at, poll, problem } from './parts.js';
 import { summary } from './summary.js';
 
 const PATTERNS = 32; // of a grant: a subscription has twice as many topics
 const ANSWERS = 50;
+const SHIFT = 12 * 3600; // seconds for which somebody signs off where a rule has no hours
 const EVERY = 30; // seconds
 
 // Shift is made once for a session. It tells of "alerts", when the number of open ones or whether they ring may have changed.
@@ -33,8 +34,9 @@ export class Shift extends EventTarget {
   get rings() { return this.#alarm.alerts.some(({ rings }) => rings); }
 
   #show(root, signal, topics) {
-    const failed = el('div');
+    const failed = el('div'), refused = el('div');
     const answers = answered();
+    const rules = signing(this.#alarm, error => fill(refused, error && problem(error)));
     const look = attempt(failed, signal, async () => {
       const query = { topic: topics.map(topic => `$alerts.${topic}`), limit: ANSWERS };
       const { events } = await get('/v1/events', query, signal);
@@ -43,9 +45,11 @@ export class Shift extends EventTarget {
     this.#shown = true;
     this.#tell();
     root.append(
-      el('h1', { tabindex: '-1' }, t('page.shift')), this.#alarm,
+      el('h1', { tabindex: '-1' }, t('page.shift')), this.#alarm, refused, rules.element,
       el('section', { class: 'answers' }, el('h2', {}, t('shift.answers')), failed, answers.element));
     this.#alarm.addEventListener('alerts', changed(look), { signal });
+    this.#alarm.addEventListener('alerts', rules.show, { signal });
+    rules.show();
     poll(EVERY, signal, look);
     signal.addEventListener('abort', () => {
       this.#shown = false;
@@ -56,10 +60,44 @@ export class Shift extends EventTarget {
 
   #tell() {
     const n = this.#alarm.alerts.filter(({ rings }) => rings).length;
-    const text = !n || this.#shown ? '' : t('shift.rings', { n });
+    const unheard = this.#alarm.rules.filter(rule => rule.unheard_since).map(({ name }) => name).join(', ');
+    const text = this.#shown ? '' : n ? t('shift.rings', { n }) : unheard && t('shift.nobodyHears', { unheard });
     if (this.bar.textContent !== text) fill(this.bar, text && el('a', { href: '#/shift' }, text));
     this.dispatchEvent(new Event('alerts'));
   }
+}
+
+// signing lists the rules, and lets a person say that nobody has to be there: the shop is closed today.
+function signing(alarm, tell) {
+  const list = el('ol', { class: 'answered', role: 'list', tabindex: '-1' }), element = el('section', { class: 'answers', hidden: true }, el('h2', {}, t('shift.rules')), list);
+  let shown;
+  const act = what => async () => {
+    try {
+      await what();
+      tell();
+    } catch (error) {
+      tell(error);
+    }
+  };
+  const row = ({ name, unheard_since: unheard, signed_off_until: off, has_hours: hours }) => {
+    const press = (text, what) => el('button', { type: 'button', 'aria-label': t('rules.of', { what: text, name }), onclick: act(what) }, text);
+    const state = off ? t('shift.signedOff', { until: time(off) }) : unheard ? t('shift.unheardSince', { since: time(unheard) }) : t('shift.heard');
+    const button = off ? press(t('shift.signOn'), () => alarm.signOn(name))
+      : press(t(hours ? 'shift.signOff' : 'shift.signOffFor'), () => alarm.signOff(name, hours ? undefined : SHIFT));
+    return el('li', {}, el('strong', {}, name), ' ', el('span', { class: unheard && !off && 'bad' }, state), ' ', button);
+  };
+  return {
+    element,
+    show() {
+      const now = JSON.stringify(alarm.rules);
+      if (now === shown) return;
+      shown = now;
+      const focused = list.contains(document.activeElement);
+      fill(list, alarm.rules.map(row));
+      if (focused) list.focus(); // the button that had it is gone
+      element.hidden = alarm.rules.length === 0;
+    },
+  };
 }
 
 // changed calls look when another answer was given, not with every alert that comes.
@@ -93,17 +131,21 @@ function answered() {
 }
 
 const answer = ({ id, topic, type, data, ce, time }) => el('li', { id: `answer-${id}` },
-  at(time), ' ', el('strong', {}, t(`shift.${TOLD[type] ?? 'other'}`, { type, ...told(data) })), ' ',
-  el('a', { href: `#/log?id=${encodeURIComponent(ce?.subject ?? '')}` }, topic.replace(/^\$alerts\./, '')),
+  at(time), ' ', el('strong', {}, t(`shift.${kindOf(type, data)}`, { type, ...told(data) })), ' ',
+  el('a', { href: `#/log?id=${encodeURIComponent(ce?.subject ?? id)}` }, topic.replace(/^\$alerts\./, '')),
   data?.note && el('bdi', {}, ' ', data.note));
 
+const kindOf = (type, data) => (type === 'alert.unheard' && !data?.delivery ? 'unheardNowhere' : TOLD[type] ?? 'other');
 const TOLD = {
   'alert.claimed': 'claimed', 'alert.released': 'released', 'alert.done': 'done', 'alert.handed-over': 'handed-over',
   'alert.undone': 'undone', 'alert.snoozed': 'snoozed', 'alert.step': 'step', 'alert.expired': 'expired',
+  'alert.unheard': 'unheard', 'alert.withdrawn': 'withdrawn', 'alert.signed-off': 'signed-off', 'alert.signed-on': 'signed-on',
 };
+const REASONS = ['heard', 'closed', 'muted', 'signed-off', 'off']; // why it is said no more that nobody hears a rule
 
-const told = ({ by, to, step, delivery, until, reason } = {}) => ({
-  by: named(by), to: named(to), step: step ?? 0, delivery: delivery ?? '', reason: reason ?? '',
+const told = ({ by, to, rule, step, delivery, until, reason } = {}) => ({
+  by: named(by), to: named(to), rule: rule ?? '', step: step ?? 0, delivery: delivery ?? '',
+  reason: REASONS.includes(reason) ? t(`shift.reason-${reason}`) : reason ?? '',
   until: until ? time(until, { timeStyle: 'short' }) : '',
 });
 const named = person => person?.name || person?.subject || person?.device || t('shift.somebody');

@@ -32,6 +32,17 @@ export interface Person {
   name?: string;
 }
 
+/** Whether somebody would hear the alerts of a rule. */
+export interface RuleHearing {
+  name: string;
+  /** Since then it is said that nobody would; null: it is not. */
+  unheard_since: string | null;
+  /** Until then nobody has to be there; null: somebody has. */
+  signed_off_until: string | null;
+  /** There are hours that may begin again. */
+  has_hours: boolean;
+}
+
 /** What can be known of whether this tab would be heard. Nothing tells of mute and volume. */
 export interface Hearing {
   /** This tab is the one of its browser that rings. */
@@ -73,6 +84,8 @@ export class TidingsAlarm extends HTMLElement {
   readonly alerts: readonly Alert[];
   /** How many are open and claimed by nobody, beyond what is listed too. */
   readonly open: number;
+  /** The rules all of whose topics the element has. */
+  readonly rules: readonly RuleHearing[];
   /** An alert wants it, and this tab is the one that rings. Whether it can be heard is `audible`. */
   readonly ringing: boolean;
   readonly audible: boolean;
@@ -90,6 +103,12 @@ export class TidingsAlarm extends HTMLElement {
   undo(id: string): Promise<Alert | undefined>;
   /** Seconds: 1 to 3600, by default 300. */
   snooze(id: string, seconds?: number): Promise<Alert | undefined>;
+  /**
+   * Nobody has to be there for a rule, until its hours begin next or for so many seconds, a week at most: until then it is
+   * not said that nobody hears it. signOn takes that back. Both reject with what the server refuses.
+   */
+  signOff(rule: string, seconds?: number): Promise<RuleHearing>;
+  signOn(rule: string): Promise<RuleHearing>;
   /** Plays the alarm once. */
   test(): void;
   /** A person has heard the test sound. */

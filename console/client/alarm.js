@@ -34,6 +34,7 @@ const TEXTS = {
     rest: n => `and ${n} more`,
     more: n => `${n} more events demand an answer than are kept track of: look in the log.`,
     held: 'The log was restored from a backup: nothing is escalated until an administrator resumes it.',
+    unheard: (names, time) => `Nobody hears ${names}, since ${time}: nowhere is a page open that may sound. An alert is escalated at once.`,
     loading: 'Asking for the open alerts…',
     offline: time => `Offline since ${time}: this list may be old.`,
     refused: detail => `The server refuses: ${detail}`,
@@ -95,6 +96,7 @@ const TEXTS = {
     rest: n => `还有 ${n} 条`,
     more: n => `另有 ${n} 个需要回应的事件超出跟踪上限，请查看日志。`,
     held: '日志是从备份恢复的：管理员恢复之前不会升级通知。',
+    unheard: (names, time) => `自 ${time} 起无人能听到 ${names}：没有任何打开的页面可以发声。警报会立即升级。`,
     loading: '正在查询待处理的警报…',
     offline: time => `自 ${time} 起离线，此列表可能已过时。`,
     refused: detail => `服务器拒绝：${detail}`,
@@ -440,7 +442,7 @@ function drawn(open, rings) {
 
 // --- the element
 
-const NOTHING = Object.freeze({ alerts: [], more: 0, open: 0, held: false });
+const NOTHING = Object.freeze({ alerts: [], more: 0, open: 0, held: false, rules: [] });
 const ANSWERS = { claim: 'claim', release: 'release', finish: 'done', hand: 'hand-over', snooze: 'snooze', undo: 'undo' };
 
 // Where there are no elements, as in Node, the module can be imported all the same.
@@ -484,6 +486,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   get alerts() { return this.#page.alerts; }
   get open() { return this.#page.open; }
+  get rules() { return this.#page.rules; }
   get ringing() { return this.#ringing; }
   get audible() { return this.#sound.audible; }
   get hearing() {
@@ -500,6 +503,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   handOver(id, to) { return this.#answer('hand', id, { to }); }
   undo(id) { return this.#answer('undo', id); }
   snooze(id, seconds = SNOOZE) { return this.#answer('snooze', id, { seconds }); }
+  signOff(rule, seconds) { return this.#sign('POST', rule, seconds && { seconds }); }
+  signOn(rule) { return this.#sign('DELETE', rule); }
 
   // test plays the alarm once. That somebody heard it only they can say.
   test() {
@@ -639,6 +644,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     return made;
   }
 
+  get #self() { return { ...this.#me && { name: this.#me }, ...this.#device && { device: this.#device } }; }
+
   async #bearer() { return typeof this.token === 'function' ? this.token() : this.token; }
 
   // --- the open alerts
@@ -688,7 +695,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   #show(page) {
     const before = new Map(this.#page.alerts.map(alert => [alert.id, alert]));
-    this.#page = page;
+    this.#page = { rules: [], ...page }; // an earlier server has none
     this.#problem = undefined;
     for (const alert of page.alerts) this.#announce(alert, before.get(alert.id));
     this.#known = true;
@@ -727,9 +734,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     const row = this.#rows.get(id), alert = this.#page.alerts.find(alert => alert.id === id);
     const conditional = !['claim', 'snooze'].includes(kind);
     if (!alert || row?.busy) return undefined;
-    const body = { ...more };
-    if (this.#me) body.name = this.#me;
-    if (this.#device) body.device = this.#device;
+    const body = { ...more, ...this.#self };
     if (row) Object.assign(row, { busy: true, mode: '', said: '' });
     this.#update();
     try {
@@ -748,6 +753,16 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
       this.#update();
       this.#look();
     }
+  }
+
+  // sign says that nobody has to be there for a rule, or somebody has again. What goes wrong is the page's to tell.
+  async #sign(method, rule, more) {
+    const now = await this.#request(method, `alerts/${encodeURIComponent(rule)}/sign-off`, { body: { ...more, ...this.#self } });
+    this.#answers++;
+    this.#page = { ...this.#page, rules: this.#page.rules.map(rule => (rule.name === now.name ? now : rule)) };
+    this.#update();
+    this.#look();
+    return now;
   }
 
   #refusal({ code, message, holder }) {
@@ -1024,6 +1039,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     if (detail) add('bad', text.refused(detail));
     else if (since || navigator.onLine === false) add('bad', text.offline(clock(since ?? Date.now(), text)));
     if (this.#page.held) add('warn', text.held);
+    const unheard = this.#page.rules.filter(rule => rule.unheard_since);
+    if (unheard.length) add('bad', text.unheard(unheard.map(({ name }) => name).join(', '), clock(Math.min(...unheard.map(rule => Date.parse(rule.unheard_since))), text)));
     if (this.#page.more) add('warn', text.more(this.#page.more));
     if (calls.has('sound')) {
       const silent = this.#turn?.holds ? 'silent' : this.#turn?.elsewhere === false && 'silentElsewhere';

@@ -98,6 +98,11 @@ export interface TidingsEventMap<Data = unknown> {
   /** Everything up to now has been handed over; missed is how many events that were since the state was last live. */
   live: CustomEvent<{ missed: number }>;
   bye: CustomEvent<Bye>;
+  /**
+   * Something has come on the stream that this tab holds: a heartbeat at least, every so many milliseconds. `subscriber` is what
+   * the server calls the stream. For presence.js, which tells the server what the page can do.
+   */
+  beat: CustomEvent<{ subscriber: string; heartbeat: number }>;
   state: CustomEvent<{ state: State; transport: 'stream' | 'poll'; leads: boolean }>;
   /**
    * A refusal; what the token function threw; or, once per outage and with the name `AnswerError`, that something
@@ -133,6 +138,8 @@ export class Tidings<Data = unknown> extends EventTarget {
   readonly transport: 'stream' | 'poll';
   /** Whether this tab holds the connection. */
   readonly leads: boolean;
+  /** The same in all tabs that share the connection; undefined while there are none, and this one holds its own. */
+  readonly group: string | undefined;
   /** Whether the cursor outlives a reload: it has a name, and storage takes it. */
   readonly persistent: boolean;
   /**

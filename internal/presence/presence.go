@@ -9,8 +9,8 @@
 //	pages.Hears(topics)   // an alarm of these topics would be heard somewhere
 //	page.Close()          // with the stream
 //
-// Nothing of it is stored. A page reports when the stream brings it something, once in a heartbeat at least: one that is
-// frozen, or has lost the network, falls silent, and counts for nothing two heartbeats later (docs/adr/0023).
+// Nothing of it is stored. A page reports when the stream brings it something, once in a heartbeat at least: one that
+// is frozen, or has lost the network, falls silent, and counts for nothing two heartbeats later (docs/adr/0023).
 package presence
 
 import (
@@ -24,8 +24,8 @@ const (
 	// staleAfter is after how many heartbeats a report counts no more.
 	staleAfter = 2
 
-	// settling is for how many heartbeats it means nothing that nobody is there, after a start, or after most pages have
-	// gone at once: they come back.
+	// settling is for how many heartbeats it means nothing that nobody is there, after a start, or after half of the
+	// pages have gone at once: they come back.
 	settling = 3
 )
 

@@ -75,8 +75,9 @@ func TestLook(t *testing.T) {
 			time.Sleep(time.Second)
 			p.Report(x.report)
 			s, at, got := p.Look()
-			if s != x.report || !at.Equal(time.Now()) || got != x.want || r.Count()[x.want] != 1 || len(r.Count()) != 1 {
-				t.Errorf("it is %s of %+v at %v, counted %v; want %s", got, s, at, r.Count(), x.want)
+			count := r.Count()
+			if s != x.report || !at.Equal(time.Now()) || got != x.want || count[x.want] != 1 || len(count) != 1 {
+				t.Errorf("it is %s of %+v at %v, counted %v; want %s", got, s, at, count, x.want)
 			}
 		}
 		time.Sleep(2 * heartbeat)
