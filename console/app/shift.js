@@ -69,7 +69,8 @@ export class Shift extends EventTarget {
 
 // signing lists the rules, and lets a person say that nobody has to be there: the shop is closed today.
 function signing(alarm, tell) {
-  const list = el('ol', { class: 'answered', role: 'list', tabindex: '-1' }), element = el('section', { class: 'answers', hidden: true }, el('h2', {}, t('shift.rules')), list);
+  const list = el('ol', { class: 'listened', role: 'list', tabindex: '-1' });
+  const element = el('section', { class: 'answers', hidden: true }, el('h2', {}, t('shift.rules')), list);
   let shown;
   const act = what => async () => {
     try {
@@ -132,7 +133,7 @@ function answered() {
 
 const answer = ({ id, topic, type, data, ce, time }) => el('li', { id: `answer-${id}` },
   at(time), ' ', el('strong', {}, t(`shift.${kindOf(type, data)}`, { type, ...told(data) })), ' ',
-  el('a', { href: `#/log?id=${encodeURIComponent(ce?.subject ?? id)}` }, topic.replace(/^\$alerts\./, '')),
+  el('a', { href: `#/log?id=${encodeURIComponent(ce?.subject ?? id)}` }, ce?.subject ? topic.replace(/^\$alerts\./, '') : data?.rule ?? topic),
   data?.note && el('bdi', {}, ' ', data.note));
 
 const kindOf = (type, data) => (type === 'alert.unheard' && !data?.delivery ? 'unheardNowhere' : TOLD[type] ?? 'other');
