@@ -11,7 +11,7 @@ import (
 //
 // What every Sequencer guarantees:
 //
-//  1. What has a place is on stable storage, and keeps its place.
+//  1. What has a place is on stable storage, and keeps its place, until it is purged.
 //  2. At a place there is one commit, the same for everybody.
 //  3. A commit is placed after a place only as the next one: whoever got a place knew all before it.
 type Sequencer interface {
@@ -30,7 +30,8 @@ type Sequencer interface {
 
 	// Follow calls deliver with each commit after the given place, its caller's own included, in order,
 	// as they come, until ctx ends, deliver returns an error, or it cannot go on. It returns why. The
-	// bytes are the receiver's. ErrDiverged: the sequence does not go on from this place.
+	// bytes are the receiver's. ErrDiverged: the sequence does not go on from this place. ErrPurged: what
+	// follows it was purged.
 	Follow(ctx context.Context, after Place, deliver func(Place, []byte) error) error
 
 	// End is the place of the newest commit: of every one that was placed before the call, wherever
@@ -40,6 +41,30 @@ type Sequencer interface {
 	// Seen is the number of the newest place that it has heard of, at once and without asking anybody: 0
 	// before the first.
 	Seen() uint64
+
+	// AppendState is Append of a commit that State finds.
+	AppendState(ctx context.Context, after Place, commit []byte) (Place, error)
+
+	// State is the newest commit that AppendState has placed, and its place; the zero Place: there is none.
+	State(ctx context.Context) (at Place, commit []byte, err error)
+
+	// Find is a commit that lies after this number, soon after it as a rule, and the place that it follows; the
+	// zero Place: there is none.
+	Find(ctx context.Context, number uint64) (after Place, commit []byte, err error)
+
+	// Extent is how much the sequence keeps.
+	Extent(ctx context.Context) (Extent, error)
+
+	// Purge deletes every commit up to a place, which is not the last one. Nothing else is changed. To purge
+	// again what was purged does nothing. After an error it may be purged or not.
+	Purge(ctx context.Context, through Place) error
+}
+
+// Extent is how much of a sequence is kept.
+type Extent struct {
+	First uint64 // the lowest number at which there may be a commit: 1 as long as nothing was purged
+	Last  uint64 // the number of the newest place
+	Bytes uint64 // that it takes on the disk of one of those who keep it, about
 }
 
 // Place is a place in a sequence of commits. The zero Place lies before the first.
@@ -56,6 +81,10 @@ var (
 	// ErrUnavailable: those who keep the sequence do not answer, or this log is not up to date with
 	// it. Nothing was stored. Writing may succeed again as soon as they do.
 	ErrUnavailable = errors.New("the log's sequence is not available")
+
+	// ErrPurged: commits after the place that a log is at were purged. Its mirror has to be made anew, as Open
+	// does.
+	ErrPurged = errors.New("the log's sequence begins after what the log has")
 
 	// ErrDiverged: the sequence is not the one that the log has followed. It ends before the log
 	// does, has another commit in its place, or is that of another log.

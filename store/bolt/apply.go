@@ -26,9 +26,11 @@ type change struct {
 	freed     uint64              // bytes of the records that it deletes
 	deleted   int                 // records
 	forgotten []commit.Key
-	oldestKey store.ID             // after those; zero if none is left
-	marks     map[commit.Owner]int // that it adds
-	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
+
+	remembered []commit.Key         // those of Keys that are new
+	oldestKey  store.ID             // after those; zero if none is left
+	marks      map[commit.Owner]int // that it adds
+	bare       map[commit.Owner]int // topics that lose their last event, less those that have one again
 
 	journaled int    // entries put into the journal
 	piece     *piece // of a checkpoint
@@ -42,7 +44,7 @@ func (ch *change) begin(c *committer, k *commit.Commit, at *store.Place) {
 		buf = nil
 	}
 	*ch = change{Commit: k, c: c, at: at, buf: buf, created: ch.created[:0], changed: ch.changed[:0],
-		forgotten: ch.forgotten[:0]}
+		forgotten: ch.forgotten[:0], remembered: ch.remembered[:0]}
 }
 
 // write puts the commit into the transaction.
@@ -52,7 +54,7 @@ func (ch *change) write(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	if len(ch.Events) > 0 {
+	if ch.Stores() {
 		if err := ch.store(tx); err != nil {
 			return err
 		}
@@ -206,8 +208,8 @@ func (ch *change) trim(tx *bbolt.Tx) error {
 }
 
 func (ch *change) delete(tx *bbolt.Tx, records *bbolt.Bucket, t *topic, id store.ID) error {
-	t.next.trimmed = id
-	ch.trimming[t] = id
+	t.next.trimmed = store.Later(t.next.trimmed, id) // a log that began with a state may be further
+	ch.trimming[t] = t.next.trimmed
 	value := records.Get(id[:])
 	if value == nil {
 		return nil

@@ -98,6 +98,7 @@ func (c *committer) run() {
 		batch = c.queue.take(batch[:0])
 		if c.mirror != nil {
 			_ = c.applyOthers() // what is wrong then is so for the batch, too
+			c.placeOffered()
 		}
 		if len(batch) == 0 {
 			if c.queue.over() {
@@ -235,6 +236,9 @@ func (c *committer) apply(k *commit.Commit) error { return c.applyAt(k, nil) }
 
 // applyAt is apply of a commit that has its place in a sequence, if at is not nil.
 func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
+	if at != nil {
+		c.leaveOutKnown(k)
+	}
 	if err := c.follows(k); err != nil {
 		return c.file.fail(err)
 	}
@@ -280,6 +284,18 @@ func (c *committer) follows(k *commit.Commit) error {
 		}
 	}
 	return nil
+}
+
+// leaveOutKnown leaves out the topics of a commit that the log knows, because it began with a state that has them.
+func (c *committer) leaveOutKnown(k *commit.Commit) {
+	known := c.horizon.index.byID
+	for len(k.Topics) > 0 {
+		t := &k.Topics[0]
+		if int(t.Number) >= len(known) || known[t.Number].name != t.Name {
+			return
+		}
+		k.Topics = k.Topics[1:]
+	}
 }
 
 // watchClock says once when time stands still.

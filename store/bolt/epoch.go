@@ -22,11 +22,13 @@ type epochs struct{ *bbolt.Bucket }
 
 // put notes that what is minted above the given ID bears the epoch; no epoch is any.
 func (e epochs) put(after store.ID, epoch []byte) error {
-	c := e.Cursor()
-	for over := e.Stats().KeyN + 1 - maxEpochs; over > 0; over-- {
-		c.First()
-		if err := c.Delete(); err != nil {
-			return err
+	if e.Get(after[:]) == nil {
+		c := e.Cursor()
+		for over := e.Stats().KeyN + 1 - maxEpochs; over > 0; over-- {
+			c.First()
+			if err := c.Delete(); err != nil {
+				return err
+			}
 		}
 	}
 	v := append(make([]byte, sumSize, sumSize+len(epoch)), epoch...)

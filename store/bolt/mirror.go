@@ -40,6 +40,11 @@ type mirror struct {
 	lag     lag
 	trims   atomic.Uint64 // commits of others with trims
 
+	states    states                   // that are in the sequence, as far as it was applied
+	offered   atomic.Pointer[offering] // an entry of a state that this node writes; nil: none
+	shrinking sync.Mutex               // held while the sequence is looked at, or purged
+	slack     uint64                   // see Options.SequenceSlack
+
 	attempts, conflicts, unknown atomic.Uint64 // see store.SequenceStats
 	rebuilt                      bool
 
@@ -71,7 +76,8 @@ const (
 
 func newMirror(l *Log, o Options) *mirror {
 	m := &mirror{seq: o.Sequencer, timeout: o.SequencerTimeout, file: l.file, queue: l.queue,
-		logger: o.Logger, followed: make(chan struct{}), secret: &l.secret, rebuilt: o.rebuilt}
+		logger: o.Logger, followed: make(chan struct{}), secret: &l.secret, rebuilt: o.rebuilt,
+		slack: o.SequenceSlack}
 	m.ctx, m.leave = context.WithCancel(context.Background())
 	m.at.Store(new(store.Place))
 	return m
@@ -175,6 +181,8 @@ func (m *mirror) follow(after store.Place) {
 		case m.ctx.Err() != nil || m.file.failure() != nil:
 		case errors.Is(err, store.ErrDiverged):
 			_ = m.file.fail(err)
+		case errors.Is(err, store.ErrPurged):
+			_ = m.file.fail(fmt.Errorf("%w; start this node again: it makes its mirror anew", err))
 		case !warned:
 			warned = true
 			m.logger.Warn("commits of others do not come; asking again until they do", "error", err)

@@ -46,7 +46,7 @@ func mirrors(forget bool) storetest.Factory {
 func openMirror(t testing.TB, dir string, opts storetest.Options, seat store.Sequencer) *bolt.Log {
 	t.Helper()
 	log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
-		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seat})
+		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seat, SequenceSlack: opts.SequenceSlack})
 	if err != nil {
 		t.Fatal(err)
 	}

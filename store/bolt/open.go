@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
@@ -70,23 +71,46 @@ func openMirror(d *dir, exists bool, o Options) (*Log, error) {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	o.logID = id
-	if exists {
-		l, err := open(d, fileName, o)
-		if !errors.Is(err, ErrDamaged) {
-			return l, err
+	for try := 0; ; try++ {
+		if exists {
+			l, err := open(d, fileName, o)
+			if err == nil || try == makeAnew {
+				return l, err
+			}
+			if err := d.makeWay(err, o.Logger); err != nil {
+				return nil, err
+			}
+			o.rebuilt = true
 		}
+		if err := makeLog(d, o, id); err != nil {
+			return nil, err
+		}
+		exists = true
+	}
+}
+
+// makeAnew is how often an Open makes a mirror anew: one that is made may be too far behind when it is there.
+const makeAnew = 3
+
+// makeWay makes way for a new mirror in the place of one that cannot be opened, or returns the error of that.
+func (d *dir) makeWay(err error, logger *slog.Logger) error {
+	switch {
+	case errors.Is(err, errUnfinished): // it never had a place, and nothing that the sequence has not
+		logger.Warn("the mirror was not finished; it is made anew")
+		return errors.Join(remove(d.file(closedName)), remove(d.file(fileName)), syncDir(d.path))
+	case errors.Is(err, ErrDamaged), errors.Is(err, store.ErrPurged):
 		aside, failed := d.setAside()
 		if failed != nil {
-			return nil, errors.Join(err, failed)
+			return errors.Join(err, failed)
 		}
-		o.Logger.Error("the mirror is damaged; it is set aside, and made anew", "file", aside, "error", err)
-		o.rebuilt = true
+		logger.Error("the mirror cannot go on; it is set aside, and made anew", "file", aside, "error", err)
+		return nil
 	}
-	if err := makeLog(d, o, id); err != nil {
-		return nil, err
-	}
-	return open(d, fileName, o)
+	return err
 }
+
+// errUnfinished is the error of a mirror that was being made of a state.
+var errUnfinished = errors.New("the mirror was not finished")
 
 // makeLog makes an empty log, a mirror of the one with the ID if that is not zero. A crash leaves none or
 // a whole one.
@@ -153,8 +177,12 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	l.counters.opening = time.Since(began)
 	go l.checkRest()
 	if l.mirror != nil {
-		go l.mirror.follow(l.mirror.place())
-		err = c.join(o.Context, o.seed)
+		if err = c.loadState(o.Context); err == nil {
+			go l.mirror.follow(l.mirror.place())
+			err = c.join(o.Context, o.seed)
+		} else {
+			close(l.mirror.followed)
+		}
 	}
 	go c.run()
 	if err != nil {
@@ -203,10 +231,17 @@ func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 	case mirror && l.id != o.logID:
 		return refusal{fmt.Errorf("%w: %s is a mirror of log %s, the sequence is of log %s", store.ErrDiverged,
 			l.path, l.id, o.logID)}
+	case mirror && at == store.Place{} && hasAny(tx.Bucket(bucketTopics)):
+		return refusal{errUnfinished}
 	case mirror:
 		l.mirror.at.Store(&at)
 	}
 	return nil
+}
+
+func hasAny(b *bbolt.Bucket) bool {
+	k, _ := b.Cursor().First()
+	return k != nil
 }
 
 // refusal is an error of a file that is whole.

@@ -56,12 +56,16 @@ type Options struct {
 	// that it has none, or that it is not known whether it has one.
 	SequencerTimeout time.Duration // default 10 s
 
+	// SequenceSlack is how many bytes the sequence may take beyond twice what the log retains. Above that Retain
+	// purges it.
+	SequenceSlack uint64 // default 64 MiB
+
 	// Alone opens a mirror without its sequencer. It can be read and copied, and takes no writes:
 	// ErrMirror.
 	Alone bool
 
 	logID   store.ID // of the sequence
-	rebuilt bool     // a damaged mirror was set aside
+	rebuilt bool     // another mirror was set aside
 	seed    string   // file of the log that a sequence without a commit begins with; "": none
 
 	between   between // see committer; tests set these
@@ -86,6 +90,7 @@ func (o Options) withDefaults() Options {
 		o.Context = context.Background()
 	}
 	o.SequencerTimeout = cmp.Or(o.SequencerTimeout, 10*time.Second)
+	o.SequenceSlack = cmp.Or(o.SequenceSlack, 64<<20)
 	o.MaxTopics = cmp.Or(o.MaxTopics, store.DefaultMaxTopics)
 	o.KeyWindow = cmp.Or(o.KeyWindow, store.DefaultKeyWindow)
 	o.MaxKeys = cmp.Or(o.MaxKeys, store.DefaultMaxKeys)

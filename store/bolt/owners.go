@@ -72,6 +72,14 @@ func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
 // countBare finds out which of the topics that were there have lost their last event, or have one again.
 func (ch *change) countBare(tx *bbolt.Tx) {
 	known := len(ch.c.horizon.index.byID)
+	for _, t := range ch.created { // without an event only by a state
+		if t.next.count == 0 {
+			if ch.bare == nil {
+				ch.bare = make(map[commit.Owner]int)
+			}
+			ch.bare[makerOf(tx, t.id)]++
+		}
+	}
 	for _, t := range ch.changed {
 		was, is := t.visible.count == 0, t.next.count == 0
 		if int(t.id) >= known || was == is {

@@ -23,7 +23,7 @@ const (
 	retainStep = 4096
 )
 
-// Retain implements store.Log.
+// Retain implements store.Log. What it leaves of the sequence of a mirror follows from what it keeps.
 func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
 	if err := cmp.Or(l.closed(), l.hanging()); err != nil {
 		return 0, err
@@ -35,7 +35,7 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 			return deleted, err
 		}
 	}
-	return deleted, nil
+	return deleted, l.shrink(ctx)
 }
 
 // deleteExcess looks and deletes in turn, until a look finds less than it may. Where another node deletes, it

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -63,11 +64,24 @@ func (c *committer) plant(file string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", file, err)
 	}
-	err = db.View(func(tx *bbolt.Tx) error { return newSeed(tx, c.place).grow() })
-	if err != nil && c.mirror.place() != (store.Place{}) {
+	s := &seed{view: readable(db), place: c.place, through: store.MaxID, bytes: importBytes}
+	if err = s.grow(); err != nil && c.mirror.place() != (store.Place{}) {
 		err = fmt.Errorf("%w; the sequence has a part of the backup: delete it, and restore again", err)
 	}
 	return errors.Join(err, db.Close())
+}
+
+// readable returns what reads a file, in which a page may fault.
+func readable(db *bbolt.DB) func(func(*bbolt.Tx) error) error {
+	return func(read func(*bbolt.Tx) error) (err error) {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("read the backup: %v", p)
+			}
+		}()
+		return db.View(read)
+	}
 }
 
 // plantWait is how long each commit of a backup tries to get its place: longer than an election, because whoever
@@ -88,109 +102,117 @@ func (c *committer) place(k *commit.Commit) error {
 	return nil
 }
 
-// seed makes commits of a log. What was trimmed leaves no event but the mark of its topic: an empty event in
-// its place, which is trimmed when all events are placed, moves that mark again. Topics get new numbers, in the
-// order of their events.
+// seed makes commits of a log, by which a new one has the same. What was trimmed leaves no event but the mark of its
+// topic: an empty event in its place, which is trimmed when all events are placed, moves that mark again. Each
+// commit is of one transaction. What is written to the log in between may be in them or not.
 type seed struct {
-	tx     *bbolt.Tx
-	place  func(*commit.Commit) error
-	topics []*topic // as the file numbers them
-	gone   []*topic // that have a mark, in the order of these
-	number map[uint32]uint32
+	view    func(read func(*bbolt.Tx) error) error
+	place   func(*commit.Commit) error // is called with no transaction open
+	through store.ID                   // events above it, and what was trimmed above it, are left out
+	bytes   int                        // about how many go into a commit
+
+	topics []*topic // as they were at first
+	gone   []*topic // those with a mark, in the order of these
 	arena  arena
-	keys   *bbolt.Cursor
-	key    []byte // that comes next, with its value
-	value  []byte
 
-	next commit.Commit // its After is where the log has come
-	size int           // of the data of its events
-}
-
-func newSeed(tx *bbolt.Tx, place func(*commit.Commit) error) *seed {
-	return &seed{tx: tx, place: place, number: make(map[uint32]uint32), keys: tx.Bucket(bucketKeys).Cursor()}
+	step  int    // which kind of thing comes next
+	index int    // of the next topic
+	holes int    // of gone, that have an event in their place
+	from  []byte // the last key of the bucket that is read; nil: none
+	count int    // entries of next
+	size  int    // of these
+	next  commit.Commit
 }
 
 // grow places all commits.
-func (s *seed) grow() (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read the backup: %v", p)
-		}
-	}()
-	secret, _, err := getSecret(s.tx)
-	if err != nil {
+func (s *seed) grow() error {
+	steps := []func(*seed, *bbolt.Tx) (whole bool, err error){(*seed).addTopics, (*seed).addEvents, (*seed).addKeys,
+		(*seed).addTrims, (*seed).addMarks, (*seed).addDeliveries, (*seed).addSlots, (*seed).addEpochs}
+	if err := s.view(s.begin); err != nil {
 		return err
 	}
-	if s.topics, err = countTopics(s.tx); err != nil {
-		return err
-	}
-	for _, t := range s.topics {
-		if !t.next.trimmed.IsZero() {
-			s.gone = append(s.gone, t)
-		}
-	}
-	slices.SortFunc(s.gone, func(a, b *topic) int { return a.next.trimmed.Compare(b.next.trimmed) })
-	s.key, s.value = s.keys.First()
-	s.next.Secret = &secret
-	for _, step := range []func() error{s.flush, s.events, s.trims, s.marks, s.deliveries, s.slots, s.epochs} {
-		if err := step(); err != nil {
+	for s.step < len(steps) {
+		err := s.view(func(tx *bbolt.Tx) error {
+			whole, err := steps[s.step](s, tx)
+			if whole {
+				s.step, s.from = s.step+1, nil
+			}
 			return err
-		}
-	}
-	return nil
-}
-
-// flush places what has gathered.
-func (s *seed) flush() error {
-	s.next.Last = s.next.After
-	if n := len(s.next.Events); n > 0 {
-		s.next.Last = s.next.Events[n-1].ID
-		for ; s.key != nil && !s.next.Last.Before(store.ID(s.key)); s.key, s.value = s.keys.Next() {
-			if k, ok := decodeKey(s.key, s.value); ok {
-				s.next.Keys = append(s.next.Keys, k)
-			}
-		}
-	}
-	if err := s.place(&s.next); err != nil {
-		return err
-	}
-	s.next, s.size = commit.Commit{After: s.next.Last}, 0
-	return nil
-}
-
-// rest places what has gathered, if there is any.
-func (s *seed) rest() error {
-	if s.next.IsEmpty() {
-		return nil
-	}
-	return s.flush()
-}
-
-// events are those that are retained, and one in the place of the newest that was trimmed of each topic.
-func (s *seed) events() error {
-	gone, c := s.gone, s.tx.Bucket(bucketLog).Cursor()
-	k, v := c.First()
-	for k != nil || len(gone) > 0 {
-		var err error
-		if len(gone) > 0 && (k == nil || gone[0].next.trimmed.Before(store.ID(k))) {
-			err = s.add(gone[0].next.trimmed, gone[0], placeholder(gone[0]))
-			gone = gone[1:]
-		} else {
-			r, ok := decodeRecord(k, v)
-			if !ok || int(r.topic) >= len(s.topics) {
-				return fmt.Errorf("event %s is damaged", store.ID(k))
-			}
-			e := s.arena.event(store.ID(k), "", r)
-			err = s.add(e.ID, s.topics[r.topic], &store.Draft{Type: e.Type, ContentType: e.ContentType,
-				Attributes: e.Attributes, Data: e.Data})
-			k, v = c.Next()
+		})
+		if err == nil && !s.next.IsEmpty() {
+			err = s.place(&s.next)
 		}
 		if err != nil {
 			return err
 		}
+		s.next = commit.Commit{After: s.next.Last, Last: s.next.Last}
+		s.arena, s.count, s.size = arena{}, 0, 0
 	}
-	return s.rest()
+	return nil
+}
+
+func (s *seed) begin(tx *bbolt.Tx) error {
+	secret, _, err := getSecret(tx)
+	if err != nil {
+		return err
+	}
+	s.next.Secret = &secret
+	if s.topics, err = countTopics(tx); err != nil {
+		return err
+	}
+	for _, t := range s.topics {
+		if mark := t.next.trimmed; !mark.IsZero() && !s.through.Before(mark) {
+			s.gone = append(s.gone, t)
+		}
+	}
+	slices.SortFunc(s.gone, func(a, b *topic) int { return a.next.trimmed.Compare(b.next.trimmed) })
+	return nil
+}
+
+// took counts an entry of the next commit.
+func (s *seed) took(bytes int) { s.count, s.size = s.count+1, s.size+bytes }
+
+func (s *seed) full() bool { return s.count >= importEvents || s.size > s.bytes }
+
+func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
+	for ; s.index < len(s.topics) && !s.full(); s.index++ {
+		t := s.topics[s.index]
+		s.next.Topics = append(s.next.Topics, commit.Topic{Number: t.id, Owner: makerOf(tx, t.id), Name: t.name})
+		s.took(len(t.name))
+	}
+	return s.index == len(s.topics), nil
+}
+
+// addEvents adds those that are retained, and one in the place of the newest that was trimmed of each topic.
+func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
+	c := tx.Bucket(bucketLog).Cursor()
+	for k, v := s.resume(c); !s.full(); {
+		if k != nil && s.through.Before(store.ID(k)) {
+			k = nil
+		}
+		switch {
+		case s.holes < len(s.gone) && (k == nil || s.gone[s.holes].next.trimmed.Before(store.ID(k))):
+			t := s.gone[s.holes]
+			s.holes++
+			s.add(t.next.trimmed, t.id, placeholder(t), 0)
+		case k != nil:
+			r, ok := decodeRecord(k, v)
+			if !ok || int(r.topic) >= len(s.topics) {
+				return false, fmt.Errorf("event %s is damaged", store.ID(k))
+			}
+			e := s.arena.event(store.ID(k), "", r)
+			s.add(e.ID, r.topic, &store.Draft{Type: e.Type, ContentType: e.ContentType, Attributes: e.Attributes,
+				Data: e.Data}, len(v))
+			s.from = append(s.from[:0], k...)
+			k, v = c.Next()
+		default:
+			if s.through != store.MaxID {
+				s.next.Last = s.through
+			}
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // placeholder stands for the newest event of a topic that was trimmed.
@@ -201,34 +223,31 @@ func placeholder(t *topic) *store.Draft {
 	return &store.Draft{Type: store.DefaultType}
 }
 
-func (s *seed) add(id store.ID, t *topic, d *store.Draft) error {
-	number, known := s.number[t.id]
-	if !known {
-		number = uint32(len(s.number))
-		s.number[t.id] = number
-		s.next.Topics = append(s.next.Topics, commit.Topic{Number: number, Owner: makerOf(s.tx, t.id), Name: t.name})
-	}
-	s.next.Events = append(s.next.Events, commit.Event{ID: id, Topic: number, Draft: d})
-	if s.size += len(d.Data); len(s.next.Events) < importEvents && s.size <= importBytes {
-		return nil
-	}
-	return s.flush()
+func (s *seed) add(id store.ID, topic uint32, d *store.Draft, bytes int) {
+	s.next.Events = append(s.next.Events, commit.Event{ID: id, Topic: topic, Draft: d})
+	s.next.Last = id
+	s.took(bytes)
 }
 
-func (s *seed) trims() error {
-	for part := range slices.Chunk(s.gone, importEvents) {
-		for _, t := range part {
-			s.next.Trims = append(s.next.Trims, commit.Trim{Topic: s.number[t.id], ID: t.next.trimmed})
+func (s *seed) addKeys(tx *bbolt.Tx) (whole bool, err error) {
+	return s.each(tx, bucketKeys, func(k, v []byte) bool {
+		if key, ok := decodeKey(k, v); ok && !s.through.Before(key.First) {
+			s.next.Keys = append(s.next.Keys, key)
 		}
-		if err := s.flush(); err != nil {
-			return err
-		}
-	}
-	return nil
+		return true // a damaged one counts as forgotten
+	})
 }
 
-func (s *seed) marks() error {
-	return s.each(bucketMarks, func(k, v []byte) bool {
+func (s *seed) addTrims(*bbolt.Tx) (whole bool, err error) {
+	for ; len(s.gone) > 0 && !s.full(); s.gone = s.gone[1:] {
+		s.next.Trims = append(s.next.Trims, commit.Trim{Topic: s.gone[0].id, ID: s.gone[0].next.trimmed})
+		s.took(0)
+	}
+	return len(s.gone) == 0, nil
+}
+
+func (s *seed) addMarks(tx *bbolt.Tx) (whole bool, err error) {
+	return s.each(tx, bucketMarks, func(k, v []byte) bool {
 		m, err := decodeMark(k, v)
 		subject, name, _ := strings.Cut(string(k), "\x00")
 		s.next.Marks = append(s.next.Marks, commit.Mark{Subject: subject, Name: name, Mark: m})
@@ -236,50 +255,63 @@ func (s *seed) marks() error {
 	})
 }
 
-func (s *seed) deliveries() error {
-	return s.each(bucketDeliveries, func(k, v []byte) bool {
+func (s *seed) addDeliveries(tx *bbolt.Tx) (whole bool, err error) {
+	return s.each(tx, bucketDeliveries, func(k, v []byte) bool {
 		d, ok := decodeDelivery(k, v)
 		s.next.Deliveries = append(s.next.Deliveries, store.NamedDelivery{Name: string(k), Delivery: d})
 		return ok
 	})
 }
 
-func (s *seed) slots() error {
-	return s.each(bucketSlots, func(k, v []byte) bool {
+// addSlots adds those of the topics that there were at first.
+func (s *seed) addSlots(tx *bbolt.Tx) (whole bool, err error) {
+	return s.each(tx, bucketSlots, func(k, v []byte) bool {
 		id, ok := decodeSlot(k, v)
-		if ok {
-			topic := s.number[binary.BigEndian.Uint32(k)]
-			s.next.Slots = append(s.next.Slots, commit.Slot{Topic: topic, Subject: string(k[4:]), ID: id})
+		if ok && int(binary.BigEndian.Uint32(k)) < len(s.topics) {
+			s.next.Slots = append(s.next.Slots,
+				commit.Slot{Topic: binary.BigEndian.Uint32(k), Subject: string(k[4:]), ID: id})
 		}
 		return ok
 	})
 }
 
-func (s *seed) epochs() error {
-	return s.each(bucketEpochs, func(k, v []byte) bool {
+func (s *seed) addEpochs(tx *bbolt.Tx) (whole bool, err error) {
+	return s.each(tx, bucketEpochs, func(k, v []byte) bool {
 		epoch, ok := unseal(k, v)
-		s.next.Epochs = append(s.next.Epochs, commit.Began{After: store.ID(k), Epoch: epoch})
+		if ok && !s.through.Before(store.ID(k)) {
+			s.next.Epochs = append(s.next.Epochs, commit.Began{After: store.ID(k), Epoch: bytes.Clone(epoch)})
+		}
 		return ok
 	})
 }
 
-// each places what add gathers of a bucket's entries; false: this one is damaged.
-func (s *seed) each(bucket []byte, add func(k, v []byte) bool) error {
-	b := s.tx.Bucket(bucket)
+// each has add gather a bucket's entries until that is enough; false: this one is damaged.
+func (s *seed) each(tx *bbolt.Tx, bucket []byte, add func(k, v []byte) bool) (whole bool, err error) {
+	b := tx.Bucket(bucket)
 	if b == nil {
-		return nil
+		return true, nil
 	}
-	n, c := 0, b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	c := b.Cursor()
+	for k, v := s.resume(c); k != nil; k, v = c.Next() {
+		if s.full() {
+			return false, nil
+		}
 		if !add(k, v) {
-			return fmt.Errorf("%w: the entry %.300q of %s", ErrDamaged, k, bucket)
+			return false, fmt.Errorf("%w: the entry %.300q of %s", ErrDamaged, k, bucket)
 		}
-		if n, s.size = n+1, s.size+len(v); n%importEvents > 0 && s.size <= importBytes {
-			continue
-		}
-		if err := s.flush(); err != nil {
-			return err
-		}
+		s.from = append(s.from[:0], k...)
+		s.took(len(k) + len(v))
 	}
-	return s.rest()
+	return true, nil
+}
+
+// resume moves the cursor behind what was read.
+func (s *seed) resume(c *bbolt.Cursor) (k, v []byte) {
+	if s.from == nil {
+		return c.First()
+	}
+	if k, v = c.Seek(s.from); bytes.Equal(k, s.from) {
+		return c.Next()
+	}
+	return k, v
 }

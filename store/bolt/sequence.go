@@ -77,6 +77,7 @@ type attempt struct {
 	after   store.Place
 	until   time.Time // of the batch's patience, or of the call under way
 	open    bool      // it may have its place
+	closes  bool      // a state
 }
 
 // offer asks for a place for the commit and applies it. Once it is not known whether it has one,
@@ -87,7 +88,8 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	if err := m.ended(); err != nil {
 		return err
 	}
-	a := &attempt{c: c, batch: batch, decided: decided, after: m.place(), until: m.until}
+	a := &attempt{c: c, batch: batch, decided: decided, after: m.place(), until: m.until,
+		closes: decided.State != nil && decided.State.Closing != nil}
 	if !time.Now().Before(a.until) {
 		return fmt.Errorf("%w: others have got each place first", store.ErrUnavailable)
 	}
@@ -111,7 +113,7 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 func (a *attempt) ask() (store.Place, error) {
 	m := a.c.mirror
 	for {
-		at, err := m.append(a.after, a.until)
+		at, err := m.append(a)
 		switch {
 		case err == nil, errors.Is(err, store.ErrPlaceTaken):
 			m.hold(nil)
@@ -173,10 +175,13 @@ func (a *attempt) apply(at store.Place) error {
 }
 
 // append is one call of the sequencer.
-func (m *mirror) append(after store.Place, until time.Time) (store.Place, error) {
-	ctx, cancel := context.WithDeadline(m.ctx, until)
+func (m *mirror) append(a *attempt) (store.Place, error) {
+	ctx, cancel := context.WithDeadline(m.ctx, a.until)
 	defer cancel()
-	return m.seq.Append(ctx, after, m.buf)
+	if a.closes {
+		return m.seq.AppendState(ctx, a.after, m.buf)
+	}
+	return m.seq.Append(ctx, a.after, m.buf)
 }
 
 // applyPlaced applies a commit that has its place. It is never split or refused: where there is no room

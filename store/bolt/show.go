@@ -50,7 +50,10 @@ func (c *committer) show(ch *change) {
 	c.count(ch)
 	c.books.close(ch)
 	c.horizon.index.showAll(ch, kept{c.keys.held, c.keys.oldest, c.marks, c.bare})
-	if len(ch.Events) > 0 {
+	if ch.State != nil && c.mirror != nil {
+		c.mirror.states.note(ch.State)
+	}
+	if ch.Stores() {
 		c.full, c.reserved = false, true // every commit that stores writes the reserve
 		head := ch.Last
 		c.horizon.head.Store(&head)

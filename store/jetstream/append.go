@@ -37,7 +37,16 @@ func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, 
 // after an outcome that is not known it looks there, and if nothing is there sends the same again. A first
 // refusal for another last message is final; a later one may be about its own.
 func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
-	a, err := s.attemptOf(after, commit)
+	return s.append(ctx, after, commit, s.subject(ofCommit))
+}
+
+// AppendState implements store.Sequencer.
+func (s *Sequencer) AppendState(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
+	return s.append(ctx, after, commit, s.subject(ofState))
+}
+
+func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte, subject string) (store.Place, error) {
+	a, err := s.attemptOf(after, commit, subject)
 	if err != nil {
 		return store.Place{}, err
 	}
@@ -92,13 +101,13 @@ func (s *Sequencer) unsettled(a *attempt, err error) error {
 }
 
 // attemptOf returns the attempt that is asked for again, or a new one.
-func (s *Sequencer) attemptOf(after store.Place, commit []byte) (*attempt, error) {
+func (s *Sequencer) attemptOf(after store.Place, commit []byte, subject string) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := s.attempt; a != nil && a.after == after && bytes.Equal(a.commit, commit) {
+	if a := s.attempt; a != nil && a.after == after && a.subject == subject && bytes.Equal(a.commit, commit) {
 		return a, nil
 	}
-	a, err := s.newAttempt(after, commit)
+	a, err := s.newAttempt(after, commit, subject)
 	s.attempt = a
 	return a, err
 }
@@ -140,7 +149,7 @@ func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, to
 
 // rewound reports whether the stream ends before the place that the attempt was to follow.
 func (s *Sequencer) rewound(a *attempt) bool {
-	m, err := s.last(s.ctx)
+	m, err := s.last(s.ctx, ofAny)
 	var end uint64
 	if m != nil {
 		end = m.Sequence
@@ -155,7 +164,7 @@ func (s *Sequencer) publish(ctx context.Context, a *attempt) (uint64, error) {
 	defer cancel()
 	batch := rand.Text()
 	for i, part := range a.parts {
-		m := nats.NewMsg(s.subject())
+		m := nats.NewMsg(a.subject)
 		m.Data = part
 		m.Header.Set("Nats-Expected-Stream", s.o.Stream)
 		if i == 0 {

@@ -63,16 +63,17 @@ func (e *entry) link(before [16]byte, commit []byte) [16]byte {
 
 // attempt is a commit that a place is asked for.
 type attempt struct {
-	after  store.Place
-	commit []byte
-	chain  [16]byte
-	parts  [][]byte // the messages
-	open   bool     // one of its calls may have placed it
+	after   store.Place
+	commit  []byte
+	subject string
+	chain   [16]byte
+	parts   [][]byte // the messages
+	open    bool     // one of its calls may have placed it
 }
 
 // newAttempt makes the messages of a commit.
-func (s *Sequencer) newAttempt(after store.Place, commit []byte) (*attempt, error) {
-	a := &attempt{after: after, commit: slices.Clone(commit)}
+func (s *Sequencer) newAttempt(after store.Place, commit []byte, subject string) (*attempt, error) {
+	a := &attempt{after: after, commit: slices.Clone(commit), subject: subject}
 	n := max(1, (len(commit)+partBytes-1)/partBytes)
 	if n > maxParts {
 		return nil, fmt.Errorf("%w: a commit of %d bytes is too large for one batch of messages", store.ErrNoSpace,

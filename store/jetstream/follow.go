@@ -41,13 +41,16 @@ func (s *Sequencer) Follow(ctx context.Context, after store.Place,
 		if !s.pause(ctx, againAfter) {
 			return context.Cause(ctx)
 		}
+		if err := s.purgedAfter(ctx, g.at); errors.Is(err, store.ErrPurged) {
+			return err
+		}
 	}
 }
 
 // goesOnFrom is an error unless the stream has this place, or begins with the commit after it.
 func (s *Sequencer) goesOnFrom(ctx context.Context, after store.Place) error {
 	if after.Number == 0 {
-		return nil
+		return s.purgedAfter(ctx, after)
 	}
 	m, err := s.message(ctx, after.Number)
 	if err != nil {
@@ -77,7 +80,18 @@ func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
 	case end.Number < after.Number:
 		return fmt.Errorf("%w: the stream ends at place %d, before %d", store.ErrDiverged, end.Number, after.Number)
 	}
-	return fmt.Errorf("%w: place %d is not in the stream any more", store.ErrUnavailable, after.Number)
+	return s.purgedAfter(ctx, after)
+}
+
+// purgedAfter is ErrPurged when the stream does not have what follows the place any more. Where it begins with that, the
+// chain tells whether it fits.
+func (s *Sequencer) purgedAfter(ctx context.Context, after store.Place) error {
+	e, err := s.Extent(ctx)
+	if err == nil && e.First > after.Number+1 {
+		err = fmt.Errorf("%w: the stream begins with message %d, this log is at place %d", store.ErrPurged, e.First,
+			after.Number)
+	}
+	return err
 }
 
 // consume hands over what one consumer brings, until it falls silent while there is more, or leaves
@@ -127,7 +141,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 
 // stillBehind counts how often in a row there was more than what has come.
 func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) int {
-	end, err := s.last(ctx)
+	end, err := s.last(ctx, ofAny)
 	if err != nil {
 		s.leave()
 		return behind
@@ -146,7 +160,7 @@ func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.Messag
 	ask, cancel := context.WithTimeout(ctx, 4*answerTime)
 	defer cancel()
 	c, err := s.stream.CreateConsumer(ask, jetstream.ConsumerConfig{
-		FilterSubject: s.subject(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		FilterSubject: s.subject(ofAny), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		AckPolicy: jetstream.AckNonePolicy, Replicas: 1, MemoryStorage: true, InactiveThreshold: consumerIdle,
 	})
 	if err != nil {

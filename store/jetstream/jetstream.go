@@ -86,6 +86,7 @@ const (
 	leaveAfter = 2 * time.Second // without an answer: another server may have a leader
 	checkEvery = time.Minute
 	faultEvery = 2 * time.Second // while something is wrong with the stream
+	purgeTime  = time.Minute     // of one purge
 )
 
 // Connect connects to the stream, which it makes if there is none, and checks it. Errors: what would break
@@ -154,14 +155,21 @@ func (s *Sequencer) Close() {
 // LogID implements store.Sequencer.
 func (s *Sequencer) LogID(context.Context) (store.ID, error) { return s.logID, nil }
 
-// subject is that of the commits.
-func (s *Sequencer) subject() string { return subjectOf(s.o.Stream, s.logID) + ".commit" }
+// The last words of subjects. All messages are of one order and one chain; that which closes a state has a subject of
+// its own, so that it is found.
+const (
+	ofCommit = "commit"
+	ofState  = "state"
+	ofAny    = ">"
+)
 
-// last returns the last message of the stream, nil if it has none.
-func (s *Sequencer) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+func (s *Sequencer) subject(of string) string { return subjectOf(s.o.Stream, s.logID) + "." + of }
+
+// last returns the last message of the stream, or of one of its subjects; nil if it has none.
+func (s *Sequencer) last(ctx context.Context, of string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime)
 	defer cancel()
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject())
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(of))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
@@ -171,7 +179,7 @@ func (s *Sequencer) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 // End implements store.Sequencer.
 func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
 	for seen := s.seen.Load(); ; {
-		m, err := s.last(ctx)
+		m, err := s.last(ctx, ofAny)
 		var end store.Place
 		if err == nil && m != nil {
 			end, err = s.placeOf(m)

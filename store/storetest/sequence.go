@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,8 @@ type Sequence struct {
 	id store.ID
 
 	mu      sync.Mutex
-	entries []entry       // the commit at place n is entries[n-1]
+	gone    uint64        // commits that were purged
+	entries []entry       // the commit at place n is entries[n-1-gone]
 	changed chan struct{} // closed and replaced when anything changes
 }
 
@@ -27,6 +30,7 @@ type entry struct {
 	place  store.Place
 	commit []byte
 	by     *Seat
+	state  bool
 }
 
 // NewSequence returns an empty sequence.
@@ -49,15 +53,22 @@ func (s *Sequence) Seat() *Seat {
 func (s *Sequence) Copy(n int) *Sequence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &Sequence{id: s.id, entries: s.entries[:n:n], changed: make(chan struct{})}
+	n -= int(s.gone)
+	return &Sequence{id: s.id, gone: s.gone, entries: s.entries[:n:n], changed: make(chan struct{})}
 }
 
-// Len is how many commits have a place.
+// Len is how many commits have, or had, a place.
 func (s *Sequence) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.entries)
+	return int(s.last())
 }
+
+// last is the number of the newest place. The caller holds mu.
+func (s *Sequence) last() uint64 { return s.gone + uint64(len(s.entries)) }
+
+// at is the commit at a place that was not purged. The caller holds mu.
+func (s *Sequence) at(number uint64) *entry { return &s.entries[number-1-s.gone] }
 
 // change makes a change, of its seats too, that those who wait must see.
 func (s *Sequence) change(f func()) {
@@ -76,12 +87,15 @@ func (s *Sequence) end() store.Place {
 	return s.entries[len(s.entries)-1].place
 }
 
-// has is ErrDiverged unless the place is one of this sequence. The caller holds mu.
+// has is ErrDiverged unless the place is one of this sequence, and ErrPurged if what follows it is gone. The
+// place before the first commit is not known. The caller holds mu.
 func (s *Sequence) has(at store.Place) error {
 	switch n := at.Number; {
-	case n > uint64(len(s.entries)):
-		return fmt.Errorf("%w: it ends at %d, before %d", store.ErrDiverged, len(s.entries), n)
-	case n > 0 && s.entries[n-1].place != at:
+	case n > s.last():
+		return fmt.Errorf("%w: it ends at %d, before %d", store.ErrDiverged, s.last(), n)
+	case n < s.gone:
+		return fmt.Errorf("%w: it begins after %d, and not after %d", store.ErrPurged, s.gone, n)
+	case n > s.gone && s.at(n).place != at:
 		return fmt.Errorf("%w: another commit has place %d", store.ErrDiverged, n)
 	}
 	return nil
@@ -94,6 +108,7 @@ type Seat struct {
 	paused, cut bool
 	onAppend    func(commit []byte) Fate
 	onEnd       func()
+	onPurge     func() Fate
 
 	ends atomic.Int64
 }
@@ -119,6 +134,9 @@ func (s *Seat) OnAppend(f func(commit []byte) Fate) { s.set(func() { s.onAppend 
 
 // OnEnd has f called before each End.
 func (s *Seat) OnEnd(f func()) { s.set(func() { s.onEnd = f }) }
+
+// OnPurge has f called before each Purge.
+func (s *Seat) OnPurge(f func() Fate) { s.set(func() { s.onPurge = f }) }
 
 // Pause holds what Follow would deliver, until Resume.
 func (s *Seat) Pause() { s.set(func() { s.paused = true }) }
@@ -154,6 +172,15 @@ func (s *Seat) LogID(context.Context) (store.ID, error) {
 
 // Append implements store.Sequencer.
 func (s *Seat) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
+	return s.append(ctx, after, commit, false)
+}
+
+// AppendState implements store.Sequencer.
+func (s *Seat) AppendState(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
+	return s.append(ctx, after, commit, true)
+}
+
+func (s *Seat) append(ctx context.Context, after store.Place, commit []byte, state bool) (store.Place, error) {
 	if err := context.Cause(ctx); err != nil { // then nothing is sent
 		return store.Place{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
@@ -172,22 +199,23 @@ func (s *Seat) Append(ctx context.Context, after store.Place, commit []byte) (st
 	case fate == Lost:
 		return store.Place{}, store.ErrOutcomeUnknown
 	}
-	place, err := q.place(s, after, commit)
+	place, err := q.place(after, entry{commit: commit, by: s, state: state})
 	if fate == Unheard {
 		return store.Place{}, store.ErrOutcomeUnknown
 	}
 	return place, err
 }
 
-// place appends what the seat offers. What it has offered before has its place.
-func (s *Sequence) place(by *Seat, after store.Place, commit []byte) (place store.Place, err error) {
+// place appends what a seat offers. What it has offered before has its place.
+func (s *Sequence) place(after store.Place, e entry) (place store.Place, err error) {
 	s.change(func() {
 		if err = s.has(after); err != nil {
 			return
 		}
-		if n := after.Number; n < uint64(len(s.entries)) {
-			place = s.entries[n].place
-			if e := s.entries[n]; e.by != by || !bytes.Equal(e.commit, commit) {
+		if n := after.Number; n < s.last() {
+			there := s.at(n + 1)
+			place = there.place
+			if there.by != e.by || !bytes.Equal(there.commit, e.commit) {
 				err = store.ErrPlaceTaken
 			}
 			return
@@ -195,9 +223,10 @@ func (s *Sequence) place(by *Seat, after store.Place, commit []byte) (place stor
 		sum := sha256.New()
 		sum.Write(after.Chain[:])
 		sum.Write(binary.BigEndian.AppendUint64(nil, after.Number))
-		sum.Write(commit)
+		sum.Write(e.commit)
 		place = store.Place{Number: after.Number + 1, Chain: [16]byte(sum.Sum(nil))}
-		s.entries = append(s.entries, entry{place, bytes.Clone(commit), by})
+		e.place, e.commit = place, bytes.Clone(e.commit)
+		s.entries = append(s.entries, e)
 	})
 	return place, err
 }
@@ -236,8 +265,8 @@ func (s *Seat) next(after store.Place) (next *entry, changed chan struct{}, err 
 	if err := q.has(after); err != nil {
 		return nil, nil, err
 	}
-	if n := after.Number; !s.paused && n < uint64(len(q.entries)) {
-		next = &q.entries[n]
+	if n := after.Number; !s.paused && n < q.last() {
+		next = new(*q.at(n + 1))
 	}
 	return next, q.changed, nil
 }
@@ -258,4 +287,80 @@ func (s *Seat) End(context.Context) (store.Place, error) {
 		return store.Place{}, store.ErrUnavailable
 	}
 	return q.end(), nil
+}
+
+// State implements store.Sequencer.
+func (s *Seat) State(context.Context) (at store.Place, commit []byte, err error) {
+	err = s.read(func(q *Sequence) {
+		for _, e := range slices.Backward(q.entries) {
+			if e.state {
+				at, commit = e.place, bytes.Clone(e.commit)
+				return
+			}
+		}
+	})
+	return at, commit, err
+}
+
+// Find implements store.Sequencer.
+func (s *Seat) Find(_ context.Context, number uint64) (after store.Place, commit []byte, err error) {
+	err = s.read(func(q *Sequence) {
+		if number = max(number, q.gone+1); number < q.last() {
+			after, commit = q.at(number).place, bytes.Clone(q.at(number+1).commit)
+		}
+	})
+	return after, commit, err
+}
+
+// Extent implements store.Sequencer.
+func (s *Seat) Extent(context.Context) (e store.Extent, err error) {
+	err = s.read(func(q *Sequence) {
+		e = store.Extent{First: q.gone + 1, Last: q.last()}
+		for i := range q.entries {
+			e.Bytes += uint64(len(q.entries[i].commit))
+		}
+	})
+	return e, err
+}
+
+// Purge implements store.Sequencer.
+func (s *Seat) Purge(_ context.Context, through store.Place) error {
+	q := s.at.Load()
+	q.mu.Lock()
+	f, fate := s.onPurge, Placed
+	q.mu.Unlock()
+	if f != nil {
+		fate = f()
+	}
+	if fate == NoAnswer || fate == Lost {
+		return store.ErrUnavailable
+	}
+	var err error
+	q.change(func() {
+		switch err = q.has(through); {
+		case s.cut:
+			err = store.ErrUnavailable
+		case errors.Is(err, store.ErrPurged):
+			err = nil
+		case err == nil && through.Number < q.last():
+			q.entries = slices.Clone(q.entries[through.Number-q.gone:])
+			q.gone = through.Number
+		}
+	})
+	if fate == Unheard {
+		return store.ErrUnavailable
+	}
+	return err
+}
+
+// read reads the sequence, unless the seat is cut off.
+func (s *Seat) read(f func(*Sequence)) error {
+	q := s.at.Load()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.cut {
+		return store.ErrUnavailable
+	}
+	f(q)
+	return nil
 }

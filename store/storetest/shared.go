@@ -97,6 +97,7 @@ type sight struct {
 	Topics        map[string]store.TopicInfo
 	Info          store.Info
 	Resolved      map[store.ID]resolved
+	Deliveries    []store.NamedDelivery
 }
 
 type resolved struct {
@@ -117,6 +118,9 @@ func seen(t TB, log store.Log) sight {
 		t.Fatalf("info: %v", err)
 	}
 	s.Info.DiskBytes = 0
+	if s.Deliveries, err = log.Deliveries(); err != nil {
+		t.Fatalf("deliveries: %v", err)
+	}
 	for info := range log.Topics(store.Everything()) {
 		s.Topics[info.Topic] = info
 	}

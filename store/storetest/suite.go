@@ -34,6 +34,8 @@ type Options struct {
 	MaxKeys   int              // how many; 0 is the default
 	MaxMarks  int              // read marks; 0 is the default
 
+	SequenceSlack uint64 // bytes that a sequence may take beyond twice the log's; 0 is the default
+
 	// Sequencer, in the cases of RunShared, is what makes the log one of several.
 	Sequencer store.Sequencer
 }

@@ -10,9 +10,9 @@ import (
 	"tidings/store"
 )
 
-// version is that of the layout, which docs/FORMAT.md draws; withSlots and withEpochs are those of commits
-// that have some, which releases before them cannot read.
-const version, withSlots, withEpochs = 3, 4, 5
+// version is that of the layout, which docs/FORMAT.md draws; withSlots, withEpochs and withState are those of
+// commits that have some, which releases before them cannot read.
+const version, withSlots, withEpochs, withState = 3, 4, 5, 6
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -23,7 +23,7 @@ var ErrFormat = errors.New("not a commit that this release can read")
 //
 //	version 1 | CRC-32C 4 of the rest | After 16 | Last 16 | Epoch 4 | uvarint 0 or 32, Secret
 //	lists, each a uvarint of its length: Topics, Events, Trims, Keys, Forget, Marks,
-//	Deliveries; from version 4 on, Slots; with version 5, Epochs
+//	Deliveries; from version 4 on, Slots; from version 5 on, Epochs; with version 6, State
 func (c *Commit) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, version, 0, 0, 0, 0)
@@ -96,15 +96,33 @@ func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
 
 // appendLater writes the lists that came later, if there is anything in them, and then the version that has them.
 func (c *Commit) appendLater(dst []byte, start int) []byte {
-	if len(c.Slots) > 0 || len(c.Epochs) > 0 {
+	if len(c.Slots) > 0 || len(c.Epochs) > 0 || c.State != nil {
 		dst[start] = withSlots
 		dst = appendSlots(dst, c.Slots)
 	}
-	if len(c.Epochs) > 0 {
+	if len(c.Epochs) > 0 || c.State != nil {
 		dst[start] = withEpochs
 		dst = appendEpochs(dst, c.Epochs)
 	}
+	if c.State != nil {
+		dst[start] = withState
+		dst = c.State.append(dst)
+	}
 	return dst
+}
+
+// append writes a part after a 0, and the end of all parts after a 1.
+func (s *StatePart) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(append(dst, s.Writing[:]...), s.Index)
+	if s.Closing == nil {
+		return append(appendLength(append(dst, 0), len(s.Part)), s.Part...)
+	}
+	dst = appendPlace(appendPlace(append(dst, 1), s.Closing.From), s.Closing.Floor)
+	return append(dst, s.Closing.Head[:]...)
+}
+
+func appendPlace(dst []byte, p store.Place) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, p.Number), p.Chain[:]...)
 }
 
 func appendSlots(dst []byte, list []Slot) []byte {
@@ -132,8 +150,8 @@ func appendText(dst []byte, s string) []byte { return append(appendLength(dst, l
 // into b, which must not change any more. The topic of a draft is its event's number alone: the name is
 // in the log or in Topics. Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
-	if len(b) < 5 || b[0] < version || b[0] > withEpochs {
-		return nil, fmt.Errorf("%w: expected version %d to %d", ErrFormat, version, withEpochs)
+	if len(b) < 5 || b[0] < version || b[0] > withState {
+		return nil, fmt.Errorf("%w: expected version %d to %d", ErrFormat, version, withState)
 	}
 	if binary.BigEndian.Uint32(b[1:]) != crc32.Checksum(b[5:], castagnoli) {
 		return nil, fmt.Errorf("%w: its checksum does not fit", ErrFormat)
@@ -161,20 +179,28 @@ func Decode(b []byte) (*Commit, error) {
 	for range r.length() {
 		c.Deliveries = append(c.Deliveries, r.delivery())
 	}
-	if b[0] >= withSlots {
-		for range r.length() {
-			c.Slots = append(c.Slots, Slot{r.uint32(), r.text(), r.id()})
-		}
-	}
-	if b[0] >= withEpochs {
-		for range r.length() {
-			c.Epochs = append(c.Epochs, Began{r.id(), r.bytes(r.length())})
-		}
-	}
+	r.later(b[0], c)
 	if r.short || len(r.rest) > 0 {
 		return nil, fmt.Errorf("%w: it ends at the wrong place", ErrFormat)
 	}
 	return c, nil
+}
+
+// later reads what came later.
+func (r *decoder) later(version byte, c *Commit) {
+	if version >= withSlots {
+		for range r.length() {
+			c.Slots = append(c.Slots, Slot{r.uint32(), r.text(), r.id()})
+		}
+	}
+	if version >= withEpochs {
+		for range r.length() {
+			c.Epochs = append(c.Epochs, Began{r.id(), r.bytes(r.length())})
+		}
+	}
+	if version >= withState {
+		c.State = r.state()
+	}
 }
 
 // decoder takes fields off the front of rest. Once one is missing all are zero.
@@ -206,6 +232,23 @@ func (r *decoder) length() int {
 	}
 	r.rest = r.rest[size:]
 	return int(n)
+}
+
+func (r *decoder) state() *StatePart {
+	s := &StatePart{Writing: [8]byte(r.bytes(8)), Index: r.uint32()}
+	switch r.bytes(1)[0] {
+	case 0:
+		s.Part = r.bytes(r.length())
+	case 1:
+		s.Closing = &Closing{From: r.place(), Floor: r.place(), Head: r.id()}
+	default:
+		r.short = true
+	}
+	return s
+}
+
+func (r *decoder) place() store.Place {
+	return store.Place{Number: binary.BigEndian.Uint64(r.bytes(8)), Chain: [16]byte(r.bytes(16))}
 }
 
 func (r *decoder) text() string { return string(r.bytes(r.length())) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,13 +42,14 @@ func example(t testing.TB) *commit.Commit {
 			{Name: "q"}},
 		Slots:  []commit.Slot{{Topic: 5, Subject: "s", ID: id(2)}, {Topic: 6, Subject: "s"}},
 		Epochs: []commit.Began{{}, {After: id(4), Epoch: []byte("abcd")}},
+		State:  &commit.StatePart{Writing: [8]byte{16}, Index: 17, Part: []byte("part")},
 	}
 }
 
 // TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
 func TestBytes(t *testing.T) {
 	z := "000000000000000000000000000000"
-	want := "05" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
+	want := "06" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
 		"0e000000" + "20" + "0f" + z + z + "00" + // Epoch, Secret
 		"01" + "00000005" + "0d0000000000" + "03" + hex.EncodeToString([]byte("a.b")) + // topics
 		"02" + // events
@@ -61,7 +63,8 @@ func TestBytes(t *testing.T) {
 		"02" + "0170" + z + "0e" + "01" + "027b7d" + // deliveries
 		"0171" + z + "00" + "00" +
 		"02" + "00000005" + "0173" + z + "02" + "00000006" + "0173" + z + "00" + // slots
-		"02" + z + "00" + "00" + z + "04" + "0461626364" // epochs
+		"02" + z + "00" + "00" + z + "04" + "0461626364" + // epochs
+		"1000000000000000" + "00000011" + "00" + "0470617274" // state
 	c := example(t)
 	encoded, err := c.AppendBinary([]byte("before"))
 	if err != nil || !bytes.HasPrefix(encoded, []byte("before")) {
@@ -84,14 +87,31 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestBytesOfOlder: releases that know no epochs, or no slots, read what has none.
+// TestBytesOfClosing is TestBytes of the entry that ends a state.
+func TestBytesOfClosing(t *testing.T) {
+	z := "000000000000000000000000000000"
+	c := &commit.Commit{State: &commit.StatePart{Index: 2, Closing: &commit.Closing{
+		From: store.Place{Number: 3, Chain: [16]byte{15: 4}}, Floor: store.Place{Number: 5, Chain: [16]byte{15: 6}},
+		Head: id(7)}}}
+	encoded, _ := c.AppendBinary(nil)
+	want := "0000000000000000" + "00000002" + "01" + "0000000000000003" + z + "04" + "0000000000000005" + z + "06" + z + "07"
+	if got := hex.EncodeToString(encoded); !strings.HasSuffix(got, want) || encoded[0] != 6 {
+		t.Errorf("got  %s\nwant 06 … %s", got, want)
+	}
+	decoded, err := commit.Decode(encoded)
+	if diff := cmp.Diff(c, decoded, cmpopts.EquateEmpty()); diff != "" || err != nil {
+		t.Errorf("came back changed: %s, error %v", diff, err)
+	}
+}
+
+// TestBytesOfOlder: releases that know no state, no epochs, or no slots, read what has none.
 func TestBytesOfOlder(t *testing.T) {
 	c := example(t)
 	with, _ := c.AppendBinary(nil)
 	for _, older := range []struct {
 		version byte
 		drop    func()
-	}{{4, func() { c.Epochs = nil }}, {3, func() { c.Slots = nil }}} {
+	}{{5, func() { c.State = nil }}, {4, func() { c.Epochs = nil }}, {3, func() { c.Slots = nil }}} {
 		older.drop()
 		without, _ := c.AppendBinary(nil)
 		if without[0] != older.version || !bytes.HasPrefix(with[5:], without[5:]) {

@@ -37,6 +37,24 @@ type Commit struct {
 	Slots []Slot // that Events go into; a later one of the same subject counts
 
 	Epochs []Began // that began earlier, in a log that is restored; they rise
+
+	State *StatePart // for logs that are not there yet; nil: of nothing else
+}
+
+// StatePart is an entry of what a log needs of its sequence from below a floor: a part, or, with Closing, the end of
+// all parts. To a log that follows it changes nothing. docs/adr/0028 has the reasons.
+type StatePart struct {
+	Writing [8]byte // drawn by whoever writes this state
+	Index   uint32  // of the part, from 0; of the end, how many parts there are
+	Part    []byte  // of a commit that a new log applies
+	Closing *Closing
+}
+
+// Closing says how a new log begins with a state.
+type Closing struct {
+	From  store.Place // the first part is after it
+	Floor store.Place // up to which the sequence may be purged, and at which the log then is
+	Head  store.ID    // the last ID at the floor
 }
 
 // Began is an epoch, none if it is empty, that what was minted after an ID bears.
@@ -83,14 +101,20 @@ func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
 
 // IsEmpty reports whether there is nothing to apply.
 func (c *Commit) IsEmpty() bool {
-	return len(c.Events) == 0 && len(c.Trims) == 0 && len(c.Marks) == 0 && len(c.Deliveries) == 0 &&
-		len(c.Slots) == 0 && len(c.Epochs) == 0 && c.Secret == nil
+	return !c.Stores() && len(c.Trims) == 0 && len(c.Marks) == 0 && len(c.Deliveries) == 0 &&
+		len(c.Slots) == 0 && len(c.Epochs) == 0 && c.Secret == nil && c.State == nil
+}
+
+// Stores reports whether the commit stores events, or what else comes with events as a rule.
+func (c *Commit) Stores() bool {
+	return len(c.Events) > 0 || len(c.Topics) > 0 || len(c.Keys) > 0 || c.Last != c.After
 }
 
 // Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and
 // may be of what c stores; an epoch begins at the start of one.
 func (c *Commit) Takes(next *Commit) bool {
-	return len(next.Trims) == 0 && next.Epoch == store.Epoch{} && next.Secret == nil
+	return len(next.Trims) == 0 && next.Epoch == store.Epoch{} && next.Secret == nil &&
+		c.State == nil && next.State == nil
 }
 
 // Join makes c and next, which it takes, one commit that leaves the same log. It borrows next.

@@ -72,11 +72,20 @@ func (s *Shares) AddMarks(o Owner, n int) {
 	s.tidy(x)
 }
 
-// AddKey enters a key. Of each owner keys come in the order of their Firsts.
+// AddKey enters a key. Of each owner keys come in the order of their Firsts, as a rule.
 func (s *Shares) AddKey(o Owner, first store.ID) {
 	x := s.of(o)
-	x.keys = append(x.keys, first)
+	x.add(first)
 	s.tidy(x)
+}
+
+// add keeps the keys in order.
+func (x *share) add(first store.ID) {
+	at := len(x.keys)
+	if at > 0 && first.Before(x.keys[at-1]) {
+		at, _ = slices.BinarySearchFunc(x.keys, first, store.ID.Compare)
+	}
+	x.keys = slices.Insert(x.keys, at, first)
 }
 
 // AddKeys enters keys, of which those of a batch have one owner.
@@ -85,7 +94,7 @@ func (s *Shares) AddKeys(keys []Key) {
 		owner := keys[0].Hash.Owner()
 		x := s.of(owner)
 		for len(keys) > 0 && keys[0].Hash.Owner() == owner {
-			x.keys = append(x.keys, keys[0].First)
+			x.add(keys[0].First)
 			keys = keys[1:]
 		}
 		s.tidy(x)

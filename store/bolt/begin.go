@@ -1,0 +1,90 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+// loadState has a new mirror begin with the newest state in the sequence, if there is one: it is then at the floor. It
+// is called before the committer runs and before anything is followed. A crash before its end leaves a mirror
+// without a place, which an open makes anew.
+func (c *committer) loadState(ctx context.Context) error {
+	m := c.mirror
+	if m.place() != (store.Place{}) {
+		return nil
+	}
+	newest, err := m.newestState(ctx)
+	if err != nil || newest.Floor == (store.Place{}) {
+		return err
+	}
+	load := loading{c: c, closing: newest, at: newest.From}
+	for !load.over {
+		err := m.seq.Follow(ctx, load.at, load.deliver)
+		if load.over {
+			break
+		}
+		if ctx.Err() != nil || errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrDiverged) ||
+			load.err != nil {
+			return fmt.Errorf("load the state of the sequence: %w", errors.Join(err, load.err))
+		}
+		if !m.pause(againAfter) {
+			return m.ended()
+		}
+	}
+	c.logger.Info("loaded the state of the sequence", "floor", newest.Floor.Number, "parts", load.parts)
+	return nil
+}
+
+// loading applies the parts of a state.
+type loading struct {
+	c       *committer
+	closing *commit.Closing
+	at      store.Place // up to here they have come
+	parts   uint32
+	over    bool
+	err     error // of what has come
+}
+
+// errOver ends what is followed.
+var errOver = errors.New("that was all")
+
+func (l *loading) deliver(at store.Place, b []byte) error {
+	k, err := commit.Decode(b)
+	if err == nil && k.State != nil {
+		err = l.take(k.State)
+	}
+	if err != nil {
+		l.err = fmt.Errorf("place %d: %w", at.Number, err)
+		return l.err
+	}
+	if l.at = at; l.over {
+		return errOver
+	}
+	return nil
+}
+
+// take takes the next part, or the end. Between a state's parts there are none of another.
+func (l *loading) take(s *commit.StatePart) error {
+	if s.Index != l.parts {
+		return fmt.Errorf("%w: part %d of a state is in the place of part %d", store.ErrDiverged, s.Index, l.parts)
+	}
+	m := l.c.mirror
+	if s.Closing != nil {
+		head := l.c.horizon.Head()
+		if *s.Closing != *l.closing || head != l.closing.Head {
+			return fmt.Errorf("%w: the state leads to %s, and not to %s", store.ErrDiverged, head, l.closing.Head)
+		}
+		l.over = true
+		return l.c.applyPlaced(&commit.Commit{After: head, Last: head}, l.closing.Floor, nil)
+	}
+	l.parts++
+	part, err := commit.Decode(s.Part)
+	if err == nil {
+		err = l.c.applyPlaced(part, m.place(), nil)
+	}
+	return err
+}

@@ -1,0 +1,178 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"tidings/store"
+	"tidings/store/internal/commit"
+)
+
+const (
+	// floors is how many places of the sequence are looked at for a floor.
+	floors = 8
+
+	// rewriting is what a byte that is written again counts against one that is freed. With it what is left is at most
+	// one and a half times what is retained, because all of that could be written again.
+	rewriting = 1.5
+
+	// topicBytes is a guess at what a topic takes of a state, with a placeholder and a trim.
+	topicBytes = 128
+)
+
+// shrink purges the sequence when it takes more than twice what the log retains.
+func (l *Log) shrink(ctx context.Context) error {
+	m := l.mirror
+	if m == nil || !m.shrinking.TryLock() {
+		return nil
+	}
+	defer m.shrinking.Unlock()
+	begin, may := m.states.look()
+	extent, err := m.seq.Extent(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the sequence: %w", err)
+	}
+	if extent.Bytes <= 2*l.kept()+m.slack {
+		return nil
+	}
+	if err := l.purge(ctx, extent, begin, may); err != nil && !errors.Is(err, errSuperseded) {
+		return fmt.Errorf("purge the sequence: %w", err)
+	}
+	return nil
+}
+
+// kept is about how many bytes all that the log keeps takes.
+func (l *Log) kept() uint64 {
+	l.index.mu.RLock()
+	defer l.index.mu.RUnlock()
+	return l.index.bytes + uint64(l.index.kept.keys)*keySize + uint64(len(l.index.byID))*topicBytes
+}
+
+func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may bool) error {
+	m := l.mirror
+	newest, err := m.newestState(ctx)
+	if err != nil {
+		return err
+	}
+	if extent.First <= newest.Floor.Number { // whoever wrote that has not come to it
+		return l.purgeBelow(ctx, newest)
+	}
+	if !may {
+		return nil
+	}
+	if err := l.checked(ctx); err != nil { // damage may hide events
+		return err
+	}
+	closing, err := l.chooseFloor(ctx, extent, newest.Floor.Number)
+	if err != nil || closing == nil {
+		return err
+	}
+	if err := l.writeState(ctx, closing, begin); err != nil {
+		return err
+	}
+	return l.purgeBelow(ctx, closing)
+}
+
+func (l *Log) purgeBelow(ctx context.Context, c *commit.Closing) error {
+	err := l.mirror.seq.Purge(ctx, c.Floor)
+	if err == nil {
+		l.mirror.logger.Info("purged the sequence", "through", c.Floor.Number)
+	}
+	return err
+}
+
+// newestState is the end of the newest whole state; of none the zero Closing.
+func (m *mirror) newestState(ctx context.Context) (*commit.Closing, error) {
+	at, b, err := m.seq.State(ctx)
+	if err != nil || at == (store.Place{}) {
+		return new(commit.Closing), err
+	}
+	k, err := commit.Decode(b)
+	if err == nil && (k.State == nil || k.State.Closing == nil) {
+		err = errors.New("it does not close a state")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("place %d of the sequence: %w", at.Number, err)
+	}
+	return k.State.Closing, nil
+}
+
+// candidate is a place that may become the floor.
+type candidate struct {
+	commit.Closing
+	freed, rewritten float64 // bytes
+}
+
+// chooseFloor returns the place above another up to which it is best to purge; nil: it is not worth it.
+func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64) (*commit.Closing, error) {
+	var found []candidate // in order
+	for i := range uint64(floors) {
+		number := extent.First - 1 + (extent.Last-extent.First)/floors*(i+1)
+		if i == floors-1 {
+			number = extent.Last - 1
+		}
+		after, b, err := l.mirror.seq.Find(ctx, number)
+		if err != nil {
+			return nil, err
+		}
+		if after.Number <= above || after.Number > l.mirror.place().Number {
+			continue
+		}
+		next, err := commit.Decode(b)
+		if err != nil {
+			return nil, fmt.Errorf("after place %d of the sequence: %w", after.Number, err)
+		}
+		share := float64(after.Number-extent.First+1) / float64(extent.Last-extent.First+1)
+		found = append(found, candidate{Closing: commit.Closing{Floor: after, Head: next.After},
+			freed: share * float64(extent.Bytes)})
+		above = after.Number
+	}
+	if err := l.weigh(ctx, found); err != nil {
+		return nil, err
+	}
+	var best *commit.Closing
+	most := 0.0
+	for i := range found {
+		if c := &found[i]; c.freed-rewriting*c.rewritten > most {
+			most, best = c.freed-rewriting*c.rewritten, &c.Closing
+		}
+	}
+	return best, nil
+}
+
+// weigh counts what is retained below each candidate.
+func (l *Log) weigh(ctx context.Context, found []candidate) error {
+	var bytes float64
+	var from store.ID
+	for more := len(found) > 0; more; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := l.view(func(tx *bbolt.Tx) error {
+			c := tx.Bucket(bucketLog).Cursor()
+			k, v := c.Seek(from[:])
+			for n := 0; n < retainStep && more; n++ {
+				for more && (k == nil || found[0].Head.Before(store.ID(k))) {
+					found[0].rewritten = bytes
+					found = found[1:]
+					more = len(found) > 0
+				}
+				if k != nil {
+					bytes += float64(len(k) + len(v))
+					k, v = c.Next()
+				}
+			}
+			if k != nil {
+				from = store.ID(k)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

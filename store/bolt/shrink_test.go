@@ -1,0 +1,403 @@
+package bolt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/internal/commit"
+	"tidings/store/storetest"
+)
+
+// tight has the sequence purged as soon as that frees something.
+var tight = storetest.Options{SequenceSlack: 1, MaxKeys: 40, MaxMarks: 30}
+
+// members are n nodes of a new sequence.
+func members(t *testing.T, n int) (s *storetest.Sequence, logs []*bolt.Log, seats []*storetest.Seat) {
+	s = storetest.NewSequence()
+	for range n {
+		log, seat := member(t, s)
+		logs, seats = append(logs, log), append(seats, seat)
+	}
+	return s, logs, seats
+}
+
+func member(t *testing.T, s *storetest.Sequence) (*bolt.Log, *storetest.Seat) {
+	seat := s.Seat()
+	log := openMirror(t, t.TempDir(), tight, seat)
+	t.Cleanup(func() { closeLog(t, log) })
+	return log, seat
+}
+
+// retained is 8 events of each topic, and all of one.
+func retained() store.Retention {
+	return store.Retention{Topics: store.Everything(), OfTopic: func(name string) store.Limits {
+		if name == "long" {
+			return store.Limits{}
+		}
+		return store.Limits{Events: 8}
+	}}
+}
+
+// busy does something of all that can be done to a log.
+func busy(t *testing.T, log store.Log, random *rand.Rand) {
+	t.Helper()
+	ctx := context.Background()
+	topic, name := fmt.Sprintf("t%d", random.IntN(6)), fmt.Sprint(random.IntN(20))
+	var err error
+	switch random.IntN(12) {
+	case 0:
+		_, err = log.Trim(ctx, filterOf(t, topic), log.Head())
+	case 1:
+		_, err = log.SetMark(ctx, "s", name, store.Mark{ID: log.Head(), Topics: filterOf(t, topic)})
+	case 2:
+		if err = log.DeleteMark(ctx, "s", name); errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+	case 3:
+		d := store.NamedDelivery{Name: name, Delivery: store.Delivery{ID: log.Head(), Record: []byte(topic)}}
+		if random.IntN(3) == 0 {
+			d.Record = nil
+		}
+		err = log.SetDeliveries(ctx, []store.NamedDelivery{d}, false)
+	case 4:
+		d := alarm(name)
+		d.Closes = random.IntN(3) == 0
+		_, err = log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{d}}})
+	case 5:
+		once := fmt.Sprintf("once.%d", random.IntN(40))
+		if _, err = log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{{Topic: once, Type: store.TypeEnd}}}}); err == nil &&
+			random.IntN(2) == 0 {
+			_, err = log.Trim(ctx, filterOf(t, once), store.MaxID)
+		}
+	case 6, 7:
+		_, err = log.AppendOnce(ctx, []store.Group{{Key: fmt.Sprint(random.IntN(120)), Owner: name[:1],
+			Drafts: []store.Draft{{Topic: "k", Data: []byte("keyed")}}}})
+		if errors.Is(err, store.ErrKeyMismatch) {
+			err = nil
+		}
+	case 8:
+		_, err = store.Append(ctx, log, []store.Draft{{Topic: "long", Data: make([]byte, 20)}})
+	default:
+		drafts := make([]store.Draft, 1+random.IntN(10))
+		for i := range drafts {
+			drafts[i] = store.Draft{Topic: topic, Data: make([]byte, random.IntN(60))}
+		}
+		_, err = store.Append(ctx, log, drafts)
+	}
+	if err != nil && !errors.Is(err, store.ErrMarkLimit) {
+		t.Errorf("something: %v", err)
+	}
+}
+
+// hidden is what a log knows beside what Agree compares: marks, and by what is refused, keys and slots.
+func hidden(t *testing.T, log store.Log) (all []string) {
+	t.Helper()
+	marks, err := log.Marks("s", "", 100)
+	for i := range marks {
+		all = append(all, fmt.Sprint("mark ", marks[i].Name, marks[i].ID, marks[i].Topics))
+	}
+	refused := func(g store.Group) {
+		g.Newest = new(store.MaxID)
+		_, no := log.AppendOnce(t.Context(), []store.Group{g})
+		if no == nil {
+			err = errors.New("what was to be refused is stored")
+		}
+		all = append(all, fmt.Sprint(g.Key, g.Owner, no))
+	}
+	for i := range 120 {
+		for owner := range 10 {
+			refused(store.Group{Key: fmt.Sprint(i), Owner: fmt.Sprint(owner),
+				Drafts: []store.Draft{{Topic: "k", Data: []byte("another")}}})
+		}
+	}
+	for i := range 20 {
+		refused(store.Group{Slot: true, Drafts: []store.Draft{alarm(fmt.Sprint(i))}})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return all
+}
+
+// alike compares two nodes of a sequence.
+func alike(t *testing.T, what string, a, b *bolt.Log) {
+	t.Helper()
+	storetest.Agree(t, a, b)
+	if diff := cmp.Diff(hidden(t, a), hidden(t, b)); diff != "" {
+		t.Errorf("%s: marks, keys or slots differ: %s", what, diff)
+	}
+	storetest.Check(t, b)
+}
+
+// retain makes passes of retention. Two things are no errors here: no answer, and a sequence that is at an end.
+func retain(t *testing.T, log *bolt.Log, passes int) {
+	t.Helper()
+	for range passes {
+		if _, err := log.Retain(context.Background(), retained()); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("retain: %v", err)
+		}
+	}
+}
+
+// first is where the sequence begins.
+func first(t *testing.T, s *storetest.Sequence) uint64 {
+	t.Helper()
+	e, err := s.Seat().Extent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.First
+}
+
+// isPart reports whether bytes are those of an entry of a state.
+func isPart(b []byte) bool {
+	k, err := commit.Decode(b)
+	return err == nil && k.State != nil
+}
+
+// TestPurge: while others write, between any two parts of the state too, the sequence is purged again and again, and
+// who begins with what is left has the same as who was there from the start: also one that has stopped halfway
+// through, one that was stopped before the floor, and one that is opened again.
+func TestPurge(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { purge(t, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func purge(t *testing.T, random *rand.Rand) {
+	sequence, logs, seats := members(t, 2)
+	seats[0].OnAppend(func(b []byte) storetest.Fate {
+		if isPart(b) && random.IntN(2) == 0 {
+			busy(t, logs[1], random)
+		}
+		return storetest.Placed
+	})
+	dir := t.TempDir()
+	behind := openMirror(t, dir, tight, sequence.Seat())
+	purged, begins := 0, first(t, sequence)
+	for round := range 30 {
+		for range 20 {
+			busy(t, logs[random.IntN(2)], random)
+		}
+		if round == 1 {
+			closeLog(t, behind)
+		}
+		retain(t, logs[0], 1)
+		if now := first(t, sequence); now > begins {
+			purged, begins = purged+1, now
+			late, _ := member(t, sequence)
+			alike(t, fmt.Sprint("round ", round), logs[1], late)
+		}
+	}
+	if purged < 3 {
+		t.Errorf("purged %d times", purged)
+	}
+	behind = openMirror(t, dir, tight, sequence.Seat())
+	alike(t, "one that was stopped before the floor", logs[0], behind)
+	closeLog(t, behind)
+	behind = openMirror(t, dir, tight, sequence.Seat())
+	alike(t, "opened again", logs[0], behind)
+	closeLog(t, behind)
+	if aside, _ := filepath.Glob(filepath.Join(dir, "log.db.aside-*")); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+}
+
+// TestPurgeKilled: a node that purges is cut off at each step, which is done or not, and ends. Who comes then has
+// the same as who was there; another node goes on, and who comes after that has the same, too.
+func TestPurgeKilled(t *testing.T) {
+	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
+		for step, more := 0, true; more; step++ {
+			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { more = purgeKilled(t, fate, step) })
+			})
+		}
+	}
+}
+
+func purgeKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
+	sequence := storetest.NewSequence()
+	seat := sequence.Seat()
+	log := openMirror(t, t.TempDir(), tight, seat)
+	other, _ := member(t, sequence)
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 300 {
+		busy(t, log, random)
+	}
+	steps := 0
+	next := func() storetest.Fate {
+		if steps++; steps <= step {
+			return storetest.Placed
+		}
+		seat.Cut()
+		return fate
+	}
+	seat.OnAppend(func(b []byte) storetest.Fate {
+		if !isPart(b) {
+			return storetest.Placed
+		}
+		return next()
+	})
+	seat.OnPurge(next)
+	retaining := start(func() error { retain(t, log, 4); return nil })
+	pass(time.Minute)
+	closeLog(t, log)
+	synctest.Wait()
+	if !retaining.ended {
+		t.Fatal("retention goes on")
+	}
+	late, _ := member(t, sequence)
+	alike(t, "after the crash", other, late)
+	for range 20 {
+		busy(t, other, random)
+	}
+	retain(t, other, 5)
+	if first(t, sequence) == 1 {
+		t.Error("no other node has purged the sequence")
+	}
+	after, _ := member(t, sequence)
+	alike(t, "after the next purge", other, after)
+	return steps > step
+}
+
+// halting is a sequencer that brings so many commits and then none.
+type halting struct {
+	*storetest.Seat
+	left int
+}
+
+func (h *halting) Follow(ctx context.Context, after store.Place, deliver func(store.Place, []byte) error) error {
+	return h.Seat.Follow(ctx, after, func(at store.Place, b []byte) error {
+		if h.left--; h.left < 0 {
+			return store.ErrUnavailable
+		}
+		return deliver(at, b)
+	})
+}
+
+// TestPurgeLoadEnds: a mirror that was being made of a state, and is there in part, is made anew.
+func TestPurgeLoadEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, _ := members(t, 1)
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 200 {
+			busy(t, logs[0], random)
+		}
+		retain(t, logs[0], 4)
+		if first(t, sequence) == 1 {
+			t.Fatal("not purged")
+		}
+		for parts := 1; ; parts++ {
+			dir := t.TempDir()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			log, err := bolt.Open(dir, bolt.Options{Sequencer: &halting{sequence.Seat(), parts}, Context: ctx})
+			cancel()
+			if err == nil {
+				closeLog(t, log)
+				break
+			}
+			if !strings.Contains(err.Error(), "state") && !errors.Is(err, store.ErrClosed) {
+				t.Errorf("%d parts: %v", parts, err)
+			}
+			log = openMirror(t, dir, tight, sequence.Seat())
+			alike(t, fmt.Sprint(parts, " parts, then again"), logs[0], log)
+			closeLog(t, log)
+			if parts > 20 {
+				t.Fatal("the state has no end")
+			}
+		}
+	})
+}
+
+// TestPurgeOnce: of nodes that find the same at the same time one purges; no part of one state is in another.
+func TestPurgeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, seats := members(t, 3)
+		var writings []string
+		for _, seat := range seats {
+			seat.OnAppend(func(b []byte) storetest.Fate {
+				time.Sleep(time.Millisecond)
+				return storetest.Placed
+			})
+		}
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 200 {
+			busy(t, logs[0], random)
+		}
+		for range 8 {
+			var passes []*later
+			for _, log := range logs {
+				passes = append(passes, start(func() error { retain(t, log, 1); return nil }))
+			}
+			pass(time.Minute)
+			for _, p := range passes {
+				if !p.ended {
+					t.Fatal("retention goes on")
+				}
+			}
+		}
+		over := errors.New("over")
+		err := sequence.Seat().Follow(t.Context(), store.Place{Number: first(t, sequence) - 1},
+			func(at store.Place, b []byte) error {
+				if k, err := commit.Decode(b); err == nil && k.State != nil {
+					writings = append(writings, fmt.Sprint(k.State.Writing))
+				}
+				if int(at.Number) == sequence.Len() {
+					return over
+				}
+				return nil
+			})
+		if err != over {
+			t.Error(err)
+		}
+		if n := len(slices.Compact(writings)); n != 1 {
+			t.Errorf("%d states were written, want 1", n)
+		}
+		late, _ := member(t, sequence)
+		alike(t, "late", logs[2], late)
+	})
+}
+
+// TestPurgeRunning: a node that falls below the floor while it runs ends, and says what to do. The next open makes its
+// mirror anew.
+func TestPurgeRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, _ := members(t, 1)
+		dir, seat := t.TempDir(), sequence.Seat()
+		slow := openMirror(t, dir, tight, seat)
+		seat.Pause()
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 200 {
+			busy(t, logs[0], random)
+		}
+		retain(t, logs[0], 4)
+		seat.Resume()
+		pass(time.Second)
+		select {
+		case <-slow.Failed():
+		default:
+			t.Error("it goes on")
+		}
+		if err := slow.Ready(); !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
+			t.Errorf("ready: %v, want ErrPurged and what to do", err)
+		}
+		closeLog(t, slow)
+		slow = openMirror(t, dir, tight, seat)
+		alike(t, "opened again", logs[0], slow)
+		closeLog(t, slow)
+	})
+}

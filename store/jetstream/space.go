@@ -1,0 +1,110 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"tidings/store"
+)
+
+// State implements store.Sequencer.
+func (s *Sequencer) State(ctx context.Context) (at store.Place, commit []byte, err error) {
+	m, err := s.last(ctx, ofState)
+	if err != nil {
+		return at, nil, fmt.Errorf("%w: the state in the stream: %w", store.ErrUnavailable, err)
+	}
+	if m == nil {
+		return at, nil, nil
+	}
+	e, err := s.whole(m)
+	if err != nil {
+		return at, nil, err
+	}
+	return store.Place{Number: m.Sequence, Chain: e.chain}, e.commit, nil
+}
+
+// whole is the entry of a message that has all of its commit.
+func (s *Sequencer) whole(m *jetstream.RawStreamMsg) (entry, error) {
+	e, err := decode(m.Data)
+	if err == nil && (e.log != s.logID || e.parts > 1) {
+		err = errEntry
+	}
+	if err != nil {
+		return e, fmt.Errorf("%w: message %d: %w", store.ErrDiverged, m.Sequence, err)
+	}
+	return e, nil
+}
+
+// Find implements store.Sequencer. It passes over commits of several messages.
+func (s *Sequencer) Find(ctx context.Context, number uint64) (after store.Place, commit []byte, err error) {
+	extent, err := s.Extent(ctx)
+	if err != nil {
+		return after, nil, err
+	}
+	for n := max(number, extent.First); n < extent.Last; {
+		e, err := s.entryAt(ctx, n+1)
+		if err != nil {
+			return after, nil, err
+		}
+		if e.parts > 1 {
+			n += uint64(e.parts - e.part)
+			continue
+		}
+		before, err := s.entryAt(ctx, n)
+		if err != nil {
+			return after, nil, err
+		}
+		if e.link(before.chain, e.commit) != e.chain {
+			return after, nil, fmt.Errorf("%w: message %d does not follow what came before it: its chain is broken",
+				store.ErrDiverged, n+1)
+		}
+		return store.Place{Number: n, Chain: before.chain}, e.commit, nil
+	}
+	return after, nil, nil
+}
+
+// entryAt is the entry of a message that the stream must have.
+func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err error) {
+	m, err := s.message(ctx, number)
+	if err == nil && m == nil {
+		err = errors.New("it is not there")
+	}
+	if err != nil {
+		return e, fmt.Errorf("%w: message %d: %w", store.ErrUnavailable, number, err)
+	}
+	if e, err = decode(m.Data); err != nil {
+		err = fmt.Errorf("%w: message %d: %w", store.ErrDiverged, number, err)
+	}
+	return e, err
+}
+
+// Extent implements store.Sequencer.
+func (s *Sequencer) Extent(ctx context.Context) (store.Extent, error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*answerTime)
+	defer cancel()
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return store.Extent{}, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
+	}
+	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes}
+	s.saw(e.Last)
+	return e, nil
+}
+
+// Purge implements store.Sequencer.
+func (s *Sequencer) Purge(ctx context.Context, through store.Place) error {
+	ctx, cancel := context.WithTimeout(ctx, purgeTime)
+	defer cancel()
+	err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(through.Number+1))
+	if err == nil {
+		return nil
+	}
+	if info := s.stream.CachedInfo(); info != nil && info.Config.DenyPurge {
+		return fmt.Errorf("stream %s has deny_purge, which cannot be taken off: it grows for ever; move the log into "+
+			"another, by backup and restore --store nats: %w", s.o.Stream, err)
+	}
+	return fmt.Errorf("%w: purge the stream up to place %d: %w", store.ErrUnavailable, through.Number, err)
+}
