@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"tidings/store"
@@ -78,9 +79,24 @@ func (c *clusterFlags) join(ctx context.Context, dir string, o bolt.Options) (*c
 	log, err := bolt.Open(dir, o)
 	if err != nil {
 		seq.Close()
-		return nil, fmt.Errorf("--data-dir: %w", err)
+		return nil, fmt.Errorf("--data-dir: %w", explainLoss(err, dir))
 	}
 	return &clustered{log, seq}, nil
+}
+
+// lossError is the error of a mirror that has what its cluster has not.
+type lossError struct{ error }
+
+func (e lossError) Unwrap() error { return e.error }
+
+// explainLoss says of a log that has diverged from its cluster what to do.
+func explainLoss(err error, dir string) error {
+	if !errors.Is(err, store.ErrDiverged) {
+		return err
+	}
+	return lossError{fmt.Errorf("%w; NATS may have lost them, so keep %s: tidings put-back appends them to the stream again, "+
+		"tidings export --after prints them, and tidings detach makes a log of its own of it", err,
+		filepath.Join(dir, "log.db"))}
 }
 
 func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetstream.Sequencer, error) {

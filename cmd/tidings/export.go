@@ -13,10 +13,22 @@ import (
 
 type exportCmd struct {
 	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
+	After   string `help:"Print only what follows the event of this ID." placeholder:"ID"`
 }
 
 // exportBuffer is how much is written at a time.
 const exportBuffer = 64 << 10
+
+// Validate is called by kong.
+func (c *exportCmd) Validate() error {
+	if c.After == "" {
+		return nil
+	}
+	if _, err := store.ParseID(c.After); err != nil {
+		return fmt.Errorf("--after: %w", err)
+	}
+	return nil
+}
 
 // Run prints every retained event as a line. Events that are damaged are named on standard error, and what
 // is no event is counted there; the rest is printed all the same.
@@ -26,10 +38,11 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	after, _ := store.ParseID(c.After) // "" is before the first
 	out := bufio.NewWriterSize(app.stdout, exportBuffer)
 	damaged := 0
 	var line []byte
-	for r := log.NewReader(store.Everything(), store.ID{}); ; {
+	for r := log.NewReader(store.Everything(), after); ; {
 		page, err := r.Next(1000)
 		if err != nil {
 			return err

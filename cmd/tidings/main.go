@@ -36,6 +36,8 @@ const (
 	// the log file is damaged, is no log, or has a newer format; it is left as it was
 	exitDamaged = 3
 	exitInUse   = 4 // the data directory is held by another process, or may not be written
+	// NATS has lost what a mirror has, which may be the only copy; nothing is written to it
+	exitLost = 5
 )
 
 type cli struct {
@@ -53,6 +55,7 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
 	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
 	Detach     detachCmd     `cmd:"" help:"Make the mirror of a cluster's log a log of its own; no server may have it open."`
+	PutBack    putBackCmd    `cmd:"" help:"Append to a cluster's log what NATS has lost of it and a mirror has; no server may have the mirror open."`
 	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
 	Bench      benchCmd      `cmd:"" help:"Measure a server: rates, latencies, and whether anything is missing."`
 	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
@@ -207,6 +210,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, bolt.ErrDamaged), errors.Is(err, bolt.ErrNewerFormat):
 		return exitDamaged
+	case errors.As(err, new(lossError)):
+		return exitLost
 	case errors.Is(err, bolt.ErrLocked), errors.Is(err, bolt.ErrUnsafe), errors.Is(err, fs.ErrPermission),
 		errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		return exitInUse

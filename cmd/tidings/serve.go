@@ -166,6 +166,10 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		app.logger.Info("shutting down")
 	case <-log.Failed():
 		failure = log.Ready() // which says why
+		if l, ok := log.(*clustered); ok && errors.Is(failure, store.ErrDiverged) {
+			failure = fmt.Errorf("%w; this log has %s", failure, l.Lost(ctx))
+		}
+		failure = explainLoss(failure, c.DataDir)
 	case failure = <-ended:
 		failure = fmt.Errorf("serve: %w", failure)
 	}

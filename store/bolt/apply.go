@@ -131,7 +131,7 @@ func (ch *change) store(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	if len(ch.Keys) > 0 {
+	if len(ch.Keys) > 0 || len(ch.Forget) > 0 {
 		if err := ch.putKeys(rising(tx, bucketKeys)); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func (ch *change) putKeys(b *bbolt.Bucket) error {
 
 // show makes the keys of a durable commit those that are remembered.
 func (x *keys) show(ch *change) {
-	if len(ch.Keys) == 0 {
+	if len(ch.Keys) == 0 && len(ch.Forget) == 0 {
 		return
 	}
 	for i := range ch.remembered {

@@ -319,6 +319,23 @@ func (m *mirror) askEnd() (store.Place, error) {
 	return end, nil
 }
 
+// Lost says which events the log has, and its sequence has lost, after ErrDiverged, as far as that can be told.
+func (l *Log) Lost(ctx context.Context) string {
+	m, head := l.mirror, l.Head()
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if e, err := m.seq.Extent(ctx); err == nil && e.Last > 0 && e.Last < m.place().Number {
+		_, b, err := m.seq.Find(ctx, e.Last-1)
+		if k, bad := commit.Decode(b); err == nil && bad == nil && !head.Before(k.Last) {
+			return fmt.Sprintf("the events after %s, up to %s", k.Last, head)
+		}
+	}
+	return fmt.Sprintf("events up to %s", head)
+}
+
+// lookTime is how long a log that has failed looks at what the sequence still has.
+const lookTime = 2 * time.Second
+
 // ends has one End in flight.
 type ends struct {
 	mu        sync.Mutex

@@ -77,10 +77,10 @@ func openMirror(d *dir, exists bool, o Options) (*Log, error) {
 			if err == nil || try == makeAnew {
 				return l, err
 			}
-			if err := d.makeWay(err, o.Logger); err != nil {
-				return nil, err
+			if failed := d.makeWay(err, o.Logger); failed != nil {
+				return nil, failed
 			}
-			o.rebuilt = true
+			o.rebuilt = o.rebuilt || errors.Is(err, ErrDamaged)
 		}
 		if err := makeLog(d, o, id); err != nil {
 			return nil, err
@@ -179,12 +179,15 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	if l.mirror != nil {
 		if err = c.loadState(o.Context); err == nil {
 			go l.mirror.follow(l.mirror.place())
-			err = c.join(o.Context, o.seed)
+			err = c.join(o.Context, o.plant)
 		} else {
 			close(l.mirror.followed)
 		}
 	}
 	go c.run()
+	if errors.Is(err, store.ErrDiverged) {
+		err = fmt.Errorf("%w; this log has %s", err, l.Lost(o.Context))
+	}
 	if err != nil {
 		return nil, errors.Join(err, l.shut())
 	}

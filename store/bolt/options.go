@@ -65,8 +65,10 @@ type Options struct {
 	Alone bool
 
 	logID   store.ID // of the sequence
-	rebuilt bool     // another mirror was set aside
-	seed    string   // file of the log that a sequence without a commit begins with; "": none
+	rebuilt bool     // a damaged mirror was set aside
+
+	// plant, unless it is nil, is called when the log has come to the end of its sequence, before the committer runs.
+	plant func(*committer) error
 
 	between   between // see committer; tests set these
 	committed func()

@@ -46,7 +46,7 @@ func RestoreMirror(ctx context.Context, file, path string, r RestoreOptions, o O
 		return report, err
 	}
 	o = o.withDefaults()
-	o.Context, o.seed = ctx, file
+	o.Context, o.plant = ctx, func(c *committer) error { return c.plant(file) }
 	l, err := openMirror(d, false, o)
 	if err != nil {
 		return report, errors.Join(err, remove(d.file(fileName)))
@@ -108,8 +108,12 @@ func (c *committer) place(k *commit.Commit) error {
 type seed struct {
 	view    func(read func(*bbolt.Tx) error) error
 	place   func(*commit.Commit) error // is called with no transaction open
-	through store.ID                   // events above it, and what was trimmed above it, are left out
+	above   store.ID                   // events up to here, and what was trimmed up to here, are left out
+	through store.ID                   // so are those above this one
 	bytes   int                        // about how many go into a commit
+
+	// same reports whether the new log has an entry just so; nil: it has nothing yet.
+	same func(bucket, key, value []byte) bool
 
 	topics []*topic // as they were at first
 	gone   []*topic // those with a mark, in the order of these
@@ -156,12 +160,14 @@ func (s *seed) begin(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	s.next.Secret = &secret
+	if s.same == nil {
+		s.next.Secret = &secret
+	}
 	if s.topics, err = countTopics(tx); err != nil {
 		return err
 	}
 	for _, t := range s.topics {
-		if mark := t.next.trimmed; !mark.IsZero() && !s.through.Before(mark) {
+		if mark := t.next.trimmed; s.above.Before(mark) && !s.through.Before(mark) {
 			s.gone = append(s.gone, t)
 		}
 	}
@@ -186,6 +192,9 @@ func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
 // addEvents adds those that are retained, and one in the place of the newest that was trimmed of each topic.
 func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 	c := tx.Bucket(bucketLog).Cursor()
+	if s.from == nil {
+		s.from = bytes.Clone(s.above[:])
+	}
 	for k, v := s.resume(c); !s.full(); {
 		if k != nil && s.through.Before(store.ID(k)) {
 			k = nil
@@ -296,10 +305,13 @@ func (s *seed) each(tx *bbolt.Tx, bucket []byte, add func(k, v []byte) bool) (wh
 		if s.full() {
 			return false, nil
 		}
+		s.from = append(s.from[:0], k...)
+		if s.same != nil && s.same(bucket, k, v) {
+			continue
+		}
 		if !add(k, v) {
 			return false, fmt.Errorf("%w: the entry %.300q of %s", ErrDamaged, k, bucket)
 		}
-		s.from = append(s.from[:0], k...)
 		s.took(len(k) + len(v))
 	}
 	return true, nil

@@ -316,7 +316,7 @@ func (m *mirror) begin() {
 
 // join brings a log that was just opened up to date with its sequence. It is called before the committer
 // runs. The first to come makes the first commit, or those of the log that it is to begin with.
-func (c *committer) join(ctx context.Context, seed string) error {
+func (c *committer) join(ctx context.Context, plant func(*committer) error) error {
 	m, began := c.mirror, time.Now()
 	stop := context.AfterFunc(ctx, m.leave)
 	defer stop()
@@ -326,8 +326,8 @@ func (c *committer) join(ctx context.Context, seed string) error {
 	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a bound while they come
 		err = c.reach(m.place().Number + 1)
 	}
-	if err == nil && seed != "" {
-		err = c.plant(seed)
+	if err == nil && plant != nil {
+		err = plant(c)
 	}
 	for err == nil && m.place() == (store.Place{}) {
 		head := c.horizon.Head()

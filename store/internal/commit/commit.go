@@ -107,7 +107,7 @@ func (c *Commit) IsEmpty() bool {
 
 // Stores reports whether the commit stores events, or what else comes with events as a rule.
 func (c *Commit) Stores() bool {
-	return len(c.Events) > 0 || len(c.Topics) > 0 || len(c.Keys) > 0 || c.Last != c.After
+	return len(c.Events) > 0 || len(c.Topics) > 0 || len(c.Keys) > 0 || len(c.Forget) > 0 || c.Last != c.After
 }
 
 // Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and

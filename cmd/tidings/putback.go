@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"tidings/store/bolt"
+)
+
+type putBackCmd struct {
+	DataDir string `default:"./tidings-data" help:"Directory of the mirror that has what NATS has lost." type:"path"`
+
+	clusterFlags `embed:"" group:"Cluster:"`
+}
+
+// Validate is called by kong.
+func (c *putBackCmd) Validate() error {
+	if c.Store != "nats" {
+		return errors.New("put-back is for --store nats: it appends to a stream")
+	}
+	return c.clusterFlags.validate()
+}
+
+// Run says what the stream has again, and what is left to do.
+func (c *putBackCmd) Run(ctx context.Context, app *app) error {
+	seq, err := c.connect(ctx, app.logger)
+	if err != nil {
+		return fmt.Errorf("--nats-url: %w", err)
+	}
+	defer seq.Close()
+	r, err := bolt.PutBack(ctx, c.DataDir, bolt.Options{Logger: app.logger, Sequencer: seq, SequencerTimeout: c.NATSTimeout})
+	if errors.Is(err, bolt.ErrNotPrefix) {
+		return fmt.Errorf("nothing is put back: %w; tidings export --after prints what follows an event, to be published anew", err)
+	}
+	if err != nil {
+		return err
+	}
+	return app.print("%s: the stream has %d events again, after %s up to %s; the old mirror is %s; move away log.db of "+
+		"each other node that has stopped, and start all", c.DataDir, r.Events, r.After, r.Through, r.Aside)
+}

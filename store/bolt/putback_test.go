@@ -1,0 +1,186 @@
+package bolt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/storetest"
+)
+
+// lossy is a sequence whose two nodes have followed it to its end: one that is closed, in dir, and one that says what
+// the log was. Half way the sequence was purged.
+func lossy(t *testing.T, random *rand.Rand) (dir string, was *bolt.Log, sequence *storetest.Sequence) {
+	sequence = storetest.NewSequence()
+	dir = t.TempDir()
+	log := openMirror(t, dir, tight, sequence.Seat())
+	was, _ = member(t, sequence)
+	for range 150 {
+		busy(t, log, random)
+	}
+	retain(t, log, 4)
+	if first(t, sequence) == 1 {
+		t.Fatal("it was not purged")
+	}
+	for range 150 {
+		busy(t, log, random)
+	}
+	if err := was.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	return dir, was, sequence
+}
+
+// putBack puts back what a copy of the sequence has lost, and compares who was there, and who comes, with what was.
+func putBack(t *testing.T, dir string, was *bolt.Log, copied *storetest.Sequence) bolt.Returned {
+	t.Helper()
+	head := was.Head()
+	r, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: copied.Seat()})
+	if err != nil || r.Through != head {
+		t.Fatalf("put back %+v, %v; the head was %s", r, err, head)
+	}
+	if _, err := os.Stat(r.Aside); err != nil {
+		t.Errorf("the old mirror: %v", err)
+	}
+	back := openMirror(t, dir, tight, copied.Seat())
+	alike(t, "put back", was, back)
+	closeLog(t, back)
+	late, _ := member(t, copied)
+	alike(t, "late", was, late)
+	return r
+}
+
+// TestPutBack: wherever a sequence was cut off, all that it has lost is in it again: events under their IDs, what was
+// trimmed, ended and deleted since, keys, marks, deliveries and slots.
+func TestPutBack(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 2))
+				dir, was, sequence := lossy(t, random)
+				begins := int(first(t, sequence))
+				cut := begins + random.IntN(sequence.Len()-begins)
+				putBack(t, dir, was, sequence.Copy(cut))
+			})
+		})
+	}
+}
+
+// TestPutBackAll: a sequence that has lost all commits has them again.
+func TestPutBackAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sequence, dir := storetest.NewSequence(), t.TempDir()
+		log := openMirror(t, dir, tight, sequence.Seat())
+		was, _ := member(t, sequence)
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 100 {
+			busy(t, log, random)
+		}
+		closeLog(t, log)
+		putBack(t, dir, was, sequence.Copy(0))
+	})
+}
+
+// TestPutBackKilled: whoever puts back is cut off after each of its commits, which is placed or not, and the mirror
+// is as it was. Run again it puts back the rest.
+func TestPutBackKilled(t *testing.T) {
+	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
+		for step, more := 0, true; more; step++ {
+			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { more = putBackKilled(t, fate, step) })
+			})
+		}
+	}
+}
+
+func putBackKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
+	dir, was, sequence := lossy(t, rand.New(rand.NewPCG(3, 2)))
+	copied := sequence.Copy((int(first(t, sequence)) + sequence.Len()) / 2)
+	seat, steps := copied.Seat(), 0
+	seat.OnAppend(func([]byte) storetest.Fate {
+		if steps++; steps <= step {
+			return storetest.Placed
+		}
+		seat.Cut()
+		return fate
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	_, err := bolt.PutBack(ctx, dir, bolt.Options{Sequencer: seat})
+	if err == nil {
+		return false
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "log.db*")); len(left) != 1 {
+		t.Errorf("after %v there are %v", err, left)
+	}
+	putBack(t, dir, was, copied)
+	return true
+}
+
+// TestPutBackRefuses: nothing is appended to a sequence that has lost nothing, has something else, or is of another
+// log, and the mirror stays as it is.
+func TestPutBackRefuses(t *testing.T) {
+	other := func(t *testing.T, s *storetest.Sequence, do func(*bolt.Log)) {
+		log, _ := member(t, s)
+		do(log)
+	}
+	for name, c := range map[string]struct {
+		of   func(t *testing.T, s *storetest.Sequence) *storetest.Sequence
+		want error
+	}{
+		"nothing is lost": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence { return s }, bolt.ErrNothingLost},
+		"the mirror is behind": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence {
+			other(t, s, func(log *bolt.Log) { appendN(t, log, 3, "a") })
+			return s
+		}, bolt.ErrNothingLost},
+		"the mirror is behind by what is no event": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence {
+			other(t, s, func(log *bolt.Log) {
+				_, err := log.SetMark(t.Context(), "s", "later", store.Mark{ID: log.Head(), Topics: filterOf(t, "a")})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			return s
+		}, bolt.ErrNothingLost},
+		"somebody has published since": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence {
+			s = s.Copy(s.Len() - 20)
+			other(t, s, func(log *bolt.Log) { appendN(t, log, 3, "a") })
+			return s
+		}, bolt.ErrNotPrefix},
+		"somebody has published as much since": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence {
+			s = s.Copy(s.Len() - 5)
+			other(t, s, func(log *bolt.Log) {
+				for range 10 {
+					appendN(t, log, 1, "t1")
+				}
+			})
+			return s
+		}, bolt.ErrNotPrefix},
+		"another log": {func(*testing.T, *storetest.Sequence) *storetest.Sequence { return storetest.NewSequence() },
+			store.ErrDiverged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir, _, sequence := lossy(t, rand.New(rand.NewPCG(4, 2)))
+				sequence = c.of(t, sequence)
+				before := sequence.Len()
+				r, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: sequence.Seat()})
+				if !errors.Is(err, c.want) || sequence.Len() != before || r.Events > 0 {
+					t.Errorf("%+v, %v, want %v; %d commits, were %d", r, err, c.want, sequence.Len(), before)
+				}
+				if left, _ := filepath.Glob(filepath.Join(dir, "log.db*")); len(left) != 1 {
+					t.Errorf("left: %v", left)
+				}
+			})
+		})
+	}
+}
