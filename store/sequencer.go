@@ -35,8 +35,9 @@ type Sequencer interface {
 	Follow(ctx context.Context, after Place, deliver func(Place, []byte) error) error
 
 	// End is the place of the newest commit: of every one that was placed before the call, wherever
-	// that was done, this or a later one.
-	End(ctx context.Context) (Place, error)
+	// that was done, this or a later one. had is the number of a place that there was. A sequence that ends before
+	// it has lost something, or those who keep it have not read it all yet: ErrUnavailable until that is certain.
+	End(ctx context.Context, had uint64) (Place, error)
 
 	// Seen is the number of the newest place that it has heard of, at once and without asking anybody: 0
 	// before the first.

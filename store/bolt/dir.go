@@ -244,15 +244,29 @@ func (d *dir) createLike(name string) error {
 
 // setAside gives the log another name, under which nothing touches it, and returns that.
 func (d *dir) setAside() (path string, err error) {
-	id, err := store.NewID(time.Now())
-	if err != nil {
-		return "", err
+	if path, err = d.nameAside(); err == nil {
+		err = os.Rename(d.file(fileName), path)
 	}
-	path = d.file(fileName + ".aside-" + id.String())
-	if err := os.Rename(d.file(fileName), path); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("set the log aside: %w", err)
 	}
 	return path, syncDir(d.path)
+}
+
+// linkAside is setAside of a log that is replaced next, and keeps its own name until then, where a file can have two.
+func (d *dir) linkAside() (path string, err error) {
+	if path, err = d.nameAside(); err == nil {
+		err = os.Link(d.file(fileName), path)
+	}
+	if err != nil {
+		return d.setAside()
+	}
+	return path, syncDir(d.path)
+}
+
+func (d *dir) nameAside() (path string, err error) {
+	id, err := store.NewID(time.Now())
+	return d.file(fileName + ".aside-" + id.String()), err
 }
 
 // clean removes what a crash left of a creation, a restore, an import, a compaction or a backup.

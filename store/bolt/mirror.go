@@ -181,6 +181,9 @@ func (m *mirror) follow(after store.Place) {
 		case m.ctx.Err() != nil || m.file.failure() != nil:
 		case errors.Is(err, store.ErrDiverged):
 			_ = m.file.fail(err)
+		case errors.Is(err, store.ErrPurged) && after.Number < m.place().Number:
+			after = m.place() // what has not come was its own
+			continue
 		case errors.Is(err, store.ErrPurged):
 			_ = m.file.fail(fmt.Errorf("%w; start this node again: it makes its mirror anew", err))
 		case !warned:
@@ -306,7 +309,7 @@ func (m *mirror) askEnd() (store.Place, error) {
 	ctx, cancel := context.WithTimeout(m.ctx, catchUpWait)
 	defer cancel()
 	at := m.place()
-	end, err := m.seq.End(ctx)
+	end, err := m.seq.End(ctx, at.Number)
 	switch {
 	case errors.Is(err, store.ErrDiverged):
 		return end, m.file.fail(err)

@@ -74,7 +74,7 @@ func PutBack(ctx context.Context, path string, o Options) (r Returned, err error
 	if err != nil {
 		return r, errors.Join(err, d.clean())
 	}
-	if r.Aside, err = d.setAside(); err != nil {
+	if r.Aside, err = d.linkAside(); err != nil {
 		return r, err
 	}
 	return r, d.install(unfinishedName)

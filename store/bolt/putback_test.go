@@ -62,6 +62,7 @@ func putBack(t *testing.T, dir string, was *bolt.Log, copied *storetest.Sequence
 // TestPutBack: wherever a sequence was cut off, all that it has lost is in it again: events under their IDs, what was
 // trimmed, ended and deleted since, keys, marks, deliveries and slots.
 func TestPutBack(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -77,6 +78,7 @@ func TestPutBack(t *testing.T) {
 
 // TestPutBackAll: a sequence that has lost all commits has them again.
 func TestPutBackAll(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sequence, dir := storetest.NewSequence(), t.TempDir()
 		log := openMirror(t, dir, tight, sequence.Seat())
@@ -93,6 +95,7 @@ func TestPutBackAll(t *testing.T) {
 // TestPutBackKilled: whoever puts back is cut off after each of its commits, which is placed or not, and the mirror
 // is as it was. Run again it puts back the rest.
 func TestPutBackKilled(t *testing.T) {
+	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
 		for step, more := 0, true; more; step++ {
 			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
@@ -129,6 +132,7 @@ func putBackKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
 // TestPutBackRefuses: nothing is appended to a sequence that has lost nothing, has something else, or is of another
 // log, and the mirror stays as it is.
 func TestPutBackRefuses(t *testing.T) {
+	t.Parallel()
 	other := func(t *testing.T, s *storetest.Sequence, do func(*bolt.Log)) {
 		log, _ := member(t, s)
 		do(log)

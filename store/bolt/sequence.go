@@ -314,6 +314,10 @@ func (m *mirror) begin() {
 	}
 }
 
+// joinPatience is how long an open asks for the end of the sequence: longer than it takes a sequencer to be certain that
+// the sequence has lost what the log has.
+const joinPatience = 45 * time.Second
+
 // join brings a log that was just opened up to date with its sequence. It is called before the committer
 // runs. The first to come makes the first commit, or those of the log that it is to begin with.
 func (c *committer) join(ctx context.Context, plant func(*committer) error) error {
@@ -323,6 +327,9 @@ func (c *committer) join(ctx context.Context, plant func(*committer) error) erro
 	from := m.place()
 	m.begin()
 	end, err := m.end(ctx)
+	for errors.Is(err, store.ErrUnavailable) && time.Since(began) < joinPatience && m.pause(againAfter) {
+		end, err = m.end(ctx)
+	}
 	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a bound while they come
 		err = c.reach(m.place().Number + 1)
 	}

@@ -154,7 +154,7 @@ func TestStreamShort(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		end, err := seq.End(ctx)
+		end, err := seq.End(ctx, at.Number)
 		if believed && (err != nil || end.Number != 0) || !believed && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("settling for %v: the end is %+v, %v", settle, end, err)
 		}

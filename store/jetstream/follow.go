@@ -72,8 +72,7 @@ func (s *Sequencer) goesOnFrom(ctx context.Context, after store.Place) error {
 func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*answerTime)
 	defer cancel()
-	s.saw(after.Number)
-	end, err := s.End(ctx)
+	end, err := s.End(ctx, after.Number)
 	switch {
 	case err != nil:
 		return err

@@ -177,7 +177,8 @@ func (s *Sequencer) last(ctx context.Context, of string) (*jetstream.RawStreamMs
 }
 
 // End implements store.Sequencer.
-func (s *Sequencer) End(ctx context.Context) (store.Place, error) {
+func (s *Sequencer) End(ctx context.Context, had uint64) (store.Place, error) {
+	raise(&s.seen, had)
 	for seen := s.seen.Load(); ; {
 		m, err := s.last(ctx, ofAny)
 		var end store.Place

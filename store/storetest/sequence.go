@@ -272,7 +272,7 @@ func (s *Seat) next(after store.Place) (next *entry, changed chan struct{}, err 
 }
 
 // End implements store.Sequencer.
-func (s *Seat) End(context.Context) (store.Place, error) {
+func (s *Seat) End(context.Context, uint64) (store.Place, error) {
 	s.ends.Add(1)
 	q := s.at.Load()
 	q.mu.Lock()

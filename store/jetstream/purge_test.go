@@ -1,0 +1,237 @@
+package jetstream_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"tidings/internal/natstest"
+	"tidings/store"
+	"tidings/store/bolt"
+	"tidings/store/storetest"
+)
+
+// newest keeps so many events of each topic, and all of one.
+func newest(n uint64) store.Retention {
+	return store.Retention{Topics: store.Everything(), OfTopic: func(name string) store.Limits {
+		if name == "long" {
+			return store.Limits{}
+		}
+		return store.Limits{Events: n}
+	}}
+}
+
+// fill appends n batches of some events, with keys and marks, and one large one.
+func fill(t *testing.T, log store.Log, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		drafts := []store.Draft{{Topic: "long", Data: []byte("kept")}}
+		for j := range 20 {
+			drafts = append(drafts, store.Draft{Topic: fmt.Sprint("t", j%5), Data: make([]byte, 500)})
+		}
+		_, err := log.AppendOnce(t.Context(), []store.Group{{Key: fmt.Sprint(i), Drafts: drafts}})
+		if err == nil && i%10 == 0 {
+			_, err = log.SetMark(t.Context(), "s", fmt.Sprint(i), store.Mark{ID: log.Head(), Topics: store.All()})
+		}
+		if err == nil && i%20 == 7 {
+			_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "large", Data: bytes.Repeat([]byte("x"), 1<<20)}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// streamOn is the stream as an operator sees it.
+func streamOn(t *testing.T, js natsjs.JetStream) *natsjs.StreamInfo {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), "LOG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream.CachedInfo()
+}
+
+// TestPurge: a stream on servers that are killed in turn is purged, with one large event and one topic that is kept for
+// longer; nodes that come later, that were stopped before, or that lose their mirror have the same as those that were there.
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	servers := 3
+	if testing.Short() {
+		servers = 1
+	}
+	c := natstest.Start(t, servers)
+	js := operator(t, c)
+	opts := storetest.Options{SequenceSlack: 1 << 20}
+	log := open(t, t.TempDir(), opts, connect(t, c, "LOG", servers))
+	dir := t.TempDir()
+	behind := open(t, dir, opts, connect(t, c, "LOG", servers))
+	fill(t, log, 0, 20)
+	if err := errors.Join(behind.CatchUp(t.Context()), behind.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		first := streamOn(t, js).State.FirstSeq
+		fill(t, log, 100*(round+1), 100)
+		c.Kill(round % servers)
+		c.Run(round % servers)
+		c.Eventually("LOG", "purged stream", func() bool {
+			_, err := log.Retain(t.Context(), newest(100))
+			if err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrOutcomeUnknown) {
+				t.Fatal(err)
+			}
+			return err == nil && streamOn(t, js).State.FirstSeq > first
+		})
+		late := open(t, t.TempDir(), opts, connect(t, c, "LOG", servers))
+		storetest.Agree(t, log, late)
+		storetest.Check(t, late)
+		if r, err := late.AppendOnce(t.Context(), []store.Group{{Key: "205", Drafts: []store.Draft{{Topic: "a"}}}}); round > 1 &&
+			!errors.Is(err, store.ErrKeyMismatch) {
+			t.Errorf("a key of what was purged: %+v, %v", r, err)
+		}
+		if err := late.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	info, err := log.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, most := streamOn(t, js).State.Bytes, 2*info.Bytes+(1<<20)+300*200; got > most {
+		t.Errorf("the stream has %d bytes, want at most %d: %d are retained", got, most, info.Bytes)
+	}
+	behind = open(t, dir, opts, connect(t, c, "LOG", servers))
+	storetest.Agree(t, log, behind)
+	if aside, _ := filepath.Glob(filepath.Join(dir, "log.db.aside-*")); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+	if err := errors.Join(behind.Close(), log.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPurgeDenied: a stream that cannot be purged is named by each pass of retention, and takes events.
+func TestPurgeDenied(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	js := operator(t, c)
+	log := open(t, t.TempDir(), storetest.Options{SequenceSlack: 1}, connect(t, c, "LOG", 1))
+	defer log.Close()
+	config := streamOn(t, js).Config
+	config.DenyPurge = true
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, log, 0, 40)
+	var err error
+	for range 4 {
+		_, err = log.Retain(t.Context(), newest(10))
+	}
+	if err == nil || !strings.Contains(err.Error(), "deny_purge") || !strings.Contains(err.Error(), "restore") {
+		t.Errorf("retain: %v, want deny_purge and what to do", err)
+	}
+	publish(t, log, 1, 10)
+}
+
+// TestPutBack: what a server has lost, because an older copy of its store was put back or its last messages are gone, is
+// put back from the mirror of a node, with all IDs; the stream was purged before.
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	opts := storetest.Options{SequenceSlack: 1 << 20}
+	dir := t.TempDir()
+	log := open(t, dir, opts, connect(t, c, "LOG", 1))
+	fill(t, log, 0, 60)
+	for range 4 {
+		if _, err := log.Retain(t.Context(), newest(100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first := streamOn(t, operator(t, c)).State.FirstSeq; first == 1 {
+		t.Fatal("not purged")
+	}
+	c.Kill(0)
+	older := filepath.Join(t.TempDir(), "older")
+	if err := os.CopyFS(older, os.DirFS(c.Dir(0))); err != nil {
+		t.Fatal(err)
+	}
+	c.Run(0)
+	fill(t, log, 1000, 30)
+	if _, err := log.Retain(t.Context(), newest(50)); err != nil {
+		t.Fatal(err)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	was := alone(t, dir, backup)
+	c.Kill(0)
+	if err := errors.Join(os.RemoveAll(c.Dir(0)), os.CopyFS(c.Dir(0), os.DirFS(older))); err != nil {
+		t.Fatal(err)
+	}
+	c.Run(0)
+	seq := connect(t, c, "LOG", 1)
+	r, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: seq})
+	seq.Close()
+	if err != nil || r.Events == 0 || r.Through != was.Head() {
+		t.Fatalf("%+v, %v; the newest was %s", r, err, was.Head())
+	}
+	for _, dir := range []string{dir, t.TempDir()} {
+		back := open(t, dir, opts, connect(t, c, "LOG", 1))
+		storetest.Agree(t, was, back)
+		storetest.Check(t, back)
+		if err := back.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	seq = connect(t, c, "LOG", 1)
+	defer seq.Close()
+	if _, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: seq}); !errors.Is(err, bolt.ErrNothingLost) {
+		t.Errorf("again: %v, want ErrNothingLost", err)
+	}
+}
+
+// alone opens a copy of a mirror by itself.
+func alone(t *testing.T, dir, into string) *bolt.Log {
+	t.Helper()
+	if err := os.Mkdir(into, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "log.db"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(into, "log.db"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := bolt.Open(into, bolt.Options{Alone: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+// TestExtentOfNothing: a new stream has nothing.
+func TestExtentOfNothing(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	seq := connect(t, c, "LOG", 1)
+	defer seq.Close()
+	e, err := seq.Extent(t.Context())
+	if err != nil || e != (store.Extent{First: 1}) {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if at, _, err := seq.State(t.Context()); err != nil || at != (store.Place{}) {
+		t.Errorf("state: %+v, %v", at, err)
+	}
+	if at, _, err := seq.Find(t.Context(), 0); err != nil || at != (store.Place{}) {
+		t.Errorf("find: %+v, %v", at, err)
+	}
+}
