@@ -36,7 +36,7 @@ const (
 	// the log file is damaged, is no log, or has a newer format; it is left as it was
 	exitDamaged = 3
 	exitInUse   = 4 // the data directory is held by another process, or may not be written
-	// NATS has lost what a mirror has, which may be the only copy; nothing is written to it
+	// NATS has lost what a mirror has, which may be the only copy, and is kept
 	exitLost = 5
 )
 
