@@ -29,7 +29,8 @@ func (c *putBackCmd) Run(ctx context.Context, app *app) error {
 		return fmt.Errorf("--nats-url: %w", err)
 	}
 	defer seq.Close()
-	r, err := bolt.PutBack(ctx, c.DataDir, bolt.Options{Logger: app.logger, Sequencer: seq, SequencerTimeout: c.NATSTimeout})
+	r, err := bolt.PutBack(ctx, c.DataDir, bolt.Options{Logger: app.logger, Sequencer: seq,
+		SequencerTimeout: c.NATSTimeout})
 	if errors.Is(err, bolt.ErrNotPrefix) {
 		return fmt.Errorf("nothing is put back: %w; tidings export --after prints what follows an event, to be published anew", err)
 	}

@@ -33,7 +33,8 @@ type Returned struct {
 
 // PutBack appends to a sequence, o.Sequencer, what the mirror in the directory path has more: what the sequence has
 // lost. All keep their IDs. Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
-// one another name. docs/adr/0029 says what a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when another node writes to the sequence; store.ErrDiverged when it is of another log; ErrDamaged, ErrNoLog,
+// one another name. docs/adr/0029 says what a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when
+// another node writes to the sequence; store.ErrDiverged when it is of another log; ErrDamaged, ErrNoLog,
 // ErrLocked, and those of the sequencer. After an error it can be called again.
 func PutBack(ctx context.Context, path string, o Options) (r Returned, err error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
@@ -151,17 +152,16 @@ func (t *tail) both(read func(full, short *bbolt.Tx) error) error {
 
 // check is ErrNotPrefix unless the log is the beginning of the mirror, and finds what was trimmed since.
 func (t *tail) check() error {
-	return t.both(func(full, short *bbolt.Tx) (err error) {
+	return t.both(func(full, short *bbolt.Tx) error {
 		topics, err := countTopics(full)
 		if err != nil {
 			return err
 		}
-		if t.head, err = getMetaID(full, metaHead); err != nil {
-			return err
-		}
+		var headErr error
+		t.head, headErr = getMetaID(full, metaHead)
 		a, _, errA := getSecret(full)
 		b, _, errB := getSecret(short)
-		if err := errors.Join(errA, errB); err != nil {
+		if err := errors.Join(headErr, errA, errB); err != nil {
 			return err
 		}
 		known, head := t.c.horizon.index.byID, t.c.horizon.Head()
@@ -175,7 +175,8 @@ func (t *tail) check() error {
 		}
 		for i, topic := range known {
 			if topics[i].name != topic.name {
-				return fmt.Errorf("%w: topic %d is %s there and %s in the mirror", ErrNotPrefix, i, topic.name, topics[i].name)
+				return fmt.Errorf("%w: topic %d is %s there and %s in the mirror", ErrNotPrefix, i, topic.name,
+					topics[i].name)
 			}
 		}
 		if err := t.checkEpochs(full, short); err != nil {

@@ -141,7 +141,8 @@ func TestPutBackRefuses(t *testing.T) {
 		of   func(t *testing.T, s *storetest.Sequence) *storetest.Sequence
 		want error
 	}{
-		"nothing is lost": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence { return s }, bolt.ErrNothingLost},
+		"nothing is lost": {func(_ *testing.T, s *storetest.Sequence) *storetest.Sequence { return s },
+			bolt.ErrNothingLost},
 		"the mirror is behind": {func(t *testing.T, s *storetest.Sequence) *storetest.Sequence {
 			other(t, s, func(log *bolt.Log) { appendN(t, log, 3, "a") })
 			return s

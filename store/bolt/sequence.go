@@ -314,8 +314,8 @@ func (m *mirror) begin() {
 	}
 }
 
-// joinPatience is how long an open asks for the end of the sequence: longer than it takes a sequencer to be certain that
-// the sequence has lost what the log has.
+// joinPatience is how long an open asks for the end of the sequence: longer than it takes a sequencer to be certain
+// that the sequence has lost what the log has.
 const joinPatience = 45 * time.Second
 
 // join brings a log that was just opened up to date with its sequence. It is called before the committer

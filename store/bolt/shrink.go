@@ -32,10 +32,12 @@ func (l *Log) shrink(ctx context.Context) error {
 	defer m.shrinking.Unlock()
 	begin, may := m.states.look()
 	extent, err := m.seq.Extent(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrUnavailable): // commits find that too, and say so
+		return nil
+	case err != nil:
 		return fmt.Errorf("look at the sequence: %w", err)
-	}
-	if extent.Bytes <= 2*l.kept()+m.slack {
+	case extent.Bytes <= 2*l.kept()+m.slack:
 		return nil
 	}
 	if err := l.purge(ctx, extent, begin, may); err != nil && !errors.Is(err, errSuperseded) {
@@ -48,7 +50,8 @@ func (l *Log) shrink(ctx context.Context) error {
 func (l *Log) kept() uint64 {
 	l.index.mu.RLock()
 	defer l.index.mu.RUnlock()
-	return l.index.bytes + uint64(l.index.kept.keys)*keySize + uint64(len(l.index.byID))*topicBytes
+	beside := uint64(l.index.kept.keys)*keySize + uint64(len(l.index.byID))*topicBytes
+	return l.index.bytes + max(beside, l.mirror.beside)
 }
 
 func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may bool) error {
@@ -66,7 +69,7 @@ func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may 
 	if err := l.checked(ctx); err != nil { // damage may hide events
 		return err
 	}
-	closing, err := l.chooseFloor(ctx, extent, newest.Floor.Number)
+	closing, err := l.chooseFloor(ctx, extent, max(newest.Floor.Number, m.states.floor()))
 	if err != nil || closing == nil {
 		return err
 	}
@@ -130,17 +133,31 @@ func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64
 			freed: share * float64(extent.Bytes)})
 		above = after.Number
 	}
-	if err := l.weigh(ctx, found); err != nil {
+	if err := errors.Join(l.weigh(ctx, found), l.weighBeside()); err != nil {
 		return nil, err
 	}
 	var best *commit.Closing
-	most := 0.0
+	most := rewriting * float64(l.mirror.beside)
 	for i := range found {
 		if c := &found[i]; c.freed-rewriting*c.rewritten > most {
 			most, best = c.freed-rewriting*c.rewritten, &c.Closing
 		}
 	}
 	return best, nil
+}
+
+// weighBeside counts what goes into a state beside events.
+func (l *Log) weighBeside() error {
+	return l.view(func(tx *bbolt.Tx) error {
+		l.mirror.beside = 0
+		for _, name := range [][]byte{bucketTopics, bucketKeys, bucketMarks, bucketDeliveries, bucketSlots,
+			bucketEpochs} {
+			if b := tx.Bucket(name); b != nil {
+				l.mirror.beside += uint64(b.Stats().LeafInuse)
+			}
+		}
+		return nil
+	})
 }
 
 // weigh counts what is retained below each candidate.

@@ -48,6 +48,7 @@ func (l *Log) writeState(ctx context.Context, closing *commit.Closing, begin uin
 type states struct {
 	mu      sync.Mutex
 	newest  commit.StatePart // without its bytes
+	highest uint64           // number of the highest floor
 	entries uint64           // that were applied
 	looked  uint64           // how many of these there were at the last look
 	quiet   int              // looks since one came
@@ -62,6 +63,16 @@ func (s *states) note(p *commit.StatePart) {
 	defer s.mu.Unlock()
 	s.newest = commit.StatePart{Writing: p.Writing, Index: p.Index, Closing: p.Closing}
 	s.entries++
+	if p.Closing != nil {
+		s.highest = max(s.highest, p.Closing.Floor.Number)
+	}
+}
+
+// floor is the highest floor that was seen. A state with a lower one would be of no use.
+func (s *states) floor() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.highest
 }
 
 // look reports whether a state may begin, as far as can be seen at this pass, and after how many entries.

@@ -82,8 +82,8 @@ func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
 	return s.purgedAfter(ctx, after)
 }
 
-// purgedAfter is ErrPurged when the stream does not have what follows the place any more. Where it begins with that, the
-// chain tells whether it fits.
+// purgedAfter is ErrPurged when the stream does not have what follows the place any more. Where it begins with that,
+// the chain tells whether it fits.
 func (s *Sequencer) purgedAfter(ctx context.Context, after store.Place) error {
 	e, err := s.Extent(ctx)
 	if err == nil && e.First > after.Number+1 {

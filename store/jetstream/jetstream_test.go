@@ -69,7 +69,8 @@ func (n *node) Close() error {
 func open(t testing.TB, dir string, opts storetest.Options, seq *jetstream.Sequencer) *node {
 	t.Helper()
 	log, err := bolt.Open(dir, bolt.Options{Now: opts.Now, KeyWindow: opts.KeyWindow,
-		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seq, SequenceSlack: opts.SequenceSlack, Logger: logger(t)})
+		MaxKeys: opts.MaxKeys, MaxMarks: opts.MaxMarks, Sequencer: seq, SequenceSlack: opts.SequenceSlack,
+		Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,8 @@ func fill(t *testing.T, log store.Log, from, n int) {
 			_, err = log.SetMark(t.Context(), "s", fmt.Sprint(i), store.Mark{ID: log.Head(), Topics: store.All()})
 		}
 		if err == nil && i%20 == 7 {
-			_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "large", Data: bytes.Repeat([]byte("x"), 1<<20)}})
+			large := store.Draft{Topic: "large", Data: bytes.Repeat([]byte("x"), 1<<20)}
+			_, err = store.Append(t.Context(), log, []store.Draft{large})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -61,8 +62,8 @@ func streamOn(t *testing.T, js natsjs.JetStream) *natsjs.StreamInfo {
 	return stream.CachedInfo()
 }
 
-// TestPurge: a stream on servers that are killed in turn is purged, with one large event and one topic that is kept for
-// longer; nodes that come later, that were stopped before, or that lose their mirror have the same as those that were there.
+// TestPurge: a stream on servers that are killed in turn is purged, with one large event and one topic that is kept
+// for longer; nodes that come later, or were stopped before, have the same as one that was there.
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	servers := 3
@@ -143,8 +144,8 @@ func TestPurgeDenied(t *testing.T) {
 	publish(t, log, 1, 10)
 }
 
-// TestPutBack: what a server has lost, because an older copy of its store was put back or its last messages are gone, is
-// put back from the mirror of a node, with all IDs; the stream was purged before.
+// TestPutBack: what a server has lost, because an older copy of its store was put back, is put back from the mirror of
+// a node, with all IDs; the stream was purged before.
 func TestPutBack(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -240,8 +241,8 @@ func TestExtentOfNothing(t *testing.T) {
 	}
 }
 
-// TestPurgeAtLimits: at the limits of retention, with keys, and one topic that is kept for a hundred times as long as the
-// others, the stream takes less than twice what is retained. A million events: TIDINGS_FULL=1.
+// TestPurgeAtLimits: at the limits of retention, with keys, and one topic that is kept for a hundred times as long as
+// the others, the stream takes less than twice what is retained. A million events: TIDINGS_FULL=1.
 func TestPurgeAtLimits(t *testing.T) {
 	t.Parallel()
 	events := 40_000
@@ -265,7 +266,8 @@ func TestPurgeAtLimits(t *testing.T) {
 		for g := range all {
 			all[g].Key = fmt.Sprint(i, "/", g)
 			for j := range batch / groups {
-				all[g].Drafts = append(all[g].Drafts, store.Draft{Topic: fmt.Sprint("t", j%10), Data: make([]byte, 200)})
+				d := store.Draft{Topic: fmt.Sprint("t", j%10), Data: make([]byte, 200)}
+				all[g].Drafts = append(all[g].Drafts, d)
 			}
 		}
 		if _, err := log.AppendOnce(t.Context(), all); err != nil {

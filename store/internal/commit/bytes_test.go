@@ -94,7 +94,8 @@ func TestBytesOfClosing(t *testing.T) {
 		From: store.Place{Number: 3, Chain: [16]byte{15: 4}}, Floor: store.Place{Number: 5, Chain: [16]byte{15: 6}},
 		Head: id(7)}}}
 	encoded, _ := c.AppendBinary(nil)
-	want := "0000000000000000" + "00000002" + "01" + "0000000000000003" + z + "04" + "0000000000000005" + z + "06" + z + "07"
+	want := "0000000000000000" + "00000002" + "01" + "0000000000000003" + z + "04" + "0000000000000005" + z + "06" +
+		z + "07"
 	if got := hex.EncodeToString(encoded); !strings.HasSuffix(got, want) || encoded[0] != 6 {
 		t.Errorf("got  %s\nwant 06 … %s", got, want)
 	}
@@ -117,7 +118,8 @@ func TestBytesOfOlder(t *testing.T) {
 		if without[0] != older.version || !bytes.HasPrefix(with[5:], without[5:]) {
 			t.Errorf("version %d, want %d: %x, with all %x", without[0], older.version, without, with)
 		}
-		if got, err := commit.Decode(without); err != nil || len(got.Epochs) != len(c.Epochs) || len(got.Slots) != len(c.Slots) {
+		got, err := commit.Decode(without)
+		if err != nil || len(got.Epochs) != len(c.Epochs) || len(got.Slots) != len(c.Slots) || got.State != nil {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
