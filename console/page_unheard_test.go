@@ -111,8 +111,8 @@ func (s *site) awaitHearings(t *testing.T, what string, wanted func([]string) bo
 func isAble(states []string) bool { return slices.Contains(states, "able") }
 func isDeaf(states []string) bool { return !isAble(states) }
 
-// TestUnheard: a console that nobody would hear, for whatever reason, is deaf to the server within two heartbeats. It is
-// said through the first step's delivery that nobody hears, before an order comes; the order is escalated at once. A
+// TestUnheard: a console that nobody would hear, for whatever reason, is deaf to the server within two heartbeats. It
+// is said through the first step's delivery that nobody hears, before an order comes; the order is escalated at once. A
 // console that would be heard withdraws it.
 func TestUnheard(t *testing.T) {
 	t.Parallel()

@@ -354,7 +354,8 @@ func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
 		SignedOff *time.Time `json:"signed_off_until"`
 	}
 	body := map[string]any{"name": c.Name, "note": c.Note, "seconds": c.For.Seconds()}
-	if err := c.exchange(ctx, app, method, nil, nil, body, &now, "v1", "alerts", c.Rule.segment(), "sign-off"); err != nil {
+	err := c.exchange(ctx, app, method, nil, nil, body, &now, "v1", "alerts", c.Rule.segment(), "sign-off")
+	if err != nil {
 		return err
 	}
 	if now.SignedOff == nil {

@@ -60,8 +60,9 @@ func TestAlertsVerb(t *testing.T) {
 	})
 	verb(exitFailure, "", "expected for how long", "alerts sign-off orders") // it is never closed
 	verb(exitOK, "orders: nobody has to be there until 20", "", "alerts sign-off orders --for 1h --name Ana")
-	if got := verb(exitOK, "orders: ", "", "alerts rules"); !strings.Contains(got, "  nobody has to be there until 20") {
-		t.Errorf("signed off, the rule is %q", got)
+	rules := verb(exitOK, "orders: ", "", "alerts rules")
+	if !strings.Contains(rules, "  nobody has to be there until 20") {
+		t.Errorf("signed off, the rule is %q", rules)
 	}
 	verb(exitOK, "orders: somebody has to be there\n", "", "alerts sign-off orders --end")
 	verb(exitOK, "", "", "alerts put orders --topic orders.> --unheard-after 0s")

@@ -5,6 +5,8 @@
 // stream are one page to the server. The one that holds it asks the others at each heartbeat, and counts for the next those
 // that have answered.
 
+const WITHIN = 10_000; // ms, for the server to answer
+
 export class Presence {
   #client; #options;
   #life = new AbortController();
@@ -98,7 +100,7 @@ export class Presence {
     if (bearer) headers.Authorization = `Bearer ${bearer}`;
     await fetch(`${String(url).replace(/\/+$/, '')}/v1/subscribers/${encodeURIComponent(subscriber)}/state`, {
       method: 'PUT', headers, body, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
-      signal: AbortSignal.any([this.#life.signal, AbortSignal.timeout(10_000)]),
+      signal: AbortSignal.timeout(WITHIN),
     });
   }
 }
