@@ -37,7 +37,6 @@ func listened(t *testing.T, change func(*alert.Rule), f func(t *testing.T, s *sc
 type pages struct {
 	*presence.Registry
 	t    *testing.T
-	page *presence.Page
 	stop func()
 }
 

@@ -138,7 +138,7 @@ export class Tidings<Data = unknown> extends EventTarget {
   readonly transport: 'stream' | 'poll';
   /** Whether this tab holds the connection. */
   readonly leads: boolean;
-  /** The same in all tabs that share the connection; undefined while there are none, and this one holds its own. */
+  /** Names the tabs that share the connection; undefined while this one holds its own. */
   readonly group: string | undefined;
   /** Whether the cursor outlives a reload: it has a name, and storage takes it. */
   readonly persistent: boolean;

@@ -49,7 +49,7 @@ func TestHears(t *testing.T) {
 		time.Sleep(2*heartbeat - 1)
 		hears(true, "orders.eu")
 		all.Report(presence.State{Armed: &yes})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		hears(false, "orders.eu")
 		hears(true, "tickets.>")
 		all.Close()
@@ -132,7 +132,7 @@ func TestSettled(t *testing.T) {
 		settled(false)
 		time.Sleep(3*heartbeat - 1)
 		settled(false)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		settled(true)
 		for _, p := range pages[:4] {
 			p.Close()
