@@ -227,7 +227,7 @@ type List struct {
 	Open   int          // how many are nobody's, beyond Alerts too
 	More   int          // how many events wait beyond Options.MaxOpen, of rules all of whose topics match
 	Held   bool         // nothing is escalated: the log was restored
-	Rules  []RuleStatus // by name, all of whose topics match
+	Rules  []RuleStatus // that somebody has to hear, by name, all of whose topics match
 }
 
 // List returns what is open of the topics that match, at most max, as of the head when it was called; with done also
@@ -254,7 +254,9 @@ func (b *Board) List(f store.Filter, done bool, max int) (List, error) {
 	for _, r := range b.sortedRules() {
 		if f.Covers(r.filter) {
 			list.More += r.More
-			list.Rules = append(list.Rules, b.status(r))
+			if r.UnheardAfter >= 0 {
+				list.Rules = append(list.Rules, b.status(r))
+			}
 		}
 	}
 	return list, nil

@@ -65,7 +65,7 @@ const hears = ({ hearing }) => {
   if (!hearing) return el('span', { class: 'badge' }, t('connections.hears-unknown'));
   const { state, visible, allowed } = hearing;
   const more = state === 'silent' ? [] : [t(visible ? 'connections.visible' : 'connections.hidden'), t(allowed ? 'connections.notified' : 'connections.unnotified')];
-  return [el('span', { class: `badge ${HEARS[state] ?? ''}` }, t(`connections.hears-${state}`)), ' ', el('span', { class: 'hint' }, more.join(', '))];
+  return [el('span', { class: `badge ${HEARS[state] ?? ''}` }, t(`connections.hears-${state}`)), el('div', { class: 'hint' }, more.join(', '))];
 };
 const HEARS = { able: 'live', blocked: 'stalled', silent: 'stalled' };
 const COUNTED = 1000; // as far as the server counts

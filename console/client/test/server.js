@@ -173,7 +173,7 @@ class Stream {
     this.#retry = 1000 + Math.floor(server.random() * 3000);
     const first = cursor.next(CHUNK);
     if (first.gap) this.#send('tidings.gap', first.gap);
-    this.#send('tidings.open', { log: server.log.id, resume: cursor.resumed, heartbeat_seconds: HEARTBEAT / 1000 }, cursor.open);
+    this.#send('tidings.open', { log: server.log.id, resume: cursor.resumed, heartbeat_seconds: HEARTBEAT / 1000, subscriber: 'one' }, cursor.open);
     this.#write({ ...first, gap: null });
   }
 

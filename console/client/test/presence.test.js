@@ -1,0 +1,130 @@
+// What tabs tell the server of what they can do. Beats are sent by hand, and a client is nothing but them.
+
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import { Presence } from '../presence.js';
+
+const HEARTBEAT = 15_000;
+let now, sent, answers; // what the server was told, and whether it answers
+
+class Channel {
+  static all = new Set();
+  constructor(name) {
+    this.name = name;
+    Channel.all.add(this);
+  }
+  postMessage(data) {
+    for (const other of Channel.all) if (other !== this && other.name === this.name) queueMicrotask(() => other.onmessage?.({ data }));
+  }
+  close() { Channel.all.delete(this); }
+}
+
+class Client extends EventTarget {
+  group = 'group';
+  constructor(leads) {
+    super();
+    this.leads = leads;
+  }
+  async beat(subscriber = 'one') {
+    this.dispatchEvent(new CustomEvent('beat', { detail: { subscriber, heartbeat: HEARTBEAT } }));
+    await settled();
+  }
+}
+
+const settled = () => new Promise(setImmediate);
+const state = (armed, visible = true) => ({ visible, allowed: false, armed });
+const told = () => sent.splice(0).map(({ body }) => JSON.parse(body));
+
+beforeEach(() => {
+  [now, sent, answers] = [1_000_000, [], true];
+  Channel.all.clear();
+  globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  globalThis.BroadcastChannel = Channel;
+  Date.now = () => now;
+  globalThis.fetch = async (url, { method, headers, body }) => {
+    if (!answers) throw new TypeError('there is no network');
+    sent.push({ url, method, headers, body });
+  };
+});
+
+function open(leads, armed, token) {
+  const client = new Client(leads), tab = { client, armed };
+  tab.presence = new Presence(client, { url: 'https://tidings.example/', token, armed: () => tab.armed });
+  return tab;
+}
+
+test('it is told with each heartbeat, and on a busy stream once in half of one', async () => {
+  const { client } = open(true, true, async () => 'secret');
+  await client.beat();
+  assert.equal(sent[0].url, 'https://tidings.example/v1/subscribers/one/state');
+  assert.equal(sent[0].method, 'PUT');
+  assert.equal(sent[0].headers.Authorization, 'Bearer secret');
+  assert.deepEqual(told(), [state(true)]);
+  for (let ms = 0; ms < 4 * HEARTBEAT; ms += 100) {
+    now += 100;
+    await client.beat();
+  }
+  assert.equal(told().length, 8);
+  now += HEARTBEAT;
+  await client.beat();
+  await client.beat('two'); // another stream knows nothing yet
+  assert.equal(told().length, 2);
+});
+
+test('without an alarm it says that there is none, and what changes is told at once', async () => {
+  const tab = open(true);
+  await tab.client.beat();
+  tab.presence.changed(); // nothing has
+  document.visibilityState = 'hidden';
+  document.dispatchEvent(new Event('visibilitychange'));
+  await settled();
+  tab.armed = false;
+  tab.presence.changed();
+  await settled();
+  assert.deepEqual(told(), [state(null), state(null, false), state(false, false)]);
+  tab.presence.close();
+  tab.armed = true;
+  tab.presence.changed();
+  await tab.client.beat();
+  assert.deepEqual(told(), []);
+});
+
+test('tabs that share a stream are one page; one that does not answer counts no more two heartbeats later', async () => {
+  const leader = open(true, false), follower = open(false, true), third = open(false);
+  await leader.client.beat();
+  assert.deepEqual(told().at(-1), state(true));
+  now += HEARTBEAT;
+  await leader.client.beat();
+  assert.deepEqual(told(), [state(true)]); // with no word between that says less
+  follower.presence.close(); // as one that hangs
+  now += HEARTBEAT;
+  await leader.client.beat();
+  assert.deepEqual(told(), [state(true)]); // it had answered the last time
+  now += HEARTBEAT;
+  await leader.client.beat();
+  assert.deepEqual(told(), [state(false)]);
+  third.armed = true;
+  third.presence.changed();
+  await settled();
+  assert.deepEqual(told(), [state(true)]);
+});
+
+test('a tab that holds no stream any more tells the server nothing', async () => {
+  const { client, presence } = open(true, true);
+  await client.beat();
+  client.leads = false;
+  client.dispatchEvent(new CustomEvent('state', { detail: {} }));
+  presence.changed();
+  await settled();
+  assert.equal(told().length, 1);
+});
+
+test('what the server was not told it is told with the next heartbeat', async () => {
+  const { client } = open(true, true);
+  answers = false;
+  await client.beat();
+  answers = true;
+  now += HEARTBEAT;
+  await client.beat();
+  assert.deepEqual(told(), [state(true)]);
+});
