@@ -33,14 +33,14 @@ func TestImportsPointDown(t *testing.T) {
 		"tidings/internal/wire": 1, "tidings/internal/retention": 1, "tidings/internal/presence": 1,
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1, "tidings/store/jetstream": 1,
 		"tidings/internal/auth": 2, "tidings/replay": 2,
-		"tidings/internal/outbound": 0, "tidings/internal/seal": 0,
+		"tidings/internal/outbound": 0, "tidings/internal/seal": 0, "tidings/internal/webpush": 0,
 		"tidings/deliver": 3, "tidings/alert": 3, "tidings/api": 4, "tidings/cmd/tidings": 5,
 	}
 	door := map[string]string{
 		"go.etcd.io/bbolt": "tidings/store/bolt", "github.com/oklog/ulid/v2": "tidings/store",
 		"github.com/gorilla/mux": "tidings/api", "github.com/rs/cors": "tidings/api",
 		"github.com/prometheus/":       "tidings/api",
-		"github.com/golang-jwt/jwt/v5": "tidings/internal/auth",
+		"github.com/golang-jwt/jwt/v5": "tidings/internal/auth tidings/internal/webpush",
 		"github.com/MicahParks/":       "tidings/internal/auth",
 		"github.com/nats-io/":          "tidings/store/jetstream",
 		"github.com/wneessen/":         "tidings/deliver",
