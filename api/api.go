@@ -123,8 +123,9 @@ type Options struct {
 	RatePublish, RateRead float64
 	RatePerAddress        bool // the same rates again, of each client address
 
-	Deliveries *deliver.Sender // nil: there are none
-	Alerts     *alert.Board    // nil: there are none
+	Deliveries *deliver.Sender  // nil: there are none
+	Devices    *deliver.Devices // nil: nothing is pushed
+	Alerts     *alert.Board     // nil: there are none
 
 	// Presence has the pages that report; default: one of this Server's own.
 	Presence *presence.Registry

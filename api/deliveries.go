@@ -188,6 +188,9 @@ func (s *Server) allDeliveries(w http.ResponseWriter, r *http.Request, query url
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
 	changed, err := change(ctx)
+	if err == nil && s.o.Devices != nil && query.Get("all") == "resume" {
+		_, err = s.o.Devices.Resume(ctx)
+	}
 	if err != nil {
 		return deliveryProblem(err)
 	}

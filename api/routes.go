@@ -59,7 +59,7 @@ func (s *Server) table() []route {
 
 	stream := methods{"GET": {streaming, streamed, s.stream}, "HEAD": {streaming, streamed, s.stream}}
 	console := methods{"GET": {open, unchecked, s.console}, "HEAD": {open, unchecked, s.console}}
-	return slices.Concat(s.deliveryRoutes(), s.alertRoutes(), []route{
+	return slices.Concat(s.deliveryRoutes(), s.deviceRoutes(), s.alertRoutes(), []route{
 		{"/v1/topics/{topic}/events", methods{"GET": {listing, paged, s.pages},
 			"POST": {publishing, byForm, s.publish}}},
 		{"/v1/topics/{topic}/end", methods{"POST": {publishing, byForm, s.end}}},

@@ -31,6 +31,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectTail(out)
 	s.collectBudgets(out)
 	s.collectDeliveries(out)
+	s.collectDevices(out)
 	s.collectAlerts(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
 		return // what follows asks the disk

@@ -13,6 +13,8 @@ type language struct {
 	test, gap string // of a delivery's name
 	several   string // of a count of events and one of topics
 	more      string // of a count of topics
+	many      string // of a count of events
+	over      string // of a count that they are more than
 	newest    string // of a time
 	field     string // of a name and a value
 	event     noun   // what is neither of the nouns
@@ -32,6 +34,8 @@ var english = &language{
 	gap:     "Delivery %s: events were deleted before they could be sent.",
 	several: "%d new events in %d topics",
 	more:    "and %d more topics",
+	many:    "%d new events",
+	over:    "more than %d new events",
 	newest:  "The newest: %s",
 	field:   "%s: %s",
 	event:   noun{about: "%s: %d new event", abouts: "%s: %d new events"},
@@ -50,6 +54,8 @@ var chinese = &language{
 	gap:     "投递 %s：有事件在发送前已被删除。",
 	several: "%d 条新事件，来自 %d 个主题",
 	more:    "另有 %d 个主题",
+	many:    "%d 条新事件",
+	over:    "超过 %d 条新事件",
 	newest:  "最新一条：%s",
 	field:   "%s：%s",
 	event:   noun{about: "%s：%d 条新事件", abouts: "%s：%d 条新事件"},

@@ -120,7 +120,16 @@ func (webhook) send(ctx context.Context, s *Sender, name string, to *target, m *
 
 // post makes a request with the headers that fill sets, judges the status, and returns the first bytes of the answer.
 func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(http.Header) error) (answer, []byte) {
-	u, err := s.o.Guard.CheckURL(to)
+	return post(ctx, s.o.Guard, s.client, to, body, func(req *http.Request) error {
+		req.Header.Set("User-Agent", s.agent())
+		return fill(req.Header)
+	})
+}
+
+// post makes a request that fill completes, judges the status, and returns the first bytes of the answer.
+func post(ctx context.Context, guard *outbound.Guard, client *http.Client, to string, body []byte,
+	fill func(*http.Request) error) (answer, []byte) {
+	u, err := guard.CheckURL(to)
 	if err != nil {
 		return answer{failure: failureOf(err), config: true}, nil
 	}
@@ -128,11 +137,10 @@ func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(htt
 	if err != nil {
 		return answer{failure: "the request cannot be made", config: true}, nil
 	}
-	req.Header.Set("User-Agent", s.agent())
-	if err := fill(req.Header); err != nil {
+	if err := fill(req); err != nil {
 		return answer{failure: failureOf(err), config: true}, nil
 	}
-	resp, err := s.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		var refused *outbound.Refused
 		return answer{failure: failureOf(err), config: errors.As(err, &refused)}, nil
@@ -148,7 +156,9 @@ func (s *Sender) post(ctx context.Context, to string, body []byte, fill func(htt
 }
 
 // agent is what the program calls itself.
-func (s *Sender) agent() string { return strings.TrimSuffix("Tidings/"+s.o.Version, "/") }
+func (s *Sender) agent() string { return agentOf(s.o.Version) }
+
+func agentOf(version string) string { return strings.TrimSuffix("Tidings/"+version, "/") }
 
 // fill sets the headers, as Standard Webhooks 1.0 says.
 func (s *Sender) fill(h http.Header, name string, to *target, m *message) error {

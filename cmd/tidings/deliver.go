@@ -10,22 +10,27 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"tidings/alert"
 	"tidings/deliver"
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
+	"tidings/internal/webpush"
 	"tidings/replay"
 	"tidings/store"
 )
 
 // deliverFlags say what the server may reach by itself, and with which key it keeps secrets.
 type deliverFlags struct {
-	SecretsKeyFile string   `help:"File with the key that URLs and secrets of deliveries are sealed under; made at first use, and secrets.key in the data directory unless named. Keep a copy, apart from the backups." type:"path" placeholder:"FILE"`
-	DeliverTo      []subnet `help:"Network that deliveries may reach though it is not public, such as 10.0.0.0/8; repeatable." placeholder:"CIDR"`
-	DeliverHTTP    bool     `name:"deliver-http" help:"Let deliveries go to http:// too, for everybody on the way to read and change."`
-	DeliverProxy   bool     `help:"Let deliveries go through the proxy that HTTPS_PROXY and HTTP_PROXY name; a proxy does not look at addresses as the server does."`
-	ConsoleURL     string   `name:"console-url" help:"Where people open the console of this server, such as https://events.example.com: what deliveries send to people links to events there." placeholder:"URL"`
+	SecretsKeyFile       string        `help:"File with the key that URLs and secrets of deliveries are sealed under; made at first use, and secrets.key in the data directory unless named. Keep a copy, apart from the backups." type:"path" placeholder:"FILE"`
+	DeliverTo            []subnet      `help:"Network that deliveries may reach though it is not public, such as 10.0.0.0/8; repeatable." placeholder:"CIDR"`
+	DeliverHTTP          bool          `name:"deliver-http" help:"Let deliveries go to http:// too, for everybody on the way to read and change."`
+	DeliverProxy         bool          `help:"Let deliveries go through the proxy that HTTPS_PROXY and HTTP_PROXY name; a proxy does not look at addresses as the server does."`
+	PushContact          string        `help:"Where operators of push services reach you: mailto:ops@example.com, or a URL. With it browsers can be registered for pushes; without it nothing is pushed." placeholder:"URL"`
+	PushGrace            time.Duration `default:"168h" help:"Time for which a device is pushed to after the token that it was registered with has ended."`
+	MaxDevicesPerSubject int           `default:"20" help:"Devices of one subject."`
+	ConsoleURL           string        `name:"console-url" help:"Where people open the console of this server, such as https://events.example.com: what deliveries send to people links to events there." placeholder:"URL"`
 }
 
 func (d *deliverFlags) validate() error {
@@ -38,14 +43,47 @@ func (d *deliverFlags) validate() error {
 		return errors.New("--console-url: expected a URL such as https://events.example.com, without a user, a query " +
 			"and a fragment")
 	}
-	return nil
+	if d.PushContact != "" && webpush.CheckContact(d.PushContact) != nil {
+		return fmt.Errorf("--push-contact: %w, got %q", webpush.ErrContact, d.PushContact)
+	}
+	if d.MaxDevicesPerSubject < 1 {
+		return fmt.Errorf("--max-devices-per-subject: expected 1 or more, got %d", d.MaxDevicesPerSubject)
+	}
+	return positive("push-grace", d.PushGrace)
 }
 
-// sender starts to deliver. The other flags name the listeners that nothing is delivered to.
-func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string,
-	logger *slog.Logger, listeners ...string) (*deliver.Sender, error) {
+// senders are what the server sends by itself.
+type senders struct {
+	deliveries *deliver.Sender
+	devices    *deliver.Devices // nil: nothing is pushed
+}
+
+// close ends all sending.
+func (s *senders) close() {
+	s.devices.Close()
+	s.deliveries.Close()
+}
+
+// start starts to deliver and to push. The other flags name the listeners that nothing is sent to.
+func (d *deliverFlags) start(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string,
+	logger *slog.Logger, listeners ...string) (s senders, err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, logger)
+	guard, key := outbound.New(d.outbound(listeners)), seal.NewFile(path)
+	s.deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
+		Wants: alerts.Wants, Console: d.ConsoleURL, Logger: logger})
+	if err == nil && d.PushContact != "" {
+		s.devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
+			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Version: version(), Logger: logger})
+	}
+	if err != nil {
+		s.close()
+	}
+	return s, err
+}
+
+// outbound says what may be reached.
+func (d *deliverFlags) outbound(listeners []string) outbound.Options {
 	o := outbound.Options{HTTP: d.DeliverHTTP, Proxy: d.DeliverProxy}
 	for _, allowed := range d.DeliverTo {
 		o.Allow = append(o.Allow, netip.Prefix(allowed))
@@ -59,6 +97,5 @@ func (d *deliverFlags) sender(log store.Log, tail *replay.Tail, alerts *alert.Bo
 			o.Own = append(o.Own, own)
 		}
 	}
-	return deliver.New(log, tail, deliver.Options{Guard: outbound.New(o), Key: seal.NewFile(path), Version: version(),
-		Wants: alerts.Wants, Console: d.ConsoleURL, Logger: logger})
+	return o
 }

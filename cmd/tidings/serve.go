@@ -126,12 +126,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	var err error
+	var sends senders
 	if c.Store != "nats" { // where each server would send all of it
 		o.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: app.logger})
 		if err == nil {
-			o.Deliveries, err = c.sender(log, tail, o.Alerts, c.DataDir, app.logger, listener.Addr().String(),
+			sends, err = c.deliverFlags.start(log, tail, o.Alerts, c.DataDir, app.logger, listener.Addr().String(),
 				c.MetricsListen, c.DebugListen)
 		}
+		o.Deliveries, o.Devices = sends.deliveries, sends.devices
 	}
 	if err != nil {
 		o.Alerts.Close()
@@ -141,14 +143,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	server := api.New(log, tail, o)
 	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
-		o.Deliveries.Close()
+		sends.close()
 		o.Alerts.Close()
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
 	if err != nil {
-		o.Deliveries.Close()
+		sends.close()
 		o.Alerts.Close()
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
@@ -189,7 +191,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	closed := make(chan error, 1)
 	go func() {
 		stopTrimming()
-		o.Deliveries.Close()
+		sends.close()
 		o.Alerts.Close()
 		tail.Close()
 		closed <- errors.Join(log.Close(), beside.close())

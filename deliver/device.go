@@ -1,0 +1,277 @@
+package deliver
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/internal/webpush"
+	"tidings/store"
+)
+
+const (
+	maxDeviceName = 100  // bytes
+	maxPage       = 1024 // bytes of a page's address, which is in each message
+
+	rowOfDevices  = "\x00push"
+	rowsOfDevices = rowOfDevices + "\x00"
+)
+
+// Urgencies are how soon a push has to be there, the least first (RFC 8030 §5.3). A phone that saves its battery lets
+// all but the last wait.
+var Urgencies = []string{"very-low", "low", "normal", "high"}
+
+const defaultUrgency = "normal"
+
+// Registration is what a browser says of itself.
+type Registration struct {
+	Owner   string    // auth.Grant.Owner
+	Expires time.Time // of the grant; zero: never
+
+	Endpoint, P256dh, Auth string // of its PushSubscription
+
+	Topics   store.Filter // that its grant covers
+	Mark     string       // the owner's read mark whose unread events are counted; "": none is
+	Page     string       // that a click opens
+	Name     string       // for people; may be ""
+	Language string       // of its texts; "" is en
+	Urgency  string       // one of Urgencies; "" is normal
+}
+
+// DeviceState is what becomes of the pushes of a device.
+type DeviceState string
+
+const (
+	DeviceActive  DeviceState = "active"  // they are sent
+	DeviceFailing DeviceState = "failing" // the last one was not taken, and is tried again
+	DeviceExpired DeviceState = "expired" // its grant has ended; it is sent pushes for the grace alone
+	DeviceHeld    DeviceState = "held"    // the log was restored
+)
+
+// DeviceStates are all of them.
+var DeviceStates = []DeviceState{DeviceActive, DeviceFailing, DeviceExpired, DeviceHeld}
+
+// Device is one of a person's browsers. What its push service is reached by is a secret, and not in it.
+type Device struct {
+	ID       string // a digest of the endpoint, keyed by the log
+	Owner    string
+	Name     string
+	Topics   []string
+	Mark     string
+	Language string
+	Urgency  string
+	Service  string // origin of the push service
+	Made     time.Time
+	Renewed  time.Time // the last registration
+	Expires  time.Time // of the grant; zero: never
+	At       store.ID  // what matches up to here was pushed, or need not be
+	State    DeviceState
+	Failure  string // of the last attempt, while it fails
+}
+
+// deviceID is a digest of an endpoint.
+type deviceID [16]byte
+
+func (id deviceID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+func parseDeviceID(text string) (id deviceID, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return deviceID(append(b, make([]byte, len(id))...)), err == nil && len(b) == len(id)
+}
+
+// deviceIDOf names an endpoint, so that a browser that registers again is the same device.
+func deviceIDOf(secret [32]byte, endpoint string) deviceID {
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte("device\n" + endpoint))
+	return deviceID(mac.Sum(nil))
+}
+
+// device is one of them: a hundred thousand are in memory, so texts that many have are shared. The Devices' mu guards
+// it.
+type device struct {
+	id       deviceID
+	owner    string
+	topics   string // patterns, separated by spaces
+	mark     string
+	name     string
+	language string
+	urgency  string
+	service  string
+	sealed   []byte // an address
+
+	made, renewed, expires int64 // Unix milliseconds; expires 0: never
+
+	at   store.ID
+	sent int64 // when the last push was taken; 0: none since the start
+	due  *dueDevice
+}
+
+// dueDevice is what a device has beside while there is something to push to it.
+type dueDevice struct {
+	after    store.ID // it has nothing to be told up to here
+	newest   store.ID // that it was found to want
+	next     time.Time
+	attempts int // that failed
+	first    time.Time
+	failure  string
+	kept     bool // it is in the device's row: it waits for longer than a start should read
+	place    int  // in a schedule; -1: it is being sent
+}
+
+// deviceRow is what the log keeps of a device beside its position, as JSON.
+type deviceRow struct {
+	Version  int           `json:"version"`
+	Owner    string        `json:"owner"`
+	Topics   string        `json:"topics"`
+	Mark     string        `json:"mark,omitzero"`
+	Name     string        `json:"name,omitzero"`
+	Language string        `json:"language,omitzero"`
+	Urgency  string        `json:"urgency,omitzero"`
+	Service  string        `json:"service"`
+	Sealed   []byte        `json:"sealed"`
+	Made     int64         `json:"made"`
+	Renewed  int64         `json:"renewed"`
+	Expires  int64         `json:"expires,omitzero"`
+	Due      *deviceDueRow `json:"due,omitzero"`
+}
+
+type deviceDueRow struct {
+	Attempts int    `json:"attempts"`
+	First    int64  `json:"first"`
+	Next     int64  `json:"next"`
+	Failure  string `json:"failure"`
+}
+
+func devicePurpose(id deviceID) string { return "device " + id.String() }
+
+func deviceRowName(id deviceID) string { return rowsOfDevices + id.String() }
+
+// row is the device as the log keeps it.
+func (d *device) row() store.NamedDelivery {
+	r := deviceRow{recordVersion, d.owner, d.topics, d.mark, d.name, d.language, d.urgency, d.service, d.sealed, d.made,
+		d.renewed, d.expires, nil}
+	if d.due != nil && d.due.kept {
+		r.Due = &deviceDueRow{d.due.attempts, d.due.first.UnixMilli(), d.due.next.UnixMilli(), d.due.failure}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	return store.NamedDelivery{Name: deviceRowName(d.id), Delivery: store.Delivery{ID: d.at, Record: text}}
+}
+
+// parseDevice reads a row.
+func parseDevice(stored *store.NamedDelivery) (*device, error) {
+	id, ok := parseDeviceID(strings.TrimPrefix(stored.Name, rowsOfDevices))
+	var r deviceRow
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("its name %q is none", stored.Name)
+	case stored.Record == nil:
+		return nil, fmt.Errorf("its checksum does not fit")
+	}
+	if err := json.Unmarshal(stored.Record, &r); err != nil {
+		return nil, err
+	}
+	if r.Version != recordVersion {
+		return nil, fmt.Errorf("it has version %d, this release reads %d", r.Version, recordVersion)
+	}
+	d := &device{id: id, owner: r.Owner, topics: r.Topics, mark: r.Mark, name: r.Name, language: r.Language,
+		urgency: r.Urgency, service: r.Service, sealed: r.Sealed, made: r.Made, renewed: r.Renewed, expires: r.Expires,
+		at: stored.ID}
+	if r.Due != nil {
+		d.due = &dueDevice{after: d.at, attempts: r.Due.Attempts, kept: true, place: -1,
+			first: time.UnixMilli(r.Due.First), next: time.UnixMilli(r.Due.Next), failure: r.Due.Failure}
+	}
+	return d, nil
+}
+
+// ended reports whether the device is sent nothing any more.
+func (d *device) ended(now time.Time, grace time.Duration) bool {
+	return d.expires != 0 && !now.Before(time.UnixMilli(d.expires).Add(grace))
+}
+
+// state says what becomes of its pushes.
+func (d *device) state(now time.Time, held bool) DeviceState {
+	switch {
+	case held:
+		return DeviceHeld
+	case d.due != nil && d.due.attempts > 0:
+		return DeviceFailing
+	case d.ended(now, 0):
+		return DeviceExpired
+	}
+	return DeviceActive
+}
+
+// describe says what others may know of it.
+func (d *device) describe(now time.Time, held bool) Device {
+	shown := Device{ID: d.id.String(), Owner: d.owner, Name: d.name, Topics: strings.Fields(d.topics), Mark: d.mark,
+		Language: d.language, Urgency: d.urgency, Service: d.service, Made: time.UnixMilli(d.made),
+		Renewed: time.UnixMilli(d.renewed), At: d.at, State: d.state(now, held)}
+	if d.expires != 0 {
+		shown.Expires = time.UnixMilli(d.expires)
+	}
+	if shown.State == DeviceFailing {
+		shown.Failure = d.due.failure
+	}
+	return shown
+}
+
+// address is what is sealed of a device.
+type address struct {
+	target   *webpush.Target
+	endpoint string
+	page     string
+}
+
+func (a *address) bytes() []byte {
+	return append(a.target.Bytes(), a.endpoint+"\n"+a.page...)
+}
+
+func parseAddress(text []byte) (a address, err error) {
+	if len(text) < webpush.TargetSize {
+		return a, webpush.ErrTarget
+	}
+	endpoint, page, _ := bytes.Cut(text[webpush.TargetSize:], []byte("\n"))
+	a.endpoint, a.page = string(endpoint), string(page)
+	a.target, err = webpush.ParseTarget(text[:webpush.TargetSize])
+	return a, err
+}
+
+// check looks at what a browser says, and returns what is to be sealed. Errors: *InvalidError, an outbound.Refused.
+func (p *Devices) check(r *Registration) (a address, service string, err error) {
+	u, err := p.checkEndpoint(r.Endpoint)
+	if err != nil {
+		return a, "", err
+	}
+	if a.target, err = webpush.NewTarget(r.P256dh, r.Auth); err != nil {
+		return a, "", &InvalidError{"subscription", err.Error()}
+	}
+	page, err := url.Parse(r.Page)
+	switch {
+	case err != nil || page.Host == "" || page.Scheme != "https" && page.Scheme != "http" || page.User != nil ||
+		len(page.String()) > maxPage:
+		return a, "", &InvalidError{"page", fmt.Sprintf("expected the URL of the page that a click opens, of at most %d "+
+			"bytes, such as https://shop.example.com/orders", maxPage)}
+	case r.Topics.IsZero():
+		return a, "", &InvalidError{"topics", "a device names its topics"}
+	case len(r.Topics.Patterns()) > maxDeviceTopics:
+		return a, "", &InvalidError{"topics", fmt.Sprintf("at most %d", maxDeviceTopics)}
+	case len(r.Name) > maxDeviceName || r.Name != clean(r.Name):
+		return a, "", &InvalidError{"name", fmt.Sprintf("expected one line of at most %d bytes", maxDeviceName)}
+	case languages[r.Language] == nil:
+		return a, "", &InvalidError{"language", `expected "en" or "zh"`}
+	case r.Urgency != "" && !slices.Contains(Urgencies, r.Urgency):
+		return a, "", &InvalidError{"urgency", "expected one of " + listed(Urgencies)}
+	}
+	a.endpoint, a.page = u.String(), page.String()
+	return a, u.Scheme + "://" + u.Host, nil
+}

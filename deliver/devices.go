@@ -1,0 +1,519 @@
+package deliver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unique"
+
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/internal/webpush"
+	"tidings/store"
+)
+
+const (
+	// DefaultDevicesPerOwner is how many devices a subject has at most.
+	DefaultDevicesPerOwner = 20
+
+	// DefaultPushGrace is for how long a device is sent pushes after the token it was registered with has ended: its
+	// page may not be opened every day.
+	DefaultPushGrace = 7 * 24 * time.Hour
+
+	// MaxDevices bounds the devices of a log. Each takes less than a kilobyte of memory.
+	MaxDevices = 250_000
+
+	maxDeviceTopics = 64
+)
+
+// PushOptions configures NewDevices. Guard, Key and Contact are needed.
+type PushOptions struct {
+	Guard    *outbound.Guard
+	Key      *seal.File    // that endpoints, keys and the VAPID key are sealed under
+	Contact  string        // where push services reach the operator: mailto: or https: (RFC 8292 §2.1)
+	Client   *http.Client  // default: the Guard's
+	Grace    time.Duration // default: DefaultPushGrace
+	PerOwner int           // default: DefaultDevicesPerOwner
+	Version  string        // of the program, for User-Agent
+
+	// Visible reports whether a person has a page in view, of which they need no push. nil: nobody has.
+	Visible func(owner string) bool
+	Logger  *slog.Logger // default: discard
+}
+
+// DeviceSource is the log of Devices: of store.Log what they use. The contract is there.
+type DeviceSource interface {
+	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
+	Deliveries() ([]store.NamedDelivery, error)
+	NewReader(f store.Filter, after store.ID) store.Reader
+	Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error)
+	Count(f store.Filter, after store.ID, max int) (int, error)
+	Mark(subject, name string) (store.Mark, error)
+	Wait(ctx context.Context, after store.ID) error
+	Head() store.ID
+	Secret() [32]byte
+	Info() (store.Info, error)
+}
+
+var (
+	// ErrNoDevice: there is no device of this ID.
+	ErrNoDevice = errors.New("device not found")
+
+	// ErrDeviceLimit: the owner, or the log, has as many devices as there may be.
+	ErrDeviceLimit = errors.New("device limit reached")
+)
+
+// Devices are the browsers that are pushed to (docs/adr/0025). A device is a position in the log and a record beside
+// it; one reader of the log finds out for all of them who has something to be told.
+//
+//  1. A device is told of what matches and was stored after it was registered: one message for all that is there.
+//  2. Nobody is told of what their read mark has passed, nor while they have a page in view.
+//  3. A kill may repeat the pushes of the last second; it forgets none.
+//  4. Nothing is pushed from a log that was restored, until an administrator says so.
+//
+// There are two goroutines, and one for each request under way. All methods may be called concurrently.
+type Devices struct {
+	log    DeviceSource
+	o      PushOptions
+	logID  store.ID
+	secret [32]byte
+	client *http.Client
+	ctx    context.Context
+	stop   context.CancelFunc
+	over   sync.WaitGroup
+
+	making sync.Mutex // held while the VAPID key is made; before mu
+
+	mu      sync.Mutex
+	byID    map[deviceID]*device
+	byOwner map[string][]*device
+	wanted  audiences
+	at      store.ID // up to where it is known who wants what; what moves it while there are devices is read alone
+	held    bool     // the log was restored
+	sealed  []byte   // the VAPID key; nil: there is none yet
+	key     *webpush.Key
+
+	waiting, failing schedule         // of devices with something due that are not being sent
+	flying           map[*device]bool // that are being sent something
+	sending          int              // requests under way,
+	retrying         int              // and of these those that have failed before
+	woken            bool             // there is something to do for run
+	interrupt        context.CancelFunc
+
+	unwritten map[deviceID]bool
+	batch     *batch // of those who wait for what is unwritten
+	ride      context.CancelFunc
+	dirty     chan struct{}
+	written   writtenDevices
+
+	counts   PushCounts
+	told     time.Time // when a failure was logged
+	troubled bool      // rows cannot be written, and that was logged
+}
+
+// PushCounts are since NewDevices.
+type PushCounts struct {
+	Sent    uint64 // taken by a push service
+	Failed  uint64 // attempts that were not
+	Gone    uint64 // devices removed because their push service said so
+	Expired uint64 // devices removed because their grant ended
+	Spared  uint64 // pushes not sent because the person has read, or has a page in view
+}
+
+// devicesRow is what the log keeps beside the position of all devices.
+type devicesRow struct {
+	Version int      `json:"version"`
+	Log     store.ID `json:"log"` // that it pushes from
+	Key     []byte   `json:"key"` // VAPID's, sealed
+}
+
+const keyPurpose = "push key"
+
+// NewDevices begins to push. The error is the log's.
+func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
+	info, err := log.Info()
+	if err != nil {
+		return nil, err
+	}
+	o.Grace, o.PerOwner = cmp.Or(o.Grace, DefaultPushGrace), cmp.Or(o.PerOwner, DefaultDevicesPerOwner)
+	if o.Visible == nil {
+		o.Visible = func(string) bool { return false }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client,
+		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
+		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
+		flying: make(map[*device]bool), dirty: make(chan struct{}, 1)}
+	if p.client == nil {
+		p.client = o.Guard.Client()
+	}
+	if err := p.load(); err != nil {
+		return nil, err
+	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.over.Go(p.run)
+	p.over.Go(p.writeRows)
+	return p, nil
+}
+
+// load reads the rows. A damaged one is left where it is: its browser registers again.
+func (p *Devices) load() error {
+	list, err := p.log.Deliveries()
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		row := &list[i]
+		switch {
+		case row.Name == rowOfDevices:
+			var r devicesRow
+			if err := json.Unmarshal(row.Record, &r); err != nil || r.Version != recordVersion {
+				p.o.Logger.Error("the row of the push key is damaged: a new one is made, and browsers have to subscribe anew",
+					"error", err)
+				continue
+			}
+			p.at, p.sealed, p.held = row.ID, r.Key, r.Log != p.logID
+		case strings.HasPrefix(row.Name, rowsOfDevices):
+			d, err := parseDevice(row)
+			if err != nil {
+				p.o.Logger.Error("a device is damaged, and is pushed nothing until it is registered again", "error", err)
+				continue
+			}
+			if d.due != nil {
+				d.due.newest = p.at // the row of all devices came first
+			}
+			p.insert(d)
+		}
+		row.Record = nil // there are many
+	}
+	if p.held && len(p.byID) > 0 {
+		p.o.Logger.Warn("the log was restored: nothing is pushed from it until that is said with "+
+			`"tidings deliveries resume --all"`, "devices", len(p.byID))
+	}
+	return nil
+}
+
+// insert puts a device into the tables. The caller holds mu, or is load.
+func (p *Devices) insert(d *device) {
+	if all := p.byOwner[d.owner]; len(all) > 0 {
+		d.owner = all[0].owner // one text for all
+	}
+	d.service, d.language = unique.Make(d.service).Value(), unique.Make(d.language).Value()
+	d.urgency, d.mark = unique.Make(d.urgency).Value(), unique.Make(d.mark).Value()
+	p.byID[d.id] = d
+	p.byOwner[d.owner] = append(p.byOwner[d.owner], d)
+	p.wanted.add(d)
+	if d.due != nil {
+		p.schedule(d)
+	}
+}
+
+// take takes a device out of the tables. The caller holds mu.
+func (p *Devices) take(d *device) {
+	p.clear(d)
+	p.wanted.remove(d)
+	delete(p.byID, d.id)
+	mine := p.byOwner[d.owner]
+	if i := slices.Index(mine, d); i >= 0 {
+		mine = slices.Delete(mine, i, i+1)
+	}
+	if p.byOwner[d.owner] = mine; len(mine) == 0 {
+		delete(p.byOwner, d.owner)
+	}
+}
+
+// Close ends all requests, and writes what they have come to. Of nil it does nothing.
+func (p *Devices) Close() {
+	if p == nil {
+		return
+	}
+	p.stop()
+	p.mu.Lock()
+	p.wake()
+	p.mu.Unlock()
+	p.over.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
+	defer cancel()
+	if err := p.flush(ctx, false); err != nil {
+		p.o.Logger.Warn("the progress of pushes is not written; what was sent last is sent again", "error", err)
+	}
+	p.client.CloseIdleConnections()
+}
+
+// PublicKey is what a browser subscribes with, as base64url. It is made at the first call. Errors: those of seal and
+// of the log.
+func (p *Devices) PublicKey(ctx context.Context) (string, error) {
+	key, err := p.vapid(ctx)
+	if err != nil {
+		return "", err
+	}
+	return key.Public(), nil
+}
+
+// vapid returns the key that requests are signed with.
+func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
+	p.making.Lock()
+	defer p.making.Unlock()
+	p.mu.Lock()
+	key, sealed := p.key, p.sealed
+	p.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	if sealed == nil {
+		return p.makeKey(ctx)
+	}
+	secret, err := p.o.Key.Open(sealed, keyPurpose)
+	if err != nil {
+		return nil, err
+	}
+	if key, err = webpush.ParseKey(secret, p.o.Contact); err != nil {
+		return nil, seal.ErrDamaged
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.key = key
+	return key, nil
+}
+
+func (p *Devices) makeKey(ctx context.Context) (*webpush.Key, error) {
+	key, err := webpush.NewKey(p.o.Contact)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := key.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := p.o.Key.Seal(secret, keyPurpose)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.sealed = sealed
+	written := p.await()
+	p.mu.Unlock()
+	if err := written.wait(ctx); err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.sealed = nil
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.key = key
+	return key, nil
+}
+
+// checkEndpoint looks at where a push service wants its requests.
+func (p *Devices) checkEndpoint(text string) (*url.URL, error) {
+	u, err := p.o.Guard.CheckURL(text)
+	if errors.Is(err, outbound.ErrURL) {
+		return nil, &InvalidError{"subscription", "expected an endpoint such as https://push.example.com/send/…"}
+	}
+	return u, err
+}
+
+// Register makes a device of a browser, durably, or renews the one it is. Whoever has the endpoint has the browser: a
+// device of another owner becomes this one's. Errors: *InvalidError, an outbound.Refused, ErrDeviceLimit, those of
+// seal and of the log.
+func (p *Devices) Register(ctx context.Context, r Registration) (shown Device, made bool, err error) {
+	r.Language, r.Urgency = cmp.Or(r.Language, "en"), cmp.Or(r.Urgency, defaultUrgency)
+	a, service, err := p.check(&r)
+	if err != nil {
+		return Device{}, false, err
+	}
+	if _, err := p.vapid(ctx); err != nil { // so that no other secrets key is made
+		return Device{}, false, err
+	}
+	id := deviceIDOf(p.secret, a.endpoint)
+	sealed, err := p.o.Key.Seal(a.bytes(), devicePurpose(id))
+	if err != nil {
+		return Device{}, false, err
+	}
+	now := time.Now().UnixMilli()
+	d := &device{id: id, owner: r.Owner, topics: r.Topics.String(), mark: r.Mark, name: r.Name, language: r.Language,
+		urgency: r.Urgency, service: service, sealed: sealed, made: now, renewed: now}
+	if !r.Expires.IsZero() {
+		d.expires = r.Expires.UnixMilli()
+	}
+	p.mu.Lock()
+	made, err = p.put(d)
+	if err != nil {
+		p.mu.Unlock()
+		return Device{}, false, err
+	}
+	shown = d.describe(time.Now(), p.held)
+	written := p.await()
+	p.mu.Unlock()
+	return shown, made, written.wait(ctx)
+}
+
+// put puts a registered device in the place of the one it was. The caller holds mu.
+func (p *Devices) put(d *device) (made bool, err error) {
+	old, head := p.byID[d.id], p.log.Head()
+	made = old == nil || old.owner != d.owner
+	switch {
+	case made && len(p.byOwner[d.owner]) >= p.o.PerOwner:
+		return false, fmt.Errorf("%w: %d of a subject; delete one that is not used any more", ErrDeviceLimit, p.o.PerOwner)
+	case old == nil && len(p.byID) >= MaxDevices:
+		return false, fmt.Errorf("%w: %d in all", ErrDeviceLimit, MaxDevices)
+	}
+	if len(p.byID) == 0 {
+		p.at = store.Later(p.at, head) // nobody has read on
+	}
+	d.at = head
+	if !made && old.topics == d.topics {
+		d.at, d.made, d.sent, d.due = old.at, old.made, old.sent, old.due
+		if d.due != nil { // it may be about to come
+			d.due = &dueDevice{after: d.due.after, newest: d.due.newest, next: time.Now(), place: -1}
+		}
+	}
+	if old != nil {
+		p.take(old)
+	}
+	p.insert(d)
+	p.note(d)
+	p.wake()
+	return made, nil
+}
+
+// note has a device written as it will be then, or its row deleted if it is gone. The caller holds mu.
+func (p *Devices) note(d *device) {
+	p.unwritten[d.id] = true
+	select {
+	case p.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// List returns those of an owner after an ID, sorted by it, at most max.
+func (p *Devices) List(owner, after string, max int) []Device {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.describe(p.byOwner[owner], after, max)
+}
+
+// ListAll returns those of all owners whose name suits, in the same way.
+func (p *Devices) ListAll(suits func(owner string) bool, after string, max int) []Device {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*device
+	for owner, mine := range p.byOwner {
+		if suits(owner) {
+			all = append(all, mine...)
+		}
+	}
+	return p.describe(all, after, max)
+}
+
+// describe sorts and shows. The caller holds mu.
+func (p *Devices) describe(all []*device, after string, max int) (list []Device) {
+	all = slices.SortedFunc(slices.Values(all), func(a, b *device) int { return strings.Compare(a.id.String(), b.id.String()) })
+	now := time.Now()
+	for _, d := range all {
+		if len(list) < max && d.id.String() > after {
+			list = append(list, d.describe(now, p.held))
+		}
+	}
+	return list
+}
+
+// Remove forgets a device, durably, if it is of an owner who suits. Errors: ErrNoDevice, and those of the log.
+func (p *Devices) Remove(ctx context.Context, id string, suits func(owner string) bool) error {
+	key, ok := parseDeviceID(id)
+	p.mu.Lock()
+	d := p.byID[key]
+	if !ok || d == nil || !suits(d.owner) {
+		p.mu.Unlock()
+		return ErrNoDevice
+	}
+	written := p.forget(d)
+	p.mu.Unlock()
+	return written.wait(ctx)
+}
+
+// RemoveAll forgets all devices of owners who suit, durably, and returns how many those were. Errors: those of the
+// log.
+func (p *Devices) RemoveAll(ctx context.Context, suits func(owner string) bool) (removed int, err error) {
+	p.mu.Lock()
+	var all []*device
+	for owner, mine := range p.byOwner {
+		if suits(owner) {
+			all = append(all, mine...)
+		}
+	}
+	var written *batch
+	for _, d := range all {
+		written = p.forget(d)
+	}
+	p.mu.Unlock()
+	if written == nil {
+		return 0, nil
+	}
+	return len(all), written.wait(ctx)
+}
+
+// forget takes a device away. The caller holds mu.
+func (p *Devices) forget(d *device) *batch {
+	p.take(d)
+	p.note(d)
+	return p.await()
+}
+
+// Resume has devices be pushed to from a log that was restored, of what comes from now on, and reports whether they
+// had been held. Errors: those of the log.
+func (p *Devices) Resume(ctx context.Context) (bool, error) {
+	p.mu.Lock()
+	if !p.held {
+		p.mu.Unlock()
+		return false, nil
+	}
+	p.held, p.at = false, p.log.Head()
+	for _, d := range p.byID {
+		if d.due != nil {
+			p.note(d)
+		}
+		p.clear(d)
+		d.at = store.Later(d.at, p.at)
+	}
+	written := p.await()
+	p.wake()
+	p.mu.Unlock()
+	return true, written.wait(ctx)
+}
+
+// PushStats are for metrics.
+type PushStats struct {
+	PushCounts
+	States  map[DeviceState]int
+	Due     int       // devices with something to be told
+	Failing time.Time // since when the one that has failed longest does; zero: none does
+}
+
+// Stats returns them as of about now.
+func (p *Devices) Stats() PushStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stats := PushStats{PushCounts: p.counts, States: make(map[DeviceState]int),
+		Due: len(p.waiting) + len(p.failing) + p.sending}
+	now := time.Now()
+	for _, d := range p.byID {
+		stats.States[d.state(now, p.held)]++
+		if d.due != nil && d.due.attempts > 0 && (stats.Failing.IsZero() || d.due.first.Before(stats.Failing)) {
+			stats.Failing = d.due.first
+		}
+	}
+	return stats
+}

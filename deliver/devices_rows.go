@@ -1,0 +1,196 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"tidings/store"
+)
+
+const (
+	// rowsAtOnce is how many rows of devices one commit has.
+	rowsAtOnce = 1000
+
+	// idlePlaces is how often it is written up to where the log has been read, while nothing else is.
+	idlePlaces = 30 * time.Second
+)
+
+// writtenDevices is what was written last of the row of all devices.
+type writtenDevices struct {
+	at   store.ID
+	when time.Time
+}
+
+// batch is what a commit has, for those who wait for it.
+type batch struct {
+	done chan struct{}
+	err  error
+}
+
+// wait returns once it is written. Its error is the log's, or ctx's: then it is written in time.
+func (b *batch) wait(ctx context.Context) error {
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await has what is unwritten written at once. The caller holds mu.
+func (p *Devices) await() *batch {
+	if p.batch == nil {
+		p.batch = &batch{done: make(chan struct{})}
+	}
+	if p.ride != nil {
+		p.ride()
+	}
+	select {
+	case p.dirty <- struct{}{}:
+	default:
+	}
+	return p.batch
+}
+
+// writeRows writes what has changed: at once where somebody waits, else once a second at most.
+func (p *Devices) writeRows() {
+	var last time.Time
+	for {
+		select {
+		case <-p.dirty:
+		case <-time.After(idlePlaces):
+		case <-p.ctx.Done():
+			return
+		}
+		if !p.pace(last) {
+			return
+		}
+		last = time.Now()
+		ctx, cancel := context.WithTimeout(p.ctx, attemptTimeout)
+		p.mu.Lock()
+		urgent := p.batch != nil
+		p.ride = cancel
+		if urgent {
+			p.ride = nil
+		}
+		p.mu.Unlock()
+		err := p.flush(ctx, !urgent)
+		interrupted := errors.Is(ctx.Err(), context.Canceled)
+		cancel()
+		p.mu.Lock()
+		p.ride = nil
+		p.noteTrouble(err, interrupted)
+		p.mu.Unlock()
+	}
+}
+
+// pace waits for the next second, or until somebody waits for what is unwritten. It reports false at the end.
+func (p *Devices) pace(last time.Time) bool {
+	late := time.NewTimer(time.Until(last.Add(progressEvery)))
+	defer late.Stop()
+	for {
+		p.mu.Lock()
+		urgent := p.batch != nil
+		p.mu.Unlock()
+		if urgent {
+			return true
+		}
+		select {
+		case <-late.C:
+			return true
+		case <-p.dirty:
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+}
+
+// noteTrouble says once that rows cannot be written, and has them tried again. The caller holds mu.
+func (p *Devices) noteTrouble(err error, interrupted bool) {
+	if err == nil {
+		p.troubled = false
+		return
+	}
+	select {
+	case p.dirty <- struct{}{}:
+	default:
+	}
+	if !interrupted && !p.troubled {
+		p.troubled = true
+		p.o.Logger.Warn("the progress of pushes cannot be written; sending goes on, and a restart repeats it", "error", err)
+	}
+}
+
+// flush writes all that has changed. It is called by one goroutine at a time.
+func (p *Devices) flush(ctx context.Context, ride bool) error {
+	p.mu.Lock()
+	b, ids, at := p.batch, p.unwritten, p.floor()
+	rows := make([]store.NamedDelivery, 0, len(ids)+1)
+	for id := range ids {
+		if d := p.byID[id]; d != nil {
+			rows = append(rows, d.row())
+		} else {
+			rows = append(rows, store.NamedDelivery{Name: deviceRowName(id)})
+		}
+	}
+	idle := len(rows) == 0 && b == nil
+	if idle && (p.sealed == nil || at == p.written.at || time.Since(p.written.when) < idlePlaces) {
+		p.mu.Unlock()
+		return nil
+	}
+	rows = append(rows, p.row(at)) // after those that it passes over
+	p.batch, p.unwritten = nil, make(map[deviceID]bool)
+	p.mu.Unlock()
+	var err error
+	for len(rows) > 0 && err == nil {
+		n := min(len(rows), rowsAtOnce)
+		err = p.log.SetDeliveries(ctx, rows[:n], ride)
+		rows = rows[n:]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.written = writtenDevices{at, time.Now()}
+	} else {
+		for id := range ids { // some may be written, which does no harm
+			p.unwritten[id] = true
+		}
+	}
+	if b != nil {
+		b.err = err
+		close(b.done)
+	}
+	return err
+}
+
+// floor is the position that a start may read on from. The caller holds mu.
+func (p *Devices) floor() store.ID {
+	at := p.at
+	lower := func(d *device) {
+		if d.due != nil && !d.due.kept && d.due.after.Before(at) {
+			at = d.due.after
+		}
+	}
+	for _, d := range p.waiting {
+		lower(d)
+	}
+	for d := range p.flying {
+		lower(d)
+	}
+	return at
+}
+
+// row is that of all devices. The caller holds mu.
+func (p *Devices) row(at store.ID) store.NamedDelivery {
+	r := devicesRow{recordVersion, p.logID, p.sealed}
+	if p.held {
+		r.Log = store.ID{}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	return store.NamedDelivery{Name: rowOfDevices, Delivery: store.Delivery{ID: at, Record: text}}
+}

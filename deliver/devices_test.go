@@ -1,0 +1,513 @@
+package deliver_test
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/deliver"
+	"tidings/internal/outbound"
+	"tidings/internal/seal"
+	"tidings/store"
+	"tidings/store/storetest"
+)
+
+// browser is one that has subscribed: it alone can read what is pushed to it.
+type browser struct {
+	endpoint string
+	key      *ecdh.PrivateKey
+	auth     []byte
+}
+
+func newBrowser(t testing.TB, name string) *browser {
+	t.Helper()
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{endpoint: "https://push.example.com/send/" + name, key: key, auth: make([]byte, 16)}
+	_, _ = rand.Read(b.auth)
+	return b
+}
+
+func (b *browser) registration(owner string, patterns ...string) deliver.Registration {
+	f, err := store.NewFilter(patterns...)
+	if err != nil {
+		panic(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return deliver.Registration{Owner: owner, Endpoint: b.endpoint, P256dh: encode(b.key.PublicKey().Bytes()),
+		Auth: encode(b.auth), Topics: f, Page: "https://shop.example.com/orders"}
+}
+
+// pushed is what a browser was told.
+type pushed struct {
+	WebPush      int `json:"web_push"`
+	Notification struct {
+		Title, Body, Navigate, Tag, Lang string
+		Timestamp                        int64
+		Data                             struct {
+			ID    string
+			Count int
+		}
+	}
+	Badge *int `json:"app_badge"`
+}
+
+// read decrypts a push as RFC 8291 says, by none of the code that has encrypted it.
+func (b *browser) read(t testing.TB, body string) (p pushed) {
+	t.Helper()
+	raw := []byte(body)
+	salt, sender, sealed := raw[:16], raw[21:86], raw[86:]
+	from, err := ecdh.P256().NewPublicKey(sender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := b.key.ECDH(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	derive := func(secret, salt []byte, info string, n int) []byte {
+		key, err := hkdf.Key(sha256.New, secret, salt, info, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	ikm := derive(shared, b.auth, "WebPush: info\x00"+string(b.key.PublicKey().Bytes())+string(sender), 32)
+	block, err := aes.NewCipher(derive(ikm, salt, "Content-Encoding: aes128gcm\x00", 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := aead.Open(nil, derive(ikm, salt, "Content-Encoding: nonce\x00", 12), sealed, nil)
+	if err != nil {
+		t.Fatalf("the browser cannot read it: %v", err)
+	}
+	text := strings.TrimRight(string(plain), "\x00")
+	if !strings.HasSuffix(text, "\x02") || json.Unmarshal([]byte(text[:len(text)-1]), &p) != nil {
+		t.Fatalf("%q", text)
+	}
+	return p
+}
+
+// pushing is a log with devices, and their push service. Time is synctest's.
+type pushing struct {
+	*deliver.Devices
+	t       *testing.T
+	log     *counting
+	key     string
+	service *receiver
+	options deliver.PushOptions
+
+	mu      sync.Mutex
+	visible map[string]bool
+}
+
+func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &pushing{t: t, log: newLog(), key: filepath.Join(t.TempDir(), "secrets.key"), service: &receiver{},
+			visible: make(map[string]bool)}
+		s.open()
+		f(t, s)
+		s.Close()
+		s.log.Close()
+	})
+}
+
+func (s *pushing) open() {
+	s.t.Helper()
+	o := s.options
+	o.Guard, o.Key, o.Contact, o.Version = outbound.New(outbound.Options{}), seal.NewFile(s.key), "mailto:ops@example.com", "1"
+	o.Client = &http.Client{Transport: s.service}
+	o.Visible = func(owner string) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.visible[owner]
+	}
+	devices, err := deliver.NewDevices(s.log, o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Devices = devices
+}
+
+// kill is a close that writes nothing.
+func (s *pushing) kill() {
+	s.log.fail(store.ErrClosed)
+	s.Close()
+	s.log.fail(nil)
+	s.open()
+}
+
+func (s *pushing) see(owner string, visible bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.visible[owner] = visible
+}
+
+func (s *pushing) register(r deliver.Registration) deliver.Device {
+	s.t.Helper()
+	d, _, err := s.Register(s.t.Context(), r)
+	if err != nil {
+		s.t.Fatalf("register: %v", err)
+	}
+	return d
+}
+
+func (s *pushing) publish(n int, topics ...string) string {
+	s.t.Helper()
+	last := ""
+	for i := range n {
+		id, err := store.Append(s.t.Context(), s.log, []store.Draft{{Topic: topics[i%len(topics)], Type: "order.created",
+			ContentType: "application/json", Data: []byte(`{"customer":"Ana"}`)}})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		last = id[0].String()
+	}
+	return last
+}
+
+// after waits, and returns the requests that came meanwhile.
+func (s *pushing) after(d time.Duration) []got {
+	time.Sleep(d)
+	synctest.Wait()
+	return s.service.take()
+}
+
+func (s *pushing) list(owner string) []deliver.Device { return s.List(owner, "", 100) }
+
+// TestPush: a lone event is told at once, with the headers of RFC 8030; what comes within the pace is told together,
+// and nothing twice. No field of an event is in it.
+func TestPush(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana := newBrowser(t, "ana")
+		s.publish(1, "orders.eu") // before
+		s.register(ana.registration("ana", "orders.>"))
+		id := s.publish(1, "orders.eu")
+		s.publish(1, "tickets")
+		all := s.after(time.Second)
+		if len(all) != 1 {
+			t.Fatalf("%d pushes, want 1", len(all))
+		}
+		h := all[0].header
+		for name, want := range map[string]string{"Ttl": "86400", "Urgency": "normal", "Topic": "tidings",
+			"Content-Encoding": "aes128gcm", "User-Agent": "Tidings/1"} {
+			if h.Get(name) != want {
+				t.Errorf("%s: %q, want %q", name, h.Get(name), want)
+			}
+		}
+		if !strings.HasPrefix(h.Get("Authorization"), "vapid t=") || all[0].url.String() != ana.endpoint {
+			t.Errorf("%s %v", all[0].url, h)
+		}
+		p := ana.read(t, all[0].body)
+		if n := p.Notification; p.WebPush != 8030 || n.Title != "orders.eu: 1 new event about orders" || n.Body != "" ||
+			n.Navigate != "https://shop.example.com/orders" || n.Data.ID != id || n.Lang != "en" || p.Badge != nil {
+			t.Errorf("%+v", p)
+		}
+		for i := range 12 {
+			s.publish(1, "orders.eu", "orders.us")
+			if i == 0 {
+				synctest.Wait()
+			}
+		}
+		s.publish(1, "orders.us")
+		if got := s.after(10 * time.Second); len(got) != 0 {
+			t.Errorf("%d pushes within the pace", len(got))
+		}
+		all = s.after(time.Minute)
+		if len(all) != 1 {
+			t.Fatalf("a burst is %d pushes", len(all))
+		}
+		if n := ana.read(t, all[0].body).Notification; n.Title != "13 new events in 2 topics" ||
+			n.Body != "orders.eu: 12 new events about orders\norders.us: 1 new event about orders" {
+			t.Errorf("%+v", n)
+		}
+		s.publish(200, "orders.eu")
+		if n := ana.read(t, s.after(time.Minute)[0].body).Notification; n.Title != "200 new events" || n.Body != "orders.eu" {
+			t.Errorf("%+v", n)
+		}
+		if got := s.after(48 * time.Hour); len(got) != 0 {
+			t.Errorf("%d pushes of nothing", len(got))
+		}
+	})
+}
+
+// TestPushOverKill: after a kill nothing is forgotten, what was told more than a second before is not repeated, and
+// what is due while the server is down is told when it is back.
+func TestPushOverKill(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana, ben := newBrowser(t, "ana"), newBrowser(t, "ben")
+		s.register(ana.registration("ana", "orders"))
+		r := ben.registration("ben", ">")
+		r.Language, r.Urgency, r.Name = "zh", "high", "Ben's phone"
+		before := s.register(r)
+		s.publish(1, "orders")
+		if all := s.after(5 * time.Second); len(all) != 2 {
+			t.Fatalf("%d pushes", len(all))
+		}
+		s.kill()
+		if all := s.after(time.Hour); len(all) != 0 {
+			t.Errorf("%d pushes are repeated", len(all))
+		}
+		if after := s.list("ben")[0]; after.ID != before.ID || after.Name != "Ben's phone" || after.Urgency != "high" {
+			t.Errorf("%+v", after)
+		}
+		s.log.fail(store.ErrClosed)
+		s.Close()
+		s.publish(3, "tickets")
+		s.log.fail(nil)
+		s.open()
+		all := s.after(time.Minute)
+		if len(all) != 1 || all[0].header.Get("Urgency") != "high" {
+			t.Fatalf("%d pushes", len(all))
+		}
+		if n := ben.read(t, all[0].body).Notification; n.Title != "tickets：3 条新的工单动态" {
+			t.Errorf("%+v", n)
+		}
+		s.publish(1, "orders")
+		s.kill() // before anything was sent or written
+		if all := s.after(time.Minute); len(all) != 2 {
+			t.Errorf("%d pushes after a kill, want 2", len(all))
+		}
+	})
+}
+
+// TestPushFails: 5xx is tried again with growing pauses, Retry-After is obeyed, also over a kill; 404 and 410 remove
+// the device; after a day what nobody has taken is passed over.
+func TestPushFails(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana := newBrowser(t, "ana")
+		d := s.register(ana.registration("ana", "orders"))
+		s.service.set(always(503, "Retry-After", "3600"))
+		s.publish(1, "orders")
+		if n := len(s.after(time.Minute)); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+		if d := s.list("ana")[0]; d.State != deliver.DeviceFailing || !strings.Contains(d.Failure, "503") ||
+			strings.Contains(d.Failure, "send/") {
+			t.Errorf("%+v", d)
+		}
+		s.kill()
+		if n := len(s.after(50 * time.Minute)); n != 0 {
+			t.Errorf("%d attempts before the time", n)
+		}
+		s.service.set(always(500))
+		if n := len(s.after(30 * time.Minute)); n < 2 || n > 12 {
+			t.Errorf("%d attempts", n)
+		}
+		s.service.set(nil)
+		all := s.after(2 * time.Hour)
+		if len(all) != 1 || ana.read(t, all[0].body).Notification.Data.Count != 1 {
+			t.Errorf("%d attempts", len(all))
+		}
+		s.service.set(always(403))
+		s.publish(1, "orders")
+		s.after(26 * time.Hour)
+		if d := s.list("ana")[0]; d.State != deliver.DeviceActive {
+			t.Errorf("after a day it is %s", d.State)
+		}
+		for i, code := range []int{404, 410} {
+			s.service.set(always(code))
+			s.publish(1, "orders")
+			s.after(time.Minute)
+			if stats := s.Stats(); len(s.list("ana")) != 0 || stats.Gone != uint64(i+1) {
+				t.Errorf("%d: %+v", code, stats)
+			}
+			s.kill()
+			if len(s.list("ana")) != 0 {
+				t.Errorf("%d: it is back", code)
+			}
+			s.service.set(nil)
+			if again := s.register(ana.registration("ana", "orders")); again.ID != d.ID {
+				t.Error("the same browser is another device")
+			}
+		}
+	})
+}
+
+// TestPushMarks: what a read mark has passed is not told; the badge is what is unread. While the person has a page in
+// view nothing is sent; what they have not read by then is.
+func TestPushMarks(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana, ben := newBrowser(t, "ana"), newBrowser(t, "ben")
+		r := ana.registration("ana", "orders")
+		r.Mark = "inbox"
+		s.register(r)
+		s.register(ben.registration("ben", "orders"))
+		first := s.publish(1, "orders")
+		s.after(time.Minute)
+		read := func(id string) {
+			_, err := s.log.SetMark(t.Context(), "ana", "inbox", store.Mark{ID: *parseID(t, id), Topics: store.All()})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		read(first)
+		s.publish(1, "tickets")
+		s.publish(2, "orders")
+		var badge *int
+		for _, g := range s.after(time.Minute) {
+			if g.url.String() == ana.endpoint {
+				badge = ana.read(t, g.body).Badge
+			}
+		}
+		if badge == nil || *badge != 3 {
+			t.Errorf("the badge is %v, want 3 unread events", badge)
+		}
+		s.see("ana", true)
+		s.see("ben", true)
+		last := s.publish(2, "orders")
+		if n := len(s.after(10 * time.Minute)); n != 0 {
+			t.Errorf("%d pushes to people who look at a page", n)
+		}
+		s.see("ana", false)
+		s.see("ben", false)
+		if all := s.after(time.Minute); len(all) != 1 || ana.read(t, all[0].body).Notification.Data.ID != last {
+			t.Errorf("%d pushes, want one of what is unread", len(all))
+		}
+		s.see("ana", true)
+		read(s.publish(1, "orders"))
+		s.after(time.Minute)
+		s.see("ana", false)
+		for _, g := range s.after(time.Hour) {
+			if g.url.String() == ana.endpoint {
+				t.Error("she has read that")
+			}
+		}
+	})
+}
+
+// TestDeviceLimits: who registers is held to a number of devices, who has an endpoint has the browser, and a device
+// ends some time after its grant.
+func TestDeviceLimits(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		for i := range deliver.DefaultDevicesPerOwner {
+			s.register(newBrowser(t, fmt.Sprint(i)).registration("ana", "orders"))
+		}
+		last := newBrowser(t, "last")
+		if _, _, err := s.Register(t.Context(), last.registration("ana", "orders")); !errors.Is(err, deliver.ErrDeviceLimit) {
+			t.Errorf("one more: %v", err)
+		}
+		r := last.registration("ben", "orders")
+		r.Expires = time.Now().Add(time.Hour)
+		s.register(r)
+		s.register(last.registration("cem", "tickets")) // in the same browser
+		if len(s.list("ben")) != 0 || len(s.list("cem")) != 1 {
+			t.Error("the browser of another is still ben's")
+		}
+		r = last.registration("cem", "tickets")
+		r.Expires = time.Now().Add(time.Hour)
+		s.register(r)
+		time.Sleep(2 * time.Hour)
+		if d := s.list("cem")[0]; d.State != deliver.DeviceExpired {
+			t.Errorf("it is %s", d.State)
+		}
+		s.publish(1, "tickets")
+		if n := len(s.after(time.Minute)); n != 1 {
+			t.Errorf("%d pushes within the grace", n)
+		}
+		time.Sleep(deliver.DefaultPushGrace)
+		s.publish(1, "tickets")
+		if n := len(s.after(2 * time.Hour)); n != 0 || len(s.list("cem")) != 0 || s.Stats().Expired != 1 {
+			t.Errorf("%d pushes after it, %+v", n, s.Stats())
+		}
+	})
+}
+
+// TestDeviceRefused: what no browser says, and addresses that may not be reached.
+func TestDeviceRefused(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		for what, x := range map[string]struct {
+			field string
+			spoil func(*deliver.Registration)
+		}{
+			"no endpoint":    {"subscription", func(r *deliver.Registration) { r.Endpoint = "" }},
+			"no key":         {"subscription", func(r *deliver.Registration) { r.P256dh = "AAAA" }},
+			"no secret":      {"subscription", func(r *deliver.Registration) { r.Auth = "" }},
+			"no topics":      {"topics", func(r *deliver.Registration) { r.Topics = store.Filter{} }},
+			"no page":        {"page", func(r *deliver.Registration) { r.Page = "" }},
+			"a script":       {"page", func(r *deliver.Registration) { r.Page = "javascript:alert(1)" }},
+			"a password":     {"page", func(r *deliver.Registration) { r.Page = "https://a:b@example.com/" }},
+			"a long page":    {"page", func(r *deliver.Registration) { r.Page += strings.Repeat("x", 1024) }},
+			"two lines":      {"name", func(r *deliver.Registration) { r.Name = "a\nb" }},
+			"a language":     {"language", func(r *deliver.Registration) { r.Language = "tlh" }},
+			"an urgency":     {"urgency", func(r *deliver.Registration) { r.Urgency = "now" }},
+			"the metadata":   {"", func(r *deliver.Registration) { r.Endpoint = "https://169.254.169.254/" }},
+			"this machine":   {"", func(r *deliver.Registration) { r.Endpoint = "https://[::ffff:127.0.0.1]/" }},
+			"without TLS":    {"", func(r *deliver.Registration) { r.Endpoint = "http://push.example.com/" }},
+			"another scheme": {"subscription", func(r *deliver.Registration) { r.Endpoint = "ftp://push.example.com/" }},
+		} {
+			r := newBrowser(t, "x").registration("ana", "orders")
+			x.spoil(&r)
+			_, _, err := s.Register(t.Context(), r)
+			var invalid *deliver.InvalidError
+			var refused *outbound.Refused
+			if x.field == "" && !errors.As(err, &refused) ||
+				x.field != "" && (!errors.As(err, &invalid) || invalid.Field != x.field) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if len(s.list("ana")) != 0 {
+			t.Error("something was registered")
+		}
+	})
+}
+
+// TestPushHeld: from a log that was restored nothing is pushed until that is said, and then what comes.
+func TestPushHeld(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana := newBrowser(t, "ana")
+		s.register(ana.registration("ana", "orders"))
+		s.Close()
+		rows, err := s.log.Deliveries()
+		if err != nil {
+			t.Fatal(err)
+		}
+		restored := &counting{Log: storetest.NewModel(storetest.Options{Now: time.Now}), names: make(map[string]int)}
+		if err := restored.Log.SetDeliveries(t.Context(), rows, false); err != nil {
+			t.Fatal(err)
+		}
+		s.log.Close()
+		s.log = restored
+		s.open()
+		s.publish(1, "orders")
+		if n := len(s.after(time.Hour)); n != 0 || s.list("ana")[0].State != deliver.DeviceHeld {
+			t.Errorf("%d pushes from a copy", n)
+		}
+		s.kill()
+		if held, err := s.Resume(t.Context()); err != nil || !held {
+			t.Errorf("%v, %v", held, err)
+		}
+		if n := len(s.after(time.Hour)); n != 0 {
+			t.Errorf("%d pushes of what came before", n)
+		}
+		s.publish(1, "orders")
+		if all := s.after(time.Minute); len(all) != 1 || ana.read(t, all[0].body).Notification.Data.Count != 1 {
+			t.Errorf("%d pushes", len(all))
+		}
+		if held, err := s.Resume(t.Context()); err != nil || held {
+			t.Errorf("again: %v, %v", held, err)
+		}
+	})
+}

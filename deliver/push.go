@@ -1,0 +1,255 @@
+package deliver
+
+import (
+	"container/heap"
+	"context"
+	"time"
+
+	"tidings/store"
+)
+
+const (
+	// maxPushes bounds the requests to push services under way.
+	maxPushes = 64
+
+	// pushPace is the least time between two messages to a device: what comes meanwhile is told together.
+	pushPace = 30 * time.Second
+
+	// lookPace is the least time between two looks at the log, so that a burst is looked at as one.
+	lookPace = 100 * time.Millisecond
+
+	// lookEvents is how many events are looked at before it is noted who wants them.
+	lookEvents = 4096
+
+	// sweepEvery is how often devices are looked for whose grant has ended.
+	sweepEvery = time.Hour
+)
+
+// schedule is a heap of devices by when they are due.
+type schedule []*device
+
+func (s schedule) Len() int { return len(s) }
+
+func (s schedule) Less(i, j int) bool {
+	if a, b := s[i].due.next, s[j].due.next; !a.Equal(b) {
+		return a.Before(b)
+	}
+	return s[i].due.after.Before(s[j].due.after)
+}
+
+func (s schedule) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].due.place, s[j].due.place = i, j
+}
+
+// Push implements heap.Interface.
+func (s *schedule) Push(x any) {
+	d := x.(*device)
+	d.due.place = len(*s)
+	*s = append(*s, d)
+}
+
+// Pop implements heap.Interface.
+func (s *schedule) Pop() any {
+	last := len(*s) - 1
+	d := (*s)[last]
+	(*s)[last], d.due.place = nil, -1
+	*s = (*s)[:last]
+	return d
+}
+
+// scheduleOf is the one that a device with something due belongs to.
+func (p *Devices) scheduleOf(d *device) *schedule {
+	if d.due.attempts > 0 {
+		return &p.failing
+	}
+	return &p.waiting
+}
+
+// schedule has a device sent what is due. The caller holds mu.
+func (p *Devices) schedule(d *device) { heap.Push(p.scheduleOf(d), d) }
+
+// clear forgets what is due to a device. The caller holds mu.
+func (p *Devices) clear(d *device) {
+	if d.due != nil && d.due.place >= 0 {
+		heap.Remove(p.scheduleOf(d), d.due.place)
+	}
+	d.due = nil
+}
+
+// wake has run look again. The caller holds mu.
+func (p *Devices) wake() {
+	p.woken = true
+	if p.interrupt != nil {
+		p.interrupt()
+	}
+}
+
+// run finds out who wants what is new, and has it sent.
+func (p *Devices) run() {
+	var looked, swept time.Time
+	for p.ctx.Err() == nil {
+		now, next := time.Now(), time.Time{}
+		p.mu.Lock()
+		if now.Sub(swept) >= sweepEvery {
+			swept = now
+			p.sweep(now)
+		}
+		reads := len(p.byID) > 0 && !p.held
+		p.mu.Unlock()
+		if reads && now.Sub(looked) >= lookPace {
+			looked = now
+			if err := p.look(); err != nil {
+				p.o.Logger.Error("the log cannot be read for pushes; they wait until it can", "error", err)
+				looked = now.Add(logTrouble)
+			}
+		}
+		if reads {
+			next = p.dispatch(now)
+		}
+		if wait := looked.Add(lookPace); reads && now.Before(wait) && p.behind() {
+			reads, next = false, earlier(next, wait)
+		}
+		p.sleep(earlier(next, swept.Add(sweepEvery)), reads)
+	}
+}
+
+// behind reports whether there is something to look at.
+func (p *Devices) behind() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at.Before(p.log.Head())
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// sleep returns at a time, or earlier when it is woken, or when there is more in the log if it listens.
+func (p *Devices) sleep(until time.Time, listens bool) {
+	ctx, cancel := context.WithDeadline(p.ctx, until)
+	defer cancel()
+	p.mu.Lock()
+	at, woken := p.at, p.woken
+	p.woken, p.interrupt = false, cancel
+	p.mu.Unlock()
+	if !woken && (!listens || p.log.Wait(ctx, at) != nil) {
+		<-ctx.Done() // a log that is closed or has failed has nothing new
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.interrupt = nil
+}
+
+// sweep forgets devices whose grant ended long ago. The caller holds mu.
+func (p *Devices) sweep(now time.Time) {
+	for _, d := range p.byID {
+		if d.ended(now, p.o.Grace) {
+			p.counts.Expired++
+			p.take(d)
+			p.note(d)
+		}
+	}
+}
+
+// look reads the log on, and notes who wants what is there. The error is the log's.
+func (p *Devices) look() error {
+	p.mu.Lock()
+	from := p.at
+	p.mu.Unlock()
+	reader := p.log.NewReader(store.Everything(), from)
+	newest := make(map[string]store.ID) // of each topic
+	for seen, through := 0, from; ; {
+		page, err := reader.Next(readEvents * 8)
+		if err != nil {
+			return err
+		}
+		for i := range page.Events {
+			newest[page.Events[i].Topic] = page.Events[i].ID
+		}
+		seen += len(page.Events)
+		idle := page.Through == through
+		through = page.Through
+		reader.Release()
+		if caughtUp := !through.Before(p.log.Head()); caughtUp || idle || seen >= lookEvents {
+			p.want(newest, from, through)
+			if caughtUp || idle {
+				return nil
+			}
+			clear(newest)
+			seen, from = 0, through
+		}
+	}
+}
+
+// want notes that who wants these topics has something to be told, after a position and up to another.
+func (p *Devices) want(newest map[string]store.ID, from, through store.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := make(map[*audience]store.ID) // each once, however many topics it wants
+	for topic, id := range newest {
+		p.wanted.visit(topic, func(a *audience) { found[a] = store.Later(found[a], id) })
+	}
+	now := time.Now()
+	for a, id := range found {
+		for _, d := range a.devices {
+			switch {
+			case !d.at.Before(id):
+			case d.due != nil:
+				d.due.newest = store.Later(d.due.newest, id)
+			default:
+				d.due = &dueDevice{after: store.Later(d.at, from), newest: id, next: now}
+				if pause := time.UnixMilli(d.sent).Add(pushPace); d.sent != 0 && pause.After(now) {
+					d.due.next = pause
+				}
+				p.schedule(d)
+			}
+		}
+	}
+	p.at = store.Later(p.at, through)
+}
+
+// dispatch begins to send what is due as far as there is room, and returns when more will be.
+func (p *Devices) dispatch(now time.Time) (next time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range []*schedule{&p.failing, &p.waiting} {
+		for len(*s) > 0 && p.sending < maxPushes && (s != &p.failing || p.retrying < maxPushes/2) {
+			if first := (*s)[0].due.next; now.Before(first) {
+				next = earlier(next, first)
+				break
+			}
+			p.begin(heap.Pop(s).(*device))
+		}
+	}
+	return next
+}
+
+// begin sends what is due to a device. The caller holds mu.
+func (p *Devices) begin(d *device) {
+	due, retry := d.due, d.due.attempts > 0
+	p.sending++
+	if retry {
+		p.retrying++
+	}
+	p.flying[d] = true
+	p.over.Go(func() {
+		o := p.push(d, due)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.sending--
+		if retry {
+			p.retrying--
+		}
+		delete(p.flying, d)
+		if d.due == due && p.byID[d.id] == d && p.ctx.Err() == nil {
+			p.finish(d, o)
+		} else if o.kind == pushSent {
+			p.counts.Sent++
+		}
+		p.wake()
+	})
+}

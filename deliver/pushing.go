@@ -1,0 +1,334 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidings/internal/webpush"
+	"tidings/store"
+)
+
+const (
+	// pushTTL is for how long a push service keeps a message for a device that is not there, and for how long it is
+	// tried here.
+	pushTTL = 24 * time.Hour
+
+	// foldDevices is how many of the newest events a message names the topics of.
+	foldDevices = 64
+
+	// maxUnread is how far unread events are counted.
+	maxUnread = 1000
+
+	// viewPace is how long a device of somebody who has a page in view waits, if a read mark will tell whether they
+	// have read.
+	viewPace = pushPace
+
+	// pushTopic has a message replace the one before it that was not delivered yet (RFC 8030 §5.4), and on the screen.
+	pushTopic = "tidings"
+)
+
+// outcome is what became of a push.
+type outcome struct {
+	kind outcomeKind
+	told store.ID // the device has been told of everything up to here, or need not be
+	a    answer   // of the push service
+}
+
+type outcomeKind int
+
+const (
+	pushSpared outcomeKind = iota // there is nothing to tell
+	pushViewed                    // later perhaps: a page is in view
+	pushSent
+	pushFailed
+	pushGone    // the push service knows no such device any more
+	pushExpired // the grant has ended
+)
+
+// push sends a device what is due. It holds nothing.
+func (p *Devices) push(d *device, due *dueDevice) outcome {
+	p.mu.Lock()
+	at, topics, mark, owner, sealed := d.at, d.topics, d.mark, d.owner, d.sealed
+	language, urgency, ended := d.language, d.urgency, d.ended(time.Now(), p.o.Grace)
+	p.mu.Unlock()
+	if ended {
+		return outcome{kind: pushExpired}
+	}
+	filter, err := store.NewFilter(strings.Fields(topics)...)
+	if err != nil {
+		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), config: true}}
+	}
+	n, err := p.compose(filter, at, owner, mark)
+	switch {
+	case err != nil:
+		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error())}}
+	case n.count == 0:
+		return outcome{kind: pushSpared, told: n.told}
+	case p.o.Visible(owner) && mark == "":
+		return outcome{kind: pushSpared, told: n.told}
+	case p.o.Visible(owner):
+		return outcome{kind: pushViewed}
+	}
+	text, err := p.o.Key.Open(sealed, devicePurpose(d.id))
+	if err != nil {
+		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), retryAfter: lockedEvery}}
+	}
+	to, err := parseAddress(text)
+	if err != nil {
+		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), config: true}}
+	}
+	n.write(language)
+	return outcome{told: n.told, a: p.post(p.ctx, &to, n.payload(&to, language), urgency)}.judge()
+}
+
+// judge says what an answer means (RFC 8030 §5 and §7.3).
+func (o outcome) judge() outcome {
+	switch o.kind = pushFailed; {
+	case o.a.ok():
+		o.kind = pushSent
+	case o.a.status == http.StatusNotFound || o.a.status == http.StatusGone:
+		o.kind = pushGone
+	case o.a.status != 0:
+		o.a.failure = fmt.Sprintf("the push service answered %d %s", o.a.status, http.StatusText(o.a.status))
+		if o.a.status == http.StatusForbidden || o.a.status == http.StatusUnauthorized {
+			o.a.failure += ": it does not take the server's key or its --push-contact for this device"
+		}
+	}
+	return o
+}
+
+// post makes the request.
+func (p *Devices) post(ctx context.Context, to *address, payload []byte, urgency string) answer {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	key, err := p.vapid(ctx)
+	if err != nil {
+		return answer{failure: clean(err.Error()), retryAfter: lockedEvery}
+	}
+	body, err := to.target.Encrypt(payload)
+	if err != nil {
+		return answer{failure: clean(err.Error()), config: true}
+	}
+	a, _ := post(ctx, p.o.Guard, p.client, to.endpoint, body, func(req *http.Request) error {
+		webpush.Mark(req.Header)
+		req.Header.Set("User-Agent", agentOf(p.o.Version))
+		req.Header.Set("TTL", strconv.Itoa(int(pushTTL/time.Second)))
+		req.Header.Set("Urgency", urgency)
+		req.Header.Set("Topic", pushTopic)
+		return key.Sign(req, time.Now())
+	})
+	return a
+}
+
+// finish notes what became of a push. The caller holds mu.
+func (p *Devices) finish(d *device, o outcome) {
+	due := d.due
+	if o.kind != pushViewed || !due.kept {
+		defer p.note(d)
+	}
+	switch o.kind {
+	case pushGone, pushExpired:
+		if o.kind == pushExpired {
+			p.counts.Expired++
+		} else {
+			p.counts.Gone++
+			p.o.Logger.Info("a push service says that a device is gone; it is removed", "device", d.id.String(),
+				"service", d.service, "status", o.a.status)
+		}
+		p.take(d)
+	case pushViewed:
+		due.next, due.kept = time.Now().Add(viewPace), true
+		p.schedule(d)
+	case pushFailed:
+		p.failed(d, due, o.a)
+	default:
+		pause := time.Now()
+		if o.kind == pushSent {
+			p.counts.Sent++
+			d.sent = pause.UnixMilli()
+			pause = pause.Add(pushPace)
+		} else {
+			p.counts.Spared++
+		}
+		p.pass(d, o.told, pause)
+	}
+}
+
+// pass notes that a device was told of everything up to an ID; what has come since waits for a while. The caller holds
+// mu.
+func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
+	newest := d.due.newest
+	d.at, d.due = store.Later(d.at, told), nil
+	if d.at.Before(newest) {
+		d.due = &dueDevice{after: d.at, newest: newest, next: pause}
+		p.schedule(d)
+	}
+}
+
+// failed notes a failure, and when to try again; after pushTTL nobody would be told by it any more. The caller holds mu.
+func (p *Devices) failed(d *device, due *dueDevice, a answer) {
+	now := time.Now()
+	p.counts.Failed++
+	if due.attempts == 0 {
+		due.first = now
+	}
+	due.attempts, due.failure, due.kept = due.attempts+1, a.failure, true
+	wait := backoff(due.attempts)
+	if a.config {
+		wait = jitter(maxBackoff)
+	}
+	due.next = now.Add(max(wait, a.retryAfter))
+	if now.Sub(p.told) >= lockedEvery {
+		p.told = now
+		p.o.Logger.Warn("pushes fail; they are tried again", "device", d.id.String(), "service", d.service,
+			"error", a.failure, "failing", len(p.failing)+1)
+	}
+	if now.Sub(due.first) >= pushTTL {
+		p.pass(d, p.at, now)
+		return
+	}
+	p.schedule(d)
+}
+
+// notice is a message to a device.
+type notice struct {
+	told   store.ID
+	count  int           // of events, to maxUnread+1
+	events []store.Event // the newest of them, oldest first
+	badge  *int          // unread events of the read mark; nil without one
+
+	title, body string
+}
+
+// compose finds out what a device is to be told. The error is the log's.
+func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark string) (n *notice, err error) {
+	n = &notice{told: p.log.Head()}
+	if mark != "" {
+		m, err := p.log.Mark(owner, mark)
+		switch {
+		case err == nil:
+			after = store.Later(after, m.ID)
+			unread, err := p.log.Count(m.Topics, m.ID, maxUnread)
+			if err != nil {
+				return nil, err
+			}
+			n.badge = &unread
+		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt):
+			return nil, err
+		}
+	}
+	if n.count, err = p.log.Count(filter, after, maxUnread+1); err != nil || n.count == 0 {
+		return n, err
+	}
+	if n.count > foldDevices {
+		from, err := p.log.Newest(filter, store.MaxID, foldDevices, store.MaxPageBytes)
+		if err != nil {
+			return nil, err
+		}
+		after = store.Later(after, from)
+	}
+	for reader := p.log.NewReader(filter, after); len(n.events) < foldDevices; {
+		page, err := reader.Next(foldDevices - len(n.events))
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Events {
+			page.Events[i].Data = nil // it is told of nobody
+		}
+		n.events = append(n.events, page.Events...)
+		if !page.Through.Before(p.log.Head()) {
+			break
+		}
+	}
+	if len(n.events) == 0 { // trimmed meanwhile
+		n.count = 0
+		return n, nil
+	}
+	n.count = max(n.count, len(n.events))
+	n.told = store.Later(n.told, n.events[len(n.events)-1].ID)
+	return n, nil
+}
+
+// write makes title and body: how many events there are, and of which topics.
+func (n *notice) write(language string) {
+	words := languages[language]
+	lines := words.lines(n.events, false)
+	switch {
+	case n.count <= len(n.events) && len(lines) == 1:
+		n.title = lines[0]
+		return
+	case n.count <= len(n.events):
+		n.title = fmt.Sprintf(words.several, n.count, len(lines))
+	case n.count > maxUnread:
+		n.title = fmt.Sprintf(words.over, maxUnread)
+		lines = topicsOf(n.events)
+	default:
+		n.title = fmt.Sprintf(words.many, n.count)
+		lines = topicsOf(n.events)
+	}
+	if more := len(lines) - maxTopics; more > 0 {
+		lines = append(lines[:maxTopics], fmt.Sprintf(words.more, more))
+	}
+	n.body = strings.Join(lines, "\n")
+}
+
+// topicsOf returns the topics of events, in the order of the first of each.
+func topicsOf(events []store.Event) (topics []string) {
+	seen := make(map[string]bool)
+	for i := range events {
+		if topic := events[i].Topic; !seen[topic] {
+			seen[topic] = true
+			topics = append(topics, topic)
+		}
+	}
+	return topics
+}
+
+// declared is a declarative push message (W3C Push API, "Declarative push messages"): browsers that know these show it
+// by themselves, and sw.js shows it in others.
+type declared struct {
+	WebPush      int          `json:"web_push"`
+	Notification notification `json:"notification"`
+	Badge        *int         `json:"app_badge,omitempty"`
+}
+
+type notification struct {
+	Title     string      `json:"title"`
+	Body      string      `json:"body,omitempty"`
+	Language  string      `json:"lang"`
+	Navigate  string      `json:"navigate"`
+	Tag       string      `json:"tag"`
+	Timestamp int64       `json:"timestamp"` // of the newest event, Unix milliseconds
+	Data      noticeState `json:"data"`
+}
+
+// noticeState tells a page which notifications it may close.
+type noticeState struct {
+	ID    store.ID `json:"id"` // of the newest event
+	Count int      `json:"count"`
+}
+
+// payload is what is encrypted: at most webpush.MaxMessage bytes.
+func (n *notice) payload(to *address, language string) []byte {
+	last := &n.events[len(n.events)-1]
+	return marshalPlain(declared{8030, notification{Title: shorten(n.title, maxValue), Body: shorten(n.body, 4*maxValue),
+		Language: language, Navigate: to.page, Tag: pushTopic, Timestamp: last.Time().UnixMilli(),
+		Data: noticeState{last.ID, n.count}}, n.badge})
+}
+
+// marshalPlain is JSON for those who do not put it into HTML.
+func marshalPlain(v any) []byte {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // which would make it longer
+	if err := enc.Encode(v); err != nil {
+		panic(err) // it has nothing that could fail
+	}
+	return []byte(b.String())
+}
