@@ -93,6 +93,12 @@ func TestAccess(t *testing.T) {
 		{"PUT /v1/cursors/{name}", "/v1/cursors/tickets", all(200), token(403, 403, 200, 403),
 			`{"id":"00000000000000000000000000","topics":["tickets"]}`},
 		{"DELETE /v1/cursors/{name}", "/v1/cursors/inbox", all(404), token(404, 404, 404, 404), ""},
+		{"GET /v1/push", "/v1/push", all(200), token(200, 200, 200, 200), ""},
+		{"GET /v1/devices", "/v1/devices", all(200), token(200, 200, 200, 200), ""},
+		{"GET /v1/devices", "/v1/devices?subject=ana", all(200), token(403, 403, 403, 200), ""},
+		{"POST /v1/devices", "/v1/devices", all(200), token(403, 403, 403, 403), deviceJSON("", `"orders.eu"`)},
+		{"DELETE /v1/devices", "/v1/devices?subject=ana", all(200), token(403, 403, 403, 200), ""},
+		{"DELETE /v1/devices/{id}", "/v1/devices/none", all(404), token(404, 404, 404, 404), ""},
 		{"GET /v1/subscribers", "/v1/subscribers", all(200), token(403, 403, 403, 200), ""},
 		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", all(404),
 			token(403, 403, 403, 404), ""},
@@ -155,6 +161,12 @@ func TestAccess(t *testing.T) {
 		{"HEAD /locks.js", "/locks.js", all(200), all(200), ""},
 		{"GET /alarm.js", "/alarm.js", all(200), all(200), ""},
 		{"HEAD /alarm.js", "/alarm.js", all(200), all(200), ""},
+		{"GET /push.js", "/push.js", all(200), all(200), ""},
+		{"HEAD /push.js", "/push.js", all(200), all(200), ""},
+		{"GET /push.d.ts", "/push.d.ts", all(200), all(200), ""},
+		{"HEAD /push.d.ts", "/push.d.ts", all(200), all(200), ""},
+		{"GET /sw.js", "/sw.js", all(200), all(200), ""},
+		{"HEAD /sw.js", "/sw.js", all(200), all(200), ""},
 		{"GET /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
 		{"HEAD /alarm.d.ts", "/alarm.d.ts", all(200), all(200), ""},
 		{"GET /presence.js", "/presence.js", all(200), all(200), ""},
@@ -180,6 +192,9 @@ func TestAccess(t *testing.T) {
 		s.do("PUT", "/v1/deliveries/shop", `{"url":"https://shop.example.com/","topics":["orders.eu"],"secret":"`+
 			hookSecret+`"}`, administrator)
 		s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.eu"]}`, administrator)
+		if s == open {
+			s.do("POST", "/v1/devices", deviceJSON("", `"orders.eu"`))
+		}
 		for _, topic := range list("orders.over over") {
 			s.do("POST", "/v1/topics/"+topic+"/end", "", bearer(everything(t)))
 		}
@@ -218,6 +233,12 @@ func TestAccess(t *testing.T) {
 				switch {
 				case strings.Contains(row.path, "/cursors/") && want == 404:
 					code = "mark-not-found"
+				case row.endpoint == "POST /v1/devices":
+					code = "subject-required"
+				case strings.Contains(row.path, "/devices") && want == 403:
+					code = "admin-required"
+				case strings.Contains(row.path, "/devices") && want == 404:
+					code = "device-not-found"
 				case strings.Contains(row.path, "/alerts/") && want == 404:
 					code = "alert-rule-not-found"
 				case strings.Contains(row.path, "/alerts") && !strings.HasSuffix(row.path, "/sign-off") &&

@@ -10,16 +10,20 @@ import (
 func TestConsole(t *testing.T) {
 	s := start(t)
 	for path, want := range map[string]struct{ mediaType, text string }{
-		"/":                  {"text/html; charset=utf-8", "<!doctype html>"},
-		"/tidings.js":        {"text/javascript; charset=utf-8", "export class Tidings"},
-		"/tidings.d.ts":      {"text/plain; charset=utf-8", "export class Tidings"},
-		"/locks.js":          {"text/javascript; charset=utf-8", "export const locks"},
-		"/alarm.js":          {"text/javascript; charset=utf-8", "export class TidingsAlarm"},
-		"/alarm.d.ts":        {"text/plain; charset=utf-8", "export class TidingsAlarm"},
-		"/presence.js":       {"text/javascript; charset=utf-8", "export class Presence"},
-		"/presence.d.ts":     {"text/plain; charset=utf-8", "export class Presence"},
-		"/console/api.js":    {"text/javascript; charset=utf-8", "export"},
-		"/console/style.css": {"text/css; charset=utf-8", "{"},
+		"/":                            {"text/html; charset=utf-8", "<!doctype html>"},
+		"/tidings.js":                  {"text/javascript; charset=utf-8", "export class Tidings"},
+		"/tidings.d.ts":                {"text/plain; charset=utf-8", "export class Tidings"},
+		"/locks.js":                    {"text/javascript; charset=utf-8", "export const locks"},
+		"/alarm.js":                    {"text/javascript; charset=utf-8", "export class TidingsAlarm"},
+		"/alarm.d.ts":                  {"text/plain; charset=utf-8", "export class TidingsAlarm"},
+		"/presence.js":                 {"text/javascript; charset=utf-8", "export class Presence"},
+		"/presence.d.ts":               {"text/plain; charset=utf-8", "export class Presence"},
+		"/console/api.js":              {"text/javascript; charset=utf-8", "export"},
+		"/console/style.css":           {"text/css; charset=utf-8", "{"},
+		"/push.js":                     {"text/javascript; charset=utf-8", "export async function push("},
+		"/push.d.ts":                   {"text/plain; charset=utf-8", "export function push("},
+		"/sw.js":                       {"text/javascript; charset=utf-8", "notificationclick"},
+		"/console/tidings.webmanifest": {"application/manifest+json", "standalone"},
 	} {
 		a := s.do("GET", path, "")
 		if got := a.header.Get("Content-Type"); a.status != 200 || got != want.mediaType ||
@@ -29,7 +33,8 @@ func TestConsole(t *testing.T) {
 		}
 		policy := a.header.Get("Content-Security-Policy")
 		for _, rule := range []string{"default-src 'none'", "script-src 'self';",
-			"style-src 'self';", "connect-src 'self';", "frame-ancestors 'none'"} {
+			"style-src 'self';", "connect-src 'self';", "frame-ancestors 'none'", "manifest-src 'self';",
+			"trusted-types tidings-worker"} {
 			if !strings.Contains(policy, rule) {
 				t.Errorf("GET %s: the policy %q lacks %q", path, policy, rule)
 			}

@@ -50,6 +50,9 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 	if err == nil && o.Deliveries == nil {
 		o.Deliveries = newSender(t, log, s.tail, nil, o.Alerts.Wants)
 	}
+	if err == nil && o.Devices == nil {
+		o.Devices = newDevices(t, log, deliver.PushOptions{})
+	}
 	s.api = api.New(log, s.tail, o)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,6 +73,7 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
+		o.Devices.Close()
 		if o.Deliveries != nil {
 			o.Deliveries.Close()
 		}
@@ -91,6 +95,18 @@ func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Clie
 		t.Fatal(err)
 	}
 	return sender
+}
+
+// newDevices returns those of a server that reaches loopback.
+func newDevices(t testing.TB, log store.Log, o deliver.PushOptions) *deliver.Devices {
+	t.Helper()
+	o.Guard = outbound.New(outbound.Options{HTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	o.Key, o.Contact = seal.NewFile(filepath.Join(t.TempDir(), "secrets.key")), "mailto:ops@example.com"
+	devices, err := deliver.NewDevices(log, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return devices
 }
 
 func newLog(t testing.TB) store.Log { return newLogAt(t, time.Now) }

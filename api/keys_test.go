@@ -78,7 +78,8 @@ func TestKeysComeLater(t *testing.T) {
 			a := s.do(method, path, "", token)
 			switch path {
 			case "/", "/healthz", "/openapi.yaml", "/tidings.js", "/tidings.d.ts", "/locks.js",
-				"/alarm.js", "/alarm.d.ts", "/presence.js", "/presence.d.ts":
+				"/alarm.js", "/alarm.d.ts", "/presence.js", "/presence.d.ts",
+				"/push.js", "/push.d.ts", "/sw.js":
 				if a.status != 200 {
 					t.Errorf("%d %s, want 200", a.status, a.body)
 				}

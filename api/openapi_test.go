@@ -106,7 +106,7 @@ func TestOpenAPIExchanges(t *testing.T) {
 	log := newLog(t)
 	s := newServer(t, log, 0, keyed(t, api.Options{MaxEventBytes: 100}))
 	c := newContract(t, s)
-	everybody := holder{publish: ">", subscribe: ">", answer: ">", admin: true}.token(t)
+	everybody := holder{publish: ">", subscribe: ">", answer: ">", admin: true, subject: "ana"}.token(t)
 	token := bearer(everybody)
 	s.do("PUT", "/v1/alerts/alarms", `{"topics":["alarms"]}`, token)
 	ring := func(verbs ...string) (path, handle string) {
@@ -261,6 +261,21 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"PUT /v1/subscribers/{id}/state", "/v1/subscribers/x/state", strings.Repeat(" ", 2<<10), nil, 413},
 		{"PUT /v1/subscribers/{id}/state", "/v1/subscribers/x/state", "{}", headers("Content-Encoding: gzip"), 415},
 		{"PUT /v1/subscribers/{id}/state", "/v1/subscribers/x/state", `{"armed":` + deep(129) + `}`, nil, 422},
+		{"GET /v1/push", "/v1/push", "", nil, 200},
+		{"GET /v1/push", "/v1/push?x=1", "", nil, 400},
+		{"POST /v1/devices", "/v1/devices", deviceJSON("a", `"nothing"`), headers(isJSON), 201},
+		{"POST /v1/devices", "/v1/devices", deviceJSON("a", `"nothing","nowhere"`), headers(isJSON), 200},
+		{"POST /v1/devices", "/v1/devices", "{}", nil, 400},
+		{"POST /v1/devices", "/v1/devices", strings.Repeat(" ", 33<<10), nil, 413},
+		{"POST /v1/devices", "/v1/devices", "{}", headers("Content-Encoding: gzip"), 415},
+		{"POST /v1/devices", "/v1/devices", `{"topics":` + deep(129) + `}`, nil, 422},
+		{"GET /v1/devices", "/v1/devices", "", nil, 200},
+		{"GET /v1/devices", "/v1/devices?subject=ana&after=-", "", nil, 200},
+		{"GET /v1/devices", "/v1/devices?after=", "", nil, 400},
+		{"DELETE /v1/devices/{id}", "/v1/devices/" + deviceIDOf(t, s, "a", token), "", nil, 204},
+		{"DELETE /v1/devices/{id}", "/v1/devices/none", "", nil, 404},
+		{"DELETE /v1/devices", "/v1/devices?subject=ana", "", nil, 200},
+		{"DELETE /v1/devices", "/v1/devices", "", nil, 400},
 		{"GET /v1/subscribers", "/v1/subscribers", "", nil, 200},
 		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/" + open.Subscribers[0].ID, "", nil, 204},
 		{"DELETE /v1/subscribers/{id}", "/v1/subscribers/x", "", nil, 404},
@@ -336,6 +351,12 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"HEAD /locks.js", "/locks.js", "", nil, 200},
 		{"GET /alarm.js", "/alarm.js", "", nil, 200},
 		{"HEAD /alarm.js", "/alarm.js", "", nil, 200},
+		{"GET /push.js", "/push.js", "", nil, 200},
+		{"HEAD /push.js", "/push.js", "", nil, 200},
+		{"GET /push.d.ts", "/push.d.ts", "", nil, 200},
+		{"HEAD /push.d.ts", "/push.d.ts", "", nil, 200},
+		{"GET /sw.js", "/sw.js", "", nil, 200},
+		{"HEAD /sw.js", "/sw.js", "", nil, 200},
 		{"GET /alarm.d.ts", "/alarm.d.ts", "", nil, 200},
 		{"HEAD /alarm.d.ts", "/alarm.d.ts", "", nil, 200},
 		{"GET /presence.js", "/presence.js", "", nil, 200},

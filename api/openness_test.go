@@ -88,7 +88,8 @@ func TestForeignReads(t *testing.T) {
 	guarded := newServer(t, newLog(t), 0, keyed(t, o))
 	admin := holder{admin: true}.token(t)
 	unguarded := []string{"/", "/healthz", "/readyz", "/openapi.yaml", "/tidings.js", "/locks.js", "/tidings.d.ts",
-		"/alarm.js", "/alarm.d.ts", "/presence.js", "/presence.d.ts", "/v1/session", "/nothing", "/console/main.js"}
+		"/alarm.js", "/alarm.d.ts", "/presence.js", "/presence.d.ts", "/push.js", "/push.d.ts",
+		"/sw.js", "/v1/session", "/nothing", "/console/main.js"}
 	foreign := [][]string{{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"},
 		{"Origin: https://evil.example"}, {"Origin: null"},
 		{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"},

@@ -90,6 +90,7 @@ func (s *Server) table() []route {
 		{"/console/{file}", console},
 		{"/tidings.js", console}, {"/tidings.d.ts", console}, {"/locks.js", console},
 		{"/alarm.js", console}, {"/alarm.d.ts", console}, {"/presence.js", console}, {"/presence.d.ts", console},
+		{"/push.js", console}, {"/push.d.ts", console}, {"/sw.js", console},
 	})
 }
 

@@ -16,14 +16,16 @@ import (
 
 //go:embed app client/tidings.js client/tidings.d.ts client/locks.js client/alarm.js client/alarm.d.ts
 //go:embed client/presence.js client/presence.d.ts
+//go:embed client/push.js client/push.d.ts client/sw.js
 var files embed.FS
 
 // Policy is the Content-Security-Policy of every file: scripts, styles and connections of this
-// origin and no other, nothing inline, no text that turns into script or markup (Trusted Types).
+// origin and no other, nothing inline, no text that turns into script or markup (Trusted Types) but
+// the address of the service worker, for which push.js has the one policy there is.
 // Images may be drawn by a script, as the favicon is that shows a count.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for " +
-	"'script'; trusted-types 'none'"
+	"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for " +
+	"'script'; trusted-types tidings-worker"
 
 // File is a file as it is served.
 type File struct {
@@ -34,7 +36,8 @@ type File struct {
 
 // Open returns the file that is served at a URL's path: the console's page at /, what it loads
 // below /console/, the browser client at /tidings.js, its locks for plain HTTP at /locks.js, the
-// element <tidings-alarm> at /alarm.js, and what tells the server what a page can do at /presence.js.
+// element <tidings-alarm> at /alarm.js, what tells the server what a page can do at /presence.js,
+// pushes at /push.js, and their service worker at /sw.js.
 func Open(urlPath string) (File, bool) {
 	name := "client" + urlPath
 	if urlPath == "/" {
@@ -59,6 +62,8 @@ func mediaType(name string) string {
 		return "text/css; charset=utf-8"
 	case ".js":
 		return "text/javascript; charset=utf-8"
+	case ".webmanifest":
+		return "application/manifest+json"
 	case ".svg":
 		return "image/svg+xml"
 	default:

@@ -20,7 +20,8 @@ func TestTypes(t *testing.T) {
 	for from, to := range map[string]string{
 		"client/tidings.js": "implementation.js", "client/tidings.d.ts": "tidings.d.ts",
 		"client/alarm.d.ts": "alarm.d.ts", "testdata/alarm.ts": "alarm-usage.ts",
-		"testdata/usage.ts": "usage.ts",
+		"testdata/usage.ts": "usage.ts", "client/push.js": "push-implementation.js", "client/push.d.ts": "push.d.ts",
+		"testdata/push.ts": "push-usage.ts",
 	} {
 		content, err := os.ReadFile(from)
 		if err == nil {
@@ -32,7 +33,7 @@ func TestTypes(t *testing.T) {
 	}
 	out, err := exec.Command(node, compiler, "--noEmit", "--strict", "--allowJs", "--target",
 		"es2022", "--lib", "es2023,dom,dom.iterable",
-		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts", dir+"/alarm-usage.ts").CombinedOutput()
+		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts", dir+"/alarm-usage.ts", dir+"/push-usage.ts").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -37,6 +37,9 @@ export default {
   'theme.dark': 'Dark',
   'settings.notify': 'Desktop notifications',
   'settings.notify-refused': 'The browser does not allow them for this site.',
+  'settings.push': 'Tell this device while the console is closed',
+  'settings.push-refused': 'The browser does not allow notifications for this site.',
+  'settings.push-failed': 'That did not work: {message}',
   'settings.sound': 'Sound for new alerts',
 
   'state.connecting': 'Connecting',

@@ -64,6 +64,7 @@ export class Inbox extends EventTarget {
     });
   }
 
+  get markName() { return this.#name; }
   get unread() { return this.#known + this.#older; }
   get capped() { return this.#capped; }
   get shown() { return this.state === 'live' && this.transport === 'poll' ? 'polling' : this.state; }

@@ -8,6 +8,7 @@ import { el, fill } from './dom.js';
 import { language, t } from './i18n.js';
 import { Inbox } from './inbox.js';
 import log from './log.js';
+import { Pushes } from './pushes.js';
 import rules from './rules.js';
 import server from './server.js';
 import * as session from './session.js';
@@ -123,6 +124,7 @@ function begin({ keys, grant }) {
 
   const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), grant.subscribe, signal);
   const attention = new Attention(inbox, signal, text => fill(announcer, text));
+  const pushes = new Pushes(inbox, grant.subscribe, signal);
   const watch = wanted => {
     remember('topics', wanted.length ? wanted.join(' ') : null);
     location.hash = '#/alerts';
@@ -159,7 +161,7 @@ function begin({ keys, grant }) {
     skipLink(),
     el('header', { class: 'top' }, brand(),
       el('nav', { 'aria-label': t('shell.pages') }, el('ul', {}, pages.map(page => el('li', {}, links.get(page))))),
-      connection(inbox, signal), attention.notice, settings({ attention, who: keys && grant.subject, out })),
+      connection(inbox, signal), attention.notice, settings({ attention, pushes, who: keys && grant.subject, out })),
     shift?.bar ?? [], announcer, main, shift?.rest ?? []);
 
   route({ pages, links, attention, grant, notice: !keys && openNotice() }, signal);

@@ -37,6 +37,9 @@ export default {
   'theme.dark': '深色',
   'settings.notify': '桌面通知',
   'settings.notify-refused': '浏览器不允许此网站发送通知。',
+  'settings.push': '控制台关闭时也通知此设备',
+  'settings.push-refused': '浏览器不允许此网站发送通知。',
+  'settings.push-failed': '未成功：{message}',
   'settings.sound': '新提醒时播放声音',
 
   'state.connecting': '连接中',

@@ -1,0 +1,46 @@
+// What this device is told while the console is closed: the switch for it, and what becomes of what is shown.
+
+import { push, pushState, readPushes, stopPush } from '../push.js';
+import { base, get } from './api.js';
+import { el, fill } from './dom.js';
+import { language, t } from './i18n.js';
+
+// Pushes belongs to who is signed in. It renews the device of a browser that is pushed to already.
+export class Pushes {
+  #options; #inbox;
+  #failed = el('p', { class: 'hint', role: 'status' });
+  #box = el('input', { type: 'checkbox', onchange: () => this.#turn(this.#box.checked) });
+
+  constructor(inbox, granted, signal) {
+    this.#inbox = inbox;
+    this.#options = {
+      topics: inbox.topics.length ? inbox.topics : granted, readMark: inbox.markName, page: new URL('.', base).href,
+      language: language.startsWith('zh') ? 'zh' : 'en', urgency: 'high',
+    };
+    inbox.addEventListener('unread', () => inbox.mark && readPushes(inbox.unread ? inbox.mark : undefined).catch(() => {}), { signal });
+    pushState().then(state => state === 'on' && push(this.#options)).catch(() => {}); // it counts for some days more
+  }
+
+  // option is the switch, where the server pushes and the browser takes that.
+  option() {
+    const label = el('label', { class: 'option check', hidden: true }, this.#box, el('span', {}, t('settings.push')));
+    const look = async () => {
+      const state = await pushState();
+      if (state !== 'unsupported') await get('/v1/push'); // which throws where the server does not push
+      this.#box.checked = state === 'on';
+      label.hidden = state === 'unsupported' || !this.#options.topics.length;
+    };
+    return { label, said: this.#failed, look: () => look().catch(() => { label.hidden = true; }) };
+  }
+
+  async #turn(on) {
+    fill(this.#failed, '');
+    try {
+      if (on) await push(this.#options);
+      else await stopPush();
+    } catch (error) {
+      fill(this.#failed, error.name === 'NotAllowedError' ? t('settings.push-refused') : t('settings.push-failed', { message: error.message }));
+    }
+    this.#box.checked = await pushState() === 'on';
+  }
+}
