@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -237,8 +238,14 @@ func TestDeliveriesOfACopy(t *testing.T) {
 	s := start(t)
 	r := newReceiver(t, 200)
 	s.do("PUT", "/v1/deliveries/shop", hookBody(r.url, ""))
+	s.do("POST", "/v1/devices", deviceAt(r.url, `"orders.eu"`, ""))
 	backup := s.do("GET", "/v1/backup", "").body
-	for _, secret := range []string{hookSecret, strings.TrimPrefix(hookSecret, "whsec_"), "capability", "/hooks"} {
+	auth, err := base64.RawURLEncoding.DecodeString("BTBZMqHH6r4Tts7J_aSIgg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{hookSecret, strings.TrimPrefix(hookSecret, "whsec_"), "capability", "/hooks",
+		"BTBZMqHH", "BCVxsr7N", string(auth), "shop.example.com"} {
 		if strings.Contains(backup, secret) {
 			t.Errorf("the backup has %q", secret)
 		}
@@ -257,6 +264,9 @@ func TestDeliveriesOfACopy(t *testing.T) {
 	t.Cleanup(func() { log.Close() })
 	copied := newServer(t, log, 0, api.Options{})
 	copied.publish("orders.eu", "1")
+	if d := copied.devices(t, ""); len(d) != 1 || d[0].State != "held" {
+		t.Errorf("its devices are %+v", d)
+	}
 	if d := copied.delivery(t, "shop"); d.State != "held" || d.LagEvents != 1 {
 		t.Errorf("the copy is %+v", d)
 	}

@@ -1,14 +1,6 @@
 package deliver_test
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/ecdh"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,26 +14,19 @@ import (
 	"tidings/deliver"
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
+	"tidings/internal/webpush/pushtest"
 	"tidings/store"
 	"tidings/store/storetest"
 )
 
-// browser is one that has subscribed: it alone can read what is pushed to it.
+// browser is one that has subscribed at a push service: it alone can read what is pushed to it.
 type browser struct {
+	*pushtest.Browser
 	endpoint string
-	key      *ecdh.PrivateKey
-	auth     []byte
 }
 
-func newBrowser(t testing.TB, name string) *browser {
-	t.Helper()
-	key, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &browser{endpoint: "https://push.example.com/send/" + name, key: key, auth: make([]byte, 16)}
-	_, _ = rand.Read(b.auth)
-	return b
+func newBrowser(name string) *browser {
+	return &browser{pushtest.NewBrowser(), "https://push.example.com/send/" + name}
 }
 
 func (b *browser) registration(owner string, patterns ...string) deliver.Registration {
@@ -49,63 +34,17 @@ func (b *browser) registration(owner string, patterns ...string) deliver.Registr
 	if err != nil {
 		panic(err)
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return deliver.Registration{Owner: owner, Endpoint: b.endpoint, P256dh: encode(b.key.PublicKey().Bytes()),
-		Auth: encode(b.auth), Topics: f, Page: "https://shop.example.com/orders"}
+	return deliver.Registration{Owner: owner, Endpoint: b.endpoint, P256dh: b.P256dh(), Auth: b.Auth(), Topics: f,
+		Page: "https://shop.example.com/orders"}
 }
 
-// pushed is what a browser was told.
-type pushed struct {
-	WebPush      int `json:"web_push"`
-	Notification struct {
-		Title, Body, Navigate, Tag, Lang string
-		Timestamp                        int64
-		Data                             struct {
-			ID    string
-			Count int
-		}
-	}
-	Badge *int `json:"app_badge"`
-}
-
-// read decrypts a push as RFC 8291 says, by none of the code that has encrypted it.
-func (b *browser) read(t testing.TB, body string) (p pushed) {
+func (b *browser) read(t *testing.T, body string) pushtest.Message {
 	t.Helper()
-	raw := []byte(body)
-	salt, sender, sealed := raw[:16], raw[21:86], raw[86:]
-	from, err := ecdh.P256().NewPublicKey(sender)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shared, err := b.key.ECDH(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	derive := func(secret, salt []byte, info string, n int) []byte {
-		key, err := hkdf.Key(sha256.New, secret, salt, info, n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
-	}
-	ikm := derive(shared, b.auth, "WebPush: info\x00"+string(b.key.PublicKey().Bytes())+string(sender), 32)
-	block, err := aes.NewCipher(derive(ikm, salt, "Content-Encoding: aes128gcm\x00", 16))
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := aead.Open(nil, derive(ikm, salt, "Content-Encoding: nonce\x00", 12), sealed, nil)
+	m, err := b.Read([]byte(body))
 	if err != nil {
 		t.Fatalf("the browser cannot read it: %v", err)
 	}
-	text := strings.TrimRight(string(plain), "\x00")
-	if !strings.HasSuffix(text, "\x02") || json.Unmarshal([]byte(text[:len(text)-1]), &p) != nil {
-		t.Fatalf("%q", text)
-	}
-	return p
+	return m
 }
 
 // pushing is a log with devices, and their push service. Time is synctest's.
@@ -137,8 +76,8 @@ func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
 func (s *pushing) open() {
 	s.t.Helper()
 	o := s.options
-	o.Guard, o.Key, o.Contact, o.Version = outbound.New(outbound.Options{}), seal.NewFile(s.key), "mailto:ops@example.com", "1"
-	o.Client = &http.Client{Transport: s.service}
+	o.Guard, o.Key, o.Client = outbound.New(outbound.Options{}), seal.NewFile(s.key), &http.Client{Transport: s.service}
+	o.Contact, o.Version = "mailto:ops@example.com", "1"
 	o.Visible = func(owner string) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -201,7 +140,7 @@ func (s *pushing) list(owner string) []deliver.Device { return s.List(owner, "",
 // and nothing twice. No field of an event is in it.
 func TestPush(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
-		ana := newBrowser(t, "ana")
+		ana := newBrowser("ana")
 		s.publish(1, "orders.eu") // before
 		s.register(ana.registration("ana", "orders.>"))
 		id := s.publish(1, "orders.eu")
@@ -257,7 +196,7 @@ func TestPush(t *testing.T) {
 // what is due while the server is down is told when it is back.
 func TestPushOverKill(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
-		ana, ben := newBrowser(t, "ana"), newBrowser(t, "ben")
+		ana, ben := newBrowser("ana"), newBrowser("ben")
 		s.register(ana.registration("ana", "orders"))
 		r := ben.registration("ben", ">")
 		r.Language, r.Urgency, r.Name = "zh", "high", "Ben's phone"
@@ -297,7 +236,7 @@ func TestPushOverKill(t *testing.T) {
 // the device; after a day what nobody has taken is passed over.
 func TestPushFails(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
-		ana := newBrowser(t, "ana")
+		ana := newBrowser("ana")
 		d := s.register(ana.registration("ana", "orders"))
 		s.service.set(always(503, "Retry-After", "3600"))
 		s.publish(1, "orders")
@@ -327,11 +266,11 @@ func TestPushFails(t *testing.T) {
 		if d := s.list("ana")[0]; d.State != deliver.DeviceActive {
 			t.Errorf("after a day it is %s", d.State)
 		}
-		for i, code := range []int{404, 410} {
+		for _, code := range []int{404, 410} {
 			s.service.set(always(code))
 			s.publish(1, "orders")
 			s.after(time.Minute)
-			if stats := s.Stats(); len(s.list("ana")) != 0 || stats.Gone != uint64(i+1) {
+			if stats := s.Stats(); len(s.list("ana")) != 0 || stats.Gone != 1 {
 				t.Errorf("%d: %+v", code, stats)
 			}
 			s.kill()
@@ -350,7 +289,7 @@ func TestPushFails(t *testing.T) {
 // view nothing is sent; what they have not read by then is.
 func TestPushMarks(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
-		ana, ben := newBrowser(t, "ana"), newBrowser(t, "ben")
+		ana, ben := newBrowser("ana"), newBrowser("ben")
 		r := ana.registration("ana", "orders")
 		r.Mark = "inbox"
 		s.register(r)
@@ -403,9 +342,9 @@ func TestPushMarks(t *testing.T) {
 func TestDeviceLimits(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		for i := range deliver.DefaultDevicesPerOwner {
-			s.register(newBrowser(t, fmt.Sprint(i)).registration("ana", "orders"))
+			s.register(newBrowser(fmt.Sprint(i)).registration("ana", "orders"))
 		}
-		last := newBrowser(t, "last")
+		last := newBrowser("last")
 		if _, _, err := s.Register(t.Context(), last.registration("ana", "orders")); !errors.Is(err, deliver.ErrDeviceLimit) {
 			t.Errorf("one more: %v", err)
 		}
@@ -458,7 +397,7 @@ func TestDeviceRefused(t *testing.T) {
 			"without TLS":    {"", func(r *deliver.Registration) { r.Endpoint = "http://push.example.com/" }},
 			"another scheme": {"subscription", func(r *deliver.Registration) { r.Endpoint = "ftp://push.example.com/" }},
 		} {
-			r := newBrowser(t, "x").registration("ana", "orders")
+			r := newBrowser("x").registration("ana", "orders")
 			x.spoil(&r)
 			_, _, err := s.Register(t.Context(), r)
 			var invalid *deliver.InvalidError
@@ -477,7 +416,7 @@ func TestDeviceRefused(t *testing.T) {
 // TestPushHeld: from a log that was restored nothing is pushed until that is said, and then what comes.
 func TestPushHeld(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
-		ana := newBrowser(t, "ana")
+		ana := newBrowser("ana")
 		s.register(ana.registration("ana", "orders"))
 		s.Close()
 		rows, err := s.log.Deliveries()

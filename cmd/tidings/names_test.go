@@ -23,7 +23,7 @@ func readRepository(t *testing.T, path ...string) string {
 // exported returns the names of a server's metrics, and those of the series they consist of.
 func exported(t *testing.T) (metrics, series []string) {
 	t.Helper()
-	url := serving(t, "--data-dir", t.TempDir())
+	url := serving(t, "--data-dir", t.TempDir(), "--push-contact", "mailto:ops@example.com")
 	runCLI(t, "alerts", "put", "--url", url, "orders", "--topic", "orders").ended(t, exitOK)
 	runCLI(t, "publish", "--url", url, "orders", `{"order":1}`).ended(t, exitOK)
 	runCLI(t, "tail", "--url", url, "orders", "--since", "earliest", "--limit",

@@ -7,12 +7,11 @@ import { language, t } from './i18n.js';
 
 // Pushes belongs to who is signed in. It renews the device of a browser that is pushed to already.
 export class Pushes {
-  #options; #inbox;
+  #options;
   #failed = el('p', { class: 'hint', role: 'status' });
   #box = el('input', { type: 'checkbox', onchange: () => this.#turn(this.#box.checked) });
 
   constructor(inbox, granted, signal) {
-    this.#inbox = inbox;
     this.#options = {
       topics: inbox.topics.length ? inbox.topics : granted, readMark: inbox.markName, page: new URL('.', base).href,
       language: language.startsWith('zh') ? 'zh' : 'en', urgency: 'high',
