@@ -113,18 +113,19 @@ func (s *pushing) register(r deliver.Registration) deliver.Device {
 	return d
 }
 
+// publish appends n events at once, and returns the ID of the last.
 func (s *pushing) publish(n int, topics ...string) string {
 	s.t.Helper()
-	last := ""
+	var drafts []store.Draft
 	for i := range n {
-		id, err := store.Append(s.t.Context(), s.log, []store.Draft{{Topic: topics[i%len(topics)], Type: "order.created",
-			ContentType: "application/json", Data: []byte(`{"customer":"Ana"}`)}})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		last = id[0].String()
+		drafts = append(drafts, store.Draft{Topic: topics[i%len(topics)], Type: "order.created",
+			ContentType: "application/json", Data: []byte(`{"customer":"Ana"}`)})
 	}
-	return last
+	all, err := store.Append(s.t.Context(), s.log, drafts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all[n-1].String()
 }
 
 // after waits, and returns the requests that came meanwhile.
