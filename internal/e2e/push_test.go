@@ -38,7 +38,7 @@ func TestPushesUnderKill(t *testing.T) {
 			p.subscribe(t, ctx, client, server.URL())
 		}
 		for i := range 1 + random.IntN(4) {
-			id, outcome, err := e2e.Publish(ctx, client, server.URL(), "orders.eu", []byte(fmt.Sprint(i)))
+			id, outcome, err := e2e.Publish(ctx, client, server.URL(), "orders.eu", fmt.Appendf(nil, `{"topic":"orders.eu","seq":%d}`, i))
 			if err != nil || outcome != e2e.Stored {
 				t.Fatalf("publish: %v, %v", outcome, err)
 			}
