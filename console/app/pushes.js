@@ -8,8 +8,10 @@ import { language, t } from './i18n.js';
 // Pushes belongs to who is signed in. It renews the device of a browser that is pushed to already.
 export class Pushes {
   #options;
+  option = el('div', { class: 'part' }); // of the settings
   #failed = el('p', { class: 'hint', role: 'status' });
   #box = el('input', { type: 'checkbox', onchange: () => this.#turn(this.#box.checked) });
+  #label = el('label', { class: 'option check' }, this.#box, el('span', {}, t('settings.push')));
 
   constructor(inbox, granted, signal) {
     this.#options = {
@@ -20,16 +22,17 @@ export class Pushes {
     pushState().then(state => state === 'on' && push(this.#options)).catch(() => {}); // it counts for some days more
   }
 
-  // option is the switch, where the server pushes and the browser takes that.
-  option() {
-    const label = el('label', { class: 'option check', hidden: true }, this.#box, el('span', {}, t('settings.push')));
-    const look = async () => {
+  // look shows the switch where the server pushes and the browser takes that.
+  async look() {
+    try {
       const state = await pushState();
-      if (state !== 'unsupported') await get('/v1/push'); // which throws where the server does not push
+      if (state === 'unsupported' || !this.#options.topics.length) return void fill(this.option);
+      await get('/v1/push'); // which throws where the server does not push
       this.#box.checked = state === 'on';
-      label.hidden = state === 'unsupported' || !this.#options.topics.length;
-    };
-    return { label, said: this.#failed, look: () => look().catch(() => { label.hidden = true; }) };
+      fill(this.option, this.#label, this.#failed);
+    } catch {
+      fill(this.option);
+    }
   }
 
   async #turn(on) {

@@ -7,16 +7,15 @@ import { recall, remember } from './stored.js';
 // settings is the button and its menu. Before anybody is signed in there is no attention to call, nobody to name and
 // nothing to leave.
 export function settings({ attention, pushes, who, out } = {}) {
-  const push = pushes?.option();
   const menu = el('div', { id: 'settings', class: 'menu', popover: 'auto' },
     option(t('settings.language'), select([['en', 'English'], ['zh-CN', '简体中文']], language, choose)),
     option(t('settings.theme'), select(['auto', 'light', 'dark'].map(name => [name, t(`theme.${name}`)]), recall('theme') ?? 'auto', theme)),
     attention && notifying(attention),
     attention && check(t('settings.sound'), attention.sounds, on => attention.sound(on)),
-    push && [push.label, push.said],
+    pushes?.option,
     who && el('p', { class: 'who' }, t('session.who'), ' ', el('bdi', {}, who)),
     out && el('button', { type: 'button', onclick: out }, t('session.out')));
-  if (push) menu.addEventListener('toggle', ({ newState }) => newState === 'open' && push.look());
+  if (pushes) menu.addEventListener('toggle', ({ newState }) => newState === 'open' && pushes.look());
   return [el('button', { type: 'button', class: 'plain settings', popovertarget: 'settings' }, t('settings.title')), menu];
 }
 

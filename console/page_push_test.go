@@ -1,0 +1,175 @@
+package console_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/serviceworker"
+	"github.com/chromedp/chromedp"
+
+	"tidings/internal/e2e"
+	"tidings/internal/webpush/pushtest"
+)
+
+// subscribing gives a page a PushManager whose push service is the test's: the real ones are out of reach. What a page
+// and its worker do with what comes is the browser's own.
+func subscribing(endpoint string, b *pushtest.Browser) string {
+	return fmt.Sprintf(`(() => {
+		const kept = 'test subscription', { stringify } = JSON;
+		const json = { endpoint: %q, expirationTime: null, keys: { p256dh: %q, auth: %q } };
+		const subscription = applicationServerKey => ({ options: { applicationServerKey }, toJSON: () => json,
+			unsubscribe: async () => { localStorage.removeItem(kept); return true; } });
+		PushManager.prototype.getSubscription = async () => {
+			const key = JSON.parse(localStorage.getItem(kept));
+			return key && subscription(Uint8Array.from(key).buffer);
+		};
+		PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey: key }) => {
+			if (!userVisibleOnly) throw new TypeError('userVisibleOnly');
+			localStorage.setItem(kept, stringify([...key]));
+			return subscription(key.buffer);
+		};
+	})()`, endpoint, b.P256dh(), b.Auth())
+}
+
+// shownPushes are the notifications of the worker.
+const shownPushes = `navigator.serviceWorker.getRegistration('/tidings/').then(r => r?.getNotifications() ?? []).then(all =>
+	all.map(({ title, body, tag, data }) => [title, body, tag, data.navigate, data.count].join('|')).join('\n'))`
+
+// TestConsolePush: a person turns pushes on in the settings, is told by the worker of what has come, reads, and turns
+// them off. What the worker is handed is what the server has pushed, decrypted.
+func TestConsolePush(t *testing.T) {
+	t.Parallel()
+	b, bodies := pushtest.NewBrowser(), make(chan []byte, 10)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			bodies <- body
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	t.Cleanup(service.Close)
+	s := newSite(t, "--push-contact", "mailto:ops@example.com", "--deliver-http", "--deliver-to", "127.0.0.1/32")
+	p := &profile{e2e.WindowProfile(t)}
+	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: browser.PermissionSettingGranted,
+		Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb := p.openConsole(t, s, "/", subscribing(service.URL+"/send/1", b))
+	tb.isLive(t)
+	var workers record[*serviceworker.Registration]
+	err = chromedp.Listen(tb.ctx, func(event any) {
+		if e, ok := event.(*serviceworker.EventWorkerRegistrationUpdated); ok {
+			for _, r := range e.Registrations {
+				workers.add(r)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(tb.ctx, serviceworker.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+
+	const turn = "Tell this device while the console is closed"
+	tb.presses(t, "Settings")
+	tb.presses(t, turn)
+	var devices struct {
+		Devices []struct {
+			Topics            []string
+			Mark              string `json:"read_mark"`
+			Urgency, Language string
+		}
+	}
+	e2e.Eventually(t, "device", func() bool {
+		s.ask(t, http.MethodGet, "/v1/devices", "", "", &devices)
+		return len(devices.Devices) == 1
+	})
+	if devices.Devices[0].Mark != "console" || devices.Devices[0].Topics[0] != ">" {
+		t.Fatalf("the devices are %+v", devices)
+	}
+	if control := value[bool](t, tb, `!!navigator.serviceWorker.controller`); control {
+		t.Error("the worker is in charge of the page")
+	}
+
+	s.post(t, "orders", "", "application/json", shopOrder)
+	message := pushedTo(t, b, bodies)
+	if message.Badge == nil || *message.Badge != 1 || message.Notification.Navigate != s.URL+"/" {
+		t.Errorf("pushed %+v", message)
+	}
+	text := fmt.Sprintf(`{"web_push":8030,"app_badge":1,"notification":{"title":%q,"lang":"en","navigate":%q,"tag":"tidings",`+
+		`"data":{"id":%q,"count":1}}}`, message.Notification.Title, message.Notification.Navigate, message.Notification.Data.ID)
+	workers.await(t, "worker", func(all []*serviceworker.Registration) bool { return len(all) > 0 })
+	deliver := func(text string) {
+		t.Helper()
+		_, err := chromedp.Call(tb.ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{
+			Origin: s.URL, RegistrationID: workers.all()[0].RegistrationID, Data: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows := func(want string) {
+		t.Helper()
+		e2e.Eventually(t, "notification "+want, func() bool { return value[string](t, tb, shownPushes) == want })
+	}
+	deliver(text)
+	shows("orders: 1 new event about orders||tidings|" + s.URL + "/|1")
+	tb.eval(t, `$('#settings').hidePopover()`)
+	tb.presses(t, "Mark all read")
+	shows("")
+	deliver("what no server of ours says")
+	shows("Tidings||" + "|" + s.URL + "/tidings/|")
+
+	tb.do(t, chromedp.Reload())
+	tb.isLive(t)
+	tb.presses(t, "Settings")
+	tb.holds(t, `$('#settings .part input').checked`)
+	tb.presses(t, turn)
+	tb.holds(t, `!$('#settings .part input').checked`)
+	e2e.Eventually(t, "end of the device", func() bool {
+		s.ask(t, http.MethodGet, "/v1/devices", "", "", &devices)
+		return len(devices.Devices) == 0
+	})
+}
+
+func pushedTo(t *testing.T, b *pushtest.Browser, bodies chan []byte) pushtest.Message {
+	t.Helper()
+	select {
+	case body := <-bodies:
+		m, err := b.Read(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	case <-t.Context().Done():
+		t.Fatal("nothing was pushed")
+		return pushtest.Message{}
+	}
+}
+
+// TestConsolePushOff: where the server does not push there is no switch.
+func TestConsolePushOff(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
+	tb := p.openConsole(t, s, "/")
+	tb.isLive(t)
+	tb.presses(t, "Settings")
+	s.requests.await(t, "question whether it pushes", func(all []request) bool {
+		for _, r := range all {
+			if strings.HasSuffix(r.Path, "/v1/push") {
+				return true
+			}
+		}
+		return false
+	})
+	tb.holds(t, `$('#settings .part') && !$('#settings .part').childElementCount`)
+}
