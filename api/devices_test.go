@@ -131,7 +131,7 @@ func TestDeviceRows(t *testing.T) {
 	s := newServer(t, log, 0, keyed(t, api.Options{Devices: newDevices(t, log, deliver.PushOptions{PerOwner: 2})}))
 	c := newContract(t, s)
 	ana := holder{subscribe: "orders.>", subject: "ana"}.token(t)
-	there := "https://push.example.com/send/1"
+	at := func(topics, more string) string { return deviceAt("https://push.example.com/send/1", topics, more) }
 	for _, x := range []struct {
 		name, body string
 		holder     string
@@ -139,15 +139,15 @@ func TestDeviceRows(t *testing.T) {
 		code       string
 		field      string
 	}{
-		{"row 360: no sub", deviceAt(there, `"orders.eu"`, ""), holder{subscribe: ">"}.token(t), 403, "subject-required", ""},
-		{"row 361: not granted", deviceAt(there, `"orders.eu","tickets"`, ""), ana, 403, "topic-forbidden", "topic"},
-		{"row 361: all", deviceAt(there, `">"`, ""), ana, 403, "topic-forbidden", "topic"},
-		{"row 361: nothing", deviceAt(there, `"orders.eu"`, ""), holder{subject: "ana"}.token(t), 403, "topic-forbidden", ""},
+		{"row 360: no sub", at(`"orders.eu"`, ""), holder{subscribe: ">"}.token(t), 403, "subject-required", ""},
+		{"row 361: not granted", at(`"orders.eu","tickets"`, ""), ana, 403, "topic-forbidden", "topic"},
+		{"row 361: all", at(`">"`, ""), ana, 403, "topic-forbidden", "topic"},
+		{"row 361: nothing", at(`"orders.eu"`, ""), holder{subject: "ana"}.token(t), 403, "topic-forbidden", ""},
 		{"row 362: loopback", deviceAt("https://127.0.0.2/", `"orders.eu"`, ""), ana, 422, "address-refused",
 			"subscription"},
 		{"row 362: mapped", deviceAt("https://[::ffff:10.0.0.1]/", `"orders.eu"`, ""), ana, 422, "address-refused",
 			"subscription"},
-		{"row 362: metadata", deviceAt("https://169.254.169.254/latest", `"orders.eu"`, ""), ana, 422, "address-refused",
+		{"row 362: metadata", deviceAt("https://169.254.169.254/", `"orders.eu"`, ""), ana, 422, "address-refused",
 			"subscription"},
 		{"row 363: no URL", deviceAt("push", `"orders.eu"`, ""), ana, 400, "member-invalid", "subscription"},
 		{"row 363: a password", deviceAt("https://a:b@push.example.com", `"orders.eu"`, ""), ana, 400, "member-invalid",
@@ -155,14 +155,14 @@ func TestDeviceRows(t *testing.T) {
 		{"row 363: no keys", `{"subscription":{"endpoint":"https://push.example.com/"},"topics":["orders.eu"],` +
 			`"page":"https://a.example/"}`, ana, 400, "member-invalid", "subscription"},
 		{"row 364: no topics", `{"subscription":{}}`, ana, 400, "member-invalid", "topics"},
-		{"row 364: a bad topic", deviceAt(there, `"a..b"`, ""), ana, 400, "topic-invalid", "topics"},
-		{"row 364: a page", strings.Replace(deviceAt(there, `"orders.eu"`, ""), "https://shop", "javascript://shop", 1), ana,
+		{"row 364: a bad topic", at(`"a..b"`, ""), ana, 400, "topic-invalid", "topics"},
+		{"row 364: a page", strings.Replace(at(`"orders.eu"`, ""), "https://shop", "javascript://shop", 1), ana,
 			400, "member-invalid", "page"},
-		{"row 364: a language", deviceAt(there, `"orders.eu"`, `,"language":"fr"`), ana, 400, "member-invalid", "language"},
-		{"row 364: an urgency", deviceAt(there, `"orders.eu"`, `,"urgency":"asap"`), ana, 400, "member-invalid", "urgency"},
-		{"row 364: a name", deviceAt(there, `"orders.eu"`, `,"name":"a\nb"`), ana, 400, "member-invalid", "name"},
-		{"row 364: a mark", deviceAt(there, `"orders.eu"`, `,"read_mark":"a b"`), ana, 400, "name-invalid", "read_mark"},
-		{"row 364: a member", deviceAt(there, `"orders.eu"`, `,"x":1`), ana, 400, "member-invalid", ""},
+		{"row 364: a language", at(`"orders.eu"`, `,"language":"fr"`), ana, 400, "member-invalid", "language"},
+		{"row 364: an urgency", at(`"orders.eu"`, `,"urgency":"asap"`), ana, 400, "member-invalid", "urgency"},
+		{"row 364: a name", at(`"orders.eu"`, `,"name":"a\nb"`), ana, 400, "member-invalid", "name"},
+		{"row 364: a mark", at(`"orders.eu"`, `,"read_mark":"a b"`), ana, 400, "name-invalid", "read_mark"},
+		{"row 364: a member", at(`"orders.eu"`, `,"x":1`), ana, 400, "member-invalid", ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			a := s.do("POST", "/v1/devices", x.body, bearer(x.holder), isJSON)
@@ -179,8 +179,10 @@ func TestDeviceRows(t *testing.T) {
 		for i, want := range []int{201, 201, 429, 429} {
 			a := s.do("POST", "/v1/devices", deviceJSON(fmt.Sprint(i), `"orders.eu"`), bearer(ana), isJSON)
 			c.response(t, "POST", "/v1/devices", a)
-			if a.status != want || want == 429 && (a.problem(t).Code != "device-quota" || a.header.Get("Retry-After") == "") {
-				t.Errorf("%d: %d %s", i, a.status, a.body)
+			if a.status != want {
+				t.Errorf("%d: %d %s, want %d", i, a.status, a.body, want)
+			} else if want == 429 && (a.problem(t).Code != "device-quota" || a.header.Get("Retry-After") == "") {
+				t.Errorf("%d: %v %s", i, a.header, a.body)
 			}
 		}
 		if a := s.do("POST", "/v1/devices", deviceJSON("0", `"orders.eu"`), bearer(ana), isJSON); a.status != 200 {

@@ -106,8 +106,9 @@ func TestConsolePush(t *testing.T) {
 	if message.Badge == nil || *message.Badge != 1 || message.Notification.Navigate != s.URL+"/" {
 		t.Errorf("pushed %+v", message)
 	}
+	told := &message.Notification
 	text := fmt.Sprintf(`{"web_push":8030,"app_badge":1,"notification":{"title":%q,"lang":"en","navigate":%q,"tag":"tidings",`+
-		`"data":{"id":%q,"count":1}}}`, message.Notification.Title, message.Notification.Navigate, message.Notification.Data.ID)
+		`"data":{"id":%q,"count":1}}}`, told.Title, told.Navigate, told.Data.ID)
 	workers.await(t, "worker", func(all []*serviceworker.Registration) bool { return len(all) > 0 })
 	deliver := func(text string) {
 		t.Helper()

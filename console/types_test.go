@@ -33,7 +33,8 @@ func TestTypes(t *testing.T) {
 	}
 	out, err := exec.Command(node, compiler, "--noEmit", "--strict", "--allowJs", "--target",
 		"es2022", "--lib", "es2023,dom,dom.iterable",
-		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts", dir+"/alarm-usage.ts", dir+"/push-usage.ts").CombinedOutput()
+		"--module", "es2022", "--moduleResolution", "bundler", dir+"/usage.ts",
+		dir+"/alarm-usage.ts", dir+"/push-usage.ts").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

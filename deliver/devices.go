@@ -420,7 +420,8 @@ func (p *Devices) ListAll(suits func(owner string) bool, after string, max int) 
 
 // describe sorts and shows. The caller holds mu.
 func (p *Devices) describe(all []*device, after string, max int) (list []Device) {
-	all = slices.SortedFunc(slices.Values(all), func(a, b *device) int { return strings.Compare(a.id.String(), b.id.String()) })
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b *device) int { return strings.Compare(a.id.String(), b.id.String()) })
 	now := time.Now()
 	for _, d := range all {
 		if len(list) < max && d.id.String() > after {

@@ -184,7 +184,8 @@ func TestPush(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 		s.publish(200, "orders.eu")
-		if n := ana.read(t, s.after(time.Minute)[0].body).Notification; n.Title != "200 new events" || n.Body != "orders.eu" {
+		n := ana.read(t, s.after(time.Minute)[0].body).Notification
+		if n.Title != "200 new events" || n.Body != "orders.eu" {
 			t.Errorf("%+v", n)
 		}
 		if got := s.after(48 * time.Hour); len(got) != 0 {
@@ -346,7 +347,8 @@ func TestDeviceLimits(t *testing.T) {
 			s.register(newBrowser(fmt.Sprint(i)).registration("ana", "orders"))
 		}
 		last := newBrowser("last")
-		if _, _, err := s.Register(t.Context(), last.registration("ana", "orders")); !errors.Is(err, deliver.ErrDeviceLimit) {
+		_, _, err := s.Register(t.Context(), last.registration("ana", "orders"))
+		if !errors.Is(err, deliver.ErrDeviceLimit) {
 			t.Errorf("one more: %v", err)
 		}
 		r := last.registration("ben", "orders")
@@ -396,7 +398,7 @@ func TestDeviceRefused(t *testing.T) {
 			"the metadata":   {"", func(r *deliver.Registration) { r.Endpoint = "https://169.254.169.254/" }},
 			"this machine":   {"", func(r *deliver.Registration) { r.Endpoint = "https://[::ffff:127.0.0.1]/" }},
 			"without TLS":    {"", func(r *deliver.Registration) { r.Endpoint = "http://push.example.com/" }},
-			"another scheme": {"subscription", func(r *deliver.Registration) { r.Endpoint = "ftp://push.example.com/" }},
+			"another scheme": {"subscription", func(r *deliver.Registration) { r.Endpoint = "ftp://a.example/" }},
 		} {
 			r := newBrowser("x").registration("ana", "orders")
 			x.spoil(&r)

@@ -171,7 +171,8 @@ func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
 	}
 }
 
-// failed notes a failure, and when to try again; after pushTTL nobody would be told by it any more. The caller holds mu.
+// failed notes a failure, and when to try again; after pushTTL nobody would be told by it any more. The caller holds
+// mu.
 func (p *Devices) failed(d *device, due *dueDevice, a answer) {
 	now := time.Now()
 	p.counts.Failed++
@@ -317,9 +318,9 @@ type noticeState struct {
 // payload is what is encrypted: at most webpush.MaxMessage bytes.
 func (n *notice) payload(to *address, language string) []byte {
 	last := &n.events[len(n.events)-1]
-	return marshalPlain(declared{8030, notification{Title: shorten(n.title, maxValue), Body: shorten(n.body, 4*maxValue),
-		Language: language, Navigate: to.page, Tag: pushTopic, Timestamp: last.Time().UnixMilli(),
-		Data: noticeState{last.ID, n.count}}, n.badge})
+	return marshalPlain(declared{8030, notification{Title: shorten(n.title, maxValue),
+		Body: shorten(n.body, 4*maxValue), Language: language, Navigate: to.page, Tag: pushTopic,
+		Timestamp: last.Time().UnixMilli(), Data: noticeState{last.ID, n.count}}, n.badge})
 }
 
 // marshalPlain is JSON for those who do not put it into HTML.

@@ -29,8 +29,8 @@ func TestPushesUnderKill(t *testing.T) {
 	p := newPushService(t, n, 16)
 	random := rand.New(rand.NewPCG(n, 2))
 	ctx, client := newClient(t)
-	o := e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: []string{"--deliver-http", "--deliver-to", "127.0.0.1/32",
-		"--push-contact", "mailto:ops@example.com"}}
+	o := e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: []string{"--deliver-http", "--deliver-to",
+		"127.0.0.1/32", "--push-contact", "mailto:ops@example.com"}}
 	last := ""
 	for round := range kills {
 		server := e2e.Start(t, o)
@@ -38,7 +38,8 @@ func TestPushesUnderKill(t *testing.T) {
 			p.subscribe(t, ctx, client, server.URL())
 		}
 		for i := range 1 + random.IntN(4) {
-			id, outcome, err := e2e.Publish(ctx, client, server.URL(), "orders.eu", fmt.Appendf(nil, `{"topic":"orders.eu","seq":%d}`, i))
+			data := fmt.Appendf(nil, `{"topic":"orders.eu","seq":%d}`, i)
+			id, outcome, err := e2e.Publish(ctx, client, server.URL(), "orders.eu", data)
 			if err != nil || outcome != e2e.Stored {
 				t.Fatalf("publish: %v, %v", outcome, err)
 			}

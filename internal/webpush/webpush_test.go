@@ -78,7 +78,8 @@ func TestTargetRefused(t *testing.T) {
 	for what, keys := range map[string][2]string{
 		"no keys": {}, "no base64": {"!", secret}, "standard base64": {strings.ReplaceAll(p256dh, "_", "/"), secret},
 		"a short secret": {p256dh, secret[:20]}, "a long secret": {p256dh, secret + secret},
-		"a compressed point": {p256dh[:44], secret}, "another point": {base64.RawURLEncoding.EncodeToString(off), secret},
+		"a compressed point": {p256dh[:44], secret},
+		"another point":      {base64.RawURLEncoding.EncodeToString(off), secret},
 	} {
 		if _, err := NewTarget(keys[0], keys[1]); !errors.Is(err, ErrTarget) {
 			t.Errorf("%s: %v", what, err)
@@ -118,7 +119,8 @@ func TestSign(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims, err := jwt.ParseWithClaims(first, &jwt.RegisteredClaims{}, func(*jwt.Token) (any, error) { return point, nil },
+		known := func(*jwt.Token) (any, error) { return point, nil }
+		claims, err := jwt.ParseWithClaims(first, &jwt.RegisteredClaims{}, known,
 			jwt.WithAudience("https://push.example.com"), jwt.WithValidMethods([]string{"ES256"}),
 			jwt.WithSubject("mailto:ops@example.com"), jwt.WithExpirationRequired())
 		if err != nil {
@@ -143,8 +145,10 @@ func TestSign(t *testing.T) {
 // TestContact: what a contact may be.
 func TestContact(t *testing.T) {
 	t.Parallel()
-	for text, ok := range map[string]bool{"mailto:ops@example.com": true, "https://example.com/contact": true, "": false,
-		"ops@example.com": false, "mailto:": false, "http://example.com": false, "https:": false, "mailto:ops": false} {
+	for text, ok := range map[string]bool{
+		"mailto:ops@example.com": true, "https://example.com/contact": true, "": false, "ops@example.com": false,
+		"mailto:": false, "http://example.com": false, "https:": false, "mailto:ops": false,
+	} {
 		if err := CheckContact(text); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -1,5 +1,5 @@
-// Package pushtest is the other side of Web Push, for tests: browsers that read what was encrypted for them, by none of the
-// code that has encrypted it.
+// Package pushtest is the other side of Web Push, for tests: browsers that read what was encrypted for them, by none of
+// the code that has encrypted it.
 package pushtest
 
 import (
