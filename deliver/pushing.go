@@ -227,17 +227,22 @@ func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark strin
 	if n.count, err = p.log.Count(filter, after, maxUnread+1); err != nil || n.count == 0 {
 		return n, err
 	}
+	return n, p.readNewest(n, filter, after)
+}
+
+// readNewest reads the newest of the events that a notice tells of. The error is the log's.
+func (p *Devices) readNewest(n *notice, filter store.Filter, after store.ID) error {
 	if n.count > foldDevices {
 		from, err := p.log.Newest(filter, store.MaxID, foldDevices, store.MaxPageBytes)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		after = store.Later(after, from)
 	}
 	for reader := p.log.NewReader(filter, after); len(n.events) < foldDevices; {
 		page, err := reader.Next(foldDevices - len(n.events))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := range page.Events {
 			page.Events[i].Data = nil // it is told of nobody
@@ -249,11 +254,11 @@ func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark strin
 	}
 	if len(n.events) == 0 { // trimmed meanwhile
 		n.count = 0
-		return n, nil
+		return nil
 	}
 	n.count = max(n.count, len(n.events))
 	n.told = store.Later(n.told, n.events[len(n.events)-1].ID)
-	return n, nil
+	return nil
 }
 
 // write makes title and body: how many events there are, and of which topics.
