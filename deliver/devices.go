@@ -85,6 +85,7 @@ type Devices struct {
 	logID  store.ID
 	secret [32]byte
 	client *http.Client
+	turns  turns
 	ctx    context.Context
 	stop   context.CancelFunc
 	over   sync.WaitGroup
@@ -149,7 +150,7 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client,
+	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client, turns: newTurns(),
 		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
 		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
 		flying: make(map[*device]bool), dirty: make(chan struct{}, 1)}

@@ -60,6 +60,11 @@ func (p *Devices) push(d *device, due *dueDevice) outcome {
 	if ended {
 		return outcome{kind: pushExpired}
 	}
+	end, err := p.turns.take(p.ctx)
+	if err != nil {
+		return outcome{kind: pushFailed} // nobody looks
+	}
+	defer end()
 	filter, err := store.NewFilter(strings.Fields(topics)...)
 	if err != nil {
 		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), config: true}}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -12,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"tidings/alert"
+	"tidings/api"
 	"tidings/deliver"
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
@@ -52,34 +51,28 @@ func (d *deliverFlags) validate() error {
 	return positive("push-grace", d.PushGrace)
 }
 
-// senders are what the server sends by itself.
-type senders struct {
-	deliveries *deliver.Sender
-	devices    *deliver.Devices // nil: nothing is pushed
-}
-
-// close ends all sending.
-func (s *senders) close() {
-	s.devices.Close()
-	s.deliveries.Close()
-}
-
-// start starts to deliver and to push. The other flags name the listeners that nothing is sent to.
-func (d *deliverFlags) start(log store.Log, tail *replay.Tail, alerts *alert.Board, dataDir string,
-	logger *slog.Logger, listeners ...string) (s senders, err error) {
+// start starts to deliver and to push, by the options of the server, to which it adds that. The other flags name the
+// listeners that nothing is sent to.
+func (d *deliverFlags) start(log store.Log, tail *replay.Tail, o *api.Options, dataDir string,
+	listeners ...string) (err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
-	warnIfOpen(path, logger)
+	warnIfOpen(path, o.Logger)
 	guard, key := outbound.New(d.outbound(listeners)), seal.NewFile(path)
-	s.deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
-		Wants: alerts.Wants, Console: d.ConsoleURL, Logger: logger})
+	o.Deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
+		Wants: o.Alerts.Wants, Console: d.ConsoleURL, Logger: o.Logger})
 	if err == nil && d.PushContact != "" {
-		s.devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
-			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Version: version(), Logger: logger})
+		o.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
+			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: o.Presence.Visible, Version: version(),
+			Logger: o.Logger})
 	}
-	if err != nil {
-		s.close()
-	}
-	return s, err
+	return err
+}
+
+// endSending ends what the server does by itself, but for trimming.
+func endSending(o *api.Options) {
+	o.Devices.Close()
+	o.Deliveries.Close()
+	o.Alerts.Close()
 }
 
 // outbound says what may be reached.

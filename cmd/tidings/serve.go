@@ -126,32 +126,27 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
 	var err error
-	var sends senders
 	if c.Store != "nats" { // where each server would send all of it
 		o.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: app.logger})
 		if err == nil {
-			sends, err = c.deliverFlags.start(log, tail, o.Alerts, c.DataDir, app.logger, listener.Addr().String(),
-				c.MetricsListen, c.DebugListen)
+			err = c.deliverFlags.start(log, tail, &o, c.DataDir, listener.Addr().String(), c.MetricsListen, c.DebugListen)
 		}
-		o.Deliveries, o.Devices = sends.deliveries, sends.devices
 	}
 	if err != nil {
-		o.Alerts.Close()
+		endSending(&o)
 		tail.Close()
 		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
 	}
 	server := api.New(log, tail, o)
 	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
-		sends.close()
-		o.Alerts.Close()
+		endSending(&o)
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
 	if err != nil {
-		sends.close()
-		o.Alerts.Close()
+		endSending(&o)
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
@@ -191,8 +186,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	closed := make(chan error, 1)
 	go func() {
 		stopTrimming()
-		sends.close()
-		o.Alerts.Close()
+		endSending(&o)
 		tail.Close()
 		closed <- errors.Join(log.Close(), beside.close())
 	}()
