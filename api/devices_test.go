@@ -11,6 +11,7 @@ import (
 	"tidings/api"
 	"tidings/deliver"
 	"tidings/internal/e2e"
+	"tidings/internal/presence"
 )
 
 // What a browser has subscribed with: the keys of RFC 8291 §5.
@@ -110,6 +111,34 @@ func TestDevices(t *testing.T) {
 		if m := s.do("GET", "/metrics", "", administrator); !strings.Contains(m.body, want) {
 			t.Errorf("the metrics have no %s", want)
 		}
+	}
+}
+
+// TestPushWhileVisible: nothing is pushed to a person who has a page in view, whichever device that is on.
+func TestPushWhileVisible(t *testing.T) {
+	t.Parallel()
+	pushes := make(chan *http.Request, 10)
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { pushes <- r }))
+	t.Cleanup(service.Close)
+	log, pages := newLog(t), presence.New(time.Minute, nil)
+	devices := newDevices(t, log, deliver.PushOptions{Visible: pages.Visible})
+	s := newServer(t, log, 0, keyed(t, api.Options{Presence: pages, Devices: devices}))
+	ana := bearer(holder{publish: ">", subscribe: ">", subject: "ana"}.token(t))
+	ben := bearer(holder{subscribe: ">", subject: "ben"}.token(t))
+	s.do("POST", "/v1/devices", deviceAt(service.URL+"/ana", `"orders"`, ""), ana)
+	s.do("POST", "/v1/devices", deviceAt(service.URL+"/ben", `"orders"`, ""), ben)
+	id := s.open(t.Context(), "/v1/stream", "", ana).subscriberOf()
+	a := s.do("PUT", "/v1/subscribers/"+id+"/state", `{"visible":true,"allowed":false,"armed":null}`, ana)
+	if a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	s.do("POST", "/v1/topics/orders/events", "1", ana)
+	if r := awaitPush(t, pushes); r.URL.Path != "/ben" {
+		t.Errorf("%s is told", r.URL.Path)
+	}
+	e2e.Eventually(t, "spared push", func() bool { return devices.Stats().Spared == 1 && devices.Stats().Due == 0 })
+	if n := len(pushes); n != 0 {
+		t.Errorf("%d more pushes", n)
 	}
 }
 

@@ -101,6 +101,7 @@ func TestConsolePush(t *testing.T) {
 		t.Error("the worker is in charge of the page")
 	}
 
+	tb.do(t, chromedp.Navigate(s.URL+"/healthz")) // the console is closed
 	s.post(t, "orders", "", "application/json", shopOrder)
 	message := pushedTo(t, b, bodies)
 	if message.Badge == nil || *message.Badge != 1 || message.Notification.Navigate != s.URL+"/" {
@@ -124,7 +125,8 @@ func TestConsolePush(t *testing.T) {
 	}
 	deliver(text)
 	shows("orders: 1 new event about orders||tidings|" + s.URL + "/|1")
-	tb.eval(t, `$('#settings').hidePopover()`)
+	tb.do(t, chromedp.Navigate(s.URL+"/"))
+	tb.isLive(t)
 	tb.presses(t, "Mark all read")
 	shows("")
 	deliver("what no server of ours says")
