@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tidings/store"
 )
@@ -18,6 +19,9 @@ type language struct {
 	newest    string // of a time
 	field     string // of a name and a value
 	event     noun   // what is neither of the nouns
+	alert     noun   // answers to alerts
+	step      string // of a topic, a time, the name of a rule and a number
+	steps     string // of a topic, a count of alerts and a time
 	nouns     map[string]noun
 	names     map[string]string // of fields
 }
@@ -39,6 +43,9 @@ var english = &language{
 	newest:  "The newest: %s",
 	field:   "%s: %s",
 	event:   noun{about: "%s: %d new event", abouts: "%s: %d new events"},
+	alert:   noun{about: "%s: %d new event about alerts", abouts: "%s: %d new events about alerts"},
+	step:    "%s: an alert has been open since %s, and nobody has taken it (rule %s, step %d)",
+	steps:   "%s: %d alerts are open, and nobody has taken them; the oldest since %s",
 	nouns: map[string]noun{
 		"order": {"%s: %d new order", "%s: %d new orders", "%s: %d new event about orders",
 			"%s: %d new events about orders"},
@@ -59,6 +66,9 @@ var chinese = &language{
 	newest:  "最新一条：%s",
 	field:   "%s：%s",
 	event:   noun{about: "%s：%d 条新事件", abouts: "%s：%d 条新事件"},
+	alert:   noun{about: "%s：%d 条新的警报动态", abouts: "%s：%d 条新的警报动态"},
+	step:    "%s：有一条警报自 %s 起待处理，至今无人接手（规则 %s，第 %d 步）",
+	steps:   "%s：有 %d 条警报至今无人接手，最早的始于 %s",
 	nouns: map[string]noun{
 		"order":   {"%s：%d 个新订单", "%s：%d 个新订单", "%s：%d 条新的订单动态", "%s：%d 条新的订单动态"},
 		"comment": {"%s：%d 条新评论", "%s：%d 条新评论", "%s：%d 条新的评论动态", "%s：%d 条新的评论动态"},
@@ -67,46 +77,92 @@ var chinese = &language{
 	names: map[string]string{"amount": "金额", "author": "作者", "body": "内容", "comment": "内容", "content": "内容",
 		"currency": "币种", "customer": "客户", "email": "邮箱", "id": "编号", "message": "内容", "name": "名称",
 		"number": "编号", "order_id": "订单号", "phone": "电话", "priority": "优先级", "status": "状态",
-		"subject": "主题", "text": "内容", "ticket_id": "工单号", "title": "标题", "total": "金额", "user": "用户"},
+		"subject": "主题", "text": "内容", "ticket_id": "工单号", "title": "标题", "total": "金额", "type": "类型", "user": "用户"},
 }
 
 // births are ends of types of events by which something comes into being.
 var births = []string{"created", "placed", "opened", "added", "new", "posted", "submitted"}
 
-// lines says of each topic how many events there are, in the order of the first of each. What they are about is told by
-// the topic alone unless types may be told.
-func (l *language) lines(events []store.Event, types bool) (lines []string) {
-	var topics []string
-	count, other := map[string]int{}, map[string]bool{}
+// group is what one line tells of: events of a topic, or the steps that were taken for it.
+type group struct {
+	topic, own string // which people are told of, and which it is
+	n          int
+	other      bool // not all of them are new things
+	step       *step
+	alerts     map[string]bool // that the steps are about
+	since      time.Time       // the oldest of these
+}
+
+// groups returns them in the order of the first event of each, steps first, and the number of topics. What events are
+// about is told by the topic alone unless types may be told.
+func groups(events []store.Event, types bool) (list []*group, topics int) {
+	byKey, seen := map[string]*group{}, map[string]bool{}
 	for i := range events {
-		topic, typ := events[i].Topic, events[i].Type
-		if count[topic] == 0 {
-			topics = append(topics, topic)
+		e := &events[i]
+		s := stepOf(e)
+		key := fmt.Sprint(s != nil, e.Topic)
+		g := byKey[key]
+		if g == nil {
+			g = &group{topic: topicOf(e), own: e.Topic, alerts: map[string]bool{}}
+			byKey[key], seen[g.topic], list = g, true, append(list, g)
 		}
-		count[topic]++
-		if !types || !slices.Contains(births, typ[strings.LastIndex(typ, ".")+1:]) {
-			other[topic] = true
+		g.n++
+		if !types || !slices.Contains(births, e.Type[strings.LastIndex(e.Type, ".")+1:]) {
+			g.other = true
+		}
+		if s != nil {
+			if g.step == nil || s.Since.Before(g.since) {
+				g.since = s.Since
+			}
+			g.step, g.alerts[linked(e)] = s, true
 		}
 	}
-	for _, topic := range topics {
-		n, noun := count[topic], l.noun(topic)
-		form := noun.many
-		switch isNew := !other[topic] && noun.one != ""; {
-		case isNew && n == 1:
-			form = noun.one
-		case !isNew && n == 1:
-			form = noun.about
-		case !isNew:
-			form = noun.abouts
+	late := func(g *group) int {
+		if g.step != nil {
+			return 0
 		}
-		lines = append(lines, fmt.Sprintf(form, topic, n))
+		return 1
+	}
+	slices.SortStableFunc(list, func(a, b *group) int { return late(a) - late(b) })
+	return list, len(seen)
+}
+
+// lines says of each group how many events there are.
+func (l *language) lines(list []*group, zone *time.Location) (lines []string) {
+	for _, g := range list {
+		lines = append(lines, l.line(g, zone))
 	}
 	return lines
 }
 
+// line says how many events there are of a group.
+func (l *language) line(g *group, zone *time.Location) string {
+	if g.step != nil {
+		since := g.since.In(zone).Format(time.DateTime)
+		if n := len(g.alerts); n > 1 {
+			return fmt.Sprintf(l.steps, g.topic, n, since)
+		}
+		return fmt.Sprintf(l.step, g.topic, since, plain(g.step.Rule, maxValue), g.step.Step)
+	}
+	noun := l.noun(g.own)
+	form := noun.many
+	switch isNew := !g.other && noun.one != ""; {
+	case isNew && g.n == 1:
+		form = noun.one
+	case !isNew && g.n == 1:
+		form = noun.about
+	case !isNew:
+		form = noun.abouts
+	}
+	return fmt.Sprintf(form, g.topic, g.n)
+}
+
 // noun is what the topic is about, by one of its segments, in the singular or the plural. What is about a topic is an
-// event.
+// answer to an alert, or an event.
 func (l *language) noun(topic string) noun {
+	if strings.HasPrefix(topic, alertsOf) {
+		return l.alert
+	}
 	if !store.IsReserved(topic) {
 		for segment := range strings.SplitSeq(topic, ".") {
 			if n, ok := l.nouns[strings.TrimSuffix(segment, "s")]; ok {
@@ -117,11 +173,13 @@ func (l *language) noun(topic string) noun {
 	return l.event
 }
 
-// fields are the lines of what an event says.
+// fields are the lines of what an event says. Of a step that is the type of the event that it is about: the rest is
+// told anyway.
 func (l *language) fields(e *store.Event) (lines []string) {
+	isStep := stepOf(e) != nil
 	for _, m := range object(e) {
 		value := scalar(m.Value)
-		if value == "" {
+		if value == "" || isStep && m.Name != "type" {
 			continue
 		}
 		if len(lines) == maxFields {

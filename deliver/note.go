@@ -59,13 +59,13 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 		zone = time.UTC // it was there when it was set
 	}
 	n.newest = &m.events[n.count-1]
-	n.topic = n.newest.Topic
+	n.topic = topicOf(n.newest)
 	n.time = fmt.Sprintf("%s (%s)", n.newest.Time().In(zone).Format(time.DateTime), zone)
 	if console != "" {
 		n.link = strings.TrimSuffix(console, "/") + "/#/log?" +
-			url.Values{"topic": {n.topic}, "id": {n.newest.ID.String()}}.Encode()
+			url.Values{"topic": {n.topic}, "id": {linked(n.newest)}}.Encode()
 	}
-	n.write(words, m.events)
+	n.write(words, m.events, zone)
 	if text := p.textTemplate(); text != "" {
 		n.text, n.link = n.fill(text), "" // which the template has, if it is to be there
 	}
@@ -73,11 +73,14 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 }
 
 // write makes title and text.
-func (n *note) write(words *language, events []store.Event) {
-	lines := words.lines(events, n.fields)
+func (n *note) write(words *language, events []store.Event, zone *time.Location) {
+	list, topics := groups(events, n.fields)
+	lines := words.lines(list, zone)
 	n.title = lines[0]
+	if topics > 1 && list[0].step == nil { // nothing is more urgent than a step
+		n.title = fmt.Sprintf(words.several, n.count, topics)
+	}
 	if len(lines) > 1 {
-		n.title = fmt.Sprintf(words.several, n.count, len(lines))
 		if more := len(lines) - maxTopics; more > 0 {
 			lines = append(lines[:maxTopics], fmt.Sprintf(words.more, more))
 		}

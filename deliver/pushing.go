@@ -269,13 +269,13 @@ func (p *Devices) readNewest(n *notice, filter store.Filter, after store.ID) err
 // write makes title and body: how many events there are, and of which topics.
 func (n *notice) write(language string) {
 	words := languages[language]
-	lines := words.lines(n.events, false)
+	list, topics := groups(n.events, false)
+	lines := words.lines(list, time.UTC)
 	switch {
-	case n.count <= len(n.events) && len(lines) == 1:
-		n.title = lines[0]
-		return
+	case n.count <= len(n.events) && topics == 1:
+		n.title, lines = lines[0], lines[1:]
 	case n.count <= len(n.events):
-		n.title = fmt.Sprintf(words.several, n.count, len(lines))
+		n.title = fmt.Sprintf(words.several, n.count, topics)
 	case n.count > maxUnread:
 		n.title = fmt.Sprintf(words.over, maxUnread)
 		lines = topicsOf(n.events)
@@ -293,7 +293,7 @@ func (n *notice) write(language string) {
 func topicsOf(events []store.Event) (topics []string) {
 	seen := make(map[string]bool)
 	for i := range events {
-		if topic := events[i].Topic; !seen[topic] {
+		if topic := topicOf(&events[i]); !seen[topic] {
 			seen[topic] = true
 			topics = append(topics, topic)
 		}

@@ -1,0 +1,84 @@
+package deliver_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tidings/deliver"
+	"tidings/store"
+)
+
+// answer appends what a board of alerts does: an event about another one.
+func (s *scene) answer(topic, typ, about, data string) string {
+	s.t.Helper()
+	ids, err := store.Append(s.t.Context(), s.log, []store.Draft{{Topic: "$alerts." + topic, Type: typ,
+		ContentType: "application/json", Data: []byte(data),
+		Attributes: []store.Attribute{{Name: "subject", Value: strconv.Quote(about)}}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return ids[0].String()
+}
+
+func stepSays(rule string, n int, since time.Time) string {
+	return fmt.Sprintf(`{"rule":%q,"step":%d,"delivery":"team","type":"order.created","since":%q}`, rule, n,
+		since.Format(time.RFC3339))
+}
+
+// TestTellsOfAlerts: people are told of a step as what it is, an alert that nobody has taken, since when, by which
+// rule, with a link to the event that demands the answer; of other answers that there are some. Nothing that a
+// publisher wrote is in it unless that may be told.
+func TestTellsOfAlerts(t *testing.T) {
+	const link = "\nhttps://events.example.com/in/#/log?id=%s&amp;topic=orders.eu"
+	began := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		of                 deliver.Recipient
+		one, several, both string // a step, those of two alerts, and a step with an answer of another topic
+	}{
+		{deliver.Recipient{},
+			"orders.eu: an alert has been open since 2000-01-01 00:00:00, and nobody has taken it (rule vip, step 2)\n" +
+				"2000-01-01 00:03:00 (UTC)",
+			"orders.eu: 2 alerts are open, and nobody has taken them; the oldest since 2000-01-01 00:00:00\n",
+			"orders.eu: an alert has been open since 2000-01-01 00:00:00, and nobody has taken it (rule vip, step 1)\n" +
+				"tickets: 1 new event about alerts\n"},
+		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai", Detail: deliver.Fields},
+			"orders.eu：有一条警报自 2000-01-01 08:00:00 起待处理，至今无人接手（规则 vip，第 2 步）\n" +
+				"2000-01-01 08:03:00 (Asia/Shanghai)\n类型：order.created",
+			"orders.eu：有 2 条警报至今无人接手，最早的始于 2000-01-01 08:00:00\n",
+			"orders.eu：有一条警报自 2000-01-01 08:00:00 起待处理，至今无人接手（规则 vip，第 1 步）\n" +
+				"tickets：1 条新的警报动态\n"},
+	} {
+		test(t, func(t *testing.T, s *scene) {
+			to := s.team(row.of, false)
+			s.put("team", deliver.Settings{Topics: settings("$alerts.>").Topics})
+			first := s.say("orders.eu", "order.created", "application/json", `{"customer":"Ann"}`)
+			time.Sleep(3 * time.Minute)
+			s.answer("orders.eu", "alert.step", first, stepSays("vip", 2, began))
+			if got, want := to.one(t), row.one+fmt.Sprintf(link, first); got != want {
+				t.Errorf("of a step it says\n%s\nwant\n%s", got, want)
+			}
+
+			s.Pause(t.Context(), "team")
+			second := s.say("orders.eu", "order.created", "application/json", `{"customer":"Bo"}`)
+			for _, about := range []string{first, second, second} {
+				s.answer("orders.eu", "alert.step", about, stepSays("vip", 1, began))
+			}
+			s.Resume(t.Context(), "team")
+			got := to.one(t)
+			if !strings.HasPrefix(got, row.several) || !strings.HasSuffix(got, fmt.Sprintf(link, second)) {
+				t.Errorf("of steps of two alerts it says\n%s", got)
+			}
+
+			s.Pause(t.Context(), "team")
+			s.answer("tickets", "alert.claimed", second, `{"by":{"name":"Cy"},"note":"mine"}`)
+			s.answer("orders.eu", "alert.step", first, stepSays("vip", 1, began))
+			s.Resume(t.Context(), "team")
+			if got := to.one(t); !strings.HasPrefix(got, row.both) {
+				t.Errorf("of a step and an answer it says\n%s", got)
+			}
+		})
+	}
+}
