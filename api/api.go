@@ -132,6 +132,9 @@ type Options struct {
 
 	Retention retention.Policy // that is in force; told by GET /v1/log
 
+	// Outlook is of that policy, to say which deliveries it will overtake; nil: it is not said.
+	Outlook *retention.Outlook
+
 	Version string // of the program, for the metrics
 	// bytes that the log may still grow by, for the metrics; nil: not known
 	DiskFree func() (uint64, error)

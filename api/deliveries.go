@@ -48,6 +48,7 @@ type deliveryBody struct {
 	LagEvents   int              `json:"lag_events"`
 	LagSeconds  float64          `json:"lag_seconds"`
 	Sent        *time.Time       `json:"sent"`
+	Expiring    *expiringBody    `json:"expiring"`
 	Failing     *failingBody     `json:"failing"`
 	HeldBack    int              `json:"held_back"`
 	Dead        int              `json:"dead"`
@@ -84,7 +85,7 @@ func textOrNull(text string) *string {
 	return &text
 }
 
-func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *problem) {
+func (s *Server) deliveryBody(d deliver.Status, x *expiry) (deliveryBody, *problem) {
 	b := deliveryBody{Name: d.Name, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
 		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Order: d.Order, InFlight: d.InFlight,
 		HeldBack: d.HeldBack, Dead: d.Dead, Run: newRunBody(d.Run),
@@ -104,14 +105,22 @@ func (s *Server) deliveryBody(d deliver.Status, first store.ID) (deliveryBody, *
 	if d.Due != "" {
 		b.Failing = &failingBody{d.Due, d.Attempts, d.First, d.Last, timeOrNull(d.Next), d.Failure}
 	}
-	lag, age, err := s.lag(d.Filter(), d.Front, first)
+	lag, err := s.log.Count(d.Filter(), d.Front, maxLag)
 	if err != nil {
 		return b, storeProblem(err)
 	}
-	if d.At != d.Front {
-		age = s.o.Now().Sub(store.Later(d.At, first).Time())
+	if b.LagEvents = min(lag+d.Lanes, maxLag); b.LagEvents > 0 {
+		e, ok, err := s.waiting(&d, d.Filter(), 1)
+		if err != nil {
+			return b, storeProblem(err)
+		}
+		if ok {
+			b.LagSeconds = max(0, s.o.Now().Sub(e.Time()).Seconds())
+		}
 	}
-	b.LagEvents, b.LagSeconds = min(lag+d.Lanes, maxLag), max(0, age.Seconds())
+	if b.Expiring, err = x.of(&d); err != nil {
+		return b, storeProblem(err)
+	}
 	return b, nil
 }
 
@@ -153,7 +162,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query ur
 	if query.Has("after") && !isMarkName(after) {
 		return badMarkName("after")
 	}
-	info, err := s.log.Info()
+	x, err := s.expiry()
 	if err != nil {
 		return storeProblem(err)
 	}
@@ -168,7 +177,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query ur
 		body.Next = &list[deliveriesAtOnce-1].Name
 	}
 	for _, d := range list {
-		row, p := s.deliveryBody(d, info.First)
+		row, p := s.deliveryBody(d, x)
 		if p != nil {
 			return p
 		}
@@ -205,11 +214,11 @@ func (s *Server) ofDelivery(status int, w http.ResponseWriter, d deliver.Status,
 	if err != nil {
 		return deliveryProblem(err)
 	}
-	info, err := s.log.Info()
+	x, err := s.expiry()
 	if err != nil {
 		return storeProblem(err)
 	}
-	body, p := s.deliveryBody(d, info.First)
+	body, p := s.deliveryBody(d, x)
 	if p != nil {
 		return p
 	}

@@ -43,6 +43,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	}
 	s.collectLog(out, info)
 	s.collectSubscribers(out, info.First)
+	s.collectExpiring(out)
 }
 
 // sink takes metrics.
@@ -218,6 +219,30 @@ func (s scrape) collectDeliveries(out sink) {
 	}
 	out.gauge("tidings_delivery_progress_unwritten",
 		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", unwritten, nil)
+}
+
+func (s scrape) collectExpiring(out sink) {
+	if s.o.Deliveries == nil {
+		return
+	}
+	x, err := s.expiry()
+	if err != nil {
+		out.fail(err)
+		return
+	}
+	n := 0
+	for _, d := range s.o.Deliveries.List("", deliver.MaxDeliveries) {
+		e, err := x.of(&d)
+		if err != nil {
+			out.fail(err)
+			return
+		}
+		if e != nil {
+			n++
+		}
+	}
+	out.gauge("tidings_deliveries_expiring",
+		"Deliveries that retention is expected to overtake: it deletes what they have not sent yet.", float64(n), nil)
 }
 
 func (s scrape) collectAlerts(out sink) {

@@ -200,6 +200,7 @@ type delivery struct {
 	locked  string // why its secrets cannot be opened; "" while they can
 	next    time.Time
 	sent    time.Time // the last 2xx since New
+	stands  [2]stand  // where it was a minute ago or more, and since then
 
 	changes, written uint64 // counts of at and record
 
@@ -239,6 +240,7 @@ func (s *Sender) start(d *delivery) {
 			d.next = l.Due.NotBefore
 		}
 	}
+	d.lookAnew(time.Now())
 	w := &worker{s, d}
 	s.over.Go(func() {
 		defer close(d.done)

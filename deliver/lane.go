@@ -110,13 +110,12 @@ func (d *delivery) closeLane(l *lane) {
 func (d *delivery) passEvent(l *lane, id store.ID) {
 	if l == nil {
 		d.at, d.record.Due, d.next = id, nil, time.Time{}
-		return
-	}
-	if l.After, l.Due, l.next = id, nil, (time.Time{}); l.After.Before(l.last) {
+	} else if l.After, l.Due, l.next = id, nil, (time.Time{}); l.After.Before(l.last) {
 		d.touch(l)
 	} else {
 		d.closeLane(l)
 	}
+	d.look(time.Now())
 }
 
 // floor is the ID up to which all is done with. The caller holds mu.

@@ -61,6 +61,7 @@ type Status struct {
 	At            store.ID  // everything that matches up to here is done with
 	Front         store.ID  // what matches up to here is done with, or in one of Lanes
 	Sent          time.Time // of the last 2xx since the server has started; zero: none
+	Pace          float64   // seconds of the log that At moves in a second, over the last minute or two
 
 	Lanes    int    // topics, or parallel events, that are not done with up to Front
 	HeldBack int    // those of which the message fails
@@ -83,12 +84,12 @@ func (s *Status) Filter() store.Filter {
 
 // status describes a delivery. The caller holds mu.
 func (s *Sender) status(d *delivery) Status {
-	r := &d.record
+	r, at := &d.record, d.floor()
 	status := Status{Recipient: r.Recipient, Name: d.name, Topics: r.Topics, Format: r.Format,
 		GiveUpAfter: r.GiveUp.Duration, Origin: r.Origin, SecretChanged: r.Changed.Time, CreatedBy: r.By,
 		Created: r.Made.Time, OnGiveUp: r.onGiveUp(), Order: r.order(), InFlight: r.inFlight(),
 		State: d.state(s.logID), Reason: r.Reason,
-		At: d.floor(), Front: d.at, Lanes: len(d.lanes), Sent: d.sent, Dead: len(d.dead)}
+		At: at, Front: d.at, Lanes: len(d.lanes), Sent: d.sent, Pace: d.pace(at, time.Now()), Dead: len(d.dead)}
 	if d.run != nil {
 		run := d.run.RunStatus
 		status.Run = &run

@@ -66,6 +66,10 @@ type deliveryInfo struct {
 		Gone    int    `json:"gone"`
 		Error   string `json:"error"`
 	} `json:"run"`
+	Expiring *struct {
+		ID string    `json:"id"`
+		At time.Time `json:"at"`
+	} `json:"expiring"`
 	Failing *struct {
 		ID       string     `json:"id"`
 		Attempts int        `json:"attempts"`
@@ -85,6 +89,9 @@ func (d *deliveryInfo) print(app *app) error {
 		strings.Join(d.Topics, " "), to)
 	if err == nil && d.Reason != "" {
 		err = app.print("  %s", d.Reason)
+	}
+	if e := d.Expiring; err == nil && e != nil {
+		err = app.print("  retention is expected to delete %s at %s, before it is sent", e.ID, e.At.Format(time.RFC3339))
 	}
 	if err == nil && d.HeldBack > 0 {
 		err = app.print("  %d are held back", d.HeldBack)

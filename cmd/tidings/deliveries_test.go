@@ -109,3 +109,23 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitOK, "", "", "delete shop")
 	verb(exitFailure, "", "delivery-not-found", "delete shop")
 }
+
+// TestDeliveriesExpiring: the list says what retention is expected to delete before it is sent.
+func TestDeliveriesExpiring(t *testing.T) {
+	url := serving(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--retain-events", "1")
+	verb := func(command string) string {
+		t.Helper()
+		got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, nil, strings.Fields(command)...)
+		if got.code != exitOK {
+			t.Fatalf("%s: %+v", command, got)
+		}
+		return got.stdout
+	}
+	verb("deliveries put shop --topic orders --endpoint https://shop.example.com/")
+	verb("deliveries pause shop")
+	id := strings.TrimSpace(verb("publish orders 1"))
+	want := "  retention is expected to delete " + id + " at 20"
+	if list := verb("deliveries list"); !strings.Contains(list, want) {
+		t.Errorf("the list is %q, want %q", list, want)
+	}
+}

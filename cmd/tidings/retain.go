@@ -61,6 +61,14 @@ func (r *retainFlags) policy() (p retention.Policy) {
 	return p
 }
 
+// outlook says for how long the log keeps what; nil: it keeps everything.
+func (r *retainFlags) outlook(log store.Log) (*retention.Outlook, error) {
+	if p := r.policy(); !p.IsZero() {
+		return retention.NewOutlook(log, p)
+	}
+	return nil, nil
+}
+
 // startTrimming trims the log from now on, and returns what ends that. Without a limit there is
 // nothing to do. It comes before the first publish.
 func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, c *clock.Clock,

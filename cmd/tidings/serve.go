@@ -131,6 +131,9 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		if err == nil {
 			err = c.deliverFlags.start(log, tail, &o, c.DataDir, listener.Addr().String(), c.MetricsListen, c.DebugListen)
 		}
+		if err == nil {
+			o.Outlook, err = c.outlook(log)
+		}
 	}
 	if err != nil {
 		endSending(&o)
