@@ -129,6 +129,31 @@ func consoleScenes(s *site) []scene {
 			tb.clicks(t, ".rules .card button")
 			tb.holds(t, `$('dialog')`)
 		}},
+		{"deliveries, of each state", func(t *testing.T, tb *tab) {
+			s.deliveries(t)
+			at("#/deliveries", `$('.card .problem') && $$('.card').length === 3`)(t, tb)
+		}},
+		{"deliveries, a new one", func(t *testing.T, tb *tab) {
+			tb.clicks(t, ".page-head .primary")
+			tb.holds(t, `$('dialog')`)
+			tb.enters(t, "dialog [name=kind]", "smtp")
+			tb.clicks(t, "dialog summary")
+		}},
+		{"deliveries, one to change", func(t *testing.T, tb *tab) {
+			at("#/deliveries", `!$('dialog')`)(t, tb)
+			tb.clicks(t, ".deliveries [data-what=change]")
+			tb.holds(t, `$('dialog')`)
+		}},
+		{"deliveries, sent again", func(t *testing.T, tb *tab) {
+			at("#/deliveries", `!$('dialog')`)(t, tb)
+			tb.clicks(t, ".deliveries [data-what=again]")
+			tb.holds(t, `$('dialog')`)
+		}},
+		{"deliveries, what was set aside", func(t *testing.T, tb *tab) {
+			at("#/deliveries", `!$('dialog')`)(t, tb)
+			tb.clicks(t, ".deliveries [data-what=dead]")
+			tb.holds(t, `$('dialog tbody tr')`)
+		}},
 		{"log", at("#/log", `$('.log-row')`)},
 		{"log, filtered", at("#/log?topic=tickets",
 			`$('.log-row') && document.getElementById('field-topic').value`)},
@@ -156,6 +181,30 @@ func consoleScenes(s *site) []scene {
 			tb.eval(t, `document.getElementById('settings').showPopover()`)
 		}},
 	}
+}
+
+// deliveries makes some: one that fails, one on hold, one that has set an event aside.
+func (s *site) deliveries(t *testing.T) {
+	t.Helper()
+	var all struct{ Deliveries []struct{} }
+	if s.ask(t, http.MethodGet, "/v1/deliveries", "", "", &all); len(all.Deliveries) > 0 {
+		return
+	}
+	const secret = `"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	for name, more := range map[string]string{
+		"shop":  `"topics":["hooked"],"from":"latest","url":"https://shop.invalid/hooks",` + secret,
+		"aside": `"topics":["hooked"],"from":"latest","on_give_up":"set_aside","give_up_after_seconds":1,"url":"https://a.invalid/",` + secret,
+		"team":  `"kind":"slack","topics":["orders.>","tickets"],"from":"latest","url":"https://hooks.slack.com/services/T1/B1/x"`,
+	} {
+		s.ask(t, http.MethodPut, "/v1/deliveries/"+name, "application/json", "{"+more+"}", nil)
+	}
+	s.ask(t, http.MethodPost, "/v1/deliveries/team/pause", "", "", nil)
+	var aside struct{ Dead int }
+	s.publish(t, "hooked", 1)
+	e2e.Eventually(t, "set of dead letters", func() bool {
+		s.ask(t, http.MethodGet, "/v1/deliveries/aside", "", "", &aside)
+		return aside.Dead > 0
+	})
 }
 
 // checkScenes checks each in both widths and both themes; in short, each width in one of them. A

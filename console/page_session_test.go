@@ -173,8 +173,8 @@ func TestConsoleNoKeys(t *testing.T) {
 	if text := value[string](t, tb, `$('#settings').innerText`); strings.Contains(text, "Sign") {
 		t.Errorf("there is nobody to sign out, and the menu has\n%s", text)
 	}
-	if got := tb.texts(t, "nav a"); len(got) != 8 {
-		t.Errorf("the pages are %v, want all eight", got)
+	if got := tb.texts(t, "nav a"); len(got) != 9 {
+		t.Errorf("the pages are %v, want all nine", got)
 	}
 }
 

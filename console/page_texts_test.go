@@ -96,6 +96,7 @@ func TestConsoleLanguage(t *testing.T) {
 		{"alerts", "全部标为已读", "Mark all read"},
 		{"shift", "还没有人回应过警报。", "Nobody has answered an alert yet."},
 		{"rules", "还没有规则：不会响铃。", "There are no rules yet: nothing rings."},
+		{"deliveries", "还没有投递：不会发送任何内容。", "There are no deliveries yet: nothing is sent."},
 		{"log", "没有更早的事件了。", "Nothing is older than this."},
 		{"connections", "2 个连接", "2 connections"},
 		{"topics", "1 个主题", "1 topic"}, {"server", "保留所有事件。", "Everything is kept."},
@@ -112,7 +113,7 @@ func TestConsoleLanguage(t *testing.T) {
 			tb.sees(t, "main", text)
 			raw := value[[]string](t,
 				tb,
-				`document.body.innerText.match(/\b(page|shell|session|settings|state|alerts|card|gap|parts|log|event|download|connections|topics|server|try)\.[a-z][\w-]+|\{\w+\}|undefined|NaN/g) ?? []`)
+				`document.body.innerText.match(/\b(page|shell|session|settings|state|alerts|card|gap|parts|shift|rules|deliveries|why|log|event|download|connections|topics|server|try)\.[a-z][\w-]+|\{\w+\}|undefined|NaN/g) ?? []`)
 			if len(raw) != 0 {
 				t.Errorf("in %s the page %s shows %v", language, page.id, raw)
 			}

@@ -69,7 +69,8 @@ func TestWalk(t *testing.T) {
 			tb.do(t, chromedp.Reload())
 			tb.holds(t, `$('.connection[data-state=live]') && $('.event')`)
 			tb.holds(t, `!$('.event.unread')`)
-			for _, at := range []struct{ page, row string }{{"shift", "tidings-alarm"}, {"log", ".log-row"},
+			for _, at := range []struct{ page, row string }{{"shift", "tidings-alarm"}, {"deliveries", ".state"},
+				{"log", ".log-row"},
 				{"topics", "tbody tr"}, {"connections", "tbody tr"}, {"server", ".facts"}} {
 				tb.clicks(t, fmt.Sprintf("nav a[href='#/%s']", at.page))
 				tb.holds(t, fmt.Sprintf(`$('.%s %s')`, at.page, at.row))

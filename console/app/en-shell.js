@@ -2,6 +2,7 @@ export default {
   'page.alerts': 'Alerts',
   'page.shift': 'Shift',
   'page.rules': 'Rules',
+  'page.deliveries': 'Deliveries',
   'page.log': 'Log',
   'page.connections': 'Connections',
   'page.topics': 'Topics',

@@ -1,4 +1,5 @@
+import deliveries from './en-deliveries.js';
 import pages from './en-pages.js';
 import shell from './en-shell.js';
 
-export default { ...shell, ...pages };
+export default { ...shell, ...pages, ...deliveries };

@@ -8,7 +8,7 @@ import { openEvent } from './event-detail.js';
 import { Reader } from './reader.js';
 import { t, time } from './i18n.js';
 import { List } from './list.js';
-import { at, field, problem, refill } from './parts.js';
+import { at, field, localOf, problem, refill } from './parts.js';
 
 const HELD = 3000; // rows; what is further away is read again
 const SUGGESTED = 500; // topics
@@ -81,13 +81,6 @@ async function suggest(list, signal) {
   } catch {
     // a topic can be typed all the same, and reading it says what is wrong
   }
-}
-
-// localOf is a time as a datetime-local input has it: in the person's time zone, without saying so.
-function localOf(value) {
-  const date = new Date(value);
-  if (Number.isNaN(date.getTime())) return '';
-  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 function browse({ head, rows, foot }, wanted, signal) {

@@ -4,6 +4,7 @@ import { alerts } from './alerts.js';
 import { session as requests } from './api.js';
 import { Attention, countOf } from './attention.js';
 import connections from './connections.js';
+import deliveries from './deliveries.js';
 import { el, fill } from './dom.js';
 import { language, t } from './i18n.js';
 import { Inbox } from './inbox.js';
@@ -132,7 +133,7 @@ function begin({ keys, grant }) {
     main.focus({ preventScroll: true });
   };
   const shift = grant.subscribe.length ? new Shift(grant, signal) : undefined;
-  const pages = [alerts(inbox, watch), shift?.page, grant.admin && rules, log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
+  const pages = [alerts(inbox, watch), shift?.page, grant.admin && rules, grant.admin && deliveries, log, topics, grant.admin && connections, server, tryIt].filter(Boolean);
 
   const count = el('span', { class: 'badge', hidden: true });
   const links = new Map(pages.map(page => [page, el('a', { href: `#/${page.id}` }, t(page.title))]));

@@ -49,6 +49,13 @@ export function field(label, input, hint) {
     el('label', { for: input.id }, label), input, hint && el('p', { id: `${input.id}-hint`, class: 'hint' }, hint));
 }
 
+// localOf is a time as a datetime-local input has it: in the person's time zone, without saying so.
+export function localOf(value) {
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime())) return '';
+  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
 // copyButton copies text(), which is called what. Where the browser does not let a page copy, as over plain HTTP, what is
 // shown is selected instead.
 export function copyButton(what, text, shown) {
@@ -91,6 +98,26 @@ export function dialog(title, signal, ...children) {
   signal.addEventListener('abort', close);
   element.showModal();
   return element;
+}
+
+// question is a dialog that asks before something is done: verb is what its button is called, run does it, and done
+// follows. A danger is what cannot be taken back.
+export function question({ title, text, verb, danger }, signal, run, done) {
+  const failed = el('div');
+  const yes = async () => {
+    try {
+      await run();
+    } catch (error) {
+      if (!signal.aborted) fill(failed, problem(error));
+      return;
+    }
+    box.close();
+    await done();
+  };
+  const box = dialog(title, signal, el('p', {}, text), failed,
+    el('div', { class: 'actions' },
+      el('button', { type: 'button', autofocus: true, onclick: () => box.close() }, t('parts.cancel')),
+      el('button', { type: 'button', class: danger ? 'danger' : 'primary', onclick: yes }, verb)));
 }
 
 // poll looks now and again every so many seconds, while the page is seen, until it is left. What takes long is looked at

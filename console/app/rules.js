@@ -3,7 +3,7 @@
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
 import { number, t, time } from './i18n.js';
-import { attempt, dialog, facts, field, poll, problem, refill } from './parts.js';
+import { attempt, dialog, facts, field, poll, problem, question, refill } from './parts.js';
 
 const EVERY = 10; // seconds
 const HOUR = 3_600_000; // ms
@@ -138,20 +138,6 @@ function edit(rule, signal, done) {
       el('button', { class: 'primary' }, t('rules.save')))));
 }
 
-function confirmDelete({ name, open }, signal, done) {
-  const failed = el('div');
-  const remove = async () => {
-    try {
-      await request('DELETE', path(name), { signal });
-    } catch (error) {
-      if (!signal.aborted) fill(failed, problem(error));
-      return;
-    }
-    box.close();
-    await done();
-  };
-  const box = dialog(t('rules.deleteTitle', { name }), signal, el('p', {}, t('rules.deleteHint', { n: open })), failed,
-    el('div', { class: 'actions' },
-      el('button', { type: 'button', autofocus: true, onclick: () => box.close() }, t('parts.cancel')),
-      el('button', { type: 'button', class: 'danger', onclick: remove }, t('rules.delete'))));
-}
+const confirmDelete = ({ name, open }, signal, done) => question(
+  { title: t('rules.deleteTitle', { name }), text: t('rules.deleteHint', { n: open }), verb: t('rules.delete'), danger: true },
+  signal, () => request('DELETE', path(name), { signal }), done);

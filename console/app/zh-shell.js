@@ -2,6 +2,7 @@ export default {
   'page.alerts': '提醒',
   'page.shift': '值班',
   'page.rules': '规则',
+  'page.deliveries': '投递',
   'page.log': '日志',
   'page.connections': '连接',
   'page.topics': '主题',

@@ -1,0 +1,60 @@
+// Why a delivery does not get on, in a sentence that says what to do.
+
+import { el } from './dom.js';
+import { t, time } from './i18n.js';
+
+// CAUSES are what the server's own texts about a failure say, the more exact ones first. What stands in a group is filled in.
+const CAUSES = [
+  ['flag', /serve with (?<flag>--[\w-]+(?: \S+)?) if/],
+  ['own', /is this server itself/],
+  ['gone', /answered 410\b/],
+  ['unwanted', /it does not take this event/],
+  ['redirect', /redirects are not followed/],
+  ['secret', /look at the (?:secret|bot's token)|answered 40[13]\b/],
+  ['url', /look at the URL|there is no (?:robot|bot|webhook) at this URL/],
+  ['busy', /answered (?:429|503)\b/],
+  ['broken', /answered 5\d\d\b/],
+  ['silent', /no answer within/],
+  ['name', /no such host|server misbehaving/],
+  ['closed', /connection refused/],
+  ['certificate', /x509|certificate|tls:/],
+  ['cut', /\bEOF\b|connection reset|broken pipe/],
+];
+
+// why explains a failure by what the server says of it, which is shown too.
+export function why(said) {
+  const [cause, groups] = causeOf(said);
+  return [t(`why.${cause}`, groups), ' ', el('span', { class: 'said' }, t('deliveries.said', { said }))];
+}
+
+function causeOf(said) {
+  for (const [cause, pattern] of CAUSES) {
+    const match = pattern.exec(said);
+    if (match) return [cause, { ...match.groups }];
+  }
+  return ['other', {}];
+}
+
+// standing is what is to be known of a delivery beside its settings: why it does not send, what fails, and what it may lose.
+export function standing({ state, reason, failing, expiring, give_up_after_seconds: seconds, on_give_up: end }) {
+  const hours = seconds / 3600;
+  const list = [];
+  if (state === 'failing' || state === 'stopped') {
+    const { error, attempts, first, next } = failing ?? { error: reason, attempts: 0 };
+    list.push(el('p', { class: 'problem' }, why(error)));
+    list.push(el('p', {}, state === 'stopped' ? t('deliveries.stoppedHint', { hours }) : t(`deliveries.then-${end}`, { hours }),
+      attempts > 0 && [' ', t('deliveries.attempts', { n: attempts, since: time(first) })],
+      next && [' ', t('deliveries.next', { at: time(next, { timeStyle: 'medium' }) })]));
+  } else if (state !== 'running') {
+    list.push(el('p', { class: state === 'paused' ? 'hint' : 'problem' }, t(`deliveries.is-${state}`),
+      state === 'locked' && [' ', el('span', { class: 'said' }, t('deliveries.said', { said: reason }))]));
+  }
+  if (expiring) {
+    list.push(el('p', { class: 'note' }, t('deliveries.expiring', { at: time(expiring.at) }), ' ', eventLink(expiring.id)));
+  }
+  return list;
+}
+
+// eventLink leads to an event; what has the ID of none, as a gap has, is only named.
+export const eventLink = id => (/^[0-9A-HJKMNP-TV-Z]{26}$/.test(id) ?
+  el('a', { class: 'id', href: `#/log?id=${id}` }, id) : el('code', { class: 'id' }, id));
