@@ -87,7 +87,7 @@ func TestClaimsUnderKill(t *testing.T) {
 	}
 	d := newDesk(t)
 	server := d.start(t)
-	d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"]}`)
+	d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"],"unheard_after_seconds":0}`)
 	for range alerts {
 		id, _, err := e2e.Publish(d.ctx, d.client, server.URL(), "desk", []byte("{}"))
 		if err != nil {
@@ -322,7 +322,8 @@ func TestStepsUnderKill(t *testing.T) {
 	server := d.start(t)
 	d.put(t, server.URL(), "/v1/deliveries/duty",
 		fmt.Sprintf(`{"url":%q,"topics":["$alerts.desk"],"secret":%q}`, r.url, hookSecret))
-	d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"],"steps":[{"after_seconds":0,"delivery":"duty"},`+
+	d.put(t, server.URL(), "/v1/alerts/all", `{"topics":["desk"],"unheard_after_seconds":0,"steps":[`+
+		`{"after_seconds":0,"delivery":"duty"},`+
 		`{"after_seconds":0.2,"delivery":"duty"},{"after_seconds":0.4,"delivery":"duty"}]}`)
 	claimed := make(map[string]bool)
 	for range rounds {
