@@ -39,6 +39,7 @@ import (
 	"tidings/deliver"
 	"tidings/internal/auth"
 	"tidings/internal/held"
+	"tidings/internal/nodes"
 	"tidings/internal/presence"
 	"tidings/internal/retention"
 	"tidings/internal/wire"
@@ -147,6 +148,8 @@ type Options struct {
 	Silence    func() time.Duration
 	StaleAfter time.Duration
 
+	Nodes *nodes.Cluster // the servers that keep the log, this one among them; nil: it is alone
+
 	Now    func() time.Time
 	Clock  Clock        // that the log goes by; default: Now, which is always believed
 	Logger *slog.Logger // default: discard
@@ -227,7 +230,7 @@ type Server struct {
 	once        sync.Once
 }
 
-// New returns a Server of log, whose Tail is tail. It owns neither.
+// New returns a Server of log, whose Tail is tail. It owns neither, nor anything in the Options.
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}),
 		seed: maphash.MakeSeed(), outlets: outlets{all: make(map[*outlet]struct{})}}
@@ -243,6 +246,9 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s.metrics, s.held = newMetrics(s.o.Version), s.newPool()
 	s.metrics.registry.MustRegister(scrape{s})
 	s.handler = s.routes()
+	if s.o.Nodes != nil {
+		s.o.Nodes.Answer(s.answerNode)
+	}
 	return s
 }
 

@@ -27,6 +27,7 @@ type logBody struct {
 	Retention retentionBody `json:"retention"`
 	Clock     clockBody     `json:"clock"`
 	Limits    limitsBody    `json:"limits"`
+	Nodes     []nodeBody    `json:"nodes,omitempty"` // to administrators, where several servers keep the log
 }
 
 // retentionBody is the retention.Policy in force. What has no limit is kept.
@@ -74,7 +75,7 @@ type limitsBody struct {
 }
 
 // logInfo serves GET /v1/log.
-func (s *Server) logInfo(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
+func (s *Server) logInfo(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	info, err := s.log.Info()
 	if err != nil {
 		return storeProblem(err)
@@ -84,8 +85,12 @@ func (s *Server) logInfo(w http.ResponseWriter, _ *http.Request, _ url.Values) *
 		oldest := info.OldestKey.Time()
 		keys.Oldest = &oldest
 	}
+	var known []nodeBody
+	if grantOf(r).Admin { // where they are is nobody else's business
+		known = s.nodeBodies()
+	}
 	writeJSON(w, http.StatusOK, "application/json", logBody{
-		Log: info.LogID, Engine: info.Engine, Version: s.o.Version, First: idOrNull(info.First),
+		Nodes: known, Log: info.LogID, Engine: info.Engine, Version: s.o.Version, First: idOrNull(info.First),
 		Last: idOrNull(info.Last), Head: idOrNull(s.log.Head()),
 		Events: info.Events, Bytes: info.Bytes, FileBytes: info.DiskBytes, Topics: info.Topics,
 		Keys: keys, Retention: newRetentionBody(s.o.Retention),

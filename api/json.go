@@ -24,8 +24,8 @@ const (
 )
 
 // writeList answers {"name":[...]}, element by element: the list may be long, and each of its
-// elements can be marshaled.
-func writeList[T any](w http.ResponseWriter, name string, list []T) {
+// elements can be marshaled. silent is a member of its own, unless it is nil.
+func writeList[T any](w http.ResponseWriter, name string, list []T, silent []unansweredBody) {
 	w.Header().Set("Content-Type", "application/json")
 	out := wire.NewBodyWriter(w)
 	out.Raw([]byte(`{"` + name + `":[`))
@@ -35,7 +35,12 @@ func writeList[T any](w http.ResponseWriter, name string, list []T) {
 		}
 		out.Raw(wire.Marshal(&list[i]))
 	}
-	out.Raw([]byte("]}\n"))
+	out.Raw([]byte("]"))
+	if silent != nil {
+		out.Raw([]byte(`,"unanswered":`))
+		out.Raw(wire.Marshal(silent))
+	}
+	out.Raw([]byte("}\n"))
 	_ = out.Close() // fails only when the client is gone
 }
 

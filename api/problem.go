@@ -93,6 +93,7 @@ var kinds = map[string]kind{
 	"backup-unsupported":  {http.StatusNotImplemented, "Log cannot be copied"},
 	"outcome-pending":     {http.StatusServiceUnavailable, "Outcome is not known yet"},
 	"log-unavailable":     {http.StatusServiceUnavailable, "Log is not available"},
+	"node-unavailable":    {http.StatusServiceUnavailable, "Another server does not answer"},
 	"disk-hangs":          {http.StatusServiceUnavailable, "Disk hangs"},
 	"queue-full":          {http.StatusServiceUnavailable, "Commit queue is full"},
 	"memory-full":         {http.StatusServiceUnavailable, "Memory for requests is taken"},

@@ -47,10 +47,13 @@ type subscriber struct {
 	bytes atomic.Int64
 }
 
+// subscriberIDSize is how many characters the ID of a stream has.
+const subscriberIDSize = 16
+
 // subscribers are the open streams by ID.
 type subscribers struct{ byID sync.Map }
 
-func newSubscriberID() string { return rand.Text()[:16] }
+func newSubscriberID() string { return rand.Text()[:subscriberIDSize] }
 
 // addSubscriber makes a stream known.
 func (s *Server) addSubscriber(r *http.Request, asked *subscription, open *openStream,
@@ -100,6 +103,7 @@ func (x *subscriber) wrote(bytes int, at store.ID) {
 // subscriberBody is a subscriber in the list.
 type subscriberBody struct {
 	ID         string    `json:"id"`
+	Node       string    `json:"node,omitempty"` // whose it is, where several servers keep the log
 	Topics     []string  `json:"topics"`
 	Format     string    `json:"format"`
 	Subject    string    `json:"subject"` // of its token
@@ -115,26 +119,50 @@ type subscriberBody struct {
 	Hearing *hearingBody `json:"hearing"` // null: its client has reported nothing
 }
 
-// listSubscribers serves GET /v1/subscribers. Nothing of it is kept in the log.
+// listSubscribers serves GET /v1/subscribers: those of all servers of the log. Nothing of it is kept in the log.
 func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
+	room := &visitOf(r).answer
+	list, p := s.ownSubscribers(room)
+	if p != nil {
+		return p
+	}
+	var silent []unansweredBody
+	if s.o.Nodes != nil {
+		for i := range list {
+			list[i].Node = s.o.Nodes.Name()
+		}
+		var answers []nodeAnswer
+		answers, silent = s.askNodes(r.Context(), nodeQuestion{Ask: askSubscribers})
+		for _, a := range answers {
+			list = append(list, a.Subscribers...)
+		}
+		if !room.set(int64(len(list)) * rowBytes) {
+			return memoryFull()
+		}
+	}
+	slices.SortFunc(list, func(a, b subscriberBody) int { return a.Since.Compare(b.Since) })
+	writeList(w, "subscribers", list, silent)
+	return nil
+}
+
+// ownSubscribers lists the streams of this server.
+func (s *Server) ownSubscribers(room *share) ([]subscriberBody, *problem) {
 	info, err := s.log.Info()
 	if err != nil {
-		return storeProblem(err)
+		return nil, storeProblem(err)
 	}
 	list := []subscriberBody{}
 	for _, v := range s.subscribers.byID.Range {
 		b, err := s.describe(v.(*subscriber), info.First)
 		if err != nil {
-			return storeProblem(err)
+			return nil, storeProblem(err)
 		}
 		list = append(list, b)
-		if len(list)%rowsAtOnce == 0 && !visitOf(r).answer.set(int64(len(list))*rowBytes) {
-			return memoryFull()
+		if len(list)%rowsAtOnce == 0 && !room.set(int64(len(list))*rowBytes) {
+			return nil, memoryFull()
 		}
 	}
-	slices.SortFunc(list, func(a, b subscriberBody) int { return a.Since.Compare(b.Since) })
-	writeList(w, "subscribers", list)
-	return nil
+	return list, nil
 }
 
 func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {
@@ -160,16 +188,27 @@ func (s *Server) lag(f store.Filter, at,
 	return events, max(0, s.o.Now().Sub(store.Later(at, first).Time())), nil
 }
 
-// cutSubscriber serves DELETE /v1/subscribers/{id}: its stream ends with a bye if its
-// client takes one, in about a second if it does not, and it may come again.
+// cutSubscriber serves DELETE /v1/subscribers/{id}, of whichever server of the log: its stream ends with a bye if
+// its client takes one, in about a second if it does not, and it may come again.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
-	x, ok := s.subscribers.byID.Load(variableOf(r))
-	if !ok {
-		return noSubscriber()
+	id := variableOf(r)
+	switch {
+	case s.cutOwn(id):
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case s.o.Nodes != nil && len(id) == subscriberIDSize:
+		return s.cutElsewhere(w, r, id)
 	}
-	x.(*subscriber).end.cut(byeDisconnected)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return noSubscriber()
+}
+
+// cutOwn ends a stream of this server, and reports whether there is one of the ID.
+func (s *Server) cutOwn(id string) bool {
+	x, ok := s.subscribers.byID.Load(id)
+	if ok {
+		x.(*subscriber).end.cut(byeDisconnected)
+	}
+	return ok
 }
 
 func noSubscriber() *problem {

@@ -35,7 +35,7 @@ func (s *Server) topics(w http.ResponseWriter, r *http.Request, query url.Values
 	}
 	slices.SortFunc(list, func(a, b topicBody) int { return strings.Compare(a.Topic, b.Topic) })
 	pack(w, r)
-	writeList(w, "topics", list)
+	writeList(w, "topics", list, nil)
 	return nil
 }
 

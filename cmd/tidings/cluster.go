@@ -6,9 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
+	"tidings/internal/nodes"
 	"tidings/store"
 	"tidings/store/bolt"
 	"tidings/store/jetstream"
@@ -25,6 +31,7 @@ type clusterFlags struct {
 	NATSMonitor    []string      `name:"nats-monitor" help:"Monitor address of each NATS server, to see that it syncs before it acknowledges; repeatable." placeholder:"URL"`
 	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"Time to get a commit onto the stream, after which publishes are answered 503."`
 	NATSStale      time.Duration `name:"nats-stale" default:"30s" help:"Time without a word from the stream after which streams end, for their clients to go to a server that has one."`
+	NodeName       string        `help:"What this server is called in lists of those that keep the log; without it the host's name, and the port of --listen." placeholder:"NAME"`
 	NATSAllowLossy bool          `name:"nats-allow-lossy" help:"Take a stream that may lose what it has acknowledged: with fewer than three replicas, or on servers that are not known to sync first."`
 }
 
@@ -34,11 +41,16 @@ func (c *clusterFlags) validate() error {
 		return errors.New("--store nats needs --nats-url")
 	case c.Store != "nats" && named != "":
 		return fmt.Errorf("%s is for --store nats", named)
+	case len(c.NodeName) > nodes.MaxName || strings.ContainsFunc(c.NodeName, isControl):
+		return fmt.Errorf("--node-name: expected at most %d bytes without control characters, got %.40q", nodes.MaxName,
+			c.NodeName)
 	case c.NATSReplicas < 1 || c.NATSReplicas > 5:
 		return fmt.Errorf("--nats-replicas: expected 1 to 5, got %d", c.NATSReplicas)
 	}
 	return cmp.Or(positive("nats-timeout", c.NATSTimeout), positive("nats-stale", c.NATSStale))
 }
+
+func isControl(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
 
 // named returns a flag that says something of NATS, "" if none does.
 func (c *clusterFlags) named() string {
@@ -51,6 +63,8 @@ func (c *clusterFlags) named() string {
 		return "--nats-creds"
 	case c.NATSCA != "":
 		return "--nats-ca"
+	case c.NodeName != "":
+		return "--node-name"
 	case c.NATSAllowLossy:
 		return "--nats-allow-lossy"
 	}
@@ -122,6 +136,30 @@ func silenceOf(log store.Log) func() time.Duration {
 		return c.seq.Silence
 	}
 	return nil
+}
+
+// nodes joins those that keep the log; nil: this server is alone. at is where it listens.
+func (c *clusterFlags) nodes(log store.Log, at net.Addr, logger *slog.Logger) (*nodes.Cluster, error) {
+	own, ok := log.(*clustered)
+	if !ok {
+		return nil, nil
+	}
+	name := c.NodeName
+	if name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("--node-name: this host has no name: %w", err)
+		}
+		_, port, _ := net.SplitHostPort(at.String())
+		name = net.JoinHostPort(host, port)
+	}
+	return nodes.New(own.seq, nodes.Options{Name: name, Version: version(), State: own.state, Logger: logger})
+}
+
+// state is how this server stands.
+func (c *clustered) state() nodes.State {
+	stats := c.Log.Stats().Sequence
+	return nodes.State{Lag: stats.Lag, Behind: stats.Behind, Silence: c.seq.Silence()}
 }
 
 // Close implements store.Log.

@@ -184,6 +184,16 @@ func TestErrorsCluster(t *testing.T) {
 			}
 		})
 	}
+	for name, args := range map[string][]string{"\a": {"--store", "nats", "--nats-url", "nats://a"},
+		strings.Repeat("n", 256): {"--store", "nats", "--nats-url", "nats://a"}, "a": nil} {
+		t.Run("row 252: "+name, func(t *testing.T) {
+			got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--node-name", name}, args...)...).ended(t,
+				exitUsage)
+			if !strings.Contains(got.stderr, "--node-name") {
+				t.Errorf("stderr %q", got.stderr)
+			}
+		})
+	}
 	c := natstest.Start(t, 1)
 	for args, want := range map[string]string{
 		"--nats-url nats://127.0.0.1:1":               "connect to NATS",

@@ -32,6 +32,7 @@ func TestImportsPointDown(t *testing.T) {
 		"tidings/console": 0, "tidings/store": 0,
 		"tidings/internal/wire": 1, "tidings/internal/retention": 1, "tidings/internal/presence": 1,
 		"tidings/store/storetest": 1, "tidings/store/bolt": 1, "tidings/store/jetstream": 1,
+		"tidings/internal/nodes": 1, "tidings/internal/nodes/nodestest": 2,
 		"tidings/internal/auth": 2, "tidings/replay": 2,
 		"tidings/internal/outbound": 0, "tidings/internal/seal": 0, "tidings/internal/webpush": 0,
 		"tidings/deliver": 3, "tidings/alert": 3, "tidings/api": 4, "tidings/cmd/tidings": 5,

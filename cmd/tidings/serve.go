@@ -75,6 +75,9 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	}
 	o := c.options(verifier, app)
 	o.Clock, o.Silence, o.StaleAfter = clk, silenceOf(log), c.NATSStale
+	if o.Nodes, err = c.nodes(log, listener.Addr(), app.logger); err != nil {
+		return errors.Join(err, listener.Close(), log.Close())
+	}
 	return c.serve(ctx, app, log, listener, clk, o)
 }
 
@@ -137,6 +140,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	}
 	if err != nil {
 		endSending(&o)
+		o.Nodes.Close()
 		tail.Close()
 		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
 	}
@@ -144,12 +148,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	beside, err := c.startSideListeners(app.logger, server)
 	if err != nil {
 		endSending(&o)
+		o.Nodes.Close()
 		tail.Close()
 		return errors.Join(err, listener.Close(), log.Close())
 	}
 	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
 	if err != nil {
 		endSending(&o)
+		o.Nodes.Close()
 		tail.Close()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
@@ -190,6 +196,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	go func() {
 		stopTrimming()
 		endSending(&o)
+		o.Nodes.Close()
 		tail.Close()
 		closed <- errors.Join(log.Close(), beside.close())
 	}()

@@ -22,9 +22,12 @@ export default {
     });
     const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(cut) });
     const failed = el('div');
+    const missing = el('div', { role: 'status' }); // servers whose connections are not known
 
     const look = attempt(failed, signal, async () => {
-      const { subscribers } = await get('/v1/subscribers', {}, signal);
+      const { subscribers, unanswered = [] } = await get('/v1/subscribers', {}, signal);
+      const silent = unanswered.map(one => el('p', { class: 'notice' }, t('connections.unanswered', one)));
+      if (missing.textContent !== silent.map(one => one.textContent).join('')) fill(missing, ...silent);
       list.show(subscribers);
       list.element.hidden = subscribers.length === 0;
       const text = sentence(subscribers.length);
@@ -32,7 +35,7 @@ export default {
     });
 
     list.element.hidden = true;
-    root.append(heading, el('p', { class: 'lead' }, t('connections.lead')), failed, state, list.element);
+    root.append(heading, el('p', { class: 'lead' }, t('connections.lead')), failed, missing, state, list.element);
     poll(EVERY, signal, look);
   },
 };
@@ -56,7 +59,8 @@ const columns = cut => [
   }, t('connections.cut')) },
 ];
 
-const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('bdi', { class: 'agent' }, one.user_agent || t('connections.noAgent'))];
+const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code', {}, one.remote), ' ', el('bdi', { class: 'agent' }, one.user_agent || t('connections.noAgent')),
+  one.node && el('div', { class: 'hint' }, t('connections.on', one))];
 const state = one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`));
 const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
 

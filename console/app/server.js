@@ -28,6 +28,7 @@ export default {
       show([
         [t('server.status'), status(log, ready, metrics)],
         [t('server.log'), contents(log)],
+        ...(log.nodes ? [[t('server.nodes'), log.nodes.map(node)]] : []),
         [t('server.commits'), metrics.found ? latency(commits, opened) : withheld(metrics)],
         [t('server.retention'), retention(log.retention)],
         [t('server.limits'), limits(log.limits)],
@@ -105,6 +106,21 @@ const contents = log => facts([
   // The newest event may be deleted; new ones still come after it.
   [t('server.head'), log.head === log.last ? undefined : position(log.head)],
 ]);
+
+// node is a server of the log.
+const node = one => [
+  el('h3', {}, one.node, one.self && ` ${t('server.self')}`),
+  facts([
+    [t('server.version'), one.version],
+    [t('server.heard'), one.lost ? el('strong', { class: 'bad' }, t('server.lost', { seconds: seconds(one.heard_seconds) })) : t('server.there')],
+    [t('server.lag'), one.lag_commits ? t('server.commitsBehind', { n: one.lag_commits, seconds: seconds(one.lag_seconds) }) : t('server.upToDate')],
+    [t('server.silence'), one.silence_seconds < 10 ? undefined : el('strong', { class: 'bad' }, duration(Math.round(one.silence_seconds)))],
+    [t('server.clock'), Math.abs(one.clock_seconds) < 2 ? undefined : el('strong', { class: 'bad' }, t('server.clockOff', { seconds: seconds(one.clock_seconds) }))],
+    [t('server.sends'), one.sends ? t('server.yes') : undefined],
+  ]),
+];
+
+const seconds = value => number(value, { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 function latency(commits, opened) {
   const part = (title, buckets) => [el('h3', {}, title), facts([

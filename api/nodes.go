@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"tidings/internal/nodes"
+	"tidings/internal/wire"
+	"tidings/store"
+)
+
+// What servers of one log ask each other. A server of another release may know other questions.
+const (
+	askSubscribers = "subscribers"
+	askCut         = "cut"
+)
+
+// nodeQuestion is what a server asks another one.
+type nodeQuestion struct {
+	Ask string `json:"ask"`
+	ID  string `json:"id,omitempty"` // of the stream to cut off
+}
+
+// nodeAnswer is what it is answered.
+type nodeAnswer struct {
+	Error       string           `json:"error,omitempty"` // why there is no answer
+	Subscribers []subscriberBody `json:"subscribers,omitempty"`
+	Cut         bool             `json:"cut,omitempty"` // the stream was there
+}
+
+// unansweredBody is a server that has not said what it was asked.
+type unansweredBody struct {
+	Node   string `json:"node"`
+	Detail string `json:"detail"`
+}
+
+// answerNode answers another server of the log.
+func (s *Server) answerNode(_ context.Context, question []byte) []byte {
+	var q nodeQuestion
+	if err := json.Unmarshal(question, &q); err != nil {
+		return wire.Marshal(nodeAnswer{Error: "the question cannot be read"})
+	}
+	switch q.Ask {
+	case askSubscribers:
+		room := share{budget: s.answers}
+		defer room.set(0)
+		list, p := s.ownSubscribers(&room)
+		if p != nil {
+			return wire.Marshal(nodeAnswer{Error: p.detail})
+		}
+		return wire.Marshal(nodeAnswer{Subscribers: list})
+	case askCut:
+		return wire.Marshal(nodeAnswer{Cut: s.cutOwn(q.ID)})
+	}
+	return wire.Marshal(nodeAnswer{Error: fmt.Sprintf("this release does not know the question %.40q", q.Ask)})
+}
+
+// askNodes asks all other servers of the log, and returns what each that answered says, in a form that was checked,
+// and those that did not.
+func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAnswer, silent []unansweredBody) {
+	silent = []unansweredBody{}
+	for _, a := range s.o.Nodes.AskAll(ctx, wire.Marshal(q)) {
+		var said nodeAnswer
+		err := a.Err
+		if err == nil {
+			err = said.read(a.Body)
+		}
+		if err != nil {
+			silent = append(silent, unansweredBody{nameOf(&a.Node), err.Error()})
+			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not answer", "node", a.Node.Name,
+				"error", err)
+			continue
+		}
+		for i := range said.Subscribers {
+			said.Subscribers[i].Node = nameOf(&a.Node)
+		}
+		answers = append(answers, said)
+	}
+	return answers, silent
+}
+
+// nameOf is what a server is called in answers.
+func nameOf(n *nodes.Node) string {
+	if n.Name == "" {
+		return n.ID
+	}
+	return n.Name
+}
+
+var errAnswer = errors.New("its answer cannot be read")
+
+// read reads an answer, and refuses one that is not as this server would give it.
+func (a *nodeAnswer) read(body []byte) error {
+	if err := json.Unmarshal(body, a); err != nil {
+		return fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	if a.Error != "" {
+		return errors.New(a.Error)
+	}
+	for i := range a.Subscribers {
+		if !a.Subscribers[i].valid() {
+			return fmt.Errorf("%w: stream %d of %d breaks a rule", errAnswer, i+1, len(a.Subscribers))
+		}
+	}
+	return nil
+}
+
+func (b *subscriberBody) valid() bool {
+	_, err := store.NewFilter(b.Topics...)
+	states := []string{stateLive, stateCatchingUp, stateStalled}
+	return err == nil && len(b.ID) == subscriberIDSize && url.PathEscape(b.ID) == b.ID && slices.Contains(states, b.State) &&
+		!b.Since.IsZero() && b.LagEvents >= 0 && b.LagEvents <= maxLag && b.LagSeconds >= 0 &&
+		!math.IsInf(b.LagSeconds, 0) && b.Bytes >= 0
+}
+
+// cutElsewhere ends a stream that is on another server.
+func (s *Server) cutElsewhere(w http.ResponseWriter, r *http.Request, id string) *problem {
+	answers, silent := s.askNodes(r.Context(), nodeQuestion{Ask: askCut, ID: id})
+	switch {
+	case slices.ContainsFunc(answers, func(a nodeAnswer) bool { return a.Cut }):
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case len(silent) > 0:
+		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this ID; "+
+			"%s, which may have it, does not: %s", silent[0].Node, silent[0].Detail)}
+	}
+	return noSubscriber()
+}
+
+// nodeBody is a server of the log in the answer of GET /v1/log.
+type nodeBody struct {
+	Node    string  `json:"node"`
+	Self    bool    `json:"self"` // the one that answers
+	Version string  `json:"version"`
+	Lost    bool    `json:"lost"`
+	Heard   float64 `json:"heard_seconds"`
+	Lag     uint64  `json:"lag_commits"`
+	Behind  float64 `json:"lag_seconds"`
+	Silence float64 `json:"silence_seconds"`
+	Clock   float64 `json:"clock_seconds"`
+	Sends   bool    `json:"sends"`
+}
+
+// nodeBodies are the servers of the log, nil if it has one.
+func (s *Server) nodeBodies() []nodeBody {
+	if s.o.Nodes == nil {
+		return nil
+	}
+	list := s.o.Nodes.List()
+	bodies := make([]nodeBody, len(list))
+	for i := range list {
+		n := &list[i]
+		bodies[i] = nodeBody{nameOf(n), n.Self, n.Version, n.Lost(), n.Heard.Seconds(), n.Lag, n.Behind.Seconds(),
+			n.Silence.Seconds(), n.Clock.Seconds(), n.Sends}
+	}
+	return bodies
+}

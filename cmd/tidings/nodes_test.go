@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"tidings/internal/e2e"
+	"tidings/internal/natstest"
+)
+
+// onOne are the flags of a server on a single NATS server.
+func onOne(t *testing.T, c *natstest.Cluster, more ...string) []string {
+	return onCluster(t, c, append([]string{"--nats-replicas", "1", "--nats-allow-lossy"}, more...)...)
+}
+
+// TestServeNodes: each of two servers lists the streams of both and ends those of the other; a server that ends is
+// not listed any more.
+func TestServeNodes(t *testing.T) {
+	c := natstest.Start(t, 1)
+	first := serving(t, onOne(t, c, "--node-name", "first")...)
+	names := func() string {
+		_, body := fetch(t, first+"/v1/log", "")
+		var log struct{ Nodes []struct{ Node string } }
+		if err := json.Unmarshal([]byte(body), &log); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, n := range log.Nodes {
+			all = append(all, n.Node)
+		}
+		return strings.Join(all, " ")
+	}
+	t.Run("two", func(t *testing.T) {
+		second := serving(t, onOne(t, c)...)
+		e2e.Eventually(t, "second server", func() bool {
+			_, port, _ := strings.Cut(strings.TrimPrefix(second, "http://"), ":")
+			return strings.Contains(names(), ":"+port) // the host's name and the port, unless it is given one
+		})
+		resp, err := http.Get(second + "/v1/stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var list struct{ Subscribers []struct{ ID, Node string } }
+		e2e.Eventually(t, "stream of the second server", func() bool {
+			_, body := fetch(t, first+"/v1/subscribers", "")
+			if err := json.Unmarshal([]byte(body), &list); err != nil {
+				t.Fatal(err)
+			}
+			return len(list.Subscribers) == 1
+		})
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,
+			first+"/v1/subscribers/"+list.Subscribers[0].ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut.Body.Close()
+		if cut.StatusCode != http.StatusNoContent {
+			t.Errorf("ended from the first: %s", cut.Status)
+		}
+		if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), "disconnected") {
+			t.Errorf("the stream ends with %q, %v", text, err)
+		}
+	})
+	if got := names(); got != "first" {
+		t.Errorf("after the second has ended, the nodes are %q", got)
+	}
+}

@@ -1,0 +1,319 @@
+// Package nodes is how the servers that keep one log know of each other, and ask each other what only one of them
+// knows: who its subscribers are, for one. Nothing of it is in the log.
+//
+//	c, err := nodes.New(bus, nodes.Options{Name: "a.example.com:8080", State: state})
+//	c.Answer(func(ctx context.Context, question []byte) []byte { … })
+//	…
+//	for _, a := range c.AskAll(ctx, question) { … }
+//
+// Each node tells the others every two seconds that it is there, and how it stands. So a node knows those that have
+// told it something since it was started, and nobody keeps a list of them. One that ends says so; one that falls
+// silent is known for another hour, so that it can be named as missing. docs/adr/0026 has the reasons.
+package nodes
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"tidings/store"
+)
+
+const (
+	// HelloEvery is how often a node tells that it is there.
+	HelloEvery = 2 * time.Second
+
+	// LostAfter is how long after its last word a node is taken for gone. It may still run.
+	LostAfter = 10 * time.Second
+
+	// ForgetAfter is how long after that it is forgotten.
+	ForgetAfter = time.Hour
+
+	// AskWithin bounds the wait for the answers of all.
+	AskWithin = 2 * time.Second
+
+	// MaxName bounds the name of a node, in bytes; it is text in UTF-8.
+	MaxName = 255
+
+	// maxNodes bounds the nodes that are known.
+	maxNodes = 1000
+)
+
+// Bus carries messages between nodes, at most once, and stores none. Its methods may be called concurrently.
+type Bus interface {
+	// Tell tells all nodes that listen.
+	Tell(message []byte) error
+
+	// Listen calls told with what others tell, one after the other, and asked with what this node is asked, until
+	// stop is called.
+	Listen(node string, told func(message []byte),
+		asked func(ctx context.Context, question []byte) []byte) (stop func(), err error)
+
+	// Ask asks one node. The context has a deadline.
+	Ask(ctx context.Context, node string, question []byte) ([]byte, error)
+}
+
+// State is how a node stands, as it says itself.
+type State struct {
+	Lag     uint64        // commits that it has heard of and has not applied
+	Behind  time.Duration // for how long at least
+	Silence time.Duration // since it has heard from those who keep the log
+	Clock   time.Duration // its clock before theirs; negative: behind
+	Sends   bool          // it is the one that sends deliveries
+}
+
+// Node is one of those that keep the log.
+type Node struct {
+	ID      string // drawn at its start
+	Name    string // for people
+	Version string
+	Self    bool
+	Heard   time.Duration // since its last word
+	State
+}
+
+// Lost reports whether it has said nothing for so long that it is taken for gone.
+func (n *Node) Lost() bool { return n.Heard >= LostAfter }
+
+// Options configures New.
+type Options struct {
+	Name    string       // of this node, for people
+	Version string       // of the program
+	State   func() State // of this node; nil: the zero State
+	Logger  *slog.Logger // default: discard
+}
+
+// Cluster is what a node knows of the others. All methods may be called concurrently.
+type Cluster struct {
+	bus    Bus
+	o      Options
+	id     string
+	stop   chan struct{}
+	ending sync.Once
+	over   sync.WaitGroup
+	answer atomic.Pointer[func(ctx context.Context, question []byte) []byte]
+	unsent atomic.Bool // the last hello
+
+	mu    sync.Mutex
+	known map[string]*word // by ID; not this node
+}
+
+// word is the last one of a node.
+type word struct {
+	hello
+	heard time.Time
+}
+
+// hello is what a node tells all.
+type hello struct {
+	ID      string  `json:"id"`
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	Lag     uint64  `json:"lag_commits"`
+	Behind  float64 `json:"lag_seconds"`
+	Silence float64 `json:"silence_seconds"`
+	Clock   float64 `json:"clock_seconds"`
+	Sends   bool    `json:"sends"`
+	Ends    bool    `json:"ends"` // it is its last
+}
+
+// New begins to listen, and to tell the others. The error is the bus's.
+func New(bus Bus, o Options) (*Cluster, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.State == nil {
+		o.State = func() State { return State{} }
+	}
+	id, err := store.NewID(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{bus: bus, o: o, id: fmt.Sprintf("%x", id[6:]), stop: make(chan struct{}),
+		known: make(map[string]*word)}
+	leave, err := bus.Listen(c.id, c.told, c.asked)
+	if err != nil {
+		return nil, fmt.Errorf("listen to other servers of the log: %w", err)
+	}
+	c.over.Go(func() {
+		defer leave()
+		c.run()
+	})
+	return c, nil
+}
+
+// Close tells the others that this node ends, and returns when it does not listen any more. Of nil it does nothing.
+func (c *Cluster) Close() {
+	if c == nil {
+		return
+	}
+	c.ending.Do(func() { close(c.stop) })
+	c.over.Wait()
+}
+
+// run tells the others that this node is there, until it ends.
+func (c *Cluster) run() {
+	ticker := time.NewTicker(HelloEvery)
+	defer ticker.Stop()
+	for {
+		c.tell(false)
+		select {
+		case <-ticker.C:
+		case <-c.stop:
+			c.tell(true)
+			return
+		}
+	}
+}
+
+func (c *Cluster) tell(ends bool) {
+	s := c.o.State()
+	text, err := json.Marshal(hello{c.id, c.o.Name, c.o.Version, s.Lag, s.Behind.Seconds(), s.Silence.Seconds(),
+		s.Clock.Seconds(), s.Sends, ends})
+	if err == nil {
+		err = c.bus.Tell(text)
+	}
+	if was := c.unsent.Swap(err != nil); err != nil && !was {
+		c.o.Logger.Warn("the other servers of the log are not told that this one is there; trying on", "error", err)
+	}
+}
+
+// told takes what a node tells all. What is no hello is passed over: it may be of another release.
+func (c *Cluster) told(message []byte) {
+	var h hello
+	if err := json.Unmarshal(message, &h); err != nil || !h.valid() {
+		c.o.Logger.Debug("another server of the log says what cannot be read", "bytes", len(message))
+		return
+	}
+	if h.ID == c.id {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for id, w := range c.known {
+		silent := now.Sub(w.heard)
+		// A node that comes back under its name has another ID.
+		if silent >= ForgetAfter || w.Name == h.Name && id != h.ID && silent >= LostAfter {
+			delete(c.known, id)
+		}
+	}
+	switch _, ok := c.known[h.ID]; {
+	case h.Ends:
+		delete(c.known, h.ID)
+	case ok || len(c.known) < maxNodes:
+		c.known[h.ID] = &word{h, now}
+	}
+}
+
+const idBytes = 10 // in hexadecimal digits
+
+func (h *hello) valid() bool {
+	if len(h.ID) != 2*idBytes || len(h.Name) > MaxName || len(h.Version) > MaxName || !utf8.ValidString(h.Name) ||
+		!utf8.ValidString(h.Version) {
+		return false
+	}
+	for _, c := range []byte(h.ID) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	const most = float64(math.MaxInt64 / int64(time.Second))
+	return h.Behind >= 0 && h.Behind < most && h.Silence >= 0 && h.Silence < most && math.Abs(h.Clock) < most
+}
+
+// Answer has f answer what others ask from now on; before that they are told nothing.
+func (c *Cluster) Answer(f func(ctx context.Context, question []byte) []byte) { c.answer.Store(&f) }
+
+func (c *Cluster) asked(ctx context.Context, question []byte) []byte {
+	if f := c.answer.Load(); f != nil {
+		return (*f)(ctx, question)
+	}
+	return nil
+}
+
+// Self is the ID of this node.
+func (c *Cluster) Self() string { return c.id }
+
+// Name is what people call this node.
+func (c *Cluster) Name() string { return c.o.Name }
+
+// List returns all nodes that are known, this one among them, sorted by name.
+func (c *Cluster) List() []Node {
+	list := []Node{{ID: c.id, Name: c.o.Name, Version: c.o.Version, Self: true, State: c.o.State()}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, w := range c.known {
+		if now.Sub(w.heard) < ForgetAfter {
+			list = append(list, w.node(now))
+		}
+	}
+	slices.SortFunc(list, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+func (w *word) node(now time.Time) Node {
+	return Node{ID: w.ID, Name: w.Name, Version: w.Version, Heard: now.Sub(w.heard), State: State{Lag: w.Lag,
+		Behind: seconds(w.Behind), Silence: seconds(w.Silence), Clock: seconds(w.Clock), Sends: w.Sends}}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// Heard returns how long ago a node has said something, and false of one that is not known.
+func (c *Cluster) Heard(id string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.known[id]
+	if !ok {
+		return 0, false
+	}
+	return time.Since(w.heard), true
+}
+
+// Answer is one node's. The caller owns it.
+type Answer struct {
+	Node Node
+	Body []byte
+	Err  error // why there is none
+}
+
+// errNothing is the error of a node that does not say anything to a question.
+var errNothing = errors.New("it has just been started, or ends")
+
+// Ask asks one node. The context needs a deadline.
+func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, error) {
+	body, err := c.bus.Ask(ctx, id, question)
+	if err == nil && len(body) == 0 {
+		err = errNothing
+	}
+	return body, err
+}
+
+// AskAll asks all other nodes that are known, at once, and returns their answers within AskWithin.
+func (c *Cluster) AskAll(ctx context.Context, question []byte) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, AskWithin)
+	defer cancel()
+	var answers []Answer
+	for _, n := range c.List() {
+		if !n.Self {
+			answers = append(answers, Answer{Node: n})
+		}
+	}
+	var asking sync.WaitGroup
+	for i := range answers {
+		a := &answers[i]
+		asking.Go(func() { a.Body, a.Err = c.Ask(ctx, a.Node.ID, question) })
+	}
+	asking.Wait()
+	return answers
+}

@@ -1,0 +1,95 @@
+// Package nodestest is a bus in memory, for tests of what servers of one log tell each other.
+package nodestest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"tidings/internal/nodes"
+)
+
+// Bus is a nodes.Bus for nodes of one process. The zero Bus is ready.
+type Bus struct {
+	mu     sync.Mutex
+	nodes  map[string]node
+	hung   map[string]bool
+	answer func(question []byte) []byte
+}
+
+type node struct {
+	told  func([]byte)
+	asked func(context.Context, []byte) []byte
+}
+
+var _ nodes.Bus = (*Bus)(nil)
+
+// Tell implements nodes.Bus. What a node tells carries its ID, but this bus does not read it: of nodes that hang
+// nothing is heard because they do not call it.
+func (b *Bus) Tell(message []byte) error {
+	b.mu.Lock()
+	var all []node
+	for id, n := range b.nodes {
+		if !b.hung[id] {
+			all = append(all, n)
+		}
+	}
+	b.mu.Unlock()
+	for _, n := range all {
+		n.told(slices.Clone(message))
+	}
+	return nil
+}
+
+// Listen implements nodes.Bus.
+func (b *Bus) Listen(id string, told func([]byte), asked func(context.Context, []byte) []byte) (func(), error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.nodes == nil {
+		b.nodes = make(map[string]node)
+	}
+	b.nodes[id] = node{told, asked}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.nodes, id)
+	}, nil
+}
+
+// Ask implements nodes.Bus.
+func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, error) {
+	b.mu.Lock()
+	n, ok := b.nodes[id]
+	hung, answer := b.hung[id], b.answer
+	b.mu.Unlock()
+	switch {
+	case hung:
+		<-ctx.Done()
+		return nil, errors.New("no answer in time")
+	case !ok:
+		return nil, errors.New("it is not there")
+	case answer != nil:
+		return answer(question), nil
+	}
+	return n.asked(ctx, slices.Clone(question)), nil
+}
+
+// Hang has a node neither hear nor answer, or do so again.
+func (b *Bus) Hang(id string, hangs bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hung = maps.Clone(b.hung)
+	if b.hung == nil {
+		b.hung = make(map[string]bool)
+	}
+	b.hung[id] = hangs
+}
+
+// Forge has f answer every question instead of who is asked; nil: no longer.
+func (b *Bus) Forge(f func(question []byte) []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = f
+}

@@ -1,0 +1,152 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"tidings/store"
+)
+
+// The nodes of a log talk to each other over core NATS, on subjects that are not the stream's: nothing of that is
+// stored. Package internal/nodes knows what they say. docs/adr/0026 has the reasons.
+
+const (
+	// A question is one message, of at most questionBytes. An answer is numbered pieces of pieceBytes, of at most
+	// answerBytes in all; a server's limit of a message is 1 MiB by default.
+	questionBytes = 512 << 10
+	pieceBytes    = 256 << 10
+	answerBytes   = 64 << 20
+
+	// answersAtOnce bounds the questions that a node answers at a time; who asks beyond that is told.
+	answersAtOnce = 64
+
+	// answerWithin bounds an answer, whatever its question says.
+	answerWithin = 2 * time.Minute
+
+	headerPiece  = "Tidings-Piece"  // i/n, from 1
+	headerWithin = "Tidings-Within" // how long who asks waits: a duration of Go
+	headerBusy   = "Tidings-Busy"
+)
+
+// nodesSubject is where the nodes of the log talk. The stream's subjects have the log's ID where this has "nodes".
+func (s *Sequencer) nodesSubject(to string) string {
+	return "tidings." + strings.ToLower(s.o.Stream) + ".nodes." + strings.ToLower(s.logID.String()) + "." + to
+}
+
+// allNodes is no node's ID.
+const allNodes = "all"
+
+// Tell tells all nodes that listen, this one too if it does, at most once. It does not wait.
+func (s *Sequencer) Tell(message []byte) error {
+	return s.nc.Publish(s.nodesSubject(allNodes), message)
+}
+
+// Listen calls told with what nodes tell all, one after the other, and asked with what this one is asked, each time
+// in a goroutine of its own, until stop is called, which waits for none of them. node is lower-case letters and
+// digits. What asked returns is the answer; its context ends when nobody waits for that any more.
+func (s *Sequencer) Listen(node string, told func(message []byte),
+	asked func(ctx context.Context, question []byte) []byte) (stop func(), err error) {
+	all, err := s.nc.Subscribe(s.nodesSubject(allNodes), func(m *nats.Msg) { told(m.Data) })
+	if err != nil {
+		return nil, err
+	}
+	room := make(chan struct{}, answersAtOnce)
+	own, err := s.nc.Subscribe(s.nodesSubject(node), func(m *nats.Msg) {
+		select {
+		case room <- struct{}{}:
+			go func() {
+				defer func() { <-room }()
+				s.answer(m, asked)
+			}()
+		default:
+			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerBusy: {"1"}}}) // who asks waits in vain if it fails
+		}
+	})
+	if err != nil {
+		return nil, errors.Join(err, all.Unsubscribe())
+	}
+	return func() { // both fail only when the connection is closed
+		_ = all.Unsubscribe()
+		_ = own.Unsubscribe()
+	}, nil
+}
+
+// answer answers a question in pieces. Who asks finds out by itself what is missing.
+func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []byte) {
+	within, err := time.ParseDuration(m.Header.Get(headerWithin))
+	if err != nil || within <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, min(within, answerWithin))
+	defer cancel()
+	body := asked(ctx, m.Data)
+	n := max(1, (len(body)+pieceBytes-1)/pieceBytes)
+	for i := range n {
+		piece := body[i*pieceBytes : min(len(body), (i+1)*pieceBytes)]
+		err := m.RespondMsg(&nats.Msg{Data: piece, Header: nats.Header{headerPiece: {fmt.Sprintf("%d/%d", i+1, n)}}})
+		if err != nil {
+			s.o.Logger.Debug("an answer to another node is not sent", "error", err)
+			return
+		}
+	}
+}
+
+// Ask asks a node, and returns its answer. The context needs a deadline. Errors: ErrUnavailable, of a node that is
+// not there, does not answer in time, or not whole.
+func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]byte, error) {
+	if len(question) > questionBytes {
+		return nil, fmt.Errorf("%w: a question of %d bytes, and %d at most", store.ErrUnavailable, len(question),
+			questionBytes)
+	}
+	inbox := s.nc.NewRespInbox()
+	pieces, err := s.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	defer func() { _ = pieces.Unsubscribe() }() // fails only when the connection is closed
+	deadline, _ := ctx.Deadline()
+	err = s.nc.PublishMsg(&nats.Msg{Subject: s.nodesSubject(node), Reply: inbox, Data: question,
+		Header: nats.Header{headerWithin: {time.Until(deadline).String()}}})
+	var answer []byte
+	for i, n := 1, 1; err == nil && i <= n; i++ {
+		var m *nats.Msg
+		if m, err = pieces.NextMsgWithContext(ctx); err != nil {
+			break
+		}
+		var wrong error
+		if n, wrong = pieceOf(m, i, n); wrong != nil {
+			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, wrong)
+		}
+		answer = append(answer, m.Data...)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("%w: no answer in time", store.ErrUnavailable)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return answer, nil
+}
+
+// pieceOf checks that a message is the i-th piece of n, and returns n, which the first one says.
+func pieceOf(m *nats.Msg, i, n int) (int, error) {
+	switch {
+	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
+		return 0, errors.New("it is not there")
+	case m.Header.Get(headerBusy) != "":
+		return 0, errors.New("it answers too many others")
+	}
+	number, of, ok := strings.Cut(m.Header.Get(headerPiece), "/")
+	all, err := strconv.Atoi(of)
+	if !ok || err != nil || number != strconv.Itoa(i) || i > 1 && all != n || all < 1 ||
+		all > answerBytes/pieceBytes || len(m.Data) > pieceBytes {
+		return 0, fmt.Errorf("its answer is not whole: %.40q is not piece %d", m.Header.Get(headerPiece), i)
+	}
+	return all, nil
+}
