@@ -110,6 +110,7 @@ func (s scrape) collectStats(out sink) {
 }
 
 func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
+	s.collectNodes(out)
 	out.gauge("tidings_cluster_silence_seconds",
 		"How long the cluster that keeps the log has said nothing to this server; 0 without one.",
 		s.silence().Seconds(), nil)
@@ -129,6 +130,31 @@ func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
 	}
 	out.gauge("tidings_cluster_rebuilt",
 		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", rebuilt, nil)
+}
+
+// collectNodes tells of the servers of the log, this one among them; of one that is alone it says so.
+func (s scrape) collectNodes(out sink) {
+	there, lost, off := 1, 0, 0.0
+	if s.o.Nodes != nil {
+		there = 0
+		for _, n := range s.o.Nodes.List() {
+			if n.Self {
+				off = n.Clock.Seconds()
+			}
+			if n.Lost() {
+				lost++
+			} else {
+				there++
+			}
+		}
+	}
+	const name, help = "tidings_cluster_nodes",
+		"Servers that keep the log, this one among them; lost are those that have said nothing for 10 s."
+	out.gauge(name, help, float64(there), prometheus.Labels{"state": "there"})
+	out.gauge(name, help, float64(lost), prometheus.Labels{"state": "lost"})
+	out.gauge("tidings_cluster_clock_seconds",
+		"How far the clock of this server is ahead of that of the cluster that keeps the log; negative: behind; 0 without one.",
+		off, nil)
 }
 
 func collectCommits(out sink, stats store.Stats) {

@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tidings/internal/clock"
 	"tidings/internal/nodes"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -71,8 +72,10 @@ func (c *clusterFlags) named() string {
 	return ""
 }
 
-// open opens the log, with the cluster that keeps it if there is one.
-func (c *clusterFlags) open(ctx context.Context, dir string, o bolt.Options) (store.Log, error) {
+// open opens the log, with the cluster that keeps it if there is one, whose clock then bounds the one that the
+// log goes by.
+func (c *clusterFlags) open(ctx context.Context, dir string, clk *clock.Clock, o bolt.Options) (store.Log, error) {
+	o.Now, o.Past = clk.Now, clk.Past
 	if c.Store != "nats" {
 		log, err := bolt.Open(dir, o)
 		if err != nil {
@@ -80,14 +83,17 @@ func (c *clusterFlags) open(ctx context.Context, dir string, o bolt.Options) (st
 		}
 		return log, nil
 	}
-	return c.join(ctx, dir, o)
+	return c.join(ctx, dir, clk, o)
 }
 
-// join opens the mirror in a directory, or a new one, and brings it up to date.
-func (c *clusterFlags) join(ctx context.Context, dir string, o bolt.Options) (*clustered, error) {
+// join opens the mirror in a directory, or a new one, and brings it up to date. clk may be nil.
+func (c *clusterFlags) join(ctx context.Context, dir string, clk *clock.Clock, o bolt.Options) (*clustered, error) {
 	seq, err := c.connect(ctx, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("--nats-url: %w", err)
+	}
+	if clk != nil {
+		clk.Bound(seq.LeaderTime)
 	}
 	o.Sequencer, o.SequencerTimeout, o.Context = seq, c.NATSTimeout, ctx
 	log, err := bolt.Open(dir, o)
@@ -95,7 +101,7 @@ func (c *clusterFlags) join(ctx context.Context, dir string, o bolt.Options) (*c
 		seq.Close()
 		return nil, fmt.Errorf("--data-dir: %w", explainLoss(err, dir))
 	}
-	return &clustered{log, seq}, nil
+	return &clustered{log, seq, clk}, nil
 }
 
 // lossError is the error of a mirror that has what its cluster has not.
@@ -128,6 +134,7 @@ func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetst
 type clustered struct {
 	*bolt.Log
 	seq *jetstream.Sequencer
+	clk *clock.Clock // may be nil
 }
 
 // silenceOf is how long the cluster that keeps the log has said nothing; nil: it has none.
@@ -159,7 +166,7 @@ func (c *clusterFlags) nodes(log store.Log, at net.Addr, logger *slog.Logger) (*
 // state is how this server stands.
 func (c *clustered) state() nodes.State {
 	stats := c.Log.Stats().Sequence
-	return nodes.State{Lag: stats.Lag, Behind: stats.Behind, Silence: c.seq.Silence()}
+	return nodes.State{Lag: stats.Lag, Behind: stats.Behind, Silence: c.seq.Silence(), Clock: c.clk.Off()}
 }
 
 // Close implements store.Log.

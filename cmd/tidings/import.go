@@ -52,7 +52,7 @@ func (c *importCmd) fill(ctx context.Context, o bolt.Options, fill func(*bolt.Lo
 	if c.Store != "nats" {
 		return bolt.Fill(c.DataDir, o, fill)
 	}
-	log, err := c.join(ctx, c.DataDir, o)
+	log, err := c.join(ctx, c.DataDir, nil, o)
 	if err != nil {
 		return err
 	}

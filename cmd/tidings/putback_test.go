@@ -27,7 +27,7 @@ func nodeOn(t *testing.T, c *natstest.Cluster, dir string) *clustered {
 		seq.Close()
 		t.Fatal(err)
 	}
-	return &clustered{log, seq}
+	return &clustered{Log: log, seq: seq}
 }
 
 func appendTo(t *testing.T, log store.Log, n int) (last store.ID) {

@@ -65,8 +65,8 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return err
 	}
 	clk := clock.New(clock.Options{Hold: c.TrimHold, Logger: app.logger})
-	log, err := c.clusterFlags.open(ctx, c.DataDir, bolt.Options{
-		MustExist: c.RequireLog, Now: clk.Now, Past: clk.Past,
+	log, err := c.clusterFlags.open(ctx, c.DataDir, clk, bolt.Options{
+		MustExist: c.RequireLog,
 		MaxTopics: c.MaxTopics, KeyWindow: c.IdempotencyWindow, MaxKeys: c.IdempotencyMax,
 		QueueTimeout: c.QueueTimeout, MinFree: c.MinFree.of, Logger: app.logger,
 	})

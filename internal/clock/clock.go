@@ -10,6 +10,10 @@
 // those of before the step and the time since. A step of up to an hour counts for new events, whose
 // order does not depend on it; from a longer one on these too have the time of before.
 //
+// Where others keep the log too, its clock is bounded by theirs (Bound): no event is minted more than a second
+// ahead of that, and nothing is old that is not old by it, however fast this clock is. One that is behind makes all
+// late, never early.
+//
 // At a start nobody can tell whether a clock that is far ahead of the log is wrong, or the log was
 // long at rest. New events have its time. Who finds that it would delete too much says so (Doubt):
 // then Doubted holds until Trust, or for Options.Hold without a step.
@@ -35,7 +39,13 @@ const (
 	// time stands still for as long.
 	mintAhead = time.Hour
 
-	warnEvery = time.Hour   // that the clock does not count
+	// beyondBound is how far new events may be ahead of the clock that bounds this one.
+	beyondBound = time.Second
+
+	// warnOff is from which difference between the two on it is warned.
+	warnOff = 2 * time.Second
+
+	warnEvery = time.Hour   // that the clock does not count, or is not that of the others
 	warnSteps = time.Minute // of steps
 )
 
@@ -61,6 +71,8 @@ type Clock struct {
 	spans   []span
 	doubted bool
 	warned  time.Duration // Options.Elapsed at the last warning
+	bound   func() (earliest, latest time.Time)
+	off     time.Duration // Options.Elapsed at the last warning of a difference to it; 0: there was none
 }
 
 // span is of events that have the time of before a step which was right: they are younger than they
@@ -99,10 +111,46 @@ func (c *Clock) Now() time.Time {
 }
 
 func (c *Clock) now() time.Time {
-	if c.ahead > mintAhead {
-		return c.base
+	now := c.base
+	if c.ahead <= mintAhead {
+		now = now.Add(c.ahead)
 	}
-	return c.base.Add(c.ahead)
+	if c.bound != nil {
+		_, latest := c.bound()
+		now = earliest(now, latest.Add(beyondBound))
+	}
+	return now
+}
+
+// Bound has another clock, which is at a time between the two that bound returns, bound this one from now on. bound is
+// called concurrently.
+func (c *Clock) Bound(bound func() (earliest, latest time.Time)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bound = bound
+}
+
+// Off is how far the wall clock is ahead of the clock that bounds it, at least; negative: behind; 0 without one. It
+// warns when that is more than two seconds.
+func (c *Clock) Off() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bound == nil {
+		return 0
+	}
+	wall, seen := c.read()
+	low, high := c.bound()
+	off := max(0, wall.Sub(high)) - max(0, low.Sub(wall))
+	switch {
+	case off.Abs() <= warnOff:
+		c.off = 0
+	case c.off == 0 || seen-c.off >= warnEvery:
+		c.off = seen
+		c.o.Logger.Warn("the clock of this server is not that of the cluster that keeps the log: where it is ahead, "+
+			"new events have the cluster's time; set the clocks of both by NTP", "ahead", off.Round(time.Millisecond).String(),
+			"clock", wall, "cluster", high)
+	}
+	return off
 }
 
 // Past is the time that lies an age back: an event whose ID has an earlier time is certainly older.
@@ -111,6 +159,10 @@ func (c *Clock) Past(age time.Duration) time.Time {
 	defer c.mu.Unlock()
 	c.look()
 	past := c.base.Add(-age)
+	if c.bound != nil {
+		_, latest := c.bound()
+		past = earliest(past, latest.Add(-age))
+	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		if s := &c.spans[i]; s.from.Before(past) && !past.After(s.to.Add(s.by)) {
 			past = latest(s.from, earliest(s.to, past.Add(-s.by)))

@@ -180,3 +180,42 @@ func TestDoubt(t *testing.T) {
 		t.Error("somebody said that it is right, and it is still doubted")
 	}
 }
+
+// TestBound: however fast the clock is, new events are at most a second ahead of the clock that bounds it, and nothing
+// is older than by that. A slow one makes all late. Of both it is warned, once an hour.
+func TestBound(t *testing.T) {
+	for off, want := range map[time.Duration]struct{ now, past time.Duration }{
+		time.Second:  {time.Second, 0}, // within the second
+		time.Hour:    {time.Second, 0},
+		-time.Hour:   {-time.Hour, -time.Hour},
+		1000 * day:   {time.Second, 0},
+		-time.Second: {-time.Second, -time.Second},
+	} {
+		m := newMachine()
+		m.wall = m.wall.Add(off)
+		m.Clock = clock.New(clock.Options{
+			Wall: func() time.Time { return m.wall }, Elapsed: func() time.Duration { return m.elapsed },
+			Logger: slog.New(slog.NewTextHandler(&m.lines, nil)),
+		})
+		m.Bound(func() (earliest, latest time.Time) {
+			right := m.wall.Add(-off)
+			return right.Add(-time.Millisecond), right
+		})
+		if now := m.Now().Sub(start); now != want.now {
+			t.Errorf("%v off: a new event is %v from the true time, want %v", off, now, want.now)
+		}
+		if past := m.Past(time.Minute).Add(time.Minute).Sub(start); past != want.past {
+			t.Errorf("%v off: ages are %v off, want %v", off, past, want.past)
+		}
+		for range 3 { // of which it warns at the first, and after an hour
+			if got := m.Off(); (got - off).Abs() > time.Millisecond {
+				t.Errorf("%v off: says %v", off, got)
+			}
+			m.pass(30 * time.Minute)
+		}
+		warned := strings.Count(m.lines.String(), "not that of the cluster")
+		if want := map[bool]int{true: 2}[off.Abs() > 2*time.Second]; warned != want {
+			t.Errorf("%v off: %d warnings, want %d: %s", off, warned, want, &m.lines)
+		}
+	}
+}

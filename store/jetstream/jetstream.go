@@ -71,6 +71,7 @@ type Sequencer struct {
 	fault atomic.Pointer[error] // what is wrong with the stream; nil
 	heard atomic.Int64          // when a server of the stream answered last, or was left, Unix nanoseconds
 	told  atomic.Int64          // when one answered last, Unix nanoseconds
+	clock atomic.Pointer[reading]
 
 	mu          sync.Mutex
 	attempt     *attempt  // the last; it may be asked for again
@@ -87,6 +88,7 @@ const (
 	checkEvery = time.Minute
 	faultEvery = 2 * time.Second // while something is wrong with the stream
 	purgeTime  = time.Minute     // of one purge
+	clockEvery = 10 * time.Second
 )
 
 // Connect connects to the stream, which it makes if there is none, and checks it. Errors: what would break

@@ -83,7 +83,7 @@ func TestAsk(t *testing.T) {
 		_, err := askWithin(t, a, "bb", []byte("short"), e2e.Patience)
 		return err != nil && strings.Contains(err.Error(), "not there")
 	})
-	if end, err := a.End(t.Context()); err != nil || end != (store.Place{}) {
+	if end, err := a.End(t.Context(), 0); err != nil || end != (store.Place{}) {
 		t.Errorf("the stream ends at %+v, %v, want nothing in it", end, err)
 	}
 }

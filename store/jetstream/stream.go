@@ -35,11 +35,11 @@ func (s *Sequencer) establish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stream, err := s.js.Stream(ctx, s.o.Stream)
+	stream, err := s.info(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = s.js.CreateStream(ctx, s.wanted(log))
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
-			stream, err = s.js.Stream(ctx, s.o.Stream)
+		_, err = s.js.CreateStream(ctx, s.wanted(log))
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was first
+			stream, err = s.info(ctx)
 		}
 	}
 	if err != nil {
@@ -103,20 +103,57 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	return nil
 }
 
-// watch checks the stream now and then, and after each reconnect.
+// info asks the leader of the stream about it, and reads its clock.
+func (s *Sequencer) info(ctx context.Context) (jetstream.Stream, error) {
+	asked := time.Now()
+	stream, err := s.js.Stream(ctx, s.o.Stream)
+	if err == nil {
+		s.clock.Store(&reading{stream.CachedInfo().TimeStamp, asked, time.Now()})
+	}
+	return stream, err
+}
+
+// reading is what the clock of the stream's leader showed at some moment between two.
+type reading struct {
+	shown           time.Time
+	asked, answered time.Time // by the monotonic clock
+}
+
+// LeaderTime returns between which times the clock of the stream's leader is now. It is read every ten seconds, and
+// counted on from there.
+func (s *Sequencer) LeaderTime() (earliest, latest time.Time) {
+	r := s.clock.Load()
+	return r.shown.Add(time.Since(r.answered)), r.shown.Add(time.Since(r.asked))
+}
+
+// watch checks the stream now and then, and after each reconnect. Between, it reads the leader's clock.
 func (s *Sequencer) watch() {
-	for {
-		every := checkEvery
+	for checked := time.Now(); ; {
+		again := clockEvery
 		if s.fault.Load() != nil {
-			every = faultEvery
+			again = faultEvery
 		}
 		select {
-		case <-time.After(every):
+		case <-time.After(again):
+			if s.fault.Load() == nil && time.Since(checked) < checkEvery {
+				s.readClock()
+				continue
+			}
 		case <-s.reconnected:
 		case <-s.ctx.Done():
 			return
 		}
 		s.check()
+		checked = time.Now()
+	}
+}
+
+// readClock reads the leader's clock. When nobody answers the last reading counts on.
+func (s *Sequencer) readClock() {
+	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
+	defer cancel()
+	if _, err := s.info(ctx); err != nil {
+		s.o.Logger.Debug("the clock of the stream's leader is not read", "error", err)
 	}
 }
 
@@ -125,7 +162,7 @@ func (s *Sequencer) watch() {
 func (s *Sequencer) check() {
 	ctx, cancel := context.WithTimeout(s.ctx, 10*answerTime)
 	defer cancel()
-	stream, err := s.js.Stream(ctx, s.o.Stream)
+	stream, err := s.info(ctx)
 	if err == nil {
 		config := stream.CachedInfo().Config
 		err = s.judge(ctx, &config)
