@@ -7,11 +7,15 @@ type Delivery struct {
 	Record []byte // never nil, unless it is damaged
 }
 
-// NamedDelivery is a delivery in a list. Package alert keeps its rows beside them, under names that begin with a NUL,
-// as no delivery's does.
+// NamedDelivery is a delivery in a list. Package alert keeps its rows beside them, and internal/nodes its lease, under
+// names that begin with a NUL, as no delivery's does.
 type NamedDelivery struct {
 	Name string
 	Delivery
+
+	// Was, unless it is nil, is the record that must be there for anything of a SetDeliveries to be stored; empty:
+	// there must be none. It counts only there.
+	Was []byte
 }
 
 const (

@@ -36,6 +36,9 @@ var (
 	// ErrCondition: the topic's newest event is another than the drafts were to follow: always a
 	// *ConditionError.
 	ErrCondition = errors.New("condition failed")
+
+	// ErrWas: a delivery's record is another one than it was to be.
+	ErrWas = errors.New("the record is another one by now")
 )
 
 // Of a write, about the log: nothing was stored, but for ErrOutcomeUnknown.

@@ -123,9 +123,13 @@ type Log interface {
 
 	// SetDeliveries sets and deletes deliveries, all in one commit, durably; what is nil in Record is
 	// deleted, if there. The log does not look at what they say, and the last one to write a name
-	// counts. If it may ride, it waits up to half a second for a commit that happens anyway. Errors:
-	// ErrInvalid, and those of AppendOnce about the log.
+	// counts. Where one says what it Was, that is decided in the order of the log, for all changes of the call.
+	// If it may ride, it waits up to half a second for a commit that happens anyway. Errors: ErrInvalid, ErrWas,
+	// and those of AppendOnce about the log.
 	SetDeliveries(ctx context.Context, changes []NamedDelivery, ride bool) error
+
+	// Delivery returns a delivery, or ErrNotFound. A damaged one has a nil Record.
+	Delivery(name string) (Delivery, error)
 
 	// Deliveries returns all deliveries, sorted by name, byte for byte. A damaged one has a nil Record.
 	Deliveries() ([]NamedDelivery, error)

@@ -75,6 +75,23 @@ func (q *queue) board(batch []*request) []*request {
 	return batch
 }
 
+// Delivery implements store.Log.
+func (l *Log) Delivery(name string) (d store.Delivery, err error) {
+	err = l.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketDeliveries)
+		if b == nil {
+			return store.ErrNotFound
+		}
+		value := b.Get([]byte(name))
+		if value == nil {
+			return store.ErrNotFound
+		}
+		d, _ = decodeDelivery([]byte(name), value)
+		return nil
+	})
+	return d, err
+}
+
 // Deliveries implements store.Log.
 func (l *Log) Deliveries() (list []store.NamedDelivery, err error) {
 	err = l.view(func(tx *bbolt.Tx) error {

@@ -155,6 +155,12 @@ func (v *view) OldestKeys(n int) (oldest []commit.Key) {
 // Shares implements commit.View.
 func (v *view) Shares() *commit.Shares { return &v.shares }
 
+// Delivery implements commit.View.
+func (v *view) Delivery(name string) []byte {
+	d, _ := decodeDelivery([]byte(name), v.get(bucketDeliveries, []byte(name)))
+	return d.Record
+}
+
 // Mark implements commit.View.
 func (v *view) Mark(subject, name string) (store.Mark, bool) {
 	key := markKey(subject, name)

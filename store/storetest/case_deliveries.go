@@ -3,7 +3,10 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +18,7 @@ func deliveryCases() []Case {
 	return []Case{
 		{"deliveries/are set, replaced and deleted in one commit, and survive", deliveriesSurvive},
 		{"deliveries/what is refused changes nothing", deliveriesRefused},
+		{"deliveries/of many that say what was there one is stored", deliveriesWas},
 		{"deliveries/ride with other commits, or wait for their own", deliveriesRide},
 	}
 }
@@ -85,6 +89,53 @@ func deliveriesRefused(t testing.TB, open Factory) {
 		err := f.SetDeliveries(context.Background(), []store.NamedDelivery{delivery("shop", store.ID{}, "")}, ride)
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("after close, ride %v: %v, want ErrClosed", ride, err)
+		}
+	}
+}
+
+func deliveriesWas(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	set := func(name, was, record string) error {
+		d := delivery(name, store.ID{}, record)
+		d.Was = []byte(was)
+		return f.SetDeliveries(context.Background(), []store.NamedDelivery{delivery("beside", store.ID{}, record), d}, false)
+	}
+	for _, step := range []struct {
+		was, record string
+		want        error
+	}{{"x", "1", store.ErrWas}, {"", "1", nil}, {"", "2", store.ErrWas}, {"1", "1", nil}, {"2", "3", store.ErrWas}, {"1", "2", nil}} {
+		if err := set("lease", step.was, step.record); !errors.Is(err, step.want) {
+			t.Errorf("%q where there was to be %q: %v, want %v", step.record, step.was, err, step.want)
+		}
+	}
+	f.expectDeliveries(delivery("beside", store.ID{}, "2"), delivery("lease", store.ID{}, "2"))
+	f.reopen()
+	if got, err := f.Delivery("lease"); err != nil || string(got.Record) != "2" {
+		t.Errorf("one delivery: %q, %v", got.Record, err)
+	}
+	if _, err := f.Delivery("none"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a delivery that is not there: %v, want ErrNotFound", err)
+	}
+	for round := range 20 { // in one commit as in several
+		var won atomic.Int32
+		var trying sync.WaitGroup
+		was, err := f.Delivery("lease")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 8 {
+			trying.Go(func() {
+				err := set("lease", string(was.Record), fmt.Sprintf("%d of round %d", i, round))
+				if err == nil {
+					won.Add(1)
+				} else if !errors.Is(err, store.ErrWas) {
+					t.Error(err)
+				}
+			})
+		}
+		trying.Wait()
+		if n := won.Load(); n != 1 {
+			t.Fatalf("%d have replaced the same record, want one", n)
 		}
 	}
 }

@@ -22,6 +22,11 @@ func (m *Model) SetDeliveries(_ context.Context, changes []store.NamedDelivery, 
 		return store.ErrClosed
 	}
 	for _, d := range changes {
+		if d.Was != nil && !bytes.Equal(d.Was, m.deliveries[d.Name].Record) {
+			return store.ErrWas
+		}
+	}
+	for _, d := range changes {
 		if d.Record == nil {
 			delete(m.deliveries, d.Name)
 			continue
@@ -29,6 +34,17 @@ func (m *Model) SetDeliveries(_ context.Context, changes []store.NamedDelivery, 
 		m.deliveries[d.Name] = store.Delivery{ID: d.ID, Record: bytes.Clone(d.Record)}
 	}
 	return nil
+}
+
+// Delivery implements store.Log.
+func (m *Model) Delivery(name string) (store.Delivery, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.deliveries[name]
+	if !ok {
+		return d, store.ErrNotFound
+	}
+	return d, nil
 }
 
 // Deliveries implements store.Log.

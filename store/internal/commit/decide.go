@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -67,8 +68,9 @@ func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
 			o.Mark, o.Err = d.setMark(r.mark)
 		case len(r.groups) > 0:
 			o.Results, o.Err = d.append(r)
+		default:
+			o.Err = d.setDeliveries(r.deliveries)
 		}
-		d.commit.Deliveries = append(d.commit.Deliveries, r.deliveries...)
 	}
 	d.forget()
 	d.view = nil
@@ -443,6 +445,27 @@ func (d *Decider) forget() {
 
 // Crowded is how many keys the last commit forgets before their time, for want of room.
 func (d *Decider) Crowded() int { return d.crowded }
+
+// setDeliveries sets and deletes deliveries, unless one of them was to be another than it is.
+func (d *Decider) setDeliveries(changes []store.NamedDelivery) error {
+	for i := range changes {
+		if c := &changes[i]; c.Was != nil && !bytes.Equal(c.Was, d.delivery(c.Name)) {
+			return store.ErrWas
+		}
+	}
+	d.commit.Deliveries = append(d.commit.Deliveries, changes...)
+	return nil
+}
+
+// delivery returns the record of a delivery as this commit would leave it.
+func (d *Decider) delivery(name string) []byte {
+	for i := range slices.Backward(d.commit.Deliveries) {
+		if c := &d.commit.Deliveries[i]; c.Name == name {
+			return c.Record
+		}
+	}
+	return d.view.Delivery(name)
+}
 
 // setMark moves a read mark forward, or deletes it. One that stays as it is costs no commit.
 func (d *Decider) setMark(m *Mark) (*store.Mark, error) {

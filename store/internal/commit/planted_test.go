@@ -27,6 +27,8 @@ func TestPlantedBugs(t *testing.T) {
 			"subject}] = id", "subject}] = d.view.Slot(topic, subject)", "slots/of_many"},
 		"a slot that is not emptied": {
 			"id = store.ID{}", "_ = id", "slots/what_is_in"},
+		"a delivery that does not see its own commit": {
+			"c.Name == name", "c.Name == \"\"", "deliveries/of_many"},
 		"a mark moved back": {
 			"m.ID.Before(old.ID)", "old.ID == m.ID", "marks"},
 	} {

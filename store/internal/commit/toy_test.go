@@ -374,6 +374,11 @@ func (v toyView) Slot(topic uint32, subject string) store.ID {
 	return v.l.slots[commit.Slot{Topic: topic, Subject: subject}]
 }
 
+func (v toyView) Delivery(name string) []byte {
+	d, _ := v.l.Model.Delivery(name)
+	return d.Record
+}
+
 func (v toyView) Mark(subject, name string) (store.Mark, bool) {
 	mark, ok := v.l.marks[[2]string{subject, name}]
 	return mark, ok

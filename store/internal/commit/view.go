@@ -35,6 +35,9 @@ type View interface {
 	// Shares are what each owner has.
 	Shares() *Shares
 
+	// Delivery returns the record of a delivery, nil if there is none, or it cannot be read.
+	Delivery(name string) []byte
+
 	// Mark returns a read mark, and whether there is one. One that cannot be read is there, as the
 	// zero Mark.
 	Mark(subject, name string) (store.Mark, bool)
