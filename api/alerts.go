@@ -71,10 +71,12 @@ func (s *Server) alertRoutes() []route {
 // alerting is a handler of a server that has alerts.
 func (s *Server) alerting(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
-		if s.o.Alerts == nil {
-			return &problem{code: "not-found", detail: "this server has no alerts"}
-		}
-		return h(w, r, query)
+		return s.atDesk(w, r, func(d *Desk) *problem {
+			if d.Alerts == nil {
+				return &problem{code: "not-found", detail: "this server has no alerts"}
+			}
+			return h(w, r, query)
+		})
 	}
 }
 
@@ -96,7 +98,7 @@ func (s *Server) listOpen(w http.ResponseWriter, r *http.Request, query url.Valu
 	if query.Has("done") && !done {
 		return &problem{code: "query-invalid", field: "done", detail: "expected ?done=true, or nothing"}
 	}
-	list, err := s.o.Alerts.List(filter, done, limit)
+	list, err := boardOf(r).List(filter, done, limit)
 	if err != nil {
 		return storeProblem(err)
 	}
@@ -152,7 +154,7 @@ func (s *Server) answering(do answerer) handler {
 		grant := grantOf(r)
 		answer := alert.Answer{By: alert.Holder{Subject: grant.Subject, Device: body.Device, Name: body.Name},
 			Note: body.Note, Force: body.Force, To: body.To, For: time.Duration(body.Seconds * float64(time.Second))}
-		found, err := s.o.Alerts.Get(id)
+		found, err := boardOf(r).Get(id)
 		if err == nil && !grant.ReadsTopic(found.Topic) {
 			err = alert.ErrNotFound // as if there were none
 		}
@@ -165,7 +167,7 @@ func (s *Server) answering(do answerer) handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 		defer cancel()
-		a, made, err := do(ctx, s.o.Alerts, r, id, answer)
+		a, made, err := do(ctx, boardOf(r), r, id, answer)
 		if err != nil {
 			return alertProblem(err)
 		}

@@ -31,6 +31,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
@@ -131,6 +132,10 @@ type Options struct {
 	// Presence has the pages that report; default: one of this Server's own.
 	Presence *presence.Registry
 
+	// Lease says whether this server is the one of its Nodes that has the deliveries and alerts, as of now. Then Sit
+	// brings them. What is about them is asked of the server that has them. nil: this server has its own.
+	Lease interface{ Holds() bool }
+
 	Retention retention.Policy // that is in force; told by GET /v1/log
 
 	// Outlook is of that policy, to say which deliveries it will overtake; nil: it is not said.
@@ -225,6 +230,7 @@ type Server struct {
 	everybody *caller
 	drain     chan struct{} // closed by Drain
 
+	desk        atomic.Pointer[Desk] // never nil
 	subscribers subscribers
 	outlets     outlets
 	once        sync.Once
@@ -234,6 +240,7 @@ type Server struct {
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}),
 		seed: maphash.MakeSeed(), outlets: outlets{all: make(map[*outlet]struct{})}}
+	s.Sit(Desk{s.o.Deliveries, s.o.Devices, s.o.Alerts})
 	s.everybody = &caller{grant: auth.Everything()}
 	for _, h := range s.o.AllowHosts {
 		s.hosts = append(s.hosts, hostname(h))

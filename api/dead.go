@@ -59,7 +59,7 @@ func (s *Server) listDead(w http.ResponseWriter, r *http.Request, query url.Valu
 			return p
 		}
 	}
-	list, err := s.o.Deliveries.Dead(name, after, deliveriesAtOnce+1)
+	list, err := senderOf(r).Dead(name, after, deliveriesAtOnce+1)
 	if err != nil {
 		return deliveryProblem(err)
 	}
@@ -111,7 +111,7 @@ func (s *Server) forgetDead(w http.ResponseWriter, r *http.Request, query url.Va
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	n, err := s.o.Deliveries.Forget(ctx, name, id)
+	n, err := senderOf(r).Forget(ctx, name, id)
 	if err != nil {
 		return deliveryProblem(err)
 	}
@@ -127,6 +127,6 @@ func (s *Server) redrive(w http.ResponseWriter, r *http.Request, query url.Value
 	if p != nil {
 		return p
 	}
-	d, err := s.o.Deliveries.Redrive(name, id)
+	d, err := senderOf(r).Redrive(name, id)
 	return s.ofDelivery(http.StatusAccepted, w, d, err)
 }

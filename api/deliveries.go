@@ -149,15 +149,17 @@ func (s *Server) deliveryRoutes() []route {
 // delivering is a handler of a server that has deliveries.
 func (s *Server) delivering(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
-		if s.o.Deliveries == nil {
-			return &problem{code: "not-found", detail: "this server has no deliveries"}
-		}
-		return h(w, r, query)
+		return s.atDesk(w, r, func(d *Desk) *problem {
+			if d.Deliveries == nil {
+				return &problem{code: "not-found", detail: "this server has no deliveries"}
+			}
+			return h(w, r, query)
+		})
 	}
 }
 
 // listDeliveries serves GET /v1/deliveries.
-func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query url.Values) *problem {
+func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	after := query.Get("after")
 	if query.Has("after") && !isMarkName(after) {
 		return badMarkName("after")
@@ -171,7 +173,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query ur
 		Next       *string        `json:"next"`
 	}
 	body.Deliveries = []deliveryBody{}
-	list := s.o.Deliveries.List(after, deliveriesAtOnce+1)
+	list := senderOf(r).List(after, deliveriesAtOnce+1)
 	if len(list) > deliveriesAtOnce {
 		list = list[:deliveriesAtOnce]
 		body.Next = &list[deliveriesAtOnce-1].Name
@@ -190,15 +192,15 @@ func (s *Server) listDeliveries(w http.ResponseWriter, _ *http.Request, query ur
 // allDeliveries serves POST /v1/deliveries?all=pause and ?all=resume.
 func (s *Server) allDeliveries(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	change := map[string]func(context.Context) (int, error){
-		"pause": s.o.Deliveries.PauseAll, "resume": s.o.Deliveries.ResumeAll}[query.Get("all")]
+		"pause": senderOf(r).PauseAll, "resume": senderOf(r).ResumeAll}[query.Get("all")]
 	if change == nil {
 		return &problem{code: "query-invalid", field: "all", detail: `expected ?all=pause or ?all=resume`}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
 	changed, err := change(ctx)
-	if err == nil && s.o.Devices != nil && query.Get("all") == "resume" {
-		_, err = s.o.Devices.Resume(ctx)
+	if err == nil && deskOf(r).Devices != nil && query.Get("all") == "resume" {
+		_, err = deskOf(r).Devices.Resume(ctx)
 	}
 	if err != nil {
 		return deliveryProblem(err)
@@ -232,7 +234,7 @@ func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, _ url.Value
 	if p != nil {
 		return p
 	}
-	d, err := s.o.Deliveries.Get(name)
+	d, err := senderOf(r).Get(name)
 	return s.ofDelivery(http.StatusOK, w, d, err)
 }
 
@@ -256,7 +258,7 @@ func (s *Server) putDelivery(w http.ResponseWriter, r *http.Request, _ url.Value
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	d, made, err := s.o.Deliveries.Put(ctx, name, set)
+	d, made, err := senderOf(r).Put(ctx, name, set)
 	if forbidden != nil {
 		return forbidden
 	}
@@ -271,7 +273,7 @@ func (s *Server) deleteDelivery(w http.ResponseWriter, r *http.Request, _ url.Va
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	if err := s.o.Deliveries.Delete(ctx, name); err != nil {
+	if err := senderOf(r).Delete(ctx, name); err != nil {
 		return deliveryProblem(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -288,7 +290,7 @@ func (s *Server) changeDelivery(change func(d *deliver.Sender, ctx context.Conte
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 		defer cancel()
-		d, err := change(s.o.Deliveries, ctx, name, query.Get("id"))
+		d, err := change(senderOf(r), ctx, name, query.Get("id"))
 		return s.ofDelivery(http.StatusOK, w, d, err)
 	})
 }
@@ -310,7 +312,7 @@ func (s *Server) testDelivery(w http.ResponseWriter, r *http.Request, _ url.Valu
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), testTimeout)
 	defer cancel()
-	result, err := s.o.Deliveries.Test(ctx, name)
+	result, err := senderOf(r).Test(ctx, name)
 	if err != nil {
 		return deliveryProblem(err)
 	}

@@ -80,11 +80,13 @@ func (s *Server) deviceRoutes() []route {
 // pushing is a handler of a server that pushes.
 func (s *Server) pushing(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
-		if s.o.Devices == nil {
-			return &problem{code: "not-found", detail: "this server sends no pushes: serve with --push-contact " +
-				"mailto:ops@example.com if it is to"}
-		}
-		return h(w, r, query)
+		return s.atDesk(w, r, func(d *Desk) *problem {
+			if d.Devices == nil {
+				return &problem{code: "not-found", detail: "this server sends no pushes: serve with --push-contact " +
+					"mailto:ops@example.com if it is to"}
+			}
+			return h(w, r, query)
+		})
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *Server) pushing(h handler) handler {
 func (s *Server) pushKey(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	key, err := s.o.Devices.PublicKey(ctx)
+	key, err := deskOf(r).Devices.PublicKey(ctx)
 	if err != nil {
 		return deviceProblem(err)
 	}
@@ -110,11 +112,11 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, query url.V
 	case query.Has("after") && after == "":
 		return &problem{code: "query-invalid", field: "after", detail: `expected an ID, such as "next" of the list before`}
 	case !query.Has("subject"):
-		list = s.o.Devices.List(grant.Owner(), after, devicesAtOnce+1)
+		list = deskOf(r).Devices.List(grant.Owner(), after, devicesAtOnce+1)
 	case !grant.Admin:
 		return &problem{code: "admin-required", detail: `the token does not say "admin": true`}
 	default:
-		list = s.o.Devices.ListAll(ownersOf(query.Get("subject")), after, devicesAtOnce+1)
+		list = deskOf(r).Devices.ListAll(ownersOf(query.Get("subject")), after, devicesAtOnce+1)
 	}
 	var body struct {
 		Devices []deviceBody `json:"devices"`
@@ -163,7 +165,7 @@ func (s *Server) registerDevice(w http.ResponseWriter, r *http.Request, _ url.Va
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
 	keys := &body.Subscription.Keys
-	d, made, err := s.o.Devices.Register(ctx, deliver.Registration{Owner: grant.Owner(), Expires: grant.Expires,
+	d, made, err := deskOf(r).Devices.Register(ctx, deliver.Registration{Owner: grant.Owner(), Expires: grant.Expires,
 		Endpoint: body.Subscription.Endpoint, P256dh: keys.P256dh, Auth: keys.Auth, Topics: topics, Mark: body.Mark,
 		Page: body.Page, Name: body.Name, Language: body.Language, Urgency: body.Urgency})
 	if err != nil {
@@ -180,7 +182,7 @@ func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, _ url.Valu
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
 	owner := grant.Owner()
-	err := s.o.Devices.Remove(ctx, variableOf(r), func(of string) bool { return grant.Admin || of == owner })
+	err := deskOf(r).Devices.Remove(ctx, variableOf(r), func(of string) bool { return grant.Admin || of == owner })
 	if err != nil {
 		return deviceProblem(err)
 	}
@@ -195,7 +197,7 @@ func (s *Server) removeDevices(w http.ResponseWriter, r *http.Request, query url
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	removed, err := s.o.Devices.RemoveAll(ctx, ownersOf(query.Get("subject")))
+	removed, err := deskOf(r).Devices.RemoveAll(ctx, ownersOf(query.Get("subject")))
 	if err != nil {
 		return deviceProblem(err)
 	}

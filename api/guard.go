@@ -41,6 +41,7 @@ type caller struct {
 type visit struct {
 	context.Context // of net/http
 	*caller
+	desk                 *Desk  // that the request goes to, of those that do
 	variable             string // that stands in the path, as it was sent; "" if there is none
 	body, answer, packer share
 

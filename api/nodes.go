@@ -20,12 +20,15 @@ import (
 const (
 	askSubscribers = "subscribers"
 	askCut         = "cut"
+	askRequest     = "request"
 )
 
 // nodeQuestion is what a server asks another one.
 type nodeQuestion struct {
 	Ask string `json:"ask"`
 	ID  string `json:"id,omitempty"` // of the stream to cut off
+
+	Request *passedRequest `json:"request,omitempty"`
 }
 
 // nodeAnswer is what it is answered.
@@ -33,6 +36,7 @@ type nodeAnswer struct {
 	Error       string           `json:"error,omitempty"` // why there is no answer
 	Subscribers []subscriberBody `json:"subscribers,omitempty"`
 	Cut         bool             `json:"cut,omitempty"` // the stream was there
+	Answer      *passedAnswer    `json:"answer,omitempty"`
 }
 
 // unansweredBody is a server that has not said what it was asked.
@@ -42,7 +46,8 @@ type unansweredBody struct {
 }
 
 // answerNode answers another server of the log.
-func (s *Server) answerNode(_ context.Context, question []byte) []byte {
+func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte) {
+	defer s.recovered(&answer)
 	var q nodeQuestion
 	if err := json.Unmarshal(question, &q); err != nil {
 		return wire.Marshal(nodeAnswer{Error: "the question cannot be read"})
@@ -58,6 +63,10 @@ func (s *Server) answerNode(_ context.Context, question []byte) []byte {
 		return wire.Marshal(nodeAnswer{Subscribers: list})
 	case askCut:
 		return wire.Marshal(nodeAnswer{Cut: s.cutOwn(q.ID)})
+	case askRequest:
+		if q.Request != nil {
+			return wire.Marshal(s.servePassed(ctx, q.Request))
+		}
 	}
 	return wire.Marshal(nodeAnswer{Error: fmt.Sprintf("this release does not know the question %.40q", q.Ask)})
 }

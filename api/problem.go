@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"tidings/alert"
+	"tidings/internal/nodes"
 	"tidings/internal/wire"
 	"tidings/store"
 )
@@ -216,6 +217,8 @@ var storeKinds = []struct {
 	{store.ErrMarkLimit, "mark-quota", ""},
 	{store.ErrTopicLimit, "topic-quota", ""},
 	{store.ErrDiskHangs, "disk-hangs", ""},
+	{nodes.ErrNoLease, "node-unavailable",
+		"another server has begun to send deliveries and to take the steps of alerts; nothing was stored"},
 	{store.ErrUnavailable, "log-unavailable",
 		"the cluster that keeps the log does not answer; nothing was stored"},
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},

@@ -23,7 +23,7 @@ func (s *Server) replayDelivery(w http.ResponseWriter, r *http.Request, _ url.Va
 	if p != nil {
 		return p
 	}
-	d, err := s.o.Deliveries.Replay(name, what)
+	d, err := senderOf(r).Replay(name, what)
 	return s.ofDelivery(http.StatusAccepted, w, d, err)
 }
 
@@ -33,7 +33,7 @@ func (s *Server) endReplay(w http.ResponseWriter, r *http.Request, _ url.Values)
 	if p != nil {
 		return p
 	}
-	d, err := s.o.Deliveries.EndRun(name)
+	d, err := senderOf(r).EndRun(name)
 	return s.ofDelivery(http.StatusOK, w, d, err)
 }
 

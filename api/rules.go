@@ -61,12 +61,12 @@ func newRuleBody(r *alert.RuleStatus) ruleBody {
 }
 
 // listRules serves GET /v1/alerts.
-func (s *Server) listRules(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
+func (s *Server) listRules(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	body := struct {
 		Rules []ruleBody `json:"rules"`
 		Held  bool       `json:"held"`
-	}{Rules: []ruleBody{}, Held: s.o.Alerts.Stats().Held}
-	for _, r := range s.o.Alerts.Rules() {
+	}{Rules: []ruleBody{}, Held: boardOf(r).Stats().Held}
+	for _, r := range boardOf(r).Rules() {
 		body.Rules = append(body.Rules, newRuleBody(&r))
 	}
 	writeJSON(w, http.StatusOK, "application/json", body)
@@ -80,7 +80,7 @@ func (s *Server) resumeAlerts(w http.ResponseWriter, r *http.Request, query url.
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	if err := s.o.Alerts.Resume(ctx); err != nil {
+	if err := boardOf(r).Resume(ctx); err != nil {
 		return alertProblem(err)
 	}
 	writeJSON(w, http.StatusOK, "application/json", struct {
@@ -95,7 +95,7 @@ func (s *Server) getRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if p != nil {
 		return p
 	}
-	rule, err := s.o.Alerts.GetRule(name)
+	rule, err := boardOf(r).GetRule(name)
 	if err != nil {
 		return alertProblem(err)
 	}
@@ -128,7 +128,7 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 		}
 	}
 	for i, step := range body.Steps {
-		if p := s.checkStep(i, step, filter); p != nil {
+		if p := checkStep(r, i, step, filter); p != nil {
 			return p
 		}
 		set.Steps = append(set.Steps, alert.Step{After: time.Duration(step.After * float64(time.Second)),
@@ -136,7 +136,7 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	rule, made, err := s.o.Alerts.Put(ctx, name, set, grantOf(r).Subject)
+	rule, made, err := boardOf(r).Put(ctx, name, set, grantOf(r).Subject)
 	if err != nil {
 		return alertProblem(err)
 	}
@@ -147,15 +147,15 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 
 // checkStep refuses a step whose delivery is not there, or does not carry the steps of these topics: it would end in
 // silence.
-func (s *Server) checkStep(i int, step stepBody, topics store.Filter) *problem {
+func checkStep(r *http.Request, i int, step stepBody, topics store.Filter) *problem {
 	field := fmt.Sprintf("steps[%d]", i)
 	if !(step.After >= 0 && step.After <= maxSeconds) {
 		return badSeconds(field)
 	}
 	var d deliver.Status
 	err := deliver.ErrNotFound
-	if s.o.Deliveries != nil {
-		d, err = s.o.Deliveries.Get(step.Delivery)
+	if sender := senderOf(r); sender != nil {
+		d, err = sender.Get(step.Delivery)
 	}
 	if err != nil {
 		return &problem{code: "member-invalid", field: field,
@@ -179,7 +179,7 @@ func (s *Server) deleteRule(w http.ResponseWriter, r *http.Request, _ url.Values
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	if err := s.o.Alerts.DeleteRule(ctx, name); err != nil {
+	if err := boardOf(r).DeleteRule(ctx, name); err != nil {
 		return alertProblem(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -238,7 +238,7 @@ func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name str
 			return badSeconds("seconds")
 		}
 		grant := grantOf(r)
-		rule, err := s.o.Alerts.GetRule(name)
+		rule, err := boardOf(r).GetRule(name)
 		if err != nil {
 			return alertProblem(err)
 		}
@@ -253,7 +253,7 @@ func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name str
 		ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 		defer cancel()
 		by := alert.Holder{Subject: grant.Subject, Device: body.Device, Name: body.Name}
-		rule, err = sign(s.o.Alerts, ctx, name, alert.Answer{By: by, Note: body.Note,
+		rule, err = sign(boardOf(r), ctx, name, alert.Answer{By: by, Note: body.Note,
 			For: time.Duration(body.Seconds * float64(time.Second))})
 		if err != nil {
 			return alertProblem(err)

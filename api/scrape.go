@@ -220,10 +220,11 @@ func (s scrape) collectTail(out sink) {
 }
 
 func (s scrape) collectDeliveries(out sink) {
-	if s.o.Deliveries == nil {
+	sender := s.desk.Load().Deliveries
+	if sender == nil {
 		return
 	}
-	stats := s.o.Deliveries.Stats()
+	stats := sender.Stats()
 	for _, state := range deliver.States {
 		out.gauge("tidings_deliveries", "Deliveries.", float64(stats.States[state]),
 			prometheus.Labels{"state": string(state)})
@@ -272,10 +273,11 @@ func (s scrape) collectExpiring(out sink) {
 }
 
 func (s scrape) collectAlerts(out sink) {
-	if s.o.Alerts == nil {
+	board := s.desk.Load().Alerts
+	if board == nil {
 		return
 	}
-	stats := s.o.Alerts.Stats()
+	stats := board.Stats()
 	for state, n := range stats.States {
 		out.gauge("tidings_alerts", "Alerts that are not done.", float64(n), prometheus.Labels{"state": string(state)})
 	}

@@ -8,10 +8,11 @@ import (
 
 // collectDevices tells of pushes. No label is a device's, a subject's or a push service's.
 func (s scrape) collectDevices(out sink) {
-	if s.o.Devices == nil {
+	devices := s.desk.Load().Devices
+	if devices == nil {
 		return
 	}
-	stats := s.o.Devices.Stats()
+	stats := devices.Stats()
 	for _, state := range deliver.DeviceStates {
 		out.gauge("tidings_devices", "Devices that are pushed to.", float64(stats.States[state]),
 			prometheus.Labels{"state": string(state)})

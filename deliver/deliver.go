@@ -77,7 +77,11 @@ type Options struct {
 
 	// Wants reports whether an event is for the delivery of this name, just before an attempt at it; one that is not
 	// is passed over. nil: each is.
-	Wants  func(delivery string, e *store.Event) bool
+	Wants func(delivery string, e *store.Event) bool
+
+	// May reports whether this server is the one that sends, as of now: just before each request. Where it is not, the
+	// request waits for Close, which is about to be called. nil: it is.
+	May    func() bool
 	Logger *slog.Logger // default: discard
 }
 
@@ -149,6 +153,9 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	}
 	if o.Wants == nil {
 		o.Wants = func(string, *store.Event) bool { return true }
+	}
+	if o.May == nil {
+		o.May = func() bool { return true }
 	}
 	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client, turns: newTurns(),
 		deliveries: make(map[string]*delivery), dirty: make(chan struct{}, 1)}

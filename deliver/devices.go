@@ -45,7 +45,10 @@ type PushOptions struct {
 
 	// Visible reports whether a person has a page in view, of which they need no push. nil: nobody has.
 	Visible func(owner string) bool
-	Logger  *slog.Logger // default: discard
+
+	// May is as in Options.
+	May    func() bool
+	Logger *slog.Logger // default: discard
 }
 
 // DeviceSource is the log of Devices: of store.Log what they use. The contract is there.
@@ -144,6 +147,9 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 		return nil, err
 	}
 	o.Grace, o.PerOwner = cmp.Or(o.Grace, DefaultPushGrace), cmp.Or(o.PerOwner, DefaultDevicesPerOwner)
+	if o.May == nil {
+		o.May = func() bool { return true }
+	}
 	if o.Visible == nil {
 		o.Visible = func(string) bool { return false }
 	}

@@ -120,6 +120,10 @@ func (p *Devices) post(ctx context.Context, to *address, payload []byte, urgency
 	if err != nil {
 		return answer{failure: clean(err.Error()), config: true}
 	}
+	if !p.o.May() {
+		<-p.ctx.Done() // Close is about to be called
+		return answer{failure: "another server sends by now"}
+	}
 	a, _ := post(ctx, p.o.Guard, p.client, to.endpoint, body, func(req *http.Request) error {
 		webpush.Mark(req.Header)
 		req.Header.Set("User-Agent", agentOf(p.o.Version))

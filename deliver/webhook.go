@@ -98,6 +98,13 @@ func (s *Sender) attempt(ctx context.Context, name string, to target, m message)
 		return answer{failure: failureOf(err)}
 	}
 	defer end()
+	if !s.o.May() {
+		select {
+		case <-ctx.Done():
+		case <-s.ctx.Done():
+		}
+		return answer{failure: "another server sends by now"}
+	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return to.recipient.receiver().send(ctx, s, name, &to, &m)

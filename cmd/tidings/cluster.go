@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -101,7 +102,7 @@ func (c *clusterFlags) join(ctx context.Context, dir string, clk *clock.Clock, o
 		seq.Close()
 		return nil, fmt.Errorf("--data-dir: %w", explainLoss(err, dir))
 	}
-	return &clustered{log, seq, clk}, nil
+	return &clustered{Log: log, seq: seq, clk: clk}, nil
 }
 
 // lossError is the error of a mirror that has what its cluster has not.
@@ -135,6 +136,8 @@ type clustered struct {
 	*bolt.Log
 	seq *jetstream.Sequencer
 	clk *clock.Clock // may be nil
+
+	lease atomic.Pointer[nodes.Lease] // that it sends by; nil before it does
 }
 
 // silenceOf is how long the cluster that keeps the log has said nothing; nil: it has none.
@@ -145,12 +148,8 @@ func silenceOf(log store.Log) func() time.Duration {
 	return nil
 }
 
-// nodes joins those that keep the log; nil: this server is alone. at is where it listens.
-func (c *clusterFlags) nodes(log store.Log, at net.Addr, logger *slog.Logger) (*nodes.Cluster, error) {
-	own, ok := log.(*clustered)
-	if !ok {
-		return nil, nil
-	}
+// nodes joins those that keep the log. at is where this server listens.
+func (c *clusterFlags) nodes(own *clustered, at net.Addr, logger *slog.Logger) (*nodes.Cluster, error) {
 	name := c.NodeName
 	if name == "" {
 		host, err := os.Hostname()
@@ -166,7 +165,9 @@ func (c *clusterFlags) nodes(log store.Log, at net.Addr, logger *slog.Logger) (*
 // state is how this server stands.
 func (c *clustered) state() nodes.State {
 	stats := c.Log.Stats().Sequence
-	return nodes.State{Lag: stats.Lag, Behind: stats.Behind, Silence: c.seq.Silence(), Clock: c.clk.Off()}
+	lease := c.lease.Load()
+	return nodes.State{Lag: stats.Lag, Behind: stats.Behind, Silence: c.seq.Silence(), Clock: c.clk.Off(),
+		Sends: lease != nil && lease.Holds()}
 }
 
 // Close implements store.Log.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tidings/alert"
 	"tidings/api"
 	"tidings/deliver"
 	"tidings/internal/outbound"
@@ -51,28 +52,28 @@ func (d *deliverFlags) validate() error {
 	return positive("push-grace", d.PushGrace)
 }
 
-// start starts to deliver and to push, by the options of the server, to which it adds that. The other flags name the
-// listeners that nothing is sent to.
-func (d *deliverFlags) start(log store.Log, tail *replay.Tail, o *api.Options, dataDir string,
-	listeners ...string) (err error) {
+// begin begins to send and to take steps, as long as the server may, by the options of the server. listeners are those of
+// this server, to which nothing is sent.
+func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, may func() bool, dataDir string,
+	listeners ...string) (desk api.Desk, err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, o.Logger)
 	guard, key := outbound.New(d.outbound(listeners)), seal.NewFile(path)
-	o.Deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
-		Wants: o.Alerts.Wants, Console: d.ConsoleURL, Logger: o.Logger})
-	if err == nil && d.PushContact != "" {
-		o.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
-			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: o.Presence.Visible, Version: version(),
-			Logger: o.Logger})
+	desk.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: o.Logger})
+	if err == nil {
+		desk.Deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
+			Wants: desk.Alerts.Wants, May: may, Console: d.ConsoleURL, Logger: o.Logger})
 	}
-	return err
-}
-
-// endSending ends what the server does by itself, but for trimming.
-func endSending(o *api.Options) {
-	o.Devices.Close()
-	o.Deliveries.Close()
-	o.Alerts.Close()
+	if err == nil && d.PushContact != "" {
+		desk.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
+			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: o.Presence.Visible, May: may,
+			Version: version(), Logger: o.Logger})
+	}
+	if err != nil {
+		desk.Close()
+		return api.Desk{}, fmt.Errorf("deliveries: %w", err)
+	}
+	return desk, nil
 }
 
 // outbound says what may be reached.

@@ -107,6 +107,9 @@ func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 
 // close cuts off who is still there: nobody's data is on these connections.
 func (s *sideListeners) close() (err error) {
+	if s == nil {
+		return nil
+	}
 	for _, server := range s.servers {
 		err = errors.Join(err, server.Close())
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"tidings/alert"
 	"tidings/api"
 	"tidings/internal/clock"
 	"tidings/internal/presence"
@@ -75,9 +74,6 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 	}
 	o := c.options(verifier, app)
 	o.Clock, o.Silence, o.StaleAfter = clk, silenceOf(log), c.NATSStale
-	if o.Nodes, err = c.nodes(log, listener.Addr(), app.logger); err != nil {
-		return errors.Join(err, listener.Close(), log.Close())
-	}
 	return c.serve(ctx, app, log, listener, clk, o)
 }
 
@@ -128,35 +124,24 @@ func (c *serveCmd) diskFree() (uint64, error) {
 func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener,
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
-	var err error
-	if c.Store != "nats" { // where each server would send all of it
-		o.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: app.logger})
-		if err == nil {
-			err = c.deliverFlags.start(log, tail, &o, c.DataDir, listener.Addr().String(), c.MetricsListen, c.DebugListen)
+	var up parts
+	up.add(tail.Close)
+	var beside *sideListeners
+	server, err := c.assemble(log, tail, listener.Addr(), &up, o)
+	if err == nil {
+		beside, err = c.startSideListeners(app.logger, server)
+	}
+	if err == nil {
+		var stopTrimming func()
+		if stopTrimming, err = c.startTrimming(ctx, log, clk, app.logger); err == nil {
+			up.add(stopTrimming)
 		}
 		if err == nil {
 			o.Outlook, err = c.outlook(log)
 		}
 	}
 	if err != nil {
-		endSending(&o)
-		o.Nodes.Close()
-		tail.Close()
-		return errors.Join(fmt.Errorf("deliveries: %w", err), listener.Close(), log.Close())
-	}
-	server := api.New(log, tail, o)
-	beside, err := c.startSideListeners(app.logger, server)
-	if err != nil {
-		endSending(&o)
-		o.Nodes.Close()
-		tail.Close()
-		return errors.Join(err, listener.Close(), log.Close())
-	}
-	stopTrimming, err := c.startTrimming(ctx, log, clk, app.logger)
-	if err != nil {
-		endSending(&o)
-		o.Nodes.Close()
-		tail.Close()
+		up.stop()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
 	c.preflight(app.logger) // after all that can refuse to start, before the first request
@@ -194,10 +179,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	}
 	closed := make(chan error, 1)
 	go func() {
-		stopTrimming()
-		endSending(&o)
-		o.Nodes.Close()
-		tail.Close()
+		up.stop()
 		closed <- errors.Join(log.Close(), beside.close())
 	}()
 	err = awaitClose(deadline, closed)

@@ -82,6 +82,9 @@ type span struct {
 	by       time.Duration
 }
 
+// Elapsed returns what Options.Elapsed is by default: a measure of the time that has really passed.
+func Elapsed() func() time.Duration { return newElapsed() }
+
 // New returns a Clock that shows the wall clock's time.
 func New(o Options) *Clock {
 	if o.Hold == 0 {

@@ -79,31 +79,18 @@ func TestKnown(t *testing.T) {
 // TestReplaced: a node that was killed and comes back under its name is not listed twice.
 func TestReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &killing{}
-		a, b := join(t, bus, "a", nodes.State{}), join(t, bus, "b", nodes.State{})
+		var bus nodestest.Bus
+		a, b := join(t, &bus, "a", nodes.State{}), join(t, &bus, "b", nodes.State{})
 		time.Sleep(nodes.HelloEvery)
 		synctest.Wait()
 		want(t, a, "a b")
-		bus.dead = b.Self()
+		bus.Mute(b.Self(), true)
 		time.Sleep(nodes.LostAfter)
 		want(t, a, "a b?")
-		join(t, bus, "b", nodes.State{})
+		join(t, &bus, "b", nodes.State{})
 		synctest.Wait()
 		want(t, a, "a b")
 	})
-}
-
-// killing is a bus on which nothing is heard of one node.
-type killing struct {
-	nodestest.Bus
-	dead string
-}
-
-func (k *killing) Tell(message []byte) error {
-	if k.dead != "" && strings.Contains(string(message), k.dead) {
-		return nil
-	}
-	return k.Bus.Tell(message)
 }
 
 // TestAskAll: all are asked at once; who does not answer within two seconds is named.

@@ -2,9 +2,9 @@
 package nodestest
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 
@@ -16,6 +16,7 @@ type Bus struct {
 	mu     sync.Mutex
 	nodes  map[string]node
 	hung   map[string]bool
+	mute   map[string]bool
 	answer func(question []byte) []byte
 }
 
@@ -26,10 +27,15 @@ type node struct {
 
 var _ nodes.Bus = (*Bus)(nil)
 
-// Tell implements nodes.Bus. What a node tells carries its ID, but this bus does not read it: of nodes that hang
-// nothing is heard because they do not call it.
+// Tell implements nodes.Bus.
 func (b *Bus) Tell(message []byte) error {
 	b.mu.Lock()
+	for id, mute := range b.mute {
+		if mute && bytes.Contains(message, []byte(id)) {
+			b.mu.Unlock()
+			return nil
+		}
+	}
 	var all []node
 	for id, n := range b.nodes {
 		if !b.hung[id] {
@@ -80,11 +86,20 @@ func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, erro
 func (b *Bus) Hang(id string, hangs bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hung = maps.Clone(b.hung)
 	if b.hung == nil {
 		b.hung = make(map[string]bool)
 	}
 	b.hung[id] = hangs
+}
+
+// Mute has nobody hear what a node tells, or hear it again.
+func (b *Bus) Mute(id string, mute bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mute == nil {
+		b.mute = make(map[string]bool)
+	}
+	b.mute[id] = mute
 }
 
 // Forge has f answer every question instead of who is asked; nil: no longer.

@@ -413,39 +413,6 @@ func (d *Decider) isTwin(group int) bool {
 	return found
 }
 
-func (d *Decider) expired(first store.ID) bool {
-	return !first.Time().After(d.state.KeysPast)
-}
-
-// forget names the keys beyond the limits: those that are too old, then, when there are too many, of
-// whoever has most: nobody's flood costs another a key. They are a few more than the commit adds, so
-// that the work is spread.
-func (d *Decider) forget() {
-	added := d.commit.Keys
-	if len(added) == 0 {
-		return
-	}
-	most := 2*len(added) + 16
-	var old []Key
-	if d.state.Keys > 0 && d.expired(d.state.OldestKey) {
-		old = d.view.OldestKeys(most)
-		if i := slices.IndexFunc(old, func(k Key) bool { return !d.expired(k.First) }); i >= 0 {
-			old = old[:i]
-		}
-	}
-	for _, k := range old {
-		d.commit.Forget = append(d.commit.Forget, k.First)
-	}
-	over := min(d.state.Keys+len(added)-d.state.MaxKeys, most) - len(old)
-	if over > 0 {
-		crowd := d.view.Shares().Crowd(added, old, over)
-		d.commit.Forget, d.crowded = append(d.commit.Forget, crowd...), len(crowd)
-	}
-}
-
-// Crowded is how many keys the last commit forgets before their time, for want of room.
-func (d *Decider) Crowded() int { return d.crowded }
-
 // setDeliveries sets and deletes deliveries, unless one of them was to be another than it is.
 func (d *Decider) setDeliveries(changes []store.NamedDelivery) error {
 	for i := range changes {

@@ -1,0 +1,209 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"tidings/alert"
+	"tidings/deliver"
+	"tidings/internal/nodes"
+	"tidings/internal/wire"
+)
+
+// Desk is what one server at a time has of those that keep a log: what is sent, and the alerts.
+type Desk struct {
+	Deliveries *deliver.Sender  // nil: there are none
+	Devices    *deliver.Devices // nil: nothing is pushed
+	Alerts     *alert.Board     // nil: there are none
+}
+
+// Close ends all that there is.
+func (d Desk) Close() {
+	d.Devices.Close()
+	d.Deliveries.Close()
+	d.Alerts.Close()
+}
+
+// Sit brings what this server has from now on; the zero Desk: nothing any more. It owns none of it. A request under way
+// goes on with what it has found.
+func (s *Server) Sit(d Desk) { s.desk.Store(&d) }
+
+// deskOf is what a request that went through atDesk has found.
+func deskOf(r *http.Request) *Desk             { return visitOf(r).desk }
+func senderOf(r *http.Request) *deliver.Sender { return deskOf(r).Deliveries }
+func boardOf(r *http.Request) *alert.Board     { return deskOf(r).Alerts }
+
+// atDesk has the request served here, if this server has the deliveries and alerts, or by the one that has them.
+func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk) *problem) *problem {
+	d := s.desk.Load()
+	if s.o.Lease == nil || s.o.Lease.Holds() && d.Deliveries != nil {
+		visitOf(r).desk = d
+		return here(d)
+	}
+	if r.Context().Value(passedOn{}) != nil { // by a server that has not heard yet
+		return nobodySends()
+	}
+	for _, n := range s.o.Nodes.List() {
+		if n.Sends && !n.Self && !n.Lost() {
+			return s.passOn(w, r, &n)
+		}
+	}
+	return nobodySends()
+}
+
+func nobodySends() *problem {
+	return &problem{code: "node-unavailable", detail: "no server sends deliveries and takes the steps of alerts at the " +
+		"moment; another one takes that over within half a minute"}
+}
+
+// passedOn is the key of what says that a request comes from another server of the log.
+type passedOn struct{}
+
+// passedRequest is a request that a server passes on. That it may be made is looked at by both; the second one trusts
+// nothing but where the client is.
+type passedRequest struct {
+	Method string      `json:"method"`
+	URI    string      `json:"uri"`
+	Host   string      `json:"host"`
+	Client string      `json:"client"` // its address
+	Header http.Header `json:"header"`
+	Body   []byte      `json:"body"`
+}
+
+// passedAnswer is the answer to it.
+type passedAnswer struct {
+	Status int         `json:"status"`
+	Header http.Header `json:"header"`
+	Body   []byte      `json:"body"`
+}
+
+// passedHeaders are those that the endpoints in question look at. A token comes in Authorization, wherever it was.
+var passedHeaders = []string{"Accept", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "User-Agent"}
+
+const (
+	// passedBytes bounds the body of a request that is passed on: no endpoint in question takes more.
+	passedBytes = max(maxSettings, maxAnswerBody)
+
+	// passedAnswerBytes bounds its answer.
+	passedAnswerBytes = 32 << 20
+)
+
+// passOn has another server answer.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) *problem {
+	body, p := s.readBody(w, r, passedBytes)
+	if p != nil {
+		return p
+	}
+	q := passedRequest{r.Method, r.URL.RequestURI(), r.Host, s.clientAddr(r).String(), http.Header{}, body}
+	for _, name := range passedHeaders {
+		if values := r.Header.Values(name); len(values) > 0 {
+			q.Header[name] = values
+		}
+	}
+	if s.o.Verifier != nil {
+		token, p := s.tokenOf(r, reading)
+		if p != nil {
+			return p
+		}
+		q.Header.Set("Authorization", "Bearer "+token)
+	}
+	within := s.o.QueueTimeout + nodes.AskWithin
+	if strings.HasSuffix(r.URL.Path, "/test") {
+		within = testTimeout + nodes.AskWithin
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), within)
+	defer cancel()
+	text, err := s.o.Nodes.Ask(ctx, to.ID, wire.Marshal(nodeQuestion{Ask: askRequest, Request: &q}))
+	var said nodeAnswer
+	if err == nil {
+		err = said.read(text)
+	}
+	if err == nil && (said.Answer == nil || said.Answer.Status < 200 || said.Answer.Status > 599) {
+		err = errAnswer
+	}
+	if err != nil {
+		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and takes the "+
+			"steps of alerts, has not answered; it may have done what was asked", nameOf(to))}
+	}
+	h := w.Header()
+	for name, values := range said.Answer.Header {
+		if name != "Connection" {
+			h[name] = values
+		}
+	}
+	w.WriteHeader(said.Answer.Status)
+	_, _ = w.Write(said.Answer.Body) // fails only when the client is gone
+	return nil
+}
+
+// servePassed answers a request that another server has passed on, as if it had come here.
+func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, passedOn{}, true), q.Method, q.URI,
+		bytes.NewReader(q.Body))
+	if err != nil || !strings.HasPrefix(q.URI, "/") {
+		return nodeAnswer{Error: "the request cannot be read"}
+	}
+	client, err := netip.ParseAddr(q.Client)
+	if err != nil {
+		return nodeAnswer{Error: "the request does not say where its client is"}
+	}
+	r.Host, r.RequestURI, r.RemoteAddr = q.Host, q.URI, netip.AddrPortFrom(client, 0).String()
+	for name, values := range q.Header {
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if len(q.Body) == 0 {
+		r.Body = http.NoBody
+	}
+	w := &passedWriter{passedAnswer: passedAnswer{Header: http.Header{}}}
+	s.handler.ServeHTTP(w, r)
+	if w.tooLong {
+		return nodeAnswer{Error: fmt.Sprintf("the answer is longer than %d bytes", passedAnswerBytes)}
+	}
+	return nodeAnswer{Answer: &w.passedAnswer}
+}
+
+// passedWriter holds an answer for another server.
+type passedWriter struct {
+	passedAnswer
+	tooLong bool
+}
+
+func (w *passedWriter) Header() http.Header { return w.passedAnswer.Header }
+
+func (w *passedWriter) WriteHeader(status int) {
+	if w.Status == 0 {
+		w.Status = status
+	}
+}
+
+func (w *passedWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if len(w.Body)+len(p) > passedAnswerBytes {
+		w.tooLong = true
+		return 0, io.ErrShortWrite
+	}
+	w.Body = append(w.Body, p...)
+	return len(p), nil
+}
+
+// SetWriteDeadline is for http.ResponseController: memory takes everything at once.
+func (w *passedWriter) SetWriteDeadline(time.Time) error { return nil }
+
+// SetReadDeadline is the same for the body, which is there.
+func (w *passedWriter) SetReadDeadline(time.Time) error { return nil }
+
+// recovered is what a panic while another server is answered comes to: as net/http's, it ends that answer alone.
+func (s *Server) recovered(answer *[]byte) {
+	if p := recover(); p != nil {
+		s.metrics.faults.WithLabelValues(faultPanic).Inc()
+		s.logSeldom("node-panic", slog.LevelError, "answering another server of the log has failed", "error", fmt.Sprint(p))
+		*answer = wire.Marshal(nodeAnswer{Error: "a fault of the server; its log says more"})
+	}
+}

@@ -1,0 +1,343 @@
+package nodes
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tidings/internal/clock"
+	"tidings/store"
+)
+
+// A lease says which node sends deliveries and takes the steps of alerts. It is a row beside the deliveries, so it is
+// taken by a commit, on the condition of what was there before: of many that try one has it. docs/adr/0027 has the
+// reasons.
+//
+//	a node               and then
+//	takes a free lease   sends at once
+//	takes another's,     waits for TakeAfter, by when the other has stopped, and sends
+//	 which is lost
+//	has it               reads each second that it still has it, as of the end of the sequence: good for LeaseFor
+//	has not read that    stops, until it has
+//	 for LeaseFor
+//	ends                 stops, and gives it back
+//
+// A node that was stopped, or cut off, and goes on may be in the middle of a request. It finishes that one at most, and
+// what it writes about it is refused, by the same condition.
+
+const (
+	// LeaseFor is how long a node may send after the moment as of which it has read that it has the lease.
+	LeaseFor = 5 * time.Second
+
+	// TakeAfter is how long after it has taken another's lease a node begins to send.
+	TakeAfter = LeaseFor + time.Second
+
+	leaseEvery = time.Second // it is looked at
+	leaseTries = 5 * time.Second
+)
+
+// rowOfLease is its name. Those of alerts begin with a NUL too.
+const rowOfLease = "\x00lease"
+
+// ErrNoLease: this node is not the one that sends, or not any more.
+var ErrNoLease = errors.New("another server sends, or none does at the moment")
+
+// leaseRow is its record.
+type leaseRow struct {
+	Version int      `json:"version"`
+	Log     store.ID `json:"log"`  // of a restored log it is free
+	Node    string   `json:"node"` // "": it was given back
+	Name    string   `json:"name"`
+	Term    uint64   `json:"term"` // rises with each change
+}
+
+const leaseVersion = 1
+
+// LeaseLog is the log of a Lease: of store.Log what it uses. The contract is there.
+type LeaseLog interface {
+	Delivery(name string) (store.Delivery, error)
+	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
+	CatchUp(ctx context.Context) error
+}
+
+// LeaseOptions configures NewLease.
+type LeaseOptions struct {
+	Log     store.ID             // the identity of the log
+	Elapsed func() time.Duration // what has passed since some moment; default: that of package clock
+	Logger  *slog.Logger         // default: discard
+}
+
+// Lease is that of a log, as one node sees it. Run is called once; the other methods may be called concurrently.
+type Lease struct {
+	log     LeaseLog
+	cluster *Cluster
+	o       LeaseOptions
+
+	mu    sync.Mutex
+	until time.Duration // by Elapsed: as long as the node may send; 0: it may not
+
+	// Of the goroutine of Run.
+	row    []byte        // as it was read last
+	looked time.Duration // by Elapsed: when
+	since  time.Duration // by Elapsed: when it was read so first, without a pause since
+	own    []byte        // the row that this node has written, and by which nobody else sends any more
+	fresh  bool          // nobody has sent by it
+}
+
+// NewLease returns the lease of a log.
+func NewLease(log LeaseLog, c *Cluster, o LeaseOptions) *Lease {
+	if o.Elapsed == nil {
+		o.Elapsed = clock.Elapsed()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Lease{log: log, cluster: c, o: o}
+}
+
+// Holds reports whether this node may send, as of now.
+func (l *Lease) Holds() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.o.Elapsed() < l.until
+}
+
+// begin allows to send, as of a moment at which the lease was this node's.
+func (l *Lease) begin(asOf time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = asOf + LeaseFor
+}
+
+// extend is begin, unless the time is over: who sends has stopped then, or is about to.
+func (l *Lease) extend(asOf time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.o.Elapsed() < l.until {
+		l.until = max(l.until, asOf+LeaseFor)
+	}
+}
+
+func (l *Lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = 0
+}
+
+// Run calls send whenever this node has come to be the one that sends, and cancels its context when it is not any more,
+// or ctx ends. fence is the lease as it stands in the log: for Fenced. It returns when ctx has ended and send has
+// returned.
+func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fence)) {
+	for l.acquire(ctx) {
+		sending, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		fence := Fence{l, l.own}
+		go func() {
+			defer close(done)
+			send(sending, fence)
+		}()
+		l.keep(sending)
+		l.end()
+		stop()
+		<-done
+	}
+	l.giveBack(context.WithoutCancel(ctx))
+}
+
+// acquire waits until this node may send; false: ctx has ended.
+func (l *Lease) acquire(ctx context.Context) bool {
+	for {
+		asOf := l.o.Elapsed()
+		row, err := l.read(ctx)
+		switch {
+		case err != nil:
+			l.o.Logger.Debug("the lease is not read", "error", err)
+		case row.Node == l.cluster.Self() && !bytes.Equal(l.row, l.own): // taken from another, which stops by itself
+			if sleep(ctx, TakeAfter) {
+				l.own, l.fresh = l.row, true
+			}
+			continue
+		case row.Node == l.cluster.Self() && l.fresh:
+			l.fresh = false
+			l.begin(asOf)
+			l.o.Logger.Info("this server sends deliveries and takes the steps of alerts", "term", row.Term)
+			return true
+		case row.Node == l.cluster.Self(), l.free(&row): // a new term in any case: writes under the last one are refused
+			l.take(ctx, &row)
+			continue
+		}
+		if !sleep(ctx, leaseEvery) {
+			return false
+		}
+	}
+}
+
+// read returns the lease as of the end of the sequence.
+func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
+	if err := ctx.Err(); err != nil {
+		return row, err
+	}
+	if err := l.log.CatchUp(ctx); err != nil {
+		return row, err
+	}
+	stored, err := l.log.Delivery(rowOfLease)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return row, err
+	}
+	now := l.o.Elapsed()
+	if text := stored.Record; !bytes.Equal(text, l.row) || now-l.looked > 3*leaseEvery {
+		l.row, l.since = text, now
+	}
+	l.looked = now
+	if len(l.row) == 0 { // none, or a damaged one: it is nobody's
+		return row, nil
+	}
+	if err := json.Unmarshal(l.row, &row); err != nil {
+		return row, fmt.Errorf("the lease cannot be read: %w", err)
+	}
+	if row.Version != leaseVersion {
+		return row, fmt.Errorf("the lease has version %d, this release reads %d", row.Version, leaseVersion)
+	}
+	if row.Log != l.o.Log {
+		row.Node = "" // of the log that this one was restored from
+	}
+	return row, nil
+}
+
+// free reports whether the lease may be taken: it is nobody's, or that of a node which has said nothing for long.
+func (l *Lease) free(row *leaseRow) bool {
+	if row.Node == "" {
+		return true
+	}
+	// This node may have been deaf itself, or too new to have heard anything.
+	heard, ok := l.cluster.Heard(row.Node)
+	return l.o.Elapsed()-l.since >= LostAfter && (!ok || heard >= LostAfter)
+}
+
+// take tries to take the lease. What came of it shows when it is read.
+func (l *Lease) take(ctx context.Context, was *leaseRow) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTries)
+	defer cancel()
+	text, err := l.set(ctx, leaseRow{leaseVersion, l.o.Log, l.cluster.Self(), l.cluster.Name(), was.Term + 1})
+	switch {
+	case err == nil:
+		if was.Node == "" || was.Node == l.cluster.Self() {
+			l.own, l.fresh = text, true // nobody has to stop
+			return
+		}
+		l.o.Logger.Warn("the server that has sent deliveries says nothing any more; this one takes that over",
+			"from", was.Name, "term", was.Term+1)
+	case errors.Is(err, store.ErrWas): // another was first
+	default:
+		l.o.Logger.Debug("the lease is not taken", "error", err)
+		sleep(ctx, leaseEvery)
+	}
+}
+
+// set replaces the row that was read last.
+func (l *Lease) set(ctx context.Context, row leaseRow) ([]byte, error) {
+	text, err := json.Marshal(row)
+	if err != nil {
+		return nil, err
+	}
+	return text, l.log.SetDeliveries(ctx, []store.NamedDelivery{{Name: rowOfLease,
+		Delivery: store.Delivery{Record: text}, Was: append([]byte{}, l.row...)}}, false)
+}
+
+// keep returns when this node may not send any more, or ctx has ended.
+func (l *Lease) keep(ctx context.Context) {
+	for l.Holds() && sleep(ctx, leaseEvery) {
+		asOf := l.o.Elapsed()
+		tries, cancel := context.WithTimeout(ctx, leaseTries)
+		row, err := l.read(tries)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			l.o.Logger.Debug("the lease is not read", "error", err)
+		case !bytes.Equal(l.row, l.own):
+			l.o.Logger.Warn("another server sends deliveries by now; this one stops", "by", row.Name, "term", row.Term)
+			return
+		default:
+			l.extend(asOf)
+		}
+	}
+	if ctx.Err() == nil {
+		l.o.Logger.Warn("this server does not hear whether it is still the one that sends deliveries, and stops until it does")
+	}
+}
+
+// giveBack lets another node send at once. When it fails the others find out by the silence.
+func (l *Lease) giveBack(ctx context.Context) {
+	var row leaseRow
+	if len(l.own) == 0 || json.Unmarshal(l.own, &row) != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	l.row = l.own
+	if _, err := l.set(ctx, leaseRow{leaseVersion, l.o.Log, "", row.Name, row.Term + 1}); err != nil &&
+		!errors.Is(err, store.ErrWas) {
+		l.o.Logger.Info("the lease is not given back; another server takes it in some seconds", "error", err)
+	}
+}
+
+// sleep reports whether it was not interrupted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Fence is a lease as one node has it, from when it begins to send until it stops.
+type Fence struct {
+	lease *Lease
+	row   []byte
+}
+
+// Fenced is the log for who sends: what is written to it is stored only while the node has the lease, as decided in
+// the order of the log. Errors of it: ErrNoLease.
+func (f Fence) Fenced(log store.Log) store.Log { return fenced{log, f} }
+
+type fenced struct {
+	store.Log
+	Fence
+}
+
+// SetDeliveries implements store.Log. That it is stored proves that the lease was this node's.
+func (f fenced) SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	asOf := f.lease.o.Elapsed()
+	all := make([]store.NamedDelivery, 0, len(changes)+1)
+	all = append(all, store.NamedDelivery{Name: rowOfLease, Delivery: store.Delivery{Record: f.row}, Was: f.row})
+	err := f.Log.SetDeliveries(ctx, append(all, changes...), ride)
+	switch {
+	case errors.Is(err, store.ErrWas):
+		return fmt.Errorf("%w: nothing was stored", ErrNoLease)
+	case err == nil:
+		f.lease.extend(asOf)
+	}
+	return err
+}
+
+// AppendOnce implements store.Log. What is appended by a node that has just lost the lease is in order all the same:
+// answers and steps of alerts have a condition of their own.
+func (f fenced) AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error) {
+	if !f.lease.Holds() {
+		return nil, fmt.Errorf("%w: nothing was stored", ErrNoLease)
+	}
+	return f.Log.AppendOnce(ctx, groups)
+}

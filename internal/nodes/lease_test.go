@@ -1,0 +1,318 @@
+package nodes_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/internal/nodes"
+	"tidings/internal/nodes/nodestest"
+	"tidings/store"
+)
+
+// rows are the deliveries of a log that several nodes keep.
+type rows struct {
+	mu  sync.Mutex
+	all map[string][]byte
+}
+
+// link is the log as one node has it.
+type link struct {
+	store.Log // nil
+	*rows
+	mu   sync.Mutex
+	down bool          // it is not answered
+	late time.Duration // it is told that the outcome is not known, and what it has asked for is done that much later
+}
+
+func (l *link) set(down bool, late time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down, l.late = down, late
+}
+
+func (l *link) state() (down bool, late time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down, l.late
+}
+
+func (l *link) CatchUp(context.Context) error {
+	if down, _ := l.state(); down {
+		return store.ErrUnavailable
+	}
+	return nil
+}
+
+func (l *link) Delivery(name string) (store.Delivery, error) {
+	l.rows.mu.Lock()
+	defer l.rows.mu.Unlock()
+	record, ok := l.all[name]
+	if !ok {
+		return store.Delivery{}, store.ErrNotFound
+	}
+	return store.Delivery{Record: record}, nil
+}
+
+func (l *link) SetDeliveries(_ context.Context, changes []store.NamedDelivery, _ bool) error {
+	down, late := l.state()
+	switch {
+	case down:
+		return store.ErrUnavailable
+	case late > 0:
+		time.AfterFunc(late, func() { _ = l.rows.set(changes) })
+		return store.ErrOutcomeUnknown
+	}
+	return l.rows.set(changes)
+}
+
+func (r *rows) set(changes []store.NamedDelivery) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range changes {
+		if c.Was != nil && !bytes.Equal(c.Was, r.all[c.Name]) {
+			return store.ErrWas
+		}
+	}
+	for _, c := range changes {
+		r.all[c.Name] = c.Record
+	}
+	return nil
+}
+
+// peer is a node that wants to send.
+type peer struct {
+	*nodes.Lease
+	node *nodes.Cluster
+	link *link
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu      sync.Mutex
+	fence   nodes.Fence // the last
+	sending bool
+}
+
+// crew are nodes of one log.
+type crew struct {
+	t     *testing.T
+	bus   nodestest.Bus
+	rows  rows
+	peers []*peer
+}
+
+func newCrew(t *testing.T, n int) *crew {
+	c := &crew{t: t, rows: rows{all: make(map[string][]byte)}}
+	for i := range n {
+		c.add(fmt.Sprint(i))
+	}
+	t.Cleanup(func() {
+		for _, p := range c.peers {
+			p.stop()
+			<-p.done
+		}
+	})
+	return c
+}
+
+func (c *crew) add(name string) *peer {
+	began := time.Now()
+	p := &peer{node: join(c.t, &c.bus, name, nodes.State{}), link: &link{rows: &c.rows}, done: make(chan struct{})}
+	p.Lease = nodes.NewLease(p.link, p.node, nodes.LeaseOptions{Log: store.ID{1},
+		Elapsed: func() time.Duration { return time.Hour + time.Since(began) }})
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	go func() {
+		defer close(p.done)
+		p.Run(ctx, func(ctx context.Context, fence nodes.Fence) {
+			p.note(fence, true)
+			<-ctx.Done()
+			p.note(fence, false)
+		})
+	}()
+	c.peers = append(c.peers, p)
+	return p
+}
+
+func (p *peer) note(fence nodes.Fence, sending bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fence, p.sending = fence, sending
+}
+
+// sends reports whether the node sends, and may.
+func (p *peer) sends() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sending && p.Holds()
+}
+
+// set is a write of who sends, or has sent.
+func (p *peer) set(name, record string) error {
+	p.mu.Lock()
+	fence := p.fence
+	p.mu.Unlock()
+	return fence.Fenced(p.link).SetDeliveries(context.Background(),
+		[]store.NamedDelivery{{Name: name, Delivery: store.Delivery{Record: []byte(record)}}}, true)
+}
+
+// watch lets time pass, and returns who sent last. Two never send at once.
+func (c *crew) watch(d time.Duration) (last *peer) {
+	c.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		synctest.Wait()
+		var now *peer
+		for _, p := range c.peers {
+			if !p.Holds() {
+				continue
+			}
+			if now != nil {
+				c.t.Fatalf("%s and %s send at once", now.node.Name(), p.node.Name())
+			}
+			if now = p; p.sends() {
+				last = p
+			}
+		}
+	}
+	return last
+}
+
+// cut takes everything from a node, or gives it back: what it hears, and the log. What it tells is not heard either.
+func (c *crew) cut(p *peer, is bool) {
+	c.bus.Hang(p.node.Self(), is)
+	c.bus.Mute(p.node.Self(), is)
+	p.link.set(is, 0)
+}
+
+// TestLease: one of three sends. When it ends another one does at once; when it is cut off, another one does within
+// half a minute, after it has stopped; when it is back it does not send, and what it still writes is refused.
+func TestLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 3)
+		first := c.watch(5 * time.Second)
+		if first == nil {
+			t.Fatal("nobody sends")
+		}
+		if last := c.watch(time.Hour); last != first {
+			t.Errorf("after an hour without a fault %s sends, %s did", last.node.Name(), first.node.Name())
+		}
+		if err := first.set("progress", "1"); err != nil {
+			t.Error(err)
+		}
+		first.stop()
+		<-first.done
+		first.node.Close()
+		second := c.watch(3 * time.Second)
+		if second == nil || second == first {
+			t.Fatal("nobody sends when the one that did has ended")
+		}
+		if err := first.set("progress", "old"); !errors.Is(err, nodes.ErrNoLease) {
+			t.Errorf("one that has ended writes: %v", err)
+		}
+		c.cut(second, true)
+		if got := c.watch(nodes.LeaseFor + time.Second); got == second && second.Holds() {
+			t.Error("one that is cut off goes on for longer than its lease is good")
+		}
+		third := c.watch(30 * time.Second)
+		if third == nil || third == second {
+			t.Fatal("nobody has taken over within half a minute")
+		}
+		c.cut(second, false)
+		if err := second.set("progress", "old"); !errors.Is(err, nodes.ErrNoLease) {
+			t.Errorf("one that comes back writes: %v", err)
+		}
+		if got := c.watch(time.Hour); got != third {
+			t.Errorf("the one that came back sends")
+		}
+		if err := third.set("progress", "2"); err != nil || string(c.rows.all["progress"]) != "2" {
+			t.Errorf("the one that sends writes %q, %v", c.rows.all["progress"], err)
+		}
+	})
+}
+
+// TestLeaseUnheard: nodes that do not hear each other take the lease from one that has it and goes on; it finds
+// out by the log, and stops before they begin.
+func TestLeaseUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 2)
+		first := c.watch(5 * time.Second)
+		c.bus.Mute(first.node.Self(), true)
+		if got := c.watch(time.Minute); got == first || got == nil {
+			t.Error("nobody has taken the lease of a node that is not heard")
+		}
+	})
+}
+
+// TestLeaseAlone: one that hears nothing for a while, and from which nobody has taken the lease, goes on by itself,
+// under a new term: what it began to write before is refused.
+func TestLeaseAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 1)
+		only := c.watch(5 * time.Second)
+		old := only.fence
+		only.link.set(true, 0)
+		if c.watch(time.Minute); only.Holds() {
+			t.Error("it sends though it hears nothing")
+		}
+		only.link.set(false, 0)
+		if c.watch(3*time.Second) != only {
+			t.Error("it does not go on")
+		}
+		err := old.Fenced(only.link).SetDeliveries(t.Context(), []store.NamedDelivery{{Name: "x"}}, false)
+		if !errors.Is(err, nodes.ErrNoLease) {
+			t.Errorf("a write of the term before: %v", err)
+		}
+		if err := only.set("x", "1"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLeaseRandom: whatever is cut off, mute, slow to be told or ended, for hours, two never send at once, and when
+// all is well somebody does.
+func TestLeaseRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			c := newCrew(t, 3)
+			for range 60 {
+				p := c.peers[random.IntN(len(c.peers))]
+				select {
+				case <-p.done:
+					continue
+				default:
+				}
+				switch random.IntN(6) {
+				case 0:
+					c.cut(p, true)
+				case 1:
+					c.bus.Mute(p.node.Self(), true)
+				case 2:
+					p.link.set(false, time.Duration(random.Int64N(int64(20*time.Second))))
+				case 3:
+					p.link.set(true, 0)
+				case 4:
+					c.cut(p, false)
+				case 5:
+					p.stop()
+					<-p.done
+					p.node.Close()
+					c.add(fmt.Sprintf("%s'", p.node.Name()))
+				}
+				c.watch(time.Duration(random.Int64N(int64(30 * time.Second))))
+			}
+			for _, p := range c.peers {
+				c.cut(p, false)
+			}
+			if c.watch(time.Minute) == nil {
+				t.Errorf("seed %d: all is well, and nobody sends", seed)
+			}
+		})
+	}
+}
