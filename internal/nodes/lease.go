@@ -137,12 +137,14 @@ func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fe
 		sending, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
 		fence := Fence{l, l.own}
+		l.cluster.Changed()
 		go func() {
 			defer close(done)
 			send(sending, fence)
 		}()
 		l.keep(sending)
 		l.end()
+		l.cluster.Changed()
 		stop()
 		<-done
 	}

@@ -28,6 +28,7 @@ type link struct {
 	*rows
 	mu   sync.Mutex
 	down bool          // it is not answered
+	slow time.Duration // to say where the sequence ends
 	late time.Duration // it is told that the outcome is not known, and what it has asked for is done that much later
 }
 
@@ -47,6 +48,10 @@ func (l *link) CatchUp(context.Context) error {
 	if down, _ := l.state(); down {
 		return store.ErrUnavailable
 	}
+	l.mu.Lock()
+	slow := l.slow
+	l.mu.Unlock()
+	time.Sleep(slow)
 	return nil
 }
 
@@ -270,6 +275,34 @@ func TestLeaseAlone(t *testing.T) {
 		}
 		if err := only.set("x", "1"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestLeaseLate: a word that comes when the lease is not good any more does not make it good again: requests that have
+// been held up since are over. The node begins anew.
+func TestLeaseLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 1)
+		only := c.watch(5 * time.Second)
+		only.link.mu.Lock()
+		only.link.slow = nodes.LeaseFor - 200*time.Millisecond
+		only.link.mu.Unlock()
+		for range 3 {
+			held := true
+			for end := time.Now().Add(time.Minute); held && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				held = only.Holds()
+			}
+			only.mu.Lock()
+			old := only.fence
+			only.mu.Unlock()
+			if held || c.watch(20*time.Second) != only {
+				t.Fatalf("it holds the lease all the time: %v", held)
+			}
+			err := old.Fenced(only.link).SetDeliveries(t.Context(), []store.NamedDelivery{{Name: "x"}}, false)
+			if !errors.Is(err, nodes.ErrNoLease) {
+				t.Errorf("a write of the term before: %v", err)
+			}
 		}
 	})
 }

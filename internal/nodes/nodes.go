@@ -6,7 +6,7 @@
 //	…
 //	for _, a := range c.AskAll(ctx, question) { … }
 //
-// Each node tells the others every two seconds that it is there, and how it stands. So a node knows those that have
+// Each node tells the others every two seconds, and when something changes, that it is there, and how it stands. So a node knows those that have
 // told it something since it was started, and nobody keeps a list of them. One that ends says so; one that falls
 // silent is known for another hour, so that it can be named as missing. docs/adr/0026 has the reasons.
 package nodes
@@ -98,6 +98,7 @@ type Cluster struct {
 	o      Options
 	id     string
 	stop   chan struct{}
+	now    chan struct{} // there is something to tell at once
 	ending sync.Once
 	over   sync.WaitGroup
 	answer atomic.Pointer[func(ctx context.Context, question []byte) []byte]
@@ -139,7 +140,7 @@ func New(bus Bus, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{bus: bus, o: o, id: fmt.Sprintf("%x", id[6:]), stop: make(chan struct{}),
-		known: make(map[string]*word)}
+		now: make(chan struct{}, 1), known: make(map[string]*word)}
 	leave, err := bus.Listen(c.id, c.told, c.asked)
 	if err != nil {
 		return nil, fmt.Errorf("listen to other servers of the log: %w", err)
@@ -160,6 +161,14 @@ func (c *Cluster) Close() {
 	c.over.Wait()
 }
 
+// Changed has the others told at once how this node stands.
+func (c *Cluster) Changed() {
+	select {
+	case c.now <- struct{}{}:
+	default:
+	}
+}
+
 // run tells the others that this node is there, until it ends.
 func (c *Cluster) run() {
 	ticker := time.NewTicker(HelloEvery)
@@ -168,6 +177,7 @@ func (c *Cluster) run() {
 		c.tell(false)
 		select {
 		case <-ticker.C:
+		case <-c.now:
 		case <-c.stop:
 			c.tell(true)
 			return
@@ -212,6 +222,9 @@ func (c *Cluster) told(message []byte) {
 		delete(c.known, h.ID)
 	case ok || len(c.known) < maxNodes:
 		c.known[h.ID] = &word{h, now}
+		if !ok {
+			c.Changed() // it knows nobody yet
+		}
 	}
 }
 
