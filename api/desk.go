@@ -59,8 +59,8 @@ func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk)
 }
 
 func nobodySends() *problem {
-	return &problem{code: "node-unavailable", detail: "no server sends deliveries and takes the steps of alerts at the " +
-		"moment; another one takes that over within half a minute"}
+	return &problem{code: "node-unavailable", detail: "no server sends deliveries and takes the steps of " +
+		"alerts at the moment; another one takes that over within half a minute"}
 }
 
 // passedOn is the key of what says that a request comes from another server of the log.
@@ -129,8 +129,8 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 		err = errAnswer
 	}
 	if err != nil {
-		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and takes the "+
-			"steps of alerts, has not answered; it may have done what was asked", nameOf(to))}
+		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and "+
+			"takes the steps of alerts, has not answered; it may have done what was asked", nameOf(to))}
 	}
 	h := w.Header()
 	for name, values := range said.Answer.Header {
@@ -203,7 +203,8 @@ func (w *passedWriter) SetReadDeadline(time.Time) error { return nil }
 func (s *Server) recovered(answer *[]byte) {
 	if p := recover(); p != nil {
 		s.metrics.faults.WithLabelValues(faultPanic).Inc()
-		s.logSeldom("node-panic", slog.LevelError, "answering another server of the log has failed", "error", fmt.Sprint(p))
+		s.logSeldom("node-panic", slog.LevelError, "answering another server of the log has failed", "error",
+			fmt.Sprint(p))
 		*answer = wire.Marshal(nodeAnswer{Error: "a fault of the server; its log says more"})
 	}
 }

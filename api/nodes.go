@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -124,9 +123,9 @@ func (a *nodeAnswer) read(body []byte) error {
 func (b *subscriberBody) valid() bool {
 	_, err := store.NewFilter(b.Topics...)
 	states := []string{stateLive, stateCatchingUp, stateStalled}
-	return err == nil && len(b.ID) == subscriberIDSize && url.PathEscape(b.ID) == b.ID && slices.Contains(states, b.State) &&
-		!b.Since.IsZero() && b.LagEvents >= 0 && b.LagEvents <= maxLag && b.LagSeconds >= 0 &&
-		!math.IsInf(b.LagSeconds, 0) && b.Bytes >= 0
+	return err == nil && len(b.ID) == subscriberIDSize && url.PathEscape(b.ID) == b.ID &&
+		slices.Contains(states, b.State) && !b.Since.IsZero() && b.LagEvents >= 0 && b.LagEvents <= maxLag &&
+		b.LagSeconds >= 0 && b.Bytes >= 0
 }
 
 // cutElsewhere ends a stream that is on another server.
@@ -137,8 +136,8 @@ func (s *Server) cutElsewhere(w http.ResponseWriter, r *http.Request, id string)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case len(silent) > 0:
-		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this ID; "+
-			"%s, which may have it, does not: %s", silent[0].Node, silent[0].Detail)}
+		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this "+
+			"ID; %s, which may have it, does not: %s", silent[0].Node, silent[0].Detail)}
 	}
 	return noSubscriber()
 }

@@ -89,7 +89,8 @@ func TestNodes(t *testing.T) {
 	c.response(t, "GET", "/v1/log", got)
 	got.decode(t, &log)
 	if len(log.Nodes) != 2 || log.Nodes[0]["self"] != true || log.Nodes[1]["node"] != "b" ||
-		log.Nodes[1]["lag_commits"] != 7.0 || log.Nodes[1]["lag_seconds"] != 1.0 || log.Nodes[1]["clock_seconds"] != -3600.0 {
+		log.Nodes[1]["lag_commits"] != 7.0 || log.Nodes[1]["lag_seconds"] != 1.0 ||
+		log.Nodes[1]["clock_seconds"] != -3600.0 {
 		t.Errorf("the log's nodes are %v", log.Nodes)
 	}
 }
@@ -124,10 +125,11 @@ func TestErrorsNodes(t *testing.T) {
 		return func([]byte) []byte { return text }
 	}
 	for what, change := range map[string]func(map[string]any){
-		"a state": func(row map[string]any) { row["state"] = "dead" }, "an ID": func(row map[string]any) { row["id"] = "../../1" },
-		"topics": func(row map[string]any) { row["topics"] = []string{"a..b"} },
-		"a lag":  func(row map[string]any) { row["lag_events"] = -1 },
-		"no ID":  func(row map[string]any) { row["cursor"] = "x" },
+		"a state": func(row map[string]any) { row["state"] = "dead" },
+		"an ID":   func(row map[string]any) { row["id"] = "../../1" },
+		"topics":  func(row map[string]any) { row["topics"] = []string{"a..b"} },
+		"a lag":   func(row map[string]any) { row["lag_events"] = -1 },
+		"no ID":   func(row map[string]any) { row["cursor"] = "x" },
 	} {
 		t.Run("row 253: "+what, func(t *testing.T) {
 			bus.Forge(forged(t, change))
@@ -183,7 +185,8 @@ func TestNodesOfAdmins(t *testing.T) {
 			t.Errorf("admin %v: %s", admin, got.body)
 		}
 	}
-	if got := newServer(t, newLog(t), 0, api.Options{}).do("GET", "/v1/log", ""); strings.Contains(got.body, `"nodes"`) {
+	got := newServer(t, newLog(t), 0, api.Options{}).do("GET", "/v1/log", "")
+	if strings.Contains(got.body, `"nodes"`) {
 		t.Errorf("a server that is alone has nodes: %s", got.body)
 	}
 }

@@ -52,8 +52,8 @@ func (d *deliverFlags) validate() error {
 	return positive("push-grace", d.PushGrace)
 }
 
-// begin begins to send and to take steps, as long as the server may, by the options of the server. listeners are those of
-// this server, to which nothing is sent.
+// begin begins to send and to take steps, as long as the server may, by the options of the server. listeners are those
+// of this server, to which nothing is sent.
 func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, may func() bool, dataDir string,
 	listeners ...string) (desk api.Desk, err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))

@@ -19,8 +19,8 @@ import (
 // warned about, and how far they are off is told.
 func TestClocksOfNodes(t *testing.T) {
 	c := natstest.Start(t, 1)
-	flags := clusterFlags{Store: "nats", NATSURL: c.URLs(), NATSStream: "TIDINGS", NATSReplicas: 1, NATSAllowLossy: true,
-		NATSTimeout: 10 * time.Second}
+	flags := clusterFlags{Store: "nats", NATSURL: c.URLs(), NATSStream: "TIDINGS", NATSReplicas: 1,
+		NATSAllowLossy: true, NATSTimeout: 10 * time.Second}
 	offs := []time.Duration{time.Hour, -time.Hour, 0}
 	logs, wrote := make([]*clustered, len(offs)), make([]e2e.Output, len(offs))
 	for i, off := range offs {

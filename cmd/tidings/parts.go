@@ -29,7 +29,8 @@ func (p *parts) stop() {
 
 // assemble starts the server's parts over the log, but for what answers requests. What has started when it fails is
 // in up.
-func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *parts, o api.Options) (*api.Server, error) {
+func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *parts,
+	o api.Options) (*api.Server, error) {
 	begin := func(log store.Log, may func() bool) (api.Desk, error) {
 		return c.deliverFlags.begin(log, tail, &o, may, c.DataDir, at.String(), c.MetricsListen, c.DebugListen)
 	}

@@ -169,7 +169,7 @@ func (l *Lease) acquire(ctx context.Context) bool {
 			l.begin(asOf)
 			l.o.Logger.Info("this server sends deliveries and takes the steps of alerts", "term", row.Term)
 			return true
-		case row.Node == l.cluster.Self(), l.free(&row): // a new term in any case: writes under the last one are refused
+		case row.Node == l.cluster.Self(), l.free(&row): // under a new term: writes of the last one are refused
 			l.take(ctx, &row)
 			continue
 		}

@@ -6,9 +6,10 @@
 //	…
 //	for _, a := range c.AskAll(ctx, question) { … }
 //
-// Each node tells the others every two seconds, and when something changes, that it is there, and how it stands. So a node knows those that have
-// told it something since it was started, and nobody keeps a list of them. One that ends says so; one that falls
-// silent is known for another hour, so that it can be named as missing. docs/adr/0026 has the reasons.
+// Each node tells the others every two seconds, and when something changes, that it is there and how it stands. So a
+// node knows those that have told it something since it was started, and nobody keeps a list of them. One that ends
+// says so; one that falls silent is known for another hour, so that it can be named as missing. docs/adr/0026 has the
+// reasons.
 package nodes
 
 import (

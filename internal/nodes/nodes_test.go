@@ -97,7 +97,8 @@ func TestReplaced(t *testing.T) {
 func TestAskAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
-		a, b, c := join(t, &bus, "a", nodes.State{}), join(t, &bus, "b", nodes.State{}), join(t, &bus, "c", nodes.State{})
+		a, b := join(t, &bus, "a", nodes.State{}), join(t, &bus, "b", nodes.State{})
+		c := join(t, &bus, "c", nodes.State{})
 		time.Sleep(nodes.HelloEvery)
 		synctest.Wait()
 		bus.Hang(b.Self(), true)
@@ -106,8 +107,8 @@ func TestAskAll(t *testing.T) {
 		if took := time.Since(began); took != nodes.AskWithin {
 			t.Errorf("took %v, want %v", took, nodes.AskWithin)
 		}
-		if len(answers) != 2 || answers[0].Node.Name != "b" || answers[0].Err == nil || answers[1].Node.ID != c.Self() ||
-			string(answers[1].Body) != "c who?" || answers[1].Err != nil {
+		if len(answers) != 2 || answers[0].Node.Name != "b" || answers[0].Err == nil ||
+			answers[1].Node.ID != c.Self() || string(answers[1].Body) != "c who?" || answers[1].Err != nil {
 			t.Errorf("answers %+v", answers)
 		}
 	})
@@ -120,7 +121,8 @@ func TestForeignWords(t *testing.T) {
 		a := join(t, &bus, "a", nodes.State{})
 		const id = "0123456789abcdef0123"
 		good := func(id string) string { return fmt.Sprintf(`{"id":%q,"name":"x","lag_seconds":1}`, id) }
-		for _, text := range []string{"", "x", "[]", `{"id":"` + id + `"`, good("all"), good(strings.ToUpper(id)), good(id + "0"),
+		for _, text := range []string{"", "x", "[]", `{"id":"` + id + `"`, good("all"), good(strings.ToUpper(id)),
+			good(id + "0"),
 			`{"id":"` + id + `","lag_seconds":-1}`, `{"id":"` + id + `","clock_seconds":1e300}`,
 			`{"id":"` + id + `","name":"` + strings.Repeat("n", 256) + `"}`} {
 			_ = bus.Tell([]byte(text))

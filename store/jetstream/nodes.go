@@ -126,6 +126,8 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 		answer = append(answer, m.Data...)
 	}
 	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("%w: it is not there", store.ErrUnavailable)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%w: no answer in time", store.ErrUnavailable)
 	case err != nil:
@@ -136,10 +138,7 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 
 // pieceOf checks that a message is the i-th piece of n, and returns n, which the first one says.
 func pieceOf(m *nats.Msg, i, n int) (int, error) {
-	switch {
-	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
-		return 0, errors.New("it is not there")
-	case m.Header.Get(headerBusy) != "":
+	if m.Header.Get(headerBusy) != "" {
 		return 0, errors.New("it answers too many others")
 	}
 	number, of, ok := strings.Cut(m.Header.Get(headerPiece), "/")

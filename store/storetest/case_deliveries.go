@@ -98,12 +98,14 @@ func deliveriesWas(t testing.TB, open Factory) {
 	set := func(name, was, record string) error {
 		d := delivery(name, store.ID{}, record)
 		d.Was = []byte(was)
-		return f.SetDeliveries(context.Background(), []store.NamedDelivery{delivery("beside", store.ID{}, record), d}, false)
+		beside := delivery("beside", store.ID{}, record)
+		return f.SetDeliveries(context.Background(), []store.NamedDelivery{beside, d}, false)
 	}
 	for _, step := range []struct {
 		was, record string
 		want        error
-	}{{"x", "1", store.ErrWas}, {"", "1", nil}, {"", "2", store.ErrWas}, {"1", "1", nil}, {"2", "3", store.ErrWas}, {"1", "2", nil}} {
+	}{{"x", "1", store.ErrWas}, {"", "1", nil}, {"", "2", store.ErrWas}, {"1", "1", nil}, {"2", "3", store.ErrWas},
+		{"1", "2", nil}} {
 		if err := set("lease", step.was, step.record); !errors.Is(err, step.want) {
 			t.Errorf("%q where there was to be %q: %v, want %v", step.record, step.was, err, step.want)
 		}
