@@ -155,6 +155,13 @@ func (s scrape) collectNodes(out sink) {
 	out.gauge("tidings_cluster_clock_seconds",
 		"How far the clock of this server is ahead of that of the cluster that keeps the log; negative: behind; 0 without one.",
 		off, nil)
+	sends := 1.0
+	if s.o.Lease != nil && !s.o.Lease.Holds() {
+		sends = 0
+	}
+	out.gauge("tidings_sends",
+		"1 while this server sends deliveries and takes the steps of alerts: of several that keep a log one does.",
+		sends, nil)
 }
 
 func collectCommits(out sink, stats store.Stats) {
