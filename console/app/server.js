@@ -28,7 +28,7 @@ export default {
       show([
         [t('server.status'), status(log, ready, metrics)],
         [t('server.log'), contents(log)],
-        ...(log.nodes ? [[t('server.nodes'), log.nodes.map(node)]] : []),
+        ...(log.nodes ? [[t('server.nodes'), log.nodes.flatMap(node)]] : []),
         [t('server.commits'), metrics.found ? latency(commits, opened) : withheld(metrics)],
         [t('server.retention'), retention(log.retention)],
         [t('server.limits'), limits(log.limits)],
