@@ -52,10 +52,9 @@ func newShop(t *testing.T, o api.Options) *shop {
 			t.Cleanup(tail.Close)
 		}
 		s.nodes[i] = known{newServer(t, log, 0, o), node}
-		if i == 0 {
-			o.Alerts, o.Deliveries, o.Devices = nil, nil, nil
-		}
+		o.Alerts, o.Deliveries, o.Devices = nil, nil, nil
 	}
+	s.nodes[1].api.Sit(api.Desk{})
 	s.hears(t, true)
 	return s
 }
@@ -134,6 +133,8 @@ func TestErrorsPassedOn(t *testing.T) {
 			c.response(t, r.method, r.path, got)
 		}
 	}
+	wantSamples(t, a.metrics(), map[string]string{`tidings_sends`: "1", `tidings_deliveries{state="running"}`: "0"})
+	wantSamples(t, b.metrics(), map[string]string{`tidings_sends`: "0", `tidings_deliveries{state="running"}`: ""})
 	t.Run("row 255: it hangs", func(t *testing.T) {
 		s.bus.Hang(a.node.Self(), true)
 		unavailable(t, b, "may have done")
@@ -159,7 +160,6 @@ func TestErrorsPassedOn(t *testing.T) {
 	})
 	t.Run("row 254: it begins", func(t *testing.T) { // and has not read from the log what
 		s.claims[1].holds.Store(true)
-		b.api.Sit(api.Desk{})
 		unavailable(t, b, "takes that over")
 	})
 }

@@ -93,6 +93,8 @@ func TestNodes(t *testing.T) {
 		log.Nodes[1]["clock_seconds"] != -3600.0 {
 		t.Errorf("the log's nodes are %v", log.Nodes)
 	}
+	wantSamples(t, a.metrics(), map[string]string{`tidings_cluster_nodes{state="there"}`: "2",
+		`tidings_cluster_nodes{state="lost"}`: "0", `tidings_cluster_clock_seconds`: "-3600", `tidings_sends`: "1"})
 }
 
 // TestErrorsNodes: a server that does not answer, or not as it should, is named, and nothing is said for it.

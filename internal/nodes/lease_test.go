@@ -279,6 +279,33 @@ func TestLeaseAlone(t *testing.T) {
 	})
 }
 
+// TestLeaseOfAnotherLog: in a log that was restored, or of which the row is damaged, the lease is free at once.
+func TestLeaseOfAnotherLog(t *testing.T) {
+	for _, row := range []string{`{"version":1,"log":"` + store.ID{2}.String() + `","node":"x","name":"x","term":9}`, ""} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCrew(t, 0)
+			c.rows.all["\x00lease"] = []byte(row)
+			only := c.add("a")
+			if c.watch(3*time.Second) != only {
+				t.Errorf("%q keeps a node from sending", row)
+			}
+		})
+	}
+}
+
+// TestLeaseOfANewerRelease: a row that this release cannot read is not touched.
+func TestLeaseOfANewerRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 0)
+		const row = `{"version":2,"holder":"x"}`
+		c.rows.all["\x00lease"] = []byte(row)
+		c.add("a")
+		if c.watch(time.Hour) != nil || string(c.rows.all["\x00lease"]) != row {
+			t.Errorf("the row is %q now", c.rows.all["\x00lease"])
+		}
+	})
+}
+
 // TestLeaseLate: a word that comes when the lease is not good any more does not make it good again: requests that have
 // been held up since are over. The node begins anew.
 func TestLeaseLate(t *testing.T) {
