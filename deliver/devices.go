@@ -13,6 +13,8 @@ import (
 	"time"
 	"unique"
 
+	"golang.org/x/time/rate"
+
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
 	"tidings/internal/webpush"
@@ -88,7 +90,8 @@ type Devices struct {
 	logID  store.ID
 	secret [32]byte
 	client *http.Client
-	turns  turns
+	turns  turns         // of what takes the processor: all but the wait for a push service
+	rate   *rate.Limiter // of requests
 	ctx    context.Context
 	stop   context.CancelFunc
 	over   sync.WaitGroup
@@ -156,7 +159,8 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client, turns: newTurns(),
+	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client, turns: make(turns, 1),
+		rate: rate.NewLimiter(pushesPerSecond, maxPushes),
 		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
 		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
 		flying: make(map[*device]bool), dirty: make(chan struct{}, 1)}

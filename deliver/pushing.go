@@ -51,49 +51,75 @@ const (
 	pushExpired // the grant has ended
 )
 
-// push sends a device what is due. It holds nothing.
-func (p *Devices) push(d *device, due *dueDevice) outcome {
+// push sends a device what is due. It holds nothing while it waits for the push service.
+func (p *Devices) push(d *device) outcome {
+	end, err := p.turns.take(p.ctx)
+	if err != nil {
+		return outcome{kind: pushFailed} // nobody looks
+	}
+	o, made := p.prepare(d)
+	end()
+	if made != nil {
+		o.a = p.post(p.ctx, made)
+		o.judge()
+	}
+	return o
+}
+
+// prepared is a message that is to be sent.
+type prepared struct {
+	endpoint string
+	urgency  string
+	body     []byte
+}
+
+// prepare makes the message of what is due to a device, or says why there is none.
+func (p *Devices) prepare(d *device) (outcome, *prepared) {
 	p.mu.Lock()
 	at, topics, mark, owner, sealed := d.at, d.topics, d.mark, d.owner, d.sealed
 	language, urgency, ended := d.language, d.urgency, d.ended(time.Now(), p.o.Grace)
 	p.mu.Unlock()
 	if ended {
-		return outcome{kind: pushExpired}
+		return outcome{kind: pushExpired}, nil
 	}
-	end, err := p.turns.take(p.ctx)
-	if err != nil {
-		return outcome{kind: pushFailed} // nobody looks
-	}
-	defer end()
 	filter, err := store.NewFilter(strings.Fields(topics)...)
 	if err != nil {
-		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), config: true}}
+		return refusedPush(err, 0), nil
 	}
 	n, err := p.compose(filter, at, owner, mark)
 	switch {
 	case err != nil:
-		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error())}}
+		return refusedPush(err, logTrouble), nil
 	case n.count == 0:
-		return outcome{kind: pushSpared, told: n.told}
+		return outcome{kind: pushSpared, told: n.told}, nil
 	case p.o.Visible(owner) && mark == "":
-		return outcome{kind: pushSpared, told: n.told}
+		return outcome{kind: pushSpared, told: n.told}, nil
 	case p.o.Visible(owner):
-		return outcome{kind: pushViewed}
+		return outcome{kind: pushViewed}, nil
 	}
 	text, err := p.o.Key.Open(sealed, devicePurpose(d.id))
 	if err != nil {
-		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), retryAfter: lockedEvery}}
+		return refusedPush(err, lockedEvery), nil
 	}
 	to, err := parseAddress(text)
 	if err != nil {
-		return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), config: true}}
+		return refusedPush(err, 0), nil
 	}
 	n.write(language)
-	return outcome{told: n.told, a: p.post(p.ctx, &to, n.payload(&to, language), urgency)}.judge()
+	body, err := to.target.Encrypt(n.payload(&to, language))
+	if err != nil {
+		return refusedPush(err, 0), nil
+	}
+	return outcome{told: n.told}, &prepared{to.endpoint, urgency, body}
+}
+
+// refusedPush is a push that could not be made here; after a while it may be, unless that is 0.
+func refusedPush(err error, after time.Duration) outcome {
+	return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), retryAfter: after, config: after == 0}}
 }
 
 // judge says what an answer means (RFC 8030 §5 and §7.3).
-func (o outcome) judge() outcome {
+func (o *outcome) judge() {
 	switch o.kind = pushFailed; {
 	case o.a.ok():
 		o.kind = pushSent
@@ -105,30 +131,25 @@ func (o outcome) judge() outcome {
 			o.a.failure += ": it does not take the server's key or its --push-contact for this device"
 		}
 	}
-	return o
 }
 
 // post makes the request.
-func (p *Devices) post(ctx context.Context, to *address, payload []byte, urgency string) answer {
+func (p *Devices) post(ctx context.Context, m *prepared) answer {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	key, err := p.vapid(ctx)
 	if err != nil {
 		return answer{failure: clean(err.Error()), retryAfter: lockedEvery}
 	}
-	body, err := to.target.Encrypt(payload)
-	if err != nil {
-		return answer{failure: clean(err.Error()), config: true}
-	}
 	if !p.o.May() {
 		<-p.ctx.Done() // Close is about to be called
 		return answer{failure: "another server sends by now"}
 	}
-	a, _ := post(ctx, p.o.Guard, p.client, to.endpoint, body, func(req *http.Request) error {
+	a, _ := post(ctx, p.o.Guard, p.client, m.endpoint, m.body, func(req *http.Request) error {
 		webpush.Mark(req.Header)
 		req.Header.Set("User-Agent", agentOf(p.o.Version))
 		req.Header.Set("TTL", strconv.Itoa(int(pushTTL/time.Second)))
-		req.Header.Set("Urgency", urgency)
+		req.Header.Set("Urgency", m.urgency)
 		req.Header.Set("Topic", pushTopic)
 		return key.Sign(req, time.Now())
 	})
