@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"tidings/internal/nodes"
+	"tidings/internal/presence"
 	"tidings/internal/wire"
 	"tidings/store"
 )
@@ -19,13 +20,16 @@ import (
 const (
 	askSubscribers = "subscribers"
 	askCut         = "cut"
+	askReport      = "report"
 	askRequest     = "request"
 )
 
 // nodeQuestion is what a server asks another one.
 type nodeQuestion struct {
 	Ask string `json:"ask"`
-	ID  string `json:"id,omitempty"` // of the stream to cut off
+	ID  string `json:"id,omitempty"` // of the stream to cut off, or that is reported of
+
+	Report *pageReport `json:"report,omitempty"`
 
 	Request *passedRequest `json:"request,omitempty"`
 }
@@ -34,7 +38,7 @@ type nodeQuestion struct {
 type nodeAnswer struct {
 	Error       string           `json:"error,omitempty"` // why there is no answer
 	Subscribers []subscriberBody `json:"subscribers,omitempty"`
-	Cut         bool             `json:"cut,omitempty"` // the stream was there
+	Found       bool             `json:"found,omitempty"` // the stream was there
 	Answer      *passedAnswer    `json:"answer,omitempty"`
 }
 
@@ -61,7 +65,11 @@ func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte
 		}
 		return wire.Marshal(nodeAnswer{Subscribers: list})
 	case askCut:
-		return wire.Marshal(nodeAnswer{Cut: s.cutOwn(q.ID)})
+		return wire.Marshal(nodeAnswer{Found: s.cutOwn(q.ID)})
+	case askReport:
+		if q.Report != nil {
+			return wire.Marshal(nodeAnswer{Found: s.reportOwn(q.ID, s.ownerHashOf(q.Report.Owner), q.Report)})
+		}
 	case askRequest:
 		if q.Request != nil {
 			return wire.Marshal(s.servePassed(ctx, q.Request))
@@ -122,22 +130,34 @@ func (a *nodeAnswer) read(body []byte) error {
 
 func (b *subscriberBody) valid() bool {
 	_, err := store.NewFilter(b.Topics...)
+	if b.Hearing != nil && !slices.Contains(presence.Hearings, b.Hearing.State) {
+		return false
+	}
 	states := []string{stateLive, stateCatchingUp, stateStalled}
 	return err == nil && len(b.ID) == subscriberIDSize && url.PathEscape(b.ID) == b.ID &&
 		slices.Contains(states, b.State) && !b.Since.IsZero() && b.LagEvents >= 0 && b.LagEvents <= maxLag &&
 		b.LagSeconds >= 0 && b.Bytes >= 0
 }
 
-// cutElsewhere ends a stream that is on another server.
-func (s *Server) cutElsewhere(w http.ResponseWriter, r *http.Request, id string) *problem {
-	answers, silent := s.askNodes(r.Context(), nodeQuestion{Ask: askCut, ID: id})
-	switch {
-	case slices.ContainsFunc(answers, func(a nodeAnswer) bool { return a.Cut }):
+// findElsewhere has the other server that has a stream do what is asked with it.
+func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQuestion) *problem {
+	found, all := s.o.Nodes.Find(r.Context(), wire.Marshal(q), func(body []byte) bool {
+		var said nodeAnswer
+		return said.read(body) == nil && said.Found
+	})
+	if found {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
-	case len(silent) > 0:
-		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this "+
-			"ID; %s, which may have it, does not: %s", silent[0].Node, silent[0].Detail)}
+	}
+	for _, a := range all {
+		err := a.Err
+		if err == nil {
+			err = new(nodeAnswer).read(a.Body)
+		}
+		if err != nil {
+			return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this "+
+				"ID; %s, which may have it, does not: %v", nameOf(&a.Node), err)}
+		}
 	}
 	return noSubscriber()
 }

@@ -97,6 +97,41 @@ func TestNodes(t *testing.T) {
 		`tidings_cluster_nodes{state="lost"}`: "0", `tidings_cluster_clock_seconds`: "-3600", `tidings_sends`: "1"})
 }
 
+// TestReportElsewhere: a page's report that comes to another server than its stream reaches that, of its owner alone.
+func TestReportElsewhere(t *testing.T) {
+	for name, o := range map[string]api.Options{"without keys": {}, "with keys": keyed(t, api.Options{})} {
+		t.Run(name, func(t *testing.T) {
+			var bus nodestest.Bus
+			all := startKnown(t, &bus, o, "a", "b")
+			a, b := all[0], all[1]
+			ana := bearer(holder{subject: "ana", subscribe: ">", admin: true}.token(t))
+			id := b.open(t.Context(), "/v1/stream", "", ana).subscriberOf()
+			path, report := "/v1/subscribers/"+id+"/state", `{"visible":true,"allowed":false,"armed":true}`
+			got := a.do("PUT", path, report, ana)
+			newContract(t, a.server).response(t, "PUT", path, got)
+			if got.status != http.StatusNoContent {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			if hearing := a.hearingOf(id, ana); !strings.Contains(hearing, `"state":"able"`) {
+				t.Errorf("the page is %s", hearing)
+			}
+			if o.Verifier != nil {
+				bo := bearer(holder{subject: "bo", subscribe: ">"}.token(t))
+				if problem := wrong(a.do("PUT", path, report, bo), 404, "subscriber-not-found"); problem != "" {
+					t.Errorf("somebody else's: %s", problem)
+				}
+			}
+			bus.Hang(b.node.Self(), true)
+			got = a.do("PUT", path, report, ana)
+			newContract(t, a.server).response(t, "PUT", path, got)
+			if problem := wrong(got, 503, "node-unavailable"); problem != "" {
+				t.Error(problem)
+			}
+			bus.Hang(b.node.Self(), false)
+		})
+	}
+}
+
 // TestErrorsNodes: a server that does not answer, or not as it should, is named, and nothing is said for it.
 func TestErrorsNodes(t *testing.T) {
 	var bus nodestest.Bus
@@ -131,6 +166,7 @@ func TestErrorsNodes(t *testing.T) {
 		"an ID":   func(row map[string]any) { row["id"] = "../../1" },
 		"topics":  func(row map[string]any) { row["topics"] = []string{"a..b"} },
 		"a lag":   func(row map[string]any) { row["lag_events"] = -1 },
+		"hearing": func(row map[string]any) { row["hearing"] = map[string]any{"state": "x"} },
 		"no ID":   func(row map[string]any) { row["cursor"] = "x" },
 	} {
 		t.Run("row 253: "+what, func(t *testing.T) {

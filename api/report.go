@@ -40,15 +40,31 @@ func (s *Server) reportState(w http.ResponseWriter, r *http.Request, _ url.Value
 	case body.Allowed == nil:
 		return noBool("allowed")
 	}
-	c := callerOf(r)
-	v, ok := s.subscribers.byID.Load(variableOf(r))
-	if !ok || v.(*subscriber).owner != c.owner ||
-		!v.(*subscriber).report(s.o.Presence, c.grant.Owner(), presence.State{Visible: *body.Visible,
-			Allowed: *body.Allowed, Armed: body.Armed}) {
-		return noSubscriber()
+	c, id := callerOf(r), variableOf(r)
+	report := pageReport{c.grant.Owner(), *body.Visible, *body.Allowed, body.Armed}
+	switch {
+	case s.reportOwn(id, c.owner, &report):
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case s.o.Nodes != nil && len(id) == subscriberIDSize:
+		return s.findElsewhere(w, r, &nodeQuestion{Ask: askReport, ID: id, Report: &report})
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return noSubscriber()
+}
+
+// pageReport is what a page says of itself, and whose it is.
+type pageReport struct {
+	Owner   string `json:"owner"` // auth.Grant.Owner
+	Visible bool   `json:"visible"`
+	Allowed bool   `json:"allowed"`
+	Armed   *bool  `json:"armed"`
+}
+
+// reportOwn notes what the page of a stream of this server can do, if its owner has such a stream.
+func (s *Server) reportOwn(id string, owner ownerHash, r *pageReport) bool {
+	v, ok := s.subscribers.byID.Load(id)
+	return ok && v.(*subscriber).owner == owner && v.(*subscriber).report(s.o.Presence, r.Owner,
+		presence.State{Visible: r.Visible, Allowed: r.Allowed, Armed: r.Armed})
 }
 
 func noBool(member string) *problem {

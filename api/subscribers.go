@@ -197,7 +197,7 @@ func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Val
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case s.o.Nodes != nil && len(id) == subscriberIDSize:
-		return s.cutElsewhere(w, r, id)
+		return s.findElsewhere(w, r, &nodeQuestion{Ask: askCut, ID: id})
 	}
 	return noSubscriber()
 }

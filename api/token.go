@@ -23,6 +23,14 @@ const (
 // ownerHash tells the owners of tokens apart while this process lives. Zero stands for no token.
 type ownerHash uint64
 
+// ownerHashOf is that of an owner, as auth.Grant.Owner names them; without a Verifier there is one.
+func (s *Server) ownerHashOf(owner string) ownerHash {
+	if s.o.Verifier == nil {
+		return s.everybody.owner
+	}
+	return ownerHash(maphash.String(s.seed, owner))
+}
+
 // authenticate finds out who sent r. Without a Verifier everybody may do everything.
 func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	if s.o.Verifier == nil {
@@ -48,7 +56,7 @@ func (s *Server) verify(ctx context.Context, token string) (*caller, *problem) {
 		}
 		return nil, p
 	}
-	return &caller{grant, ownerHash(maphash.String(s.seed, grant.Owner()))}, nil
+	return &caller{grant, s.ownerHashOf(grant.Owner())}, nil
 }
 
 // tokenOf finds the token of r. What was put there on purpose comes before the cookie, which

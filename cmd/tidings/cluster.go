@@ -149,7 +149,8 @@ func silenceOf(log store.Log) func() time.Duration {
 }
 
 // nodes joins those that keep the log. at is where this server listens.
-func (c *clusterFlags) nodes(own *clustered, at net.Addr, logger *slog.Logger) (*nodes.Cluster, error) {
+func (c *clusterFlags) nodes(own *clustered, at net.Addr, pages nodes.Pages,
+	logger *slog.Logger) (*nodes.Cluster, error) {
 	name := c.NodeName
 	if name == "" {
 		host, err := os.Hostname()
@@ -159,7 +160,8 @@ func (c *clusterFlags) nodes(own *clustered, at net.Addr, logger *slog.Logger) (
 		_, port, _ := net.SplitHostPort(at.String())
 		name = net.JoinHostPort(host, port)
 	}
-	return nodes.New(own.seq, nodes.Options{Name: name, Version: version(), State: own.state, Logger: logger})
+	return nodes.New(own.seq, nodes.Options{Name: name, Version: version(), State: own.state, Pages: pages,
+		Logger: logger})
 }
 
 // state is how this server stands.

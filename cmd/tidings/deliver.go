@@ -15,6 +15,7 @@ import (
 	"tidings/api"
 	"tidings/deliver"
 	"tidings/internal/outbound"
+	"tidings/internal/presence"
 	"tidings/internal/seal"
 	"tidings/internal/webpush"
 	"tidings/replay"
@@ -59,14 +60,21 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, o.Logger)
 	guard, key := outbound.New(d.outbound(listeners)), seal.NewFile(path)
-	desk.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence, Logger: o.Logger})
+	var pages interface { // those of all servers of the log
+		alert.Listeners
+		Visible(owner string) bool
+	} = o.Presence
+	if o.Nodes != nil {
+		pages = o.Nodes.AllPages(presence.Settling * o.Heartbeat)
+	}
+	desk.Alerts, err = alert.New(log, tail, alert.Options{Listeners: pages, Logger: o.Logger})
 	if err == nil {
 		desk.Deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
 			Wants: desk.Alerts.Wants, May: may, Console: d.ConsoleURL, Logger: o.Logger})
 	}
 	if err == nil && d.PushContact != "" {
 		desk.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
-			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: o.Presence.Visible, May: may,
+			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: pages.Visible, May: may,
 			Version: version(), Logger: o.Logger})
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *p
 		return api.New(log, tail, o), nil
 	}
 	var err error
-	if o.Nodes, err = c.nodes(own, at, o.Logger); err != nil {
+	if o.Nodes, err = c.nodes(own, at, o.Presence, o.Logger); err != nil {
 		return nil, err
 	}
 	up.add(o.Nodes.Close)

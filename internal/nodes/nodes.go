@@ -90,6 +90,7 @@ type Options struct {
 	Name    string       // of this node, for people
 	Version string       // of the program
 	State   func() State // of this node; nil: the zero State
+	Pages   Pages        // of this node; nil: nobody asks for those of all
 	Logger  *slog.Logger // default: discard
 }
 
@@ -107,11 +108,13 @@ type Cluster struct {
 
 	mu    sync.Mutex
 	known map[string]*word // by ID; not this node
+	left  time.Time        // when a node ended on which somebody would have heard an alarm
 }
 
 // word is the last one of a node.
 type word struct {
 	hello
+	hears []store.Filter
 	heard time.Time
 }
 
@@ -126,6 +129,7 @@ type hello struct {
 	Clock   float64 `json:"clock_seconds"`
 	Sends   bool    `json:"sends"`
 	Ends    bool    `json:"ends"` // it is its last
+	pagesHello
 }
 
 // New begins to listen, and to tell the others. The error is the bus's.
@@ -189,7 +193,7 @@ func (c *Cluster) run() {
 func (c *Cluster) tell(ends bool) {
 	s := c.o.State()
 	text, err := json.Marshal(hello{c.id, c.o.Name, c.o.Version, s.Lag, s.Behind.Seconds(), s.Silence.Seconds(),
-		s.Clock.Seconds(), s.Sends, ends})
+		s.Clock.Seconds(), s.Sends, ends, c.ownPages()})
 	if err == nil {
 		err = c.bus.Tell(text)
 	}
@@ -201,7 +205,9 @@ func (c *Cluster) tell(ends bool) {
 // told takes what a node tells all. What is no hello is passed over: it may be of another release.
 func (c *Cluster) told(message []byte) {
 	var h hello
-	if err := json.Unmarshal(message, &h); err != nil || !h.valid() {
+	err := json.Unmarshal(message, &h)
+	hears, ok := h.filters()
+	if err != nil || !ok || !h.valid() {
 		c.o.Logger.Debug("another server of the log says what cannot be read", "bytes", len(message))
 		return
 	}
@@ -220,9 +226,12 @@ func (c *Cluster) told(message []byte) {
 	}
 	switch _, ok := c.known[h.ID]; {
 	case h.Ends:
+		if w := c.known[h.ID]; w != nil && len(w.hears) > 0 {
+			c.left = now
+		}
 		delete(c.known, h.ID)
 	case ok || len(c.known) < maxNodes:
-		c.known[h.ID] = &word{h, now}
+		c.known[h.ID] = &word{h, hears, now}
 		if !ok {
 			c.Changed() // it knows nobody yet
 		}
@@ -311,6 +320,31 @@ func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, 
 		err = errNothing
 	}
 	return body, err
+}
+
+// Find asks all other nodes that are known, at once, until one of them gives an answer that is what was looked for,
+// for AskWithin at most. When none does it returns what each has said.
+func (c *Cluster) Find(ctx context.Context, question []byte, is func(body []byte) bool) (found bool, all []Answer) {
+	ctx, cancel := context.WithTimeout(ctx, AskWithin)
+	defer cancel()
+	list := c.List()
+	answers := make(chan Answer, len(list))
+	for _, n := range list {
+		if !n.Self {
+			go func() {
+				body, err := c.Ask(ctx, n.ID, question)
+				answers <- Answer{n, body, err}
+			}()
+		}
+	}
+	for range len(list) - 1 {
+		a := <-answers
+		if a.Err == nil && is(a.Body) {
+			return true, nil
+		}
+		all = append(all, a)
+	}
+	return false, all
 }
 
 // AskAll asks all other nodes that are known, at once, and returns their answers within AskWithin.

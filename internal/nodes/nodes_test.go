@@ -122,7 +122,7 @@ func TestForeignWords(t *testing.T) {
 		const id = "0123456789abcdef0123"
 		good := func(id string) string { return fmt.Sprintf(`{"id":%q,"name":"x","lag_seconds":1}`, id) }
 		for _, text := range []string{"", "x", "[]", `{"id":"` + id + `"`, good("all"), good(strings.ToUpper(id)),
-			good(id + "0"),
+			good(id + "0"), `{"id":"` + id + `","hears":["a..b"]}`, `{"id":"` + id + `","hears":[""]}`,
 			`{"id":"` + id + `","lag_seconds":-1}`, `{"id":"` + id + `","clock_seconds":1e300}`,
 			`{"id":"` + id + `","name":"` + strings.Repeat("n", 256) + `"}`} {
 			_ = bus.Tell([]byte(text))

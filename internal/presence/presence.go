@@ -24,9 +24,9 @@ const (
 	// staleAfter is after how many heartbeats a report counts no more.
 	staleAfter = 2
 
-	// settling is for how many heartbeats it means nothing that nobody is there, after a start, or after half of the
+	// Settling is for how many heartbeats it means nothing that nobody is there, after a start, or after half of the
 	// pages have gone at once: they come back.
-	settling = 3
+	Settling = 3
 )
 
 // State is what a page can do.
@@ -70,7 +70,7 @@ func New(heartbeat time.Duration, now func() time.Time) *Registry {
 	}
 	return &Registry{heartbeat: heartbeat, now: now, pages: make(map[*Page]struct{}),
 		visible: make(map[string]map[*Page]struct{}), armed: make(map[*Page]struct{}),
-		settled: now().Add(settling * heartbeat)}
+		settled: now().Add(Settling * heartbeat)}
 }
 
 // Page is one that holds a stream. All methods may be called concurrently.
@@ -136,7 +136,7 @@ func (p *Page) Close() {
 		r.left, r.leaving = 0, now
 	}
 	if r.left++; r.left >= len(r.pages) { // half of those that were there, or more
-		r.settled = now.Add(settling * r.heartbeat)
+		r.settled = now.Add(Settling * r.heartbeat)
 	}
 }
 
@@ -200,6 +200,36 @@ func (r *Registry) hears(pattern store.Filter) bool {
 		}
 	}
 	return false
+}
+
+// Able returns the topics of the pages that are Able, each once, at most n.
+func (r *Registry) Able(n int) (all []store.Filter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, seen := r.now(), make(map[string]bool)
+	for p := range r.armed {
+		if name := p.topics.String(); len(all) < n && !seen[name] && p.isFresh(now) {
+			seen[name] = true
+			all = append(all, p.topics)
+		}
+	}
+	return all
+}
+
+// Owners returns those of whom a page is before a person's eyes, at most n.
+func (r *Registry) Owners(n int) (all []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for owner, pages := range r.visible {
+		for p := range pages {
+			if len(all) < n && p.isFresh(now) {
+				all = append(all, owner)
+				break
+			}
+		}
+	}
+	return all
 }
 
 // Settled reports whether it means something that nobody is there: not for three heartbeats after the Registry was
