@@ -155,8 +155,8 @@ func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQu
 			err = new(nodeAnswer).read(a.Body)
 		}
 		if err != nil {
-			return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of this "+
-				"ID; %s, which may have it, does not: %v", nameOf(&a.Node), err)}
+			return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of "+
+				"this ID; %s, which may have it, does not: %v", nameOf(&a.Node), err)}
 		}
 	}
 	return noSubscriber()

@@ -281,7 +281,8 @@ func TestLeaseAlone(t *testing.T) {
 
 // TestLeaseOfAnotherLog: in a log that was restored, or of which the row is damaged, the lease is free at once.
 func TestLeaseOfAnotherLog(t *testing.T) {
-	for _, row := range []string{`{"version":1,"log":"` + store.ID{2}.String() + `","node":"x","name":"x","term":9}`, ""} {
+	other := `{"version":1,"log":"` + store.ID{2}.String() + `","node":"x","name":"x","term":9}`
+	for _, row := range []string{other, ""} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCrew(t, 0)
 			c.rows.all["\x00lease"] = []byte(row)
