@@ -116,16 +116,23 @@ type seed struct {
 	same func(bucket, key, value []byte) bool
 
 	topics []*topic // as they were at first
-	gone   []*topic // those with a mark, in the order of these
+	gone   []*topic // those with a mark
+	holes  []hole   // that are left, in order
 	arena  arena
 
 	step  int    // which kind of thing comes next
 	index int    // of the next topic
-	holes int    // of gone, that have an event in their place
 	from  []byte // the last key of the bucket that is read; nil: none
 	count int    // entries of next
 	size  int    // of these
 	next  commit.Commit
+}
+
+// hole is where an event of a topic was at first, or was trimmed before. Without one in its place the topic would not
+// have had it: it is its newest, or the newest that was trimmed.
+type hole struct {
+	id store.ID
+	*topic
 }
 
 // grow places all commits.
@@ -166,12 +173,17 @@ func (s *seed) begin(tx *bbolt.Tx) error {
 	if s.topics, err = countTopics(tx); err != nil {
 		return err
 	}
+	within := func(id store.ID) bool { return s.above.Before(id) && !s.through.Before(id) }
 	for _, t := range s.topics {
-		if mark := t.next.trimmed; s.above.Before(mark) && !s.through.Before(mark) {
+		if within(t.next.trimmed) {
 			s.gone = append(s.gone, t)
+			s.holes = append(s.holes, hole{t.next.trimmed, t})
+		}
+		if within(t.next.last) && t.next.last != t.next.trimmed { // it may be trimmed before it is read
+			s.holes = append(s.holes, hole{t.next.last, t})
 		}
 	}
-	slices.SortFunc(s.gone, func(a, b *topic) int { return a.next.trimmed.Compare(b.next.trimmed) })
+	slices.SortFunc(s.holes, func(a, b hole) int { return a.id.Compare(b.id) })
 	return nil
 }
 
@@ -189,7 +201,7 @@ func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
 	return s.index == len(s.topics), nil
 }
 
-// addEvents adds those that are retained, and one in the place of the newest that was trimmed of each topic.
+// addEvents adds those that are retained, and empty ones where there are holes.
 func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 	c := tx.Bucket(bucketLog).Cursor()
 	if s.from == nil {
@@ -200,10 +212,12 @@ func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 			k = nil
 		}
 		switch {
-		case s.holes < len(s.gone) && (k == nil || s.gone[s.holes].next.trimmed.Before(store.ID(k))):
-			t := s.gone[s.holes]
-			s.holes++
-			s.add(t.next.trimmed, t.id, placeholder(t), 0)
+		case len(s.holes) > 0 && (k == nil || !store.ID(k).Before(s.holes[0].id)):
+			h := s.holes[0]
+			s.holes = s.holes[1:]
+			if k == nil || store.ID(k) != h.id {
+				s.add(h.id, h.topic.id, h.placeholder(), 0)
+			}
 		case k != nil:
 			r, ok := decodeRecord(k, v)
 			if !ok || int(r.topic) >= len(s.topics) {
@@ -224,9 +238,9 @@ func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 	return false, nil
 }
 
-// placeholder stands for the newest event of a topic that was trimmed.
-func placeholder(t *topic) *store.Draft {
-	if t.next.trimmed == t.next.ended {
+// placeholder stands for the event.
+func (h *hole) placeholder() *store.Draft {
+	if h.id == h.next.ended {
 		return &store.Draft{Type: store.TypeEnd}
 	}
 	return &store.Draft{Type: store.DefaultType}
