@@ -87,6 +87,26 @@ func TestErrorsMirrorBehind(t *testing.T) {
 	})
 }
 
+// TestErrorsPurgedByHand: a stream whose front somebody has purged, without what a node writes before.
+func TestErrorsPurgedByHand(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	log := nodeOn(t, c, t.TempDir())
+	defer log.Close()
+	appendTo(t, log, 5)
+	if err := log.seq.Purge(t.Context(), store.Place{Number: 3}); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("row 322: a stream that was purged by hand", func(t *testing.T) {
+		flags := onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy")
+		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...).ended(t, exitFailure)
+		if !strings.Contains(got.stderr, "take a copy of the log.db") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+		appendTo(t, log, 1)
+	})
+}
+
 // lossyCluster is a NATS server that has lost the last 3 of 8 events, and a directory with a mirror that has them.
 func lossyCluster(t *testing.T) (c *natstest.Cluster, dir string, kept, last store.ID) {
 	c, dir = natstest.Start(t, 1), t.TempDir()

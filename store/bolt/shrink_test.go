@@ -411,3 +411,31 @@ func TestPurgeRunning(t *testing.T) {
 		closeLog(t, slow)
 	})
 }
+
+// TestPurgedByHand: a sequence that somebody has purged without a state cannot be begun with. That is an error, and no
+// mirror is left; nodes that were there go on.
+func TestPurgedByHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, seats := members(t, 1)
+		appendN(t, logs[0], 10, "a")
+		appendN(t, logs[0], 10, "a")
+		at, _, err := seats[0].Find(t.Context(), 2)
+		if err == nil {
+			err = seats[0].Purge(t.Context(), at)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		_, err = bolt.Open(dir, bolt.Options{Sequencer: sequence.Seat()})
+		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "up to date") {
+			t.Errorf("open: %v, want ErrPurged and what to do", err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "log.db*")); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		appendN(t, logs[0], 1, "a")
+		storetest.Check(t, logs[0])
+	})
+}
