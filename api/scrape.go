@@ -256,7 +256,8 @@ func (s scrape) collectDeliveries(out sink) {
 }
 
 func (s scrape) collectExpiring(out sink) {
-	if s.o.Deliveries == nil {
+	sender := s.desk.Load().Deliveries
+	if sender == nil {
 		return
 	}
 	x, err := s.expiry()
@@ -265,7 +266,7 @@ func (s scrape) collectExpiring(out sink) {
 		return
 	}
 	n := 0
-	for _, d := range s.o.Deliveries.List("", deliver.MaxDeliveries) {
+	for _, d := range sender.List("", deliver.MaxDeliveries) {
 		e, err := x.of(&d)
 		if err != nil {
 			out.fail(err)

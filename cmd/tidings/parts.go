@@ -31,6 +31,10 @@ func (p *parts) stop() {
 // in up.
 func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *parts,
 	o api.Options) (*api.Server, error) {
+	var err error
+	if o.Outlook, err = c.outlook(log); err != nil {
+		return nil, err
+	}
 	begin := func(log store.Log, may func() bool) (api.Desk, error) {
 		return c.deliverFlags.begin(log, tail, &o, may, c.DataDir, at.String(), c.MetricsListen, c.DebugListen)
 	}
@@ -44,7 +48,6 @@ func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *p
 		o.Deliveries, o.Devices, o.Alerts = d.Deliveries, d.Devices, d.Alerts
 		return api.New(log, tail, o), nil
 	}
-	var err error
 	if o.Nodes, err = c.nodes(own, at, o.Presence, o.Logger); err != nil {
 		return nil, err
 	}

@@ -136,9 +136,6 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		if stopTrimming, err = c.startTrimming(ctx, log, clk, app.logger); err == nil {
 			up.add(stopTrimming)
 		}
-		if err == nil {
-			o.Outlook, err = c.outlook(log)
-		}
 	}
 	if err != nil {
 		up.stop()
