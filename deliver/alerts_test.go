@@ -23,6 +23,44 @@ func (s *scene) answer(topic, typ, about, data string) string {
 	return ids[0].String()
 }
 
+// TestTellsWhoHears: people are told that nobody hears the alerts of a rule, since when, and that this is over, with a
+// link to the shift.
+func TestTellsWhoHears(t *testing.T) {
+	const link, unheard = "\nhttps://events.example.com/in/#/shift", `{"rule":"orders","topics":["orders.>"],` +
+		`"delivery":"team","since":"2000-01-01T00:00:00Z"}`
+	for _, row := range []struct {
+		of                       deliver.Recipient
+		unheard, heard, unwanted string
+	}{
+		{deliver.Recipient{Detail: deliver.Fields}, "Nobody hears orders: since 2000-01-01 00:00:00 no page is open that may sound",
+			"Somebody hears orders again", "Nobody has to hear orders any more"},
+		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai"},
+			"无人能听到 orders：自 2000-01-01 08:00:00 起没有任何打开的页面可以发声", "又有人能听到 orders", "orders 不再需要有人在场"},
+	} {
+		test(t, func(t *testing.T, s *scene) {
+			to := s.team(row.of, false)
+			s.put("team", deliver.Settings{Topics: settings("$alerts.>").Topics})
+			for _, x := range []struct{ typ, data, want string }{
+				{"alert.unheard", unheard, row.unheard},
+				{"alert.withdrawn", `{"rule":"orders","delivery":"team","reason":"heard"}`, row.heard},
+				{"alert.withdrawn", `{"rule":"orders","delivery":"team","reason":"closed"}`, row.unwanted},
+			} {
+				time.Sleep(3 * time.Minute)
+				_, err := store.Append(t.Context(), s.log, []store.Draft{{Topic: "$alerts.orders._", Type: x.typ,
+					ContentType: "application/json", Data: []byte(x.data)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := to.one(t)
+				title, rest, _ := strings.Cut(got, "\n")
+				if title != x.want || !strings.HasSuffix(rest, link) || strings.Count(rest, "\n") != 1 {
+					t.Errorf("of %s it says\n%s\nwant\n%s", x.typ, got, x.want)
+				}
+			}
+		})
+	}
+}
+
 func stepSays(rule string, n int, since time.Time) string {
 	return fmt.Sprintf(`{"rule":%q,"step":%d,"delivery":"team","type":"order.created","since":%q}`, rule, n,
 		since.Format(time.RFC3339))

@@ -22,6 +22,9 @@ type language struct {
 	alert     noun   // answers to alerts
 	step      string // of a topic, a time, the name of a rule and a number
 	steps     string // of a topic, a count of alerts and a time
+	unheard   string // of the name of a rule and a time
+	heard     string // of the name of a rule
+	unwanted  string // the same
 	nouns     map[string]noun
 	names     map[string]string // of fields
 }
@@ -46,6 +49,10 @@ var english = &language{
 	alert:   noun{about: "%s: %d new event about alerts", abouts: "%s: %d new events about alerts"},
 	step:    "%s: an alert has been open since %s, and nobody has taken it (rule %s, step %d)",
 	steps:   "%s: %d alerts are open, and nobody has taken them; the oldest since %s",
+
+	unheard:  "Nobody hears %s: since %s no page is open that may sound",
+	heard:    "Somebody hears %s again",
+	unwanted: "Nobody has to hear %s any more",
 	nouns: map[string]noun{
 		"order": {"%s: %d new order", "%s: %d new orders", "%s: %d new event about orders",
 			"%s: %d new events about orders"},
@@ -69,6 +76,10 @@ var chinese = &language{
 	alert:   noun{about: "%s：%d 条新的警报动态", abouts: "%s：%d 条新的警报动态"},
 	step:    "%s：有一条警报自 %s 起待处理，至今无人接手（规则 %s，第 %d 步）",
 	steps:   "%s：有 %d 条警报至今无人接手，最早的始于 %s",
+
+	unheard:  "无人能听到 %s：自 %s 起没有任何打开的页面可以发声",
+	heard:    "又有人能听到 %s",
+	unwanted: "%s 不再需要有人在场",
 	nouns: map[string]noun{
 		"order":   {"%s：%d 个新订单", "%s：%d 个新订单", "%s：%d 条新的订单动态", "%s：%d 条新的订单动态"},
 		"comment": {"%s：%d 条新评论", "%s：%d 条新评论", "%s：%d 条新的评论动态", "%s：%d 条新的评论动态"},
@@ -83,7 +94,7 @@ var chinese = &language{
 // births are ends of types of events by which something comes into being.
 var births = []string{"created", "placed", "opened", "added", "new", "posted", "submitted"}
 
-// group is what one line tells of: events of a topic, or the steps that were taken for it.
+// group is what one line tells of: events of a topic, the steps that were taken for it, or what is said of a rule.
 type group struct {
 	topic, own string // which people are told of, and which it is
 	n          int
@@ -91,6 +102,7 @@ type group struct {
 	step       *step
 	alerts     map[string]bool // that the steps are about
 	since      time.Time       // the oldest of these
+	hearing    *hearing        // the newest
 }
 
 // groups returns them in the order of the first event of each, steps first, and the number of topics. What events are
@@ -99,14 +111,17 @@ func groups(events []store.Event, types bool) (list []*group, topics int) {
 	byKey, seen := map[string]*group{}, map[string]bool{}
 	for i := range events {
 		e := &events[i]
-		s := stepOf(e)
+		s, said := stepOf(e), hearingOf(e)
 		key := fmt.Sprint(s != nil, e.Topic)
+		if said != nil {
+			key = "rule " + said.Rule
+		}
 		g := byKey[key]
 		if g == nil {
 			g = &group{topic: topicOf(e), own: e.Topic, alerts: map[string]bool{}}
 			byKey[key], seen[g.topic], list = g, true, append(list, g)
 		}
-		g.n++
+		g.n, g.hearing = g.n+1, said
 		if !types || !slices.Contains(births, e.Type[strings.LastIndex(e.Type, ".")+1:]) {
 			g.other = true
 		}
@@ -118,10 +133,13 @@ func groups(events []store.Event, types bool) (list []*group, topics int) {
 		}
 	}
 	late := func(g *group) int {
-		if g.step != nil {
+		switch {
+		case g.step != nil:
 			return 0
+		case g.hearing != nil:
+			return 1
 		}
-		return 1
+		return 2
 	}
 	slices.SortStableFunc(list, func(a, b *group) int { return late(a) - late(b) })
 	return list, len(seen)
@@ -137,6 +155,16 @@ func (l *language) lines(list []*group, zone *time.Location) (lines []string) {
 
 // line says how many events there are of a group.
 func (l *language) line(g *group, zone *time.Location) string {
+	if n := g.hearing; n != nil {
+		rule := plain(n.Rule, maxValue)
+		switch {
+		case !n.over:
+			return fmt.Sprintf(l.unheard, rule, n.Since.In(zone).Format(time.DateTime))
+		case n.Reason == reasonHeard:
+			return fmt.Sprintf(l.heard, rule)
+		}
+		return fmt.Sprintf(l.unwanted, rule)
+	}
 	if g.step != nil {
 		since := g.since.In(zone).Format(time.DateTime)
 		if n := len(g.alerts); n > 1 {
@@ -173,10 +201,13 @@ func (l *language) noun(topic string) noun {
 	return l.event
 }
 
-// fields are the lines of what an event says. Of a step that is the type of the event that it is about: the rest is
-// told anyway.
+// fields are the lines of what an event says. Of a step that is the type of the event that it is about, and of who
+// hears a rule nothing: the rest is told anyway.
 func (l *language) fields(e *store.Event) (lines []string) {
 	isStep := stepOf(e) != nil
+	if hearingOf(e) != nil {
+		return nil
+	}
 	for _, m := range object(e) {
 		value := scalar(m.Value)
 		if value == "" || isStep && m.Name != "type" {

@@ -64,6 +64,9 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 	if console != "" {
 		n.link = strings.TrimSuffix(console, "/") + "/#/log?" +
 			url.Values{"topic": {n.topic}, "id": {linked(n.newest)}}.Encode()
+		if hearingOf(n.newest) != nil {
+			n.link = strings.TrimSuffix(console, "/") + "/#/shift"
+		}
 	}
 	n.write(words, m.events, zone)
 	if text := p.textTemplate(); text != "" {
@@ -77,7 +80,7 @@ func (n *note) write(words *language, events []store.Event, zone *time.Location)
 	list, topics := groups(events, n.fields)
 	lines := words.lines(list, zone)
 	n.title = lines[0]
-	if topics > 1 && list[0].step == nil { // nothing is more urgent than a step
+	if topics > 1 && list[0].step == nil && list[0].hearing == nil { // nothing is more urgent
 		n.title = fmt.Sprintf(words.several, n.count, topics)
 	}
 	if len(lines) > 1 {
