@@ -1,6 +1,6 @@
 // Package deliver sends events to where an administrator wants them: webhooks, and texts that people read
-// (docs/adr/0021); and tells browsers of them that people have registered ([Devices], docs/adr/0025). A delivery is a position in
-// the log and a record beside it (docs/adr/0018); its backlog is the log.
+// (docs/adr/0021); and tells browsers of them that people have registered ([Devices], docs/adr/0025). A delivery
+// is a position in the log and a record beside it (docs/adr/0018); its backlog is the log.
 //
 //	sender, err := deliver.New(log, tail, deliver.Options{Guard: guard, Key: key})
 //	status, made, err := sender.Put(ctx, "shop", deliver.Settings{…})

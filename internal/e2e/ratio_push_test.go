@@ -110,9 +110,10 @@ func registerMany(t *testing.T, dir, url string, n int) {
 	b := pushtest.NewBrowser()
 	register := func(i int) error {
 		owner := fmt.Sprintf("user-%06d@example.com", i)
+		endpoint := fmt.Sprintf("%s/send/%06d:%s", url, i, strings.Repeat("x", 140))
 		_, _, err := devices.Register(context.Background(), sending.Registration{Owner: owner,
-			Endpoint: fmt.Sprintf("%s/send/%06d:%s", url, i, strings.Repeat("x", 140)), P256dh: b.P256dh(), Auth: b.Auth(),
-			Topics: topics, Page: "https://shop.example.com/orders", Mark: "inbox"})
+			Endpoint: endpoint, P256dh: b.P256dh(), Auth: b.Auth(), Topics: topics,
+			Page: "https://shop.example.com/orders", Mark: "inbox"})
 		if err == nil {
 			_, err = log.SetMark(context.Background(), owner, "inbox", store.Mark{Topics: topics})
 		}
