@@ -275,15 +275,18 @@ func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
 	p.making.Lock()
 	defer p.making.Unlock()
 	p.mu.Lock()
-	key, sealed := p.key, p.sealed
+	key, sealed, none := p.key, p.sealed, len(p.byID) == 0
 	p.mu.Unlock()
 	if key != nil {
 		return key, nil
 	}
 	if sealed == nil {
-		return p.makeKey(ctx)
+		return p.makeKey(ctx, nil)
 	}
 	secret, err := p.o.Key.Open(sealed, keyPurpose)
+	if errors.Is(err, seal.ErrOtherKey) && none { // the secrets key was lost for good, and nobody is subscribed
+		return p.makeKey(ctx, sealed)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +299,8 @@ func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
 	return key, nil
 }
 
-func (p *Devices) makeKey(ctx context.Context) (*webpush.Key, error) {
+// makeKey makes a key in the place of one that is sealed; nil: there was none.
+func (p *Devices) makeKey(ctx context.Context, last []byte) (*webpush.Key, error) {
 	key, err := webpush.NewKey(p.o.Contact)
 	if err != nil {
 		return nil, err
@@ -316,7 +320,7 @@ func (p *Devices) makeKey(ctx context.Context) (*webpush.Key, error) {
 	if err := written.wait(ctx); err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.sealed = nil
+		p.sealed = last
 		return nil, err
 	}
 	p.mu.Lock()
