@@ -40,13 +40,13 @@ func member(t *testing.T, s *storetest.Sequence) (*bolt.Log, *storetest.Seat) {
 	return log, seat
 }
 
-// retained is 8 events of each topic, and all of one.
-func retained() store.Retention {
+// ofEach keeps so many events of each topic, and all of one.
+func ofEach(n uint64) store.Retention {
 	return store.Retention{Topics: store.Everything(), OfTopic: func(name string) store.Limits {
 		if name == "long" {
 			return store.Limits{}
 		}
-		return store.Limits{Events: 8}
+		return store.Limits{Events: n}
 	}}
 }
 
@@ -96,6 +96,9 @@ func busy(t *testing.T, log store.Log, random *rand.Rand) {
 		drafts := make([]store.Draft, 1+random.IntN(10))
 		for i := range drafts {
 			drafts[i] = store.Draft{Topic: topic, Data: make([]byte, random.IntN(60))}
+			if i%2 == 0 {
+				drafts[i] = store.Draft{Topic: "much", Data: make([]byte, 200)}
+			}
 		}
 		_, err = store.Append(ctx, log, drafts)
 	}
@@ -148,7 +151,7 @@ func alike(t *testing.T, what string, a, b *bolt.Log) {
 func retain(t *testing.T, log *bolt.Log, passes int) {
 	t.Helper()
 	for range passes {
-		_, err := log.Retain(context.Background(), retained())
+		_, err := log.Retain(context.Background(), ofEach(8))
 		if err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrClosed) {
 			t.Errorf("retain: %v", err)
 		}
@@ -172,18 +175,19 @@ func isPart(b []byte) bool {
 }
 
 // TestPurge: while others write, between any two parts of the state too, the sequence is purged again and again, and
-// who begins with what is left has the same as who was there from the start: also one that has stopped halfway
-// through, one that was stopped before the floor, and one that is opened again.
+// who begins with what is left has the same as who was there from the start: also one that was stopped before the
+// floor, and one that is opened again. Where much is kept the floor lies far below the state.
 func TestPurge(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { purge(t, rand.New(rand.NewPCG(seed, 1))) })
+			keep := []uint64{8, 60}[seed%2]
+			synctest.Test(t, func(t *testing.T) { purge(t, rand.New(rand.NewPCG(seed, 1)), keep) })
 		})
 	}
 }
 
-func purge(t *testing.T, random *rand.Rand) {
+func purge(t *testing.T, random *rand.Rand, keep uint64) {
 	sequence, logs, seats := members(t, 2)
 	seats[0].OnAppend(func(b []byte) storetest.Fate {
 		if isPart(b) && random.IntN(2) == 0 {
@@ -193,7 +197,7 @@ func purge(t *testing.T, random *rand.Rand) {
 	})
 	dir := t.TempDir()
 	behind := openMirror(t, dir, tight, sequence.Seat())
-	purged, begins := 0, first(t, sequence)
+	purged, low, begins := 0, 0, first(t, sequence)
 	for round := range 30 {
 		for range 20 {
 			busy(t, logs[random.IntN(2)], random)
@@ -201,15 +205,21 @@ func purge(t *testing.T, random *rand.Rand) {
 		if round == 1 {
 			closeLog(t, behind)
 		}
-		retain(t, logs[0], 1)
+		ends := sequence.Len()
+		if _, err := logs[0].Retain(t.Context(), ofEach(keep)); err != nil {
+			t.Fatal(err)
+		}
 		if now := first(t, sequence); now > begins {
 			purged, begins = purged+1, now
+			if int(now)+20 < ends {
+				low++
+			}
 			late, _ := member(t, sequence)
 			alike(t, fmt.Sprint("round ", round), logs[1], late)
 		}
 	}
-	if purged < 3 {
-		t.Errorf("purged %d times", purged)
+	if purged < 3 || low == 0 && keep > 8 {
+		t.Errorf("purged %d times, %d of them up to a low floor", purged, low)
 	}
 	behind = openMirror(t, dir, tight, sequence.Seat())
 	alike(t, "one that was stopped before the floor", logs[0], behind)
