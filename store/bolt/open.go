@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
@@ -60,77 +59,6 @@ func openIn(d *dir, o Options) (*Log, error) {
 	}
 	return open(d, fileName, o)
 }
-
-// openMirror opens the mirror of a sequence, or makes it. A damaged one is a copy that can be made again,
-// and may have what others have lost: it is kept.
-func openMirror(d *dir, exists bool, o Options) (*Log, error) {
-	ctx, cancel := context.WithTimeout(o.Context, o.SequencerTimeout)
-	defer cancel()
-	id, err := o.Sequencer.LogID(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-	}
-	o.logID = id
-	if exists {
-		l, err := open(d, fileName, o)
-		if err == nil {
-			return l, nil
-		}
-		if failed := d.makeWay(err, o.Logger); failed != nil {
-			return nil, failed
-		}
-		o.rebuilt = errors.Is(err, ErrDamaged)
-	}
-	return openNewMirror(d, o)
-}
-
-// openNewMirror makes a mirror, anew when it is too far behind once it is there.
-func openNewMirror(d *dir, o Options) (*Log, error) {
-	for try := 1; ; try++ {
-		if err := makeLog(d, o, o.logID); err != nil {
-			return nil, err
-		}
-		l, err := open(d, fileName, o)
-		if !errors.Is(err, store.ErrPurged) {
-			return l, err
-		}
-		if err := d.removeLog(); err != nil {
-			return nil, err
-		}
-		if try == makeAnew {
-			return nil, fmt.Errorf("%w; if no node has purged it, take a copy of the log.db of one that is up to date, "+
-				"or restore a backup into a new stream", err)
-		}
-	}
-}
-
-// makeAnew is how often an Open makes a mirror.
-const makeAnew = 3
-
-// removeLog removes a mirror that has nothing that its sequence has not.
-func (d *dir) removeLog() error {
-	return errors.Join(remove(d.file(closedName)), remove(d.file(fileName)), syncDir(d.path))
-}
-
-// makeWay makes way for a new mirror in the place of one that cannot be opened, or returns the error of that.
-func (d *dir) makeWay(err error, logger *slog.Logger) error {
-	switch {
-	case errors.Is(err, errUnfinished): // it never had a place, and nothing that the sequence has not
-		logger.Warn("the mirror was not finished; it is made anew")
-		return d.removeLog()
-	case errors.Is(err, ErrDamaged), errors.Is(err, store.ErrPurged):
-		aside, failed := d.setAside()
-		if failed != nil {
-			return errors.Join(err, failed)
-		}
-		logger.Error("the mirror cannot go on; it is set aside, and made anew", "file", aside, "error", err)
-		return nil
-	}
-	return err
-}
-
-// errUnfinished is the error of a mirror that was being made of a state.
-var errUnfinished = errors.New("the mirror was not finished")
 
 // makeLog makes an empty log, a mirror of the one with the ID if that is not zero. A crash leaves none or
 // a whole one.
