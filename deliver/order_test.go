@@ -275,6 +275,7 @@ func TestHaltInOrder(t *testing.T) {
 		s.put("shop", set)
 		s.receiver.set(x.watch(slow(20 * time.Second)))
 		s.publish(40, "orders")
+		time.Sleep(time.Second) // they take turns
 		synctest.Wait()
 		if x.all != deliver.DefaultInFlight {
 			t.Errorf("%d requests at once", x.all)
