@@ -180,6 +180,29 @@ func TestUnheardReconnects(t *testing.T) {
 	})
 }
 
+// TestUnheardFlaps: a page whose stream is cut off every 40 s does not keep it from being said, be it one that may not
+// sound, or one that would be heard, of other topics.
+func TestUnheardFlaps(t *testing.T) {
+	for name, come := range map[string]func(*pages){
+		"deaf":  func(p *pages) { p.come(false, "orders.>") },
+		"other": func(p *pages) { p.come(true, "tickets.>") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			listened(t, nil, func(t *testing.T, s *scene, p *pages) {
+				for range 15 {
+					come(p)
+					time.Sleep(40 * time.Second)
+				}
+				said := s.newest(notices)
+				after := said.Time().Sub(epoch)
+				if latest := alert.DefaultUnheardAfter + 3*heartbeat + time.Second; after > latest {
+					t.Errorf("it is said after %v, want %v at most", after, latest)
+				}
+			})
+		})
+	}
+}
+
 // TestUnheardHours: nobody has to be there outside the hours; each opening is another day.
 func TestUnheardHours(t *testing.T) {
 	weekdays := func(r *alert.Rule) { // it is Saturday

@@ -25,7 +25,7 @@ const (
 	staleAfter = 2
 
 	// Settling is for how many heartbeats it means nothing that nobody is there, after a start, or after half of the
-	// pages have gone at once: they come back.
+	// pages that were Able have gone at once: they come back. Then it means something for as long, whatever goes.
 	Settling = 3
 )
 
@@ -59,7 +59,7 @@ type Registry struct {
 	visible map[string]map[*Page]struct{} // by owner, as they said last
 	armed   map[*Page]struct{}            // as they said last
 	settled time.Time                     // who is missing has come back by then
-	left    int                           // pages that were closed since leaving
+	left    int                           // Able pages that were closed since leaving
 	leaving time.Time
 }
 
@@ -129,14 +129,24 @@ func (p *Page) Close() {
 	if _, ok := r.pages[p]; !ok {
 		return
 	}
+	now := r.now()
+	able := p.hearing(now) == Able
 	r.forget(p)
 	delete(r.pages, p)
-	now := r.now()
+	if able {
+		r.lose(now)
+	}
+}
+
+// lose notes that a page has gone that was Able: no other can be missed. The caller holds mu.
+func (r *Registry) lose(now time.Time) {
 	if now.Sub(r.leaving) > r.heartbeat {
 		r.left, r.leaving = 0, now
 	}
-	if r.left++; r.left >= len(r.pages) { // half of those that were there, or more
-		r.settled = now.Add(Settling * r.heartbeat)
+	r.left++
+	half := r.left >= len(r.armed) // of those that were there, or more
+	if wait := Settling * r.heartbeat; half && now.Sub(r.settled) >= wait {
+		r.settled = now.Add(wait)
 	}
 }
 
@@ -233,7 +243,8 @@ func (r *Registry) Owners(n int) (all []string) {
 }
 
 // Settled reports whether it means something that nobody is there: not for three heartbeats after the Registry was
-// made, or after half of the pages, or more, have gone within a heartbeat.
+// made, or after half of the Able pages, or more, have gone within a heartbeat. Between two such times it does for three
+// heartbeats at least, so pages that come and go delay what is true, and cannot hide it.
 func (r *Registry) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -114,8 +114,8 @@ func TestVisible(t *testing.T) {
 	})
 }
 
-// TestSettled: that nobody is there means nothing for three heartbeats after a start, and after half of the pages have
-// gone at once; one of many that goes changes nothing.
+// TestSettled: that nobody is there means nothing for three heartbeats after a start, and after half of the pages that
+// would be heard have gone at once; one of many that goes changes nothing, and neither does one that would not be heard.
 func TestSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := presence.New(heartbeat, nil)
@@ -126,6 +126,11 @@ func TestSettled(t *testing.T) {
 			}
 		}
 		var pages []*presence.Page
+		report := func() {
+			for _, p := range pages {
+				p.Report(presence.State{Armed: &yes})
+			}
+		}
 		for range 10 {
 			pages = append(pages, r.Open("", filter(t, ">")))
 		}
@@ -134,11 +139,21 @@ func TestSettled(t *testing.T) {
 		settled(false)
 		time.Sleep(time.Nanosecond)
 		settled(true)
+		time.Sleep(3 * heartbeat)
+		report()
+		for range 50 {
+			r.Open("", filter(t, ">")) // a page that nobody would hear, and that nobody can miss
+			deaf := r.Open("", filter(t, ">"))
+			deaf.Report(presence.State{Visible: true, Armed: &no})
+			deaf.Close()
+		}
+		settled(true)
 		for _, p := range pages[:4] {
 			p.Close()
 		}
 		settled(true)
 		time.Sleep(heartbeat + 1)
+		report()
 		pages[4].Close() // long after the others
 		settled(true)
 		pages[5].Close()
@@ -147,4 +162,29 @@ func TestSettled(t *testing.T) {
 		time.Sleep(3 * heartbeat)
 		settled(true)
 	})
+}
+
+// TestSettledAgain: pages that come and go, whoever's they are, excuse it for three heartbeats of six at most.
+func TestSettledAgain(t *testing.T) {
+	for name, armed := range map[string]*bool{"would be heard": &yes, "blocked": &no, "no alarm": nil} {
+		synctest.Test(t, func(t *testing.T) {
+			r := presence.New(heartbeat, nil)
+			var unsettled, longest time.Duration
+			for at := time.Duration(0); at < 10*time.Minute; at += time.Second {
+				if at%(20*time.Second) == 0 {
+					p := r.Open("", filter(t, ">"))
+					p.Report(presence.State{Armed: armed})
+					p.Close()
+				}
+				time.Sleep(time.Second)
+				if unsettled += time.Second; r.Settled() {
+					unsettled = 0
+				}
+				longest = max(longest, unsettled)
+			}
+			if longest > 3*heartbeat {
+				t.Errorf("%s: it means nothing for %v", name, longest)
+			}
+		})
+	}
 }
