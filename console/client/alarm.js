@@ -608,7 +608,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // none of these may change a refusal
     for (const type of ['gap', 'live']) client.addEventListener(type, () => this.#look(), { signal });
     this.#presence = new Presence(client, {
-      url: this.#base, token: this.token && (() => this.#bearer()), armed: () => (this.#calls.has('sound') ? this.audible : undefined),
+      url: this.#base, armed: () => (this.#calls.has('sound') ? this.audible : undefined),
     });
   }
 

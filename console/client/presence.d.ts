@@ -1,10 +1,8 @@
-import type { Tidings, Token } from './tidings.js';
+import type { Tidings } from './tidings.js';
 
 export interface PresenceOptions {
   /** The server that the client reads from. */
   url: string | URL;
-  /** The token, or a function that gets one. Nothing is no token: then the browser's cookie counts. */
-  token?: string | (() => Token | Promise<Token>);
   /** Whether the browser lets the page sound its alarm now. Left out: the page has none. */
   armed?: () => boolean | undefined;
   /** Send cookies to another origin of the same site. Default: false. */
@@ -15,7 +13,8 @@ export interface PresenceOptions {
  * Tells the server, with each heartbeat of the client's stream, whether a person may see the page (`visible`), whether the
  * browser shows its notifications (`allowed`), and whether it may sound an alarm (`armed`). The server keeps it in memory,
  * as long as the stream: `GET /v1/subscribers` shows it, and a rule that nobody would hear says so. Tabs that share the
- * stream are one page. `<tidings-alarm>` has its own. While the client polls nothing is told.
+ * stream are one page. `<tidings-alarm>` has its own. While the client polls nothing is told. Reports bear the token that the
+ * client asked for the stream with. That the server does not take them is said once, by `console.warn`.
  */
 export class Presence {
   constructor(client: Tidings, options: PresenceOptions);

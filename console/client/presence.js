@@ -3,7 +3,7 @@
 //
 // It is told when the stream brings something, not by a timer: a page that is frozen falls silent. The tabs that share a
 // stream are one page to the server. The one that holds it asks the others at each heartbeat, and counts for the next those
-// that have answered.
+// that have answered. A stream's reports bear its token: to the server another one may be somebody else.
 
 const WITHIN = 10_000; // ms, for the server to answer
 
@@ -14,9 +14,10 @@ export class Presence {
   #channel; // to the others that share the stream
   #others = new Map(); // what each of them can do, and when it was asked
   #asked = 0; // how often they were
-  #subscriber; // the stream, as the server calls it; undefined: another tab holds it
+  #subscriber; #token; // the stream, as the server calls it, and its token; undefined: another tab holds it
   #told = ''; #toldAt = 0; // last
   #telling = false;
+  #warned = false; // that the server does not take it
 
   constructor(client, options = {}) {
     this.#client = client;
@@ -70,10 +71,10 @@ export class Presence {
     this.#tell();
   }
 
-  #beat({ subscriber, heartbeat }) {
+  #beat({ subscriber, heartbeat, token }) {
     const since = Date.now() - this.#toldAt, other = subscriber !== this.#subscriber;
     this.#meet();
-    this.#subscriber = subscriber;
+    [this.#subscriber, this.#token] = [subscriber, token];
     if (!other && since >= 0 && since < heartbeat / 2) return; // more has come than a heartbeat
     for (const [tab, { asked }] of this.#others) if (asked < this.#asked) this.#others.delete(tab);
     this.#told = '';
@@ -95,12 +96,15 @@ export class Presence {
   }
 
   async #put(subscriber, body) {
-    const { url, token, withCredentials } = this.#options, headers = { 'Content-Type': 'application/json' };
-    const bearer = typeof token === 'function' ? await token() : token;
-    if (bearer) headers.Authorization = `Bearer ${bearer}`;
-    await fetch(`${String(url).replace(/\/+$/, '')}/v1/subscribers/${encodeURIComponent(subscriber)}/state`, {
+    const { url, withCredentials } = this.#options, headers = { 'Content-Type': 'application/json' };
+    if (this.#token) headers.Authorization = `Bearer ${this.#token}`;
+    const answer = await fetch(`${String(url).replace(/\/+$/, '')}/v1/subscribers/${encodeURIComponent(subscriber)}/state`, {
       method: 'PUT', headers, body, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
       signal: AbortSignal.timeout(WITHIN),
     });
+    if (answer.ok || this.#warned || subscriber !== this.#subscriber) return; // of a stream that has ended nothing is taken
+    this.#warned = true;
+    const { detail, title = 'no answer of this server' } = await answer.json().catch(() => ({}));
+    console.warn(`Tidings is not told whether this page would be heard: HTTP ${answer.status}, ${detail ?? title}`);
   }
 }

@@ -100,9 +100,9 @@ export interface TidingsEventMap<Data = unknown> {
   bye: CustomEvent<Bye>;
   /**
    * Something has come on the stream that this tab holds: a heartbeat at least, every so many milliseconds. `subscriber` is what
-   * the server calls the stream. For presence.js, which tells the server what the page can do.
+   * the server calls the stream, `token` what it was asked for with. For presence.js, which tells the server what the page can do.
    */
-  beat: CustomEvent<{ subscriber: string; heartbeat: number }>;
+  beat: CustomEvent<{ subscriber: string; heartbeat: number; token: Token }>;
   state: CustomEvent<{ state: State; transport: 'stream' | 'poll'; leads: boolean }>;
   /**
    * A refusal; what the token function threw; or, once per outage and with the name `AnswerError`, that something

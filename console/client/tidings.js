@@ -32,15 +32,16 @@ export class Tidings extends EventTarget {
   #retry = 0; // the pause that the server wants
   #ticker;
   #bearer; // the promise of a token
+  #sent; // with what was asked last
   #leads = false;
   #steals = false; // the lead, once the server has answered
-  #asked = 0; // ticks while a lock was asked for and there is no answer
+  #asked = 0; // ticks that a lock is waited for
   #reading = false; #behind = ''; // pages; where the leader was meanwhile
   #leader = 'connecting'; // its state
   #heard = 0; // when the server, or a leader that is connected, was
   #heartbeat = 15_000;
   #failures = 0;
-  #strange = false; // an AnswerError was told
+  #strange = false; // an AnswerError
   #deaths = 0; // streams in a row that fell silent
   #missed = 0; // events before the state was live
   #told; #hole = ''; // the last gap; its end: what follows joins no cursor before it
@@ -108,7 +109,7 @@ export class Tidings extends EventTarget {
   #happens = ({ type }) => {
     const looks = type === 'visibilitychange';
     if (type === 'freeze' || type === 'pagehide') {
-      this.#quit(); // a frozen tab must neither lead nor wait to
+      this.#quit(); // it must neither lead nor wait to
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
@@ -209,10 +210,10 @@ export class Tidings extends EventTarget {
     this.#restart();
   }
 
-  // lost: the leader, which speaks at every tick, is suspended, or finds no server.
+  // lost: the leader, which speaks at each tick, is suspended, or finds no server.
   #lost() { return this.#silence() > 3 * this.#heartbeat; }
 
-  // met learns from an answer who this is. Another person goes on at a place of its own.
+  // met learns from an answer who this is. Another goes on at a place of its own.
   #met(who) {
     if (!who) return; // not by Tidings, or an earlier one
     const was = this.#who, other = personOf(who) ? null : this.#cursor;
@@ -248,7 +249,7 @@ export class Tidings extends EventTarget {
     });
     try {
       tell(message);
-    } catch { // too deep to be copied: they read it themselves
+    } catch { // too deep to be copied: they read it
       tell({ gap: true });
     }
   }
@@ -269,7 +270,7 @@ export class Tidings extends EventTarget {
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
     const past = !event && state === 'live' && at < this.#cursor; // the end, perhaps of another log
     if (gap || other || past || at && !joins) return void this.#catchUp(); // a hole
-    if (event && this.#unhandled > PAGE) return void this.#catchUp(); // when there is time for it
+    if (event && this.#unhandled > PAGE) return void this.#catchUp(); // when there is time
     if (event && at > this.#cursor) this.#give(event);
     else if (at > this.#cursor) this.#moveTo(at);
     this.#set(state, transport);
@@ -340,7 +341,7 @@ export class Tidings extends EventTarget {
       this.#bearer = undefined;
       if (isFunction(this.#options.token) && Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
     }
-    if (isText(this.#opened)) this.#emit('beat', { subscriber: this.#opened, heartbeat: this.#heartbeat });
+    if (isText(this.#opened)) this.#emit('beat', { subscriber: this.#opened, heartbeat: this.#heartbeat, token: this.#sent });
   }
 
   async #poll() {
@@ -397,6 +398,7 @@ export class Tidings extends EventTarget {
   async #ask(wanted, query, signal, read) {
     const token = await this.#token(signal);
     signal.throwIfAborted();
+    this.#sent = token;
     const { topics, since, last = 0, withCredentials } = this.#options, cursor = this.#cursor;
     const streams = wanted === STREAM, headers = { Accept: wanted };
     if (token) headers.Authorization = `Bearer ${token}`;
@@ -722,7 +724,7 @@ async function errorOf(answer, wanted) {
   return Object.assign(new Error(text), { name: 'AnswerError' });
 }
 
-// fromEnvelope turns a CloudEvent into what a page of events holds.
+// fromEnvelope turns a CloudEvent into an event of a page.
 function fromEnvelope(text) {
   const { specversion, sequence: id, topic, type, datacontenttype, data = null, data_base64, ...ce } = JSON.parse(text);
   const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'; // Crockford's

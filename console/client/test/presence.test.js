@@ -5,7 +5,7 @@ import { beforeEach, test } from 'node:test';
 import { Presence } from '../presence.js';
 
 const HEARTBEAT = 15_000;
-let now, sent, answers; // what the server was told, and whether it answers
+let now, sent, answers, warned; // what the server was told, how it answers, and what was said of it
 
 class Channel {
   static all = new Set();
@@ -25,8 +25,8 @@ class Client extends EventTarget {
     super();
     this.leads = leads;
   }
-  async beat(subscriber = 'one') {
-    this.dispatchEvent(new CustomEvent('beat', { detail: { subscriber, heartbeat: HEARTBEAT } }));
+  async beat(subscriber = 'one', token) {
+    this.dispatchEvent(new CustomEvent('beat', { detail: { subscriber, heartbeat: HEARTBEAT, token } }));
     await settled();
   }
 }
@@ -36,7 +36,8 @@ const state = (armed, visible = true) => ({ visible, allowed: false, armed });
 const told = () => sent.splice(0).map(({ body }) => JSON.parse(body));
 
 beforeEach(() => {
-  [now, sent, answers] = [1_000_000, [], true];
+  [now, sent, answers, warned] = [1_000_000, [], 204, []];
+  console.warn = text => warned.push(text);
   Channel.all.clear();
   globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
   globalThis.BroadcastChannel = Channel;
@@ -44,18 +45,20 @@ beforeEach(() => {
   globalThis.fetch = async (url, { method, headers, body }) => {
     if (!answers) throw new TypeError('there is no network');
     sent.push({ url, method, headers, body });
+    const problem = { code: 'subscriber-not-found', title: 'Not found', detail: 'no stream of yours has this ID' };
+    return answers === 204 ? new Response(null, { status: 204 }) : Response.json(problem, { status: answers });
   };
 });
 
-function open(leads, armed, token) {
+function open(leads, armed) {
   const client = new Client(leads), tab = { client, armed };
-  tab.presence = new Presence(client, { url: 'https://tidings.example/', token, armed: () => tab.armed });
+  tab.presence = new Presence(client, { url: 'https://tidings.example/', armed: () => tab.armed });
   return tab;
 }
 
 test('it is told with each heartbeat, and on a busy stream once in half of one', async () => {
-  const { client } = open(true, true, async () => 'secret');
-  await client.beat();
+  const { client } = open(true, true);
+  await client.beat('one', 'secret');
   assert.equal(sent[0].url, 'https://tidings.example/v1/subscribers/one/state');
   assert.equal(sent[0].method, 'PUT');
   assert.equal(sent[0].headers.Authorization, 'Bearer secret');
@@ -121,10 +124,28 @@ test('a tab that holds no stream any more tells the server nothing', async () =>
 
 test('what the server was not told it is told with the next heartbeat', async () => {
   const { client } = open(true, true);
-  answers = false;
+  answers = 0;
   await client.beat();
-  answers = true;
+  answers = 204;
   now += HEARTBEAT;
   await client.beat();
   assert.deepEqual(told(), [state(true)]);
+});
+
+test('each stream is reported of with the token that it was asked for with', async () => {
+  const { client } = open(true, true);
+  for (const token of ['first', 'second', undefined]) await client.beat(`of ${token}`, token);
+  assert.deepEqual(sent.map(({ headers }) => headers.Authorization), ['Bearer first', 'Bearer second', undefined]);
+});
+
+test('that the server takes no report is said once, and not of a stream that has ended', async () => {
+  const { client } = open(true, true);
+  answers = 404;
+  await Promise.all([client.beat(), client.beat('two')]); // on its way when the stream ended
+  await settled();
+  assert.equal(warned.length, 1);
+  assert.match(warned[0], /would be heard: HTTP 404, no stream of yours has this ID$/);
+  now += HEARTBEAT;
+  await client.beat('two');
+  assert.equal(warned.length, 1);
 });

@@ -87,3 +87,18 @@ test('a token that ends as soon as it is used is renewed after pauses', async ()
   assert.ok(tab.of('bye').length > 3, 'the test shows nothing');
   assert.ok(calls <= 45, `${calls} calls in 20 s`);
 });
+
+test('a beat bears the token that the stream was asked for with, though each call gets another', async () => {
+  const stage = new Stage({ auth: true }), requests = stage.network.requests = [], beats = [];
+  let calls = 0;
+  const tab = stage.open({ shared: false, token: () => `${++calls}.${stage.server.token}` });
+  tab.client.addEventListener('beat', ({ detail }) => beats.push(detail.token));
+  const asked = () => requests.findLast(({ url }) => url.includes('/v1/stream')).headers.Authorization.slice('Bearer '.length);
+  await stage.pass(60);
+  assert.equal(calls, 1);
+  assert.deepEqual([...new Set(beats.splice(0))], [asked()]);
+  stage.server.expireToken();
+  await stage.pass(60);
+  assert.ok(calls > 1 && beats.length > 3);
+  assert.equal(beats.at(-1), asked());
+});
