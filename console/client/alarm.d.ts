@@ -73,7 +73,8 @@ export interface Hearing {
 export class TidingsAlarm extends HTMLElement {
   /**
    * A client of the page's, instead of one of the element's own. It has to read the topics, and `$alerts.` and each topic:
-   * `['orders.>', '$alerts.orders.>']`. The page closes it.
+   * `['orders.>', '$alerts.orders.>']`. The page closes it. Each tab with this client
+   * needs the element, or a Presence: the tab that holds the stream tells the server for all whether they would be heard.
    */
   tidings: Tidings | undefined;
   /** The token, or a function that gets one, for a server of another origin. To be set before the element is in the page. */

@@ -13,7 +13,8 @@ export interface PresenceOptions {
  * Tells the server, with each heartbeat of the client's stream, whether a person may see the page (`visible`), whether the
  * browser shows its notifications (`allowed`), and whether it may sound an alarm (`armed`). The server keeps it in memory,
  * as long as the stream: `GET /v1/subscribers` shows it, and a rule that nobody would hear says so. Tabs that share the
- * stream are one page. `<tidings-alarm>` has its own. While the client polls nothing is told. Reports bear the token that the
+ * stream are one page, and each needs a Presence: the one that holds the stream asks the others. One that is not asked for
+ * two minutes says so by `console.warn`. Several of one client speak as one. `<tidings-alarm>` has its own. While the client polls nothing is told. Reports bear the token that the
  * client asked for the stream with. That the server does not take them is said once, by `console.warn`.
  */
 export class Presence {

@@ -6,10 +6,13 @@
 // that have answered. A stream's reports bear its token: to the server another one may be somebody else.
 
 const WITHIN = 10_000; // ms, for the server to answer
+const ASKED_WITHIN = 120_000; // else the tab that holds the stream has no Presence, most likely
+const all = new WeakMap(); // of each client its Presences: the first speaks for all
 
 export class Presence {
   #client; #options;
   #life = new AbortController();
+  #with; // all of the client, this one too
   #tab = Math.random(); // tells tabs apart
   #channel; // to the others that share the stream
   #others = new Map(); // what each of them can do, and when it was asked
@@ -18,10 +21,13 @@ export class Presence {
   #told = ''; #toldAt = 0; // last
   #telling = false;
   #warned = false; // that the server does not take it
+  #unasked = 0; // a timer, while another tab is to ask
 
   constructor(client, options = {}) {
     this.#client = client;
     this.#options = options;
+    if (!all.has(client)) all.set(client, new Set());
+    this.#with = all.get(client).add(this);
     const { signal } = this.#life;
     client.addEventListener('beat', ({ detail }) => this.#beat(detail), { signal });
     client.addEventListener('state', () => this.#meet(), { signal });
@@ -32,46 +38,65 @@ export class Presence {
   // changed has it told at once that the page can do something else now.
   changed() {
     if (this.#life.signal.aborted) return;
-    if (this.#client.leads) this.#tell();
+    const [first] = this.#with;
+    if (first !== this) first.changed();
+    else if (this.#client.leads) this.#tell();
     else this.#channel?.postMessage({ tab: this.#tab, can: this.#can });
   }
 
   close() {
     this.#life.abort();
+    this.#with.delete(this);
+    clearTimeout(this.#unasked);
+    this.#subscriber = undefined;
     this.#channel = this.#channel?.close();
   }
 
   get #can() {
     return {
       visible: document.visibilityState === 'visible', allowed: globalThis.Notification?.permission === 'granted',
-      armed: this.#options.armed?.() ?? null,
+      armed: oneRings([...this.#with].map(presence => presence.#options.armed?.() ?? null)),
     };
   }
 
-  // all is what one of the tabs can do, or another: one rings for all.
-  get #all() {
-    const all = [this.#can, ...[...this.#others.values()].map(({ can }) => can)];
-    const armed = all.map(can => can.armed).filter(armed => armed !== null);
-    return { visible: all.some(can => can.visible), allowed: all.some(can => can.allowed), armed: armed.length ? armed.includes(true) : null };
+  // page is what one of the tabs can do, or another.
+  get #page() {
+    const tabs = [this.#can, ...[...this.#others.values()].map(({ can }) => can)];
+    return { visible: tabs.some(can => can.visible), allowed: tabs.some(can => can.allowed), armed: oneRings(tabs.map(can => can.armed)) };
   }
 
   #meet() {
     const { group, leads } = this.#client, name = group && `${group} presence`;
     if (!leads) this.#subscriber = undefined;
+    if (leads || !name) this.#unasked = clearTimeout(this.#unasked);
     if (this.#channel?.name === name) return;
+    if (!leads && name) this.#await();
     this.#channel?.close();
     this.#others.clear();
     this.#channel = name && new BroadcastChannel(name);
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
   }
 
+  // await warns of a tab that holds the stream and does not ask.
+  #await() {
+    clearTimeout(this.#unasked);
+    this.#unasked = setTimeout(() => {
+      this.#warn('the tab that reads for this one has not asked for two minutes. Each tab with this client needs a Presence');
+    }, ASKED_WITHIN);
+  }
+
   #hear({ tab, can }) {
-    if (!can) return this.changed(); // it was asked
+    if (!can) {
+      this.#unasked = clearTimeout(this.#unasked);
+      return this.changed();
+    }
     this.#others.set(tab, { can, asked: this.#asked });
     this.#tell();
   }
 
   #beat({ subscriber, heartbeat, token }) {
+    const [first] = this.#with;
+    if (first !== this) return;
     const since = Date.now() - this.#toldAt, other = subscriber !== this.#subscriber;
     this.#meet();
     [this.#subscriber, this.#token] = [subscriber, token];
@@ -88,7 +113,7 @@ export class Presence {
   async #tell() {
     if (this.#telling) return;
     this.#telling = true;
-    for (let now; this.#subscriber && this.#told !== (now = JSON.stringify(this.#all));) {
+    for (let now; this.#subscriber && this.#told !== (now = JSON.stringify(this.#page));) {
       [this.#told, this.#toldAt] = [now, Date.now()];
       await this.#put(this.#subscriber, now).catch(() => {});
     }
@@ -102,9 +127,19 @@ export class Presence {
       method: 'PUT', headers, body, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
       signal: AbortSignal.timeout(WITHIN),
     });
-    if (answer.ok || this.#warned || subscriber !== this.#subscriber) return; // of a stream that has ended nothing is taken
-    this.#warned = true;
+    if (answer.ok || subscriber !== this.#subscriber) return; // of a stream that has ended nothing is taken
     const { detail, title = 'no answer of this server' } = await answer.json().catch(() => ({}));
-    console.warn(`Tidings is not told whether this page would be heard: HTTP ${answer.status}, ${detail ?? title}`);
+    this.#warn(`HTTP ${answer.status}, ${detail ?? title}`);
   }
+
+  #warn(why) {
+    if (!this.#warned) console.warn(`Tidings is not told whether this page would be heard: ${why}`);
+    this.#warned = true;
+  }
+}
+
+// oneRings is armed of several: one rings for all. null is one that has no alarm.
+function oneRings(armed) {
+  const alarms = armed.filter(armed => armed !== null);
+  return alarms.length ? alarms.includes(true) : null;
 }

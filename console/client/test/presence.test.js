@@ -1,7 +1,7 @@
 // What tabs tell the server of what they can do. Beats are sent by hand, and a client is nothing but them.
 
 import assert from 'node:assert/strict';
-import { beforeEach, test } from 'node:test';
+import { beforeEach, mock, test } from 'node:test';
 import { Presence } from '../presence.js';
 
 const HEARTBEAT = 15_000;
@@ -148,4 +148,50 @@ test('that the server takes no report is said once, and not of a stream that has
   now += HEARTBEAT;
   await client.beat('two');
   assert.equal(warned.length, 1);
+});
+
+test('several of one client speak as one, with a group and without', async () => {
+  for (const group of [undefined, 'group']) {
+    const tab = open(true, true);
+    tab.client.group = group;
+    const second = new Presence(tab.client, { url: 'https://tidings.example' });
+    for (let i = 0; i < 3; i++) {
+      now += HEARTBEAT;
+      await tab.client.beat();
+    }
+    assert.deepEqual(told(), [state(true), state(true), state(true)]);
+    tab.armed = false;
+    second.changed();
+    await settled();
+    assert.deepEqual(told(), [state(false)]);
+    tab.presence.close(); // the other goes on
+    await tab.client.beat();
+    assert.deepEqual(told(), [state(null)]);
+    second.close();
+  }
+});
+
+test('a tab that nobody asks says so, and one that is asked does not', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const leader = new Client(true), follower = open(false, true);
+    await leader.beat(); // it has no Presence
+    mock.timers.tick(119_999);
+    assert.deepEqual(warned, []);
+    mock.timers.tick(1);
+    assert.equal(warned.length, 1);
+    assert.match(warned[0], /has not asked for two minutes. Each tab with this client needs a Presence$/);
+    follower.presence.close();
+
+    open(false, true);
+    await open(true).client.beat();
+    const leads = open(true), lost = open(false);
+    lost.client.leads = true;
+    lost.client.dispatchEvent(new CustomEvent('state'));
+    leads.presence.close();
+    mock.timers.tick(600_000);
+    assert.equal(warned.length, 1);
+  } finally {
+    mock.timers.reset();
+  }
 });
