@@ -132,7 +132,6 @@ type said struct {
 	Type     string     `json:"type,omitempty"`   // of the event
 	Since    *time.Time `json:"since,omitempty"`  // the event was committed, or nobody has heard the rule
 	Reason   string     `json:"reason,omitempty"` // of what expired, or was withdrawn
-	Topics   []string   `json:"topics,omitempty"` // of a rule that nobody hears
 }
 
 // draft is the event that says so in the slot of an alert.

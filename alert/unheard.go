@@ -154,7 +154,7 @@ func (b *Board) judge(r *rule, now time.Time, settled bool) (n notice) {
 		return n
 	}
 	since := r.hearing.since.UTC().Truncate(time.Millisecond)
-	n.typ, n.said = TypeUnheard, said{Rule: r.name, Topics: r.Topics, Since: &since}
+	n.typ, n.said = TypeUnheard, said{Rule: r.name, Since: &since}
 	if len(r.Steps) > 0 {
 		n.said.Delivery = r.Steps[0].Delivery
 	}

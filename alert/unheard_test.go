@@ -132,6 +132,9 @@ func TestUnheard(t *testing.T) {
 		s.expectNotices("")
 		time.Sleep(2 * time.Second)
 		s.expectNotices("unheard@1h2m1s")
+		if e := s.newest(notices); strings.Contains(string(e.Data), "topics") {
+			t.Errorf("it names the rule's topics, to who may read the first: %s", e.Data)
+		}
 		at := epoch.Add(time.Hour + 2*time.Minute + time.Second)
 		if r := s.ruleNow(); !r.Unheard.Equal(at) || !s.Stats().Unheard["orders"] {
 			t.Errorf("the rule is %+v, in the metrics %v", r, s.Stats().Unheard)
