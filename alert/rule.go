@@ -169,9 +169,10 @@ type Hearing struct {
 func (b *Board) status(r *rule) RuleStatus {
 	s := RuleStatus{Name: r.name, Rule: r.Rule, From: r.From, By: r.By, Created: r.Made, Open: r.open, More: r.More}
 	switch {
+	case !b.unheard(r):
 	case !r.Unheard.IsZero():
 		s.Unheard = r.Unheard.Time()
-	case r.hearing.unsaid:
+	default:
 		s.Unheard = r.hearing.since.UTC().Round(0)
 	}
 	if b.o.Now().Before(r.SignedOff) {

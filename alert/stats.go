@@ -50,7 +50,7 @@ func (b *Board) Stats() Stats {
 	}
 	for name, r := range b.rules {
 		s.More += r.More
-		s.Unheard[name] = r.unheard()
+		s.Unheard[name] = b.unheard(r)
 		claims := r.claims
 		claims.Buckets = maps.Clone(claims.Buckets)
 		s.Claims[name] = claims

@@ -36,7 +36,7 @@ func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bo
 		hours = nil
 	}
 	delay := r.Steps[e.Step].After
-	if e.Step == 0 && r.unheard() {
+	if e.Step == 0 && b.unheard(r) {
 		delay = 0 // it is for somebody who hears
 	}
 	opens := hours.opens(now)

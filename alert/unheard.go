@@ -63,6 +63,10 @@ type hearing struct {
 // unheard reports whether nobody has heard the rule for as long as it says.
 func (r *rule) unheard() bool { return r.hearing.unsaid || !r.Unheard.IsZero() }
 
+// unheard reports whether it counts that nobody hears a rule: of a log that was restored it is of another time. The
+// caller holds mu.
+func (b *Board) unheard(r *rule) bool { return !b.held && r.unheard() }
+
 // unheardAfter is Rule.UnheardAfter with its default.
 func (r *Rule) unheardAfter() time.Duration {
 	if r.UnheardAfter == 0 {

@@ -352,6 +352,34 @@ func TestUnheardNever(t *testing.T) {
 	})
 }
 
+// TestUnheardRestored: a backup in which nobody heard a rule alarms nobody where it is restored, until it is resumed;
+// then somebody who hears withdraws it.
+func TestUnheardRestored(t *testing.T) {
+	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
+		time.Sleep(3 * time.Minute)
+		unheard := func(want bool) {
+			t.Helper()
+			if r := s.ruleNow(); r.Unheard.IsZero() == want || s.Stats().Unheard["orders"] != want {
+				t.Errorf("the rule is %+v, in the metrics %v; want %v", r, s.Stats().Unheard, want)
+			}
+		}
+		unheard(true)
+		s.close()
+		s.log.Log = otherLog{s.log.Log}
+		s.open()
+		unheard(false)
+		time.Sleep(time.Hour)
+		unheard(false)
+		if err := s.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		unheard(true)
+		p.come(true, "orders.>")
+		time.Sleep(2 * time.Second)
+		unheard(false)
+	})
+}
+
 // TestUnheardDiskFull: that nobody hears is known, and escalates, where it cannot be stored; it is stored once it can.
 func TestUnheardDiskFull(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
