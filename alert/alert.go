@@ -147,6 +147,8 @@ type Board struct {
 	trimmed store.ID           // up to which alerts were looked for
 	looked  time.Time          // when, by the goroutine that takes steps; its own
 
+	complained time.Time // when it was logged that nothing can be said of rules; the same goroutine's
+
 	unwritten map[string]any // rows that are not written as they are: an *alert, a *rule, nil: it is to go
 	written   written
 	dirty     chan struct{} // there are such rows

@@ -22,6 +22,9 @@ const (
 // DefaultUnheardAfter is how long nobody would have heard a rule's alerts when it is said that nobody does.
 const DefaultUnheardAfter = 2 * time.Minute
 
+// complainEvery is how often it is logged, at most, that nothing can be said of rules.
+const complainEvery = time.Minute
+
 // maxSignOff bounds for how long somebody says that nobody has to be there, unless the rule's hours do.
 const maxSignOff = 7 * 24 * time.Hour
 
@@ -115,11 +118,17 @@ func (b *Board) listen() (next time.Time) {
 		}
 	}
 	b.mu.Unlock()
+	var failed []string
+	var last error
 	for _, n := range list {
-		if err := b.storeNotice(n); err != nil && b.ctx.Err() == nil {
-			b.o.Logger.Error("that nobody hears the alerts of a rule, or somebody does again, cannot be stored; it is tried again",
-				"rule", n.rule, "error", err)
+		if err := b.storeNotice(n); err != nil {
+			failed, last = append(failed, n.rule), err
 		}
+	}
+	if last != nil && b.ctx.Err() == nil && now.Sub(b.complained) >= complainEvery {
+		b.complained = now
+		b.o.Logger.Error("that nobody hears the alerts of rules, or somebody does again, cannot be stored; it is tried each second",
+			"rules", failed, "error", last)
 	}
 	return next
 }

@@ -1,9 +1,11 @@
 package alert_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -381,8 +383,13 @@ func TestUnheardRestored(t *testing.T) {
 }
 
 // TestUnheardDiskFull: that nobody hears is known, and escalates, where it cannot be stored; it is stored once it can.
+// That it cannot is logged once a minute.
 func TestUnheardDiskFull(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
+		var lines bytes.Buffer
+		s.close()
+		s.o.Logger = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelError}))
+		s.open()
 		time.Sleep(time.Minute)
 		s.log.fail(store.ErrNoSpace)
 		time.Sleep(time.Hour)
@@ -393,6 +400,9 @@ func TestUnheardDiskFull(t *testing.T) {
 		s.log.fail(nil)
 		time.Sleep(2 * time.Second)
 		s.expectNotices(fmt.Sprintf("unheard@%v", time.Hour+time.Minute+time.Second))
+		if n := strings.Count(lines.String(), "rules=[orders]"); n < 58 || n > 60 {
+			t.Errorf("in an hour it is logged %d times", n)
+		}
 	})
 }
 
