@@ -131,7 +131,7 @@ type Board struct {
 	stop  context.CancelFunc
 	over  sync.WaitGroup
 
-	noticing sync.Mutex     // held while something is said of a rule; before the others
+	noticing sync.Mutex     // held while something is said of a rule, and while rules change; before the others
 	writing  sync.Mutex     // held from the look at what is to be written until it is; before reading
 	reading  sync.Mutex     // held while the log is read on, and while rules change; before mu
 	reader   *replay.Reader // at at; nil: it is to be opened, or there is nothing to follow. reading guards it

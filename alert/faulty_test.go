@@ -19,6 +19,7 @@ type faulty struct {
 	read   atomic.Int64 // events that readers returned
 	mu     sync.Mutex
 	err    error
+	before func() // called before events are stored, if it is set
 }
 
 func (f *faulty) fail(err error) {
@@ -43,6 +44,9 @@ func (f *faulty) SetDeliveries(ctx context.Context, changes []store.NamedDeliver
 func (f *faulty) AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error) {
 	if err := f.failing(); err != nil {
 		return nil, err
+	}
+	if f.before != nil {
+		f.before()
 	}
 	return f.Log.AppendOnce(ctx, groups)
 }

@@ -255,6 +255,8 @@ func (b *Board) DeleteRule(ctx context.Context, name string) error {
 // setRules has the rules that change, which is called with mu held, makes of those that are in force, from the event on
 // at which they are stored: nothing is read on meanwhile.
 func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) error) error {
+	b.noticing.Lock() // else what is being said of a rule is of none
+	defer b.noticing.Unlock()
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	b.reading.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -306,6 +307,32 @@ func TestSignOff(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		s.expectNotices(said + fmt.Sprintf(" signed-on@%v unheard@%v", at, at+2*time.Minute+time.Second))
+	})
+}
+
+// TestSignOffCounts: who is answered that they have signed off has, whatever becomes of the rule meanwhile.
+func TestSignOffCounts(t *testing.T) {
+	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
+		other, done := s.ruleNow().Rule, make(chan error, 1)
+		other.Topics = []string{"tickets.>", "orders.>"}
+		s.log.before = func() {
+			s.log.before = nil
+			go func() {
+				_, _, err := s.Put(t.Context(), "orders", other, "admin")
+				done <- err
+			}()
+			for range 10_000 { // it gets as far as it can
+				runtime.Gosched()
+			}
+		}
+		answer := by("Ana")
+		answer.For = time.Hour
+		if r, err := s.SignOff(t.Context(), "orders", answer); err != nil || r.SignedOff.IsZero() {
+			t.Errorf("answered that it is done, it is signed off until %v; %v", r.SignedOff, err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
