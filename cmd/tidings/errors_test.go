@@ -166,7 +166,7 @@ func TestConditionsThatPass(t *testing.T) {
 	}
 }
 
-// TestConfigWarnings: rows 90 to 94 of docs/ERRORS.md with which the server runs.
+// TestConfigWarnings: rows 90 to 94, and 192 to 194, of docs/ERRORS.md with which the server runs.
 func TestConfigWarnings(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -183,6 +183,7 @@ func TestConfigWarnings(t *testing.T) {
 			"--trusted-proxy holds most of the internet"},
 		{"row 192: every address", "--insecure --trusted-proxy ::/0", nil,
 			"--trusted-proxy holds most of the internet"},
+		{"row 194: a long heartbeat", "--heartbeat 10m", nil, "--heartbeat is long"},
 		{"row 193: weeks", "--retain-age 2w --heartbeat 1min --idempotency-window 1d", nil, ""},
 		{"row 93: on purpose", "--listen 0.0.0.0:0 --insecure", nil, ""},
 		{"row 93: behind a proxy on purpose", "--trusted-proxy 127.0.0.1 --insecure", nil, ""},

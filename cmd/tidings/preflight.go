@@ -5,6 +5,8 @@ import (
 	"math"
 	"runtime/debug"
 
+	"tidings/alert"
+	"tidings/internal/presence"
 	"tidings/store/bolt"
 )
 
@@ -44,6 +46,10 @@ func (c *serveCmd) preflight(logger *slog.Logger) {
 			logger.Warn("--trusted-proxy holds most of the internet: any client in it can say that "+
 				"it is another, also to rate limits", "network", proxy.String())
 		}
+	}
+	if wait := presence.Settling * c.Heartbeat; wait > alert.DefaultUnheardAfter {
+		logger.Warn("--heartbeat is long: a page that hangs counts for two of them, and after a start it takes three "+
+			"until it is said that nobody hears the alerts of a rule", "heartbeat", c.Heartbeat, "wait", wait)
 	}
 	c.checkDisk(logger)
 	switch kind := fileSystem(c.DataDir); kind {
