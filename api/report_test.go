@@ -181,7 +181,7 @@ func TestUnheardTold(t *testing.T) {
 			a.decode(t, &list)
 			return string(list.Rules)
 		}
-		const quiet = `[{"name":"orders","unheard_since":null,"signed_off_until":null,"has_hours":false}]`
+		const quiet = `[{"name":"orders","unheard_since":null,"signed_off_until":null,"has_hours":false,"has_steps":false}]`
 		if got := rules(""); got != quiet {
 			t.Errorf("at first it is %s", got)
 		}

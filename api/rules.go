@@ -207,10 +207,11 @@ type heardBody struct {
 	Unheard   *time.Time `json:"unheard_since"`
 	SignedOff *time.Time `json:"signed_off_until"`
 	Hours     bool       `json:"has_hours"`
+	Steps     bool       `json:"has_steps"`
 }
 
 func newHeardBody(r *alert.RuleStatus) heardBody {
-	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff), r.Rule.Hours != nil}
+	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff), r.Rule.Hours != nil, len(r.Steps) > 0}
 }
 
 // signBody is what somebody says who signs off, or on again.

@@ -108,6 +108,11 @@ func (s *site) awaitHearings(t *testing.T, what string, wanted func([]string) bo
 	})
 }
 
+// mends is whether a page says that nobody hears, and then this.
+func mends(sentences string) string {
+	return `within('.note span').some(e => e.textContent.endsWith('nowhere is a page open that may sound. ` + sentences + `'))`
+}
+
 func isAble(states []string) bool { return slices.Contains(states, "able") }
 func isDeaf(states []string) bool { return !isAble(states) }
 
@@ -187,6 +192,9 @@ func TestUnheardTabs(t *testing.T) {
 	t.Parallel()
 	s, _ := unheardSite(t)
 	tabs := newProfile(t).openShift(t, s, "/#/shift", 3)
+	e2e.Eventually(t, "sentence that says what mends it", func() bool {
+		return value[bool](t, tabs[0], mends("Click here, and leave this page open. An alert is escalated at once."))
+	})
 	for _, i := range []int{2, 1} {
 		tabs[i].taps(t, `$('h1')`)
 		s.awaitHearings(t, "tab that would be heard", isAble)
@@ -209,6 +217,7 @@ func TestConsoleHears(t *testing.T) {
 	tb.eval(t, `Object.assign(within('[part=name]')[0], { value: 'Ana' }).dispatchEvent(new Event('change'))`)
 	const unheard = `within('.note span').some(e => e.textContent.startsWith('Nobody hears orders, since '))`
 	e2e.Eventually(t, "sentence that nobody hears", func() bool { return value[bool](t, tb, unheard) })
+	tb.holds(t, mends("Click here, and leave this page open.")) // there are no steps
 	tb.eval(t, `location.hash = '#/log'`)
 	e2e.Eventually(t, "bar that says so", func() bool {
 		return value[string](t, tb, `$('.alarm-bar').innerText`) == "Nobody hears orders"

@@ -355,6 +355,10 @@ func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
 	}
 	body := map[string]any{"name": c.Name, "note": c.Note, "seconds": c.For.Seconds()}
 	err := c.exchange(ctx, app, method, nil, nil, body, &now, "v1", "alerts", c.Rule.segment(), "sign-off")
+	var p *problem
+	if errors.As(err, &p) && p.Field == "seconds" {
+		return fmt.Errorf("%w; --for says for how long, as in --for 12h", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func TestAlertsVerb(t *testing.T) {
 	e2e.Eventually(t, "the rule is muted", func() bool {
 		return strings.Contains(verb(exitOK, "orders: ", "", "alerts rules"), "  muted until ")
 	})
-	verb(exitFailure, "", "expected for how long", "alerts sign-off orders") // it is never closed
+	verb(exitFailure, "", "--for says for how long", "alerts sign-off orders") // it is never closed
 	verb(exitOK, "orders: nobody has to be there until 20", "", "alerts sign-off orders --for 1h --name Ana")
 	rules := verb(exitOK, "orders: ", "", "alerts rules")
 	if !strings.Contains(rules, "  nobody has to be there until 20") {

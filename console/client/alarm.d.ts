@@ -41,6 +41,8 @@ export interface RuleHearing {
   signed_off_until: string | null;
   /** There are hours that may begin again. */
   has_hours: boolean;
+  /** There are steps, the first of which is taken at once while nobody would hear. */
+  has_steps: boolean;
 }
 
 /** What can be known of whether this tab would be heard. Nothing tells of mute and volume. */

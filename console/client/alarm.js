@@ -28,13 +28,16 @@ const ZH = 'zh', EN = 'en';
 const TEXTS = {
   [EN]: {
     locale: [], // the person's own
+    space: ' ',
     label: 'Alerts',
     none: 'No open alerts',
     open: n => `${n} open ${n === 1 ? 'alert' : 'alerts'}`,
     rest: n => `and ${n} more`,
     more: n => `${n} more events demand an answer than are kept track of: look in the log.`,
     held: 'The log was restored from a backup: nothing is escalated until an administrator resumes it.',
-    unheard: (names, time) => `Nobody hears ${names}, since ${time}: nowhere is a page open that may sound. An alert is escalated at once.`,
+    unheard: (names, time) => `Nobody hears ${names}, since ${time}: nowhere is a page open that may sound.`,
+    unheardHere: 'Click here, and leave this page open.',
+    unheardSteps: 'An alert is escalated at once.',
     loading: 'Asking for the open alerts…',
     offline: time => `Offline since ${time}: this list may be old.`,
     refused: detail => `The server refuses: ${detail}`,
@@ -90,13 +93,16 @@ const TEXTS = {
   },
   [ZH]: {
     locale: 'zh-CN',
+    space: '',
     label: '警报',
     none: '没有待处理的警报',
     open: n => `${n} 条待处理的警报`,
     rest: n => `还有 ${n} 条`,
     more: n => `另有 ${n} 个需要回应的事件超出跟踪上限，请查看日志。`,
     held: '日志是从备份恢复的：管理员恢复之前不会升级通知。',
-    unheard: (names, time) => `自 ${time} 起无人能听到 ${names}：没有任何打开的页面可以发声。警报会立即升级。`,
+    unheard: (names, time) => `自 ${time} 起无人能听到 ${names}：没有任何打开的页面可以发声。`,
+    unheardHere: '请点击此处，并让此页面保持打开。',
+    unheardSteps: '警报会立即升级。',
     loading: '正在查询待处理的警报…',
     offline: time => `自 ${time} 起离线，此列表可能已过时。`,
     refused: detail => `服务器拒绝：${detail}`,
@@ -1033,14 +1039,25 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     say(parts.turn, this.#turn?.holds ? text.here : this.#turn?.elsewhere === undefined ? '' : text.elsewhere);
   }
 
+  // unheard says which rules nobody hears, what mends it, and what becomes of an alert meanwhile.
+  get #unheard() {
+    const text = this.#text, rules = this.#page.rules.filter(rule => rule.unheard_since);
+    if (!rules.length) return;
+    const since = clock(Math.min(...rules.map(rule => Date.parse(rule.unheard_since))), text), mends = this.#calls.has('sound') && Sound.possible && !this.audible;
+    const said = [text.unheard(rules.map(({ name }) => name).join(', '), since)];
+    if (mends) said.push(text.unheardHere);
+    if (rules.every(rule => rule.has_steps)) said.push(text.unheardSteps);
+    return said.join(text.space);
+  }
+
   #obstacles() {
     const text = this.#text, notes = [], add = (kind, said, action, act) => notes.push({ kind, said, action, act });
     const { since, detail } = this.#problem ?? {}, calls = this.#calls;
     if (detail) add('bad', text.refused(detail));
     else if (since || navigator.onLine === false) add('bad', text.offline(clock(since ?? Date.now(), text)));
     if (this.#page.held) add('warn', text.held);
-    const unheard = this.#page.rules.filter(rule => rule.unheard_since);
-    if (unheard.length) add('bad', text.unheard(unheard.map(({ name }) => name).join(', '), clock(Math.min(...unheard.map(rule => Date.parse(rule.unheard_since))), text)));
+    const unheard = this.#unheard;
+    if (unheard) add('bad', unheard);
     if (this.#page.more) add('warn', text.more(this.#page.more));
     if (calls.has('sound')) {
       const silent = this.#turn?.holds ? 'silent' : this.#turn?.elsewhere === false && 'silentElsewhere';
