@@ -255,7 +255,9 @@ func (p *Devices) begin(d *device) {
 		if retry {
 			p.retrying--
 		}
-		delete(p.flying, d)
+		if d.due != due || p.byID[d.id] != d || p.ctx.Err() == nil {
+			delete(p.flying, d) // else it is still due: what Close writes must not pass it over
+		}
 		if d.due == due && p.byID[d.id] == d && p.ctx.Err() == nil {
 			p.finish(d, o)
 		} else if o.kind == pushSent {
