@@ -115,7 +115,8 @@ func TestVisible(t *testing.T) {
 }
 
 // TestSettled: that nobody is there means nothing for three heartbeats after a start, and after half of the pages that
-// would be heard have gone at once; one of many that goes changes nothing, and neither does one that would not be heard.
+// would be heard have gone at once; one of many that goes changes nothing, and neither does one that would not be
+// heard.
 func TestSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := presence.New(heartbeat, nil)
