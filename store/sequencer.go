@@ -66,6 +66,7 @@ type Extent struct {
 	First uint64 // the lowest number at which there may be a commit: 1 as long as nothing was purged
 	Last  uint64 // the number of the newest place
 	Bytes uint64 // that it takes on the disk of one of those who keep it, about
+	Max   uint64 // bytes that it may take at most; 0: as many as there are
 }
 
 // Place is a place in a sequence of commits. The zero Place lies before the first.

@@ -221,7 +221,7 @@ func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 		case k != nil:
 			r, ok := decodeRecord(k, v)
 			if !ok || int(r.topic) >= len(s.topics) {
-				return false, fmt.Errorf("event %s is damaged", store.ID(k))
+				return false, fmt.Errorf("%w: event %s", ErrDamaged, store.ID(k))
 			}
 			e := s.arena.event(store.ID(k), "", r)
 			s.add(e.ID, r.topic, &store.Draft{Type: e.Type, ContentType: e.ContentType, Attributes: e.Attributes,

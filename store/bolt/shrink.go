@@ -73,10 +73,34 @@ func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may 
 	if err != nil || closing == nil {
 		return err
 	}
+	if err := l.mayWrite(ctx, closing, extent); err != nil {
+		return err
+	}
 	if err := l.writeState(ctx, closing, begin); err != nil {
 		return err
 	}
 	return l.purgeBelow(ctx, closing)
+}
+
+// mayWrite makes a state and places nothing: part of one that cannot be whole would have to be written at each pass.
+func (l *Log) mayWrite(ctx context.Context, closing *commit.Closing, extent store.Extent) error {
+	need := uint64(0)
+	s := &seed{view: l.view, through: closing.Head, bytes: partBytes, place: func(k *commit.Commit) error {
+		b, _ := k.AppendBinary(nil) // never fails
+		need += uint64(len(b))
+		return context.Cause(ctx)
+	}}
+	switch err := s.grow(); {
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("%w: end this node, move its log.db away and start it again: it makes its mirror anew; "+
+			"another node purges meanwhile", err)
+	case err != nil:
+		return err
+	case extent.Max > 0 && extent.Bytes+need > extent.Max:
+		return fmt.Errorf("%w: the state of %d bytes has no room beside the %d that the sequence has, and it may have %d",
+			store.ErrNoSpace, need, extent.Bytes, extent.Max)
+	}
+	return nil
 }
 
 func (l *Log) purgeBelow(ctx context.Context, c *commit.Closing) error {

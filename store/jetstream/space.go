@@ -89,7 +89,8 @@ func (s *Sequencer) Extent(ctx context.Context) (store.Extent, error) {
 	if err != nil {
 		return store.Extent{}, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
 	}
-	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes}
+	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes,
+		Max: uint64(max(0, info.Config.MaxBytes))} // -1 is no limit
 	s.saw(e.Last)
 	return e, nil
 }
