@@ -14,7 +14,7 @@ import (
 // Detach makes the mirror in the directory path an ordinary log, which nobody has open, and returns its
 // identity. It keeps all that the mirror has, and gets an identity of its own: what it takes from now on is
 // not what its sequence goes on with. A crash leaves the mirror or the log. Errors: ErrNoLog, ErrDamaged,
-// ErrNewerFormat, ErrLocked, and ErrExists when the log is no mirror.
+// ErrNewerFormat, ErrLocked, ErrExists when the log is no mirror, and one for a mirror that was not finished.
 func Detach(path string) (id store.ID, err error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
 		return store.ID{}, err
@@ -30,7 +30,7 @@ func Detach(path string) (id store.ID, err error) {
 		return store.ID{}, fmt.Errorf("detach: %w", err)
 	}
 	var found pages
-	err = checkWhole(file, info.Size(), &found, func(*bbolt.Tx) error { return nil })
+	err = checkWhole(file, info.Size(), &found, func(tx *bbolt.Tx) error { return refuseUnfinished(tx, file) })
 	if err := errors.Join(err, found.close()); err != nil {
 		return store.ID{}, err
 	}

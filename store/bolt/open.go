@@ -165,35 +165,6 @@ func assemble(d *dir, name string, o Options) (*Log, *committer) {
 		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys}}
 }
 
-// loadPlace refuses a file that is a mirror, or of another sequence, or that is none.
-func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
-	at, mirror, err := getPlace(tx)
-	switch {
-	case err != nil:
-		return err
-	case mirror && l.mirror == nil && !o.Alone:
-		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or make it a log of its "+
-			"own by tidings detach", ErrMirror, l.id)}
-	case mirror && l.mirror == nil:
-		l.queue.refusal = fmt.Errorf("%w of log %s, opened by itself: it takes no writes", ErrMirror, l.id)
-	case !mirror && l.mirror != nil:
-		return refusal{fmt.Errorf("%w, %s, and it is no mirror: use another directory", ErrExists, l.path)}
-	case mirror && l.id != o.logID:
-		return refusal{fmt.Errorf("%w: %s is a mirror of log %s, the sequence is of log %s", store.ErrDiverged,
-			l.path, l.id, o.logID)}
-	case mirror && at == store.Place{} && hasAny(tx.Bucket(bucketTopics)):
-		return refusal{errUnfinished}
-	case mirror:
-		l.mirror.at.Store(&at)
-	}
-	return nil
-}
-
-func hasAny(b *bbolt.Bucket) bool {
-	k, _ := b.Cursor().First()
-	return k != nil
-}
-
 // refusal is an error of a file that is whole.
 type refusal struct{ error }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"go.etcd.io/bbolt"
+
 	"tidings/store"
 )
 
@@ -79,3 +81,46 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 
 // errUnfinished is the error of a mirror that was being made of a state.
 var errUnfinished = errors.New("the mirror was not finished")
+
+// refuseUnfinished is an error if the mirror in a file has a part of a state: whoever takes it without its sequence
+// would take that for all.
+func refuseUnfinished(tx *bbolt.Tx, path string) error {
+	at, mirror, err := getPlace(tx)
+	if err == nil && mirror && at == (store.Place{}) && hasAny(tx.Bucket(bucketTopics)) {
+		err = refusal{fmt.Errorf("%w: %s has a part of its log; start its node, which makes it anew, or put a mirror that "+
+			"was set aside, %s.aside-..., in its place", errUnfinished, path, path)}
+	}
+	return err
+}
+
+// loadPlace refuses a file that is a mirror, or of another sequence, or that is none.
+func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
+	at, mirror, err := getPlace(tx)
+	switch {
+	case err != nil:
+		return err
+	case mirror && l.mirror == nil && !o.Alone:
+		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or make it a log of its "+
+			"own by tidings detach", ErrMirror, l.id)}
+	case mirror && l.mirror == nil:
+		if err := refuseUnfinished(tx, l.path); err != nil {
+			return err
+		}
+		l.queue.refusal = fmt.Errorf("%w of log %s, opened by itself: it takes no writes", ErrMirror, l.id)
+	case !mirror && l.mirror != nil:
+		return refusal{fmt.Errorf("%w, %s, and it is no mirror: use another directory", ErrExists, l.path)}
+	case mirror && l.id != o.logID:
+		return refusal{fmt.Errorf("%w: %s is a mirror of log %s, the sequence is of log %s", store.ErrDiverged,
+			l.path, l.id, o.logID)}
+	case mirror && at == store.Place{} && hasAny(tx.Bucket(bucketTopics)):
+		return refusal{errUnfinished}
+	case mirror:
+		l.mirror.at.Store(&at)
+	}
+	return nil
+}
+
+func hasAny(b *bbolt.Bucket) bool {
+	k, _ := b.Cursor().First()
+	return k != nil
+}

@@ -428,7 +428,6 @@ func TestPurgeRunning(t *testing.T) {
 	})
 }
 
-// TestPurgedByHand: a sequence that somebody has purged without a state cannot be begun with. That is an error, and no
 // TestPurgeDamaged: a node with a damaged record places no part of a state, which would be one more at each pass, and
 // says what to do; one that is whole purges.
 func TestPurgeDamaged(t *testing.T) {
@@ -473,6 +472,7 @@ func TestPurgeDamaged(t *testing.T) {
 	})
 }
 
+// TestPurgedByHand: a sequence that somebody has purged without a state cannot be begun with. That is an error, and no
 // mirror is left; nodes that were there go on.
 func TestPurgedByHand(t *testing.T) {
 	t.Parallel()
