@@ -23,7 +23,8 @@ type Sequencer interface {
 	//
 	// Errors of which it is certain that the call placed nothing: ErrPlaceTaken, when another commit
 	// has that place; ErrNoSpace, when the sequence has no room for one of this size; ErrUnavailable;
-	// ErrDiverged. ErrOutcomeUnknown, and any other, leaves open whether the commit is placed. The
+	// ErrDiverged. ErrPurged: it can no longer be known, for what has that place was purged. ErrOutcomeUnknown, and
+	// any other, leaves open whether the commit is placed. The
 	// caller then calls again with the same place and the same bytes, until it is told: they are placed
 	// once at most, and if they are, their place is the answer.
 	Append(ctx context.Context, after Place, commit []byte) (Place, error)

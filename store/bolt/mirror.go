@@ -180,13 +180,11 @@ func (m *mirror) follow(after store.Place) {
 		})
 		switch {
 		case m.ctx.Err() != nil || m.file.failure() != nil:
-		case errors.Is(err, store.ErrDiverged):
-			_ = m.file.fail(err)
 		case errors.Is(err, store.ErrPurged) && after.Number < m.place().Number:
 			after = m.place() // what has not come was its own
 			continue
-		case errors.Is(err, store.ErrPurged):
-			_ = m.file.fail(fmt.Errorf("%w; start this node again: it makes its mirror anew", err))
+		case errors.Is(err, store.ErrDiverged), errors.Is(err, store.ErrPurged):
+			_ = m.fail(err)
 		case !warned:
 			warned = true
 			m.logger.Warn("commits of others do not come; asking again until they do", "error", err)
@@ -195,6 +193,14 @@ func (m *mirror) follow(after store.Place) {
 			return
 		}
 	}
+}
+
+// fail ends the log after ErrDiverged or ErrPurged.
+func (m *mirror) fail(err error) error {
+	if errors.Is(err, store.ErrPurged) {
+		err = fmt.Errorf("%w; start this node again: it makes its mirror anew", err)
+	}
+	return m.file.fail(err)
 }
 
 func (m *mirror) deliver(at store.Place, b []byte) error {

@@ -118,8 +118,8 @@ func (a *attempt) ask() (store.Place, error) {
 		case err == nil, errors.Is(err, store.ErrPlaceTaken):
 			m.hold(nil)
 			return at, err
-		case errors.Is(err, store.ErrDiverged):
-			if err = m.file.fail(err); a.open {
+		case errors.Is(err, store.ErrDiverged), errors.Is(err, store.ErrPurged):
+			if err = m.fail(err); a.open {
 				err = fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 			}
 			return at, err

@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidings/store"
 	"tidings/store/bolt"
+	"tidings/store/storetest"
 )
 
 // TestPurgeUnfinished: a mirror that has a part of a state is no log to whoever has no sequence, or puts one back.
@@ -54,5 +56,43 @@ func TestPurgeUnfinished(t *testing.T) {
 		log := openMirror(t, dir, tight, sequence.Seat())
 		alike(t, "then", logs[0], log)
 		closeLog(t, log)
+	})
+}
+
+// TestPurgeOpenAttempt: a node that does not know whether its commit has the place, which was purged meanwhile, ends
+// although it follows what came after, and says what to do.
+func TestPurgeOpenAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, _ := members(t, 1)
+		seat, calls := sequence.Seat(), 0
+		asks := openMirror(t, t.TempDir(), tight, seat)
+		seat.OnAppend(func([]byte) storetest.Fate {
+			if calls++; calls == 1 {
+				return storetest.Unheard
+			}
+			if calls == 2 {
+				time.Sleep(time.Second) // for what follows
+				other := sequence.Seat()
+				appendN(t, logs[0], 1, "a")
+				at, _, err := other.Find(t.Context(), uint64(sequence.Len()-1))
+				if err == nil {
+					err = other.Purge(t.Context(), at)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			return storetest.Placed
+		})
+		_, err := store.Append(t.Context(), asks, []store.Draft{{Topic: "a"}})
+		if !errors.Is(err, store.ErrOutcomeUnknown) {
+			t.Errorf("append: %v, want ErrOutcomeUnknown", err)
+		}
+		pass(time.Minute)
+		if err := asks.Ready(); !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
+			t.Errorf("ready: %v, want ErrPurged and what to do", err)
+		}
+		closeLog(t, asks)
 	})
 }

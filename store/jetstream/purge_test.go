@@ -2,12 +2,14 @@ package jetstream_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
@@ -118,6 +120,35 @@ func TestPurge(t *testing.T) {
 	}
 	if err := errors.Join(behind.Close(), log.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPurgedAttempt: an attempt that may have a place, and whose place was purged, is told so.
+func TestPurgedAttempt(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	seq, other := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
+	defer seq.Close()
+	defer other.Close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := seq.Append(over, store.Place{}, []byte("c")); !errors.Is(err, store.ErrOutcomeUnknown) {
+		t.Fatalf("%v, want ErrOutcomeUnknown", err)
+	}
+	var at [3]store.Place
+	for i := range 2 {
+		var err error
+		if at[i+1], err = other.Append(t.Context(), at[i], []byte("other")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Purge(t.Context(), at[1]); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := seq.Append(ctx, store.Place{}, []byte("c")); !errors.Is(err, store.ErrPurged) {
+		t.Errorf("%v, want ErrPurged", err)
 	}
 }
 
