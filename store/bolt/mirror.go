@@ -44,6 +44,7 @@ type mirror struct {
 	offered   atomic.Pointer[offering] // an entry of a state that this node writes; nil: none
 	shrinking sync.Mutex               // held while the sequence is looked at, or purged
 	beside    uint64                   // bytes of a state that are no events', as they were last; shrinking guards it
+	floorless bool                     // it is too large and has no floor, as was logged; shrinking guards it
 	slack     uint64                   // see Options.SequenceSlack
 
 	attempts, conflicts, unknown atomic.Uint64 // see store.SequenceStats

@@ -157,6 +157,7 @@ func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64
 			freed: share * float64(extent.Bytes)})
 		above = after.Number
 	}
+	l.mirror.warnOfNoFloor(len(found) == 0 && l.mirror.place().Number >= extent.Last, extent)
 	if err := errors.Join(l.weigh(ctx, found), l.weighBeside()); err != nil {
 		return nil, err
 	}
@@ -168,6 +169,15 @@ func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64
 		}
 	}
 	return best, nil
+}
+
+// warnOfNoFloor warns once while there is no floor in a sequence that is too large.
+func (m *mirror) warnOfNoFloor(none bool, extent store.Extent) {
+	if none && !m.floorless {
+		m.logger.Warn("the sequence takes too much space, and has no place up to which it can be purged: it grows",
+			"bytes", extent.Bytes, "first", extent.First, "last", extent.Last)
+	}
+	m.floorless = none
 }
 
 // weighBeside counts what goes into a state beside events.

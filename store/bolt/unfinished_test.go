@@ -1,8 +1,10 @@
 package bolt_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -94,5 +96,34 @@ func TestPurgeOpenAttempt(t *testing.T) {
 			t.Errorf("ready: %v, want ErrPurged and what to do", err)
 		}
 		closeLog(t, asks)
+	})
+}
+
+// floorless is a sequence in which no commit is found.
+type floorless struct{ *storetest.Seat }
+
+func (floorless) Find(context.Context, uint64) (store.Place, []byte, error) {
+	return store.Place{}, nil, nil
+}
+
+// TestPurgeNoFloor: a sequence that is too large and cannot be purged anywhere is warned of, once.
+func TestPurgeNoFloor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var lines bytes.Buffer
+		log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: floorless{storetest.NewSequence().Seat()},
+			SequenceSlack: 1, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 300 {
+			busy(t, log, random)
+		}
+		retain(t, log, 8)
+		closeLog(t, log)
+		if n := strings.Count(lines.String(), "no place up to which it can be purged"); n != 1 {
+			t.Errorf("%d warnings, want 1", n)
+		}
 	})
 }

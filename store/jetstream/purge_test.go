@@ -331,3 +331,33 @@ func TestPurgeAtLimits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFindLarge: where all commits are of several messages each is found, from any of its messages on, with its place.
+func TestFindLarge(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	seq := connect(t, c, "LOG", 1)
+	defer seq.Close()
+	places, commits := []store.Place{{}}, [][]byte{}
+	for i := range 4 {
+		commits = append(commits, bytes.Repeat([]byte{byte('a' + i)}, 600<<10)) // two messages
+		at, err := seq.Append(t.Context(), places[i], commits[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		places = append(places, at)
+	}
+	for number := uint64(1); number < 8; number++ {
+		next := int(number+1) / 2 // the commit that begins at this number, or after it
+		at, commit, err := seq.Find(t.Context(), number)
+		if next == len(commits) {
+			if at != (store.Place{}) || err != nil {
+				t.Errorf("after message %d: %+v, %v, want none", number, at, err)
+			}
+			continue
+		}
+		if err != nil || at != places[next] || !bytes.Equal(commit, commits[next]) {
+			t.Errorf("after message %d: %+v and %d bytes, %v, want %+v", number, at, len(commit), err, places[next])
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (s *Sequencer) whole(m *jetstream.RawStreamMsg) (entry, error) {
 	return e, nil
 }
 
-// Find implements store.Sequencer. It passes over commits of several messages.
+// Find implements store.Sequencer.
 func (s *Sequencer) Find(ctx context.Context, number uint64) (after store.Place, commit []byte, err error) {
 	extent, err := s.Extent(ctx)
 	if err != nil {
@@ -49,36 +49,54 @@ func (s *Sequencer) Find(ctx context.Context, number uint64) (after store.Place,
 		if err != nil {
 			return after, nil, err
 		}
-		if e.parts > 1 {
-			n += uint64(e.parts - e.part)
-			continue
+		if e.part == 0 {
+			return s.commitAfter(ctx, n, e.parts)
 		}
-		before, err := s.entryAt(ctx, n)
-		if err != nil {
-			return after, nil, err
-		}
-		if e.link(before.chain, e.commit) != e.chain {
-			return after, nil, fmt.Errorf("%w: message %d does not follow what came before it: its chain is broken",
-				store.ErrDiverged, n+1)
-		}
-		return store.Place{Number: n, Chain: before.chain}, e.commit, nil
+		n += uint64(e.parts - e.part) // the end of its commit
 	}
 	return after, nil, nil
 }
 
-// entryAt is the entry of a message that the stream must have.
-func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err error) {
-	m, err := s.message(ctx, number)
-	if err == nil && m == nil {
-		err = errors.New("it is not there")
+// commitAfter is the commit of so many messages after message n, and its place.
+func (s *Sequencer) commitAfter(ctx context.Context, n uint64, parts uint16) (after store.Place, commit []byte,
+	err error) {
+	before, err := s.entryAt(ctx, n)
+	after = store.Place{Number: n, Chain: before.chain}
+	g := &gathering{log: s.logID, at: after, last: n}
+	for i := n + 1; err == nil && i <= n+uint64(parts); i++ {
+		var m *jetstream.RawStreamMsg
+		if m, err = s.mustHave(ctx, i); err == nil {
+			_, commit, err = g.add(i, m.Data)
+		}
 	}
 	if err != nil {
-		return e, fmt.Errorf("%w: message %d: %w", store.ErrUnavailable, number, err)
+		return store.Place{}, nil, err
+	}
+	return after, commit, nil
+}
+
+// entryAt is the entry of a message that the stream must have.
+func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err error) {
+	m, err := s.mustHave(ctx, number)
+	if err != nil {
+		return e, err
 	}
 	if e, err = decode(m.Data); err != nil {
 		err = fmt.Errorf("%w: message %d: %w", store.ErrDiverged, number, err)
 	}
 	return e, err
+}
+
+// mustHave is a message that the stream must have.
+func (s *Sequencer) mustHave(ctx context.Context, number uint64) (*jetstream.RawStreamMsg, error) {
+	m, err := s.message(ctx, number)
+	if err == nil && m == nil {
+		err = errors.New("it is not there")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: message %d: %w", store.ErrUnavailable, number, err)
+	}
+	return m, nil
 }
 
 // Extent implements store.Sequencer.
