@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -32,7 +31,7 @@ type Returned struct {
 }
 
 // PutBack appends to a sequence, o.Sequencer, what the mirror in the directory path has more: what the sequence has
-// lost. All keep their IDs. Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
+// lost. All keep their IDs. A mark or a delivery of the sequence that is newer stays. Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
 // one another name. docs/adr/0029 says what a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when
 // another node writes to the sequence; store.ErrDiverged when it is of another log; ErrDamaged, ErrNoLog,
 // ErrLocked, and those of the sequencer. After an error it can be called again.
@@ -245,53 +244,64 @@ func (t *tail) append() error {
 	return t.forget()
 }
 
-// has reports whether the log has an entry just as the mirror has it.
-func (t *tail) has(bucket, key, value []byte) (same bool) {
+// has reports whether the log has an entry just as the mirror has it, or a mark or a delivery that is newer: whoever
+// has written that since was told that it is kept.
+func (t *tail) has(bucket, key, value []byte) (has bool) {
 	_ = t.c.file.view(func(tx *bbolt.Tx) error { // without it the entry is placed again
 		b := tx.Bucket(bucket)
-		same = b != nil && bytes.Equal(b.Get(key), value)
+		if b == nil {
+			return nil
+		}
+		there := b.Get(key)
+		has = bytes.Equal(there, value) || positionOf(bucket, key, value).Before(positionOf(bucket, key, there))
 		return nil
 	})
-	return same
+	return has
 }
 
-// forget deletes what the log has and the mirror has not: keys, marks, deliveries and slots.
+// positionOf is up to where a mark or a delivery has come; zero for anything else.
+func positionOf(bucket, key, value []byte) store.ID {
+	switch {
+	case bytes.Equal(bucket, bucketMarks):
+		m, _ := decodeMark(key, value)
+		return m.ID
+	case bytes.Equal(bucket, bucketDeliveries):
+		d, _ := decodeDelivery(key, value)
+		return d.ID
+	}
+	return store.ID{}
+}
+
+// forget deletes the keys and slots that the log has and the mirror has not. A mark or a delivery that it has alone was
+// deleted in what was lost, or set since: it stays.
 func (t *tail) forget() error {
 	head := t.c.horizon.Head()
 	k := &commit.Commit{After: head, Last: head}
-	for _, kind := range []struct {
-		bucket []byte
-		gone   func(key []byte)
-	}{
-		{bucketKeys, func(key []byte) { k.Forget = append(k.Forget, store.ID(key)) }},
-		{bucketMarks, func(key []byte) {
-			subject, name, _ := strings.Cut(string(key), "\x00")
-			k.Marks = append(k.Marks, commit.Mark{Subject: subject, Name: name})
-		}},
-		{bucketDeliveries, func(key []byte) {
-			k.Deliveries = append(k.Deliveries, store.NamedDelivery{Name: string(key)})
-		}},
-		{bucketSlots, func(key []byte) {
-			k.Slots = append(k.Slots, commit.Slot{Topic: binary.BigEndian.Uint32(key), Subject: string(key[4:])})
-		}},
-	} {
-		if err := t.both(func(full, short *bbolt.Tx) error {
-			there, mine := short.Bucket(kind.bucket), full.Bucket(kind.bucket)
-			if there == nil {
-				return nil
-			}
-			return there.ForEach(func(key, _ []byte) error {
-				if mine == nil || mine.Get(key) == nil {
-					kind.gone(key)
-				}
-				return nil
-			})
-		}); err != nil {
-			return err
-		}
+	if err := t.both(func(full, short *bbolt.Tx) error {
+		return errors.Join(
+			alone(short, full, bucketKeys, func(key []byte) { k.Forget = append(k.Forget, store.ID(key)) }),
+			alone(short, full, bucketSlots, func(key []byte) {
+				k.Slots = append(k.Slots, commit.Slot{Topic: binary.BigEndian.Uint32(key), Subject: string(key[4:])})
+			}))
+	}); err != nil {
+		return err
 	}
 	if k.IsEmpty() {
 		return nil
 	}
 	return t.c.place(k)
+}
+
+// alone calls take for each key that a has in a bucket and b has not.
+func alone(a, b *bbolt.Tx, bucket []byte, take func(key []byte)) error {
+	there, other := a.Bucket(bucket), b.Bucket(bucket)
+	if there == nil {
+		return nil
+	}
+	return there.ForEach(func(key, _ []byte) error {
+		if other == nil || other.Get(key) == nil {
+			take(key)
+		}
+		return nil
+	})
 }

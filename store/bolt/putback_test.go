@@ -52,11 +52,74 @@ func putBack(t *testing.T, dir string, was *bolt.Log, copied *storetest.Sequence
 		t.Errorf("the old mirror: %v", err)
 	}
 	back := openMirror(t, dir, tight, copied.Seat())
+	deleteAgain(t, was, back)
 	alike(t, "put back", was, back)
 	closeLog(t, back)
 	late, _ := member(t, copied)
 	alike(t, "late", was, late)
 	return r
+}
+
+// deleteAgain deletes the marks and deliveries that were deleted in what was lost: they are there again.
+func deleteAgain(t *testing.T, was, back *bolt.Log) {
+	t.Helper()
+	marks, err := back.Marks("s", "", 100)
+	for _, m := range marks {
+		if _, no := was.Mark("s", m.Name); errors.Is(no, store.ErrNotFound) {
+			err = errors.Join(err, back.DeleteMark(t.Context(), "s", m.Name))
+		}
+	}
+	list, no := back.Deliveries()
+	for _, d := range list {
+		if _, no := was.Delivery(d.Name); errors.Is(no, store.ErrNotFound) {
+			err = errors.Join(err, back.SetDeliveries(t.Context(), []store.NamedDelivery{{Name: d.Name}}, false))
+		}
+	}
+	if err := errors.Join(err, no); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPutBackKeeps: marks and deliveries that were written to what was left of the sequence stay, if they are newer.
+func TestPutBackKeeps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence, dir := storetest.NewSequence(), t.TempDir()
+		log := openMirror(t, dir, tight, sequence.Seat())
+		set := func(log *bolt.Log, name string, id store.ID) {
+			t.Helper()
+			_, err := log.SetMark(t.Context(), "s", name, store.Mark{ID: id, Topics: filterOf(t, "a")})
+			d := store.NamedDelivery{Name: name, Delivery: store.Delivery{ID: id, Record: []byte("r")}}
+			if err = errors.Join(err, log.SetDeliveries(t.Context(), []store.NamedDelivery{d}, false)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		appendN(t, log, 3, "a")
+		old := log.Head()
+		appendN(t, log, 3, "a")
+		kept := log.Head()
+		set(log, "moved", old)
+		copied := sequence.Copy(sequence.Len())
+		appendN(t, log, 3, "a")
+		set(log, "lost", log.Head())
+		want := map[string]store.ID{"moved": kept, "since": kept, "lost": log.Head()}
+		closeLog(t, log)
+		other, _ := member(t, copied)
+		set(other, "moved", kept)
+		set(other, "since", kept)
+		if _, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: copied.Seat()}); err != nil {
+			t.Fatal(err)
+		}
+		back := openMirror(t, dir, tight, copied.Seat())
+		for name, id := range want {
+			m, err := back.Mark("s", name)
+			d, no := back.Delivery(name)
+			if m.ID != id || d.ID != id || err != nil || no != nil {
+				t.Errorf("%s: mark %s, %v; delivery %s, %v; want %s", name, m.ID, err, d.ID, no, id)
+			}
+		}
+		closeLog(t, back)
+	})
 }
 
 // TestPutBack: wherever a sequence was cut off, all that it has lost is in it again: events under their IDs, what was
