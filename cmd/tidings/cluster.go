@@ -110,9 +110,9 @@ type lossError struct{ error }
 
 func (e lossError) Unwrap() error { return e.error }
 
-// explainLoss says of a log that has diverged from its cluster what to do.
+// explainLoss says of a log that has diverged from its cluster, and is its mirror, what to do.
 func explainLoss(err error, dir string) error {
-	if !errors.Is(err, store.ErrDiverged) {
+	if !errors.Is(err, store.ErrDiverged) || errors.Is(err, bolt.ErrOtherLog) {
 		return err
 	}
 	return lossError{fmt.Errorf("%w; NATS may have lost them, so keep %s: tidings put-back appends them to the stream again, "+

@@ -5,6 +5,9 @@ import "errors"
 // What Open, and the verbs on a closed log, refuse a data directory with; its log is left as it
 // was.
 var (
+	// ErrOtherLog: the sequence is of another log than the mirror.
+	ErrOtherLog = errors.New("it is of another log")
+
 	// ErrLocked: another process holds the data directory.
 	ErrLocked = errors.New("data directory is in use")
 

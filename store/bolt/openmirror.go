@@ -73,7 +73,12 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 		if failed != nil {
 			return errors.Join(err, failed)
 		}
-		logger.Error("the mirror cannot go on; it is set aside, and made anew", "file", aside, "error", err)
+		if errors.Is(err, store.ErrPurged) {
+			logger.Warn("the mirror ends before its sequence begins; it is set aside, and made anew. Unless the sequence has "+
+				"lost events, which its newest one tells, delete the file when this node is ready", "file", aside)
+			return nil
+		}
+		logger.Error("the mirror is damaged; it is set aside, and made anew", "file", aside, "error", err)
 		return nil
 	}
 	return err
@@ -110,8 +115,8 @@ func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 	case !mirror && l.mirror != nil:
 		return refusal{fmt.Errorf("%w, %s, and it is no mirror: use another directory", ErrExists, l.path)}
 	case mirror && l.id != o.logID:
-		return refusal{fmt.Errorf("%w: %s is a mirror of log %s, the sequence is of log %s", store.ErrDiverged,
-			l.path, l.id, o.logID)}
+		return refusal{fmt.Errorf("%w: %w, %s, and %s is a mirror of log %s: open it with that one's sequence; if that is "+
+			"gone, restore a backup of the mirror into a new one", store.ErrDiverged, ErrOtherLog, o.logID, l.path, l.id)}
 	case mirror && at == store.Place{} && hasAny(tx.Bucket(bucketTopics)):
 		return refusal{errUnfinished}
 	case mirror:
