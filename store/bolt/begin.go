@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tidings/store"
 	"tidings/store/internal/commit"
@@ -17,12 +18,16 @@ func (c *committer) loadState(ctx context.Context) error {
 	if m.place() != (store.Place{}) {
 		return nil
 	}
+	began := time.Now()
 	newest, err := m.newestState(ctx)
+	for errors.Is(err, store.ErrUnavailable) && time.Since(began) < joinPatience && m.pause(againAfter) {
+		newest, err = m.newestState(ctx)
+	}
 	if err != nil || newest.Floor == (store.Place{}) {
 		return err
 	}
 	load := loading{c: c, closing: newest, at: newest.From}
-	for !load.over {
+	for warned := false; !load.over; warned = true {
 		err := m.seq.Follow(ctx, load.at, load.deliver)
 		if load.over {
 			break
@@ -30,6 +35,9 @@ func (c *committer) loadState(ctx context.Context) error {
 		if ctx.Err() != nil || errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrDiverged) ||
 			load.err != nil {
 			return fmt.Errorf("load the state of the sequence: %w", errors.Join(err, load.err))
+		}
+		if !warned {
+			c.logger.Warn("the state of the sequence does not come; asking again until it does", "error", err)
 		}
 		if !m.pause(againAfter) {
 			return m.ended()
@@ -56,6 +64,9 @@ func (l *loading) deliver(at store.Place, b []byte) error {
 	k, err := commit.Decode(b)
 	if err == nil && k.State != nil {
 		err = l.take(k.State)
+	}
+	if errors.Is(err, commit.ErrFormat) {
+		err = fmt.Errorf("%w; start the release that wrote it, or a newer one", err)
 	}
 	if err != nil {
 		l.err = fmt.Errorf("place %d: %w", at.Number, err)

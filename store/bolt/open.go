@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -124,6 +125,7 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	l.counters.opening = time.Since(began)
 	go l.checkRest()
 	if l.mirror != nil {
+		defer context.AfterFunc(o.Context, l.mirror.leave)() // until it is open
 		if err = c.loadState(o.Context); err == nil {
 			go l.mirror.follow(l.mirror.place())
 			err = c.join(o.Context, o.plant)

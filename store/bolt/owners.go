@@ -45,6 +45,18 @@ func makerOf(tx *bbolt.Tx, topic uint32) (o commit.Owner) {
 	return o
 }
 
+// damagedMaker reports whether the entry that says who made the topic is damaged.
+func damagedMaker(tx *bbolt.Tx, topic uint32) bool {
+	b := tx.Bucket(bucketOwners)
+	if b == nil {
+		return false
+	}
+	key := binary.BigEndian.AppendUint32(nil, topic)
+	value := b.Get(key)
+	_, ok := decodeOwner(key, value)
+	return value != nil && !ok
+}
+
 // loadOwners counts who made the topics. A damaged entry counts as none.
 func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
 	for _, t := range topics {

@@ -190,11 +190,18 @@ func (s *seed) begin(tx *bbolt.Tx) error {
 // took counts an entry of the next commit.
 func (s *seed) took(bytes int) { s.count, s.size = s.count+1, s.size+bytes }
 
+// sound reports whether damage in this log must not become that of others, who have the same up to some ID. In a whole
+// log that is restored a damaged key counts as forgotten, and a damaged maker as nobody.
+func (s *seed) sound() bool { return s.through != store.MaxID }
+
 func (s *seed) full() bool { return s.count >= importEvents || s.size > s.bytes }
 
 func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
 	for ; s.index < len(s.topics) && !s.full(); s.index++ {
 		t := s.topics[s.index]
+		if s.sound() && damagedMaker(tx, t.id) {
+			return false, fmt.Errorf("%w: who made the topic %s", ErrDamaged, t.name)
+		}
 		s.next.Topics = append(s.next.Topics, commit.Topic{Number: t.id, Owner: makerOf(tx, t.id), Name: t.name})
 		s.took(len(t.name))
 	}
@@ -254,10 +261,11 @@ func (s *seed) add(id store.ID, topic uint32, d *store.Draft, bytes int) {
 
 func (s *seed) addKeys(tx *bbolt.Tx) (whole bool, err error) {
 	return s.each(tx, bucketKeys, func(k, v []byte) bool {
-		if key, ok := decodeKey(k, v); ok && !s.through.Before(key.First) {
+		key, ok := decodeKey(k, v)
+		if ok && !s.through.Before(key.First) {
 			s.next.Keys = append(s.next.Keys, key)
 		}
-		return true // a damaged one counts as forgotten
+		return ok || !s.sound()
 	})
 }
 

@@ -170,7 +170,9 @@ func (a *attempt) apply(at store.Place) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
-	a.c.file.counters.crowded.Add(uint64(a.c.decider.Crowded()))
+	if a.batch != nil { // else nothing was decided
+		a.c.file.counters.crowded.Add(uint64(a.c.decider.Crowded()))
+	}
 	return nil
 }
 
@@ -322,8 +324,6 @@ const joinPatience = 45 * time.Second
 // runs. The first to come makes the first commit, or those of the log that it is to begin with.
 func (c *committer) join(ctx context.Context, plant func(*committer) error) error {
 	m, began := c.mirror, time.Now()
-	stop := context.AfterFunc(ctx, m.leave)
-	defer stop()
 	from := m.place()
 	m.begin()
 	end, err := m.end(ctx)

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"tidings/store"
 	"tidings/store/bolt"
@@ -125,5 +128,77 @@ func TestPurgeNoFloor(t *testing.T) {
 		if n := strings.Count(lines.String(), "no place up to which it can be purged"); n != 1 {
 			t.Errorf("%d warnings, want 1", n)
 		}
+	})
+}
+
+// electing is a sequence that does not say at first what state it has, as while NATS elects a leader.
+type electing struct {
+	*storetest.Seat
+	left int
+}
+
+func (e *electing) State(ctx context.Context) (store.Place, []byte, error) {
+	if e.left--; e.left >= 0 {
+		return store.Place{}, nil, store.ErrUnavailable
+	}
+	return e.Seat.State(ctx)
+}
+
+// TestPurgeStateLater: a new mirror waits for the state while nobody says.
+func TestPurgeStateLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence, logs, _ := members(t, 1)
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 200 {
+			busy(t, logs[0], random)
+		}
+		retain(t, logs[0], 4)
+		log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: &electing{sequence.Seat(), 50}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log.Head() != logs[0].Head() {
+			t.Errorf("it is at %s, want %s", log.Head(), logs[0].Head())
+		}
+		closeLog(t, log)
+	})
+}
+
+// TestPurgeDamagedKey: a node whose idempotency key is damaged does not make every later node forget it.
+func TestPurgeDamagedKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence, dir := storetest.NewSequence(), t.TempDir()
+		log := openMirror(t, dir, tight, sequence.Seat())
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 300 {
+			busy(t, log, random)
+		}
+		closeLog(t, log)
+		db, err := bbolt.Open(filepath.Join(dir, "log.db"), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("keys"))
+			k, v := b.Cursor().First()
+			v = bytes.Clone(v)
+			v[len(v)-1] ^= 1
+			return b.Put(bytes.Clone(k), v)
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		log = openMirror(t, dir, tight, sequence.Seat())
+		told := false
+		for range 8 {
+			_, err := log.Retain(t.Context(), retained())
+			told = told || errors.Is(err, bolt.ErrDamaged)
+		}
+		if first(t, sequence) != 1 || !told {
+			t.Errorf("it begins at %d, want 1; told: %v", first(t, sequence), told)
+		}
+		_ = log.Close() // the damage
 	})
 }
