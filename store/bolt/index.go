@@ -76,14 +76,14 @@ type node struct {
 	newest     store.ID // of all topics at and below this node
 	topic      *topic
 	children   map[string]*node
-	first      *node
+	first, end *node // of the children
 	next, prev *node
 }
 
 func newIndex() *index { return &index{byName: make(map[string]*topic), trim: new(trimming)} }
 
-// add makes a topic known; touch must follow, as it puts the new nodes' list in order, and byID is
-// the caller's, who holds mu or is alone.
+// add makes a topic known, behind all its siblings until touch says that it has an event. byID is the caller's, who
+// holds mu or is alone.
 func (x *index) add(t *topic) {
 	n := &x.root
 	for segment := range strings.SplitSeq(t.name, ".") {
@@ -94,7 +94,7 @@ func (x *index) add(t *topic) {
 				n.children = make(map[string]*node)
 			}
 			n.children[segment] = child
-			child.linkFirst()
+			child.linkLast()
 		}
 		n = child
 	}
@@ -121,12 +121,13 @@ func (x *index) touch(t *topic, last store.ID) {
 	}
 }
 
-func (n *node) linkFirst() {
-	n.next = n.parent.first
-	if n.next != nil {
-		n.next.prev = n
+func (n *node) linkLast() {
+	n.prev, n.parent.end = n.parent.end, n
+	if n.prev == nil {
+		n.parent.first = n
+		return
 	}
-	n.parent.first = n
+	n.prev.next = n
 }
 
 func (n *node) moveFirst() {
@@ -136,6 +137,8 @@ func (n *node) moveFirst() {
 	n.prev.next = n.next
 	if n.next != nil {
 		n.next.prev = n.prev
+	} else {
+		n.parent.end = n.prev
 	}
 	old := n.parent.first
 	n.prev, n.next, old.prev = nil, old, n

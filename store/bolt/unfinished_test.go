@@ -16,6 +16,7 @@ import (
 
 	"tidings/store"
 	"tidings/store/bolt"
+	"tidings/store/internal/commit"
 	"tidings/store/storetest"
 )
 
@@ -200,5 +201,33 @@ func TestPurgeDamagedKey(t *testing.T) {
 			t.Errorf("it begins at %d, want 1; told: %v", first(t, sequence), told)
 		}
 		_ = log.Close() // the damage
+	})
+}
+
+// TestMirrorTopicsFirst: topics that come before their events, as those of a log that is put back do, hide no others.
+func TestMirrorTopicsFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sequence := storetest.NewSequence()
+		log, seat := member(t, sequence)
+		appendN(t, log, 1, "a")
+		k := commit.Commit{After: log.Head(), Last: log.Head(), Topics: []commit.Topic{{Number: 1, Name: "b"}}}
+		b, err := k.AppendBinary(nil)
+		at, no := seat.End(t.Context(), 0)
+		if err = errors.Join(err, no); err == nil {
+			_, err = sequence.Seat().Append(t.Context(), at, b)
+		}
+		if err = errors.Join(err, log.CatchUp(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		listed := 0
+		for range log.Topics(store.Everything()) {
+			listed++
+		}
+		if listed != 1 {
+			t.Errorf("%d topics with events are listed, want 1", listed)
+		}
+		appendN(t, log, 1, "b")
+		storetest.Check(t, log)
 	})
 }
