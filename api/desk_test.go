@@ -161,5 +161,6 @@ func TestErrorsPassedOn(t *testing.T) {
 	t.Run("row 254: it begins", func(t *testing.T) { // and has not read from the log what
 		s.claims[1].holds.Store(true)
 		unavailable(t, b, "takes that over")
+		wantSamples(t, b.metrics(), map[string]string{`tidings_sends`: "0"})
 	})
 }

@@ -156,7 +156,7 @@ func (s scrape) collectNodes(out sink) {
 		"How far the clock of this server is ahead of that of the cluster that keeps the log; negative: behind; 0 without one.",
 		off, nil)
 	sends := 1.0
-	if s.o.Lease != nil && !s.o.Lease.Holds() {
+	if s.o.Lease != nil && (!s.o.Lease.Holds() || s.desk.Load().Deliveries == nil) {
 		sends = 0
 	}
 	out.gauge("tidings_sends",

@@ -75,12 +75,17 @@ func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *p
 	return server, nil
 }
 
-// deskTrouble is how long a server waits that has come to send, and cannot read from the log what.
-const deskTrouble = 5 * time.Second
+const (
+	// deskTrouble is how long a server waits that has come to send, and cannot read from the log what.
+	deskTrouble = 5 * time.Second
 
-// sit has a server of several send and take steps, until ctx ends.
+	// deskTries is how often it tries before it leaves that to another one.
+	deskTries = 3
+)
+
+// sit has a server of several send and take steps, until ctx ends, or it has failed to begin.
 func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin func() (api.Desk, error)) {
-	for ctx.Err() == nil {
+	for try := 1; ctx.Err() == nil; try++ {
 		d, err := begin()
 		if err == nil {
 			server.Sit(d)
@@ -89,7 +94,11 @@ func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin fun
 			d.Close()
 			return
 		}
-		logger.Error("this server is to send deliveries and cannot; trying on", "error", err)
+		logger.Error("this server is to send deliveries and cannot; it tries again, and after three times leaves it to another",
+			"error", err)
+		if try == deskTries {
+			return
+		}
 		select {
 		case <-time.After(deskTrouble):
 		case <-ctx.Done():

@@ -21,11 +21,14 @@ import (
 //	a node               and then
 //	takes a free lease   sends at once
 //	takes another's,     waits for TakeAfter, by when the other has stopped, and sends
-//	 which is lost
+//	 which is lost, or
+//	 says that it does
+//	 not send
 //	has it               reads each second that it still has it, as of the end of the sequence: good for LeaseFor
 //	has not read that    stops, until it has
 //	 for LeaseFor
-//	ends                 stops, and gives it back
+//	ends, or cannot      stops, and gives it back
+//	 begin
 //
 // A node that was stopped, or cut off, and goes on may be in the middle of a request. It finishes that one at most, and
 // what it writes about it is refused, by the same condition.
@@ -130,8 +133,8 @@ func (l *Lease) end() {
 }
 
 // Run calls send whenever this node has come to be the one that sends, and cancels its context when it is not any more,
-// or ctx ends. fence is the lease as it stands in the log: for Fenced. It returns when ctx has ended and send has
-// returned.
+// or ctx ends. A send that returns before leaves the sending to other nodes, and to this one again after LostAfter.
+// fence is the lease as it stands in the log: for Fenced. Run returns when ctx has ended and send has returned.
 func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fence)) {
 	for l.acquire(ctx) {
 		sending, stop := context.WithCancel(ctx)
@@ -142,13 +145,17 @@ func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fe
 			defer close(done)
 			send(sending, fence)
 		}()
-		l.keep(sending)
+		l.keep(sending, done)
+		held := l.Holds()
 		l.end()
 		l.cluster.Changed()
 		stop()
 		<-done
+		if held {
+			l.giveBack(context.WithoutCancel(ctx))
+			sleep(ctx, LostAfter) // send has returned by itself: others are first
+		}
 	}
-	l.giveBack(context.WithoutCancel(ctx))
 }
 
 // acquire waits until this node may send; false: ctx has ended.
@@ -211,14 +218,19 @@ func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
 	return row, nil
 }
 
-// free reports whether the lease may be taken: it is nobody's, or that of a node which has said nothing for long.
+// free reports whether the lease may be taken: it is nobody's, or that of a node which has said nothing for long, or
+// for long not that it sends: its disk may be full. Either is safe, for who takes it waits.
 func (l *Lease) free(row *leaseRow) bool {
 	if row.Node == "" {
 		return true
 	}
 	// This node may have been deaf itself, or too new to have heard anything.
-	heard, ok := l.cluster.Heard(row.Node)
-	return l.o.Elapsed()-l.since >= LostAfter && (!ok || heard >= LostAfter)
+	waited := l.o.Elapsed() - l.since
+	if heard, ok := l.cluster.Heard(row.Node); !ok || heard >= LostAfter {
+		return waited >= LostAfter
+	}
+	sent, ok := l.cluster.HeardSending(row.Node)
+	return waited >= TakeAfter+LostAfter && (!ok || sent >= LostAfter) // one that has taken it does not send before
 }
 
 // take tries to take the lease. What came of it shows when it is read.
@@ -232,7 +244,7 @@ func (l *Lease) take(ctx context.Context, was *leaseRow) {
 			l.own, l.fresh = text, true // nobody has to stop
 			return
 		}
-		l.o.Logger.Warn("the server that has sent deliveries says nothing any more; this one takes that over",
+		l.o.Logger.Warn("the server that has sent deliveries is silent, or says that it cannot; this one takes that over",
 			"from", was.Name, "term", was.Term+1)
 	case errors.Is(err, store.ErrWas): // another was first
 	default:
@@ -251,9 +263,14 @@ func (l *Lease) set(ctx context.Context, row leaseRow) ([]byte, error) {
 		Delivery: store.Delivery{Record: text}, Was: append([]byte{}, l.row...)}}, false)
 }
 
-// keep returns when this node may not send any more, or ctx has ended.
-func (l *Lease) keep(ctx context.Context) {
+// keep returns when this node may not send any more, ctx has ended, or send has returned.
+func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 	for l.Holds() && sleep(ctx, leaseEvery) {
+		select {
+		case <-done:
+			return
+		default:
+		}
 		asOf := l.o.Elapsed()
 		tries, cancel := context.WithTimeout(ctx, leaseTries)
 		row, err := l.read(tries)
@@ -265,6 +282,7 @@ func (l *Lease) keep(ctx context.Context) {
 			l.o.Logger.Debug("the lease is not read", "error", err)
 		case !bytes.Equal(l.row, l.own):
 			l.o.Logger.Warn("another server sends deliveries by now; this one stops", "by", row.Name, "term", row.Term)
+			l.end()
 			return
 		default:
 			l.extend(asOf)

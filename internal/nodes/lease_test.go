@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,7 @@ type peer struct {
 	mu      sync.Mutex
 	fence   nodes.Fence // the last
 	sending bool
+	fails   bool // it cannot begin to send
 }
 
 // crew are nodes of one log.
@@ -128,16 +130,23 @@ func newCrew(t *testing.T, n int) *crew {
 
 func (c *crew) add(name string) *peer {
 	began := time.Now()
-	p := &peer{node: join(c.t, &c.bus, name, nodes.State{}), link: &link{rows: &c.rows}, done: make(chan struct{})}
+	p := &peer{link: &link{rows: &c.rows}, done: make(chan struct{})}
+	var lease atomic.Pointer[nodes.Lease]
+	p.node = joinAs(c.t, &c.bus, name, func() nodes.State {
+		l := lease.Load()
+		return nodes.State{Sends: l != nil && l.Holds()}
+	})
 	p.Lease = nodes.NewLease(p.link, p.node, nodes.LeaseOptions{Log: store.ID{1},
 		Elapsed: func() time.Duration { return time.Hour + time.Since(began) }})
+	lease.Store(p.Lease)
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go func() {
 		defer close(p.done)
 		p.Run(ctx, func(ctx context.Context, fence nodes.Fence) {
-			p.note(fence, true)
-			<-ctx.Done()
+			if p.note(fence, true) {
+				<-ctx.Done()
+			}
 			p.note(fence, false)
 		})
 	}()
@@ -145,10 +154,12 @@ func (c *crew) add(name string) *peer {
 	return p
 }
 
-func (p *peer) note(fence nodes.Fence, sending bool) {
+// note notes whether the node sends, and returns that.
+func (p *peer) note(fence nodes.Fence, sends bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fence, p.sending = fence, sending
+	p.fence, p.sending = fence, sends && !p.fails
+	return p.sending
 }
 
 // sends reports whether the node sends, and may.
@@ -250,6 +261,49 @@ func TestLeaseUnheard(t *testing.T) {
 		c.bus.Mute(first.node.Self(), true)
 		if got := c.watch(time.Minute); got == first || got == nil {
 			t.Error("nobody has taken the lease of a node that is not heard")
+		}
+	})
+}
+
+// TestLeaseStuck: a node that is heard and cannot send, since the log does not answer it or its disk is full, has lost
+// the lease as one that is not heard. One that waits to take over is not robbed.
+func TestLeaseStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 3)
+		first := c.watch(5 * time.Second)
+		first.link.set(true, 0)
+		if got := c.watch(time.Minute); got == nil || got == first {
+			t.Error("nobody has taken the lease of a node that does not send")
+		}
+		if row := c.rows.all["\x00lease"]; !bytes.Contains(row, []byte(`"term":2}`)) {
+			t.Errorf("it was taken more than once: %s", row)
+		}
+	})
+}
+
+// TestLeaseCannotBegin: a node that has the lease and cannot begin to send leaves it to another one; as long as none
+// can it tries on.
+func TestLeaseCannotBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 2)
+		first := c.watch(5 * time.Second)
+		fail := func(p *peer, fails bool) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.fails = fails
+		}
+		for _, p := range c.peers {
+			fail(p, true)
+		}
+		first.stop()
+		<-first.done
+		first.node.Close()
+		if c.watch(time.Minute) != nil {
+			t.Error("one sends that cannot begin")
+		}
+		able := c.add("able")
+		if c.watch(30*time.Second) != able {
+			t.Error("it is not left to the one that can")
 		}
 	})
 }

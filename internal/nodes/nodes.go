@@ -116,6 +116,7 @@ type word struct {
 	hello
 	hears []store.Filter
 	heard time.Time
+	sent  time.Time // when it said so last; zero: it never has
 }
 
 // hello is what a node tells all.
@@ -224,14 +225,20 @@ func (c *Cluster) told(message []byte) {
 			delete(c.known, id)
 		}
 	}
-	switch _, ok := c.known[h.ID]; {
+	switch was, ok := c.known[h.ID]; {
 	case h.Ends:
-		if w := c.known[h.ID]; w != nil && len(w.hears) > 0 {
+		if ok && len(was.hears) > 0 {
 			c.left = now
 		}
 		delete(c.known, h.ID)
 	case ok || len(c.known) < maxNodes:
-		c.known[h.ID] = &word{h, hears, now}
+		w := &word{hello: h, hears: hears, heard: now}
+		if h.Sends {
+			w.sent = now
+		} else if ok {
+			w.sent = was.sent
+		}
+		c.known[h.ID] = w
 		if !ok {
 			c.Changed() // it knows nobody yet
 		}
@@ -301,6 +308,17 @@ func (c *Cluster) Heard(id string) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Since(w.heard), true
+}
+
+// HeardSending returns how long ago a node has said that it sends, and false of one that has not, or is not known.
+func (c *Cluster) HeardSending(id string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.known[id]
+	if !ok || w.sent.IsZero() {
+		return 0, false
+	}
+	return time.Since(w.sent), true
 }
 
 // Answer is one node's. The caller owns it.

@@ -15,7 +15,12 @@ import (
 
 func join(t *testing.T, bus nodes.Bus, name string, state nodes.State) *nodes.Cluster {
 	t.Helper()
-	c, err := nodes.New(bus, nodes.Options{Name: name, Version: "1", State: func() nodes.State { return state }})
+	return joinAs(t, bus, name, func() nodes.State { return state })
+}
+
+func joinAs(t *testing.T, bus nodes.Bus, name string, state func() nodes.State) *nodes.Cluster {
+	t.Helper()
+	c, err := nodes.New(bus, nodes.Options{Name: name, Version: "1", State: state})
 	if err != nil {
 		t.Fatal(err)
 	}
