@@ -37,8 +37,13 @@ const (
 	// LeaseFor is how long a node may send after the moment as of which it has read that it has the lease.
 	LeaseFor = 5 * time.Second
 
-	// TakeAfter is how long after it has taken another's lease a node begins to send.
-	TakeAfter = LeaseFor + time.Second
+	// TakeAfter is how long after it has taken another's lease a node begins to send. When the leader of the stream is
+	// cut off from its peers together with the node that has the lease, it answers that for up to staleFor more.
+	TakeAfter = staleFor + LeaseFor + time.Second
+
+	// staleFor is how long a leader answers reads by what it has, after the last word of its peers: nats-server steps
+	// down when they were silent for ten seconds, and looks at that every ten (lostQuorumInterval, lostQuorumCheck).
+	staleFor = 20 * time.Second
 
 	leaseEvery = time.Second // it is looked at
 	leaseTries = 5 * time.Second
