@@ -196,6 +196,7 @@ func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
 	if err := ctx.Err(); err != nil {
 		return row, err
 	}
+	began := l.o.Elapsed()
 	if err := l.log.CatchUp(ctx); err != nil {
 		return row, err
 	}
@@ -204,7 +205,7 @@ func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
 		return row, err
 	}
 	now := l.o.Elapsed()
-	if text := stored.Record; !bytes.Equal(text, l.row) || now-l.looked > 3*leaseEvery {
+	if text := stored.Record; !bytes.Equal(text, l.row) || began-l.looked > 3*leaseEvery {
 		l.row, l.since = text, now
 	}
 	l.looked = now

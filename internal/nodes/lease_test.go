@@ -321,6 +321,26 @@ func TestLeaseCannotBegin(t *testing.T) {
 	})
 }
 
+// TestLeaseSlow: that reading the lease takes seconds, which holders may take, keeps nobody from taking it.
+func TestLeaseSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 2)
+		first := c.watch(5 * time.Second)
+		for _, p := range c.peers {
+			p.link.mu.Lock()
+			p.link.slow = 2500 * time.Millisecond
+			p.link.mu.Unlock()
+		}
+		if c.watch(time.Minute) != first {
+			t.Error("it has stopped")
+		}
+		c.cut(first, true)
+		if got := c.watch(time.Minute); got == nil || got == first {
+			t.Error("nobody has taken over")
+		}
+	})
+}
+
 // TestLeaseAlone: one that hears nothing for a while, and from which nobody has taken the lease, goes on by itself,
 // under a new term: what it began to write before is refused.
 func TestLeaseAlone(t *testing.T) {
