@@ -95,6 +95,19 @@ type Lease struct {
 	since  time.Duration // by Elapsed: when it was read so first, without a pause since
 	own    []byte        // the row that this node has written, and by which nobody else sends any more
 	fresh  bool          // nobody has sent by it
+
+	unread, untaken trouble
+}
+
+// trouble is what fails again and again.
+type trouble struct{ warned time.Duration }
+
+// warn warns once a minute, by the lease's clock.
+func (t *trouble) warn(l *Lease, message string, err error) {
+	if now := l.o.Elapsed(); t.warned == 0 || now-t.warned >= time.Minute {
+		t.warned = now
+		l.o.Logger.Warn(message, "error", err)
+	}
 }
 
 // NewLease returns the lease of a log.
@@ -169,8 +182,10 @@ func (l *Lease) acquire(ctx context.Context) bool {
 		asOf := l.o.Elapsed()
 		row, err := l.read(ctx)
 		switch {
+		case ctx.Err() != nil:
+			return false
 		case err != nil:
-			l.o.Logger.Debug("the lease is not read", "error", err)
+			l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
 		case row.Node == l.cluster.Self() && !bytes.Equal(l.row, l.own): // taken from another, which stops by itself
 			if sleep(ctx, TakeAfter) {
 				l.own, l.fresh = l.row, true
@@ -254,7 +269,7 @@ func (l *Lease) take(ctx context.Context, was *leaseRow) {
 			"from", was.Name, "term", was.Term+1)
 	case errors.Is(err, store.ErrWas): // another was first
 	default:
-		l.o.Logger.Debug("the lease is not taken", "error", err)
+		l.untaken.warn(l, "this server would send deliveries, and cannot store that it does; trying on", err)
 		sleep(ctx, leaseEvery)
 	}
 }
@@ -285,7 +300,7 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			l.o.Logger.Debug("the lease is not read", "error", err)
+			l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
 		case !bytes.Equal(l.row, l.own):
 			l.o.Logger.Warn("another server sends deliveries by now; this one stops", "by", row.Name, "term", row.Term)
 			l.end()

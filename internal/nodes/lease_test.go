@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +107,24 @@ func (r *rows) set(changes []store.NamedDelivery) error {
 	return nil
 }
 
+// lines are those of a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // peer is a node that wants to send.
 type peer struct {
 	*nodes.Lease
@@ -122,6 +142,7 @@ type peer struct {
 // crew are nodes of one log.
 type crew struct {
 	t     *testing.T
+	lines lines // warnings
 	bus   nodestest.Bus
 	rows  rows
 	peers []*peer
@@ -141,6 +162,11 @@ func newCrew(t *testing.T, n int) *crew {
 	return c
 }
 
+// logger logs warnings.
+func (c *crew) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&c.lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 func (c *crew) add(name string) *peer {
 	began := time.Now()
 	p := &peer{link: &link{rows: &c.rows}, done: make(chan struct{})}
@@ -149,7 +175,7 @@ func (c *crew) add(name string) *peer {
 		l := lease.Load()
 		return nodes.State{Sends: l != nil && l.Holds()}
 	})
-	p.Lease = nodes.NewLease(p.link, p.node, nodes.LeaseOptions{Log: store.ID{1},
+	p.Lease = nodes.NewLease(p.link, p.node, nodes.LeaseOptions{Log: store.ID{1}, Logger: c.logger(),
 		Elapsed: func() time.Duration { return time.Hour + time.Since(began) }})
 	lease.Store(p.Lease)
 	ctx, stop := context.WithCancel(context.Background())
@@ -390,6 +416,9 @@ func TestLeaseOfANewerRelease(t *testing.T) {
 		c.add("a")
 		if c.watch(time.Hour) != nil || string(c.rows.all["\x00lease"]) != row {
 			t.Errorf("the row is %q now", c.rows.all["\x00lease"])
+		}
+		if n := strings.Count(c.lines.String(), "this release reads 1"); n < 59 || n > 61 {
+			t.Errorf("in an hour it is said %d times, want once a minute", n)
 		}
 	})
 }
