@@ -245,7 +245,10 @@ func (l *Lease) free(row *leaseRow) bool {
 	if row.Node == "" {
 		return true
 	}
-	// This node may have been deaf itself, or too new to have heard anything.
+	if l.cluster.Deaf() { // the other one may be there, and take it back, and so on
+		return false
+	}
+	// This node may have been deaf until now, or too new to have heard anything.
 	waited := l.o.Elapsed() - l.since
 	if heard, ok := l.cluster.Heard(row.Node); !ok || heard >= LostAfter {
 		return waited >= LostAfter

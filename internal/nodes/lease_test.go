@@ -171,7 +171,7 @@ func (c *crew) add(name string) *peer {
 	began := time.Now()
 	p := &peer{link: &link{rows: &c.rows}, done: make(chan struct{})}
 	var lease atomic.Pointer[nodes.Lease]
-	p.node = joinAs(c.t, &c.bus, name, func() nodes.State {
+	p.node = joinAs(c.t, &c.bus, name, c.logger(), func() nodes.State {
 		l := lease.Load()
 		return nodes.State{Sends: l != nil && l.Holds()}
 	})
@@ -300,6 +300,26 @@ func TestLeaseUnheard(t *testing.T) {
 		c.bus.Mute(first.node.Self(), true)
 		if got := c.watch(time.Minute); got == first || got == nil {
 			t.Error("nobody has taken the lease of a node that is not heard")
+		}
+	})
+}
+
+// TestLeaseDeaf: nodes that hear nothing of each other, since NATS does not let them, do not take the lease from each
+// other, and say what they lack.
+func TestLeaseDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 2)
+		first := c.watch(5 * time.Second)
+		for _, p := range c.peers {
+			c.bus.Mute(p.node.Self(), true)
+		}
+		for range 60 {
+			if got := c.watch(10 * time.Second); got != first {
+				t.Fatal("another one sends, or none")
+			}
+		}
+		if n := strings.Count(c.lines.String(), "tidings.<stream>.nodes.>"); n != 2 {
+			t.Errorf("%d lines say what they lack, want one of each", n)
 		}
 	})
 }

@@ -109,6 +109,9 @@ type Cluster struct {
 	mu    sync.Mutex
 	known map[string]*word // by ID; not this node
 	left  time.Time        // when a node ended on which somebody would have heard an alarm
+	own   time.Time        // when the last hello of this node came back to it; before the first: when it was made
+	lost  int              // hellos that have not come back since
+	deaf  bool             // that none comes back was said
 }
 
 // word is the last one of a node.
@@ -146,7 +149,7 @@ func New(bus Bus, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{bus: bus, o: o, id: fmt.Sprintf("%x", id[6:]), stop: make(chan struct{}),
-		now: make(chan struct{}, 1), known: make(map[string]*word)}
+		now: make(chan struct{}, 1), known: make(map[string]*word), own: time.Now()}
 	leave, err := bus.Listen(c.id, c.told, c.asked)
 	if err != nil {
 		return nil, fmt.Errorf("listen to other servers of the log: %w", err)
@@ -193,6 +196,7 @@ func (c *Cluster) run() {
 
 func (c *Cluster) tell(ends bool) {
 	s := c.o.State()
+	c.sayDeaf(&s)
 	text, err := json.Marshal(hello{c.id, c.o.Name, c.o.Version, s.Lag, s.Behind.Seconds(), s.Silence.Seconds(),
 		s.Clock.Seconds(), s.Sends, ends, c.ownPages()})
 	if err == nil {
@@ -200,6 +204,30 @@ func (c *Cluster) tell(ends bool) {
 	}
 	if was := c.unsent.Swap(err != nil); err != nil && !was {
 		c.o.Logger.Warn("the other servers of the log are not told that this one is there; trying on", "error", err)
+	}
+}
+
+// Deaf reports whether this node has not heard for long what it tells all. So it may not hear the others, or they may
+// not hear it.
+func (c *Cluster) Deaf() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost >= int(LostAfter/HelloEvery) && time.Since(c.own) >= LostAfter // it may have been stopped
+}
+
+// sayDeaf says once that this node is deaf though it hears of the log: nothing tells it that NATS has refused it.
+func (c *Cluster) sayDeaf(s *State) {
+	deaf := c.Deaf()
+	c.mu.Lock()
+	c.lost++
+	was := c.deaf
+	c.deaf = deaf && (was || s.Silence < LostAfter) // else it is cut off from everything, which the log says
+	say := c.deaf && !was
+	c.mu.Unlock()
+	if say {
+		c.o.Logger.Error("this server does not hear what it tells the other servers of the log over NATS: they may not know " +
+			"of it, nor it of them, and it takes no lease from one; let its user publish and subscribe on " +
+			"tidings.<stream>.nodes.>")
 	}
 }
 
@@ -212,12 +240,13 @@ func (c *Cluster) told(message []byte) {
 		c.o.Logger.Debug("another server of the log says what cannot be read", "bytes", len(message))
 		return
 	}
-	if h.ID == c.id {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	if h.ID == c.id {
+		c.own, c.lost = now, 0
+		return
+	}
 	for id, w := range c.known {
 		silent := now.Sub(w.heard)
 		// A node that comes back under its name has another ID.

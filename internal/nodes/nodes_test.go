@@ -3,6 +3,7 @@ package nodes_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,12 @@ import (
 
 func join(t *testing.T, bus nodes.Bus, name string, state nodes.State) *nodes.Cluster {
 	t.Helper()
-	return joinAs(t, bus, name, func() nodes.State { return state })
+	return joinAs(t, bus, name, nil, func() nodes.State { return state })
 }
 
-func joinAs(t *testing.T, bus nodes.Bus, name string, state func() nodes.State) *nodes.Cluster {
+func joinAs(t *testing.T, bus nodes.Bus, name string, logger *slog.Logger, state func() nodes.State) *nodes.Cluster {
 	t.Helper()
-	c, err := nodes.New(bus, nodes.Options{Name: name, Version: "1", State: state})
+	c, err := nodes.New(bus, nodes.Options{Name: name, Version: "1", State: state, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
