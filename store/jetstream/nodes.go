@@ -29,9 +29,10 @@ const (
 	// answerWithin bounds an answer, whatever its question says.
 	answerWithin = 2 * time.Minute
 
-	headerPiece  = "Tidings-Piece"  // i/n, from 1
-	headerWithin = "Tidings-Within" // how long who asks waits: a duration of Go
-	headerBusy   = "Tidings-Busy"
+	headerPiece = "Tidings-Piece" // i/n, from 1
+	headerUntil = "Tidings-Until" // until when who asks waits, by the clock of the stream's leader: RFC 3339
+	headerBusy  = "Tidings-Busy"
+	headerLong  = "Tidings-Long"
 )
 
 // nodesSubject is where the nodes of the log talk. The stream's subjects have the log's ID where this has "nodes".
@@ -77,15 +78,23 @@ func (s *Sequencer) Listen(node string, told func(message []byte),
 	}, nil
 }
 
-// answer answers a question in pieces. Who asks finds out by itself what is missing.
+// answer answers a question in pieces. Who asks finds out by itself what is missing. A question that has lain
+// somewhere until nobody waits for it any more is not begun: it may be to change what was changed again since.
 func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []byte) {
-	within, err := time.ParseDuration(m.Header.Get(headerWithin))
-	if err != nil || within <= 0 {
+	_, now := s.LeaderTime()
+	until, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerUntil))
+	if err != nil || !now.Before(until) {
+		s.o.Logger.Debug("a question of another node is passed over: it comes too late, or does not say until when",
+			"until", until, "error", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, min(within, answerWithin))
+	ctx, cancel := context.WithTimeout(s.ctx, min(until.Sub(now), answerWithin))
 	defer cancel()
 	body := asked(ctx, m.Data)
+	if len(body) > answerBytes {
+		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerLong: {"1"}}}) // who asks waits in vain if it fails
+		return
+	}
 	n := max(1, (len(body)+pieceBytes-1)/pieceBytes)
 	for i := range n {
 		piece := body[i*pieceBytes : min(len(body), (i+1)*pieceBytes)]
@@ -104,15 +113,20 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 		return nil, fmt.Errorf("%w: a question of %d bytes, and %d at most", store.ErrUnavailable, len(question),
 			questionBytes)
 	}
-	inbox := s.nc.NewRespInbox()
+	if !s.nc.IsConnected() { // it would be kept, and sent when it is
+		return nil, fmt.Errorf("%w: this node has no connection to NATS", store.ErrUnavailable)
+	}
+	inbox := s.nc.NewInbox() // that of requests is subscribed to already: each piece would come twice
 	pieces, err := s.nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	defer func() { _ = pieces.Unsubscribe() }() // fails only when the connection is closed
 	deadline, _ := ctx.Deadline()
+	now, _ := s.LeaderTime()
+	until := now.Add(time.Until(deadline)).UTC().Format(time.RFC3339Nano)
 	err = s.nc.PublishMsg(&nats.Msg{Subject: s.nodesSubject(node), Reply: inbox, Data: question,
-		Header: nats.Header{headerWithin: {time.Until(deadline).String()}}})
+		Header: nats.Header{headerUntil: {until}}})
 	var answer []byte
 	for i, n := 1, 1; err == nil && i <= n; i++ {
 		var m *nats.Msg
@@ -140,6 +154,9 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 func pieceOf(m *nats.Msg, i, n int) (int, error) {
 	if m.Header.Get(headerBusy) != "" {
 		return 0, errors.New("it answers too many others")
+	}
+	if m.Header.Get(headerLong) != "" {
+		return 0, fmt.Errorf("its answer is longer than %d bytes", answerBytes)
 	}
 	number, of, ok := strings.Cut(m.Header.Get(headerPiece), "/")
 	all, err := strconv.Atoi(of)

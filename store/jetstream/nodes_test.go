@@ -3,10 +3,14 @@ package jetstream_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"tidings/internal/e2e"
 	"tidings/internal/natstest"
@@ -20,6 +24,82 @@ func askWithin(t *testing.T, s *jetstream.Sequencer, node string, question []byt
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	return s.Ask(ctx, node, question)
+}
+
+// sent is how many bytes a server has sent, or is about to.
+func sent(t *testing.T, c *natstest.Cluster) int {
+	t.Helper()
+	r, err := http.Get(c.Monitors()[0] + "/varz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var varz struct {
+		Bytes int `json:"out_bytes"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&varz); err != nil {
+		t.Fatal(err)
+	}
+	return varz.Bytes
+}
+
+// TestNodeAskedLate: a question is not begun when nobody waits for its answer any more, wherever it has lain; and none
+// is left to lie when there is no connection.
+func TestNodeAskedLate(t *testing.T) {
+	c := natstest.Start(t, 1)
+	a, b := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
+	defer a.Close()
+	defer b.Close()
+	asked := make(chan string, 1000)
+	stop, err := b.Listen("bb", func([]byte) {}, func(_ context.Context, q []byte) []byte {
+		asked <- string(q)
+		return q
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	nc, err := nats.Connect(c.URLs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	wire, err := nc.SubscribeSync("tidings.log.nodes.*.bb")
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := a.Ask(ctx, "bb", []byte("old")); err != nil || <-asked != "old" {
+		t.Fatal(err)
+	}
+	m, err := wire.NextMsg(e2e.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ctx.Done()
+	late := &nats.Msg{Subject: m.Subject, Reply: nc.NewInbox(), Header: m.Header, Data: m.Data}
+	if err := errors.Join(nc.PublishMsg(late), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := askWithin(t, a, "bb", []byte("new"), e2e.Patience); err != nil {
+		t.Fatal(err)
+	}
+	for q := range asked {
+		if q == "old" {
+			t.Error("a question that came late was answered")
+		} else if q == "new" {
+			break
+		}
+	}
+	c.Kill(0)
+	e2e.Eventually(t, "node that knows that it has no connection", func() bool {
+		_, err := askWithin(t, a, "bb", []byte("cut"), 100*time.Millisecond)
+		return err != nil && strings.Contains(err.Error(), "no connection to NATS")
+	})
 }
 
 // TestAsk: nodes tell and ask each other over a real server, answers come whole however long they are, and nothing
@@ -37,6 +117,8 @@ func TestAsk(t *testing.T) {
 		switch string(q) {
 		case "long":
 			return long
+		case "longer":
+			return make([]byte, 64<<20+1)
 		case "hang":
 			<-ctx.Done() // as long as who asks waits
 			told <- "nobody waits"
@@ -54,8 +136,12 @@ func TestAsk(t *testing.T) {
 		answer, err := askWithin(t, a, "bb", []byte("short"), e2e.Patience)
 		return err == nil && string(answer) == "short"
 	})
+	before := sent(t, c)
 	if answer, err := askWithin(t, a, "bb", []byte("long"), e2e.Patience); err != nil || !bytes.Equal(answer, long) {
 		t.Errorf("%d bytes, %v, want %d", len(answer), err, len(long))
+	}
+	if n := sent(t, c) - before; n > len(long)*3/2 {
+		t.Errorf("the server has sent %d bytes for an answer of %d", n, len(long))
 	}
 	if answer, err := askWithin(t, a, "bb", nil, e2e.Patience); err != nil || len(answer) != 0 {
 		t.Errorf("an empty answer: %q, %v", answer, err)
@@ -74,6 +160,8 @@ func TestAsk(t *testing.T) {
 	if got := <-told; got != "nobody waits" {
 		t.Errorf("told %q", got)
 	}
+	_, err = askWithin(t, a, "bb", []byte("longer"), e2e.Patience)
+	refused("an answer that is too long", err, "longer than 67108864 bytes")
 	_, err = askWithin(t, a, "cc", []byte("short"), e2e.Patience)
 	refused("one that is not there", err, "not there")
 	_, err = askWithin(t, a, "bb", make([]byte, 1<<20), e2e.Patience)
