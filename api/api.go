@@ -134,7 +134,7 @@ type Options struct {
 
 	// Lease says whether this server is the one of its Nodes that has the deliveries and alerts, as of now. Then Sit
 	// brings them. What is about them is asked of the server that has them. nil: this server has its own.
-	Lease interface{ Holds() bool }
+	Lease Lease
 
 	Retention retention.Policy // that is in force; told by GET /v1/log
 

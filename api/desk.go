@@ -24,6 +24,12 @@ type Desk struct {
 	Alerts     *alert.Board     // nil: there are none
 }
 
+// Lease says which server has the desk; package nodes has one. Its methods are called concurrently.
+type Lease interface {
+	Holds() bool    // this one, as of now
+	Holder() string // the ID of the node that has it by the log, as of a moment ago; "": none
+}
+
 // Close ends all that there is.
 func (d Desk) Close() {
 	d.Devices.Close()
@@ -50,8 +56,9 @@ func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk)
 	if r.Context().Value(passedOn{}) != nil { // by a server that has not heard yet
 		return nobodySends()
 	}
+	holder := s.o.Lease.Holder() // by the log: whoever may speak can say that it sends, and would be given tokens
 	for _, n := range s.o.Nodes.List() {
-		if n.Sends && !n.Self && !n.Lost() {
+		if n.ID == holder && n.Sends && !n.Self && !n.Lost() {
 			return s.passOn(w, r, &n)
 		}
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -16,9 +17,13 @@ import (
 )
 
 // claim says whether a server has the lease, and whether it says so to others.
-type claim struct{ holds, says atomic.Bool }
+type claim struct {
+	holds, says atomic.Bool
+	holder      string // by the log
+}
 
-func (c *claim) Holds() bool { return c.holds.Load() }
+func (c *claim) Holds() bool    { return c.holds.Load() }
+func (c *claim) Holder() string { return c.holder }
 
 // shop is two servers of one log, of which the first has the deliveries and alerts.
 type shop struct {
@@ -43,6 +48,7 @@ func newShop(t *testing.T, o api.Options) *shop {
 		t.Cleanup(node.Close)
 		o.Nodes, o.Lease = node, &s.claims[i]
 		if i == 0 {
+			s.claims[0].holder, s.claims[1].holder = node.Self(), node.Self()
 			tail := replay.NewTail(log, replay.TailOptions{})
 			board, err := alert.New(log, tail, alert.Options{})
 			if err != nil {
@@ -114,6 +120,26 @@ func TestPassedOn(t *testing.T) {
 	}
 	ask("POST", "/v1/events/"+id+"/done", `{"name":"Ana"}`, 412, "condition-failed", bearer(all), ifMatch(id))
 	ask("POST", "/v1/events/"+id+"/done", `{"name":"Ana"}`, 200, "Ana", bearer(all), ifMatch(handle.Handle))
+}
+
+// TestPassedToTheHolder: a request is passed on to the server that has the lease by the log, and not to another that
+// says that it sends: it would be given a token.
+func TestPassedToTheHolder(t *testing.T) {
+	s := newShop(t, api.Options{})
+	forger, err := cluster.New(&s.bus, cluster.Options{Name: "0",
+		State: func() cluster.State { return cluster.State{Sends: true} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(forger.Close)
+	forger.Answer(func(context.Context, []byte) []byte {
+		t.Error("a server is asked that does not have the lease")
+		return nil
+	})
+	e2e.Eventually(t, "word of the forger", func() bool { return len(s.nodes[1].node.List()) == 3 })
+	if got := s.nodes[1].do("GET", "/v1/deliveries", ""); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
 }
 
 // TestErrorsPassedOn: while nobody sends, or who does says nothing, that is said, and to be tried again.

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"tidings/internal/clock"
+	"tidings/internal/loopback"
 	"tidings/internal/nodes"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -148,9 +149,18 @@ func silenceOf(log store.Log) func() time.Duration {
 	return nil
 }
 
+// warnIfReadable warns when others can read what nodes tell each other on its way.
+func warnIfReadable(logger *slog.Logger, to interface{ Server() (string, bool) }) {
+	if address, secure := to.Server(); address != "" && !secure && !loopback.IsAddress(address) {
+		logger.Warn("the connection to NATS has no TLS: who is on the way reads events, and tokens, URLs and secrets in "+
+			"requests about deliveries and alerts, which servers of the log pass on to each other", "server", address)
+	}
+}
+
 // nodes joins those that keep the log. at is where this server listens.
 func (c *clusterFlags) nodes(own *clustered, at net.Addr, pages nodes.Pages,
 	logger *slog.Logger) (*nodes.Cluster, error) {
+	warnIfReadable(logger, own.seq)
 	name := c.NodeName
 	if name == "" {
 		host, err := os.Hostname()

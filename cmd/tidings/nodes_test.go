@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +16,26 @@ import (
 // onOne are the flags of a server on a single NATS server.
 func onOne(t *testing.T, c *natstest.Cluster, more ...string) []string {
 	return onCluster(t, c, append([]string{"--nats-replicas", "1", "--nats-allow-lossy"}, more...)...)
+}
+
+// natsLink is a connection to a NATS server.
+type natsLink struct {
+	address string
+	secure  bool
+}
+
+func (c natsLink) Server() (string, bool) { return c.address, c.secure }
+
+// TestWarnIfReadable: that others can read what nodes pass on to each other is warned about.
+func TestWarnIfReadable(t *testing.T) {
+	for c, warns := range map[natsLink]bool{{"192.0.2.1:4222", false}: true, {"192.0.2.1:4222", true}: false,
+		{"127.0.0.1:4222", false}: false, {"[::1]:4222", false}: false, {}: false} {
+		var lines bytes.Buffer
+		warnIfReadable(slog.New(slog.NewTextHandler(&lines, nil)), c)
+		if got := strings.Contains(lines.String(), "no TLS"); got != warns {
+			t.Errorf("%+v: warns %v, want %v", c, got, warns)
+		}
+	}
 }
 
 // TestServeNodes: each of two servers lists the streams of both and ends those of the other; a server that ends is

@@ -86,8 +86,9 @@ type Lease struct {
 	cluster *Cluster
 	o       LeaseOptions
 
-	mu    sync.Mutex
-	until time.Duration // by Elapsed: as long as the node may send; 0: it may not
+	mu     sync.Mutex
+	until  time.Duration // by Elapsed: as long as the node may send; 0: it may not
+	holder string        // the ID of the node that had it when it was read last
 
 	// Of the goroutine of Run.
 	row    []byte        // as it was read last
@@ -126,6 +127,14 @@ func (l *Lease) Holds() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.o.Elapsed() < l.until
+}
+
+// Holder is the ID of the node that has the lease by the row that was read last; "": none. It may not send yet, or not
+// any more.
+func (l *Lease) Holder() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder
 }
 
 // begin allows to send, as of a moment at which the lease was this node's.
@@ -206,8 +215,18 @@ func (l *Lease) acquire(ctx context.Context) bool {
 	}
 }
 
-// read returns the lease as of the end of the sequence.
+// read returns the lease as of the end of the sequence, and notes who has it.
 func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
+	row, err = l.readRow(ctx)
+	if err == nil {
+		l.mu.Lock()
+		l.holder = row.Node
+		l.mu.Unlock()
+	}
+	return row, err
+}
+
+func (l *Lease) readRow(ctx context.Context) (row leaseRow, err error) {
 	if err := ctx.Err(); err != nil {
 		return row, err
 	}

@@ -257,6 +257,11 @@ func TestLease(t *testing.T) {
 		if last := c.watch(time.Hour); last != first {
 			t.Errorf("after an hour without a fault %s sends, %s did", last.node.Name(), first.node.Name())
 		}
+		for _, p := range c.peers {
+			if p.Holder() != first.node.Self() {
+				t.Errorf("%s has read that %q has the lease", p.node.Name(), p.Holder())
+			}
+		}
 		if err := first.set("progress", "1"); err != nil {
 			t.Error(err)
 		}

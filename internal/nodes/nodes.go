@@ -207,18 +207,18 @@ func (c *Cluster) tell(ends bool) {
 	}
 }
 
-// Deaf reports whether this node has not heard for long what it tells all. So it may not hear the others, or they may
-// not hear it.
+// Deaf reports whether this node does not hear itself what it tells all. So it may not hear the others, or they may not
+// hear it. It is deaf some time before it takes those for lost that it does not hear any more.
 func (c *Cluster) Deaf() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lost >= int(LostAfter/HelloEvery) && time.Since(c.own) >= LostAfter // it may have been stopped
+	return time.Since(c.own) >= 3*HelloEvery
 }
 
 // sayDeaf says once that this node is deaf though it hears of the log: nothing tells it that NATS has refused it.
 func (c *Cluster) sayDeaf(s *State) {
-	deaf := c.Deaf()
 	c.mu.Lock()
+	deaf := c.lost >= int(LostAfter/HelloEvery) && time.Since(c.own) >= LostAfter // else it may have been stopped
 	c.lost++
 	was := c.deaf
 	c.deaf = deaf && (was || s.Silence < LostAfter) // else it is cut off from everything, which the log says

@@ -147,6 +147,12 @@ func (s *Sequencer) connection() []nats.Option {
 	return options
 }
 
+// Server is the address of the server that this node is connected to, "" while it is to none, and whether by TLS.
+func (s *Sequencer) Server() (address string, secure bool) {
+	_, err := s.nc.TLSConnectionState()
+	return s.nc.ConnectedAddr(), err == nil
+}
+
 // Close ends the connection. What is under way ends with an error.
 func (s *Sequencer) Close() {
 	s.stop()
