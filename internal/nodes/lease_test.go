@@ -85,6 +85,7 @@ func (l *link) SetDeliveries(_ context.Context, changes []store.NamedDelivery, _
 	down, late := l.state()
 	switch {
 	case down:
+		time.Sleep(10 * time.Second) // a commit that cannot be placed is tried on
 		return store.ErrUnavailable
 	case late > 0:
 		time.AfterFunc(late, func() { _ = l.rows.set(changes) })
@@ -388,6 +389,23 @@ func TestLeaseSlow(t *testing.T) {
 		c.cut(first, true)
 		if got := c.watch(time.Minute); got == nil || got == first {
 			t.Error("nobody has taken over")
+		}
+	})
+}
+
+// TestLeaseEndsUnheard: a node that has lost the lease has nothing to give back, and does not wait for a log that
+// says nothing when it ends.
+func TestLeaseEndsUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(t, 1)
+		only := c.watch(5 * time.Second)
+		only.link.set(true, 0)
+		c.watch(2 * nodes.LeaseFor)
+		began := time.Now()
+		only.stop()
+		<-only.done
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it has ended after %v", took)
 		}
 	})
 }
