@@ -106,7 +106,12 @@ type Options struct {
 	MaxOpen   int              // default: DefaultMaxOpen
 	Listeners Listeners        // nil: nobody knows who would hear an alert, so nothing is said of it
 	Now       func() time.Time // default: time.Now
-	Logger    *slog.Logger     // default: discard
+
+	// LogTime is the time by the clock that IDs are of: how old an alert is that was opened before the board was there
+	// is seen by it. Default: Now.
+	LogTime func() time.Time
+
+	Logger *slog.Logger // default: discard
 }
 
 // Source is the log of a Board: of store.Log what this package uses. The contract is there.
@@ -167,6 +172,9 @@ func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.LogTime == nil {
+		o.LogTime = o.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

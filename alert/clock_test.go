@@ -1,14 +1,17 @@
 package alert_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tidings/alert"
+	"tidings/internal/nodes"
 	"tidings/store"
 	"tidings/store/storetest"
 )
@@ -57,6 +60,43 @@ func TestClocks(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestClockOfAnotherServer: how old an alert is that another server has followed is seen by the clock of the log: one
+// that takes over with a clock that is fast does not take all steps at once.
+func TestClockOfAnotherServer(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(nil, time.Minute, 10*time.Minute)
+		s.publish("orders.eu", "order.created")
+		time.Sleep(2 * time.Minute)
+		s.close()
+		s.o = alert.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }, LogTime: time.Now}
+		s.open()
+		time.Sleep(2 * time.Minute)
+		s.expectAnswers("step1@1m0s")
+		time.Sleep(10 * time.Minute)
+		s.expectAnswers("step1@1m0s step2@10m0s")
+	})
+}
+
+// TestStepWithoutLease: that the steps are another server's by now is no error of each step.
+func TestStepWithoutLease(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.close()
+		var lines bytes.Buffer
+		s.o.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		s.open()
+		s.rule(nil, time.Minute)
+		s.publish("orders.eu", "order.created")
+		s.log.fail(fmt.Errorf("%w: nothing was stored", nodes.ErrNoLease))
+		time.Sleep(2 * time.Minute)
+		s.close()
+		s.log.fail(nil)
+		if strings.Contains(lines.String(), "cannot be stored") {
+			t.Error(lines.String())
+		}
+		s.open()
+	})
 }
 
 // TestRuleOnEverything: what the server says of alerts is no alert of a rule on everything.

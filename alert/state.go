@@ -114,7 +114,7 @@ func (b *Board) begin(a *alert, e *escalation) {
 		e.waits = now.Before(from)
 	}
 	if b.loading && !e.waits {
-		e.before = max(0, now.Sub(from.Round(0)))
+		e.before = max(0, b.o.LogTime().Sub(from))
 	}
 }
 

@@ -218,7 +218,7 @@ var storeKinds = []struct {
 	{store.ErrTopicLimit, "topic-quota", ""},
 	{store.ErrDiskHangs, "disk-hangs", ""},
 	{nodes.ErrNoLease, "node-unavailable",
-		"another server has begun to send deliveries and to take the steps of alerts; nothing was stored"},
+		"this server does not have the deliveries and alerts any more, or does not hear that it has; nothing was stored"},
 	{store.ErrUnavailable, "log-unavailable",
 		"the cluster that keeps the log does not answer; nothing was stored"},
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},

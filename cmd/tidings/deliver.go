@@ -67,7 +67,8 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 	if o.Nodes != nil {
 		pages = o.Nodes.AllPages(presence.Settling * o.Heartbeat)
 	}
-	desk.Alerts, err = alert.New(log, tail, alert.Options{Listeners: pages, Logger: o.Logger})
+	desk.Alerts, err = alert.New(log, tail, alert.Options{Listeners: pages, Logger: o.Logger,
+		LogTime: func() time.Time { return o.Clock.Status().Now }})
 	if err == nil {
 		desk.Deliveries, err = deliver.New(log, tail, deliver.Options{Guard: guard, Key: key, Version: version(),
 			Wants: desk.Alerts.Wants, May: may, Console: d.ConsoleURL, Logger: o.Logger})
