@@ -175,7 +175,8 @@ func (b *Board) takeStep(o overdue) {
 			Type: a.Type, Since: &since}, nil
 	})
 	var taken *TakenError
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &taken) && !errors.Is(err, nodes.ErrNoLease) && b.ctx.Err() == nil {
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &taken) && !errors.Is(err, nodes.ErrNoLease) &&
+		b.ctx.Err() == nil {
 		b.o.Logger.Error("a step of an alert cannot be stored; it is tried again", "alert", o.id, "rule", o.rule,
 			"error", err)
 	}

@@ -78,7 +78,6 @@ type passedOn struct{}
 type passedRequest struct {
 	Method string      `json:"method"`
 	URI    string      `json:"uri"`
-	Host   string      `json:"host"`
 	Client string      `json:"client"` // its address
 	Header http.Header `json:"header"`
 	Body   []byte      `json:"body"`
@@ -108,7 +107,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 	if p != nil {
 		return p
 	}
-	q := passedRequest{r.Method, r.URL.RequestURI(), r.Host, s.clientAddr(r).String(), http.Header{}, body}
+	q := passedRequest{r.Method, r.URL.RequestURI(), s.clientAddr(r).String(), http.Header{}, body}
 	for _, name := range passedHeaders {
 		if values := r.Header.Values(name); len(values) > 0 {
 			q.Header[name] = values
@@ -161,7 +160,8 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	if err != nil {
 		return nodeAnswer{Error: "the request does not say where its client is"}
 	}
-	r.Host, r.RequestURI, r.RemoteAddr = q.Host, q.URI, netip.AddrPortFrom(client, 0).String()
+	// By which name the client has come was for the first server to judge.
+	r.Host, r.RequestURI, r.RemoteAddr = "localhost", q.URI, netip.AddrPortFrom(client, 0).String()
 	for name, values := range q.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}

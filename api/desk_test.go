@@ -57,6 +57,9 @@ func newShop(t *testing.T, o api.Options) *shop {
 			o.Alerts, o.Deliveries = board, newSender(t, log, tail, nil, board.Wants)
 			t.Cleanup(tail.Close)
 		}
+		if i == 1 {
+			o.AllowHosts = []string{"second.example"}
+		}
 		s.nodes[i] = known{newServer(t, log, 0, o), node}
 		o.Alerts, o.Deliveries, o.Devices = nil, nil, nil
 	}
@@ -120,6 +123,26 @@ func TestPassedOn(t *testing.T) {
 	}
 	ask("POST", "/v1/events/"+id+"/done", `{"name":"Ana"}`, 412, "condition-failed", bearer(all), ifMatch(id))
 	ask("POST", "/v1/events/"+id+"/done", `{"name":"Ana"}`, 200, "Ana", bearer(all), ifMatch(handle.Handle))
+}
+
+// TestPassedFromAnotherName: the name by which a client has come is one of the server's that it has come to.
+func TestPassedFromAnotherName(t *testing.T) {
+	s := newShop(t, api.Options{})
+	for i, want := range []int{421, 200} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.nodes[i].url+"/v1/deliveries", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "second.example"
+		got, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Body.Close()
+		if got.StatusCode != want {
+			t.Errorf("server %d: %s, want %d", i, got.Status, want)
+		}
+	}
 }
 
 // TestPassedToTheHolder: a request is passed on to the server that has the lease by the log, and not to another that
