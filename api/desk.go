@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -138,12 +139,8 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and "+
 			"takes the steps of alerts, has not answered; it may have done what was asked", nameOf(to))}
 	}
-	h := w.Header()
-	for name, values := range said.Answer.Header {
-		if name != "Connection" {
-			h[name] = values
-		}
-	}
+	delete(said.Answer.Header, "Connection")
+	maps.Copy(w.Header(), said.Answer.Header)
 	w.WriteHeader(said.Answer.Status)
 	_, _ = w.Write(said.Answer.Body) // fails only when the client is gone
 	return nil
