@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,9 +35,19 @@ type deviceBody struct {
 	Failure  *string             `json:"failure"`
 }
 
-func newDeviceBody(d *deliver.Device) deviceBody {
+// newDeviceBody shows a device. Who is no administrator named the address, and may not learn from it what is in the
+// server's network.
+func newDeviceBody(d *deliver.Device, admin bool) deviceBody {
+	failure := d.Failure
+	switch {
+	case failure == "" || admin:
+	case d.Answered != 0:
+		failure = fmt.Sprintf("the push service answered %d %s", d.Answered, http.StatusText(d.Answered))
+	default:
+		failure = "the push service gave no answer, or was not asked; the server's log says why"
+	}
 	return deviceBody{d.ID, subjectOf(d.Owner), d.Name, d.Topics, textOrNull(d.Mark), d.Language, d.Urgency, d.Service,
-		d.Made.UTC(), d.Renewed.UTC(), timeOrNull(d.Expires), d.At, d.State, textOrNull(d.Failure)}
+		d.Made.UTC(), d.Renewed.UTC(), timeOrNull(d.Expires), d.At, d.State, textOrNull(failure)}
 }
 
 // subjectOf is the subject in the name of an owner (auth.Grant.Owner).
@@ -128,7 +139,7 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, query url.V
 		body.Next = &list[devicesAtOnce-1].ID
 	}
 	for i := range list {
-		body.Devices = append(body.Devices, newDeviceBody(&list[i]))
+		body.Devices = append(body.Devices, newDeviceBody(&list[i], grant.Admin))
 	}
 	writeJSON(w, http.StatusOK, "application/json", body)
 	return nil
@@ -172,7 +183,7 @@ func (s *Server) registerDevice(w http.ResponseWriter, r *http.Request, _ url.Va
 		return deviceProblem(err)
 	}
 	status := map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made]
-	writeJSON(w, status, "application/json", newDeviceBody(&d))
+	writeJSON(w, status, "application/json", newDeviceBody(&d, grant.Admin))
 	return nil
 }
 

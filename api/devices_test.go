@@ -114,6 +114,40 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// TestDeviceFailure: who registers a device learns nothing of the server's network by it, but what a push service has
+// answered; administrators see all.
+func TestDeviceFailure(t *testing.T) {
+	t.Parallel()
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }))
+	t.Cleanup(service.Close)
+	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
+	ana := bearer(holder{publish: ">", subscribe: ">", subject: "ana"}.token(t))
+	ben := bearer(holder{subscribe: ">", subject: "ben"}.token(t))
+	s.do("POST", "/v1/devices", deviceJSON("nobody", `"orders"`), ana)
+	s.do("POST", "/v1/devices", deviceAt(service.URL, `"orders"`, ""), ben)
+	s.do("POST", "/v1/topics/orders/events", "1", ana)
+	failure := func(query, who string) (text string) {
+		e2e.Eventually(t, "failure", func() bool {
+			d := s.devices(t, query, who)[0]
+			if d.Failure != nil {
+				text = *d.Failure
+			}
+			return d.State == "failing"
+		})
+		return text
+	}
+	if text := failure("", ben); text != "the push service answered 405 Method Not Allowed" {
+		t.Errorf("ben reads %q", text)
+	}
+	if text := failure("", ana); text == "" || strings.Contains(text, "refused") || strings.Contains(text, "127.0.0.1") {
+		t.Errorf("ana reads %q", text)
+	}
+	administrator := bearer(holder{admin: true}.token(t))
+	if text := failure("?subject=ana", administrator); !strings.Contains(text, "127.0.0.1:9") {
+		t.Errorf("an administrator reads %q", text)
+	}
+}
+
 // TestPushWhileVisible: nothing is pushed to a person who has a page in view, whichever device that is on.
 func TestPushWhileVisible(t *testing.T) {
 	t.Parallel()

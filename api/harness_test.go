@@ -100,7 +100,8 @@ func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Clie
 // newDevices returns those of a server that reaches loopback.
 func newDevices(t testing.TB, log store.Log, o deliver.PushOptions) *deliver.Devices {
 	t.Helper()
-	o.Guard = outbound.New(outbound.Options{HTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	o.Guard = outbound.New(outbound.Options{Push: true, HTTP: true,
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	o.Key, o.Contact = seal.NewFile(filepath.Join(t.TempDir(), "secrets.key")), "mailto:ops@example.com"
 	devices, err := deliver.NewDevices(log, o)
 	if err != nil {

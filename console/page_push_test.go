@@ -54,7 +54,7 @@ func TestConsolePush(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	t.Cleanup(service.Close)
-	s := newSite(t, "--push-contact", "mailto:ops@example.com", "--deliver-http", "--deliver-to", "127.0.0.1/32")
+	s := newSite(t, "--push-contact", "mailto:ops@example.com", "--push-to", "127.0.0.1/32")
 	p := &profile{e2e.WindowProfile(t)}
 	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
 		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: browser.PermissionSettingGranted,

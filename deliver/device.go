@@ -74,7 +74,8 @@ type Device struct {
 	Expires  time.Time // of the grant; zero: never
 	At       store.ID  // what matches up to here was pushed, or need not be
 	State    DeviceState
-	Failure  string // of the last attempt, while it fails
+	Answered int    // HTTP status of the last attempt, while it fails; 0: there was no answer
+	Failure  string // of the last attempt, while it fails. It may name addresses of the network, and is not for the owner
 }
 
 // deviceID is a digest of an endpoint.
@@ -121,6 +122,7 @@ type dueDevice struct {
 	next     time.Time
 	attempts int // that failed
 	first    time.Time
+	answered int // the status of the last attempt; 0: there was no answer
 	failure  string
 	kept     bool // it is in the device's row: it waits for longer than a start should read
 	place    int  // in a schedule; -1: it is being sent
@@ -147,6 +149,7 @@ type deviceDueRow struct {
 	Attempts int    `json:"attempts"`
 	First    int64  `json:"first"`
 	Next     int64  `json:"next"`
+	Answered int    `json:"answered,omitzero"`
 	Failure  string `json:"failure"`
 }
 
@@ -159,7 +162,8 @@ func (d *device) row() store.NamedDelivery {
 	r := deviceRow{recordVersion, d.owner, d.topics, d.mark, d.name, d.language, d.urgency, d.service, d.sealed, d.made,
 		d.renewed, d.expires, nil}
 	if d.due != nil && d.due.kept {
-		r.Due = &deviceDueRow{d.due.attempts, d.due.first.UnixMilli(), d.due.next.UnixMilli(), d.due.failure}
+		r.Due = &deviceDueRow{d.due.attempts, d.due.first.UnixMilli(), d.due.next.UnixMilli(), d.due.answered,
+			d.due.failure}
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -189,7 +193,8 @@ func parseDevice(stored *store.NamedDelivery) (*device, error) {
 		at: stored.ID}
 	if r.Due != nil {
 		d.due = &dueDevice{after: d.at, attempts: r.Due.Attempts, kept: true, place: -1,
-			first: time.UnixMilli(r.Due.First), next: time.UnixMilli(r.Due.Next), failure: r.Due.Failure}
+			first: time.UnixMilli(r.Due.First), next: time.UnixMilli(r.Due.Next),
+			answered: r.Due.Answered, failure: r.Due.Failure}
 	}
 	return d, nil
 }
@@ -221,7 +226,7 @@ func (d *device) describe(now time.Time, held bool) Device {
 		shown.Expires = time.UnixMilli(d.expires)
 	}
 	if shown.State == DeviceFailing {
-		shown.Failure = d.due.failure
+		shown.Answered, shown.Failure = d.due.answered, d.due.failure
 	}
 	return shown
 }

@@ -209,7 +209,7 @@ func (p *Devices) failed(d *device, due *dueDevice, a answer) {
 	if due.attempts == 0 {
 		due.first = now
 	}
-	due.attempts, due.failure, due.kept = due.attempts+1, a.failure, true
+	due.attempts, due.answered, due.failure, due.kept = due.attempts+1, a.status, a.failure, true
 	wait := backoff(due.attempts)
 	if a.config {
 		wait = jitter(maxBackoff)

@@ -29,6 +29,7 @@ type deliverFlags struct {
 	DeliverHTTP          bool          `name:"deliver-http" help:"Let deliveries go to http:// too, for everybody on the way to read and change."`
 	DeliverProxy         bool          `help:"Let deliveries go through the proxy that HTTPS_PROXY and HTTP_PROXY name; a proxy does not look at addresses as the server does."`
 	PushContact          string        `help:"Where operators of push services reach you: mailto:ops@example.com, or a URL. With it browsers can be registered for pushes; without it nothing is pushed." placeholder:"URL"`
+	PushTo               []subnet      `help:"Network that push services of your own may be in though it is not public, such as 10.0.0.0/8; repeatable. Whoever may register a device may have the server send there, by http:// too." placeholder:"CIDR"`
 	PushGrace            time.Duration `default:"168h" help:"Time for which a device is pushed to after the token that it was registered with has ended."`
 	MaxDevicesPerSubject int           `default:"20" help:"Devices of one subject."`
 	ConsoleURL           string        `name:"console-url" help:"Where people open the console of this server, such as https://events.example.com: what deliveries send to people links to events there." placeholder:"URL"`
@@ -59,7 +60,9 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 	listeners ...string) (desk api.Desk, err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
 	warnIfOpen(path, o.Logger)
-	guard, key := outbound.New(d.outbound(listeners)), seal.NewFile(path)
+	key, own := seal.NewFile(path), addressesOf(listeners)
+	guard := outbound.New(outbound.Options{Allow: prefixesOf(d.DeliverTo), HTTP: d.DeliverHTTP, Proxy: d.DeliverProxy,
+		Own: own})
 	var pages interface { // those of all servers of the log
 		alert.Listeners
 		Visible(owner string) bool
@@ -74,6 +77,8 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 			Wants: desk.Alerts.Wants, May: may, Console: d.ConsoleURL, Logger: o.Logger})
 	}
 	if err == nil && d.PushContact != "" {
+		guard := outbound.New(outbound.Options{Allow: prefixesOf(d.PushTo), HTTP: len(d.PushTo) > 0, Own: own,
+			Push: true})
 		desk.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
 			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: pages.Visible, May: may,
 			Version: version(), Logger: o.Logger})
@@ -85,20 +90,24 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 	return desk, nil
 }
 
-// outbound says what may be reached.
-func (d *deliverFlags) outbound(listeners []string) outbound.Options {
-	o := outbound.Options{HTTP: d.DeliverHTTP, Proxy: d.DeliverProxy}
-	for _, allowed := range d.DeliverTo {
-		o.Allow = append(o.Allow, netip.Prefix(allowed))
+// prefixesOf are the networks that a flag names.
+func prefixesOf(flag []subnet) (list []netip.Prefix) {
+	for _, allowed := range flag {
+		list = append(list, netip.Prefix(allowed))
 	}
+	return list
+}
+
+// addressesOf are those of listeners, by the flags that name them.
+func addressesOf(listeners []string) (list []netip.AddrPort) {
 	for _, address := range listeners {
 		if at, err := net.ResolveTCPAddr("tcp", address); address != "" && err == nil {
 			own := at.AddrPort()
 			if !own.Addr().IsValid() { // of all addresses
 				own = netip.AddrPortFrom(netip.IPv6Unspecified(), own.Port())
 			}
-			o.Own = append(o.Own, own)
+			list = append(list, own)
 		}
 	}
-	return o
+	return list
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,5 +18,34 @@ func TestPushOff(t *testing.T) {
 				t.Errorf("%d %s", status, text)
 			}
 		})
+	}
+}
+
+// TestPushTo: no flag of deliveries lets a reader have the server send into its network, only --push-to does.
+func TestPushTo(t *testing.T) {
+	t.Parallel()
+	const keys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",` +
+		`"auth":"BTBZMqHH6r4Tts7J_aSIgg"}`
+	for _, x := range []struct {
+		flags  string
+		want   int
+		scheme string
+	}{
+		{"--deliver-to=127.0.0.1 --deliver-http --deliver-proxy", http.StatusUnprocessableEntity, "http"},
+		{"--deliver-to=127.0.0.1 --deliver-http --deliver-proxy", http.StatusUnprocessableEntity, "https"},
+		{"--push-to=127.0.0.1", http.StatusCreated, "http"},
+	} {
+		url := serving(t, append([]string{"--data-dir", t.TempDir(), "--push-contact", "mailto:ops@example.com"},
+			strings.Fields(x.flags)...)...)
+		resp, err := http.Post(url+"/v1/devices", "application/json", strings.NewReader(`{"subscription":{"endpoint":"`+
+			x.scheme+`://127.0.0.1:9/",`+keys+`},"topics":["orders"],"page":"https://shop.example.com/"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != x.want || strings.Contains(string(text), "--deliver") {
+			t.Errorf("%s, %s: %d %s %v, want %d", x.flags, x.scheme, resp.StatusCode, text, err, x.want)
+		}
 	}
 }

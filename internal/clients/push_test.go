@@ -25,8 +25,8 @@ func TestPush(t *testing.T) {
 	}
 	service := "http://localhost:" + port
 	startProcess(t, exec.Command(path, "testdata/push.js", port)).awaitLine(t, "Server running")
-	s := startServer(t, e2e.Options{Args: []string{"--deliver-http", "--deliver-to", "127.0.0.1/32", "--deliver-to",
-		"::1/128", "--push-contact", "mailto:ops@example.com"}})
+	s := startServer(t, e2e.Options{Args: []string{"--push-to", "127.0.0.1/32", "--push-to", "::1/128",
+		"--push-contact", "mailto:ops@example.com"}})
 
 	var key struct {
 		Public string `json:"public_key"`

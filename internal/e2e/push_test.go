@@ -29,7 +29,7 @@ func TestPushesUnderKill(t *testing.T) {
 	p := newPushService(t, n, 16)
 	random := rand.New(rand.NewPCG(n, 2))
 	ctx, client := newClient(t)
-	o := e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: []string{"--deliver-http", "--deliver-to",
+	o := e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: []string{"--push-to",
 		"127.0.0.1/32", "--push-contact", "mailto:ops@example.com"}}
 	last := ""
 	for round := range kills {

@@ -26,6 +26,7 @@ type Options struct {
 	HTTP  bool             // http:// too
 	Proxy bool             // use the proxies that the environment names; they check no address
 	Own   []netip.AddrPort // listeners of this server, which are never reached
+	Push  bool             // it is for push services, which readers name: refusals name their flag
 }
 
 // Guard lets requests out. It may be used concurrently.
@@ -86,8 +87,8 @@ func (g *Guard) CheckURL(text string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%w, without a fragment", ErrURL)
 	case u.Scheme == "http" && !g.o.HTTP:
-		return nil, &Refused{what: "http:// is refused, for everybody on the way could read and change what is " +
-			"sent", Flag: "--deliver-http"}
+		return nil, g.refuse("http:// is refused, for everybody on the way could read and change what is sent",
+			"--deliver-http")
 	}
 	return u, g.checkHost(u)
 }
@@ -160,8 +161,19 @@ func (g *Guard) check(at netip.AddrPort) error {
 			}
 		}
 	}
-	return &Refused{what: fmt.Sprintf("%s is refused: it is %s", addr, what),
-		Flag: "--deliver-to " + netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String()}
+	return g.refuse(fmt.Sprintf("%s is refused: it is %s", addr, what),
+		"--deliver-to "+netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String())
+}
+
+// refuse returns the error, with the flag of the guard's own that allows it.
+func (g *Guard) refuse(what, flag string) *Refused {
+	if g.o.Push {
+		prefix, found := strings.CutPrefix(flag, "--deliver-to ")
+		if flag = ""; found {
+			flag = "--push-to " + prefix
+		}
+	}
+	return &Refused{what: what, Flag: flag}
 }
 
 // isOwn reports whether a listener of this server is there.
