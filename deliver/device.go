@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/go-json-experiment/json" // a start reads a hundred thousand rows
 
@@ -124,8 +125,9 @@ type dueDevice struct {
 	first    time.Time
 	answered int // the status of the last attempt; 0: there was no answer
 	failure  string
-	kept     bool // it is in the device's row: it waits for longer than a start should read
-	place    int  // in a schedule; -1: it is being sent
+	kept     bool      // it is in the device's row: it waits for longer than a start should read
+	in       *schedule // where it waits; nil: it is being sent
+	place    int       // there
 }
 
 // deviceRow is what the log keeps of a device beside its position, as JSON.
@@ -192,11 +194,24 @@ func parseDevice(stored *store.NamedDelivery) (*device, error) {
 		urgency: r.Urgency, service: r.Service, sealed: r.Sealed, made: r.Made, renewed: r.Renewed, expires: r.Expires,
 		at: stored.ID}
 	if r.Due != nil {
-		d.due = &dueDevice{after: d.at, attempts: r.Due.Attempts, kept: true, place: -1,
+		d.due = &dueDevice{after: d.at, attempts: r.Due.Attempts, kept: true,
 			first: time.UnixMilli(r.Due.First), next: time.UnixMilli(r.Due.Next),
 			answered: r.Due.Answered, failure: r.Due.Failure}
 	}
 	return d, nil
+}
+
+// renew has the device be as it was registered again, for the same owner and topics.
+func (d *device) renew(as *device) {
+	as.share()
+	d.mark, d.name, d.language, d.urgency = as.mark, as.name, as.language, as.urgency
+	d.sealed, d.renewed, d.expires = as.sealed, as.renewed, as.expires
+}
+
+// share has its texts be those of others that have the same.
+func (d *device) share() {
+	d.service, d.language = unique.Make(d.service).Value(), unique.Make(d.language).Value()
+	d.urgency, d.mark = unique.Make(d.urgency).Value(), unique.Make(d.mark).Value()
 }
 
 // ended reports whether the device is sent nothing any more.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unique"
 
 	"golang.org/x/time/rate"
 
@@ -107,11 +106,12 @@ type Devices struct {
 	sealed  []byte   // the VAPID key; nil: there is none yet
 	key     *webpush.Key
 
-	waiting, failing schedule         // of devices with something due that are not being sent
-	flying           map[*device]bool // that are being sent something
-	sending          int              // requests under way,
-	retrying         int              // and of these those that have failed before
-	woken            bool             // there is something to do for run
+	waiting, failing schedule          // of devices with something due that may be sent
+	shares           map[string]*share // of those that are being sent, or wait for others of the same
+	flying           map[*device]bool  // that are being sent something
+	sending          int               // requests under way,
+	retrying         int               // and of these those that have failed before
+	woken            bool              // there is something to do for run
 	interrupt        context.CancelFunc
 
 	unwritten map[deviceID]bool
@@ -163,7 +163,7 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 		rate: rate.NewLimiter(pushesPerSecond, maxPushes),
 		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
 		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
-		flying: make(map[*device]bool), dirty: make(chan struct{}, 1)}
+		flying: make(map[*device]bool), shares: make(map[string]*share), dirty: make(chan struct{}, 1)}
 	if p.client == nil {
 		p.client = o.Guard.Client()
 	}
@@ -218,8 +218,7 @@ func (p *Devices) insert(d *device) {
 	if all := p.byOwner[d.owner]; len(all) > 0 {
 		d.owner = all[0].owner // one text for all
 	}
-	d.service, d.language = unique.Make(d.service).Value(), unique.Make(d.language).Value()
-	d.urgency, d.mark = unique.Make(d.urgency).Value(), unique.Make(d.mark).Value()
+	d.share()
 	p.byID[d.id] = d
 	p.byOwner[d.owner] = append(p.byOwner[d.owner], d)
 	p.wanted.add(d)
@@ -341,11 +340,13 @@ type PushStats struct {
 func (p *Devices) Stats() PushStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stats := PushStats{PushCounts: p.counts, States: make(map[DeviceState]int),
-		Due: len(p.waiting) + len(p.failing) + p.sending}
+	stats := PushStats{PushCounts: p.counts, States: make(map[DeviceState]int)}
 	now := time.Now()
 	for _, d := range p.byID {
 		stats.States[d.state(now, p.held)]++
+		if d.due != nil {
+			stats.Due++
+		}
 		if d.due != nil && d.due.attempts > 0 && (stats.Failing.IsZero() || d.due.first.Before(stats.Failing)) {
 			stats.Failing = d.due.first
 		}

@@ -176,6 +176,11 @@ func (p *Devices) floor() store.ID {
 	for _, d := range p.waiting {
 		lower(d)
 	}
+	for _, s := range p.shares {
+		for _, d := range s.waiting {
+			lower(d)
+		}
+	}
 	for d := range p.flying {
 		lower(d)
 	}

@@ -53,7 +53,7 @@ func (s schedule) Swap(i, j int) {
 // Push implements heap.Interface.
 func (s *schedule) Push(x any) {
 	d := x.(*device)
-	d.due.place = len(*s)
+	d.due.in, d.due.place = s, len(*s)
 	*s = append(*s, d)
 }
 
@@ -61,26 +61,31 @@ func (s *schedule) Push(x any) {
 func (s *schedule) Pop() any {
 	last := len(*s) - 1
 	d := (*s)[last]
-	(*s)[last], d.due.place = nil, -1
+	(*s)[last], d.due.in = nil, nil
 	*s = (*s)[:last]
 	return d
 }
 
-// scheduleOf is the one that a device with something due belongs to.
-func (p *Devices) scheduleOf(d *device) *schedule {
-	if d.due.attempts > 0 {
-		return &p.failing
-	}
-	return &p.waiting
-}
+// add has a device with something due wait there.
+func (s *schedule) add(d *device) { heap.Push(s, d) }
 
 // schedule has a device sent what is due. The caller holds mu.
-func (p *Devices) schedule(d *device) { heap.Push(p.scheduleOf(d), d) }
+func (p *Devices) schedule(d *device) {
+	if d.due.attempts > 0 {
+		p.failing.add(d)
+	} else {
+		p.waiting.add(d)
+	}
+}
 
 // clear forgets what is due to a device. The caller holds mu.
 func (p *Devices) clear(d *device) {
-	if d.due != nil && d.due.place >= 0 {
-		heap.Remove(p.scheduleOf(d), d.due.place)
+	if d.due != nil && d.due.in != nil {
+		heap.Remove(d.due.in, d.due.place)
+		for _, s := range p.sharesOf(d) {
+			p.refill(s, 1)
+		}
+		p.dropShares(d)
 	}
 	d.due = nil
 }
@@ -224,19 +229,29 @@ func (p *Devices) want(newest map[string]store.ID, from, through store.ID) {
 func (p *Devices) dispatch(now time.Time) (next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range []*schedule{&p.failing, &p.waiting} {
-		for len(*s) > 0 && p.sending < maxPushes && (s != &p.failing || p.retrying < maxPushes/2) {
-			if first := (*s)[0].due.next; now.Before(first) {
-				next = earlier(next, first)
-				break
+	both := [...]*schedule{&p.failing, &p.waiting}
+	for _, s := range both {
+		for p.hasRoom(s) && !now.Before((*s)[0].due.next) {
+			if p.rate.TokensAt(now) < 1 {
+				return now.Add(pushStep)
 			}
-			if !p.rate.AllowN(now, 1) {
-				return earlier(next, now.Add(pushStep))
+			if d := heap.Pop(s).(*device); p.takesShares(d) {
+				p.rate.AllowN(now, 1)
+				p.begin(d)
 			}
-			p.begin(heap.Pop(s).(*device))
+		}
+	}
+	for _, s := range both {
+		if p.hasRoom(s) {
+			next = earlier(next, (*s)[0].due.next)
 		}
 	}
 	return next
+}
+
+// hasRoom reports whether the first of a schedule may be sent to, once it is due. The caller holds mu.
+func (p *Devices) hasRoom(s *schedule) bool {
+	return len(*s) > 0 && p.sending < maxPushes && (s != &p.failing || p.retrying < maxPushes/2)
 }
 
 // begin sends what is due to a device. The caller holds mu.
@@ -255,6 +270,7 @@ func (p *Devices) begin(d *device) {
 		if retry {
 			p.retrying--
 		}
+		p.giveShares(d, o)
 		if d.due != due || p.byID[d.id] != d || p.ctx.Err() == nil {
 			delete(p.flying, d) // else it is still due: what Close writes must not pass it over
 		}

@@ -38,6 +38,9 @@ type outcome struct {
 	kind outcomeKind
 	told store.ID // the device has been told of everything up to here, or need not be
 	a    answer   // of the push service
+
+	asked  bool // the push service was
+	prompt bool // and has answered within answersWithin
 }
 
 type outcomeKind int
@@ -60,7 +63,9 @@ func (p *Devices) push(d *device) outcome {
 	o, made := p.prepare(d)
 	end()
 	if made != nil {
-		o.a = p.post(p.ctx, made)
+		began := time.Now()
+		o.asked, o.a = true, p.post(p.ctx, made)
+		o.prompt = o.a.status != 0 && time.Since(began) < answersWithin
 		o.judge()
 	}
 	return o
@@ -164,6 +169,10 @@ func (p *Devices) finish(d *device, o outcome) {
 	}
 	switch o.kind {
 	case pushGone, pushExpired:
+		if o.kind == pushExpired && !d.ended(time.Now(), p.o.Grace) { // it was renewed meanwhile
+			p.schedule(d)
+			return
+		}
 		if o.kind == pushExpired {
 			p.counts.Expired++
 		} else {
@@ -218,7 +227,7 @@ func (p *Devices) failed(d *device, due *dueDevice, a answer) {
 	if now.Sub(p.told) >= lockedEvery {
 		p.told = now
 		p.o.Logger.Warn("pushes fail; they are tried again", "device", d.id.String(), "service", d.service,
-			"error", a.failure, "failing", len(p.failing)+1)
+			"error", a.failure)
 	}
 	if now.Sub(due.first) >= pushTTL {
 		p.pass(d, p.at, now)

@@ -47,7 +47,7 @@ func (p *Devices) Register(ctx context.Context, r Registration) (shown Device, m
 		d.expires = r.Expires.UnixMilli()
 	}
 	p.mu.Lock()
-	made, err = p.put(d)
+	d, made, err = p.put(d)
 	if err != nil {
 		p.mu.Unlock()
 		return Device{}, false, err
@@ -58,33 +58,33 @@ func (p *Devices) Register(ctx context.Context, r Registration) (shown Device, m
 	return shown, made, written.wait(ctx)
 }
 
-// put puts a registered device in the place of the one it was. The caller holds mu.
-func (p *Devices) put(d *device) (made bool, err error) {
+// put has a registered device take the place of the one it was, or renews that one if it is told of the same: what is
+// due to it stays so, whether it waits, is being sent, or has failed. The caller holds mu.
+func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 	old, head := p.byID[d.id], p.log.Head()
 	made = old == nil || old.owner != d.owner
 	switch {
 	case made && len(p.byOwner[d.owner]) >= p.o.PerOwner:
-		return false, fmt.Errorf("%w: %d of a subject; delete one that is not used any more", ErrDeviceLimit, p.o.PerOwner)
+		return nil, false, fmt.Errorf("%w: %d of a subject; delete one that is not used any more", ErrDeviceLimit, p.o.PerOwner)
 	case old == nil && len(p.byID) >= MaxDevices:
-		return false, fmt.Errorf("%w: %d in all", ErrDeviceLimit, MaxDevices)
+		return nil, false, fmt.Errorf("%w: %d in all", ErrDeviceLimit, MaxDevices)
+	}
+	if !made && old.topics == d.topics {
+		old.renew(d)
+		p.note(old)
+		return old, false, nil
 	}
 	if len(p.byID) == 0 {
 		p.at = store.Later(p.at, head) // nobody has read on
 	}
 	d.at = head
-	if !made && old.topics == d.topics {
-		d.at, d.made, d.sent, d.due = old.at, old.made, old.sent, old.due
-		if d.due != nil { // it may be about to come
-			d.due = &dueDevice{after: d.due.after, newest: d.due.newest, next: time.Now(), place: -1}
-		}
-	}
 	if old != nil {
 		p.take(old)
 	}
 	p.insert(d)
 	p.note(d)
 	p.wake()
-	return made, nil
+	return d, made, nil
 }
 
 // note has a device written as it will be then, or its row deleted if it is gone. The caller holds mu.
