@@ -43,12 +43,14 @@ func told(all []got, host string) (n int) {
 func TestPushServiceHangs(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.service.set(hangs("hang."))
-		const n = 150
+		const n = 200
 		for i := range n {
+			if i == n/2 { // so that they come before and after, whatever the order
+				for i := range n {
+					s.register(at("push.example.com", i).registration(fmt.Sprint("b", i), "orders"))
+				}
+			}
 			s.register(at(fmt.Sprintf("hang.example.com:%d", 4430+i%3), i).registration(fmt.Sprint(i), "orders"))
-		}
-		for i := range n {
-			s.register(at("push.example.com", i).registration(fmt.Sprint("b", i), "orders"))
 		}
 		for round := range 3 {
 			s.publish(1, "orders")
@@ -80,9 +82,11 @@ func TestPushOwnerHangs(t *testing.T) {
 		}
 		var all []deliver.Device
 		for i := range 4 * deliver.DefaultDevicesPerOwner {
+			if i == 10 {
+				s.register(newBrowser("ana").registration("ana", "orders"))
+			}
 			all = append(all, register(i))
 		}
-		s.register(newBrowser("ana").registration("ana", "orders"))
 		s.publish(1, "orders")
 		if got := told(s.after(time.Second), "push.example.com"); got != 1 {
 			t.Errorf("%d pushes to ana", got)
