@@ -190,6 +190,9 @@ func parseDevice(stored *store.NamedDelivery) (*device, error) {
 	if r.Version != recordVersion {
 		return nil, fmt.Errorf("it has version %d, this release reads %d", r.Version, recordVersion)
 	}
+	if languages[r.Language] == nil {
+		return nil, fmt.Errorf("this release has no texts in its language %q", r.Language)
+	}
 	d := &device{id: id, owner: r.Owner, topics: r.Topics, mark: r.Mark, name: r.Name, language: r.Language,
 		urgency: r.Urgency, service: r.Service, sealed: r.Sealed, made: r.Made, renewed: r.Renewed, expires: r.Expires,
 		at: stored.ID}
@@ -284,8 +287,10 @@ func (p *Devices) check(r *Registration) (a address, service string, err error) 
 			"bytes, such as https://shop.example.com/orders", maxPage)}
 	case r.Topics.IsZero():
 		return a, "", &InvalidError{"topics", "a device names its topics"}
-	case len(r.Topics.Patterns()) > maxDeviceTopics:
-		return a, "", &InvalidError{"topics", fmt.Sprintf("at most %d", maxDeviceTopics)}
+	case len(r.Topics.Patterns()) > maxDeviceTopics ||
+		len(r.Topics.Patterns())+strings.Count(r.Topics.String(), ".") > maxDeviceSegments:
+		return a, "", &InvalidError{"topics", fmt.Sprintf("at most %d patterns, of %d segments in all", maxDeviceTopics,
+			maxDeviceSegments)}
 	case len(r.Name) > maxDeviceName || r.Name != clean(r.Name):
 		return a, "", &InvalidError{"name", fmt.Sprintf("expected one line of at most %d bytes", maxDeviceName)}
 	case languages[r.Language] == nil:

@@ -28,10 +28,12 @@ const (
 	// page may not be opened every day.
 	DefaultPushGrace = 7 * 24 * time.Hour
 
-	// MaxDevices bounds the devices of a log. Each takes less than a kilobyte of memory.
+	// MaxDevices bounds the devices of a log. Each takes less than a kilobyte of memory with a few
+	// topics, and 35 kB with as many wildcards as it may have.
 	MaxDevices = 250_000
 
-	maxDeviceTopics = 64
+	maxDeviceTopics   = 64
+	maxDeviceSegments = 128 // of its patterns, in all: one with a wildcard takes memory for each
 )
 
 // PushOptions configures NewDevices. Guard, Key and Contact are needed.
@@ -44,8 +46,8 @@ type PushOptions struct {
 	PerOwner int           // default: DefaultDevicesPerOwner
 	Version  string        // of the program, for User-Agent
 
-	// Visible reports whether a person has a page in view, of which they need no push. nil: nobody has.
-	Visible func(owner string) bool
+	// Visible reports whether a person has a page in view that shows all of these topics. nil: nobody has.
+	Visible func(owner string, topics store.Filter) bool
 
 	// May is as in Options.
 	May    func() bool
@@ -154,7 +156,7 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 		o.May = func() bool { return true }
 	}
 	if o.Visible == nil {
-		o.Visible = func(string) bool { return false }
+		o.Visible = func(string, store.Filter) bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -182,6 +184,7 @@ func (p *Devices) load() error {
 	if err != nil {
 		return err
 	}
+	restored := false
 	for i := range list {
 		row := &list[i]
 		switch {
@@ -192,7 +195,7 @@ func (p *Devices) load() error {
 					"error", err)
 				continue
 			}
-			p.at, p.sealed, p.held = row.ID, r.Key, r.Log != p.logID
+			p.at, p.sealed, restored = row.ID, r.Key, r.Log != p.logID
 		case strings.HasPrefix(row.Name, rowsOfDevices):
 			d, err := parseDevice(row)
 			if err != nil {
@@ -206,7 +209,7 @@ func (p *Devices) load() error {
 		}
 		row.Record = nil // there are many
 	}
-	if p.held && len(p.byID) > 0 {
+	if p.held = restored && len(p.byID) > 0; p.held { // without devices nobody is told twice
 		p.o.Logger.Warn("the log was restored: nothing is pushed from it until that is said with "+
 			`"tidings deliveries resume --all"`, "devices", len(p.byID))
 	}
@@ -253,7 +256,7 @@ func (p *Devices) Close() {
 	p.over.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
-	if err := p.flush(ctx, false); err != nil {
+	if _, err := p.flush(ctx, false); err != nil {
 		p.o.Logger.Warn("the progress of pushes is not written; what was sent last is sent again", "error", err)
 	}
 	p.client.CloseIdleConnections()

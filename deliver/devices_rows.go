@@ -68,21 +68,7 @@ func (p *Devices) writeRows() {
 			return
 		}
 		last = time.Now()
-		ctx, cancel := context.WithTimeout(p.ctx, attemptTimeout)
-		p.mu.Lock()
-		urgent := p.batch != nil
-		p.ride = cancel
-		if urgent {
-			p.ride = nil
-		}
-		p.mu.Unlock()
-		err := p.flush(ctx, !urgent)
-		interrupted := errors.Is(ctx.Err(), context.Canceled)
-		cancel()
-		p.mu.Lock()
-		p.ride = nil
-		p.noteTrouble(err, interrupted)
-		p.mu.Unlock()
+		p.noteTrouble(p.flush(p.ctx, true))
 	}
 }
 
@@ -107,8 +93,10 @@ func (p *Devices) pace(last time.Time) bool {
 	}
 }
 
-// noteTrouble says once that rows cannot be written, and has them tried again. The caller holds mu.
-func (p *Devices) noteTrouble(err error, interrupted bool) {
+// noteTrouble says once that rows cannot be written, and has them tried again.
+func (p *Devices) noteTrouble(interrupted bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil {
 		p.troubled = false
 		return
@@ -123,8 +111,11 @@ func (p *Devices) noteTrouble(err error, interrupted bool) {
 	}
 }
 
-// flush writes all that has changed. It is called by one goroutine at a time.
-func (p *Devices) flush(ctx context.Context, ride bool) error {
+// flush writes all that has changed, beside the next append if it rides and nobody waits; who comes to wait interrupts
+// that. It is called by one goroutine at a time.
+func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
 	p.mu.Lock()
 	b, ids, at := p.batch, p.unwritten, p.floor()
 	rows := make([]store.NamedDelivery, 0, len(ids)+1)
@@ -138,12 +129,14 @@ func (p *Devices) flush(ctx context.Context, ride bool) error {
 	idle := len(rows) == 0 && b == nil
 	if idle && (p.sealed == nil || at == p.written.at || time.Since(p.written.when) < idlePlaces) {
 		p.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	rows = append(rows, p.row(at)) // after those that it passes over
 	p.batch, p.unwritten = nil, make(map[deviceID]bool)
+	if ride = ride && b == nil; ride {
+		p.ride = cancel
+	}
 	p.mu.Unlock()
-	var err error
 	for len(rows) > 0 && err == nil {
 		n := min(len(rows), rowsAtOnce)
 		err = p.log.SetDeliveries(ctx, rows[:n], ride)
@@ -151,6 +144,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ride = nil
 	if err == nil {
 		p.written = writtenDevices{at, time.Now()}
 	} else {
@@ -162,7 +156,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) error {
 		b.err = err
 		close(b.done)
 	}
-	return err
+	return errors.Is(ctx.Err(), context.Canceled), err
 }
 
 // floor is the position that a start may read on from. The caller holds mu.

@@ -16,7 +16,6 @@ import (
 	"tidings/internal/seal"
 	"tidings/internal/webpush/pushtest"
 	"tidings/store"
-	"tidings/store/storetest"
 )
 
 // browser is one that has subscribed at a push service: it alone can read what is pushed to it.
@@ -57,7 +56,7 @@ type pushing struct {
 	options deliver.PushOptions
 
 	mu      sync.Mutex
-	visible map[string]bool
+	visible map[string]string // patterns of the page that a person sees
 }
 
 func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
@@ -65,7 +64,7 @@ func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &pushing{t: t, log: newLog(), key: filepath.Join(t.TempDir(), "secrets.key"), service: &receiver{},
-			visible: make(map[string]bool)}
+			visible: make(map[string]string)}
 		s.open()
 		f(t, s)
 		s.Close()
@@ -78,10 +77,11 @@ func (s *pushing) open() {
 	o := s.options
 	o.Guard, o.Key, o.Client = outbound.New(outbound.Options{}), seal.NewFile(s.key), &http.Client{Transport: s.service}
 	o.Contact, o.Version = "mailto:ops@example.com", "1"
-	o.Visible = func(owner string) bool {
+	o.Visible = func(owner string, topics store.Filter) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.visible[owner]
+		f, err := store.NewFilter(strings.Fields(s.visible[owner])...)
+		return err == nil && f.Covers(topics)
 	}
 	devices, err := deliver.NewDevices(s.log, o)
 	if err != nil {
@@ -98,10 +98,11 @@ func (s *pushing) kill() {
 	s.open()
 }
 
-func (s *pushing) see(owner string, visible bool) {
+// see has a person see a page of some topics; "": none.
+func (s *pushing) see(owner, patterns string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.visible[owner] = visible
+	s.visible[owner] = patterns
 }
 
 func (s *pushing) register(r deliver.Registration) deliver.Device {
@@ -135,6 +136,18 @@ func (s *pushing) after(d time.Duration) []got {
 	return s.service.take()
 }
 
+// mark has a person have read up to an ID.
+func (s *pushing) mark(owner, id string, patterns ...string) {
+	s.t.Helper()
+	f, err := store.NewFilter(patterns...)
+	if err == nil {
+		_, err = s.log.SetMark(s.t.Context(), owner, "inbox", store.Mark{ID: *parseID(s.t, id), Topics: f})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *pushing) list(owner string) []deliver.Device { return s.List(owner, "", 100) }
 
 // TestPush: a lone event is told at once, with the headers of RFC 8030; what comes within the pace is told together,
@@ -162,7 +175,7 @@ func TestPush(t *testing.T) {
 		}
 		p := ana.read(t, all[0].body)
 		if n := p.Notification; p.WebPush != 8030 || n.Title != "orders.eu: 1 new event about orders" || n.Body != "" ||
-			n.Navigate != "https://shop.example.com/orders" || n.Data.ID != id || n.Lang != "en" || p.Badge != nil {
+			n.Navigate != "https://shop.example.com/orders" || n.Data.ID != id || n.Lang != "en" || !n.Renotify || p.Badge != nil {
 			t.Errorf("%+v", p)
 		}
 		for i := range 12 {
@@ -287,58 +300,6 @@ func TestPushFails(t *testing.T) {
 	})
 }
 
-// TestPushMarks: what a read mark has passed is not told; the badge is what is unread. While the person has a page in
-// view nothing is sent; what they have not read by then is.
-func TestPushMarks(t *testing.T) {
-	testPush(t, func(t *testing.T, s *pushing) {
-		ana, ben := newBrowser("ana"), newBrowser("ben")
-		r := ana.registration("ana", "orders")
-		r.Mark = "inbox"
-		s.register(r)
-		s.register(ben.registration("ben", "orders"))
-		first := s.publish(1, "orders")
-		s.after(time.Minute)
-		read := func(id string) {
-			_, err := s.log.SetMark(t.Context(), "ana", "inbox", store.Mark{ID: *parseID(t, id), Topics: store.All()})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		read(first)
-		s.publish(1, "tickets")
-		s.publish(2, "orders")
-		var badge *int
-		for _, g := range s.after(time.Minute) {
-			if g.url.String() == ana.endpoint {
-				badge = ana.read(t, g.body).Badge
-			}
-		}
-		if badge == nil || *badge != 3 {
-			t.Errorf("the badge is %v, want 3 unread events", badge)
-		}
-		s.see("ana", true)
-		s.see("ben", true)
-		last := s.publish(2, "orders")
-		if n := len(s.after(10 * time.Minute)); n != 0 {
-			t.Errorf("%d pushes to people who look at a page", n)
-		}
-		s.see("ana", false)
-		s.see("ben", false)
-		if all := s.after(time.Minute); len(all) != 1 || ana.read(t, all[0].body).Notification.Data.ID != last {
-			t.Errorf("%d pushes, want one of what is unread", len(all))
-		}
-		s.see("ana", true)
-		read(s.publish(1, "orders"))
-		s.after(time.Minute)
-		s.see("ana", false)
-		for _, g := range s.after(time.Hour) {
-			if g.url.String() == ana.endpoint {
-				t.Error("she has read that")
-			}
-		}
-	})
-}
-
 // TestDeviceLimits: who registers is held to a number of devices, who has an endpoint has the browser, and a device
 // ends some time after its grant.
 func TestDeviceLimits(t *testing.T) {
@@ -377,6 +338,19 @@ func TestDeviceLimits(t *testing.T) {
 	})
 }
 
+// deepTopics are few patterns of many segments.
+func deepTopics() store.Filter {
+	var patterns []string
+	for i := range 10 {
+		patterns = append(patterns, fmt.Sprintf("a%d.%s*", i, strings.Repeat("b.", 11)))
+	}
+	f, err := store.NewFilter(patterns...)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
 // TestDeviceRefused: what no browser says, and addresses that may not be reached.
 func TestDeviceRefused(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
@@ -388,6 +362,7 @@ func TestDeviceRefused(t *testing.T) {
 			"no key":         {"subscription", func(r *deliver.Registration) { r.P256dh = "AAAA" }},
 			"no secret":      {"subscription", func(r *deliver.Registration) { r.Auth = "" }},
 			"no topics":      {"topics", func(r *deliver.Registration) { r.Topics = store.Filter{} }},
+			"deep topics":    {"topics", func(r *deliver.Registration) { r.Topics = deepTopics() }},
 			"no page":        {"page", func(r *deliver.Registration) { r.Page = "" }},
 			"a script":       {"page", func(r *deliver.Registration) { r.Page = "javascript:alert(1)" }},
 			"a password":     {"page", func(r *deliver.Registration) { r.Page = "https://a:b@example.com/" }},
@@ -412,44 +387,6 @@ func TestDeviceRefused(t *testing.T) {
 		}
 		if len(s.list("ana")) != 0 {
 			t.Error("something was registered")
-		}
-	})
-}
-
-// TestPushHeld: from a log that was restored nothing is pushed until that is said, and then what comes.
-func TestPushHeld(t *testing.T) {
-	testPush(t, func(t *testing.T, s *pushing) {
-		ana := newBrowser("ana")
-		s.register(ana.registration("ana", "orders"))
-		s.Close()
-		rows, err := s.log.Deliveries()
-		if err != nil {
-			t.Fatal(err)
-		}
-		restored := &counting{Log: storetest.NewModel(storetest.Options{Now: time.Now}), names: make(map[string]int)}
-		if err := restored.Log.SetDeliveries(t.Context(), rows, false); err != nil {
-			t.Fatal(err)
-		}
-		s.log.Close()
-		s.log = restored
-		s.open()
-		s.publish(1, "orders")
-		if n := len(s.after(time.Hour)); n != 0 || s.list("ana")[0].State != deliver.DeviceHeld {
-			t.Errorf("%d pushes from a copy", n)
-		}
-		s.kill()
-		if held, err := s.Resume(t.Context()); err != nil || !held {
-			t.Errorf("%v, %v", held, err)
-		}
-		if n := len(s.after(time.Hour)); n != 0 {
-			t.Errorf("%d pushes of what came before", n)
-		}
-		s.publish(1, "orders")
-		if all := s.after(time.Minute); len(all) != 1 || ana.read(t, all[0].body).Notification.Data.Count != 1 {
-			t.Errorf("%d pushes", len(all))
-		}
-		if held, err := s.Resume(t.Context()); err != nil || held {
-			t.Errorf("again: %v, %v", held, err)
 		}
 	})
 }

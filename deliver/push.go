@@ -31,6 +31,9 @@ const (
 
 	// sweepEvery is how often devices are looked for whose grant has ended.
 	sweepEvery = time.Hour
+
+	// sweepAtOnce is how many of them are removed before others have their turn.
+	sweepAtOnce = 1000
 )
 
 // schedule is a heap of devices by when they are due.
@@ -104,9 +107,8 @@ func (p *Devices) run() {
 	for p.ctx.Err() == nil {
 		now, next := time.Now(), time.Time{}
 		p.mu.Lock()
-		if now.Sub(swept) >= sweepEvery {
+		if now.Sub(swept) >= sweepEvery && p.sweep(now) {
 			swept = now
-			p.sweep(now)
 		}
 		reads := len(p.byID) > 0 && !p.held
 		p.mu.Unlock()
@@ -157,15 +159,20 @@ func (p *Devices) sleep(until time.Time, listens bool) {
 	p.interrupt = nil
 }
 
-// sweep forgets devices whose grant ended long ago. The caller holds mu.
-func (p *Devices) sweep(now time.Time) {
+// sweep forgets devices whose grant ended long ago, and reports whether that were all. The caller holds mu.
+func (p *Devices) sweep(now time.Time) (done bool) {
+	swept := 0
 	for _, d := range p.byID {
 		if d.ended(now, p.o.Grace) {
+			if swept++; swept > sweepAtOnce {
+				return false
+			}
 			p.counts.Expired++
 			p.take(d)
 			p.note(d)
 		}
 	}
+	return true
 }
 
 // look reads the log on, and notes who wants what is there. The error is the log's.

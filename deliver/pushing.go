@@ -97,9 +97,9 @@ func (p *Devices) prepare(d *device) (outcome, *prepared) {
 		return refusedPush(err, logTrouble), nil
 	case n.count == 0:
 		return outcome{kind: pushSpared, told: n.told}, nil
-	case p.o.Visible(owner) && mark == "":
+	case p.o.Visible(owner, filter) && mark == "":
 		return outcome{kind: pushSpared, told: n.told}, nil
-	case p.o.Visible(owner):
+	case p.o.Visible(owner, filter):
 		return outcome{kind: pushViewed}, nil
 	}
 	text, err := p.o.Key.Open(sealed, devicePurpose(d.id))
@@ -253,7 +253,12 @@ func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark strin
 		m, err := p.log.Mark(owner, mark)
 		switch {
 		case err == nil:
-			after = store.Later(after, m.ID)
+			if m.Topics.Covers(filter) { // else it has passed over what it is no mark of
+				after = store.Later(after, m.ID)
+			}
+			if !filter.Covers(m.Topics) { // the owner's token need not cover them either
+				break
+			}
 			unread, err := p.log.Count(m.Topics, m.ID, maxUnread)
 			if err != nil {
 				return nil, err
@@ -349,6 +354,7 @@ type notification struct {
 	Language  string      `json:"lang"`
 	Navigate  string      `json:"navigate"`
 	Tag       string      `json:"tag"`
+	Renotify  bool        `json:"renotify"`  // what takes another's place rings again
 	Timestamp int64       `json:"timestamp"` // of the newest event, Unix milliseconds
 	Data      noticeState `json:"data"`
 }
@@ -364,7 +370,7 @@ func (n *notice) payload(to *address, language string) []byte {
 	last := &n.events[len(n.events)-1]
 	return marshalPlain(declared{8030, notification{Title: shorten(n.title, maxValue),
 		Body: shorten(n.body, 4*maxValue), Language: language, Navigate: to.page, Tag: pushTopic,
-		Timestamp: last.Time().UnixMilli(), Data: noticeState{last.ID, n.count}}, n.badge})
+		Renotify: true, Timestamp: last.Time().UnixMilli(), Data: noticeState{last.ID, n.count}}, n.badge})
 }
 
 // marshalPlain is JSON for those who do not put it into HTML.

@@ -65,7 +65,7 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 		Own: own})
 	var pages interface { // those of all servers of the log
 		alert.Listeners
-		Visible(owner string) bool
+		Visible(owner string, topics store.Filter) bool
 	} = o.Presence
 	if o.Nodes != nil {
 		pages = o.Nodes.AllPages(presence.Settling * o.Heartbeat)

@@ -13,7 +13,9 @@ import (
 type Pages interface {
 	Hears(topics store.Filter) bool // somebody would hear an alarm of them
 	Settled() bool                  // it means something that nobody would
-	Visible(owner string) bool      // a person of this name has a page in view
+
+	// Visible reports whether a person of this name has a page in view that shows the topics.
+	Visible(owner string, topics store.Filter) bool
 
 	Able(n int) []store.Filter // topics of which somebody would hear an alarm
 	Owners(n int) []string     // of whom a page is in view
@@ -103,10 +105,11 @@ func (w *word) covers(pattern store.Filter) bool {
 	return false
 }
 
-// Visible reports whether a person of this name has a page in view on some node.
-func (a *AllPages) Visible(owner string) bool {
+// Visible reports whether a person of this name has a page in view that shows the topics, or one on another node,
+// whatever that shows.
+func (a *AllPages) Visible(owner string, topics store.Filter) bool {
 	digest := digestOf(owner)
-	return a.own.Visible(owner) || a.elsewhere(func(w *word) bool {
+	return a.own.Visible(owner, topics) || a.elsewhere(func(w *word) bool {
 		for _, seen := range w.Seen {
 			if seen == digest {
 				return true

@@ -64,7 +64,7 @@ func TestAllPages(t *testing.T) {
 		report()
 		time.Sleep(nodes.HelloEvery)
 		expect("at the start", false, "orders.eu tickets", ">", "orders.eu >", "tickets.x")
-		if !all[0].Visible("bo") || !all[1].Visible("ada") || all[0].Visible("cy") {
+		if !all[0].Visible("bo", store.All()) || !all[1].Visible("ada", store.All()) || all[0].Visible("cy", store.All()) {
 			t.Error("who has a page in view is not known")
 		}
 		for range 4 {
@@ -84,7 +84,7 @@ func TestAllPages(t *testing.T) {
 		far.Report(presence.State{Armed: &armed})
 		time.Sleep(nodes.HelloEvery)
 		expect("it is back", true, "orders.eu tickets")
-		if all[0].Visible("bo") || all[1].Visible("ada") {
+		if all[0].Visible("bo", store.All()) || all[1].Visible("ada", store.All()) {
 			t.Error("a page that is not in view is taken for one that is")
 		}
 		clusters[1].Close()

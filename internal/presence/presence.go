@@ -5,8 +5,8 @@
 //	page := pages.Open(owner, topics) // a stream has begun to report
 //	page.Report(presence.State{Visible: true, Armed: &yes})
 //	…
-//	pages.Visible(owner)  // a person sees a page of theirs
-//	pages.Hears(topics)   // an alarm of these topics would be heard somewhere
+//	pages.Visible(owner, topics)  // a person sees a page of theirs that shows these
+//	pages.Hears(topics)           // an alarm of these topics would be heard somewhere
 //	page.Close()          // with the stream
 //
 // Nothing of it is stored. A page reports when the stream brings it something, once in a heartbeat at least: one that
@@ -175,13 +175,14 @@ func (p *Page) Look() (s State, at time.Time, h Hearing) {
 	return p.state, p.at, p.hearing(p.r.now())
 }
 
-// Visible reports whether a page of an owner, as auth.Grant.Owner names them, is before a person's eyes.
-func (r *Registry) Visible(owner string) bool {
+// Visible reports whether a page of an owner, as auth.Grant.Owner names them, is before a person's eyes whose stream
+// covers the topics.
+func (r *Registry) Visible(owner string, topics store.Filter) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	for p := range r.visible[owner] {
-		if p.isFresh(now) {
+		if p.isFresh(now) && p.topics.Covers(topics) {
 			return true
 		}
 	}

@@ -87,15 +87,19 @@ func TestLook(t *testing.T) {
 	})
 }
 
-// TestVisible: a person sees a page of theirs while one of them says so.
+// TestVisible: a person sees some topics while a page of theirs that covers them says so.
 func TestVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := presence.New(heartbeat, nil)
-		one, two := r.Open("ana", filter(t, "a")), r.Open("ana", filter(t, "b"))
+		one, two := r.Open("ana", filter(t, "a.>")), r.Open("ana", filter(t, "a.*", "b"))
 		visible := func(want bool) {
 			t.Helper()
-			if r.Visible("ana") != want || r.Visible("bo") {
-				t.Errorf("ana sees a page: %v, want %v; bo: %v", r.Visible("ana"), want, r.Visible("bo"))
+			a := filter(t, "a.b")
+			if ana, bo := r.Visible("ana", a), r.Visible("bo", a); ana != want || bo {
+				t.Errorf("ana sees a page: %v, want %v; bo: %v", ana, want, bo)
+			}
+			if r.Visible("ana", filter(t, "a.b", "c")) {
+				t.Error("ana sees c, of which no page is")
 			}
 		}
 		visible(false)

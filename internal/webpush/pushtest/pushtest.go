@@ -49,6 +49,7 @@ type Message struct {
 	WebPush      int `json:"web_push"`
 	Notification struct {
 		Title, Body, Navigate, Tag, Lang string
+		Renotify                         bool
 		Timestamp                        int64
 		Data                             struct {
 			ID    string
