@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/chromedp"
 
+	"tidings/internal/auth"
 	"tidings/internal/e2e"
 	"tidings/internal/webpush/pushtest"
 )
@@ -41,6 +42,32 @@ func subscribing(endpoint string, b *pushtest.Browser) string {
 const shownPushes = `navigator.serviceWorker.getRegistration('/tidings/').then(r => r?.getNotifications() ?? []).then(all =>
 	all.map(({ title, body, tag, data }) => [title, body, tag, data.navigate, data.count].join('|')).join('\n'))`
 
+// notifiedProfile is a browser that shows a site's notifications.
+func notifiedProfile(t *testing.T, s *site) *profile {
+	t.Helper()
+	p := &profile{e2e.WindowProfile(t)}
+	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: browser.PermissionSettingGranted,
+		Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const turnPushes = "Tell this device while the console is closed"
+
+// awaitDevices waits until a subject has so many devices.
+func (s *site) awaitDevices(t *testing.T, subject string, n int) {
+	t.Helper()
+	var list struct{ Devices []struct{ ID string } }
+	e2e.Eventually(t, fmt.Sprintf("%d devices of %s", n, subject), func() bool {
+		s.ask(t, http.MethodGet, "/v1/devices?subject="+subject, "", "", &list)
+		return len(list.Devices) == n
+	})
+}
+
 // TestConsolePush: a person turns pushes on in the settings, is told by the worker of what has come, reads, and turns
 // them off. What the worker is handed is what the server has pushed, decrypted.
 func TestConsolePush(t *testing.T) {
@@ -55,18 +82,11 @@ func TestConsolePush(t *testing.T) {
 	}))
 	t.Cleanup(service.Close)
 	s := newSite(t, "--push-contact", "mailto:ops@example.com", "--push-to", "127.0.0.1/32")
-	p := &profile{e2e.WindowProfile(t)}
-	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
-		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: browser.PermissionSettingGranted,
-		Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := notifiedProfile(t, s)
 	tb := p.openConsole(t, s, "/", subscribing(service.URL+"/send/1", b))
 	tb.isLive(t)
 	var workers record[*serviceworker.Registration]
-	err = chromedp.Listen(tb.ctx, func(event any) {
+	err := chromedp.Listen(tb.ctx, func(event any) {
 		if e, ok := event.(*serviceworker.EventWorkerRegistrationUpdated); ok {
 			for _, r := range e.Registrations {
 				workers.add(r)
@@ -80,9 +100,8 @@ func TestConsolePush(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	const turn = "Tell this device while the console is closed"
 	tb.presses(t, "Settings")
-	tb.presses(t, turn)
+	tb.presses(t, turnPushes)
 	var devices struct {
 		Devices []struct {
 			Topics            []string
@@ -108,7 +127,7 @@ func TestConsolePush(t *testing.T) {
 		t.Errorf("pushed %+v", message)
 	}
 	told := &message.Notification
-	text := fmt.Sprintf(`{"web_push":8030,"app_badge":1,"notification":{"title":%q,"lang":"en","navigate":%q,"tag":"tidings",`+
+	text := fmt.Sprintf(`{"web_push":8030,"app_badge":1,"notification":{"title":%q,"lang":"en","navigate":%q,"tag":"tidings","renotify":true,`+
 		`"data":{"id":%q,"count":1}}}`, told.Title, told.Navigate, told.Data.ID)
 	workers.await(t, "worker", func(all []*serviceworker.Registration) bool { return len(all) > 0 })
 	deliver := func(text string) {
@@ -121,7 +140,13 @@ func TestConsolePush(t *testing.T) {
 	}
 	shows := func(want string) {
 		t.Helper()
-		e2e.Eventually(t, "notification "+want, func() bool { return value[string](t, tb, shownPushes) == want })
+		got := ""
+		defer func() {
+			if got != want {
+				t.Errorf("it shows %q", got)
+			}
+		}()
+		e2e.Eventually(t, "notification "+want, func() bool { got = value[string](t, tb, shownPushes); return got == want })
 	}
 	deliver(text)
 	shows("orders: 1 new event about orders||tidings|" + s.URL + "/|1")
@@ -130,18 +155,68 @@ func TestConsolePush(t *testing.T) {
 	tb.presses(t, "Mark all read")
 	shows("")
 	deliver("what no server of ours says")
-	shows("Tidings||" + "|" + s.URL + "/tidings/|")
+	shows("Tidings||" + "|" + s.URL + "/|")
+	value[bool](t, tb, `navigator.serviceWorker.getRegistration('/tidings/').then(r => r.getNotifications())
+		.then(all => all.forEach(n => n.close())).then(() => true)`)
+	shows("")
+	deliver(strings.Replace(text, s.URL, "https://elsewhere.example.com", 1))
+	shows("orders: 1 new event about orders||tidings|" + s.URL + "/|1")
 
 	tb.do(t, chromedp.Reload())
 	tb.isLive(t)
 	tb.presses(t, "Settings")
 	tb.holds(t, `$('#settings .part input').checked`)
-	tb.presses(t, turn)
+	tb.presses(t, turnPushes)
 	tb.holds(t, `!$('#settings .part input').checked`)
 	e2e.Eventually(t, "end of the device", func() bool {
 		s.ask(t, http.MethodGet, "/v1/devices", "", "", &devices)
 		return len(devices.Devices) == 0
 	})
+}
+
+// TestConsolePushOwner: what one person turned on is renewed for them alone, also when the browser has dropped its
+// subscription, and ends when they sign out, or somebody else is signed in.
+func TestConsolePushOwner(t *testing.T) {
+	t.Parallel()
+	s := newGuardedSite(t, "--push-contact", "mailto:ops@example.com", "--push-to", "127.0.0.1/32")
+	p := notifiedProfile(t, s)
+	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}),
+		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	const subscribed = `!!localStorage.getItem('test subscription')`
+	tb := p.openConsole(t, s, "/#token="+ada, subscribing("http://127.0.0.1:9/send/1", pushtest.NewBrowser()))
+	turnOn := func() {
+		t.Helper()
+		tb.isLive(t)
+		tb.presses(t, "Settings")
+		tb.presses(t, turnPushes)
+		s.awaitDevices(t, "ada", 1)
+		tb.holds(t, `localStorage.getItem('tidings push') === 'ada'`)
+	}
+	turnOn()
+
+	tb.eval(t, `localStorage.removeItem('test subscription')`) // as browsers do by themselves
+	s.ask(t, http.MethodDelete, "/v1/devices?subject=ada", "", "", nil)
+	tb.do(t, chromedp.Reload())
+	s.awaitDevices(t, "ada", 1)
+	tb.holds(t, subscribed)
+
+	tb.isLive(t)
+	tb.presses(t, "Settings")
+	tb.presses(t, "Sign out")
+	tb.asksForToken(t, "")
+	s.awaitDevices(t, "ada", 0)
+	tb.holds(t, `!`+subscribed[2:])
+
+	tb.enters(t, "#token", ada)
+	tb.presses(t, "Sign in")
+	turnOn()
+	tb.do(t, chromedp.Navigate(s.URL+"/healthz"))
+	tb.eval(t, `fetch('/v1/session', { method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: `+
+		quote(`{"token":"`+bob+`"}`)+` })`)
+	tb.do(t, chromedp.Navigate(s.URL+"/"))
+	tb.isLive(t)
+	tb.holds(t, `!`+subscribed[2:])
+	s.awaitDevices(t, "bob", 0)
 }
 
 func pushedTo(t *testing.T, b *pushtest.Browser, bodies chan []byte) pushtest.Message {

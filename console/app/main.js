@@ -125,7 +125,7 @@ function begin({ keys, grant }) {
 
   const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), grant.subscribe, signal);
   const attention = new Attention(inbox, signal, text => fill(announcer, text));
-  const pushes = new Pushes(inbox, grant.subscribe, signal);
+  const pushes = new Pushes(inbox, grant, signal);
   const watch = wanted => {
     remember('topics', wanted.length ? wanted.join(' ') : null);
     location.hash = '#/alerts';
@@ -155,6 +155,7 @@ function begin({ keys, grant }) {
   }
 
   const out = keys && (async () => {
+    await pushes.end(); // which needs the session
     await session.signOut().catch(() => {}); // the cookie is the browser's: without the server it stays until it ends
     ask();
   });

@@ -19,7 +19,7 @@ export interface PushAccess {
 export interface PushOptions extends PushAccess {
   /** Topics and patterns that the token grants. */
   topics: string[];
-  /** The person's read mark (`/v1/cursors/{name}`): what it has passed is not told, what is unread after it is the badge. */
+  /** The person's read mark (`/v1/cursors/{name}`): what it has passed is not told if it covers the topics, what is unread after it is the badge if they cover it. */
   readMark?: string;
   /** The URL that a click opens. Default: this page. */
   page?: string;
@@ -61,19 +61,20 @@ export class PushError extends Error {
 }
 
 /**
- * Whether this browser is pushed to. `denied`: its person has forbidden notifications; `unsupported`: it takes no pushes
+ * Whether this browser is pushed to. `lost`: it was, and has dropped its subscription by itself; `push()` makes another one
+ * without asking anybody. `denied`: its person has forbidden notifications; `unsupported`: it takes no pushes
  * here, as without HTTPS, or on iOS outside of the home screen. Nobody is asked.
  */
-export function pushState(options?: PushAccess): Promise<'on' | 'off' | 'denied' | 'unsupported'>;
+export function pushState(options?: PushAccess): Promise<'on' | 'off' | 'lost' | 'denied' | 'unsupported'>;
 
 /**
  * Has this browser pushed to, or renews that with the token of now. The first call asks the person, so it belongs to a
- * click; call it again when a page loads and `pushState()` is `on`. Throws a PushError, a NotAllowedError when the person
+ * click; call it again when a page loads and `pushState()` is `on` or `lost`. Throws a PushError, a NotAllowedError when the person
  * refuses, and what the browser throws.
  */
 export function push(options: PushOptions): Promise<Device>;
 
-/** Ends it, in the browser and on the server. */
+/** Ends it, in the browser and on the server. Call it before the person signs out: the device would stay theirs. */
 export function stopPush(options?: PushAccess): Promise<void>;
 
 /** Closes notifications that are shown of events up to an ID, or all; when none is left the badge is taken away. */

@@ -16,7 +16,8 @@ export async function pushState(options = {}) {
   if (!navigator?.serviceWorker || !PushManager || !Notification) return 'unsupported';
   if (Notification.permission === 'denied') return 'denied';
   if (Notification.permission !== 'granted') return 'off';
-  return await (await registered(options))?.pushManager.getSubscription() ? 'on' : 'off';
+  if (await (await registered(options))?.pushManager.getSubscription()) return 'on';
+  return recall(options) ? 'lost' : 'off';
 }
 
 // push has this browser pushed to, or renews that. The browser asks its person, so the first call belongs to a click.

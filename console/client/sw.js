@@ -1,6 +1,8 @@
 // The service worker of Tidings' pushes: it shows what comes, and opens the page where the device was. It answers no requests
 // of pages. Browsers that know declarative pushes show them without it.
 
+const home = new URL('.', location.href).href;
+
 addEventListener('install', () => skipWaiting());
 
 addEventListener('push', event => event.waitUntil(show(messageOf(event))));
@@ -15,9 +17,15 @@ addEventListener('notificationclick', event => {
 function messageOf({ data }) {
   try {
     const { web_push: is, notification, app_badge: badge } = data.json();
-    if (is === 8030) return { ...notification, badge };
+    if (is === 8030) return { ...notification, navigate: here(notification.navigate), badge };
   } catch { /* as below */ }
-  return { title: 'Tidings', navigate: registration.scope };
+  return { title: 'Tidings', navigate: home };
+}
+
+// here is a page that a click may open: one of this origin, whoever has registered another.
+function here(page) {
+  const { origin, href } = new URL(page, home);
+  return origin === location.origin ? href : home;
 }
 
 function show({ title, badge, navigate, data, ...options }) {
