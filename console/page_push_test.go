@@ -146,7 +146,10 @@ func TestConsolePush(t *testing.T) {
 				t.Errorf("it shows %q", got)
 			}
 		}()
-		e2e.Eventually(t, "notification "+want, func() bool { got = value[string](t, tb, shownPushes); return got == want })
+		e2e.Eventually(t, "notification "+want, func() bool {
+			got = value[string](t, tb, shownPushes)
+			return got == want
+		})
 	}
 	deliver(text)
 	shows("orders: 1 new event about orders||tidings|" + s.URL + "/|1")

@@ -76,7 +76,7 @@ type Device struct {
 	At       store.ID  // what matches up to here was pushed, or need not be
 	State    DeviceState
 	Answered int    // HTTP status of the last attempt, while it fails; 0: there was no answer
-	Failure  string // of the last attempt, while it fails. It may name addresses of the network, and is not for the owner
+	Failure  string // of the last attempt, while it fails. It may name addresses of the network: it is not the owner's
 }
 
 // deviceID is a digest of an endpoint.

@@ -67,8 +67,8 @@ func TestPushMarkOfOthers(t *testing.T) {
 			passes bool
 			badge  bool
 		}{
-			{"payroll", false, false}, {"orders.eu payroll", false, false}, {"> $alerts.>", true, false}, {">", true, false},
-			{"orders.*", false, true}, {"orders.>", true, true},
+			{"payroll", false, false}, {"orders.eu payroll", false, false},
+			{"> $alerts.>", true, false}, {">", true, false}, {"orders.*", false, true}, {"orders.>", true, true},
 		} {
 			s.publish(1, "orders.eu")
 			s.after(time.Second) // what follows is told after the pace

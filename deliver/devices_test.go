@@ -175,7 +175,8 @@ func TestPush(t *testing.T) {
 		}
 		p := ana.read(t, all[0].body)
 		if n := p.Notification; p.WebPush != 8030 || n.Title != "orders.eu: 1 new event about orders" || n.Body != "" ||
-			n.Navigate != "https://shop.example.com/orders" || n.Data.ID != id || n.Lang != "en" || !n.Renotify || p.Badge != nil {
+			n.Navigate != "https://shop.example.com/orders" || n.Data.ID != id || n.Lang != "en" ||
+			!n.Renotify || p.Badge != nil {
 			t.Errorf("%+v", p)
 		}
 		for i := range 12 {

@@ -78,7 +78,8 @@ func TestPushOwnerHangs(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.service.set(hangs("hang-"))
 		register := func(i int) deliver.Device {
-			return s.register(at(fmt.Sprintf("hang-%d.example.com", i), i).registration(fmt.Sprint("eve", i%4), "orders"))
+			eve := at(fmt.Sprintf("hang-%d.example.com", i), i)
+			return s.register(eve.registration(fmt.Sprint("eve", i%4), "orders"))
 		}
 		var all []deliver.Device
 		for i := range 4 * deliver.DefaultDevicesPerOwner {

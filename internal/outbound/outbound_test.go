@@ -82,7 +82,8 @@ func TestAddresses(t *testing.T) {
 // TestPush: the guard of what readers name says how its own flag allows it.
 func TestPush(t *testing.T) {
 	g := outbound.New(outbound.Options{Push: true})
-	for url, flag := range map[string]string{"https://10.1.2.3/": "--push-to 10.1.2.3/32", "http://push.example.com/": ""} {
+	for url, flag := range map[string]string{"https://10.1.2.3/": "--push-to 10.1.2.3/32",
+		"http://push.example.com/": ""} {
 		var refusal *outbound.Refused
 		if _, err := g.CheckURL(url); !errors.As(err, &refusal) || refusal.Flag != flag {
 			t.Errorf("%s: %v, want a refusal that names %q", url, err, flag)
