@@ -64,7 +64,8 @@ func TestAllPages(t *testing.T) {
 		report()
 		time.Sleep(nodes.HelloEvery)
 		expect("at the start", false, "orders.eu tickets", ">", "orders.eu >", "tickets.x")
-		if !all[0].Visible("bo", store.All()) || !all[1].Visible("ada", store.All()) || all[0].Visible("cy", store.All()) {
+		if !all[0].Visible("bo", store.All()) || !all[1].Visible("ada", store.All()) ||
+			all[0].Visible("cy", store.All()) {
 			t.Error("who has a page in view is not known")
 		}
 		for range 4 {
