@@ -456,7 +456,7 @@ func TestPurgeDamaged(t *testing.T) {
 		log = openMirror(t, dir, tight, seat)
 		defer func() { _ = log.Close() }() // the check of all would find it
 		for range 8 {
-			_, err := log.Retain(t.Context(), retained())
+			_, err := log.Retain(t.Context(), ofEach(8))
 			if told = errors.Is(err, bolt.ErrDamaged); !told && err != nil {
 				t.Fatal(err)
 			}
