@@ -34,6 +34,9 @@ func (a *audit) run() {
 	if !a.meta() {
 		return
 	}
+	if err := refuseUnfinished(a.tx, a.tx.DB().Path()); err != nil {
+		a.problem("%v", err)
+	}
 	a.records()
 	a.epochs()
 	a.counters()
@@ -85,9 +88,6 @@ func (a *audit) meta() bool {
 		a.problem("%v", err)
 	case mirror != (a.Format == formatMirror), !mirror && journal != (a.Format == formatJournal):
 		a.problem("the format is %d; with a journal: %t, with a place: %t", a.Format, journal, mirror)
-	}
-	if err := refuseUnfinished(a.tx, a.tx.DB().Path()); err != nil {
-		a.problem("%v", err)
 	}
 	a.Topics = len(a.topics)
 	return true

@@ -31,7 +31,8 @@ type Returned struct {
 }
 
 // PutBack appends to a sequence, o.Sequencer, what the mirror in the directory path has more: what the sequence has
-// lost. All keep their IDs. A mark or a delivery of the sequence that is newer stays. Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
+// lost. All keep their IDs. A mark or a delivery of the sequence that is newer stays.
+// Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
 // one another name. docs/adr/0029 says what a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when
 // another node writes to the sequence; store.ErrDiverged when it is of another log; ErrDamaged, ErrNoLog,
 // ErrLocked, and those of the sequencer. After an error it can be called again.

@@ -96,7 +96,8 @@ func TestPurgeOpenAttempt(t *testing.T) {
 			t.Errorf("append: %v, want ErrOutcomeUnknown", err)
 		}
 		pass(time.Minute)
-		if err := asks.Ready(); !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
+		err = asks.Ready()
+		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
 			t.Errorf("ready: %v, want ErrPurged and what to do", err)
 		}
 		closeLog(t, asks)
@@ -194,7 +195,7 @@ func TestPurgeDamagedKey(t *testing.T) {
 		log = openMirror(t, dir, tight, sequence.Seat())
 		told := false
 		for range 8 {
-			_, err := log.Retain(t.Context(), retained())
+			_, err := log.Retain(t.Context(), ofEach(8))
 			told = told || errors.Is(err, bolt.ErrDamaged)
 		}
 		if first(t, sequence) != 1 || !told {
