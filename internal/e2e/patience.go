@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Patience is how long a harness waits for something that a correct server does at once before it
-// calls it hung. No verdict on a correct server depends on it.
-const Patience = time.Minute
+// Patience is how long a harness waits for something that a correct server does at once, or by the time that a lost
+// lease is another's, before it calls it hung. No verdict on a correct server depends on it.
+const Patience = 2 * time.Minute
 
 // pause is between two questions: whoever is asked needs the processor to get on.
 const pause = 2 * time.Millisecond

@@ -244,8 +244,8 @@ func (r *Registry) Owners(n int) (all []string) {
 }
 
 // Settled reports whether it means something that nobody is there: not for three heartbeats after the Registry was
-// made, or after half of the Able pages, or more, have gone within a heartbeat. Between two such times it does for three
-// heartbeats at least, so pages that come and go delay what is true, and cannot hide it.
+// made, or after half of the Able pages, or more, have gone within a heartbeat. Between two such times it does for
+// three heartbeats at least, so pages that come and go delay what is true, and cannot hide it.
 func (r *Registry) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
