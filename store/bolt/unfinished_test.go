@@ -232,3 +232,47 @@ func TestMirrorTopicsFirst(t *testing.T) {
 		storetest.Check(t, log)
 	})
 }
+
+// TestPurgeDamaged: a node with a damaged record places no part of a state, which would be one more at each pass, and
+// says what to do; one that is whole purges.
+func TestPurgeDamaged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dir := storetest.NewSequence(), t.TempDir()
+		seat := s.Seat()
+		log := openMirror(t, dir, tight, seat)
+		draft := store.Draft{Topic: "long", Data: []byte("the damaged one")}
+		if _, err := store.Append(t.Context(), log, []store.Draft{draft}); err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 300 {
+			busy(t, log, random)
+		}
+		closeLog(t, log)
+		storetest.Flip(t, filepath.Join(dir, "log.db"), "the damaged one")
+		parts, told := 0, false
+		seat = s.Seat()
+		seat.OnAppend(func(b []byte) storetest.Fate {
+			if isPart(b) {
+				parts++
+			}
+			return storetest.Placed
+		})
+		log = openMirror(t, dir, tight, seat)
+		defer func() { _ = log.Close() }() // the check of all would find it
+		for range 8 {
+			_, err := log.Retain(t.Context(), ofEach(8))
+			if told = errors.Is(err, bolt.ErrDamaged); !told && err != nil {
+				t.Fatal(err)
+			}
+		}
+		if parts > 0 || !told {
+			t.Errorf("%d parts of a state are placed, told %v", parts, told)
+		}
+		whole, _ := member(t, s)
+		retain(t, whole, 8)
+		if first(t, s) == 1 {
+			t.Error("a node that is whole purges nothing")
+		}
+	})
+}
