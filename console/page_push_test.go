@@ -130,6 +130,9 @@ func TestConsolePush(t *testing.T) {
 	text := fmt.Sprintf(`{"web_push":8030,"app_badge":1,"notification":{"title":%q,"lang":"en","navigate":%q,"tag":"tidings","renotify":true,`+
 		`"data":{"id":%q,"count":1}}}`, told.Title, told.Navigate, told.Data.ID)
 	workers.await(t, "worker", func(all []*serviceworker.Registration) bool { return len(all) > 0 })
+	e2e.Eventually(t, "worker that takes messages", func() bool {
+		return value[bool](t, tb, `navigator.serviceWorker.getRegistration('/tidings/').then(r => r?.active?.state === 'activated')`)
+	})
 	deliver := func(text string) {
 		t.Helper()
 		_, err := chromedp.Call(tb.ctx, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{
@@ -167,8 +170,7 @@ func TestConsolePush(t *testing.T) {
 
 	tb.do(t, chromedp.Reload())
 	tb.isLive(t)
-	tb.presses(t, "Settings")
-	tb.holds(t, `$('#settings .part input').checked`)
+	tb.holds(t, `($('#settings').matches(':popover-open') || press('Settings'), $('#settings .part input').checked)`)
 	tb.presses(t, turnPushes)
 	tb.holds(t, `!$('#settings .part input').checked`)
 	e2e.Eventually(t, "end of the device", func() bool {

@@ -157,11 +157,17 @@ func (tb *tab) noted(t *testing.T, text string) {
 // taps clicks as a finger does, on the middle of what a script finds.
 func (tb *tab) taps(t *testing.T, element string) {
 	t.Helper()
-	at := value[[]float64](t, tb, `(e => {
-		e.scrollIntoView({ block: 'center', behavior: 'instant' });
-		const { x, y, width, height } = e.getBoundingClientRect();
-		return [x + width / 2, y + height / 2];
-	})(`+element+`)`)
+	at := value[[]float64](t, tb, `(async () => { // where it stays for some frames
+		for (let last, still = 0; ;) {
+			const e = `+element+`;
+			e?.scrollIntoView({ block: 'center', behavior: 'instant' });
+			const { x, y, width, height } = e?.getBoundingClientRect() ?? {}, at = [x + width / 2, y + height / 2];
+			still = e && String(at) === last ? still + 1 : 0;
+			if (still > 5) return at;
+			last = String(at);
+			await new Promise(requestAnimationFrame);
+		}
+	})()`)
 	tb.do(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 

@@ -11,6 +11,7 @@ function worker(windows = []) {
   const listeners = {}, did = [];
   const global = {
     URL, Promise,
+    location: new URL('https://shop.example.com/app/sw.js'),
     addEventListener: (type, listener) => { listeners[type] = listener; },
     skipWaiting: () => did.push('skipWaiting'),
     navigator: { setAppBadge: async n => did.push(`badge ${n}`) },
@@ -48,10 +49,16 @@ test('a declarative message is shown, with its badge', async () => {
   ]);
 });
 
+test('a click opens pages of its own origin alone', async () => {
+  const text = JSON.stringify(message).replace('shop.example.com', 'elsewhere.example.com');
+  const [, shown] = await worker().dispatch('push', data(text));
+  assert.equal(shown.data.navigate, 'https://shop.example.com/app/');
+});
+
 test('something is shown for any other message, for a browser wants that', async () => {
   for (const value of ['', '{}', 'null', '[1]', '{"web_push":1,"notification":{"title":"no"}}']) {
     const [shown] = await worker().dispatch('push', data(value));
-    assert.deepEqual([shown.title, shown.data.navigate], ['Tidings', 'https://shop.example.com/tidings/']);
+    assert.deepEqual([shown.title, shown.data.navigate], ['Tidings', 'https://shop.example.com/app/']);
   }
   assert.equal((await worker().dispatch('push', { data: null }))[0].title, 'Tidings');
 });
