@@ -26,7 +26,10 @@ func lossy(t *testing.T, random *rand.Rand) (dir string, was *bolt.Log, sequence
 	for range 150 {
 		busy(t, log, random)
 	}
-	retain(t, log, 4)
+	for range 4 {
+		synctest.Wait() // who follows has come to where a floor may be, and need not end
+		retain(t, log, 1)
+	}
 	if first(t, sequence) == 1 {
 		t.Fatal("it was not purged")
 	}
@@ -127,6 +130,9 @@ func TestPutBackKeeps(t *testing.T) {
 func TestPutBack(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
+		if testing.Short() && seed > 1 {
+			break
+		}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 2))
@@ -160,7 +166,7 @@ func TestPutBackAll(t *testing.T) {
 func TestPutBackKilled(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
-		for step, more := 0, true; more; step++ {
+		for step, more := 0, true; more; step += stride() {
 			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { more = putBackKilled(t, fate, step) })
 			})
