@@ -111,7 +111,7 @@ func TestAsk(t *testing.T) {
 	defer a.Close()
 	defer b.Close()
 	defer other.Close()
-	told := make(chan string, 10)
+	told, over := make(chan string, 10), make(chan struct{})
 	long := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16+5)
 	stop, err := b.Listen("bb", func(m []byte) { told <- string(m) }, func(ctx context.Context, q []byte) []byte {
 		switch string(q) {
@@ -122,6 +122,7 @@ func TestAsk(t *testing.T) {
 		case "hang":
 			<-ctx.Done() // as long as who asks waits
 			told <- "nobody waits"
+			<-over // an answer in the same moment might still be in time
 		}
 		return q
 	})
@@ -157,6 +158,7 @@ func TestAsk(t *testing.T) {
 	}
 	_, err = askWithin(t, a, "bb", []byte("hang"), 200*time.Millisecond)
 	refused("one that hangs", err, "in time")
+	close(over)
 	if got := <-told; got != "nobody waits" {
 		t.Errorf("told %q", got)
 	}
