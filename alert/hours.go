@@ -96,9 +96,8 @@ func (h *hours) opensAgain(t time.Time) (next time.Time) {
 	if h == nil {
 		return next
 	}
-	h.each(t, 0, 8, func(begin, end time.Time) {
-		opens := begin.After(t) && begin.Before(end) && !h.isOpen(begin.Add(-1))
-		if opens && (next.IsZero() || begin.Before(next)) {
+	h.each(t, 0, 8, func(begin, end time.Time) { // a week, and the day that a change of the clocks may leave out
+		if begin.After(t) && begin.Before(end) && (next.IsZero() || begin.Before(next)) && !h.isOpen(begin.Add(-1)) {
 			next = begin
 		}
 	})
@@ -106,14 +105,9 @@ func (h *hours) opensAgain(t time.Time) (next time.Time) {
 }
 
 // opens returns when somebody is there next: t itself if that is so.
-func (h *hours) opens(t time.Time) (next time.Time) {
+func (h *hours) opens(t time.Time) time.Time {
 	if h.isOpen(t) {
 		return t
 	}
-	h.each(t, 0, 8, func(begin, end time.Time) { // a week, and the day that a change of the clocks may leave out
-		if begin.After(t) && begin.Before(end) && (next.IsZero() || begin.Before(next)) {
-			next = begin
-		}
-	})
-	return next
+	return h.opensAgain(t)
 }

@@ -156,12 +156,8 @@ type RuleStatus struct {
 	Created time.Time
 	Open    int // alerts that are not done
 	More    int // matching events that wait until others are done
-	Hearing
-}
 
-// Hearing is whether somebody would hear the alerts of a rule.
-type Hearing struct {
-	Unheard   time.Time // since then it is said that nobody would; zero: it is not
+	Unheard   time.Time // since then it is said that nobody would hear its alerts; zero: it is not
 	SignedOff time.Time // until then nobody has to be there; zero: somebody has
 }
 

@@ -134,15 +134,21 @@ type said struct {
 	Reason   string     `json:"reason,omitempty"` // of what expired, or was withdrawn
 }
 
-// draft is the event that says so in the slot of an alert.
-func (a *alert) draft(typ string, s said) store.Draft {
+// draft is the event that says so.
+func (s *said) draft(topic, typ string) store.Draft {
 	text, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // it has nothing that could fail
 	}
-	return store.Draft{Topic: prefix + a.Topic, Type: typ, ContentType: "application/json", Data: text,
-		Attributes: []store.Attribute{{Name: "subject", Value: strconv.Quote(a.id.String())}},
-		Closes:     typ == TypeDone || typ == TypeExpired}
+	return store.Draft{Topic: topic, Type: typ, ContentType: "application/json", Data: text}
+}
+
+// draft is the event that says so in the slot of an alert.
+func (a *alert) draft(typ string, s said) store.Draft {
+	d := s.draft(prefix+a.Topic, typ)
+	d.Attributes = []store.Attribute{{Name: "subject", Value: strconv.Quote(a.id.String())}}
+	d.Closes = typ == TypeDone || typ == TypeExpired
+	return d
 }
 
 // subject returns the event that an answer is about.

@@ -108,12 +108,23 @@ func (b *Board) listen() (next time.Time) {
 	}
 	now, settled := b.o.Now(), b.o.Listeners.Settled()
 	b.mu.Lock()
+	rules := b.sortedRules()
+	b.mu.Unlock()
+	heard := make(map[*rule]bool, len(rules))
+	for _, r := range rules {
+		heard[r] = r.UnheardAfter >= 0 && b.o.Listeners.Hears(r.filter)
+	}
+	b.mu.Lock()
 	var list []notice
 	for _, r := range b.sortedRules() {
 		if r.UnheardAfter >= 0 || r.unheard() {
 			next = now.Add(lookEvery)
 		}
-		if n := b.judge(r, now, settled); n.typ != "" {
+		hears, asked := heard[r]
+		if !asked { // it was set meanwhile; the next look has it
+			continue
+		}
+		if n := b.judge(r, now, settled, hears); n.typ != "" {
 			list = append(list, n)
 		}
 	}
@@ -135,14 +146,14 @@ func (b *Board) listen() (next time.Time) {
 
 // judge returns what is to be said of a rule, if anything is. A log that was restored says nothing. The caller holds
 // mu.
-func (b *Board) judge(r *rule, now time.Time, settled bool) (n notice) {
+func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	if b.held {
 		r.hearing = hearing{}
 		return n
 	}
 	n.rule = r.name
 	reason := r.unwanted(now)
-	if reason == "" && b.o.Listeners.Hears(r.filter) {
+	if reason == "" && heard {
 		reason = ReasonHeard
 	}
 	switch {
@@ -161,7 +172,6 @@ func (b *Board) judge(r *rule, now time.Time, settled bool) (n notice) {
 		r.hearing.unsaid = true
 		b.o.Logger.Warn("nobody would hear an alert of a rule: no page that may sound is connected for its topics",
 			"rule", r.name, "since", r.hearing.since.UTC().Format(time.RFC3339))
-		b.wake() // first steps are due at once
 	}
 	if r.Notices() == "" {
 		return n
@@ -201,12 +211,7 @@ func (b *Board) sayOfRule(ctx context.Context, r *rule, typ string, s said) erro
 	if topic == "" {
 		return &InvalidError{"topics", `the rule's topics have no room for "$alerts." before them`}
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // it has nothing that could fail
-	}
-	draft := store.Draft{Topic: topic, Type: typ, ContentType: "application/json", Data: text}
-	if _, err := b.log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{draft}}}); err != nil {
+	if _, err := b.log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{s.draft(topic, typ)}}}); err != nil {
 		return err
 	}
 	return b.sync()

@@ -46,7 +46,7 @@ type pages struct {
 // start is what a restart of the server leaves of them.
 func (p *pages) start(s *scene) {
 	p.leave()
-	p.Registry = presence.New(heartbeat, nil)
+	p.Registry = presence.New(heartbeat)
 	s.o.Listeners = p.Registry
 }
 

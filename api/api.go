@@ -196,7 +196,7 @@ func (o Options) withDefaults() Options {
 	}
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if o.Presence == nil {
-		o.Presence = presence.New(o.Heartbeat, nil)
+		o.Presence = presence.New(o.Heartbeat)
 	}
 	return o
 }

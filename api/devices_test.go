@@ -154,7 +154,7 @@ func TestPushWhileVisible(t *testing.T) {
 	pushes := make(chan *http.Request, 10)
 	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { pushes <- r }))
 	t.Cleanup(service.Close)
-	log, pages := newLog(t), presence.New(time.Minute, nil)
+	log, pages := newLog(t), presence.New(time.Minute)
 	devices := newDevices(t, log, deliver.PushOptions{Visible: pages.Visible})
 	s := newServer(t, log, 0, keyed(t, api.Options{Presence: pages, Devices: devices}))
 	ana := bearer(holder{publish: ">", subscribe: ">", subject: "ana"}.token(t))

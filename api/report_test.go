@@ -68,7 +68,7 @@ func TestReports(t *testing.T) {
 		"a goroutine": {keyed(t, api.Options{StreamWriter: api.WriterOrdinary}), ana, http.DefaultTransport},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x.options.Presence = presence.New(api.DefaultHeartbeat, nil)
+			x.options.Presence = presence.New(api.DefaultHeartbeat)
 			s := newServer(t, newLog(t), 0, x.options)
 			admin := bearer(holder{admin: true}.token(t))
 			ask := func(method, path, body string) *http.Response {
@@ -167,7 +167,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // any order comes; a page that reports withdraws it.
 func TestUnheardTold(t *testing.T) {
 	bubbleWith(t, func(t *testing.T, log store.Log, tail *replay.Tail) api.Options {
-		o := api.Options{Presence: presence.New(api.DefaultHeartbeat, nil)}
+		o := api.Options{Presence: presence.New(api.DefaultHeartbeat)}
 		var err error
 		if o.Alerts, err = alert.New(log, tail, alert.Options{Listeners: o.Presence}); err != nil {
 			t.Fatal(err)

@@ -106,7 +106,7 @@ func (c *serveCmd) options(verifier api.Verifier, app *app) api.Options {
 		MaxStreams: c.MaxStreams, MaxStreamsPerToken: c.MaxStreamsPerToken,
 		RatePublish: float64(c.RatePublish), RateRead: float64(c.RateRead),
 		RatePerAddress: c.RatePerAddress,
-		Presence:       presence.New(c.Heartbeat, nil),
+		Presence:       presence.New(c.Heartbeat),
 		Retention:      c.policy(), Version: version(), DiskFree: c.diskFree,
 		Logger: app.logger, LostLogLines: app.lostLines,
 	}

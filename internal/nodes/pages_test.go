@@ -31,7 +31,7 @@ func TestAllPages(t *testing.T) {
 		var own [2]*presence.Registry
 		var clusters [2]*nodes.Cluster
 		for i := range all {
-			own[i] = presence.New(heartbeat, nil)
+			own[i] = presence.New(heartbeat)
 			c, err := nodes.New(&bus, nodes.Options{Name: string(rune('a' + i)), Pages: own[i]})
 			if err != nil {
 				t.Fatal(err)

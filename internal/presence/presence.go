@@ -1,7 +1,7 @@
 // Package presence knows which pages could call a person: those that hold a stream, and report what their browser lets
 // them do.
 //
-//	pages := presence.New(15*time.Second, nil)
+//	pages := presence.New(15*time.Second)
 //	page := pages.Open(owner, topics) // a stream has begun to report
 //	page.Report(presence.State{Visible: true, Armed: &yes})
 //	…
@@ -52,7 +52,6 @@ var Hearings = []Hearing{Able, NoAlarm, Blocked, Silent}
 // Registry has the pages that report. All methods may be called concurrently.
 type Registry struct {
 	heartbeat time.Duration
-	now       func() time.Time
 
 	mu      sync.Mutex
 	pages   map[*Page]struct{}
@@ -63,14 +62,11 @@ type Registry struct {
 	leaving time.Time
 }
 
-// New returns a Registry of a server with these heartbeats. now is time.Now if it is nil.
-func New(heartbeat time.Duration, now func() time.Time) *Registry {
-	if now == nil {
-		now = time.Now
-	}
-	return &Registry{heartbeat: heartbeat, now: now, pages: make(map[*Page]struct{}),
+// New returns a Registry of a server with these heartbeats.
+func New(heartbeat time.Duration) *Registry {
+	return &Registry{heartbeat: heartbeat, pages: make(map[*Page]struct{}),
 		visible: make(map[string]map[*Page]struct{}), armed: make(map[*Page]struct{}),
-		settled: now().Add(Settling * heartbeat)}
+		settled: time.Now().Add(Settling * heartbeat)}
 }
 
 // Page is one that holds a stream. All methods may be called concurrently.
@@ -100,7 +96,7 @@ func (p *Page) Report(s State) {
 		return // it was closed
 	}
 	r.forget(p)
-	p.state, p.at = s, r.now()
+	p.state, p.at = s, time.Now()
 	if s.Visible {
 		if r.visible[p.owner] == nil {
 			r.visible[p.owner] = make(map[*Page]struct{})
@@ -129,7 +125,7 @@ func (p *Page) Close() {
 	if _, ok := r.pages[p]; !ok {
 		return
 	}
-	now := r.now()
+	now := time.Now()
 	able := p.hearing(now) == Able
 	r.forget(p)
 	delete(r.pages, p)
@@ -172,7 +168,7 @@ func (p *Page) hearing(now time.Time) Hearing {
 func (p *Page) Look() (s State, at time.Time, h Hearing) {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
-	return p.state, p.at, p.hearing(p.r.now())
+	return p.state, p.at, p.hearing(time.Now())
 }
 
 // Visible reports whether a page of an owner, as auth.Grant.Owner names them, is before a person's eyes whose stream
@@ -180,7 +176,7 @@ func (p *Page) Look() (s State, at time.Time, h Hearing) {
 func (r *Registry) Visible(owner string, topics store.Filter) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	now := time.Now()
 	for p := range r.visible[owner] {
 		if p.isFresh(now) && p.topics.Covers(topics) {
 			return true
@@ -204,7 +200,7 @@ func (r *Registry) Hears(topics store.Filter) bool {
 
 // hears is Hears of one pattern. The caller holds mu.
 func (r *Registry) hears(pattern store.Filter) bool {
-	now := r.now()
+	now := time.Now()
 	for p := range r.armed {
 		if p.isFresh(now) && p.topics.Covers(pattern) {
 			return true
@@ -217,7 +213,7 @@ func (r *Registry) hears(pattern store.Filter) bool {
 func (r *Registry) Able(n int) (all []store.Filter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, seen := r.now(), make(map[string]bool)
+	now, seen := time.Now(), make(map[string]bool)
 	for p := range r.armed {
 		if name := p.topics.String(); len(all) < n && !seen[name] && p.isFresh(now) {
 			seen[name] = true
@@ -231,7 +227,7 @@ func (r *Registry) Able(n int) (all []store.Filter) {
 func (r *Registry) Owners(n int) (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	now := time.Now()
 	for owner, pages := range r.visible {
 		for p := range pages {
 			if len(all) < n && p.isFresh(now) {
@@ -249,14 +245,14 @@ func (r *Registry) Owners(n int) (all []string) {
 func (r *Registry) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.now().Before(r.settled)
+	return !time.Now().Before(r.settled)
 }
 
 // Count returns how many pages there are of each.
 func (r *Registry) Count() map[Hearing]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	count, now := make(map[Hearing]int), r.now()
+	count, now := make(map[Hearing]int), time.Now()
 	for p := range r.pages {
 		count[p.hearing(now)]++
 	}

@@ -26,7 +26,7 @@ func filter(t *testing.T, patterns ...string) store.Filter {
 // counts for two heartbeats, and no longer than its stream.
 func TestHears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := presence.New(heartbeat, nil)
+		r := presence.New(heartbeat)
 		eu, all := r.Open("eu", filter(t, "orders.eu", "$alerts.orders.eu")), r.Open("all", filter(t, "tickets.>"))
 		hears := func(want bool, patterns ...string) {
 			t.Helper()
@@ -62,7 +62,7 @@ func TestHears(t *testing.T) {
 // TestLook: what a page said, and why nothing would be heard there.
 func TestLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := presence.New(heartbeat, nil)
+		r := presence.New(heartbeat)
 		p := r.Open("ana", filter(t, ">"))
 		for _, x := range []struct {
 			report presence.State
@@ -90,7 +90,7 @@ func TestLook(t *testing.T) {
 // TestVisible: a person sees some topics while a page of theirs that covers them says so.
 func TestVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := presence.New(heartbeat, nil)
+		r := presence.New(heartbeat)
 		one, two := r.Open("ana", filter(t, "a.>")), r.Open("ana", filter(t, "a.*", "b"))
 		visible := func(want bool) {
 			t.Helper()
@@ -123,7 +123,7 @@ func TestVisible(t *testing.T) {
 // heard.
 func TestSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := presence.New(heartbeat, nil)
+		r := presence.New(heartbeat)
 		settled := func(want bool) {
 			t.Helper()
 			if got := r.Settled(); got != want {
@@ -173,7 +173,7 @@ func TestSettled(t *testing.T) {
 func TestSettledAgain(t *testing.T) {
 	for name, armed := range map[string]*bool{"would be heard": &yes, "blocked": &no, "no alarm": nil} {
 		synctest.Test(t, func(t *testing.T) {
-			r := presence.New(heartbeat, nil)
+			r := presence.New(heartbeat)
 			var unsettled, longest time.Duration
 			for at := time.Duration(0); at < 10*time.Minute; at += time.Second {
 				if at%(20*time.Second) == 0 {
