@@ -158,6 +158,21 @@ func retain(t *testing.T, log *bolt.Log, passes int) {
 	}
 }
 
+// purged is a sequence that was, with the node that has done it.
+func purged(t *testing.T) (*storetest.Sequence, *bolt.Log) {
+	t.Helper()
+	sequence, logs, _ := members(t, 1)
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		busy(t, logs[0], random)
+	}
+	retain(t, logs[0], 4)
+	if first(t, sequence) == 1 {
+		t.Fatal("it was not purged")
+	}
+	return sequence, logs[0]
+}
+
 // first is where the sequence begins.
 func first(t *testing.T, s *storetest.Sequence) uint64 {
 	t.Helper()
@@ -328,15 +343,7 @@ func (h *halting) Follow(ctx context.Context, after store.Place, deliver func(st
 func TestPurgeLoadEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sequence, logs, _ := members(t, 1)
-		random := rand.New(rand.NewPCG(1, 1))
-		for range 200 {
-			busy(t, logs[0], random)
-		}
-		retain(t, logs[0], 4)
-		if first(t, sequence) == 1 {
-			t.Fatal("not purged")
-		}
+		sequence, whole := purged(t)
 		for parts := 1; ; parts++ {
 			dir := t.TempDir()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -350,7 +357,7 @@ func TestPurgeLoadEnds(t *testing.T) {
 				t.Errorf("%d parts: %v", parts, err)
 			}
 			log = openMirror(t, dir, tight, sequence.Seat())
-			alike(t, fmt.Sprint(parts, " parts, then again"), logs[0], log)
+			alike(t, fmt.Sprint(parts, " parts, then again"), whole, log)
 			closeLog(t, log)
 			if parts > 20 {
 				t.Fatal("the state has no end")

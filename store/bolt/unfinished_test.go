@@ -24,12 +24,7 @@ import (
 func TestPurgeUnfinished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sequence, logs, _ := members(t, 1)
-		random := rand.New(rand.NewPCG(1, 1))
-		for range 200 {
-			busy(t, logs[0], random)
-		}
-		retain(t, logs[0], 4)
+		sequence, whole := purged(t)
 		dir := t.TempDir()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := bolt.Open(dir, bolt.Options{Sequencer: &halting{sequence.Seat(), 2}, Context: ctx})
@@ -60,7 +55,7 @@ func TestPurgeUnfinished(t *testing.T) {
 			}
 		}
 		log := openMirror(t, dir, tight, sequence.Seat())
-		alike(t, "then", logs[0], log)
+		alike(t, "then", whole, log)
 		closeLog(t, log)
 	})
 }
@@ -150,18 +145,13 @@ func (e *electing) State(ctx context.Context) (store.Place, []byte, error) {
 func TestPurgeStateLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sequence, logs, _ := members(t, 1)
-		random := rand.New(rand.NewPCG(1, 1))
-		for range 200 {
-			busy(t, logs[0], random)
-		}
-		retain(t, logs[0], 4)
+		sequence, whole := purged(t)
 		log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: &electing{sequence.Seat(), 50}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if log.Head() != logs[0].Head() {
-			t.Errorf("it is at %s, want %s", log.Head(), logs[0].Head())
+		if log.Head() != whole.Head() {
+			t.Errorf("it is at %s, want %s", log.Head(), whole.Head())
 		}
 		closeLog(t, log)
 	})
