@@ -156,7 +156,7 @@ func TestInsecureContext(t *testing.T) {
 	}
 	s.publish(t, "orders", 10)
 	s.check(t, "", tabs...)
-	if n := s.subscribers(t); n != 2 {
+	if n := len(s.subscribers(t)); n != 2 {
 		t.Errorf("the server has %d subscribers, want 2", n)
 	}
 }
@@ -204,7 +204,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 	s.publish(t, "orders", 10)
 	s.check(t, "", tabs[0])
-	if n := s.subscribers(t); n != 1 {
+	if n := len(s.subscribers(t)); n != 1 {
 		t.Errorf("the server has %d subscribers, want 1", n)
 	}
 	elsewhere := p.open(t, pages.URL+"/test/open?"+

@@ -46,7 +46,7 @@ func TestNoStorage(t *testing.T) {
 			if value[bool](t, tb, `client.persistent`) {
 				t.Error("the client says that it is persistent")
 			}
-			if n := s.subscribers(t); n != 1 {
+			if n := len(s.subscribers(t)); n != 1 {
 				t.Errorf("the server has %d subscribers, want 1", n)
 			}
 
@@ -89,7 +89,7 @@ func TestSandbox(t *testing.T) {
 	}
 	s.publish(t, "orders", 10)
 	s.check(t, "", tabs...)
-	if n := s.subscribers(t); n != 2 {
+	if n := len(s.subscribers(t)); n != 2 {
 		t.Errorf("the server has %d subscribers, want 2", n)
 	}
 }

@@ -81,7 +81,7 @@ func openTabs(t *testing.T, s *site, p *profile, n int, options string) []*tab {
 	if n := len(s.streams()); n != 1 {
 		t.Fatalf("the tabs opened %d streams, want 1", n)
 	}
-	if n := s.subscribers(t); n != 1 {
+	if n := len(s.subscribers(t)); n != 1 {
 		t.Fatalf("the server has %d subscribers, want 1", n)
 	}
 	return tabs
@@ -192,7 +192,7 @@ func TestOtherReaders(t *testing.T) {
 		tb.await(t, "live")
 		tabs = append(tabs, tb)
 	}
-	if n := s.subscribers(t); n != 4 {
+	if n := len(s.subscribers(t)); n != 4 {
 		t.Errorf("the server has %d subscribers, want 4", n)
 	}
 	s.publish(t, "orders", 10)

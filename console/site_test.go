@@ -311,19 +311,26 @@ func streamsOf(requests []request) []request {
 	return slices.DeleteFunc(requests, func(r request) bool { return r.Path != "/v1/stream" })
 }
 
-// subscribers is how many streams the server has.
-func (s *site) subscribers(t *testing.T) int {
+// subscribers are the streams that the server has.
+func (s *site) subscribers(t *testing.T) []json.RawMessage {
 	t.Helper()
-	var answer struct{ Subscribers []struct{} }
+	var answer struct{ Subscribers []json.RawMessage }
 	s.ask(t, http.MethodGet, "/v1/subscribers", "", "", &answer)
-	return len(answer.Subscribers)
+	return answer.Subscribers
 }
 
 // awaitSubscribers waits until the server has n streams. It is told a moment later that one was
 // closed.
 func (s *site) awaitSubscribers(t *testing.T, n int) {
 	t.Helper()
+	var last []json.RawMessage
+	defer func() {
+		if len(last) != n {
+			t.Logf("the subscribers are %s", last)
+		}
+	}()
 	e2e.Eventually(t, fmt.Sprintf("set of %d subscribers", n), func() bool {
-		return s.subscribers(t) == n
+		last = s.subscribers(t)
+		return len(last) == n
 	})
 }

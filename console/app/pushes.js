@@ -61,10 +61,10 @@ export class Pushes {
 
   async #turn(on) {
     fill(this.#failed, '');
+    remember('push', on ? this.#subject : null); // before: the page may be gone as soon as the server knows
     try {
       if (on) await push(this.#options);
       else await stopPush();
-      remember('push', on ? this.#subject : null);
     } catch (error) {
       this.#fail(error);
     }
