@@ -26,11 +26,9 @@ type change struct {
 	freed     uint64              // bytes of the records that it deletes
 	deleted   int                 // records
 	forgotten []commit.Key
-
-	remembered []commit.Key         // those of Keys that are new
-	oldestKey  store.ID             // after those; zero if none is left
-	marks      map[commit.Owner]int // that it adds
-	bare       map[commit.Owner]int // topics that lose their last event, less those that have one again
+	oldestKey store.ID             // after those; zero if none is left
+	marks     map[commit.Owner]int // that it adds
+	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
 
 	journaled int    // entries put into the journal
 	piece     *piece // of a checkpoint
@@ -44,7 +42,7 @@ func (ch *change) begin(c *committer, k *commit.Commit, at *store.Place) {
 		buf = nil
 	}
 	*ch = change{Commit: k, c: c, at: at, buf: buf, created: ch.created[:0], changed: ch.changed[:0],
-		forgotten: ch.forgotten[:0], remembered: ch.remembered[:0]}
+		forgotten: ch.forgotten[:0]}
 }
 
 // write puts the commit into the transaction.

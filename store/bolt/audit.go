@@ -34,7 +34,7 @@ func (a *audit) run() {
 	if !a.meta() {
 		return
 	}
-	if err := refuseUnfinished(a.tx, a.tx.DB().Path()); err != nil {
+	if err := refusePart(a.tx, a.tx.DB().Path()); err != nil {
 		a.problem("%v", err)
 	}
 	a.records()

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,14 @@ func (c *committer) loadState(ctx context.Context) error {
 		return err
 	}
 	load := loading{c: c, closing: newest, at: newest.From}
-	for warned := false; !load.over; warned = true {
+	for warned := false; ; warned = true {
 		err := m.seq.Follow(ctx, load.at, load.deliver)
 		if load.over {
 			break
 		}
 		if ctx.Err() != nil || errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrDiverged) ||
 			load.err != nil {
-			return fmt.Errorf("load the state of the sequence: %w", errors.Join(err, load.err))
+			return fmt.Errorf("load the state of the sequence: %w", cmp.Or(load.err, err))
 		}
 		if !warned {
 			c.logger.Warn("the state of the sequence does not come; asking again until it does", "error", err)
@@ -89,8 +90,9 @@ func (l *loading) take(s *commit.StatePart) error {
 		if *s.Closing != *l.closing || head != l.closing.Head {
 			return fmt.Errorf("%w: the state leads to %s, and not to %s", store.ErrDiverged, head, l.closing.Head)
 		}
-		l.over = true
-		return l.c.applyPlaced(&commit.Commit{After: head, Last: head}, l.closing.Floor, nil)
+		err := l.c.applyPlaced(&commit.Commit{After: head, Last: head}, l.closing.Floor, nil)
+		l.over = err == nil
+		return err
 	}
 	l.parts++
 	part, err := commit.Decode(s.Part)

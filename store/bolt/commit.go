@@ -286,8 +286,13 @@ func (c *committer) follows(k *commit.Commit) error {
 	return nil
 }
 
-// leaveOutKnown leaves out the topics of a commit that the log knows, because it began with a state that has them.
+// leaveOutKnown leaves out the topics and keys of a commit that the log knows, because it began with a state that has
+// them, or a later key in the place of one.
 func (c *committer) leaveOutKnown(k *commit.Commit) {
+	k.Keys = slices.DeleteFunc(k.Keys, func(key commit.Key) bool {
+		first, known := c.keys.byHash[key.Hash]
+		return known && !first.Before(key.First)
+	})
 	known := c.horizon.index.byID
 	for len(k.Topics) > 0 {
 		t := &k.Topics[0]

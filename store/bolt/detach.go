@@ -30,7 +30,7 @@ func Detach(path string) (id store.ID, err error) {
 		return store.ID{}, fmt.Errorf("detach: %w", err)
 	}
 	var found pages
-	err = checkWhole(file, info.Size(), &found, func(tx *bbolt.Tx) error { return refuseUnfinished(tx, file) })
+	err = checkWhole(file, info.Size(), &found, func(tx *bbolt.Tx) error { return refusePart(tx, file) })
 	if err := errors.Join(err, found.close()); err != nil {
 		return store.ID{}, err
 	}

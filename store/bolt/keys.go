@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"log/slog"
 
@@ -76,17 +75,11 @@ func (x *keys) load(tx *bbolt.Tx, logger *slog.Logger) error {
 // putKeys remembers and forgets keys, in the transaction of the events.
 func (ch *change) putKeys(b *bbolt.Bucket) error {
 	records := make([]byte, 0, len(ch.Keys)*keySize)
-	newest, _ := b.Cursor().Last()
 	for i := range ch.Keys {
-		k := &ch.Keys[i]
-		if newest != nil && bytes.Compare(k.First[:], newest) <= 0 && b.Get(k.First[:]) != nil {
-			continue // the log began with a state that has it
-		}
-		records = appendKey(records, k)
-		if err := b.Put(k.First[:], records[len(records)-keySize:]); err != nil {
+		records = appendKey(records, &ch.Keys[i])
+		if err := b.Put(ch.Keys[i].First[:], records[len(records)-keySize:]); err != nil {
 			return err
 		}
-		ch.remembered = append(ch.remembered, *k)
 	}
 	for _, first := range ch.Forget {
 		value := b.Get(first[:])
@@ -111,16 +104,16 @@ func (x *keys) show(ch *change) {
 	if len(ch.Keys) == 0 && len(ch.Forget) == 0 {
 		return
 	}
-	for i := range ch.remembered {
-		x.byHash[ch.remembered[i].Hash] = ch.remembered[i].First
+	for i := range ch.Keys {
+		x.byHash[ch.Keys[i].Hash] = ch.Keys[i].First
 	}
-	x.shares.AddKeys(ch.remembered)
+	x.shares.AddKeys(ch.Keys)
 	for _, k := range ch.forgotten {
 		x.shares.RemoveKey(k.Hash.Owner(), k.First)
 		if x.byHash[k.Hash] == k.First {
 			delete(x.byHash, k.Hash)
 		}
 	}
-	x.held += len(ch.remembered) - len(ch.forgotten)
+	x.held += len(ch.Keys) - len(ch.forgotten)
 	x.oldest = ch.oldestKey
 }

@@ -87,9 +87,9 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 // errUnfinished is the error of a mirror that was being made of a state.
 var errUnfinished = errors.New("the mirror was not finished")
 
-// refuseUnfinished is an error if the mirror in a file has a part of a state: whoever takes it without its sequence
+// refusePart is an error if the mirror in a file has a part of a state: whoever takes it without its sequence
 // would take that for all.
-func refuseUnfinished(tx *bbolt.Tx, path string) error {
+func refusePart(tx *bbolt.Tx, path string) error {
 	at, mirror, err := getPlace(tx)
 	if err == nil && mirror && at == (store.Place{}) && hasAny(tx.Bucket(bucketTopics)) {
 		err = refusal{fmt.Errorf("%w: %s has a part of its log; start its node, which makes it anew, or put a mirror that "+
@@ -108,7 +108,7 @@ func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or make it a log of its "+
 			"own by tidings detach", ErrMirror, l.id)}
 	case mirror && l.mirror == nil:
-		if err := refuseUnfinished(tx, l.path); err != nil {
+		if err := refusePart(tx, l.path); err != nil {
 			return err
 		}
 		l.queue.refusal = fmt.Errorf("%w of log %s, opened by itself: it takes no writes", ErrMirror, l.id)
@@ -117,9 +117,10 @@ func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 	case mirror && l.id != o.logID:
 		return refusal{fmt.Errorf("%w: %w, %s, and %s is a mirror of log %s: open it with that one's sequence; if that is "+
 			"gone, restore a backup of the mirror into a new one", store.ErrDiverged, ErrOtherLog, o.logID, l.path, l.id)}
-	case mirror && at == store.Place{} && hasAny(tx.Bucket(bucketTopics)):
-		return refusal{errUnfinished}
 	case mirror:
+		if err := refusePart(tx, l.path); err != nil {
+			return err
+		}
 		l.mirror.at.Store(&at)
 	}
 	return nil

@@ -37,24 +37,23 @@ func decodeOwner(key, value []byte) (o commit.Owner, ok bool) {
 }
 
 // makerOf is who made the topic: zero for nobody, and when the entry is damaged.
-func makerOf(tx *bbolt.Tx, topic uint32) (o commit.Owner) {
-	if b := tx.Bucket(bucketOwners); b != nil {
-		key := binary.BigEndian.AppendUint32(nil, topic)
-		o, _ = decodeOwner(key, b.Get(key))
-	}
+func makerOf(tx *bbolt.Tx, topic uint32) commit.Owner {
+	o, _ := readMaker(tx, topic)
 	return o
 }
 
-// damagedMaker reports whether the entry that says who made the topic is damaged.
-func damagedMaker(tx *bbolt.Tx, topic uint32) bool {
+// readMaker is makerOf; false: the entry is damaged.
+func readMaker(tx *bbolt.Tx, topic uint32) (o commit.Owner, whole bool) {
 	b := tx.Bucket(bucketOwners)
 	if b == nil {
-		return false
+		return o, true
 	}
 	key := binary.BigEndian.AppendUint32(nil, topic)
 	value := b.Get(key)
-	_, ok := decodeOwner(key, value)
-	return value != nil && !ok
+	if value == nil {
+		return o, true
+	}
+	return decodeOwner(key, value)
 }
 
 // loadOwners counts who made the topics. A damaged entry counts as none.
@@ -84,12 +83,15 @@ func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
 // countBare finds out which of the topics that were there have lost their last event, or have one again.
 func (ch *change) countBare(tx *bbolt.Tx) {
 	known := len(ch.c.horizon.index.byID)
+	count := func(t *topic, n int) {
+		if ch.bare == nil {
+			ch.bare = make(map[commit.Owner]int)
+		}
+		ch.bare[makerOf(tx, t.id)] += n
+	}
 	for _, t := range ch.created { // without an event only by a state
 		if t.next.count == 0 {
-			if ch.bare == nil {
-				ch.bare = make(map[commit.Owner]int)
-			}
-			ch.bare[makerOf(tx, t.id)]++
+			count(t, 1)
 		}
 	}
 	for _, t := range ch.changed {
@@ -97,13 +99,10 @@ func (ch *change) countBare(tx *bbolt.Tx) {
 		if int(t.id) >= known || was == is {
 			continue
 		}
-		if ch.bare == nil {
-			ch.bare = make(map[commit.Owner]int)
-		}
 		if is {
-			ch.bare[makerOf(tx, t.id)]++
+			count(t, 1)
 		} else {
-			ch.bare[makerOf(tx, t.id)]--
+			count(t, -1)
 		}
 	}
 }

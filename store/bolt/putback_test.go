@@ -166,7 +166,7 @@ func TestPutBackAll(t *testing.T) {
 func TestPutBackKilled(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
-		for step, more := 0, true; more; step += stride() {
+		for step, more := 0, true; more && !t.Failed(); step += stride() {
 			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { more = putBackKilled(t, fate, step) })
 			})

@@ -199,10 +199,11 @@ func (s *seed) full() bool { return s.count >= importEvents || s.size > s.bytes 
 func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
 	for ; s.index < len(s.topics) && !s.full(); s.index++ {
 		t := s.topics[s.index]
-		if s.sound() && damagedMaker(tx, t.id) {
+		maker, whole := readMaker(tx, t.id)
+		if s.sound() && !whole {
 			return false, fmt.Errorf("%w: who made the topic %s", ErrDamaged, t.name)
 		}
-		s.next.Topics = append(s.next.Topics, commit.Topic{Number: t.id, Owner: makerOf(tx, t.id), Name: t.name})
+		s.next.Topics = append(s.next.Topics, commit.Topic{Number: t.id, Owner: maker, Name: t.name})
 		s.took(len(t.name))
 	}
 	return s.index == len(s.topics), nil
@@ -236,7 +237,7 @@ func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 			s.from = append(s.from[:0], k...)
 			k, v = c.Next()
 		default:
-			if s.through != store.MaxID {
+			if s.sound() {
 				s.next.Last = s.through
 			}
 			return true, nil

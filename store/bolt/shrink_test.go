@@ -262,7 +262,7 @@ func purge(t *testing.T, random *rand.Rand, keep uint64) (low int) {
 func TestPurgeKilled(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
-		for step, more := 0, true; more; step += stride() {
+		for step, more := 0, true; more && !t.Failed(); step += stride() {
 			t.Run(fmt.Sprint(fate, "/", step), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { more = purgeKilled(t, fate, step) })
 			})

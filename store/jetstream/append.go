@@ -137,11 +137,11 @@ func wrongLast(no *refusal) uint64 {
 // look finds out what is at the place of the attempt; told: it is settled.
 func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, told bool, err error) {
 	m, err := s.message(ctx, a.after.Number+1)
-	if err == nil && m == nil {
+	if err == nil && m == nil && a.open { // else the next publish is refused
 		err = s.purgedAfter(ctx, a.after)
 		return place, errors.Is(err, store.ErrPurged), err
 	}
-	if err != nil {
+	if err != nil || m == nil {
 		return place, false, err
 	}
 	s.saw(m.Sequence)

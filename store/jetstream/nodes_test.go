@@ -156,7 +156,7 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
 	}
-	_, err = askWithin(t, a, "bb", []byte("hang"), 200*time.Millisecond)
+	_, err = askWithin(t, a, "bb", []byte("hang"), 2*time.Second) // in which it is taken up
 	refused("one that hangs", err, "in time")
 	close(over)
 	if got := <-told; got != "nobody waits" {
