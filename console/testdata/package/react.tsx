@@ -1,4 +1,5 @@
 import { Activity, StrictMode, useState } from 'react';
+import { flushSync } from 'react-dom';
 import { createRoot } from 'react-dom/client';
 import type { State, TidingsEvent } from '@tidings/client';
 import { TidingsProvider, useEvents, useTidings } from '@tidings/client/react';
@@ -25,7 +26,8 @@ function App() {
   const [shown, set] = useState({
     url: new URLSearchParams(location.search).get('url')!, topics: ['orders'], token: 'a', page: true, list: true, hidden: false,
   });
-  Object.assign(window, { show: (change: Partial<typeof shown>) => set(before => ({ ...before, ...change })) });
+  // At once, so that none is passed over.
+  Object.assign(window, { show: (change: Partial<typeof shown>) => flushSync(() => set(before => ({ ...before, ...change }))) });
   if (!shown.page) return null;
   return (
     <Activity mode={shown.hidden ? 'hidden' : 'visible'}>
