@@ -185,8 +185,7 @@ func (l *load) stop() {
 	l.publishing.Wait()
 }
 
-// trim deletes everything before the newest event. Where publishers of 16 KiB take each page as soon as
-// it is free, a trim may be refused, and is made again, as docs/OPERATING.md says.
+// trim deletes everything before the newest event, topic by topic.
 func (l *load) trim(t *testing.T) {
 	t.Helper()
 	resp, err := l.client.Get(l.server.URL() + "/v1/log")
@@ -199,14 +198,7 @@ func (l *load) trim(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range l.publishers {
-		e2e.Eventually(t, "trim of "+p.Topic, func() bool {
-			_, err := tryTidings(t, "trim", p.Topic, "--before", info.Last.String(), "--url",
-				l.server.URL())
-			if err != nil && !strings.Contains(err.Error(), "(code no-space)") {
-				t.Fatal(err)
-			}
-			return err == nil
-		})
+		tidings(t, "trim", p.Topic, "--before", info.Last.String(), "--url", l.server.URL())
 	}
 }
 

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,23 +113,13 @@ func ndjson(t *testing.T) []byte {
 // tidings runs a client verb to its end and returns what it prints.
 func tidings(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := tryTidings(t, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// tryTidings is tidings for a verb that may fail. The error has its standard error.
-func tryTidings(t *testing.T, args ...string) (stdout string, err error) {
-	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Env = e2e.Environ()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("tidings %s: %w\n%s", args[0], err, stderr.String())
+		t.Fatalf("tidings %s: %v\n%s", args[0], err, stderr.String())
 	}
-	return string(out), err
+	return string(out)
 }

@@ -30,6 +30,7 @@ type change struct {
 	marks     map[commit.Owner]int // that it adds
 	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
 
+	room      int    // bytes in one piece of the reserve that it makes; 0: it makes none
 	journaled int    // entries put into the journal
 	piece     *piece // of a checkpoint
 	announced bool   // readers know of trimming
@@ -105,7 +106,7 @@ func (ch *change) putPlace(tx *bbolt.Tx) error {
 }
 
 // store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit
-// after the reserve was given away makes it anew.
+// after the reserve was given away makes it anew, and the first with a larger record a larger one.
 func (ch *change) store(tx *bbolt.Tx) error {
 	for _, created := range ch.Topics {
 		t := &topic{id: created.Number, name: created.Name}
@@ -119,15 +120,16 @@ func (ch *change) store(tx *bbolt.Tx) error {
 		ch.created = append(ch.created, t)
 	}
 	records := rising(tx, bucketLog)
+	largest := 0
 	for i := range ch.Events {
-		if err := ch.put(tx, records, &ch.Events[i]); err != nil {
+		size, err := ch.put(tx, records, &ch.Events[i])
+		if err != nil {
 			return err
 		}
+		largest = max(largest, size)
 	}
-	if !ch.c.reserved {
-		if err := fillReserve(tx); err != nil {
-			return err
-		}
+	if err := ch.reserveFor(tx, largest); err != nil {
+		return err
 	}
 	if len(ch.Keys) > 0 || len(ch.Forget) > 0 {
 		if err := ch.putKeys(rising(tx, bucketKeys)); err != nil {
@@ -140,8 +142,8 @@ func (ch *change) store(tx *bbolt.Tx) error {
 	return putMeta(tx, metaHead, ch.Last[:])
 }
 
-// put stores an event as the newest of its topic.
-func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) error {
+// put stores an event as the newest of its topic, and returns the size of its record.
+func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) (size int, err error) {
 	t := ch.topic(e.Topic)
 	s := &t.next
 	s.unindexed++
@@ -150,12 +152,12 @@ func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) erro
 	ch.buf = appendRecord(ch.buf, &e.ID, e.Draft, t.id, s.last, indexed)
 	value := ch.buf[start:len(ch.buf):len(ch.buf)]
 	if err := records.Put(e.ID[:], value); err != nil {
-		return err
+		return 0, err
 	}
 	if indexed {
 		s.unindexed = 0
 		if err := tx.Bucket(bucketSparse).Put(sparseKey(t.id, e.ID), nil); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if s.count == 0 {
@@ -167,7 +169,7 @@ func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) erro
 	s.last = e.ID
 	s.count++
 	s.bytes += uint64(len(e.ID) + len(value))
-	return nil
+	return recordSize(e.ID[:], value), nil
 }
 
 // topic returns a topic, known or just created, which is changed from now on.

@@ -191,7 +191,7 @@ func (c *committer) load(tx *bbolt.Tx) error {
 	if err = errors.Join(c.keys.load(tx, c.logger), c.loadMarks(tx)); err != nil {
 		return err
 	}
-	c.reserved = tx.Bucket(bucketReserve) != nil
+	c.loadReserve(tx)
 	topics, journaled, err := loadTopics(tx)
 	if err != nil {
 		return err

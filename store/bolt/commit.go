@@ -77,6 +77,7 @@ type committer struct {
 	books    books
 	suspects []store.ID // records that an Open found damaged above its checkpoint
 	reserved bool       // the file has the reserve
+	room     int        // bytes of it in one piece, or of the next one
 	full     bool       // a commit found no space, and none has stored anything since
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once
@@ -244,9 +245,9 @@ func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	}
 	ch := &c.change
 	ch.begin(c, k, at)
-	if at == nil && len(k.Events) > 0 && c.space.isLow() {
+	if at == nil && (len(k.Events) > 0 || len(k.Trims) > 1) && c.space.isLow() {
 		// What the floor keeps is for trims: an append gets the pages that they have freed, and no more of the
-		// disk. The file has passed this size.
+		// disk, and so does a trim as long as it can be smaller. The file has passed this size.
 		c.file.db.MaxSize = 1
 		defer func() { c.file.db.MaxSize = 0 }()
 	}

@@ -166,7 +166,7 @@ func TestFloorIsForTrims(t *testing.T) {
 }
 
 // TestFloorAfterRestart: what was trimmed before a restart makes room for nearly as much after it,
-// and the file does not grow.
+// and the file does not grow. A few more find room where the first reserve was, which had no piece for them.
 func TestFloorAfterRestart(t *testing.T) {
 	dir, d := t.TempDir(), &fakeDisk{}
 	log := openAt(t, dir, bolt.Options{})
@@ -183,7 +183,7 @@ func TestFloorAfterRestart(t *testing.T) {
 	}
 	fit := len(publishUntilFull(t, log, 1000))
 	after, err := log.Info()
-	if err != nil || fit < 1300 || fit > 2000 || after.DiskBytes > before.DiskBytes {
+	if err != nil || fit < 1300 || fit > 2100 || after.DiskBytes > before.DiskBytes {
 		t.Errorf(
 			"%d events fit where 2000 were trimmed, and the file went from %d bytes to %d (%v)",
 			fit, before.DiskBytes, after.DiskBytes, err)

@@ -317,7 +317,7 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	}
 	zero := store.ID{}
 	return errors.Join(
-		fillReserve(tx),
+		fillReserve(tx, 0),
 		putFormat(tx),
 		putMeta(tx, metaLogID, id[:]),
 		putMeta(tx, metaHead, zero[:]),

@@ -16,18 +16,50 @@ import (
 // sparse index and to its topic's record.
 const reservePages = 32
 
-// fillReserve makes the reserve. bbolt puts at least two values on a page, and does not part the
-// last four: two fill a page, and the last three are empty. So each page stands alone, and single
-// free pages are enough for them.
-func fillReserve(tx *bbolt.Tx) error {
+// leafKeys is how many values bbolt puts on a leaf before it parts it, however large they are. To
+// delete one of them is to write the others anew, and such a leaf needs its pages in one piece.
+const leafKeys = 4
+
+// room is how many bytes of the reserve are in one piece when the largest record of the log has n:
+// none where a page is enough. It is more than is needed, for records that are a little larger.
+func room(tx *bbolt.Tx, n int) int {
+	if n *= leafKeys; n > tx.DB().Info().PageSize-pageHeader-leafKeys*pageElement {
+		return n + n/4
+	}
+	return 0
+}
+
+// reserveFor makes the reserve that the largest record needs, if there is none that is large enough.
+func (ch *change) reserveFor(tx *bbolt.Tx, largest int) error {
+	needed := leafKeys * largest
+	if ch.c.reserved && (needed <= ch.c.room || room(tx, largest) == 0) {
+		return nil
+	}
+	if ch.c.reserved {
+		if err := tx.DeleteBucket(bucketReserve); err != nil {
+			return err
+		}
+	}
+	ch.room = max(ch.c.room, room(tx, largest))
+	return fillReserve(tx, ch.room)
+}
+
+// fillReserve makes the reserve, with so many bytes in one piece. bbolt puts at least two values on a
+// page, and does not part the last four: two fill a page, the last three are empty but for the one
+// that has the piece. So each other page stands alone, and single free pages are enough for them.
+func fillReserve(tx *bbolt.Tx, piece int) error {
 	b, err := tx.CreateBucket(bucketReserve)
 	if err != nil {
 		return err
 	}
 	const keySize, full = 2, 2 * (reservePages - 1)
-	value := make([]byte, (tx.DB().Info().PageSize-pageHeader)/2-pageElement-keySize)
+	half := make([]byte, (tx.DB().Info().PageSize-pageHeader)/2-pageElement-keySize)
 	for i := range full + 3 {
-		if i == full {
+		value := half
+		switch {
+		case i == full+2:
+			value = make([]byte, piece)
+		case i >= full:
 			value = nil
 		}
 		if err := b.Put(binary.BigEndian.AppendUint16(nil, uint16(i)), value); err != nil {
@@ -36,6 +68,24 @@ func fillReserve(tx *bbolt.Tx) error {
 	}
 	return nil
 }
+
+// loadReserve looks for the reserve. Where there is none it looks how large a record is, for which the
+// next one is made.
+func (c *committer) loadReserve(tx *bbolt.Tx) {
+	if b := tx.Bucket(bucketReserve); b != nil {
+		_, piece := b.Cursor().Last()
+		c.reserved, c.room = true, len(piece)
+		return
+	}
+	largest, records := 0, tx.Bucket(bucketLog).Cursor()
+	for k, v := records.First(); k != nil; k, v = records.Next() {
+		largest = max(largest, recordSize(k, v))
+	}
+	c.room = room(tx, largest)
+}
+
+// recordSize is what a record takes of a leaf.
+func recordSize(k, v []byte) int { return len(k) + len(v) + pageElement }
 
 // tight reports whether there may be no space: then a trim writes nothing that it can do without.
 func (c *committer) tight() bool { return c.full || !c.reserved }

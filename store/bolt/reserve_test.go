@@ -3,10 +3,12 @@ package bolt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -69,6 +71,66 @@ func TestDiskTaken(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTrimOfLargeEvents: 16 publishers of large events fill a disk, and go on. To delete one such event takes many
+// pages in one piece. Where a floor is kept, each topic can be trimmed all the same. Where that may find none any more,
+// everything before an event can be.
+func TestTrimOfLargeEvents(t *testing.T) {
+	const publishers = 16
+	topic := func(i int) string { return fmt.Sprintf("topic-%d", i%publishers) }
+	for name, floor := range map[string]uint64{"without a floor": 0, "with a floor": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			log := openAt(t, filepath.Join(storetest.SmallDisk(t, "ext4", 24<<20), "data"),
+				bolt.Options{MinFree: func(uint64) uint64 { return floor }})
+			refused, stop := publishUntilStopped(t, log, publishers, topic)
+			for i := range 6 * publishers {
+				if i%publishers == 0 {
+					for range publishers {
+						<-refused
+					}
+				}
+				n, err := log.Trim(t.Context(), filterOf(t, topic(i)), log.Head())
+				if errors.Is(err, store.ErrNoSpace) && (floor == 0 || i >= publishers) {
+					n, err = log.Trim(t.Context(), store.All(), log.Head())
+				}
+				if err != nil {
+					t.Errorf("trim %d: %d events, then %v", i, n, err)
+					break
+				}
+			}
+			stop()
+			storetest.Check(t, log)
+			closeLog(t, log)
+		})
+	}
+}
+
+// publishUntilStopped has publishers append events of 16 KiB, each to its topic, until the function that it returns
+// is called. Who waits at the channel gets an element from each that finds no room.
+func publishUntilStopped(t *testing.T, log store.Log, publishers int, topic func(int) string) (<-chan struct{}, func()) {
+	ctx, stop := context.WithCancel(t.Context())
+	refused := make(chan struct{})
+	var publishing sync.WaitGroup
+	for i := range publishers {
+		publishing.Go(func() {
+			draft := store.Draft{Topic: topic(i), Data: make([]byte, 16<<10)}
+			for ctx.Err() == nil {
+				_, err := store.Append(t.Context(), log, []store.Draft{draft})
+				if err == nil {
+					continue
+				}
+				if !errors.Is(err, store.ErrNoSpace) {
+					t.Error(err)
+				}
+				select {
+				case refused <- struct{}{}:
+				default: // nobody waits
+				}
+			}
+		})
+	}
+	return refused, func() { stop(); publishing.Wait() }
 }
 
 // TestReserveMade: a new log has the reserve, and one without gets it with the next event. Each of

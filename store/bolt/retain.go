@@ -42,7 +42,9 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 // gives way: docs/adr/0022.
 func (l *Log) deleteExcess(ctx context.Context, look func() *search,
 	tell func(oldest, newest store.ID)) (deleted int, err error) {
-	for steps := l.newSteps(); ; {
+	steps := l.newSteps()
+	defer steps.end()
+	for {
 		steps.void = l.mirror.voidByTrim()
 		trims, err := l.findExcess(ctx, look)
 		if err != nil {

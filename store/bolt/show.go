@@ -54,7 +54,7 @@ func (c *committer) show(ch *change) {
 		c.mirror.states.note(ch.State)
 	}
 	if ch.Stores() {
-		c.full, c.reserved = false, true // every commit that stores writes the reserve
+		c.full, c.reserved, c.room = false, true, max(c.room, ch.room) // every commit that stores has a reserve
 		head := ch.Last
 		c.horizon.head.Store(&head)
 		c.horizon.moved.wake()

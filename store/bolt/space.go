@@ -24,6 +24,7 @@ type space struct {
 	low     error     // what an append is told
 	unknown bool      // the disk does not say, and that has been logged
 	full    time.Time // when a commit found no space, last; zero once there was some again
+	making  int       // trims under way that began without room
 
 	// spare is how many bytes of trimmed records are not used again yet, estimated at Open from the
 	// free pages. Trimming gives nothing back to the disk, but that much can be stored without
@@ -34,6 +35,12 @@ type space struct {
 // check returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time,
 // which costs little beside a commit: a fast publisher fills a small disk in less than a second.
 func (s *space) check() error {
+	s.mu.Lock()
+	making := s.making > 0
+	s.mu.Unlock()
+	if making {
+		return fmt.Errorf("%w: a trim is making room", store.ErrNoSpace)
+	}
 	if s.minFree == nil {
 		return nil
 	}
@@ -53,6 +60,25 @@ func (s *space) isLow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.low != nil
+}
+
+// makesRoom is told of a trim that is about to delete, and reports whether there is no room. Then nothing is
+// appended until madeRoom: else appends would take what one step of the trim has freed, and leave the next one
+// only pieces that are too small for it.
+func (s *space) makesRoom() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.low == nil && s.full.IsZero() {
+		return false
+	}
+	s.making++
+	return true
+}
+
+func (s *space) madeRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.making--
 }
 
 // fullFor is how long Ready reports a commit that found no space, unless one finds some sooner. It

@@ -21,6 +21,7 @@ func (l *Log) Trim(ctx context.Context, f store.Filter, before store.ID) (int, e
 	}
 	l.checking.hurry()
 	deleted, steps := 0, l.newSteps()
+	defer steps.end()
 	r := l.NewReader(f, store.ID{}).(*reader)
 	r.idsOnly = true
 	for {
@@ -51,9 +52,18 @@ type steps struct {
 	l    *Log
 	size int         // events
 	void func() bool // asked before each step: nothing more is to be deleted; nil: never
+
+	alone bool // there was no room when it came to a step: nothing is appended until its end
 }
 
+// newSteps returns steps that their caller ends.
 func (l *Log) newSteps() *steps { return &steps{l: l, size: trimStep} }
+
+func (s *steps) end() {
+	if s.alone {
+		s.l.space.madeRoom()
+	}
+}
 
 // delete deletes the events, which are the oldest of their topics and in order, and returns how many
 // were still there. Errors: errGivesWay, and those of Trim.
@@ -68,6 +78,10 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 			s.size = n / 2
 			continue
 		}
+		if errors.Is(err, store.ErrNoSpace) {
+			return deleted, fmt.Errorf("trim: %w; where free pages are in pieces too small for one topic, "+
+				"a trim of everything (>) before an ID makes room", err)
+		}
 		if err != nil {
 			return deleted, fmt.Errorf("trim: %w", err)
 		}
@@ -79,6 +93,9 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 func (s *steps) step(ctx context.Context, trims []commit.Trim) (deleted int, err error) {
 	if err := s.l.checked(ctx); err != nil {
 		return 0, err
+	}
+	if !s.alone && s.l.mirror == nil {
+		s.alone = s.l.space.makesRoom()
 	}
 	s.l.trims.RLock()
 	defer s.l.trims.RUnlock()
