@@ -75,7 +75,7 @@ func TestDiskTaken(t *testing.T) {
 
 // TestTrimOfLargeEvents: 16 publishers of large events fill a disk, and go on. To delete one such event takes many
 // pages in one piece. Where a floor is kept, each topic can be trimmed all the same. Where that may find none any more,
-// everything before an event can be.
+// retention of the whole log does.
 func TestTrimOfLargeEvents(t *testing.T) {
 	const publishers = 16
 	topic := func(i int) string { return fmt.Sprintf("topic-%d", i%publishers) }
@@ -92,7 +92,7 @@ func TestTrimOfLargeEvents(t *testing.T) {
 				}
 				n, err := log.Trim(t.Context(), filterOf(t, topic(i)), log.Head())
 				if errors.Is(err, store.ErrNoSpace) && (floor == 0 || i >= publishers) {
-					n, err = log.Trim(t.Context(), store.All(), log.Head())
+					n, err = log.Retain(t.Context(), store.Retention{Whole: store.Limits{Events: 1}})
 				}
 				if err != nil {
 					t.Errorf("trim %d: %d events, then %v", i, n, err)
@@ -108,7 +108,8 @@ func TestTrimOfLargeEvents(t *testing.T) {
 
 // publishUntilStopped has publishers append events of 16 KiB, each to its topic, until the function that it returns
 // is called. Who waits at the channel gets an element from each that finds no room.
-func publishUntilStopped(t *testing.T, log store.Log, publishers int, topic func(int) string) (<-chan struct{}, func()) {
+func publishUntilStopped(t *testing.T, log store.Log, publishers int,
+	topic func(int) string) (<-chan struct{}, func()) {
 	ctx, stop := context.WithCancel(t.Context())
 	refused := make(chan struct{})
 	var publishing sync.WaitGroup

@@ -80,7 +80,7 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 		}
 		if errors.Is(err, store.ErrNoSpace) {
 			return deleted, fmt.Errorf("trim: %w; where free pages are in pieces too small for one topic, "+
-				"a trim of everything (>) before an ID makes room", err)
+				"retention of the whole log (--retain-bytes) makes room", err)
 		}
 		if err != nil {
 			return deleted, fmt.Errorf("trim: %w", err)
