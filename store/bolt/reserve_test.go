@@ -78,13 +78,17 @@ func TestDiskTaken(t *testing.T) {
 // retention of the whole log does.
 func TestTrimOfLargeEvents(t *testing.T) {
 	const publishers = 16
+	rounds := 2
+	if os.Getenv("TIDINGS_FULL") != "" {
+		rounds = 10
+	}
 	topic := func(i int) string { return fmt.Sprintf("topic-%d", i%publishers) }
 	for name, floor := range map[string]uint64{"without a floor": 0, "with a floor": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			log := openAt(t, filepath.Join(storetest.SmallDisk(t, "ext4", 24<<20), "data"),
 				bolt.Options{MinFree: func(uint64) uint64 { return floor }})
 			refused, stop := publishUntilStopped(t, log, publishers, topic)
-			for i := range 6 * publishers {
+			for i := range rounds * publishers {
 				if i%publishers == 0 {
 					for range publishers {
 						<-refused

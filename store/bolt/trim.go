@@ -72,12 +72,7 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 		if s.void != nil && s.void() {
 			return deleted, errGivesWay
 		}
-		n := min(s.size, len(trims))
-		done, err := s.step(ctx, trims[:n])
-		if errors.Is(err, store.ErrNoSpace) && n > 1 {
-			s.size = n / 2
-			continue
-		}
+		n, done, err := s.fit(ctx, trims)
 		if errors.Is(err, store.ErrNoSpace) {
 			return deleted, fmt.Errorf("trim: %w; where free pages are in pieces too small for one topic, "+
 				"retention of the whole log (--retain-bytes) makes room", err)
@@ -88,6 +83,23 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 		deleted, trims = deleted+done, trims[n:]
 	}
 	return deleted, nil
+}
+
+// fit deletes the first n, as many as there is room to delete. Where there is none to delete one, because what lies
+// beside it is rewritten, there may be to delete all of its leaf, which is not.
+func (s *steps) fit(ctx context.Context, trims []commit.Trim) (n, deleted int, err error) {
+	for n = min(s.size, len(trims)); ; n /= 2 {
+		deleted, err = s.step(ctx, trims[:n])
+		if !errors.Is(err, store.ErrNoSpace) || n == 1 {
+			break
+		}
+		s.size = n / 2
+	}
+	for errors.Is(err, store.ErrNoSpace) && n < min(leafKeys, len(trims)) {
+		n++
+		deleted, err = s.step(ctx, trims[:n])
+	}
+	return n, deleted, err
 }
 
 func (s *steps) step(ctx context.Context, trims []commit.Trim) (deleted int, err error) {
