@@ -12,16 +12,16 @@ import (
 
 // alertsCmd works on what demands an answer.
 type alertsCmd struct {
-	List    alertsListCmd    `cmd:"" help:"List what is open: what demands an answer, the oldest first, and who has it."`
-	Claim   alertsClaimCmd   `cmd:"" help:"Take an alert: of many at once one gets it."`
-	Release alertsReleaseCmd `cmd:"" help:"Give an alert back."`
-	Done    alertsDoneCmd    `cmd:"" help:"End an alert that was claimed."`
-	Rules   alertsRulesCmd   `cmd:"" help:"List the rules: which events demand an answer, and what happens when none comes."`
-	Put     alertsPutCmd     `cmd:"" help:"Make a rule, or replace one."`
-	Mute    alertsMuteCmd    `cmd:"" help:"Silence a rule for a time."`
-	SignOff alertsSignOffCmd `cmd:"" help:"Say that nobody has to be there for a rule: until then it is not said that nobody hears it."`
-	Delete  alertsDeleteCmd  `cmd:"" help:"Delete a rule; what is open by it alone expires."`
-	Resume  alertsResumeCmd  `cmd:"" help:"Have a log that was restored escalate."`
+	List    alertsListCmd    `cmd:"" help:"List open alerts, oldest first, and who has claimed them."`
+	Claim   alertsClaimCmd   `cmd:"" help:"Claim an alert. Of several concurrent claims, one wins."`
+	Release alertsReleaseCmd `cmd:"" help:"Release a claimed alert."`
+	Done    alertsDoneCmd    `cmd:"" help:"Close a claimed alert."`
+	Rules   alertsRulesCmd   `cmd:"" help:"List the rules: which events raise alerts, and how they escalate."`
+	Put     alertsPutCmd     `cmd:"" help:"Create or replace a rule."`
+	Mute    alertsMuteCmd    `cmd:"" help:"Mute a rule for a while."`
+	SignOff alertsSignOffCmd `cmd:"" help:"Sign off from a rule: no warning that nobody is listening until its hours begin again."`
+	Delete  alertsDeleteCmd  `cmd:"" help:"Delete a rule. Alerts that only it raised expire."`
+	Resume  alertsResumeCmd  `cmd:"" help:"Resume escalation on a restored log."`
 }
 
 // alertInfo is an alert as the server tells of it.
@@ -88,9 +88,9 @@ func (c *alertsListCmd) Run(ctx context.Context, app *app) error {
 type oneAlert struct {
 	client
 
-	ID   string `arg:"" help:"ID of the event." name:"id"`
-	Name string `help:"Who answers, as they call themselves."`
-	Note string `help:"What they add."`
+	ID   string `arg:"" help:"Event ID." name:"id"`
+	Name string `help:"Name of the person answering."`
+	Note string `help:"Note to store with the answer."`
 }
 
 func (c *oneAlert) answer(ctx context.Context, app *app, verb, handle string, more map[string]any) error {
@@ -127,7 +127,7 @@ func (c *oneAlert) ofClaim(ctx context.Context, app *app, verb string) error {
 type alertsClaimCmd struct {
 	oneAlert
 
-	Force bool `help:"Take it over from whoever has it."`
+	Force bool `help:"Take the alert over from its current holder."`
 }
 
 func (c *alertsClaimCmd) Run(ctx context.Context, app *app) error {
@@ -236,16 +236,16 @@ func (c *alertsRulesCmd) Run(ctx context.Context, app *app) error {
 type alertsPutCmd struct {
 	client
 
-	Name        deliveryName `arg:"" help:"Name of the rule."`
-	Topic       []string     `       help:"Topic or pattern whose events demand an answer; repeatable."     placeholder:"PATTERN" required:""`
-	Type        []string     `       help:"Only events of this type; repeatable."                           placeholder:"TYPE"`
-	MinSeverity int          `       help:"Only events whose CloudEvents severitynumber is at least this."`
-	Step        []ruleStep   `       help:"Delivery that is told when nobody has taken it by then, such as 3m=wecom; repeatable." placeholder:"TIME=DELIVERY"`
-	Zone        string       `       help:"Time zone of --open, such as Europe/Berlin."`
-	Open        []ruleWindow `       help:"When somebody is there, such as mon-fri/09:00-18:00; repeatable. At other times steps wait." placeholder:"DAYS/TIMES" sep:"none"`
-	Always      bool         `       help:"Take steps at other times, too."`
+	Name        deliveryName `arg:"" help:"Rule name."`
+	Topic       []string     `       help:"Topic or pattern whose events raise alerts. Repeatable."     placeholder:"PATTERN" required:""`
+	Type        []string     `       help:"Only events of this type. Repeatable."                           placeholder:"TYPE"`
+	MinSeverity int          `       help:"Only events with at least this CloudEvents severitynumber."`
+	Step        []ruleStep   `       help:"Notify this delivery if the alert is unclaimed after this time, e.g. 3m=wecom. Repeatable." placeholder:"TIME=DELIVERY"`
+	Zone        string       `       help:"Time zone of --open, e.g. Europe/Berlin."`
+	Open        []ruleWindow `       help:"Opening hours, e.g. mon-fri/09:00-18:00; escalation waits outside them. Repeatable." placeholder:"DAYS/TIMES" sep:"none"`
+	Always      bool         `       help:"Escalate outside opening hours, too."`
 
-	UnheardAfter time.Duration `default:"2m" help:"For how long nobody would have heard an alert, while somebody is there by --open, when the first delivery is told so; 0 for never."`
+	UnheardAfter time.Duration `default:"2m" help:"During opening hours, notify the first delivery when nobody has been able to hear an alert for this long; 0 for never."`
 }
 
 // ruleStep is TIME=DELIVERY.
@@ -338,11 +338,11 @@ func (c *client) putRule(ctx context.Context, app *app, name deliveryName, rule 
 type alertsSignOffCmd struct {
 	client
 
-	Rule deliveryName  `arg:"" help:"Name of the rule."`
-	For  time.Duration `       help:"For how long; until the rule's hours begin next unless it is set."`
-	End  bool          `       help:"Somebody has to be there again."`
-	Name string        `       help:"Who says so, as they call themselves."`
-	Note string        `       help:"What they add."`
+	Rule deliveryName  `arg:"" help:"Rule name."`
+	For  time.Duration `       help:"For how long (default: until the rule's hours next begin)."`
+	End  bool          `       help:"Cancel the sign-off."`
+	Name string        `       help:"Name of the person signing off."`
+	Note string        `       help:"Note to store with the answer."`
 }
 
 func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
@@ -371,8 +371,8 @@ func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
 type alertsMuteCmd struct {
 	client
 
-	Name deliveryName  `arg:"" help:"Name of the rule."`
-	For  time.Duration `arg:"" help:"For how long, such as 8h; 0 ends it."`
+	Name deliveryName  `arg:"" help:"Rule name."`
+	For  time.Duration `arg:"" help:"For how long, e.g. 8h; 0 unmutes."`
 }
 
 func (c *alertsMuteCmd) Run(ctx context.Context, app *app) error {
@@ -391,7 +391,7 @@ func (c *alertsMuteCmd) Run(ctx context.Context, app *app) error {
 type alertsDeleteCmd struct {
 	client
 
-	Name deliveryName `arg:"" help:"Name of the rule."`
+	Name deliveryName `arg:"" help:"Rule name."`
 }
 
 func (c *alertsDeleteCmd) Run(ctx context.Context, app *app) error {

@@ -20,10 +20,10 @@ import (
 )
 
 type backupCmd struct {
-	File    string   `arg:"" type:"path" help:"File to write, which must not exist; its manifest is written next to it, as FILE.json."`
-	DataDir string   `xor:"from" help:"Directory of the log, while no server has it open." type:"path" placeholder:"DIR"`
-	URL     *baseURL `name:"url" xor:"from" help:"Address of a server, to copy the log while it runs; the token must grant administration."`
-	Token   bearer   `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+	File    string   `arg:"" type:"path" help:"File to write; must not exist. A manifest is written beside it as FILE.json."`
+	DataDir string   `xor:"from" help:"Data directory; the server must be stopped." type:"path" placeholder:"DIR"`
+	URL     *baseURL `name:"url" xor:"from" help:"URL of a running server; needs a token with admin rights."`
+	Token   bearer   `help:"Bearer token; empty sends none." placeholder:"JWT"`
 }
 
 // Validate is called by kong after parsing.

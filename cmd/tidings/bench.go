@@ -23,17 +23,17 @@ import (
 type benchCmd struct {
 	client
 
-	Mode string `arg:"" enum:"publish,batch,fanout,replay,storm,idle" help:"What to measure: publish (one event a request), batch (NDJSON), fanout (one event to many subscribers), replay (many read the log from its start), storm (all subscribers are cut off and come back at once), idle (what a subscriber costs that gets nothing)."`
+	Mode string `arg:"" enum:"publish,batch,fanout,replay,storm,idle" help:"What to measure: publish (one event per request), batch (NDJSON), fanout (one event to many subscribers), replay (subscribers read the log from the start), storm (all subscribers reconnect at once), idle (cost of a subscriber that receives nothing)."`
 
-	Embedded    bool          `help:"Start a server for it, on a log that is thrown away, instead of calling --url."`
-	Duration    time.Duration `default:"10s" help:"How long to publish, or to be idle."`
-	Connections int           `default:"0" help:"Connections that publish (default: 64; batch 4, fanout and storm 1)."`
-	Subscribers int           `default:"0" help:"Streams that read (default: 1000; replay 4)."`
-	Rate        int           `default:"100" help:"Events a second of fanout and storm."`
-	Events      int           `default:"100000" help:"Events that replay reads."`
-	Size        int           `default:"200" help:"Bytes of an event's data, about."`
-	Lines       int           `default:"1000" help:"Events of a batch."`
-	Yes         bool          `help:"Also on a server that has events already."`
+	Embedded    bool          `help:"Start a server with a temporary log instead of using --url."`
+	Duration    time.Duration `default:"10s" help:"How long to run."`
+	Connections int           `default:"0" help:"Publishing connections (default: 64; batch 4, fanout and storm 1)."`
+	Subscribers int           `default:"0" help:"Subscribers (default: 1000; replay 4)."`
+	Rate        int           `default:"100" help:"Events per second, for fanout and storm."`
+	Events      int           `default:"100000" help:"Events to replay."`
+	Size        int           `default:"200" help:"Approximate size of an event's data, in bytes."`
+	Lines       int           `default:"1000" help:"Events per batch."`
+	Yes         bool          `help:"Run even if the server already has events."`
 	JSON        bool          `name:"json" help:"Print the result as JSON."`
 }
 

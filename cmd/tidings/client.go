@@ -18,8 +18,8 @@ import (
 
 // client is what the verbs that talk to a server have in common.
 type client struct {
-	URL   baseURL `help:"Address of the server." default:"http://127.0.0.1:8080"`
-	Token bearer  `help:"Bearer token; none is sent when it is empty." placeholder:"JWT"`
+	URL   baseURL `help:"URL of the server." default:"http://127.0.0.1:8080"`
+	Token bearer  `help:"Bearer token; empty sends none." placeholder:"JWT"`
 }
 
 // baseURL is an absolute http or https URL, below whose path the API lies.

@@ -25,17 +25,17 @@ import (
 
 // clusterFlags say which stream of NATS JetStream the log is kept on; the file is then a mirror of it.
 type clusterFlags struct {
-	Store          string        `default:"bbolt" enum:"bbolt,nats" help:"What keeps the log: bbolt, this process alone; or nats, a stream of NATS JetStream that many servers share, of which the file is a mirror."`
-	NATSURL        []string      `name:"nats-url" help:"Address of a NATS server; repeatable." placeholder:"URL"`
-	NATSStream     string        `name:"nats-stream" default:"TIDINGS" help:"Stream that keeps the log; made if missing."`
-	NATSReplicas   int           `name:"nats-replicas" default:"3" help:"Servers that keep a stream which is made here."`
-	NATSCreds      string        `name:"nats-creds" help:"File of credentials for NATS." type:"path" placeholder:"FILE"`
-	NATSCA         string        `name:"nats-ca" help:"File of the certificates that those of the NATS servers are signed with; without it those of the system." type:"path" placeholder:"FILE"`
-	NATSMonitor    []string      `name:"nats-monitor" help:"Monitor address of each NATS server, to see that it syncs before it acknowledges; repeatable." placeholder:"URL"`
-	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"Time to get a commit onto the stream, after which publishes are answered 503."`
-	NATSStale      time.Duration `name:"nats-stale" default:"30s" help:"Time without a word from the stream after which streams end, for their clients to go to a server that has one."`
-	NodeName       string        `help:"What this server is called in lists of those that keep the log; without it the host's name, and the port of --listen." placeholder:"NAME"`
-	NATSAllowLossy bool          `name:"nats-allow-lossy" help:"Take a stream that may lose what it has acknowledged: with fewer than three replicas, or on servers that are not known to sync first."`
+	Store          string        `default:"bbolt" enum:"bbolt,nats" help:"Where the log lives: bbolt (a local file) or nats (a NATS JetStream stream shared by several servers, mirrored in a local file)."`
+	NATSURL        []string      `name:"nats-url" help:"URL of a NATS server. Repeatable." placeholder:"URL"`
+	NATSStream     string        `name:"nats-stream" default:"TIDINGS" help:"Stream that holds the log, created if missing."`
+	NATSReplicas   int           `name:"nats-replicas" default:"3" help:"Replicas of the stream, if this server creates it."`
+	NATSCreds      string        `name:"nats-creds" help:"NATS credentials file." type:"path" placeholder:"FILE"`
+	NATSCA         string        `name:"nats-ca" help:"CA certificates to verify NATS servers with (default: the system's)." type:"path" placeholder:"FILE"`
+	NATSMonitor    []string      `name:"nats-monitor" help:"Monitoring URL of each NATS server, to verify that it syncs before acknowledging. Repeatable." placeholder:"URL"`
+	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"How long a commit may take to reach the stream before publishes get 503."`
+	NATSStale      time.Duration `name:"nats-stale" default:"30s" help:"Close subscribers' streams after this long without contact to NATS, so that clients reconnect to another server."`
+	NodeName       string        `help:"Name of this server in lists of nodes (default: host name and port)." placeholder:"NAME"`
+	NATSAllowLossy bool          `name:"nats-allow-lossy" help:"Accept a stream that may lose acknowledged events: fewer than three replicas, or servers not known to sync first."`
 }
 
 func (c *clusterFlags) validate() error {

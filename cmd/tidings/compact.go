@@ -9,7 +9,7 @@ import (
 )
 
 type compactCmd struct {
-	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
+	DataDir string `default:"./tidings-data" help:"Data directory; the server must be stopped." type:"path"`
 }
 
 func (c *compactCmd) Run(ctx context.Context, app *app) error {

@@ -24,15 +24,15 @@ import (
 
 // deliverFlags say what the server may reach by itself, and with which key it keeps secrets.
 type deliverFlags struct {
-	SecretsKeyFile       string        `help:"File with the key that URLs and secrets of deliveries are sealed under; made at first use, and secrets.key in the data directory unless named. Keep a copy, apart from the backups." type:"path" placeholder:"FILE"`
-	DeliverTo            []subnet      `help:"Network that deliveries may reach though it is not public, such as 10.0.0.0/8; repeatable." placeholder:"CIDR"`
-	DeliverHTTP          bool          `name:"deliver-http" help:"Let deliveries go to http:// too, for everybody on the way to read and change."`
-	DeliverProxy         bool          `help:"Let deliveries go through the proxy that HTTPS_PROXY and HTTP_PROXY name; a proxy does not look at addresses as the server does."`
-	PushContact          string        `help:"Where operators of push services reach you: mailto:ops@example.com, or a URL. With it browsers can be registered for pushes; without it nothing is pushed." placeholder:"URL"`
-	PushTo               []subnet      `help:"Network that push services of your own may be in though it is not public, such as 10.0.0.0/8; repeatable. Whoever may register a device may have the server send there, by http:// too." placeholder:"CIDR"`
-	PushGrace            time.Duration `default:"168h" help:"Time for which a device is pushed to after the token that it was registered with has ended."`
-	MaxDevicesPerSubject int           `default:"20" help:"Devices of one subject."`
-	ConsoleURL           string        `name:"console-url" help:"Where people open the console of this server, such as https://events.example.com: what deliveries send to people links to events there." placeholder:"URL"`
+	SecretsKeyFile       string        `help:"Key that encrypts delivery URLs and secrets (default: secrets.key in the data directory), created on first use. Keep a copy, apart from the backups." type:"path" placeholder:"FILE"`
+	DeliverTo            []subnet      `help:"Allow deliveries to this private network, e.g. 10.0.0.0/8. Repeatable." placeholder:"CIDR"`
+	DeliverHTTP          bool          `name:"deliver-http" help:"Allow deliveries over http://, readable and modifiable in transit."`
+	DeliverProxy         bool          `help:"Send deliveries through the proxy in HTTPS_PROXY and HTTP_PROXY. A proxy does not check destination addresses as the server does."`
+	PushContact          string        `help:"Contact for push services, such as mailto:ops@example.com or a URL. Enables Web Push." placeholder:"URL"`
+	PushTo               []subnet      `help:"Allow push services in this private network, e.g. 10.0.0.0/8. Repeatable. Anyone who may register a device can make the server send requests there, http:// included." placeholder:"CIDR"`
+	PushGrace            time.Duration `default:"168h" help:"How long to keep pushing to a device after the token that registered it has expired."`
+	MaxDevicesPerSubject int           `default:"20" help:"Maximum number of devices per subject."`
+	ConsoleURL           string        `name:"console-url" help:"Public URL of the console, e.g. https://events.example.com, for links in messages to people." placeholder:"URL"`
 }
 
 func (d *deliverFlags) validate() error {

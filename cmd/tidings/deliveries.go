@@ -12,18 +12,18 @@ import (
 
 // deliveriesCmd works on what a server sends by itself.
 type deliveriesCmd struct {
-	List    deliveriesListCmd    `cmd:"" help:"List deliveries: where each is, what fails and since when."`
-	Put     deliveriesPutCmd     `cmd:"" help:"Make a delivery, or change one; what is left out stays."`
-	Pause   deliveriesPauseCmd   `cmd:"" help:"End the sending of one delivery, or of all, until it is resumed."`
-	Resume  deliveriesResumeCmd  `cmd:"" help:"Have one delivery, or all, send again; with --all also from a copy of a log."`
-	Skip    deliveriesSkipCmd    `cmd:"" help:"Pass over the message that fails."`
-	Dead    deliveriesDeadCmd    `cmd:"" help:"List the events that a delivery has set aside, or forget them."`
-	Redrive deliveriesRedriveCmd `cmd:"" help:"Try an event that was set aside again, or all; what is taken is set aside no more."`
-	Replay  deliveriesReplayCmd  `cmd:"" help:"Send events again, from an ID or a time on, or of named IDs."`
-	Test    deliveriesTestCmd    `cmd:"" help:"Send a message of type tidings.test now."`
-	Export  deliveriesExportCmd  `cmd:"" help:"Write the settings and places of all deliveries, without URLs and secrets, as JSON lines."`
-	Import  deliveriesImportCmd  `cmd:"" help:"Make the deliveries that export has written; each waits for its URL and a secret."`
-	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery; what it has not sent is not sent."`
+	List    deliveriesListCmd    `cmd:"" help:"List deliveries: position, failures, since when."`
+	Put     deliveriesPutCmd     `cmd:"" help:"Create or change a delivery. Settings left out stay as they are."`
+	Pause   deliveriesPauseCmd   `cmd:"" help:"Pause one delivery, or all."`
+	Resume  deliveriesResumeCmd  `cmd:"" help:"Resume one delivery, or all; --all also enables sending from a restored log."`
+	Skip    deliveriesSkipCmd    `cmd:"" help:"Skip the failing message."`
+	Dead    deliveriesDeadCmd    `cmd:"" help:"List or forget the events that a delivery has set aside."`
+	Redrive deliveriesRedriveCmd `cmd:"" help:"Retry one event that was set aside, or all."`
+	Replay  deliveriesReplayCmd  `cmd:"" help:"Resend events: from an ID or time on, or single ones."`
+	Test    deliveriesTestCmd    `cmd:"" help:"Send a test message (type tidings.test) now."`
+	Export  deliveriesExportCmd  `cmd:"" help:"Print settings and positions of all deliveries as JSON lines, without URLs and secrets."`
+	Import  deliveriesImportCmd  `cmd:"" help:"Create deliveries from an export. Each waits for its URL and secret."`
+	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery. Unsent events are not sent."`
 }
 
 // deliveryName is a name as a path can carry it.
@@ -151,7 +151,7 @@ func (c *deliveriesListCmd) Run(ctx context.Context, app *app) error {
 type oneOrAll struct {
 	client
 
-	Name deliveryName `arg:"" optional:"" help:"Name of the delivery."`
+	Name deliveryName `arg:"" optional:"" help:"Delivery name."`
 	All  bool         `                   help:"All deliveries."`
 }
 
@@ -190,8 +190,8 @@ func (c *deliveriesResumeCmd) Run(ctx context.Context, app *app) error {
 type deliveriesSkipCmd struct {
 	client
 
-	Name deliveryName `arg:"" help:"Name of the delivery."`
-	ID   string       `arg:"" help:"ID of the message that fails, as list prints it." name:"id"`
+	Name deliveryName `arg:"" help:"Delivery name."`
+	ID   string       `arg:"" help:"ID of the failing message, as printed by list." name:"id"`
 }
 
 func (c *deliveriesSkipCmd) Run(ctx context.Context, app *app) error {
@@ -206,7 +206,7 @@ func (c *deliveriesSkipCmd) Run(ctx context.Context, app *app) error {
 type deliveriesTestCmd struct {
 	client
 
-	Name deliveryName `arg:"" help:"Name of the delivery."`
+	Name deliveryName `arg:"" help:"Delivery name."`
 }
 
 // Run fails when the receiver does not take the message.
@@ -228,7 +228,7 @@ func (c *deliveriesTestCmd) Run(ctx context.Context, app *app) error {
 type deliveriesDeleteCmd struct {
 	client
 
-	Name deliveryName `arg:"" help:"Name of the delivery."`
+	Name deliveryName `arg:"" help:"Delivery name."`
 }
 
 func (c *deliveriesDeleteCmd) Run(ctx context.Context, app *app) error {

@@ -12,9 +12,9 @@ import (
 type oneEventOrAll struct {
 	client
 
-	Name deliveryName `arg:"" help:"Name of the delivery."`
-	ID   string       `arg:"" optional:"" help:"ID of the event." name:"id"`
-	All  bool         `                   help:"All that are set aside."`
+	Name deliveryName `arg:"" help:"Delivery name."`
+	ID   string       `arg:"" optional:"" help:"Event ID." name:"id"`
+	All  bool         `                   help:"All events set aside."`
 }
 
 func (c *oneEventOrAll) query() (url.Values, error) {
@@ -45,13 +45,13 @@ func (c *deliveriesRedriveCmd) Run(ctx context.Context, app *app) error {
 type deliveriesReplayCmd struct {
 	client
 
-	Name    deliveryName `arg:"" help:"Name of the delivery."`
-	After   string       `       help:"ID of the event after which it begins."                                                      placeholder:"ID"     xor:"what"`
-	Since   string       `       help:"When it begins: earliest, an age such as 15m or 1d, or an RFC 3339 time."                    placeholder:"TIME"   xor:"what"`
-	ID      []string     `       help:"ID of an event to send; repeatable."                                        name:"id"        placeholder:"ID"     xor:"what"`
-	End     bool         `       help:"End the replay, or the redrive, that is under way."                                                               xor:"what"`
-	Through string       `       help:"ID of the last event; the last that the delivery has passed unless set."                     placeholder:"ID"`
-	NewIDs  bool         `       help:"Send under new IDs, so that a receiver that drops repeats takes them."      name:"new-ids"`
+	Name    deliveryName `arg:"" help:"Delivery name."`
+	After   string       `       help:"Start after this event."                                                      placeholder:"ID"     xor:"what"`
+	Since   string       `       help:"Where to start: earliest, an age such as 15m or 1d, or an RFC 3339 time."                    placeholder:"TIME"   xor:"what"`
+	ID      []string     `       help:"ID of an event to send. Repeatable."                                        name:"id"        placeholder:"ID"     xor:"what"`
+	End     bool         `       help:"Stop the current replay or redrive."                                                               xor:"what"`
+	Through string       `       help:"ID of the last event to send (default: the last one the delivery has passed)."                     placeholder:"ID"`
+	NewIDs  bool         `       help:"Send with new IDs, so that receivers that drop repeats accept them."      name:"new-ids"`
 }
 
 // Run does not wait for the receiver.
@@ -89,7 +89,7 @@ func (c *deliveriesReplayCmd) end(ctx context.Context, app *app) error {
 type deliveriesDeadCmd struct {
 	oneEventOrAll
 
-	Forget bool `help:"Forget the event of an ID, or --all: it is not sent any more."`
+	Forget bool `help:"Forget this event, or --all, for good."`
 }
 
 func (c *deliveriesDeadCmd) Run(ctx context.Context, app *app) error {

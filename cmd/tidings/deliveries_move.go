@@ -70,7 +70,7 @@ func (c *deliveriesExportCmd) Run(ctx context.Context, app *app) error {
 type deliveriesImportCmd struct {
 	client
 
-	From string `help:"Where all begin, and not at their places: latest or earliest." placeholder:"START"`
+	From string `help:"Start all deliveries here instead of at their exported positions: latest or earliest." placeholder:"START"`
 }
 
 // Run makes what standard input names. What is there already is an error, and left as it is.

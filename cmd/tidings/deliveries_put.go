@@ -17,24 +17,24 @@ import (
 type deliveriesPutCmd struct {
 	client
 
-	Name        deliveryName  `arg:"" help:"Name of the delivery."`
-	Kind        string        `       help:"What it sends to: a service (webhook, and that is what a new one is unless said), or people, by dingtalk, feishu, slack, smtp, telegram or wecom, or any other service by a template (json)." placeholder:"KIND"`
+	Name        deliveryName  `arg:"" help:"Delivery name."`
+	Kind        string        `       help:"Kind of receiver: webhook (the default), a chat or mail (dingtalk, feishu, slack, smtp, telegram, wecom), or any other service through a template (json)." placeholder:"KIND"`
 	Endpoint    string        `       help:"URL to send to."                                                                                 placeholder:"URL"`
-	Topic       []string      `       help:"Topic or pattern to send; repeatable."                                                           placeholder:"PATTERN"`
-	Format      string        `       help:"Body of a request: the whole event as CloudEvents JSON (cloudevents), or its data alone (data)." placeholder:"FORM"`
-	From        string        `       help:"Where a new delivery begins: latest, earliest, or after the event of an ID."                     placeholder:"START"`
-	GiveUpAfter time.Duration `       help:"Time that one message is tried."                                       placeholder:"TIME"`
-	OnGiveUp    string        `       help:"What then becomes of an event: the delivery stops (stop), or the event is set aside and the next one sent (set_aside)." placeholder:"WHAT"`
-	To          string        `       help:"Chat that a Telegram bot writes to: its ID, or a channel such as @orders; of smtp the addresses, separated by commas." placeholder:"WHOM"`
-	Sender      string        `       help:"Address that mail comes from."                                     placeholder:"ADDRESS"`
-	User        string        `       help:"User of the mail server; the sender's address unless named, if there is a secret." placeholder:"NAME"`
-	Language    string        `       help:"Language of what people read: en or zh." placeholder:"LANGUAGE"`
-	TimeZone    string        `       help:"Time zone of the times that people read, such as Asia/Shanghai." placeholder:"ZONE"`
-	Detail      string        `       help:"What people read of events: how many in which topics (count), or also what the newest one says (data)." placeholder:"WHAT"`
-	Template    *string       `       help:"Text in the place of the server's own, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty for none. For json an object with such texts." placeholder:"TEXT"`
-	Order       string        `       help:"Which event waits for which: each for the one before it (strict), each for the one before it of its topic (topic), none (parallel)." placeholder:"ORDER"`
-	InFlight    int           `       help:"Requests at once, unless the order is strict; 16 unless set."                                    placeholder:"N"`
-	NewSecret   bool          `       help:"Replace the secret, and print the new one; a new webhook gets one anyway."                                            xor:"secret"`
+	Topic       []string      `       help:"Topic or pattern to send. Repeatable."                                                           placeholder:"PATTERN"`
+	Format      string        `       help:"Request body: the whole event as CloudEvents JSON (cloudevents), or only its data (data)." placeholder:"FORM"`
+	From        string        `       help:"Where a new delivery starts: latest, earliest, or after an event ID."                     placeholder:"START"`
+	GiveUpAfter time.Duration `       help:"How long to retry a message."                                       placeholder:"TIME"`
+	OnGiveUp    string        `       help:"What happens then: stop the delivery (stop), or set the event aside and continue (set_aside)." placeholder:"WHAT"`
+	To          string        `       help:"Recipient: a Telegram chat ID or channel such as @orders, or comma-separated addresses for smtp." placeholder:"WHOM"`
+	Sender      string        `       help:"Sender address of mail."                                     placeholder:"ADDRESS"`
+	User        string        `       help:"User name for the mail server (default: the sender's address, if there is a secret)." placeholder:"NAME"`
+	Language    string        `       help:"Language of messages to people: en or zh." placeholder:"LANGUAGE"`
+	TimeZone    string        `       help:"Time zone in messages to people, e.g. Asia/Shanghai." placeholder:"ZONE"`
+	Detail      string        `       help:"Content of messages to people: how many events in which topics (count), or also the newest event's data (data)." placeholder:"WHAT"`
+	Template    *string       `       help:"Text of messages to people, with placeholders such as {{count}}, {{topic}} and {{data.number}}; empty restores the default. For json, an object of such texts." placeholder:"TEXT"`
+	Order       string        `       help:"Ordering: each event waits for the previous one (strict), for the previous one of its topic (topic), or for none (parallel)." placeholder:"ORDER"`
+	InFlight    int           `       help:"Concurrent requests, unless the order is strict (default: 16)."                                    placeholder:"N"`
+	NewSecret   bool          `       help:"Replace the secret and print the new one. A new webhook always gets one."                                            xor:"secret"`
 	SecretFile  string        `       help:"File with the secret to use, - for standard input; of a webhook whsec_ and the base64 of 24 to 64 bytes."     placeholder:"FILE"    xor:"secret"`
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }

@@ -3,7 +3,7 @@ package main
 import "tidings/store/bolt"
 
 type detachCmd struct {
-	DataDir string `default:"./tidings-data" help:"Directory of the mirror, which no server may have open." type:"path"`
+	DataDir string `default:"./tidings-data" help:"The mirror's data directory; the server must be stopped." type:"path"`
 }
 
 func (c *detachCmd) Run(app *app) error {

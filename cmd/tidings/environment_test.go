@@ -52,7 +52,7 @@ func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
 }
 
 // TestServeGroupsItsFlags: each flag is in a group, and what belongs to one is declared together, so
-// that --help and README have the same order.
+// that --help and docs/CONFIGURATION.md have the same order.
 func TestServeGroupsItsFlags(t *testing.T) {
 	var groups []string
 	for _, verb := range verbs(t) {

@@ -12,8 +12,8 @@ import (
 )
 
 type exportCmd struct {
-	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
-	After   string `help:"Print only what follows the event of this ID." placeholder:"ID"`
+	DataDir string `default:"./tidings-data" help:"Data directory; the server must be stopped." type:"path"`
+	After   string `help:"Print only events after this ID." placeholder:"ID"`
 }
 
 // exportBuffer is how much is written at a time.

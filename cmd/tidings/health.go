@@ -20,8 +20,8 @@ const healthTimeout = 5 * time.Second
 // healthCmd asks whether the server is alive, not whether it accepts writes: what watches a process
 // starts another in its place, which does not help against a full disk and cuts every stream.
 type healthCmd struct {
-	URL   *baseURL `name:"url" help:"Address of the server (default: where serve listens by its variables, so that a container's check needs nothing)."`
-	Token bearer   `help:"Bearer token; none is sent when it is empty, or without --url." placeholder:"JWT"`
+	URL   *baseURL `name:"url" help:"URL of the server (default: where serve listens, by its variables, so that container health checks need no arguments)."`
+	Token bearer   `help:"Bearer token, sent only with --url; empty sends none." placeholder:"JWT"`
 }
 
 // Run checks no certificate of a server on this machine, or at the address that serve listens on: it

@@ -17,9 +17,9 @@ import (
 )
 
 type importCmd struct {
-	File    string `arg:"" optional:"" default:"-" help:"Lines as export prints them; - is standard input."`
-	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open; made if missing. It must be empty when the lines have IDs, which are kept." type:"path"`
-	Redate  bool   `help:"Give events whose IDs lie in the future new ones, of now, instead of refusing them."`
+	File    string `arg:"" optional:"" default:"-" help:"File of lines as printed by export; - is standard input."`
+	DataDir string `default:"./tidings-data" help:"Data directory, created if missing; the server must be stopped. Must be empty if the lines have IDs, which are kept." type:"path"`
+	Redate  bool   `help:"Give events with IDs in the future new IDs instead of refusing them."`
 
 	clusterFlags `embed:"" group:"Cluster:"`
 }

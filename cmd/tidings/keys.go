@@ -17,14 +17,14 @@ import (
 
 // keyFlags say which tokens count. Without a key everybody may do everything.
 type keyFlags struct {
-	JWTKey          secret `help:"Key that tokens are verified with: an HMAC secret of 32 bytes or more, or a PEM public key. Better given by its variable, for processes show their flags." placeholder:"KEY"`
-	JWTKeyFile      string `help:"File with that key, read again when it changes; of several HMAC secrets, one a line, the first makes tokens and all count." type:"path" placeholder:"FILE"`
-	JWKSURL         string `name:"jwks-url" help:"Address of a JSON Web Key Set with those keys." placeholder:"URL"`
-	JWTIssuer       string `help:"Issuer that a token must name (iss)." placeholder:"NAME"`
-	JWTAudience     string `help:"Audience that a token must name (aud)." placeholder:"NAME"`
-	CookieName      string `default:"tidings_token" help:"Name of the cookie that a browser's session is in; browsers do not tell ports or paths apart, so servers on one host need one each." placeholder:"NAME"`
-	AllowQueryToken bool   `help:"Take a stream's token from access_token in its query too, for clients that can send no header; logs and browsers keep addresses."`
-	Insecure        bool   `help:"Without a key, listen on an address that is not loopback, and answer what comes through a proxy, for everybody to read and write."`
+	JWTKey          secret `help:"Key to verify tokens with: an HMAC secret of at least 32 bytes, or a PEM public key. Prefer the variable: command lines are visible to other users." placeholder:"KEY"`
+	JWTKeyFile      string `help:"File with that key, reloaded when it changes. With several HMAC secrets, one per line, all are accepted and the first one signs." type:"path" placeholder:"FILE"`
+	JWKSURL         string `name:"jwks-url" help:"URL of a JSON Web Key Set with the keys to verify tokens with." placeholder:"URL"`
+	JWTIssuer       string `help:"Require this issuer (iss) in tokens." placeholder:"NAME"`
+	JWTAudience     string `help:"Require this audience (aud) in tokens." placeholder:"NAME"`
+	CookieName      string `default:"tidings_token" help:"Name of the browser session cookie. Servers on one host need different names: browsers send cookies to every port and path of a host." placeholder:"NAME"`
+	AllowQueryToken bool   `help:"Also accept a stream's token in the query parameter access_token, for clients that cannot send headers. Logs and browsers record URLs."`
+	Insecure        bool   `help:"Without a key, allow listening beyond loopback and requests through a proxy. Anyone can then read and write."`
 }
 
 // given returns the flags that name a key.

@@ -14,13 +14,13 @@ const minBuffer byteSize = 64 << 20
 
 // limitFlags bound what publishers send, and how often the server may be called.
 type limitFlags struct {
-	MaxEventBytes  byteSize      `default:"1MiB" help:"Data of one event."`
-	MaxTopics      int           `default:"1000000" help:"Topics with events, and as many without one; no subject makes more than are left for all others."`
-	BufferBytes    byteSize      `default:"64MiB" help:"Memory for the bodies of requests under way, and as much again for answers that are being written."`
-	QueueTimeout   time.Duration `default:"5s" help:"Time a publish waits for a commit to take it."`
-	RatePublish    perSecond     `help:"Publish requests of each subject, such as 100/s; without a key, of everybody together." placeholder:"N/s"`
-	RateRead       perSecond     `help:"The same for all other requests; a stream is one." placeholder:"N/s"`
-	RatePerAddress bool          `help:"Hold each client address, or IPv6 network of 64 bits, to these rates as well; one of 48 bits to 16 times as much."`
+	MaxEventBytes  byteSize      `default:"1MiB" help:"Maximum size of an event's data."`
+	MaxTopics      int           `default:"1000000" help:"Maximum number of topics with events, and of topics without. No subject may create more than remain for everyone else."`
+	BufferBytes    byteSize      `default:"64MiB" help:"Memory for request bodies in flight, and the same again for responses in flight."`
+	QueueTimeout   time.Duration `default:"5s" help:"How long a publish may wait to enter a commit."`
+	RatePublish    perSecond     `help:"Limit publish requests per subject, e.g. 100/s; without a key, for all clients together." placeholder:"N/s"`
+	RateRead       perSecond     `help:"Limit all other requests likewise; opening a stream counts as one." placeholder:"N/s"`
+	RatePerAddress bool          `help:"Apply these rates to each client address, too: each IPv4 address, IPv6 /64, and at 16 times the rate each IPv6 /48."`
 }
 
 func (l *limitFlags) validate() error {

@@ -43,25 +43,25 @@ const (
 type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Run the server."`
 	Publish    publishCmd    `cmd:"" help:"Publish an event, or a file of events."`
-	Tail       tailCmd       `cmd:"" help:"Print events as they come, from any point of the log on."`
-	Trim       trimCmd       `cmd:"" help:"Delete the events of a topic before one of them, for good."`
-	TrustClock trustClockCmd `cmd:"" help:"Say that the clock of a server is right, so that it deletes by age again."`
-	Token      tokenCmd      `cmd:"" help:"Make a token, from the key that the server checks tokens with."`
-	Alerts     alertsCmd     `cmd:"" help:"Say which events demand an answer, and answer."`
-	Deliveries deliveriesCmd `cmd:"" help:"Say what a server sends by itself: webhooks."`
-	Backup     backupCmd     `cmd:"" help:"Copy a log into a file, also while its server runs."`
-	Restore    restoreCmd    `cmd:"" help:"Make a log from a backup."`
-	Export     exportCmd     `cmd:"" help:"Print the events of a log as NDJSON, with their IDs. Idempotency keys, read marks and deliveries are not among them."`
-	Import     importCmd     `cmd:"" help:"Append exported events to a log; an empty one keeps their IDs."`
-	Compact    compactCmd    `cmd:"" help:"Give the space of trimmed events back to the disk; no server may have the log open."`
-	Detach     detachCmd     `cmd:"" help:"Make the mirror of a cluster's log a log of its own; no server may have it open."`
-	PutBack    putBackCmd    `cmd:"" help:"Append to a cluster's log what NATS has lost of it and a mirror has; no server may have the mirror open."`
-	Verify     verifyCmd     `cmd:"" help:"Check a log that no server has open."`
-	Bench      benchCmd      `cmd:"" help:"Measure a server: rates, latencies, and whether anything is missing."`
-	Health     healthCmd     `cmd:"" help:"Ask a server whether it is alive."`
+	Tail       tailCmd       `cmd:"" help:"Follow events, starting anywhere in the log."`
+	Trim       trimCmd       `cmd:"" help:"Permanently delete a topic's events older than a given ID."`
+	TrustClock trustClockCmd `cmd:"" help:"Confirm that a server's clock is right, so that it resumes deleting by age."`
+	Token      tokenCmd      `cmd:"" help:"Create an access token, signed with the server's key."`
+	Alerts     alertsCmd     `cmd:"" help:"Manage and answer alerts: events that ring until somebody takes them."`
+	Deliveries deliveriesCmd `cmd:"" help:"Manage deliveries: what the server sends to webhooks, chats and mail."`
+	Backup     backupCmd     `cmd:"" help:"Back up a log, online or offline."`
+	Restore    restoreCmd    `cmd:"" help:"Restore a log from a backup."`
+	Export     exportCmd     `cmd:"" help:"Print a log's events as NDJSON, with their IDs; without idempotency keys, read marks and deliveries."`
+	Import     importCmd     `cmd:"" help:"Append exported events to a log. An empty log keeps their IDs."`
+	Compact    compactCmd    `cmd:"" help:"Shrink the log file. The server must be stopped."`
+	Detach     detachCmd     `cmd:"" help:"Turn a cluster node's mirror into a standalone log. The server must be stopped."`
+	PutBack    putBackCmd    `cmd:"" help:"Restore events that NATS has lost from a node's mirror. The server must be stopped."`
+	Verify     verifyCmd     `cmd:"" help:"Check a log's integrity. The server must be stopped."`
+	Bench      benchCmd      `cmd:"" help:"Benchmark a server: throughput, latency, missing events."`
+	Health     healthCmd     `cmd:"" help:"Check that a server responds."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
-	Licenses licensesCmd `cmd:"" help:"Print the licences of what the program contains."`
+	Licenses licensesCmd `cmd:"" help:"Print the licences of bundled software."`
 }
 
 // app is the process as a verb sees it. A verb's Run method takes it, and the context that ends

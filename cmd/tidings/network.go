@@ -16,12 +16,12 @@ import (
 
 // networkFlags say where the server listens, and by which names and from where it may be called.
 type networkFlags struct {
-	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 takes any free one."`
-	AllowHost       []string      `help:"Name that clients may call the server by without a token in a header, beside localhost; repeatable." placeholder:"NAME"`
-	CORSOrigin      []origin      `name:"cors-origin" help:"Origin whose pages may call, such as https://app.example.com; repeatable." placeholder:"ORIGIN"`
-	TrustedProxy    []subnet      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; repeatable." placeholder:"CIDR"`
-	IdleTimeout     time.Duration `default:"620s" help:"Time that a connection is kept without a request; longer than a load balancer keeps it."`
-	ShutdownTimeout time.Duration `default:"9s" help:"Time for streams and publishes to end on SIGTERM."`
+	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free port."`
+	AllowHost       []string      `help:"Accept this Host name on requests without an Authorization header (localhost always is). Repeatable." placeholder:"NAME"`
+	CORSOrigin      []origin      `name:"cors-origin" help:"Allow pages of this origin to call the API, e.g. https://app.example.com. Repeatable." placeholder:"ORIGIN"`
+	TrustedProxy    []subnet      `help:"Trust X-Forwarded-For and X-Forwarded-Proto from this network. Repeatable." placeholder:"CIDR"`
+	IdleTimeout     time.Duration `default:"620s" help:"Close a connection after this long without a request. Must exceed your load balancer's own timeout."`
+	ShutdownTimeout time.Duration `default:"9s" help:"Grace period for streams and publishes on SIGTERM."`
 }
 
 func (n *networkFlags) validate() error {

@@ -17,9 +17,9 @@ import (
 
 // observeFlags say how the server is looked at: its log, and listeners beside the one for clients.
 type observeFlags struct {
-	LogLevel      logLevel `default:"info" help:"Log what is at least this grave: debug, info, warn or error." placeholder:"LEVEL"`
-	MetricsListen string   `help:"Address of a listener with /metrics alone, for everybody who reaches it." placeholder:"ADDRESS"`
-	DebugListen   string   `help:"Address of a listener with Go's profiles at /debug/pprof/; loopback only." placeholder:"ADDRESS"`
+	LogLevel      logLevel `default:"info" help:"Minimum severity to log: debug, info, warn or error." placeholder:"LEVEL"`
+	MetricsListen string   `help:"Serve /metrics, without authentication, on this address as well." placeholder:"ADDRESS"`
+	DebugListen   string   `help:"Serve Go profiles at /debug/pprof/ on this address; loopback only." placeholder:"ADDRESS"`
 }
 
 func (o *observeFlags) validate() error {

@@ -20,13 +20,13 @@ type publishCmd struct {
 	client
 
 	Topic       string  `arg:"" optional:"" help:"Topic to publish to."`
-	Data        *string `arg:"" optional:"" help:"Data of the event; without it standard input is read to its end."`
-	Type        string  `help:"Type of the event (default: message)."`
+	Data        *string `arg:"" optional:"" help:"The event's data (default: read from standard input)."`
+	Type        string  `help:"The event's type (default: message)."`
 	ContentType string  `help:"Media type of the data (default: application/json if it is valid JSON, else text/plain in UTF-8)."`
-	IfNewest    string  `placeholder:"ID" help:"Publish only if this is the newest event that the topic ever had, or with none if it never had one."`
+	IfNewest    string  `placeholder:"ID" help:"Publish only if this is the topic's newest event ever; none: only if the topic never had one."`
 
-	NDJSON    string `name:"ndjson" placeholder:"FILE" help:"Publish the lines of FILE (- is standard input), one event each: {\"topic\":…,\"type\":…,\"data\":…}; type may be left out."`
-	SkipLines int    `help:"Lines at the start of the --ndjson file to leave out." default:"0"`
+	NDJSON    string `name:"ndjson" placeholder:"FILE" help:"Publish each line of FILE (- is standard input) as an event: {\"topic\":…,\"type\":…,\"data\":…}; type is optional."`
+	SkipLines int    `help:"Skip this many lines at the start of the --ndjson file." default:"0"`
 }
 
 // Validate is called by kong after parsing.

@@ -9,7 +9,7 @@ import (
 )
 
 type putBackCmd struct {
-	DataDir string `default:"./tidings-data" help:"Directory of the mirror that has what NATS has lost; end all nodes first." type:"path"`
+	DataDir string `default:"./tidings-data" help:"Data directory of the mirror that still has the lost events. Stop all nodes first." type:"path"`
 
 	clusterFlags `embed:"" group:"Cluster:"`
 }

@@ -12,11 +12,16 @@ import (
 
 // TestReadmesSayTheSame holds README.zh-CN.md against README.md by all that a translation leaves as
 // it is: the sequence of headings, paragraphs, list items and rows, the code spans, numbers and
-// links in each, and every byte of code and HTML. TestReadmeListsTheFlags holds README.md against
-// the program.
+// links in each, and every byte of code and HTML; and so docs/CONFIGURATION. TestFlagsAreDocumented holds
+// the English ones against the program.
 func TestReadmesSayTheSame(t *testing.T) {
-	const english, chinese = "README.md", "README.zh-CN.md"
-	en, zh := readmeBlocks(t, english, chinese), readmeBlocks(t, chinese, english)
+	sayTheSame(t, ".", "README.md", "README.zh-CN.md")
+	sayTheSame(t, "docs", "CONFIGURATION.md", "CONFIGURATION.zh-CN.md")
+}
+
+func sayTheSame(t *testing.T, dir, english, chinese string) {
+	t.Helper()
+	en, zh := readmeBlocks(t, dir, english, chinese), readmeBlocks(t, dir, chinese, english)
 	for i := range min(len(en), len(zh)) {
 		if en[i].shape() != zh[i].shape() {
 			t.Fatalf(
@@ -35,9 +40,9 @@ type readmeBlock struct {
 // readmeBlocks returns the blocks of a README without the link to the other one, which has to be
 // below the title. The last one is the end, unlike any other, so that two READMEs of different
 // length differ in a block.
-func readmeBlocks(t *testing.T, name, other string) []readmeBlock {
+func readmeBlocks(t *testing.T, dir, name, other string) []readmeBlock {
 	t.Helper()
-	file, err := os.ReadFile(filepath.Join("..", "..", name))
+	file, err := os.ReadFile(filepath.Join("..", "..", dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}

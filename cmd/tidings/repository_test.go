@@ -72,13 +72,9 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-// TestReadmeListsTheFlags holds README's table against serve's flags: groups, names, defaults and
-// meaning.
-func TestReadmeListsTheFlags(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestFlagsAreDocumented holds the table of docs/CONFIGURATION.md against serve's flags: groups, names,
+// defaults and meaning. That of README.md has some of its rows.
+func TestFlagsAreDocumented(t *testing.T) {
 	parser, err := kong.New(&cli{})
 	if err != nil {
 		t.Fatal(err)
@@ -104,16 +100,29 @@ func TestReadmeListsTheFlags(t *testing.T) {
 			want = append(want, "| `--"+flag.Name+"` | "+value+" | "+flag.Help+" |")
 		}
 	}
-	var got []string
-	for line := range strings.Lines(string(readme)) {
-		if strings.HasPrefix(line, "| `--") || strings.HasPrefix(line, "| **") {
-			got = append(got, strings.TrimSpace(line))
+	if got := flagRows(t, "docs/CONFIGURATION.md"); !slices.Equal(got, want) {
+		t.Errorf("the table is\n%s\nthe flags are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, row := range flagRows(t, "README.md") {
+		if !slices.Contains(want, row) {
+			t.Errorf("README.md has a row that docs/CONFIGURATION.md should not have: %s", row)
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("README's table is\n%s\nthe flags are\n%s", strings.Join(got, "\n"),
-			strings.Join(want, "\n"))
+}
+
+// flagRows are the rows of a file that tell of flags, and of groups of them.
+func flagRows(t *testing.T, name string) (rows []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", name))
+	if err != nil {
+		t.Fatal(err)
 	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "| `--") || strings.HasPrefix(line, "| **") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	return rows
 }
 
 // TestLinesFit keeps Go's lines within 120 columns, where a tab is four, but for those that hold a

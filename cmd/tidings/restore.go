@@ -15,9 +15,9 @@ import (
 
 type restoreCmd struct {
 	File            string `arg:"" type:"existingfile" help:"Backup to restore; its manifest is FILE.json."`
-	DataDir         string `default:"./tidings-data" help:"Directory for the log, which must have none; made if missing." type:"path"`
-	WithoutManifest bool   `help:"Restore a backup whose manifest is lost: its records are checked all the same."`
-	AllowDamaged    bool   `help:"Restore also when single events are damaged; they stay withheld. Not with --store nats."`
+	DataDir         string `default:"./tidings-data" help:"Data directory, created if missing; must not contain a log." type:"path"`
+	WithoutManifest bool   `help:"Restore without the manifest. Records are still checked."`
+	AllowDamaged    bool   `help:"Restore even if single events are damaged; these stay withheld. Not with --store nats."`
 
 	clusterFlags `embed:"" group:"Cluster:"`
 }

@@ -20,12 +20,12 @@ import (
 
 // retainFlags say what the log keeps.
 type retainFlags struct {
-	RetainAge    []maxAge    `help:"Trim events that are older, such as 30d; PATTERN=30d for each topic that matches; repeatable." placeholder:"[PATTERN=]AGE"`
-	RetainEvents []maxEvents `help:"Keep the newest so many events of the whole log; PATTERN=N of each topic that matches; repeatable." placeholder:"[PATTERN=]N"`
-	RetainBytes  []maxBytes  `help:"Keep the newest events that fit in so many bytes, such as 10GiB; PATTERN=SIZE of each topic that matches; repeatable." placeholder:"[PATTERN=]SIZE"`
+	RetainAge    []maxAge    `help:"Delete events older than this, e.g. 30d. PATTERN=30d applies to matching topics. Repeatable." placeholder:"[PATTERN=]AGE"`
+	RetainEvents []maxEvents `help:"Keep at most N events in the log. PATTERN=N applies per matching topic. Repeatable." placeholder:"[PATTERN=]N"`
+	RetainBytes  []maxBytes  `help:"Keep at most this much, e.g. 10GiB, deleting the oldest events first. PATTERN=SIZE applies per matching topic. Repeatable." placeholder:"[PATTERN=]SIZE"`
 
-	TrimHold     time.Duration `default:"24h" help:"Time that the clock must run without a step before a jump forward, at the start too, deletes events by age; trust-clock ends the wait."`
-	TrimInterval time.Duration `default:"10s" help:"Time between two trims of what is not to be kept; at least 1s while limits have patterns."`
+	TrimHold     time.Duration `default:"24h" help:"After the clock jumps forward, wait this long without another jump before deleting by age; also applies at start. trust-clock ends the wait."`
+	TrimInterval time.Duration `default:"10s" help:"How often retention runs; at least 1s if a limit has a pattern."`
 }
 
 func (r *retainFlags) validate() error {

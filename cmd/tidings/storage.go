@@ -8,11 +8,11 @@ import (
 // storageFlags say where the log is, how much of the disk it leaves free, and which retries it
 // recognizes.
 type storageFlags struct {
-	DataDir           string        `default:"./tidings-data" help:"Directory of the log; made if missing." type:"path"`
-	RequireLog        bool          `help:"Refuse to start where there is no log, instead of making one: for a disk that may not be mounted yet."`
-	MinFree           minFree       `default:"5%" help:"Free space of the disk below which publishes are refused, for trimming to go on: a size, or a share of the disk, which counts for 1GiB at most; 0 for none."`
-	IdempotencyWindow time.Duration `default:"24h" help:"How long idempotency keys are remembered."`
-	IdempotencyMax    int           `default:"1000000" help:"How many idempotency keys are remembered; beyond that the oldest of the subject with most of them are forgotten."`
+	DataDir           string        `default:"./tidings-data" help:"Data directory, created if missing." type:"path"`
+	RequireLog        bool          `help:"Refuse to start without an existing log instead of creating one, for disks that may not be mounted yet."`
+	MinFree           minFree       `default:"5%" help:"Refuse publishes when less disk than this is free, so that trimming can continue: a size, or a percentage (capped at 1GiB). 0 disables."`
+	IdempotencyWindow time.Duration `default:"24h" help:"How long to remember idempotency keys."`
+	IdempotencyMax    int           `default:"1000000" help:"How many idempotency keys to remember. Beyond that, the subject with the most keys loses its oldest."`
 }
 
 func (s *storageFlags) validate() error {

@@ -11,15 +11,15 @@ import (
 // streamFlags say how a stream is kept alive and when it ends, how many there may be, and what
 // memory they share.
 type streamFlags struct {
-	Heartbeat             time.Duration `default:"15s" help:"Silence on a stream before a heartbeat."`
-	StallTimeout          time.Duration `default:"60s" help:"Time for a client to take 64 KiB of a stream or of any other answer; then it is cut off."`
-	MaxLifetime           time.Duration `help:"Time after which a stream is ended, for its client to come again; 0 for never." default:"0s"`
-	MaxStreams            int           `default:"50000" help:"Streams at a time."`
-	MaxStreamsPerToken    int           `default:"1000" help:"Streams at a time of the same subject."`
-	MaxSubscriptionTopics int           `default:"64" help:"Topics and patterns that one stream may name."`
-	TailBytes             byteSize      `default:"64MiB" help:"Recent events kept in memory over all subscribers; 0 for none."`
-	StreamWriter          string        `default:"auto" enum:"auto,ordinary,held" help:"Who writes streams: held is without a goroutine for each, and only over HTTP/1.1 without TLS; ordinary is a goroutine for each; auto is held where the platform has it."`
-	StuckBytes            byteSize      `default:"64MiB" help:"Memory for what held streams have begun to write and their clients do not take; beyond it those are cut off that have been stuck for longest."`
+	Heartbeat             time.Duration `default:"15s" help:"Send a heartbeat after this much silence on a stream."`
+	StallTimeout          time.Duration `default:"60s" help:"Disconnect a client that accepts less than 64 KiB of a response in this time."`
+	MaxLifetime           time.Duration `help:"Close streams after this time so that clients reconnect; 0 for never." default:"0s"`
+	MaxStreams            int           `default:"50000" help:"Maximum number of open streams."`
+	MaxStreamsPerToken    int           `default:"1000" help:"Maximum number of open streams per subject."`
+	MaxSubscriptionTopics int           `default:"64" help:"Maximum number of topics and patterns per stream."`
+	TailBytes             byteSize      `default:"64MiB" help:"Memory for recent events, shared by all subscribers; 0 disables."`
+	StreamWriter          string        `default:"auto" enum:"auto,ordinary,held" help:"How streams are written: held (no goroutine per stream; plain HTTP/1.1 only), ordinary (one goroutine each), or auto (held where the platform supports it)."`
+	StuckBytes            byteSize      `default:"64MiB" help:"Memory for partly written frames of held streams whose clients are not reading. Beyond it, the longest-stuck clients are disconnected."`
 }
 
 func (s *streamFlags) validate() error {

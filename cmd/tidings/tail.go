@@ -16,15 +16,15 @@ import (
 type tailCmd struct {
 	client
 
-	Patterns []string `arg:"" optional:"" name:"topic-pattern" help:"Topics to print: * stands for one segment, a last > for one or more (default: all that the token grants)."`
+	Patterns []string `arg:"" optional:"" name:"topic-pattern" help:"Topics to print: * matches one segment, a trailing > one or more (default: all that the token grants)."`
 
-	Since string `xor:"start" help:"Start at: earliest, latest, a time ago such as 15m or 1d, or an RFC 3339 time (default: latest)."`
+	Since string `xor:"start" help:"Where to start: earliest, latest, an age such as 15m or 1d, or an RFC 3339 time (default: latest)."`
 	Last  *int   `xor:"start" placeholder:"N" help:"Start with the newest N events."`
 	After string `xor:"start" placeholder:"ID" help:"Start after this event."`
 
-	JSON    bool `name:"json" help:"Print a JSON object per event, with id, time, type and data (default: ID, type and data as text)."`
+	JSON    bool `name:"json" help:"Print each event as a JSON object with id, time, type and data (default: ID, type and data as text)."`
 	Limit   int  `default:"0" help:"Exit after this many events; 0 means never."`
-	Verbose bool `help:"Tell on standard error also when the stream opens, is live, and beats (default: only gaps, closings and reconnects)."`
+	Verbose bool `help:"Also report openings, heartbeats and going live on standard error (default: only gaps, closings and reconnects)."`
 }
 
 // Validate is called by kong after parsing.

@@ -13,8 +13,8 @@ import (
 
 // tlsFlags name the certificate; without one the server speaks plain HTTP.
 type tlsFlags struct {
-	TLSCert string `help:"File with the certificate and its chain, in PEM; read again when it changes." type:"path" placeholder:"FILE"`
-	TLSKey  string `help:"File with the certificate's private key, in PEM; read again when it changes." type:"path" placeholder:"FILE"`
+	TLSCert string `help:"Certificate and chain, in PEM. Reloaded when it changes." type:"path" placeholder:"FILE"`
+	TLSKey  string `help:"Private key of the certificate, in PEM. Reloaded when it changes." type:"path" placeholder:"FILE"`
 }
 
 func (t *tlsFlags) validate() error {

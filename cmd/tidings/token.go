@@ -15,16 +15,16 @@ import (
 
 // tokenCmd needs no server: whoever has the key can make tokens.
 type tokenCmd struct {
-	JWTKey     secret        `placeholder:"SECRET" help:"HMAC secret of 32 bytes or more, or PEM private key, to sign with."`
+	JWTKey     secret        `placeholder:"SECRET" help:"Signing key: an HMAC secret of at least 32 bytes, or a PEM private key."`
 	JWTKeyFile string        `placeholder:"FILE" type:"path" help:"File with that key."`
-	Subject    string        `help:"Who the token is for. Tokens of one subject share idempotency keys, read marks and limits; without it each token has its own, until it expires."`
-	Publish    []string      `placeholder:"PATTERN" help:"Topics to publish to, such as orders.>; may be repeated."`
-	Subscribe  []string      `placeholder:"PATTERN" help:"Topics to read; may be repeated."`
-	Answer     []string      `placeholder:"PATTERN" help:"Topics whose alerts to claim and answer; may be repeated."`
-	Admin      bool          `help:"Allow the admin requests, such as trim and backup, which is a copy of all events; neither publishing nor streams."`
-	Expires    time.Duration `default:"24h" help:"Time until the token expires."`
-	Issuer     string        `help:"Issuer, for servers with --jwt-issuer."`
-	Audience   string        `help:"Audience, for servers with --jwt-audience."`
+	Subject    string        `help:"Who the token is for. Tokens of one subject share idempotency keys, read marks and limits; a token without a subject has its own until it expires."`
+	Publish    []string      `placeholder:"PATTERN" help:"Topics to publish to, e.g. orders.>. Repeatable."`
+	Subscribe  []string      `placeholder:"PATTERN" help:"Topics to read. Repeatable."`
+	Answer     []string      `placeholder:"PATTERN" help:"Topics whose alerts to answer. Repeatable."`
+	Admin      bool          `help:"Grant admin requests, such as trim and backup (a copy of all events), but no publishing or streams."`
+	Expires    time.Duration `default:"24h" help:"Lifetime of the token."`
+	Issuer     string        `help:"Issuer (iss), for servers with --jwt-issuer."`
+	Audience   string        `help:"Audience (aud), for servers with --jwt-audience."`
 }
 
 // Validate is called by kong.

@@ -13,7 +13,7 @@ import (
 type trimCmd struct {
 	client
 
-	Topic  string   `arg:"" help:"Topic whose events to delete; no pattern."`
+	Topic  string   `arg:"" help:"Topic; no patterns."`
 	Before store.ID `help:"ID of the oldest event to keep." required:"" placeholder:"ID"`
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 type verifyCmd struct {
-	DataDir string `default:"./tidings-data" help:"Directory of the log, which no server may have open." type:"path"`
+	DataDir string `default:"./tidings-data" help:"Data directory; the server must be stopped." type:"path"`
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
 }
 
