@@ -37,7 +37,7 @@ func (s *Server) checkHost(r *http.Request) *problem {
 	}
 	return &problem{code: "host-not-allowed", field: "Host",
 		detail: fmt.Sprintf(
-			"%.64q is none of this server's names; if it should be, start it with --allow-host",
+			"Host %.64q is not allowed; add it with --allow-host",
 			host)}
 }
 

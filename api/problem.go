@@ -210,7 +210,7 @@ var storeKinds = []struct {
 	{store.ErrCondition, "condition-failed",
 		"the topic's newest event is not what the condition says; read what came, and decide anew"},
 	{store.ErrNotFound, "event-not-found",
-		"the log has no event with this ID, or none any more"},
+		"no event with this ID: it never existed or was trimmed"},
 	{store.ErrCorrupt, "event-corrupt",
 		"the event's record failed its checksum and is withheld"},
 	{store.ErrInvalid, "topic-invalid", ""},

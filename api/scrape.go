@@ -160,7 +160,7 @@ func (s scrape) collectNodes(out sink) {
 		sends = 0
 	}
 	out.gauge("tidings_sends",
-		"1 while this server sends deliveries and takes the steps of alerts: of several that keep a log one does.",
+		"1 while this node now sends deliveries and escalates alerts: of several that keep a log one does.",
 		sends, nil)
 }
 

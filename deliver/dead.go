@@ -149,7 +149,7 @@ func (w *worker) giveUp(m *message, l *lane, f *due) {
 			id = m.events[i].ID
 			d.setLetter(id, &letter{id, m.events[i].Topic, f.Attempts, f.First, f.Last, f.Failure})
 		}
-		logger.Warn("an event has failed for too long, and is set aside", "delivery", d.name, "origin", r.Origin,
+		logger.Warn("event set aside after failing for too long", "delivery", d.name, "origin", r.Origin,
 			"id", m.id, "events", len(m.events), "attempts", f.Attempts, "error", f.Failure)
 		d.passEvent(l, id)
 		return
@@ -159,7 +159,7 @@ func (w *worker) giveUp(m *message, l *lane, f *due) {
 		r.Reason = fmt.Sprintf("%s, and %d are set aside, which is as many as may be: redrive or forget some", r.Reason,
 			MaxDead)
 	}
-	logger.Error("a delivery is stopped, and nothing after the message that fails is sent", "delivery", d.name,
+	logger.Error("delivery stopped at a failing message", "delivery", d.name,
 		"origin", r.Origin, "id", m.id, "attempts", f.Attempts, "error", f.Failure, "reason", r.Reason)
 }
 

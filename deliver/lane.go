@@ -72,7 +72,7 @@ func (s *Sender) loadLane(d *delivery, key string, record []byte) {
 	l := lane{written: true}
 	if record == nil || json.Unmarshal(record, &l) != nil {
 		d.damaged = true
-		s.o.Logger.Error("a record of a delivery is damaged; it sends nothing until it is set again or deleted",
+		s.o.Logger.Error("the record of a delivery is damaged; it sends nothing until it is set again or deleted",
 			"delivery", d.name, "lane", key)
 	}
 	if l.last = l.Only; l.last.IsZero() {

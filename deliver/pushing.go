@@ -148,7 +148,7 @@ func (p *Devices) post(ctx context.Context, m *prepared) answer {
 	}
 	if !p.o.May() {
 		<-p.ctx.Done() // Close is about to be called
-		return answer{failure: "another server sends by now"}
+		return answer{failure: "another node sends now"}
 	}
 	a, _ := post(ctx, p.o.Guard, p.client, m.endpoint, m.body, func(req *http.Request) error {
 		webpush.Mark(req.Header)
@@ -177,7 +177,7 @@ func (p *Devices) finish(d *device, o outcome) {
 			p.counts.Expired++
 		} else {
 			p.counts.Gone++
-			p.o.Logger.Info("a push service says that a device is gone; it is removed", "device", d.id.String(),
+			p.o.Logger.Info("device removed: its push service reports it gone", "device", d.id.String(),
 				"service", d.service, "status", o.a.status)
 		}
 		p.take(d)
@@ -226,7 +226,7 @@ func (p *Devices) failed(d *device, due *dueDevice, a answer) {
 	due.next = now.Add(max(wait, a.retryAfter))
 	if now.Sub(p.told) >= lockedEvery {
 		p.told = now
-		p.o.Logger.Warn("pushes fail; they are tried again", "device", d.id.String(), "service", d.service,
+		p.o.Logger.Warn("pushes failing, will retry", "device", d.id.String(), "service", d.service,
 			"error", a.failure)
 	}
 	if now.Sub(due.first) >= pushTTL {

@@ -103,7 +103,7 @@ func (s *Sender) attempt(ctx context.Context, name string, to target, m message)
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 		}
-		return answer{failure: "another server sends by now"}
+		return answer{failure: "another node sends now"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()

@@ -239,7 +239,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 	done(d)
 	s.mu.Unlock()
 	if recovered != nil {
-		s.o.Logger.Info("a delivery succeeds again", "delivery", d.name, "attempts", recovered.Attempts+1)
+		s.o.Logger.Info("delivery recovered", "delivery", d.name, "attempts", recovered.Attempts+1)
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 	switch {
 	case a.status == 410:
 		r.Stopped, r.Reason = Disabled, a.failure
-		logger.Error("the receiver wants nothing any more; the delivery is disabled", "delivery", d.name,
+		logger.Error("delivery disabled: the receiver answered 410 Gone", "delivery", d.name,
 			"origin", r.Origin)
 		return true
 	case !at.Before(end):
@@ -297,7 +297,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 		}
 	}
 	if f.Attempts == 1 {
-		logger.Warn("a delivery fails; it is tried again", "delivery", d.name, "origin", r.Origin, "id", m.id,
+		logger.Warn("delivery failed, will retry", "delivery", d.name, "origin", r.Origin, "id", m.id,
 			"error", a.failure, "next", next.UTC())
 	}
 	return false

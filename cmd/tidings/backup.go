@@ -124,7 +124,7 @@ func (c *backupCmd) fetch(ctx context.Context, app *app,
 	case err != nil:
 		return m, fmt.Errorf("after %d of %d bytes: %w", size, m.Size, err)
 	case size != m.Size || hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
-		return m, fmt.Errorf("%d bytes came that are not the %d of the manifest", size, m.Size)
+		return m, fmt.Errorf("download does not match its manifest (%d of %d bytes)", size, m.Size)
 	}
 	return m, nil
 }

@@ -176,7 +176,7 @@ func TestConfigWarnings(t *testing.T) {
 		{"row 90: unknown variable", "", []string{"TIDINGS_HARTBEAT=15s"},
 			"TIDINGS_HARTBEAT is set, but there is no such setting"},
 		{"row 91: key that everybody can read", "--jwt-key-file " + readable, nil,
-			"everybody on this machine can read the key"},
+			"key file is world-readable"},
 		{"row 92: expired certificate", "--tls-cert " + cert + " --tls-key " + key, nil,
 			"the certificate has expired"},
 		{"row 192: every IPv4 address", "--insecure --trusted-proxy 0.0.0.0/0", nil,
@@ -214,7 +214,7 @@ func TestSurroundings(t *testing.T) {
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
 		if got := (configRow{args: "--data-dir " + dir}).stopped(t).ended(t,
-			exitOK); !strings.Contains(got.stderr, "the data directory is in memory") {
+			exitOK); !strings.Contains(got.stderr, "data directory is on tmpfs") {
 			t.Errorf("stderr %q", got.stderr)
 		}
 	})

@@ -127,7 +127,7 @@ func warnIfOpen(path string, logger *slog.Logger) {
 	}
 	switch mode := info.Mode().Perm(); {
 	case mode&0o004 != 0:
-		logger.Warn("everybody on this machine can read the key", "file", path, "mode",
+		logger.Warn("key file is world-readable", "file", path, "mode",
 			mode.String())
 	case mode&0o022 != 0:
 		logger.Warn("others can replace the key", "file", path, "mode", mode.String())

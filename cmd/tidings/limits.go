@@ -34,7 +34,7 @@ func (l *limitFlags) validate() error {
 		return fmt.Errorf("--max-topics: expected 1 or more, got %d", l.MaxTopics)
 	}
 	if l.RatePerAddress && l.RatePublish == 0 && l.RateRead == 0 {
-		return errors.New("--rate-per-address: expected a rate too: --rate-publish or --rate-read")
+		return errors.New("--rate-per-address needs --rate-publish or --rate-read")
 	}
 	return positive("queue-timeout", l.QueueTimeout)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,8 @@ func (o *observeFlags) validate() error {
 	}
 	if o.DebugListen != "" && !loopback.IsAddress(o.DebugListen) {
 		return fmt.Errorf(
-			"--debug-listen: expected a loopback address such as 127.0.0.1:6060, for profiles "+
-				"are open to who reaches them, got %q",
+			"--debug-listen: expected a loopback address such as 127.0.0.1:6060, because profiles "+
+				"are open to anyone who reaches them, got %q",
 			o.DebugListen)
 	}
 	return nil
@@ -87,7 +88,7 @@ func (o *observeFlags) startSideListeners(logger *slog.Logger,
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		logger.Info("listening beside", "flag", side.flag, "url",
+		logger.Info(strings.TrimSuffix(side.flag, "-listen")+" listening", "flag", side.flag, "url",
 			"http://"+listener.Addr().String())
 		s.serve(listener, side.handler)
 	}
@@ -100,7 +101,7 @@ func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.logger.Error("a side listener ended", "error", err)
+			s.logger.Error("a side listener failed", "error", err)
 		}
 	})
 }

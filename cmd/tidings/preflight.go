@@ -55,7 +55,7 @@ func (c *serveCmd) preflight(logger *slog.Logger) {
 	switch kind := fileSystem(c.DataDir); kind {
 	case "tmpfs":
 		logger.Warn(
-			"the data directory is in memory: nothing in it survives a restart of the machine",
+			"data directory is on tmpfs: it will not survive a reboot",
 			"data_dir", c.DataDir)
 	case "nfs":
 		logger.Warn(

@@ -165,14 +165,14 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	if err := httpServer.Shutdown(deadline); err != nil {
-		app.logger.Warn("connections cut off at the end of the shutdown time-out", "error", err)
+		app.logger.Warn("shutdown timed out, closing remaining connections", "error", err)
 		err = httpServer.Close()
 		if err != nil && !errors.Is(err, http.ErrServerClosed) {
 			failure = errors.Join(failure, err)
 		}
 	}
 	if err := server.Wait(deadline); err != nil {
-		app.logger.Warn("streams cut off at the end of the shutdown time-out", "error", err)
+		app.logger.Warn("shutdown timed out, closing remaining streams", "error", err)
 	}
 	closed := make(chan error, 1)
 	go func() {

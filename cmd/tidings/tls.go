@@ -71,7 +71,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.renew(); err != nil {
-		c.logger.Warn("the new certificate cannot be used, the old one stays", "error", err)
+		c.logger.Warn("reloading the certificate failed, keeping the old one", "error", err)
 	}
 	return c.loaded, nil
 }

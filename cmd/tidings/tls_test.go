@@ -119,7 +119,7 @@ func TestTLS(t *testing.T) {
 			return strings.Contains(log.String(), text)
 		})
 	}
-	logged("the old one stays")
+	logged("keeping the old one")
 	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("after that: certificate %d, want 3", got)
 	}
 	logged("expired")
-	if got := strings.Count(log.String(), "the old one stays"); got != 2 {
+	if got := strings.Count(log.String(), "keeping the old one"); got != 2 {
 		t.Errorf("warned %d times, want once of the broken file and once of the missing one:\n%s", got, log.String())
 	}
 }
@@ -151,7 +151,7 @@ func TestServeWithKey(t *testing.T) {
 		"shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
 	e2e.Eventually(t, "a warning about the key's file", func() bool { // which is written behind the start
-		return strings.Contains(log.String(), "everybody on this machine can read the key")
+		return strings.Contains(log.String(), "key file is world-readable")
 	})
 	token := func(args ...string) string {
 		args = append([]string{"token", "--jwt-key-file", keyFile, "--publish", "orders",

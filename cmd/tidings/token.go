@@ -31,7 +31,7 @@ type tokenCmd struct {
 func (c *tokenCmd) Validate() error {
 	switch {
 	case c.JWTKey != "" && c.JWTKeyFile != "":
-		return errors.New("--jwt-key and --jwt-key-file: only one of them can count")
+		return errors.New("--jwt-key and --jwt-key-file are mutually exclusive")
 	case c.JWTKey == "" && c.JWTKeyFile == "":
 		return errors.New(
 			"expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32")
@@ -92,7 +92,7 @@ func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 		return nil, flag, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	if info, err := os.Stat(c.JWTKeyFile); err == nil && info.Mode().Perm()&0o004 != 0 {
-		app.say("warning: everybody on this machine can read %s; chmod 600 would end that",
+		app.say("warning: %s is world-readable; consider chmod 600",
 			c.JWTKeyFile)
 	}
 	return key, flag, nil

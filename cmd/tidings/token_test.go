@@ -70,7 +70,7 @@ func TestTokenFromFile(t *testing.T) {
 	}
 	got := runCLI(t, args...).ended(t, exitOK)
 	// row 91
-	if !strings.Contains(got.stderr, "warning: everybody on this machine can read "+file) {
+	if !strings.Contains(got.stderr, "warning: "+file+" is world-readable") {
 		t.Errorf("stderr: %s", got.stderr)
 	}
 }
@@ -114,7 +114,7 @@ func TestTokenUsage(t *testing.T) {
 		{"no key", "expected --jwt-key or --jwt-key-file; make a key with: openssl rand -base64 32",
 			nil, nil},
 		{"empty key", "expected --jwt-key or --jwt-key-file", nil, []string{"--jwt-key="}},
-		{"two keys", "only one of them can count", []string{"TIDINGS_JWT_KEY=" + jwtSecret},
+		{"two keys", "are mutually exclusive", []string{"TIDINGS_JWT_KEY=" + jwtSecret},
 			[]string{"--jwt-key-file=" + noFile}},
 		{"key without a value", "--jwt-key: expected a value", nil, []string{"--jwt-key"}},
 		{"91 weak", "--jwt-key: this HMAC secret is an example", nil, []string{"--jwt-key", weak}},

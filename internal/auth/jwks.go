@@ -108,7 +108,7 @@ func (j *jwks) renewed(ctx context.Context) *keySet {
 func (j *jwks) unlessStale(set *keySet) *keySet {
 	if set.missing == nil && j.now().Sub(set.fetched) >= jwksMaxStale {
 		if j.set.CompareAndSwap(set, noKeys()) {
-			j.logger.Error("token keys could not be renewed for a day, they do not count any more",
+			j.logger.Error("token keys have not been refreshed for a day and are no longer accepted",
 				"url", j.url.Redacted(), "fetched", set.fetched)
 		}
 		return j.set.Load()
@@ -136,7 +136,7 @@ func (j *jwks) try(ctx context.Context) {
 	fresh, err := j.fetch(ctx)
 	if err != nil {
 		j.failed++
-		j.logger.Warn("token keys could not be fetched", "url", j.url.Redacted(), "error", err)
+		j.logger.Warn("fetching token keys failed", "url", j.url.Redacted(), "error", err)
 		return
 	}
 	if j.failed > 0 {

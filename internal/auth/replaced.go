@@ -52,11 +52,11 @@ func (r *replaced) renew() {
 		var set *keySet
 		if set, err = configured(text); err == nil {
 			r.set.Store(set)
-			r.logger.Info("token keys read again")
+			r.logger.Info("token keys reloaded")
 			return
 		}
 	}
-	r.logger.Warn("the new token key cannot be used, the old one stays", "error", err)
+	r.logger.Warn("reloading the token key failed, keeping the old one", "error", err)
 }
 
 func (r *replaced) renewed(ctx context.Context) *keySet { return r.current(ctx) }

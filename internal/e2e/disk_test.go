@@ -55,7 +55,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		l.again(t, refused, diskPublishers)
 		l.again(t, heartbeat, diskSubscribers)
-		l.server.WaitLog("disk is nearly full") // from then on it does not even try
+		l.server.WaitLog("disk nearly full") // from then on it does not even try
 		full := l.soFar()
 		l.ready(t, http.StatusInsufficientStorage)
 		if err := os.Remove(other); err != nil {

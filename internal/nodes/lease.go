@@ -203,7 +203,7 @@ func (l *Lease) acquire(ctx context.Context) bool {
 		case row.Node == l.cluster.Self() && l.fresh:
 			l.fresh = false
 			l.begin(asOf)
-			l.o.Logger.Info("this server sends deliveries and takes the steps of alerts", "term", row.Term)
+			l.o.Logger.Info("this node now sends deliveries and escalates alerts", "term", row.Term)
 			return true
 		case row.Node == l.cluster.Self(), l.free(&row): // under a new term: writes of the last one are refused
 			l.take(ctx, &row)
@@ -324,7 +324,7 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 		case err != nil:
 			l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
 		case !bytes.Equal(l.row, l.own):
-			l.o.Logger.Warn("another server sends deliveries by now; this one stops", "by", row.Name, "term", row.Term)
+			l.o.Logger.Warn("another node now sends deliveries, stopping", "by", row.Name, "term", row.Term)
 			l.end()
 			return
 		default:

@@ -118,7 +118,7 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, c Clock, logg
 			t.say(logger, t.said.at.Add(sayEvery))
 			return
 		case err != nil:
-			logger.Warn("retention could not do all that it should; it tries again", "deleted",
+			logger.Warn("retention pass incomplete, will retry", "deleted",
 				deleted, "again_in", interval.String(), "error", err)
 		}
 		select {

@@ -21,10 +21,7 @@ func CheckType(t string) error {
 	}
 	if t == "error" || t == "open" || strings.HasPrefix(t, "tidings.") {
 		return &Error{Code: "type-reserved", Field: "type",
-			Detail: fmt.Sprintf(
-				`type %q would be taken for a stream's own: "error", "open" and "tidings.*" are `+
-					`reserved`,
-				t)}
+			Detail: fmt.Sprintf(`type %q is reserved, as are "error", "open" and "tidings.*"`, t)}
 	}
 	return nil
 }

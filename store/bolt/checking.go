@@ -60,7 +60,7 @@ func (l *Log) checkRest() {
 	c := l.checking
 	defer close(c.over)
 	if len(c.pages.later) > 0 {
-		l.logger.Info("the log was closed cleanly; its older events are checked in the background",
+		l.logger.Info("clean shutdown detected, checking older events in the background",
 			"bytes", c.counters.unchecked.Load())
 	}
 	if err := c.rest(); err != nil && !errors.Is(err, errClosing) {
@@ -87,7 +87,7 @@ func (c *checking) rest() (err error) {
 	}
 	c.counters.unchecked.Store(0)
 	if some {
-		c.logger.Info("all events of the log are checked")
+		c.logger.Info("background check finished, all events intact")
 	}
 	return nil
 }

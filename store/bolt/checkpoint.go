@@ -154,7 +154,7 @@ func (c *committer) checkpoint() {
 		err = c.update(write)
 	}
 	if err != nil {
-		c.logger.Warn("no checkpoint at close; the next start counts the newest events again",
+		c.logger.Warn("no checkpoint written at close; the next start recounts the newest events",
 			"error", err)
 		return
 	}

@@ -143,13 +143,13 @@ func (c *committer) mayHang(commit func() error) error {
 	began := time.Now()
 	c.file.counters.since.Store(&began)
 	warning := time.AfterFunc(hangAfter, func() {
-		c.logger.Warn("the disk hangs: it has not ended a commit; publishes are refused until it does",
+		c.logger.Warn("disk hangs: a commit has not finished; refusing publishes until it does",
 			"for", hangAfter.String())
 	})
 	err := commit()
 	c.file.counters.since.Store(nil)
 	if !warning.Stop() {
-		c.logger.Warn("the disk has ended the commit", "after", time.Since(began).String())
+		c.logger.Warn("the hanging commit has finished", "after", time.Since(began).String())
 	}
 	return err
 }
@@ -308,8 +308,8 @@ func (c *committer) leaveOutKnown(k *commit.Commit) {
 func (c *committer) watchClock(now time.Time) {
 	behind := c.horizon.Head().Time().Sub(now)
 	if behind > clockWarning && !c.behind {
-		c.logger.Warn("clock is behind the log; the time of new events stands still "+
-			"until it has caught up", "behind", behind.Round(time.Second).String())
+		c.logger.Warn("clock is behind the newest event; new events keep its timestamp "+
+			"until the clock catches up", "behind", behind.Round(time.Second).String())
 	}
 	c.behind = c.behind && behind > 0 || behind > clockWarning
 }

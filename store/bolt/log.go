@@ -238,7 +238,7 @@ func (l *Log) shut() error {
 	}
 	if l.failure() == nil && l.path == l.dir.file(fileName) {
 		if err := l.leaveNote(); err != nil {
-			l.logger.Warn("no note at close; the next start checks the whole file", "error", err)
+			l.logger.Warn("no clean-close marker written; the next start checks the whole file", "error", err)
 		}
 	}
 	return l.db.Close()

@@ -188,7 +188,7 @@ func (m *mirror) follow(after store.Place) {
 			_ = m.fail(err)
 		case !warned:
 			warned = true
-			m.logger.Warn("commits of others do not come; asking again until they do", "error", err)
+			m.logger.Warn("not receiving commits of other nodes, will keep asking", "error", err)
 		}
 		if !m.pause(againAfter) {
 			return

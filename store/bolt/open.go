@@ -66,7 +66,7 @@ func makeLog(d *dir, o Options, mirrored store.ID) error {
 	if err := create(d, newName, o.Now(), mirrored); err != nil {
 		return err
 	}
-	o.Logger.Info("made a new log", "file", d.file(fileName))
+	o.Logger.Info("created a new log", "file", d.file(fileName))
 	return d.install(newName)
 }
 
@@ -243,7 +243,7 @@ func (l *Log) settle(kept bool) error {
 		if !isFull(err) {
 			return err
 		}
-		l.logger.Warn("disk is full; the log gets another secret at each start", "error", err)
+		l.logger.Warn("disk full: the log gets a new secret at each start", "error", err)
 	}
 	return l.db.Update(func(*bbolt.Tx) error { return nil })
 }

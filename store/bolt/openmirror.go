@@ -66,7 +66,7 @@ func (d *dir) removeLog() error {
 func (d *dir) makeWay(err error, logger *slog.Logger) error {
 	switch {
 	case errors.Is(err, errUnfinished): // it never had a place, and nothing that the sequence has not
-		logger.Warn("the mirror was not finished; it is made anew")
+		logger.Warn("mirror incomplete: rebuilding it")
 		return d.removeLog()
 	case errors.Is(err, ErrDamaged), errors.Is(err, store.ErrPurged):
 		aside, failed := d.setAside()
@@ -78,7 +78,7 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 				"lost events, which its newest one tells, delete the file when this node is ready", "file", aside)
 			return nil
 		}
-		logger.Error("the mirror is damaged; it is set aside, and made anew", "file", aside, "error", err)
+		logger.Error("mirror damaged: set aside and rebuilt", "file", aside, "error", err)
 		return nil
 	}
 	return err

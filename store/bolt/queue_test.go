@@ -177,7 +177,7 @@ func TestClockWarning(t *testing.T) {
 				text.String())
 		}
 	}
-	if !strings.Contains(text.String(), "clock is behind the log") {
+	if !strings.Contains(text.String(), "clock is behind the newest event") {
 		t.Errorf("the warning says %s", text.String())
 	}
 }

@@ -129,7 +129,7 @@ func (s *space) ready() error {
 func (s *space) look(free, total uint64, err error) {
 	if err != nil {
 		if !s.unknown {
-			s.logger.Warn("free disk space is not known; publishing goes on until the disk is full",
+			s.logger.Warn("cannot read free disk space; publishing continues until the disk is full",
 				"error", err)
 		}
 		s.low, s.unknown = nil, true // the commit will tell
@@ -141,7 +141,7 @@ func (s *space) look(free, total uint64, err error) {
 	case low && s.low == nil:
 		s.low = fmt.Errorf("%w: the disk has less than %d bytes free, which are kept for trimming",
 			store.ErrNoSpace, floor)
-		s.logger.Warn("disk is nearly full; publishing stops until there is room", "free", free,
+		s.logger.Warn("disk nearly full, refusing publishes until there is room", "free", free,
 			"min_free", floor)
 	case !low && s.low != nil:
 		s.low = nil

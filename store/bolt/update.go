@@ -82,7 +82,7 @@ func (c *committer) judge(err error, before int) error {
 func (c *committer) warnFull(err error) {
 	if since := c.now().Sub(c.warned); since < 0 || since >= fullWarning {
 		c.warned = c.now()
-		c.logger.Warn("disk is full; what finds no room is refused", "error", err)
+		c.logger.Warn("disk full, refusing publishes", "error", err)
 	}
 }
 

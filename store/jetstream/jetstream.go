@@ -129,10 +129,10 @@ func (s *Sequencer) connection() []nats.Option {
 			s.o.Logger.Warn("NATS reports an error", "error", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			s.o.Logger.Warn("the connection to NATS is gone", "error", err)
+			s.o.Logger.Warn("lost the connection to NATS", "error", err)
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			s.o.Logger.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			s.o.Logger.Info("reconnected to NATS", "server", nc.ConnectedServerName())
 			select {
 			case s.reconnected <- struct{}{}:
 			default:
@@ -289,7 +289,7 @@ func (s *Sequencer) leave() {
 	heard := s.heard.Load()
 	if now := time.Now(); now.Sub(time.Unix(0, heard)) >= leaveAfter &&
 		s.heard.CompareAndSwap(heard, now.UnixNano()) {
-		s.o.Logger.Warn("the stream does not answer; trying another server", "server", s.nc.ConnectedServerName())
+		s.o.Logger.Warn("the stream does not answer, trying another server", "server", s.nc.ConnectedServerName())
 		_ = s.nc.ForceReconnect() // fails while it is connecting
 	}
 }
