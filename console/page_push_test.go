@@ -72,11 +72,12 @@ func (s *site) awaitDevices(t *testing.T, subject string, n int) {
 // them off. What the worker is handed is what the server has pushed, decrypted.
 func TestConsolePush(t *testing.T) {
 	t.Parallel()
-	b, bodies := pushtest.NewBrowser(), make(chan []byte, 10)
+	b := pushtest.NewBrowser()
+	var bodies record[[]byte]
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
-			bodies <- body
+			bodies.add(body)
 		}
 		w.WriteHeader(http.StatusCreated)
 	}))
@@ -122,7 +123,11 @@ func TestConsolePush(t *testing.T) {
 
 	tb.do(t, chromedp.Navigate(s.URL+"/healthz")) // the console is closed
 	s.post(t, "orders", "", "application/json", shopOrder)
-	message := pushedTo(t, b, bodies)
+	bodies.await(t, "push", func(all [][]byte) bool { return len(all) > 0 })
+	message, err := b.Read(bodies.all()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	if message.Badge == nil || *message.Badge != 1 || message.Notification.Navigate != s.URL+"/" {
 		t.Errorf("pushed %+v", message)
 	}
@@ -222,21 +227,6 @@ func TestConsolePushOwner(t *testing.T) {
 	tb.isLive(t)
 	tb.holds(t, `!`+subscribed[2:])
 	s.awaitDevices(t, "bob", 0)
-}
-
-func pushedTo(t *testing.T, b *pushtest.Browser, bodies chan []byte) pushtest.Message {
-	t.Helper()
-	select {
-	case body := <-bodies:
-		m, err := b.Read(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	case <-t.Context().Done():
-		t.Fatal("nothing was pushed")
-		return pushtest.Message{}
-	}
 }
 
 // TestConsolePushOff: where the server does not push there is no switch.
