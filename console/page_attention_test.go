@@ -16,23 +16,25 @@ const attention = `
 	AudioContext.prototype.createOscillator = function () { report('sound', {}); return createOscillator.call(this); };
 	document.hasFocus = () => false;`
 
+// permit has the browser show a site's notifications, or not.
+func (p *profile) permit(t *testing.T, s *site, setting browser.PermissionSetting) {
+	t.Helper()
+	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: setting,
+		Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestConsoleNotifications: a person turns notifications and sound on once; what comes at a stretch
 // makes one of each, in one tab of all.
 func TestConsoleNotifications(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
 	s.publish(t, "orders", 3) // what is old calls nobody
-	permit := func(setting browser.PermissionSetting) {
-		t.Helper()
-		_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
-			Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: setting,
-			Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	permit(browser.PermissionSettingDenied)
+	p.permit(t, s, browser.PermissionSettingDenied)
 	tb := p.openConsole(t, s, "/", attention)
 	tb.isLive(t)
 	tb.presses(t, "Settings")
@@ -40,7 +42,7 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.holds(t,
 		`!$('#settings input').checked && shown('The browser does not allow them for this site.', '#settings')`)
 
-	permit(browser.PermissionSettingGranted)
+	p.permit(t, s, browser.PermissionSettingGranted)
 	tb.presses(t, "Desktop notifications")
 	tb.presses(t, "Sound for new alerts")
 	tb.await(t, "sound") // so that the person hears it

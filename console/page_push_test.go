@@ -46,13 +46,7 @@ const shownPushes = `navigator.serviceWorker.getRegistration('/tidings/').then(r
 func notifiedProfile(t *testing.T, s *site) *profile {
 	t.Helper()
 	p := &profile{e2e.WindowProfile(t)}
-	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
-		Permission: &browser.PermissionDescriptor{Name: "notifications"}, Setting: browser.PermissionSettingGranted,
-		Origin: s.URL, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.permit(t, s, browser.PermissionSettingGranted)
 	return p
 }
 
