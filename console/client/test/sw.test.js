@@ -10,13 +10,12 @@ const source = readFileSync(new URL('../sw.js', import.meta.url), 'utf8');
 function worker(windows = []) {
   const listeners = {}, did = [];
   const global = {
-    URL, Promise,
+    URL,
     location: new URL('https://shop.example.com/app/sw.js'),
     addEventListener: (type, listener) => { listeners[type] = listener; },
     skipWaiting: () => did.push('skipWaiting'),
     navigator: { setAppBadge: async n => did.push(`badge ${n}`) },
     registration: {
-      scope: 'https://shop.example.com/tidings/',
       showNotification: async (title, options) => did.push({ title, ...options }),
     },
     clients: {
