@@ -3,7 +3,7 @@
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
 import { bytes, number, t } from './i18n.js';
-import { attempt, dialog, poll, problem, since } from './parts.js';
+import { attempt, poll, question, since } from './parts.js';
 import { table } from './table.js';
 
 const EVERY = 3; // seconds
@@ -80,26 +80,9 @@ function behind({ lag_events: events, lag_seconds: seconds }) {
   return t('connections.lag', { count, seconds: number(seconds, { maximumFractionDigits: seconds < 10 ? 1 : 0 }) });
 }
 
-function confirmCut(one, signal, done) {
-  const failed = el('div');
-  const cut = async () => {
-    try {
-      await request('DELETE', `/v1/subscribers/${encodeURIComponent(one.id)}`, { signal });
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error.code !== 'subscriber-not-found') { // it has gone by itself
-        fill(failed, problem(error));
-        return;
-      }
-    }
-    box.close();
-    await done();
-  };
-  const box = dialog(t('connections.cutTitle'), signal,
-    el('p', {}, who(one)),
-    el('p', {}, t('connections.notABan')),
-    failed,
-    el('div', { class: 'actions' },
-      el('button', { type: 'button', autofocus: true, onclick: () => box.close() }, t('parts.cancel')),
-      el('button', { type: 'button', class: 'danger', onclick: cut }, t('connections.cut'))));
-}
+const confirmCut = (one, signal, done) => question({
+  title: t('connections.cutTitle'), text: [el('span', {}, who(one)), t('connections.notABan')],
+  verb: t('connections.cut'), danger: true,
+}, signal, () => request('DELETE', `/v1/subscribers/${encodeURIComponent(one.id)}`, { signal }).catch(error => {
+  if (error.code !== 'subscriber-not-found') throw error; // else it has gone by itself
+}), done);

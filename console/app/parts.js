@@ -100,8 +100,8 @@ export function dialog(title, signal, ...children) {
   return element;
 }
 
-// question is a dialog that asks before something is done: verb is what its button is called, run does it, and done
-// follows. A danger is what cannot be taken back.
+// question is a dialog that asks before something is done: text is a paragraph, or several, verb is what its button is
+// called, run does it, and done follows. A danger is what cannot be taken back.
 export function question({ title, text, verb, danger }, signal, run, done) {
   const failed = el('div');
   const yes = async () => {
@@ -114,7 +114,7 @@ export function question({ title, text, verb, danger }, signal, run, done) {
     box.close();
     await done();
   };
-  const box = dialog(title, signal, el('p', {}, text), failed,
+  const box = dialog(title, signal, [text].flat().map(one => el('p', {}, one)), failed,
     el('div', { class: 'actions' },
       el('button', { type: 'button', autofocus: true, onclick: () => box.close() }, t('parts.cancel')),
       el('button', { type: 'button', class: danger ? 'danger' : 'primary', onclick: yes }, verb)));
