@@ -6,7 +6,7 @@ import { el, fill } from './dom.js';
 import { openEvent } from './event-detail.js';
 import { t } from './i18n.js';
 import { List } from './list.js';
-import { command } from './parts.js';
+import { command, words } from './parts.js';
 import * as session from './session.js';
 
 const SHOWN = 200; // entries that are put into the list at a time
@@ -159,7 +159,7 @@ function filter(topics, watch) {
   const hint = el('p', { id: 'watched-hint', class: 'hint' }, t('alerts.filter-hint'));
   const submit = event => {
     event.preventDefault();
-    const wanted = [...new Set(input.value.split(/[\s,]+/).filter(Boolean))];
+    const wanted = [...new Set(words(input.value))];
     const wrong = wanted.find(pattern => !PATTERN.test(pattern));
     input.setAttribute('aria-invalid', String(Boolean(wrong)));
     if (wrong) fill(hint, t('alerts.filter-wrong', { pattern: wrong }));

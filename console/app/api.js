@@ -37,6 +37,18 @@ export async function get(path, query, signal) {
   return await said(answer, 'application/json') ?? fail(answer);
 }
 
+// getList is what the first n pages of a list have under a name, and where the next one begins: null at the end.
+export async function getList(n, path, name, signal) {
+  let list = [];
+  let next;
+  for (; n > 0 && next !== null; n--) {
+    const page = await get(path, { after: next }, signal);
+    list = [...list, ...page[name]];
+    next = page.next;
+  }
+  return { list, next };
+}
+
 // fail is for a success that is none of the server's, as a sign-in page is.
 export function fail({ status, headers }) {
   throw new Problem(status, { title: `HTTP ${status}, ${headers.get('Content-Type')}` });

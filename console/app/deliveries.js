@@ -1,15 +1,14 @@
 // What the server sends by itself: where each delivery is, what fails, and what can be done about it.
 
-import { get, now, request } from './api.js';
+import { getList, now, request } from './api.js';
 import { again, dead } from './delivery-again.js';
-import { edit } from './delivery-form.js';
+import { ALL, edit, path } from './delivery-form.js';
 import { eventLink, standing, why } from './delivery-why.js';
 import { el, fill } from './dom.js';
 import { ago, number, t, time } from './i18n.js';
 import { at, attempt, facts, poll, problem, question } from './parts.js';
 
 const EVERY = 5; // seconds
-const ALL = '/v1/deliveries';
 
 export default {
   id: 'deliveries',
@@ -24,7 +23,7 @@ export default {
     const shown = new Map();
     let pages = 1; // of a hundred deliveries
     const look = attempt(failed, signal, async () => {
-      const { list, next } = await read(pages, signal);
+      const { list, next } = await getList(pages, ALL, 'deliveries', signal);
       arrange(cards, shown, list, signal, look);
       say(state, list.length ? t('deliveries.count', { n: list.length }) : t('deliveries.none'));
       swap(held, copied(list, signal, look));
@@ -39,18 +38,6 @@ export default {
     poll(EVERY, signal, look);
   },
 };
-
-// read is the first pages of all deliveries, and whether there are more.
-async function read(pages, signal) {
-  let list = [];
-  let next;
-  for (let n = 0; n < pages && next !== null; n++) {
-    const page = await get(ALL, { after: next }, signal);
-    list = [...list, ...page.deliveries];
-    next = page.next;
-  }
-  return { list, next };
-}
 
 const say = (element, text) => element.textContent !== text && fill(element, text); // it is read out when it changes
 
@@ -99,8 +86,6 @@ function copied(list, signal, look) {
 const askAll = (verb, danger, signal, look) => question(
   { title: t(`deliveries.${verb}AllTitle`), text: t(`deliveries.${verb}AllHint`), verb: t(`deliveries.${verb}AllYes`), danger },
   signal, () => request('POST', ALL, { query: { all: verb } }), look);
-
-const path = (name, rest = '') => `${ALL}/${encodeURIComponent(name)}${rest}`;
 
 // card is what a page shows of a delivery. What was pressed there is answered there.
 function card(signal, look) {

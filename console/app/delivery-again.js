@@ -1,17 +1,15 @@
 // What a delivery sends again: what it has sent, and what it has set aside.
 
-import { get, request } from './api.js';
+import { getList, request } from './api.js';
+import { path } from './delivery-form.js';
 import { eventLink, why } from './delivery-why.js';
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
-import { at, dialog, field, localOf, poll, problem } from './parts.js';
+import { at, dialog, field, localOf, poll, problem, words } from './parts.js';
 import { table } from './table.js';
 
 const EVERY = 2; // seconds, while what was set aside is shown
 const HOUR = 3_600_000; // ms
-
-const path = (name, rest) => `/v1/deliveries/${encodeURIComponent(name)}${rest}`;
-const words = text => text.split(/[\s,]+/).filter(Boolean);
 
 // again is a dialog that starts a replay.
 export function again({ name }, signal, done) {
@@ -87,13 +85,7 @@ export function dead({ name }, signal, done) {
   const list = table({ label: t('deliveries.deadTitle', { name }), key: one => one.id, columns: columns(redrive, forget) });
   async function look() {
     try {
-      let letters = [];
-      let next;
-      for (let n = 0; n < pages && next !== null; n++) {
-        const page = await get(path(name, '/dead'), { after: next }, over.signal);
-        letters = [...letters, ...page.dead];
-        next = page.next;
-      }
+      const { list: letters, next } = await getList(pages, path(name, '/dead'), 'dead', over.signal);
       list.show(letters);
       list.element.hidden = letters.length === 0;
       fill(rest, next && el('button', { type: 'button', onclick: () => { pages++; look(); } }, t('deliveries.more')));

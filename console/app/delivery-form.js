@@ -4,7 +4,7 @@ import { request } from './api.js';
 import { why } from './delivery-why.js';
 import { el, fill } from './dom.js';
 import { language, t, time } from './i18n.js';
-import { copyButton, dialog, field, problem } from './parts.js';
+import { copyButton, dialog, field, problem, words } from './parts.js';
 
 const HOUR = 3600; // seconds
 const EXAMPLE = '{"text": "{{text}}"}';
@@ -22,7 +22,10 @@ const KINDS = {
 };
 const TEXTS = ['language', 'time_zone', 'detail', 'template']; // of what people read
 
-const words = text => text.split(/[\s,]+/).filter(Boolean);
+export const ALL = '/v1/deliveries';
+
+// path is that of a delivery, or of what it has.
+export const path = (name, rest = '') => `${ALL}/${encodeURIComponent(name)}${rest}`;
 
 // edit shows the dialog; done is called once what it says is stored.
 export function edit(delivery, signal, done) {
@@ -36,7 +39,7 @@ export function edit(delivery, signal, done) {
       const body = form.body();
       made = form.makesSecret() ? newSecret() : undefined;
       if (made) body.secret = made;
-      await request('PUT', `/v1/deliveries/${encodeURIComponent(form.name())}`, {
+      await request('PUT', path(form.name()), {
         body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' },
       });
     } catch (error) {

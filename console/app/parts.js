@@ -56,6 +56,9 @@ export function localOf(value) {
   return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
+// words are those of a text, between white space and commas.
+export const words = text => text.split(/[\s,]+/).filter(Boolean);
+
 // copyButton copies text(), which is called what. Where the browser does not let a page copy, as over plain HTTP, what is
 // shown is selected instead.
 export function copyButton(what, text, shown) {

@@ -3,7 +3,7 @@
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
 import { number, t, time } from './i18n.js';
-import { attempt, dialog, facts, field, poll, problem, question, refill } from './parts.js';
+import { attempt, dialog, facts, field, poll, problem, question, refill, words } from './parts.js';
 
 const EVERY = 10; // seconds
 const HOUR = 3_600_000; // ms
@@ -88,7 +88,6 @@ function stepOf(line) {
   return { after_seconds: Number(seconds), delivery };
 }
 
-const words = text => text.split(/[\s,]+/).filter(Boolean);
 const lines = text => text.split('\n').map(line => line.trim()).filter(Boolean);
 
 // edit is a dialog that makes a rule, or changes one.
