@@ -85,7 +85,7 @@ export class Tidings extends EventTarget {
 
   setTopics(topics) {
     this.#options.topics = checked({ topics }).topics;
-    if (this.#state !== 'closed' && !this.#present.signal.aborted) this.#restart();
+    if (!this.#present.signal.aborted) this.#restart();
   }
 
   reconnect() {
@@ -346,12 +346,12 @@ export class Tidings extends EventTarget {
 
   async #poll() {
     const signal = this.#begin();
-    this.#set('connecting', 'poll');
     this.#later(signal, this.#stream, POLL_FOR);
+    this.#set('connecting', 'poll');
     try {
-      for (;;) {
-        const wait = this.#state === 'live' && { wait: `${POLL_WAIT / 1000}s` }; // first, what is missing
-        this.#set(await this.#page(signal, wait) ? 'live' : 'catching-up');
+      for (let end; ; this.#set(end ? 'live' : 'catching-up')) {
+        end = await this.#page(signal, end && { wait: `${POLL_WAIT / 1000}s` }); // first, what is missing
+        signal.throwIfAborted();
       }
     } catch (error) {
       this.#failed(error, signal, this.#stream);
@@ -363,12 +363,12 @@ export class Tidings extends EventTarget {
     const signal = this.#begin();
     this.#reading = true;
     try {
-      let caughtUp;
-      do {
+      for (let end; !end || this.#behind > this.#cursor;) {
         this.#behind = '';
-        caughtUp = await this.#page(signal);
-        if (!caughtUp) this.#set('catching-up');
-      } while (!caughtUp || this.#behind > this.#cursor);
+        end = await this.#page(signal);
+        signal.throwIfAborted();
+        if (!end) this.#set('catching-up');
+      }
       this.#reading = false;
       const lost = this.#group && this.#lost();
       if (lost) this.#reset();

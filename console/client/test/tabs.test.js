@@ -39,6 +39,36 @@ test('a closed client stays closed', async () => {
   assert.equal(tab.client.state, 'closed');
 });
 
+for (const [way, bodiless] of [['a page', false], ['a poll', true]]) {
+  test(`a client that is closed once it has an event of ${way} does nothing more`, async () => {
+    const stage = new Stage(), other = stage.open();
+    await stage.pass(1);
+    stage.server.publish('orders');
+    stage.network.bodiless = bodiless;
+    const tab = stage.open({ since: 'earliest', shared: !bodiless });
+    tab.client.addEventListener('event', async () => {
+      await null;
+      tab.client.close();
+    });
+    await stage.pass(1);
+    stage.server.publish('orders');
+    await stage.pass(400);
+    assert.deepEqual([tab.client.state, tab.client.group, tab.of('event').length], ['closed', undefined, 1]);
+    assert.equal(other.of('event').length, 2);
+  });
+}
+
+test('a client that is closed as it begins to poll tries no stream again', async () => {
+  const stage = new Stage();
+  stage.network.bodiless = true;
+  const tab = stage.open({ shared: false });
+  tab.client.addEventListener('state', ({ detail }) => detail.transport === 'poll' && tab.client.close());
+  await stage.pass(1);
+  stage.network.requests = [];
+  await stage.pass(400);
+  assert.deepEqual([tab.client.state, stage.network.requests], ['closed', []]);
+});
+
 test('a tab whose locks never answer goes on alone', async () => {
   const stage = new Stage(), tab = stage.open({ name: 'me' }, new Map(), { ignoresLocks: true });
   await stage.pass(16);
