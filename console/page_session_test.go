@@ -2,6 +2,8 @@ package console_test
 
 import (
 	"crypto/rand"
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"tidings/internal/auth"
+	"tidings/internal/e2e"
 )
 
 // cookies are those that the browser has for the page.
@@ -108,7 +111,7 @@ func TestConsoleTokenInAddress(t *testing.T) {
 	tb.eval(t, link)
 	tb.presses(t, "Use the link’s token")
 	tb.holds(t, `$('#settings').textContent.includes('Signed in as bob')`)
-	s.awaitSubscribers(t, 1) // ada's stream ends
+	s.awaitStreamsOf(t, "bob") // ada's end
 	result, err := chromedp.Call(tb.ctx, page.GetNavigationHistory, cdp.Empty{})
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +121,28 @@ func TestConsoleTokenInAddress(t *testing.T) {
 			t.Errorf("the history has %s", entry.URL)
 		}
 	}
+}
+
+// awaitStreamsOf waits until a person's console is the only one that is connected: for the feed, and for the shift.
+func (s *site) awaitStreamsOf(t *testing.T, subject string) {
+	t.Helper()
+	var subjects []string
+	defer func() {
+		if t.Failed() {
+			t.Logf("connected are %v", subjects)
+		}
+	}()
+	e2e.Eventually(t, "console of "+subject+" alone", func() bool {
+		subjects = nil
+		for _, text := range s.subscribers(t) {
+			var one struct{ Subject string }
+			if err := json.Unmarshal(text, &one); err != nil {
+				t.Fatal(err)
+			}
+			subjects = append(subjects, one.Subject)
+		}
+		return slices.Equal(subjects, []string{subject, subject})
+	})
 }
 
 // TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept
