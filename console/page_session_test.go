@@ -145,6 +145,65 @@ func (s *site) awaitStreamsOf(t *testing.T, subject string) {
 	})
 }
 
+// late is the early script of a page that learns who is signed in when it is released: what it is told then may be
+// over.
+const late = `{
+	const answered = fetch;
+	globalThis.release = [];
+	globalThis.fetch = async (url, options) => {
+		const answer = await answered(url, options);
+		if (globalThis.isLate && /session$/.test(url)) await new Promise(go => release.push(go));
+		options?.signal?.throwIfAborted();
+		return answer;
+	};
+}`
+
+// TestConsoleLateAnswer: who was found out to be signed in before somebody else signed in is not shown.
+func TestConsoleLateAnswer(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}),
+		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	tb := p.openConsole(t, s, "/", clock(t), late, `globalThis.isLate = true`)
+	follows := func(token string) { // while an answer is under way
+		t.Helper()
+		tb.holds(t, `release.length === 1`)
+		tb.eval(t, `isLate = false; location.hash = 'token=`+token+`'`)
+	}
+	stays := func(subject string) {
+		t.Helper()
+		tb.holds(t, `$('#settings').textContent.includes('Signed in as `+subject+`')`)
+		tb.isLive(t)
+		tb.eval(t, `$('section.page').kept = true; pass(1000)`)
+		value[string](t, tb, `release.pop()(); fetch('/healthz').then(answer => answer.text())`)
+		tb.holds(t, `$('section.page').kept && $('#settings').textContent.includes('Signed in as `+subject+`')`)
+		s.awaitStreamsOf(t, subject)
+	}
+	follows(ada) // after the console has found nobody
+	stays("ada")
+
+	tb.eval(t, `isLate = true; new BroadcastChannel('tidings session ' + new URL('/', location)).postMessage(null)`)
+	follows(bob) // after another tab has said that ada signed in
+	tb.presses(t, "Use the link’s token")
+	stays("bob")
+}
+
+// TestConsoleSignInOvertaken: a link that the server did not answer is not tried again once another was followed.
+func TestConsoleSignInOvertaken(t *testing.T) {
+	t.Parallel()
+	s := newGuardedSite(t)
+	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}),
+		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
+	tb := newProfile(t).openConsole(t, s, "/#token="+ada, astray, clock(t),
+		`globalThis.away = /session/; globalThis.status = 404`)
+	tb.sees(t, "main", "The server does not answer. Trying again…")
+	tb.eval(t, `globalThis.away = undefined; location.hash = 'token=`+bob+`'`)
+	tb.isLive(t)
+	value[string](t, tb, `$('section.page').kept = true; pass(3000); fetch('/healthz').then(answer => answer.text())`)
+	tb.holds(t, `$('section.page').kept && $('#settings').textContent.includes('Signed in as bob')`)
+	s.awaitStreamsOf(t, "bob")
+}
+
 // TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept
 // it any more, the page asks for another one and goes on where it was.
 func TestConsoleSessionEnds(t *testing.T) {

@@ -24,7 +24,7 @@ const SLOW = 1_000; // ms after which a person is told what is waited for
 
 const main = el('main', { id: 'main', tabindex: '-1' });
 const announcer = el('p', { class: 'hidden', role: 'status' });
-let inside; // aborted when nobody is signed in any more
+let inside; // aborted when something else is shown, or found out
 let who; // is signed in, as text; undefined while that is being found out
 let changes = 0; // that other tabs have made
 
@@ -44,9 +44,12 @@ const nameOf = ({ grant }) => JSON.stringify(grant, (name, value) => (name === '
 // follow shows what another tab's signing in or out has left, unless that is what is shown.
 async function follow() {
   const seen = changes;
+  const present = inside;
   try {
     const access = await session.access();
-    if (who === undefined || seen !== changes || who === nameOf(access)) return;
+    if (who === undefined || seen !== changes) return;
+    if (present !== inside) return void follow(); // the answer may be older than who is signed in now
+    if (who === nameOf(access)) return;
     if (access.grant) begin(access);
     else ask();
   } catch {
@@ -55,36 +58,40 @@ async function follow() {
 }
 
 // enter signs in: with the token of the address, else with what the browser has. A link can come from anybody, so its token does not
-// take the place of a session before the person has said so.
+// take the place of a session before the person has said so. Of two that overlap the later counts.
 async function enter(token = session.tokenOfAddress(), agreed = false) {
-  leave();
+  const { signal } = leave();
   const slow = setTimeout(() => bare(el('p', { role: 'status' }, t('server.loading'))), SLOW);
+  signal.addEventListener('abort', () => clearTimeout(slow));
   try {
     if (token && !agreed) {
-      const { keys, grant } = await session.access();
+      const { keys, grant } = await session.access(signal);
       if (keys && grant) return offer(token, grant.subject);
     }
-    if (token) await session.signIn(token);
+    if (token) await session.signIn(token, signal);
     let access;
     let seen;
     do {
       seen = changes;
-      access = await session.access();
+      access = await session.access(signal);
     } while (seen !== changes);
     if (access.grant) begin(access);
     else ask();
   } catch (error) {
+    if (signal.aborted) return;
     if (error.lasting && token) return ask(session.refusal(error));
     bare(el('p', { role: 'status' }, t('shell.unreachable')));
-    setTimeout(enter, RETRY, token, agreed);
+    setTimeout(() => signal.aborted || enter(token, agreed), RETRY);
   } finally {
     clearTimeout(slow);
   }
 }
 
+// leave ends what is shown, or was being found out. What it returns is aborted when that ends in turn.
 function leave() {
   inside?.abort();
-  inside = who = undefined;
+  who = undefined;
+  return inside = new AbortController();
 }
 
 // ask shows the form for a token, and why it is there.
@@ -117,11 +124,9 @@ const brand = () => el('a', { class: 'brand', href: '#/alerts' }, 'Tidings');
 
 // begin shows everything, for as long as the browser is signed in.
 function begin({ keys, grant }) {
-  leave();
+  const { signal } = leave();
   who = nameOf({ grant });
-  const present = inside = new AbortController();
-  const { signal } = present;
-  requests.addEventListener('expired', () => present === inside && ask(t('session.expired')), { signal });
+  requests.addEventListener('expired', () => ask(t('session.expired')), { signal });
 
   const inbox = new Inbox((recall('topics') ?? '').split(' ').filter(Boolean), grant.subscribe, signal);
   const attention = new Attention(inbox, signal, text => fill(announcer, text));

@@ -20,9 +20,9 @@ const tabs = new BroadcastChannel(`tidings session ${base}`); // to this browser
 export const changedElsewhere = heard => { tabs.onmessage = heard; };
 
 // signIn sends the token in the body: the header is the browser's where a proxy asks for a password.
-export async function signIn(text) {
+export async function signIn(text, signal) {
   const headers = { 'Content-Type': 'application/json' };
-  await request('PUT', '/v1/session', { body: JSON.stringify({ token: text.trim() }), headers });
+  await request('PUT', '/v1/session', { body: JSON.stringify({ token: text.trim() }), headers, signal });
   tabs.postMessage(null);
 }
 
@@ -32,8 +32,8 @@ export async function signOut() {
 }
 
 // access is whether the server has keys, and what this browser is granted: null when nobody is signed in.
-export async function access() {
-  const { keys, grant } = await get('/v1/session');
+export async function access(signal) {
+  const { keys, grant } = await get('/v1/session', {}, signal);
   token = keys;
   return { keys, grant };
 }
