@@ -111,8 +111,7 @@ type Devices struct {
 	waiting, failing schedule          // of devices with something due that may be sent
 	shares           map[string]*share // of those that are being sent, or wait for others of the same
 	flying           map[*device]bool  // that are being sent something
-	sending          int               // requests under way,
-	retrying         int               // and of these those that have failed before
+	retrying         int               // how many of these have failed before
 	woken            bool              // there is something to do for run
 	interrupt        context.CancelFunc
 

@@ -258,13 +258,12 @@ func (p *Devices) dispatch(now time.Time) (next time.Time) {
 
 // hasRoom reports whether the first of a schedule may be sent to, once it is due. The caller holds mu.
 func (p *Devices) hasRoom(s *schedule) bool {
-	return len(*s) > 0 && p.sending < maxPushes && (s != &p.failing || p.retrying < maxPushes/2)
+	return len(*s) > 0 && len(p.flying) < maxPushes && (s != &p.failing || p.retrying < maxPushes/2)
 }
 
 // begin sends what is due to a device. The caller holds mu.
 func (p *Devices) begin(d *device) {
 	due, retry := d.due, d.due.attempts > 0
-	p.sending++
 	if retry {
 		p.retrying++
 	}
@@ -273,15 +272,15 @@ func (p *Devices) begin(d *device) {
 		o := p.push(d)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.sending--
 		if retry {
 			p.retrying--
 		}
 		p.giveShares(d, o)
-		if d.due != due || p.byID[d.id] != d || p.ctx.Err() == nil {
+		same, ended := d.due == due, p.ctx.Err() != nil // nothing is due to a device that was taken away
+		if !same || !ended {
 			delete(p.flying, d) // else it is still due: what Close writes must not pass it over
 		}
-		if d.due == due && p.byID[d.id] == d && p.ctx.Err() == nil {
+		if same && !ended {
 			p.finish(d, o)
 		} else if o.kind == pushSent {
 			p.counts.Sent++
