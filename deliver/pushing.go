@@ -91,16 +91,18 @@ func (p *Devices) prepare(d *device) (outcome, *prepared) {
 	if err != nil {
 		return refusedPush(err, 0), nil
 	}
-	n, err := p.compose(filter, at, owner, mark)
+	n, err := p.count(filter, at, owner, mark)
+	viewed := err == nil && n.count > 0 && p.o.Visible(owner, filter)
+	if err == nil && !viewed {
+		err = p.readNewest(n, filter)
+	}
 	switch {
 	case err != nil:
 		return refusedPush(err, logTrouble), nil
-	case n.count == 0:
-		return outcome{kind: pushSpared, told: n.told}, nil
-	case p.o.Visible(owner, filter) && mark == "":
-		return outcome{kind: pushSpared, told: n.told}, nil
-	case p.o.Visible(owner, filter):
+	case viewed && mark != "":
 		return outcome{kind: pushViewed}, nil
+	case viewed || n.count == 0:
+		return outcome{kind: pushSpared, told: n.told}, nil
 	}
 	text, err := p.o.Key.Open(sealed, devicePurpose(d.id))
 	if err != nil {
@@ -238,6 +240,7 @@ func (p *Devices) failed(d *device, due *dueDevice, a answer) {
 
 // notice is a message to a device.
 type notice struct {
+	after  store.ID // it tells of what lies after this
 	told   store.ID
 	count  int           // of events, to maxUnread+1
 	events []store.Event // the newest of them, oldest first
@@ -246,15 +249,15 @@ type notice struct {
 	title, body string
 }
 
-// compose finds out what a device is to be told. The error is the log's.
-func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark string) (n *notice, err error) {
-	n = &notice{told: p.log.Head()}
+// count finds out of how many events a device is to be told. The error is the log's.
+func (p *Devices) count(filter store.Filter, after store.ID, owner, mark string) (n *notice, err error) {
+	n = &notice{after: after, told: p.log.Head()}
 	if mark != "" {
 		m, err := p.log.Mark(owner, mark)
 		switch {
 		case err == nil:
 			if m.Topics.Covers(filter) { // else it has passed over what it is no mark of
-				after = store.Later(after, m.ID)
+				n.after = store.Later(after, m.ID)
 			}
 			if !filter.Covers(m.Topics) { // the owner's token need not cover them either
 				break
@@ -268,15 +271,17 @@ func (p *Devices) compose(filter store.Filter, after store.ID, owner, mark strin
 			return nil, err
 		}
 	}
-	if n.count, err = p.log.Count(filter, after, maxUnread+1); err != nil || n.count == 0 {
-		return n, err
-	}
-	return n, p.readNewest(n, filter, after)
+	n.count, err = p.log.Count(filter, n.after, maxUnread+1)
+	return n, err
 }
 
-// readNewest reads the newest of the events that a notice tells of. The error is the log's.
-func (p *Devices) readNewest(n *notice, filter store.Filter, after store.ID) error {
-	if n.count > foldDevices {
+// readNewest reads the newest of the events that a notice tells of, if there are any. The error is the log's.
+func (p *Devices) readNewest(n *notice, filter store.Filter) error {
+	after := n.after
+	switch {
+	case n.count == 0:
+		return nil
+	case n.count > foldDevices:
 		from, err := p.log.Newest(filter, store.MaxID, foldDevices, store.MaxPageBytes)
 		if err != nil {
 			return err
