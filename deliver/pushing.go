@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"tidings/internal/webpush"
+	"tidings/internal/wire"
 	"tidings/store"
 )
 
@@ -373,18 +373,7 @@ type noticeState struct {
 // payload is what is encrypted: at most webpush.MaxMessage bytes.
 func (n *notice) payload(to *address, language string) []byte {
 	last := &n.events[len(n.events)-1]
-	return marshalPlain(declared{8030, notification{Title: shorten(n.title, maxValue),
+	return wire.Marshal(declared{8030, notification{Title: shorten(n.title, maxValue),
 		Body: shorten(n.body, 4*maxValue), Language: language, Navigate: to.page, Tag: pushTopic,
 		Renotify: true, Timestamp: last.Time().UnixMilli(), Data: noticeState{last.ID, n.count}}, n.badge})
-}
-
-// marshalPlain is JSON for those who do not put it into HTML.
-func marshalPlain(v any) []byte {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // which would make it longer
-	if err := enc.Encode(v); err != nil {
-		panic(err) // it has nothing that could fail
-	}
-	return []byte(b.String())
 }
