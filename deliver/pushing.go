@@ -165,29 +165,27 @@ func (p *Devices) post(ctx context.Context, m *prepared) answer {
 
 // finish notes what became of a push. The caller holds mu.
 func (p *Devices) finish(d *device, o outcome) {
-	due := d.due
-	if o.kind != pushViewed || !due.kept {
+	if o.kind != pushViewed || !d.due.kept {
 		defer p.note(d)
 	}
 	switch o.kind {
-	case pushGone, pushExpired:
-		if o.kind == pushExpired && !d.ended(time.Now(), p.o.Grace) { // it was renewed meanwhile
-			p.schedule(d)
-			return
-		}
-		if o.kind == pushExpired {
-			p.counts.Expired++
-		} else {
-			p.counts.Gone++
-			p.o.Logger.Info("device removed: its push service reports it gone", "device", d.id.String(),
-				"service", d.service, "status", o.a.status)
-		}
+	case pushGone:
+		p.counts.Gone++
+		p.o.Logger.Info("device removed: its push service reports it gone", "device", d.id.String(),
+			"service", d.service, "status", o.a.status)
 		p.take(d)
+	case pushExpired:
+		if d.ended(time.Now(), p.o.Grace) {
+			p.counts.Expired++
+			p.take(d)
+		} else { // it was renewed meanwhile
+			p.schedule(d)
+		}
 	case pushViewed:
-		due.next, due.kept = time.Now().Add(viewPace), true
+		d.due.next, d.due.kept = time.Now().Add(viewPace), true
 		p.schedule(d)
 	case pushFailed:
-		p.failed(d, due, o.a)
+		p.failed(d, o.a)
 	default:
 		pause := time.Now()
 		if o.kind == pushSent {
@@ -214,8 +212,8 @@ func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
 
 // failed notes a failure, and when to try again; after pushTTL nobody would be told by it any more. The caller holds
 // mu.
-func (p *Devices) failed(d *device, due *dueDevice, a answer) {
-	now := time.Now()
+func (p *Devices) failed(d *device, a answer) {
+	due, now := d.due, time.Now()
 	p.counts.Failed++
 	if due.attempts == 0 {
 		due.first = now
