@@ -87,8 +87,11 @@ func (g *Guard) CheckURL(text string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%w, without a fragment", ErrURL)
 	case u.Scheme == "http" && !g.o.HTTP:
-		return nil, g.refuse("http:// is refused, for everybody on the way could read and change what is sent",
-			"--deliver-http")
+		refused := &Refused{what: "http:// is refused, for everybody on the way could read and change what is sent"}
+		if !g.o.Push {
+			refused.Flag = "--deliver-http"
+		}
+		return nil, refused
 	}
 	return u, g.checkHost(u)
 }
@@ -161,19 +164,12 @@ func (g *Guard) check(at netip.AddrPort) error {
 			}
 		}
 	}
-	return g.refuse(fmt.Sprintf("%s is refused: it is %s", addr, what),
-		"--deliver-to "+netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String())
-}
-
-// refuse returns the error, with the flag of the guard's own that allows it.
-func (g *Guard) refuse(what, flag string) *Refused {
+	flag := "--deliver-to "
 	if g.o.Push {
-		prefix, found := strings.CutPrefix(flag, "--deliver-to ")
-		if flag = ""; found {
-			flag = "--push-to " + prefix
-		}
+		flag = "--push-to "
 	}
-	return &Refused{what: what, Flag: flag}
+	return &Refused{fmt.Sprintf("%s is refused: it is %s", addr, what),
+		flag + netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String()}
 }
 
 // isOwn reports whether a listener of this server is there.
