@@ -215,7 +215,7 @@ func (p *Devices) want(newest map[string]store.ID, from, through store.ID) {
 	}
 	now := time.Now()
 	for a, id := range found {
-		for _, d := range a.devices {
+		for _, d := range a.Values {
 			switch {
 			case !d.at.Before(id):
 			case d.due != nil:
