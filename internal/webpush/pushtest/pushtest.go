@@ -41,9 +41,6 @@ func (b *Browser) P256dh() string {
 // Auth is the secret of its PushSubscription.
 func (b *Browser) Auth() string { return base64.RawURLEncoding.EncodeToString(b.auth) }
 
-// Private is its private key, for other implementations to read by.
-func (b *Browser) Private() string { return base64.RawURLEncoding.EncodeToString(b.key.Bytes()) }
-
 // Message is a declarative push message.
 type Message struct {
 	WebPush      int `json:"web_push"`
