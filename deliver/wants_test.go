@@ -38,7 +38,6 @@ func (s *scene) begin(wants func(string, *store.Event) bool) {
 	s.Sender = sender
 }
 
-// A strict webhook that passes over what it does not want cannot be paused before it has caught up.
 // TestWantsHalts: a delivery that passes over events can be paused, and ended with the server, at once.
 func TestWantsHalts(t *testing.T) {
 	for name, halt := range map[string]func(s *scene){
