@@ -295,7 +295,7 @@ func (p *Devices) check(r *Registration) (a address, service string, err error) 
 		return a, "", &InvalidError{"name", fmt.Sprintf("expected one line of at most %d bytes", maxDeviceName)}
 	case languages[r.Language] == nil:
 		return a, "", &InvalidError{"language", `expected "en" or "zh"`}
-	case r.Urgency != "" && !slices.Contains(Urgencies, r.Urgency):
+	case !slices.Contains(Urgencies, r.Urgency):
 		return a, "", &InvalidError{"urgency", "expected one of " + listed(Urgencies)}
 	}
 	a.endpoint, a.page = u.String(), page.String()
