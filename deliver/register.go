@@ -107,13 +107,17 @@ func (p *Devices) List(owner, after string, max int) []Device {
 func (p *Devices) ListAll(suits func(owner string) bool, after string, max int) []Device {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []*device
+	return p.describe(p.of(suits), after, max)
+}
+
+// of returns the devices of owners who suit. The caller holds mu.
+func (p *Devices) of(suits func(owner string) bool) (all []*device) {
 	for owner, mine := range p.byOwner {
 		if suits(owner) {
 			all = append(all, mine...)
 		}
 	}
-	return p.describe(all, after, max)
+	return all
 }
 
 // describe sorts and shows. The caller holds mu.
@@ -147,12 +151,7 @@ func (p *Devices) Remove(ctx context.Context, id string, suits func(owner string
 // log.
 func (p *Devices) RemoveAll(ctx context.Context, suits func(owner string) bool) (removed int, err error) {
 	p.mu.Lock()
-	var all []*device
-	for owner, mine := range p.byOwner {
-		if suits(owner) {
-			all = append(all, mine...)
-		}
-	}
+	all := p.of(suits)
 	var written *batch
 	for _, d := range all {
 		written = p.forget(d)
