@@ -127,7 +127,7 @@ type Sender struct {
 	mu         sync.Mutex
 	deliveries map[string]*delivery
 	ride       context.CancelFunc // ends the wait of the progress that is being written; nil if none is
-	dirty      chan struct{}      // there is progress
+	dirty      bell               // there is progress
 	unwritten  time.Time          // since when progress cannot be written; zero: it can
 	counts     Counts
 }
@@ -158,7 +158,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 		o.May = func() bool { return true }
 	}
 	s := &Sender{log: log, tail: tail, o: o, logID: info.LogID, client: o.Client, turns: newTurns(),
-		deliveries: make(map[string]*delivery), dirty: make(chan struct{}, 1)}
+		deliveries: make(map[string]*delivery), dirty: make(bell, 1)}
 	if s.client == nil {
 		s.client = o.Guard.Client()
 	}
@@ -264,13 +264,20 @@ func (d *delivery) halt() {
 	}
 }
 
+// bell wakes who receives from it: once, however often it was rung meanwhile.
+type bell chan struct{}
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
 // change notes a change of a delivery, which is written in time. The caller holds mu.
 func (s *Sender) change(d *delivery) {
 	d.changes++
-	select {
-	case s.dirty <- struct{}{}:
-	default:
-	}
+	s.dirty.ring()
 }
 
 // stored is the delivery as the log keeps it. The caller holds mu.
@@ -364,10 +371,7 @@ func (s *Sender) noteProgress(err error, interrupted bool) {
 		s.unwritten = time.Time{}
 		return
 	}
-	select {
-	case s.dirty <- struct{}{}:
-	default:
-	}
+	s.dirty.ring()
 	if !interrupted && s.unwritten.IsZero() {
 		s.unwritten = time.Now()
 		s.o.Logger.Warn("the progress of deliveries cannot be written; sending goes on, and a restart repeats it",

@@ -118,7 +118,7 @@ type Devices struct {
 	unwritten map[deviceID]bool
 	batch     *batch // of those who wait for what is unwritten
 	ride      context.CancelFunc
-	dirty     chan struct{}
+	dirty     bell
 	written   writtenDevices
 
 	counts   PushCounts
@@ -164,7 +164,7 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 		rate: rate.NewLimiter(pushesPerSecond, maxPushes),
 		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
 		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
-		flying: make(map[*device]bool), shares: make(map[string]*share), dirty: make(chan struct{}, 1)}
+		flying: make(map[*device]bool), shares: make(map[string]*share), dirty: make(bell, 1)}
 	if p.client == nil {
 		p.client = o.Guard.Client()
 	}

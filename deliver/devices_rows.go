@@ -47,10 +47,7 @@ func (p *Devices) await() *batch {
 	if p.ride != nil {
 		p.ride()
 	}
-	select {
-	case p.dirty <- struct{}{}:
-	default:
-	}
+	p.dirty.ring()
 	return p.batch
 }
 
@@ -101,10 +98,7 @@ func (p *Devices) noteTrouble(interrupted bool, err error) {
 		p.troubled = false
 		return
 	}
-	select {
-	case p.dirty <- struct{}{}:
-	default:
-	}
+	p.dirty.ring()
 	if !interrupted && !p.troubled {
 		p.troubled = true
 		p.o.Logger.Warn("the progress of pushes cannot be written; sending goes on, and a restart repeats it", "error", err)

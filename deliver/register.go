@@ -90,10 +90,7 @@ func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 // note has a device written as it will be then, or its row deleted if it is gone. The caller holds mu.
 func (p *Devices) note(d *device) {
 	p.unwritten[d.id] = true
-	select {
-	case p.dirty <- struct{}{}:
-	default:
-	}
+	p.dirty.ring()
 }
 
 // List returns those of an owner after an ID, sorted by it, at most max.
