@@ -109,16 +109,16 @@ func (s *Server) deliveryBody(d deliver.Status, x *expiry) (deliveryBody, *probl
 	if err != nil {
 		return b, storeProblem(err)
 	}
+	var oldest *store.Event
 	if b.LagEvents = min(lag+d.Lanes, maxLag); b.LagEvents > 0 {
-		e, ok, err := s.waiting(&d, d.Filter(), 1)
-		if err != nil {
+		if oldest, err = s.waiting(&d, d.Filter(), 1); err != nil {
 			return b, storeProblem(err)
 		}
-		if ok {
-			b.LagSeconds = max(0, s.o.Now().Sub(e.Time()).Seconds())
+		if oldest != nil {
+			b.LagSeconds = max(0, s.o.Now().Sub(oldest.Time()).Seconds())
 		}
 	}
-	if b.Expiring, err = x.of(&d); err != nil {
+	if b.Expiring, err = x.of(&d, oldest); err != nil {
 		return b, storeProblem(err)
 	}
 	return b, nil

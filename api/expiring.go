@@ -19,20 +19,20 @@ const soon = 4
 // ofLimit is how many events of the topics of a limit are looked at for one that a delivery sends.
 const ofLimit = 32
 
-// waiting returns the oldest event that a delivery is not done with, of the first so many within a filter; ok is false
-// if it sends none of these.
-func (s *Server) waiting(d *deliver.Status, within store.Filter, n int) (e store.Event, ok bool, err error) {
+// waiting returns the oldest event that a delivery is not done with, of the first so many within a filter; nil if it
+// sends none of these.
+func (s *Server) waiting(d *deliver.Status, within store.Filter, n int) (*store.Event, error) {
 	page, err := s.log.NewReader(within, d.At).Next(n)
 	if err != nil {
-		return e, false, err
+		return nil, err
 	}
 	f := d.Filter()
 	for i := range page.Events {
 		if f.Match(page.Events[i].Topic) {
-			return page.Events[i], true, nil
+			return &page.Events[i], nil
 		}
 	}
-	return e, false, nil
+	return nil, nil
 }
 
 // expiry is what deliveries are judged by at one moment.
@@ -56,37 +56,38 @@ func (s *Server) expiry() (*expiry, error) {
 // of returns the event, of those that wait, that retention is expected to reach first, before the delivery does; nil
 // for none. It is judged by the oldest event that waits, and the oldest for which each limit of topics counts: as soon
 // as a quarter is left of the time that it is kept, at the pace of the delivery. One that goes through the log faster
-// than time goes gets away. The error is the log's.
-func (x *expiry) of(d *deliver.Status) (found *expiringBody, err error) {
+// than time goes gets away. The oldest event is read if it is nil. The error is the log's.
+func (x *expiry) of(d *deliver.Status, oldest *store.Event) (found *expiringBody, err error) {
 	outlook := x.s.o.Outlook
 	if outlook == nil || d.State == deliver.Held || d.State == deliver.Damaged || d.Pace >= 1 ||
 		x.now.Sub(store.Later(d.At, x.first).Time()) < x.shortest-x.shortest/soon {
 		return nil, nil // most are no further behind
 	}
-	oldest, ok, err := x.s.waiting(d, d.Filter(), 1)
-	if err != nil || !ok {
-		return nil, err
+	if oldest == nil {
+		if oldest, err = x.s.waiting(d, d.Filter(), 1); oldest == nil {
+			return nil, err
+		}
 	}
-	events := []store.Event{oldest}
+	events := []*store.Event{oldest}
 	for _, limited := range outlook.Filters() {
 		if limited.Match(oldest.Topic) {
 			continue // it is the oldest of these
 		}
-		e, ok, err := x.s.waiting(d, limited, ofLimit)
+		e, err := x.s.waiting(d, limited, ofLimit)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if e != nil {
 			events = append(events, e)
 		}
 	}
-	for i := range events {
-		e, err := x.judge(d, &events[i])
+	for _, e := range events {
+		goes, err := x.judge(d, e)
 		if err != nil {
 			return nil, err
 		}
-		if e != nil && (found == nil || e.At.Before(found.At)) {
-			found = e
+		if goes != nil && (found == nil || goes.At.Before(found.At)) {
+			found = goes
 		}
 	}
 	return found, nil

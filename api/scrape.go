@@ -267,7 +267,7 @@ func (s scrape) collectExpiring(out sink) {
 	}
 	n := 0
 	for _, d := range sender.List("", deliver.MaxDeliveries) {
-		e, err := x.of(&d)
+		e, err := x.of(&d, nil)
 		if err != nil {
 			out.fail(err)
 			return
