@@ -249,9 +249,6 @@ func (p *Devices) Close() {
 		return
 	}
 	p.stop()
-	p.mu.Lock()
-	p.wake()
-	p.mu.Unlock()
 	p.over.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
