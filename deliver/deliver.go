@@ -128,7 +128,7 @@ type Sender struct {
 	deliveries map[string]*delivery
 	ride       context.CancelFunc // ends the wait of the progress that is being written; nil if none is
 	dirty      bell               // there is progress
-	unwritten  time.Time          // since when progress cannot be written; zero: it can
+	troubled   bool               // progress cannot be written, and that was logged
 	counts     Counts
 }
 
@@ -368,12 +368,12 @@ func (s *Sender) writeProgress() {
 // noteProgress says once that progress cannot be written, and tries again later. The caller holds mu.
 func (s *Sender) noteProgress(err error, interrupted bool) {
 	if err == nil {
-		s.unwritten = time.Time{}
+		s.troubled = false
 		return
 	}
 	s.dirty.ring()
-	if !interrupted && s.unwritten.IsZero() {
-		s.unwritten = time.Now()
+	if !interrupted && !s.troubled {
+		s.troubled = true
 		s.o.Logger.Warn("the progress of deliveries cannot be written; sending goes on, and a restart repeats it",
 			"error", err)
 	}

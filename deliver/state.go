@@ -162,7 +162,7 @@ type Stats struct {
 func (s *Sender) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := Stats{Counts: s.counts, States: make(map[State]int), Unwritten: !s.unwritten.IsZero()}
+	stats := Stats{Counts: s.counts, States: make(map[State]int), Unwritten: s.troubled}
 	for _, d := range s.deliveries {
 		status := s.status(d)
 		stats.States[status.State]++
