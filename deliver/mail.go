@@ -119,16 +119,13 @@ func (s *Sender) mailClient(ctx context.Context, u *url.URL, to *target) (*gomai
 		return nil, err
 	}
 	secure := &tls.Config{ServerName: u.Hostname(), RootCAs: s.o.RootCAs, MinVersion: tls.VersionTLS12}
-	port := map[string]int{"smtps": 465, "smtp": 587}[u.Scheme]
-	if given, err := net.LookupPort("tcp", u.Port()); u.Port() != "" && err == nil {
-		port = given
-	}
 	policy := gomail.TLSMandatory
 	if u.Scheme == "smtps" {
 		policy = gomail.NoTLS // there is a second one in no case
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(attemptTimeout), gomail.WithTLSConfig(secure),
-		gomail.WithTLSPolicy(policy), gomail.WithHELO(domainOf(from[0])), gomail.WithoutNoop(),
+	options := []gomail.Option{gomail.WithPort(int(outbound.Port(u))), gomail.WithTimeout(attemptTimeout),
+		gomail.WithTLSConfig(secure), gomail.WithTLSPolicy(policy), gomail.WithHELO(domainOf(from[0])),
+		gomail.WithoutNoop(),
 		gomail.WithDialContextFunc(func(dialing context.Context, network, address string) (net.Conn, error) {
 			conn, err := s.o.Guard.Dial(dialing, network, address)
 			if err != nil {

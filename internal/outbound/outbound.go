@@ -115,10 +115,11 @@ func (g *Guard) checkHost(u *url.URL) error {
 	if err != nil {
 		return nil
 	}
-	return g.check(netip.AddrPortFrom(addr, port(u)))
+	return g.check(netip.AddrPortFrom(addr, Port(u)))
 }
 
-func port(u *url.URL) uint16 {
+// Port is the port of an address that CheckURL or CheckMailURL takes: that of its scheme if it names none.
+func Port(u *url.URL) uint16 {
 	if p, err := net.LookupPort("tcp", u.Port()); err == nil && u.Port() != "" {
 		return uint16(p)
 	}
