@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,12 +114,7 @@ func (r *record) filter() store.Filter {
 	return f
 }
 
-func (r *record) order() Order {
-	if r.Order == "" {
-		return Strict
-	}
-	return r.Order
-}
+func (r *record) order() Order { return cmp.Or(r.Order, Strict) }
 
 func (r *record) onGiveUp() OnGiveUp {
 	switch {
