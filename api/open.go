@@ -61,8 +61,8 @@ func (o *openStream) show(r *http.Request, asked *subscription, end ender) {
 // close gives everything back.
 func (o *openStream) close() {
 	if o.row != nil {
+		o.row.leave() // first: what is not in the list any more counts nowhere
 		o.s.subscribers.byID.Delete(o.row.id)
-		o.row.leave()
 	}
 	if o.sub != nil {
 		o.sub.Close()
