@@ -240,6 +240,7 @@ func (c *Cluster) told(message []byte) {
 		c.o.Logger.Debug("another server of the log says what cannot be read", "bytes", len(message))
 		return
 	}
+	slices.Sort(h.Seen) // Visible searches it
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()

@@ -3,6 +3,7 @@ package nodes
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,14 +109,13 @@ func (w *word) covers(pattern store.Filter) bool {
 // Visible reports whether a person of this name has a page in view that shows the topics, or one on another node,
 // whatever that shows.
 func (a *AllPages) Visible(owner string, topics store.Filter) bool {
+	if a.own.Visible(owner, topics) {
+		return true
+	}
 	digest := digestOf(owner)
-	return a.own.Visible(owner, topics) || a.elsewhere(func(w *word) bool {
-		for _, seen := range w.Seen {
-			if seen == digest {
-				return true
-			}
-		}
-		return false
+	return a.elsewhere(func(w *word) bool {
+		_, seen := slices.BinarySearch(w.Seen, digest)
+		return seen
 	})
 }
 

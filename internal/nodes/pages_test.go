@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,77 +22,108 @@ func topicsOf(t *testing.T, patterns string) store.Filter {
 	return f
 }
 
-// TestAllPages: an alarm is heard when it is on any node, each pattern on one of them; a person has a page in view
-// wherever it is. When a node goes it means nothing for a while that nobody hears.
-func TestAllPages(t *testing.T) {
-	const heartbeat, settle = 15 * time.Second, 45 * time.Second
+const heartbeat, settle = 15 * time.Second, 45 * time.Second
+
+// paged is a node with pages.
+type paged struct {
+	*nodes.Cluster
+	own *presence.Registry
+	all *nodes.AllPages
+}
+
+func joinPaged(t *testing.T, bus nodes.Bus, name string) paged {
+	t.Helper()
+	own := presence.New(heartbeat)
+	c, err := nodes.New(bus, nodes.Options{Name: name, Pages: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return paged{c, own, c.AllPages(settle)}
+}
+
+// expect compares whether it means something that nobody hears, and what somebody hears, with what is wanted.
+func (p paged) expect(t *testing.T, when string, settled bool, heard string, unheard ...string) {
+	t.Helper()
+	synctest.Wait()
+	if got := p.all.Settled(); got != settled {
+		t.Errorf("%s: settled is %v", when, got)
+	}
+	if !p.all.Hears(topicsOf(t, heard)) {
+		t.Errorf("%s: nobody hears %s", when, heard)
+	}
+	for _, topics := range unheard {
+		if p.all.Hears(topicsOf(t, topics)) {
+			t.Errorf("%s: somebody hears %s", when, topics)
+		}
+	}
+}
+
+// TestHeardElsewhere: an alarm is heard when it is on any node, each pattern on one of them. When a node goes it means
+// nothing for a while that nobody hears.
+func TestHeardElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
-		var all [2]*nodes.AllPages
-		var own [2]*presence.Registry
-		var clusters [2]*nodes.Cluster
-		for i := range all {
-			own[i] = presence.New(heartbeat)
-			c, err := nodes.New(&bus, nodes.Options{Name: string(rune('a' + i)), Pages: own[i]})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			clusters[i], all[i] = c, c.AllPages(settle)
-		}
-		expect := func(when string, settled bool, heard string, unheard ...string) {
-			t.Helper()
-			synctest.Wait()
-			if got := all[0].Settled(); got != settled {
-				t.Errorf("%s: settled is %v", when, got)
-			}
-			if !all[0].Hears(topicsOf(t, heard)) {
-				t.Errorf("%s: nobody hears %s", when, heard)
-			}
-			for _, topics := range unheard {
-				if all[0].Hears(topicsOf(t, topics)) {
-					t.Errorf("%s: somebody hears %s", when, topics)
-				}
-			}
-		}
+		a, b := joinPaged(t, &bus, "a"), joinPaged(t, &bus, "b")
 		armed := true
-		page := own[0].Open("ada", topicsOf(t, "orders.>"))
-		far := own[1].Open("bo", topicsOf(t, "tickets"))
+		here, there := a.own.Open("ada", topicsOf(t, "orders.>")), b.own.Open("bo", topicsOf(t, "tickets"))
 		report := func() {
-			page.Report(presence.State{Visible: true, Armed: &armed})
-			far.Report(presence.State{Visible: true, Armed: &armed})
+			here.Report(presence.State{Armed: &armed})
+			there.Report(presence.State{Armed: &armed})
 		}
 		report()
 		time.Sleep(nodes.HelloEvery)
-		expect("at the start", false, "orders.eu tickets", ">", "orders.eu >", "tickets.x")
-		if !all[0].Visible("bo", store.All()) || !all[1].Visible("ada", store.All()) ||
-			all[0].Visible("cy", store.All()) {
-			t.Error("who has a page in view is not known")
-		}
+		a.expect(t, "at the start", false, "orders.eu tickets", ">", "orders.eu >", "tickets.x")
 		for range 4 {
 			time.Sleep(heartbeat)
 			report()
 		}
-		expect("later", true, "orders.eu tickets", ">")
+		a.expect(t, "later", true, "orders.eu tickets", ">")
 
-		bus.Mute(clusters[1].Self(), true)
+		bus.Mute(b.Self(), true)
 		time.Sleep(nodes.LostAfter)
-		page.Report(presence.State{Visible: true, Armed: &armed})
-		expect("a node is lost", false, "orders.eu", "tickets")
+		report()
+		a.expect(t, "a node is lost", false, "orders.eu", "tickets")
 		time.Sleep(settle)
-		page.Report(presence.State{Armed: &armed})
-		expect("for long", true, "orders.eu", "tickets")
-		bus.Mute(clusters[1].Self(), false)
-		far.Report(presence.State{Armed: &armed})
+		report()
+		a.expect(t, "for long", true, "orders.eu", "tickets")
+		bus.Mute(b.Self(), false)
 		time.Sleep(nodes.HelloEvery)
-		expect("it is back", true, "orders.eu tickets")
-		if all[0].Visible("bo", store.All()) || all[1].Visible("ada", store.All()) {
-			t.Error("a page that is not in view is taken for one that is")
-		}
-		clusters[1].Close()
-		expect("it ends", false, "orders.eu", "tickets")
+		a.expect(t, "it is back", true, "orders.eu tickets")
+		b.Close()
+		a.expect(t, "it ends", false, "orders.eu", "tickets")
 		time.Sleep(settle)
-		page.Report(presence.State{Armed: &armed})
-		expect("it has ended", true, "orders.eu", "tickets")
+		report()
+		a.expect(t, "it has ended", true, "orders.eu", "tickets")
+	})
+}
+
+// TestVisibleElsewhere: a person has a page in view wherever it is, until it says that it is not.
+func TestVisibleElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var bus nodestest.Bus
+		a, b := joinPaged(t, &bus, "a"), joinPaged(t, &bus, "b")
+		pages := make(map[string]*presence.Page)
+		for i := range 10 {
+			owner := fmt.Sprint("bo-", i)
+			pages[owner] = b.own.Open(owner, topicsOf(t, "tickets"))
+		}
+		for _, visible := range []bool{true, false} {
+			for _, page := range pages {
+				page.Report(presence.State{Visible: visible})
+			}
+			time.Sleep(nodes.HelloEvery)
+			synctest.Wait()
+			for owner := range pages {
+				for _, n := range []paged{a, b} {
+					if got := n.all.Visible(owner, topicsOf(t, "tickets")); got != visible {
+						t.Errorf("%s: a page of %s is in view: %v, want %v", n.Name(), owner, got, visible)
+					}
+				}
+			}
+			if a.all.Visible("ada", topicsOf(t, "tickets")) {
+				t.Error("somebody who is not there has a page in view")
+			}
+		}
 	})
 }
