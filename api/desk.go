@@ -57,11 +57,9 @@ func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk)
 	if r.Context().Value(passedOn{}) != nil { // by a server that has not heard yet
 		return nobodySends()
 	}
-	holder := s.o.Lease.Holder() // by the log: whoever may speak can say that it sends, and would be given tokens
-	for _, n := range s.o.Nodes.List() {
-		if n.ID == holder && n.Sends && !n.Self && !n.Lost() {
-			return s.passOn(w, r, &n)
-		}
+	// By the log: whoever may speak can say that it sends, and would be given tokens.
+	if n, ok := s.o.Nodes.Other(s.o.Lease.Holder()); ok && n.Sends {
+		return s.passOn(w, r, &n)
 	}
 	return nobodySends()
 }

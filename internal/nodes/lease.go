@@ -269,11 +269,12 @@ func (l *Lease) free(row *leaseRow) bool {
 	}
 	// This node may have been deaf until now, or too new to have heard anything.
 	waited := l.o.Elapsed() - l.since
-	if heard, ok := l.cluster.Heard(row.Node); !ok || heard >= LostAfter {
+	holder, ok := l.cluster.Other(row.Node)
+	if !ok {
 		return waited >= LostAfter
 	}
-	sent, ok := l.cluster.HeardSending(row.Node)
-	return waited >= TakeAfter+LostAfter && (!ok || sent >= LostAfter) // one that has taken it does not send before
+	// Who has taken it does not send before TakeAfter.
+	return waited >= TakeAfter+LostAfter && time.Since(holder.Sent) >= LostAfter
 }
 
 // take tries to take the lease. What came of it shows when it is read.

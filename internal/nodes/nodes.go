@@ -79,6 +79,7 @@ type Node struct {
 	Version string
 	Self    bool
 	Heard   time.Duration // since its last word
+	Sent    time.Time     // when it said last that it sends; zero: never, or it is this node
 	State
 }
 
@@ -323,32 +324,23 @@ func (c *Cluster) List() []Node {
 }
 
 func (w *word) node(now time.Time) Node {
-	return Node{ID: w.ID, Name: w.Name, Version: w.Version, Heard: now.Sub(w.heard), State: State{Lag: w.Lag,
-		Behind: seconds(w.Behind), Silence: seconds(w.Silence), Clock: seconds(w.Clock), Sends: w.Sends}}
+	return Node{ID: w.ID, Name: w.Name, Version: w.Version, Heard: now.Sub(w.heard), Sent: w.sent,
+		State: State{Lag: w.Lag, Behind: seconds(w.Behind), Silence: seconds(w.Silence), Clock: seconds(w.Clock),
+			Sends: w.Sends}}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// Heard returns how long ago a node has said something, and false of one that is not known.
-func (c *Cluster) Heard(id string) (time.Duration, bool) {
+// Other returns another node that is known and not lost; false: there is none of this ID.
+func (c *Cluster) Other(id string) (Node, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w, ok := c.known[id]
 	if !ok {
-		return 0, false
+		return Node{}, false
 	}
-	return time.Since(w.heard), true
-}
-
-// HeardSending returns how long ago a node has said that it sends, and false of one that has not, or is not known.
-func (c *Cluster) HeardSending(id string) (time.Duration, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w, ok := c.known[id]
-	if !ok || w.sent.IsZero() {
-		return 0, false
-	}
-	return time.Since(w.sent), true
+	n := w.node(time.Now())
+	return n, !n.Lost()
 }
 
 // Answer is one node's. The caller owns it.
