@@ -141,23 +141,18 @@ func (b *subscriberBody) valid() bool {
 
 // findElsewhere has the other server that has a stream do what is asked with it.
 func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQuestion) *problem {
-	found, all := s.o.Nodes.Find(r.Context(), wire.Marshal(q), func(body []byte) bool {
+	found, silent := s.o.Nodes.Find(r.Context(), wire.Marshal(q), func(body []byte) (bool, error) {
 		var said nodeAnswer
-		return said.read(body) == nil && said.Found
+		err := said.read(body)
+		return said.Found, err
 	})
-	if found {
+	switch {
+	case found:
 		w.WriteHeader(http.StatusNoContent)
 		return nil
-	}
-	for _, a := range all {
-		err := a.Err
-		if err == nil {
-			err = new(nodeAnswer).read(a.Body)
-		}
-		if err != nil {
-			return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of "+
-				"this ID; %s, which may have it, does not: %v", nameOf(&a.Node), err)}
-		}
+	case len(silent) > 0:
+		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of "+
+			"this ID; %s, which may have it, does not: %v", nameOf(&silent[0].Node), silent[0].Err)}
 	}
 	return noSubscriber()
 }

@@ -363,8 +363,10 @@ func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, 
 }
 
 // Find asks all other nodes that are known, at once, until one of them gives an answer that is what was looked for,
-// for AskWithin at most. When none does it returns what each has said.
-func (c *Cluster) Find(ctx context.Context, question []byte, is func(body []byte) bool) (found bool, all []Answer) {
+// for AskWithin at most. When none does it returns those that gave no answer, or one of which is returns an error.
+// That does not end the search: another node may have what was looked for.
+func (c *Cluster) Find(ctx context.Context, question []byte,
+	is func(body []byte) (bool, error)) (found bool, silent []Answer) {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
 	defer cancel()
 	list := c.List()
@@ -379,12 +381,16 @@ func (c *Cluster) Find(ctx context.Context, question []byte, is func(body []byte
 	}
 	for range len(list) - 1 {
 		a := <-answers
-		if a.Err == nil && is(a.Body) {
+		if a.Err == nil {
+			found, a.Err = is(a.Body)
+		}
+		if a.Err != nil {
+			silent = append(silent, a)
+		} else if found {
 			return true, nil
 		}
-		all = append(all, a)
 	}
-	return false, all
+	return false, silent
 }
 
 // AskAll asks all other nodes that are known, at once, and returns their answers within AskWithin.
