@@ -47,10 +47,18 @@ func deskOf(r *http.Request) *Desk             { return visitOf(r).desk }
 func senderOf(r *http.Request) *deliver.Sender { return deskOf(r).Deliveries }
 func boardOf(r *http.Request) *alert.Board     { return deskOf(r).Alerts }
 
-// atDesk has the request served here, if this server has the deliveries and alerts, or by the one that has them.
-func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk) *problem) *problem {
+// ownDesk is the desk while this server has it, else nil. It has not before it has read from the log what is sent.
+func (s *Server) ownDesk() *Desk {
 	d := s.desk.Load()
 	if s.o.Lease == nil || s.o.Lease.Holds() && d.Deliveries != nil {
+		return d
+	}
+	return nil
+}
+
+// atDesk has the request served here, if this server has the deliveries and alerts, or by the one that has them.
+func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk) *problem) *problem {
+	if d := s.ownDesk(); d != nil {
 		visitOf(r).desk = d
 		return here(d)
 	}

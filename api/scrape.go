@@ -155,9 +155,9 @@ func (s scrape) collectNodes(out sink) {
 	out.gauge("tidings_cluster_clock_seconds",
 		"How far the clock of this server is ahead of that of the cluster that keeps the log; negative: behind; 0 without one.",
 		off, nil)
-	sends := 1.0
-	if s.o.Lease != nil && (!s.o.Lease.Holds() || s.desk.Load().Deliveries == nil) {
-		sends = 0
+	sends := 0.0
+	if s.ownDesk() != nil {
+		sends = 1
 	}
 	out.gauge("tidings_sends",
 		"1 while this node now sends deliveries and escalates alerts: of several that keep a log one does.",
