@@ -96,6 +96,7 @@ type Lease struct {
 	since  time.Duration // by Elapsed: when it was read so first, without a pause since
 	own    []byte        // the row that this node has written, and by which nobody else sends any more
 	fresh  bool          // nobody has sent by it
+	term   uint64        // of own, once this node has sent by it
 
 	unread, untaken trouble
 }
@@ -201,7 +202,7 @@ func (l *Lease) acquire(ctx context.Context) bool {
 			}
 			continue
 		case row.Node == l.cluster.Self() && l.fresh:
-			l.fresh = false
+			l.fresh, l.term = false, row.Term
 			l.begin(asOf)
 			l.o.Logger.Info("this node now sends deliveries and escalates alerts", "term", row.Term)
 			return true
@@ -339,14 +340,10 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 
 // giveBack lets another node send at once. When it fails the others find out by the silence.
 func (l *Lease) giveBack(ctx context.Context) {
-	var row leaseRow
-	if len(l.own) == 0 || json.Unmarshal(l.own, &row) != nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	l.row = l.own
-	if _, err := l.set(ctx, leaseRow{leaseVersion, l.o.Log, "", row.Name, row.Term + 1}); err != nil &&
+	if _, err := l.set(ctx, leaseRow{leaseVersion, l.o.Log, "", l.cluster.Name(), l.term + 1}); err != nil &&
 		!errors.Is(err, store.ErrWas) {
 		l.o.Logger.Info("the lease is not given back; another server takes it in some seconds", "error", err)
 	}
