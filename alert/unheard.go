@@ -70,8 +70,8 @@ func (r *rule) unheard() bool { return r.hearing.unsaid || !r.Unheard.IsZero() }
 // caller holds mu.
 func (b *Board) unheard(r *rule) bool { return !b.held && r.unheard() }
 
-// unheardAfter is Rule.UnheardAfter with its default.
-func (r *Rule) unheardAfter() time.Duration {
+// UnheardDelay is UnheardAfter with its default; negative: never.
+func (r *Rule) UnheardDelay() time.Duration {
 	if r.UnheardAfter == 0 {
 		return DefaultUnheardAfter
 	}
@@ -165,7 +165,7 @@ func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	case r.hearing.since.IsZero():
 		r.hearing.since = now
 	}
-	if !settled || !r.Unheard.IsZero() || now.Sub(r.hearing.since) < r.unheardAfter() {
+	if !settled || !r.Unheard.IsZero() || now.Sub(r.hearing.since) < r.UnheardDelay() {
 		return n
 	}
 	if !r.hearing.unsaid {

@@ -45,10 +45,7 @@ type stepBody struct {
 }
 
 func newRuleBody(r *alert.RuleStatus) ruleBody {
-	after := max(0, r.UnheardAfter).Seconds()
-	if r.UnheardAfter == 0 {
-		after = alert.DefaultUnheardAfter.Seconds()
-	}
+	after := max(0, r.UnheardDelay()).Seconds()
 	b := ruleBody{Name: r.Name, From: r.From, CreatedBy: r.By, Created: r.Created, Open: r.Open, More: r.More,
 		Unheard: timeOrNull(r.Unheard), SignedOff: timeOrNull(r.SignedOff),
 		ruleSettings: ruleSettings{Topics: r.Topics, Types: append([]string{}, r.Types...), MinSeverity: r.MinSeverity,
