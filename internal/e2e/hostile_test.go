@@ -9,11 +9,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
+
+	"tidings/internal/e2e"
 )
 
 // hostileEnv tells a child of this test binary what to be: see hostileMain.
@@ -43,6 +47,26 @@ func hostileMain(order string) {
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
+}
+
+// startChild starts a child of this test binary, which ends with the test.
+func startChild(t *testing.T, order string) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(e2e.Environ(), hostileEnv+"="+order)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = child.Process.Kill()
+		_ = child.Wait() // killed
+	})
+	return child, out
 }
 
 // receive takes deliveries at once, but those to /slow after 10 s and those to /refuse not at all. It writes its URL to

@@ -5,10 +5,8 @@ package e2e_test
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,26 +74,6 @@ func TestRatioDeliveries(t *testing.T) {
 	if p50s[pairs/2] > 10 || p99s[pairs/2] > 10 {
 		t.Errorf("a publish takes %.2f (p50) and %.2f (p99) of the control's, want at most 10", p50s[pairs/2], p99s[pairs/2])
 	}
-}
-
-// startChild starts a child of this test binary, which ends with the test.
-func startChild(t *testing.T, order string) (*exec.Cmd, io.Reader) {
-	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(e2e.Environ(), hostileEnv+"="+order)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = child.Process.Kill()
-		_ = child.Wait() // killed
-	})
-	return child, out
 }
 
 // publishPaced publishes 50 events a second to single topics and 2 to another, and returns how long each took.

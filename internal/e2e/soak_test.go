@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,12 +161,7 @@ func (s *soak) follow(stream *e2e.Stream) error {
 // that took.
 func (s *soak) beside(order string, length time.Duration) (processors float64) {
 	s.t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(e2e.Environ(), hostileEnv+"="+order)
-	child.Stderr = os.Stderr
-	if err := child.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	child, _ := startChild(s.t, order)
 	begin := time.Now()
 	pace := time.NewTicker(soakPace)
 	defer pace.Stop()
