@@ -1,8 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -28,18 +26,17 @@ func TestPushesUnderKill(t *testing.T) {
 	n := seed(t)
 	p := newPushService(t, n, 16)
 	random := rand.New(rand.NewPCG(n, 2))
-	ctx, client := newClient(t)
-	o := e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: []string{"--push-to",
-		"127.0.0.1/32", "--push-contact", "mailto:ops@example.com"}}
+	d := newDesk(t)
+	d.options.Args = []string{"--push-to", "127.0.0.1/32", "--push-contact", "mailto:ops@example.com"}
 	last := ""
 	for round := range kills {
-		server := e2e.Start(t, o)
+		server := d.start(t)
 		if round == 0 {
-			p.subscribe(t, ctx, client, server.URL())
+			p.subscribe(t, d, server.URL())
 		}
 		for i := range 1 + random.IntN(4) {
 			data := fmt.Appendf(nil, `{"topic":"orders.eu","seq":%d}`, i)
-			id, outcome, err := e2e.Publish(ctx, client, server.URL(), "orders.eu", data)
+			id, outcome, err := e2e.Publish(d.ctx, d.client, server.URL(), "orders.eu", data)
 			if err != nil || outcome != e2e.Stored {
 				t.Fatalf("publish: %v, %v", outcome, err)
 			}
@@ -47,13 +44,13 @@ func TestPushesUnderKill(t *testing.T) {
 		}
 		<-time.After(time.Duration(random.Int64N(int64(200 * time.Millisecond)))) // any moment will do
 		server.Kill()
-		client.CloseIdleConnections()
+		d.client.CloseIdleConnections()
 	}
 	p.calm()
-	server := e2e.Start(t, o)
+	server := d.start(t)
 	e2e.Eventually(t, "push of the newest event to each browser", func() bool { return p.told(last) })
 	log := make(map[string]bool)
-	for _, e := range readLog(t, ctx, client, server.URL()) {
+	for _, e := range readLog(t, d.ctx, d.client, server.URL()) {
 		log[e.ID.String()] = true
 	}
 	p.check(t, log)
@@ -110,23 +107,14 @@ func (p *pushService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *pushService) subscribe(t *testing.T, ctx context.Context, client *http.Client, url string) {
+func (p *pushService) subscribe(t *testing.T, d *desk, url string) {
 	t.Helper()
 	for path, b := range p.browsers {
 		body := fmt.Sprintf(`{"subscription":{"endpoint":%q,"keys":{"p256dh":%q,"auth":%q}},"topics":["orders.>"],`+
 			`"page":"https://shop.example.com/"}`, p.url+path, b.P256dh(), b.Auth())
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/devices", bytes.NewReader([]byte(body)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusCreated {
-			t.Fatalf("%s: %s", resp.Status, answer)
+		status, answer := d.do(http.MethodPost, url+"/v1/devices", body, "")
+		if status != http.StatusCreated {
+			t.Fatalf("%s: %d %s", path, status, answer)
 		}
 	}
 }
