@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -34,14 +33,12 @@ func TestDeliveriesUnderKill(t *testing.T) {
 		receivers = append(receivers, newHooks(t, order, n))
 	}
 	random := rand.New(rand.NewPCG(n, 0))
-	dir := t.TempDir()
-	ctx, client := newClient(t)
-	o := e2e.Options{Binary: binary, DataDir: dir, Args: []string{"--deliver-http", "--deliver-to", "127.0.0.1/32"}}
+	d := newDesk(t)
 	for round := range kills {
-		server := e2e.Start(t, o)
+		server := d.start(t)
 		for _, r := range receivers {
 			if round == 0 {
-				r.subscribe(t, ctx, client, server.URL())
+				r.subscribe(t, d, server.URL())
 			}
 		}
 		var wg sync.WaitGroup
@@ -50,7 +47,7 @@ func TestDeliveriesUnderKill(t *testing.T) {
 				for i := range events / kills / 4 {
 					topic := fmt.Sprintf("hooks.%d.%d", publisher, i%3)
 					data := fmt.Appendf(nil, `{"topic":%q,"publisher":%d,"seq":%d}`, topic, publisher, i)
-					if _, _, err := e2e.Publish(ctx, client, server.URL(), topic, data); err != nil {
+					if _, _, err := e2e.Publish(d.ctx, d.client, server.URL(), topic, data); err != nil {
 						return
 					}
 				}
@@ -59,19 +56,19 @@ func TestDeliveriesUnderKill(t *testing.T) {
 		<-time.After(time.Duration(random.Int64N(int64(400 * time.Millisecond)))) // any moment will do
 		server.Kill()
 		wg.Wait()
-		client.CloseIdleConnections()
+		d.client.CloseIdleConnections()
 	}
 	for _, r := range receivers {
 		r.calm()
 	}
-	server := e2e.Start(t, o)
-	for range events - len(readLog(t, ctx, client, server.URL())) { // kills have prevented
+	server := d.start(t)
+	for range events - len(readLog(t, d.ctx, d.client, server.URL())) { // kills have prevented
 		data := []byte(`{"topic":"hooks.last"}`)
-		if _, _, err := e2e.Publish(ctx, client, server.URL(), "hooks.last", data); err != nil {
+		if _, _, err := e2e.Publish(d.ctx, d.client, server.URL(), "hooks.last", data); err != nil {
 			t.Fatal(err)
 		}
 	}
-	log := readLog(t, ctx, client, server.URL())
+	log := readLog(t, d.ctx, d.client, server.URL())
 	for _, r := range receivers {
 		r.await(t, log)
 		r.check(t, log)
@@ -172,27 +169,10 @@ func (r *hooks) calm() {
 }
 
 // subscribe makes the delivery.
-func (r *hooks) subscribe(t *testing.T, ctx context.Context, client *http.Client, url string) {
+func (r *hooks) subscribe(t *testing.T, d *desk, url string) {
 	t.Helper()
-	body := fmt.Sprintf(`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest","order":%q}`, r.url+"/in",
-		hookSecret, r.order)
-	req, err := http.NewRequestWithContext(
-		ctx,
-		http.MethodPut,
-		url+"/v1/deliveries/"+r.order,
-		bytes.NewReader([]byte(body)),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusCreated {
-		t.Fatalf("%s: %s", resp.Status, answer)
-	}
+	d.put(t, url, "/v1/deliveries/"+r.order, fmt.Sprintf(
+		`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest","order":%q}`, r.url+"/in", hookSecret, r.order))
 }
 
 // await waits until all events have come.
