@@ -112,6 +112,10 @@ func (t *trouble) warn(l *Lease, message string, err error) {
 	}
 }
 
+func (l *Lease) warnUnread(err error) {
+	l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
+}
+
 // NewLease returns the lease of a log.
 func NewLease(log LeaseLog, c *Cluster, o LeaseOptions) *Lease {
 	if o.Elapsed == nil {
@@ -195,7 +199,7 @@ func (l *Lease) acquire(ctx context.Context) bool {
 		case ctx.Err() != nil:
 			return false
 		case err != nil:
-			l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
+			l.warnUnread(err)
 		case row.Node == l.cluster.Self() && !bytes.Equal(l.row, l.own): // taken from another, which stops by itself
 			if sleep(ctx, TakeAfter) {
 				l.own, l.fresh = l.row, true
@@ -324,7 +328,7 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
+			l.warnUnread(err)
 		case !bytes.Equal(l.row, l.own):
 			l.o.Logger.Warn("another node now sends deliveries, stopping", "by", row.Name, "term", row.Term)
 			l.end()
