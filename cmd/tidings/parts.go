@@ -99,9 +99,6 @@ func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin fun
 		if try == deskTries {
 			return
 		}
-		select {
-		case <-time.After(deskTrouble):
-		case <-ctx.Done():
-		}
+		_ = sleep(ctx, deskTrouble) // the loop looks whether ctx has ended
 	}
 }
