@@ -57,6 +57,15 @@ func (o sink) gauge(name, help string, value float64, labels prometheus.Labels) 
 	o.ch <- prometheus.MustNewConstMetric(desc(name, help, labels), prometheus.GaugeValue, value)
 }
 
+// flag is a gauge of whether something is so.
+func (o sink) flag(name, help string, is bool, labels prometheus.Labels) {
+	value := 0.0
+	if is {
+		value = 1
+	}
+	o.gauge(name, help, value, labels)
+}
+
 func (o sink) counter(name, help string, value uint64, labels prometheus.Labels) {
 	o.ch <- prometheus.MustNewConstMetric(desc(name, help, labels), prometheus.CounterValue,
 		float64(value))
@@ -124,12 +133,8 @@ func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
 		float64(stats.Lag), nil)
 	out.gauge("tidings_cluster_lag_seconds", "For how long at least it has been behind; 0 while it is not.",
 		stats.Behind.Seconds(), nil)
-	rebuilt := 0.0
-	if stats.Rebuilt {
-		rebuilt = 1
-	}
-	out.gauge("tidings_cluster_rebuilt",
-		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", rebuilt, nil)
+	out.flag("tidings_cluster_rebuilt",
+		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", stats.Rebuilt, nil)
 }
 
 // collectNodes tells of the servers of the log, this one among them; of one that is alone it says so.
@@ -155,13 +160,9 @@ func (s scrape) collectNodes(out sink) {
 	out.gauge("tidings_cluster_clock_seconds",
 		"How far the clock of this server is ahead of that of the cluster that keeps the log; negative: behind; 0 without one.",
 		off, nil)
-	sends := 0.0
-	if s.ownDesk() != nil {
-		sends = 1
-	}
-	out.gauge("tidings_sends",
-		"1 while this node now sends deliveries and escalates alerts: of several that keep a log one does.",
-		sends, nil)
+	out.flag("tidings_sends",
+		"1 while this node sends deliveries and escalates alerts; of several nodes, one does.",
+		s.ownDesk() != nil, nil)
 }
 
 func collectCommits(out sink, stats store.Stats) {
@@ -187,14 +188,11 @@ func collectCommits(out sink, stats store.Stats) {
 }
 
 func (s scrape) collectReady(out sink) {
-	ready, why := 1.0, s.notReady(context.Background())
-	if why != nil {
-		ready = 0
-	}
-	out.gauge("tidings_ready",
+	why := s.notReady(context.Background())
+	out.flag("tidings_ready",
 		"1 while /readyz says ready: the log has not failed, the disk has room and does not hang, "+
 			"the token keys are there, and the server is not on its way out.",
-		ready, nil)
+		why == nil, nil)
 	if s.o.LostLogLines != nil {
 		out.counter("tidings_log_lines_lost_total",
 			"Lines of the log that could not be written, or that nobody took in time.",
@@ -241,18 +239,15 @@ func (s scrape) collectDeliveries(out sink) {
 	out.counter(attempts, meaning, stats.Failed, prometheus.Labels{"outcome": "failed"})
 	out.gauge("tidings_delivery_dead_letters", "Events that were set aside, of all deliveries.",
 		float64(stats.Dead), nil)
-	failing, unwritten := 0.0, 0.0
+	failing := 0.0
 	if !stats.Oldest.IsZero() {
 		failing = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
 	}
 	out.gauge("tidings_delivery_failing_seconds",
 		"For how long the message that fails has been tried, of the delivery that has failed longest; 0 when none fails.",
 		failing, nil)
-	if stats.Unwritten {
-		unwritten = 1
-	}
-	out.gauge("tidings_delivery_progress_unwritten",
-		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", unwritten, nil)
+	out.flag("tidings_delivery_progress_unwritten",
+		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", stats.Unwritten, nil)
 }
 
 func (s scrape) collectExpiring(out sink) {
@@ -291,23 +286,16 @@ func (s scrape) collectAlerts(out sink) {
 	}
 	out.gauge("tidings_alerts_waiting", "Events that demand an answer beyond the open alerts that are followed of a rule.",
 		float64(stats.More), nil)
-	oldest, held := 0.0, 0.0
+	oldest := 0.0
 	if !stats.Oldest.IsZero() {
 		oldest = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
 	}
-	if stats.Held {
-		held = 1
-	}
 	out.gauge("tidings_alert_open_seconds", "For how long the oldest alert has been open and nobody's; 0 when none is.",
 		oldest, nil)
-	out.gauge("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", held, nil)
+	out.flag("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", stats.Held, nil)
 	out.counter("tidings_alert_steps_total", "Steps taken because nobody had claimed an alert.", stats.Steps, nil)
 	for rule, unheard := range stats.Unheard {
-		value := 0.0
-		if unheard {
-			value = 1
-		}
-		out.gauge("tidings_alert_unheard", "1 while nobody would hear the alerts of a rule, in its hours.", value,
+		out.flag("tidings_alert_unheard", "1 while nobody would hear the alerts of a rule, in its hours.", unheard,
 			prometheus.Labels{"rule": rule})
 	}
 	for rule, h := range stats.Claims {
@@ -362,14 +350,10 @@ func (s scrape) collectLog(out sink, info store.Info) {
 	out.gauge("tidings_clock_ahead_seconds",
 		"How far the clock has stepped forward without being believed yet.",
 		clock.Stepped.Seconds(), nil)
-	held := 0.0
-	if clock.Doubted {
-		held = 1
-	}
-	out.gauge("tidings_retention_held",
+	out.flag("tidings_retention_held",
 		"1 while nothing is deleted by age, because the clock is far ahead of what the log held "+
 			"at the start.",
-		held, nil)
+		clock.Doubted, nil)
 	out.gauge("tidings_clock_behind_seconds",
 		"How far the clock is behind the newest ID; time stands still in the log until it has "+
 			"caught up.",
