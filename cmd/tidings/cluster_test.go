@@ -27,6 +27,11 @@ func onCluster(t *testing.T, c *natstest.Cluster, more ...string) []string {
 	return flags
 }
 
+// onOne are the flags of a server on a single NATS server.
+func onOne(t *testing.T, c *natstest.Cluster, more ...string) []string {
+	return onCluster(t, c, append([]string{"--nats-replicas", "1", "--nats-allow-lossy"}, more...)...)
+}
+
 // TestServeCluster: two servers on three NATS servers have one log, and go on when one of these is killed.
 func TestServeCluster(t *testing.T) {
 	if testing.Short() {
@@ -80,7 +85,7 @@ func TestImportCluster(t *testing.T) {
 	text := runCLI(t, "export", "--data-dir", old).ended(t, exitOK).stdout
 	lines := write("lines", text)
 	c := natstest.Start(t, 1)
-	into := func() []string { return onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy") }
+	into := func() []string { return onOne(t, c) }
 	runCLI(t, append([]string{"import", lines}, into()...)...).ended(t, exitOK)
 	later := into()
 	t.Run("a node that was not there", func(t *testing.T) { serving(t, later...) })
@@ -100,7 +105,7 @@ func TestImportCluster(t *testing.T) {
 func TestRestoreCluster(t *testing.T) {
 	file, keyed, head := backedUp(t)
 	c := natstest.Start(t, 1)
-	into := func() []string { return onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy") }
+	into := func() []string { return onOne(t, c) }
 	restore := func() outcome { return runCLI(t, append([]string{"restore", file}, into()...)...) }
 	if got := restore().ended(t, exitOK); !strings.Contains(got.stdout, "1 events up to "+head.String()) {
 		t.Errorf("stdout %q", got.stdout)

@@ -13,11 +13,6 @@ import (
 	"tidings/internal/natstest"
 )
 
-// onOne are the flags of a server on a single NATS server.
-func onOne(t *testing.T, c *natstest.Cluster, more ...string) []string {
-	return onCluster(t, c, append([]string{"--nats-replicas", "1", "--nats-allow-lossy"}, more...)...)
-}
-
 // natsLink is a connection to a NATS server.
 type natsLink struct {
 	address string

@@ -74,7 +74,7 @@ func TestErrorsMirrorBehind(t *testing.T) {
 		}
 	}
 	t.Run("row 315: a mirror that ends before the stream begins", func(t *testing.T) {
-		flags := onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy")
+		flags := onOne(t, c)
 		flags[3] = old
 		url := serving(t, flags...)
 		got := runCLI(t, "tail", "--url", url, "--since", "earliest", "--limit", "5", "orders").ended(t, exitOK)
@@ -98,7 +98,7 @@ func TestErrorsPurgedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("row 322: a stream that was purged by hand", func(t *testing.T) {
-		flags := onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy")
+		flags := onOne(t, c)
 		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...).ended(t, exitFailure)
 		if !strings.Contains(got.stderr, "take a copy of the log.db") {
 			t.Errorf("stderr %q", got.stderr)
@@ -135,7 +135,7 @@ func TestErrorsPutBack(t *testing.T) {
 	}
 	c, dir, kept, last := lossyCluster(t)
 	args := func(dir string) []string {
-		flags := onCluster(t, c, "--nats-replicas", "1", "--nats-allow-lossy")
+		flags := onOne(t, c)
 		flags[3] = dir
 		return flags
 	}
