@@ -323,6 +323,10 @@ func (c *Cluster) List() []Node {
 	return list
 }
 
+func (c *Cluster) others() []Node {
+	return slices.DeleteFunc(c.List(), func(n Node) bool { return n.Self })
+}
+
 func (w *word) node(now time.Time) Node {
 	return Node{ID: w.ID, Name: w.Name, Version: w.Version, Heard: now.Sub(w.heard), Sent: w.sent,
 		State: State{Lag: w.Lag, Behind: seconds(w.Behind), Silence: seconds(w.Silence), Clock: seconds(w.Clock),
@@ -369,17 +373,15 @@ func (c *Cluster) Find(ctx context.Context, question []byte,
 	is func(body []byte) (bool, error)) (found bool, silent []Answer) {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
 	defer cancel()
-	list := c.List()
-	answers := make(chan Answer, len(list))
-	for _, n := range list {
-		if !n.Self {
-			go func() {
-				body, err := c.Ask(ctx, n.ID, question)
-				answers <- Answer{n, body, err}
-			}()
-		}
+	others := c.others()
+	answers := make(chan Answer, len(others))
+	for _, n := range others {
+		go func() {
+			body, err := c.Ask(ctx, n.ID, question)
+			answers <- Answer{n, body, err}
+		}()
 	}
-	for range len(list) - 1 {
+	for range others {
 		a := <-answers
 		if a.Err == nil {
 			found, a.Err = is(a.Body)
@@ -397,16 +399,14 @@ func (c *Cluster) Find(ctx context.Context, question []byte,
 func (c *Cluster) AskAll(ctx context.Context, question []byte) []Answer {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
 	defer cancel()
-	var answers []Answer
-	for _, n := range c.List() {
-		if !n.Self {
-			answers = append(answers, Answer{Node: n})
-		}
-	}
+	others := c.others()
+	answers := make([]Answer, len(others))
 	var asking sync.WaitGroup
-	for i := range answers {
-		a := &answers[i]
-		asking.Go(func() { a.Body, a.Err = c.Ask(ctx, a.Node.ID, question) })
+	for i, n := range others {
+		asking.Go(func() {
+			body, err := c.Ask(ctx, n.ID, question)
+			answers[i] = Answer{n, body, err}
+		})
 	}
 	asking.Wait()
 	return answers
