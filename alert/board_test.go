@@ -232,6 +232,31 @@ func TestWants(t *testing.T) {
 	})
 }
 
+// TestWantsPush: a step that is pushed goes to the devices and to no delivery, as long as nobody has the alert; so does
+// that nobody hears a rule whose first step it is. A restart keeps it.
+func TestWantsPush(t *testing.T) {
+	listened(t, nil, func(t *testing.T, s *scene, _ *pages) {
+		s.rule(func(r *alert.Rule) { r.Steps = []alert.Step{{After: time.Hour, Push: true}} })
+		s.kill()
+		time.Sleep(time.Minute)
+		id := s.publish("orders.eu", "order.created")
+		time.Sleep(2 * time.Hour)
+		unheard, step := s.newest(notices), s.newest("$alerts.orders.eu")
+		for _, e := range []*store.Event{&unheard, &step} {
+			if !strings.Contains(string(e.Data), `"push":true`) || strings.Contains(string(e.Data), "delivery") {
+				t.Errorf("%s says %s", e.Type, e.Data)
+			}
+			if !s.Wants("", e) || s.Wants("chat", e) {
+				t.Errorf("%s is for a delivery, or not for devices", e.Type)
+			}
+		}
+		s.claim(id, "Ana")
+		if s.Wants("", &step) {
+			t.Error("a step is pushed after the claim")
+		}
+	})
+}
+
 // TestDamagedRow: what cannot be read is passed over, and nothing else: claims stay exact.
 func TestDamagedRow(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {

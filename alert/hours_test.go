@@ -138,6 +138,7 @@ func TestRuleRefused(t *testing.T) {
 		{"types", func(r *alert.Rule) { r.Types = []string{""} }},
 		{"min_severity", func(r *alert.Rule) { r.MinSeverity = -1 }},
 		{"steps", func(r *alert.Rule) { r.Steps = []alert.Step{{After: -1, Delivery: "chat"}} }},
+		{"steps", func(r *alert.Rule) { r.Steps = []alert.Step{{After: 1, Delivery: "chat", Push: true}} }},
 		{"steps", func(r *alert.Rule) {
 			r.Steps = []alert.Step{{After: 2, Delivery: "a"}, {After: 1,
 				Delivery: "b"}}

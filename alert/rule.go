@@ -31,8 +31,9 @@ type Rule struct {
 
 // Step is what happens when an alert has been open, and nobody's, for a time.
 type Step struct {
-	After    time.Duration `json:"after"`    // since its event was committed
-	Delivery string        `json:"delivery"` // that carries the event alert.step
+	After    time.Duration `json:"after"`              // since its event was committed
+	Delivery string        `json:"delivery,omitempty"` // that carries the event alert.step
+	Push     bool          `json:"push,omitzero"`      // it is told to devices instead
 }
 
 const (
@@ -110,8 +111,8 @@ func compile(name string, r ruleRow) (*rule, error) {
 			return nil, &InvalidError{"steps", fmt.Sprintf("expected delays of 0 to %v", maxDelay)}
 		case i > 0 && s.After < r.Steps[i-1].After:
 			return nil, &InvalidError{"steps", "expected delays that rise"}
-		case s.Delivery == "":
-			return nil, &InvalidError{"steps", "expected the name of a delivery in each"}
+		case (s.Delivery == "") != s.Push:
+			return nil, &InvalidError{"steps", "expected the name of a delivery, or a push, in each, and not both"}
 		}
 	}
 	if r.Hours != nil {

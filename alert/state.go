@@ -129,6 +129,7 @@ type said struct {
 	Rule     string     `json:"rule,omitempty"` // of a step, or that it is about
 	Step     int        `json:"step,omitzero"`  // from 1
 	Delivery string     `json:"delivery,omitempty"`
+	Push     bool       `json:"push,omitzero"`    // it is told to devices
 	Type     string     `json:"type,omitempty"`   // of the event
 	Since    *time.Time `json:"since,omitempty"`  // the event was committed, or nobody has heard the rule
 	Reason   string     `json:"reason,omitempty"` // of what expired, or was withdrawn

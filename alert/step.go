@@ -170,9 +170,9 @@ func (b *Board) takeStep(o overdue) {
 		if at, ok := b.due(a, e, b.o.Now()); !ok || at.After(b.o.Now()) {
 			return "", said{}, nil
 		}
-		since := a.id.Time()
-		return TypeStep, said{Rule: o.rule, Step: o.step, Delivery: b.rules[o.rule].Steps[e.Step].Delivery,
-			Type: a.Type, Since: &since}, nil
+		since, step := a.id.Time(), b.rules[o.rule].Steps[e.Step]
+		return TypeStep, said{Rule: o.rule, Step: o.step, Delivery: step.Delivery, Push: step.Push, Type: a.Type,
+			Since: &since}, nil
 	})
 	var taken *TakenError
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &taken) && !errors.Is(err, nodes.ErrNoLease) &&
@@ -272,7 +272,7 @@ func (b *Board) isOver(but *rule, e *store.Event) bool {
 
 // Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
 // delivery, and its alert is still nobody's; so is that nobody would hear a rule, as long as it is so, and that this is
-// over. Every other event is.
+// over. Every other event is. "" are the devices: theirs is what says that it is pushed.
 func (b *Board) Wants(delivery string, e *store.Event) bool {
 	about := e.Type == TypeUnheard || e.Type == TypeWithdrawn // a rule
 	if e.Type != TypeStep && !about || !store.IsReserved(e.Topic) {
@@ -280,7 +280,7 @@ func (b *Board) Wants(delivery string, e *store.Event) bool {
 	}
 	var s said
 	id, ok := subject(e)
-	if json.Unmarshal(e.Data, &s) != nil || !ok && !about || s.Delivery != delivery {
+	if json.Unmarshal(e.Data, &s) != nil || !ok && !about || s.Delivery != delivery || s.Push != (delivery == "") {
 		return false
 	}
 	if b.sync() != nil {

@@ -179,7 +179,7 @@ func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	since := r.hearing.since.UTC().Truncate(time.Millisecond)
 	n.typ, n.said = TypeUnheard, said{Rule: r.name, Since: &since}
 	if len(r.Steps) > 0 {
-		n.said.Delivery = r.Steps[0].Delivery
+		n.said.Delivery, n.said.Push = r.Steps[0].Delivery, r.Steps[0].Push
 	}
 	return n
 }
