@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"tidings/internal/patterns"
+	"tidings/store"
 )
 
 // audience are the devices with a pattern: its Values.
@@ -41,6 +42,15 @@ func (a *audiences) remove(d *device) {
 			delete(a.exact, pattern)
 		}
 	}
+}
+
+// find returns each audience of these topics once, however many it wants, with the newest ID.
+func (a *audiences) find(newest map[string]store.ID) map[*audience]store.ID {
+	found := make(map[*audience]store.ID)
+	for topic, id := range newest {
+		a.visit(topic, func(who *audience) { found[who] = store.Later(found[who], id) })
+	}
+	return found
 }
 
 // visit calls found for each audience of the topic.

@@ -120,6 +120,8 @@ type device struct {
 type dueDevice struct {
 	after    store.ID // it has nothing to be told up to here
 	newest   store.ID // that it was found to want
+	ring     store.ID // the newest of these that it is told of at once; zero: none is known
+	rang     store.ID // nothing up to here rings any more; zero: it was not looked at
 	next     time.Time
 	attempts int // that failed
 	first    time.Time

@@ -49,6 +49,11 @@ type PushOptions struct {
 	// Visible reports whether a person has a page in view that shows all of these topics. nil: nobody has.
 	Visible func(owner string, topics store.Filter) bool
 
+	// Wants reports whether an event that is pushed at once is still to be, just before an attempt at it. nil: it is.
+	Wants func(e *store.Event) bool
+
+	Console string // where people open the console; "" where nobody has said
+
 	// May is as in Options.
 	May    func() bool
 	Logger *slog.Logger // default: discard
@@ -80,7 +85,8 @@ var (
 // it; one reader of the log finds out for all of them who has something to be told.
 //
 //  1. A device is told of what matches and was stored after it was registered: one message for all that is there.
-//  2. Nobody is told of what their read mark has passed, nor while they have a page in view.
+//  2. Nobody is told of what their read mark has passed, nor while they have a page in view; but of a step of an alert
+//     that is pushed everybody is, at once, as long as nobody has taken the alert.
 //  3. A kill may repeat the pushes of the last second; it forgets none.
 //  4. Nothing is pushed from a log that was restored, until an administrator says so.
 //
@@ -104,6 +110,7 @@ type Devices struct {
 	byOwner map[string][]*device
 	wanted  audiences
 	at      store.ID // up to where it is known who wants what; what moves it while there are devices is read alone
+	rung    store.ID // after it, nothing up to at rings
 	held    bool     // the log was restored
 	sealed  []byte   // the VAPID key; nil: there is none yet
 	key     *webpush.Key
@@ -157,12 +164,15 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 	if o.Visible == nil {
 		o.Visible = func(string, store.Filter) bool { return false }
 	}
+	if o.Wants == nil {
+		o.Wants = func(*store.Event) bool { return true }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Devices{log: log, o: o, logID: info.LogID, secret: log.Secret(), client: o.Client, turns: make(turns, 1),
 		rate: rate.NewLimiter(pushesPerSecond, maxPushes),
-		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(),
+		byID: make(map[deviceID]*device), byOwner: make(map[string][]*device), at: log.Head(), rung: log.Head(),
 		wanted: audiences{exact: make(map[string]*audience)}, unwritten: make(map[deviceID]bool),
 		flying: make(map[*device]bool), shares: make(map[string]*share), dirty: make(bell, 1)}
 	if p.client == nil {

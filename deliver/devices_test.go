@@ -57,6 +57,7 @@ type pushing struct {
 
 	mu      sync.Mutex
 	visible map[string]string // patterns of the page that a person sees
+	asked   func()            // called once, when it is asked who sees what; nil: nothing is
 }
 
 func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
@@ -80,6 +81,10 @@ func (s *pushing) open() {
 	o.Visible = func(owner string, topics store.Filter) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if asked := s.asked; asked != nil {
+			s.asked = nil
+			asked()
+		}
 		f, err := store.NewFilter(strings.Fields(s.visible[owner])...)
 		return err == nil && f.Covers(topics)
 	}

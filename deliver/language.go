@@ -25,6 +25,10 @@ type language struct {
 	unheard   string // of the name of a rule and a time
 	heard     string // of the name of a rule
 	unwanted  string // the same
+	ring      string // of a topic
+	rings     string // of a topic and a count of alerts
+	waiting   string // of a count of alerts
+	deaf      string // of the name of a rule
 	nouns     map[string]noun
 	names     map[string]string // of fields
 }
@@ -53,6 +57,10 @@ var english = &language{
 	unheard:  "Nobody hears %s: since %s no page is open that may sound",
 	heard:    "Somebody hears %s again",
 	unwanted: "Nobody has to hear %s any more",
+	ring:     "%s: an alert waits, and nobody has taken it",
+	rings:    "%s: %d alerts wait, and nobody has taken them",
+	waiting:  "%d alerts wait, and nobody has taken them",
+	deaf:     "Nobody hears %s: no page is open that may sound",
 	nouns: map[string]noun{
 		"order": {"%s: %d new order", "%s: %d new orders", "%s: %d new event about orders",
 			"%s: %d new events about orders"},
@@ -80,6 +88,10 @@ var chinese = &language{
 	unheard:  "无人能听到 %s：自 %s 起没有任何打开的页面可以发声",
 	heard:    "又有人能听到 %s",
 	unwanted: "%s 不再需要有人在场",
+	ring:     "%s：有一条警报正在等待，至今无人接手",
+	rings:    "%s：有 %d 条警报正在等待，至今无人接手",
+	waiting:  "有 %d 条警报正在等待，至今无人接手",
+	deaf:     "无人能听到 %s：没有任何打开的页面可以发声",
 	nouns: map[string]noun{
 		"order":   {"%s：%d 个新订单", "%s：%d 个新订单", "%s：%d 条新的订单动态", "%s：%d 条新的订单动态"},
 		"comment": {"%s：%d 条新评论", "%s：%d 条新评论", "%s：%d 条新的评论动态", "%s：%d 条新的评论动态"},

@@ -181,40 +181,51 @@ func (p *Devices) look() error {
 	from := p.at
 	p.mu.Unlock()
 	reader := p.log.NewReader(store.Everything(), from)
-	newest := make(map[string]store.ID) // of each topic
+	newest := make(map[string]store.ID)  // of each topic
+	ringing := make(map[string]store.ID) // of these the newest that ring
 	for seen, through := 0, from; ; {
 		page, err := reader.Next(readEvents * 8)
 		if err != nil {
 			return err
 		}
 		for i := range page.Events {
-			newest[page.Events[i].Topic] = page.Events[i].ID
+			e := &page.Events[i]
+			newest[e.Topic] = e.ID
+			if rings(e) {
+				ringing[topicOf(e)] = e.ID
+			}
 		}
 		seen += len(page.Events)
 		idle := page.Through == through
 		through = page.Through
 		reader.Release()
 		if caughtUp := !through.Before(p.log.Head()); caughtUp || idle || seen >= lookEvents {
-			p.want(newest, from, through)
+			p.want(newest, ringing, from, through)
 			if caughtUp || idle {
 				return nil
 			}
 			clear(newest)
+			clear(ringing)
 			seen, from = 0, through
 		}
 	}
 }
 
-// want notes that who wants these topics has something to be told, after a position and up to another.
-func (p *Devices) want(newest map[string]store.ID, from, through store.ID) {
+// want notes that who wants these topics has something to be told, after a position and up to another, and some of it
+// at once.
+func (p *Devices) want(newest, ringing map[string]store.ID, from, through store.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	found := make(map[*audience]store.ID) // each once, however many topics it wants
-	for topic, id := range newest {
-		p.wanted.visit(topic, func(a *audience) { found[a] = store.Later(found[a], id) })
-	}
 	now := time.Now()
-	for a, id := range found {
+	for a, id := range p.wanted.find(ringing) {
+		for _, d := range a.Values {
+			p.ring(d, id, from, now)
+		}
+	}
+	for _, id := range ringing {
+		p.rung = store.Later(p.rung, id)
+	}
+	for a, id := range p.wanted.find(newest) {
 		for _, d := range a.Values {
 			switch {
 			case !d.at.Before(id):

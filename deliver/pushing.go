@@ -36,7 +36,7 @@ const (
 // outcome is what became of a push.
 type outcome struct {
 	kind outcomeKind
-	told store.ID // the device has been told of everything up to here, or need not be
+	told store.ID // the device has been told of everything up to here, or need not be; viewed: nothing rings
 	a    answer   // of the push service
 
 	asked  bool // the push service was
@@ -75,6 +75,7 @@ func (p *Devices) push(d *device) outcome {
 type prepared struct {
 	endpoint string
 	urgency  string
+	topic    string
 	body     []byte
 }
 
@@ -91,18 +92,15 @@ func (p *Devices) prepare(d *device) (outcome, *prepared) {
 	if err != nil {
 		return refusedPush(err, 0), nil
 	}
-	n, err := p.count(filter, at, owner, mark)
-	viewed := err == nil && n.count > 0 && p.o.Visible(owner, filter)
-	if err == nil && !viewed {
-		err = p.readNewest(n, filter)
-	}
-	switch {
-	case err != nil:
+	n, seen, err := p.compose(d, filter, at, owner, mark)
+	if err != nil {
 		return refusedPush(err, logTrouble), nil
-	case viewed && mark != "":
-		return outcome{kind: pushViewed}, nil
-	case viewed || n.count == 0:
-		return outcome{kind: pushSpared, told: n.told}, nil
+	}
+	if kind := n.spares(seen, mark != ""); kind != pushSent {
+		return outcome{kind: kind, told: n.told}, nil
+	}
+	if len(n.rings) > 0 {
+		urgency = ringUrgency
 	}
 	text, err := p.o.Key.Open(sealed, devicePurpose(d.id))
 	if err != nil {
@@ -113,11 +111,51 @@ func (p *Devices) prepare(d *device) (outcome, *prepared) {
 		return refusedPush(err, 0), nil
 	}
 	n.write(language)
+	if len(n.rings) > 0 {
+		to.page = shift(p.o.Console, to.page)
+	}
 	body, err := to.target.Encrypt(n.payload(&to, language))
 	if err != nil {
 		return refusedPush(err, 0), nil
 	}
-	return outcome{told: n.told}, &prepared{to.endpoint, urgency, body}
+	return outcome{told: n.told}, &prepared{to.endpoint, urgency, n.topic(), body}
+}
+
+// compose finds out what a device is to be told, and whether its owner has a page in view: then events are only
+// counted, unless something rings. The error is the log's.
+func (p *Devices) compose(d *device, filter store.Filter, at store.ID, owner, mark string) (n *notice, seen bool,
+	err error) {
+	if n, err = p.count(filter, at, owner, mark); err != nil {
+		return nil, false, err
+	}
+	seen = p.o.Visible(owner, filter)
+	if !seen {
+		err = p.readNewest(n, filter)
+	}
+	if err == nil {
+		err = p.readRings(d, n, filter) // after the others, which may come further
+	}
+	if err == nil && seen && len(n.rings) > 0 {
+		if err = p.readNewest(n, filter); err == nil {
+			err = p.readRings(d, n, filter)
+		}
+	}
+	return n, seen, err
+}
+
+// spares says whether the notice is to be sent, pushSent, to somebody who sees a page, or not, and has a read mark, or
+// not.
+func (n *notice) spares(seen, marks bool) outcomeKind {
+	switch {
+	case len(n.rings) > 0:
+		n.hush(seen && !marks)
+		return pushSent
+	case n.count == 0 || seen && !marks:
+		return pushSpared
+	case seen:
+		return pushViewed
+	}
+	return pushSent
 }
 
 // refusedPush is a push that could not be made here; after a while it may be, unless that is 0.
@@ -157,7 +195,7 @@ func (p *Devices) post(ctx context.Context, m *prepared) answer {
 		req.Header.Set("User-Agent", agentOf(p.o.Version))
 		req.Header.Set("TTL", strconv.Itoa(int(pushTTL/time.Second)))
 		req.Header.Set("Urgency", m.urgency)
-		req.Header.Set("Topic", pushTopic)
+		req.Header.Set("Topic", m.topic)
 		return key.Sign(req, time.Now())
 	})
 	return a
@@ -182,7 +220,10 @@ func (p *Devices) finish(d *device, o outcome) {
 			p.schedule(d)
 		}
 	case pushViewed:
-		d.due.next, d.due.kept = time.Now().Add(viewPace), true
+		d.due.next, d.due.kept, d.due.rang = time.Now().Add(viewPace), true, o.told
+		if d.due.rang.Before(d.due.ring) {
+			d.due.next = time.Now().Add(-ringLead)
+		}
 		p.schedule(d)
 	case pushFailed:
 		p.failed(d, o.a)
@@ -202,10 +243,13 @@ func (p *Devices) finish(d *device, o outcome) {
 // pass notes that a device was told of everything up to an ID; what has come since waits for a while. The caller holds
 // mu.
 func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
-	newest := d.due.newest
+	newest, ring := d.due.newest, d.due.ring
 	d.at, d.due = store.Later(d.at, told), nil
 	if d.at.Before(newest) {
 		d.due = &dueDevice{after: d.at, newest: newest, next: pause}
+		if d.at.Before(ring) {
+			d.due.ring, d.due.next = ring, time.Now().Add(-ringLead)
+		}
 		p.schedule(d)
 	}
 }
@@ -243,6 +287,7 @@ type notice struct {
 	count  int           // of events, to maxUnread+1
 	events []store.Event // the newest of them, oldest first
 	badge  *int          // unread events of the read mark; nil without one
+	rings  []store.Event // of which the device is told whatever it was told, and whoever sees a page
 
 	title, body string
 }
@@ -308,9 +353,19 @@ func (p *Devices) readNewest(n *notice, filter store.Filter) error {
 	return nil
 }
 
-// write makes title and body: how many events there are, and of which topics.
+// write makes title and body: what rings, how many events there are, and of which topics.
 func (n *notice) write(language string) {
 	words := languages[language]
+	if len(n.events) > 0 {
+		n.writeEvents(words)
+	}
+	if len(n.rings) > 0 {
+		n.writeRings(words)
+	}
+}
+
+// writeEvents makes title and body of what does not ring.
+func (n *notice) writeEvents(words *language) {
 	list, topics := groups(n.events, false)
 	lines := words.lines(list, time.UTC)
 	switch {
@@ -329,6 +384,14 @@ func (n *notice) write(language string) {
 		lines = append(lines[:maxTopics], fmt.Sprintf(words.more, more))
 	}
 	n.body = strings.Join(lines, "\n")
+}
+
+// topic is what the next message of its kind replaces.
+func (n *notice) topic() string {
+	if len(n.rings) > 0 {
+		return ringTopic
+	}
+	return pushTopic
 }
 
 // topicsOf returns the topics of events, in the order of the first of each.
@@ -370,8 +433,9 @@ type noticeState struct {
 
 // payload is what is encrypted: at most webpush.MaxMessage bytes.
 func (n *notice) payload(to *address, language string) []byte {
-	last := &n.events[len(n.events)-1]
+	last := n.last()
 	return wire.Marshal(declared{8030, notification{Title: shorten(n.title, maxValue),
-		Body: shorten(n.body, 4*maxValue), Language: language, Navigate: to.page, Tag: pushTopic,
-		Renotify: true, Timestamp: last.Time().UnixMilli(), Data: noticeState{last.ID, n.count}}, n.badge})
+		Body: shorten(n.body, 4*maxValue), Language: language, Navigate: to.page, Tag: n.topic(),
+		Renotify: true, Timestamp: last.Time().UnixMilli(),
+		Data: noticeState{last.ID, n.count + len(n.rings)}}, n.badge})
 }

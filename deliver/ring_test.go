@@ -1,0 +1,223 @@
+package deliver_test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tidings/internal/webpush/pushtest"
+	"tidings/store"
+)
+
+// answer appends what a board of alerts does about each of these events, at once, and returns the ID of the last.
+func (s *pushing) answer(topic, typ, data string, about ...string) string {
+	s.t.Helper()
+	var drafts []store.Draft
+	for _, id := range about {
+		drafts = append(drafts, store.Draft{Topic: "$alerts." + topic, Type: typ, ContentType: "application/json",
+			Data: []byte(data), Attributes: []store.Attribute{{Name: "subject", Value: strconv.Quote(id)}}})
+	}
+	all, err := store.Append(s.t.Context(), s.log, drafts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all[len(all)-1].String()
+}
+
+// step appends steps that are pushed.
+func (s *pushing) step(topic string, about ...string) string {
+	s.t.Helper()
+	return s.answer(topic, "alert.step", `{"rule":"orders","step":1,"push":true}`, about...)
+}
+
+// one returns the only message that comes at once.
+func (s *pushing) one(b *browser) (got, pushtest.Message) {
+	s.t.Helper()
+	all := s.after(time.Second)
+	if len(all) != 1 {
+		s.t.Fatalf("%d pushes, want 1", len(all))
+	}
+	return all[0], b.read(s.t, all[0].body)
+}
+
+// TestPushRings: who may read an alert's topic is told at once of a step that is pushed, within the pace and with a
+// page in view, with high urgency, in a message that replaces no other; with it of what else there is.
+func TestPushRings(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		s.options.Console = "https://shop.example.com/in/"
+		s.Close()
+		s.open()
+		ana, ben := newBrowser("ana"), newBrowser("ben")
+		s.register(ana.registration("ana", "orders.*"))
+		s.register(ben.registration("ben", "orders.us", "tickets"))
+		first := s.publish(1, "orders.eu")
+		s.one(ana)
+		id := s.step("orders.eu", first)
+		push, m := s.one(ana)
+		if n := m.Notification; n.Title != "orders.eu: an alert waits, and nobody has taken it" || n.Body != "" ||
+			n.Navigate != "https://shop.example.com/in/#/shift" || n.Tag != "tidings-alert" || n.Data.ID != id {
+			t.Errorf("%+v", n)
+		}
+		if h := push.header; h.Get("Urgency") != "high" || h.Get("Topic") != "tidings-alert" {
+			t.Errorf("%v", h)
+		}
+		s.answer("orders.eu", "alert.step", `{"rule":"orders","step":1,"delivery":"chat"}`, first)
+		if n := len(s.after(time.Minute)); n != 0 {
+			t.Errorf("%d pushes of a step for a delivery", n)
+		}
+		s.see("ana", "orders.*")
+		second := s.publish(1, "orders.eu") // which she sees
+		s.step("orders.eu", first, second, second)
+		if _, m := s.one(ana); m.Notification.Title != "orders.eu: 2 alerts wait, and nobody has taken them" ||
+			m.Notification.Body != "" {
+			t.Errorf("%+v", m)
+		}
+		s.see("ana", "")
+		s.publish(2, "orders.jp")
+		s.step("orders.eu", first)
+		s.step("orders.jp", second)
+		if _, m := s.one(ana); m.Notification.Title != "2 alerts wait, and nobody has taken them" ||
+			m.Notification.Body != "orders.eu: an alert waits, and nobody has taken it\n"+
+				"orders.jp: an alert waits, and nobody has taken it\norders.jp: 2 new events about orders" {
+			t.Errorf("%+v", m)
+		}
+		if n := len(s.after(time.Hour)); n != 0 {
+			t.Errorf("%d pushes of nothing", n)
+		}
+	})
+}
+
+// TestPushRingsNoMore: a step is not pushed any more when the alert was taken before it is sent, or is sent again; what
+// else there is still is, in its time.
+func TestPushRingsNoMore(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		var taken atomic.Bool
+		s.options.Wants = func(*store.Event) bool { return !taken.Load() }
+		s.Close()
+		s.open()
+		ana := newBrowser("ana")
+		r := ana.registration("ana", "orders")
+		r.Mark, r.Language = "inbox", "zh"
+		s.register(r)
+		s.see("ana", "orders")
+		s.service.set(always(503))
+		first := s.publish(1, "orders")
+		s.mark("ana", first, "orders")
+		s.step("orders", first)
+		if n := len(s.after(2 * time.Minute)); n < 2 {
+			t.Fatalf("%d attempts", n)
+		}
+		s.kill()
+		s.service.set(nil)
+		all := s.after(10 * time.Minute)
+		if len(all) != 1 || all[0].header.Get("Urgency") != "high" ||
+			ana.read(t, all[0].body).Notification.Title != "orders：有一条警报正在等待，至今无人接手" {
+			t.Fatalf("%d pushes after a kill", len(all))
+		}
+		s.service.set(always(503))
+		s.step("orders", first)
+		s.after(time.Minute)
+		taken.Store(true)
+		s.service.set(nil)
+		last := s.publish(1, "orders")
+		if n := len(s.after(time.Hour)); n != 0 {
+			t.Errorf("%d pushes of an alert that was taken", n)
+		}
+		s.see("ana", "")
+		if all := s.after(time.Minute); len(all) != 1 || all[0].header.Get("Urgency") != "normal" ||
+			ana.read(t, all[0].body).Notification.Data.ID != last {
+			t.Errorf("%d pushes of what is unread", len(all))
+		}
+	})
+}
+
+// TestPushRingsMeanwhile: a step that comes while the device is being told, or is held back by a page in view, is told
+// as soon as that is over, and each once, also over a kill.
+func TestPushRingsMeanwhile(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana := newBrowser("ana")
+		r := ana.registration("ana", "orders")
+		r.Mark = "inbox"
+		s.register(r)
+		slow := make(chan struct{})
+		s.service.set(func(int, got) *http.Response {
+			<-slow
+			return status(201)
+		})
+		first := s.publish(1, "orders")
+		time.Sleep(time.Second)
+		s.step("orders", first)
+		time.Sleep(time.Second)
+		close(slow)
+		if all := s.after(time.Second); len(all) != 2 || all[1].header.Get("Urgency") != "high" {
+			t.Fatalf("%d pushes", len(all))
+		}
+		s.see("ana", "orders")
+		second := s.publish(1, "orders")
+		s.after(10 * time.Minute) // it waits for what she reads
+		s.step("orders", second)
+		if _, m := s.one(ana); m.Notification.Body != "orders: 1 new event about orders" {
+			t.Errorf("%+v", m)
+		}
+		s.after(2 * time.Second)
+		s.kill()
+		if n := len(s.after(time.Hour)); n != 0 {
+			t.Errorf("%d pushes are repeated", n)
+		}
+		s.step("orders", second)
+		s.kill() // before anything was sent
+		s.one(ana)
+	})
+}
+
+// TestPushRingsUnread: a step that is stored when the first of two devices is being told, so that nobody has found it
+// when the second one is, rings on both, once.
+func TestPushRingsUnread(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		s.register(newBrowser("ana").registration("ana", "orders"))
+		s.register(newBrowser("ben").registration("ben", "orders"))
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		s.asked = func() { s.step("orders", "x") }
+		s.mu.Unlock()
+		s.publish(1, "orders")
+		rung := make(map[string]int)
+		all := s.after(time.Minute)
+		for _, g := range all {
+			if g.header.Get("Urgency") == "high" {
+				rung[g.url.Path]++
+			}
+		}
+		if len(all) != 3 || rung["/send/ana"] != 1 || rung["/send/ben"] != 1 {
+			t.Errorf("%d pushes, that ring: %v", len(all), rung)
+		}
+	})
+}
+
+// TestPushUnheard: that nobody hears a rule is pushed if it says so, once; that this is over is not.
+func TestPushUnheard(t *testing.T) {
+	testPush(t, func(t *testing.T, s *pushing) {
+		ana := newBrowser("ana")
+		s.register(ana.registration("ana", "orders.>", "$alerts.orders.>"))
+		s.see("ana", "orders.> $alerts.>")
+		unheard := func(typ, more string) {
+			s.answer("orders._", typ, fmt.Sprintf(`{"rule":"or\u0007ders"%s}`, more), "x")
+		}
+		unheard("alert.unheard", `,"push":true,"since":"2000-01-01T00:00:00Z"`)
+		_, m := s.one(ana)
+		if m.Notification.Title != "Nobody hears or ders: no page is open that may sound" || m.Notification.Body != "" {
+			t.Errorf("%+v", m)
+		}
+		unheard("alert.withdrawn", `,"push":true`)
+		unheard("alert.unheard", `,"delivery":"chat"`)
+		if all := s.after(time.Hour); len(all) != 0 {
+			t.Errorf("%d more pushes", len(all))
+		}
+		if stats := s.Stats(); stats.Due != 0 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
