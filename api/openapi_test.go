@@ -317,6 +317,8 @@ func TestOpenAPIExchanges(t *testing.T) {
 			headers(isJSON), 201},
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"types":null,"hours":null,"steps":[],"unheard_after_seconds":600}`,
 			headers(isJSON), 200},
+		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{"topics":["orders"],"steps":[{"after_seconds":60,"push":true}]}`,
+			headers(isJSON), 200},
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", `{}`, nil, 400},
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", strings.Repeat(" ", 33<<10), nil, 413},
 		{"PUT /v1/alerts/{name}", "/v1/alerts/orders", "{}", headers("Content-Encoding: gzip"), 415},

@@ -41,7 +41,8 @@ type ruleSettings struct {
 
 type stepBody struct {
 	After    float64 `json:"after_seconds"`
-	Delivery string  `json:"delivery"`
+	Delivery string  `json:"delivery,omitempty"`
+	Push     bool    `json:"push,omitzero"`
 }
 
 func newRuleBody(r *alert.RuleStatus) ruleBody {
@@ -52,7 +53,7 @@ func newRuleBody(r *alert.RuleStatus) ruleBody {
 			Hours: r.Hours, Always: r.Always, Steps: []stepBody{}, MutedUntil: timeOrNull(r.MutedUntil),
 			UnheardAfter: &after}}
 	for _, s := range r.Steps {
-		b.Steps = append(b.Steps, stepBody{s.After.Seconds(), s.Delivery})
+		b.Steps = append(b.Steps, stepBody{s.After.Seconds(), s.Delivery, s.Push})
 	}
 	return b
 }
@@ -129,7 +130,7 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 			return p
 		}
 		set.Steps = append(set.Steps, alert.Step{After: time.Duration(step.After * float64(time.Second)),
-			Delivery: step.Delivery})
+			Delivery: step.Delivery, Push: step.Push})
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
@@ -142,12 +143,23 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	return nil
 }
 
-// checkStep refuses a step whose delivery is not there, or does not carry the steps of these topics: it would end in
-// silence.
+// checkStep refuses a step whose delivery is not there, or does not carry the steps of these topics, and a push of a
+// server that sends none: it would end in silence.
 func checkStep(r *http.Request, i int, step stepBody, topics store.Filter) *problem {
 	field := fmt.Sprintf("steps[%d]", i)
 	if !(step.After >= 0 && step.After <= maxSeconds) {
 		return badSeconds(field)
+	}
+	switch {
+	case step.Push && step.Delivery != "":
+		return &problem{code: "member-invalid", field: field, detail: `expected "delivery" or "push", not both`}
+	case step.Push && deskOf(r).Devices == nil:
+		return &problem{code: "member-invalid", field: field, detail: "this server sends no pushes: serve with " +
+			"--push-contact mailto:ops@example.com if it is to"}
+	case step.Push:
+		return nil
+	case step.Delivery == "":
+		return &problem{code: "member-invalid", field: field, detail: `expected "delivery", or "push": true`}
 	}
 	var d deliver.Status
 	err := deliver.ErrNotFound

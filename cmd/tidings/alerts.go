@@ -170,7 +170,16 @@ type windowInfo struct {
 
 type stepInfo struct {
 	After    float64 `json:"after_seconds"`
-	Delivery string  `json:"delivery"`
+	Delivery string  `json:"delivery,omitempty"`
+	Push     bool    `json:"push,omitzero"`
+}
+
+// to says where the step goes.
+func (s stepInfo) to() string {
+	if s.Push {
+		return "push to devices"
+	}
+	return s.Delivery
 }
 
 // namedRule is a rule in an answer.
@@ -196,7 +205,7 @@ func (r *namedRule) print(app *app) error {
 		return err
 	}
 	for _, s := range r.Steps {
-		if err := app.print("  after %v: %s", time.Duration(s.After*float64(time.Second)), s.Delivery); err != nil {
+		if err := app.print("  after %v: %s", time.Duration(s.After*float64(time.Second)), s.to()); err != nil {
 			return err
 		}
 	}
@@ -240,7 +249,7 @@ type alertsPutCmd struct {
 	Topic       []string     `       help:"Topic or pattern whose events raise alerts. Repeatable."     placeholder:"PATTERN" required:""`
 	Type        []string     `       help:"Only events of this type. Repeatable."                           placeholder:"TYPE"`
 	MinSeverity int          `       help:"Only events with at least this CloudEvents severitynumber."`
-	Step        []ruleStep   `       help:"Notify this delivery if the alert is unclaimed after this time, e.g. 3m=wecom. Repeatable." placeholder:"TIME=DELIVERY"`
+	Step        []ruleStep   `       help:"Notify this delivery if the alert is unclaimed after this time, e.g. 3m=wecom, or push to devices, e.g. 1m@push. Repeatable." placeholder:"TIME=DELIVERY"`
 	Zone        string       `       help:"Time zone of --open, e.g. Europe/Berlin."`
 	Open        []ruleWindow `       help:"Opening hours, e.g. mon-fri/09:00-18:00; escalation waits outside them. Repeatable." placeholder:"DAYS/TIMES" sep:"none"`
 	Always      bool         `       help:"Escalate outside opening hours, too."`
@@ -248,17 +257,21 @@ type alertsPutCmd struct {
 	UnheardAfter time.Duration `default:"2m" help:"During opening hours, notify the first delivery when nobody has been able to hear an alert for this long; 0 for never."`
 }
 
-// ruleStep is TIME=DELIVERY.
+// ruleStep is TIME=DELIVERY or, which is no delivery's name, TIME@push.
 type ruleStep stepInfo
 
 // UnmarshalText is called by kong.
 func (s *ruleStep) UnmarshalText(text []byte) error {
 	delay, name, ok := strings.Cut(string(text), "=")
-	after, err := time.ParseDuration(delay)
-	if !ok || err != nil || name == "" {
-		return fmt.Errorf("expected a time and the name of a delivery, such as 3m=wecom, got %q", text)
+	push := false
+	if !ok {
+		delay, push = strings.CutSuffix(delay, "@push")
 	}
-	*s = ruleStep{after.Seconds(), name}
+	after, err := time.ParseDuration(delay)
+	if err != nil || (name == "") != push {
+		return fmt.Errorf("expected a time and the name of a delivery, such as 3m=wecom, or 1m@push, got %q", text)
+	}
+	*s = ruleStep{after.Seconds(), name, push}
 	return nil
 }
 

@@ -31,6 +31,7 @@ func TestAlertsVerb(t *testing.T) {
 	verb(exitUsage, "", "--zone and --open", "alerts put orders --topic orders.> --zone UTC")
 	verb(exitUsage, "", "such as mon-fri", "alerts put orders --topic orders.> --zone UTC --open mon-xyz/09:00-18:00")
 	verb(exitUsage, "", "such as 3m=wecom", "alerts put orders --topic orders.> --step 3m")
+	verb(exitUsage, "", "or 1m@push", "alerts put orders --topic orders.> --step 3m@chat")
 	verb(exitOK, "orders: orders.>, of type order.created; 0 open\n  after 1ms: chat\n", "",
 		"alerts put orders --topic orders.> --type order.created --step 1ms=chat --zone UTC --open fri-thu/00:00-00:00")
 	verb(exitOK, "", "", "publish orders.eu 1 --type order.created")

@@ -77,11 +77,12 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 			Wants: desk.Alerts.Wants, May: may, Console: d.ConsoleURL, Logger: o.Logger})
 	}
 	if err == nil && d.PushContact != "" {
-		guard := outbound.New(outbound.Options{Allow: prefixesOf(d.PushTo), HTTP: len(d.PushTo) > 0, Own: own,
-			Push: true})
+		board, guard := desk.Alerts, outbound.New(outbound.Options{Allow: prefixesOf(d.PushTo),
+			HTTP: len(d.PushTo) > 0, Own: own, Push: true})
 		desk.Devices, err = deliver.NewDevices(log, deliver.PushOptions{Guard: guard, Key: key, Contact: d.PushContact,
-			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: pages.Visible, May: may,
-			Version: version(), Logger: o.Logger})
+			Grace: d.PushGrace, PerOwner: d.MaxDevicesPerSubject, Visible: pages.Visible, Console: d.ConsoleURL,
+			Wants: func(e *store.Event) bool { return board.Wants("", e) }, May: may, Version: version(),
+			Logger: o.Logger})
 	}
 	if err != nil {
 		desk.Close()

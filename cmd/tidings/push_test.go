@@ -21,6 +21,28 @@ func TestPushOff(t *testing.T) {
 	}
 }
 
+// TestPushStep: row 338 of docs/ERRORS.md, of a step that is pushed; by the verb, which keeps it.
+func TestPushStep(t *testing.T) {
+	t.Parallel()
+	const put = "alerts put orders --topic orders.> --step 1m@push"
+	verb := func(url, command string) outcome {
+		return runWith(t.Context(), []string{"TIDINGS_URL=" + url}, nil, strings.Fields(command)...)
+	}
+	t.Run("row 338: no pushes", func(t *testing.T) {
+		url := serving(t, "--data-dir", t.TempDir())
+		if got := verb(url, put); got.code != exitFailure || !strings.Contains(got.stderr, "--push-contact") {
+			t.Errorf("%+v", got)
+		}
+	})
+	url := serving(t, "--data-dir", t.TempDir(), "--push-contact", "mailto:ops@example.com")
+	for _, command := range []string{put, "alerts mute orders 8h", "alerts mute orders 0s"} {
+		got := verb(url, command)
+		if got.code != exitOK || !strings.Contains(got.stdout, "\n  after 1m0s: push to devices\n") {
+			t.Errorf("%s: %+v", command, got)
+		}
+	}
+}
+
 // TestPushTo: no flag of deliveries lets a reader have the server send into its network, only --push-to does.
 func TestPushTo(t *testing.T) {
 	t.Parallel()
