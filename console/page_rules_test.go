@@ -3,6 +3,7 @@ package console_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,14 +12,14 @@ import (
 // rule is one as the server has it.
 type rule struct {
 	Topics, Types []string
-	Hours         json.RawMessage
+	Hours, Steps  json.RawMessage
 	Muted         *string `json:"muted_until"`
 }
 
 // TestConsoleRules: an administrator makes a rule, is told what is wrong with it, mutes it, and deletes it.
 func TestConsoleRules(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t), newProfile(t)
+	s, p := newSite(t, "--push-contact", "mailto:ops@example.com"), newProfile(t)
 	tb := p.openConsole(t, s, "/#/rules")
 	tb.presses(t, "New rule…")
 	for name, text := range map[string]string{"name": "orders", "topics": "orders.> refunds",
@@ -31,9 +32,10 @@ func TestConsoleRules(t *testing.T) {
 	tb.enters(t, "dialog [name=steps]", "60 nobody")
 	tb.presses(t, "Save")
 	tb.sees(t, "dialog .problem", "nobody") // there is no such delivery
-	tb.enters(t, "dialog [name=steps]", "")
+	tb.enters(t, "dialog [name=steps]", "60@push")
 	tb.presses(t, "Save")
 	tb.sees(t, ".card", "sat 10:00-14:00")
+	tb.sees(t, ".card", "after 60 s: push to devices")
 
 	stored := func() (r rule) {
 		s.ask(t, http.MethodGet, "/v1/alerts/orders", "", "", &r)
@@ -41,7 +43,8 @@ func TestConsoleRules(t *testing.T) {
 	}
 	want := rule{Topics: []string{"orders.>", "refunds"}, Types: []string{"order.created"},
 		Hours: json.RawMessage(`{"zone":"Europe/Berlin","open":[{"days":["mon","tue"],"from":"09:00","to":"18:00"},` +
-			`{"days":["sat"],"from":"10:00","to":"14:00"}]}`)}
+			`{"days":["sat"],"from":"10:00","to":"14:00"}]}`),
+		Steps: json.RawMessage(`[{"after_seconds":60,"push":true}]`)}
 	if diff := cmp.Diff(want, stored()); diff != "" {
 		t.Errorf("the rule (-want +stored):\n%s", diff)
 	}
@@ -59,7 +62,7 @@ func changeRule(t *testing.T, s *site, tb *tab, stored func() rule) {
 	tb.enters(t, "dialog [name=topics]", "orders.>")
 	tb.presses(t, "Save")
 	tb.holds(t, `!$('dialog') && !$('.card').innerText.includes('refunds')`)
-	if r := stored(); r.Muted == nil || len(r.Topics) != 1 {
+	if r := stored(); r.Muted == nil || len(r.Topics) != 1 || !strings.Contains(string(r.Steps), `"push":true`) {
 		t.Errorf("after another change the rule is %+v", r)
 	}
 	tb.presses(t, "Unmute: orders")

@@ -60,7 +60,7 @@ function card(rule, signal, act) {
     facts([
       [t('rules.topics'), topics.map(topic => [el('code', {}, topic), ' ']).flat()],
       [t('rules.types'), types.length ? types.map(type => [el('code', {}, type), ' ']).flat() : t('rules.allTypes')],
-      [t('rules.steps'), steps.length ? steps.map(step => el('div', {}, t('rules.step', { seconds: step.after_seconds, delivery: step.delivery }))) : t('rules.noSteps')],
+      [t('rules.steps'), steps.length ? steps.map(step => el('div', {}, stepText(step))) : t('rules.noSteps')],
       [t('rules.hours'), hours ? [...hours.open.map(one => el('div', {}, spanText(one))), hours.zone, always && ` · ${t('rules.alwaysToo')}`] : t('rules.anytime')],
       [t('rules.open'), number(open + more)],
       [t('rules.unheard'), [after ? t('rules.unheardAfter', { seconds: after }) : t('rules.unheardNever'), unheard && el('div', { class: 'bad' }, t('shift.unheardSince', { since: time(unheard) })),
@@ -82,7 +82,11 @@ function spanOf(line) {
   return { days: days.toLowerCase().split(/[\s,]+/), from, to };
 }
 
+const stepText = ({ after_seconds: seconds, delivery, push }) => (push ? t('rules.stepPush', { seconds }) : t('rules.step', { seconds, delivery }));
+
 function stepOf(line) {
+  const [, pushed] = /^(\d+)@push$/.exec(line) ?? []; // which is no delivery's line
+  if (pushed) return { after_seconds: Number(pushed), push: true };
   const [, seconds, delivery] = /^(\d+)\s+(\S+)$/.exec(line) ?? [];
   if (!delivery) throw new Error(t('rules.stepWrong', { line }));
   return { after_seconds: Number(seconds), delivery };
@@ -99,7 +103,7 @@ function edit(rule, signal, done) {
     name: input('name', name ?? '', { required: true, maxlength: 64, readonly: Boolean(rule) }),
     topics: input('topics', topics.join(' '), { required: true }),
     types: input('types', types.join(' ')),
-    steps: el('textarea', { name: 'steps', rows: 3 }, steps.map(step => `${step.after_seconds} ${step.delivery}`).join('\n')),
+    steps: el('textarea', { name: 'steps', rows: 3 }, steps.map(step => `${step.after_seconds}${step.push ? '@push' : ` ${step.delivery}`}`).join('\n')),
     hours: el('textarea', { name: 'hours', rows: 3 }, (hours?.open ?? []).map(spanText).join('\n')),
     zone: input('zone', hours?.zone ?? zoneHere),
     always: el('input', { name: 'always', type: 'checkbox', checked: always }),

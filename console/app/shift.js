@@ -136,7 +136,7 @@ const answer = ({ id, topic, type, data, ce, time }) => el('li', { id: `answer-$
   el('a', { href: `#/log?id=${encodeURIComponent(ce?.subject ?? id)}` }, ce?.subject ? topic.replace(/^\$alerts\./, '') : data?.rule ?? topic),
   data?.note && el('bdi', {}, ' ', data.note));
 
-const kindOf = (type, data) => (type === 'alert.unheard' && !data?.delivery ? 'unheardNowhere' : TOLD[type] ?? 'other');
+const kindOf = (type, data) => (type === 'alert.unheard' && !data?.delivery && !data?.push ? 'unheardNowhere' : TOLD[type] ?? 'other');
 const TOLD = {
   'alert.claimed': 'claimed', 'alert.released': 'released', 'alert.done': 'done', 'alert.handed-over': 'handed-over',
   'alert.undone': 'undone', 'alert.snoozed': 'snoozed', 'alert.step': 'step', 'alert.expired': 'expired',
@@ -144,8 +144,8 @@ const TOLD = {
 };
 const REASONS = ['heard', 'closed', 'muted', 'signed-off', 'off']; // why it is said no more that nobody hears a rule
 
-const told = ({ by, to, rule, step, delivery, until, reason } = {}) => ({
-  by: named(by), to: named(to), rule: rule ?? '', step: step ?? 0, delivery: delivery ?? '',
+const told = ({ by, to, rule, step, delivery, push, until, reason } = {}) => ({
+  by: named(by), to: named(to), rule: rule ?? '', step: step ?? 0, delivery: push ? t('shift.devices') : delivery ?? '',
   reason: REASONS.includes(reason) ? t(`shift.reason-${reason}`) : reason ?? '',
   until: until ? time(until, { timeStyle: 'short' }) : '',
 });
