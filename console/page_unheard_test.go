@@ -210,7 +210,7 @@ func TestUnheardTabs(t *testing.T) {
 // a person signs off there, and on again.
 func TestConsoleHears(t *testing.T) {
 	t.Parallel()
-	s, p := newSite(t, "--heartbeat", "1s"), newProfile(t)
+	s, p := newSite(t, "--heartbeat", "3s"), newProfile(t)
 	s.ask(t, http.MethodPut, "/v1/alerts/orders", "application/json",
 		`{"topics":["orders.>"],"unheard_after_seconds":1}`, nil)
 	tb := p.openShift(t, s, "/#/shift", 1)[0]

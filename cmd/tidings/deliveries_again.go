@@ -89,7 +89,7 @@ func (c *deliveriesReplayCmd) end(ctx context.Context, app *app) error {
 type deliveriesDeadCmd struct {
 	oneEventOrAll
 
-	Forget bool `help:"Forget this event, or --all, for good."`
+	Forget bool `help:"Permanently forget this event, or --all."`
 }
 
 func (c *deliveriesDeadCmd) Run(ctx context.Context, app *app) error {
