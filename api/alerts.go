@@ -247,18 +247,18 @@ func alertProblem(err error) *problem {
 			current: idOrNull(taken.Handle)}
 	case errors.As(err, &stale):
 		return &problem{code: "condition-failed", field: "If-Match", current: idOrNull(stale.Current),
-			detail: "another answer counts by now; look at the alert, and decide anew"}
+			detail: "the alert has a newer answer; reload it and decide again"}
 	case errors.Is(err, errNoHandle):
 		return &problem{code: "condition-invalid", field: "If-Match",
 			detail: `expected one ID in quotes: the alert's "handle", which names the answer that this one is about`}
 	case errors.Is(err, alert.ErrNotFound):
-		return &problem{code: "alert-not-found", detail: "no alert of this ID is open, or was done a short time ago"}
+		return &problem{code: "alert-not-found", detail: "no alert with this ID is open or was recently done"}
 	case errors.Is(err, alert.ErrDone):
 		return &problem{code: "alert-closed", detail: "the alert is done"}
 	case errors.Is(err, alert.ErrNotDone):
 		return &problem{code: "alert-open", detail: "the alert is not done: there is nothing to undo"}
 	case errors.Is(err, alert.ErrRuleNotFound):
-		return &problem{code: "alert-rule-not-found", detail: "there is no alert rule of this name"}
+		return &problem{code: "alert-rule-not-found", detail: "no alert rule has this name"}
 	case errors.Is(err, alert.ErrLimit):
 		return &problem{code: "alert-rule-quota", detail: err.Error()}
 	}

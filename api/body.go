@@ -34,7 +34,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 	for _, e := range r.Header.Values("Content-Encoding") {
 		if e != "" && !strings.EqualFold(e, "identity") {
 			return nil, &problem{code: "encoding-unsupported", field: "Content-Encoding",
-				detail: fmt.Sprintf("send the body as it is, without %.64q", e)}
+				detail: fmt.Sprintf("send the body without %.64q", e)}
 		}
 	}
 	if r.ContentLength > max {

@@ -125,6 +125,6 @@ var errNoRoom = errors.New("no room in the budget")
 
 func memoryFull() *problem {
 	return &problem{code: "memory-full",
-		detail: "what is being read and written for others takes the memory that there is for " +
-			"it (--buffer-bytes); try again after the pause"}
+		detail: "other requests are using all the memory for bodies and responses " +
+			"(--buffer-bytes); retry after the pause"}
 }

@@ -36,7 +36,7 @@ func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
 		return nil, "", nil
 	case len(match) > 0 && len(none) > 0:
 		return nil, "", &problem{code: "condition-invalid", field: "If-Match",
-			detail: "If-Match and If-None-Match exclude each other"}
+			detail: "If-Match and If-None-Match are mutually exclusive"}
 	case len(none) > 0:
 		if len(none) > 1 || none[0] != "*" {
 			return nil, "", &problem{code: "condition-invalid", field: "If-None-Match",

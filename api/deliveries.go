@@ -338,9 +338,9 @@ func deliveryProblem(err error) *problem {
 	case errors.As(err, &refused):
 		return &problem{code: "address-refused", field: "url", detail: err.Error()}
 	case errors.Is(err, deliver.ErrNotFound):
-		return &problem{code: "delivery-not-found", detail: "there is no delivery of this name"}
+		return &problem{code: "delivery-not-found", detail: "no delivery has this name"}
 	case errors.Is(err, deliver.ErrNoLetter):
-		return &problem{code: "dead-letter-not-found", detail: "no event of this ID is set aside"}
+		return &problem{code: "dead-letter-not-found", detail: "no event with this ID is set aside"}
 	case errors.Is(err, deliver.ErrState):
 		return &problem{code: "delivery-state", detail: err.Error()}
 	case errors.Is(err, deliver.ErrLimit):

@@ -73,8 +73,8 @@ func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk)
 }
 
 func nobodySends() *problem {
-	return &problem{code: "node-unavailable", detail: "no server sends deliveries and takes the steps of " +
-		"alerts at the moment; another one takes that over within 40 seconds, as a rule"}
+	return &problem{code: "node-unavailable", detail: "no node sends deliveries and escalates alerts " +
+		"at the moment; another one usually takes over within 40 seconds"}
 }
 
 // passedOn is the key of what says that a request comes from another server of the log.

@@ -204,7 +204,7 @@ func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, _ url.Valu
 // removeDevices serves DELETE /v1/devices?subject=…: all of a subject.
 func (s *Server) removeDevices(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	if !query.Has("subject") {
-		return &problem{code: "query-invalid", field: "subject", detail: "expected ?subject=, whose devices go"}
+		return &problem{code: "query-invalid", field: "subject", detail: "expected ?subject= of the devices to delete"}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
@@ -222,7 +222,7 @@ func (s *Server) removeDevices(w http.ResponseWriter, r *http.Request, query url
 func deviceProblem(err error) *problem {
 	switch {
 	case errors.Is(err, deliver.ErrNoDevice):
-		return &problem{code: "device-not-found", detail: "there is no device of this ID, or it is another subject's"}
+		return &problem{code: "device-not-found", detail: "no device with this ID, or it belongs to another subject"}
 	case errors.Is(err, deliver.ErrDeviceLimit):
 		return &problem{code: "device-quota", detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):

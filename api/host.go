@@ -81,6 +81,6 @@ func (s *Server) checkOrigin(r *http.Request, a access) *problem {
 		return nil
 	}
 	return &problem{code: "origin-forbidden", field: "Origin",
-		detail: "pages of another origin may neither write nor ask for what costs the server " +
-			"something; if this one may, list it with --cors-origin"}
+		detail: "pages of other origins may neither write nor make expensive requests; " +
+			"to allow this one, list it with --cors-origin"}
 }

@@ -151,8 +151,8 @@ func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQu
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	case len(silent) > 0:
-		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no server that answers has a stream of "+
-			"this ID; %s, which may have it, does not: %v", nameOf(&silent[0].Node), silent[0].Err)}
+		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no node that responds has a stream with "+
+			"this ID; %s may have it, but does not respond: %v", nameOf(&silent[0].Node), silent[0].Err)}
 	}
 	return noSubscriber()
 }

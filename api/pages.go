@@ -113,7 +113,7 @@ func (s *Server) parsePage(r *http.Request, query url.Values) (q pageQuery, p *p
 		}
 		if !q.newest {
 			return q, &problem{code: "query-invalid", field: "before",
-				detail: "before reads back from an ID; it has no other start"}
+				detail: "before cannot be combined with another start"}
 		}
 		q.before = &id
 	}

@@ -67,8 +67,8 @@ func (s *Server) checkForwarded(r *http.Request) *problem {
 		return nil
 	}
 	return &problem{code: "proxy-not-allowed", field: found,
-		detail: "this server has no key, so that everybody may do everything, and the request came " +
-			"through a proxy; start it with a key, or with --insecure if that is meant"}
+		detail: "this server has no key, so anyone may do anything, and the request came " +
+			"through a proxy; start it with a key, or with --insecure if that is intended"}
 }
 
 // isForwarding reports whether a header, in its canonical form, is one that proxies, load balancers

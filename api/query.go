@@ -101,7 +101,7 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 	if variableOf(r) != "" {
 		if len(patterns) > 0 {
 			return store.Filter{}, &problem{code: "query-invalid", field: "topic",
-				detail: "the topic stands in the path already"}
+				detail: "the topic is already in the path"}
 		}
 		topic, p := pathTopic(r)
 		if p != nil {
@@ -206,6 +206,6 @@ func (s *Server) parseSinceOrLast(query url.Values) (replay.Start, *problem) {
 		return last, nil
 	default:
 		return replay.Start{}, &problem{code: "query-invalid", field: "last",
-			detail: "since and last are two places to start from: give one of them"}
+			detail: "since and last are mutually exclusive"}
 	}
 }

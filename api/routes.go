@@ -193,5 +193,5 @@ func (s *Server) notFound(_ http.ResponseWriter, r *http.Request, _ url.Values) 
 			return &problem{code: "bad-path", detail: `the path has an empty, "." or ".." segment`}
 		}
 	}
-	return &problem{code: "not-found", detail: "there is nothing at this path"}
+	return &problem{code: "not-found", detail: "no such path"}
 }

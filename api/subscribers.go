@@ -212,5 +212,5 @@ func (s *Server) cutOwn(id string) bool {
 }
 
 func noSubscriber() *problem {
-	return &problem{code: "subscriber-not-found", detail: "there is no stream of this ID, or none any more"}
+	return &problem{code: "subscriber-not-found", detail: "no stream with this ID: it never existed or has ended"}
 }

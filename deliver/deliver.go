@@ -96,7 +96,7 @@ type Source interface {
 }
 
 var (
-	// ErrNotFound: there is no delivery of this name.
+	// ErrNotFound: no delivery has this name.
 	ErrNotFound = errors.New("delivery not found")
 
 	// ErrLimit: there are MaxDeliveries.
