@@ -199,17 +199,17 @@ func TestErrorsPassedOn(t *testing.T) {
 	}
 	t.Run("row 254: it has lost the lease", func(t *testing.T) {
 		s.claims[0].holds.Store(false)
-		unavailable(t, b, "takes that over") // by what the other one says
+		unavailable(t, b, "usually takes over") // by what the other one says
 	})
 	t.Run("row 254: nobody sends", func(t *testing.T) {
 		s.claims[0].says.Store(false)
 		s.hears(t, false)
-		unavailable(t, a, "takes that over")
-		unavailable(t, b, "takes that over")
+		unavailable(t, a, "usually takes over")
+		unavailable(t, b, "usually takes over")
 	})
 	t.Run("row 254: it begins", func(t *testing.T) { // and has not read from the log what
 		s.claims[1].holds.Store(true)
-		unavailable(t, b, "takes that over")
+		unavailable(t, b, "usually takes over")
 		wantSamples(t, b.metrics(), map[string]string{`tidings_sends`: "0"})
 	})
 }

@@ -42,7 +42,7 @@ func opensQuickly(t *testing.T, dir string) (*bolt.Log, bool) {
 		t.Fatal(err)
 	}
 	closeLog(t, log) // nothing writes to lines any more
-	quick := strings.Contains(lines.String(), "was closed cleanly")
+	quick := strings.Contains(lines.String(), "clean shutdown detected")
 	return openAt(t, dir, bolt.Options{}), quick
 }
 
