@@ -97,9 +97,10 @@ type Log interface {
 	// Retain deletes what keep does not keep, and returns how many events that was: first, of each
 	// topic that has limits of its own, what they do not keep, through all these topics at once,
 	// about in the order of the log, so that each commit is small on disk; then, oldest first, what
-	// the limits of the whole log do not keep of the rest. No event goes that the limits allow,
-	// whatever is appended or trimmed meanwhile. The cost follows what is deleted, and the topics
-	// that have limits of their own. It works, and fails, as Trim does.
+	// the limits of the whole log do not keep of the rest. No event goes that the limits allow, or
+	// that Keep names, whatever is appended or trimmed meanwhile. The cost follows what is deleted,
+	// what Keep names first, and the topics that have limits of their own. It works, and fails, as
+	// Trim does.
 	Retain(ctx context.Context, keep Retention) (int, error)
 
 	// Count returns how many retained events match f and follow after, at most max, at a cost that
@@ -238,9 +239,22 @@ type Retention struct {
 
 	Whole Limits // of the whole log, topics with limits of their own included
 
+	// Keep, unless it is nil, returns from which event on a topic stays, whatever the limits say; zero: from none. It
+	// says the same of a topic for as long as Retain runs, may be called more than once, and must not call the log. What
+	// stays for that counts as what a limit would take: nothing else goes in its place.
+	Keep func(topic string) ID
+
 	// Deleted, unless it is nil, is called with the oldest and the newest ID of what was deleted, as
 	// often as that is in several parts. It must not call the log.
 	Deleted func(oldest, newest ID)
+}
+
+// Keeps is what Keep says.
+func (r *Retention) Keeps(topic string) ID {
+	if r.Keep == nil {
+		return ID{}
+	}
+	return r.Keep(topic)
 }
 
 // Limits are what a topic, or the whole log, keeps. The zero value keeps everything.

@@ -19,11 +19,12 @@ const (
 type excess struct {
 	before        store.ID // what is older is too old
 	events, bytes uint64
+	keep          store.ID // of a topic: from here on nothing is too much; zero: something may be
 }
 
 // has reports whether the oldest event that has not been found is too much when it lies at id.
 func (e *excess) has(id store.ID) bool {
-	return e.events > 0 || e.bytes > 0 || id.Before(e.before)
+	return (e.events > 0 || e.bytes > 0 || id.Before(e.before)) && (e.keep.IsZero() || id.Before(e.keep))
 }
 
 // found counts an event whose record has this size.
@@ -37,6 +38,58 @@ type search struct {
 	step   int                // records to look at in one transaction
 	topics map[*topic]*excess // each until it has been found
 	whole  *excess            // of the log, until it has been found; nil while it is about topics
+
+	keep   *store.Retention
+	passed *passed // of the whole log
+}
+
+// passed are the oldest events of the log as far as each of them is kept, whatever the limits of the whole log say: a
+// search need not look at them again. Log.looking guards it.
+type passed struct {
+	through       store.ID
+	events, bytes uint64
+	topics        map[*topic]passedTopic
+	ended         bool // something has been found that goes, or is damaged
+}
+
+// passedTopic says why events of a topic were passed.
+type passedTopic struct{ keep, trimmed store.ID }
+
+// stays reports whether what is too much stays all the same, and notes that the search has come past it.
+func (s *search) stays(t *topic, id store.ID, size uint64) bool {
+	if s.whole == nil {
+		return false // an excess of a topic ends before what stays
+	}
+	from, p := s.keep.Keeps(t.name), s.passed
+	if from.IsZero() || id.Before(from) {
+		p.ended = true
+		return false
+	}
+	if !p.ended {
+		p.through, p.events, p.bytes = id, p.events+1, p.bytes+size
+		if _, known := p.topics[t]; !known {
+			s.reader.l.index.mu.RLock()
+			p.topics[t] = passedTopic{from, t.visible.trimmed}
+			s.reader.l.index.mu.RUnlock()
+		}
+	}
+	return true
+}
+
+// stillPassed forgets what was passed when some of that is gone, or need not be kept any more. The caller holds looking,
+// and the index's lock.
+func (l *Log) stillPassed(keep *store.Retention) *passed {
+	l.passed.ended = false
+	for t, was := range l.passed.topics {
+		if from := keep.Keeps(t.name); from.IsZero() || was.keep.Before(from) || t.visible.trimmed != was.trimmed {
+			l.passed = passed{}
+			break
+		}
+	}
+	if l.passed.topics == nil {
+		l.passed.topics = make(map[*topic]passedTopic)
+	}
+	return &l.passed
 }
 
 func (s *search) goesOn() bool { return s.whole != nil || len(s.topics) > 0 }
@@ -59,6 +112,7 @@ func (s *search) end(t *topic) {
 // is of.
 func (s *search) pass(id store.ID, size uint64) {
 	if s.whole != nil {
+		s.passed.ended = true
 		if s.whole.found(size); !s.whole.has(id) {
 			s.whole = nil
 		}
@@ -94,8 +148,10 @@ func (l *Log) excessOfTopics(keep store.Retention) *search {
 				continue
 			}
 			limit := keep.OfTopic(t.name)
-			e := excess{limit.Before, over(state.count, limit.Events),
-				over(state.bytes, limit.Bytes)}
+			e := excess{limit.Before, over(state.count, limit.Events), over(state.bytes, limit.Bytes), store.ID{}}
+			if e.has(store.ID{}) {
+				e.keep = keep.Keeps(t.name)
+			}
 			if e.has(slices.MaxFunc([]store.ID{state.first, state.trimmed, t.oldest},
 				store.ID.Compare)) {
 				found[t] = new(e)
@@ -111,11 +167,15 @@ func (l *Log) excessOfTopics(keep store.Retention) *search {
 func (l *Log) excessOfLog(keep store.Retention) *search {
 	limit := keep.Whole
 	l.index.mu.RLock()
-	e := excess{limit.Before, over(l.index.events, limit.Events), over(l.index.bytes, limit.Bytes)}
+	e := excess{before: limit.Before, events: over(l.index.events, limit.Events),
+		bytes: over(l.index.bytes, limit.Bytes)}
+	p := l.stillPassed(&keep)
 	l.index.mu.RUnlock()
-	s := &search{reader: &reader{l: l, from: selection{filter: store.Everything()}, all: true, idsOnly: true},
+	e.events, e.bytes = saturatingSub(e.events, p.events), saturatingSub(e.bytes, p.bytes)
+	s := &search{reader: &reader{l: l, from: selection{filter: store.Everything()}, all: true, idsOnly: true,
+		pos: p.through, through: p.through}, keep: &keep, passed: p,
 		step: int(min(retainStep, trimStep+max(e.events, e.bytes/excessRecord)))}
-	if e.has(store.ID{}) {
+	if e.has(p.through) {
 		s.whole = &e
 	}
 	return s

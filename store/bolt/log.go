@@ -43,6 +43,7 @@ type Log struct {
 	// trims is read-locked by each step of a trim; write-locked by Retain while it looks.
 	trims   sync.RWMutex
 	looking sync.Mutex // see committer
+	passed  passed     // looking guards it
 	copying sync.Mutex // held while a backup is made or open
 
 	closing   chan struct{}

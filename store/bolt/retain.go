@@ -125,7 +125,9 @@ func (l *Log) findExcess(ctx context.Context,
 				continue
 			}
 			if e.has(id) {
-				trims = append(trims, commit.Trim{Topic: row.topic.id, ID: id})
+				if !s.stays(row.topic, id, row.size) {
+					trims = append(trims, commit.Trim{Topic: row.topic.id, ID: id})
+				}
 				e.found(row.size)
 			}
 			if !e.has(id) {

@@ -46,6 +46,7 @@ type play struct {
 	log   store.Log
 	model *Model
 	ids   []store.ID // all that were ever given
+	keeps map[string]store.ID
 
 	reader *reading // one that lives on between the steps
 }
@@ -172,6 +173,9 @@ func (p *play) retain(t *rapid.T) {
 	if rapid.Bool().Draw(t, "whole by age") {
 		keep.Whole.Before = p.position(t)
 	}
+	if kept := p.kept(t); len(kept) > 0 {
+		keep.Keep = func(topic string) store.ID { return kept[topic] }
+	}
 	want, err := p.model.Retain(context.Background(), keep)
 	if err != nil {
 		t.Fatalf("model: %v", err)
@@ -180,6 +184,19 @@ func (p *play) retain(t *rapid.T) {
 		t.Fatalf("retain of %q, %v, %+v: deleted %d events, %v; want %d", flt, drawn, keep.Whole,
 			got, err, want)
 	}
+}
+
+// kept is from which events on topics stay. It changes at times only, so that it is the same for several passes.
+func (p *play) kept(t *rapid.T) map[string]store.ID {
+	if rapid.Bool().Draw(t, "keeps something else") {
+		p.keeps = make(map[string]store.ID)
+		for _, topic := range playTopics {
+			if rapid.Bool().Draw(t, "keeps some of it") {
+				p.keeps[topic] = p.position(t)
+			}
+		}
+	}
+	return p.keeps
 }
 
 func (p *play) reopen(t *rapid.T) {

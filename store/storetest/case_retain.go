@@ -16,6 +16,7 @@ func retainCases() []Case {
 		{"retain/the whole log by bytes", retainWholeByBytes},
 		{"retain/the whole log by age", retainWholeByAge},
 		{"retain/many commits", retainMany},
+		{"retain/what is kept from it", retainKept},
 		{"retain/closed", retainClosed},
 	}
 }
@@ -240,6 +241,66 @@ func retainMany(t testing.TB, open Factory) {
 	f.expect(filter(t, "a"), store.ID{}, matching(events, filter(t, "a"), store.ID{})[1900:])
 	f.expect(filter(t, "b"), store.ID{}, matching(events, filter(t, "b"), store.ID{}))
 	f.expect(filter(t, "c"), store.ID{}, matching(events, filter(t, "c"), store.ID{})[900:])
+}
+
+// retainKept: what Keep names stays, whichever limit would take it and however often; nothing else goes in its place;
+// it goes when it is not named any more, and by a trim.
+func retainKept(t testing.TB, open Factory) {
+	f := start(t, open, Options{})
+	events := f.append(drafts(80, "a", "b", "a", "c")...)
+	model := modelOf(events)
+	kept := map[string]store.ID{}
+	pass := func(whole store.Limits, topics store.Limits) {
+		t.Helper()
+		keep := ofTopics(store.Everything(), func(string) store.Limits { return topics })
+		keep.Whole, keep.Keep = whole, func(topic string) store.ID { return kept[topic] }
+		for range 2 {
+			want, err := model.Retain(t.Context(), keep)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.retain(keep, want)
+			f.expectBooks(model)
+			f.expect(store.All(), store.ID{}, model.events)
+		}
+	}
+	more := func(n int) {
+		added := f.append(drafts(n, "a", "c", "d")...)
+		model.Adopt(added...)
+		events = append(events, added...)
+	}
+	kept["a"], kept["b"] = events[8].ID, events[21].ID
+	pass(store.Limits{Events: 70}, store.Limits{}) // takes the first of a and b, and others before them
+	pass(store.Limits{Events: 40}, store.Limits{}) // passes over some
+	pass(store.Limits{Events: 40}, store.Limits{}) // and again
+	more(9)
+	pass(store.Limits{Events: 40}, store.Limits{})
+	pass(store.Limits{Before: events[50].ID}, store.Limits{})
+	kept["a"] = events[12].ID
+	pass(store.Limits{Events: 40}, store.Limits{Events: 30})
+	kept["c"] = events[79].ID
+	pass(store.Limits{}, store.Limits{Before: events[60].ID, Events: 5})
+	f.reopen()
+	more(12)
+	pass(store.Limits{Events: 20}, store.Limits{Events: 2})
+	f.trim(filter(t, "a"), events[40].ID, mustTrim(t, model, filter(t, "a"), events[40].ID))
+	pass(store.Limits{Events: 20}, store.Limits{})
+	pass(store.Limits{Bytes: 1}, store.Limits{Bytes: 1}) // all that may go
+	delete(kept, "b")
+	pass(store.Limits{Events: 10}, store.Limits{})
+	kept = nil
+	pass(store.Limits{Events: 10}, store.Limits{})
+	pass(store.Limits{Bytes: 1}, store.Limits{})
+}
+
+// mustTrim returns how many events the model trims.
+func mustTrim(t testing.TB, model *Model, f store.Filter, before store.ID) int {
+	t.Helper()
+	n, err := model.Trim(t.Context(), f, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func retainClosed(t testing.TB, open Factory) {

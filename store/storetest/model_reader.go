@@ -111,10 +111,10 @@ func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	was := m.events
 	for topic := range m.trimmed {
 		if keep.Topics.Match(topic) {
-			m.retain(func(e store.Event) bool { return e.Topic == topic }, keep.OfTopic(topic))
+			m.retain(func(e store.Event) bool { return e.Topic == topic }, keep.OfTopic(topic), &keep)
 		}
 	}
-	m.retain(func(store.Event) bool { return true }, keep.Whole)
+	m.retain(func(store.Event) bool { return true }, keep.Whole, &keep)
 	for _, e := range was {
 		if keep.Deleted != nil && !m.retained(e.ID) {
 			keep.Deleted(e.ID, e.ID)
@@ -123,8 +123,8 @@ func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	return len(was) - len(m.events), nil
 }
 
-// retain deletes, of the events that count, those that the limits do not keep. The caller holds mu.
-func (m *Model) retain(counts func(store.Event) bool, limits store.Limits) {
+// retain deletes, of the events that count, those that neither the limits keep nor keep.Keep. The caller holds mu.
+func (m *Model) retain(counts func(store.Event) bool, limits store.Limits, keep *store.Retention) {
 	var count, size uint64
 	goes := false // from here on back
 	var kept []store.Event
@@ -136,7 +136,7 @@ func (m *Model) retain(counts func(store.Event) bool, limits store.Limits) {
 		count, size = count+1, size+uint64(len(e.Data))
 		goes = goes || e.ID.Before(limits.Before) || limits.Events > 0 && count > limits.Events ||
 			limits.Bytes > 0 && size > limits.Bytes
-		if goes {
+		if from := keep.Keeps(e.Topic); goes && (from.IsZero() || e.ID.Before(from)) {
 			m.trimmed[e.Topic] = store.Later(m.trimmed[e.Topic], e.ID)
 		} else {
 			kept = append(kept, e)

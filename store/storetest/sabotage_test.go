@@ -202,6 +202,9 @@ func sabotages() []sabotage {
 		{"retains what is too old of the whole log", on(sabotaged{whole: func(k *store.Retention) {
 			k.Whole.Before = store.ID{}
 		}}), "retain by", ""},
+		{"deletes what is kept from it", on(sabotaged{whole: func(k *store.Retention) {
+			k.Keep = nil
+		}}), "retain of", ""},
 		{"forgets the whole log beside topics", on(sabotaged{whole: func(k *store.Retention) {
 			if !k.Topics.IsZero() {
 				k.Whole = store.Limits{}

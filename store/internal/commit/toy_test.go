@@ -234,25 +234,23 @@ func (l *toy) Mark(subject, name string) (store.Mark, error) {
 }
 
 func (l *toy) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
-	return l.delete(ctx, f, store.Limits{Before: before}, nil)
+	return l.delete(ctx, f, store.Limits{Before: before}, &store.Retention{})
 }
 
 func (l *toy) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
 	for info := range l.Topics(keep.Topics) {
-		n, err := l.delete(ctx, l.only(l.number(info.Topic)), keep.OfTopic(info.Topic),
-			keep.Deleted)
+		n, err := l.delete(ctx, l.only(l.number(info.Topic)), keep.OfTopic(info.Topic), &keep)
 		if deleted += n; err != nil {
 			return deleted, err
 		}
 	}
-	n, err := l.delete(ctx, store.All(), keep.Whole, keep.Deleted)
+	n, err := l.delete(ctx, store.All(), keep.Whole, &keep)
 	return deleted + n, err
 }
 
-// delete goes back through the events that match, and trims in order those that the limits do not
-// keep.
-func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits,
-	tell func(oldest, newest store.ID)) (int, error) {
+// delete goes back through the events that match, and trims in order those that neither the limits
+// keep nor keep.Keep.
+func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits, keep *store.Retention) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
@@ -267,17 +265,19 @@ func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits,
 	}
 	var count, size uint64
 	var trims []commit.Trim
+	goes := false // from here on back
 	for _, e := range slices.Backward(events) {
 		count, size = count+1, size+uint64(len(e.Data))
-		if len(trims) > 0 || e.ID.Before(limits.Before) ||
-			limits.Events > 0 && count > limits.Events || limits.Bytes > 0 && size > limits.Bytes {
+		goes = goes || e.ID.Before(limits.Before) ||
+			limits.Events > 0 && count > limits.Events || limits.Bytes > 0 && size > limits.Bytes
+		if from := keep.Keeps(e.Topic); goes && (from.IsZero() || e.ID.Before(from)) {
 			trims = append(trims, commit.Trim{Topic: l.number(e.Topic), ID: e.ID})
 		}
 	}
 	slices.Reverse(trims)
 	outcome, err := l.do(commit.Delete(trims))
-	if tell != nil && outcome.Trimmed > 0 {
-		tell(trims[0].ID, trims[len(trims)-1].ID)
+	if keep.Deleted != nil && outcome.Trimmed > 0 {
+		keep.Deleted(trims[0].ID, trims[len(trims)-1].ID)
 	}
 	return outcome.Trimmed, err
 }
