@@ -89,3 +89,36 @@ func TestExcessBesideTrim(t *testing.T) {
 	}
 	storetest.Check(t, log)
 }
+
+// TestExcessPassesOnce: what is kept from the limits of the whole log is looked at by two passes at most, until some
+// of it need not be kept any more.
+func TestExcessPassesOnce(t *testing.T) {
+	log := openAt(t, t.TempDir(), bolt.Options{})
+	defer closeLog(t, log)
+	events := appendN(t, log, 3000, "a", "b")
+	asked := 0
+	from := events[100].ID
+	pass := func(deletes, atMost int) {
+		t.Helper()
+		asked = 0
+		n, err := log.Retain(t.Context(), store.Retention{Whole: store.Limits{Events: 10},
+			Keep: func(topic string) store.ID {
+				asked++
+				if topic == "a" {
+					return from
+				}
+				return store.ID{}
+			}})
+		if err != nil || n != deletes || asked > atMost {
+			t.Fatalf("deleted %d events, %v, and asked %d times; want %d and at most %d", n, err, asked, deletes, atMost)
+		}
+	}
+	pass(50+1495, 3000) // all but the newest ten, and what is kept of a
+	pass(0, 3000)
+	pass(0, 10)
+	appendN(t, log, 4, "b")
+	pass(2, 10) // and the two newest of a that were
+	from = events[200].ID
+	pass(50, 3000)
+	storetest.Check(t, log)
+}
