@@ -1,0 +1,83 @@
+package alert_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/store"
+)
+
+// TestKept: a topic is needed from its oldest open alert on, claimed or not, with its answers, after a restart too; of
+// another one only what the board has not looked at.
+func TestKept(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		expect := func(orders store.ID, what string) {
+			t.Helper()
+			next, _ := s.log.Head().Next()
+			if orders.IsZero() {
+				orders = next
+			}
+			from := s.Kept()
+			for topic, want := range map[string]store.ID{"orders.eu": orders, "$alerts.orders.eu": orders,
+				"orders.us": next, "$alerts.orders.us": next, "tickets": next} {
+				if got := from(topic); got != want {
+					t.Errorf("%s: %s is needed from %s on, want %s", what, topic, got, want)
+				}
+			}
+		}
+		s.publish("orders.eu", "order.created")
+		expect(store.ID{}, "without a rule")
+		s.rule(nil)
+		expect(store.ID{}, "a rule")
+		first := s.publish("orders.eu", "order.created")
+		second := s.publish("orders.eu", "order.created")
+		s.publish("tickets", "order.created")
+		expect(first, "two are open")
+		done := by("Ana")
+		done.Handle = s.claim(first, "Ana").Handle
+		expect(first, "the older one is claimed")
+		if _, err := s.Done(t.Context(), first, done); err != nil {
+			t.Fatal(err)
+		}
+		expect(second, "the older one is done")
+		s.kill()
+		expect(second, "a restart")
+		done.Handle = s.get(first).Handle
+		if _, err := s.Undo(t.Context(), first, done); err != nil {
+			t.Fatal(err)
+		}
+		expect(first, "it is undone")
+		if err := s.DeleteRule(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		expect(store.ID{}, "the rule is deleted")
+	})
+}
+
+// TestKeptMeanwhile: what comes while somebody goes by what was needed is needed; what waits beyond the bound is not.
+func TestKeptMeanwhile(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		before := s.Kept()
+		s.close()
+		s.o.MaxOpen = 1
+		s.open()
+		s.rule(nil)
+		id := s.publish("orders.eu", "order.created")
+		if from := before("orders.eu"); from.IsZero() || id.Before(from) {
+			t.Errorf("what was opened since is needed from %s on, want at most %s", from, id)
+		}
+		waits := s.publish("orders.us", "order.created")
+		if from := s.Kept()("orders.us"); !waits.Before(from) {
+			t.Errorf("what waits is needed, from %s on", from)
+		}
+		closed := s.Board
+		s.close()
+		if from := closed.Kept()("orders.eu"); from != id {
+			t.Errorf("by a board that is closed it is needed from %s on, want %s", from, id)
+		}
+		s.open()
+	})
+}
