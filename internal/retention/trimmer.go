@@ -42,9 +42,17 @@ type Clock interface {
 type Trimmer struct {
 	log   Log
 	rules rules
+	needs Needed
 	last  time.Time // of the passes
 	said  said
 }
+
+// Needed returns from which event on a topic stays whatever the policy says, as of now: see store.Retention. While
+// that is not known, ok is false, and everything stays.
+type Needed func() (from func(topic string) store.ID, ok bool)
+
+// nothing is the Needed of a Trimmer that nobody has told another.
+func nothing() (from func(topic string) store.ID, ok bool) { return nil, true }
 
 // said is what was deleted since the last line about it.
 type said struct {
@@ -59,8 +67,11 @@ func New(log Log, p Policy) (*Trimmer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trimmer{log: log, rules: r}, nil
+	return &Trimmer{log: log, rules: r, needs: nothing}, nil
 }
+
+// Keep has it keep something whatever the policy says. It is called before the other methods.
+func (t *Trimmer) Keep(needed Needed) { t.needs = needed }
 
 // Judge looks at the log before anything is appended to it after a start, and doubts the clock when a
 // pass would delete, by age, the newest events that there were: those which nothing followed for as
@@ -94,11 +105,19 @@ func (t *Trimmer) Judge(c Clock) error {
 
 // deletes reports whether there are events before cut of which the log keeps none beyond this age.
 func (t *Trimmer) deletes(age time.Duration, cut store.ID) bool {
-	if t.rules.whole.age == age {
+	keep := store.Retention{}
+	keep.Keep, _ = t.needs() // where that is not known, rather doubt too often
+	if keep.Keep == nil && t.rules.whole.age == age {
 		return true
 	}
-	for info := range t.log.Topics(t.rules.topics) {
-		if info.Count > 0 && info.First.Before(cut) && t.rules.of(info.Topic).age == age {
+	topics := t.rules.topics
+	if t.rules.whole.age == age {
+		topics = store.Everything()
+	}
+	for info := range t.log.Topics(topics) {
+		from := keep.Keeps(info.Topic)
+		if info.Count > 0 && info.First.Before(cut) && (from.IsZero() || info.First.Before(from)) &&
+			(t.rules.whole.age == age || t.rules.of(info.Topic).age == age) {
 			return true
 		}
 	}
@@ -154,6 +173,10 @@ func (t *Trimmer) pass(ctx context.Context, now time.Time, past func(time.Durati
 		return 0, nil // also the whole log's limits: they count what the topics' leave
 	}
 	t.last = now
+	needed, known := t.needs()
+	if !known {
+		return t.log.Retain(ctx, store.Retention{}) // which looks after the log as such
+	}
 	cuts := make(map[time.Duration]store.ID)
 	if !doubted {
 		for _, age := range t.rules.ages() {
@@ -161,6 +184,7 @@ func (t *Trimmer) pass(ctx context.Context, now time.Time, past func(time.Durati
 		}
 	}
 	keep := t.rules.keeping(cuts)
+	keep.Keep = needed
 	keep.Deleted = func(oldest, newest store.ID) {
 		if t.said.oldest.IsZero() || oldest.Before(t.said.oldest) {
 			t.said.oldest = oldest

@@ -1,0 +1,71 @@
+package retention_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tidings/internal/retention"
+	"tidings/store"
+)
+
+// TestNeeded: while it is not known what is needed nothing goes; then what is not needed does.
+func TestNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := logOf(t, at{"a", 3 * day}, at{"a", 2 * day}, at{"b", 2 * day}, at{"a", time.Hour})
+		second := nth(t, log, 2)
+		p := ages(retention.Limit[time.Duration]{Max: day})
+		p.Events = []retention.Limit[uint64]{{Max: 1}, {Pattern: "b", Max: 1}}
+		trimmer, err := retention.New(log, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := false
+		trimmer.Keep(func() (func(string) store.ID, bool) {
+			return func(topic string) store.ID { return map[string]store.ID{"a": second}[topic] }, known
+		})
+		for _, left := range []uint64{4, 2} {
+			if _, err := trimmer.Trim(t.Context(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if n := count(t, log); n != left {
+				t.Errorf("known %v: %d events are left, want %d", known, n, left)
+			}
+			known = true
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// TestJudgeNeeded: that only what is needed is old says nothing against the clock.
+func TestJudgeNeeded(t *testing.T) {
+	for _, limits := range [][]retention.Limit[time.Duration]{{{Max: 30 * day}}, {{Pattern: "a", Max: 30 * day}}} {
+		for needed, doubt := range map[int]bool{1: false, 2: true} {
+			synctest.Test(t, func(t *testing.T) {
+				log := logOf(t, at{"a", 40 * day}, at{"a", 35 * day})
+				trimmer, err := retention.New(log, ages(limits...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				from := nth(t, log, needed)
+				trimmer.Keep(func() (func(string) store.ID, bool) {
+					return func(string) store.ID { return from }, true
+				})
+				clk := bubbleClock()
+				if err := trimmer.Judge(clk); err != nil || clk.Doubted() != doubt {
+					t.Errorf("%v, needed from the event %d on: doubted %v, %v", limits, needed, clk.Doubted(), err)
+				}
+			})
+		}
+	}
+}
+
+// nth is the ID of the nth event of a log.
+func nth(t *testing.T, log store.Log, n int) store.ID {
+	t.Helper()
+	page, err := log.NewReader(store.Everything(), store.ID{}).Next(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Events[n-1].ID
+}
