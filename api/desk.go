@@ -16,6 +16,7 @@ import (
 	"tidings/deliver"
 	"tidings/internal/nodes"
 	"tidings/internal/wire"
+	"tidings/store"
 )
 
 // Desk is what one server at a time has of those that keep a log: what is sent, and the alerts.
@@ -41,6 +42,16 @@ func (d Desk) Close() {
 // Sit brings what this server has from now on; the zero Desk: nothing any more. It owns none of it. A request under way
 // goes on with what it has found.
 func (s *Server) Sit(d Desk) { s.desk.Store(&d) }
+
+// Kept returns from which event on a topic is needed for an alert that is open: see alert.Board. It is not ok where
+// another server has the alerts, or none has them yet.
+func (s *Server) Kept() (from func(topic string) store.ID, ok bool) {
+	board := s.desk.Load().Alerts
+	if board == nil || s.o.Lease != nil && !s.o.Lease.Holds() {
+		return nil, false
+	}
+	return board.Kept(), true
+}
 
 // deskOf is what a request that went through atDesk has found.
 func deskOf(r *http.Request) *Desk             { return visitOf(r).desk }

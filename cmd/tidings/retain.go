@@ -69,9 +69,9 @@ func (r *retainFlags) outlook(log store.Log) (*retention.Outlook, error) {
 	return nil, nil
 }
 
-// startTrimming trims the log from now on, and returns what ends that. Without a limit there is
-// nothing to do. It comes before the first publish.
-func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, c *clock.Clock,
+// startTrimming trims the log from now on, but for what is needed, and returns what ends it. Without a
+// limit there is nothing to do. It comes before the first publish.
+func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, needed retention.Needed, c *clock.Clock,
 	logger *slog.Logger) (stop func(), err error) {
 	p := r.policy()
 	if p.IsZero() {
@@ -81,6 +81,7 @@ func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, c *clock
 	if err != nil {
 		return nil, err
 	}
+	trimmer.Keep(needed)
 	if err := trimmer.Judge(c); err != nil {
 		return nil, err
 	}

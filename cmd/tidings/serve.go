@@ -133,7 +133,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	}
 	if err == nil {
 		var stopTrimming func()
-		if stopTrimming, err = c.startTrimming(ctx, log, clk, app.logger); err == nil {
+		if stopTrimming, err = c.startTrimming(ctx, log, server.Kept, clk, app.logger); err == nil {
 			up.add(stopTrimming)
 		}
 	}
