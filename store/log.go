@@ -239,9 +239,9 @@ type Retention struct {
 
 	Whole Limits // of the whole log, topics with limits of their own included
 
-	// Keep, unless it is nil, returns from which event on a topic stays, whatever the limits say; zero: from none. It
-	// says the same of a topic for as long as Retain runs, may be called more than once, and must not call the log. What
-	// stays for that counts as what a limit would take: nothing else goes in its place.
+	// Keep, unless it is nil, returns from which event on a topic stays, whatever the limits say; zero: from
+	// none. It says the same of a topic for as long as Retain runs, may be called more than once, and must not
+	// call the log. What stays for that counts as what a limit would take: nothing else goes in its place.
 	Keep func(topic string) ID
 
 	// Deleted, unless it is nil, is called with the oldest and the newest ID of what was deleted, as

@@ -88,3 +88,42 @@ func TestServeNodes(t *testing.T) {
 	})
 	e2e.Eventually(t, "word that the second server has ended", func() bool { return names() == "first" })
 }
+
+// TestNodesKeep: of two servers only the one that knows which alerts are open trims, so what is open stays.
+func TestNodesKeep(t *testing.T) {
+	c := natstest.Start(t, 1)
+	server := func(t *testing.T) (url string) {
+		return serving(t, onOne(t, c, "--retain-events", "1", "--trim-interval", "1ms")...)
+	}
+	first := server(t)
+	verb := func(url, command string) string {
+		t.Helper()
+		got := runWith(t.Context(), []string{"TIDINGS_URL=" + url}, nil, strings.Fields(command)...)
+		if got.code != exitOK {
+			t.Fatalf("%s: %+v", command, got)
+		}
+		return strings.TrimSpace(got.stdout)
+	}
+	e2e.Eventually(t, "one sends", func() bool {
+		got := runWith(t.Context(), []string{"TIDINGS_URL=" + first}, nil, "alerts", "put", "orders", "--topic", "orders.>")
+		return got.code == exitOK
+	})
+	t.Run("two", func(t *testing.T) {
+		second := server(t)
+		alert := verb(second, "publish orders.eu 1")
+		for _, url := range []string{first, second} {
+			for range 5 {
+				verb(url, "publish tickets 2")
+			}
+		}
+		for _, url := range []string{first, second} {
+			e2e.Eventually(t, "retention is done", func() bool {
+				_, page := fetch(t, url+"/v1/events?topic=tickets", "")
+				return strings.Count(page, `"topic":`) == 1
+			})
+			if status, text := fetch(t, url+"/v1/events/"+alert, ""); status != http.StatusOK {
+				t.Errorf("what is open is gone: %d, %s", status, text)
+			}
+		}
+	})
+}

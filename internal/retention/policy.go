@@ -7,19 +7,20 @@
 //	err = trimmer.Judge(clock) // before the first append
 //	trimmer.Run(ctx, 10*time.Second, clock, logger)
 //
-// What goes depends on the log and the time alone. A limit with a pattern bounds each topic that
-// the pattern matches, by itself. Of several patterns that match a topic, the most specific of each
-// kind of limit counts: the one with the most literal segments; among those the one with the most
-// segments; among those the first in the order of their bytes. An age without a pattern is that of
-// all topics that no pattern of another age matches. A number of events or bytes without one bounds
-// the log as a whole, topics with limits of their own included, and comes last. A reserved topic has
-// the age of the topic that it is about, and other limits only if a pattern names it: so what is about
-// an event stays as long as the event does.
+// What goes depends on the log and the time, and on what is needed: see Trimmer.Keep. A limit with
+// a pattern bounds each topic that the pattern matches, by itself. Of several patterns that match a
+// topic, the most specific of each kind of limit counts: the one with the most literal segments;
+// among those the one with the most segments; among those the first in the order of their bytes. An
+// age without a pattern is that of all topics that no pattern of another age matches. A number of
+// events or bytes without one bounds the log as a whole, topics with limits of their own included,
+// and comes last. A reserved topic has the age of the topic that it is about, and other limits only
+// if a pattern names it: so what is about an event stays as long as the event does.
 //
 // An event goes when it is older than its age, or not among the newest so many, or not among the
-// newest that fit in so many bytes. Nothing else ever goes. Times are those of the events' IDs:
-// while the clock is behind the log, events are trimmed late, never early. A clock that is ahead may
-// not do more: see Clock, and Trimmer.Judge.
+// newest that fit in so many bytes, unless it is needed: that counts for the limits, and nothing
+// else goes in its place, so a log may be larger than they say by what is needed. Nothing else ever
+// goes. Times are those of the events' IDs: while the clock is behind the log, events are trimmed
+// late, never early. A clock that is ahead may not do more: see Clock, and Trimmer.Judge.
 package retention
 
 import (

@@ -76,8 +76,8 @@ func (s *search) stays(t *topic, id store.ID, size uint64) bool {
 	return true
 }
 
-// stillPassed forgets what was passed when some of that is gone, or need not be kept any more. The caller holds looking,
-// and the index's lock.
+// stillPassed forgets what was passed when some of that is gone, or need not be kept any more. The caller holds
+// looking, and the index's lock.
 func (l *Log) stillPassed(keep *store.Retention) *passed {
 	l.passed.ended = false
 	for t, was := range l.passed.topics {
