@@ -17,6 +17,7 @@
 //  2. A step is stored before anything is sent for it, and on the same condition: none follows a claim.
 //  3. A restart, a kill included, forgets neither an alert nor an answer.
 //  4. Nothing is escalated from a log that was restored, until an administrator says so.
+//  5. Who trims the log asks Kept before, so that what is open stays.
 //
 // A Board has two goroutines: one that reads on and takes steps, and one that writes how far it has read, with the
 // alerts that are open there, so that a start does not read the log.

@@ -190,18 +190,24 @@ func (b *Board) gone() (list []overdue) {
 		b.mu.Unlock()
 		return nil
 	}
-	var ids []store.ID
+	var old []*alert
 	for _, a := range b.alerts {
 		if a.Done.IsZero() && !trimmed.Before(a.id) {
-			ids = append(ids, a.id)
+			old = append(old, a)
 		}
 	}
 	b.mu.Unlock()
-	for _, id := range ids {
-		switch _, err := b.log.Get(id); {
+	there := make(map[string]bool) // topics: what follows is there, too
+	for _, a := range old {
+		if there[a.Topic] {
+			continue
+		}
+		switch _, err := b.log.Get(a.id); {
+		case err == nil:
+			there[a.Topic] = true
 		case errors.Is(err, store.ErrNotFound):
-			list = append(list, overdue{id: id, gone: "its event was deleted"})
-		case err != nil && !errors.Is(err, store.ErrCorrupt):
+			list = append(list, overdue{id: a.id, gone: "its event was deleted"})
+		case !errors.Is(err, store.ErrCorrupt):
 			return list // the next look begins where this one did
 		}
 	}
