@@ -18,6 +18,9 @@ func TestKept(t *testing.T) {
 			if orders.IsZero() {
 				orders = next
 			}
+			if kept := s.Stats().Kept; kept.IsZero() != (orders == next) || orders != next && kept != orders.Time() {
+				t.Errorf("%s: what is kept is of %v", what, kept)
+			}
 			from := s.Kept()
 			for topic, want := range map[string]store.ID{"orders.eu": orders, "$alerts.orders.eu": orders,
 				"orders.us": next, "$alerts.orders.us": next, "tickets": next} {

@@ -22,6 +22,7 @@ type Stats struct {
 	More   int // matching events that wait beyond Options.MaxOpen
 	Held   bool
 	Oldest time.Time // of what is open and nobody's; zero: nothing is
+	Kept   time.Time // of the oldest event that is not done, claimed or not; zero: there is none
 
 	Unheard map[string]bool // whether it is said that nobody would hear the alerts of a rule
 
@@ -43,6 +44,9 @@ func (b *Board) Stats() Stats {
 		state := a.state(now)
 		if state == Done {
 			continue
+		}
+		if s.Kept.IsZero() { // the oldest come first
+			s.Kept = a.id.Time()
 		}
 		if s.States[state]++; state == Open && s.Oldest.IsZero() {
 			s.Oldest = a.opened()

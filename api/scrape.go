@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -286,12 +287,16 @@ func (s scrape) collectAlerts(out sink) {
 	}
 	out.gauge("tidings_alerts_waiting", "Events that demand an answer beyond the open alerts that are followed of a rule.",
 		float64(stats.More), nil)
-	oldest := 0.0
-	if !stats.Oldest.IsZero() {
-		oldest = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
+	age := func(since time.Time) float64 {
+		if since.IsZero() {
+			return 0
+		}
+		return max(0, s.o.Now().Sub(since).Seconds())
 	}
 	out.gauge("tidings_alert_open_seconds", "For how long the oldest alert has been open and nobody's; 0 when none is.",
-		oldest, nil)
+		age(stats.Oldest), nil)
+	out.gauge("tidings_alert_kept_seconds", "Age of the oldest event that an alert keeps from retention; 0 when none does.",
+		age(stats.Kept), nil)
 	out.flag("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", stats.Held, nil)
 	out.counter("tidings_alert_steps_total", "Steps taken because nobody had claimed an alert.", stats.Steps, nil)
 	for rule, unheard := range stats.Unheard {

@@ -105,8 +105,8 @@ func TestNodesKeep(t *testing.T) {
 		return strings.TrimSpace(got.stdout)
 	}
 	e2e.Eventually(t, "one sends", func() bool {
-		got := runWith(t.Context(), []string{"TIDINGS_URL=" + first}, nil, "alerts", "put", "orders", "--topic", "orders.>")
-		return got.code == exitOK
+		put := strings.Fields("alerts put orders --topic orders.>")
+		return runWith(t.Context(), []string{"TIDINGS_URL=" + first}, nil, put...).code == exitOK
 	})
 	t.Run("two", func(t *testing.T) {
 		second := server(t)
