@@ -1,6 +1,8 @@
 package alert
 
 import (
+	"log/slog"
+	"slices"
 	"strings"
 
 	"tidings/store"
@@ -21,17 +23,56 @@ func (b *Board) Kept() func(topic string) store.ID {
 	if !b.watches() {
 		seen = b.log.Head()
 	}
-	beyond, _ := seen.Next()
-	from := make(map[string]store.ID)
-	for _, a := range b.alerts { // the oldest first
-		if _, known := from[a.Topic]; !known && a.Done.IsZero() {
-			from[a.Topic] = a.id
-		}
-	}
+	from, beyond := b.oldest(), next(seen)
 	return func(topic string) store.ID {
 		if id, ok := from[strings.TrimPrefix(topic, prefix)]; ok {
 			return id
 		}
 		return beyond
 	}
+}
+
+// KeptOf is Kept of a log whose board another process may have: by what that has written, so rather more is needed.
+// Errors: those of the log.
+func KeptOf(log interface {
+	Deliveries() ([]store.NamedDelivery, error)
+	Head() store.ID
+}) (func(topic string) store.ID, error) {
+	head := log.Head() // before the rows: a rule that is not among them applies to what follows
+	rows, err := log.Deliveries()
+	if err != nil {
+		return nil, err
+	}
+	b := &Board{rules: make(map[string]*rule), damaged: make(map[string]bool),
+		o: Options{Logger: slog.New(slog.DiscardHandler)}, at: head}
+	for i := range rows {
+		_ = b.loadRow(&rows[i]) // what is damaged no board follows either
+	}
+	from, rules, beyond, unread := b.oldest(), b.sortedRules(), next(head), next(b.at)
+	return func(topic string) store.ID {
+		topic = strings.TrimPrefix(topic, prefix)
+		if id, ok := from[topic]; ok {
+			return id
+		}
+		if unread.Before(beyond) && slices.ContainsFunc(rules, func(r *rule) bool { return r.filter.Match(topic) }) {
+			return unread
+		}
+		return beyond
+	}, nil
+}
+
+// oldest returns the events of the oldest open alerts, by topic. The caller holds mu.
+func (b *Board) oldest() map[string]store.ID {
+	from := make(map[string]store.ID)
+	for _, a := range b.alerts { // the oldest first
+		if _, known := from[a.Topic]; !known && a.Done.IsZero() {
+			from[a.Topic] = a.id
+		}
+	}
+	return from
+}
+
+func next(id store.ID) store.ID {
+	after, _ := id.Next()
+	return after
 }

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tidings/alert"
 	"tidings/store"
 )
 
@@ -26,6 +27,10 @@ func TestKept(t *testing.T) {
 				"orders.us": next, "$alerts.orders.us": next, "tickets": next} {
 				if got := from(topic); got != want {
 					t.Errorf("%s: %s is needed from %s on, want %s", what, topic, got, want)
+				}
+				got := s.elsewhere()(topic)
+				if got != want && (got.IsZero() || want.Before(got) || want != next || topic == "tickets") {
+					t.Errorf("%s: elsewhere %s is needed from %s on, want %s", what, topic, got, want)
 				}
 			}
 		}
@@ -57,6 +62,37 @@ func TestKept(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		expect(store.ID{}, "the rule is deleted")
+	})
+}
+
+// elsewhere is what a process without a board keeps, as soon as the board has written what there is.
+func (s *scene) elsewhere() func(topic string) store.ID {
+	s.t.Helper()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	from, err := alert.KeptOf(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return from
+}
+
+// TestKeptElsewhere: what no board has looked at is needed if a rule has its topic, and else not.
+func TestKeptElsewhere(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.rule(nil)
+		s.elsewhere()
+		s.close()
+		id := s.publish("orders.eu", "order.created")
+		s.publish("tickets", "order.created")
+		from := s.elsewhere()
+		if got := from("orders.eu"); got.IsZero() || id.Before(got) {
+			t.Errorf("what no board has seen is needed from %s on, want at most %s", got, id)
+		}
+		if got := from("tickets"); !s.log.Head().Before(got) {
+			t.Errorf("what no rule has is needed from %s on", got)
+		}
+		s.open()
 	})
 }
 

@@ -43,14 +43,14 @@ func (d Desk) Close() {
 // goes on with what it has found.
 func (s *Server) Sit(d Desk) { s.desk.Store(&d) }
 
-// Kept returns from which event on a topic is needed for an alert that is open: see alert.Board. It is not ok where
-// another server has the alerts, or none has them yet.
-func (s *Server) Kept() (from func(topic string) store.ID, ok bool) {
+// Kept returns from which event on a topic is needed for an alert that is open: see alert.Board. Where another server
+// has the alerts, or none has them, it goes by what is written of them. Errors: those of the log.
+func (s *Server) Kept() (from func(topic string) store.ID, err error) {
 	board := s.desk.Load().Alerts
-	if board == nil || s.o.Lease != nil && !s.o.Lease.Holds() {
-		return nil, false
+	if board != nil && (s.o.Lease == nil || s.o.Lease.Holds()) {
+		return board.Kept(), nil
 	}
-	return board.Kept(), true
+	return alert.KeptOf(s.log)
 }
 
 // deskOf is what a request that went through atDesk has found.

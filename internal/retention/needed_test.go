@@ -1,6 +1,7 @@
 package retention_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,18 +21,18 @@ func TestNeeded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		known := false
-		trimmer.Keep(func() (func(string) store.ID, bool) {
-			return func(topic string) store.ID { return map[string]store.ID{"a": second}[topic] }, known
+		unknown := errors.New("not known")
+		trimmer.Keep(func() (func(string) store.ID, error) {
+			return func(topic string) store.ID { return map[string]store.ID{"a": second}[topic] }, unknown
 		})
 		for _, left := range []uint64{4, 2} {
-			if _, err := trimmer.Trim(t.Context(), time.Now()); err != nil {
+			if _, err := trimmer.Trim(t.Context(), time.Now()); !errors.Is(err, unknown) {
 				t.Fatal(err)
 			}
 			if n := count(t, log); n != left {
-				t.Errorf("known %v: %d events are left, want %d", known, n, left)
+				t.Errorf("%d events are left, want %d", n, left)
 			}
-			known = true
+			unknown = nil
 			time.Sleep(time.Minute)
 		}
 	})
@@ -48,8 +49,8 @@ func TestJudgeNeeded(t *testing.T) {
 					t.Fatal(err)
 				}
 				from := nth(t, log, needed)
-				trimmer.Keep(func() (func(string) store.ID, bool) {
-					return func(string) store.ID { return from }, true
+				trimmer.Keep(func() (func(string) store.ID, error) {
+					return func(string) store.ID { return from }, nil
 				})
 				clk := bubbleClock()
 				if err := trimmer.Judge(clk); err != nil || clk.Doubted() != doubt {

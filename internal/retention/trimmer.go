@@ -48,11 +48,11 @@ type Trimmer struct {
 }
 
 // Needed returns from which event on a topic stays whatever the policy says, as of now: see store.Retention. While
-// that is not known, ok is false, and everything stays.
-type Needed func() (from func(topic string) store.ID, ok bool)
+// that is not known it returns an error, and everything stays.
+type Needed func() (from func(topic string) store.ID, err error)
 
 // nothing is the Needed of a Trimmer that nobody has told another.
-func nothing() (from func(topic string) store.ID, ok bool) { return nil, true }
+func nothing() (from func(topic string) store.ID, err error) { return nil, nil }
 
 // said is what was deleted since the last line about it.
 type said struct {
@@ -78,6 +78,10 @@ func (t *Trimmer) Keep(needed Needed) { t.needs = needed }
 // long as that age, until now or until another such start. Either the log was at rest for so long, or
 // the clock is wrong.
 func (t *Trimmer) Judge(c Clock) error {
+	from, err := t.needs()
+	if err != nil {
+		return err
+	}
 	for _, age := range t.rules.ages() {
 		cut := store.FirstIDAt(c.Past(age))
 		newest, err := t.log.Floor(cut.Prev())
@@ -95,7 +99,7 @@ func (t *Trimmer) Judge(c Clock) error {
 		if len(page.Events) > 0 {
 			next = page.Events[0].ID.Time()
 		}
-		if next.Sub(newest.Time()) >= age && t.deletes(age, cut) {
+		if next.Sub(newest.Time()) >= age && t.deletes(age, cut, store.Retention{Keep: from}) {
 			c.Doubt()
 			return nil
 		}
@@ -103,10 +107,9 @@ func (t *Trimmer) Judge(c Clock) error {
 	return nil
 }
 
-// deletes reports whether there are events before cut of which the log keeps none beyond this age.
-func (t *Trimmer) deletes(age time.Duration, cut store.ID) bool {
-	keep := store.Retention{}
-	keep.Keep, _ = t.needs() // where that is not known, rather doubt too often
+// deletes reports whether there are events before cut that are not needed, and of which the log keeps none beyond this
+// age.
+func (t *Trimmer) deletes(age time.Duration, cut store.ID, keep store.Retention) bool {
 	if keep.Keep == nil && t.rules.whole.age == age {
 		return true
 	}
@@ -173,9 +176,9 @@ func (t *Trimmer) pass(ctx context.Context, now time.Time, past func(time.Durati
 		return 0, nil // also the whole log's limits: they count what the topics' leave
 	}
 	t.last = now
-	needed, known := t.needs()
-	if !known {
-		return t.log.Retain(ctx, store.Retention{}) // which looks after the log as such
+	needed, err := t.needs()
+	if err != nil {
+		return 0, err
 	}
 	cuts := make(map[time.Duration]store.ID)
 	if !doubted {
