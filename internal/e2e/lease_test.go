@@ -157,6 +157,7 @@ func TestOneSends(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to be missed")
 	}
+	t.Parallel() // most of it is waiting
 	h := newHouse(t)
 	holder := h.holder(-1)
 	h.set(1-holder, "/v1/deliveries/shop", fmt.Sprintf(`{"url":%q,"topics":["orders"],"secret":%q}`, h.url, hookSecret))
@@ -217,6 +218,7 @@ func TestOneEscalates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to be missed")
 	}
+	t.Parallel() // most of it is waiting
 	h := newHouse(t)
 	holder := h.holder(-1)
 	other := 1 - holder
