@@ -210,3 +210,16 @@ func TestRandomSecretsAreAccepted(t *testing.T) {
 		})
 	}
 }
+
+// TestRandomLooksLikeProse: secrets of generators that have more pairs of letters of plain language than most.
+func TestRandomLooksLikeProse(t *testing.T) {
+	for _, text := range []string{
+		"AKW2jsUsommenstXGJcJcIet0arIDcEShLrimkqMetY=",
+		"QIYDFIEERCLNGL3DULDAL3XWJ67KZDHINAVHATOKTWSTIA6KFOF3",
+		"YOXPSTCMORGYEDETEAARDCA3OW56URQY5PHEUZTPMM7LIEMUTEBY",
+	} {
+		if _, err := auth.NewVerifier(t.Context(), auth.Options{Key: []byte(text)}); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
