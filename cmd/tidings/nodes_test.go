@@ -89,7 +89,7 @@ func TestServeNodes(t *testing.T) {
 	e2e.Eventually(t, "word that the second server has ended", func() bool { return names() == "first" })
 }
 
-// TestNodesKeep: of two servers only the one that knows which alerts are open trims, so what is open stays.
+// TestNodesKeep: two servers trim, of which one knows what is open; neither deletes that.
 func TestNodesKeep(t *testing.T) {
 	c := natstest.Start(t, 1)
 	server := func(t *testing.T) (url string) {

@@ -30,7 +30,7 @@ type change struct {
 	marks     map[commit.Owner]int // that it adds
 	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
 
-	room      int    // bytes in one piece of the reserve that it makes; 0: it makes none
+	extent    int    // of the reserve that it makes; 0: it makes none that has one
 	journaled int    // entries put into the journal
 	piece     *piece // of a checkpoint
 	announced bool   // readers know of trimming

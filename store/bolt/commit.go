@@ -77,7 +77,7 @@ type committer struct {
 	books    books
 	suspects []store.ID // records that an Open found damaged above its checkpoint
 	reserved bool       // the file has the reserve
-	room     int        // bytes of it in one piece, or of the next one
+	extent   int        // its bytes in one piece, or those of the next one
 	full     bool       // a commit found no space, and none has stored anything since
 	warned   time.Time  // when that was last logged
 	behind   bool       // the clock is behind the last ID; logged once

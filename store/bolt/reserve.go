@@ -20,9 +20,9 @@ const reservePages = 32
 // delete one of them is to write the others anew, and such a leaf needs its pages in one piece.
 const leafKeys = 4
 
-// room is how many bytes of the reserve are in one piece when the largest record of the log has n:
-// none where a page is enough. It is more than is needed, for records that are a little larger.
-func room(tx *bbolt.Tx, n int) int {
+// extentFor is how many bytes of the reserve are in one piece, its extent, when the largest record of the
+// log has n: none where a page is enough. It is more than is needed, for records that are a little larger.
+func extentFor(tx *bbolt.Tx, n int) int {
 	if n *= leafKeys; n > tx.DB().Info().PageSize-pageHeader-leafKeys*pageElement {
 		return n + n/4
 	}
@@ -32,7 +32,7 @@ func room(tx *bbolt.Tx, n int) int {
 // reserveFor makes the reserve that the largest record needs, if there is none that is large enough.
 func (ch *change) reserveFor(tx *bbolt.Tx, largest int) error {
 	needed := leafKeys * largest
-	if ch.c.reserved && (needed <= ch.c.room || room(tx, largest) == 0) {
+	if ch.c.reserved && (needed <= ch.c.extent || extentFor(tx, largest) == 0) {
 		return nil
 	}
 	if ch.c.reserved {
@@ -40,14 +40,14 @@ func (ch *change) reserveFor(tx *bbolt.Tx, largest int) error {
 			return err
 		}
 	}
-	ch.room = max(ch.c.room, room(tx, largest))
-	return fillReserve(tx, ch.room)
+	ch.extent = max(ch.c.extent, extentFor(tx, largest))
+	return fillReserve(tx, ch.extent)
 }
 
-// fillReserve makes the reserve, with so many bytes in one piece. bbolt puts at least two values on a
+// fillReserve makes the reserve, with an extent of so many bytes. bbolt puts at least two values on a
 // page, and does not part the last four: two fill a page, the last three are empty but for the one
-// that has the piece. So each other page stands alone, and single free pages are enough for them.
-func fillReserve(tx *bbolt.Tx, piece int) error {
+// that has the extent. So each other page stands alone, and single free pages are enough for them.
+func fillReserve(tx *bbolt.Tx, extent int) error {
 	b, err := tx.CreateBucket(bucketReserve)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func fillReserve(tx *bbolt.Tx, piece int) error {
 		value := half
 		switch {
 		case i == full+2:
-			value = make([]byte, piece)
+			value = make([]byte, extent)
 		case i >= full:
 			value = nil
 		}
@@ -73,15 +73,15 @@ func fillReserve(tx *bbolt.Tx, piece int) error {
 // next one is made.
 func (c *committer) loadReserve(tx *bbolt.Tx) {
 	if b := tx.Bucket(bucketReserve); b != nil {
-		_, piece := b.Cursor().Last()
-		c.reserved, c.room = true, len(piece)
+		_, extent := b.Cursor().Last()
+		c.reserved, c.extent = true, len(extent)
 		return
 	}
 	largest, records := 0, tx.Bucket(bucketLog).Cursor()
 	for k, v := records.First(); k != nil; k, v = records.Next() {
 		largest = max(largest, recordSize(k, v))
 	}
-	c.room = room(tx, largest)
+	c.extent = extentFor(tx, largest)
 }
 
 // recordSize is what a record takes of a leaf.

@@ -54,7 +54,7 @@ func (c *committer) show(ch *change) {
 		c.mirror.states.note(ch.State)
 	}
 	if ch.Stores() {
-		c.full, c.reserved, c.room = false, true, max(c.room, ch.room) // every commit that stores has a reserve
+		c.full, c.reserved, c.extent = false, true, max(c.extent, ch.extent) // every commit that stores has a reserve
 		head := ch.Last
 		c.horizon.head.Store(&head)
 		c.horizon.moved.wake()
