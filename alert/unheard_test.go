@@ -30,6 +30,7 @@ func listened(t *testing.T, change func(*alert.Rule), f func(t *testing.T, s *sc
 		p := &pages{t: t}
 		p.start(s)
 		s.open()
+		synctest.Wait() // it has looked; the rule is for the next look, a second later
 		s.rule(change, 5*time.Minute, 10*time.Minute)
 		f(t, s, p)
 		p.leave()
@@ -244,10 +245,10 @@ func TestUnheardEscalates(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.publish("orders.eu", "order.created")
 		time.Sleep(62 * time.Second)
-		s.expectNotices("unheard@2m0s")
-		s.expectAnswers("step1@2m0s")
+		s.expectNotices("unheard@2m1s")
+		s.expectAnswers("step1@2m1s")
 		time.Sleep(10 * time.Minute)
-		s.expectAnswers("step1@2m0s step2@11m0s")
+		s.expectAnswers("step1@2m1s step2@11m0s")
 		unheard := s.newest(notices)
 		if !s.Wants("chat", &unheard) || s.Wants("mail", &unheard) {
 			t.Error("it goes to another delivery than that of the first step, or not there")
