@@ -33,7 +33,7 @@ func TestPlantedBugs(t *testing.T) {
 			"m.ID.Before(old.ID)", "old.ID == m.ID", "marks"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			overlay := storetest.Overlay(t, "decide.go", bug.right, bug.wrong)
+			overlay := storetest.Overlay(t, storetest.Plant{File: "decide.go", Right: bug.right, Wrong: bug.wrong})
 			for engine, test := range map[string]string{
 				"tidings/store/internal/commit": "TestToyConformance",
 				"tidings/store/bolt":            "TestBoltConformance",
