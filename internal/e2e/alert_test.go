@@ -70,7 +70,7 @@ func (op alertOp) apply(holder string, result alertResult) (after string, possib
 		return "", holder == op.by
 	case op.verb == "done" && result.status == 200:
 		return "!", holder == op.by
-	case result.status == 409:
+	case result.status == 409, result.status == 404: // the latter once alert.MaxDone others are done after it
 		return holder, holder == "!"
 	case result.status == 412:
 		return holder, holder != op.by
