@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// ahead reads a file in pieces that grow while what is wanted lies where the last piece ended, and
-// shrink where it does not. The leaves of a log lie mostly in the order of their keys, with branches
-// and pages of other buckets between them; hence a few such places at a time.
+// ahead reads a file in pieces that grow while reads continue where the last piece ended, and shrink when
+// they do not. The leaves of a log lie mostly in key order, with branches and pages of other buckets between
+// them; hence several such places at a time.
 type ahead struct {
 	file   io.ReaderAt
 	size   uint64 // of the file
@@ -21,12 +21,11 @@ type place struct {
 	piece      []byte
 }
 
-// pieceBytes is the largest piece: so large that a system call for each costs little, and so small that a
-// processor has all of it at hand.
+// pieceBytes is the largest piece: large enough that a system call for each costs little, small enough to fit
+// in a processor's cache.
 const pieceBytes = 128 << 10
 
-// read returns n bytes from the offset on, which must be in the file. They are valid until the next
-// call.
+// read returns n bytes from the offset, which must be in the file. They are valid until the next call.
 func (a *ahead) read(offset, n uint64) ([]byte, error) {
 	a.clock++
 	p := a.place(offset, n)
@@ -45,8 +44,7 @@ func (a *ahead) read(offset, n uint64) ([]byte, error) {
 	return p.piece[offset-p.from:][:n], nil
 }
 
-// place returns the place that has what is wanted, else one that leads there, else the one that was
-// not read from for the longest time.
+// place returns the place that holds the range, else one that leads there, else the least recently read one.
 func (a *ahead) place(offset, n uint64) *place {
 	oldest, near := &a.places[0], (*place)(nil)
 	for i := range a.places {
@@ -68,12 +66,12 @@ func (p *place) has(offset, n uint64) bool {
 	return p.from <= offset && offset+n <= p.from+uint64(len(p.piece))
 }
 
-// leadsTo reports whether the offset lies in the piece or as far behind it as it is long.
+// leadsTo reports whether the offset lies in the piece, or behind it by less than its length.
 func (p *place) leadsTo(offset uint64) bool {
 	return p.from <= offset && offset < p.from+2*uint64(len(p.piece))
 }
 
-// sized returns a buffer of the length, buf if it is large enough.
+// sized returns a buffer of the given length: buf, if it is large enough.
 func sized(buf []byte, length uint64) []byte {
 	if uint64(cap(buf)) < length {
 		return make([]byte, length)

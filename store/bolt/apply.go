@@ -7,33 +7,33 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// sparseEvery is how many events of a topic share one key of the sparse index: so many records are
-// walked at most to find a position in a topic.
+// sparseEvery is how many events of a topic share one key of the sparse index: finding a position in a topic
+// walks at most this many records.
 const sparseEvery = 128
 
-// change is a commit on its way into the file: what its transaction writes, and what becomes visible
-// with it. It is used again for the next one.
+// change is a commit on its way into the file: what its transaction writes, and what becomes visible with it.
+// It is reused for the next commit.
 type change struct {
 	*commit.Commit
 	c  *committer
 	at *store.Place // of the commit, in a mirror
 
 	created   []*topic
-	changed   []*topic            // that have a next state
-	trimming  map[*topic]store.ID // the marks that it sets; readers keep it once it is announced
+	changed   []*topic            // with a next state
+	trimming  map[*topic]store.ID // the marks that it sets; readers keep the map once it is announced
 	highest   store.ID            // ever trimmed
-	buf       []byte              // records; bbolt refers to it until the transaction ends
-	freed     uint64              // bytes of the records that it deletes
+	buf       []byte              // records; bbolt refers to them until the transaction ends
+	freed     uint64              // bytes of the deleted records
 	deleted   int                 // records
 	forgotten []commit.Key
 	oldestKey store.ID             // after those; zero if none is left
 	marks     map[commit.Owner]int // that it adds
-	bare      map[commit.Owner]int // topics that lose their last event, less those that have one again
+	bare      map[commit.Owner]int // topics that lose their last event, less those that get one again
 
-	extent    int    // of the reserve that it makes; 0: it makes none that has one
+	extent    int    // bytes of the reserve that it creates; 0: it creates none with an extent
 	journaled int    // entries put into the journal
 	piece     *piece // of a checkpoint
-	announced bool   // readers know of trimming
+	announced bool   // readers know the trimming
 }
 
 func (ch *change) begin(c *committer, k *commit.Commit, at *store.Place) {
@@ -92,7 +92,7 @@ func (ch *change) write(tx *bbolt.Tx) error {
 	return nil
 }
 
-// putPlace notes up to where the mirror has come, and the secret that the log got from its first node.
+// putPlace stores how far the mirror has come, and the secret that the log got from its first node.
 func (ch *change) putPlace(tx *bbolt.Tx) error {
 	if ch.at == nil {
 		return nil
@@ -105,8 +105,8 @@ func (ch *change) putPlace(tx *bbolt.Tx) error {
 	return putMeta(tx, metaPlace, encodePlace(*ch.at))
 }
 
-// store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit
-// after the reserve was given away makes it anew, and the first with a larger record a larger one.
+// store puts new topics, records, sparse keys and idempotency keys, and the head. The first commit after the
+// reserve was given away recreates it, and the first with a larger record makes it larger.
 func (ch *change) store(tx *bbolt.Tx) error {
 	for _, created := range ch.Topics {
 		t := &topic{id: created.Number, name: created.Name}
@@ -172,7 +172,7 @@ func (ch *change) put(tx *bbolt.Tx, records *bbolt.Bucket, e *commit.Event) (siz
 	return recordSize(e.ID[:], value), nil
 }
 
-// topic returns a topic, known or just created, which is changed from now on.
+// topic returns a topic, known or just created, and marks it as changed.
 func (ch *change) topic(number uint32) *topic {
 	known := ch.c.horizon.index.byID
 	var t *topic
@@ -188,8 +188,8 @@ func (ch *change) topic(number uint32) *topic {
 	return t
 }
 
-// trim deletes the records that are named, be they damaged, and moves the marks that make the gap
-// exact, which are stored by putTrimmed or a checkpoint.
+// trim deletes the named records, damaged ones too, and moves the marks that make the gap exact; putTrimmed
+// or a checkpoint stores them.
 func (ch *change) trim(tx *bbolt.Tx) error {
 	ch.trimming = make(map[*topic]store.ID)
 	trimmed := ch.c.horizon.Trimmed()

@@ -15,12 +15,12 @@ type audit struct {
 	*Report
 	tx       *bbolt.Tx
 	progress func(done, total uint64)
-	topics   []*topic // next: as Open would count them; visible: as they are found
+	topics   []*topic // next: as Open would count them; visible: as found
 	damaged  map[store.ID]bool
 	trimmed  store.ID
 }
 
-// progressEvery is after how many events progress is told.
+// progressEvery is how many events lie between two progress reports.
 const progressEvery = 4096
 
 func newAudit(tx *bbolt.Tx, report *Report, progress func(done, total uint64)) *audit {
@@ -48,7 +48,7 @@ func (a *audit) run() {
 	a.slots()
 }
 
-// meta loads what Open loads. It returns false when nothing else could be compared with it.
+// meta loads what Open loads. It returns false if nothing else can be compared with it.
 func (a *audit) meta() bool {
 	var checkpoint store.ID
 	for key, id := range map[string]*store.ID{metaLogID: &a.LogID, metaHead: &a.Head,
@@ -68,7 +68,7 @@ func (a *audit) meta() bool {
 		a.problem("%v", err)
 	}
 	if v, err := getMeta(a.tx, metaFormat); err == nil {
-		a.Format = binary.BigEndian.Uint32(v) // checkWhole has looked
+		a.Format = binary.BigEndian.Uint32(v) // checkWhole has checked it
 	}
 	var err error
 	if a.topics, err = countTopics(a.tx); err != nil {
@@ -93,7 +93,7 @@ func (a *audit) meta() bool {
 	return true
 }
 
-// records reads the log in its order and counts each topic anew, in state.
+// records reads the log in order and recounts each topic, in visible.
 func (a *audit) records() {
 	var done, total uint64
 	for _, t := range a.topics {
@@ -130,8 +130,7 @@ func (a *audit) record(id store.ID, value []byte) {
 	}
 	t := a.topics[r.topic]
 	s := &t.visible
-	// The chain leads to the event before this one; from the first that is retained, to one that
-	// was trimmed.
+	// The chain leads to the event before this one; from the first retained event, to one that was trimmed.
 	if want := s.last; r.prev != want && !a.damaged[r.prev] &&
 		(!want.IsZero() || t.next.trimmed.Before(r.prev)) {
 		a.problem("event %s of topic %s follows %s, but names %s", id, t.name, want, r.prev)
@@ -154,8 +153,8 @@ func (a *audit) record(id store.ID, value []byte) {
 	}
 }
 
-// counters compares the topics' records with the count. Whose a damaged record was is not certain,
-// so that many events may be missing from any topic.
+// counters compares the topics' records with the recount. The topic of a damaged record is not certain, so
+// that many events may be missing from any topic.
 func (a *audit) counters() {
 	for _, t := range a.topics {
 		if err := store.ValidateTopic(t.name); err != nil {
@@ -175,7 +174,7 @@ func (a *audit) counters() {
 			a.problem("topic %s was trimmed up to %s, but has event %s", t.name, w.trimmed, s.first)
 		}
 		if len(a.Damaged) > 0 {
-			continue // no more can be told apart
+			continue // nothing more can be compared
 		}
 		want := s
 		want.trimmed = w.trimmed
@@ -199,14 +198,14 @@ func (a *audit) counters() {
 	}
 }
 
-// String is for problems.
+// String describes the state, for problems.
 func (s topicState) String() string {
 	return fmt.Sprintf(
 		"%d events of %d bytes from %s to %s, trimmed to %s, ended at %s, %d without a sparse key",
 		s.count, s.bytes, s.first, s.last, s.trimmed, s.ended, s.unindexed)
 }
 
-// sparse looks for keys without an event. records has looked the other way.
+// sparse looks for keys without an event; records has checked the other direction.
 func (a *audit) sparse() {
 	log := a.tx.Bucket(bucketLog)
 	c := a.tx.Bucket(bucketSparse).Cursor()
@@ -270,7 +269,7 @@ func (a *audit) deliveries() {
 	}
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if bytes.IndexByte(k, 0) < 0 { // else it is a row beside one
+		if bytes.IndexByte(k, 0) < 0 { // else it is a row beside a delivery
 			a.Deliveries++
 		}
 		if d, ok := decodeDelivery(k, v); !ok {

@@ -17,10 +17,10 @@ import (
 	"tidings/store"
 )
 
-// Backup writes a copy of the log as one commit left it to w, while the log goes on. A read
-// transaction is open until it returns, so w should take bytes as a disk does; for one that may be
-// slow there is OpenBackup. Errors: ErrBusy while another backup is being made, ErrClosed,
-// ErrFailed, ErrNoSpace, and those of w and ctx.
+// Backup writes a copy of the log, as one commit left it, to w while the log keeps running. A read
+// transaction is open until it returns, so w should accept bytes as fast as a disk does; for one that may be
+// slow there is OpenBackup. Errors: ErrBusy while another backup is being made, ErrClosed, ErrFailed,
+// ErrNoSpace, and those of w and ctx.
 func (l *Log) Backup(ctx context.Context, w io.Writer) (store.Manifest, error) {
 	if !l.copying.TryLock() {
 		return store.Manifest{}, store.ErrBusy
@@ -33,7 +33,7 @@ func (l *Log) copyTo(ctx context.Context, w io.Writer) (m store.Manifest, err er
 	if err := l.hanging(); err != nil {
 		return m, err
 	}
-	// a copy of damage must not take the place of a backup without
+	// a damaged copy must not replace an intact backup
 	l.checking.hurry()
 	if err := l.checked(ctx); err != nil {
 		return m, err
@@ -67,7 +67,7 @@ func (l *Log) copyTo(ctx context.Context, w io.Writer) (m store.Manifest, err er
 	return m, nil
 }
 
-// describe fills in what the transaction says.
+// describe fills in what the transaction holds.
 func describe(m *store.Manifest, tx *bbolt.Tx) error {
 	v, err := getMeta(tx, metaFormat)
 	if err != nil {
@@ -91,7 +91,7 @@ func describe(m *store.Manifest, tx *bbolt.Tx) error {
 	return nil
 }
 
-// countTopics returns the topics at their ids, counted up to the head as Open would.
+// countTopics returns the topics, indexed by id and counted up to the head as Open would.
 func countTopics(tx *bbolt.Tx) ([]*topic, error) {
 	checkpoint, err := getMetaID(tx, metaCheckpoint)
 	if err != nil {
@@ -105,7 +105,7 @@ func countTopics(tx *bbolt.Tx) ([]*topic, error) {
 	return topics, nil
 }
 
-// endingWriter ends a copy with its caller and with the log.
+// endingWriter ends a copy when its caller or the log ends.
 type endingWriter struct {
 	ctx context.Context
 	l   *Log
@@ -120,10 +120,10 @@ func (e *endingWriter) Write(p []byte) (n int, err error) {
 	return n, e.err
 }
 
-// OpenBackup is Backup into a temporary file in the data directory, which is read from there:
-// nothing of the log waits for the reader. The file has no name, so that it goes with the process.
-// One that is open is a backup being made. ErrNoSpace says how much room it needs on the disk,
-// beside Options.MinFree, and how much there is.
+// OpenBackup is Backup into a temporary file in the data directory, and returns a reader of that file:
+// nothing in the log waits for the reader. The file has no name, so it disappears with the process. While it
+// is open, a backup counts as being made. ErrNoSpace states how much room it needs on the disk, beside
+// Options.MinFree, and how much there is.
 func (l *Log) OpenBackup(ctx context.Context) (*store.Backup, error) {
 	if !l.copying.TryLock() {
 		return nil, store.ErrBusy
@@ -138,12 +138,12 @@ func (l *Log) OpenBackup(ctx context.Context) (*store.Backup, error) {
 
 // spooled is a copy in a file without a name. Closing it lets the next backup begin.
 type spooled struct {
-	*os.File // nil before there is one
+	*os.File // nil until it is created
 	release  func()
 	once     sync.Once
 }
 
-// Close implements io.Closer. Only the first call does something.
+// Close implements io.Closer. Only the first call has an effect.
 func (s *spooled) Close() (err error) {
 	s.once.Do(func() {
 		if s.File != nil {
@@ -177,8 +177,8 @@ func (l *Log) spool(ctx context.Context, s *spooled) (m store.Manifest, err erro
 	return m, nil
 }
 
-// roomForCopy returns ErrNoSpace when a copy would take what is to be left free: publishing must
-// not stop for a backup. What a disk that does not tell has, the copy finds out.
+// roomForCopy returns ErrNoSpace when a copy would use space that must stay free: a backup must not stop
+// publishing. On a disk that does not report its free space, the copy itself finds out.
 func (l *Log) roomForCopy() error {
 	var need, floor uint64
 	if err := l.view(func(tx *bbolt.Tx) error {

@@ -11,9 +11,9 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// loadState has a new mirror begin with the newest state in the sequence, if there is one: it is then at the floor. It
-// is called before the committer runs and before anything is followed. A crash before its end leaves a mirror
-// without a place, which an open makes anew.
+// loadState fills a new mirror from the newest state in the sequence, if there is one; the mirror is then at
+// the floor. It is called before the committer runs and before anything is followed. A crash before its end
+// leaves a mirror without a place, which the next open rebuilds.
 func (c *committer) loadState(ctx context.Context) error {
 	m := c.mirror
 	if m.place() != (store.Place{}) {
@@ -52,13 +52,13 @@ func (c *committer) loadState(ctx context.Context) error {
 type loading struct {
 	c       *committer
 	closing *commit.Closing
-	at      store.Place // up to here they have come
+	at      store.Place // how far they have come
 	parts   uint32
 	over    bool
-	err     error // of what has come
+	err     error // of a part received
 }
 
-// errOver ends what is followed.
+// errOver ends the Follow of a state.
 var errOver = errors.New("that was all")
 
 func (l *loading) deliver(at store.Place, b []byte) error {
@@ -79,7 +79,7 @@ func (l *loading) deliver(at store.Place, b []byte) error {
 	return nil
 }
 
-// take takes the next part, or the end. Between a state's parts there are none of another.
+// take applies the next part, or the end. Parts of two states are never interleaved.
 func (l *loading) take(s *commit.StatePart) error {
 	if s.Index != l.parts {
 		return fmt.Errorf("%w: part %d of a state is in the place of part %d", store.ErrDiverged, s.Index, l.parts)

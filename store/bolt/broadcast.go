@@ -2,7 +2,7 @@ package bolt
 
 import "sync"
 
-// broadcast wakes all who wait, by closing the channel they got and replacing it.
+// broadcast wakes all waiters by closing the channel they got and replacing it.
 type broadcast struct {
 	mu sync.Mutex
 	ch chan struct{}

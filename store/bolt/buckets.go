@@ -14,19 +14,18 @@ var (
 	bucketTopics = []byte("topics")
 	bucketKeys   = []byte("keys")
 	bucketMarks  = []byte("marks")
-	bucketEpochs = []byte("epochs") // not in a log that only an older release has written
+	bucketEpochs = []byte("epochs") // absent from a log that only an older release has written
 	bucketMeta   = []byte("meta")
 
 	bucketOwners     = []byte("owners")     // not always there
 	bucketDeliveries = []byte("deliveries") // not always there
 	bucketSlots      = []byte("slots")      // not always there
 	bucketReserve    = []byte("reserve")    // not always there
-	bucketJournal    = []byte("journal")    // there between a trim and the next checkpoint
+	bucketJournal    = []byte("journal")    // present between a trim and the next checkpoint
 )
 
-// buckets are those that an append writes to.
-// rising opens a bucket whose keys only ever rise, so that a split page is never filled up later. To
-// open one costs about what an event in it does: who needs none opens none.
+// rising opens a bucket whose keys only ever increase, so that a split page is never filled up later. Opening
+// one costs about as much as storing an event in it: open it only if needed.
 func rising(tx *bbolt.Tx, name []byte) *bbolt.Bucket {
 	b := tx.Bucket(name)
 	b.FillPercent = 1
@@ -37,7 +36,7 @@ func sparseKey(topic uint32, id store.ID) []byte {
 	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 20), topic), id[:]...)
 }
 
-// keyAtOrBelow moves c to the highest key at or below id and returns it, zero if there is none.
+// keyAtOrBelow moves c to the highest key at or below id and returns it, or zero if there is none.
 func keyAtOrBelow(c *bbolt.Cursor, id store.ID) store.ID {
 	k, _ := c.Seek(id[:])
 	if k == nil {

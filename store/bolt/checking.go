@@ -13,17 +13,17 @@ import (
 	"tidings/store"
 )
 
-// checking is the check of the file's pages: that of the open, and after a clean close that of the
-// older events, which goes on in a goroutine of its own. It needs no transaction, and no lock: the
-// pages of the older events stay where they are until something is deleted, which waits for it.
+// checking is the check of the file's pages: at open, and after a clean close the check of the older events,
+// which continues in its own goroutine. It needs no transaction and no lock: the pages of the older events
+// stay where they are until something is deleted, and deletion waits for the check.
 type checking struct {
 	pages    *pages
 	counted  uint64 // events, by the topics' records
 	counters *counters
 	logger   *slog.Logger
 
-	over     chan struct{} // closed when all is checked, or damage was found, or the log closes
-	wanted   chan struct{} // closed when somebody waits for that
+	over     chan struct{} // closed when all is checked, damage was found, or the log closes
+	wanted   chan struct{} // closed when someone waits for that
 	wantOnce sync.Once
 	closing  <-chan struct{}
 
@@ -37,7 +37,7 @@ func newChecking(f *file, closing <-chan struct{}) *checking {
 	return c
 }
 
-// opened follows the check of the open.
+// opened is called after the check at open.
 func (c *checking) opened() {
 	c.counters.unchecked.Store(0)
 	if c.pages.quick {
@@ -45,17 +45,17 @@ func (c *checking) opened() {
 	}
 }
 
-// progressTime is how often a check that takes long says how far it is.
+// progressTime is how often a long check logs its progress.
 const progressTime = 5 * time.Second
 
-// restFor is how long the check in the background rests, in times of what it has worked: it takes a
-// quarter of a processor, and of the disk, at most.
+// restFor is how long the background check rests, as a multiple of the time it has worked: it uses at most a
+// quarter of a processor, and of the disk.
 const restFor = 3
 
 var errClosing = errors.New("the log closes")
 
-// checkRest checks what the open has left for later. Damage fails the log: the next open checks
-// everything, and refuses it.
+// checkRest checks what the open has left for later. Damage fails the log: the next open checks everything,
+// and refuses it.
 func (l *Log) checkRest() {
 	c := l.checking
 	defer close(c.over)
@@ -75,7 +75,7 @@ func (c *checking) rest() (err error) {
 			err = fmt.Errorf("%v", p)
 		}
 		err = errors.Join(err, c.pages.close())
-		c.pages = nil // with what it remembers of each page
+		c.pages = nil // frees what it remembers of each page
 	}()
 	if !c.pages.quick {
 		return nil
@@ -92,8 +92,8 @@ func (c *checking) rest() (err error) {
 	return nil
 }
 
-// compare looks for events that are not there. A damaged page number can hide some: it leads to an
-// older page, which is as it should be.
+// compare looks for missing events. A damaged page number can hide some: it leads to an older page, which is
+// sound in itself.
 func (c *checking) compare() error {
 	if found := c.pages.events; c.counted > found {
 		return fmt.Errorf("%d events are counted, %d are there", c.counted, found)
@@ -101,7 +101,7 @@ func (c *checking) compare() error {
 	return nil
 }
 
-// tell notes how far the check is, and logs it now and then.
+// tell records how far the check is, and logs it now and then.
 func (c *checking) tell(pages int) {
 	p := c.pages
 	left := saturatingSub(p.used, uint64(pages)+p.listed) * p.size
@@ -115,13 +115,13 @@ func (c *checking) tell(pages int) {
 	}
 }
 
-// atOpen is the pages' step while the log opens.
+// atOpen is the step of pages while the log opens.
 func (c *checking) atOpen(pages int) error {
 	c.tell(pages)
 	return nil
 }
 
-// inBackground is that after it.
+// inBackground is the step after that.
 func (c *checking) inBackground(pages int) error {
 	c.tell(pages)
 	rest := time.NewTimer(restFor * time.Since(c.rested))
@@ -136,11 +136,11 @@ func (c *checking) inBackground(pages int) error {
 	return nil
 }
 
-// hurry has the check go on without a rest.
+// hurry makes the check continue without rests.
 func (c *checking) hurry() { c.wantOnce.Do(func() { close(c.wanted) }) }
 
-// checked waits until all pages are checked: a page that damage has made part of two trees must not
-// be freed, nor be written anew. Errors: ErrClosed and the cause of ctx's end.
+// checked waits until all pages are checked: a page that damage has made part of two trees must not be freed
+// or rewritten. Errors: ErrClosed and the cause of ctx's end.
 func (l *Log) checked(ctx context.Context) error {
 	select {
 	case <-l.checking.over:

@@ -12,53 +12,52 @@ import (
 	"tidings/store"
 )
 
-// A topic's counters change with every event and are too many to write with every commit. Every
-// checkpointEvery events a round begins: the topics that have changed by then are written in pieces,
-// one with each of the commits that follow, so that none takes long. The last piece comes with the
-// checkpoint, up to where the round began. Open counts again from there; what a record counts already
-// is not counted twice.
+// A topic's counters change with every event, too many to write with every commit. Every checkpointEvery
+// events a round begins: the topics changed by then are written in pieces, one with each of the commits that
+// follow, so that no commit takes long. The last piece comes with the checkpoint, up to where the round
+// began. Open counts again from there; an event that a record already covers is not counted twice.
 
 const (
-	// checkpointEvery is after how many events a round begins. Open counts again as many at most, and
-	// those that come during a round.
+	// checkpointEvery is how many events lie between two rounds. Open recounts at most this many, plus those
+	// that arrive during a round.
 	checkpointEvery = 16 << 10
 
-	// checkpointPiece is how many topics a commit writes for a round. One that has more events
-	// writes as many topics, so that a round is over before the next one is due.
+	// checkpointPiece is how many topics a commit writes for a round. A commit with more events writes as
+	// many topics, so that a round ends before the next one is due.
 	checkpointPiece = 512
 )
 
-// books are what the next checkpoint has to write, and how far it is away.
+// books are what the next checkpoint has to write, and how far away it is.
 type books struct {
-	todo  []*topic // of the round under way, by ID: not written yet
-	start store.ID // up to where that round counts
+	todo  []*topic // of the round in progress, by ID: not yet written
+	start store.ID // that round counts up to here
 
-	dirty     []*topic // changed since the round began and its piece was written; not in todo
-	since     int      // events since the round began, or the last one did
+	dirty     []*topic // changed since the round began or their piece was written; not in todo
+	since     int      // events since the round in progress, or else the last one, began
 	journaled int      // entries in the journal since then
-	wait      int      // of either, before a piece is tried again: there was no space for it
+	wait      int      // of either, before a piece is retried for which there was no space
 }
 
-// round reports whether the records are being written.
+// round reports whether a round is in progress.
 func (b *books) round() bool { return len(b.todo) > 0 }
 
 func (b *books) waiting(ch *change) int {
 	return max(b.since+len(ch.Events), b.journaled+len(ch.trimming))
 }
 
-// due reports whether the commit is to write a piece.
+// due reports whether the commit must write a piece.
 func (b *books) due(ch *change) bool {
 	waiting := b.waiting(ch)
 	return waiting >= b.wait && (b.round() || waiting >= checkpointEvery)
 }
 
-// postpone follows a piece for which there was no space.
+// postpone is called after a piece for which there was no space.
 func (b *books) postpone(ch *change) { b.wait = b.waiting(ch) + checkpointEvery/16 }
 
-// close enters a durable commit.
+// close records a durable commit.
 func (b *books) close(ch *change) {
 	if ch.piece != nil && !b.round() {
-		*b = books{dirty: b.dirty[:0]} // they are in the piece, and in what is left
+		*b = books{dirty: b.dirty[:0]} // they are all in the piece and what is left
 	}
 	for _, t := range ch.changed {
 		if !t.dirty {
@@ -76,7 +75,7 @@ func (b *books) close(ch *change) {
 	}
 }
 
-// clean follows the checkpoint of a close.
+// clean is called after the checkpoint of a close.
 func (b *books) clean() {
 	for _, topics := range [][]*topic{b.todo, b.dirty} {
 		for _, t := range topics {
@@ -92,7 +91,7 @@ type piece struct {
 	start        store.ID
 }
 
-// next returns the next piece, which is the first of a round if none is under way.
+// next returns the next piece: the first of a new round if none is in progress.
 func (b *books) next(ch *change) *piece {
 	p := piece{left: b.todo, start: b.start}
 	if !b.round() {
@@ -103,9 +102,9 @@ func (b *books) next(ch *change) *piece {
 	return &p
 }
 
-// writePiece writes the topics of the piece as they are after the commit. With the last one every
-// event up to the start is counted in the records, and the journal is not needed: what was trimmed
-// since then is in the records already.
+// writePiece writes the topics of the piece as they are after the commit. With the last piece the records
+// count every event up to the start, and the journal is not needed: what was trimmed since then is already in
+// the records.
 func (c *committer) writePiece(tx *bbolt.Tx, p *piece) error {
 	if err := putTopics(tx, p.topics); err != nil || len(p.left) > 0 {
 		return err
@@ -123,7 +122,7 @@ func putTopics(tx *bbolt.Tx, topics []*topic) error {
 	return nil
 }
 
-// putCheckpoint notes that the topics' records count every event up to last.
+// putCheckpoint stores that the topics' records count every event up to last.
 func (c *committer) putCheckpoint(tx *bbolt.Tx, last store.ID) error {
 	if err := dropJournal(tx); err != nil {
 		return err
@@ -135,8 +134,8 @@ func (c *committer) putCheckpoint(tx *bbolt.Tx, last store.ID) error {
 	return errors.Join(putMeta(tx, metaSuspects, suspects), putMeta(tx, metaCheckpoint, last[:]))
 }
 
-// checkpoint writes one at Close, and the list of free pages. Without them the next Open counts, and
-// looks for free pages, instead.
+// checkpoint writes a checkpoint at Close, and the list of free pages. Without them the next Open counts, and
+// searches for free pages, instead.
 func (c *committer) checkpoint() {
 	if c.file.failure() != nil {
 		return
@@ -161,8 +160,8 @@ func (c *committer) checkpoint() {
 	c.books.clean()
 }
 
-// load fills the index from the topics' records and the events after the checkpoint, the head and the
-// trimmed mark from the metadata, and the committer's own from the rest.
+// load fills the index from the topics' records and the events after the checkpoint, the head and the trimmed
+// mark from the metadata, and the committer's own fields from the rest.
 func (c *committer) load(tx *bbolt.Tx) error {
 	var head, trimmed, checkpoint store.ID
 	for key, id := range map[string]*store.ID{
@@ -209,8 +208,8 @@ func (c *committer) load(tx *bbolt.Tx) error {
 	return nil
 }
 
-// load fills an empty index with the topics, which lie at their ids. In the order of their newest
-// events, which is the order that the index keeps.
+// load fills an empty index with the topics, indexed by id, in the order of their newest events, which is the
+// order that the index keeps.
 func (x *index) load(topics []*topic, now kept) {
 	x.byID, x.kept = topics, now
 	for _, t := range slices.SortedFunc(slices.Values(topics), func(a, b *topic) int {
@@ -222,7 +221,7 @@ func (x *index) load(topics []*topic, now kept) {
 	}
 }
 
-// loadTopics returns the topics at their ids, and how many entries the journal has for them.
+// loadTopics returns the topics, indexed by id, and how many entries the journal has for them.
 func loadTopics(tx *bbolt.Tx) (topics []*topic, journaled int, err error) {
 	err = tx.Bucket(bucketTopics).ForEach(func(k, v []byte) error {
 		t, ok := decodeTopic(k, v)
@@ -238,9 +237,9 @@ func loadTopics(tx *bbolt.Tx) (topics []*topic, journaled int, err error) {
 	return topics, journaled, err
 }
 
-// recount adds the events above the checkpoint to their topics' counters, and returns how many there
-// are. A record that is damaged there may have been its topic's newest, which nothing else would lead
-// a reader to: it is a suspect, for every reader to be told of.
+// recount adds the events above the checkpoint to their topics' counters, and returns how many there are. A
+// damaged record there may have been its topic's newest, and then no chain leads a reader to it: it is a
+// suspect, and reported to every reader.
 func recount(tx *bbolt.Tx, topics []*topic,
 	checkpoint store.ID) (suspects []store.ID, counted int) {
 	after, ok := checkpoint.Next()
@@ -259,7 +258,7 @@ func recount(tx *bbolt.Tx, topics []*topic,
 		t := topics[r.topic]
 		w := &t.next
 		if !w.last.Before(id) {
-			continue // counted when a trim wrote the state
+			continue // counted when a trim wrote the topic's state
 		}
 		if w.count == 0 {
 			w.first = id

@@ -10,22 +10,22 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A log that is closed cleanly has a list of its free pages, which bbolt takes at the next open in place
-// of walking through the whole file, and a note beside it: the SHA-256 of the meta page and of the
-// list. bbolt itself has no checksum of the list, and a page that is free by mistake is lost. The first
-// commit of the next open makes the note void. Without one that fits, everything is checked.
+// A log that is closed cleanly has a list of its free pages, which bbolt reads at the next open instead of
+// walking through the whole file, and beside it a note: the SHA-256 of the meta page and the list. bbolt
+// itself has no checksum of the list, and a page that is wrongly listed as free is lost. The first commit of
+// the next open invalidates the note. Without a matching note everything is checked.
 
-// The places in a meta page, as bbolt writes it.
+// Offsets in a meta page, as bbolt writes it.
 const (
-	metaEnd      = pageHeader + 64 // with its own checksum, of 8
+	metaEnd      = pageHeader + 64 // with its own checksum, of 8 bytes
 	metaFreeList = pageHeader + 32
 	metaTx       = pageHeader + 48
 	flagFreeList = 0x10
 	noFreeList   = ^uint64(0)
 )
 
-// freeList reads the list of free pages, and counts them and itself as seen. It returns the bytes of the
-// meta page of the transaction and of the list, which the note is of; nil when there is no list.
+// freeList reads the list of free pages, and counts those pages and the list itself as seen. It returns the
+// bytes that the note covers, the transaction's meta page and the list; nil when there is no list.
 func (p *pages) freeList(tx int) ([]byte, error) {
 	meta := make([]byte, p.size)
 	if _, err := p.handle.ReadAt(meta, int64(uint64(tx)%2*p.size)); err != nil {
@@ -45,8 +45,8 @@ func (p *pages) freeList(tx int) ([]byte, error) {
 	return append(meta[:metaEnd], page...), nil
 }
 
-// freePages reads a list: IDs of 8, rising. The count of the page holds no more than 65,534; a larger
-// one is the first element.
+// freePages reads a list: increasing IDs of 8 bytes. The page's count holds at most 65,534; a larger count is
+// the first element.
 func (p *pages) freePages(page []byte) error {
 	if binary.NativeEndian.Uint16(page[8:]) != flagFreeList {
 		return errors.New("it is none")
@@ -79,8 +79,8 @@ func (d *dir) closedNote() string {
 	return string(note)
 }
 
-// leaveNote leaves the note of a clean close, after the last commit. It need not be on the disk: without
-// it the next open takes longer, and that is all.
+// leaveNote writes the note of a clean close, after the last commit. It need not reach the disk: without it
+// the next open only takes longer.
 func (l *Log) leaveNote() error {
 	var p pages
 	var list []byte

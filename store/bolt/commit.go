@@ -13,9 +13,9 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// committer is the one goroutine that writes. It takes what has gathered, decides what becomes of it,
-// makes that durable in one transaction, shows it to readers, answers, and begins again: while one
-// batch is being fsynced the next one gathers, without a timer.
+// committer is the single goroutine that writes. It takes the queued requests, decides them, makes the result
+// durable in one transaction, shows it to readers, answers, and repeats: while one batch is being fsynced the
+// next one gathers, without a timer.
 //
 // The life of an event, what a crash leaves at each moment, and where to read on:
 //
@@ -29,14 +29,14 @@ import (
 //	decided   a commit.Commit, with its ID    nothing               commit.go: try; commit.Decider
 //	applied   dirty pages of bbolt            nothing               apply.go: change.write
 //	synced    the file                        all or none of the    update.go: transact
-//	                                          batch; nobody was
-//	                                          told or has read it
+//	                                          batch; unanswered,
+//	                                          and read by nobody
 //	shown     file and index; the head moved  all of the batch      show.go: show
 //	answered  the client                      all of the batch;     queue.go: answer
 //	                                          the answer is lost
 //
-// api/stream.go goes on from there, to a subscriber. With a sequencer there is one moment more, between
-// decided and applied, of which sequence.go tells.
+// api/stream.go continues from there, to a subscriber. With a sequencer there is one more moment, between
+// decided and applied: see sequence.go.
 type committer struct {
 	file    *file
 	horizon *horizon
@@ -47,49 +47,48 @@ type committer struct {
 	logger  *slog.Logger
 	stopped chan struct{} // closed when run has returned
 
-	// Idempotency keys are forgotten when they are older than window, which past judges if there is
-	// one.
+	// Idempotency keys are forgotten when they are older than window, as judged by past if it is set.
 	window time.Duration
 	past   func(age time.Duration) time.Time
 
-	// between, unless it is nil, is called with each commit between its decision and its application,
-	// and may apply commits that others have decided. Nil is this process alone.
+	// between, unless nil, is called with each commit between its decision and its application, and may apply
+	// commits that others have decided. Nil means this process alone.
 	between between
 
-	mirror   *mirror // nil: this process alone
+	mirror   *mirror // nil means this process alone
 	checking *checking
-	looking  *sync.Mutex // held while somebody looks for what is too much, and while others' trims are applied
+	looking  *sync.Mutex // held while someone computes what to trim, and while others' trims are applied
 
-	// committed, unless it is nil, is called when a transaction is in the file and not shown: what
-	// readers find while its last fsync is under way. Nil but in tests.
+	// committed, unless nil, is called when a transaction is in the file but not yet shown: what readers find
+	// during its last fsync. Nil except in tests.
 	committed func()
 
-	// Its own, as are the topics' next states.
+	// Owned by the committer, as are the topics' next states.
 	decider  commit.Decider
 	requests []*commit.Request // those being decided
-	view     view              // that they are decided through
+	view     view              // they are decided through it
 	change   change            // the commit being applied
 	applied  uint64            // commits, since Open
 	shares   commit.Shares
 	keys     keys
 	marks    int // read marks in the file
-	bare     int // topics without an event
+	bare     int // topics without events
 	books    books
-	suspects []store.ID // records that an Open found damaged above its checkpoint
+	suspects []store.ID // records found damaged above the checkpoint by an Open
 	reserved bool       // the file has the reserve
-	extent   int        // its bytes in one piece, or those of the next one
+	extent   int        // its bytes in one piece, or those of the next reserve
 	full     bool       // a commit found no space, and none has stored anything since
-	warned   time.Time  // when that was last logged
+	warned   time.Time  // when full was last logged
 	behind   bool       // the clock is behind the last ID; logged once
 
 	epoch     store.Epoch // the newest: of this Open, or of a node that has begun one since
-	epochKept bool        // the file has it
+	epochKept bool        // the file holds it
 }
 
-// between is what may happen to a commit that is decided and not applied.
+// between is called with a commit that is decided and not yet applied.
 type between func(decided *commit.Commit, apply func(*commit.Commit) error)
 
-// clockWarning is how far the clock may be behind the last ID before it is worth a warning.
+// clockWarning is how far the clock may be behind the last ID before a warning is logged.
 const clockWarning = time.Second
 
 func (c *committer) run() {
@@ -98,7 +97,7 @@ func (c *committer) run() {
 	for {
 		batch = c.queue.take(batch[:0])
 		if c.mirror != nil {
-			_ = c.applyOthers() // what is wrong then is so for the batch, too
+			_ = c.applyOthers() // an error here recurs for the batch
 			c.placeOffered()
 		}
 		if len(batch) == 0 {
@@ -117,10 +116,10 @@ func (c *committer) run() {
 	}
 }
 
-// giveTurn lets those that were just answered run, so that what they ask for next is in the next batch:
-// else each commit would hold only what has come while the last one was synced. It waits for nobody, and
-// gives one turn alone when a good batch waits already: who needs more of them comes while that is synced,
-// and the disk has no time to rest.
+// giveTurn lets the waiters that were just answered run, so that their next requests are in the next batch:
+// otherwise each commit would hold only what arrived while the last one was synced. It never blocks, and
+// yields only once when a good batch already waits: callers that need more turns arrive while that batch is
+// synced, and the disk never idles.
 func (c *committer) giveTurn(answered int) {
 	for turn := range yields {
 		if waiting, _ := c.queue.load(); answered == 1 || turn > 0 && waiting >= max(goodBatch, answered/2) {
@@ -131,14 +130,15 @@ func (c *committer) giveTurn(answered int) {
 }
 
 const (
-	// yields is how often at most: one that was answered has an answer to write, and a request to read.
+	// yields is the maximum number of turns: a waiter that was answered has an answer to write, and a request
+	// to read.
 	yields = 4
 
-	// goodBatch is how many share the cost of a commit so that it is little for each.
+	// goodBatch is how many requests share a commit so that its cost is small for each.
 	goodBatch = 16
 )
 
-// mayHang runs what a disk that hangs holds up, with its age to be seen.
+// mayHang runs a commit, which a hanging disk may hold up, and publishes its age.
 func (c *committer) mayHang(commit func() error) error {
 	began := time.Now()
 	c.file.counters.since.Store(&began)
@@ -154,9 +154,9 @@ func (c *committer) mayHang(commit func() error) error {
 	return err
 }
 
-// commit makes the batch durable and answers it. When there is no space for all of it in one
-// transaction, it is decided again in parts: each step of a trim, with the pages of the reserve, then
-// the read marks, then the appends, into the room that made. None fails because of the others.
+// commit makes the batch durable and answers it. If there is no space for all of it in one transaction, it is
+// decided again in parts: each step of a trim, with the pages of the reserve, then the read marks, then the
+// appends, into the space that this freed. No part fails because of another.
 func (c *committer) commit(batch []*request) {
 	err := c.try(batch)
 	if !errors.Is(err, store.ErrNoSpace) {
@@ -195,8 +195,8 @@ func split(batch []*request) (parts [][]*request) {
 	return parts
 }
 
-// try decides on the batch and applies that. A commit of somebody else in between makes the decision
-// void, for it did not know of it.
+// try decides the batch and applies the decision. A commit from elsewhere in between makes the decision void,
+// because it was made without it.
 func (c *committer) try(batch []*request) error {
 	c.mirror.begin()
 	for {
@@ -211,7 +211,7 @@ func (c *committer) try(batch []*request) error {
 			}
 			continue
 		}
-		if decided.IsEmpty() { // its answers are still about the file that is in its place
+		if decided.IsEmpty() { // its answers still depend on the file being in its place
 			if err := c.file.check(); err != nil {
 				return c.file.fail(err)
 			}
@@ -230,12 +230,12 @@ func (c *committer) try(batch []*request) error {
 	}
 }
 
-// apply makes a commit durable, and then visible. It decides nothing, and takes a commit that another
-// process has decided in the same way. A crash before update returns leaves none or all of the commit,
-// and nobody has been told. A crash after it leaves all of it.
+// apply makes a commit durable, and then visible. It decides nothing, and treats a commit decided by another
+// process in the same way. A crash before update returns leaves none or all of the commit, and nobody has
+// been answered. A crash after it leaves all of it.
 func (c *committer) apply(k *commit.Commit) error { return c.applyAt(k, nil) }
 
-// applyAt is apply of a commit that has its place in a sequence, if at is not nil.
+// applyAt is apply for a commit that has its place in a sequence, if at is not nil.
 func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	if at != nil {
 		c.leaveOutKnown(k)
@@ -246,13 +246,13 @@ func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	ch := &c.change
 	ch.begin(c, k, at)
 	if at == nil && (len(k.Events) > 0 || len(k.Trims) > 1) && c.space.isLow() {
-		// What the floor keeps is for trims: an append gets the pages that they have freed, and no more of the
-		// disk, and so does a trim as long as it can be smaller. The file has passed this size.
+		// What the floor keeps free is for trims: an append gets the pages that trims have freed, and no more
+		// of the disk, and so does a trim that can still be split. The file is already larger than this size.
 		c.file.db.MaxSize = 1
 		defer func() { c.file.db.MaxSize = 0 }()
 	}
 	err := c.update(ch.write)
-	if errors.Is(err, store.ErrNoSpace) && ch.piece != nil { // which can wait
+	if errors.Is(err, store.ErrNoSpace) && ch.piece != nil { // the piece can wait
 		c.books.postpone(ch)
 		c.drop(ch)
 		ch.begin(c, k, at)
@@ -273,7 +273,7 @@ func (c *committer) applyAt(k *commit.Commit, at *store.Place) error {
 	return nil
 }
 
-// follows compares what the commit was decided on with what there is.
+// follows compares what the commit was decided on with the current log.
 func (c *committer) follows(k *commit.Commit) error {
 	if head := c.horizon.Head(); k.After != head {
 		return fmt.Errorf("commit of events after %s, the log ends at %s", k.After, head)
@@ -287,8 +287,8 @@ func (c *committer) follows(k *commit.Commit) error {
 	return nil
 }
 
-// leaveOutKnown leaves out the topics and keys of a commit that the log knows, because it began with a state that has
-// them, or a later key in the place of one.
+// leaveOutKnown removes from a commit the topics and keys that the log already knows, because it began with a
+// state that has them, or has a later key in the place of one.
 func (c *committer) leaveOutKnown(k *commit.Commit) {
 	k.Keys = slices.DeleteFunc(k.Keys, func(key commit.Key) bool {
 		first, known := c.keys.byHash[key.Hash]
@@ -304,7 +304,7 @@ func (c *committer) leaveOutKnown(k *commit.Commit) {
 	}
 }
 
-// watchClock says once when time stands still.
+// watchClock warns once when time stalls.
 func (c *committer) watchClock(now time.Time) {
 	behind := c.horizon.Head().Time().Sub(now)
 	if behind > clockWarning && !c.behind {

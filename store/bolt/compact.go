@@ -13,11 +13,10 @@ import (
 // compactBytes is how much one transaction of a compaction writes; it is held in memory.
 const compactBytes = 4 << 20
 
-// Compact writes the closed log in the directory path anew, without the free pages, which bbolt reuses but never
-// gives back, and returns the size of the file before and after. It needs room for the second file.
-// The log keeps its identity, the file
-// its owner and mode, and events whose records are damaged stay as they are. A crash leaves
-// the old file or the new one. Errors: ErrNoLog, ErrDamaged when anything but a record is damaged,
+// Compact rewrites the closed log in the directory path without its free pages, which bbolt reuses but never
+// gives back, and returns the size of the file before and after. It needs room for the second file. The log
+// keeps its identity, the file its owner and mode, and events with damaged records stay as they are. A crash
+// leaves the old file or the new one. Errors: ErrNoLog, ErrDamaged when anything but a record is damaged,
 // ErrNewerFormat, ErrLocked, and the cause of ctx's end, which leaves the old file.
 func Compact(ctx context.Context, path string,
 	progress func(done, total uint64)) (before, after int64, err error) {
@@ -49,8 +48,8 @@ func Compact(ctx context.Context, path string,
 	return old.Bytes, after, d.install(newName)
 }
 
-// rewrite copies the log at path to temp, durably, and returns the size of temp. What is there must
-// verify like what was copied.
+// rewrite copies the log at path to temp, durably, and returns the size of temp. The copy must verify like
+// the original.
 func rewrite(ctx context.Context, path, temp string, old *Report) (size int64, err error) {
 	from, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	if err != nil {
@@ -87,8 +86,8 @@ func rewrite(ctx context.Context, path, temp string, old *Report) (size int64, e
 	return report.Bytes, nil
 }
 
-// finish cuts off the room for growth that bbolt has left in the file, and brings the file to the
-// disk. One fsync is enough: nobody looks at the file before it has the log's name.
+// finish cuts off the room for growth that bbolt has left in the file, and syncs the file. One fsync is
+// enough: nobody opens the file before it has the log's name.
 func finish(path string, size int64) error {
 	f, err := openFile(path, os.O_WRONLY, 0)
 	if err != nil {

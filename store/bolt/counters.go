@@ -8,21 +8,21 @@ import (
 	"tidings/store"
 )
 
-// counters are the numbers behind Stats. The committer writes, but for reading; anybody reads.
+// counters are the numbers behind Stats. The committer writes all but reading; anyone may read.
 type counters struct {
 	trimmed   atomic.Uint64
-	crowded   atomic.Uint64 // keys
+	crowded   atomic.Uint64 // idempotency keys
 	reading   atomic.Int64
 	unchecked atomic.Uint64
 	opening   time.Duration             // set before Open returns
-	since     atomic.Pointer[time.Time] // when the commit under way began; nil while there is none
+	since     atomic.Pointer[time.Time] // when the commit in progress began; nil while there is none
 	batches   histogram
 	commits   histogram
 	writes    histogram
 }
 
-// Bounds are chosen for what they tell apart: a lone event from a full batch, a cached write from
-// an fsync of a solid disk, of a spinning one, and of one that is about to fail.
+// Bounds are chosen to distinguish a lone event from a full batch, and a cached write from an fsync of a
+// solid-state disk, of a spinning one, and of one that is about to fail.
 var (
 	batchBounds  = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, commitEvents}
 	commitBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25,
@@ -34,7 +34,7 @@ func newCounters() *counters {
 		writes: newHistogram(commitBounds)}
 }
 
-// committing is the age of the commit under way, 0 while there is none.
+// committing is the age of the commit in progress, 0 while there is none.
 func (c *counters) committing() time.Duration {
 	if since := c.since.Load(); since != nil {
 		return time.Since(*since)
@@ -45,7 +45,7 @@ func (c *counters) committing() time.Duration {
 // histogram is written by one goroutine.
 type histogram struct {
 	bounds []float64
-	counts []atomic.Uint64 // by bound, and one for what is above all
+	counts []atomic.Uint64 // by bound, plus one above all bounds
 	sum    atomic.Uint64   // bits of a float64
 }
 

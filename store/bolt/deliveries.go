@@ -11,8 +11,7 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// The bucket deliveries is made with the first delivery. An older release passes it over: it sends
-// nothing.
+// The bucket deliveries is created with the first delivery. An older release ignores it: it sends nothing.
 
 // SetDeliveries implements store.Log.
 func (l *Log) SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error {
@@ -30,7 +29,7 @@ func (l *Log) SetDeliveries(ctx context.Context, changes []store.NamedDelivery, 
 // rideWithin is how long a request waits for a commit that happens anyway.
 const rideWithin = 500 * time.Millisecond
 
-// ride waits for a commit of others to take the request, and reports whether one has stored it.
+// ride waits for a commit of other requests to take this one along, and reports whether one has stored it.
 func (q *queue) ride(ctx context.Context, wanted *commit.Request) bool {
 	r := &request{Request: *wanted, weight: draftBytes, done: make(chan struct{}, 1)}
 	q.mu.Lock()
@@ -56,12 +55,12 @@ func (q *queue) ride(ctx context.Context, wanted *commit.Request) bool {
 	select {
 	case <-r.done:
 		return r.outcome.Err == nil
-	case <-time.After(patience): // the disk hangs: as a request of its own it is told so
+	case <-time.After(patience): // the disk hangs: sent as its own request, it learns of that
 		return false
 	}
 }
 
-// board puts those that ride into a batch. The caller holds mu.
+// board adds the waiting riders to a batch. The caller holds mu.
 func (q *queue) board(batch []*request) []*request {
 	if len(batch) == 0 {
 		return batch
@@ -108,7 +107,7 @@ func (l *Log) Deliveries() (list []store.NamedDelivery, err error) {
 	return list, err
 }
 
-// putDeliveries sets and deletes the deliveries of a commit.
+// putDeliveries sets and deletes the commit's deliveries.
 func (ch *change) putDeliveries(tx *bbolt.Tx) (err error) {
 	if len(ch.Deliveries) == 0 {
 		return nil
@@ -134,7 +133,7 @@ func encodeDelivery(d *store.NamedDelivery) []byte {
 	return v
 }
 
-// decodeDelivery returns a copy, or false when it is damaged.
+// decodeDelivery returns a copy, or false if the value is damaged.
 func decodeDelivery(key, value []byte) (d store.Delivery, ok bool) {
 	rest, ok := unseal(key, value)
 	if !ok || len(rest) < len(d.ID) {

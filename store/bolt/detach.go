@@ -11,10 +11,11 @@ import (
 	"tidings/store"
 )
 
-// Detach makes the mirror in the directory path an ordinary log, which nobody has open, and returns its
-// identity. It keeps all that the mirror has, and gets an identity of its own: what it takes from now on is
-// not what its sequence goes on with. A crash leaves the mirror or the log. Errors: ErrNoLog, ErrDamaged,
-// ErrNewerFormat, ErrLocked, ErrExists when the log is no mirror, and one for a mirror that was not finished.
+// Detach makes the mirror in the directory path an ordinary log, and returns its new identity. Nobody may
+// have it open. It keeps all that the mirror has; the new identity is needed because what it stores from now
+// on is not what its sequence continues with. A crash leaves the mirror or the log. Errors: ErrNoLog,
+// ErrDamaged, ErrNewerFormat, ErrLocked, ErrExists when the log is not a mirror, and one for an unfinished
+// mirror.
 func Detach(path string) (id store.ID, err error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
 		return store.ID{}, err
@@ -42,7 +43,7 @@ func Detach(path string) (id store.ID, err error) {
 	})
 }
 
-// identify gives the log in the closed file an identity of its own, durably, unless check refuses it.
+// identify gives the log in the closed file a new identity, durably, unless check refuses it.
 func identify(path string, check func(*bbolt.Tx) error) (store.ID, error) {
 	id, err := store.NewID(time.Now())
 	if err != nil {

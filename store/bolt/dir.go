@@ -18,33 +18,33 @@ import (
 	"tidings/store"
 )
 
-// The files of a data directory.
+// Files of a data directory.
 const (
 	fileName       = "log.db"
-	newName        = "log.db.new"        // a log that is being made; removed when found
-	unfinishedName = "log.db.unfinished" // what Restore and Build make; never opened as a log
-	lockName       = "lock"              // the process that may write here, for the error of the next
+	newName        = "log.db.new"        // a log being created; removed when found
+	unfinishedName = "log.db.unfinished" // created by Restore and Build; never opened as a log
+	lockName       = "lock"              // the process that may write here, for the error message of the next one
 	closedName     = "closed"            // the note of the last close, see closed.go
-	spoolName      = "log.db.copy"       // what a backup is sent from; it has the name for a moment
+	spoolName      = "log.db.copy"       // a backup is sent from it; it has this name only for a moment
 
 	dirMode  = 0o700
 	fileMode = 0o600
 
-	lockWait  = time.Second // for another process to let go, and for bbolt's own lock
+	lockWait  = time.Second // for another process to release the lock, and for bbolt's own lock
 	lockRetry = 20 * time.Millisecond
 )
 
-// dir is a data directory that this process has to itself until close. The lock is on the directory
-// and not on the log file, because a lock follows a file that is renamed.
+// dir is a data directory that this process holds exclusively until close. The lock is on the directory and
+// not on the log file, because a lock follows a file that is renamed.
 type dir struct {
 	path  string
 	owner owner
 	lock  *flock.Flock
-	made  bool // there was none
+	made  bool // hold created it
 	signs bool // wrote the lock file, and removes it
 }
 
-// owner is whose a file is.
+// owner is the owner of a file.
 type owner struct{ uid, gid int }
 
 func ownerOf(info fs.FileInfo) owner {
@@ -52,7 +52,7 @@ func ownerOf(info fs.FileInfo) owner {
 	return owner{int(stat.Uid), int(stat.Gid)}
 }
 
-// holdToRead is hold for who writes nothing, whoever the directory belongs to.
+// holdToRead is hold for callers that write nothing, whoever owns the directory.
 func holdToRead(path string) (*dir, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -62,12 +62,12 @@ func holdToRead(path string) (*dir, error) {
 	if err := d.acquire(); err != nil {
 		return nil, err
 	}
-	_ = remove(d.file(lockName)) // of a process that was killed; it may stay
+	_ = remove(d.file(lockName)) // left by a process that was killed; it may stay
 	return d, nil
 }
 
-// hold makes the directory if there is none, and locks it. It refuses a directory in which another
-// user could put a file of theirs in the place of one that is written.
+// hold creates the directory if there is none, and locks it. It refuses a directory in which another user
+// could replace a file that is being written.
 func hold(path string) (*dir, error) {
 	_, err := os.Stat(path)
 	made := errors.Is(err, fs.ErrNotExist)
@@ -91,9 +91,9 @@ func hold(path string) (*dir, error) {
 	return d, nil
 }
 
-// refuse is the error about a directory that others can write. The superuser may work in another's
-// directory; what is made there then is the other's, see create. A group that may write is not
-// refused: orchestrators give volumes to a group.
+// refuse returns the error about a directory that others can write. The superuser may work in another user's
+// directory; files created there belong to that user, see create. A group that may write is not refused:
+// orchestrators give volumes to a group.
 func (d *dir) refuse(info fs.FileInfo) error {
 	uid := os.Geteuid()
 	switch {
@@ -109,7 +109,7 @@ func (d *dir) refuse(info fs.FileInfo) error {
 
 func (d *dir) acquire() error {
 	d.lock = flock.New(d.path, flock.SetFlag(os.O_RDONLY))
-	// a predecessor may be on its way out
+	// a predecessor may be about to exit
 	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
 	defer cancel()
 	ok, err := d.lock.TryLockContext(ctx, lockRetry)
@@ -127,8 +127,8 @@ func (d *dir) acquire() error {
 	return nil
 }
 
-// sign leaves the process ID for the error of the next one. A disk that is full must not keep the
-// log closed: it can be trimmed.
+// sign writes the process ID, for the next process's error message. A full disk must not keep the log closed:
+// it can be trimmed.
 func (d *dir) sign() error {
 	if err := remove(d.file(lockName)); err != nil {
 		return fmt.Errorf("replace the lock file: %w", err)
@@ -145,22 +145,22 @@ func (d *dir) sign() error {
 	return nil
 }
 
-// close lets the directory go. One that hold made, and that is empty still, goes with it.
+// close releases the directory, and removes it if hold created it and it is still empty.
 func (d *dir) close() error {
 	var err error
 	if d.signs {
 		err = remove(d.file(lockName))
 	}
 	if d.made {
-		_ = os.Remove(d.path) // fails where there is a log now
+		_ = os.Remove(d.path) // fails if there is a log now
 	}
 	return errors.Join(err, d.lock.Close())
 }
 
 func (d *dir) file(name string) string { return filepath.Join(d.path, name) }
 
-// find returns the log's file, nil if there is none. Whatever else has its name is no place for a
-// new one: it may be a link to a disk that is not mounted.
+// find returns the log's file, nil if there is none. Anything else with its name is an error, never the place
+// for a new log: it may be a link to a disk that is not mounted.
 func (d *dir) find() (fs.FileInfo, error) {
 	path := d.file(fileName)
 	info, err := os.Lstat(path)
@@ -179,7 +179,7 @@ func (d *dir) find() (fs.FileInfo, error) {
 	return info, nil
 }
 
-// mustFind is find for who makes no log.
+// mustFind is find for callers that need an existing log.
 func (d *dir) mustFind() (fs.FileInfo, error) {
 	info, err := d.find()
 	if err == nil && info == nil {
@@ -197,7 +197,7 @@ func (d *dir) refuseUnfinished() error {
 		"or remove the file to start with an empty log", ErrDamaged, path)
 }
 
-// warn says what an operator may want otherwise.
+// warn logs what an operator may want to change.
 func (d *dir) warn(log fs.FileInfo, logger *slog.Logger) {
 	if mode := log.Mode().Perm(); mode&0o007 != 0 {
 		logger.Warn("every user of this machine may open the log; unless that is meant: chmod o= FILE",
@@ -205,21 +205,20 @@ func (d *dir) warn(log fs.FileInfo, logger *slog.Logger) {
 	}
 }
 
-// create makes a file that is not there yet. What the superuser makes belongs to the directory's
-// owner.
+// create creates a new file. If the superuser creates it, it belongs to the directory's owner.
 func (d *dir) create(name string) (*os.File, error) {
 	f, err := openFile(d.file(name), os.O_CREATE|os.O_EXCL|os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, err
 	}
 	if os.Geteuid() == 0 && d.owner.uid != 0 {
-		// The directory's owner has to open it later. A superuser that may give nothing away keeps it.
+		// The directory's owner has to open it later. A superuser that may not change owners keeps it.
 		_ = f.Chown(d.owner.uid, d.owner.gid)
 	}
 	return f, nil
 }
 
-// createLike makes an empty file that has the log's owner, group and mode, and will take its place.
+// createLike creates an empty file with the log's owner, group and mode, which will take its place.
 func (d *dir) createLike(name string) error {
 	info, err := d.mustFind()
 	if err != nil {
@@ -242,7 +241,7 @@ func (d *dir) createLike(name string) error {
 	return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close())
 }
 
-// setAside gives the log another name, under which nothing touches it, and returns that.
+// setAside renames the log to a name that nothing touches, and returns its path.
 func (d *dir) setAside() (path string, err error) {
 	if path, err = d.nameAside(); err == nil {
 		err = os.Rename(d.file(fileName), path)
@@ -253,7 +252,8 @@ func (d *dir) setAside() (path string, err error) {
 	return path, syncDir(d.path)
 }
 
-// linkAside is setAside of a log that is replaced next, and keeps its own name until then, where a file can have two.
+// linkAside is setAside for a log that is about to be replaced; where hard links work, it keeps its own name
+// until then.
 func (d *dir) linkAside() (path string, err error) {
 	if path, err = d.nameAside(); err == nil {
 		err = os.Link(d.file(fileName), path)
@@ -279,8 +279,8 @@ func (d *dir) clean() error {
 	return nil
 }
 
-// install makes a new file, which is on disk, the log. A crash leaves what was there before or the
-// whole new log.
+// install renames a new file, which is on disk, to the log. A crash leaves what was there before or the whole
+// new log.
 func (d *dir) install(name string) error {
 	if err := os.Rename(d.file(name), d.file(fileName)); err != nil {
 		return fmt.Errorf("rename the new log: %w", err)
@@ -300,7 +300,7 @@ func syncDir(path string) error {
 	return nil
 }
 
-// remove removes a file, or a link itself. One that is not there is removed.
+// remove removes a file, or a link itself. A missing file is no error.
 func remove(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -308,8 +308,8 @@ func remove(path string) error {
 	return nil
 }
 
-// openFile is os.OpenFile that follows no link in the last element of the path. bbolt is given it
-// for every file.
+// openFile is os.OpenFile without following a link in the last element of the path. bbolt uses it for every
+// file.
 func openFile(path string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NOFOLLOW, mode)
 }

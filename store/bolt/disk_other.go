@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// DiskSpace is not known here.
+// DiskSpace is not supported here.
 func DiskSpace(dir string) (free, total uint64, err error) {
 	return 0, 0, fmt.Errorf("space of the disk of %s: %w", dir, errors.ErrUnsupported)
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// DiskSpace returns how many bytes the file system of dir still takes from an unprivileged process,
-// and how many it has in all.
+// DiskSpace returns how many more bytes the file system of dir accepts from an unprivileged process, and its
+// size.
 func DiskSpace(dir string) (free, total uint64, err error) {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(dir, &stat); err != nil {

@@ -6,21 +6,21 @@ import (
 	"tidings/store"
 )
 
-// maxEpochs is how many epochs a file keeps. Of what was minted before the oldest of them, only what
-// is retained is known.
+// maxEpochs is how many epochs a file keeps. Of the IDs minted before the oldest of them, only retained
+// events are known.
 const maxEpochs = 4096
 
-// epochs says which IDs may have been events of the log. A record that is trimmed leaves no trace but
-// its topic's mark; but each ID bears the epoch of the Open that it was minted under, and the epochs
-// are kept with the place in the log that each began after. An ID in the place of one epoch that bears
-// another comes from a part of the log that was lost, by a restore or by a disk, or from another log.
+// epochs tells which IDs may have been events of the log. A trimmed record leaves no trace but its topic's
+// mark; but each ID bears the epoch of the Open that minted it, and each epoch is kept with the ID after
+// which it began. An ID that lies within one epoch but bears another comes from a part of the log that was
+// lost, by a restore or by a disk, or from another log.
 //
-// IDs that were imported bear none that is kept, and are known as long as they are retained: an export
-// does not tell what had been trimmed after them. Of what a release without epochs has minted, any ID
-// below what was trimmed may have been an event: a file of such a release has no bucket.
+// Imported IDs bear no epoch that is kept, and are known as long as they are retained: an export does not say
+// what had been trimmed after them. Of the IDs minted by a release without epochs, any one below the trimmed
+// mark may have been an event: a file of such a release has no bucket.
 type epochs struct{ *bbolt.Bucket }
 
-// put notes that what is minted above the given ID bears the epoch; no epoch is any.
+// put stores that IDs minted above the given one bear the epoch; an empty epoch stands for any.
 func (e epochs) put(after store.ID, epoch []byte) error {
 	if e.Get(after[:]) == nil {
 		c := e.Cursor()
@@ -36,8 +36,8 @@ func (e epochs) put(after store.ID, epoch []byte) error {
 	return e.Put(after[:], v)
 }
 
-// place returns where the epoch of an ID in this place began, zero if that is not known, and whether
-// the ID bears it.
+// place returns where the epoch began that an ID at this point of the log must bear, zero if that is not
+// known, and whether the ID bears it.
 func (e epochs) place(id store.ID) (began store.ID, bears bool) {
 	if e.Bucket == nil {
 		return store.ID{}, true
@@ -47,7 +47,7 @@ func (e epochs) place(id store.ID) (began store.ID, bears bool) {
 	if k == nil {
 		k, v = c.Last()
 	}
-	for k != nil && !store.ID(k).Before(id) { // what it began after is of the one before
+	for k != nil && !store.ID(k).Before(id) { // the ID that an epoch began after belongs to the previous one
 		k, v = c.Prev()
 	}
 	if k == nil {
@@ -57,7 +57,7 @@ func (e epochs) place(id store.ID) (began store.ID, bears bool) {
 	return store.ID(k), ok && (len(epoch) == 0 || id.Bears(store.Epoch(epoch)))
 }
 
-// putEpochs writes those of a log that is restored.
+// putEpochs writes the epochs of a restored log.
 func (ch *change) putEpochs(tx *bbolt.Tx) error {
 	for _, b := range ch.Epochs {
 		if err := (epochs{tx.Bucket(bucketEpochs)}).put(b.After, b.Epoch); err != nil {
@@ -85,8 +85,8 @@ func (ch *change) putEpoch(tx *bbolt.Tx) error {
 	return e.put(ch.After, ch.Epoch[:])
 }
 
-// Resolve implements store.Log. Everything that it compares is of one transaction: one that is
-// trimming is seen whole or not at all.
+// Resolve implements store.Log. All comparisons use one transaction: a trim in progress is seen whole or not
+// at all.
 func (l *Log) Resolve(id store.ID) (nearest store.ID, known bool, err error) {
 	head := l.Head() // first: the transaction has everything up to it
 	err = l.view(func(tx *bbolt.Tx) error {

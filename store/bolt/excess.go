@@ -7,22 +7,21 @@ import (
 )
 
 const (
-	// excessStep bounds the topics that are looked at in one go, for which a commit waits.
+	// excessStep bounds the topics examined at once, while a commit waits.
 	excessStep = 1024
 
-	// excessRecord is a guess at the bytes of a record, so that few more are looked at than are too
-	// much.
+	// excessRecord is a guess at the bytes of a record, so that few records are read beyond the excess.
 	excessRecord = 256
 )
 
-// excess is how much of a topic, or of the whole log, is too much, as far as it has not been found.
+// excess is how much of a topic, or of the whole log, exceeds its limits and has not been found yet.
 type excess struct {
-	before        store.ID // what is older is too old
+	before        store.ID // older events are too old
 	events, bytes uint64
-	keep          store.ID // of a topic: from here on nothing is too much; zero: something may be
+	keep          store.ID // of a topic: nothing from here on is excess; zero: no such bound
 }
 
-// has reports whether the oldest event that has not been found is too much when it lies at id.
+// has reports whether the oldest event that has not been found yet is excess, if it lies at id.
 func (e *excess) has(id store.ID) bool {
 	return (e.events > 0 || e.bytes > 0 || id.Before(e.before)) && (e.keep.IsZero() || id.Before(e.keep))
 }
@@ -32,33 +31,34 @@ func (e *excess) found(size uint64) {
 	e.events, e.bytes = saturatingSub(e.events, 1), saturatingSub(e.bytes, size)
 }
 
-// search goes through the log in its order, for the excess of topics or for that of the whole log.
+// search walks the log in order, for the excess of topics or of the whole log.
 type search struct {
 	reader *reader
-	step   int                // records to look at in one transaction
-	topics map[*topic]*excess // each until it has been found
-	whole  *excess            // of the log, until it has been found; nil while it is about topics
+	step   int                // records to examine in one transaction
+	topics map[*topic]*excess // each until all of it is found
+	whole  *excess            // of the log, until all of it is found; nil in a search of topics
 
 	keep   *store.Retention
 	passed *passed // of the whole log
 }
 
-// passed are the oldest events of the log as far as each of them is kept, whatever the limits of the whole log say: a
-// search need not look at them again. Log.looking guards it.
+// passed are the oldest events of the log, as far as each of them is kept whatever the limits of the whole
+// log say: a search need not examine them again. Log.looking guards it.
 type passed struct {
 	through       store.ID
 	events, bytes uint64
 	topics        map[*topic]passedTopic
-	ended         bool // something has been found that goes, or is damaged
+	ended         bool // an event was found that goes, or that is damaged
 }
 
-// passedTopic says why events of a topic were passed.
+// passedTopic is why events of a topic were passed.
 type passedTopic struct{ keep, trimmed store.ID }
 
-// stays reports whether what is too much stays all the same, and notes that the search has come past it.
+// stays reports whether an event beyond the limits is kept all the same, and records that the search has
+// passed it.
 func (s *search) stays(t *topic, id store.ID, size uint64) bool {
 	if s.whole == nil {
-		return false // an excess of a topic ends before what stays
+		return false // a topic's excess ends before the events that stay
 	}
 	from, p := s.keep.Keeps(t.name), s.passed
 	if from.IsZero() || id.Before(from) {
@@ -76,7 +76,7 @@ func (s *search) stays(t *topic, id store.ID, size uint64) bool {
 	return true
 }
 
-// stillPassed forgets what was passed when some of that is gone, or need not be kept any more. The caller holds
+// stillPassed discards what was passed if some of it is gone, or need not be kept any more. The caller holds
 // looking, and the index's lock.
 func (l *Log) stillPassed(keep *store.Retention) *passed {
 	l.passed.ended = false
@@ -94,7 +94,7 @@ func (l *Log) stillPassed(keep *store.Retention) *passed {
 
 func (s *search) goesOn() bool { return s.whole != nil || len(s.topics) > 0 }
 
-// of returns the excess that an event of the topic counts for, nil if it has been found.
+// of returns the excess that an event of the topic counts towards, nil if all of it is found.
 func (s *search) of(t *topic) *excess {
 	if s.whole != nil {
 		return s.whole
@@ -102,14 +102,14 @@ func (s *search) of(t *topic) *excess {
 	return s.topics[t]
 }
 
-// end notes that the excess that an event of the topic counts for has been found.
+// end records that the excess an event of the topic counts towards is found.
 func (s *search) end(t *topic) {
 	s.whole = nil
 	delete(s.topics, t)
 }
 
-// pass counts a damaged record. It stays: what follows must not go in its place, whichever topic it
-// is of.
+// pass counts a damaged record. It stays: a later event must not be deleted in its place, whatever topic it
+// belongs to.
 func (s *search) pass(id store.ID, size uint64) {
 	if s.whole != nil {
 		s.passed.ended = true
@@ -124,9 +124,8 @@ func (s *search) pass(id store.ID, size uint64) {
 	}
 }
 
-// excessOfTopics searches the topics that may have something to delete. A topic's oldest event is
-// not always known, but it follows what was trimmed, and is not before what an earlier search has
-// found.
+// excessOfTopics searches the topics that may have something to delete. A topic's oldest event is not always
+// known, but it is after the trimmed mark, and not before the one that an earlier search has found.
 func (l *Log) excessOfTopics(keep store.Retention) *search {
 	l.index.mu.RLock()
 	topics := l.index.byID
@@ -163,7 +162,7 @@ func (l *Log) excessOfTopics(keep store.Retention) *search {
 		step: retainStep, topics: found}
 }
 
-// excessOfLog searches the log as a whole. It looks at few more records than are too much.
+// excessOfLog searches the log as a whole. It reads few records beyond the excess.
 func (l *Log) excessOfLog(keep store.Retention) *search {
 	limit := keep.Whole
 	l.index.mu.RLock()
@@ -181,7 +180,7 @@ func (l *Log) excessOfLog(keep store.Retention) *search {
 	return s
 }
 
-// over is how much of n is above the limit, 0 being no limit.
+// over is how much n exceeds the limit, where 0 means no limit.
 func over(n, limit uint64) uint64 {
 	if limit == 0 {
 		return 0

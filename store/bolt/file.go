@@ -15,27 +15,27 @@ import (
 	"tidings/store"
 )
 
-// file is the bbolt file: every transaction begins here, and here the log fails. Anybody may read;
-// update is the committer's.
+// file is the bbolt file: every transaction begins here, and failures of the log are recorded here. Anyone
+// may read; update belongs to the committer.
 type file struct {
 	path     string
 	db       *bbolt.DB
-	handle   *os.File // the one bbolt has open; only for Stat
-	size     int64    // when the committer last looked; it never shrinks
+	handle   *os.File // the one that bbolt has open; only for Stat
+	size     int64    // as the committer last saw it; it never shrinks
 	logger   *slog.Logger
 	counters *counters
 
-	// readers is read-locked by each view, and write-locked while a transaction begins that must be
-	// able to use every free page.
+	// readers is read-locked by each view, and write-locked while a transaction begins that must be able to
+	// use every free page.
 	readers sync.RWMutex
 
 	failed   chan struct{}
 	failOnce sync.Once
 	err      error       // set before failed is closed
-	wedged   atomic.Bool // bbolt panicked, and may hold its locks for ever
+	wedged   atomic.Bool // bbolt panicked, and may hold its locks forever
 }
 
-// fail refuses writes from now on, for the first reason given.
+// fail makes the log refuse writes from now on, for the first reason given.
 func (f *file) fail(why error) error {
 	f.failOnce.Do(func() {
 		f.err = fmt.Errorf("%w: %w", store.ErrFailed, why)
@@ -45,7 +45,7 @@ func (f *file) fail(why error) error {
 	return f.err
 }
 
-// failure is why the log has failed, else nil.
+// failure returns why the log has failed, or nil.
 func (f *file) failure() error {
 	select {
 	case <-f.failed:
@@ -55,18 +55,18 @@ func (f *file) failure() error {
 	}
 }
 
-// view runs fn in a short read transaction: fn waits for nothing.
+// view runs fn in a short read transaction: fn must not wait for anything.
 func (f *file) view(fn func(*bbolt.Tx) error) error {
 	f.readers.RLock()
 	defer f.readers.RUnlock()
 	return f.read(fn)
 }
 
-// read runs fn in a read transaction. bbolt panics on pages that make no sense, and a file that was
-// cut short under the map faults: both end as an error here, and fail the log.
+// read runs fn in a read transaction. bbolt panics on invalid pages, and a file cut short under the map
+// faults: both become an error here, and fail the log.
 func (f *file) read(fn func(*bbolt.Tx) error) (err error) {
 	if f.wedged.Load() {
-		<-f.failed // or is about to be
+		<-f.failed // or is about to be closed
 		return f.err
 	}
 	f.counters.reading.Add(1)
@@ -88,7 +88,7 @@ func (f *file) read(fn func(*bbolt.Tx) error) (err error) {
 	return err
 }
 
-// unreadable fails the log for a panic of bbolt in a read. One before the transaction had begun leaves
+// unreadable fails the log for a panic of bbolt in a read. A panic before the transaction has begun leaves
 // bbolt's locks held.
 func (f *file) unreadable(panicked any, begun bool) error {
 	if !begun {

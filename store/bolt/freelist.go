@@ -7,20 +7,19 @@ import (
 	"os"
 )
 
-// More places in a meta page.
+// More offsets in a meta page.
 const (
 	metaPages    = pageHeader + 40
 	metaChecksum = pageHeader + 56
 )
 
-// saveFreeList puts a list of the free pages into the file after a check that found them all, so that
-// bbolt, which is opened next, need not walk through the whole file again. It is done as in a commit of
-// bbolt's: when the list is on the disk, a meta page that leads to it takes the place of the older one. A
-// crash leaves the file with the list or without. An error is only that there is no list; the file is
-// as whole as it was.
+// saveFreeList writes a list of the free pages into the file after a check that found them all, so that
+// bbolt, which is opened next, need not walk through the whole file again. It proceeds like a bbolt commit:
+// once the list is on disk, a meta page that points to it replaces the older one. A crash leaves the file
+// with or without the list. An error only means that there is no list; the file is as intact as before.
 //
-// The list goes behind the last page, not to free ones: the last run's last meta page may not be on the
-// disk, and then a crash of the machine brings back the one before it, which uses some of those.
+// The list goes after the last page, not into free pages: the last run's last meta page may not be on disk,
+// and then a machine crash brings back the previous one, which uses some of those pages.
 func (p *pages) saveFreeList(path string) (err error) {
 	if p.quick || p.hasList {
 		return nil
@@ -40,7 +39,7 @@ func (p *pages) saveFreeList(path string) (err error) {
 		}
 	}
 	if binary.NativeEndian.Uint64(meta[metaTx:]) != p.tx || binary.NativeEndian.Uint64(other[metaTx:]) > p.tx {
-		return errors.New("another transaction has begun") // or was cut off as it ended
+		return errors.New("another transaction has begun") // or was interrupted as it ended
 	}
 	list := p.listFree()
 	if _, err := f.WriteAt(list, int64(p.used*p.size)); err != nil {
@@ -67,7 +66,7 @@ func (p *pages) saveFreeList(path string) (err error) {
 	return nil
 }
 
-// listFree returns the pages of the list of the free pages, which lie behind the last page of the file.
+// listFree returns the pages of the list of free pages, which lie after the last page of the file.
 func (p *pages) listFree() []byte {
 	free := make([]uint64, 0, p.free()/p.size)
 	for id := uint64(2); id < p.used; id++ {

@@ -15,10 +15,10 @@ const (
 	importBytes  = 4 << 20
 )
 
-// Import appends events under the IDs that they have, which must rise, to a log that never had an
-// event: for moving a log, with every cursor that is kept somewhere. Nobody else may append until
-// it returns. It returns how many events are durable; after an error those before the one it names.
-// What the log knew beside the events, such as what was trimmed, is not among them.
+// Import appends events under the IDs they have, which must increase, to a log that never had an event: for
+// moving a log so that stored cursors stay valid. Nobody else may append until it returns. It returns how
+// many events are durable; after an error, those before the one it names. It does not carry over what the log
+// knew besides the events, such as what was trimmed.
 func (l *Log) Import(ctx context.Context,
 	events iter.Seq2[store.Event, error]) (stored int, err error) {
 	if !l.Head().IsZero() {
@@ -53,8 +53,8 @@ type importing struct {
 	stored int // events
 }
 
-// add takes an event, and commits what has gathered when that is much, or when the event ends its
-// topic: such a one comes alone.
+// add takes an event, and commits the gathered events when there are many, or when the event ends its topic:
+// that one is committed alone.
 func (b *importing) add(ctx context.Context, e *store.Event) error {
 	alone := e.Type == store.TypeEnd
 	if alone || len(b.ids) == importEvents || b.size > importBytes {
@@ -84,7 +84,7 @@ func (b *importing) flush(ctx context.Context) error {
 	return nil
 }
 
-// appendAs appends drafts under IDs that are given.
+// appendAs appends drafts under given IDs.
 func (l *Log) appendAs(ctx context.Context, drafts []store.Draft, ids []store.ID) error {
 	r, err := commit.Import(drafts, ids)
 	if err != nil {

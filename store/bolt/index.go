@@ -8,12 +8,12 @@ import (
 	"tidings/store"
 )
 
-// index is what is known in memory of every topic. It answers which topics of a filter have
-// something after a position at a cost that depends on those topics alone: topics form a trie of
-// segments, and the children of a node are kept in the order of their newest event.
+// index is what memory holds about every topic. It answers which topics of a filter have something after a
+// position, at a cost that depends on those topics alone: topics form a trie of segments, and the children of
+// a node are kept in the order of their newest event.
 //
-// Only the committer writes. It publishes a commit here after the transaction and before it moves
-// the head, so whoever loads the head first finds every topic that has an event up to it.
+// Only the committer writes. It shows a commit here after the transaction and before it moves the head, so
+// whoever loads the head first finds every topic that has an event up to it.
 type index struct {
 	mu     sync.RWMutex
 	byID   []*topic // append-only: a copy of the slice header stays valid
@@ -26,26 +26,26 @@ type index struct {
 
 	reserved atomic.Bool // there is, or was, a reserved topic
 
-	trim *trimming // the last one; without marks while no trim is being committed
+	trim *trimming // the last step; without marks while no trim is being committed
 }
 
-// kept is what the log keeps beside its topics.
+// kept counts what the log keeps besides its topics.
 type kept struct {
-	keys      int // idempotency keys remembered
+	keys      int // idempotency keys
 	oldestKey store.ID
 	marks     int // read marks
-	bare      int // topics without an event
+	bare      int // topics without events
 }
 
-// trimming is a step: a trim that is about to become visible, or, without marks, the end of one. Steps
-// are linked, so that a reader that holds one sees which follow, for as long as it takes.
+// trimming is a step: a trim that is about to become visible or, without marks, the end of one. Steps are
+// linked, so that a reader that holds one sees all that follow, however long it takes.
 type trimming struct {
-	marks map[*topic]store.ID // that its transaction sets; not changed any more
+	marks map[*topic]store.ID // set by its transaction; immutable from here on
 	next  *trimming
 }
 
-// topic is one topic. visible is what readers see, guarded by index.mu; next is the committer's
-// copy, ahead of it while a commit is under way.
+// topic is one topic. visible is what readers see, guarded by index.mu; next is the committer's copy, ahead
+// of it while a commit is in progress.
 type topic struct {
 	id            uint32
 	name          string
@@ -56,8 +56,8 @@ type topic struct {
 	dirty         bool     // committer: changed since its record was last written
 }
 
-// topicState is the bookkeeping of a topic. Trimming removes a prefix of a topic's events, so the
-// retained ones are those above trimmed.
+// topicState is the bookkeeping of a topic. Trimming removes a prefix of a topic's events, so the retained
+// ones are those above trimmed.
 type topicState struct {
 	count uint64
 	bytes uint64
@@ -66,7 +66,7 @@ type topicState struct {
 	last      store.ID // newest event ever appended
 	trimmed   store.ID // newest event trimmed
 	ended     store.ID // the event that ended the topic
-	unindexed uint8    // events since the newest with a sparse key
+	unindexed uint8    // events since the newest one with a sparse key
 }
 
 // node is a segment of topic names. Siblings form a list, the one with the newest event first.
@@ -82,8 +82,8 @@ type node struct {
 
 func newIndex() *index { return &index{byName: make(map[string]*topic), trim: new(trimming)} }
 
-// add makes a topic known, behind all its siblings until touch says that it has an event. byID is the caller's, who
-// holds mu or is alone.
+// add makes a topic known, behind all its siblings until touch gives it an event. byID is left to the caller,
+// who holds mu or is alone.
 func (x *index) add(t *topic) {
 	n := &x.root
 	for segment := range strings.SplitSeq(t.name, ".") {
@@ -145,8 +145,7 @@ func (n *node) moveFirst() {
 	n.parent.first = n
 }
 
-// selection is which topics are read: those that the filter matches, or those of only when that is
-// set.
+// selection is which topics are read: those that the filter matches, or those in only if that is set.
 type selection struct {
 	filter store.Filter
 	only   map[*topic]*excess

@@ -2,9 +2,9 @@ package bolt
 
 import "context"
 
-// interruptible returns what work returns, or why ctx ended, as soon as that happens. For bbolt
-// cannot be told to stop, work that is interrupted goes on and is left behind, with all that it
-// holds: it must touch nothing but what it was given alone, and the process is expected to end.
+// interruptible returns the result of work, or why ctx ended, whichever comes first. bbolt cannot be stopped,
+// so interrupted work continues and is left behind, with everything it holds: it must touch only what it
+// alone was given, and the process is expected to end.
 func interruptible(ctx context.Context, work func() error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -10,22 +10,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The journal holds, in the order of the commits, the state of each topic that was trimmed since
-// the last checkpoint. In the topics' own records, when there are many topics, the states would lie
-// on a page each: nearly every event that goes would write one. Here those of a commit lie
-// together.
+// The journal holds, in commit order, the state of each topic trimmed since the last checkpoint. In the
+// topics' own records, with many topics, each state would lie on another page: nearly every trimmed event
+// would write one. Here the states of a commit lie together.
 
 const (
 	journalEntry = 4 + stateSize // a topic's id and state
 
-	// journalEntries is how many share a value, so that at least two values fit on a page, as bbolt
-	// wants.
+	// journalEntries is how many entries share a value, so that at least two values fit on a page, as bbolt
+	// requires.
 	journalEntries = 16
 )
 
-// putTrimmed stores the new states of the topics that the transaction has trimmed. When there may
-// be no space they go into the topics' records, which grow by nothing; also during a round, at whose
-// end the journal goes.
+// putTrimmed stores the new states of the topics that the transaction has trimmed. If there may be no space
+// they go into the topics' records, which do not grow; so they do during a round, which ends by deleting the
+// journal.
 func (ch *change) putTrimmed(tx *bbolt.Tx) error {
 	if ch.c.tight() || ch.piece != nil || ch.c.books.round() {
 		topics := rising(tx, bucketTopics)
@@ -70,7 +69,7 @@ func sortedByID(topics iter.Seq[*topic]) []*topic {
 	return slices.SortedFunc(topics, func(a, b *topic) int { return int(a.id) - int(b.id) })
 }
 
-// dropJournal follows the topics' records, in the transaction of a checkpoint.
+// dropJournal deletes the journal once the topics' records are written, in the transaction of a checkpoint.
 func dropJournal(tx *bbolt.Tx) error {
 	if tx.Bucket(bucketJournal) == nil {
 		return nil
@@ -81,8 +80,8 @@ func dropJournal(tx *bbolt.Tx) error {
 	return putFormat(tx)
 }
 
-// replayJournal brings the topics to the states that the journal has, and returns how many entries
-// there are. A record that was written after an entry has a higher mark.
+// replayJournal sets the topics to the states in the journal, and returns how many entries there are. A
+// record that was written after an entry has a higher mark.
 func replayJournal(tx *bbolt.Tx, topics []*topic) (entries int, err error) {
 	b := tx.Bucket(bucketJournal)
 	if b == nil {

@@ -10,16 +10,16 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// keys remembers the idempotency keys of the newest groups: by hash in memory, in the order of their
-// events on disk, where random keys would cost most of the throughput. It is the committer's own.
+// keys remembers the idempotency keys of the newest groups: by hash in memory, and on disk in the order of
+// their events, because random keys would cost most of the throughput there. The committer owns it.
 type keys struct {
 	shares *commit.Shares
 	byHash map[commit.Hash]store.ID // the first event of the group
 	held   int                      // records on disk
-	oldest store.ID                 // the first of them; zero if there is none
+	oldest store.ID                 // the first of them; zero if none
 }
 
-// keySize is that of a key's record.
+// keySize is the size of a key's record.
 const keySize = sumSize + 36
 
 // appendKey appends the sealed record of k to dst.
@@ -84,9 +84,9 @@ func (ch *change) putKeys(b *bbolt.Bucket) error {
 	for _, first := range ch.Forget {
 		value := b.Get(first[:])
 		if value == nil {
-			continue // the log began with a state that has not
+			continue // the log began with a state that does not have it
 		}
-		k, _ := decodeKey(first[:], value) // of a damaged one only the ID matters
+		k, _ := decodeKey(first[:], value) // of a damaged key only the ID matters
 		k.First = first
 		ch.forgotten = append(ch.forgotten, k)
 		if err := b.Delete(first[:]); err != nil {
@@ -99,7 +99,7 @@ func (ch *change) putKeys(b *bbolt.Bucket) error {
 	return nil
 }
 
-// show makes the keys of a durable commit those that are remembered.
+// show applies the keys of a durable commit to the remembered ones.
 func (x *keys) show(ch *change) {
 	if len(ch.Keys) == 0 && len(ch.Forget) == 0 {
 		return

@@ -1,9 +1,9 @@
-// Package bolt is the engine of [store.Log] on one bbolt file, and the tools for a file that nobody
-// has open: [Verify], [Compact], [Restore].
+// Package bolt implements [store.Log] on one bbolt file, and provides tools for a file that nobody has open:
+// [Verify], [Compact], [Restore].
 //
 //	log, err := bolt.Open(dir, bolt.Options{})
 //
-// A data directory has one log, and one process that holds it. docs/FORMAT.md draws its bytes.
+// A data directory has one log, and one process that holds it. docs/FORMAT.md draws the bytes.
 package bolt
 
 import (
@@ -21,9 +21,9 @@ import (
 
 // Log is a store.Log in one bbolt file.
 //
-// Ownership: the committer goroutine (commit.go) owns the write side: the topics' next states, every
-// read-write transaction. What readers see of it is the horizon (show.go). Everything else is
-// immutable after Open.
+// Ownership: the committer goroutine (commit.go) owns the write side: the topics' next states and every
+// read-write transaction. Readers see it through the horizon (show.go). Everything else is immutable after
+// Open.
 type Log struct {
 	*file
 	*horizon
@@ -35,12 +35,12 @@ type Log struct {
 	space  *space
 
 	checking *checking
-	mirror   *mirror // nil: this process alone
+	mirror   *mirror // nil means this process alone
 
-	suspects []store.ID    // records that an Open found damaged above its checkpoint
+	suspects []store.ID    // records found damaged above the checkpoint by an Open
 	stopped  chan struct{} // closed when the committer has returned
 
-	// trims is read-locked by each step of a trim; write-locked by Retain while it looks.
+	// trims is read-locked by each step of a trim, and write-locked by Retain while it searches.
 	trims   sync.RWMutex
 	looking sync.Mutex // see committer
 	passed  passed     // looking guards it
@@ -185,7 +185,7 @@ func (l *Log) Ended(f store.Filter) (last store.ID, all bool) {
 	return last, true
 }
 
-// info is the public form; its First may be stale.
+// info returns the public form; its First may be stale.
 func (s *topicState) info(name string) store.TopicInfo {
 	info := store.TopicInfo{Topic: name, Count: s.count, Bytes: s.bytes, Trimmed: s.trimmed,
 		Ended: s.ended}
@@ -195,8 +195,7 @@ func (s *topicState) info(name string) store.TopicInfo {
 	return info
 }
 
-// firstAfter looks up a topic's first event after one that was trimmed; zero when it cannot be
-// read.
+// firstAfter looks up a topic's first event after a trimmed one; zero if it cannot be read.
 func (l *Log) firstAfter(name string, trimmed store.ID) store.ID {
 	f, err := store.NewFilter(name)
 	if err != nil {
@@ -209,7 +208,7 @@ func (l *Log) firstAfter(name string, trimmed store.ID) store.ID {
 	return page.Events[0].ID
 }
 
-// closed is ErrClosed once Close was called.
+// closed returns ErrClosed once Close was called.
 func (l *Log) closed() error {
 	select {
 	case <-l.closing:
@@ -225,7 +224,7 @@ func (l *Log) Close() error {
 	return l.closeErr
 }
 
-// shut ends the log and keeps the directory. It is called once.
+// shut ends the log but keeps the directory. It is called once.
 func (l *Log) shut() error {
 	close(l.closing)
 	l.queue.close()
@@ -245,9 +244,9 @@ func (l *Log) shut() error {
 	return l.db.Close()
 }
 
-// trimmedOf returns the ID up to which t is trimmed, zero if id is above everything ever trimmed. A
-// trimmed record can still be met: in a transaction from before the trim, or because a damaged page
-// number leads to a page that is not in use any more.
+// trimmedOf returns the ID up to which t is trimmed, zero if id is above everything ever trimmed. A trimmed
+// record can still be found: in a transaction from before the trim, or because a damaged page number leads to
+// a page no longer in use.
 func (l *Log) trimmedOf(t *topic, id store.ID) store.ID {
 	if l.Trimmed().Before(id) {
 		return store.ID{}

@@ -53,7 +53,7 @@ func (l *Log) Marks(subject, after string, max int) (marks []store.NamedMark, er
 	prefix := markKey(subject, "")
 	err = l.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketMarks).Cursor()
-		// the lowest name after that one, for no name holds a NUL
+		// the lowest name after that one, because no name holds a NUL
 		for k, v := c.Seek(markKey(subject, after+"\x00")); len(marks) < max; k, v = c.Next() {
 			name, ok := bytes.CutPrefix(k, prefix)
 			if !ok {
@@ -67,7 +67,7 @@ func (l *Log) Marks(subject, after string, max int) (marks []store.NamedMark, er
 	return marks, err
 }
 
-// loadMarks counts them.
+// loadMarks counts the read marks.
 func (c *committer) loadMarks(tx *bbolt.Tx) error {
 	return tx.Bucket(bucketMarks).ForEach(func(key, _ []byte) error {
 		subject, _, _ := strings.Cut(string(key), "\x00")

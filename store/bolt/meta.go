@@ -27,8 +27,8 @@ const (
 	metaTrimmed    = "trimmed"    // ID
 	metaCheckpoint = "checkpoint" // ID
 	metaSuspects   = "suspects"   // IDs, written with the checkpoint
-	metaSecret     = "secret"     // 32 bytes; not in a log that only an older release has opened
-	metaPlace      = "place"      // of a mirror: up to where it has come; written by every commit
+	metaSecret     = "secret"     // 32 bytes; absent from a log that only an older release has opened
+	metaPlace      = "place"      // of a mirror: how far it has come; written by every commit
 )
 
 func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
@@ -37,7 +37,7 @@ func putMeta(tx *bbolt.Tx, key string, payload []byte) error {
 	return tx.Bucket(bucketMeta).Put(name, v)
 }
 
-// putFormat sets the format of the file, which is a mirror's or depends on the journal alone.
+// putFormat sets the format of the file: a mirror's, or one that depends on the journal alone.
 func putFormat(tx *bbolt.Tx) error {
 	format := uint32(formatPlain)
 	switch {
@@ -55,7 +55,7 @@ func encodePlace(p store.Place) []byte {
 	return append(binary.BigEndian.AppendUint64(make([]byte, 0, placeSize), p.Number), p.Chain[:]...)
 }
 
-// getPlace returns up to where a mirror has come, and whether the file is one.
+// getPlace returns how far a mirror has come, and whether the file is a mirror.
 func getPlace(tx *bbolt.Tx) (p store.Place, mirror bool, err error) {
 	if tx.Bucket(bucketMeta).Get([]byte(metaPlace)) == nil {
 		return p, false, nil
@@ -70,13 +70,13 @@ func getPlace(tx *bbolt.Tx) (p store.Place, mirror bool, err error) {
 	return store.Place{Number: binary.BigEndian.Uint64(v), Chain: [16]byte(v[8:])}, true, nil
 }
 
-// makeMirror makes the log in the file a mirror of the log with the ID, from its beginning.
+// makeMirror makes the log in the file a mirror, at the beginning, of the log with the given ID.
 func makeMirror(tx *bbolt.Tx, id store.ID) error {
 	return errors.Join(putMeta(tx, metaLogID, id[:]), putMeta(tx, metaPlace, encodePlace(store.Place{})),
 		putFormat(tx))
 }
 
-// makeOrdinary gives the log in the file an identity of its own. It is no mirror any more.
+// makeOrdinary gives the log in the file an identity of its own and makes it an ordinary log.
 func makeOrdinary(tx *bbolt.Tx, id store.ID) error {
 	return errors.Join(putMeta(tx, metaLogID, id[:]), tx.Bucket(bucketMeta).Delete([]byte(metaPlace)),
 		putFormat(tx))
@@ -101,7 +101,7 @@ func getMetaID(tx *bbolt.Tx, key string) (store.ID, error) {
 	return store.ID(v), nil
 }
 
-// getSecret returns the secret of the log, and whether it is in the file; else it is a new one.
+// getSecret returns the secret of the log, and whether the file has it; if not, the secret is new.
 func getSecret(tx *bbolt.Tx) (secret [32]byte, kept bool, err error) {
 	if tx.Bucket(bucketMeta).Get([]byte(metaSecret)) == nil {
 		_, _ = rand.Read(secret[:]) // never fails

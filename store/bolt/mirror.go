@@ -13,11 +13,11 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// mirror keeps the log in step with the sequence that it is a mirror of. A log that is alone has none.
-// docs/adr/0015 has the reasons.
+// mirror keeps the log in step with its sequence. A log without a sequence has none. docs/adr/0015 has the
+// reasons.
 //
-// Ownership: the committer (sequence.go) moves at and takes from the inbox; the follower goroutine puts
-// into it; anybody may wait for at, and ask for the end.
+// Ownership: the committer (sequence.go) moves at and takes from the inbox; the follower goroutine puts into
+// it; anyone may wait for at, and ask for the end.
 type mirror struct {
 	seq     store.Sequencer
 	timeout time.Duration // see Options.SequencerTimeout
@@ -25,54 +25,54 @@ type mirror struct {
 	queue   *queue
 	logger  *slog.Logger
 
-	// ctx ends all that waits for the sequencer, and leave ends it: some time after Close began.
+	// ctx ends everything that waits for the sequencer; leave ends ctx, some time after Close began.
 	ctx   context.Context
 	leave context.CancelFunc
 
 	at       atomic.Pointer[store.Place] // up to here the log is applied and shown
-	moved    broadcast                   // on every move of at
+	moved    broadcast                   // woken on every move of at
 	inbox    inbox
 	ends     ends
 	followed chan struct{} // closed when the follower has returned
 
-	held    atomic.Pointer[error]     // why a commit that may have, or has, a place is not applied; nil
-	refused atomic.Pointer[time.Time] // when a commit found the sequencer unavailable, last; nil
+	held    atomic.Pointer[error]     // why a commit that has, or may have, a place is not applied; or nil
+	refused atomic.Pointer[time.Time] // when a commit last found the sequencer unavailable; or nil
 	lag     lag
 	trims   atomic.Uint64 // commits of others with trims
 
-	states    states                   // that are in the sequence, as far as it was applied
-	offered   atomic.Pointer[offering] // an entry of a state that this node writes; nil: none
-	shrinking sync.Mutex               // held while the sequence is looked at, or purged
-	beside    uint64                   // bytes of a state that are no events', as they were last; shrinking guards it
-	floorless bool                     // it is too large and has no floor, as was logged; shrinking guards it
+	states    states                   // in the sequence, as far as it was applied
+	offered   atomic.Pointer[offering] // an entry of a state that this node is writing; or nil
+	shrinking sync.Mutex               // held while the sequence is examined or purged
+	beside    uint64                   // size of a state without its events, as last measured; shrinking guards it
+	floorless bool                     // the sequence is too large and has no floor, as was logged; shrinking guards it
 	slack     uint64                   // see Options.SequenceSlack
 
 	attempts, conflicts, unknown atomic.Uint64 // see store.SequenceStats
 	rebuilt                      bool
 
-	// The committer's own.
-	until  time.Time // when those of the batch are answered
-	buf    []byte    // of the commit that is to be placed
-	secret *[32]byte // of the log; only the first commit of a sequence sets it
+	// Owned by the committer.
+	until  time.Time // when the batch's waiters are answered
+	buf    []byte    // the commit to be placed
+	secret *[32]byte // the log's secret; only the first commit of a sequence sets it
 }
 
 const (
-	// inboxBytes bounds the commits that have come and are not applied.
+	// inboxBytes bounds the commits that have arrived and are not applied.
 	inboxBytes = commitBytes
 
 	// closeWait is how long Close waits for the sequencer.
 	closeWait = 2 * time.Second
 
-	// againAfter is how long passes before a sequencer that did not say is asked again, and roomAfter
-	// before a commit that found no room tries again.
+	// againAfter is the delay before a sequencer that gave no answer is asked again, and roomAfter the delay
+	// before a commit that found no space is retried.
 	againAfter = 20 * time.Millisecond
 	roomAfter  = time.Second
 
 	// catchUpWait bounds CatchUp.
 	catchUpWait = 5 * time.Second
 
-	// unavailableFor is how long Ready reports that the sequencer was not available to a commit, unless
-	// one finds it sooner. It has an end because only commits find out.
+	// unavailableFor is how long Ready reports that the sequencer was not available to a commit, unless one
+	// succeeds sooner. It is limited because only commits find out.
 	unavailableFor = 10 * time.Second
 )
 
@@ -87,7 +87,7 @@ func newMirror(l *Log, o Options) *mirror {
 
 func (m *mirror) place() store.Place { return *m.at.Load() }
 
-// reached notes that the log is applied up to a place.
+// reached records that the log is applied up to a place.
 func (m *mirror) reached(at store.Place) {
 	m.at.Store(&at)
 	m.refused.Store(nil)
@@ -102,12 +102,12 @@ func (m *mirror) stats() store.SequenceStats {
 	return s
 }
 
-// lag measures how far the mirror is behind by one place at a time: that which was the newest when the one before
-// was reached.
+// lag measures how far behind the mirror is, one place at a time: the place that was the newest when the
+// previous one was reached.
 type lag struct {
 	mu    sync.Mutex
 	place uint64
-	since time.Time // it was seen first
+	since time.Time // when it was first seen
 }
 
 func (l *lag) look(m *mirror) (places uint64, behind time.Duration) {
@@ -123,7 +123,7 @@ func (l *lag) look(m *mirror) (places uint64, behind time.Duration) {
 	return seen - at, now.Sub(l.since)
 }
 
-// hold notes why a commit has to wait; nil: none does.
+// hold records why a commit has to wait; nil means that none does.
 func (m *mirror) hold(why error) {
 	if why == nil {
 		m.held.Store(nil)
@@ -134,7 +134,7 @@ func (m *mirror) hold(why error) {
 	}
 }
 
-// ready is why a commit could not go ahead, as far as is known.
+// ready returns why a commit could not proceed, as far as is known.
 func (m *mirror) ready() error {
 	if why := m.held.Load(); why != nil {
 		return *why
@@ -145,7 +145,7 @@ func (m *mirror) ready() error {
 	return nil
 }
 
-// pause waits before something is tried again; false: do not.
+// pause waits before a retry; false means do not retry.
 func (m *mirror) pause(after time.Duration) bool {
 	timer := time.NewTimer(after)
 	defer timer.Stop()
@@ -158,8 +158,8 @@ func (m *mirror) pause(after time.Duration) bool {
 	return false
 }
 
-// stop ends the follower, and whatever waits for the sequencer a while after it: the committer may be
-// about to be told.
+// stop ends the follower, and after closeWait whatever waits for the sequencer: the committer may be about to
+// get an answer.
 func (m *mirror) stop(stopped <-chan struct{}) {
 	late := time.AfterFunc(closeWait, m.leave)
 	<-stopped
@@ -168,7 +168,7 @@ func (m *mirror) stop(stopped <-chan struct{}) {
 	<-m.followed
 }
 
-// follow puts what is placed after the place into the inbox.
+// follow puts the commits placed after the given place into the inbox.
 func (m *mirror) follow(after store.Place) {
 	defer close(m.followed)
 	for warned := false; m.ctx.Err() == nil; {
@@ -182,7 +182,7 @@ func (m *mirror) follow(after store.Place) {
 		switch {
 		case m.ctx.Err() != nil || m.file.failure() != nil:
 		case errors.Is(err, store.ErrPurged) && after.Number < m.place().Number:
-			after = m.place() // what has not come was its own
+			after = m.place() // what has not arrived was its own
 			continue
 		case errors.Is(err, store.ErrDiverged), errors.Is(err, store.ErrPurged):
 			_ = m.fail(err)
@@ -205,7 +205,7 @@ func (m *mirror) fail(err error) error {
 }
 
 func (m *mirror) deliver(at store.Place, b []byte) error {
-	if now := m.place(); at.Number <= now.Number { // one of its own, as a rule
+	if now := m.place(); at.Number <= now.Number { // usually one of its own
 		if at.Number == now.Number && at != now {
 			return m.file.fail(fmt.Errorf("%w: another commit has place %d", store.ErrDiverged, at.Number))
 		}
@@ -229,7 +229,7 @@ type placed struct {
 	size int64
 }
 
-// inbox holds commits that have come and are not applied.
+// inbox holds commits that have arrived and are not applied.
 type inbox struct {
 	mu      sync.Mutex
 	commits []placed
@@ -238,7 +238,7 @@ type inbox struct {
 	taken   broadcast
 }
 
-// put adds a commit, when there is room for it.
+// put adds a commit, once there is room for it.
 func (in *inbox) put(ctx context.Context, p placed) error {
 	for {
 		taken := in.taken.wait()
@@ -264,7 +264,7 @@ func (in *inbox) add(p placed) bool {
 	return true
 }
 
-// take returns all that has come.
+// take returns all commits that have arrived.
 func (in *inbox) take() []placed {
 	in.mu.Lock()
 	commits := in.commits
@@ -301,8 +301,8 @@ func (l *Log) CatchUp(ctx context.Context) error {
 	return err
 }
 
-// end asks for the end of the sequence. Those who ask while somebody is asked for share the next call:
-// the one under way may have been answered already.
+// end asks for the end of the sequence. Callers that arrive during a call share the next one: the current
+// call may have been answered already.
 func (m *mirror) end(ctx context.Context) (store.Place, error) {
 	a := m.ends.ask(m.askEnd)
 	select {
@@ -330,7 +330,8 @@ func (m *mirror) askEnd() (store.Place, error) {
 	return end, nil
 }
 
-// Lost says which events the log has, and its sequence has lost, after ErrDiverged, as far as that can be told.
+// Lost describes, after ErrDiverged, which events the log has and its sequence has lost, as far as that can
+// be determined.
 func (l *Log) Lost(ctx context.Context) string {
 	m, head := l.mirror, l.Head()
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
@@ -344,10 +345,10 @@ func (l *Log) Lost(ctx context.Context) string {
 	return fmt.Sprintf("events up to %s", head)
 }
 
-// lookTime is how long a log that has failed looks at what the sequence still has.
+// lookTime is how long a failed log may examine what the sequence still has.
 const lookTime = 2 * time.Second
 
-// ends has one End in flight.
+// ends keeps one call of End in flight.
 type ends struct {
 	mu        sync.Mutex
 	now, next *asked
@@ -359,7 +360,7 @@ type asked struct {
 	err  error
 }
 
-// ask returns the next call, which begins after ask was called.
+// ask returns a call that begins after ask was called.
 func (e *ends) ask(end func() (store.Place, error)) *asked {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -9,26 +9,26 @@ import (
 )
 
 const (
-	// newestScan is how many records are looked at before the matching topics are listed, of which
-	// there may be a million.
+	// newestScan is how many records are examined before the matching topics are listed; there may be a
+	// million of them.
 	newestScan = 4096
 
-	// seekStep bounds the topics that are looked up in one transaction.
+	// seekStep bounds the topics looked up in one transaction.
 	seekStep = 256
 )
 
-// look goes back through the events that a filter matches, in as many transactions as it takes.
+// look walks back through the events that a filter matches, in as many transactions as needed.
 type look struct {
 	l      *Log
 	filter store.Filter
-	before store.ID // what lies here or above has been looked at
+	before store.ID // events at or above it have been examined
 
 	n, bytes int // still wanted
 	position store.ID
 }
 
-// Newest implements store.Log. It goes back through the log itself, unless that comes to cost more
-// than walking the chains of the matching topics.
+// Newest implements store.Log. It walks back through the log itself, unless that would cost more than walking
+// the chains of the matching topics.
 func (l *Log) Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error) {
 	k := &look{l: l, filter: f, before: before, n: n, bytes: maxBytes}
 	most := newestScan
@@ -72,8 +72,8 @@ func (l *Log) matched(f store.Filter) (topics int, events, bytes uint64) {
 	return topics, events, bytes
 }
 
-// oldest returns the position before the oldest event that f matches, zero if there is none below
-// the given ID.
+// oldest returns the position before the oldest event that f matches, zero if there is none below the given
+// ID.
 func (l *Log) oldest(f store.Filter, before store.ID) (store.ID, error) {
 	r := l.NewReader(f, store.ID{})
 	for {
@@ -90,7 +90,7 @@ func (l *Log) oldest(f store.Filter, before store.ID) (store.ID, error) {
 	}
 }
 
-// take counts an event, and reports whether it is the one after which the newest follow.
+// take counts an event, and reports whether it is the one after which the newest n begin.
 func (k *look) take(id store.ID, size int) (done bool) {
 	if k.n == 0 || k.bytes < 0 {
 		k.position = id
@@ -102,8 +102,7 @@ func (k *look) take(id store.ID, size int) (done bool) {
 	return false
 }
 
-// scan goes back through the log itself, and returns false after so many records. Those that are
-// damaged do not count.
+// scan walks back through the log itself, and returns false after most records. Damaged ones do not match.
 func (k *look) scan(most int) (done bool, err error) {
 	for most > 0 && !done && err == nil {
 		step := min(most, scanStep)
@@ -141,7 +140,7 @@ func (k *look) scanStep(s *snapshot, most int) (done bool) {
 	return true
 }
 
-// back is the next event of a topic on the way back. Its record is read when it is its turn.
+// back is the next event of a topic on the way back. Its record is read when its turn comes.
 type back struct {
 	*match
 	id    store.ID
@@ -162,8 +161,8 @@ func (b *backs) Pop() any {
 	return x
 }
 
-// walk walks the chains backwards, always the one whose next event is the newest. It returns false
-// when one is broken.
+// walk walks the chains backwards, always the one whose next event is the newest. It returns false if a chain
+// is broken.
 func (k *look) walk() (done bool, err error) {
 	s := k.l.begin(selection{filter: k.filter}, store.ID{})
 	k.l.list(s)
@@ -200,11 +199,11 @@ func (k *look) walk() (done bool, err error) {
 	return whole, nil
 }
 
-// retained is false when the event was trimmed since it was found.
+// retained returns false if the event was trimmed since it was found.
 func (b *back) retained() bool { return b.trimmed.Before(b.id) }
 
-// begin adds m's newest event below the given ID, if there is one. It returns false when it is out
-// of reach.
+// begin adds m's newest event below the given ID, if there is one. It returns false if that cannot be
+// reached.
 func (b *backs) begin(s *snapshot, m *match, before store.ID) (ok bool) {
 	id, ok := m.last, true
 	if !id.Before(before) || s.head.Before(id) {
@@ -216,7 +215,7 @@ func (b *backs) begin(s *snapshot, m *match, before store.ID) (ok bool) {
 	return ok
 }
 
-// read reads the event's record, once. It returns false when it is not what the chain says.
+// read reads the event's record, once. It returns false if it is not what the chain says.
 func (b *back) read(s *snapshot) (ok bool) {
 	if b.size > 0 || !b.retained() {
 		return true
@@ -227,7 +226,7 @@ func (b *back) read(s *snapshot) (ok bool) {
 	return ok && r.topic == b.match.id && r.prev.Before(b.id)
 }
 
-// next puts the event before the first one in its place.
+// next replaces the first event with the one before it in its topic.
 func (b *backs) next() {
 	first := &(*b)[0]
 	if !first.trimmed.Before(first.older) {

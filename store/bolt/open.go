@@ -17,12 +17,12 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// Open opens the log in the directory path, which it makes if there is none, unless
-// Options.MustExist, and holds the directory until Close. A file that exists is opened or refused,
-// never replaced: ErrLocked, ErrUnsafe, ErrDamaged and ErrNewerFormat say why and what to do.
+// Open opens the log in the directory path, creating it if there is none unless Options.MustExist is set, and
+// holds the directory until Close. A file that exists is opened or refused, never replaced: ErrLocked,
+// ErrUnsafe, ErrDamaged and ErrNewerFormat say why and what to do.
 func Open(path string, o Options) (*Log, error) {
 	o = o.withDefaults()
-	if o.MustExist { // before anything is made
+	if o.MustExist { // before anything is created
 		if _, err := (&dir{path: path}).mustFind(); err != nil {
 			return nil, err
 		}
@@ -60,8 +60,8 @@ func openIn(d *dir, o Options) (*Log, error) {
 	return open(d, fileName, o)
 }
 
-// makeLog makes an empty log, a mirror of the one with the ID if that is not zero. A crash leaves none or
-// a whole one.
+// makeLog creates an empty log; a mirror of the log with the given ID, unless that is zero. A crash leaves no
+// log or a whole one.
 func makeLog(d *dir, o Options, mirrored store.ID) error {
 	if err := create(d, newName, o.Now(), mirrored); err != nil {
 		return err
@@ -70,9 +70,9 @@ func makeLog(d *dir, o Options, mirrored store.ID) error {
 	return d.install(newName)
 }
 
-// Fill has fill write to the log in the directory path. Where there is none it makes one, which
-// becomes the log when fill has returned without an error; until then, and for ever after a crash,
-// Open refuses it. The errors are Open's, and fill's own.
+// Fill runs fill on the log in the directory path. If there is none it creates one, which becomes the log
+// when fill has returned without an error; until then, and permanently after a crash, Open refuses it. The
+// errors are Open's, and fill's own.
 func Fill(path string, o Options, fill func(*Log) error) error {
 	o, o.CheckAll = o.withDefaults(), true
 	d, err := hold(path)
@@ -125,7 +125,7 @@ func open(d *dir, name string, o Options) (*Log, error) {
 	l.counters.opening = time.Since(began)
 	go l.checkRest()
 	if l.mirror != nil {
-		defer context.AfterFunc(o.Context, l.mirror.leave)() // until it is open
+		defer context.AfterFunc(o.Context, l.mirror.leave)() // only until the log is open
 		if err = c.loadState(o.Context); err == nil {
 			go l.mirror.follow(l.mirror.place())
 			err = c.join(o.Context, o.plant)
@@ -167,7 +167,7 @@ func assemble(d *dir, name string, o Options) (*Log, *committer) {
 		limits: commit.Limits{MaxTopics: o.MaxTopics, MaxMarks: o.MaxMarks, MaxKeys: o.MaxKeys}}
 }
 
-// refusal is an error of a file that is whole.
+// refusal is an error about a file that is intact.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
@@ -185,7 +185,7 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	l.dir.warn(info, l.logger)
-	kept := false // a secret
+	kept := false // whether the log has a secret
 	if err := checkWhole(l.path, info.Size(), found, func(tx *bbolt.Tx) (err error) {
 		kept, err = l.load(tx, load)
 		return err
@@ -209,13 +209,13 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 	if err := l.settle(kept); err != nil {
 		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
 	}
-	if err := remove(l.dir.file(closedName)); err != nil { // it is void now
+	if err := remove(l.dir.file(closedName)); err != nil { // it is no longer valid
 		return errors.Join(fmt.Errorf("remove the note of the last close: %w", err), l.db.Close())
 	}
 	return nil
 }
 
-// load reads what is kept in memory, and reports whether the log has kept a secret.
+// load reads what is kept in memory, and reports whether the log already has a secret.
 func (l *Log) load(tx *bbolt.Tx, rest func(*bbolt.Tx) error) (kept bool, err error) {
 	if l.id, err = getMetaID(tx, metaLogID); err != nil {
 		return false, err
@@ -224,7 +224,7 @@ func (l *Log) load(tx *bbolt.Tx, rest func(*bbolt.Tx) error) (kept bool, err err
 		return false, err
 	}
 	err = rest(tx)
-	// A damaged page number can hide events: it leads to an older page, which is as it should be.
+	// A damaged page number can hide events: it leads to an older page, which is sound in itself.
 	l.checking.counted = l.index.events
 	if err == nil && !l.checking.pages.quick {
 		err = l.checking.compare()
@@ -232,11 +232,11 @@ func (l *Log) load(tx *bbolt.Tx, rest func(*bbolt.Tx) error) (kept bool, err err
 	return kept, err
 }
 
-// settle makes durable what the log says from now on, a secret that it has just got included.
+// settle makes durable what was read, and the secret, if it is new.
 //
-// What the last run committed may be visible and not yet on disk, if it ended between the two. A sync
-// alone would not do: after one that failed the kernel takes the page for clean. An empty
-// transaction writes it anew, and needs no space.
+// What the last run committed may be visible and not yet on disk, if it ended between the two. A sync alone
+// would not be enough: after a failed one the kernel takes the page for clean. An empty transaction rewrites
+// the page, and needs no space.
 func (l *Log) settle(kept bool) error {
 	if !kept {
 		err := l.db.Update(func(tx *bbolt.Tx) error { return putMeta(tx, metaSecret, l.secret[:]) })
@@ -248,12 +248,13 @@ func (l *Log) settle(kept bool) error {
 	return l.db.Update(func(*bbolt.Tx) error { return nil })
 }
 
-// openBolt opens the file for writing, as it was checked: the last transaction is tx.
+// openBolt opens the file for writing, and refuses it unless it is as it was checked: its last transaction is
+// tx.
 func (l *Log) openBolt(tx uint64) (err error) {
 	l.db, err = bbolt.Open(l.path, fileMode, &bbolt.Options{
 		Timeout: lockWait,
-		// The free list is rebuilt at open: written with every commit it can outweigh the events
-		// by far once retention has freed pages.
+		// The free list is rebuilt at open: written with every commit it could far outweigh the events once
+		// retention has freed pages.
 		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		InitialMmapSize: mapBytes, NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
@@ -277,8 +278,8 @@ func (l *Log) openBolt(tx uint64) (err error) {
 	return nil
 }
 
-// create makes a new log under a name that is not the log's yet. (A torn first write of a bbolt file
-// cannot be opened again.)
+// create creates a new log under a name that is not yet the log's. (A torn first write of a bbolt file cannot
+// be opened again.)
 func create(d *dir, name string, now time.Time, mirrored store.ID) error {
 	f, err := d.create(name)
 	if err != nil {
@@ -328,9 +329,9 @@ func initialise(tx *bbolt.Tx, now time.Time) error {
 	)
 }
 
-// checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file,
-// another kind of file, one shorter than its own count of pages, one of a newer format. What is whole it
-// has load read, which may refuse it as damaged.
+// checkWhole refuses what bbolt would open as a new database, misread, or fault on: an empty file, another
+// kind of file, one shorter than its own count of pages, one of a newer format. It has load read an intact
+// file, which load may still refuse as damaged.
 func checkWhole(path string, size int64, p *pages, load func(*bbolt.Tx) error) (err error) {
 	refuse := func(why error) error { return damaged(path, why) }
 	if size == 0 {
@@ -345,7 +346,7 @@ func checkWhole(path string, size int64, p *pages, load func(*bbolt.Tx) error) (
 	db, err := bbolt.Open(path, fileMode,
 		&bbolt.Options{ReadOnly: true, Timeout: lockWait, OpenFile: openFile})
 	switch {
-	case errors.Is(err, berrors.ErrTimeout): // by another path to the same file
+	case errors.Is(err, berrors.ErrTimeout): // opened by another path to the same file
 		return fmt.Errorf("%w: another process has %s open", ErrLocked, path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("open %s: %w", path, err)
@@ -368,7 +369,7 @@ func checkWhole(path string, size int64, p *pages, load func(*bbolt.Tx) error) (
 	})
 }
 
-// checkLog is checkWhole of what bbolt can open.
+// checkLog is checkWhole for what bbolt can open.
 func checkLog(tx *bbolt.Tx, path string, size int64, p *pages) error {
 	if tx.Size() > size {
 		return damaged(path, fmt.Errorf(

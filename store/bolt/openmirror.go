@@ -11,8 +11,8 @@ import (
 	"tidings/store"
 )
 
-// openMirror opens the mirror of a sequence, or makes it. A damaged one is a copy that can be made again,
-// and may have what others have lost: it is kept.
+// openMirror opens the mirror of a sequence, or creates it. A damaged mirror can be rebuilt, but may have
+// what others have lost: it is kept.
 func openMirror(d *dir, exists bool, o Options) (*Log, error) {
 	ctx, cancel := context.WithTimeout(o.Context, o.SequencerTimeout)
 	defer cancel()
@@ -34,7 +34,7 @@ func openMirror(d *dir, exists bool, o Options) (*Log, error) {
 	return openNewMirror(d, o)
 }
 
-// openNewMirror makes a mirror, anew when it is too far behind once it is there.
+// openNewMirror creates a mirror, and recreates it if the sequence was meanwhile purged beyond it.
 func openNewMirror(d *dir, o Options) (*Log, error) {
 	for try := 1; ; try++ {
 		if err := makeLog(d, o, o.logID); err != nil {
@@ -54,18 +54,18 @@ func openNewMirror(d *dir, o Options) (*Log, error) {
 	}
 }
 
-// makeAnew is how often an Open makes a mirror.
+// makeAnew is how many times an Open creates a mirror.
 const makeAnew = 3
 
-// removeLog removes a mirror that has nothing that its sequence has not.
+// removeLog removes a mirror that holds nothing beyond its sequence.
 func (d *dir) removeLog() error {
 	return errors.Join(remove(d.file(closedName)), remove(d.file(fileName)), syncDir(d.path))
 }
 
-// makeWay makes way for a new mirror in the place of one that cannot be opened, or returns the error of that.
+// makeWay clears the place of a mirror that cannot be opened for a new one, or returns the error.
 func (d *dir) makeWay(err error, logger *slog.Logger) error {
 	switch {
-	case errors.Is(err, errUnfinished): // it never had a place, and nothing that the sequence has not
+	case errors.Is(err, errUnfinished): // it never had a place, and holds nothing beyond the sequence
 		logger.Warn("mirror incomplete: rebuilding it")
 		return d.removeLog()
 	case errors.Is(err, ErrDamaged), errors.Is(err, store.ErrPurged):
@@ -84,11 +84,11 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 	return err
 }
 
-// errUnfinished is the error of a mirror that was being made of a state.
+// errUnfinished is the error for a mirror whose state was not completely loaded.
 var errUnfinished = errors.New("the mirror was not finished")
 
-// refusePart is an error if the mirror in a file has a part of a state: whoever takes it without its sequence
-// would take that for all.
+// refusePart returns an error if the mirror in a file has only part of a state: anyone who uses it without
+// its sequence would take that for all of it.
 func refusePart(tx *bbolt.Tx, path string) error {
 	at, mirror, err := getPlace(tx)
 	if err == nil && mirror && at == (store.Place{}) && hasAny(tx.Bucket(bucketTopics)) {
@@ -98,7 +98,8 @@ func refusePart(tx *bbolt.Tx, path string) error {
 	return err
 }
 
-// loadPlace refuses a file that is a mirror, or of another sequence, or that is none.
+// loadPlace refuses a mirror opened without its sequence, a mirror of another sequence, and an ordinary log
+// opened with a sequence.
 func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 	at, mirror, err := getPlace(tx)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// The bucket owners says who made a topic, under the key of its record; without a name there is no
-// entry. An older release passes the bucket over: what it makes is nobody's.
+// The bucket owners holds who made a topic, under the key of its record; a topic made without a name has no
+// entry. An older release ignores the bucket: topics that it makes have no owner.
 
 func putOwner(tx *bbolt.Tx, t commit.Topic) (err error) {
 	if t.Owner == (commit.Owner{}) {
@@ -21,7 +21,7 @@ func putOwner(tx *bbolt.Tx, t commit.Topic) (err error) {
 			return err
 		}
 	}
-	b.FillPercent = 1 // numbers only ever rise
+	b.FillPercent = 1 // numbers only increase
 	key := binary.BigEndian.AppendUint32(nil, t.Number)
 	v := append(make([]byte, sumSize, sumSize+len(t.Owner)), t.Owner[:]...)
 	seal(key, v)
@@ -36,13 +36,13 @@ func decodeOwner(key, value []byte) (o commit.Owner, ok bool) {
 	return commit.Owner(v), true
 }
 
-// makerOf is who made the topic: zero for nobody, and when the entry is damaged.
+// makerOf returns who made the topic: zero for nobody, and if the entry is damaged.
 func makerOf(tx *bbolt.Tx, topic uint32) commit.Owner {
 	o, _ := readMaker(tx, topic)
 	return o
 }
 
-// readMaker is makerOf; false: the entry is damaged.
+// readMaker is makerOf; false means that the entry is damaged.
 func readMaker(tx *bbolt.Tx, topic uint32) (o commit.Owner, whole bool) {
 	b := tx.Bucket(bucketOwners)
 	if b == nil {
@@ -56,7 +56,7 @@ func readMaker(tx *bbolt.Tx, topic uint32) (o commit.Owner, whole bool) {
 	return decodeOwner(key, value)
 }
 
-// loadOwners counts who made the topics. A damaged entry counts as none.
+// loadOwners counts topics by their makers. A damaged entry counts as none.
 func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
 	for _, t := range topics {
 		if t.next.count == 0 {
@@ -80,7 +80,7 @@ func (c *committer) loadOwners(tx *bbolt.Tx, topics []*topic) {
 	}
 }
 
-// countBare finds out which of the topics that were there have lost their last event, or have one again.
+// countBare counts the known topics that have lost their last event, or have one again.
 func (ch *change) countBare(tx *bbolt.Tx) {
 	known := len(ch.c.horizon.index.byID)
 	count := func(t *topic, n int) {
@@ -89,7 +89,7 @@ func (ch *change) countBare(tx *bbolt.Tx) {
 		}
 		ch.bare[makerOf(tx, t.id)] += n
 	}
-	for _, t := range ch.created { // without an event only by a state
+	for _, t := range ch.created { // without events only if created by a state
 		if t.next.count == 0 {
 			count(t, 1)
 		}

@@ -12,18 +12,18 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// pages walks all pages of a bbolt file that are in use, without bbolt: that follows a damaged
-// pointer to wherever it leads, in a goroutine of its own too when it opens a file for writing,
-// where a fault ends the process.
+// pages walks all pages of a bbolt file that are in use, without bbolt, which follows a damaged pointer
+// wherever it leads and, when it opens a file for writing, does so in its own goroutine, where a fault ends
+// the process.
 //
 //	page     id 8, flags 2, count 2, overflow 4, elements, and the keys and values that they point to
 //	branch   pos 4, key size 4, page 8
 //	leaf     flags 4, pos 4, key size 4, value size 4       pos counts from the element
 //
-// in the byte order of the machine.
+// in the machine's byte order.
 type pages struct {
 	closed string               // the note of the last close, if there is one
-	step   func(done int) error // called after every stepPages pages or more, unless it is nil
+	step   func(done int) error // called after at least every stepPages pages, unless nil
 
 	handle  *os.File
 	file    ahead
@@ -31,25 +31,25 @@ type pages struct {
 	used    uint64        // pages
 	seen    []bool        // in use or free
 	done    int           // pages read
-	beside  *atomic.Int64 // of them those of a walk beside this one; nil: there is none
+	beside  *atomic.Int64 // pages read by the other walk; nil if there is none
 	tx      uint64        // the transaction that wrote the file
-	hasList bool          // of its free pages
+	hasList bool          // it has a list of its free pages
 	listed  uint64        // free pages in it
-	quick   bool          // the older events are for later
-	edge    bool          // the bucket that is looked at is theirs
+	quick   bool          // the older events are left for later
+	edge    bool          // the bucket being walked holds events
 	later   []subtree
 
 	entries uint64 // in buckets, so far
 	events  uint64 // in the log bucket, so far
 }
 
-// subtree is a part of the log's tree that is looked at later: a page, and the bounds of its keys.
+// subtree is a part of the log's tree that is checked later: a page, and the bounds of its keys.
 type subtree struct {
 	id        uint64
 	low, high []byte
 }
 
-// stepPages is 1 MiB with bbolt's usual pages: the work of a millisecond.
+// stepPages is 1 MiB with bbolt's usual pages: about a millisecond of work.
 const stepPages = 256
 
 const (
@@ -60,10 +60,10 @@ const (
 	elementBucket = 0x01
 )
 
-// check returns an error when a page is not what it must be for bbolt to read it: each in one place,
-// in bounds, its keys in order and within those of its parent, buckets only at the root, the free
-// pages, if the file has a list of them, none of these. After a clean close it leaves the older
-// events for later, when rest goes on; else two walks share them. The file stays open until close.
+// check returns an error if a page is not as bbolt needs it: each in one place, in bounds, its keys in order
+// and within those of its parent, buckets only at the root, and none of them in the list of free pages, if
+// the file has one. After a clean close it leaves the older events to rest; otherwise two walks share them.
+// The file stays open until close.
 func (p *pages) check(tx *bbolt.Tx) (err error) {
 	file, err := os.Open(tx.DB().Path())
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *pages) check(tx *bbolt.Tx) (err error) {
 	return p.share()
 }
 
-// take begins with the file of the transaction.
+// take starts on the file of the transaction.
 func (p *pages) take(tx *bbolt.Tx, file *os.File) {
 	p.handle, p.size = file, uint64(tx.DB().Info().PageSize)
 	p.used, p.tx = uint64(tx.Size())/p.size, uint64(tx.ID())
@@ -96,7 +96,7 @@ func (p *pages) rest() error {
 	return p.subtrees(p.later, new(atomic.Int64))
 }
 
-// subtrees checks those that are left, each of which is taken by adding to taken.
+// subtrees checks the remaining subtrees, claiming each by adding to taken.
 func (p *pages) subtrees(left []subtree, taken *atomic.Int64) error {
 	for i := taken.Add(1); int(i) <= len(left); i = taken.Add(1) {
 		t := &left[i-1]
@@ -107,7 +107,8 @@ func (p *pages) subtrees(left []subtree, taken *atomic.Int64) error {
 	return nil
 }
 
-// share is rest by two walks, on a processor each, which is what the check of a large log waits for.
+// share is rest by two walks, each on a processor of its own, because the open of a large log waits for the
+// check.
 func (p *pages) share() error {
 	left, taken := p.later, new(atomic.Int64)
 	p.later, p.beside = nil, new(atomic.Int64)
@@ -134,7 +135,7 @@ func (p *pages) share() error {
 	return nil
 }
 
-// guarded is subtrees that returns a panic as an error.
+// guarded is subtrees with a panic returned as an error.
 func (p *pages) guarded(left []subtree, taken *atomic.Int64) (err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -152,7 +153,7 @@ func (p *pages) records(check func() error) error {
 	return err
 }
 
-// free is how many bytes of the pages nothing is in.
+// free returns how many bytes of the pages are unused.
 func (p *pages) free() uint64 {
 	n := p.listed
 	if !p.quick {
@@ -172,7 +173,7 @@ func (p *pages) close() error {
 	return p.handle.Close()
 }
 
-// tree checks the page with the given id and all below it. Keys are at least low and, unless it is
+// tree checks the page with the given id and everything below it. Keys are at least low and, unless it is
 // nil, below high.
 func (p *pages) tree(id uint64, low, high []byte, root bool) error {
 	page, err := p.read(id)
@@ -180,7 +181,7 @@ func (p *pages) tree(id uint64, low, high []byte, root bool) error {
 		return err
 	}
 	if root || isBranch(page) {
-		page = bytes.Clone(page) // others are read before it is done with
+		page = bytes.Clone(page) // other pages are read before this one is finished
 	}
 	if err := p.page(page, low, high, root); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
@@ -258,7 +259,7 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 	return nil
 }
 
-// branch checks what the element i of a branch leads to.
+// branch checks what element i of a branch leads to.
 func (p *pages) branch(page []byte, i int, key, high []byte, root bool) error {
 	last := i+1 == int(binary.NativeEndian.Uint16(page[10:]))
 	if !last {
@@ -302,7 +303,7 @@ func branchKey(page []byte, i int) ([]byte, error) {
 	return e[pos : pos+size], nil
 }
 
-// named checks the bucket of that name. Of the log's older events it only notes the pages.
+// named checks the bucket with that name. Of the log's older events it only records the pages.
 func (p *pages) named(name, value []byte) error {
 	if !bytes.Equal(name, bucketLog) {
 		return p.bucket(value)
@@ -312,8 +313,8 @@ func (p *pages) named(name, value []byte) error {
 	return p.records(func() error { return p.bucket(value) })
 }
 
-// bucket checks a bucket: the page of its root 8, a sequence 8, and without a page of its own a
-// small one in place.
+// bucket checks a bucket: its root page 8, a sequence 8 and, if it has no page of its own, a small page
+// inline.
 func (p *pages) bucket(value []byte) error {
 	if len(value) < 16 {
 		return errors.New("a bucket has no root")

@@ -10,8 +10,9 @@ import (
 	"tidings/store"
 )
 
-// planIDs is about how many IDs a plan holds at most, so that a reader's memory does not depend on its
-// filter. A plan is for what is asked for; when it walked far for that, the next is for twice as many.
+// planIDs is roughly the maximum number of IDs in a plan, so that a reader's memory does not depend on its
+// filter. A plan is made for the number of events asked for; if it walked far for them, the next one is for
+// twice as many.
 const planIDs = 4096
 
 // chain is how far planning has come in one topic.
@@ -21,7 +22,7 @@ type chain struct {
 	whole bool
 }
 
-// chains is a heap: the chain known least far first.
+// chains is a heap: the chain known least far comes first.
 type chains []chain
 
 func (c chains) Len() int           { return len(c) }
@@ -41,13 +42,12 @@ type planning struct {
 	want   int      // IDs
 	limit  store.ID // no IDs above it are kept
 	walked int      // records
-	broken bool     // a chain is: then only a scan finds all up to reader.scanTo
+	broken bool     // a chain is broken: only a scan finds everything up to reader.scanTo
 }
 
-// makePlan merges the chains of the matching topics into what comes next after the position. A
-// chain is walked backwards, a stretch between two sparse keys at a time, always the one that is
-// known least far; the plan is complete up to the least known end. It takes as many
-// transactions as there are steps.
+// makePlan merges the chains of the matching topics into the events that come next after the position. A
+// chain is walked backwards, one stretch between two sparse keys at a time, always the one known least far;
+// the plan is complete up to the least known end. It uses one transaction per step.
 func (r *reader) makePlan(s *snapshot, want int) error {
 	r.plan, r.through = r.plan[:0], s.head
 	r.planned = min(planIDs, max(r.planned, want))
@@ -71,7 +71,7 @@ func (r *reader) makePlan(s *snapshot, want int) error {
 	return nil
 }
 
-// endPlan puts the plan in order, and drops what it is not complete up to.
+// endPlan sorts the plan, and drops IDs beyond the point up to which it is complete.
 func (r *reader) endPlan(p *planning) {
 	if len(p.chains) > 0 && p.chains[0].known.Before(r.through) {
 		r.through = p.chains[0].known
@@ -140,12 +140,12 @@ func (r *reader) addSuspects() {
 	}
 }
 
-// forward finds records in the order of the log. It steps from one to the next as long as they lie
-// close together, and seeks from the root of the tree when they do not.
+// forward finds records in log order. It steps from one to the next while they lie close together, and seeks
+// from the root of the tree when they do not.
 type forward struct {
 	at         *bbolt.Cursor
-	key, value []byte // that it is at; nil before the first
-	near       int    // of the records asked for: few steps away, less those that were not
+	key, value []byte // the current record; nil before the first
+	near       int    // records that were a few steps away, less those that were not
 }
 
 // get returns the value of the record under id, nil if there is none.

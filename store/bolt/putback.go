@@ -13,29 +13,29 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// Of PutBack, before anything is appended.
+// Errors of PutBack, before anything is appended.
 var (
-	// ErrNotPrefix: what the sequence has is not the beginning of what the mirror has.
+	// ErrNotPrefix: the content of the sequence is not a prefix of the mirror's.
 	ErrNotPrefix = errors.New("the sequence does not end where the mirror's tail begins")
 
 	// ErrNothingLost: the sequence has all that the mirror has.
 	ErrNothingLost = errors.New("the sequence has lost nothing that the mirror has")
 )
 
-// Returned is what PutBack has done.
+// Returned is what PutBack has put back.
 type Returned struct {
-	Events  uint64   // that the sequence has again
+	Events  uint64   // events that the sequence has again
 	After   store.ID // they follow this one
 	Through store.ID // the newest
 	Aside   string   // the old mirror's new name
 }
 
-// PutBack appends to a sequence, o.Sequencer, what the mirror in the directory path has more: what the sequence has
-// lost. All keep their IDs. A mark or a delivery of the sequence that is newer stays.
-// Nobody else may write to it meanwhile. The directory then has a new mirror, and the old
-// one another name. docs/adr/0029 says what a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when
-// another node writes to the sequence; store.ErrDiverged when it is of another log; ErrDamaged, ErrNoLog,
-// ErrLocked, and those of the sequencer. After an error it can be called again.
+// PutBack appends to a sequence, o.Sequencer, what the mirror in the directory path has and the sequence has
+// lost. All events keep their IDs. A newer read mark or delivery of the sequence stays. Nobody else may write
+// to it meanwhile. The directory then has a new mirror, and the old one another name. docs/adr/0029 says what
+// a crash leaves. Errors: ErrNotPrefix and ErrNothingLost; ErrExists when another node writes to the
+// sequence; store.ErrDiverged when it belongs to another log; ErrDamaged, ErrNoLog, ErrLocked, and those of
+// the sequencer. After an error it can be called again.
 func PutBack(ctx context.Context, path string, o Options) (r Returned, err error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
 		return r, err
@@ -81,8 +81,8 @@ func PutBack(ctx context.Context, path string, o Options) (r Returned, err error
 	return r, d.install(unfinishedName)
 }
 
-// putBack makes commits of what the mirror in a file has more than the log, which is at the end of its sequence. The
-// file was verified.
+// putBack makes commits of what the mirror in a file has beyond the log, which is at the end of its sequence.
+// The file was verified.
 func (c *committer) putBack(file string, r *Returned) error {
 	r.After = c.horizon.Head()
 	before := c.horizon.index.events
@@ -107,16 +107,16 @@ func (c *committer) putBack(file string, r *Returned) error {
 	return errors.Join(err, db.Close())
 }
 
-// tail is what a mirror has more, or otherwise, than a log that is at the end of the sequence.
+// tail is how a mirror differs from a log that is at the end of the sequence.
 type tail struct {
 	c       *committer
 	full    func(func(*bbolt.Tx) error) error // reads the mirror
 	head    store.ID                          // of the mirror
-	trims   []commit.Trim                     // of what the log has and the mirror has not
-	trimmed uint64                            // of these
+	trims   []commit.Trim                     // of what the log has and the mirror does not
+	trimmed uint64                            // events deleted by them
 }
 
-// lost is ErrNothingLost when the sequence has the place that the mirror is at.
+// lost returns ErrNothingLost if the sequence has the place that the mirror is at.
 func (t *tail) lost() error {
 	var at store.Place
 	if err := t.full(func(tx *bbolt.Tx) (err error) {
@@ -150,7 +150,7 @@ func (t *tail) both(read func(full, short *bbolt.Tx) error) error {
 	})
 }
 
-// check is ErrNotPrefix unless the log is the beginning of the mirror, and finds what was trimmed since.
+// check returns ErrNotPrefix unless the log is a prefix of the mirror, and finds what was trimmed since.
 func (t *tail) check() error {
 	return t.both(func(full, short *bbolt.Tx) error {
 		topics, err := countTopics(full)
@@ -186,7 +186,7 @@ func (t *tail) check() error {
 	})
 }
 
-// checkEpochs compares those of the log with the mirror's, of which the oldest may have gone.
+// checkEpochs compares the log's epochs with the mirror's, the oldest of which may be gone.
 func (t *tail) checkEpochs(full, short *bbolt.Tx) error {
 	mine, there := full.Bucket(bucketEpochs), short.Bucket(bucketEpochs)
 	if mine == nil || there == nil {
@@ -201,7 +201,7 @@ func (t *tail) checkEpochs(full, short *bbolt.Tx) error {
 	})
 }
 
-// checkEvents compares what the log retains with the mirror's.
+// checkEvents compares the events that the log retains with the mirror's.
 func (t *tail) checkEvents(full, short *bbolt.Tx, topics []*topic) error {
 	c, there := short.Bucket(bucketLog).Cursor(), full.Bucket(bucketLog)
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -226,7 +226,7 @@ func (t *tail) checkEvents(full, short *bbolt.Tx, topics []*topic) error {
 	return nil
 }
 
-// append places what there is more. Each kind can be placed again after a crash.
+// append places what the mirror has more. Each kind of entry can be placed again after a crash.
 func (t *tail) append() error {
 	for len(t.trims) > 0 {
 		n, head := min(importEvents, len(t.trims)), t.c.horizon.Head()
@@ -245,10 +245,10 @@ func (t *tail) append() error {
 	return t.forget()
 }
 
-// has reports whether the log has an entry just as the mirror has it, or a mark or a delivery that is newer: whoever
-// has written that since was told that it is kept.
+// has reports whether the log has an entry exactly as the mirror has it, or a newer read mark or delivery:
+// whoever wrote that since was answered that it is stored.
 func (t *tail) has(bucket, key, value []byte) (has bool) {
-	_ = t.c.file.view(func(tx *bbolt.Tx) error { // without it the entry is placed again
+	_ = t.c.file.view(func(tx *bbolt.Tx) error { // on an error the entry is placed again
 		b := tx.Bucket(bucket)
 		if b == nil {
 			return nil
@@ -260,7 +260,7 @@ func (t *tail) has(bucket, key, value []byte) (has bool) {
 	return has
 }
 
-// positionOf is up to where a mark or a delivery has come; zero for anything else.
+// positionOf returns how far a read mark or a delivery has come; zero for anything else.
 func positionOf(bucket, key, value []byte) store.ID {
 	switch {
 	case bytes.Equal(bucket, bucketMarks):
@@ -273,8 +273,8 @@ func positionOf(bucket, key, value []byte) store.ID {
 	return store.ID{}
 }
 
-// forget deletes the keys and slots that the log has and the mirror has not. A mark or a delivery that it has alone was
-// deleted in what was lost, or set since: it stays.
+// forget deletes the keys and slots that the log has and the mirror does not. A read mark or a delivery that
+// only the log has was deleted in the lost part, or set since: it stays.
 func (t *tail) forget() error {
 	head := t.c.horizon.Head()
 	k := &commit.Commit{After: head, Last: head}
@@ -293,7 +293,7 @@ func (t *tail) forget() error {
 	return t.c.place(k)
 }
 
-// alone calls take for each key that a has in a bucket and b has not.
+// alone calls take for each key of a bucket that a has and b does not.
 func alone(a, b *bbolt.Tx, bucket []byte, take func(key []byte)) error {
 	there, other := a.Bucket(bucket), b.Bucket(bucket)
 	if there == nil {

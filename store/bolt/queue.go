@@ -10,23 +10,23 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// request is a commit.Request on its way through the queue. It is the queue's, and used again once it
-// was answered.
+// request is a commit.Request on its way through the queue. The queue owns it, and reuses it once it is
+// answered.
 type request struct {
 	commit.Request
 	events int
 	weight int64
 	next   *request // behind it in its lane
 
-	late    *time.Timer   // of who asked
-	done    chan struct{} // has something when outcome holds what became of it
+	late    *time.Timer   // the caller's timer
+	done    chan struct{} // receives once outcome is set
 	outcome commit.Outcome
 }
 
-// taken is what the request takes of the queue's memory.
+// taken is how much of the queue's memory the request uses.
 func (r *request) taken() int64 { return min(r.weight, queueBytes) }
 
-// kind orders requests by what they need of a full disk: trims make room, marks take little.
+// kind orders requests by what they need of a full disk: trims free space, marks use little.
 func (r *request) kind() int {
 	switch {
 	case r.Trims() > 0:
@@ -45,36 +45,36 @@ const (
 )
 
 const (
-	// queueBytes bounds the memory of all requests that wait or are being committed. An event
-	// counts its data, its attributes and draftBytes.
+	// queueBytes bounds the memory of all requests that wait or are being committed. An event counts as its
+	// data, its attributes and draftBytes.
 	queueBytes = 64 << 20
 	draftBytes = 512
 
-	// A commit takes what has gathered, up to these bounds, so that no answer waits for ever longer
+	// A commit takes what is queued, up to these bounds, so that no answer waits for ever longer
 	// transactions.
 	commitEvents = 4096
 	commitBytes  = 16 << 20
 )
 
-// queue is where requests gather while the committer is busy: there is no timer, one batch gathers
-// while the other is being fsynced. Owners take turns, for room and for a place in the next commit, so that
-// who sends more than the disk takes waits, and is refused, alone.
+// queue is where requests gather while the committer is busy: there is no timer, one batch gathers while the
+// other is being fsynced. Owners take turns, for room and for a place in the next commit, so that whoever
+// sends more than the disk takes waits, and is refused, alone.
 type queue struct {
-	timeout  time.Duration // for a commit to take what asks to be stored
+	timeout  time.Duration // for a commit to take a write
 	idle     sync.Pool     // of *request
 	mu       sync.Mutex
 	bell     *sync.Cond
-	bytes    int64      // taken by waits and by what is being committed
-	roomless turns      // those for which there is no memory yet
-	waits    turns      // those that the next commits take
-	riders   []*request // those that any of these takes along
+	bytes    int64      // used by waits and by the commit in progress
+	roomless turns      // requests for which there is no memory yet
+	waits    turns      // requests for the next commits
+	riders   []*request // requests that any of these takes along
 	closed   bool
-	rung     bool // there is something beside them to do
+	rung     bool // there is something besides requests to do
 
-	refusal error        // of all that comes; nil: what comes is let in
-	held    func() error // why no commit takes anything, as far as is known; nil: nothing is known
+	refusal error        // refuses every request; nil: requests are accepted
+	held    func() error // why no commit takes anything, as far as is known; nil if not known
 
-	// open are the keys of a commit of which the outcome is not known, and which was answered so.
+	// open are the keys of a commit whose outcome is unknown, and that was answered so.
 	open map[commit.Hash]bool
 }
 
@@ -89,12 +89,12 @@ func newQueue(timeout time.Duration) *queue {
 	return q
 }
 
-// patience is how long a commit that has taken a request may go on before who asked is told that the
-// outcome is not known, and how long a trim waits to be taken. Longer means that the disk hangs.
+// patience is how long a commit that has taken a request may last before the caller gets an unknown outcome,
+// and how long a trim waits to be taken. Longer means that the disk hangs.
 const patience = 25 * time.Second
 
-// do queues a request and waits for its outcome. When ctx ends before a commit takes the request, or,
-// if ctx has no deadline, the time for that, it is withdrawn: ErrQueueFull.
+// do queues a request and waits for its outcome. If ctx ends before a commit takes the request or, if ctx has
+// no deadline, the time for that runs out, it is withdrawn: ErrQueueFull.
 func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, error) {
 	if ctx.Err() != nil {
 		return commit.Outcome{}, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
@@ -135,7 +135,7 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 	}
 }
 
-// request returns one that has not entered yet.
+// request returns a request that is not queued yet.
 func (q *queue) request(wanted commit.Request) *request {
 	r := q.idle.Get().(*request)
 	r.Request = wanted
@@ -147,7 +147,7 @@ func (q *queue) request(wanted commit.Request) *request {
 	return r
 }
 
-// result is the outcome of a request that is done. Nobody else has it any more.
+// result returns the outcome of a request that is done. Nobody else holds it any more.
 func (q *queue) result(r *request) (commit.Outcome, error) {
 	r.late.Stop()
 	outcome := r.outcome
@@ -159,8 +159,8 @@ func (q *queue) result(r *request) (commit.Outcome, error) {
 	return outcome, nil
 }
 
-// late is what a request ends with that no commit has taken in time. One that repeats what may be stored
-// yet must not be told that it is not.
+// late returns the error of a request that no commit has taken in time. One that repeats a key that may still
+// be stored must not get "not stored".
 func (q *queue) late(cause error, r *commit.Request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -176,7 +176,7 @@ func (q *queue) late(cause error, r *commit.Request) error {
 	return fmt.Errorf("%w: %w", store.ErrQueueFull, cause)
 }
 
-// leaveOpen notes the keys of a commit of which the outcome is not known; nil: it is.
+// leaveOpen records the keys of a commit whose outcome is unknown; nil once it is known.
 func (q *queue) leaveOpen(keys []commit.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -189,7 +189,7 @@ func (q *queue) leaveOpen(keys []commit.Key) {
 	}
 }
 
-// enter puts a request among those that wait, for memory if there is not enough.
+// enter queues a request, or has it wait for memory if there is not enough.
 func (q *queue) enter(r *request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -204,7 +204,7 @@ func (q *queue) enter(r *request) error {
 	return nil
 }
 
-// letIn lets in those for which there is memory. The caller holds mu.
+// letIn admits the requests for which there is memory. The caller holds mu.
 func (q *queue) letIn() {
 	for r := q.roomless.next(); r != nil && q.bytes+r.taken() <= queueBytes; r = q.roomless.next() {
 		q.roomless.pop()
@@ -227,9 +227,8 @@ func (q *queue) withdraw(r *request) bool {
 	return true
 }
 
-// answer gives each request of a batch its outcome, or err when the commit was not stored: then a
-// refusal does not count either, for it may rest on what another request of the batch would have
-// stored.
+// answer gives each request of a batch its outcome, or err if the commit was not stored: then a refusal does
+// not count either, because it may rest on what another request of the batch would have stored.
 func (q *queue) answer(batch []*request, err error) {
 	q.mu.Lock()
 	for _, r := range batch {
@@ -241,11 +240,11 @@ func (q *queue) answer(batch []*request, err error) {
 		if err != nil {
 			r.outcome.Err = err
 		}
-		r.done <- struct{}{} // has room; who asked has it from now on
+		r.done <- struct{}{} // has room; from here on the caller owns r
 	}
 }
 
-// take appends to batch what the next transaction commits, up to the bounds. It waits while there is
+// take appends to batch what the next transaction commits, up to the bounds. It blocks while there is
 // nothing, and returns nothing once the queue is closed and empty, or when it was rung.
 func (q *queue) take(batch []*request) []*request {
 	q.mu.Lock()
@@ -265,7 +264,7 @@ func (q *queue) take(batch []*request) []*request {
 	return q.board(batch)
 }
 
-// ring has take return.
+// ring makes take return.
 func (q *queue) ring() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -280,14 +279,14 @@ func (q *queue) over() bool {
 	return q.closed && q.waits.len == 0
 }
 
-// load returns how many requests wait, and the memory of all that have been let in and are not answered.
+// load returns how many requests wait, and the memory of all that are admitted and not answered.
 func (q *queue) load() (requests int, bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.roomless.len + q.waits.len, q.bytes
 }
 
-// close refuses what comes from now on, and what has no room. The committer takes the rest.
+// close refuses new requests, and those without memory. The committer takes the rest.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -300,13 +299,13 @@ func (q *queue) close() {
 	q.bell.Signal()
 }
 
-// turns holds requests, each owner's in a lane of its own, first in, first out. Lanes take turns. The
-// zero turns is empty.
+// turns holds requests, each owner's in its own lane, first in, first out. Lanes take turns. The zero turns
+// is empty.
 type turns struct {
 	len    int
-	turn   *lane // whose it is; they are a ring, and none is empty
+	turn   *lane // the lane whose turn it is; the lanes form a ring, and none is empty
 	byName map[commit.Owner]*lane
-	spare  *lane // the last that became empty
+	spare  *lane // the last lane that became empty
 }
 
 type lane struct {
@@ -329,7 +328,7 @@ func (t *turns) push(r *request) {
 	t.len++
 }
 
-// add adds a lane, whose turn is after all others'.
+// add adds a lane, whose turn comes after all others.
 func (t *turns) add(owner commit.Owner) *lane {
 	if t.byName == nil {
 		t.byName = make(map[commit.Owner]*lane)
@@ -349,7 +348,7 @@ func (t *turns) add(owner commit.Owner) *lane {
 	return l
 }
 
-// next is what pop would return; nil if there is nothing.
+// next returns what pop would return; nil if there is nothing.
 func (t *turns) next() *request {
 	if t.len == 0 {
 		return nil
@@ -357,7 +356,7 @@ func (t *turns) next() *request {
 	return t.turn.first
 }
 
-// pop takes the next request, and its lane is the last to have its turn again.
+// pop takes the next request, and moves its lane to the end of the turns.
 func (t *turns) pop() *request {
 	l := t.turn
 	r := l.first
@@ -384,8 +383,8 @@ func (t *turns) remove(r *request) bool {
 	return true
 }
 
-// cut takes a request out of its lane, where it follows another or, nil, is the first. A lane that
-// becomes empty goes.
+// cut takes a request out of its lane; before precedes it there, or is nil if it is the first. An empty lane
+// is dropped.
 func (t *turns) cut(l *lane, before, r *request) {
 	if before == nil {
 		l.first = r.next

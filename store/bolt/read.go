@@ -6,35 +6,35 @@ import (
 	"tidings/store"
 )
 
-// reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its filter
-// and the stretch of the log that it is at:
+// reader is the store.Reader of Log. It reads in one of two ways, whichever costs less for its filter and for
+// the part of the log that it is at:
 //
-//   - It scans the log and takes what matches. That is the way for a filter of everything, for what
-//     is dense here, and for so many busy topics that planning would walk more than scanning. A
-//     reader begins so: there may be little left to look at.
-//   - It plans (plan.go): it walks the chains of the matching topics and keeps the IDs of what
-//     comes next. The cost follows the events that match.
+//   - It scans the log and takes what matches. That suits a filter of everything, topics that are dense here, and
+//     so many busy topics that planning would walk more than scanning. A reader begins this way: there may be
+//     little left to read.
+//   - It plans (plan.go): it walks the chains of the matching topics and keeps the IDs that come next. The cost
+//     follows the events that match.
 type reader struct {
 	l       *Log
 	from    selection
 	all     bool // the filter is of all topics, but for reserved ones that the log does not have
 	arena   arena
 	memory  *pageMemory // of the last page, if it may be released
-	release bool        // pages are
+	release bool        // pages may be released
 	pos     store.ID
 	idsOnly bool  // only IDs are wanted, and rows
-	rows    []row // of the events in the page, when idsOnly
+	rows    []row // of the events in the page, with idsOnly
 	taken   int   // bytes of data in the page being filled
-	found   int   // events in the last page: a guess at the next
+	found   int   // events in the last page: a guess at the next one
 
-	plan    []store.ID // what comes next, oldest first
-	planned int        // IDs that the last plan was to have
+	plan    []store.ID // the next events, oldest first
+	planned int        // IDs that the last plan was made for
 	through store.ID   // every matching event up to here is in plan, or was found trimmed
 	stride  int        // records worth scanning for one match; 0: plan
 	scanTo  store.ID   // up to here a chain is broken and only a scan finds all
 }
 
-// row is what else a page of IDs says of an event.
+// row is what else a page of IDs holds about an event.
 type row struct {
 	topic *topic
 	size  uint64 // of the record
@@ -47,18 +47,17 @@ func (l *Log) NewReader(f store.Filter, after store.ID) store.Reader {
 }
 
 const (
-	// scanStep bounds the records that one scan looks at, and with it how long its transaction
-	// stays open.
+	// scanStep bounds the records that one scan examines, and thereby how long its transaction stays open.
 	scanStep = 16 << 10
 
-	// scanGrace is for how many matches a scan looks before it judges whether it finds enough.
+	// scanGrace is how many matches a scan is given before it judges whether it finds enough.
 	scanGrace = 16
 
-	// stepsPerSeek is how many records can be scanned in the time that seeking one takes.
+	// stepsPerSeek is how many records can be scanned in the time one seek takes.
 	stepsPerSeek = 4
 )
 
-// Next implements store.Reader. Where a scan finds nothing and gives up it plans.
+// Next implements store.Reader. If a scan finds nothing and gives up, it plans.
 func (r *reader) Next(max int) (store.Page, error) {
 	page, err := r.next(max)
 	if err != nil || len(page.Events) > 0 || !page.Corrupt.IsZero() || r.scanning() {
@@ -103,7 +102,7 @@ func (r *reader) next(max int) (store.Page, error) {
 		return store.Page{}, err
 	}
 	r.pos, r.found = page.Through, len(page.Events)
-	// there may be a reader for each subscriber: between its calls it holds little
+	// there may be a reader for each subscriber: between calls it holds little
 	if r.memory != nil {
 		*r.memory = pageMemory{page.Events, r.arena.chunk}
 	}
@@ -111,25 +110,25 @@ func (r *reader) next(max int) (store.Page, error) {
 	return page, nil
 }
 
-// seeReserved makes a reader of all topics one of some once there are reserved ones, which it must not
-// see: then the log's mark of what was trimmed is not its own.
+// seeReserved stops treating the filter as one of all topics once there are reserved ones, which it must not
+// see: the log's trimmed mark is then not the filter's.
 func (r *reader) seeReserved() {
 	if r.all && !r.from.filter.IsEverything() && r.l.index.reserved.Load() {
 		r.all = false
 	}
 }
 
-// pageMemory is what the events of a page are in.
+// pageMemory is the memory of a page's events.
 type pageMemory struct {
 	events []store.Event
 	chunk  []byte // of the arena
 }
 
-// released is memory of pages that nobody uses any more.
+// released is memory of pages no longer in use.
 var released = sync.Pool{New: func() any { return new(pageMemory) }}
 
-// Release implements store.Reader. The page of a reader whose first this is has memory of its own size,
-// which is not worth much.
+// Release implements store.Reader. A page read before the first call has memory of exactly its own size,
+// which is not worth keeping.
 func (r *reader) Release() {
 	if r.memory != nil {
 		clear(r.memory.events)
@@ -138,7 +137,7 @@ func (r *reader) Release() {
 	r.memory, r.release = nil, true
 }
 
-// begin begins the events of a page.
+// begin returns the slice for a page's events.
 func (r *reader) begin(most int) []store.Event {
 	r.taken = 0
 	if !r.release || r.idsOnly {
@@ -153,7 +152,7 @@ func (r *reader) scanning() bool {
 	return r.all || r.pos.Before(r.scanTo) || len(r.plan) == 0 && r.stride > 0
 }
 
-// take adds the record under id to the page, unless it has no room.
+// take adds the record under id to the page; false if the page has no room.
 func (r *reader) take(s *snapshot, page *store.Page, id store.ID, rec record, max int) bool {
 	n := len(page.Events)
 	if n == max || n > 0 && r.taken+len(rec.data) > store.MaxPageBytes && !r.idsOnly {
@@ -174,7 +173,7 @@ func (r *reader) take(s *snapshot, page *store.Page, id store.ID, rec record, ma
 	return true
 }
 
-// decode checks the record, and that its topic is one that is known.
+// decode checks the record, and that its topic is known.
 func (s *snapshot) decode(key, value []byte) (record, bool) {
 	rec, ok := decodeRecord(key, value)
 	return rec, ok && int(rec.topic) < len(s.topics)
@@ -185,7 +184,7 @@ func (r *reader) fetch(s *snapshot, page *store.Page, max int) {
 	f := forward{at: s.at}
 	r.takePlanned(s, &f, page, max)
 	if r.stride == 0 && f.near >= scanGrace && f.near >= len(page.Events)/2 {
-		r.stride = stepsPerSeek // as dense as here a scan finds them sooner
+		r.stride = stepsPerSeek // at this density a scan finds them sooner
 	}
 }
 
@@ -194,7 +193,7 @@ func (r *reader) takePlanned(s *snapshot, f *forward, page *store.Page, max int)
 		id := r.plan[0]
 		value := f.get(id)
 		if value == nil && !s.trimmed.Before(id) {
-			continue // trimmed since it was planned, and page.Trimmed says so
+			continue // trimmed since it was planned, as page.Trimmed says
 		}
 		rec, ok := s.decode(id[:], value)
 		if !ok {
@@ -208,7 +207,7 @@ func (r *reader) takePlanned(s *snapshot, f *forward, page *store.Page, max int)
 	}
 	r.plan, page.Through = nil, r.through
 	if !r.through.Before(s.head) {
-		r.stride = stepsPerSeek // what comes next may be of another kind
+		r.stride = stepsPerSeek // the next events may be of another kind
 	}
 }
 
@@ -220,8 +219,8 @@ func (r *reader) scan(s *snapshot, page *store.Page, max int) {
 	}
 	c := s.records.Cursor()
 	seen := 0
-	var last *topic   // neighbours are often of one topic
-	var gone store.ID // of its events
+	var last *topic   // neighbours often share a topic
+	var gone store.ID // its trimmed mark
 	matches := false
 	for k, v := c.Seek(low[:]); k != nil; k, v = c.Next() {
 		id := store.ID(k)
@@ -255,7 +254,7 @@ func (r *reader) scan(s *snapshot, page *store.Page, max int) {
 		}
 	}
 	page.Through = s.head
-	r.stride = stepsPerSeek // caught up: what comes next may be of another kind
+	r.stride = stepsPerSeek // caught up: the next events may be of another kind
 }
 
 // tooSparse reports, and remembers, that planning is cheaper from here on.

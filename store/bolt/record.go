@@ -8,8 +8,8 @@ import (
 	"tidings/store"
 )
 
-// Every value in the file that matters begins with a CRC-32C of its key and of the rest of the
-// value: bbolt has no checksum of its own pages. docs/FORMAT.md draws the layouts.
+// Every value in the file that matters begins with a CRC-32C of its key and the rest of the value: bbolt has
+// no checksums of its pages. docs/FORMAT.md draws the layouts.
 
 const (
 	sumSize       = 4
@@ -29,7 +29,7 @@ func seal(key, value []byte) {
 	binary.BigEndian.PutUint32(value, checksum(key, value[sumSize:]))
 }
 
-// unseal returns what follows the checksum, false when it does not fit.
+// unseal returns what follows the checksum, false if the checksum does not match.
 func unseal(key, value []byte) ([]byte, bool) {
 	if len(value) < sumSize || binary.BigEndian.Uint32(value) != checksum(key, value[sumSize:]) {
 		return nil, false
@@ -48,7 +48,7 @@ type record struct {
 	data        []byte
 }
 
-// size is what the record and its key add to the books.
+// size is what the record and its key count for in the topic's bytes.
 func (r *record) size() uint64 {
 	return uint64(len(store.ID{}) + recordFixed + 1 + len(r.typ) + 1 + len(r.contentType) +
 		uvarintSize(len(r.attributes)) + len(r.attributes) + len(r.data))
@@ -81,7 +81,7 @@ func appendRecord(dst []byte, id *store.ID, d *store.Draft, topic uint32, prev s
 	return dst
 }
 
-// attributesSize is what the attributes take in a record.
+// attributesSize is the size of the attributes in a record.
 func attributesSize(attributes []store.Attribute) (n int) {
 	for _, a := range attributes {
 		n += 1 + len(a.Name) + uvarintSize(len(a.Value)) + len(a.Value)
@@ -89,7 +89,7 @@ func attributesSize(attributes []store.Attribute) (n int) {
 	return n
 }
 
-// uvarintSize is what binary.AppendUvarint appends.
+// uvarintSize is how many bytes binary.AppendUvarint appends.
 func uvarintSize(n int) int { return max(1, (bits.Len(uint(n))+6)/7) }
 
 func appendShort(dst []byte, s string) []byte {
@@ -97,8 +97,8 @@ func appendShort(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// decodeRecord checks value, which may be nil for a missing key, and takes it apart. False means
-// that nothing in it can be trusted.
+// decodeRecord checks and decodes value, which may be nil for a missing key. False means that nothing in it
+// can be trusted.
 func decodeRecord(key, value []byte) (record, bool) {
 	rest, ok := unseal(key, value)
 	if !ok || len(value) < recordFixed || rest[0] != recordVersion {
@@ -136,9 +136,9 @@ func cutLong(b []byte) (field, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// arena turns records into events that outlive the transaction. Data is copied into shared chunks,
-// repeated strings are made once: a page costs a few allocations, not a few per event. The chunks
-// double in size, so that a single event does not cost one of the size of a page.
+// arena turns records into events that outlive the transaction. Data is copied into shared chunks, and
+// repeated strings are allocated once: a page costs a few allocations, not a few per event. The chunks double
+// in size, so that a single event does not cost a whole page's chunk.
 type arena struct {
 	chunk   []byte
 	strings map[string]string
@@ -159,7 +159,7 @@ func (a *arena) event(id store.ID, topic string, r record) store.Event {
 	for rest, ok := r.attributes, true; len(rest) > 0; {
 		var name, value []byte
 		if name, rest, ok = cutShort(rest); !ok {
-			break // cannot be: the checksum held when the record was written by appendRecord
+			break // impossible: the checksum holds and appendRecord wrote the record
 		}
 		if value, rest, ok = cutLong(rest); !ok {
 			break

@@ -6,22 +6,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The reserve is a bucket of pages that hold nothing. bbolt never writes over a page that is in
-// use, so a transaction that deletes needs free ones before it makes any, and in a file that cannot
-// grow there may be none: then nothing could be trimmed, and nothing would ever be free again. To
-// give up the reserve takes one page, for the root of the file, and there is one: the root that the
-// last transaction replaced.
+// The reserve is a bucket of pages that hold nothing. bbolt never overwrites a page in use, so a transaction
+// that deletes needs free pages before it frees any, and in a file that cannot grow there may be none: then
+// nothing could be trimmed, and nothing would ever be freed again. Giving up the reserve takes one page, for
+// the root of the file, and one is always free: the root that the last transaction replaced.
 
-// reservePages is a few times what it takes to trim one event: the paths to it in the log, in the
-// sparse index and to its topic's record.
+// reservePages is a few times what it takes to trim one event: the paths to it in the log, in the sparse
+// index and to its topic's record.
 const reservePages = 32
 
-// leafKeys is how many values bbolt puts on a leaf before it parts it, however large they are. To
-// delete one of them is to write the others anew, and such a leaf needs its pages in one piece.
+// leafKeys is how many values bbolt puts on a leaf before it splits it, however large they are. Deleting one
+// of them rewrites the others, and such a leaf needs contiguous pages.
 const leafKeys = 4
 
-// extentFor is how many bytes of the reserve are in one piece, its extent, when the largest record of the
-// log has n: none where a page is enough. It is more than is needed, for records that are a little larger.
+// extentFor returns how many bytes of the reserve must be contiguous, its extent, if the largest record of
+// the log has n bytes; 0 if a page is enough. It is more than needed, to allow for slightly larger records.
 func extentFor(tx *bbolt.Tx, n int) int {
 	if n *= leafKeys; n > tx.DB().Info().PageSize-pageHeader-leafKeys*pageElement {
 		return n + n/4
@@ -29,7 +28,7 @@ func extentFor(tx *bbolt.Tx, n int) int {
 	return 0
 }
 
-// reserveFor makes the reserve that the largest record needs, if there is none that is large enough.
+// reserveFor creates the reserve that the largest record needs, unless there is one that is large enough.
 func (ch *change) reserveFor(tx *bbolt.Tx, largest int) error {
 	needed := leafKeys * largest
 	if ch.c.reserved && (needed <= ch.c.extent || extentFor(tx, largest) == 0) {
@@ -44,9 +43,9 @@ func (ch *change) reserveFor(tx *bbolt.Tx, largest int) error {
 	return fillReserve(tx, ch.extent)
 }
 
-// fillReserve makes the reserve, with an extent of so many bytes. bbolt puts at least two values on a
-// page, and does not part the last four: two fill a page, the last three are empty but for the one
-// that has the extent. So each other page stands alone, and single free pages are enough for them.
+// fillReserve creates the reserve, with an extent of the given size. bbolt puts at least two values on a
+// page, and does not split the last four: two fill a page, and the last three are empty except the one that
+// has the extent. So every other page stands alone, and single free pages are enough for them.
 func fillReserve(tx *bbolt.Tx, extent int) error {
 	b, err := tx.CreateBucket(bucketReserve)
 	if err != nil {
@@ -69,8 +68,8 @@ func fillReserve(tx *bbolt.Tx, extent int) error {
 	return nil
 }
 
-// loadReserve looks for the reserve. Where there is none it looks how large a record is, for which the
-// next one is made.
+// loadReserve looks for the reserve. If there is none it finds the largest record, for which the next reserve
+// is made.
 func (c *committer) loadReserve(tx *bbolt.Tx) {
 	if b := tx.Bucket(bucketReserve); b != nil {
 		_, extent := b.Cursor().Last()
@@ -84,14 +83,14 @@ func (c *committer) loadReserve(tx *bbolt.Tx) {
 	c.extent = extentFor(tx, largest)
 }
 
-// recordSize is what a record takes of a leaf.
+// recordSize is how much of a leaf a record uses.
 func recordSize(k, v []byte) int { return len(k) + len(v) + pageElement }
 
-// tight reports whether there may be no space: then a trim writes nothing that it can do without.
+// tight reports whether there may be no space: a trim then writes only what it must.
 func (c *committer) tight() bool { return c.full || !c.reserved }
 
-// giveReserve frees the reserve for the transactions to come. Nothing is appended until there is
-// space for it again.
+// giveReserve frees the reserve for later transactions. Nothing is appended until there is space for it
+// again.
 func (c *committer) giveReserve() error {
 	err := c.update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketReserve) })
 	if err == nil {

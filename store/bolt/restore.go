@@ -18,16 +18,16 @@ import (
 // RestoreOptions configures Restore.
 type RestoreOptions struct {
 	Manifest *store.Manifest // what the backup must be; nil: it is only verified
-	// restore also when records are damaged, as they were in the log
+	// restore even if records are damaged; they stay as they were in the log
 	AllowDamaged bool
 	Progress     func(done, total uint64) // see Verify
 }
 
-// Restore makes a log in the directory path, which has none, from a backup, which it reads only. The log keeps
-// every ID and gets an identity of its own, because what comes after the backup is not what came
-// after it before: by it clients learn that their cursors may lead nowhere. A crash leaves no log
-// or all of it. The report is of the backup, with the new LogID. Errors: ErrExists, ErrDamaged,
-// ErrNewerFormat, ErrLocked, and the cause of ctx's end, which leaves no log either.
+// Restore creates a log in the directory path, which must have none, from a backup, which is only read. The
+// log keeps every ID and gets a new identity, because what follows the backup is not what followed it before:
+// from the identity clients learn that their cursors may be invalid. A crash leaves no log or all of it. The
+// report is on the backup, with the new LogID. Errors: ErrExists, ErrDamaged, ErrNewerFormat, ErrLocked, and
+// the cause of ctx's end, which leaves no log either.
 func Restore(ctx context.Context, file, path string, o RestoreOptions) (report Report, err error) {
 	d, err := hold(path)
 	if err != nil {
@@ -43,7 +43,7 @@ func Restore(ctx context.Context, file, path string, o RestoreOptions) (report R
 	return report, d.install(unfinishedName)
 }
 
-// restoreIn makes the log under the name that Open refuses.
+// restoreIn creates the log under the name that Open refuses.
 func restoreIn(ctx context.Context, d *dir, file string,
 	o RestoreOptions) (report Report, err error) {
 	out, err := d.create(unfinishedName)
@@ -62,7 +62,7 @@ func restoreIn(ctx context.Context, d *dir, file string,
 	return report, err
 }
 
-// refuseAny is the error about a directory that has a log. What a crash left of one goes.
+// refuseAny returns an error if the directory has a log, and removes what a crash left of one.
 func (d *dir) refuseAny() error {
 	if _, err := os.Lstat(d.file(fileName)); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%w: %s; restore into another directory, or move it away", ErrExists,
@@ -96,7 +96,7 @@ func copyBackup(ctx context.Context, file string, out io.Writer, m *store.Manife
 	return nil
 }
 
-// refusal is the error about a file that is not fit to be a log.
+// refusal returns the error about a file that is not fit to be a log.
 func (r *Report) refusal(file string, allowDamaged bool) error {
 	switch {
 	case len(r.Problems) > 0:

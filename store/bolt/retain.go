@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// retainEvents bounds how many events are found before they are deleted, and with it the memory
-	// for that. The more there are, the more of them share a page of the log, which is then written
-	// once for all of them.
+	// retainEvents bounds how many events are found before they are deleted, and thereby the memory for them.
+	// The more there are, the more of them share a page of the log, which is then written once for all of
+	// them.
 	retainEvents = 64 << 10
 
-	// retainStep bounds the records that one transaction of finding them looks at.
+	// retainStep bounds the records that one transaction of the search examines.
 	retainStep = 4096
 )
 
-// Retain implements store.Log. What it leaves of the sequence of a mirror follows from what it keeps.
+// Retain implements store.Log. For a mirror it also purges its sequence, as far as the retained events allow.
 func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
 	if err := cmp.Or(l.closed(), l.hanging()); err != nil {
 		return 0, err
@@ -38,8 +38,8 @@ func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 	return deleted, l.shrink(ctx)
 }
 
-// deleteExcess looks and deletes in turn, until a look finds less than it may. Where another node deletes, it
-// gives way: docs/adr/0022.
+// deleteExcess searches and deletes in turn, until a search finds less than its maximum. While another node
+// deletes, it gives way: docs/adr/0022.
 func (l *Log) deleteExcess(ctx context.Context, look func() *search,
 	tell func(oldest, newest store.ID)) (deleted int, err error) {
 	steps := l.newSteps()
@@ -66,10 +66,10 @@ func (l *Log) deleteExcess(ctx context.Context, look func() *search,
 	}
 }
 
-// errGivesWay ends what was to be deleted when another node has deleted something since it was found.
+// errGivesWay stops a deletion when another node has deleted something since the search.
 var errGivesWay = errors.New("another node trims")
 
-// voidByTrim returns what says whether another node's trim was applied since.
+// voidByTrim returns a function that reports whether another node's trim was applied since.
 func (m *mirror) voidByTrim() func() bool {
 	if m == nil {
 		return func() bool { return false }
@@ -78,8 +78,8 @@ func (m *mirror) voidByTrim() func() bool {
 	return func() bool { return m.trims.Load() != before }
 }
 
-// trimPause is how long no other node must have trimmed before this one does, and as much again at random: of two
-// that gave way to each other one is first.
+// trimPause is how long no other node may have trimmed before this one does, plus up to as much again at
+// random: of two nodes that gave way to each other, one is first.
 const trimPause = time.Second
 
 // untilNobodyTrims waits until no other node has trimmed for a while.
@@ -100,9 +100,8 @@ func (m *mirror) untilNobodyTrims(ctx context.Context) error {
 	}
 }
 
-// findExcess returns what is too much, about retainEvents of it at most, in the order of the log.
-// The lock keeps every trim out, so that what is counted is what is read: an append meanwhile only
-// adds to what is kept.
+// findExcess returns the events beyond the limits, roughly retainEvents at most, in log order. The lock keeps
+// every trim out, so that the counts match what is read: a concurrent append only adds to what is kept.
 func (l *Log) findExcess(ctx context.Context,
 	look func() *search) (trims []commit.Trim, err error) {
 	l.trims.Lock()
@@ -110,7 +109,7 @@ func (l *Log) findExcess(ctx context.Context,
 	l.looking.Lock()
 	defer l.looking.Unlock()
 	if err := l.hanging(); err != nil {
-		return nil, err // a trim whose outcome is not known yet may still come
+		return nil, err // a trim whose outcome is unknown may still take effect
 	}
 	head, s := l.Head(), look()
 	for s.goesOn() && len(trims) < retainEvents && s.reader.pos.Before(head) {
@@ -131,7 +130,7 @@ func (l *Log) findExcess(ctx context.Context,
 				e.found(row.size)
 			}
 			if !e.has(id) {
-				if s.whole == nil { // else it says nothing about the topic's own limits
+				if s.whole == nil { // a search of the whole log says nothing about the topic's own limits
 					row.topic.oldest = id
 				}
 				s.end(row.topic)
@@ -148,7 +147,7 @@ func (l *Log) findExcess(ctx context.Context,
 	return trims, nil
 }
 
-// recordSize returns what the record adds to the books, 0 if there is none.
+// recordSize returns what the record counts for in the log's bytes, 0 if there is none.
 func (l *Log) recordSize(id store.ID) (size uint64, err error) {
 	err = l.view(func(tx *bbolt.Tx) error {
 		if value := tx.Bucket(bucketLog).Get(id[:]); value != nil {

@@ -19,11 +19,11 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// RestoreMirror is Restore into a sequence without a commit, o.Sequencer, of which the directory then has a
-// mirror: its first commits make the log of the backup again, with all its IDs and all that it knows beside the
-// events. Nothing is placed before the backup has been verified. More errors: ErrExists when the sequence has
-// commits, and those of Open. After an error the directory has no log, and the sequence none or a part of
-// the backup, which the error then says.
+// RestoreMirror is Restore into a sequence without commits, o.Sequencer, of which the directory then has a
+// mirror: its first commits recreate the log of the backup, with all its IDs and all that it knows besides
+// the events. Nothing is placed before the backup has been verified. It may also return ErrExists when the
+// sequence has commits, and the errors of Open. After an error the directory has no log, and the sequence
+// nothing or a part of the backup, which the error then says.
 func RestoreMirror(ctx context.Context, file, path string, r RestoreOptions, o Options) (report Report, err error) {
 	if file, err = filepath.EvalSymlinks(file); err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
@@ -71,7 +71,7 @@ func (c *committer) plant(file string) error {
 	return errors.Join(err, db.Close())
 }
 
-// readable returns what reads a file, in which a page may fault.
+// readable returns a function that reads a file in which a page may fault.
 func readable(db *bbolt.DB) func(func(*bbolt.Tx) error) error {
 	return func(read func(*bbolt.Tx) error) (err error) {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -84,11 +84,11 @@ func readable(db *bbolt.DB) func(func(*bbolt.Tx) error) error {
 	}
 }
 
-// plantWait is how long each commit of a backup tries to get its place: longer than an election, because whoever
-// restores would have to begin again.
+// plantWait is how long each commit of a backup tries to get its place: longer than an election, because a
+// failed restore has to begin again.
 const plantWait = time.Minute
 
-// place has the commit placed and applied, as the next one and by nobody else.
+// place gets the next place for the commit and applies it; it is an error if anyone else gets it.
 func (c *committer) place(k *commit.Commit) error {
 	c.mirror.until = time.Now().Add(plantWait)
 	for at := c.mirror.place(); c.mirror.place() == at; {
@@ -102,34 +102,34 @@ func (c *committer) place(k *commit.Commit) error {
 	return nil
 }
 
-// seed makes commits of a log, by which a new one has the same. What was trimmed leaves no event but the mark of its
-// topic: an empty event in its place, which is trimmed when all events are placed, moves that mark again. Each
-// commit is of one transaction. What is written to the log in between may be in them or not.
+// seed makes commits from a log that recreate it in a new one. A trimmed event leaves nothing but the mark of
+// its topic: an empty event in its place, which is trimmed once all events are placed, sets that mark again.
+// Each commit is read in one transaction. Writes to the log in between may be included or not.
 type seed struct {
 	view    func(read func(*bbolt.Tx) error) error
-	place   func(*commit.Commit) error // is called with no transaction open
+	place   func(*commit.Commit) error // called with no transaction open
 	above   store.ID                   // events up to here, and what was trimmed up to here, are left out
-	through store.ID                   // so are those above this one
-	bytes   int                        // about how many go into a commit
+	through store.ID                   // events above this one are left out, too
+	bytes   int                        // roughly the size of a commit
 
-	// same reports whether the new log has an entry just so; nil: it has nothing yet.
+	// same reports whether the new log has an identical entry; nil: it has nothing yet.
 	same func(bucket, key, value []byte) bool
 
-	topics []*topic // as they were at first
-	gone   []*topic // those with a mark
-	holes  []hole   // that are left, in order
+	topics []*topic // as they were at the start
+	gone   []*topic // those with a trimmed mark
+	holes  []hole   // remaining, in order
 	arena  arena
 
-	step  int    // which kind of thing comes next
+	step  int    // which kind of entry comes next
 	index int    // of the next topic
-	from  []byte // the last key of the bucket that is read; nil: none
-	count int    // entries of next
-	size  int    // of these
+	from  []byte // the last key read in the bucket; nil: none
+	count int    // entries in next
+	size  int    // their size in bytes
 	next  commit.Commit
 }
 
-// hole is where an event of a topic was at first, or was trimmed before. Without one in its place the topic would not
-// have had it: it is its newest, or the newest that was trimmed.
+// hole is where an event of a topic was at the start, or was trimmed before. Without an event in its place
+// the new topic would lack its newest event, or the newest that was trimmed.
 type hole struct {
 	id store.ID
 	*topic
@@ -190,8 +190,8 @@ func (s *seed) begin(tx *bbolt.Tx) error {
 // took counts an entry of the next commit.
 func (s *seed) took(bytes int) { s.count, s.size = s.count+1, s.size+bytes }
 
-// sound reports whether damage in this log must not become that of others, who have the same up to some ID. In a whole
-// log that is restored a damaged key counts as forgotten, and a damaged maker as nobody.
+// sound reports whether damage in this log must not be passed on to others, which are the same up to some ID.
+// When a whole log is restored, a damaged key counts as forgotten, and a damaged maker as nobody.
 func (s *seed) sound() bool { return s.through != store.MaxID }
 
 func (s *seed) full() bool { return s.count >= importEvents || s.size > s.bytes }
@@ -209,7 +209,7 @@ func (s *seed) addTopics(tx *bbolt.Tx) (whole bool, err error) {
 	return s.index == len(s.topics), nil
 }
 
-// addEvents adds those that are retained, and empty ones where there are holes.
+// addEvents adds the retained events, and empty ones where there are holes.
 func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 	c := tx.Bucket(bucketLog).Cursor()
 	if s.from == nil {
@@ -246,7 +246,7 @@ func (s *seed) addEvents(tx *bbolt.Tx) (whole bool, err error) {
 	return false, nil
 }
 
-// placeholder stands for the event.
+// placeholder is the empty event for the hole.
 func (h *hole) placeholder() *store.Draft {
 	if h.id == h.next.ended {
 		return &store.Draft{Type: store.TypeEnd}
@@ -295,7 +295,7 @@ func (s *seed) addDeliveries(tx *bbolt.Tx) (whole bool, err error) {
 	})
 }
 
-// addSlots adds those of the topics that there were at first.
+// addSlots adds the slots of the topics that existed at the start.
 func (s *seed) addSlots(tx *bbolt.Tx) (whole bool, err error) {
 	return s.each(tx, bucketSlots, func(k, v []byte) bool {
 		id, ok := decodeSlot(k, v)
@@ -317,7 +317,7 @@ func (s *seed) addEpochs(tx *bbolt.Tx) (whole bool, err error) {
 	})
 }
 
-// each has add gather a bucket's entries until that is enough; false: this one is damaged.
+// each calls add for a bucket's entries until the commit is full; add returns false for a damaged entry.
 func (s *seed) each(tx *bbolt.Tx, bucket []byte, add func(k, v []byte) bool) (whole bool, err error) {
 	b := tx.Bucket(bucket)
 	if b == nil {
@@ -340,7 +340,7 @@ func (s *seed) each(tx *bbolt.Tx, bucket []byte, add func(k, v []byte) bool) (wh
 	return true, nil
 }
 
-// resume moves the cursor behind what was read.
+// resume moves the cursor past what was read.
 func (s *seed) resume(c *bbolt.Cursor) (k, v []byte) {
 	if s.from == nil {
 		return c.First()

@@ -10,20 +10,20 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// Between the decision on a commit and its application the sequencer is asked for its place.
+// Between deciding a commit and applying it, the sequencer is asked for its place.
 //
 //	a crash after          leaves
 //	it is decided          nothing
 //	it is offered          nothing, or a commit with a place: the next open applies it
 //	it has its place       the commit: the next open applies it
-//	it is applied          the commit, here too; nobody was told yet
+//	it is applied          the commit, here too; nobody was answered yet
 //
-// Those who asked for it are told the same as without a sequencer, or that the outcome is not known.
+// Callers get the same answers as without a sequencer, or that the outcome is unknown.
 
-// errAnswered ends a commit of which the requests were told before its outcome was known.
+// errAnswered ends a commit whose requests were answered before its outcome was known.
 var errAnswered = errors.New("answered")
 
-// sequence finds out what becomes of a decision; again: it is void.
+// sequence finds out what becomes of a decision; again means that it is void.
 func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bool, err error) {
 	if decided.IsEmpty() {
 		if err := c.file.check(); err != nil {
@@ -56,9 +56,9 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 	return err == nil, err
 }
 
-// refuses reports whether the decision tells somebody that something is so, which only holds at the end
-// of the sequence: a commit that gets a place proves that it was decided there, and an empty one does
-// not. What was stored once needs no proof.
+// refuses reports whether the decision states something about the log that only holds at the end of the
+// sequence: a commit that gets a place proves that it was decided there, and an empty one does not. What was
+// stored before needs no proof.
 func refuses(batch []*request) bool {
 	for _, r := range batch {
 		o := &r.outcome
@@ -69,20 +69,21 @@ func refuses(batch []*request) bool {
 	return false
 }
 
-// attempt is a commit for which a place is asked: the one in flight. Its bytes are in the mirror's buffer.
+// attempt is the one commit in flight, for which a place is being asked. Its bytes are in the mirror's
+// buffer.
 type attempt struct {
 	c       *committer
 	batch   []*request
-	decided *commit.Commit // nil once the batch is answered: it borrows drafts, which are theirs again then
+	decided *commit.Commit // nil once the batch is answered: it borrows drafts, which the callers then own again
 	after   store.Place
-	until   time.Time // of the batch's patience, or of the call under way
+	until   time.Time // of the batch's patience, or of the current call
 	open    bool      // it may have its place
-	closes  bool      // a state
+	closes  bool      // it closes a state
 }
 
-// offer asks for a place for the commit and applies it. Once it is not known whether it has one,
-// nothing else is decided before that is told; the batch is told after a while that it is not known.
-// Errors: those of Append, and errAnswered.
+// offer asks for a place for the commit and applies it. While it is unknown whether it has a place, nothing
+// else is decided; after a while the batch is answered that the outcome is unknown. Errors: those of Append,
+// and errAnswered.
 func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	m := c.mirror
 	if err := m.ended(); err != nil {
@@ -109,7 +110,7 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	return err
 }
 
-// ask calls the sequencer until it says.
+// ask calls the sequencer until it gives an answer.
 func (a *attempt) ask() (store.Place, error) {
 	m := a.c.mirror
 	for {
@@ -141,7 +142,7 @@ func (a *attempt) ask() (store.Place, error) {
 	}
 }
 
-// answer tells the batch, once, that the outcome is not known.
+// answer answers the batch, once, that the outcome is unknown.
 func (a *attempt) answer(why error) {
 	if a.decided == nil {
 		return
@@ -170,7 +171,7 @@ func (a *attempt) apply(at store.Place) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 	}
-	if a.batch != nil { // else nothing was decided
+	if a.batch != nil { // otherwise nothing was decided
 		a.c.file.counters.crowded.Add(uint64(a.c.decider.Crowded()))
 	}
 	return nil
@@ -186,8 +187,8 @@ func (m *mirror) append(a *attempt) (store.Place, error) {
 	return m.seq.Append(ctx, a.after, m.buf)
 }
 
-// applyPlaced applies a commit that has its place. It is never split or refused: where there is no room
-// it waits, and the log is not ready. full is then called once, and returns what to apply.
+// applyPlaced applies a commit that has its place. It is never split or refused: without room it waits, and
+// the log is not ready. full is then called once, and returns what to apply.
 func (c *committer) applyPlaced(k *commit.Commit, at store.Place,
 	full func(error) (*commit.Commit, error)) error {
 	if len(k.Trims) > 0 {
@@ -221,8 +222,8 @@ func (c *committer) applyPlaced(k *commit.Commit, at store.Place,
 	}
 }
 
-// applyUnseen is applyAt, but no trim while somebody looks for what is too much: who looks has counted,
-// and reads what nobody else may have deleted.
+// applyUnseen is applyAt, but never applies a trim during a search for excess: the search has counted, and
+// relies on nobody else deleting what it reads.
 func (c *committer) applyUnseen(k *commit.Commit, at store.Place) error {
 	if len(k.Trims) > 0 {
 		c.looking.Lock()
@@ -242,7 +243,8 @@ func (c *committer) beforeTrims() error {
 	}
 }
 
-// applyOthers applies what has come, each in its turn, several in one transaction where that is the same.
+// applyOthers applies the commits that have arrived, in order, several in one transaction where that has the
+// same result.
 func (c *committer) applyOthers() error {
 	came := c.mirror.inbox.take()
 	for len(came) > 0 {
@@ -270,7 +272,7 @@ func (c *committer) applyOthers() error {
 	return c.mirror.ended()
 }
 
-// ended is the error after which nothing may be applied: what came before may be missing.
+// ended returns the error after which nothing may be applied: earlier commits may be missing.
 func (m *mirror) ended() error {
 	if m.ctx.Err() != nil {
 		return store.ErrClosed
@@ -278,7 +280,7 @@ func (m *mirror) ended() error {
 	return m.file.failure()
 }
 
-// reachEnd applies what was placed anywhere before it is called.
+// reachEnd applies everything that was placed before the call, by any node.
 func (c *committer) reachEnd() error {
 	ctx, cancel := context.WithDeadline(c.mirror.ctx, c.mirror.until)
 	defer cancel()
@@ -289,7 +291,7 @@ func (c *committer) reachEnd() error {
 	return c.reach(end.Number)
 }
 
-// reach applies others' commits until the log is at the place, or above it.
+// reach applies others' commits until the log is at the place or beyond it.
 func (c *committer) reach(number uint64) error {
 	timer := time.NewTimer(time.Until(c.mirror.until))
 	defer timer.Stop()
@@ -316,12 +318,12 @@ func (m *mirror) begin() {
 	}
 }
 
-// joinPatience is how long an open asks for the end of the sequence: longer than it takes a sequencer to be certain
-// that the sequence has lost what the log has.
+// joinPatience is how long an open asks for the end of the sequence: longer than a sequencer needs to be
+// certain that the sequence has lost what the log has.
 const joinPatience = 45 * time.Second
 
-// join brings a log that was just opened up to date with its sequence. It is called before the committer
-// runs. The first to come makes the first commit, or those of the log that it is to begin with.
+// join brings a newly opened log up to date with its sequence. It is called before the committer runs. The
+// first node to arrive makes the first commit, or the commits of the log that the sequence is to begin with.
 func (c *committer) join(ctx context.Context, plant func(*committer) error) error {
 	m, began := c.mirror, time.Now()
 	from := m.place()
@@ -330,7 +332,7 @@ func (c *committer) join(ctx context.Context, plant func(*committer) error) erro
 	for errors.Is(err, store.ErrUnavailable) && time.Since(began) < joinPatience && m.pause(againAfter) {
 		end, err = m.end(ctx)
 	}
-	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a bound while they come
+	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a time limit while commits arrive
 		err = c.reach(m.place().Number + 1)
 	}
 	if err == nil && plant != nil {

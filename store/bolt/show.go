@@ -7,14 +7,14 @@ import (
 	"tidings/store"
 )
 
-// horizon is what readers see of the log. The committer shows them a commit after it is durable: the
-// newest trimmed ID and the topics first, then the head, then the wake-up. A reader loads the head
-// first, and so finds all that the index must have up to it.
+// horizon is what readers see of the log. The committer shows a commit after it is durable: the newest
+// trimmed ID and the topics first, then the head, then the wake-up. A reader loads the head first, and so
+// finds everything that the index must have up to it.
 type horizon struct {
 	index   *index
 	head    atomic.Pointer[store.ID]
 	trimmed atomic.Pointer[store.ID]
-	moved   broadcast // on every move of the head
+	moved   broadcast // woken on every move of the head
 }
 
 // Head implements store.Log.
@@ -23,10 +23,10 @@ func (h *horizon) Head() store.ID { return *h.head.Load() }
 // Trimmed implements store.Log.
 func (h *horizon) Trimmed() store.ID { return *h.trimmed.Load() }
 
-// show shows a durable commit to the readers, and closes the committer's books on it.
+// show shows a durable commit to the readers, and records it in the committer's books.
 func (c *committer) show(ch *change) {
 	if len(ch.trimming) > 0 {
-		highest := ch.highest // ch is used again
+		highest := ch.highest // ch is reused
 		c.horizon.trimmed.Store(&highest)
 	}
 	if ch.Epoch != (store.Epoch{}) {
@@ -45,7 +45,7 @@ func (c *committer) show(ch *change) {
 		c.shares.AddBare(owner, n)
 	}
 	if ch.Secret != nil && c.mirror != nil {
-		*c.mirror.secret = *ch.Secret // only an open does so
+		*c.mirror.secret = *ch.Secret // only during an open
 	}
 	c.count(ch)
 	c.books.close(ch)
@@ -76,7 +76,7 @@ func (c *committer) count(ch *change) {
 	}
 }
 
-// drop forgets a commit that was not stored.
+// drop discards a commit that was not stored.
 func (c *committer) drop(ch *change) {
 	if ch.announced {
 		c.horizon.index.announce(nil)
@@ -86,8 +86,8 @@ func (c *committer) drop(ch *change) {
 	}
 }
 
-// showAll makes the next states of a commit's topics visible. Siblings are kept in the order of their
-// newest events, so the topics go in that order.
+// showAll makes the next states of a commit's topics visible. Siblings are kept in the order of their newest
+// events, so the topics are shown in that order.
 func (x *index) showAll(ch *change, now kept) {
 	slices.SortFunc(ch.changed, func(a, b *topic) int { return a.next.last.Compare(b.next.last) })
 	x.mu.Lock()
@@ -110,7 +110,7 @@ func (x *index) showAll(ch *change, now kept) {
 	x.kept = now
 }
 
-// announce tells readers which marks the transaction about to commit sets; nil takes them back.
+// announce shows readers which marks the transaction about to commit sets; nil withdraws them.
 func (x *index) announce(marks map[*topic]store.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// floors is how many places of the sequence are looked at for a floor.
+	// floors is how many places of the sequence are considered as its floor.
 	floors = 8
 
-	// rewriting is what a byte that is written again counts against one that is freed. With it what is left is at most
+	// rewriting is the weight of a byte written again against a byte freed. With it, what remains is at most
 	// one and a half times what is retained, because all of that could be written again.
 	rewriting = 1.5
 
-	// topicBytes is a guess at what a topic takes of a state, with a placeholder and a trim.
+	// topicBytes is a guess at a topic's size in a state, with a placeholder and a trim.
 	topicBytes = 128
 )
 
-// shrink purges the sequence when it takes more than twice what the log retains.
+// shrink purges the sequence when it is larger than twice what the log retains, plus the slack.
 func (l *Log) shrink(ctx context.Context) error {
 	m := l.mirror
 	if m == nil || !m.shrinking.TryLock() {
@@ -33,7 +33,7 @@ func (l *Log) shrink(ctx context.Context) error {
 	begin, may := m.states.look()
 	extent, err := m.seq.Extent(ctx)
 	switch {
-	case errors.Is(err, store.ErrUnavailable): // commits find that too, and say so
+	case errors.Is(err, store.ErrUnavailable): // commits find that too, and report it
 		return nil
 	case err != nil:
 		return fmt.Errorf("look at the sequence: %w", err)
@@ -46,7 +46,7 @@ func (l *Log) shrink(ctx context.Context) error {
 	return nil
 }
 
-// kept is about how many bytes all that the log keeps takes.
+// kept is roughly the size of everything that the log keeps.
 func (l *Log) kept() uint64 {
 	l.index.mu.RLock()
 	defer l.index.mu.RUnlock()
@@ -60,7 +60,7 @@ func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may 
 	if err != nil {
 		return err
 	}
-	if extent.First <= newest.Floor.Number { // whoever wrote that has not come to it
+	if extent.First <= newest.Floor.Number { // whoever wrote that state has not purged yet
 		return l.purgeBelow(ctx, newest)
 	}
 	if !may {
@@ -82,7 +82,8 @@ func (l *Log) purge(ctx context.Context, extent store.Extent, begin uint64, may 
 	return l.purgeBelow(ctx, closing)
 }
 
-// mayWrite makes a state and places nothing: part of one that cannot be whole would have to be written at each pass.
+// mayWrite builds a state and places nothing: a part of one that cannot be completed would be written again
+// at each pass.
 func (l *Log) mayWrite(ctx context.Context, closing *commit.Closing, extent store.Extent) error {
 	need := uint64(0)
 	s := &seed{view: l.view, through: closing.Head, bytes: partBytes, place: func(k *commit.Commit) error {
@@ -111,7 +112,7 @@ func (l *Log) purgeBelow(ctx context.Context, c *commit.Closing) error {
 	return err
 }
 
-// newestState is the end of the newest whole state; of none the zero Closing.
+// newestState returns the end of the newest complete state; the zero Closing if there is none.
 func (m *mirror) newestState(ctx context.Context) (*commit.Closing, error) {
 	at, b, err := m.seq.State(ctx)
 	if err != nil || at == (store.Place{}) {
@@ -133,7 +134,7 @@ type candidate struct {
 	freed, rewritten float64 // bytes
 }
 
-// chooseFloor returns the place above another up to which it is best to purge; nil: it is not worth it.
+// chooseFloor returns the best place, above the given one, to purge up to; nil if it is not worth it.
 func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64) (*commit.Closing, error) {
 	var found []candidate // in order
 	for i := range uint64(floors) {
@@ -171,7 +172,7 @@ func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64
 	return best, nil
 }
 
-// warnOfNoFloor warns once while there is no floor in a sequence that is too large.
+// warnOfNoFloor warns once while a sequence that is too large has no floor.
 func (m *mirror) warnOfNoFloor(none bool, extent store.Extent) {
 	if none && !m.floorless {
 		m.logger.Warn("the sequence takes too much space, and has no place up to which it can be purged: it grows",
@@ -180,7 +181,7 @@ func (m *mirror) warnOfNoFloor(none bool, extent store.Extent) {
 	m.floorless = none
 }
 
-// weighBeside counts what goes into a state beside events.
+// weighBeside measures what a state holds besides events.
 func (l *Log) weighBeside() error {
 	return l.view(func(tx *bbolt.Tx) error {
 		l.mirror.beside = 0
@@ -194,7 +195,7 @@ func (l *Log) weighBeside() error {
 	})
 }
 
-// weigh counts what is retained below each candidate.
+// weigh measures what is retained below each candidate.
 func (l *Log) weigh(ctx context.Context, found []candidate) error {
 	var bytes float64
 	var from store.ID

@@ -8,8 +8,8 @@ import (
 	"tidings/store"
 )
 
-// The bucket slots is made with the first slot. An older release passes it over: it has no event that
-// would go into one.
+// The bucket slots is created with the first slot. An older release ignores it: it stores no event that would
+// have one.
 
 // putSlots fills and empties the slots of a commit.
 func (ch *change) putSlots(tx *bbolt.Tx) error {
@@ -58,7 +58,7 @@ func encodeSlot(key []byte, id store.ID) []byte {
 	return v
 }
 
-// decodeSlot returns false when the slot is damaged.
+// decodeSlot returns false if the slot is damaged.
 func decodeSlot(key, value []byte) (id store.ID, ok bool) {
 	rest, ok := unseal(key, value)
 	if !ok || len(rest) != len(id) || len(key) <= 4 {

@@ -6,15 +6,15 @@ import (
 	"tidings/store"
 )
 
-// snapshot is one read transaction together with what the index says of exactly the same moment.
+// snapshot is one read transaction together with the state of the index at exactly the same moment.
 type snapshot struct {
 	from    selection
 	after   store.ID
 	head    store.ID
-	trims   *trimming // what came before is known: it was over before the last transaction began
-	newest  *trimming // the last one that is known of
+	trims   *trimming // earlier ones are known: they were over before the last transaction began
+	newest  *trimming // the last one known
 	records *bbolt.Bucket
-	at      *bbolt.Cursor // of records, for get: a bucket's Get makes one for each call
+	at      *bbolt.Cursor // of records, for get: a bucket's Get creates one per call
 	sparse  *bbolt.Bucket
 	topics  []*topic // by id
 	matched []match  // the topics of the filter with something above the position
@@ -28,14 +28,13 @@ type match struct {
 	trimmed store.ID // events up to here are gone from the transaction
 }
 
-// snapshot runs fn on the log as the selection sees it from after. Its topics are listed when
-// something was trimmed above after, unless it has topics of its own, from which every trim is locked
-// out.
+// snapshot runs fn on the log as the selection sees it from after. Its topics are listed if something was
+// trimmed above after, unless the selection names them: all trims are then locked out.
 //
-// The order is what makes it exact. The head comes first: the index has every topic up to it. The
-// topics come before the transaction: it contains their tips. And for each trim that was being
-// committed when the listing began, or was since, the presence of the record that it takes last from
-// a topic tells whether the transaction is before or after it.
+// The order makes it exact. The head comes first: the index has every topic up to it. The topics come before
+// the transaction, which therefore contains their newest events. For each trim that was being committed when
+// the listing began, or has been since, the presence of the last record that it takes from a topic shows
+// whether the transaction is before or after it.
 func (l *Log) snapshot(from selection, after store.ID, fn func(*snapshot) error) error {
 	s := l.begin(from, after)
 	if from.only == nil && after.Before(l.Trimmed()) {
@@ -62,8 +61,8 @@ func (l *Log) list(s *snapshot) {
 	})
 }
 
-// open runs fn with a transaction. Another one may follow: it may have lost to trims what the one
-// before it had, and has nothing more below the head.
+// open runs fn with a transaction. It may be called again: a later transaction may have lost to trims what
+// the one before it had, and has nothing more below the head.
 func (l *Log) open(s *snapshot, fn func() error) error {
 	return l.view(func(tx *bbolt.Tx) error {
 		s.open(tx)
@@ -86,8 +85,7 @@ func (x *index) trimsSince(step *trimming) (marks []map[*topic]store.ID, last *t
 	return marks, last
 }
 
-// trim finds out up to where the topics are trimmed in the transaction, given the marks that it may
-// have.
+// trim determines how far the topics are trimmed in the transaction, given the marks that it may have.
 func (s *snapshot) trim(steps []map[*topic]store.ID) {
 	trimmed := make(map[*topic]store.ID)
 	for _, marks := range steps {
@@ -108,15 +106,14 @@ func (s *snapshot) trim(steps []map[*topic]store.ID) {
 	}
 }
 
-// tell notes that a topic of the filter is trimmed up to the mark.
+// tell records that a topic of the filter is trimmed up to the mark.
 func (s *snapshot) tell(mark store.ID) {
 	if s.after.Before(mark) && s.trimmed.Before(mark) {
 		s.trimmed = mark
 	}
 }
 
-// snapshotAll is snapshot for a filter of everything: the log's own mark takes the place of the
-// topics'.
+// snapshotAll is snapshot for a filter of everything: the log's own mark replaces the topics'.
 func (l *Log) snapshotAll(after store.ID, fn func(*snapshot) error) error {
 	s := snapshot{head: l.Head()}
 	l.index.mu.RLock()
@@ -148,8 +145,8 @@ func (s *snapshot) get(id store.ID) []byte {
 	return nil
 }
 
-// top returns the end of the next stretch of m's chain above low, and whether it is the last one:
-// the next event with a sparse key, or the newest event there is.
+// top returns the end of the next stretch of m's chain above low, and whether it is the last one: the next
+// event with a sparse key, or the newest event.
 func (s *snapshot) top(m *match, low store.ID) (top store.ID, last bool) {
 	if next, ok := low.Next(); ok {
 		k, _ := s.sparse.Cursor().Seek(sparseKey(m.id, next))
@@ -160,9 +157,9 @@ func (s *snapshot) top(m *match, low store.ID) (top store.ID, last bool) {
 	return m.last, true
 }
 
-// walk visits m's events from top down to low, which it does not visit, newest first. It returns
-// false when a record on the way is damaged or missing, so that the ones below it are out of reach;
-// a damaged record itself has been visited then.
+// walk visits m's events from top down to low, which it does not visit, newest first. It returns false if a
+// record on the way is damaged or missing, so that the ones below it cannot be reached; a damaged record
+// itself has been visited then.
 func (s *snapshot) walk(m *match, top, low store.ID, visit func(store.ID) (more bool)) bool {
 	low = store.Later(low, m.trimmed)
 	for id := top; low.Before(id); {

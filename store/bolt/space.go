@@ -10,9 +10,8 @@ import (
 	"tidings/store"
 )
 
-// space says whether there is room for an append, before a commit would find out: with a full disk
-// trimming, which makes room, is what no longer works. The committer keeps its books; anybody may
-// ask.
+// space says whether there is room for an append before a commit would find out: on a full disk trimming,
+// which frees space, would no longer work. The committer keeps its books; anyone may ask.
 type space struct {
 	dir     string
 	minFree func(total uint64) uint64
@@ -21,19 +20,18 @@ type space struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	low     error     // what an append is told
-	unknown bool      // the disk does not say, and that has been logged
-	full    time.Time // when a commit found no space, last; zero once there was some again
-	making  int       // trims under way that began without room
+	low     error     // the error of an append
+	unknown bool      // the disk does not report, and that has been logged
+	full    time.Time // when a commit last found no space; zero once there was some again
+	making  int       // trims in progress that began without room
 
-	// spare is how many bytes of trimmed records are not used again yet, estimated at Open from the
-	// free pages. Trimming gives nothing back to the disk, but that much can be stored without
-	// taking more of it.
+	// spare is how many bytes of trimmed records are not yet reused, estimated at Open from the free pages.
+	// Trimming gives nothing back to the disk, but that much can be stored without using more of it.
 	spare uint64
 }
 
-// check returns nil when an append may go ahead, else an ErrNoSpace. It asks the disk each time,
-// which costs little beside a commit: a fast publisher fills a small disk in less than a second.
+// check returns nil if an append may proceed, else an ErrNoSpace. It asks the disk each time, which costs
+// little compared with a commit: a fast publisher fills a small disk in less than a second.
 func (s *space) check() error {
 	s.mu.Lock()
 	making := s.making > 0
@@ -54,16 +52,15 @@ func (s *space) check() error {
 	return s.low
 }
 
-// isLow reports whether the last look found the disk below the floor: then only what trims have
-// freed is used.
+// isLow reports whether the last look found the disk below the floor: then only space freed by trims is used.
 func (s *space) isLow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.low != nil
 }
 
-// makesRoom is told of a trim that is about to delete, and reports whether there is no room. Then nothing is
-// appended until madeRoom: else appends would take what one step of the trim has freed, and leave the next one
+// makesRoom is called before a trim deletes, and reports whether there is no room. Nothing is then appended
+// until madeRoom: otherwise appends would take what one step of the trim has freed, and leave the next one
 // only pieces that are too small for it.
 func (s *space) makesRoom() bool {
 	s.mu.Lock()
@@ -81,9 +78,8 @@ func (s *space) madeRoom() {
 	s.making--
 }
 
-// fullFor is how long Ready reports a commit that found no space, unless one finds some sooner. It
-// has an end because a load balancer that asks lets nobody publish meanwhile, and only publishing
-// finds out.
+// fullFor is how long Ready reports a commit that found no space, unless one finds some sooner. It is limited
+// because a load balancer that asks lets nobody publish meanwhile, and only publishing finds out.
 const fullFor = time.Minute
 
 // Ready implements store.Log.
@@ -99,10 +95,10 @@ func (l *Log) Ready() error {
 	return cmp.Or(l.queue.refusal, l.space.ready())
 }
 
-// hangAfter is the age of a commit from which the disk counts as hanging.
+// hangAfter is the age of a commit at which the disk counts as hanging.
 const hangAfter = 5 * time.Second
 
-// hanging is ErrDiskHangs while a commit is under way for that long.
+// hanging returns ErrDiskHangs while a commit has been in progress for that long.
 func (l *Log) hanging() error {
 	if age := l.counters.committing(); age >= hangAfter {
 		return fmt.Errorf("%w: it has not ended a commit for %v; publishing goes on as soon as it does. "+
@@ -112,7 +108,7 @@ func (l *Log) hanging() error {
 	return nil
 }
 
-// ready is check, and remembers for a while that a commit found no space.
+// ready is check, and also remembers for a while that a commit found no space.
 func (s *space) ready() error {
 	if err := s.check(); err != nil {
 		return err
@@ -125,14 +121,14 @@ func (s *space) ready() error {
 	return nil
 }
 
-// look takes in what the disk says. The caller holds mu.
+// look records what the disk reports. The caller holds mu.
 func (s *space) look(free, total uint64, err error) {
 	if err != nil {
 		if !s.unknown {
 			s.logger.Warn("cannot read free disk space; publishing continues until the disk is full",
 				"error", err)
 		}
-		s.low, s.unknown = nil, true // the commit will tell
+		s.low, s.unknown = nil, true // the commit will find out
 		return
 	}
 	s.unknown = false
@@ -149,11 +145,10 @@ func (s *space) look(free, total uint64, err error) {
 	}
 }
 
-// turnover is about what a commit needs in free pages: it writes new ones before it frees the old.
+// turnover is roughly what a commit needs in free pages: it writes new ones before it frees the old.
 const turnover = 64 << 10
 
-// opened sets spare from the bytes of the file's free pages, with an allowance for what pages take
-// beyond records.
+// opened sets spare from the bytes of the file's free pages, with an allowance for the overhead of pages.
 func (s *space) opened(free uint64) { s.spare = saturatingSub(free, turnover) / 4 * 3 }
 
 // stored and trimmed keep count of spare, in bytes of records.
@@ -169,15 +164,15 @@ func (s *space) trimmed(n uint64) {
 	s.spare, s.full = s.spare+n, time.Time{}
 }
 
-// missed notes how many bytes of records found no room: that much of spare is in pieces too small for them.
-// Each try costs a look at all pages of the file, so there are only as many as would fill it.
+// missed records how many bytes of records found no room: that much of spare is in pieces too small for them.
+// Each try searches all pages of the file, so there are only as many tries as would fill it.
 func (s *space) missed(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spare = saturatingSub(s.spare, n)
 }
 
-// refused notes that a commit found no space.
+// refused records that a commit found no space.
 func (s *space) refused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

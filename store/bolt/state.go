@@ -11,7 +11,7 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// A sequence is purged from its front, up to a floor, when the state of what lay below is in it.
+// A sequence is purged from its front, up to a floor, once the state of what lay below is in it.
 // docs/adr/0028 has the reasons.
 //
 //	a crash after            leaves
@@ -19,10 +19,11 @@ import (
 //	the closing is placed    the state: any node purges the sequence at its next pass
 //	the purge is asked for   the same, or the purged sequence
 
-// partBytes is about how much goes into a part.
+// partBytes is roughly the size of a part.
 const partBytes = 384 << 10
 
-// writeState places the state of what the log needs from below a floor, which closing names with its head.
+// writeState places the state of what the log needs from below a floor, which closing names together with its
+// head.
 func (l *Log) writeState(ctx context.Context, closing *commit.Closing, begin uint64) error {
 	part := commit.StatePart{}
 	_, _ = rand.Read(part.Writing[:]) // never fails
@@ -44,20 +45,20 @@ func (l *Log) writeState(ctx context.Context, closing *commit.Closing, begin uin
 	return err
 }
 
-// states is what has been seen of the states in the sequence.
+// states is what is known about the states in the sequence.
 type states struct {
 	mu      sync.Mutex
 	newest  commit.StatePart // without its bytes
 	highest uint64           // number of the highest floor
-	entries uint64           // that were applied
-	looked  uint64           // how many of these there were at the last look
-	quiet   int              // looks since one came
+	entries uint64           // entries applied
+	looked  uint64           // the value of entries at the last look
+	quiet   int              // looks since an entry arrived
 }
 
-// quietLooks is how many passes of retention have to come by without a part until a state is taken for given up.
+// quietLooks is how many passes of retention without a new part it takes until a state counts as abandoned.
 const quietLooks = 3
 
-// note notes an entry that is applied.
+// note records an applied entry.
 func (s *states) note(p *commit.StatePart) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,14 +69,14 @@ func (s *states) note(p *commit.StatePart) {
 	}
 }
 
-// floor is the highest floor that was seen. A state with a lower one would be of no use.
+// floor returns the highest floor seen. A state with a lower one would be useless.
 func (s *states) floor() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.highest
 }
 
-// look reports whether a state may begin, as far as can be seen at this pass, and after how many entries.
+// look reports whether a state may begin, as far as this pass can tell, and after how many entries.
 func (s *states) look() (begin uint64, may bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +86,8 @@ func (s *states) look() (begin uint64, may bool) {
 	return s.entries, s.newest.Closing != nil || s.quiet >= quietLooks
 }
 
-// follows reports whether an entry may be placed: behind the one before it, and no entry of another state between them.
+// follows reports whether an entry may be placed: directly after the one before it, with no entry of another
+// state in between.
 func (s *states) follows(p *commit.StatePart, begin uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,14 +108,14 @@ func (s *states) has(p *commit.StatePart) bool {
 type offering struct {
 	part  commit.StatePart
 	begin uint64      // see states
-	after store.Place // that it has got its place after
+	after store.Place // it was placed right after this one
 	done  chan error  // has room
 }
 
 // errSuperseded ends a state when another node has begun one.
 var errSuperseded = errors.New("another node writes the state of the sequence")
 
-// offer has the committer place an entry of a state, and returns after which place.
+// offer has the committer place an entry of a state, and returns the place before it.
 func (m *mirror) offer(ctx context.Context, part commit.StatePart, begin uint64) (after store.Place, err error) {
 	o := &offering{part: part, begin: begin, done: make(chan error, 1)}
 	m.offered.Store(o)
@@ -139,7 +141,7 @@ func (m *mirror) offer(ctx context.Context, part commit.StatePart, begin uint64)
 	}
 }
 
-// placeOffered places the entry that waits, if one does.
+// placeOffered places the waiting entry, if there is one.
 func (c *committer) placeOffered() {
 	if o := c.mirror.offered.Swap(nil); o != nil {
 		o.done <- c.placeState(o)
@@ -159,7 +161,7 @@ func (c *committer) placeState(o *offering) error {
 		head := c.horizon.Head()
 		again, err := c.sequence(nil, &commit.Commit{After: head, Last: head, State: &o.part})
 		switch {
-		case m.states.has(&o.part): // which only this can have placed
+		case m.states.has(&o.part): // only this call can have placed it
 			return nil
 		case !again && errors.Is(err, errAnswered):
 			return fmt.Errorf("%w: a part of a state has no place", store.ErrUnavailable)

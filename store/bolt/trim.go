@@ -9,12 +9,12 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// trimStep is how many events one transaction deletes at most: few, because appends wait for it
-// too. On a full disk it is halved until it fits, for deleting needs free pages itself.
+// trimStep is the maximum number of events that one transaction deletes: few, because appends wait for it
+// too. On a full disk it is halved until it fits, because deleting needs free pages itself.
 const trimStep = 128
 
-// Trim implements store.Log. A record that fails its checksum stays: whose it was is not certain,
-// and it goes on telling readers that something is missing.
+// Trim implements store.Log. A record that fails its checksum stays: its topic is not certain, and it keeps
+// telling readers that something is missing.
 func (l *Log) Trim(ctx context.Context, f store.Filter, before store.ID) (int, error) {
 	if head := l.Head(); head.Before(before) {
 		before, _ = head.Next()
@@ -51,12 +51,12 @@ func (l *Log) Trim(ctx context.Context, f store.Filter, before store.ID) (int, e
 type steps struct {
 	l    *Log
 	size int         // events
-	void func() bool // asked before each step: nothing more is to be deleted; nil: never
+	void func() bool // called before each step: true if nothing more may be deleted; nil: never
 
-	alone bool // there was no room when it came to a step: nothing is appended until its end
+	alone bool // there was no room at some step: nothing is appended until end
 }
 
-// newSteps returns steps that their caller ends.
+// newSteps returns steps; the caller must call end.
 func (l *Log) newSteps() *steps { return &steps{l: l, size: trimStep} }
 
 func (s *steps) end() {
@@ -65,8 +65,8 @@ func (s *steps) end() {
 	}
 }
 
-// delete deletes the events, which are the oldest of their topics and in order, and returns how many
-// were still there. Errors: errGivesWay, and those of Trim.
+// delete deletes the events, which are the oldest of their topics and in order, and returns how many still
+// existed. Errors: errGivesWay, and those of Trim.
 func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, err error) {
 	for len(trims) > 0 {
 		if s.void != nil && s.void() {
@@ -85,8 +85,8 @@ func (s *steps) delete(ctx context.Context, trims []commit.Trim) (deleted int, e
 	return deleted, nil
 }
 
-// fit deletes the first n, as many as there is room to delete. Where there is none to delete one, because what lies
-// beside it is rewritten, there may be to delete all of its leaf, which is not.
+// fit deletes the first n, as many as there is room to delete. If there is no room to delete one, because its
+// neighbours are rewritten, there may be room to delete its whole leaf, which is not rewritten.
 func (s *steps) fit(ctx context.Context, trims []commit.Trim) (n, deleted int, err error) {
 	for n = min(s.size, len(trims)); ; n /= 2 {
 		deleted, err = s.step(ctx, trims[:n])

@@ -15,13 +15,12 @@ import (
 	"tidings/store"
 )
 
-// fullWarning is the time between two warnings of a full disk.
+// fullWarning is the minimum time between two warnings of a full disk.
 const fullWarning = time.Minute
 
-// update runs fn in a read-write transaction and makes it durable. The error is ErrNoSpace when it
-// is certain that nothing was stored; every other one fails the log, because bbolt can return an
-// error for a transaction that is in the file. After an ErrNoSpace bbolt has looked for the free
-// pages anew, in all of the file.
+// update runs fn in a read-write transaction and makes it durable. The error is ErrNoSpace if it is certain
+// that nothing was stored; every other one fails the log, because bbolt can return an error for a transaction
+// that is in the file. After an ErrNoSpace bbolt has searched the whole file again for free pages.
 func (c *committer) update(fn func(*bbolt.Tx) error) error {
 	return c.mayHang(func() error { return c.transact(fn) })
 }
@@ -66,7 +65,7 @@ func (c *committer) transact(fn func(*bbolt.Tx) error) (err error) {
 	return nil
 }
 
-// judge says what the error of a transaction means, before which the newest visible one was before.
+// judge interprets the error of a transaction; before is the newest visible transaction at its start.
 func (c *committer) judge(err error, before int) error {
 	if isFull(err) && c.file.visibleTx() == before {
 		c.full = true
@@ -78,7 +77,7 @@ func (c *committer) judge(err error, before int) error {
 		c.file.fail(fmt.Errorf("commit: %w", err)))
 }
 
-// warnFull logs at most once per fullWarning: on a full disk every publish finds it so.
+// warnFull logs at most once per fullWarning: on a full disk every publish fails.
 func (c *committer) warnFull(err error) {
 	if since := c.now().Sub(c.warned); since < 0 || since >= fullWarning {
 		c.warned = c.now()
@@ -91,7 +90,7 @@ func isFull(err error) bool {
 		errors.Is(err, berrors.ErrMaxSizeReached)
 }
 
-// visibleTx is the number of the newest transaction a reader would see, -1 if that cannot be told.
+// visibleTx returns the number of the newest transaction a reader would see, -1 if that is unknown.
 func (f *file) visibleTx() int {
 	tx, err := f.db.Begin(false)
 	if err != nil {
@@ -104,10 +103,9 @@ func (f *file) visibleTx() int {
 	return id
 }
 
-// check makes sure that the path still leads to the file that is open: a lock follows the file,
-// not its name, and writing to a file that was replaced would succeed and be lost. Writing to one
-// that was cut short would end the process: bbolt then looks for its free pages in a goroutine of
-// its own.
+// check makes sure that the path still leads to the open file: a lock follows the file, not its name, and
+// writing to a file that was replaced would succeed and be lost. Writing to one that was cut short would end
+// the process: bbolt then searches for free pages in its own goroutine.
 func (f *file) check() error {
 	open, err := f.handle.Stat()
 	if err != nil {

@@ -26,11 +26,11 @@ type Report struct {
 	Marks      int      `json:"marks"`
 	Deliveries int      `json:"deliveries"`
 	Slots      int      `json:"slots"`
-	// events whose records fail their checksum, in the order of the log
+	// events whose records fail their checksum, in log order
 	Damaged []store.ID `json:"damaged"`
 
-	// Problems are sentences about everything else that is wrong, the first maxProblems of them;
-	// More counts the others.
+	// Problems are sentences about everything else that is wrong, the first maxProblems of them; More counts
+	// the others.
 	Problems []string `json:"problems"`
 	More     int      `json:"more_problems"`
 }
@@ -49,14 +49,14 @@ func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// Verify reads all of the closed log in the directory path and compares everything in it that is told twice:
+// Verify reads all of the closed log in the directory path and compares everything that it stores twice:
 // bbolt's pages, every checksum, the order, the head, each topic's chain, counters and sparse keys,
 // idempotency keys, read marks and deliveries. It changes nothing. progress, which may be nil, is called now
-// and then with the number of events read and of all that there are.
+// and then with the number of events read and the total.
 //
-// Damage is in the report. The error says why there is none: ErrLocked, ErrNoLog, ErrNewerFormat,
-// the file cannot be read, or the cause of ctx's end. What reads the file then may go on doing so
-// until the process ends.
+// Damage is in the report. The error says why there is no report: ErrLocked, ErrNoLog, ErrNewerFormat, the
+// file cannot be read, or the cause of ctx's end. After that last one, the file may still be read until the
+// process ends.
 func Verify(ctx context.Context, path string,
 	progress func(done, total uint64)) (Report, error) {
 	if _, err := (&dir{path: path}).mustFind(); err != nil {
@@ -70,7 +70,7 @@ func Verify(ctx context.Context, path string,
 	return report, errors.Join(err, d.close())
 }
 
-// verifyFile is Verify of a file that nobody has open for writing.
+// verifyFile is Verify for a file that nobody has open for writing.
 func verifyFile(ctx context.Context, path string,
 	progress func(done, total uint64)) (report Report, err error) {
 	read := make(chan Report, 1)
@@ -86,7 +86,7 @@ func verifyFile(ctx context.Context, path string,
 	return report, err
 }
 
-// readWhole is verifyFile to the end.
+// readWhole is verifyFile without interruption.
 func readWhole(path string, progress func(done, total uint64)) (report Report, err error) {
 	report = Report{Damaged: []store.ID{}, Problems: []string{}} // [] in JSON
 	stat, err := os.Stat(path)
@@ -118,7 +118,7 @@ func readWhole(path string, progress func(done, total uint64)) (report Report, e
 	return report, db.Close()
 }
 
-// inspect fills the report in. It returns false when the pages themselves are not sound.
+// inspect fills in the report. It returns false if the pages themselves are not sound.
 func (r *Report) inspect(db *bbolt.DB, progress func(done, total uint64)) (sound bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

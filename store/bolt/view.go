@@ -10,16 +10,16 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// view is the commit.View of the committer: the index, and for keys, marks and records a read
-// transaction that begins when it is first needed. No read-write transaction is open meanwhile.
+// view is the committer's commit.View: the index, and for keys, marks and records a read transaction that
+// begins when first needed. No read-write transaction is open meanwhile.
 type view struct {
 	*committer
 	tx        *bbolt.Tx
 	beginning bool  // bbolt holds its locks
-	err       error // of the transaction; then the decision is void
+	err       error // of the transaction; the decision is then void
 }
 
-// decide makes a commit of the batch, and tells each request what became of it if that is applied.
+// decide makes a commit of the batch, and sets each request's outcome for when that is applied.
 func (c *committer) decide(batch []*request) (decided *commit.Commit, err error) {
 	err = c.mayHang(func() error {
 		decided, err = c.decideThrough(batch)
@@ -28,7 +28,7 @@ func (c *committer) decide(batch []*request) (decided *commit.Commit, err error)
 	return decided, err
 }
 
-// decideThrough is decide, through a view of a file that may turn out to be unreadable.
+// decideThrough is decide through a view of a file that may turn out to be unreadable.
 func (c *committer) decideThrough(batch []*request) (decided *commit.Commit, err error) {
 	c.requests = c.requests[:0]
 	for _, r := range batch {
@@ -59,12 +59,12 @@ func (c *committer) decideThrough(batch []*request) (decided *commit.Commit, err
 // end ends the transaction, if there is one.
 func (v *view) end() {
 	if v.tx != nil {
-		_ = v.tx.Rollback() // of a read transaction: it has no error but that it has ended
+		_ = v.tx.Rollback() // a read transaction can only fail here by having ended
 		v.file.counters.reading.Add(-1)
 	}
 }
 
-// bucket returns a bucket as the last commit left it, nil when it cannot be read: err says why.
+// bucket returns a bucket as the last commit left it, nil if it cannot be read: err says why.
 func (v *view) bucket(name []byte) *bbolt.Bucket {
 	if v.tx == nil && v.err == nil {
 		v.beginning = true
@@ -98,7 +98,7 @@ func (v *view) State() commit.State {
 	}
 }
 
-// keysPast returns the time of the newest keys that are forgotten.
+// keysPast returns the time up to which keys are forgotten.
 func (c *committer) keysPast(now time.Time) time.Time {
 	if c.past == nil {
 		return now.Add(-c.window)
@@ -127,7 +127,7 @@ func (v *view) Key(hash commit.Hash) (commit.Key, bool) {
 	if !ok {
 		return commit.Key{}, false
 	}
-	first := known // only here is it the heap's
+	first := known // it escapes to the heap only here
 	k, ok := decodeKey(first[:], v.get(bucketKeys, first[:]))
 	if !ok || k.Hash != hash {
 		v.logger.Warn("an idempotency key is damaged; what is published under it is stored again",

@@ -6,11 +6,11 @@ import (
 	"tidings/store"
 )
 
-// walkStep is how many nodes a walk looks at before it lets the committer, and other goroutines,
-// have a turn: some tens of microseconds.
+// walkStep is how many nodes a walk visits before it lets the committer, and other goroutines, run: some tens
+// of microseconds.
 const walkStep = 256
 
-// walk lists topics. It holds the index's lock for reading, for a step at a time.
+// walk lists topics. It holds the index's lock for reading, one step at a time.
 type walk struct {
 	x     *index
 	after store.ID
@@ -18,12 +18,12 @@ type walk struct {
 	steps int
 
 	matcher *store.Walker
-	recents [store.MaxSegments + 1][]*node // by depth, to be used again
+	recents [store.MaxSegments + 1][]*node // by depth, reused
 }
 
-// list calls yield for each topic that s has and that has, or had, an event above after: once for
-// each that had one when list was called, and perhaps for some that got one meanwhile. It calls
-// yield with the lock held for reading; the caller must not hold it.
+// list calls yield for each topic that s has and that has, or had, an event above after: once for each that
+// had one when list was called, and perhaps for some that got one meanwhile. It calls yield with the lock
+// held for reading; the caller must not hold it.
 func (x *index) list(s selection, after store.ID, yield func(*topic)) {
 	w := walk{x: x, after: after, yield: yield, matcher: s.filter.Walk()}
 	x.mu.RLock()
@@ -38,7 +38,7 @@ func (x *index) list(s selection, after store.ID, yield func(*topic)) {
 	}
 }
 
-// pause counts a step, and reports whether it has let go of the lock for a moment.
+// pause counts a step, and reports whether it released the lock for a moment.
 func (w *walk) pause() bool {
 	if w.steps++; w.steps%walkStep != 0 {
 		return false
@@ -55,7 +55,7 @@ func (w *walk) topic(t *topic) {
 	}
 }
 
-// children visits what is below n, as far as it can match.
+// children visits the nodes below n, as far as they can match.
 func (w *walk) children(n *node) {
 	if w.matcher.MatchesBelow() {
 		w.all(n, w.matcher.Depth())
@@ -87,7 +87,7 @@ func (w *walk) child(n *node) {
 	w.matcher.Up()
 }
 
-// all visits everything below n; of what is reserved, as far as it can match.
+// all visits everything below n; reserved topics only as far as they can match.
 func (w *walk) all(n *node, depth int) {
 	for _, child := range w.recent(n, depth) {
 		if depth == 0 && store.IsReserved(child.segment) {
@@ -99,9 +99,9 @@ func (w *walk) all(n *node, depth int) {
 	}
 }
 
-// recent returns the children of n with something above after, each once, which the list's order
-// puts first. While it pauses, some may move to the front: those have something above what was the
-// newest at the start. A node that leaves the list must count as moved, too.
+// recent returns the children of n with something above after, each once; the list's order puts them first.
+// While it pauses, some may move to the front: those have something above the newest event at the start. A
+// node that leaves the list must count as moved, too.
 func (w *walk) recent(n *node, depth int) []*node {
 	if n.first == nil {
 		return nil
@@ -121,7 +121,7 @@ func (w *walk) recent(n *node, depth int) []*node {
 	return found
 }
 
-// resume returns the first of n's children that have not moved since start and are not yet found.
+// resume returns the first of n's children that have not moved since start and are not found yet.
 func (n *node) resume(found []*node, start store.ID) *node {
 	for i := len(found) - 1; i >= 0; i-- {
 		if !start.Before(found[i].newest) {
@@ -135,7 +135,7 @@ func (n *node) resume(found []*node, start store.ID) *node {
 	return at
 }
 
-// addMoved adds those of n's children that have moved since start and are not yet found.
+// addMoved adds those of n's children that have moved since start and are not found yet.
 func (n *node) addMoved(found []*node, start store.ID) []*node {
 	moved := make(map[*node]struct{})
 	for at := n.first; at != nil && start.Before(at.newest); at = at.next {
