@@ -37,7 +37,7 @@ func writeBackup(t testing.TB, content []byte) (file string) {
 	return file
 }
 
-// restored opens the log that a backup becomes.
+// restored opens the log restored from a backup.
 func restored(t testing.TB, file string, m store.Manifest) *bolt.Log {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -87,8 +87,7 @@ func TestBackupOfNothing(t *testing.T) {
 	expect(t, restored(t, file, m), store.All(), store.ID{}, nil)
 }
 
-// TestBackupUnderLoad: each backup is the log up to its head, whatever is appended and trimmed
-// meanwhile.
+// TestBackupUnderLoad: each backup is the log up to its head, whatever is appended and trimmed meanwhile.
 func TestBackupUnderLoad(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	written, done := make(chan []store.Event, 1), make(chan struct{})
@@ -163,8 +162,8 @@ func TestBackupFile(t *testing.T) {
 	backUp(t, log)
 }
 
-// TestBackupNeedsRoom: a copy in the data directory takes nothing of what is to be left free, and
-// says what it needs.
+// TestBackupNeedsRoom: a copy in the data directory uses no space that must stay free, and the error says how
+// much it needs.
 func TestBackupNeedsRoom(t *testing.T) {
 	d := &fakeDisk{}
 	d.free.Store(100)
@@ -189,7 +188,8 @@ func TestBackupNeedsRoom(t *testing.T) {
 	}
 }
 
-// TestBackupEnds: with its caller, with its writer, and with the log, which is not held up.
+// TestBackupEnds: a backup ends with its caller, with its writer, and with the log, which it does not hold
+// up.
 func TestBackupEnds(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	appendN(t, log, 1000, "a")

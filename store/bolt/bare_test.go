@@ -12,10 +12,9 @@ import (
 	"tidings/store"
 )
 
-// bare is what appends are measured against: the least that makes events durable in a bbolt file.
-// One committer takes whatever waits into one transaction on one bucket, under ULIDs. The file is
-// opened with the log's options, and there is nothing else: no topics, no index, no checksums, no
-// readers.
+// bare is what appends are measured against: the least that makes events durable in a bbolt file. One
+// committer takes all waiting requests into one transaction on one bucket, under ULIDs. The file is opened
+// with the log's options, and there is nothing else: no topics, no index, no checksums, no readers.
 type bare struct {
 	db      *bbolt.DB
 	last    store.ID
@@ -30,7 +29,7 @@ type bareRequest struct {
 
 var bareBucket = []byte("log")
 
-// bareBatch is how many events one transaction takes at most, as in the log.
+// bareBatch is the maximum number of events in one transaction, as in the log.
 const bareBatch = 4096
 
 func openBare(tb testing.TB) *bare {
@@ -99,7 +98,7 @@ func (b *bare) commit(batch []bareRequest) error {
 	})
 }
 
-// append returns once data is durable, together with whatever else waited.
+// append returns once data is durable, along with everything else that waited.
 func (b *bare) append(data []byte) error {
 	done := make(chan error, 1)
 	b.in <- bareRequest{data, done}

@@ -15,8 +15,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// How fast the log appends, beside the least that bbolt can do (bare_test.go), and reads.
-// docs/BENCHMARKS.md has figures; ratio_test.go holds what they must not fall behind.
+// How fast the log reads, and how fast it appends compared with the least that bbolt can do (bare_test.go).
+// docs/BENCHMARKS.md has figures; ratio_test.go holds the limits.
 
 func BenchmarkAppend(b *testing.B) {
 	for _, topics := range []int{10, 10_000} {
@@ -99,7 +99,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// reads are everything, a topic that is everything, one topic in ten and one in a thousand.
+// reads are everything, a topic that is everything, one topic in ten, and one in a thousand.
 var reads = []struct {
 	topics   int
 	patterns []string
@@ -125,12 +125,12 @@ func BenchmarkResume(b *testing.B) {
 	}
 }
 
-// resumes are the filters of a resume, of a log of 1,000 topics.
+// resumes are the filters of a resume, in a log of 1,000 topics.
 var resumes = []struct{ name, pattern string }{
 	{"topic", "shop.1.kind1"}, {"wildcard", "shop.*.kind1"}, {"all", ">"},
 }
 
-// resume is the first page of a reader that comes back.
+// resume reads the first page of a reader that reconnects.
 func resume(tb testing.TB, log store.Log, f store.Filter, at store.ID) {
 	if page := read(tb, log.NewReader(f, at)); len(page.Events) == 0 {
 		tb.Fatalf("nothing after %v", at)
@@ -189,7 +189,7 @@ func info(tb testing.TB, log store.Log) store.Info {
 	return info
 }
 
-// fill appends that many events of 100 bytes, one to each topic in turn, and returns the topics.
+// fill appends the given number of events of 100 bytes, one to each topic in turn, and returns the topics.
 func fill(tb testing.TB, log store.Log, topics, events int) []string {
 	tb.Helper()
 	names := make([]string, topics)
@@ -215,7 +215,7 @@ func appendOne(log store.Log, topics []string, size int) error {
 	return err
 }
 
-// drive makes the call b.N times from that many goroutines and reports rate and latency.
+// drive makes the call b.N times from the given number of goroutines and reports rate and latency.
 func drive(b *testing.B, writers int, call func() error) {
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -226,8 +226,8 @@ func drive(b *testing.B, writers int, call func() error) {
 	b.ReportMetric(float64(calls[len(calls)*99/100].Microseconds()), "p99-µs")
 }
 
-// makeCalls makes the call from that many goroutines for as long as more says, which is told how
-// many calls there have been with this one, and returns how long each took.
+// makeCalls makes the call from the given number of goroutines while more returns true for the number of
+// calls including this one, and returns how long each took.
 func makeCalls(tb testing.TB, writers int, call func() error, more func(int) bool) []time.Duration {
 	took := make([][]time.Duration, writers)
 	var begun atomic.Int64

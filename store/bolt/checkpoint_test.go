@@ -13,7 +13,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// topicsOf is what the log knows of its topics.
+// topicsOf returns what the log knows of its topics.
 func topicsOf(log *bolt.Log) map[string]store.TopicInfo {
 	topics := make(map[string]store.TopicInfo)
 	for info := range log.Topics(store.All()) {
@@ -22,7 +22,7 @@ func topicsOf(log *bolt.Log) map[string]store.TopicInfo {
 	return topics
 }
 
-// pagesWritten is how many pages differ between two states of a file.
+// pagesWritten returns how many pages differ between two states of a file.
 func pagesWritten(before, after []byte) (n int) {
 	for at := 0; at < len(after); at += 4096 {
 		if at >= len(before) || !bytes.Equal(before[at:at+4096], after[at:at+4096]) {
@@ -32,8 +32,8 @@ func pagesWritten(before, after []byte) (n int) {
 	return n
 }
 
-// TestCheckpointInPieces: killed after each commit of a checkpoint's round, those that trim among them,
-// the log opens with the same topics, and none of the commits writes many of the topics.
+// TestCheckpointInPieces: killed after any commit of a checkpoint's round, including those that trim, the log
+// opens with the same topics, and no commit writes many of the topics.
 func TestCheckpointInPieces(t *testing.T) {
 	const topics, most = 2000, 512
 	dir := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestClockStepsForward: a step of the wall clock forgets no idempotency key, and a long one is not in
-// IDs; what really passes does and is.
+// TestClockStepsForward: a step of the wall clock forgets no idempotency key, and a long one does not show in
+// IDs; time that really passes does both.
 func TestClockStepsForward(t *testing.T) {
 	for _, step := range []time.Duration{time.Minute, 50 * time.Minute, 10 * 365 * 24 * time.Hour} {
 		wall, passed := time.Unix(1_800_000_000, 0), time.Hour
@@ -27,7 +27,7 @@ func TestClockStepsForward(t *testing.T) {
 		}
 		first := put("k")
 		wall = wall.Add(step)
-		put("other") // forgets what is old
+		put("other") // forgets old keys
 		if again := put("k"); !again.Replayed || again.IDs[0] != first.IDs[0] {
 			t.Errorf("after a step of %v the key gives %+v, want %v again", step, again, first.IDs)
 		}

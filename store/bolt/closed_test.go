@@ -20,7 +20,7 @@ import (
 
 func noteFile(dir string) string { return filepath.Join(dir, "closed") }
 
-// checked waits until a log has checked all of its file, and returns the damage that it found.
+// checked waits until a log has checked its whole file, and returns the damage that it found.
 func checked(log *bolt.Log) error {
 	for log.Stats().Unchecked > 0 {
 		select {
@@ -33,7 +33,7 @@ func checked(log *bolt.Log) error {
 	return nil
 }
 
-// opensQuickly opens the log and reports whether it has left old events for the background.
+// opensQuickly opens the log and reports whether it has left older events to the background.
 func opensQuickly(t *testing.T, dir string) (*bolt.Log, bool) {
 	t.Helper()
 	var lines bytes.Buffer
@@ -46,7 +46,7 @@ func opensQuickly(t *testing.T, dir string) (*bolt.Log, bool) {
 	return openAt(t, dir, bolt.Options{}), quick
 }
 
-// closedLog returns the directory of a log that was closed cleanly, which has free pages.
+// closedLog returns the directory of a cleanly closed log that has free pages.
 func closedLog(t *testing.T) (dir string, events []store.Event) {
 	t.Helper()
 	dir = t.TempDir()
@@ -67,8 +67,8 @@ func copyClosed(t *testing.T, from string) string {
 	return dir
 }
 
-// TestCleanClose: only a log that is as the last close left it opens without a look at all of it,
-// and then it takes writes, trims and reads like any other.
+// TestCleanClose: only a log that is as the last close left it opens without a full check, and then accepts
+// writes, trims and reads like any other.
 func TestCleanClose(t *testing.T) {
 	whole, events := closedLog(t)
 	running := t.TempDir()
@@ -121,8 +121,8 @@ func TestCleanClose(t *testing.T) {
 	}
 }
 
-// TestDamageAfterCleanClose: damage to the old events is found in the background and fails the log;
-// the next open refuses it, as it refuses all other damage at once.
+// TestDamageAfterCleanClose: damage to the older events is found in the background and fails the log; the
+// next open refuses it, just as any other damage is refused at once.
 func TestDamageAfterCleanClose(t *testing.T) {
 	whole, events := closedLog(t)
 	pageOf := func(file []byte, e store.Event) int {
@@ -188,7 +188,7 @@ func TestDamageAfterCleanClose(t *testing.T) {
 	}
 }
 
-// freeList is where the list of free pages lies in a closed file.
+// freeList returns where the list of free pages lies in a closed file.
 func freeList(t *testing.T, file []byte) int {
 	t.Helper()
 	newest := 0

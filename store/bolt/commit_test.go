@@ -18,9 +18,9 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// holder holds a log between the decision on a commit and its application.
+// holder stops a log between the decision on a commit and its application.
 type holder struct {
-	held    chan func(*commit.Commit) error // how others' commits are applied meanwhile
+	held    chan func(*commit.Commit) error // applies others' commits meanwhile
 	release chan struct{}
 }
 
@@ -44,12 +44,12 @@ func (h *holder) pass(n int) {
 	}
 }
 
-// keyed is a group of one event of the topic.
+// keyed returns a group with one event of the topic.
 func keyed(topic, key string) []store.Group {
 	return []store.Group{{Key: key, Drafts: []store.Draft{{Topic: topic, Data: []byte(key)}}}}
 }
 
-// TestMarksShareCommits: marks that come at the same time are made durable together, like events.
+// TestMarksShareCommits: marks that arrive at the same time are made durable together, like events.
 func TestMarksShareCommits(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	last := appendN(t, log, 10, "a")[9].ID
@@ -74,7 +74,7 @@ func TestMarksShareCommits(t *testing.T) {
 	}
 }
 
-// TestNothingToCommit: what changes nothing writes nothing, and so costs no fsync.
+// TestNothingToCommit: a request that changes nothing writes nothing, and so costs no fsync.
 func TestNothingToCommit(t *testing.T) {
 	log, ctx := openAt(t, t.TempDir(), bolt.Options{}), context.Background()
 	events := appendN(t, log, 10, "a")
@@ -118,7 +118,7 @@ func TestNothingToCommit(t *testing.T) {
 	}
 }
 
-// is returns nil for the error that is wanted.
+// is returns nil for the wanted error.
 func is(err, want error) error {
 	if errors.Is(err, want) {
 		return nil
@@ -126,8 +126,8 @@ func is(err, want error) error {
 	return fmt.Errorf("%v, want %w", err, want)
 }
 
-// TestCommitSteps: a crash at each step of a commit of every kind of entry opens to the log before it
-// or after it, whole. bbolt writes pages that nothing uses, then the meta page that makes them count.
+// TestCommitSteps: after a crash at any step of a commit with every kind of entry, the log opens as it was
+// before or after it, intact. bbolt writes pages that nothing uses, then the meta page that makes them count.
 func TestCommitSteps(t *testing.T) {
 	dir, hold := t.TempDir(), newHolder()
 	log := openAt(t, dir, hold.options())
@@ -161,7 +161,7 @@ func TestCommitSteps(t *testing.T) {
 	calls.Wait()
 
 	call(func() error { return once("a", "k1") })
-	<-hold.held // until all the others have gathered
+	<-hold.held // until all the others are queued
 	call(func() error { return once("new", "k2") })
 	call(func() error { return set("inbox", first[5]) })
 	call(func() error { return log.DeleteMark(ctx, "me", "gone") })
@@ -205,7 +205,7 @@ func TestCommitSteps(t *testing.T) {
 	t.Logf("%d pages", steps)
 }
 
-// logState is what a log says of itself.
+// logState is everything that a log reports.
 type logState struct {
 	Info   store.Info
 	Topics []store.TopicInfo
@@ -260,8 +260,8 @@ func readFile(t *testing.T, name string) []byte {
 	return content
 }
 
-// TestRefusedInFailedBatch: when a commit is not stored, nobody is refused for what it would have
-// stored: the topic has not ended.
+// TestRefusedInFailedBatch: if a commit is not stored, nobody is refused for what it would have stored: the
+// topic has not ended.
 func TestRefusedInFailedBatch(t *testing.T) {
 	hold := newHolder()
 	log := openAt(t, t.TempDir(), hold.options())
@@ -273,7 +273,7 @@ func TestRefusedInFailedBatch(t *testing.T) {
 			_, outcomes[i] = store.Append(context.Background(), log, []store.Draft{d})
 		})
 		if i == 0 {
-			<-hold.held // until the others have gathered
+			<-hold.held // until the others are queued
 		}
 		for log.Stats().Queued < i {
 			runtime.Gosched()

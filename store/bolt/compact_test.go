@@ -57,7 +57,7 @@ func TestCompact(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestCompactDamaged: damaged records go on being told; anything worse is left alone.
+// TestCompactDamaged: damaged records are still reported; a log with worse damage is left untouched.
 func TestCompactDamaged(t *testing.T) {
 	dir, events := fullLog(t)
 	damaged := matching(events, filterOf(t, "a.*"), store.ID{})[5:7]
@@ -94,8 +94,7 @@ func TestCompactRefuses(t *testing.T) {
 	}
 }
 
-// TestUnfinishedFile: what a crash of a compaction or a restore leaves is removed at the next
-// start.
+// TestUnfinishedFile: leftovers of a compaction or a restore that crashed are removed at the next start.
 func TestUnfinishedFile(t *testing.T) {
 	dir, events := fullLog(t)
 	if err := os.WriteFile(logFile(dir)+".new", []byte("torn"), 0o600); err != nil {

@@ -16,8 +16,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// header is how far before its data a record begins that has neither type, content type nor
-// attributes. docs/FORMAT.md draws it.
+// header is the distance from the start of a record to its data, without type, content type and attributes.
+// docs/FORMAT.md draws it.
 const header = 29
 
 // damage flips a bit in the record of each event, at an offset from the first byte of its data.
@@ -41,8 +41,8 @@ func damage(t testing.TB, dir string, offset int, events ...store.Event) {
 	})
 }
 
-// TestTrimmedComeBack: a damaged page number can lead to a page that is not in use any more, whose
-// records are whole. What was trimmed stays away all the same, whoever asks, and verify tells.
+// TestTrimmedComeBack: a damaged page number can lead to a page no longer in use, whose records are intact.
+// Trimmed events stay hidden all the same, from every reader, and verify reports it.
 func TestTrimmedComeBack(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -94,8 +94,8 @@ func TestTrimmedComeBack(t *testing.T) {
 	}
 }
 
-// expectCorrupt checks that the log withholds exactly the damaged ones of its events, names them to
-// every reader that could have asked for them, and has all the others.
+// expectCorrupt checks that the log withholds exactly the damaged events, reports them to every reader that
+// could have asked for them, and has all the others.
 func expectCorrupt(t testing.TB, log *bolt.Log, events []store.Event, damaged ...store.Event) {
 	t.Helper()
 	bad := make(map[store.ID]bool)
@@ -201,8 +201,8 @@ func TestCorruptRecord(t *testing.T) {
 	}
 }
 
-// TestCorruptForEver: what was found damaged at one start is still told after later checkpoints,
-// when newer events of its topic no longer lead to it.
+// TestCorruptForEver: damage found at one start is still reported after later checkpoints, when newer events
+// of its topic no longer lead to it.
 func TestCorruptForEver(t *testing.T) {
 	first := t.TempDir()
 	log := openAt(t, first, bolt.Options{})
@@ -222,7 +222,7 @@ func TestCorruptForEver(t *testing.T) {
 	expectCorrupt(t, openAt(t, crash(t, dir), bolt.Options{}), events, damaged...)
 }
 
-// TestRandomFlips: whatever bits of the records flip, an event comes back as it was or is reported.
+// TestRandomFlips: whatever bits of the records flip, an event is returned as it was or is reported.
 func TestRandomFlips(t *testing.T) {
 	rounds := 40
 	if testing.Short() {

@@ -10,8 +10,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// An event more in a commit allocates at most one object beside those of bbolt itself: counted against
-// the least that stores it, on the engine's side.
+// One more event in a commit allocates at most one object besides those of bbolt itself: compared with the
+// least that stores it, on the engine's side.
 func TestAllocationsOfAnAppendedEvent(t *testing.T) {
 	log, least := openAt(t, t.TempDir(), bolt.Options{}), openBare(t)
 	drafts := batchOf(2000)
@@ -32,7 +32,7 @@ func TestAllocationsOfAnAppendedEvent(t *testing.T) {
 	}
 }
 
-// eachOf returns how many objects one event more costs a commit.
+// eachOf returns how many objects one more event costs a commit.
 func eachOf(store func(n int) error, t *testing.T) float64 {
 	allocated := func(n int) float64 {
 		least := uint64(1 << 62) // other goroutines allocate too
@@ -47,7 +47,7 @@ func eachOf(store func(n int) error, t *testing.T) float64 {
 		}
 		return float64(least)
 	}
-	allocated(2000) // makes what is made once
+	allocated(2000) // creates what is created only once
 	return (allocated(2000) - allocated(1000)) / 1000
 }
 
@@ -60,7 +60,7 @@ func batchOf(n int) []store.Draft {
 	return drafts
 }
 
-// An event of a batch is written once, and little else with it.
+// An event of a batch is written once, with little else.
 func TestBytesWrittenOfABatch(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -79,7 +79,7 @@ func TestBytesWrittenOfABatch(t *testing.T) {
 		if _, err := store.Append(context.Background(), log, drafts); err != nil {
 			t.Fatal(err)
 		}
-		if i > 0 { // the first makes what there is once
+		if i > 0 { // the first creates what is created only once
 			after := read()
 			room := make([]byte, len(after)-len(before)) // the file grows by more than is written
 			bytes += 4096 * float64(pagesWritten(append(before, room...), after))

@@ -20,8 +20,8 @@ func shopAt(id store.ID) []store.NamedDelivery {
 	return []store.NamedDelivery{{Name: "shop", Delivery: store.Delivery{ID: id, Record: []byte("{}")}}}
 }
 
-// TestDeliveryRides: progress that rides costs no commit of its own while others commit, and one after
-// half a second while nobody does.
+// TestDeliveryRides: progress that rides costs no commit of its own while others commit, and one after half a
+// second when nobody does.
 func TestDeliveryRides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := openAt(t, t.TempDir(), bolt.Options{})
@@ -49,7 +49,8 @@ func TestDeliveryRides(t *testing.T) {
 	})
 }
 
-// TestRowsBesideDeliveries: a row whose name goes on after a zero byte is kept like a delivery, and counted as none.
+// TestRowsBesideDeliveries: a row whose name continues after a zero byte is kept like a delivery, and not
+// counted as one.
 func TestRowsBesideDeliveries(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -68,7 +69,7 @@ func TestRowsBesideDeliveries(t *testing.T) {
 	}
 }
 
-// TestDeliveryBytes: a delivery lies where docs/FORMAT.md says, and one that is damaged is named and
+// TestDeliveryBytes: a delivery has the bytes that docs/FORMAT.md draws, and a damaged one is named and
 // listed, and can be set again.
 func TestDeliveryBytes(t *testing.T) {
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// precious makes a file that nothing may write to, outside of any data directory.
+// precious creates a file that nothing may write to, outside any data directory.
 func precious(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "precious")
@@ -42,7 +42,7 @@ func link(t *testing.T, target, dir, name string) {
 
 func nothing(*bolt.Log) error { return nil }
 
-// verbs are those that work on a directory, by the error that they end with.
+// verbs are the operations on a directory; each returns its error.
 func verbs(t *testing.T) map[string]func(dir string) error {
 	t.Helper()
 	backup, m := backUp(t, openAt(t, t.TempDir(), bolt.Options{}))
@@ -77,7 +77,7 @@ func verbs(t *testing.T) map[string]func(dir string) error {
 	}
 }
 
-// TestNoPlaceForALog: what has the log's name and is no file is refused, and stays. It may lead to a
+// TestNoPlaceForALog: anything with the log's name that is not a file is refused, and stays. It may lead to a
 // disk that is not mounted.
 func TestNoPlaceForALog(t *testing.T) {
 	elsewhere := t.TempDir()
@@ -152,8 +152,7 @@ func TestNothingThroughLinks(t *testing.T) {
 	})
 }
 
-// TestUnfinished: what a restore or an import that was killed has left is no log, and no obstacle to
-// the next one.
+// TestUnfinished: what a killed restore or import leaves is not a log, and no obstacle to the next one.
 func TestUnfinished(t *testing.T) {
 	killed, filled := t.TempDir(), t.TempDir()
 	err := bolt.Fill(filled, bolt.Options{}, func(log *bolt.Log) error {
@@ -190,7 +189,7 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// TestFillFails: a log that could not be filled is none, and an old one keeps what it has.
+// TestFillFails: a log that could not be filled does not become one, and an existing log keeps what it has.
 func TestFillFails(t *testing.T) {
 	wrong := errors.New("wrong")
 	fill := func(log *bolt.Log) error {
@@ -214,7 +213,7 @@ func TestFillFails(t *testing.T) {
 	}
 }
 
-// TestReadersLeaveNothing: who only reads a closed log leaves the directory as it was.
+// TestReadersLeaveNothing: a verb that only reads a closed log leaves the directory as it was.
 func TestReadersLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	closeLog(t, openAt(t, dir, bolt.Options{}))
@@ -227,7 +226,7 @@ func TestReadersLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestUnsafeDirectory: where everybody may write, anybody could replace the log.
+// TestUnsafeDirectory: where everyone may write, anyone could replace the log.
 func TestUnsafeDirectory(t *testing.T) {
 	for verb, run := range verbs(t) {
 		if verb == "verify" {
@@ -248,7 +247,7 @@ func TestUnsafeDirectory(t *testing.T) {
 	}
 }
 
-// TestOpenToOthers: a log that everybody may read is told.
+// TestOpenToOthers: a log that everyone may read is reported.
 func TestOpenToOthers(t *testing.T) {
 	dir := t.TempDir()
 	closeLog(t, openAt(t, dir, bolt.Options{}))
@@ -268,7 +267,7 @@ func TestOpenToOthers(t *testing.T) {
 	}
 }
 
-// TestOwners: who compacts or restores as the superuser does not lock the server's user out.
+// TestOwners: compacting or restoring as the superuser does not lock out the server's user.
 func TestOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only the superuser can give files away")

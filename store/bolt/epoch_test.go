@@ -14,7 +14,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// resolve expects that an ID is a position, or is none, and returns the one before it.
+// resolve expects that an ID is, or is not, a known position, and returns the position before it.
 func resolve(t *testing.T, log *bolt.Log, id store.ID, want bool) store.ID {
 	t.Helper()
 	floor, known, err := log.Resolve(id)
@@ -24,8 +24,8 @@ func resolve(t *testing.T, log *bolt.Log, id store.ID, want bool) store.ID {
 	return floor
 }
 
-// TestResolveWhileTrimming: while the trim's last fsync is under way, the mark and the absence of the
-// records are of one moment, for those who resume and for those who read.
+// TestResolveWhileTrimming: during the trim's last fsync, the mark and the absence of the records are of the
+// same moment, for those who resume and for those who read.
 func TestResolveWhileTrimming(t *testing.T) {
 	committed, proceed := make(chan struct{}), make(chan struct{})
 	log := openAt(t, t.TempDir(), bolt.Committed(bolt.Options{}, func() {
@@ -86,8 +86,8 @@ func TestResolveWhileTrimming(t *testing.T) {
 	close(committed)
 }
 
-// TestEpochs: each open that stores something has an epoch, of which the newest are kept. What was
-// minted before them is known as long as it is retained.
+// TestEpochs: each open that stores something has an epoch, of which the newest are kept. IDs minted before
+// them are known as long as they are retained.
 func TestEpochs(t *testing.T) {
 	dir := t.TempDir()
 	var events []store.Event
@@ -107,7 +107,7 @@ func TestEpochs(t *testing.T) {
 	for i, e := range events {
 		resolve(t, log, e.ID, true)
 		next, _ := e.ID.Next()
-		resolve(t, log, next, i%3 < 2) // the last ones of an epoch are followed by none of it
+		resolve(t, log, next, i%3 < 2) // no ID of an epoch follows its last one
 	}
 	closeLog(t, log)
 
@@ -130,7 +130,7 @@ func TestEpochs(t *testing.T) {
 	}
 }
 
-// TestEpochDamaged: an epoch that cannot be read vouches for nothing, and verify says so.
+// TestEpochDamaged: a damaged epoch confirms no ID, and verify reports it.
 func TestEpochDamaged(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -149,12 +149,12 @@ func TestEpochDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	resolve(t, log, events[0].ID, false)
-	resolve(t, log, events[1].ID, true) // the newest that was trimmed
+	resolve(t, log, events[1].ID, true) // the newest trimmed ID
 	resolve(t, log, events[2].ID, true)
 }
 
-// TestEpochOfOlderRelease: an ID in the place of what was minted before there were epochs is a
-// position as it was then; what is minted now is told from what was lost.
+// TestEpochOfOlderRelease: an ID among those minted before there were epochs is a position, as it was then;
+// IDs minted now are distinguished from lost ones.
 func TestEpochOfOlderRelease(t *testing.T) {
 	dir := t.TempDir()
 	unpackFixture(t, 1, dir)
@@ -195,7 +195,7 @@ func countEpochs(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// fillEpochs adds as many epochs as are kept, at and below the ID.
+// fillEpochs adds the maximum number of epochs, at and below the ID.
 func fillEpochs(t *testing.T, dir string, id store.ID) {
 	t.Helper()
 	editEpochs(t, dir, func(b *bbolt.Bucket) error {

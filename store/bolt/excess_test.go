@@ -13,8 +13,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestExcessOfDamage: a damaged record stays where it is and counts; nothing sound goes in its
-// place.
+// TestExcessOfDamage: a damaged record stays where it is and counts; no intact one is deleted in its place.
 func TestExcessOfDamage(t *testing.T) {
 	for name, limit := range map[string]func(store.Info) store.Limits{
 		"events": func(store.Info) store.Limits { return store.Limits{Events: 5} },
@@ -53,8 +52,8 @@ func TestExcessOfDamage(t *testing.T) {
 	}
 }
 
-// TestExcessBesideTrim: whatever else is trimmed and appended meanwhile, what the limit of the
-// whole log allows stays. The trims are at work ahead of where the excess is counted off.
+// TestExcessBesideTrim: whatever else is trimmed and appended meanwhile, what the limit of the whole log
+// allows stays. The trims work ahead of where the excess is being counted.
 func TestExcessBesideTrim(t *testing.T) {
 	const kept, rounds = 300, 2
 	log := openAt(t, t.TempDir(), bolt.Options{})
@@ -90,8 +89,8 @@ func TestExcessBesideTrim(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestExcessPassesOnce: what is kept from the limits of the whole log is looked at by two passes at most, until some
-// of it need not be kept any more.
+// TestExcessPassesOnce: events kept in spite of the limits of the whole log are examined by at most two
+// passes, until some of them need not be kept any more.
 func TestExcessPassesOnce(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	defer closeLog(t, log)
@@ -113,11 +112,11 @@ func TestExcessPassesOnce(t *testing.T) {
 			t.Fatalf("deleted %d events, %v, and asked %d times; want %d and at most %d", n, err, asked, deletes, atMost)
 		}
 	}
-	pass(50+1495, 3000) // all but the newest ten, and what is kept of a
+	pass(50+1495, 3000) // all but the newest ten, and those kept of a
 	pass(0, 3000)
 	pass(0, 10)
 	appendN(t, log, 4, "b")
-	pass(2, 10) // and the two newest of a that were
+	pass(2, 10) // two of b leave the newest ten, and two of a, which are kept
 	from = events[200].ID
 	pass(50, 3000)
 	storetest.Check(t, log)

@@ -18,7 +18,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// openAt opens the log in dir and closes it when the test is over.
+// openAt opens the log in dir and closes it when the test ends.
 func openAt(t testing.TB, dir string, o bolt.Options) *bolt.Log {
 	t.Helper()
 	log, err := bolt.Open(dir, o)
@@ -36,7 +36,7 @@ func closeLog(t testing.TB, log *bolt.Log) {
 	}
 }
 
-// appendN appends n events, which go to the topics in turn, in commits of at most 1,000.
+// appendN appends n events, to the topics in turn, in commits of at most 1,000.
 func appendN(t testing.TB, log store.Log, n int, topics ...string) []store.Event {
 	t.Helper()
 	drafts := make([]store.Draft, n)
@@ -51,8 +51,7 @@ func appendN(t testing.TB, log store.Log, n int, topics ...string) []store.Event
 	return events
 }
 
-// appendAll appends the drafts in one commit and returns the events that the log must hold from now
-// on.
+// appendAll appends the drafts in one commit and returns the events that the log must hold from then on.
 func appendAll(t testing.TB, log store.Log, drafts ...store.Draft) []store.Event {
 	t.Helper()
 	ids, err := store.Append(context.Background(), log, drafts)
@@ -67,8 +66,8 @@ func appendAll(t testing.TB, log store.Log, drafts ...store.Draft) []store.Event
 	return events
 }
 
-// drain reads all that f matches after the position, at most max at a time, and the IDs that the
-// pages report as corrupt.
+// drain reads everything that f matches after the position, at most max at a time, and the IDs that the pages
+// report as corrupt.
 func drain(t testing.TB, log store.Log, f store.Filter, after store.ID,
 	max int) (events []store.Event, corrupt []store.ID) {
 	t.Helper()
@@ -93,7 +92,7 @@ func drain(t testing.TB, log store.Log, f store.Filter, after store.ID,
 	}
 }
 
-// expect reads all that f matches after the position and compares it with those of the events.
+// expect reads everything that f matches after the position and compares it with the matching events.
 func expect(t testing.TB, log store.Log, f store.Filter, after store.ID, events []store.Event) {
 	t.Helper()
 	got, corrupt := drain(t, log, f, after, 500)
@@ -117,7 +116,7 @@ func same(t testing.TB, what string, got, want []store.Event) {
 	}
 }
 
-// matching returns those of the events that match f and follow after.
+// matching returns the events that match f and follow after.
 func matching(events []store.Event, f store.Filter, after store.ID) []store.Event {
 	return slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
 		return !after.Before(e.ID) || !f.Match(e.Topic)
@@ -135,9 +134,9 @@ func filterOf(t testing.TB, patterns ...string) store.Filter {
 
 func logFile(dir string) string { return filepath.Join(dir, "log.db") }
 
-// crash returns a directory with what the death of the process at this moment would leave of a log
-// at which nothing happens: the file as it is, without the checkpoint of Close. Only the tail that
-// no page uses yet is cut off, because most of the time of these tests would go into copying it.
+// crash returns a directory with what the death of the process at this moment would leave of an idle log: the
+// file as it is, without the checkpoint of Close. Only the tail that no page uses yet is cut off, because
+// copying it would take most of the time of these tests.
 func crash(t testing.TB, dir string) string {
 	t.Helper()
 	copied := t.TempDir()
@@ -148,7 +147,7 @@ func crash(t testing.TB, dir string) string {
 	return copied
 }
 
-// usedBytes is the size of the pages that a closed log uses, the free ones among them included.
+// usedBytes returns the size of the pages that a closed log uses, including free ones.
 func usedBytes(t testing.TB, dir string) (size int64) {
 	t.Helper()
 	db, err := bbolt.Open(logFile(dir), 0o600, &bbolt.Options{ReadOnly: true})

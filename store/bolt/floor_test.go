@@ -46,7 +46,8 @@ func publish(log store.Log, key string) error {
 	return err
 }
 
-// TestFloor: below the floor nothing is stored, all else goes on, and with room publishing is back.
+// TestFloor: below the floor nothing is stored and everything else continues; once there is room, publishing
+// works again.
 func TestFloor(t *testing.T) {
 	d := &fakeDisk{}
 	d.free.Store(100)
@@ -94,8 +95,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// TestFloorAfterTrim: what is trimmed makes room for as much, for the file keeps its pages, and no
-// more.
+// TestFloorAfterTrim: trimming makes room for as much as was trimmed, because the file keeps its pages, and
+// no more.
 func TestFloorAfterTrim(t *testing.T) {
 	d := &fakeDisk{}
 	d.free.Store(100)
@@ -125,8 +126,8 @@ func TestFloorAfterTrim(t *testing.T) {
 	}
 }
 
-// TestFloorIsForTrims: below the floor an append takes pages that trims have freed, and not more of the
-// disk where these are too few, or in pieces too small for it.
+// TestFloorIsForTrims: below the floor an append uses pages that trims have freed, and no more of the disk
+// where they are too few, or in pieces too small for it.
 func TestFloorIsForTrims(t *testing.T) {
 	d, dir := &fakeDisk{}, t.TempDir()
 	d.free.Store(100)
@@ -165,8 +166,8 @@ func TestFloorIsForTrims(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestFloorAfterRestart: what was trimmed before a restart makes room for nearly as much after it,
-// and the file does not grow. A few more find room where the first reserve was, which had no piece for them.
+// TestFloorAfterRestart: events trimmed before a restart make room for nearly as much after it, and the file
+// does not grow. A few more fit where the first reserve was, which had no extent for them.
 func TestFloorAfterRestart(t *testing.T) {
 	dir, d := t.TempDir(), &fakeDisk{}
 	log := openAt(t, dir, bolt.Options{})
@@ -192,7 +193,7 @@ func TestFloorAfterRestart(t *testing.T) {
 	closeLog(t, log)
 }
 
-// TestFloorUnknown: a disk that does not tell its free space stops nothing.
+// TestFloorUnknown: a disk that does not report its free space stops nothing.
 func TestFloorUnknown(t *testing.T) {
 	d := &fakeDisk{err: errors.New("no such call")}
 	log := floored(t, d)
@@ -201,9 +202,9 @@ func TestFloorUnknown(t *testing.T) {
 	}
 }
 
-// TestFloorOfRealDisk: 16 publishers fill a disk down to its floor while others read. What was
-// acknowledged is what the log has and what the readers got; trimming, and then room on the disk,
-// bring publishing back.
+// TestFloorOfRealDisk: 16 publishers fill a disk down to its floor while others read. The acknowledged events
+// are exactly what the log has and what the readers got; publishing resumes after a trim, and again once the
+// disk has room.
 func TestFloorOfRealDisk(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {
@@ -242,7 +243,7 @@ func TestFloorOfRealDisk(t *testing.T) {
 			storetest.Check(t, log)
 			for _, got := range readers() {
 				for _, e := range events {
-					delete(got, e.ID) // or it was trimmed before the reader came to it
+					delete(got, e.ID) // or it was trimmed before the reader reached it
 				}
 				for _, e := range slices.Concat(more, last) {
 					if !got[e.ID] {
@@ -259,8 +260,8 @@ func TestFloorOfRealDisk(t *testing.T) {
 	}
 }
 
-// publishUntilFull has 16 publishers append events of so many bytes until each is told that there
-// is no space, and returns what was acknowledged, in the order of the IDs.
+// publishUntilFull has 16 publishers append events of the given size until each gets ErrNoSpace, and returns
+// the acknowledged ones in ID order.
 func publishUntilFull(t *testing.T, log store.Log, size int) (acknowledged []store.Event) {
 	t.Helper()
 	var mu sync.Mutex
@@ -289,8 +290,8 @@ func publishUntilFull(t *testing.T, log store.Log, size int) (acknowledged []sto
 	return acknowledged
 }
 
-// follow starts readers that wait for what is appended. The returned function ends them at the
-// head, and returns what each of them got.
+// follow starts readers that wait for new events. The returned function ends them at the head, and returns
+// what each of them got.
 func follow(t *testing.T, log store.Log, n int) func() []map[store.ID]bool {
 	t.Helper()
 	got := make([]map[store.ID]bool, n)

@@ -18,7 +18,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// node is a log whose commits are kept as bytes, for another to apply.
+// node is a log whose commits are kept as bytes, for another log to apply.
 func node(t *testing.T, dir string) (log *bolt.Log, commits *[][]byte) {
 	commits = new([][]byte)
 	log = openAt(t, dir, bolt.Between(bolt.Options{},
@@ -32,9 +32,9 @@ func node(t *testing.T, dir string) (log *bolt.Log, commits *[][]byte) {
 	return log, commits
 }
 
-// TestForeignCommit: while a commit is decided and not applied, the log is read, backed up and
-// trimmed, and takes commits that another process has decided. The commit is then decided again, for
-// what it was decided on has changed: a key that the other has used is a replay.
+// TestForeignCommit: while a commit is decided and not applied, the log is read, backed up and trimmed, and
+// takes commits that another process has decided. The commit is then decided again, because what it was
+// decided on has changed: a key that the other has used is a replay.
 func TestForeignCommit(t *testing.T) {
 	here, there, hold := t.TempDir(), t.TempDir(), newHolder()
 	seed := openAt(t, here, bolt.Options{})
@@ -110,8 +110,8 @@ func TestForeignCommit(t *testing.T) {
 	}
 }
 
-// TestForeignCommitRefused: a commit that follows another ID, or numbers its topics for another log,
-// is not this log's, and after one nothing is certain any more.
+// TestForeignCommitRefused: a commit that follows another ID, or numbers its topics for another log, is not
+// for this log; after it nothing is certain any more.
 func TestForeignCommitRefused(t *testing.T) {
 	for name, change := range map[string]func(*commit.Commit){
 		"other ID":     func(c *commit.Commit) { c.After = store.MaxID },
@@ -135,8 +135,8 @@ func TestForeignCommitRefused(t *testing.T) {
 	}
 }
 
-// TestForeignTrimOfDamagedRecord: a commit says whose event goes, so that it goes from every copy of
-// the log, also where its record cannot be read any more.
+// TestForeignTrimOfDamagedRecord: a commit names the topic of a deleted event, so that the event disappears
+// from every copy of the log, even where its record cannot be read any more.
 func TestForeignTrimOfDamagedRecord(t *testing.T) {
 	dir := t.TempDir()
 	var damaged store.ID
@@ -170,7 +170,7 @@ func TestForeignTrimOfDamagedRecord(t *testing.T) {
 	}
 }
 
-// TestReplayBesideTrim: a retry that shares a commit with the trim of its event says that it is gone.
+// TestReplayBesideTrim: a retry that shares a commit with the trim of its event reports that it is gone.
 func TestReplayBesideTrim(t *testing.T) {
 	hold := newHolder()
 	log := openAt(t, t.TempDir(), hold.options())
@@ -193,7 +193,7 @@ func TestReplayBesideTrim(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	<-hold.held // until both have gathered
+	<-hold.held // until both are queued
 	publish("k")
 	calls.Go(func() {
 		n, err := log.Trim(context.Background(), filterOf(t, "a"), store.MaxID)
@@ -212,8 +212,8 @@ func TestReplayBesideTrim(t *testing.T) {
 	}
 }
 
-// TestReplayFromReplacedFile: a call that stores nothing new is not answered from a file that is not
-// the log's any more.
+// TestReplayFromReplacedFile: a call that stores nothing new is not answered from a file that is no longer
+// the log's.
 func TestReplayFromReplacedFile(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})

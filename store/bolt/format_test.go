@@ -17,14 +17,14 @@ import (
 	"tidings/store/bolt"
 )
 
-// parser takes a value apart as docs/FORMAT.md draws it.
+// parser decodes a value as docs/FORMAT.md draws it.
 type parser struct {
 	t    *testing.T
 	what string
 	rest []byte
 }
 
-// unsealed checks the sum of key and payload.
+// unsealed checks the checksum of key and payload.
 func unsealed(t *testing.T, bucket string, key, value []byte) *parser {
 	t.Helper()
 	what := fmt.Sprintf("%s %x", bucket, key)
@@ -126,7 +126,7 @@ func checkMetaFormat(t *testing.T, tx *bbolt.Tx, want map[string]string) {
 	}
 }
 
-// checkEpochFormat: the log was opened once, and all its events bear the epoch of that.
+// checkEpochFormat: the log was opened once, and all its events bear that epoch.
 func checkEpochFormat(t *testing.T, tx *bbolt.Tx, event store.ID) {
 	var zero store.ID
 	got := make(map[string]string)
@@ -174,8 +174,8 @@ func checkTopicFormat(t *testing.T, tx *bbolt.Tx, want []store.TopicInfo) {
 	}
 }
 
-// checkLogFormat compares the records with the events, those of f before the ID being trimmed, and
-// the chains and the sparse keys with all that ever were.
+// checkLogFormat compares the records with the events, of which those of f before the ID are trimmed, and the
+// chains and the sparse keys with all events that ever existed.
 func checkLogFormat(t *testing.T, tx *bbolt.Tx, events []store.Event, f store.Filter,
 	before store.ID) {
 	topics, log, sparse := tx.Bucket([]byte("topics")), tx.Bucket([]byte("log")),
@@ -239,7 +239,7 @@ func checkMarkFormat(t *testing.T, tx *bbolt.Tx, key string, id store.ID, topics
 	}
 }
 
-// checkOwnerFormat looks for the owner of the first topics; the others have none.
+// checkOwnerFormat expects the owner on the first topics; the others have none.
 func checkOwnerFormat(t *testing.T, tx *bbolt.Tx, owner string, topics int) {
 	want := sha256.Sum256([]byte(owner))
 	b := tx.Bucket([]byte("owners"))

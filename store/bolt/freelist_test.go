@@ -12,8 +12,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestFreeListAfterCrash: the list of free pages that an open puts into the file of a log that was killed
-// is what bbolt would find, and whatever of it is written before the next crash, the log is the same.
+// TestFreeListAfterCrash: the list of free pages that an open writes into the file of a killed log is what
+// bbolt would find, and whatever part of it is written before the next crash, the log is the same.
 func TestFreeListAfterCrash(t *testing.T) {
 	for _, trims := range []bool{false, true} {
 		t.Run(fmt.Sprintf("trims=%t", trims), func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestFreeListAfterCrash(t *testing.T) {
 			if !bytes.Equal(before[4096:8192], after[4096:8192]) {
 				meta = 4096
 			}
-			for _, written := range []int{-1, 0, 40, 60, 4096} { // bytes of the meta page; -1: nor the list
+			for _, written := range []int{-1, 0, 40, 60, 4096} { // bytes of the meta page; -1: the list is missing, too
 				file := bytes.Clone(before)
 				if written >= 0 {
 					file = bytes.Clone(after)
@@ -70,7 +70,7 @@ func bytesOfLog(t *testing.T, dir string) []byte {
 	return file
 }
 
-// checkFreeList has bbolt hold the list against the pages that are in use.
+// checkFreeList has bbolt compare the list with the pages in use.
 func checkFreeList(t *testing.T, path string) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
@@ -88,7 +88,7 @@ func checkFreeList(t *testing.T, path string) {
 	}
 }
 
-// A list may be longer than the count of its page can tell.
+// A list may be longer than its page's count can hold.
 func TestListOfFreePages(t *testing.T) {
 	for _, c := range []struct {
 		used        int

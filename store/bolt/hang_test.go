@@ -17,8 +17,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// hanging is a log whose committer hangs at its next commit until it is released: it asks what
-// is past for each. Its tests run in a bubble.
+// hanging is a log whose committer hangs at its next commit until it is released, because it calls Past for
+// each. Its tests run in a synctest bubble.
 type hanging struct {
 	*bolt.Log
 	hold  atomic.Pointer[chan struct{}]
@@ -41,7 +41,7 @@ func (h *hanging) hang() { h.hold.Store(new(make(chan struct{}))) }
 
 func (h *hanging) release() { close(*h.hold.Swap(nil)) }
 
-// later is the error that a call ends with, and after how long.
+// later is the error that a call returns, and after how long.
 type later struct {
 	err   error
 	after time.Duration
@@ -59,10 +59,9 @@ func start(call func() error) *later {
 	return l
 }
 
-// TestHang: while the disk hangs, what no commit has taken is refused when its caller's time is over,
-// and nothing of it is stored; what the commit has taken is answered in half a minute, with an outcome
-// that is not known; Ready says what is wrong, and reading goes on. When the disk comes back all goes
-// on.
+// TestHang: while the disk hangs, a request that no commit has taken is refused when its caller's time is
+// over, and nothing of it is stored; one that the commit has taken gets an unknown outcome within half a
+// minute; Ready says what is wrong, and reading continues. When the disk recovers, everything continues.
 func TestHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := openHanging(t)
@@ -150,7 +149,7 @@ func TestHang(t *testing.T) {
 	})
 }
 
-// TestHangKeepsTrimsOut: a trim whose outcome is not known yet is not counted twice.
+// TestHangKeepsTrimsOut: a trim whose outcome is still unknown is not counted twice.
 func TestHangKeepsTrimsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := openHanging(t)

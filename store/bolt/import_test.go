@@ -22,7 +22,7 @@ func listed(events []store.Event) iter.Seq2[store.Event, error] {
 	}
 }
 
-// TestImport: the events are those of the other log, and what follows comes after them.
+// TestImport: the events are those of the other log, and new events come after them.
 func TestImport(t *testing.T) {
 	from := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, from, 2500, "a", "b")

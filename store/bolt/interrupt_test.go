@@ -10,14 +10,14 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestInterrupt ends each long operation while it reads, in a call of progress that does not return
-// before the test does: what cannot be told to stop is left behind, and nothing half stays.
+// TestInterrupt interrupts each long operation while it reads, in a call of progress that does not return
+// before the test does: work that cannot be stopped is left behind, and nothing unfinished stays.
 func TestInterrupt(t *testing.T) {
 	why := errors.New("a signal")
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "backup")
 	log := openAt(t, dir, bolt.Options{})
 	for range 5 {
-		appendN(t, log, 1000, "a", "b") // progress is told every 4096
+		appendN(t, log, 1000, "a", "b") // progress is reported every 4096
 	}
 	out, err := os.Create(file)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestJournalOnFullDisk: without space for a journal the topics' records are written in their
-// places, and what the journal had said of them before does not count any more.
+// TestJournalOnFullDisk: without space for a journal the topics' records are written in place, and older
+// entries of the journal for them do not count any more.
 func TestJournalOnFullDisk(t *testing.T) {
 	disk := smallDisk(t, "tmpfs")
 	dir := filepath.Join(disk, "data")
@@ -54,7 +54,7 @@ func TestJournalOnFullDisk(t *testing.T) {
 	}
 }
 
-// TestNoCheckpointOnFullDisk: a checkpoint that is due and has no space fails no trim.
+// TestNoCheckpointOnFullDisk: a checkpoint that is due and has no space makes no trim fail.
 func TestNoCheckpointOnFullDisk(t *testing.T) {
 	disk := smallDisk(t, "tmpfs")
 	log := openAt(t, filepath.Join(disk, "data"), bolt.Options{})
@@ -77,8 +77,8 @@ func TestNoCheckpointOnFullDisk(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestCheckpointWaits: a checkpoint that is due and has no space, because of many topics, refuses
-// no event that has.
+// TestCheckpointWaits: a checkpoint that is due and has no space, because of many topics, does not refuse
+// events for which there is space.
 func TestCheckpointWaits(t *testing.T) {
 	disk := storetest.SmallDisk(t, "tmpfs", 64<<20)
 	log := openAt(t, filepath.Join(disk, "data"), bolt.Options{})
@@ -95,7 +95,7 @@ func TestCheckpointWaits(t *testing.T) {
 	if _, err := log.Trim(t.Context(), store.All(), events[4000].ID); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2000 { // the checkpoint is due at the latest with the last
+	for i := range 2000 { // the checkpoint is due with the last one at the latest
 		if _, err := store.Append(t.Context(), log, []store.Draft{{Topic: topics[0]}}); err != nil {
 			t.Fatalf("event %d of 2000, where 4000 were trimmed: %v", i, err)
 		}

@@ -29,9 +29,8 @@ func journaled(t testing.TB, dir string) (format uint32, values int) {
 	return binary.BigEndian.Uint32(meta(t, dir, "format")), values
 }
 
-// expectEdges opens what a crash leaves of the log and expects the books that the log has, and,
-// from just below and at some of the events that there ever were, what the model reads and what it
-// says was trimmed.
+// expectEdges opens what a crash leaves of the log and expects the log's counters, and, from just below and
+// at some of the events that ever existed, what the model reads and reports as trimmed.
 func expectEdges(t *testing.T, dir string, log store.Log, model *storetest.Model,
 	ever []store.Event) {
 	t.Helper()
@@ -69,9 +68,8 @@ func expectEdges(t *testing.T, dir string, log store.Log, model *storetest.Model
 	storetest.Check(t, crashed)
 }
 
-// TestJournal: at whatever point the process dies, the next one knows of each topic what was
-// trimmed and what is left, when the topics' records are behind: with a journal, after a
-// checkpoint, with another journal.
+// TestJournal: at whatever point the process dies, the next one knows for each topic what was trimmed and
+// what is left while the topics' records lag: with a journal, after a checkpoint, with another journal.
 func TestJournal(t *testing.T) {
 	topics := make([]string, 40)
 	for i := range topics {
@@ -117,13 +115,13 @@ func TestJournal(t *testing.T) {
 			expectEdges(t, dir, log, model, ever)
 		}
 		switch i {
-		case 2, 5: // a restart after a crash goes on with the journal
+		case 2, 5: // a restart after a crash continues with the journal
 			dir = crash(t, dir)
 			log = openAt(t, dir, bolt.Options{})
 			expectJournal(true)
 		}
 		switch i {
-		case 3, 4, 5: // one that had time makes a checkpoint
+		case 3, 4, 5: // a clean close makes a checkpoint
 			closeLog(t, log)
 			expectJournal(false)
 			log = openAt(t, dir, bolt.Options{})
@@ -181,8 +179,8 @@ func TestJournalFormat(t *testing.T) {
 	}
 }
 
-// TestJournalEnds: a log that is only trimmed makes a checkpoint in time, too, and that checkpoint
-// has the records of the topics that its own commit trims for the first time.
+// TestJournalEnds: a log that is only trimmed makes a checkpoint in time, too, and that checkpoint has the
+// records of the topics that its own commit trims for the first time.
 func TestJournalEnds(t *testing.T) {
 	topics := make([]string, 500)
 	for i := range topics {
@@ -214,14 +212,14 @@ func TestJournalEnds(t *testing.T) {
 			t.Errorf("%d values in the journal after %d entries", values, n)
 		}
 	}
-	// an entry for each event, 16 to a value, about
+	// roughly an entry for each event, 16 to a value
 	if limit := 16<<10/16 + 128; most > limit || most < limit/4 {
 		t.Errorf("the journal had up to %d values, want some, and at most %d", most, limit)
 	}
 	storetest.Check(t, log)
 }
 
-// TestDamagedJournal: what a topic has cannot be told then.
+// TestDamagedJournal: without the journal the state of a topic cannot be known.
 func TestDamagedJournal(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})

@@ -9,8 +9,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestReaderMemory: what a reader holds between its calls is small, whether it has read one event
-// or has caught up with thousands: there is one for each subscriber that is not at the head.
+// TestReaderMemory: a reader holds little between its calls, whether it has read one event or has caught up
+// with thousands: there is one for each subscriber that is not at the head.
 func TestReaderMemory(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, log, 30_000, "m.1", "x.1", "x.2", "x.3", "m.2", "x.4", "x.5", "x.6", "x.7",
@@ -40,7 +40,7 @@ func TestReaderMemory(t *testing.T) {
 	}
 }
 
-// TestSmallReads: what a read allocates follows what it returns.
+// TestSmallReads: a read allocates in proportion to what it returns.
 func TestSmallReads(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, log, 1000, "a")

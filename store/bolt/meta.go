@@ -76,7 +76,7 @@ func makeMirror(tx *bbolt.Tx, id store.ID) error {
 		putFormat(tx))
 }
 
-// makeOrdinary gives the log in the file an identity of its own and makes it an ordinary log.
+// makeOrdinary makes the log in the file an ordinary log with the given identity.
 func makeOrdinary(tx *bbolt.Tx, id store.ID) error {
 	return errors.Join(putMeta(tx, metaLogID, id[:]), tx.Bucket(bucketMeta).Delete([]byte(metaPlace)),
 		putFormat(tx))

@@ -22,7 +22,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// mirrors opens logs that are mirrors, each directory's of a sequence of its own.
+// mirrors opens logs that are mirrors, with a sequence for each directory.
 func mirrors(forget bool) storetest.Factory {
 	var mu sync.Mutex
 	sequences := make(map[string]*storetest.Sequence)
@@ -56,18 +56,18 @@ func openMirror(t testing.TB, dir string, opts storetest.Options, seat store.Seq
 // TestMirrorConformance: a log with a sequencer is a log like any other.
 func TestMirrorConformance(t *testing.T) { storetest.Run(t, mirrors(false)) }
 
-// TestMirrorLostConformance: nor does it make a difference when the mirror is lost at each close.
+// TestMirrorLostConformance: losing the mirror at each close makes no difference.
 func TestMirrorLostConformance(t *testing.T) { storetest.Run(t, mirrors(true)) }
 
-// TestMirrorShared: several logs make one sequence.
+// TestMirrorShared: several logs share one sequence.
 func TestMirrorShared(t *testing.T) {
 	storetest.RunShared(t, func(t testing.TB, dir string, opts storetest.Options) store.Log {
 		return openMirror(t, dir, opts, opts.Sequencer)
 	})
 }
 
-// TestMirrorFile: the file of a mirror says that it is one. By itself it is verified, compacted, read and
-// copied, and takes no writes, until it is detached. A copy that is restored is an ordinary log.
+// TestMirrorFile: the file of a mirror is marked as one. Without its sequence it can be verified, compacted,
+// read and copied, and accepts no writes until it is detached. A restored copy is an ordinary log.
 func TestMirrorFile(t *testing.T) {
 	dir, sequence := t.TempDir(), storetest.NewSequence()
 	log := openMirror(t, dir, storetest.Options{}, sequence.Seat())
@@ -127,7 +127,7 @@ func TestMirrorFile(t *testing.T) {
 	}
 }
 
-// mirrorAlone opens a mirror by itself and returns a backup of it.
+// mirrorAlone opens a mirror without its sequence and returns a backup of it.
 func mirrorAlone(t *testing.T, dir string) (backup string) {
 	log := openAt(t, dir, bolt.Options{Alone: true})
 	defer closeLog(t, log)
@@ -153,7 +153,7 @@ func mirrorAlone(t *testing.T, dir string) (backup string) {
 	return backup
 }
 
-// TestMirrorDamaged: a damaged mirror is set aside as it is, and made again.
+// TestMirrorDamaged: a damaged mirror is set aside as it is, and rebuilt.
 func TestMirrorDamaged(t *testing.T) {
 	dir, sequence := t.TempDir(), storetest.NewSequence()
 	log := openMirror(t, dir, storetest.Options{}, sequence.Seat())
@@ -180,8 +180,8 @@ func TestMirrorDamaged(t *testing.T) {
 	}
 }
 
-// TestMirrorDiskFull: a commit that has its place, and finds no room here, waits for it. Who asked for it
-// is told that the outcome is not known; all others have it; the log is not ready, and goes on by itself.
+// TestMirrorDiskFull: a commit that has its place, and finds no room here, waits for it. Its caller gets an
+// unknown outcome; all other nodes have the commit; the log is not ready, and continues by itself.
 func TestMirrorDiskFull(t *testing.T) {
 	disk, sequence := smallDisk(t, "tmpfs"), storetest.NewSequence()
 	log := openMirror(t, filepath.Join(disk, "data"), storetest.Options{}, sequence.Seat())
@@ -219,9 +219,9 @@ func TestMirrorDiskFull(t *testing.T) {
 	closeLog(t, log)
 }
 
-// TestMirrorOpenOutcome: while it is not known whether a commit has a place, nothing else is decided. Who
-// asked for it is told so after a while; so is who asks for the same again; all others are told that
-// nothing of theirs was stored. When the sequencer says, all goes on.
+// TestMirrorOpenOutcome: while it is unknown whether a commit has a place, nothing else is decided. After a
+// while its caller gets an unknown outcome, and so does anyone who repeats the request; all others learn that
+// nothing of theirs was stored. When the sequencer answers, everything continues.
 func TestMirrorOpenOutcome(t *testing.T) {
 	for name, fate := range map[string]storetest.Fate{"placed": storetest.Unheard, "not placed": storetest.Lost} {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestMirrorOpenOutcome(t *testing.T) {
 	}
 }
 
-// pass lets the bubble's time go on, and what is due then happen.
+// pass advances the bubble's time, and lets what is due happen.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -281,8 +281,8 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 	storetest.Check(t, log)
 }
 
-// TestMirrorAskedOnce: however many wait to catch up, one call is under way; and none takes the answer of a
-// call that began before it.
+// TestMirrorAskedOnce: however many callers wait to catch up, one call is in flight; and none uses the answer
+// of a call that began before it.
 func TestMirrorAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sequence := storetest.NewSequence()
@@ -318,8 +318,8 @@ func TestMirrorAskedOnce(t *testing.T) {
 	})
 }
 
-// TestMirrorStats: attempts, those that another was faster than, those whose outcome was not known in time, and
-// how far the log is behind, and for how long, also when none of what it lacks has come.
+// TestMirrorStats: attempts, those that lost to another node, those whose outcome was not known in time, and
+// how far the log is behind and for how long, even if nothing that it lacks has arrived.
 func TestMirrorStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sequence := storetest.NewSequence()
@@ -370,8 +370,9 @@ func TestMirrorStats(t *testing.T) {
 	})
 }
 
-// TestMirrorTrimsOnce: of two nodes that have to trim the same at the same time one does, and the other gives way:
-// each event is trimmed by one commit, and next to no attempt is in vain. So it is too where one keeps less.
+// TestMirrorTrimsOnce: of two nodes that have to trim the same events at the same time, one does and the
+// other gives way: each event is trimmed by one commit, and hardly any attempt is in vain. The same holds if
+// one keeps less.
 func TestMirrorTrimsOnce(t *testing.T) {
 	for name, keep := range map[string][2]uint64{"the same": {100, 100}, "less": {100, 50}} {
 		t.Run(name, func(t *testing.T) {
@@ -424,8 +425,8 @@ func trimsOnce(t *testing.T, events int, keep [2]uint64) {
 	}
 }
 
-// TestMirrorCloses: a log closes soon, also while its sequencer says nothing, or is not there; what its
-// last commit has become is seen at the next open.
+// TestMirrorCloses: a log closes soon, even while its sequencer does not answer or is unreachable; the
+// outcome of its last commit is seen at the next open.
 func TestMirrorCloses(t *testing.T) {
 	for name, fate := range map[string]storetest.Fate{"placed": storetest.Unheard, "lost": storetest.Lost,
 		"not there": storetest.NoAnswer} {
@@ -439,7 +440,7 @@ func TestMirrorCloses(t *testing.T) {
 					_, err := log.AppendOnce(context.Background(), keyed("a", "k"))
 					return err
 				})
-				synctest.Wait() // it was offered to the sequencer
+				synctest.Wait() // it has been offered to the sequencer
 				began := time.Now()
 				closeLog(t, log)
 				if took := time.Since(began); took > 3*time.Second {

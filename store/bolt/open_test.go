@@ -33,7 +33,7 @@ func wholeLog(t testing.TB) string {
 	return crash(t, dir)
 }
 
-// sealed is a value of the file as docs/FORMAT.md draws it: a CRC-32C of key and payload, the
+// sealed returns a value of the file as docs/FORMAT.md draws it: a CRC-32C of key and payload, then the
 // payload.
 func sealed(key, payload []byte) []byte {
 	table := crc32.MakeTable(crc32.Castagnoli)
@@ -41,14 +41,14 @@ func sealed(key, payload []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, sum), payload...)
 }
 
-// setMeta returns a change of one entry of the metadata, with a right checksum.
+// setMeta returns a change of one entry of the metadata, with a correct checksum.
 func setMeta(key string, payload []byte) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("meta")).Put([]byte(key), sealed([]byte(key), payload))
 	}
 }
 
-// TestMustExist: a log that is there is opened; where there is none, nothing is made.
+// TestMustExist: an existing log is opened; if there is none, nothing is created.
 func TestMustExist(t *testing.T) {
 	exists := bolt.Options{MustExist: true}
 	openAt(t, wholeLog(t), exists)
@@ -63,8 +63,8 @@ func TestMustExist(t *testing.T) {
 	}
 }
 
-// TestRefuse: each kind of file that is no intact log of this release is refused with a sentence
-// that says so and what to do, and nothing of it is lost.
+// TestRefuse: each kind of file that is not an intact log of this release is refused with a sentence that
+// says so and what to do, and nothing of it is lost.
 func TestRefuse(t *testing.T) {
 	content := func(b []byte) func(testing.TB, string) {
 		return func(t testing.TB, dir string) {
@@ -175,7 +175,7 @@ func TestRefuse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // a refusal leaves nothing behind that changes the next one
+			for range 2 { // a refusal leaves nothing that changes the next one
 				log, err := bolt.Open(dir, bolt.Options{})
 				if err == nil {
 					closeLog(t, log)
@@ -194,7 +194,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestDamagedPages: a page that makes no sense is met at Open, whichever it is, or was not in use.
+// TestDamagedPages: an invalid page is found at Open, whichever it is, or was not in use.
 func TestDamagedPages(t *testing.T) {
 	whole := wholeLog(t)
 	log := openAt(t, whole, bolt.Options{})
@@ -283,8 +283,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestFileTakenAway: what happens to the name of the open file ends the writing at once, as nothing
-// that is written from then on would be found again.
+// TestFileTakenAway: losing the name of the open file stops all writing at once, because nothing written from
+// then on would be found again.
 func TestFileTakenAway(t *testing.T) {
 	must := func(t *testing.T, err error) {
 		if err != nil {

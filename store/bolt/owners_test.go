@@ -13,8 +13,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestTopicShares: nobody makes more topics than are left for all others, also not after a restart, and
-// whoever has no name makes the rest.
+// TestTopicShares: nobody makes more topics than are left for all others, even after a restart, and whoever
+// has no name can make the rest.
 func TestTopicShares(t *testing.T) {
 	dir, o := t.TempDir(), bolt.Options{MaxTopics: 20}
 	log, topics := openAt(t, dir, o), 0
@@ -47,8 +47,8 @@ func TestTopicShares(t *testing.T) {
 	}
 }
 
-// TestBareTopics: a topic without an event leaves its place, and its maker's share, to others, until it has one
-// again; also after a restart, after a checkpoint or without. All topics together are at most twice as many.
+// TestBareTopics: a topic without events leaves its place, and its maker's share, to others until it has one
+// again; also after a restart, with or without a checkpoint. All topics together are at most twice as many.
 func TestBareTopics(t *testing.T) {
 	dir, o := t.TempDir(), bolt.Options{MaxTopics: 4}
 	log := openAt(t, dir, o)
@@ -65,13 +65,13 @@ func TestBareTopics(t *testing.T) {
 		{owner: "a", topic: "a4", want: store.ErrTopicLimit, bare: 1},
 		{owner: "b", topic: "b1", bare: 1},
 		{owner: "b", topic: "b2", want: store.ErrTopicLimit, bare: 1},
-		{owner: "b", topic: "a1"}, // again, by whoever
+		{owner: "b", topic: "a1"}, // again, by anyone
 		{topic: "c1", want: store.ErrTopicLimit},
 		{topic: ">", trim: true, bare: 4},                             // a1 a2 a3 b1
-		{owner: "a", topic: "a4", want: store.ErrTopicLimit, bare: 4}, // four are more than what is left of eight
+		{owner: "a", topic: "a4", want: store.ErrTopicLimit, bare: 4}, // four are more than are left of eight
 		{topic: "c1", bare: 4}, {topic: "c2", bare: 4}, {topic: "c3", bare: 4}, {topic: "c4", bare: 4},
 		{topic: "c1", trim: true, bare: 5},
-		{topic: "c5", want: store.ErrTopicLimit, bare: 5}, // there are eight
+		{topic: "c5", want: store.ErrTopicLimit, bare: 5}, // there are eight in all
 		{topic: "a2", bare: 4},
 	} {
 		var err error
@@ -94,7 +94,7 @@ func TestBareTopics(t *testing.T) {
 	}
 }
 
-// TestDamagedOwner: a topic whose owner cannot be read is nobody's, and verify says so.
+// TestDamagedOwner: a topic whose owner cannot be read has none, and verify reports it.
 func TestDamagedOwner(t *testing.T) {
 	dir, o := t.TempDir(), bolt.Options{MaxTopics: 3}
 	log := openAt(t, dir, o)

@@ -11,21 +11,22 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// TestEventsOfACommit: those that were just answered are in the next commit: with many who publish again
-// at once, a commit holds most of them, be it that half of them came while the disk had the others. On one
-// processor nobody but the committer decides who runs.
+// TestEventsOfACommit: publishers that were just answered are in the next commit: with many that publish
+// again at once, a commit holds most of them, even if half of them arrived while the disk was busy with the
+// others. On one processor only the committer decides who runs.
 func TestEventsOfACommit(t *testing.T) {
 	const publishers = 64
 	for name, late := range map[string]int{"all at once": 0, "in two halves": publishers / 2} {
 		t.Run(name, func(t *testing.T) {
-			if each := eventsOfACommit(t, publishers-late, late); each < publishers*2/3 { // a half without turns
+			if each := eventsOfACommit(t, publishers-late, late); each < publishers*2/3 { // a half without yielding
 				t.Errorf("a commit holds %.1f events of %d publishers", each, publishers)
 			}
 		})
 	}
 }
 
-// eventsOfACommit is how many there are, of early publishers and of others who come during the second commit.
+// eventsOfACommit returns the events per commit, with early publishers and others that arrive during the
+// second commit.
 func eventsOfACommit(t *testing.T, early, late int) float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var log store.Log

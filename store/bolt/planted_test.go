@@ -9,8 +9,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestPlantedBugs: what makes several logs one is needed, each part of it: without it a test fails. The bugs
-// are compiled in, by an overlay.
+// TestPlantedBugs: each part of what makes several logs one is needed: without it a test fails. The bugs are
+// compiled in by an overlay.
 func TestPlantedBugs(t *testing.T) {
 	if os.Getenv("TIDINGS_FULL") == "" {
 		t.Skip("compiles the tests again for each bug: TIDINGS_FULL=1")

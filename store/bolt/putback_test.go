@@ -16,8 +16,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// lossy is a sequence whose two nodes have followed it to its end: one that is closed, in dir, and one that says what
-// the log was. Half way the sequence was purged.
+// lossy returns a sequence whose two nodes have followed it to its end: one that is closed, in dir, and one
+// that shows what the log was. Half way, the sequence was purged.
 func lossy(t *testing.T, random *rand.Rand) (dir string, was *bolt.Log, sequence *storetest.Sequence) {
 	sequence = storetest.NewSequence()
 	dir = t.TempDir()
@@ -27,7 +27,7 @@ func lossy(t *testing.T, random *rand.Rand) (dir string, was *bolt.Log, sequence
 		busy(t, log, random)
 	}
 	for range 4 {
-		synctest.Wait() // who follows has come to where a floor may be, and need not end
+		synctest.Wait() // followers have reached any possible floor, and need not end
 		retain(t, log, 1)
 	}
 	if first(t, sequence) == 1 {
@@ -40,7 +40,8 @@ func lossy(t *testing.T, random *rand.Rand) (dir string, was *bolt.Log, sequence
 	return dir, was, sequence
 }
 
-// putBack puts back what a copy of the sequence has lost, and compares who was there, and who comes, with what was.
+// putBack puts back what a copy of the sequence has lost, and compares the node that did it, and one that
+// joins later, with the original log.
 func putBack(t *testing.T, dir string, was *bolt.Log, copied *storetest.Sequence) bolt.Returned {
 	t.Helper()
 	if err := was.CatchUp(t.Context()); err != nil {
@@ -63,7 +64,7 @@ func putBack(t *testing.T, dir string, was *bolt.Log, copied *storetest.Sequence
 	return r
 }
 
-// deleteAgain deletes the marks and deliveries that were deleted in what was lost: they are there again.
+// deleteAgain deletes the marks and deliveries that were deleted in the lost part, because they exist again.
 func deleteAgain(t *testing.T, was, back *bolt.Log) {
 	t.Helper()
 	marks, err := back.Marks("s", "", 100)
@@ -83,7 +84,7 @@ func deleteAgain(t *testing.T, was, back *bolt.Log) {
 	}
 }
 
-// TestPutBackKeeps: marks and deliveries that were written to what was left of the sequence stay, if they are newer.
+// TestPutBackKeeps: newer marks and deliveries that were written to the rest of the sequence stay.
 func TestPutBackKeeps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -125,8 +126,8 @@ func TestPutBackKeeps(t *testing.T) {
 	})
 }
 
-// TestPutBack: wherever a sequence was cut off, all that it has lost is in it again: events under their IDs, what was
-// trimmed, ended and deleted since, keys, marks, deliveries and slots.
+// TestPutBack: wherever a sequence was cut off, it again has all that it has lost: events under their IDs,
+// what was trimmed, ended and deleted since, keys, marks, deliveries and slots.
 func TestPutBack(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
@@ -161,8 +162,8 @@ func TestPutBackAll(t *testing.T) {
 	})
 }
 
-// TestPutBackKilled: whoever puts back is cut off after each of its commits, which is placed or not, and the mirror
-// is as it was. Run again it puts back the rest.
+// TestPutBackKilled: PutBack is cut off after each of its commits, which is placed or not, and the mirror is
+// as it was. Run again, it puts back the rest.
 func TestPutBackKilled(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
@@ -198,8 +199,8 @@ func putBackKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
 	return true
 }
 
-// TestPutBackRefuses: nothing is appended to a sequence that has lost nothing, has something else, or is of another
-// log, and the mirror stays as it is.
+// TestPutBackRefuses: nothing is appended to a sequence that has lost nothing, has other content, or belongs
+// to another log, and the mirror stays as it is.
 func TestPutBackRefuses(t *testing.T) {
 	t.Parallel()
 	other := func(t *testing.T, s *storetest.Sequence, do func(*bolt.Log)) {

@@ -16,9 +16,9 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestQueueFull: an append whose context, or whose time, ends while the queue has no room for it stores nothing,
-// and the one that has all the room does not notice. What takes the room is data or attributes. The
-// clock, which the committer asks when it mints an ID, holds the committer.
+// TestQueueFull: an append whose context, or whose time, ends while the queue has no room for it stores
+// nothing, and the one that uses all the room does not notice. Data or attributes use the room. The clock,
+// which the committer reads when it mints an ID, holds the committer.
 func TestQueueFull(t *testing.T) {
 	for what, big := range map[string]store.Draft{
 		"data": {Topic: "big", Data: make([]byte, 64<<20)},
@@ -95,8 +95,8 @@ func queueFull(t *testing.T, big store.Draft) {
 	}
 }
 
-// TestQueueTurns: who queues much, with room for it or without, does not stand in the way of another owner,
-// whose request is among the next that are committed.
+// TestQueueTurns: an owner that queues much, with room for it or without, does not delay another owner, whose
+// request is among the next to be committed.
 func TestQueueTurns(t *testing.T) {
 	for what, first := range map[string]int{"room": 1, "no room": 64 << 20} {
 		t.Run(what, func(t *testing.T) {
@@ -151,8 +151,8 @@ func queueTurns(t *testing.T, first []byte) {
 	}
 }
 
-// TestClockWarning: the clock steps back by an hour. IDs go on rising, one warning says so, and a
-// later step has its own.
+// TestClockWarning: the clock steps back by an hour. IDs keep increasing, one warning is logged, and a later
+// step gets its own.
 func TestClockWarning(t *testing.T) {
 	var text bytes.Buffer // written by the committer only, between the appends
 	now := time.Date(2030, 6, 1, 12, 0, 0, 0, time.UTC)

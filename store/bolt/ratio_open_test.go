@@ -9,8 +9,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestRatioOpen: after a clean close an open takes a small part of one that looks at everything, and
-// does not grow with the log.
+// TestRatioOpen: after a clean close an open takes a small part of the time of one that checks everything,
+// and does not grow with the log.
 func TestRatioOpen(t *testing.T) {
 	const pairs = 5
 	small, large := t.TempDir(), t.TempDir()

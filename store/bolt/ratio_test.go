@@ -10,9 +10,8 @@ import (
 	"tidings/store"
 )
 
-// What is asserted here is a ratio of two things measured in turns, A B A B …, in one run: the
-// machine may be slow or busy, as long as it is so for both. The figure is the median of the pairs'
-// ratios.
+// These tests assert a ratio of two things measured in turns, A B A B …, in one run: the machine may be slow
+// or busy, as long as it is so for both. The figure is the median of the pairs' ratios.
 
 func TestRatioAppend(t *testing.T) {
 	const pairs, size, writers = 101, 256, 64
@@ -60,7 +59,7 @@ func TestRatioResume(t *testing.T) {
 	}
 }
 
-// TestRatioDense is for the many logs that have one topic.
+// TestRatioDense is for the many logs with a single topic.
 func TestRatioDense(t *testing.T) {
 	const pairs = 101
 	log := openLog(t)
@@ -83,7 +82,7 @@ func TestRatioDense(t *testing.T) {
 	}
 }
 
-// TestRatioStretch is for a topic that is rare in the log, and all there is after the cursor.
+// TestRatioStretch is for a topic that is rare in the log, but is everything after the cursor.
 func TestRatioStretch(t *testing.T) {
 	const pairs, stretch = 101, 20_000
 	log := openLog(t)
@@ -105,7 +104,7 @@ func TestRatioStretch(t *testing.T) {
 	}
 }
 
-// rate measures how many calls a second that many goroutines make.
+// rate measures how many calls a second the given number of goroutines make.
 func rate(t *testing.T, writers int, call func() error) func() float64 {
 	return func() float64 {
 		start := time.Now()

@@ -14,8 +14,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestRatioTrim: publishers hardly notice that the log is trimmed all the while, as fast as they
-// publish; the file then stays as large as it is, and is small once it is compacted.
+// TestRatioTrim: publishers hardly notice that the log is continuously trimmed, as fast as they publish; the
+// file then keeps its size, and is small once it is compacted.
 func TestRatioTrim(t *testing.T) {
 	const pairs = 25
 	for _, c := range []struct {
@@ -26,7 +26,7 @@ func TestRatioTrim(t *testing.T) {
 	}{
 		{"10 topics", 10, keepNewest("", 100_000), 1.2},
 		{"1,000 topics", 1000, keepNewest("", 100_000), 1.2},
-		// What goes is spread over the log: a few events on each page that is written.
+		// The deleted events are spread over the log: a few on each page that is written.
 		{"1,000 topics with limits of their own", 1000, keepNewest(">", 100), 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func median(of []float64) float64 {
 	return of[len(of)/2]
 }
 
-// trimmedLog is a log that holds as much as it is to keep.
+// trimmedLog is a log that is at its limits.
 type trimmedLog struct {
 	store.Log
 	dir     string
@@ -63,7 +63,7 @@ type trimmedLog struct {
 	trimmer *retention.Trimmer
 	trimmed int
 
-	// After each time that it was published to.
+	// After each call of publish.
 	p99   []float64 // ms
 	sizes []int64   // of the file, in KiB
 }
@@ -96,8 +96,8 @@ func openFull(t *testing.T, topics int, p retention.Policy) *trimmedLog {
 	return l
 }
 
-// publish has 64 publishers append for a while, and the log trimmed whenever it holds more than it
-// is to keep. It measures the 99th percentile of what an append takes.
+// publish has 64 publishers append for a while, and the log trimmed whenever it exceeds its limits. It
+// measures the 99th percentile of the duration of an append.
 func (l *trimmedLog) publish(t *testing.T) func() float64 {
 	return func() float64 {
 		ctx, stop := context.WithCancel(t.Context())
@@ -126,16 +126,16 @@ func (l *trimmedLog) trim(ctx context.Context, t *testing.T) (deleted int) {
 			return deleted
 		}
 		deleted += n
-		_ = l.Wait(ctx, head) // that ctx has ended, the loop sees
+		_ = l.Wait(ctx, head) // the loop sees that ctx has ended
 	}
 	return deleted
 }
 
-// growth is by how much bbolt enlarges the file at once, in KiB.
+// growth is how much bbolt enlarges the file at once, in KiB.
 const growth = 16 << 10
 
-// checkSize: the file has stopped growing, but for what a second of publishing may add, and is
-// small once it is compacted.
+// checkSize: the file has stopped growing, except for what a second of publishing may add, and is small once
+// it is compacted.
 func (l *trimmedLog) checkSize(t *testing.T) {
 	t.Helper()
 	t.Logf("%d events were trimmed; KiB of the file: %d", l.trimmed, l.sizes)

@@ -16,8 +16,8 @@ import (
 	"tidings/store"
 )
 
-// TestRatioPatterns: an append beside readers of 64 patterns that look at all topics takes what it
-// takes beside as many readers of one.
+// TestRatioPatterns: an append beside readers of 64 patterns that examine all topics takes as long as beside
+// as many readers of one.
 func TestRatioPatterns(t *testing.T) {
 	const pairs, topics, readers = 9, 20_000, 3
 	log := openLog(t)
@@ -34,8 +34,7 @@ func TestRatioPatterns(t *testing.T) {
 	}
 }
 
-// appendBeside measures the median time of an append while the readers ask for the first event of
-// the filter.
+// appendBeside measures the median time of an append while the readers read the first event of the filter.
 func appendBeside(t *testing.T, log store.Log, readers int, f store.Filter) func() float64 {
 	return func() float64 {
 		ctx, stop := context.WithCancel(t.Context())
@@ -63,8 +62,8 @@ func appendBeside(t *testing.T, log store.Log, readers int, f store.Filter) func
 	}
 }
 
-// TestRatioLast: more of the newest than there are cost what the first event costs, and the newest of
-// many topics behind many events of others what they cost without those.
+// TestRatioLast: asking for more of the newest events than exist costs what the first event costs, and the
+// newest of many topics behind many events of others cost what they cost without those.
 func TestRatioLast(t *testing.T) {
 	const pairs = 101
 	small, large := openLog(t), openLog(t)
@@ -78,14 +77,14 @@ func TestRatioLast(t *testing.T) {
 			}
 		}
 		got := ratio.Median(t, pairs, seconds(t, last(large)), seconds(t, last(small)))
-		if got > 4 { // the first few thousand records are looked at
+		if got > 4 { // the first few thousand records are examined
 			t.Errorf("the newest of %q take %.2f times as long of 200,000 events as of 2,000, "+
 				"want at most 4", pattern, got)
 		}
 	}
 }
 
-// BenchmarkBack is a page of the newest of 4,000 topics behind 40,000 events of others.
+// BenchmarkBack reads a page of the newest events of 4,000 topics behind 40,000 events of others.
 func BenchmarkBack(b *testing.B) {
 	log := openLog(b)
 	names := make([]string, 4000)

@@ -12,8 +12,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// uneven appends stretches in which the events of many topics m.N are frequent, rare and absent
-// among those of x, so that a reader of "m.*" does best by scanning here and by planning there.
+// uneven appends stretches in which the events of many topics m.N are frequent, rare and absent among those
+// of x, so that a reader of "m.*" does best by scanning here and planning there.
 func uneven(t testing.TB, log store.Log, topics int, stretches ...int) (events []store.Event) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -71,8 +71,8 @@ func TestManyTopics(t *testing.T) {
 	check(openAt(t, dir, bolt.Options{}))
 }
 
-// TestReadWhileTrimming: readers of many topics miss nothing, whatever is appended and trimmed
-// beside them, but what a page that they read before passing it named as trimmed.
+// TestReadWhileTrimming: whatever is appended and trimmed meanwhile, readers of many topics miss nothing
+// except what a page had named as trimmed before they passed it.
 func TestReadWhileTrimming(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	f := filterOf(t, "m.*")
@@ -107,7 +107,7 @@ func TestReadWhileTrimming(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestTrimBetweenPages: a reader goes over what was trimmed since it made its plan, and says so.
+// TestTrimBetweenPages: a reader skips what was trimmed since it made its plan, and reports it.
 func TestTrimBetweenPages(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	f := filterOf(t, "m")
@@ -136,8 +136,8 @@ func TestTrimBetweenPages(t *testing.T) {
 	same(t, "next page", page.Events, events[50+planned:])
 }
 
-// TestTrimIsTold: the events that a trim has just taken are named to whoever does not find them, at
-// each moment: a transaction can be seen before it is durable, and before its marks are published.
+// TestTrimIsTold: events that a trim has just taken are named to every reader that does not find them, at any
+// moment: a transaction can be seen before it is durable, and before its marks are shown.
 func TestTrimIsTold(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	f := filterOf(t, "m.*")
@@ -156,8 +156,7 @@ func TestTrimIsTold(t *testing.T) {
 	readers.Wait()
 }
 
-// firsts reads the first event again and again: all that there was before it must be named as
-// trimmed.
+// firsts reads the first event repeatedly: everything that was before it must be named as trimmed.
 func firsts(t *testing.T, log store.Log, f store.Filter, events []store.Event,
 	stop <-chan struct{}) {
 	for {
@@ -195,12 +194,12 @@ func firsts(t *testing.T, log store.Log, f store.Filter, events []store.Event,
 type history struct {
 	after   store.ID
 	events  []store.Event
-	trimmed []store.ID // for each event, the newest trimmed ID that was known when it came
+	trimmed []store.ID // for each event, the newest trimmed ID known when it arrived
 	last    store.ID   // the newest at the end
 	err     error
 }
 
-// read goes on until stop is closed and it has caught up.
+// read continues until stop is closed and it has caught up.
 func (h *history) read(log store.Log, f store.Filter, max int, stop <-chan struct{}) {
 	r := log.NewReader(f, h.after)
 	for {
@@ -229,7 +228,7 @@ func (h *history) read(log store.Log, f store.Filter, max int, stop <-chan struc
 	}
 }
 
-// compare goes through what there was to read and what was read side by side.
+// compare walks through what could be read and what was read side by side.
 func (h *history) compare(t *testing.T, want []store.Event) {
 	t.Helper()
 	missed := 0

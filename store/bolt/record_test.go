@@ -13,7 +13,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// FuzzAppend: an event comes back byte for byte as it was published, by its ID and from a reader.
+// FuzzAppend: an event is returned byte for byte as it was published, by its ID and from a reader.
 func FuzzAppend(f *testing.F) {
 	f.Add("order.created", "application/json", "source", "/shop", "x", "", []byte(`{"order":1}`))
 	f.Add("", "", "", "", "", "", []byte(nil))
@@ -63,9 +63,9 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// FuzzStoredRecord: whatever bytes lie in the place of a record, with a right checksum or a wrong
-// one, they are an event or are reported; its neighbours stay readable, and nothing panics or
-// hangs. (A record that is forged with a right checksum may cut its topic's chain.)
+// FuzzStoredRecord: whatever bytes are in the place of a record, with a correct checksum or a wrong one, they
+// are an event or are reported; its neighbours stay readable, and nothing panics or hangs. (A record forged
+// with a correct checksum may cut its topic's chain.)
 func FuzzStoredRecord(f *testing.F) {
 	fixed := append([]byte{1, 0, 0, 0, 0, 0}, make([]byte, 16)...)
 	f.Add(fixed, true)

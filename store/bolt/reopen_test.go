@@ -14,7 +14,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// infos are what the log says of its topics, in the order of their names.
+// infos returns what the log reports about its topics, in the order of their names.
 func infos(log store.Log) []store.TopicInfo {
 	list := slices.Collect(log.Topics(store.All()))
 	slices.SortFunc(list, func(a, b store.TopicInfo) int {
@@ -36,8 +36,8 @@ func meta(t testing.TB, dir, key string) (payload []byte) {
 	return payload
 }
 
-// TestCrash: a log whose process died goes on where it was, wherever the checkpoint before that was
-// and whatever was trimmed since: counters, chains, sparse index, bounds and what was trimmed.
+// TestCrash: a log whose process died continues where it was, wherever the last checkpoint was and whatever
+// was trimmed since: counters, chains, sparse index, bounds and what was trimmed.
 func TestCrash(t *testing.T) {
 	topics := []string{"a.x", "a.y", "a.z", "b"}
 	for _, n := range []int{1, 128, 1000, 20_000} {
@@ -114,8 +114,8 @@ func TestSparseIndexGoesOn(t *testing.T) {
 	}
 }
 
-// TestCheckpointDespiteCrashes: a process that dies again and again before it has appended enough
-// for a checkpoint writes one all the same, so that what Open counts again stays bounded.
+// TestCheckpointDespiteCrashes: a process that keeps dying before it has appended enough for a checkpoint
+// writes one all the same, so that the recount at Open stays bounded.
 func TestCheckpointDespiteCrashes(t *testing.T) {
 	dir := t.TempDir()
 	for range 9 {

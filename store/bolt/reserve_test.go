@@ -19,9 +19,9 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestDiskTaken: while 16 publishers append, something else takes the disk to the last block.
-// Trimming works all the same, and makes room to publish in, also after a restart, which needs
-// none, and again and again; nothing that was acknowledged is lost, nothing else is there.
+// TestDiskTaken: while 16 publishers append, something else fills the disk to the last block. Trimming works
+// all the same, and makes room to publish, also after a restart, which needs no room, and repeatedly; nothing
+// acknowledged is lost, and nothing else is stored.
 func TestDiskTaken(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		for name, floor := range map[string]uint64{"without a floor": 0, "with a floor": 1 << 20} {
@@ -73,9 +73,9 @@ func TestDiskTaken(t *testing.T) {
 	}
 }
 
-// TestTrimOfLargeEvents: 16 publishers of large events fill a disk, and go on. To delete one such event takes many
-// pages in one piece. Where a floor is kept, each topic can be trimmed all the same. Where that may find none any more,
-// retention of the whole log does.
+// TestTrimOfLargeEvents: 16 publishers of large events fill a disk and keep publishing. Deleting one such
+// event takes many contiguous pages. Where a floor is kept, each topic can be trimmed all the same. Where
+// that may find no room any more, retention of the whole log does.
 func TestTrimOfLargeEvents(t *testing.T) {
 	const publishers = 16
 	rounds := 2
@@ -110,8 +110,8 @@ func TestTrimOfLargeEvents(t *testing.T) {
 	}
 }
 
-// publishUntilStopped has publishers append events of 16 KiB, each to its topic, until the function that it returns
-// is called. Who waits at the channel gets an element from each that finds no room.
+// publishUntilStopped has publishers append events of 16 KiB, each to its topic, until the returned function
+// is called. While someone receives from the channel, each publisher that finds no room sends an element.
 func publishUntilStopped(t *testing.T, log store.Log, publishers int,
 	topic func(int) string) (<-chan struct{}, func()) {
 	ctx, stop := context.WithCancel(t.Context())
@@ -138,8 +138,8 @@ func publishUntilStopped(t *testing.T, log store.Log, publishers int,
 	return refused, func() { stop(); publishing.Wait() }
 }
 
-// TestReserveMade: a new log has the reserve, and one without gets it with the next event. Each of
-// its pages stands alone.
+// TestReserveMade: a new log has the reserve, and a log without one gets it with the next event. Each of its
+// pages stands alone.
 func TestReserveMade(t *testing.T) {
 	dir := t.TempDir()
 	expectReserve := func(pages int) {
@@ -175,7 +175,7 @@ func TestReserveMade(t *testing.T) {
 	}
 }
 
-// manyTopics appends to topics whose records are on many pages, so that trimming writes many.
+// manyTopics appends to topics whose records are on many pages, so that a trim writes many.
 func manyTopics(t *testing.T, log store.Log) []store.Event {
 	topics := make([]string, 200)
 	for i := range topics {
@@ -202,7 +202,7 @@ func publishSmall(t *testing.T, log store.Log) (acknowledged []store.Event) {
 	}
 }
 
-// takeDisk appends to a file until there is not a block left.
+// takeDisk appends to a file until no block is left.
 func takeDisk(t *testing.T, name string) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// newest keeps so many of each topic.
+// newest keeps n events of each topic.
 func newest(n uint64) store.Retention {
 	return eachTopic(func(string) store.Limits { return store.Limits{Events: n} })
 }
@@ -26,11 +26,11 @@ func eachTopic(limits func(topic string) store.Limits) store.Retention {
 	return store.Retention{Topics: store.All(), OfTopic: limits}
 }
 
-// TestRetainInOrder: what goes of many topics goes in the order of the log, whole commits of it, so
-// that few pages are written.
+// TestRetainInOrder: events of many topics are deleted in log order, in full commits, so that few pages are
+// written.
 func TestRetainInOrder(t *testing.T) {
 	var watched atomic.Pointer[func()]
-	// the committer asks in each transaction
+	// the committer reads the clock in each transaction
 	log := openAt(t, t.TempDir(), bolt.Options{Now: func() time.Time {
 		if watch := watched.Load(); watch != nil {
 			(*watch)()
@@ -62,8 +62,7 @@ func TestRetainInOrder(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestRetainRounds: also what is more than is looked up at once, and whatever way of reading that
-// takes.
+// TestRetainRounds: retention also deletes more than one search finds, whichever way of reading that takes.
 func TestRetainRounds(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, log, 1000, "rare", "often.a", "often.b")
@@ -92,8 +91,8 @@ func TestRetainRounds(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestRetainOfDamage: a damaged record stays where it is and counts; nothing sound goes in its
-// place, of no topic.
+// TestRetainOfDamage: a damaged record stays where it is and counts; no intact one of any topic is deleted in
+// its place.
 func TestRetainOfDamage(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -106,7 +105,7 @@ func TestRetainOfDamage(t *testing.T) {
 		return b.Put(events[2].ID[:], value)
 	})
 	log = openAt(t, dir, bolt.Options{})
-	// Fifteen each; ten too many are found, and one of them may be the damaged one.
+	// Fifteen each; ten excess events are found, and one of them may be the damaged one.
 	if n, err := log.Retain(t.Context(), newest(5)); err != nil || n != 9+9 {
 		t.Errorf("retain: %d, %v, want 18", n, err)
 	}
@@ -121,8 +120,7 @@ func TestRetainOfDamage(t *testing.T) {
 	}
 }
 
-// TestRetainBesideTrim: whatever else is trimmed and appended meanwhile, what the limits allow
-// stays.
+// TestRetainBesideTrim: whatever else is trimmed and appended meanwhile, what the limits allow stays.
 func TestRetainBesideTrim(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, log, 6000, "a", "b", "c")
@@ -161,8 +159,8 @@ func TestRetainBesideTrim(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestRetainNothing: a pass that has nothing to delete allocates nothing for each topic, whether
-// its limit is one of events or of age, and whether the topic was trimmed before or not.
+// TestRetainNothing: a pass with nothing to delete allocates nothing per topic, whether the limit is on
+// events or age, and whether the topic was trimmed before or not.
 func TestRetainNothing(t *testing.T) {
 	const each = 4000 // topics
 	log := openAt(t, t.TempDir(), bolt.Options{})

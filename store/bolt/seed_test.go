@@ -24,9 +24,9 @@ func alarm(subject string) store.Draft {
 		Attributes: []store.Attribute{{Name: "source", Value: `"/"`}, {Name: "subject", Value: `"` + subject + `"`}}}
 }
 
-// eventful is a backup of a log that was opened more than once and has all that there is: topics that are
-// trimmed, wholly or in part, and ended, keys of events that are gone, marks, deliveries and slots. ids are those of
-// all events ever.
+// eventful returns a backup of a log that was opened more than once and has one of everything: topics that
+// are trimmed, wholly or in part, and ended, keys of deleted events, marks, deliveries and slots. ids are
+// those of all events ever.
 func eventful(t *testing.T) (file string, m store.Manifest, ids []store.ID) {
 	dir, _ := fullLog(t)
 	for i := range 3 {
@@ -58,8 +58,8 @@ func eventful(t *testing.T) (file string, m store.Manifest, ids []store.ID) {
 	return file, m, ids
 }
 
-// planted opens the log that a backup becomes on a sequence, on the node that restores it and on one that comes
-// later.
+// planted opens the log restored from a backup into a sequence, on the node that restores it and on one that
+// joins later.
 func planted(t *testing.T, file string, m store.Manifest) (node, late *bolt.Log) {
 	t.Helper()
 	sequence, dir := storetest.NewSequence(), t.TempDir()
@@ -78,8 +78,8 @@ func planted(t *testing.T, file string, m store.Manifest) (node, late *bolt.Log)
 	return node, late
 }
 
-// TestRestoreMirror: what a backup becomes on a sequence is what it becomes on one machine, but for the log's
-// identity. So is what a backup of that becomes on another.
+// TestRestoreMirror: a backup restored into a sequence is the same as on one machine, except for the log's
+// identity. So is a backup of that, restored into another.
 func TestRestoreMirror(t *testing.T) {
 	file, m, ids := eventful(t)
 	alone := restored(t, file, m)
@@ -119,7 +119,7 @@ func (r renamed) Info() (store.Info, error) {
 	return info, err
 }
 
-// beside is what a log knows beside the events that it retains.
+// beside returns what a log knows besides the retained events.
 func beside(t *testing.T, log *bolt.Log, ids []store.ID) (all []any) {
 	t.Helper()
 	for _, id := range ids {
@@ -143,7 +143,7 @@ func beside(t *testing.T, log *bolt.Log, ids []store.ID) (all []any) {
 	return append(all, deliveries)
 }
 
-// TestRestoreMirrorWaits: a sequencer that does not answer for half a minute, half way, is waited for.
+// TestRestoreMirrorWaits: a restore waits for a sequencer that does not answer for half a minute, half way.
 func TestRestoreMirrorWaits(t *testing.T) {
 	dir, events := fullLog(t)
 	file, m := backUp(t, openAt(t, dir, bolt.Options{}))
@@ -164,8 +164,8 @@ func TestRestoreMirrorWaits(t *testing.T) {
 	})
 }
 
-// TestRestoreMirrorRefuses: nothing is placed of a backup that is damaged or after commits of others, and no
-// log is left. One that another node comes in between says that a part of it is there.
+// TestRestoreMirrorRefuses: nothing is placed of a damaged backup, or after commits of others, and no log is
+// left. If another node intervenes, the error says that the sequence has a part of the backup.
 func TestRestoreMirrorRefuses(t *testing.T) {
 	file, m, _ := eventful(t)
 	restore := func(dir string, s *storetest.Sequence, m *store.Manifest) error {

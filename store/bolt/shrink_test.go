@@ -20,10 +20,10 @@ import (
 	"tidings/store/storetest"
 )
 
-// tight has the sequence purged as soon as that frees something.
+// tight makes retention purge the sequence as soon as that frees something.
 var tight = storetest.Options{SequenceSlack: 1, MaxKeys: 40, MaxMarks: 30}
 
-// members are n nodes of a new sequence.
+// members returns n nodes of a new sequence.
 func members(t *testing.T, n int) (s *storetest.Sequence, logs []*bolt.Log, seats []*storetest.Seat) {
 	s = storetest.NewSequence()
 	for range n {
@@ -40,7 +40,7 @@ func member(t *testing.T, s *storetest.Sequence) (*bolt.Log, *storetest.Seat) {
 	return log, seat
 }
 
-// ofEach keeps so many events of each topic, and all of one.
+// ofEach keeps n events of each topic, and all of one topic.
 func ofEach(n uint64) store.Retention {
 	return store.Retention{Topics: store.Everything(), OfTopic: func(name string) store.Limits {
 		if name == "long" {
@@ -50,7 +50,7 @@ func ofEach(n uint64) store.Retention {
 	}}
 }
 
-// busy does something of all that can be done to a log.
+// busy does a random one of the things that can be done to a log.
 func busy(t *testing.T, log store.Log, random *rand.Rand) {
 	t.Helper()
 	if t.Failed() {
@@ -107,7 +107,8 @@ func busy(t *testing.T, log store.Log, random *rand.Rand) {
 	}
 }
 
-// hidden is what a log knows beside what Agree compares: marks, and by what is refused, keys and slots.
+// hidden returns what a log knows besides what Agree compares: marks and, from what it refuses, keys and
+// slots.
 func hidden(t *testing.T, log store.Log) (all []string) {
 	t.Helper()
 	marks, err := log.Marks("s", "", 100)
@@ -147,7 +148,7 @@ func alike(t *testing.T, what string, a, b *bolt.Log) {
 	storetest.Check(t, b)
 }
 
-// retain makes passes of retention. That nobody answers, and that the log is closed meanwhile, are no errors here.
+// retain makes passes of retention. An unreachable sequencer, and a log closed meanwhile, are no errors here.
 func retain(t *testing.T, log *bolt.Log, passes int) {
 	t.Helper()
 	for range passes {
@@ -158,7 +159,7 @@ func retain(t *testing.T, log *bolt.Log, passes int) {
 	}
 }
 
-// purged is a sequence that was, with the node that has done it.
+// purged returns a sequence that was purged, and the node that did it.
 func purged(t *testing.T) (*storetest.Sequence, *bolt.Log) {
 	t.Helper()
 	sequence, logs, _ := members(t, 1)
@@ -173,7 +174,7 @@ func purged(t *testing.T) (*storetest.Sequence, *bolt.Log) {
 	return sequence, logs[0]
 }
 
-// first is where the sequence begins.
+// first returns where the sequence begins.
 func first(t *testing.T, s *storetest.Sequence) uint64 {
 	t.Helper()
 	e, err := s.Seat().Extent(t.Context())
@@ -183,15 +184,16 @@ func first(t *testing.T, s *storetest.Sequence) uint64 {
 	return e.First
 }
 
-// isPart reports whether bytes are those of an entry of a state.
+// isPart reports whether the bytes are an entry of a state.
 func isPart(b []byte) bool {
 	k, err := commit.Decode(b)
 	return err == nil && k.State != nil
 }
 
-// TestPurge: while others write, between any two parts of the state too, the sequence is purged again and again, and
-// who begins with what is left has the same as who was there from the start: also one that was stopped before the
-// floor, and one that is opened again. Where much is kept the floor lies far below the state.
+// TestPurge: while others write, even between any two parts of the state, the sequence is purged repeatedly,
+// and a node that begins with what is left has the same as one that was there from the start; so does one
+// that was stopped before the floor, and one that is reopened. Where much is kept the floor lies far below
+// the state.
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	low := 0
@@ -228,7 +230,7 @@ func purge(t *testing.T, random *rand.Rand, keep uint64) (low int) {
 		if round == 1 {
 			closeLog(t, behind)
 		}
-		synctest.Wait() // nobody who follows is so far behind that it has to end
+		synctest.Wait() // no follower is so far behind that it has to end
 		ends := sequence.Len()
 		if _, err := logs[0].Retain(t.Context(), ofEach(keep)); err != nil {
 			t.Fatal(err)
@@ -257,8 +259,9 @@ func purge(t *testing.T, random *rand.Rand, keep uint64) (low int) {
 	return low
 }
 
-// TestPurgeKilled: a node that purges is cut off at each step, which is done or not, and ends. Who comes then has
-// the same as who was there; another node goes on, and who comes after that has the same, too.
+// TestPurgeKilled: a node that purges is cut off at each step, which is done or not, and ends. A node that
+// joins then has the same as one that was there; another node continues the purge, and one that joins after
+// that has the same, too.
 func TestPurgeKilled(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []storetest.Fate{storetest.NoAnswer, storetest.Unheard} {
@@ -270,7 +273,7 @@ func TestPurgeKilled(t *testing.T) {
 	}
 }
 
-// stride is between the steps at which something is killed.
+// stride is the distance between the steps at which something is killed.
 func stride() int {
 	if testing.Short() {
 		return 5
@@ -302,7 +305,7 @@ func purgeKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
 		return next()
 	})
 	seat.OnPurge(next)
-	synctest.Wait() // the other one is not so far behind that it has to end
+	synctest.Wait() // the other node is not so far behind that it has to end
 	retaining := start(func() error { retain(t, log, 4); return nil })
 	pass(time.Minute)
 	closeLog(t, log)
@@ -324,7 +327,7 @@ func purgeKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
 	return steps > step
 }
 
-// halting is a sequencer that brings so many commits and then none.
+// halting is a sequencer that delivers the given number of commits and then none.
 type halting struct {
 	*storetest.Seat
 	left int
@@ -339,7 +342,7 @@ func (h *halting) Follow(ctx context.Context, after store.Place, deliver func(st
 	})
 }
 
-// TestPurgeLoadEnds: a mirror that was being made of a state, and is there in part, is made anew.
+// TestPurgeLoadEnds: a mirror with only part of the state it was being built from is rebuilt.
 func TestPurgeLoadEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -366,7 +369,8 @@ func TestPurgeLoadEnds(t *testing.T) {
 	})
 }
 
-// TestPurgeOnce: of nodes that find the same at the same time one purges; no part of one state is in another.
+// TestPurgeOnce: of several nodes that find the same at the same time one purges; the parts of two states are
+// never interleaved.
 func TestPurgeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -416,8 +420,8 @@ func TestPurgeOnce(t *testing.T) {
 	})
 }
 
-// TestPurgeRunning: a node that falls below the floor while it runs ends, and says what to do. The next open makes its
-// mirror anew.
+// TestPurgeRunning: a node that falls below the floor while it runs ends, and says what to do. The next open
+// rebuilds its mirror.
 func TestPurgeRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -448,8 +452,8 @@ func TestPurgeRunning(t *testing.T) {
 	})
 }
 
-// TestPurgedByHand: a sequence that somebody has purged without a state cannot be begun with. That is an error, and no
-// mirror is left; nodes that were there go on.
+// TestPurgedByHand: a new mirror cannot begin with a sequence that was purged by hand, without a state. That
+// is an error, and no mirror is left; existing nodes continue.
 func TestPurgedByHand(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestSlotBytes: a slot lies where docs/FORMAT.md says. One that is damaged is named, and no condition on
+// TestSlotBytes: a slot has the bytes that docs/FORMAT.md draws. A damaged one is named, and no condition on
 // it holds: otherwise two could claim the same.
 func TestSlotBytes(t *testing.T) {
 	dir := t.TempDir()

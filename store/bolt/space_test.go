@@ -16,14 +16,13 @@ import (
 	"tidings/store/storetest"
 )
 
-// smallDisk mounts a file system with a few MiB, or skips the test.
+// smallDisk mounts a file system of a few MiB, or skips the test.
 func smallDisk(t *testing.T, kind string) string {
 	t.Helper()
 	return storetest.SmallDisk(t, kind, map[string]int64{"tmpfs": 8 << 20, "ext4": 12 << 20}[kind])
 }
 
-// fillDisk appends until there is no space for even a small event, and returns what was
-// acknowledged.
+// fillDisk appends until there is no space for even a small event, and returns the acknowledged ones.
 func fillDisk(t *testing.T, log store.Log) (events []store.Event) {
 	t.Helper()
 	for _, n := range []int{500, 50, 2} {
@@ -53,9 +52,8 @@ func fillDisk(t *testing.T, log store.Log) (events []store.Event) {
 	return events
 }
 
-// TestDiskFull: a full disk is told and stores nothing, reading goes on, also in the next process,
-// and nothing that was acknowledged is lost. Once there is a little room, trimming makes more, and
-// appending works again.
+// TestDiskFull: a full disk is reported and stores nothing, reading continues, also in the next process, and
+// nothing acknowledged is lost. Once there is a little room, trimming makes more, and appending works again.
 func TestDiskFull(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {
@@ -74,7 +72,7 @@ func TestDiskFull(t *testing.T) {
 			if err := log.Ready(); !errors.Is(err, store.ErrNoSpace) {
 				t.Errorf("ready on a full disk: %v, want %v", err, store.ErrNoSpace)
 			}
-			// Who appends only while there is room gets to try again.
+			// A caller that appends only while Ready gets to try again.
 			if ahead.Store(int64(time.Minute)); log.Ready() != nil {
 				t.Errorf("ready a minute after the disk was found full: %v", log.Ready())
 			}
@@ -82,7 +80,7 @@ func TestDiskFull(t *testing.T) {
 			log = openAt(t, dir, bolt.Options{})
 			expect(t, log, store.All(), store.ID{}, events)
 
-			// Trimming needs pages itself. Without any it may end early, and what it did is exact.
+			// Trimming needs pages itself. Without any it may end early, but what it reports is exact.
 			events, _ = trimTo(t, log, filterOf(t, "a"), events[len(events)/4].ID, events)
 			if err := os.Remove(other); err != nil {
 				t.Fatal(err)
@@ -111,8 +109,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// trimTo trims, checks that exactly as many events went as Trim says, and returns the others. That
-// there is no space is for the caller to judge.
+// trimTo trims, checks that exactly as many events were deleted as Trim reports, and returns the others. The
+// caller judges an ErrNoSpace.
 func trimTo(t *testing.T, log store.Log, f store.Filter, before store.ID,
 	events []store.Event) ([]store.Event, error) {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestStats: what was stored, trimmed and refused is counted once, and only what is durable.
+// TestStats: durable appends and trims are counted once, refused appends not at all.
 func TestStats(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{MaxTopics: 1})
 	three := []store.Draft{{Topic: "a"}, {Topic: "a"}, {Topic: "a"}}
@@ -63,8 +63,7 @@ func TestStatsReading(t *testing.T) {
 	}
 }
 
-// TestStatsQueue: a request counts in memory until it is answered, and in the depth until it is
-// taken.
+// TestStatsQueue: a request counts in the memory until it is answered, and in the depth until it is taken.
 func TestStatsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})

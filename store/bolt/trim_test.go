@@ -17,8 +17,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// gathering is a log on which calls can be made to wait for the committer, so that its next
-// transaction takes all of them. It belongs into a synctest bubble.
+// gathering is a log on which calls can be made to wait for the committer, so that its next transaction takes
+// all of them. It must run in a synctest bubble.
 type gathering struct {
 	*bolt.Log
 	held atomic.Bool
@@ -38,11 +38,11 @@ func gather(t *testing.T, dir string, n int, topics ...string) (*gathering, []st
 	return g, appendN(t, g, n, topics...)
 }
 
-// together makes the calls while the committer is held in the transaction of another append, and
-// returns in how many commits they went.
+// together makes the calls while the committer is held in the transaction of another append, and returns in
+// how many commits they were stored.
 func (g *gathering) together(t *testing.T, calls ...func()) uint64 {
 	t.Helper()
-	g.held.Store(true) // the committer asks for the time when it mints an ID
+	g.held.Store(true) // the committer reads the time when it mints an ID
 	first := func() { appendAll(t, g, store.Draft{Topic: "first"}) }
 	for _, call := range append([]func(){first}, calls...) {
 		g.wg.Go(call)
@@ -63,8 +63,8 @@ func (g *gathering) trim(t *testing.T, f store.Filter, before store.ID, want int
 	}
 }
 
-// TestTrimRides: what is trimmed and what is appended meanwhile is one commit, also when several
-// trim, and the same events.
+// TestTrimRides: a trim and what is appended meanwhile are one commit, even if several trims include the same
+// events.
 func TestTrimRides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -97,8 +97,7 @@ func TestTrimRides(t *testing.T) {
 	})
 }
 
-// TestTrimBeside: an append for which there is no space does not take the trim that came with it
-// into failure.
+// TestTrimBeside: an append for which there is no space does not make the trim in its batch fail.
 func TestTrimBeside(t *testing.T) {
 	disk := smallDisk(t, "tmpfs")
 	synctest.Test(t, func(t *testing.T) {
@@ -112,7 +111,7 @@ func TestTrimBeside(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.together(t,
-			// of more it would try half as many, alone
+			// with more it would try half as many, alone
 			g.trim(t, filterOf(t, "a"), events[1].ID, 1),
 			func() {
 				if _, err := store.Append(context.Background(), g, []store.Draft{{Topic: "a",

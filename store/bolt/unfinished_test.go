@@ -20,7 +20,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestPurgeUnfinished: a mirror that has a part of a state is no log to whoever has no sequence, or puts one back.
+// TestPurgeUnfinished: a mirror with part of a state is not a log for anyone who has no sequence, or puts one
+// back.
 func TestPurgeUnfinished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,8 +61,8 @@ func TestPurgeUnfinished(t *testing.T) {
 	})
 }
 
-// TestPurgeOpenAttempt: a node that does not know whether its commit has the place, which was purged meanwhile, ends
-// although it follows what came after, and says what to do.
+// TestPurgeOpenAttempt: a node that does not know whether its commit has the place, which was purged
+// meanwhile, ends although it follows what came after, and says what to do.
 func TestPurgeOpenAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestPurgeOpenAttempt(t *testing.T) {
 				return storetest.Unheard
 			}
 			if calls == 2 {
-				time.Sleep(time.Second) // for what follows
+				time.Sleep(time.Second) // lets the follower run
 				other := sequence.Seat()
 				appendN(t, logs[0], 1, "a")
 				at, _, err := other.Find(t.Context(), uint64(sequence.Len()-1))
@@ -106,7 +107,7 @@ func (floorless) Find(context.Context, uint64) (store.Place, []byte, error) {
 	return store.Place{}, nil, nil
 }
 
-// TestPurgeNoFloor: a sequence that is too large and cannot be purged anywhere is warned of, once.
+// TestPurgeNoFloor: a sequence that is too large and cannot be purged anywhere causes one warning.
 func TestPurgeNoFloor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +129,7 @@ func TestPurgeNoFloor(t *testing.T) {
 	})
 }
 
-// electing is a sequence that does not say at first what state it has, as while NATS elects a leader.
+// electing is a sequence that does not report its state at first, as while NATS elects a leader.
 type electing struct {
 	*storetest.Seat
 	left int
@@ -141,7 +142,7 @@ func (e *electing) State(ctx context.Context) (store.Place, []byte, error) {
 	return e.Seat.State(ctx)
 }
 
-// TestPurgeStateLater: a new mirror waits for the state while nobody says.
+// TestPurgeStateLater: a new mirror waits for the state while the sequencer does not answer.
 func TestPurgeStateLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestPurgeStateLater(t *testing.T) {
 	})
 }
 
-// TestPurgeDamagedKey: a node whose idempotency key is damaged does not make every later node forget it.
+// TestPurgeDamagedKey: a node with a damaged idempotency key does not make every later node forget it.
 func TestPurgeDamagedKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +196,7 @@ func TestPurgeDamagedKey(t *testing.T) {
 	})
 }
 
-// TestMirrorTopicsFirst: topics that come before their events, as those of a log that is put back do, hide no others.
+// TestMirrorTopicsFirst: topics that arrive before their events, as when a log is put back, hide no others.
 func TestMirrorTopicsFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -223,8 +224,8 @@ func TestMirrorTopicsFirst(t *testing.T) {
 	})
 }
 
-// TestPurgeDamaged: a node with a damaged record places no part of a state, which would be one more at each pass, and
-// says what to do; one that is whole purges.
+// TestPurgeDamaged: a node with a damaged record places no part of a state, because each pass would place
+// another, and says what to do; an intact node purges.
 func TestPurgeDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, dir := storetest.NewSequence(), t.TempDir()
@@ -249,7 +250,7 @@ func TestPurgeDamaged(t *testing.T) {
 			return storetest.Placed
 		})
 		log = openMirror(t, dir, tight, seat)
-		defer func() { _ = log.Close() }() // the check of all would find it
+		defer func() { _ = log.Close() }() // the full check would find it
 		for range 8 {
 			_, err := log.Retain(t.Context(), ofEach(8))
 			if told = errors.Is(err, bolt.ErrDamaged); !told && err != nil {

@@ -28,7 +28,7 @@ func fixtureFile(format uint32, suffix string) string {
 	return filepath.Join("testdata", fmt.Sprintf("format-%d.%s", format, suffix))
 }
 
-// fixtureGroup is what the fixtures hold under an idempotency key.
+// fixtureGroup is the group that the fixtures hold under an idempotency key.
 func fixtureGroup() store.Group {
 	return store.Group{Key: "once", Drafts: []store.Draft{
 		{Topic: "orders.eu", Type: "order.created", ContentType: "application/json",
@@ -39,8 +39,7 @@ func fixtureGroup() store.Group {
 	}}
 }
 
-// writeFixture makes the log that a fixture holds: everything that a file can, below its checkpoint
-// and above.
+// writeFixture creates the log of a fixture: everything that a file can hold, below its checkpoint and above.
 func writeFixture(t *testing.T, seat store.Sequencer) (dir string) {
 	dir = t.TempDir()
 	log := openAt(t, dir, bolt.Options{Now: fixtureTime, Sequencer: seat})
@@ -66,7 +65,7 @@ func writeFixture(t *testing.T, seat store.Sequencer) (dir string) {
 	return crash(t, dir)
 }
 
-// describe is all that a log says of itself, as text.
+// describe returns everything that a log reports about itself, as text.
 func describe(t *testing.T, log *bolt.Log) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "log %s, head %s, trimmed %s\n", log.LogID(), log.Head(), log.Trimmed())
@@ -87,14 +86,13 @@ func describe(t *testing.T, log *bolt.Log) string {
 	return b.String()
 }
 
-// TestFormats: a log of every format that was ever released opens, and says what it said. When the
-// format changes (store/open.go says when that is), keep the files that are in testdata and never
-// write them again: they are the logs of the people who upgrade. Make those of the new format once,
-// with
+// TestFormats: a log of every format ever released opens, and reports what it did then. When the format
+// changes (store/bolt/meta.go says when that is), keep the files in testdata and never rewrite them: they are
+// the logs of the people who upgrade. Create those of the new format once, with
 //
-//	TIDINGS_WRITE_FIXTURE=1 go test ./store -run TestFormats
+//	TIDINGS_WRITE_FIXTURE=1 go test ./store/bolt -run TestFormats
 //
-// and commit them with the change and with what docs/FORMAT.md then says.
+// and commit them with the change and the matching text of docs/FORMAT.md.
 func TestFormats(t *testing.T) {
 	var newest uint32
 	for _, seat := range []store.Sequencer{nil, storetest.NewSequence().Seat()} { // a log, and a mirror
@@ -177,7 +175,7 @@ func openFixture(t *testing.T, format uint32) {
 	if !errors.Is(err, store.ErrEnded) {
 		t.Errorf("to an ended topic: %v, want %v", err, store.ErrEnded)
 	}
-	secret := log.Secret() // which it did not have
+	secret := log.Secret() // which the fixture did not have
 	closeLog(t, log)
 	log = openAt(t, dir, bolt.Options{Now: fixtureTime})
 	if log.Secret() != secret {

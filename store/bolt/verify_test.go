@@ -18,8 +18,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// fullLog returns the directory of a closed log with everything that a log can hold, and its
-// events.
+// fullLog returns the directory of a closed log with everything that a log can hold, and its events.
 func fullLog(t testing.TB) (dir string, events []store.Event) {
 	t.Helper()
 	dir = t.TempDir()
@@ -78,8 +77,7 @@ func TestVerifyIntact(t *testing.T) {
 	}
 }
 
-// TestVerifyUncounted: events above the checkpoint are no damage, also when a trim has passed
-// there.
+// TestVerifyUncounted: events above the checkpoint are no damage, even after a trim there.
 func TestVerifyUncounted(t *testing.T) {
 	dir := t.TempDir()
 	log := openAt(t, dir, bolt.Options{})
@@ -93,7 +91,7 @@ func TestVerifyUncounted(t *testing.T) {
 	}
 }
 
-// TestVerifyDamaged: each damaged record is named, and nothing else is.
+// TestVerifyDamaged: each damaged record is named, and nothing else.
 func TestVerifyDamaged(t *testing.T) {
 	whole, events := fullLog(t)
 	of := func(topic string) []store.Event {
@@ -119,7 +117,7 @@ func TestVerifyDamaged(t *testing.T) {
 	}
 }
 
-// TestVerifyProblems: what does not agree with the rest of the file is told, although every
+// TestVerifyProblems: an entry that does not agree with the rest of the file is reported although every
 // checksum holds.
 func TestVerifyProblems(t *testing.T) {
 	whole, events := fullLog(t)
@@ -184,7 +182,7 @@ func TestVerifyProblems(t *testing.T) {
 	}
 }
 
-// TestVerifyPages: whatever a page has become, verify ends, tells, and changes nothing.
+// TestVerifyPages: whatever a page has become, verify ends, reports it, and changes nothing.
 func TestVerifyPages(t *testing.T) {
 	whole, _ := fullLog(t)
 	pages := int(usedBytes(t, whole) / 4096)
@@ -214,8 +212,8 @@ func TestVerifyPages(t *testing.T) {
 	}
 }
 
-// TestFlipsAnywhere: whatever bits of the file flip, no wrong byte is ever read: an event is as it
-// was, or named, by the log and by verify, or the log is refused.
+// TestFlipsAnywhere: whatever bits of the file flip, no wrong byte is ever read: an event is as it was, or is
+// named by the log and by verify, or the log is refused.
 func TestFlipsAnywhere(t *testing.T) {
 	rounds := 30
 	if os.Getenv("TIDINGS_FULL") != "" {

@@ -13,8 +13,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// manyPatterns match each of the topics u.N.inbox several times over, and look at all of them in
-// vain as well.
+// manyPatterns match each of the topics u.N.inbox several times over, and also examine all of them in vain.
 func manyPatterns(t testing.TB) store.Filter {
 	patterns := []string{"u.*.inbox", "u.>", "*.*.inbox", "*.>", "u.*.*", "*.*.*"}
 	for i := range 58 {
@@ -23,7 +22,7 @@ func manyPatterns(t testing.TB) store.Filter {
 	return filterOf(t, patterns...)
 }
 
-// TestTopicsWhileAppending: who lists topics finds each that there was once, while others come and
+// TestTopicsWhileAppending: listing topics finds each existing one once, while new ones appear and others
 // move to the front.
 func TestTopicsWhileAppending(t *testing.T) {
 	const topics = 3000
@@ -58,7 +57,7 @@ func TestTopicsWhileAppending(t *testing.T) {
 	wait()
 }
 
-// appendAlways appends to some hundred topics at a time, old ones and, now and then, new ones.
+// appendAlways appends to a few hundred topics at a time, old ones and now and then new ones.
 func appendAlways(t *testing.T, log store.Log, topics int) (stop, wait func()) {
 	var writer sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
