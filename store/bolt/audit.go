@@ -154,7 +154,7 @@ func (a *audit) record(id store.ID, value []byte) {
 }
 
 // counters compares the topics' records with the recount. The topic of a damaged record is not certain, so
-// that many events may be missing from any topic.
+// any topic may lack as many events as there are damaged records.
 func (a *audit) counters() {
 	for _, t := range a.topics {
 		if err := store.ValidateTopic(t.name); err != nil {

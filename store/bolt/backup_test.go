@@ -87,7 +87,8 @@ func TestBackupOfNothing(t *testing.T) {
 	expect(t, restored(t, file, m), store.All(), store.ID{}, nil)
 }
 
-// TestBackupUnderLoad: each backup is the log up to its head, whatever is appended and trimmed meanwhile.
+// TestBackupUnderLoad: each backup is the log up to its head, whatever is appended and trimmed
+// meanwhile.
 func TestBackupUnderLoad(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	written, done := make(chan []store.Event, 1), make(chan struct{})

@@ -17,10 +17,10 @@ var (
 	bucketEpochs = []byte("epochs") // absent from a log that only an older release has written
 	bucketMeta   = []byte("meta")
 
-	bucketOwners     = []byte("owners")     // not always there
-	bucketDeliveries = []byte("deliveries") // not always there
-	bucketSlots      = []byte("slots")      // not always there
-	bucketReserve    = []byte("reserve")    // not always there
+	bucketOwners     = []byte("owners")     // may be absent
+	bucketDeliveries = []byte("deliveries") // may be absent
+	bucketSlots      = []byte("slots")      // may be absent
+	bucketReserve    = []byte("reserve")    // may be absent
 	bucketJournal    = []byte("journal")    // present between a trim and the next checkpoint
 )
 

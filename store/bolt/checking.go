@@ -54,8 +54,8 @@ const restFor = 3
 
 var errClosing = errors.New("the log closes")
 
-// checkRest checks what the open has left for later. Damage fails the log: the next open checks everything,
-// and refuses it.
+// checkRest checks what the open has left for later. Damage fails the log: the next open checks
+// everything, and refuses it.
 func (l *Log) checkRest() {
 	c := l.checking
 	defer close(c.over)

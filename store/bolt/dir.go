@@ -22,7 +22,7 @@ import (
 const (
 	fileName       = "log.db"
 	newName        = "log.db.new"        // a log being created; removed when found
-	unfinishedName = "log.db.unfinished" // created by Restore and Build; never opened as a log
+	unfinishedName = "log.db.unfinished" // created by Restore, Fill and PutBack; never opened as a log
 	lockName       = "lock"              // the process that may write here, for the error message of the next one
 	closedName     = "closed"            // the note of the last close, see closed.go
 	spoolName      = "log.db.copy"       // a backup is sent from it; it has this name only for a moment

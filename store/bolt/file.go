@@ -25,8 +25,8 @@ type file struct {
 	logger   *slog.Logger
 	counters *counters
 
-	// readers is read-locked by each view, and write-locked while a transaction begins that must be able to
-	// use every free page.
+	// readers is read-locked by each view, and write-locked while a transaction begins that must be
+	// able to use every free page.
 	readers sync.RWMutex
 
 	failed   chan struct{}

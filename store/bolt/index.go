@@ -56,8 +56,8 @@ type topic struct {
 	dirty         bool     // committer: changed since its record was last written
 }
 
-// topicState is the bookkeeping of a topic. Trimming removes a prefix of a topic's events, so the retained
-// ones are those above trimmed.
+// topicState is the bookkeeping of a topic. Trimming removes a prefix of a topic's events, so the
+// retained ones are those above trimmed.
 type topicState struct {
 	count uint64
 	bytes uint64

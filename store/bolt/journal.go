@@ -23,7 +23,7 @@ const (
 )
 
 // putTrimmed stores the new states of the topics that the transaction has trimmed. If there may be no space
-// they go into the topics' records, which do not grow; so they do during a round, which ends by deleting the
+// they go into the topics' records, which do not grow. The same applies during a round, whose end deletes the
 // journal.
 func (ch *change) putTrimmed(tx *bbolt.Tx) error {
 	if ch.c.tight() || ch.piece != nil || ch.c.books.round() {

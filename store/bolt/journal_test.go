@@ -179,8 +179,8 @@ func TestJournalFormat(t *testing.T) {
 	}
 }
 
-// TestJournalEnds: a log that is only trimmed makes a checkpoint in time, too, and that checkpoint has the
-// records of the topics that its own commit trims for the first time.
+// TestJournalEnds: a log that is only trimmed makes a checkpoint in time, too, and that checkpoint
+// has the records of the topics that its own commit trims for the first time.
 func TestJournalEnds(t *testing.T) {
 	topics := make([]string, 500)
 	for i := range topics {

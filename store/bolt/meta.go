@@ -70,7 +70,7 @@ func getPlace(tx *bbolt.Tx) (p store.Place, mirror bool, err error) {
 	return store.Place{Number: binary.BigEndian.Uint64(v), Chain: [16]byte(v[8:])}, true, nil
 }
 
-// makeMirror makes the log in the file a mirror, at the beginning, of the log with the given ID.
+// makeMirror makes the log in the file a mirror of the log with the given ID, starting at its beginning.
 func makeMirror(tx *bbolt.Tx, id store.ID) error {
 	return errors.Join(putMeta(tx, metaLogID, id[:]), putMeta(tx, metaPlace, encodePlace(store.Place{})),
 		putFormat(tx))

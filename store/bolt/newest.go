@@ -72,8 +72,8 @@ func (l *Log) matched(f store.Filter) (topics int, events, bytes uint64) {
 	return topics, events, bytes
 }
 
-// oldest returns the position before the oldest event that f matches, zero if there is none below the given
-// ID.
+// oldest returns the position before the oldest event that f matches, zero if there is none below
+// the given ID.
 func (l *Log) oldest(f store.Filter, before store.ID) (store.ID, error) {
 	r := l.NewReader(f, store.ID{})
 	for {

@@ -54,7 +54,7 @@ func openNewMirror(d *dir, o Options) (*Log, error) {
 	}
 }
 
-// makeAnew is how many times an Open creates a mirror.
+// makeAnew is the maximum number of times that an Open creates a mirror.
 const makeAnew = 3
 
 // removeLog removes a mirror that holds nothing beyond its sequence.

@@ -36,7 +36,7 @@ type pages struct {
 	hasList bool          // it has a list of its free pages
 	listed  uint64        // free pages in it
 	quick   bool          // the older events are left for later
-	edge    bool          // the bucket being walked holds events
+	edge    bool          // the bucket being walked is the log's
 	later   []subtree
 
 	entries uint64 // in buckets, so far

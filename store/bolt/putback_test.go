@@ -146,7 +146,7 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
-// TestPutBackAll: a sequence that has lost all commits has them again.
+// TestPutBackAll: a sequence that has lost all commits gets them back.
 func TestPutBackAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

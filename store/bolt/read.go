@@ -17,7 +17,7 @@ import (
 type reader struct {
 	l       *Log
 	from    selection
-	all     bool // the filter is of all topics, but for reserved ones that the log does not have
+	all     bool // the filter matches all topics, except reserved ones that the log does not have
 	arena   arena
 	memory  *pageMemory // of the last page, if it may be released
 	release bool        // pages may be released
@@ -31,7 +31,7 @@ type reader struct {
 	planned int        // IDs that the last plan was made for
 	through store.ID   // every matching event up to here is in plan, or was found trimmed
 	stride  int        // records worth scanning for one match; 0: plan
-	scanTo  store.ID   // up to here a chain is broken and only a scan finds all
+	scanTo  store.ID   // up to here a chain is broken, and only a scan finds everything
 }
 
 // row is what else a page of IDs holds about an event.

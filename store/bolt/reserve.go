@@ -11,8 +11,8 @@ import (
 // nothing could be trimmed, and nothing would ever be freed again. Giving up the reserve takes one page, for
 // the root of the file, and one is always free: the root that the last transaction replaced.
 
-// reservePages is a few times what it takes to trim one event: the paths to it in the log, in the sparse
-// index and to its topic's record.
+// reservePages is a few times what it takes to trim one event: the paths to it in the log, in the
+// sparse index and to its topic's record.
 const reservePages = 32
 
 // leafKeys is how many values bbolt puts on a leaf before it splits it, however large they are. Deleting one

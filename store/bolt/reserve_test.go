@@ -185,8 +185,7 @@ func manyTopics(t *testing.T, log store.Log) []store.Event {
 	return appendN(t, log, 1000, topics...)
 }
 
-// publishSmall takes the last free pages of the file, one by one, until there are just not enough
-// for an append.
+// publishSmall uses up the file's last free pages one by one, until too few are left for an append.
 func publishSmall(t *testing.T, log store.Log) (acknowledged []store.Event) {
 	t.Helper()
 	for {

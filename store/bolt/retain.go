@@ -23,7 +23,8 @@ const (
 	retainStep = 4096
 )
 
-// Retain implements store.Log. For a mirror it also purges its sequence, as far as the retained events allow.
+// Retain implements store.Log. For a mirror it also purges the sequence, when that is much larger than what
+// the log keeps.
 func (l *Log) Retain(ctx context.Context, keep store.Retention) (deleted int, err error) {
 	if err := cmp.Or(l.closed(), l.hanging()); err != nil {
 		return 0, err

@@ -120,7 +120,8 @@ func TestRetainOfDamage(t *testing.T) {
 	}
 }
 
-// TestRetainBesideTrim: whatever else is trimmed and appended meanwhile, what the limits allow stays.
+// TestRetainBesideTrim: whatever else is trimmed and appended meanwhile, what the limits allow
+// stays.
 func TestRetainBesideTrim(t *testing.T) {
 	log := openAt(t, t.TempDir(), bolt.Options{})
 	events := appendN(t, log, 6000, "a", "b", "c")

@@ -16,7 +16,7 @@ import (
 //	it is decided          nothing
 //	it is offered          nothing, or a commit with a place: the next open applies it
 //	it has its place       the commit: the next open applies it
-//	it is applied          the commit, here too; nobody was answered yet
+//	it is applied          the commit, here too; nobody has been answered yet
 //
 // Callers get the same answers as without a sequencer, or that the outcome is unknown.
 

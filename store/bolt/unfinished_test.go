@@ -61,8 +61,8 @@ func TestPurgeUnfinished(t *testing.T) {
 	})
 }
 
-// TestPurgeOpenAttempt: a node that does not know whether its commit has the place, which was purged
-// meanwhile, ends although it follows what came after, and says what to do.
+// TestPurgeOpenAttempt: a node whose commit may have a place that was meanwhile purged ends, although it
+// follows the later commits, and says what to do.
 func TestPurgeOpenAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,8 +29,8 @@ type Report struct {
 	// events whose records fail their checksum, in log order
 	Damaged []store.ID `json:"damaged"`
 
-	// Problems are sentences about everything else that is wrong, the first maxProblems of them; More counts
-	// the others.
+	// Problems are sentences about everything else that is wrong, the first maxProblems of them;
+	// More counts the others.
 	Problems []string `json:"problems"`
 	More     int      `json:"more_problems"`
 }

@@ -18,7 +18,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// fullLog returns the directory of a closed log with everything that a log can hold, and its events.
+// fullLog returns the directory of a closed log with everything that a log can hold, and its
+// events.
 func fullLog(t testing.TB) (dir string, events []store.Event) {
 	t.Helper()
 	dir = t.TempDir()

@@ -21,9 +21,9 @@ type walk struct {
 	recents [store.MaxSegments + 1][]*node // by depth, reused
 }
 
-// list calls yield for each topic that s has and that has, or had, an event above after: once for each that
-// had one when list was called, and perhaps for some that got one meanwhile. It calls yield with the lock
-// held for reading; the caller must not hold it.
+// list calls yield for each topic that s has and that has, or had, an event above after: once for
+// each that had one when list was called, and perhaps for some that got one meanwhile. It calls
+// yield with the lock held for reading; the caller must not hold it.
 func (x *index) list(s selection, after store.ID, yield func(*topic)) {
 	w := walk{x: x, after: after, yield: yield, matcher: s.filter.Walk()}
 	x.mu.RLock()
