@@ -138,7 +138,7 @@ const (
 	goodBatch = 16
 )
 
-// mayHang runs a commit, which a hanging disk may hold up, and publishes its age.
+// mayHang runs a commit, which a hanging disk may hold up, and exposes its age.
 func (c *committer) mayHang(commit func() error) error {
 	began := time.Now()
 	c.file.counters.since.Store(&began)
