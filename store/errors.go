@@ -5,66 +5,66 @@ import (
 	"fmt"
 )
 
-// Of a read.
+// Errors of a read.
 var (
-	// ErrNotFound: no event has this ID, or none any more.
+	// ErrNotFound: no event has this ID, or none has it any longer.
 	ErrNotFound = errors.New("event not found")
 
 	// ErrCorrupt: the event's record fails its checksum; its bytes are withheld.
 	ErrCorrupt = errors.New("event record is damaged: checksum mismatch")
 )
 
-// Of a write, about itself: nothing was stored, and the same write would be refused again.
+// Errors about the write itself: nothing was stored, and the same write would be refused again.
 var (
-	// ErrInvalid: a draft, a topic, a pattern or a mark breaks a rule; the error's text names the rule.
+	// ErrInvalid: a draft, topic, pattern or mark breaks a rule; the error's text names the rule.
 	ErrInvalid = errors.New("invalid")
 
-	// ErrTopicLimit: the drafts would make more topics than the log may have, or than are then left
-	// for others than their owner.
+	// ErrTopicLimit: the log would have too many topics, or the owner would have more than are then
+	// left for all others.
 	ErrTopicLimit = errors.New("topic limit reached")
 
-	// ErrMarkLimit: there are as many read marks as the log may have, or the subject would keep more
-	// than are then left for others.
+	// ErrMarkLimit: the log has as many read marks as it may, or the subject would have more than are
+	// then left for all others.
 	ErrMarkLimit = errors.New("read mark limit reached")
 
 	// ErrEnded: the topic has ended.
 	ErrEnded = errors.New("topic has ended")
 
-	// ErrKeyMismatch: the idempotency key was used for other drafts.
+	// ErrKeyMismatch: the idempotency key was used for different drafts.
 	ErrKeyMismatch = errors.New("idempotency key was used for something else")
 
-	// ErrCondition: the topic's newest event is another than the drafts were to follow: always a
+	// ErrCondition: the topic's newest event is not the one that the drafts must follow. Always a
 	// *ConditionError.
 	ErrCondition = errors.New("condition failed")
 
-	// ErrWas: a delivery's record is another one than it was to be.
+	// ErrWas: a delivery's record is not what Was requires.
 	ErrWas = errors.New("the record is another one by now")
 )
 
-// Of a write, about the log: nothing was stored, but for ErrOutcomeUnknown.
+// Errors of a write, about the log: nothing was stored, except after ErrOutcomeUnknown.
 var (
-	// ErrDiskHangs: the disk has not ended a commit for seconds. Writing goes on when it does.
+	// ErrDiskHangs: the disk has not finished a commit for seconds. Writing continues once it does.
 	ErrDiskHangs = errors.New("the disk hangs")
 
-	// ErrQueueFull: the committer did not get to the drafts in time.
+	// ErrQueueFull: the committer did not take the drafts in time.
 	ErrQueueFull = errors.New("commit queue is full")
 
-	// ErrNoSpace: the disk or the quota is full, the log is at its maximum size, or, of an append,
-	// the disk has less free than must stay so. Writing may succeed again as soon as there is room.
+	// ErrNoSpace: the disk or the quota is full, the log has its maximum size, or, for an append, less
+	// disk is free than must stay free. Writing may succeed again as soon as there is room.
 	ErrNoSpace = errors.New("no space left for the log")
 
 	// ErrOutcomeUnknown: the commit of these drafts ended with an error that leaves open whether it
-	// happened. Only the next Open can tell. The log has failed: the error is an ErrFailed too. Or the
-	// commit has not ended in time, and may still be stored: then it is none.
+	// happened. Only the next Open can tell. The log has failed, and the error is an ErrFailed too. Or
+	// the commit did not end in time and may still be stored; then the error is not an ErrFailed.
 	ErrOutcomeUnknown = errors.New("it is not known whether the events were stored")
 
-	// ErrFailed: the log accepts no more writes until it is opened again, because of a commit with
-	// an unknown outcome, or because its storage was found damaged or replaced. Nothing was stored,
-	// unless the error is an ErrOutcomeUnknown too.
+	// ErrFailed: the log accepts no writes until it is opened again, because a commit had an unknown
+	// outcome, or its storage was found damaged or replaced. Nothing was stored, unless the error is an
+	// ErrOutcomeUnknown too.
 	ErrFailed = errors.New("the log has failed and accepts no more writes until it is opened again")
 )
 
-// Of anything.
+// Errors of any call.
 var (
 	// ErrClosed: the log is closed.
 	ErrClosed = errors.New("the log is closed")
@@ -75,7 +75,7 @@ var (
 
 // ConditionError is an ErrCondition.
 type ConditionError struct {
-	Newest ID // the newest event of the topic, or what is in the slot; zero if there is none
+	Newest ID // the newest event of the topic, or the event in the slot; zero if there is none
 }
 
 func (e *ConditionError) Error() string {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Event is a committed event. It is immutable: whoever holds one may read it for as long as they
-// like and must not write to Data.
+// Event is a committed event. It is immutable: its holder may read it for any length of time and must
+// not write to Data.
 type Event struct {
 	ID          ID
 	Topic       string
@@ -19,7 +19,7 @@ type Event struct {
 // Time is when the event was committed: the time in its ID.
 func (e *Event) Time() time.Time { return e.ID.Time() }
 
-// Size is that of the data and the attributes, in bytes.
+// Size is the size of the data and the attributes, in bytes.
 func (e *Event) Size() int { return size(e.Data, e.Attributes) }
 
 func size(data []byte, attributes []Attribute) int {
@@ -38,28 +38,28 @@ type Draft struct {
 	ContentType string
 	Attributes  []Attribute
 	Data        []byte
-	Closes      bool // its slot, which it has: it empties it. Not stored, nor what a key covers
+	Closes      bool // empties its slot, which it must have; not stored, and no key covers it
 }
 
-// Size is that of the data and the attributes, in bytes.
+// Size is the size of the data and the attributes, in bytes.
 func (d *Draft) Size() int { return size(d.Data, d.Attributes) }
 
 // Attribute is one CloudEvents context attribute of an event that was published with some, in the
-// order of its publisher.
+// publisher's order.
 type Attribute struct{ Name, Value string }
 
 // DefaultType is the type of an event whose publisher named none. It is EventSource's default event
 // name (WHATWG HTML §9.2.6), so that onmessage receives it.
 const DefaultType = "message"
 
-// TypeEnd is the type of the event that ends its topic: nothing can be appended to it afterwards.
+// TypeEnd is the type of the event that ends its topic: nothing can be appended after it.
 const TypeEnd = "tidings.end"
 
 // MaxNameBytes bounds a topic, a type, a content type and an attribute's name.
 const MaxNameBytes = 255
 
-// Validate returns an ErrInvalid that states the rule when the topic is none, or a name is too long
-// for the layout of a record. What a type may say is decided at the edge.
+// Validate returns an ErrInvalid that states the rule when the topic is invalid or a name is too long
+// for the layout of a record. Which types are allowed is decided by internal/wire.
 func (d *Draft) Validate() error {
 	if err := ValidateTopic(d.Topic); err != nil {
 		return err
@@ -87,12 +87,12 @@ func (d *Draft) Validate() error {
 	return nil
 }
 
-// MaxSlotBytes bounds a subject that is a slot, as the JSON string that it is.
+// MaxSlotBytes bounds a subject that names a slot, as a JSON string.
 const MaxSlotBytes = 512
 
-// Slot returns the slot of its reserved topic that the event goes into, in the place of what was there:
-// its CloudEvents subject, as it is written in JSON. An event without a subject, or of another topic, has
-// none. What is in a slot stays there when it is trimmed.
+// Slot returns the slot of its reserved topic that the event goes into, replacing what was in it: its
+// CloudEvents subject, as written in JSON. An event without a subject, or whose topic is not reserved,
+// has none. An event stays in its slot when it is trimmed.
 func (d *Draft) Slot() (subject string, ok bool) {
 	if !IsReserved(d.Topic) {
 		return "", false

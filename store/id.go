@@ -12,19 +12,19 @@ import (
 )
 
 // ID is the place of an event in the log: a ULID, 48 bits of Unix milliseconds followed by 80 bits
-// that make it unique. IDs compare as bytes, and as their text does. The time of an event is the
-// time in its ID. The zero ID lies before every event: read after it and you read from the start.
+// that make it unique. IDs sort as their bytes and as their text. The time of an event is the time in
+// its ID. The zero ID lies before every event: reading after it reads from the start.
 type ID [16]byte
 
 // MaxID is the highest ID; no event is above it.
 var MaxID = ID{0: 0x7f, 1: 0xff, 2: 0xff, 3: 0xff, 4: 0xff, 5: 0xff, 6: 0xff, 7: 0xff,
 	8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff}
 
-// ErrBadID is returned by ParseID for a text that is no ULID.
+// ErrBadID is returned by ParseID for text that is not a ULID.
 var ErrBadID = errors.New("not a ULID: expected 26 characters of Crockford's base 32")
 
-// ParseID reads the 26-character form, in upper or lower case. It is strict: every character is
-// checked, so that a damaged cursor is refused instead of becoming some other position.
+// ParseID reads the 26-character form, in upper or lower case. It checks every character, so that a
+// damaged cursor is refused instead of becoming another position.
 func ParseID(s string) (ID, error) {
 	id, err := ulid.ParseStrict(strings.ToUpper(s))
 	if err != nil {
@@ -55,13 +55,13 @@ func (id *ID) UnmarshalText(text []byte) (err error) {
 // IsZero reports whether id is the position before the first event.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// Compare returns -1, 0 or +1 as id is before, at or after other in the log.
+// Compare returns -1, 0 or +1 if id is before, at or after other in the log.
 func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 
 // Before reports whether id lies before other in the log.
 func (id ID) Before(other ID) bool { return id.Compare(other) < 0 }
 
-// Later is the one of both that comes later.
+// Later returns the later of both.
 func Later(a, b ID) ID {
 	if a.Before(b) {
 		return b
@@ -86,7 +86,7 @@ func (id ID) Next() (ID, bool) {
 	}
 }
 
-// Prev is the highest ID below id. The zero ID is its own.
+// Prev is the highest ID below id. For the zero ID it is the zero ID.
 func (id ID) Prev() ID {
 	if id.IsZero() {
 		return id
@@ -101,7 +101,7 @@ func (id ID) Prev() ID {
 
 // FirstIDAt is the lowest ID of the millisecond of t, so that reading after FirstIDAt(t).Prev()
 // returns what was committed at t or later. Times outside a ULID's range (1970 to 10889) give the
-// nearest end of it.
+// nearest end of that range.
 func FirstIDAt(t time.Time) ID {
 	ms := t.UnixMilli()
 	if ms < 0 {
@@ -115,11 +115,11 @@ func FirstIDAt(t time.Time) ID {
 	return ID(id)
 }
 
-// Epoch is borne by the IDs that a log mints from one open to the next, and by no others but for one
-// in four billion. It tells an event that was trimmed from one that was never there.
+// Epoch is borne by the IDs that a log mints from one open to the next, and by one in four billion of
+// all others. It distinguishes an event that was trimmed from one that never existed.
 type Epoch [4]byte
 
-// NewEpoch returns an epoch at random, which is not zero.
+// NewEpoch returns a random epoch, never zero.
 func NewEpoch() (e Epoch) {
 	for e == (Epoch{}) {
 		_, _ = rand.Read(e[:]) // never fails
@@ -127,7 +127,7 @@ func NewEpoch() (e Epoch) {
 	return e
 }
 
-// Mint is NewID of an ID that bears the epoch, as do 2^47 that follow it.
+// Mint is NewID for an ID that bears the epoch, as the 2^47 IDs after it do.
 func (e Epoch) Mint(t time.Time) (ID, error) {
 	id, err := NewID(t)
 	copy(id[6:], e[:])
@@ -138,8 +138,8 @@ func (e Epoch) Mint(t time.Time) (ID, error) {
 // Bears reports whether id bears the epoch.
 func (id ID) Bears(e Epoch) bool { return Epoch(id[6:10]) == e }
 
-// NewID mints an ID of the time, with 80 random bits; times before 1970 count as 1970. The error is
-// that of a time after 10889.
+// NewID mints an ID with this time and 80 random bits; times before 1970 count as 1970. Times after
+// 10889 are an error.
 func NewID(t time.Time) (ID, error) {
 	id, err := ulid.New(uint64(max(0, t.UnixMilli())), rand.Reader)
 	if err != nil {

@@ -1,6 +1,6 @@
 package store
 
-// Mark is a named read mark: how far somebody has read in some topics.
+// Mark is a named read mark: how far a subject has read in some topics.
 type Mark struct {
 	ID     ID
 	Topics Filter
@@ -16,6 +16,6 @@ const (
 	// MaxMarkName bounds the name of a mark, in bytes.
 	MaxMarkName = 255
 
-	// MaxMarkSubject bounds whose it is: a subject of 255 bytes and a digest of its issuer.
+	// MaxMarkSubject bounds the subject of a mark, in bytes: 255 and a digest of its issuer.
 	MaxMarkSubject = 512
 )

@@ -2,14 +2,14 @@ package store
 
 import "strings"
 
-// level is what the patterns of a Filter have as one of their segments. A pattern is a bit of a set.
+// level is what the patterns of a Filter have at one segment. A pattern is one bit of a set.
 type level struct {
 	literal  map[string]set
 	literals []string // the keys of literal
 	star     set
 	reserved set // anyReserved
 	rest     set // ">"
-	end      set // whose last segment this is, and is not ">"
+	end      set // patterns whose last segment is this one and is not ">"
 }
 
 // set is a set of the patterns of one Filter; nil is the empty one.
@@ -32,8 +32,8 @@ func (s set) meets(other set) bool {
 	return false
 }
 
-// step sets s to those patterns of from that go on with the segment, and reports whether there are
-// any. s has the length of from, and may be it.
+// step sets s to the patterns of from that continue with the segment, and reports whether there are
+// any. s has the length of from, and may be from itself.
 func (s set) step(from set, l *level, segment string) bool {
 	literal, any := l.literal[segment], uint64(0)
 	wild := l.star
@@ -88,7 +88,7 @@ func compile(patterns [][]string) []level {
 	return levels
 }
 
-// every returns the set of all n patterns, in room if that is enough.
+// every returns the set of all n patterns, in room if it is large enough.
 func every(room set, n int) set {
 	for ; n >= 64; n -= 64 {
 		room = append(room, ^uint64(0))
@@ -99,7 +99,7 @@ func every(room set, n int) set {
 	return room
 }
 
-// Match reports whether the topic matches. The cost hardly depends on how many patterns there are.
+// Match reports whether the topic matches. The cost hardly depends on the number of patterns.
 func (f Filter) Match(topic string) bool {
 	var room [2]uint64
 	alive := every(room[:0], len(f.patterns))
@@ -120,8 +120,8 @@ func (f Filter) Match(topic string) bool {
 	return false
 }
 
-// Walker walks a tree of topic segments and matches all patterns of a Filter at once: the tree is
-// walked once, however many patterns there are. It belongs to one goroutine.
+// Walker walks a tree of topic segments once and matches all patterns of a Filter at the same time. It
+// belongs to one goroutine.
 type Walker struct {
 	levels []level
 	depth  int
@@ -135,10 +135,10 @@ func (f Filter) Walk() *Walker {
 	return w
 }
 
-// Depth is how many segments there are above.
+// Depth is the number of segments walked so far.
 func (w *Walker) Depth() int { return w.depth }
 
-// Down goes to a child; it reports false, and stays, when nothing at or below that can match.
+// Down goes to a child; it stays and reports false if nothing at or below the child can match.
 func (w *Walker) Down(segment string) bool {
 	if w.depth == len(w.levels) {
 		return false
@@ -157,18 +157,18 @@ func (w *Walker) Down(segment string) bool {
 // Up goes back to the parent.
 func (w *Walker) Up() { w.depth-- }
 
-// Matches reports whether the topic of the segments so far matches, by a pattern of that length.
+// Matches reports whether the topic of the segments so far matches a pattern of the same length.
 func (w *Walker) Matches() bool {
 	return w.depth > 0 && w.alive[w.depth].meets(w.levels[w.depth-1].end)
 }
 
-// MatchesBelow reports whether all topics below match; at the root, those that are not reserved: for
-// what is below these there is still Down.
+// MatchesBelow reports whether all topics below match; at the root, all but the reserved ones, which
+// still take Down.
 func (w *Walker) MatchesBelow() bool {
 	return w.depth < len(w.levels) && w.alive[w.depth].meets(w.levels[w.depth].rest)
 }
 
-// Star reports whether any child is to be tried.
+// Star reports whether every child has to be tried.
 func (w *Walker) Star() bool {
 	if w.depth == len(w.levels) {
 		return false
@@ -177,7 +177,8 @@ func (w *Walker) Star() bool {
 	return w.alive[w.depth].meets(l.star) || w.alive[w.depth].meets(l.reserved)
 }
 
-// Literals are the segments to try without Star, and perhaps some more. The Filter owns the slice.
+// Literals returns the segments to try if Star is false, and perhaps some more. The Filter owns the
+// slice.
 func (w *Walker) Literals() []string {
 	if w.depth == len(w.levels) {
 		return nil

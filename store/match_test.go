@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// matches is what a pattern means, a segment at a time.
+// matches is the meaning of a pattern, one segment at a time.
 func matches(pattern, topic []string) bool {
 	if len(pattern) == 0 || len(topic) == 0 {
 		return len(pattern) == len(topic)
@@ -20,7 +20,7 @@ func matches(pattern, topic []string) bool {
 		(pattern[0] == "*" && !named || pattern[0] == topic[0]) && matches(pattern[1:], topic[1:])
 }
 
-// randomPatterns returns n patterns of the segments a and b, which overlap a lot.
+// randomPatterns returns n patterns of the segments a and b that overlap a lot.
 func randomPatterns(random *rand.Rand, n int) []string {
 	patterns := make([]string, n)
 	for i := range patterns {
@@ -39,7 +39,7 @@ func randomPatterns(random *rand.Rand, n int) []string {
 	return patterns
 }
 
-// topicsOf returns all topics of the segments, that many long or shorter.
+// topicsOf returns all topics of these segments, up to the length.
 func topicsOf(segments []string, length int) []string {
 	topics := slices.Clone(segments)
 	for range length - 1 {
@@ -54,8 +54,8 @@ func topicsOf(segments []string, length int) []string {
 	return topics
 }
 
-// TestMatchesAnyPattern compares a Filter, asked for a topic and walked down to it, with its patterns
-// one by one: few of them, and more than fit into a word.
+// TestMatchesAnyPattern compares Match and a Walker with the patterns one by one: a few patterns, and
+// more than fit into a word.
 func TestMatchesAnyPattern(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	topics := topicsOf([]string{"a", "b", "c"}, 5)
@@ -81,7 +81,7 @@ func TestMatchesAnyPattern(t *testing.T) {
 	}
 }
 
-// walkTo goes down to the topic, the long way round, and reports whether it matches.
+// walkTo walks down to the topic, with detours, and reports whether it matches.
 func walkTo(w *store.Walker, topic string) (matches bool) {
 	below := false
 	for i, segment := range strings.Split(topic, ".") {

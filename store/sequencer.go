@@ -5,60 +5,60 @@ import (
 	"errors"
 )
 
-// Sequencer says whose commit comes next, for all logs that are mirrors of one sequence: the second
-// answer to "what comes next", beside that of a log that is alone. A commit is bytes to it, from 1 on.
-// All methods may be called concurrently; a log has one Append in flight.
+// Sequencer decides which commit comes next, for all logs that are mirrors of one sequence; a log that
+// is alone decides for itself. To it a commit is bytes, at least one. All methods may be called
+// concurrently; a log has one Append in flight.
 //
 // What every Sequencer guarantees:
 //
-//  1. What has a place is on stable storage, and keeps its place, until it is purged.
-//  2. At a place there is one commit, the same for everybody.
-//  3. A commit is placed after a place only as the next one: whoever got a place knew all before it.
+//  1. A commit that has a place is on stable storage and keeps its place until it is purged.
+//  2. A place holds one commit, the same for all mirrors.
+//  3. A commit is only ever placed directly after the given place: its writer knew all commits before it.
 type Sequencer interface {
-	// LogID is the identity of the log that the sequence makes. It never changes.
+	// LogID is the identity of the log that the sequence forms. It never changes.
 	LogID(ctx context.Context) (ID, error)
 
-	// Append gives the commit the place right after the given one, and returns it. The bytes stay the
-	// caller's.
+	// Append gives the commit the place right after the given one, and returns it. The caller keeps the
+	// bytes.
 	//
-	// Errors of which it is certain that the call placed nothing: ErrPlaceTaken, when another commit
-	// has that place; ErrNoSpace, when the sequence has no room for one of this size; ErrUnavailable;
-	// ErrDiverged. ErrPurged: it can no longer be known, for what has that place was purged. ErrOutcomeUnknown, and
-	// any other, leaves open whether the commit is placed. The
-	// caller then calls again with the same place and the same bytes, until it is told: they are placed
-	// once at most, and if they are, their place is the answer.
+	// Errors after which it is certain that the call placed nothing: ErrPlaceTaken, if another commit has
+	// that place; ErrNoSpace, if the sequence has no room for a commit of this size; ErrUnavailable;
+	// ErrDiverged. ErrPurged: it can no longer be known, because the commit at that place was purged.
+	// ErrOutcomeUnknown, and any other error, leaves open whether the commit is placed. The caller then
+	// repeats the call with the same place and the same bytes until the outcome is known: they are placed
+	// at most once, and if they are, their place is returned.
 	Append(ctx context.Context, after Place, commit []byte) (Place, error)
 
-	// Follow calls deliver with each commit after the given place, its caller's own included, in order,
-	// as they come, until ctx ends, deliver returns an error, or it cannot go on. It returns why. The
-	// bytes are the receiver's. ErrDiverged: the sequence does not go on from this place. ErrPurged: what
-	// follows it was purged.
+	// Follow calls deliver with each commit after the given place, the caller's own included, in order, as they
+	// arrive, until ctx ends, deliver returns an error, or it cannot continue. It returns the reason. The receiver
+	// owns the bytes. ErrDiverged: the sequence does not continue from this place. ErrPurged: the commits that
+	// follow it were purged.
 	Follow(ctx context.Context, after Place, deliver func(Place, []byte) error) error
 
-	// End is the place of the newest commit: of every one that was placed before the call, wherever
-	// that was done, this or a later one. had is the number of a place that there was. A sequence that ends before
-	// it has lost something, or those who keep it have not read it all yet: ErrUnavailable until that is certain.
+	// End is the place of the newest commit: at or after every commit placed before the call, on whatever node.
+	// had is the number of a place that once existed. If the sequence ends before it, the sequence has lost
+	// something, or its servers have not read all of it yet: ErrUnavailable until that is certain.
 	End(ctx context.Context, had uint64) (Place, error)
 
-	// Seen is the number of the newest place that it has heard of, at once and without asking anybody: 0
-	// before the first.
+	// Seen is the number of the newest place that the Sequencer has heard of, 0 before the first. It returns at
+	// once and asks nobody.
 	Seen() uint64
 
-	// AppendState is Append of a commit that State finds.
+	// AppendState is Append for a commit that State is to find.
 	AppendState(ctx context.Context, after Place, commit []byte) (Place, error)
 
 	// State is the newest commit that AppendState has placed, and its place; the zero Place: there is none.
 	State(ctx context.Context) (at Place, commit []byte, err error)
 
-	// Find is a commit that lies after this number, soon after it as a rule, and the place that it follows; the
+	// Find returns a commit after this number, usually soon after it, and the place that the commit follows; the
 	// zero Place: there is none.
 	Find(ctx context.Context, number uint64) (after Place, commit []byte, err error)
 
-	// Extent is how much the sequence keeps.
+	// Extent is how much of the sequence is kept.
 	Extent(ctx context.Context) (Extent, error)
 
-	// Purge deletes every commit up to a place, which is not the last one. Nothing else is changed. To purge
-	// again what was purged does nothing. After an error it may be purged or not.
+	// Purge deletes every commit up to a place, which is not the last, and changes nothing else. Purging again
+	// does nothing. After an error the commits may or may not be purged.
 	Purge(ctx context.Context, through Place) error
 }
 
@@ -66,30 +66,30 @@ type Sequencer interface {
 type Extent struct {
 	First uint64 // the lowest number at which there may be a commit: 1 as long as nothing was purged
 	Last  uint64 // the number of the newest place
-	Bytes uint64 // that it takes on the disk of one of those who keep it, about
-	Max   uint64 // bytes that it may take at most; 0: as many as there are
+	Bytes uint64 // disk space that it takes on one of its servers, about
+	Max   uint64 // bytes that it may take; 0: no limit
 }
 
 // Place is a place in a sequence of commits. The zero Place lies before the first.
 type Place struct {
 	Number uint64   // rises from one commit to the next, not always by one
-	Chain  [16]byte // follows from all commits up to here: equal chains are equal histories
+	Chain  [16]byte // derived from all commits up to here: equal chains are equal histories
 }
 
-// Of a Sequencer, and of a write to a log that has one.
+// Errors of a Sequencer, and of a write to a log that has one.
 var (
 	// ErrPlaceTaken: another commit has the place.
 	ErrPlaceTaken = errors.New("another commit has this place")
 
-	// ErrUnavailable: those who keep the sequence do not answer, or this log is not up to date with
-	// it. Nothing was stored. Writing may succeed again as soon as they do.
+	// ErrUnavailable: the servers that keep the sequence do not answer, or this log is not up to date
+	// with it. Nothing was stored. Writing may succeed again as soon as they do.
 	ErrUnavailable = errors.New("the log's sequence is not available")
 
-	// ErrPurged: commits after the place that a log is at were purged. Its mirror has to be made anew, as Open
+	// ErrPurged: commits after the place that a log is at were purged. Its mirror has to be rebuilt, which Open
 	// does.
 	ErrPurged = errors.New("the log's sequence begins after what the log has")
 
-	// ErrDiverged: the sequence is not the one that the log has followed. It ends before the log
-	// does, has another commit in its place, or is that of another log.
+	// ErrDiverged: the sequence is not the one that the log has followed. It ends before the log does, has
+	// another commit at the log's place, or belongs to another log.
 	ErrDiverged = errors.New("the sequence is not the one that the log has followed")
 )

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// MaxSegments is how many dot-separated segments a topic or a pattern has at the most.
+// MaxSegments is the most dot-separated segments that a topic or a pattern may have.
 const MaxSegments = 16
 
-// ValidateTopic returns an ErrInvalid that states the rule when name is no topic: 1 to 16 segments
-// of ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most; before them, of a
-// reserved topic, "$" and a segment, which count. Topics are case-sensitive.
+// ValidateTopic returns an ErrInvalid that states the rule if name is not a topic: 1 to 16 segments of
+// ASCII letters, digits, "_" and "-", separated by dots, 255 bytes at most. A reserved topic has "$" and
+// a segment before them, which count. Topics are case-sensitive.
 func ValidateTopic(name string) error {
 	if err := checkSegments(name, "topic"); err != nil {
 		return err
@@ -26,12 +26,12 @@ func ValidateTopic(name string) error {
 	return nil
 }
 
-// IsReserved reports whether a topic or a pattern is a reserved one: its first segment begins with "$".
-// What is reserved is about the topic of the other segments, as "$alerts.orders.eu" is about
-// "orders.eu", and only the server itself writes there.
+// IsReserved reports whether a topic or a pattern is reserved: its first segment begins with "$". It is
+// about the topic of the other segments, as "$alerts.orders.eu" is about "orders.eu", and only the server
+// itself writes to it.
 func IsReserved(name string) bool { return strings.HasPrefix(name, "$") }
 
-// About returns the topic that a reserved one is about, and any other as it is.
+// About returns the topic that a reserved topic is about, and any other topic unchanged.
 func About(topic string) string {
 	if _, rest, ok := strings.Cut(topic, "."); ok && IsReserved(topic) {
 		return rest
@@ -39,7 +39,7 @@ func About(topic string) string {
 	return topic
 }
 
-// bare returns a name without the "$" of a reserved one, which stands before more than one segment.
+// bare returns a name without the "$" of a reserved one, which has more than one segment.
 func bare(name string) string {
 	if strings.Contains(name, ".") {
 		return strings.TrimPrefix(name, "$")
@@ -70,10 +70,10 @@ func plain(segment string) bool {
 	return segment != ""
 }
 
-// Filter is a set of topic patterns; it matches a topic that any of them matches. A pattern is a
-// topic in which "*" stands for one segment and a last ">" for one or more (the wildcards of NATS
-// subjects). Neither stands for the first segment of a reserved topic: that is always named. The zero
-// Filter matches nothing. A Filter is immutable and safe for concurrent use.
+// Filter is a set of topic patterns; it matches a topic that any of them matches. A pattern is a topic
+// in which "*" stands for one segment and a last ">" for one or more (the wildcards of NATS subjects).
+// Neither matches the first segment of a reserved topic, which must be named. The zero Filter matches
+// nothing. A Filter is immutable and safe for concurrent use.
 type Filter struct {
 	patterns [][]string // sorted, each once
 	levels   []level
@@ -86,10 +86,10 @@ func All() Filter { return newFilter([][]string{{">"}}) }
 // anyReserved is the first segment of any reserved topic. No pattern of NewFilter has it.
 const anyReserved = "$*"
 
-// Everything matches every topic, the reserved ones too: it is for those who read the log itself.
+// Everything matches every topic, the reserved ones too: for readers of the log itself.
 func Everything() Filter { return All().WithReserved() }
 
-// WithReserved returns the Filter of what f matches, and of all that is about it.
+// WithReserved returns the Filter of the topics that f matches and the reserved topics about them.
 func (f Filter) WithReserved() Filter {
 	patterns := slices.Clone(f.patterns)
 	for _, p := range f.patterns {
@@ -113,7 +113,7 @@ func newFilter(patterns [][]string) Filter {
 }
 
 // NewFilter returns the Filter of the patterns, or an ErrInvalid that names the first bad one.
-// Order and repetition do not matter.
+// Order and duplicates do not matter.
 func NewFilter(patterns ...string) (Filter, error) {
 	split := make([][]string, 0, len(patterns))
 	for _, p := range patterns {
@@ -152,7 +152,7 @@ func (f Filter) Patterns() []string {
 // same text match the same topics.
 func (f Filter) String() string { return strings.Join(f.Patterns(), " ") }
 
-// IsAll reports whether one of the patterns is ">", so that every topic matches that is not reserved.
+// IsAll reports whether one of the patterns is ">", so that every topic that is not reserved matches.
 func (f Filter) IsAll() bool {
 	return slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == ">" })
 }
@@ -162,12 +162,12 @@ func (f Filter) IsEverything() bool {
 	return f.IsAll() && slices.ContainsFunc(f.patterns, func(p []string) bool { return p[0] == anyReserved })
 }
 
-// HasReserved reports whether a pattern is about reserved topics.
+// HasReserved reports whether a pattern matches reserved topics.
 func (f Filter) HasReserved() bool {
 	return slices.ContainsFunc(f.patterns, func(p []string) bool { return IsReserved(p[0]) })
 }
 
-// About returns the Filter of what the topics that f matches are about.
+// About returns the Filter of the topics that those matched by f are about.
 func (f Filter) About() Filter {
 	if !f.HasReserved() {
 		return f
@@ -186,7 +186,7 @@ func (f Filter) About() Filter {
 // IsZero reports whether f has no pattern, and so matches nothing.
 func (f Filter) IsZero() bool { return len(f.patterns) == 0 }
 
-// Topics returns the topics that f matches, sorted, when no pattern has a wildcard; else false. The
+// Topics returns the topics that f matches, sorted, if no pattern has a wildcard; otherwise false. The
 // caller owns the slice.
 func (f Filter) Topics() (names []string, exact bool) {
 	if len(f.names) < len(f.patterns) {
@@ -195,8 +195,8 @@ func (f Filter) Topics() (names []string, exact bool) {
 	return slices.Clone(f.names), true
 }
 
-// EachTopic calls visit for each of Topics, until it returns false, and reports whether there is no
-// pattern with a wildcard. It allocates nothing.
+// EachTopic calls visit for each of Topics until it returns false, and reports whether no pattern has a
+// wildcard. It allocates nothing.
 func (f Filter) EachTopic(visit func(name string) bool) (exact bool) {
 	for _, name := range f.names {
 		if !visit(name) {
@@ -206,8 +206,8 @@ func (f Filter) EachTopic(visit func(name string) bool) (exact bool) {
 	return len(f.names) == len(f.patterns)
 }
 
-// Covers reports whether each pattern of asked is covered by a single pattern of f: then f matches
-// whatever asked matches, topics to come included.
+// Covers reports whether each pattern of asked is covered by a single pattern of f: then f matches every
+// topic that asked matches, future ones included.
 func (f Filter) Covers(asked Filter) bool {
 	for _, a := range asked.patterns {
 		if !slices.ContainsFunc(f.patterns, func(p []string) bool { return covers(p, a) }) {

@@ -63,7 +63,7 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// TestCoversMeansMatches: what a covered filter matches, the covering one matches too.
+// TestCoversMeansMatches: a filter matches every topic that a filter it covers matches.
 func TestCoversMeansMatches(t *testing.T) {
 	segment := rapid.SampledFrom([]string{"a", "b", "*", ">"})
 	pattern := rapid.Custom(func(t *rapid.T) string {
@@ -92,7 +92,7 @@ func TestCoversMeansMatches(t *testing.T) {
 	})
 }
 
-// TestReserved: which names are reserved topics and patterns, and what these are about.
+// TestReserved: which names are reserved topics and patterns, and what they are about.
 func TestReserved(t *testing.T) {
 	for name, ok := range map[string]bool{"$a.b": true, "$a.b.c": true, "$a": false, "$": false, "$.a": false,
 		"$$a.b": false, "$a.$b": false, "a.$b": false, "a$.b": false, "$*.a": false,
