@@ -10,13 +10,13 @@ import (
 	"tidings/store"
 )
 
-// version is that of the layout, which docs/FORMAT.md draws; withSlots, withEpochs and withState are those of
-// commits that have some, which releases before them cannot read.
+// version is the version of the layout, which docs/FORMAT.md draws; withSlots, withEpochs and withState are those of
+// commits that have slots, epochs or state, which earlier releases cannot read.
 const version, withSlots, withEpochs, withState = 3, 4, 5, 6
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrFormat is returned by Decode for bytes that are no commit, or one of a newer release.
+// ErrFormat is returned by Decode for bytes that are not a commit, or are one of a newer release.
 var ErrFormat = errors.New("not a commit that this release can read")
 
 // AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
@@ -79,7 +79,7 @@ func (e *Event) append(dst []byte) []byte {
 	return append(appendLength(dst, len(e.Data)), e.Data...)
 }
 
-// appendDeliveries writes each record after a 1, and a 0 where there is none.
+// appendDeliveries writes a 1 before each record, and a 0 where there is none.
 func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
 	dst = appendLength(dst, len(list))
 	for i := range list {
@@ -94,7 +94,7 @@ func appendDeliveries(dst []byte, list []store.NamedDelivery) []byte {
 	return dst
 }
 
-// appendLater writes the lists that came later, if there is anything in them, and then the version that has them.
+// appendLater writes the lists that later versions added, if they are not empty, and sets the version that has them.
 func (c *Commit) appendLater(dst []byte, start int) []byte {
 	if len(c.Slots) > 0 || len(c.Epochs) > 0 || c.State != nil {
 		dst[start] = withSlots
@@ -111,7 +111,7 @@ func (c *Commit) appendLater(dst []byte, start int) []byte {
 	return dst
 }
 
-// append writes a part after a 0, and the end of all parts after a 1.
+// append writes a 0 and a part, or a 1 and the end of all parts.
 func (s *StatePart) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(append(dst, s.Writing[:]...), s.Index)
 	if s.Closing == nil {
@@ -146,9 +146,9 @@ func appendLength(dst []byte, n int) []byte { return binary.AppendUvarint(dst, u
 
 func appendText(dst []byte, s string) []byte { return append(appendLength(dst, len(s)), s...) }
 
-// Decode reads the bytes of AppendBinary. The data of the events and the records of deliveries point
-// into b, which must not change any more. The topic of a draft is its event's number alone: the name is
-// in the log or in Topics. Errors: ErrFormat.
+// Decode reads the bytes of AppendBinary. The data of events and the records of deliveries point into
+// b, which must not change afterwards. Drafts have no topic name, only their event's number: the name
+// is in the log or in Topics. Errors: ErrFormat.
 func Decode(b []byte) (*Commit, error) {
 	if len(b) < 5 || b[0] < version || b[0] > withState {
 		return nil, fmt.Errorf("%w: expected version %d to %d", ErrFormat, version, withState)
@@ -186,7 +186,7 @@ func Decode(b []byte) (*Commit, error) {
 	return c, nil
 }
 
-// later reads what came later.
+// later reads what later versions added.
 func (r *decoder) later(version byte, c *Commit) {
 	if version >= withSlots {
 		for range r.length() {
@@ -203,7 +203,7 @@ func (r *decoder) later(version byte, c *Commit) {
 	}
 }
 
-// decoder takes fields off the front of rest. Once one is missing all are zero.
+// decoder takes fields off the front of rest. Once one is missing, all further ones are zero.
 type decoder struct {
 	rest  []byte
 	short bool
@@ -223,7 +223,7 @@ func (r *decoder) id() store.ID   { return store.ID(r.bytes(len(store.ID{}))) }
 func (r *decoder) owner() Owner   { return Owner(r.bytes(len(Owner{}))) }
 func (r *decoder) uint32() uint32 { return binary.BigEndian.Uint32(r.bytes(4)) }
 
-// length is that of a list or a text: what follows has at least as many bytes.
+// length reads the length of a list or a text: at least as many bytes must follow.
 func (r *decoder) length() int {
 	n, size := binary.Uvarint(r.rest)
 	if size <= 0 || n > uint64(len(r.rest)-size) {

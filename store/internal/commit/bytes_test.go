@@ -46,7 +46,7 @@ func example(t testing.TB) *commit.Commit {
 	}
 }
 
-// TestBytes holds the layout against docs/FORMAT.md's, byte by byte, and reads it back.
+// TestBytes compares the layout with docs/FORMAT.md byte by byte, and reads it back.
 func TestBytes(t *testing.T) {
 	z := "000000000000000000000000000000"
 	want := "06" + "CRC" + z + "01" + z + "03" + // version, CRC, After, Last
@@ -87,7 +87,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestBytesOfClosing is TestBytes of the entry that ends a state.
+// TestBytesOfClosing is TestBytes for the entry that ends a state.
 func TestBytesOfClosing(t *testing.T) {
 	z := "000000000000000000000000000000"
 	c := &commit.Commit{State: &commit.StatePart{Index: 2, Closing: &commit.Closing{
@@ -105,7 +105,7 @@ func TestBytesOfClosing(t *testing.T) {
 	}
 }
 
-// TestBytesOfOlder: releases that know no state, no epochs, or no slots, read what has none.
+// TestBytesOfOlder: releases without state, epochs or slots read commits that have none.
 func TestBytesOfOlder(t *testing.T) {
 	c := example(t)
 	with, _ := c.AppendBinary(nil)
@@ -125,7 +125,7 @@ func TestBytesOfOlder(t *testing.T) {
 	}
 }
 
-// TestDecodeRefuses: no byte may be another, and none missing or too many.
+// TestDecodeRefuses: a changed, missing or extra byte is refused.
 func TestDecodeRefuses(t *testing.T) {
 	encoded, _ := example(t).AppendBinary(nil)
 	for i := range encoded {
@@ -143,8 +143,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever has a right checksum is decoded or refused, and what is decoded is the same
-// after another turn.
+// FuzzDecode: bytes with a valid checksum are decoded or refused, and what was decoded survives another
+// round trip unchanged.
 func FuzzDecode(f *testing.F) {
 	encoded, _ := example(f).AppendBinary(nil)
 	f.Add(encoded[5:])

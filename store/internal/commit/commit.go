@@ -1,51 +1,51 @@
-// Package commit is what a log commits, and how it is decided: admission apart from any engine.
+// Package commit defines what a log commits and how that is decided: admission, without an engine.
 //
-// A [Commit] is a value. [Decider.Decide] makes one of the requests that wait, through a [View] of the
-// log as it is: what is stored, under which IDs, what is refused and why. It writes nothing. An
-// engine then applies the commit, all of it or none, and decides nothing:
+// A [Commit] is a value. [Decider.Decide] makes one from the waiting requests and a [View] of the log:
+// what is stored, under which IDs, what is refused and why. It writes nothing. An engine then applies
+// the commit, all of it or none, and decides nothing:
 //
 //  1. Decide, with no write transaction open.
 //  2. Apply: begin, write, sync.
-//  3. Show what is durable to readers. Only then is anybody answered.
+//  3. Show what is durable to readers. Only then answer the requests.
 //
-// A commit that another node decided is applied by the same code: between 1 and 2 others may come
-// first, and then After is no longer the last ID and the requests are decided again. Encoded
-// ([Commit.AppendBinary]), a commit can travel; docs/FORMAT.md draws its bytes.
+// A commit of another node is applied by the same code. If one comes between 1 and 2, After is no longer
+// the last ID and the requests are decided again. Encoded ([Commit.AppendBinary]), a commit can travel;
+// docs/FORMAT.md draws its bytes.
 package commit
 
 import "tidings/store"
 
-// Commit is one step of the log, all or nothing. An engine applies Trims first, then the rest in any
-// order. It names everything that an apply would otherwise have to decide: IDs, numbers of topics,
-// what is forgotten, whose a trimmed event was.
+// Commit is one change of the log, all or nothing. An engine applies Trims first, then the rest in any
+// order. It states everything that an apply would otherwise have to decide: IDs, topic numbers, which
+// keys are forgotten, the topic of a trimmed event.
 type Commit struct {
 	After store.ID // the last ID before this commit; a commit that follows another ID is void
 	Last  store.ID // the last ID after it: After when it has no events
 
-	Epoch  store.Epoch // that begins with its events; zero: none does
+	Epoch  store.Epoch // begins with its events; zero: none begins
 	Secret *[32]byte   // of the log, in the first commit of a sequence; else nil
 
 	Topics []Topic    // new ones; their numbers follow those of the log without a gap
 	Events []Event    // their IDs rise from After
-	Trims  []Trim     // of each topic its oldest events first
+	Trims  []Trim     // each topic's oldest events first
 	Keys   []Key      // each of a group of Events
-	Forget []store.ID // the Firsts of idempotency keys that are forgotten, those of Keys among them
-	Marks  []Mark     // a later one of the same name counts
+	Forget []store.ID // the Firsts of idempotency keys to forget, also of Keys
+	Marks  []Mark     // the last of a name counts
 
-	Deliveries []store.NamedDelivery // the same; one without a record goes
+	Deliveries []store.NamedDelivery // the last of a name counts; one without a record is deleted
 
-	Slots []Slot // that Events go into; a later one of the same subject counts
+	Slots []Slot // that Events go into; the last of a subject counts
 
-	Epochs []Began // that began earlier, in a log that is restored; they rise
+	Epochs []Began // that began earlier, in a log that is restored; in rising order
 
-	State *StatePart // for logs that are not there yet; nil: of nothing else
+	State *StatePart // for new mirrors; if set, the commit has nothing else
 }
 
-// StatePart is an entry of what a log needs of its sequence from below a floor: a part, or, with Closing, the end of
-// all parts. To a log that follows it changes nothing. docs/adr/0028 has the reasons.
+// StatePart is an entry of the state that a new log needs from below the floor of its sequence: a part or, with
+// Closing, the end of all parts. To a log that follows, it changes nothing. docs/adr/0028 has the reasons.
 type StatePart struct {
-	Writing [8]byte // drawn by whoever writes this state
-	Index   uint32  // of the part, from 0; of the end, how many parts there are
+	Writing [8]byte // drawn by the writer of this state
+	Index   uint32  // of the part, from 0; in the end, the number of parts
 	Part    []byte  // of a commit that a new log applies
 	Closing *Closing
 }
@@ -53,20 +53,20 @@ type StatePart struct {
 // Closing says how a new log begins with a state.
 type Closing struct {
 	From  store.Place // the first part is after it
-	Floor store.Place // up to which the sequence may be purged, and at which the log then is
+	Floor store.Place // the sequence may be purged up to here, and the log is then here
 	Head  store.ID    // the last ID at the floor
 }
 
-// Began is an epoch, none if it is empty, that what was minted after an ID bears.
+// Began is an epoch, none if empty, which the IDs minted after After bear.
 type Began struct {
 	After store.ID
 	Epoch []byte
 }
 
-// Slot is what is in a slot of a reserved topic from then on; a zero ID: nothing.
+// Slot is the event in a slot of a reserved topic from then on; a zero ID: none.
 type Slot struct {
 	Topic   uint32
-	Subject string // as store.Draft.Slot has it
+	Subject string // as store.Draft.Slot returns it
 	ID      store.ID
 }
 
@@ -77,26 +77,26 @@ type Topic struct {
 	Name   string
 }
 
-// Event is an event to store. The commit borrows the draft.
+// Event is an event to be stored. The commit borrows the draft.
 type Event struct {
 	ID    store.ID
 	Topic uint32
 	*store.Draft
 }
 
-// Trim deletes one event, whether its record can be read or not, and moves its topic's mark to it.
+// Trim deletes one event, whether or not its record can be read, and moves its topic's trimmed ID to it.
 type Trim struct {
 	Topic uint32
 	ID    store.ID
 }
 
-// Mark sets a read mark, or deletes it when it has no topics.
+// Mark sets a read mark, or deletes it if it has no topics.
 type Mark struct {
 	Subject, Name string
 	store.Mark
 }
 
-// Deletes reports whether the mark goes.
+// Deletes reports whether the mark is deleted.
 func (m *Mark) Deletes() bool { return m.Topics.IsZero() }
 
 // IsEmpty reports whether there is nothing to apply.
@@ -105,19 +105,19 @@ func (c *Commit) IsEmpty() bool {
 		len(c.Slots) == 0 && len(c.Epochs) == 0 && c.Secret == nil && c.State == nil
 }
 
-// Stores reports whether the commit stores events, or what else comes with events as a rule.
+// Stores reports whether the commit stores events, or what usually comes with events.
 func (c *Commit) Stores() bool {
 	return len(c.Events) > 0 || len(c.Topics) > 0 || len(c.Keys) > 0 || len(c.Forget) > 0 || c.Last != c.After
 }
 
-// Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, and
-// may be of what c stores; an epoch begins at the start of one.
+// Takes reports whether next, which follows c, can be joined to it. Trims come first in a commit, but
+// those of next may delete what c stores; an epoch begins at the start of a commit.
 func (c *Commit) Takes(next *Commit) bool {
 	return len(next.Trims) == 0 && next.Epoch == store.Epoch{} && next.Secret == nil &&
 		c.State == nil && next.State == nil
 }
 
-// Join makes c and next, which it takes, one commit that leaves the same log. It borrows next.
+// Join merges next, which c takes, into c: one commit with the same result. It borrows next.
 func (c *Commit) Join(next *Commit) {
 	c.Last = next.Last
 	c.Topics = append(c.Topics, next.Topics...)
@@ -130,7 +130,7 @@ func (c *Commit) Join(next *Commit) {
 	c.Epochs = append(c.Epochs, next.Epochs...)
 }
 
-// reset empties c for the next decision, and keeps its memory.
+// reset empties c for the next decision and keeps its memory.
 func (c *Commit) reset() {
 	clear(c.Topics)
 	clear(c.Events)

@@ -21,7 +21,7 @@ type Decider struct {
 	outcomes []Outcome
 
 	// What the requests so far have decided, on top of the view.
-	last    store.ID // assigned
+	last    store.ID // the last one assigned
 	minted  bool
 	created map[string]uint32 // new topics
 	ended   map[uint32]store.ID
@@ -33,14 +33,14 @@ type Decider struct {
 	addedBy map[Owner]own
 	crowded int // keys
 
-	// Of the request that is being decided.
-	numbers []uint32 // topics of the drafts to store; unknown for those that are new
+	// Of the request being decided.
+	numbers []uint32 // topics of the drafts to store; unknown for new ones
 	names   []string // of new topics
-	twins   [][2]int // a group, and an earlier one that has the same key
+	twins   [][2]int // a group, and an earlier one with the same key
 	own     map[Hash]int
 }
 
-// own is what an owner has more.
+// own is what an owner has in addition.
 type own struct{ topics, marks int }
 
 type markState struct {
@@ -48,14 +48,14 @@ type markState struct {
 	exists bool
 }
 
-// unknown is the number of a topic that is still to be created.
+// unknown is the number of a topic that has yet to be created.
 const unknown = math.MaxUint32
 
-// Decide makes one commit of the requests, in their order, but for trims, which come first, so that a
-// replay says whether its events are gone. A request that is refused leaves the others alone. The
-// commit and the outcomes are the Decider's until its next call; what they point to is not.
+// Decide makes one commit of the requests, in their order, except that trims come first, so that a
+// replay can report whether its events are gone. A refused request does not affect the others. The
+// Decider reuses the commit and the outcomes at its next call, but not what they point to.
 //
-// It may be called again for the same requests, when the commit found no room or another came first.
+// It may be called again for the same requests, if the commit found no room or another came first.
 func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
 	d.begin(v, len(requests))
 	for i, r := range requests {
@@ -77,7 +77,7 @@ func (d *Decider) Decide(v View, requests []*Request) (*Commit, []Outcome) {
 	return &d.commit, d.outcomes
 }
 
-// Release lets go of what the last commit and its outcomes point to, such as the data of events.
+// Release drops what the last commit and its outcomes point to, such as the data of events.
 func (d *Decider) Release() {
 	d.commit.reset()
 	clear(d.outcomes)
@@ -105,8 +105,8 @@ func (d *Decider) begin(v View, requests int) {
 	d.commit.After, d.commit.Last = d.last, d.last
 }
 
-// trim takes what is still there, and returns how many that are. What is trimmed of a topic is a
-// prefix of it, so its mark tells.
+// trim takes the events that are not trimmed yet, and returns how many. The trimmed events of a topic
+// are a prefix of it, so its trimmed ID decides.
 func (d *Decider) trim(trims []Trim) (taken int) {
 	for _, t := range trims {
 		mark, ok := d.trimmed[t.Topic]
@@ -127,7 +127,7 @@ func (d *Decider) retained(id store.ID) bool {
 	return !slices.ContainsFunc(d.commit.Trims, gone) && d.view.Retained(id)
 }
 
-// append decides on all groups of a request before it stores the first: all or none.
+// append decides all groups of a request before it stores the first: all or none.
 func (d *Decider) append(r *Request) ([]store.Result, error) {
 	d.numbers, d.names, d.twins = d.numbers[:0], d.names[:0], d.twins[:0]
 	clear(d.own)
@@ -161,8 +161,8 @@ func (d *Decider) append(r *Request) ([]store.Result, error) {
 	return results, nil
 }
 
-// replay looks the key of a group up: among the groups before it in its own request, which are stored
-// with it, and among all that were stored.
+// replay looks up the key of a group: among the earlier groups of its own request, which are stored with
+// it, and among all stored keys.
 func (d *Decider) replay(r *Request, i int, results []store.Result) (known bool, err error) {
 	key := r.key(i)
 	if key == nil {
@@ -194,7 +194,7 @@ func (d *Decider) replay(r *Request, i int, results []store.Result) (known bool,
 	return true, nil
 }
 
-// result is that of a group which was stored earlier, in this commit or before it.
+// result returns the result of a group that was stored earlier, in this commit or before it.
 func (d *Decider) result(k Key) store.Result {
 	result := store.Result{IDs: make([]store.ID, k.Count), Replayed: true}
 	for i, id := 0, k.First; i < len(result.IDs); i++ {
@@ -206,7 +206,7 @@ func (d *Decider) result(k Key) store.Result {
 	return result
 }
 
-// lookUp looks the topics of a group's drafts up. Ending a topic again is a replay of its end.
+// lookUp looks up the topics of a group's drafts. Ending a topic again replays its end.
 func (d *Decider) lookUp(drafts []store.Draft, result *store.Result) (replayed bool, err error) {
 	for i := range drafts {
 		topic, ok := d.topic(drafts[i].Topic)
@@ -239,8 +239,8 @@ func (d *Decider) topic(name string) (TopicState, bool) {
 	return t, ok
 }
 
-// condition refuses what was to follow another event than the newest of its topic, be that one of this
-// commit.
+// condition refuses drafts that must follow another event than the newest of their topic, which may be
+// one of this commit.
 func (d *Decider) condition(r *Request) error {
 	if r.newest == nil {
 		return nil
@@ -263,7 +263,7 @@ func (d *Decider) condition(r *Request) error {
 	return nil
 }
 
-// slot returns what is in a slot, be it an event of this commit.
+// slot returns what is in a slot, which may be an event of this commit.
 func (d *Decider) slot(topic uint32, subject string) store.ID {
 	if id, ok := d.slots[Slot{Topic: topic, Subject: subject}]; ok {
 		return id
@@ -271,7 +271,7 @@ func (d *Decider) slot(topic uint32, subject string) store.ID {
 	return d.view.Slot(topic, subject)
 }
 
-// fill puts an event into its slot, or empties that.
+// fill puts an event into its slot, or empties the slot.
 func (d *Decider) fill(topic uint32, id store.ID, draft *store.Draft) {
 	subject, ok := draft.Slot()
 	switch {
@@ -284,7 +284,7 @@ func (d *Decider) fill(topic uint32, id store.ID, draft *store.Draft) {
 	d.commit.Slots = append(d.commit.Slots, Slot{topic, subject, id})
 }
 
-// room refuses what the log has no place for, and numbers the new topics.
+// room refuses what the log has no room for, and numbers the new topics.
 func (d *Decider) room(r *Request, events int) error {
 	if d.state.NoRoom != nil {
 		return d.state.NoRoom
@@ -313,17 +313,17 @@ func (d *Decider) room(r *Request, events int) error {
 	return nil
 }
 
-// ofShare says, behind a limit, what else may be the reason.
+// ofShare is appended to a limit to state the other possible reason.
 const ofShare = ", and of one owner no more than are left for all others"
 
-// mayHave reports whether an owner may have so much of something of which so much is left then: no
-// more than is left, so that whoever comes later finds a place, however many have taken their share.
-// Those who have no name share it all.
+// mayHave reports whether an owner may have this much of something of which left then remains: no more
+// than remains, so that later owners find room however many have taken their share. Owners without a
+// name share it all.
 func mayHave(o Owner, has, left int) bool { return left >= 0 && (o == Owner{} || has <= left) }
 
-// ids makes sure that there are IDs for so many events, and mints the first of a commit: the present
-// time, the epoch and fresh entropy, or one above the last ID when that is higher. One rule serves
-// clock steps and batches.
+// ids ensures that there are IDs for this many events, and mints the first of a commit: the current
+// time, the epoch and fresh entropy, or one above the last ID if that is higher. One rule serves clock
+// changes and batches.
 func (d *Decider) ids(r *Request, events int) error {
 	if r.ids != nil {
 		for i, last := 0, d.last; i < len(r.ids); i++ {
@@ -345,7 +345,7 @@ func (d *Decider) ids(r *Request, events int) error {
 		}
 		d.minted = true
 	}
-	const highest = math.MaxInt64 // of the first half of an ID: a ULID has 128 bits less one
+	const highest = math.MaxInt64 // the first half of store.MaxID
 	if binary.BigEndian.Uint64(d.last[:8]) == highest &&
 		binary.BigEndian.Uint64(d.last[8:]) > math.MaxUint64-uint64(events) {
 		return errors.New("the last possible ID is used up")
@@ -353,9 +353,9 @@ func (d *Decider) ids(r *Request, events int) error {
 	return nil
 }
 
-// mint returns an ID of the present time, or, when that is not above the last ID and the last is of
-// another epoch, one of the millisecond after it: an ID that follows one of another epoch may have
-// been minted in that epoch too, for an event that has been lost since.
+// mint returns an ID of the current time. If that is not above the last ID, which is of another epoch, it
+// returns one of the millisecond after the last: the ID that directly follows one of another epoch may
+// have been minted in that epoch too, for an event that has been lost since.
 func (d *Decider) mint() (store.ID, error) {
 	fresh, err := d.state.Epoch.Mint(d.state.Now)
 	if err != nil || d.last.Before(fresh) || d.last.Bears(d.state.Epoch) {
@@ -364,11 +364,10 @@ func (d *Decider) mint() (store.ID, error) {
 	if later, err := d.state.Epoch.Mint(d.last.Time().Add(time.Millisecond)); err == nil {
 		return later, nil
 	}
-	return fresh, nil // the last millisecond that a ULID has
+	return fresh, nil // the last ID has the last millisecond of a ULID
 }
 
-// store puts the groups that are new into the commit, under the IDs that follow. Those of all groups
-// take the room that is given.
+// store puts the new groups into the commit, under the IDs that follow. room holds the IDs of all groups.
 func (d *Decider) store(r *Request, results []store.Result, room []store.ID) {
 	at := 0 // in numbers
 	for i := range r.groups {
@@ -413,7 +412,7 @@ func (d *Decider) isTwin(group int) bool {
 	return found
 }
 
-// setDeliveries sets and deletes deliveries, unless one of them was to be another than it is.
+// setDeliveries sets and deletes deliveries, unless one of them is not what Was requires.
 func (d *Decider) setDeliveries(changes []store.NamedDelivery) error {
 	for i := range changes {
 		if c := &changes[i]; c.Was != nil && !bytes.Equal(c.Was, d.delivery(c.Name)) {
@@ -434,7 +433,7 @@ func (d *Decider) delivery(name string) []byte {
 	return d.view.Delivery(name)
 }
 
-// setMark moves a read mark forward, or deletes it. One that stays as it is costs no commit.
+// setMark moves a read mark forward, or deletes it. An unchanged mark costs no commit.
 func (d *Decider) setMark(m *Mark) (*store.Mark, error) {
 	name := [2]string{m.Subject, m.Name}
 	old, ok := d.marks[name]

@@ -10,9 +10,9 @@ func (d *Decider) expired(first store.ID) bool {
 	return !first.Time().After(d.state.KeysPast)
 }
 
-// forget names the keys beyond the limits: those that are too old, then, when there are too many, of
-// whoever has most: nobody's flood costs another a key. They are a few more than the commit adds, so
-// that the work is spread.
+// forget names the keys beyond the limits: those that are too old, then, if there are too many, those of
+// the owners who have most, so that no flood costs another owner a key. It names at most a few more than
+// twice what the commit adds, so that the work is spread.
 func (d *Decider) forget() {
 	added := d.commit.Keys
 	if len(added) == 0 {
@@ -36,5 +36,5 @@ func (d *Decider) forget() {
 	}
 }
 
-// Crowded is how many keys the last commit forgets before their time, for want of room.
+// Crowded is the number of keys that the last commit forgets early for lack of room.
 func (d *Decider) Crowded() int { return d.crowded }

@@ -8,14 +8,14 @@ import (
 	"tidings/store"
 )
 
-// Hash is an idempotency key as it is looked up: its Owner, then the first bytes of its SHA-256.
-// Before there were owners it was the first half of that.
+// Hash is an idempotency key as it is looked up: its Owner, then the first bytes of its SHA-256. Before
+// there were owners it was the first half of the SHA-256.
 type Hash [16]byte
 
-// Owner is whose the key is.
+// Owner returns the owner of the key.
 func (h Hash) Owner() Owner { return Owner(h[:len(Owner{})]) }
 
-// Key is an idempotency key as it is remembered: what it was used for, and where that is.
+// Key is an idempotency key as it is stored: what it was used for, and where that is.
 type Key struct {
 	Hash        Hash
 	Fingerprint [16]byte // of the drafts
@@ -23,26 +23,26 @@ type Key struct {
 	Count       uint32   // of events, under consecutive IDs
 }
 
-// keyed is the Key of a group that is not stored yet, and how it was looked up before there were
+// keyed is the Key of a group that is not stored yet, and the Hash it would have had before there were
 // owners.
 type keyed struct {
 	Key
 	before Hash
 }
 
-// digester makes the digests of groups, one after the other.
+// digester computes the digests of groups, one after the other.
 type digester struct {
 	hash  hash.Hash
 	buf   []byte
-	name  string // of the last owner, nearly always that of the next
+	name  string // of the last owner, nearly always the next one too
 	owner Owner
 }
 
 func newDigester() *digester { return &digester{hash: sha256.New()} }
 
 // digest returns what a group is looked up and stored under. The fingerprint covers what makes two
-// publishes the same: topic, type, content type and data of each draft, each with its length so that
-// no two lists of them read alike.
+// publishes equal: topic, type, content type and data of each draft, each with its length, so that no
+// two lists of them have the same bytes.
 func (d *digester) digest(g *store.Group) keyed {
 	d.hash.Reset()
 	for i := range g.Drafts {

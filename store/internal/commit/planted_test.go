@@ -8,8 +8,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestPlantedBugs proves that both engines take their admission from Decide: a bug that is planted
-// there, and nowhere else, breaks the contract of each. The bugs are compiled in, by an overlay.
+// TestPlantedBugs proves that both engines take their admission from Decide: a bug planted there, and
+// nowhere else, breaks the contract of each. An overlay compiles the bugs in.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the engines' tests again for each bug")
@@ -38,7 +38,7 @@ func TestPlantedBugs(t *testing.T) {
 				"tidings/store/internal/commit": "TestToyConformance",
 				"tidings/store/bolt":            "TestBoltConformance",
 			} {
-				// More than once, for what is only seen by those who share a commit.
+				// More than once: some bugs show only between requests that share a commit.
 				run := exec.Command("go", "test", "-count", "5", "-run", "^"+test+"$/"+bug.caught,
 					"-overlay", overlay, engine)
 				out, err := run.CombinedOutput()

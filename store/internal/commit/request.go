@@ -9,30 +9,30 @@ import (
 )
 
 // Request is one call that waits for a commit: groups to append, events to trim, a read mark to set or
-// delete, or deliveries to set or delete. It is made by one of the functions below, which check what can
-// be checked without the log, and is immutable: it may be decided more than once.
+// delete, or deliveries to set or delete. The functions below make one and check what can be checked
+// without the log. It is immutable: it may be decided more than once.
 type Request struct {
 	groups []store.Group
-	keys   []keyed    // of groups, at the same places; nil if none of them has one
+	keys   []keyed    // of groups, at the same indexes; nil if no group has a key
 	ids    []store.ID // of the drafts of the only group, in an import; else nil
-	owner  Owner      // whose it is; new topics are theirs
+	owner  Owner      // also of new topics
 	newest *store.ID  // what the newest event of the only topic must be; nil: anything
-	slot   string     // the same of this slot of it; "": of the topic
+	slot   string     // newest is about this slot of the topic; "": about the topic
 	trims  []Trim
 	mark   *Mark
 
 	deliveries []store.NamedDelivery
 }
 
-// Outcome is what became of a Request, once the commit is durable. The caller owns it.
+// Outcome is the result of a Request, once the commit is durable. The caller owns it.
 type Outcome struct {
 	Err     error          // nothing of the request is in the commit
 	Results []store.Result // of its groups
-	Trimmed int            // how many of its trims were still there
+	Trimmed int            // how many of its events to trim still existed
 	Mark    *store.Mark    // as it is then; nil unless the request sets one
 }
 
-// Append is a request to store the groups, all or none, which it borrows until it is decided for the
+// Append returns a request to store the groups, all or none. It borrows them until it is decided for the
 // last time. The error is ErrInvalid, in a GroupError if it is about one of several groups.
 func Append(groups []store.Group) (Request, error) {
 	if len(groups) == 0 {
@@ -55,7 +55,7 @@ func Append(groups []store.Group) (Request, error) {
 	return r, r.checkCondition()
 }
 
-// checkCondition refuses a condition that is not about one topic.
+// checkCondition refuses a condition that is not about one topic or one slot.
 func (r *Request) checkCondition() error {
 	if ofSlot := r.groups[0].Slot; r.newest == nil {
 		if ofSlot {
@@ -80,7 +80,7 @@ func (r *Request) checkCondition() error {
 	return nil
 }
 
-// topic is the one of the first draft.
+// topic returns the topic of the first draft.
 func (r *Request) topic() string { return r.groups[0].Drafts[0].Topic }
 
 func validate(g *store.Group, groups int) error {
@@ -104,17 +104,17 @@ func validate(g *store.Group, groups int) error {
 	return nil
 }
 
-// Import is Append under IDs that are given, one for each draft.
+// Import is Append under given IDs, one for each draft.
 func Import(drafts []store.Draft, ids []store.ID) (Request, error) {
 	r, err := Append([]store.Group{{Drafts: drafts}})
 	r.ids = ids
 	return r, err
 }
 
-// Delete is a request to trim events, of each topic its oldest ones in order. It borrows the slice.
+// Delete returns a request to trim events: of each topic its oldest, in order. It borrows the slice.
 func Delete(trims []Trim) Request { return Request{trims: trims} }
 
-// SetMark is a request to move a read mark, which never moves back. Errors: ErrInvalid.
+// SetMark returns a request to move a read mark, which never moves back. Errors: ErrInvalid.
 func SetMark(subject, name string, mark store.Mark) (Request, error) {
 	if err := CheckMark(subject, name); err != nil {
 		return Request{}, err
@@ -125,7 +125,7 @@ func SetMark(subject, name string, mark store.Mark) (Request, error) {
 	return Request{owner: OwnerOf(subject), mark: &Mark{subject, name, mark}}, nil
 }
 
-// DeleteMark is a request to delete a read mark. Errors: ErrInvalid.
+// DeleteMark returns a request to delete a read mark. Errors: ErrInvalid.
 func DeleteMark(subject, name string) (Request, error) {
 	if err := CheckMark(subject, name); err != nil {
 		return Request{}, err
@@ -133,7 +133,7 @@ func DeleteMark(subject, name string) (Request, error) {
 	return Request{owner: OwnerOf(subject), mark: &Mark{Subject: subject, Name: name}}, nil
 }
 
-// CheckMark returns ErrInvalid when no mark can have this subject and name.
+// CheckMark returns ErrInvalid if no mark can have this subject and name.
 func CheckMark(subject, name string) error {
 	if name == "" || len(name) > store.MaxMarkName || len(subject) > store.MaxMarkSubject ||
 		strings.Contains(subject, "\x00") || strings.Contains(name, "\x00") {
@@ -143,7 +143,7 @@ func CheckMark(subject, name string) error {
 	return nil
 }
 
-// SetDeliveries is a request to set deliveries, and to delete those without a record. It borrows the
+// SetDeliveries returns a request to set deliveries and to delete those without a record. It borrows the
 // slice. Errors: ErrInvalid.
 func SetDeliveries(changes []store.NamedDelivery) (Request, error) {
 	for i := range changes {
@@ -160,21 +160,21 @@ func SetDeliveries(changes []store.NamedDelivery) (Request, error) {
 	return Request{deliveries: changes}, nil
 }
 
-// Owner is whose request it is; zero for what an administrator or the server asks for.
+// Owner returns the owner of the request; zero for an administrator's or the server's own.
 func (r *Request) Owner() Owner { return r.owner }
 
-// Imports reports whether the request stores events under IDs that are given.
+// Imports reports whether the request stores events under given IDs.
 func (r *Request) Imports() bool { return r.ids != nil }
 
-// HasKey reports whether one of the keys is among these.
+// HasKey reports whether one of the request's keys is among these.
 func (r *Request) HasKey(hashes map[Hash]bool) bool {
 	return slices.ContainsFunc(r.keys, func(k keyed) bool { return hashes[k.Hash] })
 }
 
-// Trims is how many events the request is to trim.
+// Trims returns the number of events to trim.
 func (r *Request) Trims() int { return len(r.trims) }
 
-// Drafts yields the events that the request is to store.
+// Drafts yields the events to store.
 func (r *Request) Drafts(yield func(*store.Draft) bool) {
 	for i := range r.groups {
 		for j := range r.groups[i].Drafts {

@@ -9,8 +9,8 @@ import (
 	"tidings/store"
 )
 
-// Owner is who makes topics and keeps idempotency keys and read marks: the first bytes of the SHA-256
-// of the name. Zero is everybody who has none: they share what there is, without shares.
+// Owner identifies who creates topics and has idempotency keys and read marks: the first bytes of the
+// SHA-256 of the name. Zero is everyone without a name: for them there are no shares.
 type Owner [6]byte
 
 // OwnerOf returns the Owner of this name.
@@ -22,8 +22,8 @@ func OwnerOf(name string) (o Owner) {
 	return o
 }
 
-// Shares is who has how much of what a log holds at most: the topics, keys and marks of each owner. An
-// engine keeps it in memory beside its log. The zero Shares is empty. It belongs to one goroutine.
+// Shares counts what each owner has of what a log limits: topics, keys and marks. An engine keeps it in
+// memory beside its log. The zero Shares is empty. It belongs to one goroutine.
 type Shares struct {
 	byOwner map[Owner]*share
 	crowd   crowd
@@ -33,46 +33,47 @@ type Shares struct {
 type share struct {
 	owner         Owner
 	topics, marks int
-	bare          int        // of the topics
+	bare          int        // topics without an event
 	keys          []store.ID // the Firsts, oldest first
 	index         int        // in the crowd
 
-	// While Crowd plans: keys that will be added, and how many will have gone.
+	// While Crowd plans: keys that will be added, and how many will be gone.
 	added []store.ID
 	gone  int
 }
 
-// Topics is how many of the topics there are the owner has made.
+// Topics returns how many topics the owner has created.
 func (s *Shares) Topics(o Owner) int { return s.get(o).topics }
 
-// Marks is how many marks the owner keeps.
+// Marks returns how many marks the owner has.
 func (s *Shares) Marks(o Owner) int { return s.get(o).marks }
 
-// AddTopics enters topics that the owner has made.
+// AddTopics adds topics that the owner has created.
 func (s *Shares) AddTopics(o Owner, n int) {
 	x := s.of(o)
 	x.topics += n
 	s.tidy(x)
 }
 
-// Bare is how many of the topics that the owner has made have no event now.
+// Bare returns how many topics that the owner has created have no event now.
 func (s *Shares) Bare(o Owner) int { return s.get(o).bare }
 
-// AddBare enters topics that have lost their last event, or takes away those that have one again.
+// AddBare adds topics that have lost their last event or, with a negative n, removes those that have one
+// again.
 func (s *Shares) AddBare(o Owner, n int) {
 	x := s.of(o)
 	x.bare += n
 	s.tidy(x)
 }
 
-// AddMarks enters marks, or takes them away.
+// AddMarks adds marks or, with a negative n, removes them.
 func (s *Shares) AddMarks(o Owner, n int) {
 	x := s.of(o)
 	x.marks += n
 	s.tidy(x)
 }
 
-// AddKey enters a key. Of each owner keys come in the order of their Firsts, as a rule.
+// AddKey adds a key. An owner's keys usually come in the order of their Firsts.
 func (s *Shares) AddKey(o Owner, first store.ID) {
 	x := s.of(o)
 	x.add(first)
@@ -88,7 +89,7 @@ func (x *share) add(first store.ID) {
 	x.keys = slices.Insert(x.keys, at, first)
 }
 
-// AddKeys enters keys, of which those of a batch have one owner.
+// AddKeys adds keys; the keys of one batch have one owner.
 func (s *Shares) AddKeys(keys []Key) {
 	for len(keys) > 0 {
 		owner := keys[0].Hash.Owner()
@@ -101,7 +102,7 @@ func (s *Shares) AddKeys(keys []Key) {
 	}
 }
 
-// RemoveKey takes a key away, which is nearly always the owner's oldest.
+// RemoveKey removes a key, nearly always the owner's oldest.
 func (s *Shares) RemoveKey(o Owner, first store.ID) {
 	x := s.of(o)
 	if i, found := slices.BinarySearchFunc(x.keys, first, store.ID.Compare); found && i == 0 {
@@ -112,8 +113,8 @@ func (s *Shares) RemoveKey(o Owner, first store.ID) {
 	s.tidy(x)
 }
 
-// Crowd returns the Firsts of the n keys to forget for want of room when added come and gone go: one
-// after the other, each the oldest of whoever has most keys then.
+// Crowd returns the Firsts of the n keys to forget for lack of room once added are added and gone are
+// gone: one after the other, each the oldest of the owner who then has most keys.
 func (s *Shares) Crowd(added, gone []Key, n int) (firsts []store.ID) {
 	changed := make(map[*share]bool)
 	for _, k := range added {
@@ -133,7 +134,7 @@ func (s *Shares) Crowd(added, gone []Key, n int) (firsts []store.ID) {
 		firsts = append(firsts, s.crowd[0].oldest())
 		goes(s.crowd[0])
 	}
-	for x := range changed { // as it was: the commit is not applied yet
+	for x := range changed { // back as before: the commit is not applied yet
 		x.added, x.gone = nil, 0
 		s.tidy(x)
 	}
@@ -160,7 +161,7 @@ func (s *Shares) of(o Owner) *share {
 	return x
 }
 
-// tidy puts a share that has changed into its place, or away when nothing is left of it.
+// tidy moves a changed share to its place in the heap, or removes it if nothing is left of it.
 func (s *Shares) tidy(x *share) {
 	if x.topics == 0 && x.marks == 0 && len(x.keys) == 0 {
 		heap.Remove(&s.crowd, x.index)
@@ -172,7 +173,7 @@ func (s *Shares) tidy(x *share) {
 
 func (x *share) size() int { return len(x.keys) + len(x.added) - x.gone }
 
-// oldest is the First of the next key to go; zero if there is none.
+// oldest returns the First of the next key to forget; zero if there is none.
 func (x *share) oldest() store.ID {
 	switch i := x.gone - len(x.keys); {
 	case i < 0:
@@ -183,7 +184,7 @@ func (x *share) oldest() store.ID {
 	return store.ID{}
 }
 
-// crowd is a heap: whoever has most keys first, and of equals whose oldest is older.
+// crowd is a heap of shares: most keys first; of equals, the one with the older oldest key.
 type crowd []*share
 
 func (c crowd) Len() int { return len(c) }

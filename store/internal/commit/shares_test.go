@@ -10,11 +10,11 @@ import (
 	"tidings/store/internal/commit"
 )
 
-// TestCrowd compares who forgets a key with a recount for each, whatever comes and goes.
+// TestCrowd compares whose keys are forgotten with a recount for each key, whatever is added and removed.
 func TestCrowd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var shares commit.Shares
-		var keys []commit.Key // that are remembered, oldest first
+		var keys []commit.Key // remembered, oldest first
 		last := 0
 		for range rapid.IntRange(1, 20).Draw(t, "commits") {
 			var added []commit.Key

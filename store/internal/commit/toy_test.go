@@ -15,21 +15,21 @@ import (
 	"tidings/store/storetest"
 )
 
-// toy is the least engine there can be: a Model to read from, and a log of encoded commits. It admits
-// nothing by itself: every commit is one of Decide's, and is applied as its bytes say.
+// toy is the smallest possible engine: a Model to read from, and encoded commits. It decides nothing
+// itself: every commit comes from Decide and is applied from its bytes.
 type toy struct {
 	*storetest.Model
 	*toyState
 	opts    storetest.Options
 	decider commit.Decider
 
-	waiting sync.Mutex // held to gather requests
+	waiting sync.Mutex // guards queue
 	queue   []*toyRequest
 	mu      sync.Mutex // held to commit
 	closed  bool
 }
 
-// toyState is what a toy keeps beside the Model, also while it is closed.
+// toyState is what a toy keeps besides the Model, also while it is closed.
 type toyState struct {
 	names []string // of topics, by number
 	owner []commit.Owner
@@ -45,7 +45,7 @@ type toyRequest struct {
 	done bool
 }
 
-// toys returns a Factory of toys, which remember what a closed one of the same directory held.
+// toys returns a Factory of toys that remember what a closed toy of the same directory held.
 func toys() storetest.Factory {
 	models, states := storetest.Models(), make(map[string]*toyState)
 	var mu sync.Mutex
@@ -69,13 +69,13 @@ func toys() storetest.Factory {
 
 func TestToyConformance(t *testing.T) { storetest.Run(t, toys()) }
 
-// do queues a request. Whoever comes first decides and applies all that have gathered by then.
+// do queues a request. The first caller decides and applies all that have gathered by then.
 func (l *toy) do(r commit.Request) (commit.Outcome, error) {
 	mine := &toyRequest{Request: r}
 	l.waiting.Lock()
 	l.queue = append(l.queue, mine)
 	l.waiting.Unlock()
-	runtime.Gosched() // whoever is about to call comes first, so that batches are large
+	runtime.Gosched() // let other callers queue first, so that batches are large
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !mine.done {
@@ -154,11 +154,11 @@ func (l *toy) apply(encoded []byte) error {
 	return l.Model.SetDeliveries(context.Background(), c.Deliveries, false)
 }
 
-// only matches the topic of this number.
+// only returns the Filter of the topic with this number.
 func (l *toy) only(topic uint32) store.Filter {
 	f, err := store.NewFilter(l.names[topic])
 	if err != nil {
-		panic(err) // it was a topic when it was named
+		panic(err) // it was a valid topic when it was named
 	}
 	return f
 }
@@ -248,8 +248,8 @@ func (l *toy) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 	return deleted + n, err
 }
 
-// delete goes back through the events that match, and trims in order those that neither the limits
-// keep nor keep.Keep.
+// delete walks the matching events backwards, and trims in order those that neither the limits nor
+// keep.Keep keep.
 func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits, keep *store.Retention) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
@@ -265,7 +265,7 @@ func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits, k
 	}
 	var count, size uint64
 	var trims []commit.Trim
-	goes := false // from here on back
+	goes := false // this event and all older ones
 	for _, e := range slices.Backward(events) {
 		count, size = count+1, size+uint64(len(e.Data))
 		goes = goes || e.ID.Before(limits.Before) ||
