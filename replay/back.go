@@ -9,21 +9,21 @@ import (
 // backStep is how many events are read at once.
 const backStep = 256
 
-// BackPage is what Back has read.
+// BackPage is the result of Back.
 type BackPage struct {
-	Gap    *Gap          // before the events: a record that is damaged and withheld
+	Gap    *Gap          // before the events: a damaged record, withheld
 	Events []store.Event // in log order
-	Older  store.ID      // there are older ones, to be read below this ID; zero if there are none
+	Older  store.ID      // older events lie below this ID; zero if there are none
 }
 
 // Back returns the newest events that match and lie below the given ID: at most n, at most maxBytes
 // of data and attributes unless the newest alone is larger, and none from before a damaged record.
-// What was trimmed is not there; that is no gap, as nobody asked for it by a cursor.
+// Trimmed events are missing without a gap, because no cursor asked for them.
 func Back(log Source, filter store.Filter, before store.ID, n,
 	maxBytes int) (page BackPage, err error) {
 	size := 0
 	for at := before; ; {
-		// one more, to know whether there is one
+		// one more, to learn whether it exists
 		position, err := log.Newest(filter, at, n+1-len(page.Events), maxBytes-size)
 		if err != nil {
 			return BackPage{}, err
@@ -52,13 +52,13 @@ func Back(log Source, filter store.Filter, before store.ID, n,
 			at = older[0].ID
 		case position.IsZero() || position == at.Prev():
 			return page, nil
-		default: // what there was has been trimmed meanwhile
+		default: // the events have been trimmed meanwhile
 			at, _ = position.Next()
 		}
 	}
 }
 
-// requestedBelow names what was asked for, as far as there was an ID.
+// requestedBelow names the requested ID, if there was one.
 func requestedBelow(before store.ID) string {
 	if before == store.MaxID {
 		return ""
@@ -66,8 +66,8 @@ func requestedBelow(before store.ID) string {
 	return before.String()
 }
 
-// between returns the matching events above after and below before, and, if there are damaged
-// records among them, the newest one and what follows it.
+// between returns the matching events above after and below before. If there are damaged records among
+// them, it returns the newest of these and only the events after it.
 func between(log Source, filter store.Filter,
 	after, before store.ID) (events []store.Event, damaged store.ID, err error) {
 	reader, head := log.NewReader(filter, after), log.Head()

@@ -8,8 +8,7 @@ import (
 	"tidings/store"
 )
 
-// trimmedMeanwhile is a log of which a filter is trimmed after the first look for the newest
-// events.
+// trimmedMeanwhile is a log that trims a filter after the first look for the newest events.
 type trimmedMeanwhile struct {
 	store.Log
 	t      *testing.T
@@ -29,7 +28,7 @@ func (l *trimmedMeanwhile) Newest(f store.Filter, before store.ID, n,
 	return position, err
 }
 
-// TestBackPastTrim: what is trimmed while it is read does not hide what is older and still there.
+// TestBackPastTrim: events trimmed during the read do not hide older ones that are retained.
 func TestBackPastTrim(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, _ *replay.Tail) {
 		var want []store.ID
@@ -60,8 +59,8 @@ func (l *countingLog) Newest(f store.Filter, before store.ID, n, maxBytes int) (
 	return l.Log.Newest(f, before, n, maxBytes)
 }
 
-// TestBackLooksOnce: a page of the newest events is found at one go, be it full by number or by
-// bytes.
+// TestBackLooksOnce: a page of the newest events is found in one go, whether its number or its bytes
+// limit it.
 func TestBackLooksOnce(t *testing.T) {
 	const events, size = 1500, 1000
 	log := &countingLog{Log: newLog(t)}

@@ -14,8 +14,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// What a delivery costs without HTTP. docs/BENCHMARKS.md has figures; ratio_test.go holds what they
-// must not fall behind.
+// The cost of a delivery without HTTP. docs/BENCHMARKS.md has figures; ratio_test.go has the limits.
 
 // frames is a format with frames as on a stream, all of the same size for benchPayload.
 var frames = &replay.Format{Name: "frames", AppendFrame: func(dst []byte, e *store.Event) []byte {
@@ -27,8 +26,8 @@ var (
 	frameSize    = len(sse.AppendEvent(nil, store.MaxID.String(), "", benchPayload))
 )
 
-// BenchmarkFanOut appends batches of 100 events to a topic, and waits until every subscription has
-// had the last one.
+// BenchmarkFanOut appends batches of 100 events to a topic, and waits until every subscription has the
+// last one.
 func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("subscriptions=%d", n), func(b *testing.B) {
@@ -48,8 +47,8 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkOneOfManyTopics appends batches of 1,000 events to one topic, while others have
-// subscriptions too: those must cost nothing.
+// BenchmarkOneOfManyTopics appends batches of 1,000 events to one topic, while other topics have
+// subscriptions too, which must cost nothing.
 func BenchmarkOneOfManyTopics(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("subscribed=%d", n), func(b *testing.B) {
@@ -68,8 +67,8 @@ func BenchmarkOneOfManyTopics(b *testing.B) {
 	}
 }
 
-// BenchmarkCatchUp replays 20,000 events of a topic that is the whole log, or one in a hundred of it,
-// to one subscription and to a hundred at once.
+// BenchmarkCatchUp replays 20,000 events of a topic that is the whole log, or a hundredth of it, to one
+// subscription and to a hundred at once.
 func BenchmarkCatchUp(b *testing.B) {
 	const events = 20_000
 	for _, topics := range []int{1, 100} {
@@ -93,7 +92,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 }
 
-// fill appends so many events to each of the topics, one to each in turn.
+// fill appends each events to every topic, one per topic in turn.
 func (f *fanOut) fill(topics, each int) {
 	drafts := make([]store.Draft, topics*each)
 	for i := range drafts {
@@ -106,7 +105,7 @@ func (f *fanOut) fill(topics, each int) {
 	}
 }
 
-// catchUp reads so many events of the topic from the start.
+// catchUp reads this many events of the topic from the start.
 func (f *fanOut) catchUp(topic string, events int) {
 	sub, err := f.tail.Subscribe(filter(f.tb, topic), frames, replay.Earliest())
 	if err != nil {
@@ -129,7 +128,7 @@ type fanOut struct {
 	tb     testing.TB
 	log    store.Log
 	tail   *replay.Tail
-	topics map[string]int // subscriptions of each
+	topics map[string]int // number of subscriptions
 	due    int            // deliveries expected so far
 	got    atomic.Int64
 	caught chan struct{} // receives when got reaches due
@@ -216,7 +215,7 @@ func (f *fanOut) append(topic string, n int) {
 // wait returns once everything appended has been delivered.
 func (f *fanOut) wait() { <-f.caught }
 
-// report shows what the tail did for each event that was delivered to anybody.
+// report reports what the tail did per delivery.
 func (f *fanOut) report(before replay.TailStats) {
 	b, after := f.tb.(*testing.B), f.tail.Stats()
 	deliveries := float64(f.due)

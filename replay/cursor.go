@@ -5,25 +5,25 @@ import (
 	"tidings/store"
 )
 
-// cursor is a position in the log and a filter: it reads on from the position, and says what is
-// missing. It belongs to one goroutine.
+// cursor is a position in the log and a filter: it reads from the position and reports what is missing.
+// It belongs to one goroutine.
 type cursor struct {
 	log    Source
 	filter store.Filter
 	reader store.Reader
 	pos    store.ID
-	asked  string   // the cursor as given, to be named in gaps until the position moves
-	told   store.ID // losses by trimming up to here have been told, or were not asked for
-	gap    *Gap     // to be returned first by next
+	asked  string   // the cursor as given, named in gaps until the position moves
+	told   store.ID // losses by trimming up to here have been reported, or were not asked for
+	gap    *Gap     // next returns it first
 
-	// unasked is the head when reading began, zero once the position has moved, for a start that asks
-	// for what there is: what had been trimmed by then was not asked for.
+	// unasked is for a start that asks for what exists: the head when reading began, zero once the position
+	// has moved. Events trimmed up to it were not asked for.
 	unasked store.ID
 
-	// open is the ID to tell the client as its first cursor, so that it loses nothing when it is
-	// cut off before the first event: an ID that was in the log, or zero for the start of it.
+	// open is the ID that the client gets as its first cursor, so that it loses nothing if it is cut off
+	// before the first event: an ID that was in the log, or zero for its start.
 	open    store.ID
-	resumed bool // the cursor that the client brought is the position that reading began at
+	resumed bool // reading began at the cursor that the client brought
 }
 
 // newCursor resolves start against the log. The error is the log's.
@@ -65,7 +65,7 @@ func (c *cursor) resolve(start Start) (err error) {
 	return err
 }
 
-// resolveCursor decides what a client's cursor is worth. Whatever it is, reading goes on somewhere.
+// resolveCursor judges a client's cursor. Whatever it is, reading continues somewhere.
 func (c *cursor) resolveCursor(text string) error {
 	head := c.log.Head()
 	id, err := store.ParseID(text)
@@ -85,7 +85,7 @@ func (c *cursor) resolveCursor(text string) error {
 	if err != nil || known {
 		c.pos, c.open, c.resumed = id, id, true
 		if id.IsZero() {
-			c.unasked = head // the start of the log is wherever it is now
+			c.unasked = head // the log starts wherever it does now
 		}
 		return err
 	}
@@ -94,7 +94,7 @@ func (c *cursor) resolveCursor(text string) error {
 	return err
 }
 
-// seek moves the position forward to id, up to which the caller has seen everything elsewhere.
+// seek moves the position forward to id; the caller has seen everything up to it elsewhere.
 func (c *cursor) seek(id store.ID) {
 	if c.pos.Before(id) {
 		c.moveTo(id)
@@ -108,9 +108,8 @@ func (c *cursor) moveTo(id store.ID) {
 	}
 }
 
-// next reads on: at most max events. A page without gap and events whose Through is the log's head
-// means that the cursor has caught up; one whose Through is below it, that there is more to look
-// at.
+// next reads at most max further events. A page without gap and events means that the cursor has caught
+// up if its Through is the log's head, and that there is more to look at if it is below.
 func (c *cursor) next(max int) (Page, error) {
 	if c.gap != nil {
 		found := Page{Gap: c.gap, Through: c.pos}
@@ -157,7 +156,7 @@ func (c *cursor) release() {
 	}
 }
 
-// requested is the cursor as the client would name it.
+// requested returns the cursor as the client would name it.
 func (c *cursor) requested() string {
 	if c.asked != "" {
 		return c.asked

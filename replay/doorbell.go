@@ -6,8 +6,8 @@ import (
 	"tidings/store"
 )
 
-// doorbell is a place at a feed: it rings when something that the feed's filter matches has been
-// committed. Only close may be called beside its owner, after that one has stopped.
+// doorbell is a registration with a feed: it rings when an event that the feed's filter matches has been
+// committed. It belongs to one goroutine; only Close may come from another once that one has stopped.
 type doorbell struct {
 	tail  *Tail
 	feed  *feed
@@ -15,8 +15,8 @@ type doorbell struct {
 	call  func() // instead of ready; nil: ready
 }
 
-// register takes a place at the feed of the filter and the format, which is nil for events that
-// nobody wants as frames. call is rung in place of ready, unless it is nil.
+// register registers with the feed of the filter and the format; a nil format means that no frames are
+// wanted. call, unless nil, is called instead of sending to ready.
 func (d *doorbell) register(t *Tail, filter store.Filter, format *Format, call func()) {
 	d.tail, d.call = t, call
 	if call == nil {
@@ -36,7 +36,7 @@ func (d *doorbell) register(t *Tail, filter store.Filter, format *Format, call f
 	d.feed = f
 }
 
-// Close gives the place up. It is idempotent.
+// Close ends the registration. It is idempotent.
 func (d *doorbell) Close() {
 	t, f := d.tail, d.feed
 	t.mu.Lock()
@@ -56,14 +56,14 @@ func (d *doorbell) Close() {
 	}
 }
 
-// Ready receives after something that matches was committed. It is a hint: there may be nothing. It
-// is nil where a function is called instead.
+// Ready receives after a matching event was committed. It is a hint: there may be nothing. It is nil if
+// a function is called instead.
 func (d *doorbell) Ready() <-chan struct{} { return d.ready }
 
-// Filter is what it rings for.
+// Filter returns the filter of the events it rings for.
 func (d *doorbell) Filter() store.Filter { return d.feed.filter }
 
-// ring is called by the tailer alone, and does not wait.
+// ring does not wait. Only the tailer calls it.
 func (d *doorbell) ring() {
 	if d.call != nil {
 		d.call()
@@ -71,11 +71,11 @@ func (d *doorbell) ring() {
 	}
 	select {
 	case d.ready <- struct{}{}:
-	default: // nobody has looked since the last time
+	default: // the last ring has not been received yet
 	}
 }
 
-// open registers, and only then looks where to start: nothing falls in between. After an error
+// open registers, and only then looks where to start, so that nothing is lost in between. After an error
 // there is nothing to close.
 func (d *doorbell) open(t *Tail, filter store.Filter, format *Format, start Start,
 	call func()) (*cursor, error) {

@@ -13,14 +13,14 @@ type Format struct {
 	Name string
 	// AppendFrame appends the event's frame to dst.
 	AppendFrame func(dst []byte, e *store.Event) []byte
-	// DataSize is about what the data of the event takes in its frame; nil: what it has.
+	// DataSize is about the size of the event's data in its frame; nil: its own size.
 	DataSize func(e *store.Event) int
 }
 
 // frameRoom is about the size of a frame without its data and attributes.
 const frameRoom = 96
 
-// size is about that of the event's frame.
+// size returns about the size of the event's frame.
 func (f *Format) size(e *store.Event) int {
 	n := e.Size() + frameRoom
 	if f.DataSize != nil {
@@ -34,13 +34,13 @@ func (f *Format) size(e *store.Event) int {
 type feed struct {
 	key    feedKey
 	filter store.Filter
-	seen   uint64 // of matches; guarded by Tail.mu
-	dirty  bool   // the tailer's: something to wake for
+	seen   uint64 // used by matches; guarded by Tail.mu
+	dirty  bool   // the tailer's: there is something to wake for
 
 	doorbells map[*doorbell]struct{} // guarded by Tail.mu
 
 	mu     sync.Mutex
-	from   store.ID // every matching event above it, up to Tail.through, is in blocks
+	from   store.ID // blocks has every matching event above it, up to Tail.through
 	blocks []*block // oldest first
 
 	past past
@@ -51,14 +51,14 @@ type feedKey struct {
 	format *Format
 }
 
-// block holds frames one after the other, or a single one that it shares with blocks of other feeds.
-// Bytes once written never change or move, so that readers share them without a copy.
+// block holds consecutive frames, or a single one that it shares with blocks of other feeds. Written bytes
+// never change or move, so that readers share them without a copy.
 type block struct {
 	feed   *feed
 	place  *list.Element // in Tail.blocks
 	buf    []byte
 	frames []frame
-	shared *shared // whose bytes buf is, if so
+	shared *shared // set if buf is shared
 }
 
 // frame is the end of a frame in its block.
@@ -70,12 +70,12 @@ type frame struct {
 const (
 	minBlock   = 1 << 10
 	maxBlock   = 64 << 10
-	frameBytes = 24  // memory of a frame beside its bytes
-	blockBytes = 200 // memory of a block beside its frames
+	frameBytes = 24  // memory of a frame besides its bytes
+	blockBytes = 200 // memory of a block besides its frames
 	minFrame   = 40  // an ID and one byte of data
 )
 
-// add appends a frame, and returns the block it had to make for it, if so.
+// add appends a frame, and returns the block it made for it, if any.
 func (f *feed) add(id store.ID, e *encoded) (made *block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,8 +102,8 @@ func (f *feed) add(id store.ID, e *encoded) (made *block) {
 	return made
 }
 
-// hold returns what a new block adds to the memory of the tail: what it can hold, not what it holds,
-// and shared bytes once. The caller holds Tail.mu.
+// hold returns the memory that a new block adds to the tail: its capacity, not its content, and shared
+// bytes once. The caller holds Tail.mu.
 func (b *block) hold() int64 {
 	cost := b.cost()
 	if b.shared != nil {
@@ -115,7 +115,7 @@ func (b *block) hold() int64 {
 	return cost
 }
 
-// release returns what a block that is given up takes from it. The caller holds Tail.mu.
+// release returns the memory that the tail gains by giving up a block. The caller holds Tail.mu.
 func (b *block) release() int64 {
 	cost := b.cost()
 	if b.shared != nil {
@@ -127,7 +127,7 @@ func (b *block) release() int64 {
 	return cost
 }
 
-// cost is that of the block alone.
+// cost returns the memory of the block alone.
 func (b *block) cost() int64 {
 	if b.shared != nil {
 		return blockBytes + frameBytes
@@ -135,7 +135,7 @@ func (b *block) cost() int64 {
 	return blockBytes + int64(cap(b.buf)) + frameBytes*int64(cap(b.buf)/minFrame)
 }
 
-// dropFirst forgets the oldest block.
+// dropFirst drops the oldest block.
 func (f *feed) dropFirst() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -145,7 +145,7 @@ func (f *feed) dropFirst() {
 	f.blocks = f.blocks[1:]
 }
 
-// reset forgets all blocks: what lies up to id is in the log alone.
+// reset drops all blocks: events up to id are in the log alone.
 func (f *feed) reset(id store.ID) (dropped []*block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,7 +155,7 @@ func (f *feed) reset(id store.ID) (dropped []*block) {
 
 // after returns the frames of the n events that follow pos, at most maxWrite bytes unless the first
 // alone is larger, and the ID of the last. The bytes are shared and must not be changed. It reports
-// false when the feed does not reach back to pos.
+// false if the feed does not reach back to pos.
 func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last store.ID, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -180,7 +180,7 @@ func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last 
 	return into, n, last, true
 }
 
-// after returns the n frames above pos that fit into room; the first in any case if force is set.
+// after returns the n frames above pos that fit into room; with force the first one always does.
 func (b *block) after(pos store.ID, room int, force bool) (part []byte, n int, last store.ID) {
 	first := b.search(func(f frame) bool { return pos.Before(f.id) })
 	start := 0
@@ -197,7 +197,8 @@ func (b *block) after(pos store.ID, room int, force bool) (part []byte, n int, l
 	return b.buf[start:b.frames[end-1].end:b.frames[end-1].end], end - first, b.frames[end-1].id
 }
 
-// search returns the index of the first frame that holds; every later one must hold too.
+// search returns the index of the first frame for which holds is true; it must be true for all later
+// ones.
 func (b *block) search(holds func(frame) bool) int {
 	return sort.Search(len(b.frames), func(i int) bool { return holds(b.frames[i]) })
 }

@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// shareFrom is the size from which feeds share a frame; copying a smaller one costs no more than
-	// the block that refers to it.
+	// shareFrom is the size from which feeds share a frame; copying a smaller one costs no more than a
+	// block that refers to it.
 	shareFrom = 1 << 10
 
-	// keepFrames is how much of the buffer for small frames is kept to be used again.
+	// keepFrames bounds how much of the buffer for small frames is kept for reuse.
 	keepFrames = 256 << 10
 )
 
-// frames are those of the events that the tailer is at, each encoded once for all feeds that want
-// it. They are the tailer's own.
+// frames are the frames of the tailer's current events, each encoded once for all feeds that want it.
+// They belong to the tailer.
 type frames struct {
 	events []store.Event
 	wanted [][]encoded // by event
-	buf    []byte      // of the small ones
+	buf    []byte      // the small ones
 }
 
-// encoded is a frame in one format. Its bytes are valid until the next reset, shared ones for ever.
+// encoded is a frame in one format. Its bytes are valid until the next reset, shared ones forever.
 type encoded struct {
 	format *Format
 	bytes  []byte
@@ -35,7 +35,7 @@ type shared struct {
 	blocks int // guarded by Tail.mu
 }
 
-// reset begins with other events.
+// reset starts over with other events.
 func (f *frames) reset(events []store.Event) {
 	f.events, f.buf = events, f.buf[:0]
 	if cap(f.buf) > keepFrames {
@@ -57,7 +57,7 @@ func (f *frames) want(i int, format *Format) {
 	}
 }
 
-// encode makes all that are wanted.
+// encode makes all wanted frames.
 func (f *frames) encode() {
 	for i := range f.events {
 		for j := range f.wanted[i] {
@@ -66,7 +66,7 @@ func (f *frames) encode() {
 	}
 }
 
-// get returns a frame, which is made now if nobody wanted it before.
+// get returns a frame, and makes it now if it was not wanted before.
 func (f *frames) get(i int, format *Format) *encoded {
 	if e := f.find(i, format); e != nil {
 		return e
@@ -88,7 +88,7 @@ func (f *frames) find(i int, format *Format) *encoded {
 func (f *frames) make(i int, e *encoded) {
 	start := len(f.buf)
 	f.buf = e.format.AppendFrame(f.buf, &f.events[i])
-	e.bytes = f.buf[start:len(f.buf):len(f.buf)] // stays, wherever the buffer moves
+	e.bytes = f.buf[start:len(f.buf):len(f.buf)] // stays valid when the buffer moves
 	if len(e.bytes) >= shareFrom {
 		e.bytes, e.shared, f.buf = slices.Clone(e.bytes), new(shared), f.buf[:start]
 	}

@@ -20,7 +20,7 @@ func filtersOf(t *testing.T, topic string, n int) []store.Filter {
 	return filters
 }
 
-// TestFeedsShareLargeFrames: however many filters want an event, its frame is made once, and is in
+// TestFeedsShareLargeFrames: however many filters want an event, its frame is made once and held in
 // memory once.
 func TestFeedsShareLargeFrames(t *testing.T) {
 	const size, feeds = 1 << 20, 80
@@ -72,8 +72,7 @@ func TestFeedsShareLargeFrames(t *testing.T) {
 	}
 }
 
-// TestEncodesWithoutTheLock: others come and go while an event is being encoded, and who comes then
-// gets it.
+// TestEncodesWithoutTheLock: subscriptions can begin while an event is being encoded, and get it.
 func TestEncodesWithoutTheLock(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(log, replay.TailOptions{})

@@ -7,24 +7,24 @@ type Reason string
 
 const (
 	Expired Reason = "expired" // matching events after the cursor were trimmed
-	Unknown Reason = "unknown" // the cursor is no event of this log, though it lies within it
+	Unknown Reason = "unknown" // the cursor lies within the log but is not an event of it
 	// the cursor lies after the head: the log was replaced or restored
 	Ahead     Reason = "ahead"
-	Malformed Reason = "malformed" // the cursor is no ULID
+	Malformed Reason = "malformed" // the cursor is not a ULID
 	Corrupt   Reason = "corrupt"   // a record failed its checksum
 )
 
-// Gap tells a reader that something it asked for is gone, before the first event after the hole.
+// Gap reports that something the reader asked for is gone, before the first event after the hole.
 type Gap struct {
 	Reason    Reason   `json:"reason"`
-	Requested string   `json:"requested"` // the cursor, as it was given
+	Requested string   `json:"requested"` // the cursor, as given
 	Through   store.ID `json:"through"`   // the hole ends here at the latest
 	First     store.ID `json:"first"`     // of the log: its oldest retained event
 	Last      store.ID `json:"last"`      // of the log: its newest retained event
 	Detail    string   `json:"detail"`
 }
 
-// maxRequested bounds how much of a malformed cursor is repeated.
+// maxRequested bounds how much of a malformed cursor is echoed.
 const maxRequested = 64
 
 func newGap(log Source, reason Reason, requested string, through store.ID) (*Gap, error) {

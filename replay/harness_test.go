@@ -13,14 +13,14 @@ import (
 	"tidings/store/storetest"
 )
 
-// ids is a format whose frames are the events' IDs, a line each.
+// ids is a format whose frames are the events' IDs, one per line.
 var ids = &replay.Format{Name: "ids", AppendFrame: func(dst []byte, e *store.Event) []byte {
 	dst, _ = e.ID.AppendText(dst)
 	return append(dst, '\n')
 }}
 
-// tails are the sizes of the in-memory tail that everything must work with: the default, none, and
-// one that holds a few events, so that subscriptions meet its edge all the time.
+// tails are the sizes of the in-memory tail that everything must work with: the default, none, and one
+// that holds a few events, so that subscriptions meet its edge all the time.
 var tails = map[string]int64{"default": 0, "none": -1, "tiny": 3000}
 
 // eachTail runs the test on an empty log with each size of the tail.
@@ -82,13 +82,13 @@ func subscribe(t testing.TB, tail *replay.Tail, f store.Filter,
 	return sub
 }
 
-// told is one thing that a subscription was told: an event, or a gap.
+// told is one thing that a subscription returned: an event or a gap.
 type told struct {
 	id  store.ID
 	gap *replay.Gap
 }
 
-// next returns what one call of Next says; caughtUp when that is nothing.
+// next returns what one call of Next returned; caughtUp if that is nothing.
 func next(t testing.TB, sub *replay.Subscription) (got []told, caughtUp bool) {
 	t.Helper()
 	chunk, err := sub.Next()
@@ -111,7 +111,7 @@ func next(t testing.TB, sub *replay.Subscription) (got []told, caughtUp bool) {
 	return got, len(got) == 0 && !chunk.More
 }
 
-// drain reads until the subscription has looked at everything up to the head.
+// drain reads until the subscription has read everything up to the head.
 func drain(t testing.TB, log store.Log, sub *replay.Subscription) (got []told) {
 	t.Helper()
 	for {
@@ -120,7 +120,7 @@ func drain(t testing.TB, log store.Log, sub *replay.Subscription) (got []told) {
 		if caughtUp && !sub.Position().Before(log.Head()) {
 			return got
 		}
-		runtime.Gosched() // the tailer may be on its way
+		runtime.Gosched() // the tailer may still be at work
 	}
 }
 

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// costlyMatch is from how many visits on the feeds of a topic are kept: patterns may overlap so
-	// much that thousands match a topic, of few feeds.
+	// costlyMatch is the number of visits from which the feeds of a topic are remembered: patterns may
+	// overlap so much that thousands, of few feeds, match a topic.
 	costlyMatch = 64
 
-	// keepMatches bounds the feeds that are kept, over all topics.
+	// keepMatches bounds the remembered feeds, over all topics.
 	keepMatches = 64 << 10
 )
 
-// matches finds the feeds that want a topic, each once, and remembers those that it was costly to
-// find until a feed comes or goes.
+// matches finds the feeds that want a topic, each once, and remembers those that were costly to find
+// until a feed is added or removed.
 type matches struct {
 	patterns patterns.Trie[*feed]
 	known    map[string][]*feed
 	kept     int    // feeds and topics in known
-	searches uint64 // the last one that a feed was found in is its seen
+	searches uint64 // a feed's seen is the last search that found it
 	found    []*feed
 }
 

@@ -10,17 +10,17 @@ import (
 	"tidings/store"
 )
 
-// client is a subscriber of the model test: what it asked for and how far it has come, over all of
-// its connections.
+// client is a subscriber of the model test: what it asked for and how far it has read, over all its
+// connections.
 type client struct {
 	patterns []string
 	filter   store.Filter
 	sub      *replay.Subscription
 	cursor   store.ID // what it would reconnect with
-	excused  store.ID // losses up to here were told, or not asked for
+	excused  store.ID // losses up to here were reported, or not asked for
 }
 
-// machine is a log and its clients, against a slice of everything that was ever published.
+// machine is a log and its clients, with a slice of everything ever published.
 type machine struct {
 	log     store.Log
 	tail    *replay.Tail
@@ -39,8 +39,8 @@ var modelTopics = []string{"a", "a.b", "a.c", "a.b.c", "d", "d.e"}
 var modelPatterns = []string{">", "*", "a", "a.b", "a.*", "a.>", "*.b", "d", "d.>", "nothing"}
 
 // TestModel runs random schedules of publish, trim, subscribe, read, cut and resume. Whatever the
-// schedule, each client is given every matching event above its start, once and in order, but for
-// those that were trimmed first, and of those it is told before the next event.
+// schedule, each client gets every matching event above its start, once and in order, except those that
+// were trimmed first, which are reported before the next event.
 func TestModel(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
 		rapid.Check(t, func(rt *rapid.T) {
@@ -64,7 +64,7 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// drain reads until the client has looked at everything.
+// drain reads until the client has read everything.
 func (m *machine) drain(t *testing.T, rt *rapid.T, c *client) {
 	for {
 		got, caughtUp := next(t, c.sub)
@@ -77,7 +77,7 @@ func (m *machine) drain(t *testing.T, rt *rapid.T, c *client) {
 		if m.nibbles && len(got) > 0 {
 			m.nibble(t, rt)
 		}
-		runtime.Gosched() // the tailer may be on its way
+		runtime.Gosched() // the tailer may still be at work
 	}
 }
 
@@ -92,7 +92,7 @@ func (m *machine) trim(t *testing.T, rt *rapid.T) {
 	m.trimBefore(t, rt, rapid.SampledFrom(m.events).Draw(rt, "before").id)
 }
 
-// nibble trims a little of what the oldest events are, so that it is below most cursors.
+// nibble trims a few of the oldest events, which are below most cursors.
 func (m *machine) nibble(t *testing.T, rt *rapid.T) {
 	for i := range m.events {
 		if !m.events[i].gone {
@@ -119,7 +119,7 @@ func (m *machine) subscribe(t *testing.T, rt *rapid.T) {
 	m.subscribeTo(t, rt, rapid.SliceOfN(rapid.SampledFrom(modelPatterns), 1, 3).Draw(rt, "patterns"))
 }
 
-// twin subscribes to what another client wants, too, so that they share what they read.
+// twin subscribes to the patterns of another client, so that they share what they read.
 func (m *machine) twin(t *testing.T, rt *rapid.T) {
 	if len(m.clients) == 0 {
 		rt.Skip("nobody to be like")
@@ -179,7 +179,7 @@ func (m *machine) resume(t *testing.T, rt *rapid.T) {
 	}
 }
 
-// check takes the next thing that c was told.
+// check checks the next thing that c got.
 func (m *machine) check(rt *rapid.T, c *client, got told) {
 	if got.gap != nil {
 		m.checkGap(rt, c, got.gap)
@@ -199,8 +199,7 @@ func (m *machine) check(rt *rapid.T, c *client, got told) {
 	c.cursor = got.id
 }
 
-// checkNothingBetween makes sure that nothing above the cursor and up to the given ID was left out
-// without a word.
+// checkNothingBetween checks that nothing above the cursor and up to the given ID was left out silently.
 func (m *machine) checkNothingBetween(rt *rapid.T, c *client, upTo store.ID) {
 	for _, e := range m.events {
 		if !c.cursor.Before(e.id) || upTo.Before(e.id) || !c.filter.Match(e.topic) {
@@ -215,7 +214,7 @@ func (m *machine) checkNothingBetween(rt *rapid.T, c *client, upTo store.ID) {
 	}
 }
 
-// checkGap makes sure that the gap names the newest trimmed event that the client asked for.
+// checkGap checks that the gap names the newest trimmed event that the client asked for.
 func (m *machine) checkGap(rt *rapid.T, c *client, g *replay.Gap) {
 	if g.Reason != replay.Expired {
 		rt.Fatalf("gap %+v, want reason %q", g, replay.Expired)

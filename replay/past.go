@@ -9,21 +9,21 @@ import (
 	"tidings/store"
 )
 
-// past is what the subscriptions of a feed share while they catch up: stretches of the log, each
-// read and encoded once for all of them. It is a cache like the rest of the in-memory tail: who is
-// below something that was trimmed reads the log, as does who has the feed alone. A stretch that
-// has a damaged record is not kept. So gaps come from the log only.
+// past is what the subscriptions of a feed share while they catch up: stretches of the log, each read
+// and encoded once for all of them. It is a cache like the rest of the in-memory tail: a subscription
+// below a trimmed event reads the log, as does one that has the feed alone. A stretch with a damaged
+// record is not kept. So gaps come from the log only.
 type past struct {
 	mu        sync.Mutex
-	stretches []*stretch // in the order of the log; they do not overlap
+	stretches []*stretch // in log order; they do not overlap
 	making    []*making
 }
 
-// stretch has every event that its feed's filter matches above from and up to through.
+// stretch has every event that its feed's filter matches, above from and up to through.
 type stretch struct {
 	block
 	from, through store.ID
-	reader        store.Reader // that stands at through; nil: there is none
+	reader        store.Reader // positioned at through; nil: none
 	bytes         int64        // of the in-memory tail
 }
 
@@ -32,22 +32,22 @@ type making struct {
 	from   store.ID
 	reader store.Reader
 	done   chan struct{}
-	made   *stretch // once done is closed; nil: it came to nothing
+	made   *stretch // valid once done is closed; nil: there is none
 }
 
 const (
-	// pastShare is the part of the in-memory tail that the past may have when the live blocks would
+	// pastShare is the past's part of the in-memory tail, one in pastShare, when the live blocks would
 	// fill it.
 	pastShare = 4
 
-	// slowMaker is how long a subscription waits for another one that is reading what it wants, too.
+	// slowMaker is how long a subscription waits for another that is reading what it wants, too.
 	slowMaker = 250 * time.Millisecond
 )
 
-// places returns where a stretch that pos is in may begin, the best first: at places that the log
-// fixes and not whoever comes first, so that those whose cursors lie a few events apart share all
-// that follows. These are the start of 64 ms, and of 256 IDs that follow each other as those of a
-// batch do. When there is more than a page between both of them and pos, it is pos.
+// places returns where a stretch that contains pos may begin, the best first. The log determines these
+// places, not the first reader, so that subscriptions whose cursors lie a few events apart share all that
+// follows. They are the start of 64 ms, and of 256 IDs that follow each other as those of a batch do. If
+// both lie more than a page before pos, the stretch begins at pos.
 func places(pos store.ID) [3]store.ID {
 	return [...]store.ID{floor(pos, 80+6), floor(pos, 8), pos}
 }
@@ -60,7 +60,7 @@ func floor(id store.ID, bits int) store.ID {
 	return id
 }
 
-// fromPast answers from what others of the feed have read.
+// fromPast answers from what other subscriptions of the feed have read.
 func (s *Subscription) fromPast() (Chunk, bool) {
 	if c := s.cursor; c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) {
 		return Chunk{}, false
@@ -73,7 +73,7 @@ func (s *Subscription) fromPast() (Chunk, bool) {
 	return s.hand(given), true
 }
 
-// joinPast is fromPast, and lets the feed have what comes next.
+// joinPast is fromPast, but reads what is missing and leaves it to the feed.
 func (s *Subscription) joinPast() (Chunk, bool) {
 	pos := s.cursor.pos
 	if s.cursor.gap != nil || !pos.Before(s.tail.log.Head()) || !s.tail.sharesPast(s.feed) {
@@ -88,8 +88,8 @@ func (s *Subscription) joinPast() (Chunk, bool) {
 	return s.hand(given), true
 }
 
-// hand hands out what was given. As long as a client takes to read it, it may be all that is left
-// of the stretches, and counts as the subscription's own memory.
+// hand hands out a handful. Until the client has read it, it may be the last reference to the stretches,
+// so it counts as the subscription's own memory.
 func (s *Subscription) hand(given handful) Chunk {
 	s.tail.tailReads.Add(1)
 	s.shared = given.frames
@@ -102,16 +102,16 @@ func (s *Subscription) hand(given handful) Chunk {
 		More: given.n == 0 && given.last.Before(s.tail.log.Head())}
 }
 
-// handful is what stretches have after a position, as much as goes into one write.
+// handful is what stretches have after a position, up to one write.
 type handful struct {
 	frames [][]byte
 	n      int      // events
-	last   store.ID // how far they reach
+	last   store.ID // how far it reaches
 	room   int      // bytes
 	held   int      // memory of the stretches
 }
 
-// take takes what follows from the stretch, and reports whether that was all.
+// take adds what follows from the stretch, and reports whether that was all of it.
 func (h *handful) take(s *stretch) bool {
 	part, n, last := s.block.after(h.last, h.room, h.room == maxWrite)
 	if end := len(s.frames); end == 0 || !last.Before(s.frames[end-1].id) {
@@ -125,8 +125,8 @@ func (h *handful) take(s *stretch) bool {
 	return last == s.through
 }
 
-// after returns what follows pos, as far as stretches follow each other. It reports false when pos
-// is in none.
+// after returns what follows pos, as far as stretches are adjacent. It reports false if none contains
+// pos.
 func (p *past) after(pos store.ID, into [][]byte) (given handful, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,14 +152,14 @@ func (p *past) search(pos store.ID) int {
 // covers reports whether the stretch has what follows pos.
 func (s *stretch) covers(pos store.ID) bool { return !pos.Before(s.from) && pos.Before(s.through) }
 
-// sharesPast reports whether there is anybody to share the feed's past with, and room for it.
+// sharesPast reports whether there are others to share the feed's past with, and memory for it.
 func (t *Tail) sharesPast(f *feed) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.limit > 0 && len(f.doorbells) > 1
 }
 
-// join returns the stretch that pos is in; nil when the subscription has to look for itself.
+// join returns the stretch that contains pos; nil if the subscription has to read the log itself.
 func (t *Tail) join(f *feed, pos store.ID) *stretch {
 	for _, from := range places(pos) {
 		from = store.Later(from, t.log.Trimmed())
@@ -173,8 +173,8 @@ func (t *Tail) join(f *feed, pos store.ID) *stretch {
 	return nil
 }
 
-// joinFrom waits for the stretch that begins at from, or after it and not after pos, or makes it;
-// also in the place of a subscription that is slow. It returns nil when that came to nothing.
+// joinFrom waits for the stretch that begins at from, or between from and pos, or makes it, also in place
+// of a slow subscription. It returns nil if no stretch was made.
 func (t *Tail) joinFrom(f *feed, from, pos store.ID) *stretch {
 	var slow *making
 	for {
@@ -203,9 +203,8 @@ func (m *making) wait() bool {
 	}
 }
 
-// begin returns the stretch that pos is in, or else one that is being made at from or between there
-// and pos; or one that the caller has to make, if that is reported. A slow one does not count any
-// more.
+// begin returns the stretch that contains pos, or one being made that begins at from or between from and
+// pos, or, if mine, one that the caller has to make. slow no longer counts as being made.
 func (p *past) begin(from, pos store.ID, slow *making) (found *stretch, m *making, mine bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,7 +231,7 @@ func (p *past) begin(from, pos store.ID, slow *making) (found *stretch, m *makin
 	return nil, m, true
 }
 
-// forget forgets that a stretch is being made. The caller holds mu.
+// forget drops the record that a stretch is being made. The caller holds mu.
 func (p *past) forget(m *making) {
 	p.making = slices.DeleteFunc(p.making, func(other *making) bool { return other == m })
 }
@@ -253,10 +252,10 @@ func (t *Tail) make(f *feed, m *making) {
 	}
 }
 
-// read reads a stretch. It returns nil where only a look at the log can tell what to say.
+// read reads a stretch. It returns nil if only a read of the log can tell what to report.
 func (t *Tail) read(f *feed, m *making) *stretch {
 	t.logReads.Add(1)
-	// a small tail has small stretches, of a few events each
+	// a small tail has small stretches of a few events
 	most := min(readEvents, max(1, int(t.limit/(2*pastShare)/(frameBytes+frameRoom))))
 	page, err := m.reader.Next(most)
 	if err != nil || !page.Trimmed.IsZero() || !page.Corrupt.IsZero() ||
@@ -281,7 +280,7 @@ func (t *Tail) read(f *feed, m *making) *stretch {
 	return s
 }
 
-// keep adds a stretch to its feed, unless that has no subscription any more.
+// keep adds a stretch to its feed, unless the feed has no subscriptions left.
 func (t *Tail) keep(s *stretch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -294,7 +293,7 @@ func (t *Tail) keep(s *stretch) {
 	t.evict()
 }
 
-// add puts the stretch in its place, as far as others leave it that. It reports false if its start
+// add puts the stretch in its place and cuts it where the next one begins. It reports false if its start
 // is taken.
 func (p *past) add(s *stretch) bool {
 	p.mu.Lock()
@@ -314,7 +313,7 @@ func (p *past) add(s *stretch) bool {
 	return true
 }
 
-// remove takes the stretch out.
+// remove removes the stretch.
 func (p *past) remove(s *stretch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -322,7 +321,7 @@ func (p *past) remove(s *stretch) {
 	p.stretches = slices.Delete(p.stretches, i, i+1)
 }
 
-// dropPast forgets a stretch.
+// dropPast drops a stretch.
 func (t *Tail) dropPast(s *stretch) {
 	t.past.Remove(s.place)
 	s.feed.past.remove(s)

@@ -16,8 +16,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// spaced returns a log of n events of a topic, with so much time between each and the next, and their
-// IDs.
+// spaced returns a log with n events of one topic, step apart, and their IDs.
 func spaced(t *testing.T, n int, step time.Duration) (*storetest.Model, []store.ID) {
 	now := time.Now()
 	log := storetest.NewModel(storetest.Options{Now: func() time.Time { return now }})
@@ -29,9 +28,9 @@ func spaced(t *testing.T, n int, step time.Duration) (*storetest.Model, []store.
 	return log, ids
 }
 
-// TestPastIsShared: of many subscriptions that catch up from cursors a few events apart, each has what
-// follows its own, and the log is read as for one of them: whether there is time between the events
-// or not, and whether they go on side by side or one after the other.
+// TestPastIsShared: of many subscriptions that catch up from cursors a few events apart, each gets what
+// follows its own, and the log is read as often as for one of them: with or without time between the
+// events, and whether they run concurrently or one after the other.
 func TestPastIsShared(t *testing.T) {
 	for name, step := range map[string]time.Duration{"spaced": time.Millisecond, "at once": 0} {
 		for _, first := range []int{0, 300} {
@@ -73,7 +72,7 @@ func pastIsShared(t *testing.T, step time.Duration, first int, together bool) {
 	}
 }
 
-// TestPastOfAlone: who has its feed alone leaves the in-memory tail to others.
+// TestPastOfAlone: a subscription that has its feed alone leaves the in-memory tail to others.
 func TestPastOfAlone(t *testing.T) {
 	log, ids := spaced(t, 1000, 0)
 	tail := replay.NewTail(log, replay.TailOptions{})
@@ -87,8 +86,8 @@ func TestPastOfAlone(t *testing.T) {
 	}
 }
 
-// TestPastTrimmed: what is in memory is not given to who asks for something that has been trimmed since, be
-// it below what is there or in it; who asks for nothing of that has it still.
+// TestPastTrimmed: memory does not serve a subscription that asks for events trimmed since, whether below what
+// memory has or within it; it still serves one that asks for none of them.
 func TestPastTrimmed(t *testing.T) {
 	log, ids := spaced(t, 1000, time.Millisecond)
 	tail := replay.NewTail(log, replay.TailOptions{})
@@ -114,7 +113,7 @@ func TestPastTrimmed(t *testing.T) {
 	}
 }
 
-// gatedLog is a log whose readers' first reads wait, or fail.
+// gatedLog is a log whose readers' reads wait or fail as gate says.
 type gatedLog struct {
 	store.Log
 	gate func() error
@@ -136,7 +135,7 @@ func (r *gatedReader) Next(max int) (store.Page, error) {
 	return r.Reader.Next(max)
 }
 
-// TestPastMakers: subscriptions wait for the one of them that reads, not for one that is slow or fails.
+// TestPastMakers: subscriptions wait for the one that reads, unless it is slow or fails.
 func TestPastMakers(t *testing.T) {
 	for name, c := range map[string]struct {
 		fails bool
@@ -174,8 +173,8 @@ func TestPastMakers(t *testing.T) {
 
 const subscribed = 10
 
-// readAll lets that many subscriptions read all but the first of the events, and returns how many took
-// more than a second.
+// readAll lets subscribed subscriptions read all events but the first, and returns how many took more
+// than a second.
 func readAll(t *testing.T, log store.Log, ids []store.ID) int32 {
 	tail := replay.NewTail(log, replay.TailOptions{})
 	defer tail.Close()
@@ -199,8 +198,8 @@ func readAll(t *testing.T, log store.Log, ids []store.ID) int32 {
 	return late.Load()
 }
 
-// TestPastIsBounded: the past and what is live share the in-memory tail, and neither leaves it when it
-// comes to the other.
+// TestPastIsBounded: the past and the live blocks share the in-memory tail, and neither drives the other
+// out.
 func TestPastIsBounded(t *testing.T) {
 	const limit = 512 << 10
 	log, ids := spaced(t, 5000, time.Millisecond)
@@ -208,11 +207,11 @@ func TestPastIsBounded(t *testing.T) {
 	defer tail.Close()
 	live := subscribe(t, tail, filter(t, "b"), replay.Latest())
 	drain(t, log, live)
-	fresh := publish(t, log, slices.Repeat([]string{"b"}, limit/27)...) // more than has room
+	fresh := publish(t, log, slices.Repeat([]string{"b"}, limit/27)...) // more than fits
 	for probe := subscribe(t, tail, filter(t, "b"), replay.Latest()); ; runtime.Gosched() {
 		if _, ok := probe.TryNext(); ok {
 			probe.Close()
-			break // the tail has come as far
+			break // the tail has caught up
 		}
 	}
 	subs := []*replay.Subscription{live}
@@ -248,7 +247,7 @@ func TestPastIsBounded(t *testing.T) {
 	}
 }
 
-// TestPastCounts: what a subscription was given of the past counts as its own until it takes the next.
+// TestPastCounts: what a subscription got from the past counts as its own memory until its next read.
 func TestPastCounts(t *testing.T) {
 	log, _ := spaced(t, 1000, time.Millisecond)
 	tail := replay.NewTail(log, replay.TailOptions{})

@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// TestRatioSubscribedTopics measures in turns, A B A B …, in one run: publishing to one of 10,000
+// TestRatioSubscribedTopics measures alternately, A B A B …, in one run: publishing to one of 10,000
 // subscribed topics must cost what it costs with 10, and must touch no other subscription.
 func TestRatioSubscribedTopics(t *testing.T) {
 	const pairs, batches, events = 41, 40, 1000
@@ -41,15 +41,15 @@ func TestRatioSubscribedTopics(t *testing.T) {
 	if woken, most := after.Wakeups-before.Wakeups, uint64((pairs+1)*batches*events); woken > most {
 		t.Errorf("%d wake-ups for %d events that one subscription wants", woken, most)
 	}
-	// A woken subscription reads once for what it finds and once more for nothing.
+	// A woken subscription reads once for the events and once more to find nothing.
 	if reads, most := after.TailReads+after.LogReads-before.TailReads-before.LogReads,
 		2*uint64((pairs+1)*batches*events); reads > most {
 		t.Errorf("%d reads for %d events that one subscription wants", reads, most/2)
 	}
 }
 
-// TestRatioDistinctFilters: 80 subscriptions that do not read delay what another one gets behind a
-// large event by as much when each has a filter of its own as when all have the same.
+// TestRatioDistinctFilters: 80 subscriptions that do not read delay another one's delivery behind a large
+// event by as much with distinct filters as with a common one.
 func TestRatioDistinctFilters(t *testing.T) {
 	const pairs, subscriptions, size = 41, 80, 1 << 20
 	measure := func(filter func(i int) []string) func() float64 {
@@ -86,8 +86,8 @@ func TestRatioDistinctFilters(t *testing.T) {
 	}
 }
 
-// TestRatioOverlappingFilters: 500 subscriptions delay what another one gets by as much when each has
-// 64 patterns that match the same topic as when each has one.
+// TestRatioOverlappingFilters: 500 subscriptions delay another one's delivery by as much when each has 64
+// patterns that match the same topic as when each has one.
 func TestRatioOverlappingFilters(t *testing.T) {
 	const pairs, subscriptions = 41, 500
 	measure := func(patterns int) func() float64 {

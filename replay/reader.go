@@ -2,9 +2,9 @@ package replay
 
 import "tidings/store"
 
-// Reader reads pages of events from a Start on, with the gaps between them, for a client that holds
-// no stream. It reads the log alone, and is woken like a Subscription. It belongs to one goroutine;
-// only Close may come from another after that one has stopped.
+// Reader reads pages of events from a Start on, with the gaps between them, for a client without a
+// stream. It reads only the log, and is woken like a Subscription. It belongs to one goroutine; only
+// Close may come from another once that one has stopped.
 type Reader struct {
 	doorbell
 	cursor *cursor
@@ -13,9 +13,9 @@ type Reader struct {
 // Page is what a Reader read: first the gap, if there is one, then the events.
 type Page struct {
 	Gap    *Gap
-	Events []store.Event // the caller's
-	// Through is how far the reader has looked; the next page follows it. Without gap and events it
-	// tells whether there is more to look at: when it is below the log's head.
+	Events []store.Event // owned by the caller
+	// Through is how far the reader has looked; the next page follows it. Without gap and events there is
+	// more to look at if it is below the log's head.
 	Through store.ID
 }
 
@@ -30,12 +30,12 @@ func (t *Tail) NewReader(filter store.Filter, start Start) (*Reader, error) {
 	return r, nil
 }
 
-// OpenID is the ID to give the client as its cursor while it has no event: one that was in the log,
-// or zero for the start of it.
+// OpenID returns the client's cursor while it has no event: an ID that was in the log, or zero for its
+// start.
 func (r *Reader) OpenID() store.ID { return r.cursor.open }
 
-// Next reads on, without waiting for more: at most max events, and store.MaxPageBytes unless the
-// first alone is larger. The error is the log's.
+// Next returns the next page without waiting for events: at most max of them, and store.MaxPageBytes
+// unless the first alone is larger. The error is the log's.
 func (r *Reader) Next(max int) (Page, error) {
 	r.tail.logReads.Add(1)
 	return r.cursor.next(max)

@@ -31,20 +31,21 @@ const (
 // Latest starts after the newest event.
 func Latest() Start { return Start{} }
 
-// Earliest starts before the oldest retained event; what is no longer retained is no gap.
+// Earliest starts before the oldest retained event; events no longer retained are not a gap.
 func Earliest() Start { return Start{kind: earliest} }
 
-// After starts after the event whose ID the text is, as a client sent it. Any text will do: one
-// that is no position of this log becomes a gap.
+// After starts after the event with this ID, as a client sent it. Any text is allowed: one that is not a
+// position of this log becomes a gap.
 func After(cursor string) Start { return Start{kind: after, cursor: cursor} }
 
-// Cursor is the ID after which it starts, zero when it starts elsewhere or the client's cursor is none.
+// Cursor returns the ID after which s starts; zero if it starts elsewhere or the client's cursor is not
+// an ID.
 func (s Start) Cursor() store.ID {
 	id, _ := store.ParseID(s.cursor)
 	return id
 }
 
-// Since starts with the first event committed at t or later; a time to come is Latest.
+// Since starts with the first event committed at t or later; a future time is Latest.
 func Since(t time.Time) Start { return Start{kind: since, since: t} }
 
 // Last starts with the newest n matching events; 0 is Latest.
@@ -60,8 +61,8 @@ var ErrSince = errors.New(
 	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time, in which a ` +
 		`zone's + is %2B in a URL`)
 
-// ParseSince reads "earliest", "latest", an age as duration.Parse reads it, or an RFC 3339 time. The
-// function returns the time that lies an age back.
+// ParseSince reads "earliest", "latest", an age as duration.Parse reads it, or an RFC 3339 time. past
+// returns the time that lies an age back.
 func ParseSince(s string, past func(age time.Duration) time.Time) (Start, error) {
 	switch s {
 	case "earliest":

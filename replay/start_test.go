@@ -7,13 +7,12 @@ import (
 	"tidings/store"
 )
 
-// lagging is a log whose trimmed mark is not shown yet, as while the fsync of the trim is under way.
+// lagging is a log that does not show its trimmed ID yet, as during the fsync of the trim.
 type lagging struct{ store.Log }
 
 func (lagging) Trimmed() store.ID { return store.ID{} }
 
-// TestStartsWhileTrimming: a start that asks for what there is is told of nothing that was trimmed
-// before it.
+// TestStartsWhileTrimming: a start that asks for what exists gets no gap for events trimmed before it.
 func TestStartsWhileTrimming(t *testing.T) {
 	log := newLog(t)
 	all := publish(t, log, "a", "b", "a", "b", "a", "b")
@@ -33,8 +32,8 @@ func TestStartsWhileTrimming(t *testing.T) {
 	}
 }
 
-// TestStartsBeforeTrimming: what comes after a stream began and is trimmed before it was read is told,
-// wherever the stream began.
+// TestStartsBeforeTrimming: events that are published after a stream began and trimmed before it read them
+// are reported as a gap, wherever the stream began.
 func TestStartsBeforeTrimming(t *testing.T) {
 	for name, start := range map[string]replay.Start{"latest": replay.Latest(), "last": replay.Last(0),
 		"last of some": replay.Last(3), "earliest": replay.Earliest(),
@@ -62,7 +61,7 @@ func TestStartsBeforeTrimming(t *testing.T) {
 	}
 }
 
-// TestGapNamesThePosition: a gap that comes later names where the stream was, not where it began.
+// TestGapNamesThePosition: a later gap names where the stream was, not where it began.
 func TestGapNamesThePosition(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
 		first := publish(t, log, "a")[0]

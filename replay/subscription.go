@@ -6,42 +6,41 @@ import (
 	"tidings/store"
 )
 
-// maxWrite is how much a subscription hands out at once, unless a single frame is larger.
+// maxWrite is the most bytes that a subscription hands out at once, unless a single frame is larger.
 const maxWrite = 64 << 10
 
-// readEvents is how many events a subscription reads from the log at once.
+// readEvents is the most events that a subscription reads from the log at once.
 const readEvents = 256
 
-// Subscription is one stream: a cursor, and a doorbell at the feed whose frames it hands out. It
-// belongs to one goroutine; only Close may come from another after that one has stopped. It keeps
-// no queue: a subscription that is slow is only a position further back.
+// Subscription is one stream: a cursor, and a doorbell at the feed whose frames it hands out. It belongs
+// to one goroutine; only Close may come from another once that one has stopped. It has no queue: a slow
+// subscription is only a position further back.
 type Subscription struct {
 	doorbell
 	cursor *cursor
-	begun  store.ID // the head when it began: up to here it does not depend on how far the tail is
+	begun  store.ID // the head when it began: up to here it does not rely on the tail's progress
 
-	page   Page   // what was read from the log and is not yet handed out
+	page   Page   // read from the log and not yet handed out
 	buf    []byte // frames made from it
 	shared [][]byte
-	room   func(bytes int64) bool // see Bound; nil: for everything
+	room   func(bytes int64) bool // see Bound; nil: unlimited
 }
 
-// Chunk is what comes next on a stream: a gap to be told first, then frames. With neither, More
-// says whether to call Next again, as there is more of the log to look through; if not, the
-// subscription has caught up, at least with what was committed before Subscribe was called, and
-// waits for Ready.
+// Chunk is what comes next on a stream: a gap to report first, then frames. With neither, More says that
+// there is more of the log to look through: call Next again. Without More the subscription has caught up,
+// at least with what was committed before Subscribe was called: wait for Ready.
 type Chunk struct {
 	Gap    *Gap
-	Frames [][]byte // shared: not to be changed; valid until the next call of Next
-	Events int      // how many events are in Frames
+	Frames [][]byte // shared: do not change them; valid until the next call of Next
+	Events int      // number of events in Frames
 	More   bool
 
-	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and
-	// the subscription is of no more use.
+	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and the
+	// subscription can no longer be used.
 	NoRoom bool
 }
 
-// CaughtUp reports whether there is nothing in the chunk, and nothing more to look for.
+// CaughtUp reports whether the chunk is empty and there is nothing more to look for.
 func (c *Chunk) CaughtUp() bool {
 	return c.Gap == nil && len(c.Frames) == 0 && !c.More && !c.NoRoom
 }
@@ -52,9 +51,9 @@ func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Sub
 	return t.SubscribeFunc(filter, format, start, nil)
 }
 
-// SubscribeFunc is Subscribe for who does not wait for Ready: ring is called in its place, by the
-// tail's goroutine, and must not wait. It may be called before SubscribeFunc has returned, and once
-// more after Close.
+// SubscribeFunc is Subscribe for a caller that does not wait for Ready: the tail's goroutine calls ring
+// instead, which must not wait. It may be called before SubscribeFunc has returned, and once more after
+// Close.
 func (t *Tail) SubscribeFunc(filter store.Filter, format *Format, start Start,
 	ring func()) (*Subscription, error) {
 	s := &Subscription{begun: t.log.Head()}
@@ -65,36 +64,36 @@ func (t *Tail) SubscribeFunc(filter store.Filter, format *Format, start Start,
 	return s, nil
 }
 
-// OpenID is the ID to tell the client as its first cursor, so that it loses nothing when it is cut
-// off before the first event: one that was in the log, or zero for the start of it.
+// OpenID returns the client's first cursor, so that it loses nothing if it is cut off before the first
+// event: an ID that was in the log, or zero for its start.
 func (s *Subscription) OpenID() store.ID { return s.cursor.open }
 
-// Resumed reports whether the stream goes on after the cursor that the client brought.
+// Resumed reports whether the stream continues after the cursor that the client brought.
 func (s *Subscription) Resumed() bool { return s.cursor.resumed }
 
-// Position is how far the subscription has read. Once Next returned neither gap nor frames,
-// everything that matches up to it has been handed out or told as a gap; before that it may be a
-// page of the log ahead of what has been handed out.
+// Position returns how far the subscription has read. Once Next returned neither gap nor frames, every
+// matching event up to it has been handed out or reported as a gap; before that it may be a page of the
+// log ahead of what has been handed out.
 func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
-// Bound makes the subscription ask before it holds memory of its own, for events that it read from
-// the log and the frames made of them: room is called with all that it is about to hold, and also
-// when that is less than before, which it must allow. In the in-memory tail it shares what others
-// have. Call it before the first Next.
+// Bound makes the subscription ask before it holds memory of its own, for events it read from the log
+// and the frames made of them: room is called with the total that it is about to hold, also when that is
+// less than before, which it must allow. The in-memory tail is shared and not counted. Call Bound before
+// the first Next.
 func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
 func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }
 
-// Rewind moves the position back to an event that is in the last Chunk, whose other frames were not
-// delivered: the next one follows that event. The memory of what was read is given back.
+// Rewind moves the position back to an event of the last Chunk, whose later frames were not delivered:
+// the next Chunk follows that event. It gives back the memory of what was read.
 func (s *Subscription) Rewind(id store.ID) {
 	s.page, s.buf = Page{}, nil
 	s.hold(0)
 	s.cursor.pos, s.cursor.gap, s.cursor.reader = id, nil, nil
 }
 
-// TryNext is Next without a look at the log. It reports false when only the log can tell what comes
-// next; it does not wait for the disk.
+// TryNext is Next without reading the log, so it does not wait for the disk. It reports false if only
+// the log can tell what comes next.
 func (s *Subscription) TryNext() (Chunk, bool) {
 	if len(s.page.Events) > 0 {
 		return s.encode(), true
@@ -105,8 +104,8 @@ func (s *Subscription) TryNext() (Chunk, bool) {
 	return s.fromPast()
 }
 
-// Next returns what comes next, without waiting for more. It reads at most one page of the log, and
-// none when TryNext would do. The error is the log's.
+// Next returns what comes next, without waiting for events. It reads at most one page of the log, and
+// none if TryNext suffices. The error is the log's.
 func (s *Subscription) Next() (Chunk, error) {
 	if chunk, ok := s.TryNext(); ok {
 		return chunk, nil
@@ -131,12 +130,11 @@ func (s *Subscription) Next() (Chunk, error) {
 	return chunk, nil
 }
 
-// fromTail answers from memory when memory is as good as the log: the feed reaches back to the
-// position, nothing above it has been trimmed, and what was there when the subscription began is in
-// it.
+// fromTail answers from memory if memory is as good as the log: the feed reaches back to the position,
+// nothing above it has been trimmed, and what existed when the subscription began is in it.
 func (s *Subscription) fromTail() (Chunk, bool) {
 	c := s.cursor
-	through := *s.tail.through.Load() // before the feed: what it covers then is in the feed by now
+	through := *s.tail.through.Load() // before the feed: the feed then has everything up to it
 	if c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) || through.Before(s.begun) {
 		return Chunk{}, false
 	}
@@ -156,7 +154,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 	return Chunk{Frames: frames, Events: n}, true
 }
 
-// encode makes frames of the events that were read, as far as they fit into one write.
+// encode makes frames of the events that were read, up to one write.
 func (s *Subscription) encode() Chunk {
 	format, size, rest, n := s.feed.key.format, 0, 0, 0
 	for i := range s.page.Events {

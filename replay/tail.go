@@ -1,5 +1,5 @@
-// Package replay turns a log into streams: cursors that know where to start, what matches and what
-// is gone, and subscriptions that go from the past over to the present without a seam.
+// Package replay turns a log into streams: cursors that know where to start, what matches and what is
+// gone, and subscriptions that pass from the past to the present without a seam.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	sub, err := tail.Subscribe(filter, format, replay.After(lastEventID))
@@ -9,19 +9,19 @@
 //		...                      // write it; when there is nothing, wait for sub.Ready()
 //	}
 //
-// There is no live path. A subscription is a cursor over the log that is woken when something it
-// wants was committed. It is registered for the wake-up before it reads for the first time, so
-// nothing falls between reading and waiting. The Tail keeps recent frames in memory, encoded once
-// for all who want the same; it is a cache of the log and never the truth: a subscription takes
-// from it only while nothing above its position has been trimmed and the cache reaches back to it,
-// and reads the log otherwise; what it reads stays there for others of its kind that catch up, too
-// (past.go). With TailOptions.Bytes below zero there is no cache, and the result is the same.
+// There is no live path. A subscription is a cursor over the log that is woken when an event it wants
+// was committed. It is registered for the wake-up before it reads for the first time, so nothing falls
+// between reading and waiting. The Tail keeps recent frames in memory, encoded once for all who want the
+// same. It is a cache of the log and never the truth: a subscription reads from it only while nothing
+// above its position has been trimmed and the cache reaches back to it, and otherwise reads the log; what
+// it reads is kept for others of its feed that catch up, too (past.go). With TailOptions.Bytes below
+// zero there is no cache, and the result is the same.
 //
-// A Reader is the same for a client that comes for a page of events now and then: a cursor and the
+// A Reader is the same for a client that fetches a page of events now and then: a cursor and the
 // wake-up, without frames.
 //
-// Order: every subscription sees its events in log order, once each. What is missing it is told
-// before the first event after the hole.
+// Order: every subscription sees its events in log order, once each. A gap is reported before the first
+// event after the hole.
 package replay
 
 import (
@@ -37,13 +37,13 @@ import (
 // DefaultTailBytes bounds the in-memory tail over all feeds.
 const DefaultTailBytes = 64 << 20
 
-// TailOptions configures NewTail. The zero value holds the defaults.
+// TailOptions configures NewTail. The zero value means the defaults.
 type TailOptions struct {
 	Bytes int64 // of frames in memory, over all feeds; 0 means DefaultTailBytes, below 0 none
 }
 
-// Tail follows the log and wakes the subscriptions that an event matches; no others. All methods
-// may be called concurrently.
+// Tail follows the log and wakes the subscriptions that an event matches, and no others. All methods may
+// be called concurrently.
 type Tail struct {
 	log   Source
 	limit int64
@@ -54,16 +54,16 @@ type Tail struct {
 	feeds   map[feedKey]*feed
 	matches matches
 	blocks  list.List // of *block, of all feeds, in the order they were made
-	bytes   int64     // in blocks and in the past
+	bytes   int64     // in blocks and the past
 
 	past      list.List // of *stretch, of all feeds, in the order they were made
 	pastBytes int64
 
 	through atomic.Pointer[store.ID] // every event up to here has been given to its feeds
 
-	// The tailer goroutine's own.
+	// Owned by the tailer goroutine.
 	dirty   []*feed
-	pending []*doorbell // to be rung after the batch
+	pending []*doorbell // to ring after the batch
 	frames  frames
 
 	wakeups, tailReads, logReads atomic.Uint64
@@ -78,7 +78,7 @@ type TailStats struct {
 	LogReads  uint64 // answered from the log
 }
 
-// NewTail starts following the log. Close must be called before the log's.
+// NewTail starts following the log. Call Close before the log's.
 func NewTail(log Source, o TailOptions) *Tail {
 	if o.Bytes == 0 {
 		o.Bytes = DefaultTailBytes
@@ -94,7 +94,7 @@ func NewTail(log Source, o TailOptions) *Tail {
 	return t
 }
 
-// Close stops following. Subscriptions are not woken any more; they still can read.
+// Close stops following. Subscriptions are no longer woken; they can still read.
 func (t *Tail) Close() {
 	t.stop(store.ErrClosed)
 	<-t.done
@@ -108,12 +108,12 @@ func (t *Tail) Stats() TailStats {
 		Wakeups: t.wakeups.Load(), TailReads: t.tailReads.Load(), LogReads: t.logReads.Load()}
 }
 
-// followPage is how many events the tailer reads at once.
+// followPage is the most events that the tailer reads at once.
 const followPage = 1024
 
-// follow is the tailer: it waits for the head to move, reads what came, and gives it to the feeds.
-// An error means that Close was called, or that the log was closed or has failed: then the head
-// moves no more.
+// follow is the tailer: it waits for the head to move, reads the new events, and gives them to the feeds.
+// An error means that Close was called, or that the log was closed or has failed: then the head no longer
+// moves.
 func (t *Tail) follow(ctx context.Context) {
 	defer close(t.done)
 	reader, at := store.Reader(nil), store.ID{}
@@ -148,8 +148,8 @@ func (t *Tail) skip() bool {
 	return true
 }
 
-// give adds the events to the feeds that want them, and notes their doorbells, once each, for
-// wake. Encoding comes first, without the lock.
+// give adds the events to the feeds that want them, and notes their doorbells, once each, for wake. It
+// encodes first, without the lock.
 func (t *Tail) give(page *store.Page) {
 	t.frames.reset(page.Events)
 	t.want()
@@ -162,7 +162,7 @@ func (t *Tail) give(page *store.Page) {
 		}
 	}
 	if !page.Corrupt.IsZero() {
-		// Whose record it was is not certain: each subscription reads the log and is told.
+		// The record's topic is not certain: each subscription reads the log and reports the gap.
 		for _, f := range t.feeds {
 			t.drop(f.reset(page.Through))
 			t.markDirty(f)
@@ -181,12 +181,11 @@ func (t *Tail) give(page *store.Page) {
 	t.dirty = t.dirty[:0]
 }
 
-// wakeStep is how many subscriptions are woken before the others have a turn.
+// wakeStep is how many subscriptions are woken before other goroutines have a turn.
 const wakeStep = 32
 
-// wake wakes the subscriptions that give noted, a few at a time: a thousand writes at once would
-// stand before the next publish in the run queue. What is committed meanwhile goes out in the next
-// round.
+// wake wakes the subscriptions that give noted, a few at a time: a thousand writes at once would be ahead
+// of the next publish in the run queue. What is committed meanwhile goes out in the next round.
 func (t *Tail) wake() {
 	for i, d := range t.pending {
 		if i%wakeStep == wakeStep-1 {
@@ -198,7 +197,7 @@ func (t *Tail) wake() {
 	t.pending = t.pending[:0]
 }
 
-// want notes the frames that the feeds want. A feed that comes later may want others, too.
+// want notes the frames that the feeds want. A feed that is added later may want more.
 func (t *Tail) want() {
 	if t.limit < 0 {
 		return
@@ -235,8 +234,7 @@ func (t *Tail) markDirty(f *feed) {
 	}
 }
 
-// evict forgets the oldest blocks, and of the past what is more than its share, until the rest is
-// within the limit.
+// evict drops the past beyond its share, then the oldest blocks, until the rest is within the limit.
 func (t *Tail) evict() {
 	for t.bytes > t.limit {
 		if t.pastBytes > t.limit/pastShare {
@@ -249,7 +247,7 @@ func (t *Tail) evict() {
 	}
 }
 
-// drop forgets blocks that their feed has given up.
+// drop removes blocks that their feed has given up.
 func (t *Tail) drop(blocks []*block) {
 	for _, b := range blocks {
 		t.blocks.Remove(b.place)

@@ -14,8 +14,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestWakesOnlyWhoIsConcerned: of 10,000 subscriptions to as many topics, an event wakes and reads
-// for those that it matches.
+// TestWakesOnlyWhoIsConcerned: of 10,000 subscriptions to as many topics, an event wakes, and causes reads
+// for, only those that it matches.
 func TestWakesOnlyWhoIsConcerned(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(log, replay.TailOptions{})
@@ -52,7 +52,7 @@ func TestWakesOnlyWhoIsConcerned(t *testing.T) {
 	}
 }
 
-// TestReady: every subscription that waits is woken, whatever pattern matched and however often.
+// TestReady: every waiting subscription is woken, whichever pattern matched and however often.
 func TestReady(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
 		for _, patterns := range [][]string{{"a.b"}, {"a.*"}, {">"}, {"*.b", "a.b", "a.>"}} {
@@ -78,7 +78,7 @@ func TestReady(t *testing.T) {
 // overlappingTopic is matched by all patterns of overlapping.
 const overlappingTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
-// overlapping returns a filter of its own for each i, of so many patterns that match the topic.
+// overlapping returns a distinct filter for each i, of this many patterns that match the topic.
 func overlapping(t testing.TB, i, patterns int) store.Filter {
 	random := rand.New(rand.NewPCG(7, uint64(i)))
 	all := []string{fmt.Sprintf("x.%d", i)}
@@ -94,8 +94,8 @@ func overlapping(t testing.TB, i, patterns int) store.Filter {
 	return filter(t, all...)
 }
 
-// TestOverlappingFilters: who has many patterns that match is woken once for an event and gets it
-// once, be it there from the start, come later, or one of those that stay when others go.
+// TestOverlappingFilters: a subscription with many matching patterns is woken once for an event and gets it
+// once, whether it is there from the start, is added later, or stays when others leave.
 func TestOverlappingFilters(t *testing.T) {
 	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
 		var subs []*replay.Subscription
@@ -122,8 +122,7 @@ func TestOverlappingFilters(t *testing.T) {
 	})
 }
 
-// TestTailIsBounded: frames in memory stay within the limit, and what does not fit comes from the
-// log.
+// TestTailIsBounded: frames in memory stay within the limit, and the rest comes from the log.
 func TestTailIsBounded(t *testing.T) {
 	const limit = 64 << 10
 	log := newLog(t)
@@ -150,9 +149,9 @@ func TestTailIsBounded(t *testing.T) {
 	}
 }
 
-// TestTailForgets: subscriptions that came, were given something and went leave nothing in memory.
+// TestTailForgets: subscriptions that got an event and were closed leave nothing in memory.
 func TestTailForgets(t *testing.T) {
-	const rounds, most = 50_000, 1 << 20 // bytes; 20 for each
+	const rounds, most = 50_000, 1 << 20 // bytes; 20 per round
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(log, replay.TailOptions{})
 	defer tail.Close()
@@ -168,7 +167,7 @@ func TestTailForgets(t *testing.T) {
 		publish(t, log, "a")
 		<-sub.Ready()
 		sub.Close()
-		if i%100 == 99 { // nor does the log keep them
+		if i%100 == 99 { // the log must not keep them either
 			if _, err := log.Trim(t.Context(), store.All(), store.MaxID); err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +179,7 @@ func TestTailForgets(t *testing.T) {
 	}
 }
 
-// slowLog never tells that something came, so that a Tail of it stays behind for ever.
+// slowLog never reports new events, so that its Tail stays behind forever.
 type slowLog struct{ store.Log }
 
 func (slowLog) Wait(ctx context.Context, _ store.ID) error {
@@ -188,8 +187,8 @@ func (slowLog) Wait(ctx context.Context, _ store.ID) error {
 	return context.Cause(ctx)
 }
 
-// TestSubscribeDoesNotTrustASlowTail: a subscription has what was committed before it began before
-// it is told that it has caught up, however far behind the tail is.
+// TestSubscribeDoesNotTrustASlowTail: a subscription gets what was committed before it began before it
+// reports that it has caught up, however far behind the tail is.
 func TestSubscribeDoesNotTrustASlowTail(t *testing.T) {
 	log := storetest.NewModel(storetest.Options{})
 	tail := replay.NewTail(slowLog{log}, replay.TailOptions{})
@@ -239,7 +238,7 @@ func (r *damagedReader) Next(max int) (store.Page, error) {
 	return page, err
 }
 
-// TestCorrupt: a damaged record is withheld and told, between its neighbours, and reading goes on
+// TestCorrupt: a damaged record is withheld and reported, between its neighbours, and reading continues
 // after it: in the past as in the present.
 func TestCorrupt(t *testing.T) {
 	for name, bytes := range tails {
@@ -271,9 +270,9 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// TestCatchUpReusesMemory: what a catch-up allocates does not grow with the events.
+// TestCatchUpReusesMemory: the memory that a catch-up allocates does not grow with the events.
 func TestCatchUpReusesMemory(t *testing.T) {
-	const n, most = 20_000, 450 // bytes; under the race detector a pool forgets a quarter
+	const n, most = 20_000, 450 // bytes; under the race detector a pool drops a quarter
 	log := newLog(t)
 	tail := replay.NewTail(log, replay.TailOptions{})
 	t.Cleanup(tail.Close)
