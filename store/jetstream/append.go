@@ -15,7 +15,7 @@ import (
 	"tidings/store"
 )
 
-// Codes of JetStream's refusals.
+// JetStream's error codes.
 const (
 	codeWrongLast    = 10071 // wrong last sequence
 	codeStreamLimit  = 10077 // max_bytes or max_msgs of the stream
@@ -25,7 +25,7 @@ const (
 	codeWrongStream  = 10060
 )
 
-// refusal is what a stream says no with.
+// refusal is the error with which a stream refuses a message.
 type refusal struct {
 	Code        int    `json:"err_code"`
 	Description string `json:"description"`
@@ -34,8 +34,8 @@ type refusal struct {
 func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, r.Code) }
 
 // Append implements store.Sequencer. An attempt that expects the last message to be L can only lie at L+1:
-// after an outcome that is not known it looks there, and if nothing is there sends the same again. A first
-// refusal for another last message is final; a later one may be about its own.
+// after an unknown outcome it looks there and, if nothing is there, sends the same again. A first refusal
+// because of another last message is final; a later one may be about the attempt itself.
 func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
 	return s.append(ctx, after, commit, s.subject(ofCommit))
 }
@@ -62,7 +62,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			s.saw(sequence)
 			return store.Place{Number: sequence, Chain: a.chain}, nil
 		}
-		if errors.Is(err, nats.ErrMaxPayload) && !a.open { // the client has not sent it
+		if errors.Is(err, nats.ErrMaxPayload) && !a.open { // the client did not send it
 			return store.Place{}, fmt.Errorf("%w: a message of the log is above max_payload of the NATS server: %w",
 				store.ErrNoSpace, err)
 		}
@@ -89,7 +89,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 	}
 }
 
-// unsettled is the error of an attempt that is not settled when its time is over.
+// unsettled returns the error of an attempt that is not settled when its time is up.
 func (s *Sequencer) unsettled(a *attempt, err error) error {
 	switch {
 	case a.open:
@@ -100,7 +100,7 @@ func (s *Sequencer) unsettled(a *attempt, err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
-// attemptOf returns the attempt that is asked for again, or a new one.
+// attemptOf returns the previous attempt if this call repeats it, or a new one.
 func (s *Sequencer) attemptOf(after store.Place, commit []byte, subject string) (*attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,13 +112,13 @@ func (s *Sequencer) attemptOf(after store.Place, commit []byte, subject string) 
 	return a, err
 }
 
-// final is what a refusal means if it settles the attempt, else nil.
+// final returns the error that a refusal means if it settles the attempt, else nil.
 func (a *attempt) final(no *refusal) error {
 	switch {
 	case no.Code == codeWrongStream:
 		return fmt.Errorf("%w: %w", store.ErrDiverged, no)
 	case a.open:
-		return nil // it is about this call; an earlier one may have placed it
+		return nil // this call was refused; an earlier one may have placed it
 	case no.Code == codeWrongLast && wrongLast(no) > a.after.Number:
 		return store.ErrPlaceTaken
 	case no.Code == codeStreamLimit, no.Code == codeServerFull, no.Code == codeAccountLimit, no.Code == codeTooLarge:
@@ -127,17 +127,17 @@ func (a *attempt) final(no *refusal) error {
 	return nil
 }
 
-// wrongLast is the sequence that a refusal names; it counts what is proposed and not stored yet.
+// wrongLast returns the sequence that a refusal names; it includes messages proposed but not stored yet.
 func wrongLast(no *refusal) uint64 {
 	var n uint64
 	_, _ = fmt.Sscanf(no.Description, "wrong last sequence: %d", &n)
 	return n
 }
 
-// look finds out what is at the place of the attempt; told: it is settled.
+// look finds out what is at the attempt's place; told: the attempt is settled.
 func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, told bool, err error) {
 	m, err := s.message(ctx, a.after.Number+1)
-	if err == nil && m == nil && a.open { // else the next publish is refused
+	if err == nil && m == nil && a.open { // if it is not open, the next publish is refused
 		err = s.purgedAfter(ctx, a.after)
 		return place, errors.Is(err, store.ErrPurged), err
 	}
@@ -151,7 +151,7 @@ func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, to
 	return store.Place{Number: a.after.Number + uint64(len(a.parts)), Chain: a.chain}, true, nil
 }
 
-// rewound reports whether the stream ends before the place that the attempt was to follow.
+// rewound reports whether the stream ends before the place that the attempt must follow.
 func (s *Sequencer) rewound(a *attempt) bool {
 	m, err := s.last(s.ctx, ofAny)
 	var end uint64
@@ -161,8 +161,8 @@ func (s *Sequencer) rewound(a *attempt) bool {
 	return err == nil && end < a.after.Number && s.putBack(end)
 }
 
-// publish sends the attempt's messages, once, and returns the sequence of the last one. Errors: a *refusal,
-// after which the call has placed nothing, and others, after which that is not known.
+// publish sends the attempt's messages, once, and returns the sequence of the last one. After a *refusal
+// the call has placed nothing; after any other error that is not known.
 func (s *Sequencer) publish(ctx context.Context, a *attempt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime+time.Duration(len(a.parts))*20*time.Millisecond)
 	defer cancel()

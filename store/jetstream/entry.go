@@ -18,16 +18,16 @@ const (
 	entryVersion = 1
 	headerBytes  = 1 + 16 + 8 + 8 + 2 + 2 + 16
 
-	// partBytes is how much of a commit goes into one message; a server's limit is 1 MiB by default.
+	// partBytes is how much of a commit fits into one message; a server's limit is 1 MiB by default.
 	partBytes = 512 << 10
 )
 
 type entry struct {
 	log           store.ID
 	node, attempt [8]byte
-	part, parts   uint16 // from 0
+	part, parts   uint16 // part counts from 0
 	chain         [16]byte
-	commit        []byte // of the part
+	commit        []byte // this part of it
 }
 
 var errEntry = errors.New("it is not an entry that this release can read")
@@ -52,7 +52,7 @@ func (e *entry) append(dst []byte) []byte {
 	return append(append(dst, e.chain[:]...), e.commit...)
 }
 
-// link is the chain after a commit: 16 bytes of a SHA-256 of the chain before it, and all of the entry.
+// link returns the chain after a commit: 16 bytes of a SHA-256 of the chain before it and the whole entry.
 func (e *entry) link(before [16]byte, commit []byte) [16]byte {
 	sum := sha256.New()
 	head := entry{log: e.log, node: e.node, attempt: e.attempt, parts: e.parts, chain: before}
@@ -61,7 +61,7 @@ func (e *entry) link(before [16]byte, commit []byte) [16]byte {
 	return [16]byte(sum.Sum(nil))
 }
 
-// attempt is a commit that a place is asked for.
+// attempt is a commit for which a place is requested.
 type attempt struct {
 	after   store.Place
 	commit  []byte
@@ -91,20 +91,20 @@ func (s *Sequencer) newAttempt(after store.Place, commit []byte, subject string)
 	return a, nil
 }
 
-// maxParts is how many messages a server takes in one batch.
+// maxParts is the most messages that a server accepts in one batch.
 const maxParts = 1000
 
-// gathering puts the parts of commits together, and checks that each is what follows.
+// gathering joins the parts of commits, and checks that each follows the one before it.
 type gathering struct {
 	log    store.ID
 	at     store.Place // of the last whole commit
 	last   uint64      // sequence of the last message
 	first  entry       // of the parts so far
-	commit []byte      // of those
+	commit []byte      // bytes of these parts
 	parts  uint16
 }
 
-// add takes the next message. It returns a commit when that is whole. Errors: ErrDiverged.
+// add takes the next message, and returns a commit once it is whole. Errors: ErrDiverged.
 func (g *gathering) add(sequence uint64, data []byte) (at store.Place, commit []byte, err error) {
 	wrong := func(why string) (store.Place, []byte, error) {
 		return at, nil, fmt.Errorf("%w: message %d %s", store.ErrDiverged, sequence, why)

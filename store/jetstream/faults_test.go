@@ -20,7 +20,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// operator is somebody who does to the stream what they like.
+// operator returns a connection that may do anything to the stream.
 func operator(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(strings.Join(c.URLs(), ","))
@@ -48,7 +48,7 @@ func publish(t *testing.T, log store.Log, n int, size int) (last store.ID) {
 	return last
 }
 
-// stops waits until the log has failed because its stream is another.
+// stops waits until the log has failed because its stream is not the one it followed.
 func stops(t *testing.T, log *node) {
 	t.Helper()
 	select {
@@ -64,8 +64,8 @@ func stops(t *testing.T, log *node) {
 	}
 }
 
-// TestStreamReplaced: a stream that was deleted and made anew, by another node, stops a log that has
-// followed the first, running or at its start.
+// TestStreamReplaced: a stream that was deleted and recreated by another node stops a log that followed the
+// first, while it runs or when it starts.
 func TestStreamReplaced(t *testing.T) {
 	c, dir := natstest.Start(t, 1), t.TempDir()
 	log := open(t, dir, storetest.Options{}, connect(t, c, "LOG", 1))
@@ -92,7 +92,7 @@ func TestStreamReplaced(t *testing.T) {
 	}
 }
 
-// TestStreamRewound: an older copy of the servers' store is put back.
+// TestStreamRewound: a log stops after an older copy of the servers' store was put back.
 func TestStreamRewound(t *testing.T) {
 	for name, more := range map[string]int{"shorter": 0, "as long again": 8} {
 		t.Run(name, func(t *testing.T) {
@@ -126,8 +126,8 @@ func TestStreamRewound(t *testing.T) {
 	}
 }
 
-// TestStreamShort: a stream that ends before what it had is believed after a while only: until then a leader
-// that was just elected may be applying it.
+// TestStreamShort: that a stream ends before what it had is believed only after a while: until then a leader
+// that was just elected may still be applying it.
 func TestStreamShort(t *testing.T) {
 	for settle, believed := range map[time.Duration]bool{time.Hour: false, 200 * time.Millisecond: true} {
 		c := natstest.Start(t, 1)
@@ -161,7 +161,7 @@ func TestStreamShort(t *testing.T) {
 	}
 }
 
-// TestForeign: what another program has written into the stream stops the log.
+// TestForeign: a message that another program wrote into the stream stops the log.
 func TestForeign(t *testing.T) {
 	c := natstest.Start(t, 1)
 	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
@@ -179,7 +179,7 @@ func TestForeign(t *testing.T) {
 	stops(t, log)
 }
 
-// TestLarge: a commit that no message has room for goes as a batch of them, and comes back whole.
+// TestLarge: a commit too large for one message is sent as a batch, and is read back whole.
 func TestLarge(t *testing.T) {
 	c := natstest.Start(t, 1)
 	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
@@ -199,7 +199,7 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestFull: a stream at its limit refuses with ErrNoSpace, and goes on when that is raised.
+// TestFull: a stream at its limit refuses with ErrNoSpace, and continues once the limit is raised.
 func TestFull(t *testing.T) {
 	c := natstest.Start(t, 1)
 	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
@@ -228,7 +228,7 @@ func TestFull(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestMaxPayload: what a server takes no message for is refused, and holds up nothing.
+// TestMaxPayload: a commit above the server's max_payload is refused, and holds up nothing.
 func TestMaxPayload(t *testing.T) {
 	c := natstest.Start(t, 1)
 	c.Kill(0)
@@ -250,7 +250,7 @@ func TestMaxPayload(t *testing.T) {
 	publish(t, log, 1, 10)
 }
 
-// TestRefused: what would break the guarantees is refused in a sentence.
+// TestRefused: a stream that would break the guarantees is refused with a sentence.
 func TestRefused(t *testing.T) {
 	c := natstest.Start(t, 1)
 	js := operator(t, c)

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// silence is how long a consumer may say nothing before the stream is asked whether there is more.
+	// silence is how long a consumer may deliver nothing before the stream is asked whether there is more.
 	silence = time.Second
 
-	// behindFor is how often there must be more, in a row, before the consumer is given up.
+	// behindFor is how many times in a row there must be more before the consumer is given up.
 	behindFor = 2
 
-	consumerIdle = 30 * time.Second // after which the servers forget a consumer that nobody asks
-	pullBytes    = 8 << 20          // that are asked for ahead
+	consumerIdle = 30 * time.Second // after which the servers forget an unused consumer
+	pullBytes    = 8 << 20          // requested ahead
 )
 
-// Follow implements store.Sequencer. It has one consumer at a time, watches it, and checks that
-// nothing is left out and that each commit follows the one before it: a consumer does not tell when its
-// stream was purged, or is another under the same name.
+// Follow implements store.Sequencer. It has one consumer at a time, watches it, and checks that nothing is
+// left out and that each commit follows the one before it: a consumer does not report that its stream was
+// purged, or is another one of the same name.
 func (s *Sequencer) Follow(ctx context.Context, after store.Place,
 	deliver func(store.Place, []byte) error) error {
 	if err := s.goesOnFrom(ctx, after); err != nil {
@@ -37,7 +37,7 @@ func (s *Sequencer) Follow(ctx context.Context, after store.Place,
 		if err != nil {
 			return err
 		}
-		g.last, g.parts, g.commit = g.at.Number, 0, nil // parts come again
+		g.last, g.parts, g.commit = g.at.Number, 0, nil // the parts are delivered again
 		if !s.pause(ctx, againAfter) {
 			return context.Cause(ctx)
 		}
@@ -47,7 +47,7 @@ func (s *Sequencer) Follow(ctx context.Context, after store.Place,
 	}
 }
 
-// goesOnFrom is an error unless the stream has this place, or begins with the commit after it.
+// goesOnFrom returns an error unless the stream has this place or begins with the commit after it.
 func (s *Sequencer) goesOnFrom(ctx context.Context, after store.Place) error {
 	if after.Number == 0 {
 		return s.purgedAfter(ctx, after)
@@ -67,8 +67,8 @@ func (s *Sequencer) goesOnFrom(ctx context.Context, after store.Place) error {
 	return err
 }
 
-// hasNot is the error of a place that the stream does not have. A leader that was just elected may not
-// have it yet.
+// hasNot returns the error for a place that the stream does not have. A leader that was just elected may
+// not have it yet.
 func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*answerTime)
 	defer cancel()
@@ -82,8 +82,8 @@ func (s *Sequencer) hasNot(ctx context.Context, after store.Place) error {
 	return s.purgedAfter(ctx, after)
 }
 
-// purgedAfter is ErrPurged when the stream does not have what follows the place any more. Where it begins with that,
-// the chain tells whether it fits.
+// purgedAfter returns ErrPurged if the stream no longer has what follows the place. If the stream begins with that,
+// the chain shows whether it fits.
 func (s *Sequencer) purgedAfter(ctx context.Context, after store.Place) error {
 	e, err := s.Extent(ctx)
 	if err == nil && e.First > after.Number+1 {
@@ -93,8 +93,8 @@ func (s *Sequencer) purgedAfter(ctx context.Context, after store.Place) error {
 	return err
 }
 
-// consume hands over what one consumer brings, until it falls silent while there is more, or leaves
-// something out: nil. Errors: those of the receiver, and ErrDiverged.
+// consume hands over what one consumer delivers. It returns nil once the consumer falls silent while there
+// is more, or leaves something out. Errors: those of the receiver, and ErrDiverged.
 func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(store.Place, []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -124,7 +124,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 		behind = 0
 		meta, err := m.Metadata()
 		if err != nil || meta.Sequence.Stream != g.last+1 {
-			return nil // from the place on where it should have gone on
+			return nil // resume where it should have continued
 		}
 		s.saw(meta.Sequence.Stream)
 		raise(&s.ahead, meta.Sequence.Stream+meta.NumPending)
@@ -138,7 +138,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 	}
 }
 
-// stillBehind counts how often in a row there was more than what has come.
+// stillBehind counts how many times in a row the stream had more than was delivered.
 func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) int {
 	end, err := s.last(ctx, ofAny)
 	if err != nil {
@@ -153,8 +153,8 @@ func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) in
 	return behind + 1
 }
 
-// consumer returns what comes from a sequence on. It is no ordered consumer of the client's: that makes one
-// that is gone anew under one name, for ever, also where the name is assigned to a server that is down.
+// consumer returns the messages from a sequence on. It does not use the client's ordered consumer, which
+// recreates a lost one under the same name forever, even if that name is assigned to a server that is down.
 func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
 	ask, cancel := context.WithTimeout(ctx, 4*answerTime)
 	defer cancel()

@@ -3,8 +3,8 @@
 //	seq, err := jetstream.Connect(ctx, jetstream.Options{URLs: urls, Stream: "ORDERS"})
 //	log, err := bolt.Open(dir, bolt.Options{Sequencer: seq})
 //
-// One commit is one message, or an atomic batch of them when it is large. A place is the sequence of its
-// last message. docs/adr/0016 has the reasons, and what NATS must be told for the guarantees to hold.
+// One commit is one message, or an atomic batch of them if it is large. A place is the sequence of its last
+// message. docs/adr/0016 has the reasons, and the NATS settings that the guarantees require.
 package jetstream
 
 import (
@@ -25,27 +25,27 @@ import (
 	"tidings/store"
 )
 
-// Options say where the stream is, and what it must be.
+// Options say where the stream is, and what is required of it.
 type Options struct {
 	URLs   []string // of the servers
 	Stream string   // its name
 
 	Creds string // file of credentials; "": none
-	CA    string // file of the certificates that servers' are signed with; "": those of the system
+	CA    string // file of the CA certificates that the servers' are checked against; "": the system's
 
-	// Replicas is how many servers keep a stream that is made here.
+	// Replicas is how many servers keep a stream that is created here.
 	Replicas int // default 3
 
-	// Lossy takes a stream that may lose what it has acknowledged: on one server, or on servers that are
+	// Lossy accepts a stream that may lose what it has acknowledged: on one server, or on servers that are
 	// not known to sync before they acknowledge.
 	Lossy bool
 
-	// Synced says whether all servers of the stream sync before they acknowledge (sync_interval: always);
+	// Synced checks that all servers of the stream sync before they acknowledge (sync_interval: always);
 	// the error says why that is not certain. Nil: it is not known.
 	Synced func(ctx context.Context) error
 
-	// Settle is how long a stream that ends before what it has had is taken for one whose leader, just
-	// elected, has yet to apply what it has; after that it was put back. Default 30 s.
+	// Settle is for a stream that ends before what it once had. For this long its leader, just elected, is
+	// assumed to be still applying the rest; after that, the stream was put back. Default 30 s.
 	Settle time.Duration
 
 	Logger *slog.Logger // default: discard
@@ -64,18 +64,18 @@ type Sequencer struct {
 	stop context.CancelFunc
 	busy sync.WaitGroup
 
-	reconnected chan struct{} // has the stream checked
+	reconnected chan struct{} // triggers a check of the stream
 
-	seen  atomic.Uint64         // the highest sequence that there was
-	ahead atomic.Uint64         // the highest that a server has spoken of, if it is above seen
-	fault atomic.Pointer[error] // what is wrong with the stream; nil
-	heard atomic.Int64          // when a server of the stream answered last, or was left, Unix nanoseconds
-	told  atomic.Int64          // when one answered last, Unix nanoseconds
+	seen  atomic.Uint64         // the highest sequence that existed
+	ahead atomic.Uint64         // the highest that a server has mentioned, if above seen
+	fault atomic.Pointer[error] // what is wrong with the stream; nil: nothing
+	heard atomic.Int64          // when a server of the stream last answered or was left, Unix nanoseconds
+	told  atomic.Int64          // when one last answered, Unix nanoseconds
 	clock atomic.Pointer[reading]
 
 	mu          sync.Mutex
-	attempt     *attempt  // the last; it may be asked for again
-	short       time.Time // since when the stream has ended before seen, zero if it does not
+	attempt     *attempt  // the last one; it may be repeated
+	short       time.Time // since when the stream has ended before seen; zero if it does not
 	shortLatest time.Time // when that was last found
 }
 
@@ -84,15 +84,15 @@ var _ store.Sequencer = (*Sequencer)(nil)
 const (
 	answerTime = 500 * time.Millisecond // of one request
 	againAfter = 50 * time.Millisecond
-	leaveAfter = 2 * time.Second // without an answer: another server may have a leader
+	leaveAfter = 2 * time.Second // without an answer; another server may have a leader
 	checkEvery = time.Minute
 	faultEvery = 2 * time.Second // while something is wrong with the stream
 	purgeTime  = time.Minute     // of one purge
 	clockEvery = 10 * time.Second
 )
 
-// Connect connects to the stream, which it makes if there is none, and checks it. Errors: what would break
-// the guarantees, ErrUnavailable, and store.ErrDiverged when the stream is not one of this program.
+// Connect connects to the stream, creates it if there is none, and checks it. Errors: what would break the
+// guarantees, ErrUnavailable, and store.ErrDiverged if the stream does not belong to this program.
 func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -118,7 +118,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	return s, nil
 }
 
-// connection are the options of the connection: it never gives up, and finds out in seconds that it is
+// connection returns the options of the connection: it never gives up, and notices in seconds that it is
 // dead.
 func (s *Sequencer) connection() []nats.Option {
 	options := []nats.Option{nats.Name("tidings"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
@@ -147,13 +147,13 @@ func (s *Sequencer) connection() []nats.Option {
 	return options
 }
 
-// Server is the address of the server that this node is connected to, "" while it is to none, and whether by TLS.
+// Server returns the address of the server that this node is connected to, "" if none, and whether it uses TLS.
 func (s *Sequencer) Server() (address string, secure bool) {
 	_, err := s.nc.TLSConnectionState()
 	return s.nc.ConnectedAddr(), err == nil
 }
 
-// Close ends the connection. What is under way ends with an error.
+// Close ends the connection. Calls under way end with an error.
 func (s *Sequencer) Close() {
 	s.stop()
 	s.nc.Close()
@@ -163,8 +163,8 @@ func (s *Sequencer) Close() {
 // LogID implements store.Sequencer.
 func (s *Sequencer) LogID(context.Context) (store.ID, error) { return s.logID, nil }
 
-// The last words of subjects. All messages are of one order and one chain; that which closes a state has a subject of
-// its own, so that it is found.
+// The last tokens of subjects. All messages are in one order and one chain; the one that closes a state has its own
+// subject, so that it can be found.
 const (
 	ofCommit = "commit"
 	ofState  = "state"
@@ -209,8 +209,8 @@ func (s *Sequencer) End(ctx context.Context, had uint64) (store.Place, error) {
 	}
 }
 
-// putBack reports whether the stream, which ends here, has ended before what it had for so long that no
-// leader is still applying that.
+// putBack reports whether the stream, which ends here, has ended before what it once had for so long that
+// no leader can still be applying the rest.
 func (s *Sequencer) putBack(end uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +226,7 @@ func (s *Sequencer) putBack(end uint64) bool {
 	return now.Sub(s.short) >= s.o.Settle
 }
 
-// placeOf is the place of the commit that a message is the last of.
+// placeOf returns the place of the commit whose last message this is.
 func (s *Sequencer) placeOf(m *jetstream.RawStreamMsg) (store.Place, error) {
 	e, err := decode(m.Data)
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *Sequencer) message(ctx context.Context, sequence uint64) (*jetstream.Ra
 // Seen implements store.Sequencer.
 func (s *Sequencer) Seen() uint64 { return max(s.seen.Load(), s.ahead.Load()) }
 
-// saw notes that the stream had this sequence.
+// saw notes that the stream has had this sequence.
 func (s *Sequencer) saw(sequence uint64) {
 	now := time.Now().UnixNano()
 	s.heard.Store(now)
@@ -266,11 +266,11 @@ func raise(highest *atomic.Uint64, to uint64) {
 	}
 }
 
-// Silence is how long ago the stream's leader said something to this node, which asks it at least every two
-// seconds, also when nothing is published, as long as it follows the stream.
+// Silence returns how long ago the stream's leader last answered this node, which asks it at least every
+// two seconds, also when nothing is published, as long as it follows the stream.
 func (s *Sequencer) Silence() time.Duration { return max(0, time.Since(time.Unix(0, s.told.Load()))) }
 
-// pause waits before something is tried again; false: do not.
+// pause waits before a retry; false: do not retry.
 func (s *Sequencer) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -283,8 +283,8 @@ func (s *Sequencer) pause(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// leave connects to another server when none of the stream has answered for long: the one at hand may be
-// cut off from its peers, and would stay connected.
+// leave connects to another server if no server of the stream has answered for leaveAfter: the current one
+// may be cut off from its peers, and would stay connected.
 func (s *Sequencer) leave() {
 	heard := s.heard.Load()
 	if now := time.Now(); now.Sub(time.Unix(0, heard)) >= leaveAfter &&

@@ -21,7 +21,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// logger returns one whose log is printed when the test fails.
+// logger returns a logger whose output is printed if the test fails.
 func logger(t testing.TB) *slog.Logger {
 	wrote := new(e2e.Output)
 	t.Cleanup(func() {
@@ -35,11 +35,11 @@ func logger(t testing.TB) *slog.Logger {
 func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *jetstream.Sequencer {
 	t.Helper()
 	o := jetstream.Options{URLs: c.URLs(), Stream: stream, Replicas: replicas, Lossy: true, Logger: logger(t)}
-	if replicas == 1 { // no other leader is elected
+	if replicas == 1 { // no other leader can be elected
 		o.Settle = 2 * time.Second
 	}
 	var err error
-	for range 100 { // a cluster has no leader at once
+	for range 100 { // a cluster does not have a leader at once
 		var s *jetstream.Sequencer
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		s, err = jetstream.Connect(ctx, o)
@@ -85,13 +85,13 @@ func (w *warnings) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// TestCloseIsQuiet: a connection that was to end is no connection that is gone.
+// TestCloseIsQuiet: closing a connection is not logged as losing it.
 func TestCloseIsQuiet(t *testing.T) {
 	c := natstest.Start(t, 1)
 	connect(t, c, "LOG", 1).Close() // makes the stream
 	var logged warnings
 	logger := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	for range 3 { // the client calls back some time after it was closed
+	for range 3 { // the client calls back some time after it is closed
 		seq, err := jetstream.Connect(t.Context(),
 			jetstream.Options{URLs: c.URLs(), Stream: "LOG", Replicas: 1, Lossy: true, Logger: logger})
 		if err != nil {
@@ -104,7 +104,7 @@ func TestCloseIsQuiet(t *testing.T) {
 	}
 }
 
-// TestSilence: a stream on which nothing is published is not silent, and a server that hangs is.
+// TestSilence: a stream without publishes does not count as silent; a server that hangs does.
 func TestSilence(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a server that hangs")
@@ -116,7 +116,7 @@ func TestSilence(t *testing.T) {
 	await := func(what string, is func(silence time.Duration) bool) {
 		t.Helper()
 		e2e.Eventually(t, what, func() bool {
-			time.Sleep(10 * time.Millisecond) // nobody is told, and others need the processor
+			time.Sleep(10 * time.Millisecond) // there is no notification, and others need the processor
 			return is(seq.Silence())
 		})
 	}
@@ -128,13 +128,13 @@ func TestSilence(t *testing.T) {
 	await("word from a server that is back", func(d time.Duration) bool { return d < time.Second })
 }
 
-// streamOf is the name of a directory's stream.
+// streamOf returns the name of a directory's stream.
 func streamOf(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return hex.EncodeToString(sum[:8])
 }
 
-// TestConformance: a log on a stream is a log like any other, also when its mirror is lost at each close.
+// TestConformance: a log on a stream is a log like any other, also if its mirror is lost at each close.
 func TestConformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two hundred streams")
@@ -157,8 +157,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestCluster: three servers, of which each is killed in turn while two nodes publish under the same
-// keys. Nothing is lost, stored twice or out of order, and both agree with a node that comes later.
+// TestCluster: each of three servers is killed in turn while two nodes publish under the same keys. Nothing
+// is lost, stored twice or out of order, and both agree with a node that joins later.
 func TestCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills servers")
@@ -228,7 +228,7 @@ func TestCluster(t *testing.T) {
 		more("its going on")
 	}
 	end()
-	for _, n := range nodes { // the server that went on last may take a while
+	for _, n := range nodes { // the last server to continue may take a while
 		c.Eventually("LOG", "node that is up to date", func() bool {
 			err := n.CatchUp(t.Context())
 			if err != nil && !errors.Is(err, store.ErrUnavailable) {

@@ -13,44 +13,45 @@ import (
 	"tidings/store"
 )
 
-// The nodes of a log talk to each other over core NATS, on subjects that are not the stream's: nothing of that is
-// stored. Package internal/nodes knows what they say. docs/adr/0026 has the reasons.
+// The nodes of a log talk to each other over core NATS, on subjects that are not the stream's, so nothing is stored.
+// Package internal/nodes knows what they say. docs/adr/0026 has the reasons.
 
 const (
-	// A question is one message, of at most questionBytes. An answer is numbered pieces of pieceBytes, of at most
-	// answerBytes in all; a server's limit of a message is 1 MiB by default.
+	// A question is one message, of at most questionBytes. An answer is numbered pieces of pieceBytes, at most
+	// answerBytes in all; a server's limit for a message is 1 MiB by default.
 	questionBytes = 512 << 10
 	pieceBytes    = 256 << 10
 	answerBytes   = 64 << 20
 
-	// answersAtOnce bounds the questions that a node answers at a time; who asks beyond that is told.
+	// answersAtOnce bounds the questions that a node answers at a time; further ones get headerBusy.
 	answersAtOnce = 64
 
-	// answerWithin bounds an answer, whatever its question says.
+	// answerWithin bounds the time for an answer, whatever its question says.
 	answerWithin = 2 * time.Minute
 
 	headerPiece = "Tidings-Piece" // i/n, from 1
-	headerUntil = "Tidings-Until" // until when who asks waits, by the clock of the stream's leader: RFC 3339
+	headerUntil = "Tidings-Until" // until when the asker waits, by the clock of the stream's leader: RFC 3339
 	headerBusy  = "Tidings-Busy"
 	headerLong  = "Tidings-Long"
 )
 
-// nodesSubject is where the nodes of the log talk. The stream's subjects have the log's ID where this has "nodes".
+// nodesSubject is a subject on which the nodes of the log talk. The stream's subjects have the log's ID where this has
+// "nodes".
 func (s *Sequencer) nodesSubject(to string) string {
 	return "tidings." + strings.ToLower(s.o.Stream) + ".nodes." + strings.ToLower(s.logID.String()) + "." + to
 }
 
-// allNodes is no node's ID.
+// allNodes is not the ID of any node.
 const allNodes = "all"
 
-// Tell tells all nodes that listen, this one too if it does, at most once. It does not wait.
+// Tell sends a message to all nodes that listen, this one included if it does, at most once. It does not wait.
 func (s *Sequencer) Tell(message []byte) error {
 	return s.nc.Publish(s.nodesSubject(allNodes), message)
 }
 
-// Listen calls told with what nodes tell all, one after the other, and asked with what this one is asked, each time
-// in a goroutine of its own, until stop is called, which waits for none of them. node is lower-case letters and
-// digits. What asked returns is the answer; its context ends when nobody waits for that any more.
+// Listen calls told with each message to all nodes, one after the other, and asked with each question to this node, in
+// a separate goroutine each, until stop is called, which waits for none of them. node is lower-case letters and
+// digits. The result of asked is the answer; its context ends when nobody waits for the answer any longer.
 func (s *Sequencer) Listen(node string, told func(message []byte),
 	asked func(ctx context.Context, question []byte) []byte) (stop func(), err error) {
 	all, err := s.nc.Subscribe(s.nodesSubject(allNodes), func(m *nats.Msg) { told(m.Data) })
@@ -66,20 +67,20 @@ func (s *Sequencer) Listen(node string, told func(message []byte),
 				s.answer(m, asked)
 			}()
 		default:
-			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerBusy: {"1"}}}) // who asks waits in vain if it fails
+			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerBusy: {"1"}}}) // if it fails, the asker times out
 		}
 	})
 	if err != nil {
 		return nil, errors.Join(err, all.Unsubscribe())
 	}
-	return func() { // both fail only when the connection is closed
+	return func() { // both fail only if the connection is closed
 		_ = all.Unsubscribe()
 		_ = own.Unsubscribe()
 	}, nil
 }
 
-// answer answers a question in pieces. Who asks finds out by itself what is missing. A question that has lain
-// somewhere until nobody waits for it any more is not begun: it may be to change what was changed again since.
+// answer answers a question in pieces. The asker notices by itself what is missing. A question that was held up until
+// nobody waits for it is not begun: it may ask for a change to something that has been changed again since.
 func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []byte) {
 	_, now := s.LeaderTime()
 	until, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerUntil))
@@ -92,7 +93,7 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 	defer cancel()
 	body := asked(ctx, m.Data)
 	if len(body) > answerBytes {
-		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerLong: {"1"}}}) // who asks waits in vain if it fails
+		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerLong: {"1"}}}) // if it fails, the asker times out
 		return
 	}
 	n := max(1, (len(body)+pieceBytes-1)/pieceBytes)
@@ -106,22 +107,22 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 	}
 }
 
-// Ask asks a node, and returns its answer. The context needs a deadline. Errors: ErrUnavailable, of a node that is
-// not there, does not answer in time, or not whole.
+// Ask asks a node, and returns its answer. The context needs a deadline. Errors: ErrUnavailable, if the node does not
+// exist, or does not answer in time or not completely.
 func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]byte, error) {
 	if len(question) > questionBytes {
 		return nil, fmt.Errorf("%w: a question of %d bytes, and %d at most", store.ErrUnavailable, len(question),
 			questionBytes)
 	}
-	if !s.nc.IsConnected() { // it would be kept, and sent when it is
+	if !s.nc.IsConnected() { // the client would keep the question, and send it once connected
 		return nil, fmt.Errorf("%w: this node has no connection to NATS", store.ErrUnavailable)
 	}
-	inbox := s.nc.NewInbox() // that of requests is subscribed to already: each piece would come twice
+	inbox := s.nc.NewInbox() // the inbox of requests is already subscribed to: each piece would come twice
 	pieces, err := s.nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	defer func() { _ = pieces.Unsubscribe() }() // fails only when the connection is closed
+	defer func() { _ = pieces.Unsubscribe() }() // fails only if the connection is closed
 	deadline, _ := ctx.Deadline()
 	now, _ := s.LeaderTime()
 	until := now.Add(time.Until(deadline)).UTC().Format(time.RFC3339Nano)
@@ -150,7 +151,7 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 	return answer, nil
 }
 
-// pieceOf checks that a message is the i-th piece of n, and returns n, which the first one says.
+// pieceOf checks that a message is the i-th piece of n, and returns n, which the first piece states.
 func pieceOf(m *nats.Msg, i, n int) (int, error) {
 	if m.Header.Get(headerBusy) != "" {
 		return 0, errors.New("it answers too many others")

@@ -18,7 +18,7 @@ import (
 	"tidings/store/jetstream"
 )
 
-// askWithin asks a node that has so long.
+// askWithin asks a node with a time limit.
 func askWithin(t *testing.T, s *jetstream.Sequencer, node string, question []byte, d time.Duration) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -26,7 +26,7 @@ func askWithin(t *testing.T, s *jetstream.Sequencer, node string, question []byt
 	return s.Ask(ctx, node, question)
 }
 
-// sent is how many bytes a server has sent, or is about to.
+// sent returns how many bytes a server has sent or is about to send.
 func sent(t *testing.T, c *natstest.Cluster) int {
 	t.Helper()
 	r, err := http.Get(c.Monitors()[0] + "/varz")
@@ -43,8 +43,8 @@ func sent(t *testing.T, c *natstest.Cluster) int {
 	return varz.Bytes
 }
 
-// TestNodeAskedLate: a question is not begun when nobody waits for its answer any more, wherever it has lain; and none
-// is left to lie when there is no connection.
+// TestNodeAskedLate: a question is not begun once nobody waits for its answer, wherever it was held up; and without a
+// connection none is kept to be sent later.
 func TestNodeAskedLate(t *testing.T) {
 	c := natstest.Start(t, 1)
 	a, b := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
@@ -102,8 +102,8 @@ func TestNodeAskedLate(t *testing.T) {
 	})
 }
 
-// TestAsk: nodes tell and ask each other over a real server, answers come whole however long they are, and nothing
-// of that is in the stream.
+// TestAsk: nodes send messages and questions to each other over a real server, answers arrive whole however long they
+// are, and nothing of this is in the stream.
 func TestAsk(t *testing.T) {
 	c := natstest.Start(t, 1)
 	a, b := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
@@ -120,9 +120,9 @@ func TestAsk(t *testing.T) {
 		case "longer":
 			return make([]byte, 64<<20+1)
 		case "hang":
-			<-ctx.Done() // as long as who asks waits
+			<-ctx.Done() // as long as the asker waits
 			told <- "nobody waits"
-			<-over // an answer in the same moment might still be in time
+			<-over // an answer at the same moment might still be in time
 		}
 		return q
 	})
@@ -156,7 +156,7 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
 	}
-	_, err = askWithin(t, a, "bb", []byte("hang"), 2*time.Second) // in which it is taken up
+	_, err = askWithin(t, a, "bb", []byte("hang"), 2*time.Second) // long enough to be begun
 	refused("one that hangs", err, "in time")
 	close(over)
 	if got := <-told; got != "nobody waits" {

@@ -19,7 +19,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// newest keeps so many events of each topic, but one large one, and all of one topic.
+// newest keeps the newest n events of each topic, but only one of "large" and all of "long".
 func newest(n uint64) store.Retention {
 	return store.Retention{Topics: store.Everything(), OfTopic: func(name string) store.Limits {
 		if name == "long" {
@@ -32,7 +32,7 @@ func newest(n uint64) store.Retention {
 	}}
 }
 
-// fill appends n batches of some events, with keys and marks, and one large one.
+// fill appends n batches of a few events, with keys, marks and some large events.
 func fill(t *testing.T, log store.Log, from, n int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
@@ -54,7 +54,7 @@ func fill(t *testing.T, log store.Log, from, n int) {
 	}
 }
 
-// streamOn is the stream as an operator sees it.
+// streamOn returns the stream as an operator sees it.
 func streamOn(t *testing.T, js natsjs.JetStream) *natsjs.StreamInfo {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), "LOG")
@@ -65,7 +65,7 @@ func streamOn(t *testing.T, js natsjs.JetStream) *natsjs.StreamInfo {
 }
 
 // TestPurge: a stream on servers that are killed in turn is purged, with one large event and one topic that is kept
-// for longer; nodes that come later, or were stopped before, have the same as one that was there.
+// longer; nodes that join later, or were stopped before, have the same as one that was running.
 func TestPurge(t *testing.T) {
 	t.Parallel()
 	servers := 3
@@ -123,7 +123,7 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// TestPurgedAttempt: an attempt that may have a place, and whose place was purged, is told so.
+// TestPurgedAttempt: an attempt that may have had a place that was purged gets ErrPurged.
 func TestPurgedAttempt(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -152,7 +152,7 @@ func TestPurgedAttempt(t *testing.T) {
 	}
 }
 
-// TestPurgeDenied: a stream that cannot be purged is named by each pass of retention, and takes events.
+// TestPurgeDenied: each pass of retention reports a stream that cannot be purged, and it still accepts events.
 func TestPurgeDenied(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -175,8 +175,8 @@ func TestPurgeDenied(t *testing.T) {
 	publish(t, log, 1, 10)
 }
 
-// TestPutBack: what a server has lost, because an older copy of its store was put back, is put back from the mirror of
-// a node, with all IDs; the stream was purged before.
+// TestPutBack: what a server lost because an older copy of its store was put back is put back from the mirror of a
+// node, with all IDs; the stream was purged before.
 func TestPutBack(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -233,7 +233,7 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
-// alone opens a copy of a mirror by itself.
+// alone opens a copy of a mirror without its sequence.
 func alone(t *testing.T, dir, into string) *bolt.Log {
 	t.Helper()
 	if err := os.Mkdir(into, 0o700); err != nil {
@@ -254,7 +254,7 @@ func alone(t *testing.T, dir, into string) *bolt.Log {
 	return log
 }
 
-// TestExtentOfNothing: a new stream has nothing.
+// TestExtentOfNothing: a new stream is empty.
 func TestExtentOfNothing(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -272,8 +272,8 @@ func TestExtentOfNothing(t *testing.T) {
 	}
 }
 
-// TestPurgeAtLimits: at the limits of retention, with keys, and one topic that is kept for a hundred times as long as
-// the others, the stream takes less than twice what is retained. A million events: TIDINGS_FULL=1.
+// TestPurgeAtLimits: at the limits of retention, with keys, and one topic that is kept a hundred times as long as the
+// others, the stream takes less than twice what is retained. A million events: TIDINGS_FULL=1.
 func TestPurgeAtLimits(t *testing.T) {
 	t.Parallel()
 	events := 40_000
@@ -319,7 +319,7 @@ func TestPurgeAtLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := streamOn(t, js).State
-	retained := info.Bytes + uint64(info.Keys)*80 // as bbolt has them
+	retained := info.Bytes + uint64(info.Keys)*80 // their size in bbolt
 	t.Logf("%d events retained, %d bytes with keys; the stream has %d bytes in %d messages from %d on, at most %d",
 		info.Events, retained, state.Bytes, state.Msgs, state.FirstSeq, peak)
 	if state.Bytes >= 2*retained || state.FirstSeq == 1 {
@@ -332,7 +332,7 @@ func TestPurgeAtLimits(t *testing.T) {
 	}
 }
 
-// TestFindLarge: where all commits are of several messages each is found, from any of its messages on, with its place.
+// TestFindLarge: if every commit has several messages, the next one is found from any message on, with its place.
 func TestFindLarge(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)

@@ -26,7 +26,7 @@ func (s *Sequencer) State(ctx context.Context) (at store.Place, commit []byte, e
 	return store.Place{Number: m.Sequence, Chain: e.chain}, e.commit, nil
 }
 
-// whole is the entry of a message that has all of its commit.
+// whole returns the entry of a message that holds a whole commit.
 func (s *Sequencer) whole(m *jetstream.RawStreamMsg) (entry, error) {
 	e, err := decode(m.Data)
 	if err == nil && (e.log != s.logID || e.parts > 1) {
@@ -57,7 +57,7 @@ func (s *Sequencer) Find(ctx context.Context, number uint64) (after store.Place,
 	return after, nil, nil
 }
 
-// commitAfter is the commit of so many messages after message n, and its place.
+// commitAfter returns the commit of this many messages after message n, and the place it follows.
 func (s *Sequencer) commitAfter(ctx context.Context, n uint64, parts uint16) (after store.Place, commit []byte,
 	err error) {
 	before, err := s.entryAt(ctx, n)
@@ -75,7 +75,7 @@ func (s *Sequencer) commitAfter(ctx context.Context, n uint64, parts uint16) (af
 	return after, commit, nil
 }
 
-// entryAt is the entry of a message that the stream must have.
+// entryAt returns the entry of a message that the stream must have.
 func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err error) {
 	m, err := s.mustHave(ctx, number)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err er
 	return e, err
 }
 
-// mustHave is a message that the stream must have.
+// mustHave returns a message that the stream must have.
 func (s *Sequencer) mustHave(ctx context.Context, number uint64) (*jetstream.RawStreamMsg, error) {
 	m, err := s.message(ctx, number)
 	if err == nil && m == nil {
@@ -108,7 +108,7 @@ func (s *Sequencer) Extent(ctx context.Context) (store.Extent, error) {
 		return store.Extent{}, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
 	}
 	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes,
-		Max: uint64(max(0, info.Config.MaxBytes))} // -1 is no limit
+		Max: uint64(max(0, info.Config.MaxBytes))} // -1 means no limit
 	s.saw(e.Last)
 	return e, nil
 }

@@ -12,24 +12,24 @@ import (
 	"tidings/store"
 )
 
-// subjectOf is where the log's subjects begin. The ID is in them, so that a node of another log, or of one
-// that was there under the same name, can write nothing.
+// subjectOf is the prefix of the log's subjects. It contains the ID, so that a node of another log, or of an
+// earlier one in a stream of the same name, can write nothing.
 func subjectOf(stream string, log store.ID) string {
 	return "tidings." + strings.ToLower(stream) + "." + strings.ToLower(log.String())
 }
 
-// wanted is the stream as it is made.
+// wanted is the configuration of a stream that is created here.
 func (s *Sequencer) wanted(log store.ID) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: s.o.Stream, Description: "a Tidings log; its nodes refuse it when its settings are changed",
 		Subjects: []string{subjectOf(s.o.Stream, log) + ".>"}, Storage: jetstream.FileStorage,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Replicas: s.o.Replicas,
 		DenyDelete: true, AllowAtomicPublish: true, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1,
-		Duplicates: time.Second, // its window of message IDs, which are not used
+		Duplicates: time.Second, // the window for message IDs, which are not used
 	}
 }
 
-// establish makes the stream if there is none, and refuses one that would break the guarantees.
+// establish creates the stream if there is none, and refuses one that would break the guarantees.
 func (s *Sequencer) establish(ctx context.Context) error {
 	log, err := store.NewID(time.Now())
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Sequencer) establish(ctx context.Context) error {
 	return s.judge(ctx, &config)
 }
 
-// logOf is the identity of the log that a stream keeps.
+// logOf returns the identity of the log that a stream keeps.
 func logOf(c *jetstream.StreamConfig) (store.ID, error) {
 	prefix := subjectOf(c.Name, store.ID{})
 	prefix = prefix[:strings.LastIndexByte(prefix, '.')+1]
@@ -67,7 +67,7 @@ func logOf(c *jetstream.StreamConfig) (store.ID, error) {
 		store.ErrDiverged, c.Name, c.Subjects)
 }
 
-// judge is what is wrong with the stream as it is.
+// judge returns what is wrong with the stream, nil if nothing.
 func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error {
 	log, err := logOf(c)
 	wrong := func(format string, args ...any) error {
@@ -103,7 +103,7 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	return nil
 }
 
-// info asks the leader of the stream about it, and reads its clock.
+// info gets the stream's info from its leader, and reads the leader's clock.
 func (s *Sequencer) info(ctx context.Context) (jetstream.Stream, error) {
 	asked := time.Now()
 	stream, err := s.js.Stream(ctx, s.o.Stream)
@@ -113,20 +113,20 @@ func (s *Sequencer) info(ctx context.Context) (jetstream.Stream, error) {
 	return stream, err
 }
 
-// reading is what the clock of the stream's leader showed at some moment between two.
+// reading is what the clock of the stream's leader showed at a moment between asked and answered.
 type reading struct {
 	shown           time.Time
 	asked, answered time.Time // by the monotonic clock
 }
 
-// LeaderTime returns between which times the clock of the stream's leader is now. It is read every ten seconds, and
-// counted on from there.
+// LeaderTime returns the bounds of what the clock of the stream's leader shows now. It is read every ten seconds and
+// extrapolated in between.
 func (s *Sequencer) LeaderTime() (earliest, latest time.Time) {
 	r := s.clock.Load()
 	return r.shown.Add(time.Since(r.answered)), r.shown.Add(time.Since(r.asked))
 }
 
-// watch checks the stream now and then, and after each reconnect. Between, it reads the leader's clock.
+// watch checks the stream periodically and after each reconnect. In between it reads the leader's clock.
 func (s *Sequencer) watch() {
 	for checked := time.Now(); ; {
 		again := clockEvery
@@ -148,7 +148,7 @@ func (s *Sequencer) watch() {
 	}
 }
 
-// readClock reads the leader's clock. When nobody answers the last reading counts on.
+// readClock reads the leader's clock. Without an answer the last reading still counts.
 func (s *Sequencer) readClock() {
 	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
 	defer cancel()
@@ -157,7 +157,7 @@ func (s *Sequencer) readClock() {
 	}
 }
 
-// check looks at the stream again. What is wrong with it keeps commits from being placed; that nobody says
+// check checks the stream again. A fault of the stream keeps commits from being placed; a missing answer
 // does not.
 func (s *Sequencer) check() {
 	ctx, cancel := context.WithTimeout(s.ctx, 10*answerTime)
@@ -169,7 +169,7 @@ func (s *Sequencer) check() {
 	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return
 	}
-	if errors.Is(err, store.ErrUnavailable) { // of those who could say that the servers sync
+	if errors.Is(err, store.ErrUnavailable) { // it could not be checked that the servers sync
 		return
 	}
 	var fault *error

@@ -13,10 +13,10 @@ import (
 	"tidings/store"
 )
 
-// SyncedBy returns what Options.Synced may be: it asks the monitor of each server (http_port of its
-// configuration), which must be all servers that may keep the stream. sync_interval alone proves nothing: it
-// still says two minutes where sync_always is on. A server that does not answer is taken for one that is
-// down, as long as most do; otherwise the error is store.ErrUnavailable.
+// SyncedBy returns a function for Options.Synced that asks the monitor of each server (http_port of its
+// configuration); the list must include every server that may keep the stream. sync_interval alone proves
+// nothing: it still shows two minutes where sync_always is on. A server that does not answer counts as down,
+// as long as most do answer; otherwise the error is store.ErrUnavailable.
 func SyncedBy(monitors []string) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		var silent []error
@@ -57,7 +57,7 @@ func synced(ctx context.Context, monitor string) error {
 		} `json:"jetstream"`
 	}
 	text, err := io.ReadAll(answer.Body)
-	if err != nil { // it went down, or hangs, half way
+	if err != nil { // it went down, or hangs, halfway
 		return fmt.Errorf("%w: its /varz: %w", store.ErrUnavailable, err)
 	}
 	if err := json.Unmarshal(text, &varz); err != nil {

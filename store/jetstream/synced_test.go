@@ -11,14 +11,14 @@ import (
 	"tidings/store/jetstream"
 )
 
-// TestSyncedHalfAnAnswer: a monitor that goes down while it answers is one that does not answer, and no
+// TestSyncedHalfAnAnswer: a monitor that goes down while it answers counts as not answering, and not as a
 // fault of the stream.
 func TestSyncedHalfAnAnswer(t *testing.T) {
 	whole := `{"version": "2.15.2", "jetstream": {"config": {"sync_always": true}}}`
 	monitor := func(answer string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
-			_, _ = w.Write([]byte(answer)) // who asks has gone at worst
+			_, _ = w.Write([]byte(answer)) // it fails at worst because the client has gone
 		}))
 		t.Cleanup(s.Close)
 		return s.URL
