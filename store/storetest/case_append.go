@@ -109,7 +109,7 @@ func appendEndedContext(t testing.TB, open Factory) {
 	f.expect(store.All(), store.ID{}, want)
 }
 
-// appendInvalid puts the draft in each place of a batch.
+// appendInvalid puts the draft at each place of a batch.
 func appendInvalid(t testing.TB, open Factory, bad store.Draft) {
 	f := start(t, open, Options{})
 	want := f.append(drafts(2, "orders")...)

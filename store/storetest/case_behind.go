@@ -39,7 +39,7 @@ func sharedCatchUp(t testing.TB, open Factory) {
 	nodes[1].seat.Resume()
 }
 
-// sharedBehind closes a node, has much happen, opens it, and opens one that is new.
+// sharedBehind closes a node, lets much happen, reopens it, and opens a new one.
 func sharedBehind(t testing.TB, open Factory) {
 	sequence, nodes := startNodes(t, open, Options{}, 2)
 	nodes[1].append(drafts(5, "a", "b")...)
@@ -72,8 +72,8 @@ func sharedBehind(t testing.TB, open Factory) {
 	Agree(t, nodes[0], nodes[1])
 }
 
-// sharedPutBack: a sequence that has lost its last commits, or is another one under the same name, stops
-// the log that has seen them, running or at its start; and the log is as it was.
+// sharedPutBack: a sequence that has lost its last commits, or is another one of the same name, stops a log
+// that has seen them, while it runs or when it starts; and the log is unchanged.
 func sharedPutBack(t testing.TB, open Factory) {
 	for name, back := range map[string]func(*Sequence) *Sequence{
 		"the last commit is gone": func(s *Sequence) *Sequence { return s.Copy(s.Len() - 1) },

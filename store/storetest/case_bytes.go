@@ -10,8 +10,8 @@ import (
 	"tidings/store"
 )
 
-// bytesCases say that what was published comes back byte for byte, from a reader and by ID, before
-// and after the log was closed.
+// bytesCases: published events are returned byte for byte, from a reader and by ID, before and after the
+// log was closed.
 func bytesCases() []Case {
 	every := make([]byte, 256)
 	for i := range every {
@@ -75,7 +75,7 @@ func dataDrafts(data ...string) []store.Draft {
 	return out
 }
 
-// noise is n bytes that do not compress.
+// noise returns n bytes that do not compress.
 func noise(n int) []byte {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	out := make([]byte, n)
@@ -124,7 +124,7 @@ func attributeDrafts() []store.Draft {
 	}
 }
 
-// attributes makes them from names and values in turn.
+// attributes makes attributes from alternating names and values.
 func attributes(pairs ...string) []store.Attribute {
 	var out []store.Attribute
 	for pair := range slices.Chunk(pairs, 2) {

@@ -60,8 +60,7 @@ func closeAppend(t testing.TB, open Factory) {
 	f.expect(store.All(), store.ID{}, want)
 }
 
-// closeReads: a log that is closed has no answer, which is not the same as "not found" or "nothing
-// there yet".
+// closeReads: a closed log gives no answer, which is not the same as "not found" or "nothing there yet".
 func closeReads(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(3, "orders")...)
@@ -104,12 +103,12 @@ func closeReads(t testing.TB, open Factory) {
 	})
 }
 
-// closeQueued closes while writers append. What they were told is what the next open finds.
+// closeQueued closes while writers append. The next open finds exactly what was reported as stored.
 func closeQueued(t testing.TB, open Factory) {
 	const writers, before = 8, 40
 	f := start(t, open, Options{})
 	var mu sync.Mutex
-	stored := make(map[string]store.ID) // data of the events that Append returned IDs for
+	stored := make(map[string]store.ID) // by the data of the events that Append returned IDs for
 	var closed atomic.Bool
 	acknowledged := make(chan struct{}, before)
 	var wg sync.WaitGroup

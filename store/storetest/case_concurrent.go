@@ -22,19 +22,19 @@ func concurrentCases() []Case {
 // errDone is the cause of a wait that ends because nothing more will be appended.
 var errDone = errors.New("all writers are done")
 
-// followed is what a reader saw that followed the log while it was written.
+// followed is what a reader saw that followed the log during writes.
 type followed struct {
 	filter  store.Filter
 	events  []store.Event
-	trimmed store.ID // the highest ID it was told to be trimmed
+	trimmed store.ID // the highest ID reported to it as trimmed
 }
 
-// follow reads like a subscriber: what is there, then waits for more, until ctx ends and all is
-// read.
+// follow reads like a subscriber: it reads what is there, then waits for more, until ctx ends and
+// everything is read.
 func (r *followed) follow(ctx context.Context, log store.Log) error {
 	reader, position := log.NewReader(r.filter, store.ID{}), store.ID{}
 	for {
-		last := ctx.Err() != nil // before the read: what it does not find now will never come
+		last := ctx.Err() != nil // before the read: nothing more will come after it
 		before := log.Head()
 		page, err := reader.Next(7)
 		if err != nil {
@@ -63,8 +63,8 @@ func (r *followed) follow(ctx context.Context, log store.Log) error {
 	}
 }
 
-// write appends batches as several writers at once and returns the events, in the order of their
-// IDs. The data says writer and sequence.
+// write appends batches as several concurrent writers and returns the events in ID order. The data names
+// writer and sequence number.
 func write(t TB, log store.Log, writers, batches int) []store.Event {
 	var mu sync.Mutex
 	var events []store.Event
@@ -97,8 +97,8 @@ func write(t TB, log store.Log, writers, batches int) []store.Event {
 	return events
 }
 
-// followers starts a reader of each of the followed filters. The function it returns ends them when
-// they have read all, and says what each saw.
+// followers starts a reader for each of several filters. The returned function ends them once they have
+// read everything, and returns what each saw.
 func followers(t testing.TB, log store.Log) (finish func() []followed) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var out []followed
@@ -146,8 +146,8 @@ func concurrentReaders(t testing.TB, open Factory) {
 	}
 }
 
-// concurrentTrim: whatever is trimmed meanwhile, a reader sees an ordered part of the log with
-// everything that is retained, and if it missed something it was told.
+// concurrentTrim: whatever is trimmed meanwhile, a reader sees an ordered part of the log with all
+// retained events, and every loss is reported to it.
 func concurrentTrim(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	finish := followers(t, f)
@@ -200,8 +200,8 @@ func concurrentTrim(t testing.TB, open Factory) {
 	}
 }
 
-// concurrentEnd: of those who publish while somebody ends the topic, those who succeed came before the
-// end, and the others are told. Many do so at once, so that some share a commit with the end.
+// concurrentEnd: of the publishes that race with the end of a topic, those that succeed come before the
+// end, and the others get ErrEnded. There are many, so that some share a commit with the end.
 func concurrentEnd(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	const topics, publishers = 100, 8

@@ -21,12 +21,12 @@ func conditionCases() []Case {
 	}
 }
 
-// following is a group that is stored if newest is the newest event of its topic.
+// following returns a group that is stored if newest is the newest event of its topic.
 func following(newest store.ID, drafts ...store.Draft) store.Group {
 	return store.Group{Drafts: drafts, Newest: &newest}
 }
 
-// refused appends what must not follow the newest event, and checks that nothing changes.
+// refused appends groups whose condition fails, and checks that nothing changes.
 func (f *fixture) refused(newest store.ID, groups ...store.Group) {
 	f.t.Helper()
 	head := f.Head()
@@ -47,7 +47,7 @@ func conditionNewest(t testing.TB, open Factory) {
 	f.refused(store.ID{}, following(store.MaxID, order...))
 	first := f.once(following(store.ID{}, order...))[0].IDs[0]
 	f.refused(first, following(store.ID{}, order...))
-	f.append(drafts(1, "orders.eu")...) // is another topic
+	f.append(drafts(1, "orders.eu")...) // another topic
 	second := f.once(following(first, order...))[0].IDs[0]
 	f.refused(second, following(first, order...))
 	f.refused(second, following(f.Head().Prev(), order...))
@@ -79,7 +79,7 @@ func conditionOrder(t testing.TB, open Factory) {
 	keyed := following(store.ID{}, drafts(1, "orders")...)
 	keyed.Key = "k"
 	first := f.once(keyed)[0]
-	f.replays(first, false, keyed) // though there is an event now
+	f.replays(first, false, keyed) // although there is an event now
 	end := store.Draft{Topic: "orders", Type: store.TypeEnd}
 	f.refused(first.IDs[0], following(store.ID{}, end))
 	ended := f.once(following(first.IDs[0], end))[0]
@@ -111,8 +111,8 @@ func conditionBatch(t testing.TB, open Factory) {
 	}
 }
 
-// conditionRace: those who share a commit see each other. Each round has one winner, and the losers
-// are told the event that won or one that followed it.
+// conditionRace: requests that share a commit see each other. Each round has one winner, and the losers
+// get the ID of the event that won or of one that followed it.
 func conditionRace(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	const rounds, claimers = 50, 8

@@ -54,7 +54,7 @@ func deliveriesSurvive(t testing.TB, open Factory) {
 	f.expectDeliveries(mail, delivery("old", store.ID{}, "x"), shop)
 	f.reopen()
 	f.expectDeliveries(mail, delivery("old", store.ID{}, "x"), shop)
-	shop = delivery("shop", events[0].ID, strings.Repeat("y", store.MaxDeliveryRecord)) // back, too
+	shop = delivery("shop", events[0].ID, strings.Repeat("y", store.MaxDeliveryRecord)) // it may move back
 	f.deliver(false, shop, store.NamedDelivery{Name: "old"}, store.NamedDelivery{Name: "never"})
 	f.expectDeliveries(mail, shop)
 	f.trim(store.All(), store.MaxID, 5)
@@ -118,7 +118,7 @@ func deliveriesWas(t testing.TB, open Factory) {
 	if _, err := f.Delivery("none"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a delivery that is not there: %v, want ErrNotFound", err)
 	}
-	for round := range 20 { // in one commit as in several
+	for round := range 20 { // in one commit or several
 		var won atomic.Int32
 		var trying sync.WaitGroup
 		was, err := f.Delivery("lease")

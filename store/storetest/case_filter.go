@@ -25,7 +25,7 @@ func filterCases() []Case {
 		{"*.eu"},
 		{"*.eu.>"},
 		{"orders.eu", "tickets"},
-		{"orders.eu", "orders.*", "orders.>", "*.eu", ">"}, // overlap: each event once all the same
+		{"orders.eu", "orders.*", "orders.>", "*.eu", ">"}, // they overlap, yet each event comes once
 		{"orders.eu", "orders.eu"},
 		{"nothing", "nothing.>", "orders.eu.created.nothing"},
 	} {
@@ -52,8 +52,8 @@ func filterPatterns(t testing.TB, open Factory, patterns []string) {
 	}
 }
 
-// filterManyTopics is a log whose topics differ in size by three orders of magnitude: the large
-// ones cross a sparse index many times, the small ones lie far apart.
+// filterManyTopics has topics that differ in size by three orders of magnitude: the large ones cross a
+// sparse index many times, the small ones lie far apart.
 func filterManyTopics(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	random := rand.New(rand.NewPCG(2, 3))

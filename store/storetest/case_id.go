@@ -17,7 +17,7 @@ func idCases() []Case {
 	}
 	rows := []struct {
 		name  string
-		steps []time.Duration // what the clock does between two appends
+		steps []time.Duration // clock changes between two appends
 	}{
 		{"clock runs", []time.Duration{time.Millisecond, time.Second, time.Hour}},
 		{"clock stands still", []time.Duration{0, 0, 0, 0}},
@@ -45,9 +45,9 @@ func idCases() []Case {
 	}})
 }
 
-// idClock appends after every step of the clock: IDs rise all the same, and their time is the
-// clock's or, while the clock is behind, that of the event before. After a reopen it may be the
-// millisecond after that, so that no ID is minted again that was lost.
+// idClock appends after every clock change: IDs still rise, and their time is the clock's or, while the
+// clock is behind, the previous event's. After a reopen it may be the millisecond after that, so that no
+// lost ID is minted again.
 func idClock(t testing.TB, open Factory, steps []time.Duration, reopen bool) {
 	c := newClock(noon)
 	f := start(t, open, Options{Now: c.now})
@@ -118,7 +118,7 @@ func idConcurrent(t testing.TB, open Factory) {
 	}
 }
 
-// idAfterTrimAndReopen takes the records away that a careless log would read its last ID from.
+// idAfterTrimAndReopen removes the records from which a careless log would read its last ID.
 func idAfterTrimAndReopen(t testing.TB, open Factory) {
 	c := newClock(noon)
 	f := start(t, open, Options{Now: c.now})

@@ -18,7 +18,7 @@ func lookupCases() []Case {
 	}
 }
 
-// scattered appends with the clock running, so that the neighbours of most IDs are no IDs, and
+// scattered appends with the clock running, so that the neighbours of most IDs are not IDs of events, and
 // trims an early part, the middle of one topic, and the newest event.
 func scattered(f *fixture, c *clock) (kept, gone []store.Event) {
 	f.t.Helper()
@@ -120,7 +120,7 @@ func resolveAll(t testing.TB, open Factory) {
 	f.expectResolved(m, at...)
 }
 
-// resolveForeign: an ID that another log has minted is none of this one, whatever is trimmed.
+// resolveForeign: an ID that another log has minted is not one of this log, whatever is trimmed.
 func resolveForeign(t testing.TB, open Factory) {
 	c := newClock(noon)
 	f, other := start(t, open, Options{Now: c.now}), start(t, open, Options{Now: c.now})
@@ -160,8 +160,8 @@ func (f *fixture) expectResolved(m *Model, at ...store.ID) {
 	}
 }
 
-// checkResolved compares with a model, which knows every event that there ever was. A log may take an
-// ID for an event that was trimmed, but not above all that was.
+// checkResolved compares with a model, which knows every event that ever existed. A log may take an ID for
+// a trimmed event, but not if it is above all trimmed events.
 func checkResolved(t TB, log store.Log, m *Model, id store.ID) {
 	t.Helper()
 	before, was, err := m.Resolve(id)

@@ -6,8 +6,7 @@ import (
 	"tidings/store"
 )
 
-// lossCases say what a page reports as trimmed: the newest trimmed event that matches and lies
-// above the position.
+// lossCases: a page reports as trimmed the newest trimmed event that matches and lies above the position.
 func lossCases() []Case {
 	return []Case{
 		{"loss/at each edge of one topic", lossEdges},
@@ -19,7 +18,7 @@ func lossCases() []Case {
 	}
 }
 
-// expectLoss compares the Trimmed of a first page that starts after the position.
+// expectLoss compares the Trimmed of the first page after the position.
 func (f *fixture) expectLoss(what string, patterns []string, after, want store.ID) {
 	f.t.Helper()
 	read(f.t, f, filter(f.t, patterns...), after).expectTrimmed(what, want)
@@ -101,8 +100,8 @@ func lossEmptyTopic(t testing.TB, open Factory) {
 		events[7].ID, events[8].ID)
 }
 
-// lossOnce: what was told is below the position from the next page on, unless the page ended before
-// it; and a later trim is told again.
+// lossOnce: a reported loss is below the position from the next page on, unless the page ended before it;
+// and a later trim is reported again.
 func lossOnce(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(20, "orders")...)

@@ -145,7 +145,7 @@ func markRefused(t testing.TB, open Factory) {
 	if err := set("", "c", store.All()); !errors.Is(err, store.ErrMarkLimit) {
 		t.Errorf("one too many: %v, want ErrMarkLimit", err)
 	}
-	f.append(drafts(1, "orders")...) // the log goes on
+	f.append(drafts(1, "orders")...) // the log still accepts events
 	f.mark("", "b", f.Head(), ">")
 	if err := f.DeleteMark(context.Background(), "", "a"); err != nil {
 		t.Error(err)
@@ -157,7 +157,7 @@ func markRefused(t testing.TB, open Factory) {
 	}
 }
 
-// markShares: nobody keeps more marks than are left for all others.
+// markShares: no subject has more marks than are left for all others.
 func markShares(t testing.TB, open Factory) {
 	f := start(t, open, Options{MaxMarks: 9})
 	fill := func(subject string, want int) {
@@ -170,14 +170,14 @@ func markShares(t testing.TB, open Factory) {
 			}
 		}
 	}
-	fill("me", 4) // and 5 are left
+	fill("me", 4) // 5 are left
 	f.reopen()
-	fill("you", 2) // and 3 are left
+	fill("you", 2) // 3 are left
 	if err := f.DeleteMark(context.Background(), "me", "0"); err != nil {
 		t.Error(err)
 	}
-	fill("they", 2) // and 2 are left
-	fill("", 2)     // whoever has no name shares what there is
+	fill("they", 2) // 2 are left
+	fill("", 2)     // those without a name share the rest
 }
 
 func markCount(t testing.TB, open Factory) {

@@ -14,8 +14,8 @@ func modelCases() []Case {
 	return []Case{{"model/random histories", modelRandom}}
 }
 
-// modelRandom plays random appends, trims and reopens on a log and on a Model that adopts its IDs,
-// and compares what they answer. -rapid.checks and -rapid.steps say how long.
+// modelRandom plays random appends, trims and reopens on a log and on a Model that adopts its IDs, and
+// compares their answers. -rapid.checks and -rapid.steps set the length.
 func modelRandom(t testing.TB, open Factory) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := &play{t: rt, model: NewModel(Options{}), dir: t.TempDir()}
@@ -45,10 +45,10 @@ type play struct {
 	open  func()
 	log   store.Log
 	model *Model
-	ids   []store.ID // all that were ever given
+	ids   []store.ID // all ever minted
 	keeps map[string]store.ID
 
-	reader *reading // one that lives on between the steps
+	reader *reading // kept between the steps
 }
 
 var playTopics = []string{"orders", "orders.eu", "orders.eu.created", "orders.us",
@@ -79,7 +79,7 @@ func (p *play) filter(t *rapid.T) store.Filter {
 	return filter(t, rapid.SliceOfN(pattern, 0, 3).Draw(t, "patterns")...)
 }
 
-// position draws an ID that was given, trimmed or not, or one beside it, or an end.
+// position draws an ID that was minted, trimmed or not, or one next to it, or an end.
 func (p *play) position(t *rapid.T) store.ID {
 	i := rapid.IntRange(-1, len(p.ids)).Draw(t, "position")
 	if i < 0 {
@@ -102,7 +102,7 @@ func (p *play) read(t *rapid.T) {
 	read(t, p.log, flt, after).expect(limit, matching(p.model.events, flt, after))
 }
 
-// readOn goes on with an older reader, or begins one.
+// readOn continues with an older reader, or begins one.
 func (p *play) readOn(t *rapid.T) {
 	if p.reader == nil || rapid.IntRange(0, 3).Draw(t, "new") == 0 {
 		p.reader = read(t, p.log, p.filter(t), p.position(t))
@@ -186,7 +186,7 @@ func (p *play) retain(t *rapid.T) {
 	}
 }
 
-// kept is from which events on topics stay. It changes at times only, so that it is the same for several passes.
+// kept returns from which event on each topic is kept. It changes only at times, so that several passes have the same.
 func (p *play) kept(t *rapid.T) map[string]store.ID {
 	if rapid.Bool().Draw(t, "keeps something else") {
 		p.keeps = make(map[string]store.ID)

@@ -53,8 +53,8 @@ func newestTrimmed(t testing.TB, open Factory) {
 	f.expectNewest(kept)
 }
 
-// newestNone: the position of no event must not be ahead of the log, or its reader would miss what
-// comes.
+// newestNone: without any event the position must not be ahead of the log, or its reader would miss new
+// events.
 func newestNone(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.expectNewest(nil)

@@ -216,7 +216,7 @@ func onceLimits(t testing.TB, open Factory) {
 	}
 }
 
-// onceFlood: when there are too many keys, whoever has most forgets first.
+// onceFlood: if there are too many keys, the owner with most loses the oldest first.
 func onceFlood(t testing.TB, open Factory) {
 	f := start(t, open, Options{MaxKeys: 40})
 	of := func(owner, key string) store.Group {

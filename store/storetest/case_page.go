@@ -33,12 +33,12 @@ func pageMax(t testing.TB, open Factory) {
 func pageBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var batch []store.Draft
-	for i := range 16 { // every third or fourth crosses the bound, some exactly meet it
+	for i := range 16 { // every third or fourth crosses the bound, some meet it exactly
 		batch = append(batch, store.Draft{Topic: "orders", Data: noise(store.MaxPageBytes/4 + i%2)},
 			store.Draft{Topic: "tickets", Data: noise(store.MaxPageBytes / 10)})
 	}
 	want := f.append(batch...)
-	f.expect(store.All(), store.ID{}, want) // each page is held against the bound
+	f.expect(store.All(), store.ID{}, want) // checks each page against the bound
 	f.expect(filter(t, "tickets"), store.ID{}, matching(want, filter(t, "tickets"), store.ID{}))
 }
 
@@ -80,7 +80,7 @@ func pageReleased(t testing.TB, open Factory) {
 	first := kept.next(7)
 	released.next(7)
 	released.reader.Release()
-	released.reader.Release() // there is nothing more to give back
+	released.reader.Release() // nothing is left to give back
 	for _, r := range []*reading{released, kept} {
 		r.expect(11, matching(want, store.All(), r.position))
 	}

@@ -113,7 +113,7 @@ func readerPair(t testing.TB, open Factory) {
 	}
 }
 
-// readerEventsStay would read unmapped or reused memory if a log handed out its own.
+// readerEventsStay would read unmapped or reused memory if a log handed out its own memory.
 func readerEventsStay(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var batch []store.Draft

@@ -15,8 +15,8 @@ func reservedCases() []Case {
 	}
 }
 
-// reservedByName states by hand which topics a pattern stands for, in a log that had none reserved when
-// its readers were made.
+// reservedByName lists by hand which topics a pattern matches, in a log that had no reserved topics when its
+// readers were made.
 func reservedByName(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	early := read(t, f, store.All(), store.ID{})

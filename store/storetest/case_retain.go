@@ -21,7 +21,7 @@ func retainCases() []Case {
 	}
 }
 
-// retain retains and checks how many events went.
+// retain retains and checks how many events were deleted.
 func (f *fixture) retain(keep store.Retention, want int) {
 	f.t.Helper()
 	n, err := f.Retain(context.Background(), keep)
@@ -33,7 +33,7 @@ func (f *fixture) retain(keep store.Retention, want int) {
 	}
 }
 
-// retainWhole applies limits of the whole log alone, of which the first of held are too much.
+// retainWhole applies only limits of the whole log, beyond which the first tooMany of held are.
 func (f *fixture) retainWhole(limits store.Limits, held []store.Event,
 	tooMany int) (left []store.Event) {
 	f.t.Helper()
@@ -61,7 +61,7 @@ func ofTopics(flt store.Filter, limits func(topic string) store.Limits) store.Re
 	return store.Retention{Topics: flt, OfTopic: limits}
 }
 
-// retainEach gives each topic another kind of limit, and all of them, bit by bit tighter.
+// retainEach gives each topic a different kind of limit, and tightens all of them step by step.
 func retainEach(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(120, "a", "a", "b", "c", "d", "a", "e")...)
@@ -89,7 +89,7 @@ func retainEach(t testing.TB, open Factory) {
 		for _, flt := range []store.Filter{{}, filter(t, "nothing", "b", "d"), store.All(),
 			store.All()} {
 			keep := ofTopics(flt, limits)
-			if i > 2 && !flt.IsZero() { // of what the topics leave
+			if i > 2 && !flt.IsZero() { // applied to what the topics leave
 				keep.Whole.Events = 60 - 5*uint64(i)
 			}
 			want, err := model.Retain(t.Context(), keep)
@@ -107,8 +107,8 @@ func retainEach(t testing.TB, open Factory) {
 	}
 }
 
-// retainBytes: what stays fits, and what went last would not have fitted. The sizes are the
-// engine's own.
+// retainBytes: what stays fits, and with the last deleted event it would not have fitted. The sizes are
+// the engine's own.
 func retainBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(400, "orders", "tickets", "orders")...)
@@ -129,7 +129,7 @@ func retainBytes(t testing.TB, open Factory) {
 			if n != int(before.Count-after.Count) {
 				t.Fatalf("retain returned %d, but deleted %d events", n, before.Count-after.Count)
 			}
-			record := (before.Bytes + before.Count - 1) / before.Count // all are about as large
+			record := (before.Bytes + before.Count - 1) / before.Count // all have about the same size
 			if after.Bytes > limit || after.Bytes+2*record < limit {
 				t.Fatalf("%s: of %d bytes %d are left, with a limit of %d", topic, before.Bytes,
 					after.Bytes, limit)
@@ -138,7 +138,7 @@ func retainBytes(t testing.TB, open Factory) {
 	}
 }
 
-// retainWholeByCount keeps fewer and fewer of a log that was trimmed here and there.
+// retainWholeByCount keeps fewer and fewer events of a log that was trimmed in several places.
 func retainWholeByCount(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.retainWhole(store.Limits{Events: 1}, nil, 0)
@@ -172,8 +172,8 @@ func retainWholeByCount(t testing.TB, open Factory) {
 	}
 }
 
-// retainWholeByBytes takes exactly what does not fit, by the books of each event, which are the
-// engine's own. With a limit of events too the stricter one counts.
+// retainWholeByBytes deletes exactly what does not fit, by the recorded size of each event, which is the
+// engine's own. With a limit of events as well, the stricter one counts.
 func retainWholeByBytes(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	bytes := func() uint64 {
@@ -228,7 +228,7 @@ func retainWholeByAge(t testing.TB, open Factory) {
 	f.retainWhole(store.Limits{Before: store.MaxID}, held, len(held))
 }
 
-// retainMany deletes more than any engine would in one commit, and spread over the log.
+// retainMany deletes more than any engine would in one commit, spread over the log.
 func retainMany(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	var events []store.Event
@@ -243,8 +243,8 @@ func retainMany(t testing.TB, open Factory) {
 	f.expect(filter(t, "c"), store.ID{}, matching(events, filter(t, "c"), store.ID{})[900:])
 }
 
-// retainKept: what Keep names stays, whichever limit would take it and however often; nothing else goes in its place;
-// it goes when it is not named any more, and by a trim.
+// retainKept: events that Keep names stay, whichever limit they exceed and however often it is applied; nothing else is
+// deleted in their place; they are deleted once Keep no longer names them, and by a trim.
 func retainKept(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(80, "a", "b", "a", "c")...)
@@ -270,7 +270,7 @@ func retainKept(t testing.TB, open Factory) {
 		events = append(events, added...)
 	}
 	kept["a"], kept["b"] = events[8].ID, events[21].ID
-	pass(store.Limits{Events: 70}, store.Limits{}) // takes the first of a and b, and others before them
+	pass(store.Limits{Events: 70}, store.Limits{}) // deletes the first of a and b, and others before them
 	pass(store.Limits{Events: 40}, store.Limits{}) // passes over some
 	pass(store.Limits{Events: 40}, store.Limits{}) // and again
 	more(9)
@@ -285,7 +285,7 @@ func retainKept(t testing.TB, open Factory) {
 	pass(store.Limits{Events: 20}, store.Limits{Events: 2})
 	f.trim(filter(t, "a"), events[40].ID, mustTrim(t, model, filter(t, "a"), events[40].ID))
 	pass(store.Limits{Events: 20}, store.Limits{})
-	pass(store.Limits{Bytes: 1}, store.Limits{Bytes: 1}) // all that may go
+	pass(store.Limits{Bytes: 1}, store.Limits{Bytes: 1}) // all that may be deleted
 	delete(kept, "b")
 	pass(store.Limits{Events: 10}, store.Limits{})
 	kept = nil

@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// keyedGroup is one event under a key.
+// keyedGroup returns one event under a key.
 func keyedGroup(topic, key string) []store.Group {
 	return []store.Group{{Key: key, Drafts: []store.Draft{{Topic: topic, Data: []byte(key)}}}}
 }
@@ -50,7 +50,7 @@ func sharedHistory(t testing.TB, open Factory) {
 	}
 }
 
-// sharedKey has all publish the same at the same time, everywhere.
+// sharedKey publishes the same on all nodes at the same time.
 func sharedKey(t testing.TB, open Factory) {
 	_, nodes := startNodes(t, open, Options{}, 3)
 	const keys = 20
@@ -89,7 +89,7 @@ func sharedKey(t testing.TB, open Factory) {
 	}
 }
 
-// sharedTaken has something else get the place of each kind of commit.
+// sharedTaken lets another commit take the place of each kind of commit.
 func sharedTaken(t testing.TB, open Factory) {
 	mark := func(n *node, name string, id store.ID) error {
 		_, err := n.SetMark(context.Background(), "s", name, store.Mark{ID: id, Topics: filter(n.t, "a")})
@@ -175,7 +175,7 @@ func sharedTaken(t testing.TB, open Factory) {
 	}
 }
 
-// sharedRefusal asks a node that is behind for what is only wrong there.
+// sharedRefusal makes requests of a node that is behind which would be refused only there.
 func sharedRefusal(t testing.TB, open Factory) {
 	for name, c := range map[string]struct {
 		before, ask func(n *node) error
@@ -209,7 +209,7 @@ func sharedRefusal(t testing.TB, open Factory) {
 	}
 }
 
-// sharedLost loses answers, of commits with a place and of those without.
+// sharedLost loses answers, for commits that were placed and for commits that were not.
 func sharedLost(t testing.TB, open Factory) {
 	for _, fate := range []Fate{Unheard, Lost} {
 		sequence, nodes := startNodes(t, open, Options{}, 2)
@@ -235,7 +235,7 @@ func sharedLost(t testing.TB, open Factory) {
 		}
 	}
 
-	// the answer is lost, and the place is another's
+	// the answer is lost, and another commit has the place
 	_, nodes := startNodes(t, open, Options{}, 2)
 	var once sync.Once
 	nodes[0].seat.OnAppend(func([]byte) (fate Fate) {
@@ -281,7 +281,7 @@ func sharedUnavailable(t testing.TB, open Factory) {
 	nodes[1].append(drafts(1, "a")...)
 }
 
-// sharedLimits has both keep the same limits while both publish.
+// sharedLimits applies the same limits on both nodes while both publish.
 func sharedLimits(t testing.TB, open Factory) {
 	_, nodes := startNodes(t, open, Options{}, 2)
 	const keep, each = 20, 150
@@ -323,7 +323,7 @@ func sharedLimits(t testing.TB, open Factory) {
 	}
 }
 
-// sharedPlan: between the moment that a look has counted and that it reads, another node trims.
+// sharedPlan: another node trims between the moment when a pass counts and the moment when it reads.
 func sharedPlan(t testing.TB, open Factory) {
 	_, nodes := startNodes(t, open, Options{}, 2)
 	nodes[0].append(drafts(30, "a")...)
@@ -340,7 +340,7 @@ func sharedPlan(t testing.TB, open Factory) {
 			nodes[0].retain(keep(func() {}), 10)
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
-			_ = nodes[1].CatchUp(ctx) // if it may have them by now, it has
+			_ = nodes[1].CatchUp(ctx) // if it can have the trims by now, it has them
 		})
 	})); err != nil {
 		t.Fatal(err)
@@ -351,7 +351,7 @@ func sharedPlan(t testing.TB, open Factory) {
 	}
 }
 
-// sharedAnything does this and that on two nodes, with answers that are lost.
+// sharedAnything does random things on two nodes, with lost answers.
 func sharedAnything(t testing.TB, open Factory) {
 	sequence, nodes := startNodes(t, open, Options{MaxKeys: 40, MaxMarks: 5}, 2)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -361,7 +361,7 @@ func sharedAnything(t testing.TB, open Factory) {
 		defer mu.Unlock()
 		return []Fate{Placed, Placed, Placed, Placed, Unheard, Lost, NoSpace}[random.IntN(7)]
 	}
-	stored := make(map[store.ID]string) // by what they were told
+	stored := make(map[store.ID]string) // keys, by the IDs that appends returned
 	var doing sync.WaitGroup
 	for i, n := range nodes {
 		n.seat.OnAppend(func([]byte) Fate { return fates() })

@@ -18,13 +18,13 @@ func slotCases() []Case {
 	}
 }
 
-// about is an event of a reserved topic about a subject.
+// about returns an event of a reserved topic about a subject.
 func about(topic, subject string) store.Draft {
 	return store.Draft{Topic: topic, Type: "t", ContentType: "application/json", Data: []byte("{}"),
 		Attributes: []store.Attribute{{Name: "source", Value: `"/"`}, {Name: "subject", Value: `"` + subject + `"`}}}
 }
 
-// into is a group that is stored if this is in its slot.
+// into returns a group that is stored if newest is in its slot.
 func into(newest store.ID, drafts ...store.Draft) store.Group {
 	return store.Group{Drafts: drafts, Newest: &newest, Slot: true}
 }
@@ -39,14 +39,14 @@ func slotNewest(t testing.TB, open Factory) {
 	one, other, elsewhere := about("$alerts.orders", "1"), about("$alerts.orders", "2"), about("$alerts.tickets", "1")
 	f.refused(store.ID{}, into(store.MaxID, one))
 	first := f.once(into(store.ID{}, one))[0].IDs[0]
-	f.append(drafts(1, "$alerts.orders")...) // has no slot
+	f.append(drafts(1, "$alerts.orders")...) // without a slot
 	f.once(into(store.ID{}, other))
 	f.once(into(store.ID{}, elsewhere))
 	f.refused(first, into(store.ID{}, one))
 	second := f.once(store.Group{Drafts: []store.Draft{one}})[0].IDs[0]
 	f.trim(store.Everything(), store.MaxID, 5)
 	for range 2 {
-		f.refused(second, into(first, one)) // though it is trimmed, and after a reopen
+		f.refused(second, into(first, one)) // although second is trimmed, and after a reopen
 		f.reopen()
 	}
 	third := f.once(into(second, one))[0].IDs[0]
@@ -68,8 +68,8 @@ func slotNewest(t testing.TB, open Factory) {
 	}
 }
 
-// slotRace: of those who want the same slot one wins, and the others are told who. Each round leaves as
-// many slots as it has, so that those who share a commit want different ones, too.
+// slotRace: of the requests for one slot one wins, and the others get the winner's ID. Each round has
+// several slots, so that requests that share a commit also want different ones.
 func slotRace(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	const rounds, slots, claimers = 20, 4, 4

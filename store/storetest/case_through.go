@@ -37,7 +37,7 @@ func throughOthers(t testing.TB, open Factory) {
 	r.expectPosition("only others follow the last match", f.Head())
 }
 
-// throughNeverBack relies on every page being held against the one before.
+// throughNeverBack relies on the check of every page against the one before.
 func throughNeverBack(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(12, "orders", "tickets")...)
@@ -61,7 +61,7 @@ func throughNeverBack(t testing.TB, open Factory) {
 	}
 }
 
-// throughCursor changes readers after every page, as a client does that reconnects.
+// throughCursor changes readers after every page, as a reconnecting client does.
 func throughCursor(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(40, "orders", "tickets", "comments")...)

@@ -46,7 +46,7 @@ func topicsFilter(t testing.TB, open Factory) {
 	}
 }
 
-// topicsYield: a caller may take its time over the topics, and use the log meanwhile.
+// topicsYield: a caller may take its time over the topics and use the log meanwhile.
 func topicsYield(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	f.append(drafts(10, "a", "b", "c", "d")...)

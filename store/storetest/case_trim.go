@@ -23,7 +23,7 @@ func trimCases() []Case {
 	}
 }
 
-// trimBooks trims bit by bit and compares the books after each step, also those of a reopened log.
+// trimBooks trims step by step and compares the bookkeeping after each step, also of a reopened log.
 func trimBooks(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(40, "a", "a", "b.c", "b.d")...)
@@ -52,7 +52,7 @@ func modelOf(events []store.Event) *Model {
 	return m
 }
 
-// expectBooks compares all but the bytes, which are each engine's own, with the model.
+// expectBooks compares the bookkeeping with the model, except the bytes, which are each engine's own.
 func (f *fixture) expectBooks(model *Model) {
 	f.t.Helper()
 	for want := range model.Topics(store.All()) {
@@ -144,7 +144,7 @@ func trimMany(t testing.TB, open Factory) {
 	f.expect(store.All(), store.ID{}, events[3999:])
 }
 
-// trimDuringRead trims behind, under and ahead of a reader that is half through.
+// trimDuringRead trims behind, under and ahead of a reader that is halfway.
 func trimDuringRead(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(40, "orders", "tickets")...)
@@ -193,7 +193,7 @@ func trimEndedContext(t testing.TB, open Factory) {
 	f.trim(filter(t, "a"), store.MaxID, 500-n)
 }
 
-// trimConcurrent: each event is deleted, and counted, by one of them.
+// trimConcurrent: each event is deleted, and counted, by exactly one trim.
 func trimConcurrent(t testing.TB, open Factory) {
 	f := start(t, open, Options{})
 	events := f.append(drafts(1000, "a", "b", "c")...)

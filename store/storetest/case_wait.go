@@ -33,8 +33,8 @@ func waitAbove(t testing.TB, open Factory) {
 	}
 }
 
-// waitMoves appends as soon as the waiter has seen the append before, so that appends meet every
-// stage of a Wait; a wake-up that is lost leaves the waiter hanging.
+// waitMoves appends as soon as the waiter has seen the previous append, so that appends meet every stage of
+// a Wait; a lost wake-up leaves the waiter hanging.
 func waitMoves(t testing.TB, open Factory) {
 	const rounds = 50
 	f := start(t, open, Options{})

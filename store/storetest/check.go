@@ -7,10 +7,10 @@ import (
 	"tidings/store"
 )
 
-// Check compares everything that a healthy log says of itself: what it reads from the start, by ID,
-// by topic and from its end, its topics, its totals, its head and what was trimmed. It needs an
-// open log that nobody is writing to, reads all of it several times, and belongs into the Cleanup
-// of every test that has a log.
+// Check compares everything that a healthy log reports about itself: what it reads from the start, by ID,
+// by topic and from its end, its topics, its totals, its head and what was trimmed. It needs an open log
+// that nobody writes to, reads all of it several times, and belongs in the Cleanup of every test that has
+// a log.
 func Check(t TB, log store.Log) {
 	t.Helper()
 	r := read(t, log, store.Everything(), store.ID{})
@@ -96,7 +96,7 @@ func checkTopic(t TB, log store.Log, info store.TopicInfo, events []store.Event)
 	read(t, log, f, store.ID{}).expect(pageSize, events)
 }
 
-// checkInfo compares Info with the retained events and with the sums over the topics.
+// checkInfo compares Info with the retained events and the sums over the topics.
 func checkInfo(t TB, log store.Log, events []store.Event) {
 	t.Helper()
 	got, err := log.Info()
@@ -123,7 +123,7 @@ func checkInfo(t TB, log store.Log, events []store.Event) {
 	}
 }
 
-// checkNewest holds Newest against its definition over the retained events.
+// checkNewest compares Newest with its definition over the retained events.
 func checkNewest(t TB, log store.Log, events []store.Event, f store.Filter,
 	before store.ID, n int) {
 	t.Helper()

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// SmallDisk mounts a file system of so many bytes, "tmpfs" or "ext4", until the test ends, and
-// returns its directory. It skips the test where that is not allowed. ext4 keeps what it frees
-// until its next journal commit, tmpfs does not.
+// SmallDisk mounts a file system of size bytes, "tmpfs" or "ext4", until the test ends, and returns its
+// directory. It skips the test where that is not allowed. ext4 holds on to freed space until its next
+// journal commit, tmpfs does not.
 func SmallDisk(t testing.TB, kind string, size int64) string {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -11,7 +11,7 @@ import (
 	"tidings/store"
 )
 
-// matching returns those of the events that match f and follow after.
+// matching returns the events that match f and follow after.
 func matching(events []store.Event, f store.Filter, after store.ID) []store.Event {
 	var out []store.Event
 	for _, e := range events {
@@ -22,7 +22,7 @@ func matching(events []store.Event, f store.Filter, after store.ID) []store.Even
 	return out
 }
 
-// preceding returns those of the events that lie before the ID.
+// preceding returns the events that lie before the ID.
 func preceding(events []store.Event, before store.ID) []store.Event {
 	var out []store.Event
 	for _, e := range events {
@@ -40,7 +40,7 @@ func earlier(a, b store.ID) store.ID {
 	return b
 }
 
-// difference says which rule got breaks when it should be want, "" when it is.
+// difference says which rule got breaks if it should be want; "" if they are equal.
 func difference(got, want []store.Event) string {
 	for i := range max(len(got), len(want)) {
 		switch {
@@ -61,7 +61,7 @@ func difference(got, want []store.Event) string {
 	return ""
 }
 
-// misplaced says why another event than the wanted one is at index i.
+// misplaced says why index i has another event than the wanted one.
 func misplaced(got, want []store.Event, i int) string {
 	place := func(events []store.Event, id store.ID) int {
 		return slices.IndexFunc(events, func(e store.Event) bool { return e.ID == id })
@@ -80,7 +80,7 @@ func misplaced(got, want []store.Event, i int) string {
 	}
 }
 
-// changed says how got differs from want, which has the same ID; "" when it does not.
+// changed says how got differs from want, which has the same ID; "" if it does not.
 func changed(got, want store.Event) string {
 	if !bytes.Equal(got.Data, want.Data) {
 		at := 0

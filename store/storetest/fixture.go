@@ -10,8 +10,8 @@ import (
 	"tidings/store"
 )
 
-// fixture is the log of one case. Its methods end the test on what is not the subject of the case.
-// When the case is over the log is checked and closed.
+// fixture is the log of one case. Its methods end the test on failures that are not the subject of the
+// case. At the end of the case the log is checked and closed.
 type fixture struct {
 	store.Log
 	t      testing.TB
@@ -45,14 +45,14 @@ func (f *fixture) close() {
 	}
 }
 
-// reopen closes the log and opens what it left behind.
+// reopen closes the log and opens it again.
 func (f *fixture) reopen() {
 	f.t.Helper()
 	f.close()
 	f.Log, f.closed = f.open(f.t, f.dir, f.opts), false
 }
 
-// append commits the drafts in one batch and returns the events that the log must hold from now on.
+// append commits the drafts in one batch and returns the events that the log must then have.
 func (f *fixture) append(drafts ...store.Draft) []store.Event {
 	f.t.Helper()
 	before := f.Head()
@@ -76,7 +76,7 @@ func (f *fixture) append(drafts ...store.Draft) []store.Event {
 	return events
 }
 
-// trim trims and checks how many events went.
+// trim trims and checks how many events were deleted.
 func (f *fixture) trim(filter store.Filter, before store.ID, want int) {
 	f.t.Helper()
 	n, err := f.Trim(context.Background(), filter, before)
@@ -115,7 +115,7 @@ func filter(t TB, patterns ...string) store.Filter {
 	return f
 }
 
-// drafts returns n drafts that go to the topics in turn.
+// drafts returns n drafts for the topics in turn.
 func drafts(n int, topics ...string) []store.Draft {
 	out := make([]store.Draft, n)
 	for i := range out {
@@ -124,8 +124,8 @@ func drafts(n int, topics ...string) []store.Draft {
 	return out
 }
 
-// positions returns every place at which something can go wrong: the ends, each event and the IDs
-// beside it.
+// positions returns every place at which something can go wrong: the ends, each event and the IDs next to
+// it.
 func positions(events []store.Event) []store.ID {
 	out := []store.ID{{}, store.MaxID.Prev(), store.MaxID}
 	for _, e := range events {
@@ -148,14 +148,14 @@ func (c *clock) set(t time.Time)         { c.ms.Store(t.UnixMilli()) }
 func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()) }
 
-// noon is when the hand-moved clocks start.
+// noon is where the hand-moved clocks start.
 var noon = time.Date(2030, time.June, 1, 12, 0, 0, 0, time.UTC)
 
-// patience is how long a case waits for something that a correct Log does at once before it calls
-// it hung. No verdict on a correct Log depends on it.
+// patience is how long a case waits for something that a correct Log does at once before it counts as
+// hanging. No verdict on a correct Log depends on it.
 const patience = 30 * time.Second
 
-// within fails the test when f, which must not end it itself, does not return.
+// within fails the test if f, which must not end the test itself, does not return.
 func within(t testing.TB, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Flip flips a bit of the text wherever it is in the file: pages are copied on write, and the old
-// copies hold it too.
+// Flip flips a bit of the text at every occurrence in the file: pages are copied on write, and the old
+// copies have it too.
 func Flip(t testing.TB, path, text string) {
 	t.Helper()
 	file, err := os.ReadFile(path)

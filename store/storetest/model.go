@@ -24,11 +24,11 @@ type Model struct {
 	mu         sync.Mutex
 	events     []store.Event // retained, oldest first
 	ever       []store.ID    // of every event, retained or not
-	keys       []modelKey    // every group that was stored under a key, oldest first
+	keys       []modelKey    // every group stored under a key, oldest first
 	marks      map[markOwner]store.Mark
 	deliveries map[string]store.Delivery
-	ended      map[string]store.ID    // every topic that has ended -> the event
-	slots      map[[2]string]store.ID // topic and subject -> what is in the slot
+	ended      map[string]store.ID    // every topic that has ended -> its last event
+	slots      map[[2]string]store.ID // topic and subject -> the event in the slot
 	trimmed    map[string]store.ID    // every topic ever appended to -> its newest trimmed event
 	head       store.ID
 	changed    chan struct{} // closed and replaced when the head moves or the log closes
@@ -37,10 +37,10 @@ type Model struct {
 
 var _ store.Log = (*Model)(nil)
 
-// CatchUp implements store.Log. A model is alone.
+// CatchUp implements store.Log. A Model is no mirror.
 func (m *Model) CatchUp(context.Context) error { return nil }
 
-// Stats implements store.Log. A model counts nothing.
+// Stats implements store.Log. A Model counts nothing.
 func (m *Model) Stats() store.Stats { return store.Stats{} }
 
 // Secret implements store.Log.
@@ -69,7 +69,7 @@ func NewModel(opts Options) *Model {
 	return m
 }
 
-// Models returns a Factory of Models that remembers, for each dir, what a closed one held.
+// Models returns a Factory of Models that remembers, for each dir, the contents of a closed one.
 func Models() Factory {
 	var mu sync.Mutex
 	logs := make(map[string]*Model)
@@ -93,15 +93,15 @@ func Models() Factory {
 	}
 }
 
-// mint returns a new ULID of now.
+// mint returns a new ULID of the current time.
 func (m *Model) mint() store.ID {
 	id := store.FirstIDAt(m.opts.Now())
 	rand.Read(id[6:])
 	return id
 }
 
-// Adopt adds events that another log has committed, so that the Model stays its oracle. Their IDs
-// must be above the head.
+// Adopt adds events that another log has committed, so that the Model remains its oracle. Their IDs must
+// be above the head.
 func (m *Model) Adopt(events ...store.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +131,7 @@ func (m *Model) change() {
 	m.changed = make(chan struct{})
 }
 
-// committed is the event that a log makes of a draft.
+// committed returns the event that a log makes of a draft.
 func committed(id store.ID, d store.Draft) store.Event {
 	e := store.Event{ID: id, Topic: d.Topic, Type: d.Type, ContentType: d.ContentType,
 		Attributes: slices.Clone(d.Attributes), Data: slices.Clone(d.Data)}
@@ -141,7 +141,7 @@ func committed(id store.ID, d store.Draft) store.Event {
 	return e
 }
 
-// validate states the rules of a Draft a second time, independently of the engines.
+// validate restates the rules of a Draft, independently of the engines.
 func validate(drafts []store.Draft) error {
 	if len(drafts) == 0 {
 		return fmt.Errorf("%w batch: no drafts", store.ErrInvalid)

@@ -8,7 +8,7 @@ import (
 	"tidings/store"
 )
 
-// markOwner is who keeps a read mark, and under which name.
+// markOwner is the subject that keeps a read mark, and its name.
 type markOwner struct{ subject, name string }
 
 // SetMark implements store.Log.

@@ -10,13 +10,13 @@ import (
 	"tidings/store"
 )
 
-// modelKey is a group that was stored under a key.
+// modelKey is a group stored under a key.
 type modelKey struct {
 	group store.Group
 	ids   []store.ID
 }
 
-// AppendOnce implements store.Log. It has no queue, so that ctx is not looked at.
+// AppendOnce implements store.Log. It has no queue, so it ignores ctx.
 func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
 	events := 0
 	for i, g := range groups {
@@ -42,7 +42,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 		return nil, store.ErrClosed
 	}
 	m.forget()
-	// Nothing is added before everything is known to fit.
+	// Add nothing before everything is known to fit.
 	results := make([]store.Result, len(groups))
 	keys, last := slices.Clone(m.keys), m.head
 	var fresh []store.Event
@@ -89,7 +89,7 @@ func (m *Model) AppendOnce(_ context.Context, groups []store.Group) ([]store.Res
 	return results, nil
 }
 
-// slotOf returns the topic and the subject; no subject is no slot.
+// slotOf returns the topic and the subject; without a subject there is no slot.
 func slotOf(d store.Draft) (slot [2]string) {
 	for _, a := range d.Attributes {
 		if a.Name == "subject" && strings.HasPrefix(d.Topic, "$") {
@@ -107,7 +107,7 @@ func (m *Model) fill(id store.ID, d store.Draft) {
 	}
 }
 
-// aboutOneSlot refuses a condition on a slot that is not one.
+// aboutOneSlot refuses a condition that is not about exactly one slot.
 func aboutOneSlot(groups []store.Group) error {
 	for _, g := range groups {
 		for _, d := range g.Drafts {
@@ -146,7 +146,7 @@ func (m *Model) known(keys []modelKey, g store.Group, result *store.Result) (boo
 		}
 		*result = store.Result{IDs: slices.Clone(k.ids), Replayed: true}
 		for _, id := range k.ids {
-			// above the head: of this very call
+			// above the head: stored by this call
 			result.Trimmed = result.Trimmed || !m.head.Before(id) && !m.retained(id)
 		}
 		return true, nil
@@ -168,7 +168,7 @@ func (m *Model) Ended(f store.Filter) (last store.ID, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range f.Patterns() {
-		end, ok := m.ended[p] // a pattern with a wildcard is no topic
+		end, ok := m.ended[p] // a pattern with a wildcard is not a topic
 		if !ok {
 			return store.ID{}, false
 		}
@@ -177,7 +177,7 @@ func (m *Model) Ended(f store.Filter) (last store.ID, all bool) {
 	return last, len(f.Patterns()) > 0
 }
 
-// newest is the newest event that the topic ever had.
+// newest returns the newest event that the topic ever had.
 func (m *Model) newest(topic string) store.ID {
 	for _, e := range slices.Backward(m.events) {
 		if e.Topic == topic {
@@ -202,7 +202,7 @@ func (m *Model) forget() {
 	}
 }
 
-// forgetCrowd drops the oldest key of the owner with most of them, and of equals the oldest.
+// forgetCrowd drops the oldest key of the owner with most keys; among equals the oldest.
 func (m *Model) forgetCrowd() {
 	held := make(map[string]int)
 	for _, k := range m.keys {

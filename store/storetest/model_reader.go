@@ -51,7 +51,7 @@ func (r *modelReader) Next(limit int) (store.Page, error) {
 	return page, nil
 }
 
-// Release implements store.Reader: whoever still uses the page sees that it must not.
+// Release implements store.Reader: it overwrites the page, so that later use shows.
 func (r *modelReader) Release() {
 	for i := range r.last {
 		r.last[i] = store.Event{Topic: "released", Data: []byte("released")}
@@ -74,8 +74,8 @@ func (m *Model) Get(id store.ID) (store.Event, error) {
 	return store.Event{}, store.ErrNotFound
 }
 
-// Newest implements store.Log. When no event matches, the position is the last one before the given
-// ID that is not ahead of the log, so that reading on from it reports no loss.
+// Newest implements store.Log. If no event matches, the position is the last one before the given ID that
+// is not ahead of the log, so that reading from it reports no loss.
 func (m *Model) Newest(f store.Filter, before store.ID, n, maxBytes int) (store.ID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,10 +123,10 @@ func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	return len(was) - len(m.events), nil
 }
 
-// retain deletes, of the events that count, those that neither the limits keep nor keep.Keep. The caller holds mu.
+// retain deletes, of the events that count, those that neither the limits nor keep.Keep keep. The caller holds mu.
 func (m *Model) retain(counts func(store.Event) bool, limits store.Limits, keep *store.Retention) {
 	var count, size uint64
-	goes := false // from here on back
+	goes := false // this event and all older ones
 	var kept []store.Event
 	for _, e := range slices.Backward(m.events) {
 		if !counts(e) {

@@ -4,14 +4,14 @@ import (
 	"tidings/store"
 )
 
-// TB is what a check needs of a test; *testing.T, *testing.B and *rapid.T have it.
+// TB is what a check needs of a test; *testing.T, *testing.B and *rapid.T implement it.
 type TB interface {
 	Helper()
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// reading is a reader whose every page is held against the contract.
+// reading is a reader whose every page is checked against the contract.
 type reading struct {
 	t        TB
 	log      store.Log
@@ -24,7 +24,7 @@ func read(t TB, log store.Log, f store.Filter, after store.ID) *reading {
 	return &reading{t: t, log: log, filter: f, reader: log.NewReader(f, after), position: after}
 }
 
-// next reads a page and checks what can be said of any page without knowing the log.
+// next reads a page and checks what must be true of any page of any log.
 func (r *reading) next(limit int) store.Page {
 	r.t.Helper()
 	page, err := r.reader.Next(limit)
@@ -78,7 +78,7 @@ func (r *reading) next(limit int) store.Page {
 	return page
 }
 
-// drain reads on until nothing is there yet, in pages of at most limit events.
+// drain reads until there is nothing more, in pages of at most limit events.
 func (r *reading) drain(limit int) []store.Event {
 	r.t.Helper()
 	var events []store.Event
@@ -115,7 +115,7 @@ func (r *reading) expect(limit int, want []store.Event) {
 	}
 }
 
-// expectTrimmed reads one page and compares what it says was trimmed.
+// expectTrimmed reads one page and compares its Trimmed.
 func (r *reading) expectTrimmed(what string, want store.ID) {
 	r.t.Helper()
 	from := r.position
@@ -133,5 +133,5 @@ func (r *reading) expectTrimmed(what string, want store.ID) {
 	}
 }
 
-// pageSize is the limit of a read that is not about limits.
+// pageSize is the limit of reads that are not about limits.
 const pageSize = 1000

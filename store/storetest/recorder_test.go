@@ -19,7 +19,7 @@ type recorder struct {
 	cleanups []func()
 }
 
-// record runs f as a test of its own and returns its failures.
+// record runs f as a separate test and returns its failures.
 func record(t testing.TB, f func(t testing.TB)) []string {
 	r := &recorder{TB: t}
 	r.run(func() { f(r) })
@@ -32,7 +32,7 @@ func record(t testing.TB, f func(t testing.TB)) []string {
 	return r.failures
 }
 
-// run waits for f on a goroutine that Fatal can end.
+// run runs f on a goroutine that Fatal can end, and waits for it.
 func (r *recorder) run(f func()) {
 	done := make(chan struct{})
 	go func() {

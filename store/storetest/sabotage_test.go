@@ -13,14 +13,14 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestSuiteCatches runs the suite on Logs that each break one rule. A suite that accepts one of
-// them would accept an engine with the same bug.
+// TestSuiteCatches runs the suite on Logs that each break one rule. A suite that accepts one of them would
+// accept an engine with the same bug.
 func TestSuiteCatches(t *testing.T) {
 	for _, s := range sabotages() {
 		t.Run(s.name, func(t *testing.T) {
 			for _, c := range storetest.Cases() {
 				if strings.HasPrefix(c.Name, "model/") {
-					continue // on a failure it shrinks, for up to half a minute
+					continue // on a failure rapid shrinks, for up to half a minute
 				}
 				failures := record(t, func(t testing.TB) { c.Run(t, s.factory) })
 				if caught(t, failures, s.want) {
@@ -32,7 +32,7 @@ func TestSuiteCatches(t *testing.T) {
 	}
 }
 
-// TestCheckCatches runs Check alone on those of the Logs that break a rule at rest.
+// TestCheckCatches runs Check alone on the Logs that break a rule at rest.
 func TestCheckCatches(t *testing.T) {
 	for _, s := range sabotages() {
 		if s.check == "" {
@@ -66,8 +66,8 @@ func TestCheckCatches(t *testing.T) {
 	}
 }
 
-// caught reports whether one of the failures says what is wanted. A case may fail in other ways
-// before, but it must not panic.
+// caught reports whether one of the failures contains want. A case may fail in other ways before, but it
+// must not panic.
 func caught(t *testing.T, failures []string, want string) bool {
 	t.Helper()
 	for _, f := range failures {
@@ -82,7 +82,7 @@ type sabotage struct {
 	name    string
 	factory storetest.Factory
 	want    string // part of a failure of the suite
-	check   string // part of a failure of Check; "" when it needs more than one look at the log
+	check   string // part of a failure of Check; "" if one look at the log cannot show it
 }
 
 func sabotages() []sabotage {
@@ -234,8 +234,8 @@ func sabotages() []sabotage {
 	}
 }
 
-// forgetful is a Factory of logs that find their head, when they are opened again, in the newest
-// record, which may have been trimmed.
+// forgetful is a Factory of logs that, when reopened, take their head from the newest record, although
+// newer ones may have been trimmed.
 func forgetful() storetest.Factory {
 	var mu sync.Mutex
 	left := make(map[string][]store.Event)

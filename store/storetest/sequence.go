@@ -15,13 +15,13 @@ import (
 	"tidings/store"
 )
 
-// Sequence is what sequencers give out places of, in memory: for any number of logs, each with a Seat of
-// its own. It can lose what it has said it keeps.
+// Sequence is a sequence of commits in memory, for any number of logs, each with its own Seat. It can lose
+// what it has acknowledged.
 type Sequence struct {
 	id store.ID
 
 	mu      sync.Mutex
-	gone    uint64        // commits that were purged
+	gone    uint64        // number of purged commits
 	entries []entry       // the commit at place n is entries[n-1-gone]
 	changed chan struct{} // closed and replaced when anything changes
 }
@@ -42,14 +42,14 @@ func NewSequence() *Sequence {
 	return &Sequence{id: id, changed: make(chan struct{})}
 }
 
-// Seat returns a sequencer for one log, which works until it is told otherwise.
+// Seat returns a sequencer for one log, which works without faults until one of its methods sets some.
 func (s *Sequence) Seat() *Seat {
 	seat := new(Seat)
 	seat.at.Store(s)
 	return seat
 }
 
-// Copy returns a sequence that has the first n commits: what is there when an older copy is put back.
+// Copy returns a sequence that has the first n commits, as after an older copy was put back.
 func (s *Sequence) Copy(n int) *Sequence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,20 +57,20 @@ func (s *Sequence) Copy(n int) *Sequence {
 	return &Sequence{id: s.id, gone: s.gone, entries: s.entries[:n:n], changed: make(chan struct{})}
 }
 
-// Len is how many commits have, or had, a place.
+// Len returns how many commits have, or had, a place.
 func (s *Sequence) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int(s.last())
 }
 
-// last is the number of the newest place. The caller holds mu.
+// last returns the number of the newest place. The caller holds mu.
 func (s *Sequence) last() uint64 { return s.gone + uint64(len(s.entries)) }
 
-// at is the commit at a place that was not purged. The caller holds mu.
+// at returns the commit at a place that was not purged. The caller holds mu.
 func (s *Sequence) at(number uint64) *entry { return &s.entries[number-1-s.gone] }
 
-// change makes a change, of its seats too, that those who wait must see.
+// change makes a change, also of a seat, and wakes those who wait.
 func (s *Sequence) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Sequence) change(f func()) {
 	s.changed = make(chan struct{})
 }
 
-// end is the newest place. The caller holds mu.
+// end returns the newest place. The caller holds mu.
 func (s *Sequence) end() store.Place {
 	if len(s.entries) == 0 {
 		return store.Place{}
@@ -87,8 +87,8 @@ func (s *Sequence) end() store.Place {
 	return s.entries[len(s.entries)-1].place
 }
 
-// has is ErrDiverged unless the place is one of this sequence, and ErrPurged if what follows it is gone. The
-// place before the first commit is not known. The caller holds mu.
+// has returns ErrDiverged unless the place is one of this sequence, and ErrPurged if what follows it is gone.
+// The place before the first commit is not checked. The caller holds mu.
 func (s *Sequence) has(at store.Place) error {
 	switch n := at.Number; {
 	case n > s.last():
@@ -103,7 +103,7 @@ func (s *Sequence) has(at store.Place) error {
 
 // Seat is the store.Sequencer of one log.
 type Seat struct {
-	at atomic.Pointer[Sequence] // its lock holds the next
+	at atomic.Pointer[Sequence] // its mu guards the fields below
 
 	paused, cut bool
 	onAppend    func(commit []byte) Fate
@@ -115,13 +115,13 @@ type Seat struct {
 
 var _ store.Sequencer = (*Seat)(nil)
 
-// Fate is what becomes of an Append.
+// Fate is what happens to an Append.
 type Fate int
 
 const (
-	Placed   Fate = iota // as asked for
-	Unheard              // it is placed, and the answer is lost
-	Lost                 // it is not placed, and nobody says so
+	Placed   Fate = iota // as requested
+	Unheard              // it is placed, but the answer is lost
+	Lost                 // it is not placed, and the answer is lost
 	NoSpace              // it finds no room
 	NoAnswer             // it is not even sent
 )
@@ -129,31 +129,31 @@ const (
 // set changes the seat.
 func (s *Seat) set(f func()) { s.at.Load().change(f) }
 
-// OnAppend has f called with each commit that is to be placed, before it is. f may use other seats.
+// OnAppend sets f to be called with each commit before it is placed. f may use other seats.
 func (s *Seat) OnAppend(f func(commit []byte) Fate) { s.set(func() { s.onAppend = f }) }
 
-// OnEnd has f called before each End.
+// OnEnd sets f to be called before each End.
 func (s *Seat) OnEnd(f func()) { s.set(func() { s.onEnd = f }) }
 
-// OnPurge has f called before each Purge.
+// OnPurge sets f to be called before each Purge.
 func (s *Seat) OnPurge(f func() Fate) { s.set(func() { s.onPurge = f }) }
 
-// Pause holds what Follow would deliver, until Resume.
+// Pause holds back what Follow would deliver, until Resume.
 func (s *Seat) Pause() { s.set(func() { s.paused = true }) }
 
-// Resume follows Pause.
+// Resume ends Pause.
 func (s *Seat) Resume() { s.set(func() { s.paused = false }) }
 
-// Cut has all calls end with ErrUnavailable, until Mend.
+// Cut makes all calls fail with ErrUnavailable, until Mend.
 func (s *Seat) Cut() { s.set(func() { s.cut = true }) }
 
-// Mend follows Cut.
+// Mend ends Cut.
 func (s *Seat) Mend() { s.set(func() { s.cut = false }) }
 
-// Move gives the seat another sequence, as when what keeps it was put back.
+// Move gives the seat another sequence, as after its store was put back.
 func (s *Seat) Move(to *Sequence) { s.set(func() { s.at.Store(to) }) }
 
-// Ends is how often End was called.
+// Ends returns how often End was called.
 func (s *Seat) Ends() int64 { return s.ends.Load() }
 
 // Seen implements store.Sequencer.
@@ -206,7 +206,7 @@ func (s *Seat) append(ctx context.Context, after store.Place, commit []byte, sta
 	return place, err
 }
 
-// place appends what a seat offers. What it has offered before has its place.
+// place appends a seat's commit. One that the seat has placed before keeps its place.
 func (s *Sequence) place(after store.Place, e entry) (place store.Place, err error) {
 	s.change(func() {
 		if err = s.has(after); err != nil {
@@ -254,7 +254,8 @@ func (s *Seat) Follow(ctx context.Context, after store.Place,
 	}
 }
 
-// next returns the commit after a place, nil if there is none yet, and what is closed when that changes.
+// next returns the commit after a place, nil if there is none yet, and a channel that is closed when that
+// changes.
 func (s *Seat) next(after store.Place) (next *entry, changed chan struct{}, err error) {
 	q := s.at.Load()
 	q.mu.Lock()

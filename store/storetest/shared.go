@@ -10,8 +10,7 @@ import (
 	"tidings/store"
 )
 
-// SharedCases are the rules of several logs that make one sequence. The Factory is given a Sequencer
-// with each.
+// SharedCases returns the rules for several logs of one sequence. The Factory gets a Sequencer for each log.
 func SharedCases() []Case {
 	return []Case{
 		{"shared/one history", sharedHistory},
@@ -37,13 +36,13 @@ func RunShared(t *testing.T, open Factory) {
 	}
 }
 
-// node is one of several logs of a sequence.
+// node is one of several logs of one sequence.
 type node struct {
 	*fixture
 	seat *Seat
 }
 
-// startNodes opens n logs of one sequence. When the case is over they must agree.
+// startNodes opens n logs of one sequence. At the end of the case they must agree.
 func startNodes(t testing.TB, open Factory, opts Options, n int) (*Sequence, []*node) {
 	t.Helper()
 	sequence := NewSequence()
@@ -68,7 +67,7 @@ func startNode(t testing.TB, open Factory, opts Options, sequence *Sequence) *no
 	return &node{start(t, open, opts), seat}
 }
 
-// catchUp has the node up to date.
+// catchUp brings the node up to date.
 func (n *node) catchUp() {
 	n.t.Helper()
 	if err := n.CatchUp(context.Background()); err != nil {
@@ -76,7 +75,7 @@ func (n *node) catchUp() {
 	}
 }
 
-// Agree compares all that Check sees of two logs of one sequence, once both are up to date.
+// Agree compares everything that Check reads of two logs of one sequence, once both are up to date.
 func Agree(t TB, a, b store.Log) {
 	t.Helper()
 	of, other := seen(t, a), seen(t, b)
@@ -89,7 +88,7 @@ func Agree(t TB, a, b store.Log) {
 	}
 }
 
-// sight is what a log says of itself.
+// sight is what a log reports about itself.
 type sight struct {
 	Secret        [32]byte
 	Head, Trimmed store.ID

@@ -11,12 +11,12 @@
 //		})
 //	}
 //
-// and every other test that has a log ends with [Check], which compares all the views of the log
-// with each other. [Model] is a Log that is too simple to be wrong: the oracle of property tests,
-// and the fastest log for a test that is not about storage.
+// and every other test that has a log ends with [Check], which compares all views of the log with each
+// other. [Model] is a Log that is too simple to be wrong: the oracle of property tests, and the fastest log
+// for tests that are not about storage.
 //
-// The suite proves what a Log does while its process lives and across Close. That an event survives
-// the death of the process or of the power is for each engine to prove.
+// The suite proves what a Log does while its process lives and across Close. Each engine must prove for
+// itself that an event survives the death of the process or a power loss.
 package storetest
 
 import (
@@ -27,21 +27,21 @@ import (
 	"tidings/store"
 )
 
-// Options are what a case wants of a log. The zero value is the engine's defaults.
+// Options are what a case requires of a log. The zero value means the engine's defaults.
 type Options struct {
 	Now       func() time.Time // the clock that IDs are minted from; nil is the real one
 	KeyWindow time.Duration    // how long idempotency keys are remembered; 0 is the default
 	MaxKeys   int              // how many; 0 is the default
-	MaxMarks  int              // read marks; 0 is the default
+	MaxMarks  int              // how many read marks; 0 is the default
 
 	SequenceSlack uint64 // bytes that a sequence may take beyond twice the log's; 0 is the default
 
-	// Sequencer, in the cases of RunShared, is what makes the log one of several.
+	// Sequencer, in the cases of RunShared, makes the log one of several.
 	Sequencer store.Sequencer
 }
 
-// Factory opens the log in dir: a new one, or what an earlier log of the same dir held when it was
-// closed. It ends the test when it cannot. The case closes the log.
+// Factory opens the log in dir: a new one, or what an earlier log in the same dir had when it was closed.
+// It ends the test if it cannot. The case closes the log.
 type Factory func(t testing.TB, dir string, opts Options) store.Log
 
 // Case is one rule of the contract.
@@ -50,7 +50,7 @@ type Case struct {
 	Run  func(t testing.TB, open Factory)
 }
 
-// Cases returns the whole contract. A case makes its own log and may run beside others.
+// Cases returns the whole contract. A case opens its own log and may run concurrently with others.
 func Cases() []Case {
 	return slices.Concat(
 		appendCases(),
