@@ -20,7 +20,7 @@ type Format struct {
 // frameRoom is about the size of a frame without its data and attributes.
 const frameRoom = 96
 
-// size returns about the size of the event's frame.
+// size estimates the size of the event's frame.
 func (f *Format) size(e *store.Event) int {
 	n := e.Size() + frameRoom
 	if f.DataSize != nil {

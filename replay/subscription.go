@@ -78,8 +78,8 @@ func (s *Subscription) Position() store.ID { return s.cursor.pos }
 
 // Bound makes the subscription ask before it holds memory of its own, for events it read from the log
 // and the frames made of them: room is called with the total that it is about to hold, also when that is
-// less than before, which it must allow. The in-memory tail is shared and not counted. Call Bound before
-// the first Next.
+// less than before, which it must allow. What it takes from the in-memory tail it shares with others. Call
+// Bound before the first Next.
 func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
 func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }

@@ -7,7 +7,7 @@ import (
 
 // Errors of a read.
 var (
-	// ErrNotFound: no event has this ID, or none has it any longer.
+	// ErrNotFound: no event has this ID, or no longer.
 	ErrNotFound = errors.New("event not found")
 
 	// ErrCorrupt: the event's record fails its checksum; its bytes are withheld.

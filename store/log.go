@@ -54,13 +54,13 @@ type Log interface {
 	// NewReader returns a Reader of the events that match f and follow after.
 	NewReader(f Filter, after ID) Reader
 
-	// Newest returns the position that exactly the newest n retained events follow which match f and lie
-	// before the given ID: the ID of the next older matching event or, without one, the position before
-	// the oldest of the n. If there are fewer than n, all follow. If the records of fewer than n, newest
-	// first, exceed maxBytes together, only as many follow as it takes to exceed it. The position may be
-	// one that no event ever had. Without any such event it is zero or just before the given ID. n and
-	// maxBytes are at least 0. The cost is proportional to n and the matching topics or, with fewer than
-	// n events, is the cost of finding the oldest.
+	// Newest returns the position after which, of the retained events that match f and lie before the
+	// given ID, exactly the newest n follow: the ID of the next older matching event or, without one, the
+	// position before the oldest of the n. If there are fewer than n, all follow. If the newest fewer
+	// than n have records of more than maxBytes together, only as many follow as it takes to exceed it.
+	// The position may be one that no event ever had. Without any such event it is zero or just before
+	// the given ID. n and maxBytes are at least 0. The cost is proportional to n and the matching topics
+	// or, with fewer than n events, is the cost of finding the oldest.
 	Newest(f Filter, before ID, n, maxBytes int) (ID, error)
 
 	// Resolve judges an ID as a position, as of one moment. It is known if it is zero, or is or may have
@@ -207,8 +207,8 @@ type Group struct {
 	Drafts []Draft
 	Key    string // "" always stores them
 
-	// Owner is whose share of the limits the key and the new topics count against; for topics the owner
-	// of the first group counts, for the whole call. "" is everyone without a name, who have no share.
+	// Owner is whose share of the limits the key and the new topics count against: for all topics of a
+	// call the first group's. "" is everyone without a name, without a share.
 	Owner string
 
 	// Newest, unless nil, is the ID that the newest event ever appended to the topic, retained or not,
@@ -216,8 +216,8 @@ type Group struct {
 	// for all drafts of the call, which must then have one topic, and is judged before the first draft.
 	Newest *ID
 
-	// Slot makes Newest, which must then be set, the event that must be in the slot of the drafts, which
-	// all have the same: see [Draft.Slot]. Zero: the slot must be empty.
+	// Slot applies Newest, which must then be set, to the slot of the drafts, which must all have the
+	// same one: see [Draft.Slot]. Zero: the slot must be empty.
 	Slot bool
 }
 

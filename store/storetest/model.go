@@ -37,7 +37,7 @@ type Model struct {
 
 var _ store.Log = (*Model)(nil)
 
-// CatchUp implements store.Log. A Model is no mirror.
+// CatchUp implements store.Log. A Model is not a mirror.
 func (m *Model) CatchUp(context.Context) error { return nil }
 
 // Stats implements store.Log. A Model counts nothing.

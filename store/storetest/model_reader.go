@@ -123,7 +123,7 @@ func (m *Model) Retain(ctx context.Context, keep store.Retention) (int, error) {
 	return len(was) - len(m.events), nil
 }
 
-// retain deletes, of the events that count, those that neither the limits nor keep.Keep keep. The caller holds mu.
+// retain deletes, of the events that count, those beyond the limits that keep.Keep does not name. The caller holds mu.
 func (m *Model) retain(counts func(store.Event) bool, limits store.Limits, keep *store.Retention) {
 	var count, size uint64
 	goes := false // this event and all older ones

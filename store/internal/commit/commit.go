@@ -29,7 +29,7 @@ type Commit struct {
 	Events []Event    // their IDs rise from After
 	Trims  []Trim     // each topic's oldest events first
 	Keys   []Key      // each of a group of Events
-	Forget []store.ID // the Firsts of idempotency keys to forget, also of Keys
+	Forget []store.ID // the Firsts of idempotency keys to forget, possibly some of Keys
 	Marks  []Mark     // the last of a name counts
 
 	Deliveries []store.NamedDelivery // the last of a name counts; one without a record is deleted
@@ -53,7 +53,7 @@ type StatePart struct {
 // Closing says how a new log begins with a state.
 type Closing struct {
 	From  store.Place // the first part is after it
-	Floor store.Place // the sequence may be purged up to here, and the log is then here
+	Floor store.Place // the sequence may be purged up to here, where the new log then is
 	Head  store.ID    // the last ID at the floor
 }
 
@@ -73,7 +73,7 @@ type Slot struct {
 // Topic is a new topic.
 type Topic struct {
 	Number uint32
-	Owner  Owner // who made it
+	Owner  Owner // who created it
 	Name   string
 }
 

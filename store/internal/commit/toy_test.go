@@ -248,8 +248,8 @@ func (l *toy) Retain(ctx context.Context, keep store.Retention) (deleted int, er
 	return deleted + n, err
 }
 
-// delete walks the matching events backwards, and trims in order those that neither the limits nor
-// keep.Keep keep.
+// delete walks the matching events backwards, and trims in order those beyond the limits that keep.Keep
+// does not name.
 func (l *toy) delete(ctx context.Context, f store.Filter, limits store.Limits, keep *store.Retention) (int, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
