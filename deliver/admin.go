@@ -8,7 +8,7 @@ import (
 	"tidings/store"
 )
 
-// Delete forgets one, durably. Errors: ErrNotFound, and those of the log.
+// Delete deletes a delivery, durably. Errors: ErrNotFound, and those of the log.
 func (s *Sender) Delete(ctx context.Context, name string) error {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -33,7 +33,7 @@ func (s *Sender) Delete(ctx context.Context, name string) error {
 		err := s.log.SetDeliveries(ctx, gone, false)
 		if err == nil {
 			s.mu.Lock()
-			delete(s.deliveries, name) // no progress of it is written after it is gone
+			delete(s.deliveries, name) // so that its progress is not written after it is gone
 			s.mu.Unlock()
 		}
 		return err
@@ -44,8 +44,7 @@ func (s *Sender) Delete(ctx context.Context, name string) error {
 	return err
 }
 
-// Pause ends the sending of one, durably. Errors: ErrNotFound, ErrState when it does not send anyway, and
-// those of the log.
+// Pause pauses a delivery, durably. Errors: ErrNotFound, ErrState when it is not sending anyway, and those of the log.
 func (s *Sender) Pause(ctx context.Context, name string) (Status, error) {
 	return s.alter(ctx, name, func(d *delivery) error {
 		switch state := d.state(s.logID); state {
@@ -58,7 +57,7 @@ func (s *Sender) Pause(ctx context.Context, name string) (Status, error) {
 	})
 }
 
-// Resume has one send again, at once, durably, whatever kept it: also from a copy of its log. Errors:
+// Resume makes a delivery send again, at once, durably, whatever held it back, a log that is a copy included. Errors:
 // ErrNotFound, ErrState when it is damaged, and those of the log.
 func (s *Sender) Resume(ctx context.Context, name string) (Status, error) {
 	return s.alter(ctx, name, func(d *delivery) error {
@@ -70,14 +69,14 @@ func (s *Sender) Resume(ctx context.Context, name string) (Status, error) {
 	})
 }
 
-// release lets go of all that keeps a delivery from sending. The caller holds mu.
+// release clears whatever keeps a delivery from sending. The caller holds mu.
 func (s *Sender) release(d *delivery) {
 	d.record.Log, d.record.Stopped, d.record.Reason = s.logID, "", ""
 	d.tryAtOnce()
 }
 
-// Skip passes over the message that fails, durably: it must be named, so that no other one is meant. Errors:
-// ErrNotFound, ErrState, and those of the log.
+// Skip skips the failing message, durably. Its ID must be given, so that no other one is skipped. Errors: ErrNotFound,
+// ErrState, and those of the log.
 func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	status, err := s.alter(ctx, name, func(d *delivery) error {
 		l, fails := d.failing(id)
@@ -85,7 +84,7 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
 		}
 		if at, err := store.ParseID(id); err == nil {
-			if l == nil { // of several events all
+			if l == nil { // a message of several events: skip all of them
 				at = store.Later(at, d.record.Due.Through)
 			}
 			d.passEvent(l, at)
@@ -104,7 +103,7 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	return status, err
 }
 
-// halted returns a delivery whose worker it has ended. The caller holds operations.
+// halted returns a delivery after ending its worker. The caller holds operations.
 func (s *Sender) halted(name string) (*delivery, error) {
 	s.mu.Lock()
 	d, err := s.find(name)
@@ -115,7 +114,7 @@ func (s *Sender) halted(name string) (*delivery, error) {
 	return d, err
 }
 
-// alter changes one while its worker stands still.
+// alter changes a delivery while its worker is halted.
 func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) error) (Status, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -131,7 +130,7 @@ func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) 
 	if err == nil {
 		if err = s.write(ctx, d); err != nil {
 			s.mu.Lock()
-			s.change(d) // the progress may have taken it along
+			s.change(d) // a progress write may have included the change
 			undo()
 			s.mu.Unlock()
 		}
@@ -144,7 +143,7 @@ func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) 
 	return s.Get(name)
 }
 
-// PauseAll pauses all that send, in one commit, and returns how many those were. Errors: those of the log.
+// PauseAll pauses every delivery that is sending, in one commit, and returns how many. Errors: those of the log.
 func (s *Sender) PauseAll(ctx context.Context) (int, error) {
 	return s.alterAll(ctx, func(d *delivery) bool {
 		if d.state(s.logID) != Running {
@@ -156,8 +155,8 @@ func (s *Sender) PauseAll(ctx context.Context) (int, error) {
 	})
 }
 
-// ResumeAll has all send that are paused, or of which the log is a copy, in one commit, and returns how many
-// those were. Errors: those of the log.
+// ResumeAll resumes every delivery that is paused, or whose log is a copy, in one commit, and returns how many. Errors:
+// those of the log.
 func (s *Sender) ResumeAll(ctx context.Context) (int, error) {
 	return s.alterAll(ctx, func(d *delivery) bool {
 		switch d.state(s.logID) {
@@ -174,7 +173,7 @@ func (s *Sender) ResumeAll(ctx context.Context) (int, error) {
 	})
 }
 
-// alterAll changes those of which change says so, which calls Sender.change.
+// alterAll changes the deliveries for which change returns true; change calls Sender.change.
 func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -182,7 +181,7 @@ func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int
 	all := s.sorted()
 	for _, d := range all {
 		if d.worker != nil {
-			d.worker() // all at once
+			d.worker() // cancel all before waiting for any
 		}
 	}
 	s.mu.Unlock()
@@ -218,14 +217,14 @@ func (s *Sender) alterAll(ctx context.Context, change func(*delivery) bool) (int
 	return len(changed), nil
 }
 
-// TestResult is what became of a test.
+// TestResult is the outcome of a test.
 type TestResult struct {
-	Status int // of the answer; 0: there was none
+	Status int // of the answer; 0: no answer
 	Took   time.Duration
 	Error  string // "" for a 2xx
 }
 
-// Test sends a message of type tidings.test, whatever the delivery does, and changes nothing. Errors:
+// Test sends a message of type tidings.test, whatever the state of the delivery, and changes nothing. Errors:
 // ErrNotFound, ErrState, and those of seal.
 func (s *Sender) Test(ctx context.Context, name string) (TestResult, error) {
 	s.mu.Lock()

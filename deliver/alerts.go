@@ -9,9 +9,9 @@ import (
 	"tidings/store"
 )
 
-// alertsOf is before the topic that answers to alerts are about, and typeStep is the type of a step that was taken
-// because nobody has answered. typeUnheard says that nobody would hear an alert of a rule, typeWithdrawn that this is
-// over, for reasonHeard because somebody would (docs/ALERTS.md). Only the server itself writes them.
+// alertsOf prefixes the topic that the answers to alerts are about. typeStep is the type of a step that fired because
+// nobody has answered. typeUnheard reports that nobody would hear an alert of a rule; typeWithdrawn that this is over,
+// with reasonHeard because somebody would again (docs/ALERTS.md). Only the server itself writes them.
 const (
 	alertsOf      = "$alerts."
 	typeStep      = "alert.step"
@@ -20,15 +20,15 @@ const (
 	reasonHeard   = "heard"
 )
 
-// hearing is what an event says of who would hear the alerts of a rule.
+// hearing is an event's report on who would hear the alerts of a rule.
 type hearing struct {
 	Rule   string    `json:"rule"`
-	Since  time.Time `json:"since"`  // nobody would
-	Reason string    `json:"reason"` // that is over
+	Since  time.Time `json:"since"`  // when nobody would hear any more
+	Reason string    `json:"reason"` // why that is over
 	over   bool
 }
 
-// hearingOf returns what an event says of who would hear; nil if it says nothing of that.
+// hearingOf returns an event's hearing report; nil if it is not one.
 func hearingOf(e *store.Event) *hearing {
 	if e.Type != typeUnheard && e.Type != typeWithdrawn || !strings.HasPrefix(e.Topic, alertsOf) {
 		return nil
@@ -40,14 +40,14 @@ func hearingOf(e *store.Event) *hearing {
 	return n
 }
 
-// step is what the event of a step says: of which rule it is, the how manyth, and since when the alert is open.
+// step is the content of a step event: its rule, its number, and since when the alert is open.
 type step struct {
 	Rule  string    `json:"rule"`
 	Step  int       `json:"step"`
 	Since time.Time `json:"since"`
 }
 
-// stepOf returns what a step says; nil if the event is none.
+// stepOf returns the step in an event; nil if it is not a step.
 func stepOf(e *store.Event) *step {
 	if e.Type != typeStep || !strings.HasPrefix(e.Topic, alertsOf) {
 		return nil
@@ -59,7 +59,7 @@ func stepOf(e *store.Event) *step {
 	return s
 }
 
-// topicOf is the topic that people are told of: of an answer to an alert that of the alert.
+// topicOf is the topic to show people: for an answer to an alert, the alert's topic.
 func topicOf(e *store.Event) string {
 	if strings.HasPrefix(e.Topic, alertsOf) {
 		return store.About(e.Topic)
@@ -67,7 +67,7 @@ func topicOf(e *store.Event) string {
 	return e.Topic
 }
 
-// linked is the event that a link leads to: of an answer to an alert the one that demands it.
+// linked is the ID of the event to link to: for an answer to an alert, the alert itself.
 func linked(e *store.Event) string {
 	if !strings.HasPrefix(e.Topic, alertsOf) {
 		return e.ID.String()

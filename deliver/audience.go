@@ -7,11 +7,11 @@ import (
 	"tidings/store"
 )
 
-// audience are the devices with a pattern: its Values.
+// audience is the devices that have a pattern: its Values.
 type audience = patterns.Trie[*device]
 
-// audiences finds who wants a topic: by its name those that ask for it alone, which takes less memory, and by a trie
-// those with wildcards.
+// audiences finds the devices that want a topic. Plain names are in a map, which takes less memory; patterns with
+// wildcards are in a trie.
 type audiences struct {
 	exact map[string]*audience
 	wild  audience
@@ -44,7 +44,7 @@ func (a *audiences) remove(d *device) {
 	}
 }
 
-// find returns each audience of these topics once, however many it wants, with the newest ID.
+// find returns each audience of these topics once, however many of them it wants, with the newest ID among those.
 func (a *audiences) find(newest map[string]store.ID) map[*audience]store.ID {
 	found := make(map[*audience]store.ID)
 	for topic, id := range newest {

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// chat is a service that takes texts for people, in JSON.
+// chat is a service that takes texts for people, as JSON.
 type chat struct {
 	t traits
-	// request returns where to post, and what.
+	// request returns the URL and the body to post.
 	request func(to *target, n *note, now time.Time) (url string, body any)
-	header  func(to *target, h http.Header) // sets more headers; nil: there are none
-	// judge looks at an answer with its first bytes, which nobody else gets to see: to show them would be a way
-	// to read what only this server can reach.
+	header  func(to *target, h http.Header) // sets more headers; nil: none
+	// judge sees an answer with its first bytes. Nobody else gets them: showing them would let people read what only
+	// this server can reach.
 	judge func(a *answer, body []byte)
 }
 
@@ -47,7 +47,7 @@ func (c *chat) send(ctx context.Context, s *Sender, name string, to *target, m *
 	return a
 }
 
-// hmacOf is the base64 of an HMAC-SHA256.
+// hmacOf returns the base64 of an HMAC-SHA256.
 func hmacOf(key, text string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(text))
@@ -56,7 +56,7 @@ func hmacOf(key, text string) string {
 
 const maxKey = 512 // bytes
 
-// checkVisible takes a secret of visible ASCII characters.
+// checkVisible accepts a secret of visible ASCII characters.
 func checkVisible(text string) error {
 	if len(text) > maxKey || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return &InvalidError{"secret", fmt.Sprintf("expected at most %d visible ASCII characters", maxKey)}
@@ -64,13 +64,13 @@ func checkVisible(text string) error {
 	return nil
 }
 
-// verdict is what a code in the body of an answer means.
+// verdict is the meaning of a code in an answer's body.
 type verdict struct {
 	what  string
-	again time.Duration // when to try again; 0: it does not get better by itself
+	again time.Duration // when to try again; 0: retrying alone does not help
 }
 
-// judgeCode judges by the number that a member of the answer is, of which 0 is success.
+// judgeCode judges by the number in a member of the answer; 0 is success.
 func judgeCode(service, member string, known map[int]verdict) func(*answer, []byte) {
 	return func(a *answer, body []byte) {
 		var object map[string]json.RawMessage
@@ -88,7 +88,7 @@ func judgeCode(service, member string, known map[int]verdict) func(*answer, []by
 	}
 }
 
-// is notes what an answer says by a code. What is not known is tried again as any failure is.
+// is records an answer's code as the failure. An unknown code is retried like any failure.
 func (a *answer) is(service, code string, v verdict) {
 	a.failure = service + " answered " + code
 	if v.what != "" {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// custom is any service that takes JSON of some form: a template's. Its secret, where the template does not have it, is
-// a bearer token (RFC 6750). Of an answer the status says all.
+// custom is any service that takes JSON in a form of its own, given by a template. If the template does not contain the
+// secret, the secret is sent as a bearer token (RFC 6750). Only the status of an answer counts.
 var custom = &chat{
 	t: traits{takes: append([]string{"secret"}, texts...), bearer: true, key: checkVisible, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		template, err := parseTemplate(to.recipient.Template)
 		if err != nil {
-			return to.URL, nil // it was one when it was set
+			return to.URL, nil // it was valid when it was set
 		}
 		n.text, n.secret = shorten(n.text, 2500), to.Secret
 		return to.URL, n.fillAll(template)
@@ -44,7 +44,7 @@ func usesSecret(p *Recipient) bool {
 	return err == nil && hasSecret(template)
 }
 
-// hasSecret reports whether a text in a value of JSON, which was decoded, has the secret's placeholder.
+// hasSecret reports whether a string in a decoded JSON value contains the secret's placeholder.
 func hasSecret(value any) bool {
 	switch v := value.(type) {
 	case string:
@@ -66,7 +66,7 @@ func parseTemplate(text []byte) (template map[string]any, err error) {
 	return template, err
 }
 
-// checkObject returns an *InvalidError unless the template is an object of JSON whose texts can be filled.
+// checkObject returns an *InvalidError unless the template is a JSON object whose strings can be filled.
 func (r *record) checkObject() error {
 	template, err := parseTemplate(r.Template)
 	if err != nil || template == nil {
@@ -97,8 +97,8 @@ func (r *record) checkValue(value any) error {
 	return err
 }
 
-// fillAll puts what is known into the texts of a JSON value. A text that is one placeholder becomes a number or a truth
-// value where that is known as one.
+// fillAll fills the strings of a JSON value. A string that is a single placeholder becomes a number or a boolean if the
+// value is one.
 func (n *note) fillAll(value any) any {
 	switch v := value.(type) {
 	case string:
@@ -122,7 +122,7 @@ func (n *note) fillAll(value any) any {
 	return value
 }
 
-// value is place, as JSON has it.
+// value is place as a JSON value.
 func (n *note) value(name, path string) any {
 	if name == "count" {
 		return n.count

@@ -13,7 +13,7 @@ import (
 	"tidings/store"
 )
 
-// OnGiveUp is what becomes of an event that has failed for too long.
+// OnGiveUp says what happens to an event that has failed for too long.
 type OnGiveUp string
 
 const (
@@ -21,13 +21,13 @@ const (
 	SetAside OnGiveUp = "set_aside" // it becomes a dead letter, and the next event is sent
 )
 
-// MaxDead bounds the dead letters of a delivery. With more to set aside it stops.
+// MaxDead bounds the dead letters of a delivery. One that would exceed it stops.
 const MaxDead = 1000
 
-// ErrNoLetter: no event of this ID was set aside.
+// ErrNoLetter: no event with this ID was set aside.
 var ErrNoLetter = errors.New("dead letter not found")
 
-// DeadLetter is an event that was set aside. The log has its data, for as long as it is retained.
+// DeadLetter is an event that was set aside. Its data stays in the log, as long as it is retained.
 type DeadLetter struct {
 	ID       store.ID
 	Topic    string
@@ -38,7 +38,7 @@ type DeadLetter struct {
 	Gone     bool   // retention has deleted the event: it cannot be sent any more
 }
 
-// letter is what the log keeps of a dead letter: a row of its own, so that it is not written with each progress.
+// letter is the log's record of a dead letter: a row of its own, so that it is not rewritten with each progress.
 type letter struct {
 	ID       store.ID `json:"-"`
 	Topic    string   `json:"topic"`
@@ -48,13 +48,13 @@ type letter struct {
 	Failure  string   `json:"failure"`
 }
 
-// rowSeparator is between the name of a delivery, which cannot contain it, and the ID of a dead letter. Twice it is
-// before the key of a lane.
+// rowSeparator separates the name of a delivery, which cannot contain it, from the ID of a dead letter. Doubled, it
+// precedes the key of a lane.
 const rowSeparator = "\x00"
 
 func letterRow(name string, id store.ID) string { return name + rowSeparator + id.String() }
 
-// loadRow keeps a row that is a dead letter or a lane, and reports whether it is one. Rows of a delivery follow it.
+// loadRow loads a row of a dead letter or a lane, and reports whether it is one. A delivery's row comes before these.
 func (s *Sender) loadRow(stored *store.NamedDelivery) bool {
 	name, text, ok := strings.Cut(stored.Name, rowSeparator)
 	if !ok {
@@ -79,13 +79,13 @@ func (s *Sender) loadRow(stored *store.NamedDelivery) bool {
 	return true
 }
 
-// row is one beside a delivery's that is not written as it is.
+// row is a row beside the delivery's that has unwritten changes.
 type row struct {
-	record any    // nil: it is to be deleted
-	since  uint64 // the delivery's changes then
+	record any    // nil: to be deleted
+	since  uint64 // the delivery's changes at that time
 }
 
-// rows returns those that are not written yet. The caller holds mu.
+// rows returns the unwritten rows. The caller holds mu.
 func (d *delivery) rows() (rows []store.NamedDelivery) {
 	for name, r := range d.unwritten {
 		stored := store.NamedDelivery{Name: name}
@@ -107,7 +107,7 @@ func (d *delivery) rows() (rows []store.NamedDelivery) {
 	return rows
 }
 
-// setRow has a row written, or deleted when record is nil. The caller holds mu, and calls change before that.
+// setRow schedules a row to be written, or deleted if record is nil. The caller holds mu, and calls change first.
 func (d *delivery) setRow(name string, record any) {
 	if d.unwritten == nil {
 		d.unwritten = make(map[string]row)
@@ -115,12 +115,12 @@ func (d *delivery) setRow(name string, record any) {
 	d.unwritten[name] = row{record, d.changes}
 }
 
-// findLetter returns where the dead letter is, or where it would be. The caller holds mu.
+// findLetter returns the index of a dead letter, or where it would be inserted. The caller holds mu.
 func (d *delivery) findLetter(id store.ID) (int, bool) {
 	return slices.BinarySearchFunc(d.dead, id, func(l letter, id store.ID) int { return l.ID.Compare(id) })
 }
 
-// setLetter sets a dead letter, or removes it when l is nil. The caller holds mu, and calls change before that.
+// setLetter sets a dead letter, or removes it if l is nil. The caller holds mu, and calls change first.
 func (d *delivery) setLetter(id store.ID, l *letter) {
 	i, ok := d.findLetter(id)
 	switch {
@@ -138,8 +138,8 @@ func (d *delivery) setLetter(id store.ID, l *letter) {
 	d.setRow(letterRow(d.name, id), *l)
 }
 
-// giveUp ends the attempts at the message of f, which fails. A gap is never set aside: the receiver would not know what
-// it has lost. The caller holds mu.
+// giveUp ends the attempts at the failing message of f. A gap is never set aside: the receiver would not learn what it
+// has lost. The caller holds mu.
 func (w *worker) giveUp(m *message, l *lane, f *due) {
 	d, r, logger := w.d, &w.d.record, w.s.o.Logger
 	id, err := store.ParseID(m.id)
@@ -163,8 +163,8 @@ func (w *worker) giveUp(m *message, l *lane, f *due) {
 		"origin", r.Origin, "id", m.id, "attempts", f.Attempts, "error", f.Failure, "reason", r.Reason)
 }
 
-// Dead returns the dead letters of a delivery that lie after an ID, in the order of the log, at most max. Errors:
-// ErrNotFound, and those of the log.
+// Dead returns the dead letters of a delivery after an ID, in log order, at most max. Errors: ErrNotFound, and those of
+// the log.
 func (s *Sender) Dead(name string, after store.ID, max int) (list []DeadLetter, err error) {
 	s.mu.Lock()
 	d, err := s.find(name)
@@ -189,14 +189,14 @@ func (s *Sender) Dead(name string, after store.ID, max int) (list []DeadLetter, 
 	return list, nil
 }
 
-// gone reports whether the event is not retained any more.
+// gone reports whether the event is no longer retained.
 func (s *Sender) gone(id store.ID) (bool, error) {
 	at, err := s.log.Floor(id)
 	return at != id, err
 }
 
-// Forget deletes dead letters, durably, and returns how many: the one of an ID, or all without one. Errors:
-// ErrNotFound, ErrNoLetter, and those of the log.
+// Forget deletes the dead letter with this ID, or all if id is nil, durably, and returns how many. Errors: ErrNotFound,
+// ErrNoLetter, and those of the log.
 func (s *Sender) Forget(ctx context.Context, name string, id *store.ID) (int, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -218,7 +218,7 @@ func (s *Sender) Forget(ctx context.Context, name string, id *store.ID) (int, er
 	}
 	if err := s.write(ctx, d); err != nil {
 		s.mu.Lock()
-		s.change(d) // the progress may have taken it along
+		s.change(d) // a progress write may have included the change
 		for i := range forgotten {
 			d.setLetter(forgotten[i].ID, &forgotten[i])
 		}
@@ -229,7 +229,7 @@ func (s *Sender) Forget(ctx context.Context, name string, id *store.ID) (int, er
 	return len(forgotten), nil
 }
 
-// chosen returns the dead letter of an ID, or all without one. The caller holds mu.
+// chosen returns the dead letter with this ID, or all if id is nil. The caller holds mu.
 func (d *delivery) chosen(id *store.ID) ([]letter, error) {
 	if id == nil {
 		return slices.Clone(d.dead), nil
@@ -241,8 +241,8 @@ func (d *delivery) chosen(id *store.ID) ([]letter, error) {
 	return []letter{d.dead[i]}, nil
 }
 
-// Redrive tries dead letters again, beside the cursor: the one of an ID, or all without one, in the order of the
-// log. One that is answered 2xx is none any more. Errors: ErrNotFound, ErrNoLetter, ErrState, and those of the log.
+// Redrive retries the dead letter with this ID, or all if id is nil, in log order, beside the cursor. A letter that is
+// answered 2xx is removed. Errors: ErrNotFound, ErrNoLetter, ErrState, and those of the log.
 func (s *Sender) Redrive(name string, id *store.ID) (Status, error) {
 	gone := false
 	if id != nil {
@@ -268,7 +268,7 @@ func (s *Sender) Redrive(name string, id *store.ID) (Status, error) {
 	})
 }
 
-// nextLetter yields the events of those that are still dead letters when it is their turn.
+// nextLetter yields the events of the letters that are still set aside when their turn comes.
 func (s *Sender) nextLetter(d *delivery, letters []letter) func() (store.Event, error) {
 	return func() (store.Event, error) {
 		for i := range letters {
@@ -285,11 +285,11 @@ func (s *Sender) nextLetter(d *delivery, letters []letter) func() (store.Event, 
 	}
 }
 
-// redriven notes what became of a dead letter, which is written with the progress. The caller holds mu.
+// redriven records the outcome for a dead letter; it is written with the progress. The caller holds mu.
 func (s *Sender) redriven(d *delivery, id store.ID, a *answer) {
 	i, ok := d.findLetter(id)
 	if !ok {
-		return // it was forgotten meanwhile
+		return // forgotten meanwhile
 	}
 	s.change(d)
 	if a.ok() {

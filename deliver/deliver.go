@@ -1,27 +1,27 @@
-// Package deliver sends events to where an administrator wants them: webhooks, and texts that people read
-// (docs/adr/0021); and tells browsers of them that people have registered ([Devices], docs/adr/0025). A delivery
-// is a position in the log and a record beside it (docs/adr/0018); its backlog is the log.
+// Package deliver sends events where an administrator wants them: to webhooks, and as texts for people (docs/adr/0021);
+// and notifies the browsers that people have registered ([Devices], docs/adr/0025). A delivery is a position in the log
+// and a record beside it (docs/adr/0018); its backlog is the log.
 //
 //	sender, err := deliver.New(log, tail, deliver.Options{Guard: guard, Key: key})
 //	status, made, err := sender.Put(ctx, "shop", deliver.Settings{…})
 //	...
 //	sender.Close() // before the tail's and the log's
 //
-// What a receiver can count on:
+// What a receiver can rely on:
 //
-//  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, skipped or set
-//     aside, in the order of the log: the next one not before. The request names it by its ID. By topic this is so
-//     of the events of each topic, and parallel of none (docs/adr/0020).
-//  2. What is repeated has the same ID and comes before anything that waits for it, so that a receiver that drops
-//     repeated IDs has each event once, in order.
-//  3. What retention took before it was sent is told as a message of type tidings.gap, before the first event
+//  1. Each event that matches and is retained when it is due is sent until it is answered 2xx, skipped or set aside,
+//     in log order: the next one is not sent before that. The request carries its ID. With order "topic" this holds
+//     for each topic, with "parallel" for none (docs/adr/0020).
+//  2. A repeat has the same ID and comes before anything that waits for it, so a receiver that drops repeated IDs has
+//     each event once, in order.
+//  3. What retention deleted before it was sent is reported by a message of type tidings.gap, before the first event
 //     after it, while nothing else is under way.
-//  4. Nothing is sent from a log that was restored, until an administrator says so.
+//  4. Nothing is sent from a restored log until an administrator confirms it.
 //
-// People are told of all events at once that are there when a message is made.
+// People get one message about all the events present when the message is made.
 //
-// A Sender has a goroutine for each delivery that runs, one for each request under way that others may overtake, and
-// one that writes their progress.
+// A Sender has a goroutine for each running delivery, one for each request under way that others may overtake, and one
+// that writes progress.
 package deliver
 
 import (
@@ -44,48 +44,48 @@ import (
 )
 
 const (
-	// DefaultGiveUpAfter is how long one event is tried.
+	// DefaultGiveUpAfter is how long one event is retried.
 	DefaultGiveUpAfter = 24 * time.Hour
 
-	// MinGiveUpAfter is the least of that: the first attempt is repeated after about a second.
+	// MinGiveUpAfter is its minimum: the first retry comes after about a second.
 	MinGiveUpAfter = time.Second
 
-	// DefaultOverlap is how long a secret that was replaced signs beside the new one.
+	// DefaultOverlap is how long a replaced secret signs beside the new one.
 	DefaultOverlap = 24 * time.Hour
 
 	// MaxDeliveries bounds the deliveries of a log. Each takes a goroutine and a few kilobytes.
 	MaxDeliveries = 10_000
 
-	// attemptTimeout bounds a request, its answer included.
+	// attemptTimeout bounds a request, including its answer.
 	attemptTimeout = 30 * time.Second
 
-	// progressEvery is how often progress is written at most.
+	// progressEvery is the minimum interval between writes of progress.
 	progressEvery = time.Second
 
-	// lockedEvery is how often a secrets key that is missing is looked for.
+	// lockedEvery is how often a missing secrets key is looked for.
 	lockedEvery = time.Minute
 )
 
 // Options configures New.
 type Options struct {
 	Guard   *outbound.Guard // what may be reached
-	Key     *seal.File      // that secrets are sealed under
+	Key     *seal.File      // for sealing secrets
 	Client  *http.Client    // default: the Guard's
-	RootCAs *x509.CertPool  // that mail servers are trusted by; default: the system's
-	Console string          // URL of the console, for links to events; "": no message has one
+	RootCAs *x509.CertPool  // for trusting mail servers; default: the system's
+	Console string          // URL of the console, for links to events; "": no links
 	Version string          // of the program, for User-Agent
 
-	// Wants reports whether an event is for the delivery of this name, just before an attempt at it; one that is not
-	// is passed over. nil: each is.
+	// Wants reports whether an event is for the delivery of this name, just before an attempt; if not, the event is
+	// passed over. nil: every event is.
 	Wants func(delivery string, e *store.Event) bool
 
-	// May reports whether this server is the one that sends, as of now: just before each request. Where it is not, the
-	// request waits for Close, which is about to be called. nil: it is.
+	// May reports whether this server is the one that sends, just before each request. If not, the request waits for
+	// Close, which is about to be called. nil: it is.
 	May    func() bool
 	Logger *slog.Logger // default: discard
 }
 
-// Source is the log of a Sender: of store.Log what this package uses. The contract is there.
+// Source is the part of store.Log that a Sender uses. The contract is there.
 type Source interface {
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
 	Deliveries() ([]store.NamedDelivery, error)
@@ -99,17 +99,17 @@ var (
 	// ErrNotFound: no delivery has this name.
 	ErrNotFound = errors.New("delivery not found")
 
-	// ErrLimit: there are MaxDeliveries.
+	// ErrLimit: there are MaxDeliveries already.
 	ErrLimit = errors.New("delivery limit reached")
 
-	// ErrKey: the secrets key that other deliveries need is not there, so no other one is made.
+	// ErrKey: the secrets key that other deliveries need is missing, so no new one is made.
 	ErrKey = errors.New("the secrets key of other deliveries is missing")
 
-	// ErrState: the delivery is in no state for this; the text says why.
+	// ErrState: the delivery's state does not allow this; the text says why.
 	ErrState = errors.New("not now")
 )
 
-// Sender sends what deliveries want sent. All methods may be called concurrently.
+// Sender sends for deliveries. All methods may be called concurrently.
 type Sender struct {
 	log    Source
 	tail   *replay.Tail
@@ -121,24 +121,24 @@ type Sender struct {
 	stop   context.CancelFunc
 	over   sync.WaitGroup
 
-	operations sync.Mutex // held by what an administrator does; before writing and mu
-	writing    sync.Mutex // held from the look at what is to be written until it is; before mu
+	operations sync.Mutex // held by administrators' operations; before writing and mu
+	writing    sync.Mutex // held from collecting what to write until it is written; before mu
 
 	mu         sync.Mutex
 	deliveries map[string]*delivery
-	ride       context.CancelFunc // ends the wait of the progress that is being written; nil if none is
-	dirty      bell               // there is progress
-	troubled   bool               // progress cannot be written, and that was logged
+	ride       context.CancelFunc // ends the wait of the progress write under way; nil if there is none
+	dirty      bell               // there is progress to write
+	troubled   bool               // progress cannot be written, and this was logged
 	counts     Counts
 }
 
-// Counts are of all attempts since New.
+// Counts counts all attempts since New.
 type Counts struct {
 	Sent   uint64 // answered 2xx
-	Failed uint64 // not
+	Failed uint64 // all others
 }
 
-// New begins to send. The error is the log's.
+// New starts sending. The error is the log's.
 func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	info, err := log.Info()
 	if err != nil {
@@ -165,7 +165,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	held := 0
 	for i := range list {
-		if !strings.HasPrefix(list[i].Name, "\x00") && !s.loadRow(&list[i]) { // those are not of deliveries
+		if !strings.HasPrefix(list[i].Name, "\x00") && !s.loadRow(&list[i]) { // rows of devices and others
 			s.deliveries[list[i].Name] = s.load(list[i])
 		}
 	}
@@ -183,7 +183,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 	return s, nil
 }
 
-// Close ends all requests, and writes what they have come to. Of nil it does nothing.
+// Close ends all requests, and writes their progress. On nil it does nothing.
 func (s *Sender) Close() {
 	if s == nil {
 		return
@@ -198,26 +198,26 @@ func (s *Sender) Close() {
 	s.client.CloseIdleConnections()
 }
 
-// delivery is one of them. The Sender's mu guards it.
+// delivery is a delivery's state. The Sender's mu guards it.
 type delivery struct {
 	name    string
-	at      store.ID // everything that matches up to here is done with, or in a lane
+	at      store.ID // everything that matches up to here is done, or in a lane
 	record  record
-	damaged bool   // it has no record
+	damaged bool   // its record is unreadable
 	locked  string // why its secrets cannot be opened; "" while they can
 	next    time.Time
 	sent    time.Time // the last 2xx since New
-	stands  [2]stand  // where it was a minute ago or more, and since then
+	stands  [2]stand  // where it was a minute or more ago, and since then
 
-	changes, written uint64 // counts of at and record
+	changes, written uint64 // how often at and record have changed
 
-	lanes     map[string]*lane // what of everything up to at is not done with
+	lanes     map[string]*lane // what is not done of everything up to at
 	dead      []letter         // sorted by ID
-	unwritten map[string]row   // those of lanes and dead that are not written as they are, by name
-	run       *run             // the last one; nil: there was none
+	unwritten map[string]row   // rows of lanes and dead with unwritten changes, by name
+	run       *run             // the last one; nil: none yet
 
-	worker context.CancelFunc // nil while nothing runs
-	done   chan struct{}      // closed when it does not any more
+	worker context.CancelFunc // nil while none runs
+	done   chan struct{}      // closed when the worker has ended
 }
 
 func (s *Sender) load(stored store.NamedDelivery) *delivery {
@@ -255,7 +255,7 @@ func (s *Sender) start(d *delivery) {
 	})
 }
 
-// halt ends the worker, and with it a request under way. The caller holds operations.
+// halt ends the worker, cutting off a request under way. The caller holds operations.
 func (d *delivery) halt() {
 	if d.worker != nil {
 		d.worker()
@@ -264,7 +264,7 @@ func (d *delivery) halt() {
 	}
 }
 
-// bell wakes who receives from it: once, however often it was rung meanwhile.
+// bell wakes its receiver: once, however often it was rung meanwhile.
 type bell chan struct{}
 
 func (b bell) ring() {
@@ -274,7 +274,7 @@ func (b bell) ring() {
 	}
 }
 
-// change notes a change of a delivery, which is written in time. The caller holds mu.
+// change records a change of a delivery, to be written in time. The caller holds mu.
 func (s *Sender) change(d *delivery) {
 	d.changes++
 	s.dirty.ring()
@@ -285,12 +285,12 @@ func (d *delivery) stored() store.NamedDelivery {
 	return store.NamedDelivery{Name: d.name, Delivery: store.Delivery{ID: d.at, Record: d.record.bytes()}}
 }
 
-// write writes deliveries as they are, at once: what may not be forgotten.
+// write writes deliveries at once: for what must not be lost.
 func (s *Sender) write(ctx context.Context, deliveries ...*delivery) error {
 	return s.alone(func() error { return s.put(ctx, deliveries, false) })
 }
 
-// alone calls f while nothing else is written. It ends the wait of progress that rides.
+// alone calls f while nothing else is written. It interrupts progress that waits to ride on an append.
 func (s *Sender) alone(f func() error) error {
 	s.mu.Lock()
 	if s.ride != nil {
@@ -322,7 +322,7 @@ func (s *Sender) put(ctx context.Context, deliveries []*delivery, ride bool) err
 	return err
 }
 
-// flush writes all that has changed.
+// flush writes everything that has changed.
 func (s *Sender) flush(ctx context.Context, ride bool) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -365,7 +365,7 @@ func (s *Sender) writeProgress() {
 	}
 }
 
-// noteProgress says once that progress cannot be written, and tries again later. The caller holds mu.
+// noteProgress logs once that progress cannot be written, and has it tried again. The caller holds mu.
 func (s *Sender) noteProgress(err error, interrupted bool) {
 	if err == nil {
 		s.troubled = false
@@ -379,7 +379,7 @@ func (s *Sender) noteProgress(err error, interrupted bool) {
 	}
 }
 
-// find returns a delivery. The caller holds mu.
+// find returns a delivery by name. The caller holds mu.
 func (s *Sender) find(name string) (*delivery, error) {
 	d := s.deliveries[name]
 	if d == nil {

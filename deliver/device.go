@@ -20,47 +20,47 @@ import (
 
 const (
 	maxDeviceName = 100  // bytes
-	maxPage       = 1024 // bytes of a page's address, which is in each message
+	maxPage       = 1024 // bytes of a page's URL, which is in each message
 
 	rowOfDevices  = "\x00push"
 	rowsOfDevices = rowOfDevices + "\x00"
 )
 
-// Urgencies are how soon a push has to be there, the least first (RFC 8030 §5.3). A phone that saves its battery lets
-// all but the last wait.
+// Urgencies are how soon a push must arrive, the least urgent first (RFC 8030 §5.3). A phone that saves its battery
+// delays all but the last.
 var Urgencies = []string{"very-low", "low", "normal", "high"}
 
 const defaultUrgency = "normal"
 
-// Registration is what a browser says of itself.
+// Registration is what a browser registers.
 type Registration struct {
 	Owner   string    // auth.Grant.Owner
 	Expires time.Time // of the grant; zero: never
 
 	Endpoint, P256dh, Auth string // of its PushSubscription
 
-	Topics   store.Filter // that its grant covers
-	Mark     string       // the owner's read mark whose unread events are counted; "": none is
-	Page     string       // that a click opens
+	Topics   store.Filter // covered by its grant
+	Mark     string       // the owner's read mark whose unread events are counted; "": none
+	Page     string       // opened by a click
 	Name     string       // for people; may be ""
 	Language string       // of its texts; "" is en
 	Urgency  string       // one of Urgencies; "" is normal
 }
 
-// DeviceState is what becomes of the pushes of a device.
+// DeviceState is the state of a device's pushes.
 type DeviceState string
 
 const (
-	DeviceActive  DeviceState = "active"  // they are sent
-	DeviceFailing DeviceState = "failing" // the last one was not taken, and is tried again
-	DeviceExpired DeviceState = "expired" // its grant has ended; it is sent pushes for the grace alone
+	DeviceActive  DeviceState = "active"  // pushes are sent
+	DeviceFailing DeviceState = "failing" // the last push failed, and is retried
+	DeviceExpired DeviceState = "expired" // its grant has ended; it is pushed to during the grace only
 	DeviceHeld    DeviceState = "held"    // the log was restored
 )
 
-// DeviceStates are all of them.
+// DeviceStates are all device states.
 var DeviceStates = []DeviceState{DeviceActive, DeviceFailing, DeviceExpired, DeviceHeld}
 
-// Device is one of a person's browsers. What its push service is reached by is a secret, and not in it.
+// Device is one of a person's browsers. The address at its push service is a secret, and not included.
 type Device struct {
 	ID       string // a digest of the endpoint, keyed by the log
 	Owner    string
@@ -73,10 +73,10 @@ type Device struct {
 	Made     time.Time
 	Renewed  time.Time // the last registration
 	Expires  time.Time // of the grant; zero: never
-	At       store.ID  // what matches up to here was pushed, or need not be
+	At       store.ID  // matching events up to here were pushed, or need not be
 	State    DeviceState
-	Answered int    // HTTP status of the last attempt, while it fails; 0: there was no answer
-	Failure  string // of the last attempt, while it fails. It may name addresses of the network: it is not the owner's
+	Answered int    // HTTP status of the last attempt, while failing; 0: no answer
+	Failure  string // of the last attempt, while failing. May name addresses of the network: not for the owner
 }
 
 // deviceID is a digest of an endpoint.
@@ -89,15 +89,15 @@ func parseDeviceID(text string) (id deviceID, ok bool) {
 	return deviceID(append(b, make([]byte, len(id))...)), err == nil && len(b) == len(id)
 }
 
-// deviceIDOf names an endpoint, so that a browser that registers again is the same device.
+// deviceIDOf derives the ID from an endpoint, so that a browser that registers again is the same device.
 func deviceIDOf(secret [32]byte, endpoint string) deviceID {
 	mac := hmac.New(sha256.New, secret[:])
 	mac.Write([]byte("device\n" + endpoint))
 	return deviceID(mac.Sum(nil))
 }
 
-// device is one of them: a hundred thousand are in memory, so texts that many have are shared. The Devices' mu guards
-// it.
+// device is a device in memory. There may be a hundred thousand, so strings that many have are shared. The Devices' mu
+// guards it.
 type device struct {
 	id       deviceID
 	owner    string
@@ -116,20 +116,20 @@ type device struct {
 	due  *dueDevice
 }
 
-// dueDevice is what a device has beside while there is something to push to it.
+// dueDevice is a device's additional state while something is due to it.
 type dueDevice struct {
-	after    store.ID // it has nothing to be told up to here
-	newest   store.ID // that it was found to want
-	ring     store.ID // the newest of these that it is told of at once; zero: none is known
-	rang     store.ID // nothing up to here rings any more; zero: it was not looked at
+	after    store.ID // nothing up to here is due to it
+	newest   store.ID // newest event found to match
+	ring     store.ID // the newest of those to push at once; zero: none known
+	rang     store.ID // nothing up to here rings any more; zero: not checked
 	next     time.Time
-	attempts int // that failed
+	attempts int // failed ones
 	first    time.Time
-	answered int // the status of the last attempt; 0: there was no answer
+	answered int // status of the last attempt; 0: no answer
 	failure  string
-	kept     bool      // it is in the device's row: it waits for longer than a start should read
-	in       *schedule // where it waits; nil: it is being sent
-	place    int       // there
+	kept     bool      // it is in the device's row: it waits longer than a start should read back
+	in       *schedule // where it waits; nil: being sent
+	place    int       // its index there
 }
 
 // deviceRow is what the log keeps of a device beside its position, as JSON.
@@ -161,7 +161,7 @@ func devicePurpose(id deviceID) string { return "device " + id.String() }
 
 func deviceRowName(id deviceID) string { return rowsOfDevices + id.String() }
 
-// row is the device as the log keeps it.
+// row is the device as the log stores it.
 func (d *device) row() store.NamedDelivery {
 	r := deviceRow{recordVersion, d.owner, d.topics, d.mark, d.name, d.language, d.urgency, d.service, d.sealed, d.made,
 		d.renewed, d.expires, nil}
@@ -206,25 +206,25 @@ func parseDevice(stored *store.NamedDelivery) (*device, error) {
 	return d, nil
 }
 
-// renew has the device be as it was registered again, for the same owner and topics.
+// renew updates the device from a new registration for the same owner and topics.
 func (d *device) renew(as *device) {
 	as.share()
 	d.mark, d.name, d.language, d.urgency = as.mark, as.name, as.language, as.urgency
 	d.sealed, d.renewed, d.expires = as.sealed, as.renewed, as.expires
 }
 
-// share has its texts be those of others that have the same.
+// share makes its strings share memory with equal ones.
 func (d *device) share() {
 	d.service, d.language = unique.Make(d.service).Value(), unique.Make(d.language).Value()
 	d.urgency, d.mark = unique.Make(d.urgency).Value(), unique.Make(d.mark).Value()
 }
 
-// ended reports whether the device is sent nothing any more.
+// ended reports whether nothing is sent to the device any more.
 func (d *device) ended(now time.Time, grace time.Duration) bool {
 	return d.expires != 0 && !now.Before(time.UnixMilli(d.expires).Add(grace))
 }
 
-// state says what becomes of its pushes.
+// state returns the state of its pushes.
 func (d *device) state(now time.Time, held bool) DeviceState {
 	switch {
 	case held:
@@ -237,7 +237,7 @@ func (d *device) state(now time.Time, held bool) DeviceState {
 	return DeviceActive
 }
 
-// describe says what others may know of it.
+// describe returns what others may know of it.
 func (d *device) describe(now time.Time, held bool) Device {
 	shown := Device{ID: d.id.String(), Owner: d.owner, Name: d.name, Topics: strings.Fields(d.topics), Mark: d.mark,
 		Language: d.language, Urgency: d.urgency, Service: d.service, Made: time.UnixMilli(d.made),
@@ -251,7 +251,7 @@ func (d *device) describe(now time.Time, held bool) Device {
 	return shown
 }
 
-// address is what is sealed of a device.
+// address is the sealed part of a device.
 type address struct {
 	target   *webpush.Target
 	endpoint string
@@ -272,7 +272,7 @@ func parseAddress(text []byte) (a address, err error) {
 	return a, err
 }
 
-// check looks at what a browser says, and returns what is to be sealed. Errors: *InvalidError, an outbound.Refused.
+// check checks a registration, and returns what to seal. Errors: *InvalidError, an outbound.Refused.
 func (p *Devices) check(r *Registration) (a address, service string, err error) {
 	u, err := p.checkEndpoint(r.Endpoint)
 	if err != nil {

@@ -21,25 +21,25 @@ import (
 )
 
 const (
-	// DefaultDevicesPerOwner is how many devices a subject has at most.
+	// DefaultDevicesPerOwner is how many devices a subject may have.
 	DefaultDevicesPerOwner = 20
 
-	// DefaultPushGrace is for how long a device is sent pushes after the token it was registered with has ended: its
+	// DefaultPushGrace is how long a device is still pushed to after the token it was registered with has ended: its
 	// page may not be opened every day.
 	DefaultPushGrace = 7 * 24 * time.Hour
 
-	// MaxDevices bounds the devices of a log. Each takes less than a kilobyte of memory with a few
-	// topics, and 35 kB with as many wildcards as it may have.
+	// MaxDevices bounds the devices of a log. Each takes less than a kilobyte of memory with a few topics, and 35 kB
+	// with the maximum number of wildcards.
 	MaxDevices = 250_000
 
 	maxDeviceTopics   = 64
-	maxDeviceSegments = 128 // of its patterns, in all: one with a wildcard takes memory for each
+	maxDeviceSegments = 128 // of its patterns, in all: each costs memory in a pattern with a wildcard
 )
 
-// PushOptions configures NewDevices. Guard, Key and Contact are needed.
+// PushOptions configures NewDevices. Guard, Key and Contact are required.
 type PushOptions struct {
 	Guard    *outbound.Guard
-	Key      *seal.File    // that endpoints, keys and the VAPID key are sealed under
+	Key      *seal.File    // for sealing endpoints, keys and the VAPID key
 	Contact  string        // where push services reach the operator: mailto: or https: (RFC 8292 §2.1)
 	Client   *http.Client  // default: the Guard's
 	Grace    time.Duration // default: DefaultPushGrace
@@ -49,17 +49,17 @@ type PushOptions struct {
 	// Visible reports whether a person has a page in view that shows all of these topics. nil: nobody has.
 	Visible func(owner string, topics store.Filter) bool
 
-	// Wants reports whether an event that is pushed at once is still to be, just before an attempt at it. nil: it is.
+	// Wants reports whether an event pushed at once is still wanted, just before an attempt. nil: it is.
 	Wants func(e *store.Event) bool
 
-	Console string // where people open the console; "" where nobody has said
+	Console string // URL of the console; "": unknown
 
 	// May is as in Options.
 	May    func() bool
 	Logger *slog.Logger // default: discard
 }
 
-// DeviceSource is the log of Devices: of store.Log what they use. The contract is there.
+// DeviceSource is the part of store.Log that Devices use. The contract is there.
 type DeviceSource interface {
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
 	Deliveries() ([]store.NamedDelivery, error)
@@ -74,21 +74,21 @@ type DeviceSource interface {
 }
 
 var (
-	// ErrNoDevice: there is no device of this ID.
+	// ErrNoDevice: no device has this ID.
 	ErrNoDevice = errors.New("device not found")
 
-	// ErrDeviceLimit: the owner, or the log, has as many devices as there may be.
+	// ErrDeviceLimit: the owner, or the log, has its maximum number of devices.
 	ErrDeviceLimit = errors.New("device limit reached")
 )
 
-// Devices are the browsers that are pushed to (docs/adr/0025). A device is a position in the log and a record beside
-// it; one reader of the log finds out for all of them who has something to be told.
+// Devices are the browsers that get pushes (docs/adr/0025). A device is a position in the log and a record beside it;
+// one reader of the log finds out for all of them which have something due.
 //
-//  1. A device is told of what matches and was stored after it was registered: one message for all that is there.
-//  2. Nobody is told of what their read mark has passed, nor while they have a page in view; but of a step of an alert
-//     that is pushed everybody is, at once, as long as nobody has taken the alert.
-//  3. A kill may repeat the pushes of the last second; it forgets none.
-//  4. Nothing is pushed from a log that was restored, until an administrator says so.
+//  1. A device is notified of what matches and was stored after it was registered: one message for all that is there.
+//  2. Nobody is notified of what their read mark has passed, nor while they have a page in view. A pushed step of an
+//     alert is the exception: it reaches everybody at once, as long as nobody has claimed the alert.
+//  3. A kill may repeat the pushes of the last second; it loses none.
+//  4. Nothing is pushed from a restored log until an administrator confirms it.
 //
 // There are two goroutines, and one for each request under way. All methods may be called concurrently.
 type Devices struct {
@@ -97,7 +97,7 @@ type Devices struct {
 	logID  store.ID
 	secret [32]byte
 	client *http.Client
-	turns  turns         // of what takes the processor: all but the wait for a push service
+	turns  turns         // of what needs the processor: all but the wait for a push service
 	rate   *rate.Limiter // of requests
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -109,49 +109,49 @@ type Devices struct {
 	byID    map[deviceID]*device
 	byOwner map[string][]*device
 	wanted  audiences
-	at      store.ID // up to where it is known who wants what; what moves it while there are devices is read alone
-	rung    store.ID // after it, nothing up to at rings
+	at      store.ID // up to here all wants are known; while there are devices, only reading moves it
+	rung    store.ID // events after it, up to at, do not ring
 	held    bool     // the log was restored
-	sealed  []byte   // the VAPID key; nil: there is none yet
+	sealed  []byte   // the VAPID key; nil: none yet
 	key     *webpush.Key
 
-	waiting, failing schedule          // of devices with something due that may be sent
-	shares           map[string]*share // of those that are being sent, or wait for others of the same
-	flying           map[*device]bool  // that are being sent something
+	waiting, failing schedule          // devices with something due that may be sent
+	shares           map[string]*share // of requests under way, or devices that wait because of them
+	flying           map[*device]bool  // being sent something
 	retrying         int               // how many of these have failed before
-	woken            bool              // there is something to do for run
+	woken            bool              // run has something to do
 	interrupt        context.CancelFunc
 
 	unwritten map[deviceID]bool
-	batch     *batch // of those who wait for what is unwritten
+	batch     *batch // for those who wait until unwritten is written
 	ride      context.CancelFunc
 	dirty     bell
 	written   writtenDevices
 
 	counts   PushCounts
-	told     time.Time // when a failure was logged
-	troubled bool      // rows cannot be written, and that was logged
+	told     time.Time // when a failure was last logged
+	troubled bool      // rows cannot be written, and this was logged
 }
 
-// PushCounts are since NewDevices.
+// PushCounts counts since NewDevices.
 type PushCounts struct {
-	Sent    uint64 // taken by a push service
-	Failed  uint64 // attempts that were not
-	Gone    uint64 // devices removed because their push service said so
+	Sent    uint64 // accepted by a push service
+	Failed  uint64 // attempts that were not accepted
+	Gone    uint64 // devices removed because their push service reported them gone
 	Expired uint64 // devices removed because their grant ended
 	Spared  uint64 // pushes not sent because the person has read, or has a page in view
 }
 
-// devicesRow is what the log keeps beside the position of all devices.
+// devicesRow is what the log keeps beside the common position of all devices.
 type devicesRow struct {
 	Version int      `json:"version"`
-	Log     store.ID `json:"log"` // that it pushes from
+	Log     store.ID `json:"log"` // the log it pushes from
 	Key     []byte   `json:"key"` // VAPID's, sealed
 }
 
 const keyPurpose = "push key"
 
-// NewDevices begins to push. The error is the log's.
+// NewDevices starts pushing. The error is the log's.
 func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 	info, err := log.Info()
 	if err != nil {
@@ -187,7 +187,7 @@ func NewDevices(log DeviceSource, o PushOptions) (*Devices, error) {
 	return p, nil
 }
 
-// load reads the rows. A damaged one is left where it is: its browser registers again.
+// load reads the rows. A damaged one stays where it is: its browser registers again.
 func (p *Devices) load() error {
 	list, err := p.log.Deliveries()
 	if err != nil {
@@ -212,13 +212,13 @@ func (p *Devices) load() error {
 				continue
 			}
 			if d.due != nil {
-				d.due.newest = p.at // the row of all devices came first
+				d.due.newest = p.at // the row of all devices comes first
 			}
 			p.insert(d)
 		}
 		row.Record = nil // there are many
 	}
-	if p.held = restored && len(p.byID) > 0; p.held { // without devices nobody is told twice
+	if p.held = restored && len(p.byID) > 0; p.held { // without devices, nobody gets anything twice
 		p.o.Logger.Warn("the log was restored: nothing is pushed from it until that is said with "+
 			`"tidings deliveries resume --all"`, "devices", len(p.byID))
 	}
@@ -228,7 +228,7 @@ func (p *Devices) load() error {
 // insert puts a device into the tables. The caller holds mu, or is load.
 func (p *Devices) insert(d *device) {
 	if all := p.byOwner[d.owner]; len(all) > 0 {
-		d.owner = all[0].owner // one text for all
+		d.owner = all[0].owner // all share one string
 	}
 	d.share()
 	p.byID[d.id] = d
@@ -253,7 +253,7 @@ func (p *Devices) take(d *device) {
 	}
 }
 
-// Close ends all requests, and writes what they have come to. Of nil it does nothing.
+// Close ends all requests, and writes their progress. On nil it does nothing.
 func (p *Devices) Close() {
 	if p == nil {
 		return
@@ -268,8 +268,8 @@ func (p *Devices) Close() {
 	p.client.CloseIdleConnections()
 }
 
-// PublicKey is what a browser subscribes with, as base64url. It is made at the first call. Errors: those of seal and
-// of the log.
+// PublicKey is the key that a browser subscribes with, as base64url. The first call creates it. Errors: those of seal
+// and of the log.
 func (p *Devices) PublicKey(ctx context.Context) (string, error) {
 	key, err := p.vapid(ctx)
 	if err != nil {
@@ -278,7 +278,7 @@ func (p *Devices) PublicKey(ctx context.Context) (string, error) {
 	return key.Public(), nil
 }
 
-// vapid returns the key that requests are signed with.
+// vapid returns the key that signs requests.
 func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
 	p.making.Lock()
 	defer p.making.Unlock()
@@ -292,7 +292,7 @@ func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
 		return p.makeKey(ctx, nil)
 	}
 	secret, err := p.o.Key.Open(sealed, keyPurpose)
-	if errors.Is(err, seal.ErrOtherKey) && none { // the secrets key was lost for good, and nobody is subscribed
+	if errors.Is(err, seal.ErrOtherKey) && none { // the secrets key was lost permanently, and nobody is subscribed
 		return p.makeKey(ctx, sealed)
 	}
 	if err != nil {
@@ -307,7 +307,7 @@ func (p *Devices) vapid(ctx context.Context) (*webpush.Key, error) {
 	return key, nil
 }
 
-// makeKey makes a key in the place of one that is sealed; nil: there was none.
+// makeKey makes a new key in place of a sealed one; nil: there was none.
 func (p *Devices) makeKey(ctx context.Context, last []byte) (*webpush.Key, error) {
 	key, err := webpush.NewKey(p.o.Contact)
 	if err != nil {
@@ -337,12 +337,12 @@ func (p *Devices) makeKey(ctx context.Context, last []byte) (*webpush.Key, error
 	return key, nil
 }
 
-// PushStats are for metrics.
+// PushStats holds values for metrics.
 type PushStats struct {
 	PushCounts
 	States  map[DeviceState]int
-	Due     int       // devices with something to be told
-	Failing time.Time // since when the one that has failed longest does; zero: none does
+	Due     int       // devices with something due
+	Failing time.Time // since when the longest-failing one has failed; zero: none fails
 }
 
 // Stats returns them as of about now.

@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// rowsAtOnce is how many rows of devices one commit has.
+	// rowsAtOnce is how many device rows one commit writes.
 	rowsAtOnce = 1000
 
-	// idlePlaces is how often it is written up to where the log has been read, while nothing else is.
+	// idlePlaces is how often the common position is written while nothing else is.
 	idlePlaces = 30 * time.Second
 )
 
-// writtenDevices is what was written last of the row of all devices.
+// writtenDevices is the row of all devices as last written.
 type writtenDevices struct {
 	at   store.ID
 	when time.Time
 }
 
-// batch is what a commit has, for those who wait for it.
+// batch is a pending write, for those who wait for it.
 type batch struct {
 	done chan struct{}
 	err  error
 }
 
-// wait returns once it is written. Its error is the log's, or ctx's: then it is written in time.
+// wait returns once the batch is written. Its error is the log's, or ctx's: then it will still be written.
 func (b *batch) wait(ctx context.Context) error {
 	select {
 	case <-b.done:
@@ -39,7 +39,7 @@ func (b *batch) wait(ctx context.Context) error {
 	}
 }
 
-// await has what is unwritten written at once. The caller holds mu.
+// await has all unwritten rows written at once. The caller holds mu.
 func (p *Devices) await() *batch {
 	if p.batch == nil {
 		p.batch = &batch{done: make(chan struct{})}
@@ -51,7 +51,7 @@ func (p *Devices) await() *batch {
 	return p.batch
 }
 
-// writeRows writes what has changed: at once where somebody waits, else once a second at most.
+// writeRows writes changes: at once if somebody waits, else once a second at most.
 func (p *Devices) writeRows() {
 	var last time.Time
 	for {
@@ -69,7 +69,7 @@ func (p *Devices) writeRows() {
 	}
 }
 
-// pace waits for the next second, or until somebody waits for what is unwritten. It reports false at the end.
+// pace waits for the next second, or until somebody waits for unwritten rows. It reports false at the end.
 func (p *Devices) pace(last time.Time) bool {
 	late := time.NewTimer(time.Until(last.Add(progressEvery)))
 	defer late.Stop()
@@ -90,7 +90,7 @@ func (p *Devices) pace(last time.Time) bool {
 	}
 }
 
-// noteTrouble says once that rows cannot be written, and has them tried again.
+// noteTrouble logs once that rows cannot be written, and has them tried again.
 func (p *Devices) noteTrouble(interrupted bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,8 +105,8 @@ func (p *Devices) noteTrouble(interrupted bool, err error) {
 	}
 }
 
-// flush writes all that has changed, beside the next append if it rides and nobody waits; who comes to wait interrupts
-// that. It is called by one goroutine at a time.
+// flush writes all changes, riding on the next append if ride is set and nobody waits; whoever starts to wait
+// interrupts that. Only one goroutine calls it at a time.
 func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -125,7 +125,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 		p.mu.Unlock()
 		return false, nil
 	}
-	rows = append(rows, p.row(at)) // after those that it passes over
+	rows = append(rows, p.row(at)) // after the rows that it passes over
 	p.batch, p.unwritten = nil, make(map[deviceID]bool)
 	if ride = ride && b == nil; ride {
 		p.ride = cancel
@@ -142,7 +142,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 	if err == nil {
 		p.written = writtenDevices{at, time.Now()}
 	} else {
-		for id := range ids { // some may be written, which does no harm
+		for id := range ids { // some may be written, which is harmless
 			p.unwritten[id] = true
 		}
 	}
@@ -153,7 +153,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 	return errors.Is(ctx.Err(), context.Canceled), err
 }
 
-// floor is the position that a start may read on from. The caller holds mu.
+// floor is the position that a restart may read on from. The caller holds mu.
 func (p *Devices) floor() store.ID {
 	at := p.at
 	lower := func(d *device) {
@@ -175,7 +175,7 @@ func (p *Devices) floor() store.ID {
 	return at
 }
 
-// row is that of all devices. The caller holds mu.
+// row is the row of all devices. The caller holds mu.
 func (p *Devices) row(at store.ID) store.NamedDelivery {
 	r := devicesRow{recordVersion, p.logID, p.sealed}
 	if p.held {

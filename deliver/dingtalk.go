@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// dingtalk is a custom robot of DingTalk that wants signatures
-// (https://open.dingtalk.com/document/robots/custom-robot-access): the time in milliseconds, an hour off at most, and
-// the HMAC-SHA256 of it, a line end and the secret under the secret, in the query; 20 messages a minute, and then none
-// for ten; an errcode in an answer of status 200. Its texts have no markup, and mention only whom "at" names.
+// dingtalk is a custom robot of DingTalk that requires signatures
+// (https://open.dingtalk.com/document/robots/custom-robot-access): in the query, the time in milliseconds, at most an
+// hour off, and the HMAC-SHA256, keyed with the secret, of that time, a newline and the secret. 20 messages a minute,
+// then none for ten; an errcode in an answer of status 200. Its texts have no markup, and mention only whom "at" names.
 var dingtalk = &chat{
 	t: traits{takes: append([]string{"secret"}, texts...), secret: "the one that the robot's signatures are made with",
 		key: checkVisible, pace: 3 * time.Second},

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// feishu is a custom bot of Feishu or Lark that wants signatures
-// (https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot): the time in seconds, an hour off at most, and
-// the HMAC-SHA256 of nothing under it, a line end and the secret, in the body; 20 KB, 100 messages a minute and 5 a
-// second; a code in an answer of status 200. A "text" knows <at>, so this is a "post", whose texts have no markup.
+// feishu is a custom bot of Feishu or Lark that requires signatures
+// (https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot): in the body, the time in seconds, at most an
+// hour off, and the HMAC-SHA256 of nothing, keyed with that time, a newline and the secret. 20 KB, 100 messages a
+// minute and 5 a second; a code in an answer of status 200. A "text" knows <at>, so this is a "post", whose texts have
+// no markup.
 var feishu = &chat{
 	t: traits{takes: append([]string{"secret"}, texts...), secret: "the one that the bot's signatures are made with",
 		key: checkVisible, pace: time.Second},
@@ -33,7 +34,7 @@ var feishu = &chat{
 	}),
 }
 
-// feishuPost is a paragraph for each line, and one for the link.
+// feishuPost has a paragraph for each line, and one for the link.
 func feishuPost(n *note, language string) map[string]any {
 	type part struct {
 		Tag  string `json:"tag"`

@@ -6,10 +6,10 @@ import (
 	"tidings/replay"
 )
 
-// maxFold is how many events one message to people stands for at most.
+// maxFold bounds the events that one message to people covers.
 const maxFold = 256
 
-// atOnce is how many events are read at once.
+// atOnce is how many events to read at once.
 func (w *worker) atOnce() int {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
@@ -19,10 +19,9 @@ func (w *worker) atOnce() int {
 	return readEvents
 }
 
-// sendFold sends all events of a page as one message where it is people who read, and takes them from the page. No
-// event waits for others: those that are there are told together. The message has the ID of the first of them, so
-// that it stays the same one when more have come by the next attempt. Only what follows it waits, for the pace of
-// the receiver.
+// sendFold sends all events of a page as one message if the receiver is people, and removes them from the page. No
+// event waits for others: those present go together. The message has the ID of the first of them, so that it keeps its
+// ID if there are more by the next attempt. Only what follows it waits, for the receiver's pace.
 func (w *worker) sendFold(ctx context.Context, page *replay.Page) error {
 	w.s.mu.Lock()
 	recipient := w.d.record.Recipient

@@ -14,7 +14,7 @@ import (
 	"tidings/store"
 )
 
-// checkEndpoint looks at where a push service wants its requests.
+// checkEndpoint checks the URL that a push service wants requests at.
 func (p *Devices) checkEndpoint(text string) (*url.URL, error) {
 	u, err := p.o.Guard.CheckURL(text)
 	if errors.Is(err, outbound.ErrURL) {
@@ -23,16 +23,16 @@ func (p *Devices) checkEndpoint(text string) (*url.URL, error) {
 	return u, err
 }
 
-// Register makes a device of a browser, durably, or renews the one it is. Whoever has the endpoint has the browser: a
-// device of another owner becomes this one's. Errors: *InvalidError, an outbound.Refused, ErrDeviceLimit, those of
-// seal and of the log.
+// Register makes a device of a browser, durably, or renews its device. Whoever has the endpoint has the browser: a
+// device of another owner changes hands. Errors: *InvalidError, an outbound.Refused, ErrDeviceLimit, those of seal and
+// of the log.
 func (p *Devices) Register(ctx context.Context, r Registration) (shown Device, made bool, err error) {
 	r.Language, r.Urgency = cmp.Or(r.Language, "en"), cmp.Or(r.Urgency, defaultUrgency)
 	a, service, err := p.check(&r)
 	if err != nil {
 		return Device{}, false, err
 	}
-	if _, err := p.vapid(ctx); err != nil { // so that no other secrets key is made
+	if _, err := p.vapid(ctx); err != nil { // so that no second secrets key is made
 		return Device{}, false, err
 	}
 	id := deviceIDOf(p.secret, a.endpoint)
@@ -58,8 +58,8 @@ func (p *Devices) Register(ctx context.Context, r Registration) (shown Device, m
 	return shown, made, written.wait(ctx)
 }
 
-// put has a registered device take the place of the one it was, or renews that one if it is told of the same: what is
-// due to it stays so, whether it waits, is being sent, or has failed. The caller holds mu.
+// put replaces the device that a browser was with the one now registered, or renews it if owner and topics are the
+// same: what is due to it then stays, whether it waits, is being sent, or has failed. The caller holds mu.
 func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 	old, head := p.byID[d.id], p.log.Head()
 	made = old == nil || old.owner != d.owner
@@ -75,7 +75,7 @@ func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 		return old, false, nil
 	}
 	if len(p.byID) == 0 {
-		p.at = store.Later(p.at, head) // nobody has read on
+		p.at = store.Later(p.at, head) // nobody has moved it
 	}
 	d.at = head
 	if old != nil {
@@ -87,27 +87,27 @@ func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 	return d, made, nil
 }
 
-// note has a device written as it will be then, or its row deleted if it is gone. The caller holds mu.
+// note schedules a device's row to be written as it is by then, or deleted if the device is gone. The caller holds mu.
 func (p *Devices) note(d *device) {
 	p.unwritten[d.id] = true
 	p.dirty.ring()
 }
 
-// List returns those of an owner after an ID, sorted by it, at most max.
+// List returns an owner's devices after an ID, sorted by ID, at most max.
 func (p *Devices) List(owner, after string, max int) []Device {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.describe(p.byOwner[owner], after, max)
 }
 
-// ListAll returns those of all owners whose name suits, in the same way.
+// ListAll returns the devices of all matching owners, in the same way.
 func (p *Devices) ListAll(suits func(owner string) bool, after string, max int) []Device {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.describe(p.of(suits), after, max)
 }
 
-// of returns the devices of owners who suit. The caller holds mu.
+// of returns the devices of matching owners. The caller holds mu.
 func (p *Devices) of(suits func(owner string) bool) (all []*device) {
 	for owner, mine := range p.byOwner {
 		if suits(owner) {
@@ -117,7 +117,7 @@ func (p *Devices) of(suits func(owner string) bool) (all []*device) {
 	return all
 }
 
-// describe sorts and shows. The caller holds mu.
+// describe sorts and describes devices. The caller holds mu.
 func (p *Devices) describe(all []*device, after string, max int) (list []Device) {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b *device) int { return strings.Compare(a.id.String(), b.id.String()) })
@@ -130,7 +130,7 @@ func (p *Devices) describe(all []*device, after string, max int) (list []Device)
 	return list
 }
 
-// Remove forgets a device, durably, if it is of an owner who suits. Errors: ErrNoDevice, and those of the log.
+// Remove removes a device, durably, if its owner matches. Errors: ErrNoDevice, and those of the log.
 func (p *Devices) Remove(ctx context.Context, id string, suits func(owner string) bool) error {
 	key, ok := parseDeviceID(id)
 	p.mu.Lock()
@@ -144,8 +144,7 @@ func (p *Devices) Remove(ctx context.Context, id string, suits func(owner string
 	return written.wait(ctx)
 }
 
-// RemoveAll forgets all devices of owners who suit, durably, and returns how many those were. Errors: those of the
-// log.
+// RemoveAll removes all devices of matching owners, durably, and returns how many. Errors: those of the log.
 func (p *Devices) RemoveAll(ctx context.Context, suits func(owner string) bool) (removed int, err error) {
 	p.mu.Lock()
 	all := p.of(suits)
@@ -160,15 +159,15 @@ func (p *Devices) RemoveAll(ctx context.Context, suits func(owner string) bool) 
 	return len(all), written.wait(ctx)
 }
 
-// forget takes a device away. The caller holds mu.
+// forget removes a device. The caller holds mu.
 func (p *Devices) forget(d *device) *batch {
 	p.take(d)
 	p.note(d)
 	return p.await()
 }
 
-// Resume has devices be pushed to from a log that was restored, of what comes from now on, and reports whether they
-// had been held. Errors: those of the log.
+// Resume lets devices be pushed to from a restored log, starting with events from now on, and reports whether they were
+// held. Errors: those of the log.
 func (p *Devices) Resume(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	if !p.held {
