@@ -12,24 +12,24 @@ import (
 type Order string
 
 const (
-	Strict   Order = "strict"   // each for the one before it
-	ByTopic  Order = "topic"    // each for the one before it of its topic
-	Parallel Order = "parallel" // none
+	Strict   Order = "strict"   // each waits for the one before it
+	ByTopic  Order = "topic"    // each waits for the one before it in its topic
+	Parallel Order = "parallel" // none waits
 )
 
 const (
-	// DefaultInFlight is how many requests of a delivery that is not strict are under way at once.
+	// DefaultInFlight is how many requests are under way at once for a delivery that is not strict.
 	DefaultInFlight = 16
 
-	// MaxInFlight bounds that. Each holds an event in memory.
+	// MaxInFlight bounds it. Each holds an event in memory.
 	MaxInFlight = 100
 
-	// MaxHeldBack bounds the topics, or parallel events, that are held back. With as many, nothing is sent of
-	// other topics.
+	// MaxHeldBack bounds the topics, or parallel events, that are held back. At the limit, nothing of other topics is
+	// sent.
 	MaxHeldBack = 1000
 )
 
-// applyOrder is apply of what orders events.
+// applyOrder is the part of apply for ordering.
 func (r *record) applyOrder(set Settings) error {
 	switch set.Order {
 	case Strict, ByTopic, Parallel:
@@ -50,24 +50,24 @@ func (r *record) applyOrder(set Settings) error {
 	return nil
 }
 
-// lane is what of everything up to the delivery's position is not done with: the events of a topic that lie after an
-// ID, or one event. It is a row of its own. The Sender's mu guards it.
+// lane is an open part of everything up to the delivery's position: the events of a topic after an ID, or one event. It
+// is a row of its own. The Sender's mu guards it.
 type lane struct {
 	Topic string   `json:"topic"`
-	After store.ID `json:"after"`         // everything of the lane up to here is done with; it was in the log
-	Only  store.ID `json:"only,omitzero"` // the event, of a parallel delivery
-	Told  store.ID `json:"told,omitzero"` // what was trimmed up to here has been told
+	After store.ID `json:"after"`         // everything of the lane up to here is done; it was in the log
+	Only  store.ID `json:"only,omitzero"` // the event, for a parallel delivery
+	Told  store.ID `json:"told,omitzero"` // trims up to here were reported
 	Due   *due     `json:"due,omitzero"`
 
-	key     string   // the topic or, of a parallel delivery, the ID of the event
-	last    store.ID // no event of the lane lies after this and before the position
+	key     string   // the topic or, for a parallel delivery, the ID of the event
+	last    store.ID // the lane has no event after this and before the position
 	next    time.Time
 	written bool // the log may have a row of it
 }
 
 func laneRow(name, key string) string { return name + rowSeparator + rowSeparator + key }
 
-// loadLane keeps a lane. Without it the delivery does not know what it has not sent.
+// loadLane loads a lane. Without it the delivery does not know what it has not sent.
 func (s *Sender) loadLane(d *delivery, key string, record []byte) {
 	l := lane{written: true}
 	if record == nil || json.Unmarshal(record, &l) != nil {
@@ -86,16 +86,16 @@ func (d *delivery) putLane(key string, l lane) *lane {
 	if d.lanes == nil {
 		d.lanes = make(map[string]*lane)
 	}
-	_, pending := d.unwritten[laneRow(d.name, key)] // perhaps to be deleted
+	_, pending := d.unwritten[laneRow(d.name, key)] // perhaps a pending deletion
 	l.key, l.written = key, l.written || pending
 	d.lanes[key] = &l
 	return &l
 }
 
-// touch has a lane written. The caller holds mu, and calls change before that.
+// touch schedules a lane to be written. The caller holds mu, and calls change first.
 func (d *delivery) touch(l *lane) { d.setRow(laneRow(d.name, l.key), l) }
 
-// closeLane ends a lane that is done with. The caller holds mu, and calls change before that.
+// closeLane closes a lane that is done. The caller holds mu, and calls change first.
 func (d *delivery) closeLane(l *lane) {
 	delete(d.lanes, l.key)
 	if row := laneRow(d.name, l.key); l.written {
@@ -105,8 +105,7 @@ func (d *delivery) closeLane(l *lane) {
 	}
 }
 
-// passEvent notes that an event is done with, of a lane if l is not nil. The caller holds mu, and calls change before
-// that.
+// passEvent records that an event is done, in a lane unless l is nil. The caller holds mu, and calls change first.
 func (d *delivery) passEvent(l *lane, id store.ID) {
 	if l == nil {
 		d.at, d.record.Due, d.next = id, nil, time.Time{}
@@ -118,7 +117,7 @@ func (d *delivery) passEvent(l *lane, id store.ID) {
 	d.look(time.Now())
 }
 
-// floor is the ID up to which all is done with. The caller holds mu.
+// floor is the ID up to which everything is done. The caller holds mu.
 func (d *delivery) floor() store.ID {
 	at := d.at
 	for _, l := range d.lanes {
@@ -129,8 +128,8 @@ func (d *delivery) floor() store.ID {
 	return at
 }
 
-// failing returns the lane of a message that fails, nil if it is in none, and whether there is such a message. The
-// caller holds mu.
+// failing returns the lane of a failing message, nil if it is in none, and whether there is such a message. The caller
+// holds mu.
 func (d *delivery) failing(id string) (*lane, bool) {
 	if d.record.Due != nil && d.record.Due.ID == id {
 		return nil, true
@@ -143,7 +142,7 @@ func (d *delivery) failing(id string) (*lane, bool) {
 	return nil, false
 }
 
-// tryAtOnce forgets what has failed. The caller holds mu, and calls change before that.
+// tryAtOnce clears all failures. The caller holds mu, and calls change first.
 func (d *delivery) tryAtOnce() {
 	d.record.Due = nil
 	for _, l := range d.lanes {
@@ -154,11 +153,11 @@ func (d *delivery) tryAtOnce() {
 	}
 }
 
-// refit lets go of the lanes that do not fit the settings any more. Of another order than the last none does: sending
-// begins again at the oldest event that is not done with. The caller has the delivery alone.
+// refit closes the lanes that no longer fit the settings. If the order has changed, that is all of them: sending
+// restarts at the oldest event that is not done. The caller has the delivery alone.
 func (d *delivery) refit(last Order) {
 	if last != "" && last != d.record.order() {
-		d.at, d.record.Told = d.floor(), store.ID{} // what a lane has lost may not have been told
+		d.at, d.record.Told = d.floor(), store.ID{} // what a lane has lost may not have been reported
 	}
 	filter := d.record.filter()
 	for _, l := range d.lanes {
@@ -167,11 +166,11 @@ func (d *delivery) refit(last Order) {
 		}
 	}
 	if gap := d.record.Gap; gap != nil && gap.Lane != "" && d.lanes[gap.Lane] == nil {
-		d.record.Gap = nil // it is found again, if it is one
+		d.record.Gap = nil // it is found again, if it still is a gap
 	}
 }
 
-// keep returns what sets a delivery back to what it is. The caller holds mu, also then, and calls change before that.
+// keep returns an undo. The caller holds mu, for the undo too, and calls change before the undo.
 func (d *delivery) keep() (undo func()) {
 	was, at, lanes := d.record, d.at, make(map[string]lane, len(d.lanes))
 	for key, l := range d.lanes {

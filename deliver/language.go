@@ -9,16 +9,16 @@ import (
 	"tidings/store"
 )
 
-// language is what a message to people is made of.
+// language holds the texts of messages to people.
 type language struct {
 	test, gap string // of a delivery's name
 	several   string // of a count of events and one of topics
 	more      string // of a count of topics
 	many      string // of a count of events
-	over      string // of a count that they are more than
+	over      string // of the count that is exceeded
 	newest    string // of a time
 	field     string // of a name and a value
-	event     noun   // what is neither of the nouns
+	event     noun   // for topics that match no noun
 	alert     noun   // answers to alerts
 	step      string // of a topic, a time, the name of a rule and a number
 	steps     string // of a topic, a count of alerts and a time
@@ -33,11 +33,11 @@ type language struct {
 	names     map[string]string // of fields
 }
 
-// noun is what events of a topic are about, as a line of a topic and a count: one that is new, several, one event
-// about it, several.
+// noun is what events of a topic are about, as a line of a topic and a count: one new thing, several, one event about
+// it, several.
 type noun struct{ one, many, about, abouts string }
 
-// languages are all that messages are written in.
+// languages are all languages of messages.
 var languages = map[string]*language{"": english, "en": english, "zh": chinese}
 
 var english = &language{
@@ -103,22 +103,22 @@ var chinese = &language{
 		"subject": "主题", "text": "内容", "ticket_id": "工单号", "title": "标题", "total": "金额", "type": "类型", "user": "用户"},
 }
 
-// births are ends of types of events by which something comes into being.
+// births are endings of event types that report something new.
 var births = []string{"created", "placed", "opened", "added", "new", "posted", "submitted"}
 
-// group is what one line tells of: events of a topic, the steps that were taken for it, or what is said of a rule.
+// group is the content of one line: events of a topic, its steps, or what is reported of a rule.
 type group struct {
-	topic, own string // which people are told of, and which it is
+	topic, own string // the topic to show, and the events' own
 	n          int
-	other      bool // not all of them are new things
+	other      bool // not all of them are about new things
 	step       *step
-	alerts     map[string]bool // that the steps are about
-	since      time.Time       // the oldest of these
-	hearing    *hearing        // the newest
+	alerts     map[string]bool // the alerts of the steps
+	since      time.Time       // of the oldest of these
+	hearing    *hearing        // the newest report
 }
 
-// groups returns them in the order of the first event of each, steps first, and the number of topics. What events are
-// about is told by the topic alone unless types may be told.
+// groups returns the groups in the order of the first event of each, steps first, and the number of topics. What events
+// are about is derived from the topic alone, unless types may be shown.
 func groups(events []store.Event, types bool) (list []*group, topics int) {
 	byKey, seen := map[string]*group{}, map[string]bool{}
 	for i := range events {
@@ -157,7 +157,7 @@ func groups(events []store.Event, types bool) (list []*group, topics int) {
 	return list, len(seen)
 }
 
-// lines says of each group how many events there are.
+// lines returns a line for each group.
 func (l *language) lines(list []*group, zone *time.Location) (lines []string) {
 	for _, g := range list {
 		lines = append(lines, l.line(g, zone))
@@ -165,7 +165,7 @@ func (l *language) lines(list []*group, zone *time.Location) (lines []string) {
 	return lines
 }
 
-// line says how many events there are of a group.
+// line returns the line of a group: how many events there are.
 func (l *language) line(g *group, zone *time.Location) string {
 	if n := g.hearing; n != nil {
 		rule := plain(n.Rule, maxValue)
@@ -197,8 +197,8 @@ func (l *language) line(g *group, zone *time.Location) string {
 	return fmt.Sprintf(form, g.topic, g.n)
 }
 
-// noun is what the topic is about, by one of its segments, in the singular or the plural. What is about a topic is an
-// answer to an alert, or an event.
+// noun is what the topic is about, by one of its segments, in the singular or the plural. In a reserved topic that is
+// an answer to an alert, or an event.
 func (l *language) noun(topic string) noun {
 	if strings.HasPrefix(topic, alertsOf) {
 		return l.alert
@@ -213,8 +213,8 @@ func (l *language) noun(topic string) noun {
 	return l.event
 }
 
-// fields are the lines of what an event says. Of a step that is the type of the event that it is about, and of who
-// hears a rule nothing: the rest is told anyway.
+// fields are the lines with an event's content. For a step, that is the type of the event that it is about; for a
+// report on who hears a rule, nothing: the rest is shown anyway.
 func (l *language) fields(e *store.Event) (lines []string) {
 	isStep := stepOf(e) != nil
 	if hearingOf(e) != nil {

@@ -19,7 +19,7 @@ import (
 	"tidings/internal/outbound"
 )
 
-// smtp is a mailbox, by a mail server (RFC 5321), always under TLS: from the first byte (smtps) or by STARTTLS (smtp).
+// smtp is mailboxes, by a mail server (RFC 5321), always under TLS: from the first byte (smtps) or by STARTTLS (smtp).
 type smtp struct{}
 
 const maxMailboxes = 20
@@ -36,7 +36,7 @@ func checkPassword(text string) error {
 	return nil
 }
 
-// checkMailboxes looks at what becomes headers and commands.
+// checkMailboxes checks what becomes headers and commands.
 func checkMailboxes(p *Recipient) error {
 	_, err := mailboxes(p.Sender, 1)
 	if err != nil {
@@ -51,7 +51,7 @@ func checkMailboxes(p *Recipient) error {
 	return nil
 }
 
-// mailboxes reads addresses, at most max, in one line.
+// mailboxes parses at most max addresses, in one line.
 func mailboxes(text string, max int) ([]*mail.Address, error) {
 	if len(text) > maxMailboxes*320 || strings.ContainsFunc(text, unicode.IsControl) {
 		return nil, errors.New("too long, or not of one line")
@@ -77,13 +77,13 @@ func (smtp) send(ctx context.Context, s *Sender, name string, to *target, m *mes
 		return answer{failure: "the mail server's address cannot be used", config: true}
 	}
 	err = client.DialAndSendWithContext(ctx, letter)
-	if err == nil || letter.IsDelivered() { // what comes after it was taken must not repeat it
+	if err == nil || letter.IsDelivered() { // a failure after it was accepted must not repeat it
 		return answer{status: 250}
 	}
 	return judgeMail(err)
 }
 
-// newLetter makes a mail. Its Message-ID is the same at each attempt, until it tells of more events.
+// newLetter makes a mail. Its Message-ID is the same at each attempt, until it covers more events.
 func newLetter(s *Sender, name string, to *target, m *message) (*gomail.Msg, error) {
 	n := newNote(&to.recipient, s.o.Console, name, m)
 	from, err := mailboxes(to.recipient.Sender, 1)
@@ -104,7 +104,7 @@ func newLetter(s *Sender, name string, to *target, m *message) (*gomail.Msg, err
 	letter.Subject(n.title)
 	letter.SetDate()
 	letter.SetMessageIDWithValue(id + "." + url.PathEscape(name) + "@" + domainOf(from[0]))
-	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nothing is to answer
+	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nothing should answer
 	letter.SetUserAgent(s.agent())
 	letter.SetBodyString(gomail.TypeTextPlain, n.cut(16<<10)+"\n")
 	return letter, nil
@@ -112,7 +112,7 @@ func newLetter(s *Sender, name string, to *target, m *message) (*gomail.Msg, err
 
 func domainOf(a *mail.Address) string { return a.Address[strings.LastIndexByte(a.Address, '@')+1:] }
 
-// mailClient returns one that dials by the guard, and that ctx cuts off.
+// mailClient returns a client that dials by the guard, and that ctx cuts off.
 func (s *Sender) mailClient(ctx context.Context, u *url.URL, to *target) (*gomail.Client, error) {
 	from, err := mailboxes(to.recipient.Sender, 1)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *Sender) mailClient(ctx context.Context, u *url.URL, to *target) (*gomai
 	secure := &tls.Config{ServerName: u.Hostname(), RootCAs: s.o.RootCAs, MinVersion: tls.VersionTLS12}
 	policy := gomail.TLSMandatory
 	if u.Scheme == "smtps" {
-		policy = gomail.NoTLS // there is a second one in no case
+		policy = gomail.NoTLS // never a second TLS layer
 	}
 	options := []gomail.Option{gomail.WithPort(int(outbound.Port(u))), gomail.WithTimeout(attemptTimeout),
 		gomail.WithTLSConfig(secure), gomail.WithTLSPolicy(policy), gomail.WithHELO(domainOf(from[0])),
@@ -146,7 +146,7 @@ func (s *Sender) mailClient(ctx context.Context, u *url.URL, to *target) (*gomai
 	return gomail.NewClient(u.Hostname(), options...)
 }
 
-// judgeMail tells what has failed by the code of a reply (RFC 5321 §4.2.1), and not by its words.
+// judgeMail derives the failure from the code of a reply (RFC 5321 §4.2.1), not from its words.
 func judgeMail(err error) answer {
 	var refused *outbound.Refused
 	var reply *textproto.Error

@@ -15,29 +15,29 @@ import (
 	"tidings/store"
 )
 
-// note is a message as people read it. What others wrote is in it as plain says.
+// note is a message as people read it. Texts of publishers pass through plain first.
 type note struct {
 	title  string // one line
-	text   string // all of it but the link
-	link   string // to the newest event in the console; "" where nobody has said where that is
+	text   string // without the link
+	link   string // to the newest event in the console; "" if its URL is unknown
 	count  int    // of events
-	topic  string // of the newest; "" when the message is about none
+	topic  string // of the newest; "" if the message is about no event
 	time   string // of the newest
 	newest *store.Event
-	fields bool   // it may say what is in the newest
+	fields bool   // the newest event's content may be shown
 	secret string // "" unless a template may have it
 }
 
 const (
-	maxTopics = 10  // that a text names
-	maxFields = 12  // of an event that a text has
-	maxValue  = 300 // bytes of one of them
+	maxTopics = 10  // named in a text
+	maxFields = 12  // of an event, in a text
+	maxValue  = 300 // bytes of a field's value
 
-	// invisible is a zero-width space: between what would mean something together.
+	// invisible is a zero-width space: it separates what would mean something together.
 	invisible = "\u200b"
 )
 
-// newNote writes what a message says; console is where the console is.
+// newNote writes a message; console is the console's URL.
 func newNote(p *Recipient, console, name string, m *message) *note {
 	words := languages[p.Language]
 	n := &note{fields: p.Detail == Fields, count: len(m.events)}
@@ -56,7 +56,7 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 	}
 	zone, err := time.LoadLocation(p.TimeZone)
 	if err != nil {
-		zone = time.UTC // it was there when it was set
+		zone = time.UTC // it existed when it was set
 	}
 	n.newest = &m.events[n.count-1]
 	n.topic = topicOf(n.newest)
@@ -70,7 +70,7 @@ func newNote(p *Recipient, console, name string, m *message) *note {
 	}
 	n.write(words, m.events, zone)
 	if text := p.textTemplate(); text != "" {
-		n.text, n.link = n.fill(text), "" // which the template has, if it is to be there
+		n.text, n.link = n.fill(text), "" // the template has the link, if it is wanted
 	}
 	return n
 }
@@ -102,7 +102,7 @@ func (n *note) write(words *language, events []store.Event, zone *time.Location)
 	n.text = strings.Join(lines, "\n")
 }
 
-// cut is the text and the link in so many bytes.
+// cut returns the text and the link in at most max bytes.
 func (n *note) cut(max int) string {
 	link := n.link
 	if link != "" {
@@ -114,7 +114,7 @@ func (n *note) cut(max int) string {
 	return shorten(n.text, max-len(link)) + link
 }
 
-// shorten cuts a text to so many bytes between two runes.
+// shorten cuts a text to at most max bytes, between two runes.
 func shorten(text string, max int) string {
 	const end = "…"
 	if len(text) <= max {
@@ -127,8 +127,8 @@ func shorten(text string, max int) string {
 	return text[:cut] + end
 }
 
-// plain is a text that others wrote, in one line of at most so many bytes that steers nothing: it has no control
-// characters, turns no writing direction, and mentions nobody.
+// plain makes a text of others safe to show: one line of at most max bytes, without control characters or changes of
+// writing direction, that mentions nobody.
 func plain(text string, max int) string {
 	var b strings.Builder
 	last := ' '
@@ -141,14 +141,14 @@ func plain(text string, max int) string {
 		}
 		b.WriteRune(r)
 		if r == '@' && !unicode.IsLetter(last) && !unicode.IsDigit(last) {
-			b.WriteString(invisible) // an address has something before it
+			b.WriteString(invisible) // an email address has something before it
 		}
 		last = r
 	}
 	return shorten(b.String(), max)
 }
 
-// object returns the members of an event's data, nil if it is no JSON object.
+// object returns the members of an event's data; nil if it is not a JSON object.
 func object(e *store.Event) wire.Object {
 	mediaType, _, _ := mime.ParseMediaType(e.ContentType)
 	if mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
@@ -161,7 +161,7 @@ func object(e *store.Event) wire.Object {
 	return o
 }
 
-// scalar is a JSON value as people read it; "" for what has parts, and for null.
+// scalar is a JSON value as people read it; "" for objects, lists and null.
 func scalar(value json.RawMessage) string {
 	var any any
 	if json.Unmarshal(value, &any) != nil {
@@ -171,7 +171,7 @@ func scalar(value json.RawMessage) string {
 	case string:
 		return plain(v, maxValue)
 	case bool, float64:
-		return plain(string(value), maxValue) // a number as it was written
+		return plain(string(value), maxValue) // a number stays as written
 	}
 	return ""
 }

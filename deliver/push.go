@@ -13,30 +13,30 @@ const (
 	// maxPushes bounds the requests to push services under way.
 	maxPushes = 64
 
-	// pushesPerSecond is how many begin in a second, after the first maxPushes: what all devices want must not be felt
-	// by publishers, and 100,000 have it in less than four minutes.
+	// pushesPerSecond is how many begin per second, after the first maxPushes: publishers must not notice a message to
+	// all devices, and 100,000 still get it in less than four minutes.
 	pushesPerSecond = 500
 
-	// pushStep is how often some of these begin.
+	// pushStep is the interval at which they begin.
 	pushStep = 20 * time.Millisecond
 
-	// pushPace is the least time between two messages to a device: what comes meanwhile is told together.
+	// pushPace is the minimum interval between two messages to a device: events in between go together.
 	pushPace = 30 * time.Second
 
-	// lookPace is the least time between two looks at the log, so that a burst is looked at as one.
+	// lookPace is the minimum interval between two looks at the log, so that a burst is handled at once.
 	lookPace = 100 * time.Millisecond
 
-	// lookEvents is how many events are looked at before it is noted who wants them.
+	// lookEvents is how many events are read before their audiences are looked up.
 	lookEvents = 4096
 
-	// sweepEvery is how often devices are looked for whose grant has ended.
+	// sweepEvery is how often devices whose grant has ended are looked for.
 	sweepEvery = time.Hour
 
-	// sweepAtOnce is how many of them are removed before others have their turn.
+	// sweepAtOnce is how many of them are removed before others get a turn.
 	sweepAtOnce = 1000
 )
 
-// schedule is a heap of devices by when they are due.
+// schedule is a heap of devices by due time.
 type schedule []*device
 
 func (s schedule) Len() int { return len(s) }
@@ -45,7 +45,7 @@ func (s schedule) Less(i, j int) bool {
 	if a, b := s[i].due.next, s[j].due.next; !a.Equal(b) {
 		return a.Before(b)
 	}
-	return bytes.Compare(s[i].id[:], s[j].id[:]) < 0 // so that rows that are written together lie together
+	return bytes.Compare(s[i].id[:], s[j].id[:]) < 0 // rows that are written together lie together
 }
 
 func (s schedule) Swap(i, j int) {
@@ -69,10 +69,10 @@ func (s *schedule) Pop() any {
 	return d
 }
 
-// add has a device with something due wait there.
+// add adds a device with something due.
 func (s *schedule) add(d *device) { heap.Push(s, d) }
 
-// schedule has a device sent what is due. The caller holds mu.
+// schedule queues a device that has something due. The caller holds mu.
 func (p *Devices) schedule(d *device) {
 	if d.due.attempts > 0 {
 		p.failing.add(d)
@@ -81,7 +81,7 @@ func (p *Devices) schedule(d *device) {
 	}
 }
 
-// clear forgets what is due to a device. The caller holds mu.
+// clear discards what is due to a device. The caller holds mu.
 func (p *Devices) clear(d *device) {
 	if d.due != nil && d.due.in != nil {
 		heap.Remove(d.due.in, d.due.place)
@@ -93,7 +93,7 @@ func (p *Devices) clear(d *device) {
 	d.due = nil
 }
 
-// wake has run look again. The caller holds mu.
+// wake makes run look again. The caller holds mu.
 func (p *Devices) wake() {
 	p.woken = true
 	if p.interrupt != nil {
@@ -101,7 +101,7 @@ func (p *Devices) wake() {
 	}
 }
 
-// run finds out who wants what is new, and has it sent.
+// run finds out who wants new events, and has them sent.
 func (p *Devices) run() {
 	var looked, swept time.Time
 	for p.ctx.Err() == nil {
@@ -129,7 +129,7 @@ func (p *Devices) run() {
 	}
 }
 
-// behind reports whether there is something to look at.
+// behind reports whether the log has something to look at.
 func (p *Devices) behind() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +143,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// sleep returns at a time, or earlier when it is woken, or when there is more in the log if it listens.
+// sleep returns at a time, or earlier when woken or, if it listens, when the log has more.
 func (p *Devices) sleep(until time.Time, listens bool) {
 	ctx, cancel := context.WithDeadline(p.ctx, until)
 	defer cancel()
@@ -159,7 +159,7 @@ func (p *Devices) sleep(until time.Time, listens bool) {
 	p.interrupt = nil
 }
 
-// sweep forgets devices whose grant ended long ago, and reports whether that were all. The caller holds mu.
+// sweep removes devices whose grant and grace are over, and reports whether it got all. The caller holds mu.
 func (p *Devices) sweep(now time.Time) (done bool) {
 	swept := 0
 	for _, d := range p.byID {
@@ -175,14 +175,14 @@ func (p *Devices) sweep(now time.Time) (done bool) {
 	return true
 }
 
-// look reads the log on, and notes who wants what is there. The error is the log's.
+// look reads on in the log, and records who wants what it finds. The error is the log's.
 func (p *Devices) look() error {
 	p.mu.Lock()
 	from := p.at
 	p.mu.Unlock()
 	reader := p.log.NewReader(store.Everything(), from)
-	newest := make(map[string]store.ID)  // of each topic
-	ringing := make(map[string]store.ID) // of these the newest that ring
+	newest := make(map[string]store.ID)  // by topic
+	ringing := make(map[string]store.ID) // the newest of these that ring
 	for seen, through := 0, from; ; {
 		page, err := reader.Next(readEvents * 8)
 		if err != nil {
@@ -211,8 +211,8 @@ func (p *Devices) look() error {
 	}
 }
 
-// want notes that who wants these topics has something to be told, after a position and up to another, and some of it
-// at once.
+// want records that the devices that want these topics have something due, after one position and up to another, some
+// of it at once.
 func (p *Devices) want(newest, ringing map[string]store.ID, from, through store.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,7 +243,7 @@ func (p *Devices) want(newest, ringing map[string]store.ID, from, through store.
 	p.at = store.Later(p.at, through)
 }
 
-// dispatch begins to send what is due as far as there is room, and returns when more will be.
+// dispatch begins to send what is due as far as there is room, and returns when more will be due.
 func (p *Devices) dispatch(now time.Time) (next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,7 +267,7 @@ func (p *Devices) dispatch(now time.Time) (next time.Time) {
 	return next
 }
 
-// hasRoom reports whether the first of a schedule may be sent to, once it is due. The caller holds mu.
+// hasRoom reports whether the first device of a schedule may be sent to, once due. The caller holds mu.
 func (p *Devices) hasRoom(s *schedule) bool {
 	return len(*s) > 0 && len(p.flying) < maxPushes && (s != &p.failing || p.retrying < maxPushes/2)
 }
@@ -287,9 +287,9 @@ func (p *Devices) begin(d *device) {
 			p.retrying--
 		}
 		p.giveShares(d, o)
-		same, ended := d.due == due, p.ctx.Err() != nil // nothing is due to a device that was taken away
+		same, ended := d.due == due, p.ctx.Err() != nil // a removed device has nothing due
 		if !same || !ended {
-			delete(p.flying, d) // else it is still due: what Close writes must not pass it over
+			delete(p.flying, d) // else it is still due: Close must not write a position past it
 		}
 		if same && !ended {
 			p.finish(d, o)

@@ -15,42 +15,41 @@ import (
 )
 
 const (
-	// pushTTL is for how long a push service keeps a message for a device that is not there, and for how long it is
-	// tried here.
+	// pushTTL is how long a push service keeps a message for an absent device, and how long it is retried here.
 	pushTTL = 24 * time.Hour
 
 	// foldDevices is how many of the newest events a message names the topics of.
 	foldDevices = 64
 
-	// maxUnread is how far unread events are counted.
+	// maxUnread is the limit to which unread events are counted.
 	maxUnread = 1000
 
-	// viewPace is how long a device of somebody who has a page in view waits, if a read mark will tell whether they
+	// viewPace is how long a device waits while its owner has a page in view, if a read mark will show whether they
 	// have read.
 	viewPace = pushPace
 
-	// pushTopic has a message replace the one before it that was not delivered yet (RFC 8030 §5.4), and on the screen.
+	// pushTopic makes a message replace an undelivered earlier one (RFC 8030 §5.4), and the one on the screen.
 	pushTopic = "tidings"
 )
 
-// outcome is what became of a push.
+// outcome is the outcome of a push.
 type outcome struct {
 	kind outcomeKind
-	told store.ID // the device has been told of everything up to here, or need not be; viewed: nothing rings
+	told store.ID // up to here everything was sent, or need not be; viewed: nothing rings
 	a    answer   // of the push service
 
-	asked  bool // the push service was
-	prompt bool // and has answered within answersWithin
+	asked  bool // the push service was asked
+	prompt bool // and answered within answersWithin
 }
 
 type outcomeKind int
 
 const (
-	pushSpared outcomeKind = iota // there is nothing to tell
-	pushViewed                    // later perhaps: a page is in view
+	pushSpared outcomeKind = iota // nothing to send
+	pushViewed                    // perhaps later: a page is in view
 	pushSent
 	pushFailed
-	pushGone    // the push service knows no such device any more
+	pushGone    // the push service no longer knows the device
 	pushExpired // the grant has ended
 )
 
@@ -58,7 +57,7 @@ const (
 func (p *Devices) push(d *device) outcome {
 	end, err := p.turns.take(p.ctx)
 	if err != nil {
-		return outcome{kind: pushFailed} // nobody looks
+		return outcome{kind: pushFailed} // nobody looks at it
 	}
 	o, made := p.prepare(d)
 	end()
@@ -71,7 +70,7 @@ func (p *Devices) push(d *device) outcome {
 	return o
 }
 
-// prepared is a message that is to be sent.
+// prepared is a message ready to send.
 type prepared struct {
 	endpoint string
 	urgency  string
@@ -121,8 +120,8 @@ func (p *Devices) prepare(d *device) (outcome, *prepared) {
 	return outcome{told: n.told}, &prepared{to.endpoint, urgency, n.topic(), body}
 }
 
-// compose finds out what a device is to be told, and whether its owner has a page in view: then events are only
-// counted, unless something rings. The error is the log's.
+// compose finds out what to send to a device, and whether its owner has a page in view: then events are only counted,
+// unless something rings. The error is the log's.
 func (p *Devices) compose(d *device, filter store.Filter, at store.ID, owner, mark string) (n *notice, seen bool,
 	err error) {
 	if n, err = p.count(filter, at, owner, mark); err != nil {
@@ -143,8 +142,8 @@ func (p *Devices) compose(d *device, filter store.Filter, at store.ID, owner, ma
 	return n, seen, err
 }
 
-// spares says whether the notice is to be sent, pushSent, to somebody who sees a page, or not, and has a read mark, or
-// not.
+// spares says whether to send the notice (pushSent), given whether its owner sees a page and whether they have a read
+// mark.
 func (n *notice) spares(seen, marks bool) outcomeKind {
 	switch {
 	case len(n.rings) > 0:
@@ -158,12 +157,12 @@ func (n *notice) spares(seen, marks bool) outcomeKind {
 	return pushSent
 }
 
-// refusedPush is a push that could not be made here; after a while it may be, unless that is 0.
+// refusedPush is a push that could not be made here. It may be possible after a while, unless that is 0.
 func refusedPush(err error, after time.Duration) outcome {
 	return outcome{kind: pushFailed, a: answer{failure: clean(err.Error()), retryAfter: after, config: after == 0}}
 }
 
-// judge says what an answer means (RFC 8030 §5 and §7.3).
+// judge interprets an answer (RFC 8030 §5 and §7.3).
 func (o *outcome) judge() {
 	switch o.kind = pushFailed; {
 	case o.a.ok():
@@ -201,7 +200,7 @@ func (p *Devices) post(ctx context.Context, m *prepared) answer {
 	return a
 }
 
-// finish notes what became of a push. The caller holds mu.
+// finish records the outcome of a push. The caller holds mu.
 func (p *Devices) finish(d *device, o outcome) {
 	if o.kind != pushViewed || !d.due.kept {
 		defer p.note(d)
@@ -216,7 +215,7 @@ func (p *Devices) finish(d *device, o outcome) {
 		if d.ended(time.Now(), p.o.Grace) {
 			p.counts.Expired++
 			p.take(d)
-		} else { // it was renewed meanwhile
+		} else { // renewed meanwhile
 			p.schedule(d)
 		}
 	case pushViewed:
@@ -240,8 +239,7 @@ func (p *Devices) finish(d *device, o outcome) {
 	}
 }
 
-// pass notes that a device was told of everything up to an ID; what has come since waits for a while. The caller holds
-// mu.
+// pass records that a device has everything up to an ID; what has come since waits for a while. The caller holds mu.
 func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
 	newest, ring := d.due.newest, d.due.ring
 	d.at, d.due = store.Later(d.at, told), nil
@@ -254,8 +252,7 @@ func (p *Devices) pass(d *device, told store.ID, pause time.Time) {
 	}
 }
 
-// failed notes a failure, and when to try again; after pushTTL nobody would be told by it any more. The caller holds
-// mu.
+// failed records a failure, and when to retry; after pushTTL the message is no use to anybody. The caller holds mu.
 func (p *Devices) failed(d *device, a answer) {
 	due, now := d.due, time.Now()
 	p.counts.Failed++
@@ -282,24 +279,24 @@ func (p *Devices) failed(d *device, a answer) {
 
 // notice is a message to a device.
 type notice struct {
-	after  store.ID // it tells of what lies after this
+	after  store.ID // it covers events after this
 	told   store.ID
 	count  int           // of events, to maxUnread+1
 	events []store.Event // the newest of them, oldest first
 	badge  *int          // unread events of the read mark; nil without one
-	rings  []store.Event // of which the device is told whatever it was told, and whoever sees a page
+	rings  []store.Event // sent whatever the device has had, and whoever sees a page
 
 	title, body string
 }
 
-// count finds out of how many events a device is to be told. The error is the log's.
+// count counts the events for a device. The error is the log's.
 func (p *Devices) count(filter store.Filter, after store.ID, owner, mark string) (n *notice, err error) {
 	n = &notice{after: after, told: p.log.Head()}
 	if mark != "" {
 		m, err := p.log.Mark(owner, mark)
 		switch {
 		case err == nil:
-			if m.Topics.Covers(filter) { // else it has passed over what it is no mark of
+			if m.Topics.Covers(filter) { // else it has passed topics that it does not cover
 				n.after = store.Later(after, m.ID)
 			}
 			if !filter.Covers(m.Topics) { // the owner's token need not cover them either
@@ -318,7 +315,7 @@ func (p *Devices) count(filter store.Filter, after store.ID, owner, mark string)
 	return n, err
 }
 
-// readNewest reads the newest of the events that a notice tells of, if there are any. The error is the log's.
+// readNewest reads the newest events of a notice, if there are any. The error is the log's.
 func (p *Devices) readNewest(n *notice, filter store.Filter) error {
 	after := n.after
 	switch {
@@ -337,7 +334,7 @@ func (p *Devices) readNewest(n *notice, filter store.Filter) error {
 			return err
 		}
 		for i := range page.Events {
-			page.Events[i].Data = nil // it is told of nobody
+			page.Events[i].Data = nil // nobody is shown it
 		}
 		n.events = append(n.events, page.Events...)
 		if !page.Through.Before(p.log.Head()) {
@@ -386,7 +383,7 @@ func (n *notice) writeEvents(words *language) {
 	n.body = strings.Join(lines, "\n")
 }
 
-// topic is what the next message of its kind replaces.
+// topic is the push topic: the next message with it replaces this one.
 func (n *notice) topic() string {
 	if len(n.rings) > 0 {
 		return ringTopic
@@ -420,12 +417,12 @@ type notification struct {
 	Language  string      `json:"lang"`
 	Navigate  string      `json:"navigate"`
 	Tag       string      `json:"tag"`
-	Renotify  bool        `json:"renotify"`  // what takes another's place rings again
+	Renotify  bool        `json:"renotify"`  // a replacement rings again
 	Timestamp int64       `json:"timestamp"` // of the newest event, Unix milliseconds
 	Data      noticeState `json:"data"`
 }
 
-// noticeState tells a page which notifications it may close.
+// noticeState lets a page find out which notifications it may close.
 type noticeState struct {
 	ID    store.ID `json:"id"` // of the newest event
 	Count int      `json:"count"`

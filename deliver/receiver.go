@@ -14,12 +14,12 @@ import (
 	"tidings/internal/outbound"
 )
 
-// Kind is what a delivery sends to.
+// Kind is the kind of receiver that a delivery sends to.
 type Kind string
 
 const (
 	Webhook  Kind = "webhook"  // a service, by Standard Webhooks
-	Custom   Kind = "json"     // a service that takes JSON of a form of its own
+	Custom   Kind = "json"     // a service that takes JSON of its own form
 	DingTalk Kind = "dingtalk" // a custom robot
 	Feishu   Kind = "feishu"   // a custom bot, of Lark too
 	Mail     Kind = "smtp"     // mailboxes, by a mail server
@@ -33,39 +33,39 @@ type Detail string
 
 const (
 	Count  Detail = "count" // how many there are, and of which topics: nothing else that a publisher wrote
-	Fields Detail = "data"  // also what the newest one says
+	Fields Detail = "data"  // the newest one's content as well
 )
 
-// Recipient is what a delivery sends to, and what people read there.
+// Recipient is what a delivery sends to, and how its texts read there.
 type Recipient struct {
 	Kind     Kind            `json:"kind,omitzero"`
-	To       string          `json:"to,omitzero"`        // of a Telegram the chat, of a Mail the addresses
+	To       string          `json:"to,omitzero"`        // of a Telegram, the chat; of a Mail, the addresses
 	Sender   string          `json:"sender,omitzero"`    // of a Mail
 	User     string          `json:"user,omitzero"`      // of a Mail's server; "" is the sender's address
-	Language string          `json:"language,omitzero"`  // "en", which "" is, or "zh"
-	TimeZone string          `json:"time_zone,omitzero"` // of IANA's; "" is UTC
+	Language string          `json:"language,omitzero"`  // "en" or "zh"; "" is "en"
+	TimeZone string          `json:"time_zone,omitzero"` // an IANA name; "" is UTC
 	Detail   Detail          `json:"detail,omitzero"`    // "" is Count
-	Template json.RawMessage `json:"template,omitzero"`  // a JSON string; of a Custom, which needs it, an object
+	Template json.RawMessage `json:"template,omitzero"`  // a JSON string; for a Custom, which requires it, an object
 }
 
-// receiver is a kind of what is sent to.
+// receiver is a kind of receiver.
 type receiver interface {
 	traits() *traits
 	// send makes one attempt, which ctx ends, and judges the answer.
 	send(ctx context.Context, s *Sender, name string, to *target, m *message) answer
 }
 
-// traits are what settings of a kind are checked against. Errors of its functions are *InvalidError.
+// traits are what the settings of a kind are checked against. Errors of its functions are *InvalidError.
 type traits struct {
-	takes  []string      // which members it has of those that not every kind has
+	takes  []string      // the members it has, of those that not every kind has
 	secret string        // what its secret is, if a new one must have one
 	bearer bool          // the secret itself is sent
-	url    string        // where to unless it is said; "": it must be said
-	pace   time.Duration // the least time between two messages
+	url    string        // default; "": a URL is required
+	pace   time.Duration // minimum interval between two messages
 
 	key   func(secret string) error
-	check func(*Recipient) error                                 // nil: nothing more is to be checked
-	parse func(g *outbound.Guard, text string) (*url.URL, error) // nil: it is a URL of HTTP
+	check func(*Recipient) error                                 // nil: nothing more to check
+	parse func(g *outbound.Guard, text string) (*url.URL, error) // nil: an HTTP URL
 }
 
 // receivers are all kinds.
@@ -74,10 +74,10 @@ var receivers = map[Kind]receiver{Webhook: webhook{}, Custom: custom, DingTalk: 
 
 func (p *Recipient) receiver() receiver { return receivers[p.Kind] }
 
-// people reports whether it is people who read: one message may be about many events.
+// people reports whether people read the messages: then one may cover many events.
 func (p *Recipient) people() bool { return p.Kind != Webhook }
 
-// special are the members that not every kind has, and whether they are said.
+// special are the members that not every kind has, and whether they are set.
 func (set *Settings) special() map[string]bool {
 	return map[string]bool{"format": set.Format != "", "secret": set.Secret != "", "to": set.To != "",
 		"sender": set.Sender != "", "user": set.User != "",
@@ -85,10 +85,10 @@ func (set *Settings) special() map[string]bool {
 		"template": set.Template != nil}
 }
 
-// texts are the members of those whom people read.
+// texts are the members of kinds that people read.
 var texts = []string{"language", "time_zone", "detail", "template"}
 
-// applyRecipient puts into the record what the settings say of it. The error is an *InvalidError.
+// applyRecipient applies the settings' recipient to the record. The error is an *InvalidError.
 func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.applyKind(set, made); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	return nil
 }
 
-// applyKind is applyRecipient of the kind and of which members it has.
+// applyKind is the part of applyRecipient for the kind and the members that it has.
 func (r *record) applyKind(set *Settings, made bool) error {
 	if set.Kind != "" && receivers[set.Kind] == nil {
 		return &InvalidError{"kind", "expected one of " + listed(slices.Sorted(maps.Keys(receivers)))}
@@ -144,7 +144,7 @@ func (r *record) applyKind(set *Settings, made bool) error {
 	return nil
 }
 
-// take takes what is said; the rest stays.
+// take copies the members that are set; the others stay.
 func (r *record) take(set *Settings) {
 	for _, m := range []struct {
 		into *string
@@ -160,7 +160,7 @@ func (r *record) take(set *Settings) {
 	}
 }
 
-// checkTexts looks at what people read.
+// checkTexts checks the settings of texts.
 func (r *record) checkTexts() error {
 	_, err := time.LoadLocation(r.TimeZone)
 	switch {
@@ -174,7 +174,7 @@ func (r *record) checkTexts() error {
 	return r.checkTemplate()
 }
 
-// listed writes names into a message.
+// listed formats names for a message.
 func listed[T ~string](names []T) string {
 	var quoted []string
 	for _, name := range names {

@@ -14,16 +14,16 @@ import (
 // record is what the log keeps beside the position, as JSON. Times are to the millisecond.
 type record struct {
 	Version int      `json:"version"`
-	Log     store.ID `json:"log"` // that it sends from
+	Log     store.ID `json:"log"` // the log it sends from
 
 	Recipient
 	Topics   []string `json:"topics"`
-	Format   Format   `json:"format"` // "" of those whom people read
+	Format   Format   `json:"format"` // "" for kinds that people read
 	GiveUp   duration `json:"give_up_after"`
 	OnGiveUp OnGiveUp `json:"on_give_up,omitzero"` // "" is the default of the order
 	Order    Order    `json:"order,omitzero"`      // "" is Strict
 	InFlight int      `json:"in_flight,omitzero"`  // 0 is DefaultInFlight
-	Origin   string   `json:"origin"`              // of the URL, the rest of which is sealed
+	Origin   string   `json:"origin"`              // of the URL; the rest is sealed
 	Sealed   []byte   `json:"sealed"`              // a target
 	Changed  moment   `json:"secret_changed"`
 	By       string   `json:"created_by"`
@@ -32,52 +32,52 @@ type record struct {
 	Stopped State  `json:"stopped,omitzero"` // Paused, GivenUp or Disabled; "" while it may send
 	Reason  string `json:"reason,omitzero"`  // why
 
-	Replays int `json:"replays,omitzero"` // that there have been
+	Replays int `json:"replays,omitzero"` // how many there have been
 
 	Due  *due     `json:"due,omitzero"`
 	Gap  *telling `json:"gap,omitzero"`
-	Told store.ID `json:"told,omitzero"` // what was trimmed up to here has been told
+	Told store.ID `json:"told,omitzero"` // trims up to here were reported
 }
 
-// due is the message that is tried, when it has failed.
+// due is the message being tried, once it has failed.
 type due struct {
 	ID        string    `json:"id"`
 	Attempts  int       `json:"attempts"`
 	First     moment    `json:"first"`
 	Last      moment    `json:"last"`
 	Failure   string    `json:"failure"`
-	NotBefore time.Time `json:"not_before,omitzero"` // the receiver has asked for that
-	Through   store.ID  `json:"through,omitzero"`    // of several events the last
+	NotBefore time.Time `json:"not_before,omitzero"` // the receiver has asked for this
+	Through   store.ID  `json:"through,omitzero"`    // the last event, if there are several
 }
 
-// telling is a gap that is being told.
+// telling is a gap that is being reported.
 type telling struct {
 	*replay.Gap
-	Then store.ID `json:"then,omitzero"` // the position when it is told; zero: as it is
-	Lane string   `json:"lane,omitzero"` // that it was found in; "" is none
+	Then store.ID `json:"then,omitzero"` // the position once it is reported; zero: unchanged
+	Lane string   `json:"lane,omitzero"` // where it was found; "" is none
 }
 
-// target is what is sealed.
+// target is the sealed part of a record.
 type target struct {
 	URL      string    `json:"url"`
 	Secret   string    `json:"secret"`
 	Previous string    `json:"previous,omitzero"`
-	Until    time.Time `json:"until,omitzero"` // Previous signs too until then
+	Until    time.Time `json:"until,omitzero"` // Previous also signs until then
 
 	recipient Recipient // of the record
 }
 
-// Format is a form of a request's body.
+// Format is the form of a request's body.
 type Format string
 
 const (
 	CloudEvents Format = "cloudevents" // the whole event as CloudEvents JSON
-	Data        Format = "data"        // its data alone
+	Data        Format = "data"        // the event's data alone
 )
 
 const recordVersion = 1
 
-// purpose binds what is sealed to its delivery.
+// purpose binds a sealed target to its delivery.
 func purpose(name string) string { return "delivery " + name }
 
 func (r *record) bytes() []byte {
@@ -99,7 +99,7 @@ func (r *record) parse(text []byte) error {
 		return fmt.Errorf("it has version %d, this release reads %d", r.Version, recordVersion)
 	}
 	if r.Kind == "" {
-		r.Kind = Webhook // there was no other
+		r.Kind = Webhook // once the only kind
 	}
 	if r.receiver() == nil {
 		return fmt.Errorf("this release knows no receivers of kind %q", r.Kind)
@@ -108,7 +108,7 @@ func (r *record) parse(text []byte) error {
 	return err
 }
 
-// filter is what is sent.
+// filter matches the events to send.
 func (r *record) filter() store.Filter {
 	f, _ := store.NewFilter(r.Topics...) // parse and Put have checked them
 	return f
@@ -123,7 +123,7 @@ func (r *record) onGiveUp() OnGiveUp {
 	case r.order() == Strict:
 		return Stop
 	}
-	return SetAside // nothing is kept from overtaking
+	return SetAside // there is no order to protect
 }
 
 // inFlight is how many requests are made at once.
@@ -142,7 +142,7 @@ type moment struct{ time.Time }
 
 func now() moment { return moment{time.Now().UTC().Truncate(time.Millisecond)} }
 
-// duration is one as JSON: seconds.
+// duration is a duration as JSON: seconds.
 type duration struct{ time.Duration }
 
 // MarshalJSON implements json.Marshaler.

@@ -11,19 +11,19 @@ import (
 	"tidings/store"
 )
 
-// MaxReplayIDs bounds the events that are named for a replay.
+// MaxReplayIDs bounds the events named for a replay.
 const MaxReplayIDs = 1000
 
-// Replay says which events are sent again: those of IDs, or those from Start on.
+// Replay says which events to send again: those with the given IDs, or those from Start on.
 type Replay struct {
 	Start   replay.Start
-	Through store.ID // zero, and at most: where the delivery is, which sends itself what is after that
+	Through store.ID // at most, and if zero, the delivery's position: it sends what comes after that itself
 	IDs     []store.ID
-	NewIDs  bool // requests have -r and the number of the replay behind their ID, so that nobody takes them for repeats
+	NewIDs  bool // append -r and the replay's number to the requests' IDs, so that nobody takes them for repeats
 }
 
-// Replay sends events again, beside the cursor, in the order of the log. What retention has deleted, and named events
-// that the delivery does not send, are passed over. Errors: ErrNotFound, ErrState.
+// Replay sends events again, beside the cursor, in log order. Events that retention has deleted, and named events that
+// the delivery does not send, are skipped. Errors: ErrNotFound, ErrState.
 func (s *Sender) Replay(name string, what Replay) (Status, error) {
 	return s.startRun(name, func(d *delivery) (*run, error) {
 		s.change(d)
@@ -43,8 +43,7 @@ func (s *Sender) Replay(name string, what Replay) (Status, error) {
 	})
 }
 
-// EndRun ends what is sent beside the cursor of a delivery, a request under way included. Errors: ErrNotFound,
-// ErrState.
+// EndRun ends the run of a delivery, a request under way included. Errors: ErrNotFound, ErrState.
 func (s *Sender) EndRun(name string) (Status, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -61,7 +60,7 @@ func (s *Sender) EndRun(name string) (Status, error) {
 	return s.Get(name)
 }
 
-// begin has the number of a replay written, which no other one may have.
+// begin writes the number of a replay, so that no other can have it.
 func (s *Sender) begin(ctx context.Context, d *delivery, r *run) error {
 	if r.Number == 0 {
 		return nil
@@ -81,7 +80,7 @@ func (r *run) message(e *store.Event, f Format) message {
 	return m
 }
 
-// named yields those of the events that the filter matches.
+// named yields the events with these IDs that the filter matches.
 func (s *Sender) named(filter store.Filter, ids []store.ID) func() (store.Event, error) {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, store.ID.Compare)
@@ -110,7 +109,7 @@ type passage struct {
 	page    replay.Page
 }
 
-// next yields its events. What retention has deleted before they were read is not known one by one.
+// next yields its events. Those that retention deleted before they were read are not known one by one.
 func (p *passage) next() (store.Event, error) {
 	var err error
 	if p.reader == nil {

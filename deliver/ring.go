@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// ringUrgency is that of what cannot wait, and ringTopic what the next one of it replaces: not what a device was
-	// told of other events, nor the other way round.
+	// ringUrgency is the urgency of what cannot wait, and ringTopic its push topic: a ring replaces only the previous
+	// ring, and pushes of other events replace none.
 	ringUrgency = "high"
 	ringTopic   = "tidings-alert"
 
-	// ringLead is how far before others a device is told that rings: they may be a hundred thousand.
+	// ringLead is how far a device with a ring goes ahead of others, of which there may be a hundred thousand.
 	ringLead = time.Hour
 
 	// readRings is how many answers to alerts are read at once.
 	readRings = 256
 )
 
-// rings reports whether an event has devices told at once: a step that is pushed, or that nobody hears a rule whose
-// first step is (docs/ALERTS.md).
+// rings reports whether an event is pushed at once: a pushed step, or a report that nobody hears a rule whose first
+// step is pushed (docs/ALERTS.md).
 func rings(e *store.Event) bool {
 	if e.Type != typeStep && e.Type != typeUnheard || !strings.HasPrefix(e.Topic, alertsOf) {
 		return false
@@ -37,11 +37,11 @@ func rings(e *store.Event) bool {
 	return json.Unmarshal(e.Data, &said) == nil && said.Push
 }
 
-// ring has a device told at once, whatever it was told lately: of what was found at a position, and stored after
-// another one. One whose push service fails waits for that. The caller holds mu.
+// ring has a device pushed to at once, however recently it was: of an event found at one position, and stored after
+// another. A device whose push service fails still waits for its retry. The caller holds mu.
 func (p *Devices) ring(d *device, id, from store.ID, now time.Time) {
 	if !d.at.Before(id) {
-		return // it was looked at when the device was told last
+		return // already checked for the device's last push
 	}
 	if d.due == nil {
 		d.due = &dueDevice{after: store.Later(d.at, from), next: now}
@@ -57,15 +57,15 @@ func (p *Devices) ring(d *device, id, from store.ID, now time.Time) {
 	}
 }
 
-// readRings reads which of the events that ring, between where a device is and where a notice comes to, are still
-// wanted. The error is the log's.
+// readRings reads which of the ringing events, between a device's position and the notice's, are still wanted. The
+// error is the log's.
 func (p *Devices) readRings(d *device, n *notice, filter store.Filter) error {
 	p.mu.Lock()
 	after := d.at
 	if d.due != nil {
 		after = store.Later(store.Later(after, d.due.after), d.due.rang)
 	}
-	none := !after.Before(p.rung) && !p.at.Before(n.told) // all up to there is known
+	none := !after.Before(p.rung) && !p.at.Before(n.told) // everything up to there is known
 	p.mu.Unlock()
 	answers := answersTo(filter)
 	if none || answers.IsZero() {
@@ -88,7 +88,7 @@ func (p *Devices) readRings(d *device, n *notice, filter store.Filter) error {
 	}
 }
 
-// answersTo are the topics of the answers to alerts of topics.
+// answersTo matches the topics of the answers to alerts of topics.
 func answersTo(filter store.Filter) store.Filter {
 	var patterns []string
 	for _, pattern := range filter.Patterns() {
@@ -103,14 +103,14 @@ func answersTo(filter store.Filter) store.Filter {
 	return answers
 }
 
-// hush takes what rings from the events that a device is told of beside, and all of them from who sees them.
+// hush removes what rings from the other events of a notice, and all other events if its owner sees them.
 func (n *notice) hush(seen bool) {
 	if seen {
 		n.count, n.events = 0, nil
 	}
 	for _, ring := range n.rings {
 		for i := range n.events {
-			if n.events[i].ID == ring.ID { // the device has answers among its topics
+			if n.events[i].ID == ring.ID { // answers are among the device's topics
 				n.events, n.count = slices.Delete(n.events, i, i+1), n.count-1
 				break
 			}
@@ -149,7 +149,7 @@ func (n *notice) writeRings(words *language) {
 	n.title, n.body = title, strings.Join(lines, "\n")
 }
 
-// last is the newest event that a notice tells of.
+// last is the newest event of a notice.
 func (n *notice) last() *store.Event {
 	var last *store.Event
 	for _, list := range [...][]store.Event{n.events, n.rings} {
@@ -160,8 +160,8 @@ func (n *notice) last() *store.Event {
 	return last
 }
 
-// shift is the page where alerts are taken: the console's, if the device's own page is of the same origin, for browsers
-// open no other. Else it is the device's.
+// shift is the page where alerts are claimed: the console's, if the device's own page has the same origin, because
+// browsers open no other. Else it is the device's.
 func shift(console, page string) string {
 	a, err := url.Parse(console)
 	b, failed := url.Parse(page)

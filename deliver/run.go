@@ -18,36 +18,36 @@ const (
 	Replayed RunKind = "replay"  // events that were sent before
 )
 
-// RunState is how a run stands.
+// RunState is the state of a run.
 type RunState string
 
 const (
 	RunUnderWay RunState = "running"
-	RunDone     RunState = "done"  // it has come to its end
-	RunEnded    RunState = "ended" // before that; Failure says why
+	RunDone     RunState = "done"  // complete
+	RunEnded    RunState = "ended" // before the end; Failure says why
 )
 
-// RunStatus is a run: what an administrator has asked to be sent beside the cursor, which it does not move. A delivery
-// has one at a time. It is in memory only: a restart ends it.
+// RunStatus describes a run: events sent beside the cursor, which does not move, at an administrator's request. A
+// delivery has one at a time. It is in memory only: a restart ends it.
 type RunStatus struct {
 	Kind    RunKind
-	Number  int // of a replay: the first of the delivery is 1; else 0
+	Number  int // of a replay: the delivery's first is 1; else 0
 	State   RunState
 	Began   time.Time
-	Ended   time.Time // zero while it is under way
-	At      store.ID  // the event that is sent, or was last; zero: none yet
+	Ended   time.Time // zero while running
+	At      store.ID  // the event being sent, or the last one sent; zero: none yet
 	Sent    int       // answered 2xx
-	Refused int       // the receiver does not take these: they are passed over
-	Gone    int       // retention has deleted these
-	Failure string    // of the last attempt, or why it ended; "" for none
+	Refused int       // skipped because the receiver does not take them
+	Gone    int       // skipped because retention has deleted them
+	Failure string    // of the last attempt, or why the run ended; "" for none
 }
 
-// run is one with what it needs. The Sender's mu guards the status.
+// run is a run with its internals. The Sender's mu guards the status.
 type run struct {
 	RunStatus
-	next    func() (store.Event, error)  // io.EOF at the end, errGone for one that is not there
-	settled func(id store.ID, a *answer) // called with mu held after each attempt; nil: nothing is
-	close   func()                       // called at the end; nil: nothing is
+	next    func() (store.Event, error)  // io.EOF at the end, errGone for a missing event
+	settled func(id store.ID, a *answer) // called with mu held after each attempt; may be nil
+	close   func()                       // called at the end; may be nil
 	newIDs  bool
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -55,7 +55,7 @@ type run struct {
 
 var errGone = errors.New("retention has deleted the event")
 
-// startRun starts what prepare, which is called with mu held, has made.
+// startRun starts the run that prepare makes; prepare is called with mu held.
 func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) (Status, error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -98,13 +98,13 @@ func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) 
 	return s.status(d), nil
 }
 
-// mayRun reports whether something may be sent beside the cursor. The caller holds mu.
+// mayRun reports whether the delivery may have a run. The caller holds mu.
 func (s *Sender) mayRun(d *delivery) bool {
 	state := d.state(s.logID)
 	return state == Running || state == GivenUp
 }
 
-// endRunOf ends the runs of those that may not have one any more. The caller holds operations.
+// endRunOf ends the runs of deliveries that may no longer have one. The caller holds operations.
 func (s *Sender) endRunOf(deliveries ...*delivery) {
 	for _, d := range deliveries {
 		s.mu.Lock()
@@ -116,7 +116,7 @@ func (s *Sender) endRunOf(deliveries ...*delivery) {
 	}
 }
 
-// endRun ends a run, and with it a request under way. The caller holds operations.
+// endRun ends a run, cutting off a request under way. The caller holds operations.
 func (s *Sender) endRun(d *delivery) {
 	s.mu.Lock()
 	r := d.run
@@ -127,7 +127,7 @@ func (s *Sender) endRun(d *delivery) {
 	}
 }
 
-// sendRun sends all of a run, and returns why it ended before; "" if it did not.
+// sendRun sends a whole run. If it ends early, it returns why; else "".
 func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 	if err := s.begin(ctx, d, r); err != nil {
 		return "it cannot be written: " + clean(err.Error())
@@ -155,7 +155,7 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 
 const runStopped = "the delivery was changed or stopped, or the server was"
 
-// sendRunEvent tries one event until it is taken or refused, and returns why the run is to end; "" if it is not.
+// sendRunEvent tries one event until it is taken or refused. If the run must end, it returns why; else "".
 func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store.Event) string {
 	s.mu.Lock()
 	r.At = e.ID

@@ -16,23 +16,23 @@ import (
 	"tidings/store"
 )
 
-// Settings are what an administrator says of a delivery. What is zero stays as it is, or is the default
-// of a new one, which has a URL and topics, and of most kinds a secret.
+// Settings are an administrator's settings for a delivery. A zero field stays as it is, or takes the default in a new
+// delivery, which requires a URL and topics, and for most kinds a secret.
 type Settings struct {
 	Recipient
 	URL         string
 	Topics      store.Filter
 	Format      Format         // default CloudEvents
-	GiveUpAfter time.Duration  // MinGiveUpAfter at least; default DefaultGiveUpAfter
-	OnGiveUp    OnGiveUp       // default Stop of a strict one, SetAside of others
+	GiveUpAfter time.Duration  // at least MinGiveUpAfter; default DefaultGiveUpAfter
+	OnGiveUp    OnGiveUp       // default Stop if strict, else SetAside
 	Order       Order          // default Strict
-	InFlight    int            // requests at once, unless it is strict; default DefaultInFlight
-	Secret      string         // of a Webhook as Standard Webhooks writes it: whsec_ and base64
-	Overlap     *time.Duration // that the last secret signs too; nil: DefaultOverlap
-	From        *store.ID      // where a new one begins; nil: after the newest event
-	Incomplete  bool           // a new one may have no URL and no secret; it waits for both
+	InFlight    int            // requests at once, unless strict; default DefaultInFlight
+	Secret      string         // for a Webhook in the form of Standard Webhooks: whsec_ and base64
+	Overlap     *time.Duration // how long the last secret still signs; nil: DefaultOverlap
+	From        *store.ID      // where a new one starts; nil: after the newest event
+	Incomplete  bool           // a new one may lack URL and secret; it waits for both
 
-	By  string                   // who says so
+	By  string                   // who makes the change
 	May func(store.Filter) error // whether they may send these topics; its error is Put's
 }
 
@@ -41,9 +41,9 @@ type InvalidError struct{ Field, Detail string }
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 
-// Put makes a delivery, or changes one, durably, and has it send by the new settings from where it is; that it
-// is paused or stopped stays. A request under way is cut off and made again. Errors: *InvalidError, an
-// outbound.Refused, ErrLimit, ErrKey, those of seal, of the log, and of May.
+// Put creates or changes a delivery, durably. It sends by the new settings from its current position; if paused or
+// stopped it stays so. A request under way is cut off and made again. Errors: *InvalidError, an outbound.Refused,
+// ErrLimit, ErrKey, those of seal, of the log, and of May.
 func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Status, made bool, err error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -90,8 +90,8 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	return status, made, err
 }
 
-// inherit takes what the delivery has that this one replaces, if there is one: of one that is damaged its dead letters.
-// It returns the order by which lanes were made, "" if these are none of the new one's.
+// inherit copies the state of the delivery that d replaces, if any; of a damaged one, only its dead letters. It returns
+// the order that the lanes were made with, "" if they do not fit the new delivery.
 func (s *Sender) inherit(d, old *delivery) (last Order) {
 	if old == nil {
 		return ""
@@ -115,7 +115,7 @@ func (s *Sender) inherit(d, old *delivery) (last Order) {
 	return last
 }
 
-// apply puts the settings into a record that nobody else has.
+// apply applies the settings to a record that nobody else has.
 func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	r := &d.record
 	if err := r.applyRecipient(&set, made); err != nil {
@@ -161,7 +161,7 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	return s.applyTarget(d, set)
 }
 
-// applyTarget is apply of what is sealed.
+// applyTarget is the part of apply for what is sealed.
 func (s *Sender) applyTarget(d *delivery, set Settings) error {
 	t := d.record.receiver().traits()
 	var to target
@@ -220,7 +220,7 @@ func (s *Sender) checkURL(t *traits, text string) (*url.URL, error) {
 	return u, err
 }
 
-// seal seals a target. The key is made at first use, but not in the place of one that is missing.
+// seal seals a target. The key is made at first use, but never in place of a missing one.
 func (s *Sender) seal(d *delivery, to target) error {
 	if needs := s.needKey(d); needs != "" {
 		return fmt.Errorf("%w: delivery %q needs %s; put that file back, or delete the deliveries that need it",
@@ -234,7 +234,7 @@ func (s *Sender) seal(d *delivery, to target) error {
 	return err
 }
 
-// needKey names another delivery whose key is missing.
+// needKey returns the name of another delivery whose key is missing.
 func (s *Sender) needKey(but *delivery) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,12 +245,12 @@ func (s *Sender) needKey(but *delivery) string {
 		if _, err := s.o.Key.Open(d.record.Sealed, purpose(d.name)); errors.Is(err, fs.ErrNotExist) {
 			return d.name
 		}
-		return "" // one tells for all
+		return "" // one stands for all
 	}
 	return ""
 }
 
-// open returns what is sealed. Errors: those of seal.
+// open returns the sealed target. Errors: those of seal.
 func (s *Sender) open(d *delivery) (to target, err error) {
 	s.mu.Lock()
 	sealed := d.record.Sealed

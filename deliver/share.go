@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// serviceShare is how many of maxPushes one push service may have under way, so that it slows nobody else.
+	// serviceShare is how many of maxPushes one push service may have under way, so that it slows no other.
 	serviceShare = maxPushes / 2
 
-	// strangerShare is the same of one that has not answered yet, or did not the last time.
+	// strangerShare is the same for one that has not answered yet, or did not the last time.
 	strangerShare = 4
 
 	// ownerShare is how many one owner may have under way, whatever the services.
 	ownerShare = 4
 
-	// answersWithin is how soon a push service answers that does not hang.
+	// answersWithin is how soon a push service that does not hang answers.
 	answersWithin = 5 * time.Second
 )
 
-// share is what a push service, or an owner, has of the requests under way. There is one as long as there are any, or
+// share is the part of the requests under way that a push service or an owner has. It exists while there are any, or
 // devices that wait for them.
 type share struct {
 	flying  int
 	most    int
-	waiting schedule // devices that are due and would be too many
+	waiting schedule // devices that are due but would exceed most
 }
 
-// sharesOf returns the shares that a request to a device is one of. The caller holds mu.
+// sharesOf returns the shares that a request to a device counts in. The caller holds mu.
 func (p *Devices) sharesOf(d *device) (list [2]*share) {
 	keys := d.shares()
 	for i, most := range [...]int{ownerShare, strangerShare} {
@@ -49,14 +49,14 @@ func (d *device) shares() [2]string {
 	return [2]string{"owner " + d.owner, "host " + host}
 }
 
-// takesShares counts a request to a device that is in no schedule. It reports false if that would be one too many:
-// then the device waits until one has ended. The caller holds mu.
+// takesShares counts a request to a device that is in no schedule. It reports false if that would be one too many: then
+// the device waits until one has ended. The caller holds mu.
 func (p *Devices) takesShares(d *device) bool {
 	list := p.sharesOf(d)
 	for i, s := range list {
 		if s.flying >= s.most {
 			s.waiting.add(d)
-			p.refill(list[1-i], 1) // where this one was let compete, perhaps, and has not begun
+			p.refill(list[1-i], 1) // this one may have been competing there, and has not begun
 			p.dropShares(d)
 			return false
 		}
@@ -67,7 +67,7 @@ func (p *Devices) takesShares(d *device) bool {
 	return true
 }
 
-// giveShares counts that a request to a device has ended. The caller holds mu.
+// giveShares records that a request to a device has ended. The caller holds mu.
 func (p *Devices) giveShares(d *device, o outcome) {
 	list := p.sharesOf(d)
 	switch service := list[1]; {
@@ -83,15 +83,15 @@ func (p *Devices) giveShares(d *device, o outcome) {
 	p.dropShares(d)
 }
 
-// refill has up to n devices that wait for a share compete again, as far as they may begin. Each of them begins, or has
-// another one compete when it does not: so none waits while no request is under way. The caller holds mu.
+// refill lets up to n devices that wait for a share compete again, as far as they may begin. Each of them begins, or
+// else lets another one compete: so none waits while no request is under way. The caller holds mu.
 func (p *Devices) refill(s *share, n int) {
 	for n = min(n, s.most-s.flying); n > 0 && len(s.waiting) > 0; n-- {
 		p.schedule(heap.Pop(&s.waiting).(*device))
 	}
 }
 
-// dropShares forgets the shares of a device that nobody has a part in. The caller holds mu.
+// dropShares drops those shares of a device that are empty. The caller holds mu.
 func (p *Devices) dropShares(d *device) {
 	for _, key := range d.shares() {
 		if s := p.shares[key]; s != nil && s.flying == 0 && len(s.waiting) == 0 {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// slack is an incoming webhook of Slack (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks): a
-// message a second, 429 with Retry-After, and an error as a word in the body. &, < and > are all that its texts
-// escape (https://docs.slack.dev/messaging/formatting-message-text); without mrkdwn nothing else is markup.
+// slack is an incoming webhook of Slack (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks):
+// one message a second, 429 with Retry-After, and an error as a word in the body. Texts escape only &, < and >
+// (https://docs.slack.dev/messaging/formatting-message-text); without mrkdwn nothing else is markup.
 var slack = &chat{
 	t: traits{takes: texts, pace: time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {
 		return to.URL, struct {
 			Text   string `json:"text"`
 			Markup bool   `json:"mrkdwn"`
-			Links  bool   `json:"unfurl_links"` // nobody is to fetch the console's
+			Links  bool   `json:"unfurl_links"` // nobody should fetch the console's
 			Media  bool   `json:"unfurl_media"`
 		}{Text: slackEscapes.Replace(n.cut(4000))}
 	},

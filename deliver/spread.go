@@ -9,7 +9,7 @@ import (
 )
 
 // spread sends for a delivery whose requests may overtake each other, for one pass: until all of it has to wait. Each
-// event that it reads opens a lane, or follows those of the lane that is there. It belongs to the worker's goroutine.
+// event that it reads opens a lane, or joins its open lane. It belongs to the worker's goroutine.
 type spread struct {
 	worker
 	format Format
@@ -17,15 +17,15 @@ type spread struct {
 	most   int // requests at once
 	reader *replay.Reader
 	more   bool          // there may be more to read
-	page   []store.Event // was read, and is to be sent
-	ready  []*lane       // have an event that is to be sent, and has not failed
+	page   []store.Event // read, to be sent
+	ready  []*lane       // these have an event to send that has not failed
 
-	flying  map[*lane]bool          // have a request under way: whether it is one that was made before
-	retries int                     // of those
-	retryAt time.Time               // when the first of the lanes that fail is to be looked at; zero: none does
-	ahead   map[*lane][]store.Event // was read of some of those and of ready
+	flying  map[*lane]bool          // have a request under way; the value: whether it is a retry
+	retries int                     // how many of those are retries
+	retryAt time.Time               // when to look at the first failing lane; zero: none fails
+	ahead   map[*lane][]store.Event // events already read for some of those and of ready
 	landed  chan *lane
-	over    bool // no more requests are to be made
+	over    bool // no more requests may be made
 }
 
 // spread sends what there is and what comes, until all has to wait or end. The error is the log's or ctx's.
@@ -61,7 +61,7 @@ func (w *worker) spread(ctx context.Context) error {
 	}
 }
 
-// ends reports whether requests under way are to end too, and notes when no more are to be made.
+// ends reports whether requests under way must end too, and records when no more may be made.
 func (p *spread) ends(ctx context.Context) bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *spread) wait(ctx context.Context) {
 	}
 }
 
-// land follows a request that has ended.
+// land handles a request that has ended.
 func (p *spread) land(l *lane) {
 	if p.flying[l] {
 		p.retries--
@@ -123,10 +123,11 @@ func (p *spread) land(l *lane) {
 	}
 }
 
-// mayRetry leaves half of the requests to what has not failed: a receiver that fails slowly does not stop the rest.
+// mayRetry leaves half of the requests to events that have not failed: a slowly failing receiver does not stop the
+// rest.
 func (p *spread) mayRetry() bool { return len(p.flying) < p.most && p.retries < max(1, p.most/2) }
 
-// fill makes as many requests as may be. The error is the log's.
+// fill makes as many requests as allowed. The error is the log's.
 func (p *spread) fill(ctx context.Context) error {
 	for !p.over && len(p.flying) < p.most {
 		l, e, err := p.pick(ctx)
@@ -141,8 +142,7 @@ func (p *spread) fill(ctx context.Context) error {
 	return nil
 }
 
-// pick returns the event that is to be sent next, and notes that it is; nil if there is none now. The error is the
-// log's.
+// pick returns the next event to send, and marks its lane; nil if there is none now. The error is the log's.
 func (p *spread) pick(ctx context.Context) (l *lane, e *store.Event, err error) {
 	for !p.over {
 		again := p.due()
@@ -169,7 +169,7 @@ func (p *spread) pick(ctx context.Context) (l *lane, e *store.Event, err error) 
 	return nil, nil, nil
 }
 
-// due returns a lane that is to be tried again, the one that waits for longest; nil if there is none now.
+// due returns the lane that has waited longest for a retry; nil if none is due now.
 func (p *spread) due() (found *lane) {
 	if p.retryAt.IsZero() || p.retryAt.After(time.Now()) || !p.mayRetry() {
 		return nil
@@ -190,7 +190,7 @@ func (p *spread) due() (found *lane) {
 	return found
 }
 
-// read returns the next event of a lane; nil when there is none, which ends the lane, or a gap before it, which ends
+// read returns the next event of a lane; nil if there is none, which closes the lane, or a gap before it, which ends
 // the pass. The error is the log's.
 func (p *spread) read(ctx context.Context, l *lane) (*store.Event, error) {
 	if len(p.ahead[l]) == 0 {
@@ -244,7 +244,7 @@ func (p *spread) readAhead(ctx context.Context, l *lane) error {
 	}
 }
 
-// front returns the next event that no lane is before; nil if there is none now. The error is the log's.
+// front returns the next event without a lane before it; nil if there is none now. The error is the log's.
 func (p *spread) front(ctx context.Context) (*lane, *store.Event, error) {
 	for {
 		for len(p.page) > 0 {
@@ -272,8 +272,8 @@ func (p *spread) front(ctx context.Context) (*lane, *store.Event, error) {
 	}
 }
 
-// enter moves the position past an event, and returns the lane that it has opened; nil if it follows one that is there.
-// It does neither when there are too many.
+// enter moves the position past an event, and returns the lane that this opens; nil if the event joins an open one. It
+// does neither if there are too many.
 func (p *spread) enter(e *store.Event) (opened *lane, full bool) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
@@ -287,7 +287,7 @@ func (p *spread) enter(e *store.Event) (opened *lane, full bool) {
 	}
 	p.s.change(d)
 	if l == nil {
-		opened = d.putLane(key, lane{Topic: e.Topic, After: d.at, Told: e.ID.Prev()}) // before that nothing is due
+		opened = d.putLane(key, lane{Topic: e.Topic, After: d.at, Told: e.ID.Prev()}) // nothing before it is due
 		if l = opened; p.order == Parallel {
 			l.Only = e.ID
 		}

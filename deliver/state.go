@@ -6,28 +6,28 @@ import (
 	"tidings/store"
 )
 
-// State is what a delivery does.
+// State is the state of a delivery.
 type State string
 
 const (
-	Running  State = "running"  // it sends, or waits for something to send
-	Failing  State = "failing"  // the same, and its last attempt failed
+	Running  State = "running"  // it sends, or waits for events
+	Failing  State = "failing"  // running, but its last attempt failed
 	Paused   State = "paused"   // by an administrator
 	GivenUp  State = "stopped"  // one event has failed for too long
 	Disabled State = "disabled" // the receiver has answered 410
-	Held     State = "held"     // it was made for another log, of which this is a copy
+	Held     State = "held"     // made for another log, of which this is a copy
 	Locked   State = "locked"   // its secrets cannot be opened
-	Damaged  State = "damaged"  // its record is
+	Damaged  State = "damaged"  // its record is damaged
 
 	Incomplete State = "incomplete" // it has no URL and no secret yet
 )
 
 const needsTarget = "it was made without its URL and secret, and waits for them"
 
-// States are all of them.
+// States are all states.
 var States = []State{Running, Failing, Paused, GivenUp, Disabled, Held, Locked, Damaged, Incomplete}
 
-// state is Running also while it fails or is locked. The caller holds mu, or is New.
+// state returns Running also while the delivery fails or is locked. The caller holds mu, or is New.
 func (d *delivery) state(log store.ID) State {
 	switch {
 	case d.damaged:
@@ -42,7 +42,7 @@ func (d *delivery) state(log store.ID) State {
 	return Running
 }
 
-// Status is what a delivery is and does.
+// Status describes a delivery and its state.
 type Status struct {
 	Recipient
 	Name          string
@@ -52,31 +52,31 @@ type Status struct {
 	OnGiveUp      OnGiveUp
 	Order         Order
 	InFlight      int    // requests at once
-	Origin        string // of its URL, which is a secret
+	Origin        string // of its URL; the rest is a secret
 	SecretChanged time.Time
-	CreatedBy     string // the subject of a token; "" for none
+	CreatedBy     string // a token's subject; "" for none
 	Created       time.Time
 	State         State
-	Reason        string    // of a State that does not send; "" for Paused
-	At            store.ID  // everything that matches up to here is done with
-	Front         store.ID  // what matches up to here is done with, or in one of Lanes
-	Sent          time.Time // of the last 2xx since the server has started; zero: none
-	Pace          float64   // seconds of the log that At moves in a second, over the last minute or two
+	Reason        string    // why it does not send; "" for Paused
+	At            store.ID  // matching events up to here are done
+	Front         store.ID  // matching events up to here are done, or in one of Lanes
+	Sent          time.Time // the last 2xx since the server started; zero: none
+	Pace          float64   // seconds of the log that At advances per second, over the last minute or two
 
-	Lanes    int    // topics, or parallel events, that are not done with up to Front
-	HeldBack int    // those of which the message fails
-	Due      string // the ID of the message that fails, longest of them; "" while none does
-	Attempts int    // at it
+	Lanes    int    // topics, or parallel events, not done up to Front
+	HeldBack int    // those whose message fails
+	Due      string // ID of the longest-failing message; "": none fails
+	Attempts int    // at this message
 	First    time.Time
 	Last     time.Time
 	Next     time.Time
-	Failure  string // of the last one
+	Failure  string // of the last attempt
 
 	Dead int        // how many dead letters there are
-	Run  *RunStatus // the last one since the server has started; nil: none
+	Run  *RunStatus // the last one since the server started; nil: none
 }
 
-// Filter is what is sent.
+// Filter matches the events to send.
 func (s *Status) Filter() store.Filter {
 	f, _ := store.NewFilter(s.Topics...)
 	return f
@@ -126,7 +126,7 @@ func (s *Sender) status(d *delivery) Status {
 	return status
 }
 
-// Get returns one. Errors: ErrNotFound.
+// Get returns the status of a delivery. Errors: ErrNotFound.
 func (s *Sender) Get(name string) (Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +137,7 @@ func (s *Sender) Get(name string) (Status, error) {
 	return s.status(d), nil
 }
 
-// List returns those after a name, sorted by it, at most max.
+// List returns the deliveries after a name, sorted by name, at most max.
 func (s *Sender) List(after string, max int) (list []Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,13 +149,13 @@ func (s *Sender) List(after string, max int) (list []Status) {
 	return list
 }
 
-// Stats are for metrics.
+// Stats holds values for metrics.
 type Stats struct {
 	Counts
 	States    map[State]int
-	Oldest    time.Time // since when the message that has failed longest does; zero: none does
+	Oldest    time.Time // since when the longest-failing message has failed; zero: none fails
 	Unwritten bool      // progress cannot be written
-	Dead      int       // letters, of all deliveries
+	Dead      int       // dead letters of all deliveries
 }
 
 // Stats returns them as of about now.

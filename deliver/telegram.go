@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// telegram is a bot of Telegram (https://core.telegram.org/bots/api#sendmessage, #making-requests,
-// #responseparameters; https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): a text of at
-// most 4,096 characters, which without parse_mode is not markup; 20 messages a minute to a group. Its token is in the
-// path.
+// telegram is a bot of Telegram (https://core.telegram.org/bots/api#sendmessage, #making-requests, #responseparameters;
+// https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): a text of at most 4,096 characters,
+// not markup without parse_mode; 20 messages a minute to a group. Its token is in the path.
 var telegram = &chat{
 	t: traits{takes: append([]string{"secret", "to"}, texts...), bearer: true, url: "https://api.telegram.org",
 		check: checkTelegramChat, secret: "the bot's token", key: checkTelegramToken, pace: 3 * time.Second},
@@ -25,7 +24,7 @@ var telegram = &chat{
 		return address, struct {
 			Chat    string  `json:"chat_id"`
 			Text    string  `json:"text"`
-			Preview preview `json:"link_preview_options"` // nobody is to fetch the console's
+			Preview preview `json:"link_preview_options"` // nobody should fetch the console's
 		}{to.recipient.To, n.cut(4000), preview{true}}
 	},
 	judge: judgeTelegram,

@@ -13,10 +13,10 @@ import (
 // maxTemplate bounds a template, in bytes.
 const maxTemplate = 8 << 10
 
-// placeholder is what a template has in the place of what is known when a message is made.
+// placeholder is replaced by a value when a message is made.
 var placeholder = regexp.MustCompile(`\{\{\s*([a-z]+)((?:\.[^\s.{}]+)*)\s*\}\}`)
 
-// places are all placeholders, and whether they have what a publisher wrote beside the topic's name.
+// places are all placeholders, and whether they reveal what a publisher wrote beyond the topic's name.
 var places = map[string]bool{"title": false, "text": false, "link": false, "count": false, "topic": false, "id": false,
 	"time": false, "type": true, "data": true}
 
@@ -32,7 +32,7 @@ func (r *record) checkTemplate() error {
 	case len(r.Template) > maxTemplate:
 		return &InvalidError{"template", fmt.Sprintf("expected at most %d bytes", maxTemplate)}
 	case text == "" && string(r.Template) == `""`:
-		r.Template = nil // as if there had never been one
+		r.Template = nil // as if never set
 		return nil
 	case text == "":
 		return &InvalidError{"template", `expected a text, such as "{{count}} in {{topic}}"`}
@@ -40,7 +40,7 @@ func (r *record) checkTemplate() error {
 	return r.checkPlaces(text)
 }
 
-// checkPlaces looks at the placeholders of a text.
+// checkPlaces checks the placeholders of a text.
 func (r *record) checkPlaces(text string) error {
 	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		tells, known := places[m[1]]
@@ -59,13 +59,13 @@ func (r *record) checkPlaces(text string) error {
 	return nil
 }
 
-// textTemplate is a template that is a text; "" if it is none.
+// textTemplate is the template if it is a text, else "".
 func (p *Recipient) textTemplate() (text string) {
 	_ = json.Unmarshal(p.Template, &text)
 	return text
 }
 
-// fill puts what is known into a text.
+// fill replaces the placeholders of a text.
 func (n *note) fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(place string) string {
 		m := placeholder.FindStringSubmatch(place)
@@ -73,7 +73,7 @@ func (n *note) fill(text string) string {
 	})
 }
 
-// place is what stands for a placeholder. The path begins with a dot.
+// place is the value of a placeholder. The path begins with a dot.
 func (n *note) place(name, path string) string {
 	switch name {
 	case "title":
@@ -104,7 +104,7 @@ func (n *note) place(name, path string) string {
 	return ""
 }
 
-// raw is what the newest event says at a path of members and, in lists, indexes; nil for nothing.
+// raw is the newest event's value at a path of members and, in lists, indexes; nil for none.
 func (n *note) raw(path string) json.RawMessage {
 	steps := strings.Split(path[1:], ".")
 	value := object(n.newest).Get(steps[0])

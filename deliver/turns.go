@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	// turnsPerProcessor is how many attempts there are at a time whose receivers may answer any moment. With all that
-	// want to send at once the publishers would wait behind them for the processor.
+	// turnsPerProcessor is how many attempts run at a time whose receivers may answer any moment. If all ran at once,
+	// publishers would wait behind them for the processor.
 	turnsPerProcessor = 4
 
-	// turnEnds is after how long an attempt gives its turn to others, for then it waits for its receiver, and that
-	// takes no processor.
+	// turnEnds is how long an attempt keeps its turn: after that it waits for its receiver, which takes no processor.
 	turnEnds = 5 * time.Millisecond
 )
 
-// turns are those of attempts. It may be used concurrently.
+// turns are the turns of attempts. It may be used concurrently.
 type turns chan struct{}
 
 func newTurns() turns { return make(turns, turnsPerProcessor*runtime.GOMAXPROCS(0)) }

@@ -22,20 +22,20 @@ import (
 	"tidings/store"
 )
 
-// message is what one request sends.
+// message is the content of one request.
 type message struct {
-	id          string // of an event: its ID
+	id          string // of an event, the event's ID
 	kind        string // its type
-	topic       string // "" for what is no event
+	topic       string // "" if it is not an event
 	contentType string
 	body        []byte
 
-	events []store.Event // that it is about
-	data   any           // of what is no event
-	replay string        // its number; "" for what is sent by the cursor
+	events []store.Event // the events it is about
+	data   any           // if it is not an event
+	replay string        // its number; "" if sent by the cursor
 }
 
-// through is the last of its events, if that is another one than the one that it is named by.
+// through is the last of its events, unless the message has its ID.
 func (m *message) through() (last store.ID) {
 	if n := len(m.events); n > 0 && m.events[n-1].ID.String() != m.id {
 		last = m.events[n-1].ID
@@ -56,7 +56,7 @@ func eventMessage(e *store.Event, f Format) message {
 	return m
 }
 
-// ownMessage is one that is no event of the log. In a CloudEvent its source is the delivery.
+// ownMessage is a message that is not an event of the log. In a CloudEvent its source is the delivery.
 func ownMessage(id, kind, delivery string, f Format, data any) message {
 	m := message{id: id, kind: kind, contentType: "application/json", body: wire.Marshal(data), data: data}
 	if f != Data {
@@ -75,12 +75,12 @@ func ownMessage(id, kind, delivery string, f Format, data any) message {
 	return m
 }
 
-// answer is what became of an attempt.
+// answer is the outcome of an attempt.
 type answer struct {
-	status     int // 0: there was none
+	status     int // 0: no answer
 	failure    string
 	retryAfter time.Duration // as the receiver asks; 0: it does not
-	config     bool          // sending is refused here: it does not get better by itself
+	config     bool          // sending is refused here: retrying alone does not help
 }
 
 func (a *answer) ok() bool { return a.failure == "" }
@@ -88,7 +88,7 @@ func (a *answer) ok() bool { return a.failure == "" }
 const (
 	maxRetryAfter = 24 * time.Hour
 	maxFailure    = 300      // bytes
-	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be used again
+	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be reused
 )
 
 // attempt sends a message once, in a turn of its own.
@@ -153,7 +153,7 @@ func post(ctx context.Context, guard *outbound.Guard, client *http.Client, to st
 		return answer{failure: failureOf(err), config: errors.As(err, &refused)}, nil
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what is missing is missing
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // a partial body will do
 	a := answer{status: resp.StatusCode}
 	if a.status/100 != 2 {
 		a.failure = explain(resp)
@@ -162,12 +162,12 @@ func post(ctx context.Context, guard *outbound.Guard, client *http.Client, to st
 	return a, text
 }
 
-// agent is what the program calls itself.
+// agent is the program's User-Agent.
 func (s *Sender) agent() string { return agentOf(s.o.Version) }
 
 func agentOf(version string) string { return strings.TrimSuffix("Tidings/"+version, "/") }
 
-// fill sets the headers, as Standard Webhooks 1.0 says.
+// fill sets the headers of Standard Webhooks 1.0.
 func (s *Sender) fill(h http.Header, name string, to *target, m *message) error {
 	at := time.Now()
 	signatures, err := sign(to, m, at)
@@ -193,8 +193,8 @@ func (s *Sender) fill(h http.Header, name string, to *target, m *message) error 
 	return nil
 }
 
-// headerText is a text as a header can carry it: percent-encoded where it is not printable ASCII, as
-// CloudEvents HTTP 1.0.2 §3.1.3.2 does.
+// headerText encodes a text for a header: percent-encoded where it is not printable ASCII, as in CloudEvents HTTP 1.0.2
+// §3.1.3.2.
 func headerText(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -209,7 +209,7 @@ func headerText(text string) string {
 	return b.String()
 }
 
-// secretForm says what a secret is.
+// secretForm describes a secret.
 const secretForm = `"whsec_" and the base64 of 24 to 64 random bytes`
 
 // parseSecret returns the key in a secret (Standard Webhooks 1.0, "Signature scheme"), or an *InvalidError.
@@ -222,7 +222,7 @@ func parseSecret(text string) ([]byte, error) {
 	return key, nil
 }
 
-// sign returns the signatures by all secrets that count.
+// sign returns the signatures by all valid secrets.
 func sign(to *target, m *message, at time.Time) (string, error) {
 	secrets := []string{to.Secret}
 	if to.Previous != "" && at.Before(to.Until) {
@@ -254,7 +254,7 @@ func failureOf(err error) string {
 	return clean(err.Error())
 }
 
-// clean is a text from elsewhere as a line that steers nothing.
+// clean makes a text from elsewhere one harmless line.
 func clean(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -268,11 +268,11 @@ func clean(text string) string {
 	return text
 }
 
-// refusesEvent are the answers by which a receiver says that it does not take this event: it is tried at the
-// longest interval, for its next release may.
+// refusesEvent are the statuses by which a receiver rejects this event: it is retried at the longest interval, because
+// the receiver's next release may accept it.
 var refusesEvent = map[int]bool{400: true, 404: true, 413: true, 415: true, 422: true}
 
-// explain says what an answer that is no success means.
+// explain says what an unsuccessful answer means.
 func explain(resp *http.Response) string {
 	answered := "the receiver answered " + clean(resp.Status)
 	switch code := resp.StatusCode; {
@@ -289,7 +289,7 @@ func explain(resp *http.Response) string {
 	}
 }
 
-// retryAfter reads the header (RFC 9110 §10.2.3).
+// retryAfter parses the header (RFC 9110 §10.2.3).
 func retryAfter(text string, now time.Time) time.Duration {
 	if text == "" {
 		return 0

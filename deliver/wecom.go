@@ -3,8 +3,8 @@ package deliver
 import "time"
 
 // wecom is the robot of a group in WeCom (https://developer.work.weixin.qq.com/document/path/99110, 91770 before): a
-// text of at most 2,048 bytes, 20 messages a minute, and an errcode in an answer of status 200. Its text has no
-// markup but mentions, which note has taken away.
+// text of at most 2,048 bytes, 20 messages a minute, and an errcode in an answer of status 200. Its text has no markup
+// but mentions, which note has removed.
 var wecom = &chat{
 	t: traits{takes: texts, pace: 3 * time.Second},
 	request: func(to *target, n *note, _ time.Time) (string, any) {

@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// worker sends for one delivery. It belongs to one goroutine, and send to those of a spread too.
+// worker sends for one delivery. It belongs to one goroutine; its send also to those of a spread.
 type worker struct {
 	s *Sender
 	d *delivery
@@ -27,11 +27,11 @@ const (
 	logTrouble = 10 * time.Second
 )
 
-// errFailed ends a pass: an attempt has failed, and the next time is known.
+// errFailed ends a pass: an attempt has failed, and the time of the next is set.
 var errFailed = errors.New("the attempt failed")
 
-// run sends until ctx ends or nothing is to be sent any more. While it waits for a next attempt it has no place at a
-// feed: nobody wakes it.
+// run sends until ctx ends or there is nothing more to send. While it waits for a next attempt it has no place at a
+// feed, so nothing wakes it.
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.s.mu.Lock()
@@ -112,7 +112,8 @@ func (w *worker) pass(ctx context.Context) error {
 	}
 }
 
-// drop takes what is not for the delivery, or not any more, out of a message, and reports whether that was all of it.
+// drop removes from a message the events that are not, or no longer, for the delivery, and reports whether that was
+// all.
 func (w *worker) drop(m *message) bool {
 	wanted := make([]store.Event, 0, len(m.events))
 	for i := range m.events {
@@ -122,13 +123,13 @@ func (w *worker) drop(m *message) bool {
 	}
 	none := len(wanted) == 0 && len(m.events) > 0
 	if !none {
-		m.events = wanted // it stays the same message
+		m.events = wanted // it keeps its ID
 	}
 	return none
 }
 
-// foundGap notes a gap, if there is one that was not told, before the first attempt: it is the same at each. It was
-// found in a lane unless l is nil.
+// foundGap records a gap that was not reported yet, before the first attempt, so that every attempt sends the same. It
+// was found in a lane unless l is nil.
 func (w *worker) foundGap(ctx context.Context, page *replay.Page, l *lane) bool {
 	if page.Gap == nil {
 		return false
@@ -157,7 +158,7 @@ func (w *worker) foundGap(ctx context.Context, page *replay.Page, l *lane) bool 
 	return true
 }
 
-// tellGap sends the gap that is noted, if there is one.
+// tellGap sends the recorded gap, if there is one.
 func (w *worker) tellGap(ctx context.Context) error {
 	w.s.mu.Lock()
 	gap, format := w.d.record.Gap, w.d.record.Format
@@ -175,7 +176,7 @@ func (w *worker) tellGap(ctx context.Context) error {
 
 func (t *telling) id() string { return "gap-" + t.Requested + "-" + t.Through.String() }
 
-// passGap follows a gap that was told. The caller holds mu, and calls change before that.
+// passGap moves on after a gap was reported. The caller holds mu, and calls change first.
 func (d *delivery) passGap() {
 	gap := d.record.Gap
 	if gap == nil {
@@ -196,8 +197,8 @@ func (d *delivery) passGap() {
 	d.record.Gap = nil
 }
 
-// send makes one attempt, for a lane unless l is nil, and notes what became of it: done is called with mu held. The
-// error is errFailed, or ctx's.
+// send makes one attempt, for a lane unless l is nil, and records the outcome: done is called with mu held. The error
+// is errFailed, or ctx's.
 func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delivery)) error {
 	if w.drop(&m) {
 		w.s.mu.Lock()
@@ -213,7 +214,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 	}
 	a := w.s.attempt(ctx, w.d.name, to, m)
 	if ctx.Err() != nil && !a.ok() {
-		return ctx.Err() // it was cut off here
+		return ctx.Err() // cut off by this server
 	}
 	s, d := w.s, w.d
 	s.mu.Lock()
@@ -244,7 +245,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 	return nil
 }
 
-// lock notes that the secrets cannot be opened; said once.
+// lock records that the secrets cannot be opened, and logs it once.
 func (w *worker) lock(why string) {
 	w.s.mu.Lock()
 	said := w.d.locked != ""
@@ -256,7 +257,7 @@ func (w *worker) lock(why string) {
 	}
 }
 
-// failed notes a failure, and when to try again, if at all; then it may not be forgotten. The caller holds mu.
+// failed records a failure, and when to retry, if at all. If urgent, it must not be lost. The caller holds mu.
 func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 	d, r, at, logger := w.d, &w.d.record, now(), w.s.o.Logger
 	w.s.change(d)
@@ -265,7 +266,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 		last, next = &l.Due, &l.next
 		d.touch(l)
 	}
-	f := due{ID: m.id, First: at} // never the last one changed: keep may have it
+	f := due{ID: m.id, First: at} // a copy, never changed in place: keep may have the last one
 	if *last != nil && (*last).ID == m.id {
 		f = **last
 	}
@@ -293,7 +294,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 	if asked := at.Add(a.retryAfter); asked.After(*next) {
 		*next, f.NotBefore = asked, asked
 		if asked.After(d.next) {
-			d.next = asked // it asks that of all
+			d.next = asked // the receiver asks this for all requests
 		}
 	}
 	if f.Attempts == 1 {
@@ -303,7 +304,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 	return false
 }
 
-// backoff is how long to wait after so many attempts have failed: from a second on twice as long each time, an hour
+// backoff is how long to wait after this many failed attempts: a second at first, then twice as long each time, an hour
 // at most.
 func backoff(attempts int) time.Duration {
 	d := maxBackoff
@@ -313,10 +314,10 @@ func backoff(attempts int) time.Duration {
 	return jitter(d)
 }
 
-// jitter is between a half of d and d, so that what failed together is not tried together.
+// jitter is between d/2 and d, so that messages that failed together are not retried together.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// writeNow writes the delivery at once. When that fails it is written with the progress.
+// writeNow writes the delivery at once. If that fails it is written with the progress.
 func (w *worker) writeNow(ctx context.Context) {
 	if err := w.s.write(ctx, w.d); err != nil && ctx.Err() == nil {
 		w.s.o.Logger.Warn("the state of a delivery cannot be written yet", "delivery", w.d.name, "error", err)
