@@ -11,7 +11,7 @@ import (
 	"tidings/store"
 )
 
-// answer appends what a board of alerts does: an event about another one.
+// answer appends what an alert board does: an event about another one.
 func (s *scene) answer(topic, typ, about, data string) string {
 	s.t.Helper()
 	ids, err := store.Append(s.t.Context(), s.log, []store.Draft{{Topic: "$alerts." + topic, Type: typ,
@@ -23,7 +23,7 @@ func (s *scene) answer(topic, typ, about, data string) string {
 	return ids[0].String()
 }
 
-// TestTellsWhoHears: people are told that nobody hears the alerts of a rule, since when, and that this is over, with a
+// TestTellsWhoHears: people learn that nobody hears the alerts of a rule, since when, and that this is over, with a
 // link to the shift.
 func TestTellsWhoHears(t *testing.T) {
 	const link, unheard = "\nhttps://events.example.com/in/#/shift", `{"rule":"orders","topics":["orders.>"],` +
@@ -66,9 +66,9 @@ func stepSays(rule string, n int, since time.Time) string {
 		since.Format(time.RFC3339))
 }
 
-// TestTellsOfAlerts: people are told of a step as what it is, an alert that nobody has taken, since when, by which
-// rule, with a link to the event that demands the answer; of other answers that there are some. Nothing that a
-// publisher wrote is in it unless that may be told.
+// TestTellsOfAlerts: a step reaches people as what it is: an alert that nobody has claimed, since when, by which rule,
+// with a link to the event that demands the answer. Other answers are only counted. Nothing that a publisher wrote is
+// included unless it may be shown.
 func TestTellsOfAlerts(t *testing.T) {
 	const link = "\nhttps://events.example.com/in/#/log?id=%s&amp;topic=orders.eu"
 	began := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -13,13 +13,13 @@ import (
 	"tidings/store"
 )
 
-// chatKind is a kind of receiver with what stands in for it.
+// chatKind is a kind of receiver with a stand-in for it.
 type chatKind struct {
 	kind    deliver.Kind
 	service func() *service
 	right   deliver.Settings
 	wrong   deliver.Settings // an address or a secret that the service does not know
-	says    string           // what is said of that
+	says    string           // the failure reported for wrong
 	escaped string           // markup as it arrives
 }
 
@@ -93,8 +93,8 @@ func (s *scene) say(topic, typ, contentType, data string) string {
 	return ids[0].String()
 }
 
-// TestLoneEvent: one event is one message, at once: a count, the topic's name, when, and a link. Nothing else that a
-// publisher wrote leaves.
+// TestLoneEvent: one event is one message, at once: a count, the topic's name, the time, and a link. Nothing else that
+// a publisher wrote leaves.
 func TestLoneEvent(t *testing.T) {
 	testChats(t, func(t *testing.T, s *scene, c *chatKind, to *service) {
 		time.Sleep(time.Hour)
@@ -122,8 +122,8 @@ func TestLoneEvent(t *testing.T) {
 	})
 }
 
-// TestBurst: what is there already is one message, of which the cursor moves to the last; a steady flow stays within
-// what the service takes, and no event is left out.
+// TestBurst: events already present are one message, which moves the cursor to the last of them; a steady flow stays
+// within what the service takes, and no event is left out.
 func TestBurst(t *testing.T) {
 	testChats(t, func(t *testing.T, s *scene, _ *chatKind, to *service) {
 		s.Pause(t.Context(), "chat")
@@ -158,7 +158,7 @@ func TestBurst(t *testing.T) {
 	})
 }
 
-// TestRateLimit: a service that others have used up is asked again when it says so, and then told of all.
+// TestRateLimit: a service whose limit others have used up is retried when it says so, and then gets everything.
 func TestRateLimit(t *testing.T) {
 	testChats(t, func(t *testing.T, s *scene, _ *chatKind, to *service) {
 		to.use()
@@ -177,8 +177,8 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// TestRefusedByTheService: an answer that it does not know us is a failure, also one of status 200, that says why
-// without the secrets, and is not tried again at once.
+// TestRefusedByTheService: an answer that it does not know us is a failure, even with status 200. The failure gives the
+// reason without the secrets, and is not retried at once.
 func TestRefusedByTheService(t *testing.T) {
 	for _, c := range chats {
 		t.Run(string(c.kind), func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestRefusedByTheService(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				if c.kind == deliver.Custom {
-					return // it has no form of answers
+					return // its answers have no defined form
 				}
 				s.receiver.set(func(int, got) *http.Response { return answered(200, "<html>sign in</html>") })
 				s.publish(1, "orders.eu")
@@ -214,7 +214,7 @@ func TestRefusedByTheService(t *testing.T) {
 	}
 }
 
-// TestSignedAnew: a message that has failed for hours has a signature of its last attempt.
+// TestSignedAnew: a message that has failed for hours is signed anew at each attempt.
 func TestSignedAnew(t *testing.T) {
 	testChats(t, func(t *testing.T, s *scene, _ *chatKind, to *service) {
 		s.receiver.set(always(503))
@@ -226,7 +226,7 @@ func TestSignedAnew(t *testing.T) {
 	})
 }
 
-// TestMarkup: what a publisher writes is neither markup nor a mention where it is read, and as long as it may be.
+// TestMarkup: what a publisher writes is neither markup nor a mention where it is read, and no longer than allowed.
 func TestMarkup(t *testing.T) {
 	testChats(t, func(t *testing.T, s *scene, c *chatKind, to *service) {
 		data, _ := json.Marshal(map[string]string{"text": markup})

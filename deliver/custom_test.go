@@ -33,8 +33,7 @@ func TestBark(t *testing.T) {
 	})
 }
 
-// TestCustomTemplate: what a publisher writes stays within the text that it was put into; numbers and truth values are
-// what they are.
+// TestCustomTemplate: what a publisher writes stays within its string; numbers and booleans keep their type.
 func TestCustomTemplate(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		set := settings("orders.>")

@@ -60,7 +60,7 @@ func refusing(code int, ids ...string) func(int, got) *http.Response {
 	}
 }
 
-// setAside makes a delivery with dead letters: it publishes n events, and has all fail but the last.
+// setAside makes a delivery with dead letters: it publishes n events, and all but the last fail.
 func (s *scene) setAside(n int) (ids []string) {
 	s.t.Helper()
 	s.put("shop", aside("orders"))
@@ -74,7 +74,7 @@ func (s *scene) setAside(n int) (ids []string) {
 	return ids
 }
 
-// TestSetAside: what has failed for too long makes way, and is known after a kill, with why.
+// TestSetAside: an event that has failed for too long makes way, and is known after a kill, with the reason.
 func TestSetAside(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		if on := s.put("shop", settings("orders")).OnGiveUp; on != deliver.Stop {
@@ -142,7 +142,7 @@ func TestSetAsideAtOnce(t *testing.T) {
 	})
 }
 
-// TestSetAsideUnwritten: while the log takes nothing, what is set aside is kept, and written later.
+// TestSetAsideUnwritten: while the log refuses writes, letters are kept, and written later.
 func TestSetAsideUnwritten(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", aside("orders"))
@@ -186,7 +186,7 @@ func TestSetAsideLimit(t *testing.T) {
 	})
 }
 
-// TestGapIsNotSetAside: a delivery stops at a gap that is not taken.
+// TestGapIsNotSetAside: a delivery stops at a gap that the receiver does not take.
 func TestGapIsNotSetAside(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", aside("orders"))
@@ -206,8 +206,8 @@ func TestGapIsNotSetAside(t *testing.T) {
 	})
 }
 
-// TestRedrive: in the order of the log, beside the cursor. What is taken is no dead letter any more, what is refused
-// stays with the new reason, what retention took is passed over, and a failure is tried again.
+// TestRedrive: in log order, beside the cursor. A letter that is taken is removed, one that is refused stays with the
+// new reason, one deleted by retention is skipped, and a failure is retried.
 func TestRedrive(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		id := s.setAside(6)
@@ -271,8 +271,8 @@ func TestRedrive(t *testing.T) {
 	})
 }
 
-// TestRedriveEnds: a receiver that fails for too long ends it, as does a pause; the letters stay. It needs a
-// delivery that may send.
+// TestRedriveEnds: a receiver that fails for too long ends it, as does a pause; the letters stay. It needs a delivery
+// that may send.
 func TestRedriveEnds(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		id := s.setAside(3)
@@ -302,7 +302,7 @@ func TestRedriveEnds(t *testing.T) {
 	})
 }
 
-// TestDeadLettersOfACopy: they are there, and are not sent until that is said; also of the longest name.
+// TestDeadLettersOfACopy: they are kept, and not sent until an administrator confirms it; also with the longest name.
 func TestDeadLettersOfACopy(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		name := strings.Repeat("n", 255)
@@ -332,7 +332,7 @@ func TestDeadLettersOfACopy(t *testing.T) {
 	})
 }
 
-// TestForgetFails: what the log does not take is not forgotten.
+// TestForgetFails: letters are not forgotten if the log refuses the write.
 func TestForgetFails(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		id := s.setAside(3)

@@ -14,7 +14,7 @@ import (
 	"tidings/store"
 )
 
-// TestStrictOrder: whatever the receiver does, each event comes until it is taken, and the next not before.
+// TestStrictOrder: whatever the receiver does, each event is sent until it is taken, and the next not before.
 func TestStrictOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		random, kills := rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(3, 4))
@@ -23,7 +23,7 @@ func TestStrictOrder(t *testing.T) {
 			case 0:
 				return nil
 			case 1:
-				time.Sleep(time.Minute) // longer than anybody waits
+				time.Sleep(time.Minute) // longer than any timeout
 				return status(http.StatusOK)
 			case 2:
 				return status(500 + random.IntN(5))
@@ -60,7 +60,7 @@ func TestStrictOrder(t *testing.T) {
 	})
 }
 
-// TestLive: what is published is sent at once, and a topic of others wakes nobody.
+// TestLive: an event is sent as soon as it is published, and other topics wake nobody.
 func TestLive(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.publish(3, "orders") // before
@@ -83,8 +83,7 @@ func TestLive(t *testing.T) {
 	})
 }
 
-// TestBackoff: a failure is followed by pauses of a second to an hour, and nothing is published to the
-// feed meanwhile.
+// TestBackoff: failures are followed by pauses of a second to an hour, and nothing is published to the feed meanwhile.
 func TestBackoff(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		set := settings("orders")
@@ -140,7 +139,7 @@ func TestRetryAfter(t *testing.T) {
 			s.receiver.set(always(429, "Retry-After", value))
 			id := s.publish(1, "orders")
 			s.expectSent(id)
-			if want > time.Minute { // a restart knows
+			if want > time.Minute { // a restart keeps it
 				s.close()
 				s.open()
 			}
@@ -155,7 +154,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestRefusals: what a receiver does not take is tried each hour, and 410 is the end.
+// TestRefusals: an event that the receiver rejects is retried each hour, and 410 is the end.
 func TestRefusals(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -193,7 +192,7 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestGiveUp: the event that fails for too long stops what is after it, until that is said.
+// TestGiveUp: an event that fails for too long stops those after it, until an administrator resumes or skips.
 func TestGiveUp(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -202,7 +201,7 @@ func TestGiveUp(t *testing.T) {
 		began := time.Now()
 		time.Sleep(23 * time.Hour)
 		s.expect("shop", deliver.Failing)
-		s.kill() // which loses nothing of that
+		s.kill() // loses none of that
 		time.Sleep(2 * time.Hour)
 		status := s.expect("shop", deliver.GivenUp)
 		all := s.receiver.take()
@@ -275,7 +274,7 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// TestDelete: what is gone does not come back by progress that was not written yet.
+// TestDelete: a deleted delivery does not come back with progress that was not written yet.
 func TestDelete(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -294,8 +293,8 @@ func TestDelete(t *testing.T) {
 	})
 }
 
-// TestProgress: a second of requests costs one write for all deliveries; a kill repeats what was not written, and
-// a close nothing.
+// TestProgress: a second of requests costs one write for all deliveries; a kill repeats what was not written, and a
+// close nothing.
 func TestProgress(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		for _, name := range []string{"a", "b", "c"} {
@@ -337,7 +336,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// TestDiskFull: while progress cannot be written sending goes on, and is repeated after a restart.
+// TestDiskFull: while progress cannot be written, sending continues, and is repeated after a restart.
 func TestDiskFull(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))

@@ -22,7 +22,7 @@ import (
 // takesAll is a push service that takes everything and costs nothing.
 type takesAll struct {
 	taken atomic.Int64
-	all   chan struct{} // closed when as many were taken as were to be
+	all   chan struct{} // closed when all expected requests were taken
 	want  int64
 }
 
@@ -97,7 +97,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkIdleDevices: what a device takes of memory while nothing is due, and of a start. Goroutines are two for all.
+// BenchmarkIdleDevices: a device's memory while nothing is due, and its part of a start. All share two goroutines.
 func BenchmarkIdleDevices(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -11,7 +11,7 @@ import (
 )
 
 // TestPushKeyLost: under another secrets key nothing is pushed, and nobody is registered, until no device is left that
-// has subscribed with the key that was lost. The right one, put back, is used at once.
+// subscribed with the lost key. The right one, put back, is used at once.
 func TestPushKeyLost(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")

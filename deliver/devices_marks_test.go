@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPushMarks: what a read mark has passed is not told; the badge is what is unread. While the person has a page in
-// view nothing is sent; what they have not read by then is.
+// TestPushMarks: events that a read mark has passed are not pushed; the badge counts unread ones. While the person has
+// a page in view nothing is sent; later, what they have not read is.
 func TestPushMarks(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana, ben := newBrowser("ana"), newBrowser("ben")
@@ -54,8 +54,8 @@ func TestPushMarks(t *testing.T) {
 	})
 }
 
-// TestPushMarkOfOthers: a read mark of topics that the device's token need not read gives no badge, one of other topics
-// passes over nothing that the device is told.
+// TestPushMarkOfOthers: a read mark of topics that the device's token need not read gives no badge; one of other topics
+// skips none of the device's events.
 func TestPushMarkOfOthers(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")
@@ -71,7 +71,7 @@ func TestPushMarkOfOthers(t *testing.T) {
 			{"> $alerts.>", true, false}, {">", true, false}, {"orders.*", false, true}, {"orders.>", true, true},
 		} {
 			s.publish(1, "orders.eu")
-			s.after(time.Second) // what follows is told after the pace
+			s.after(time.Second) // what follows waits for the pace
 			s.publish(2, "payroll")
 			s.mark("ana", s.publish(1, "orders.eu"), strings.Fields(x.mark)...)
 			s.publish(1, "orders.eu")
@@ -87,7 +87,7 @@ func TestPushMarkOfOthers(t *testing.T) {
 	})
 }
 
-// TestPushPageOfOthers: a page in view that does not show what a device is told of spares nobody.
+// TestPushPageOfOthers: a page in view that does not show all topics of a device spares nobody.
 func TestPushPageOfOthers(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.register(newBrowser("ana").registration("ana", "alarms", "orders"))

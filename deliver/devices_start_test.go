@@ -9,8 +9,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestDeviceRows: a start takes what an older or a newer release has left: a row in a language that is none costs that
-// device, and the key of a log that was restored without devices holds nobody.
+// TestDeviceRows: a start accepts what an older or a newer release has left: a row in an unknown language costs that
+// device only, and the key of a log that was restored without devices holds nobody.
 func TestDeviceRows(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana, ben := newBrowser("ana"), newBrowser("ben")
@@ -52,7 +52,7 @@ func TestDeviceRows(t *testing.T) {
 	})
 }
 
-// TestPushHeld: from a log that was restored nothing is pushed until that is said, and then what comes.
+// TestPushHeld: from a restored log nothing is pushed until an administrator confirms it, and then only new events.
 func TestPushHeld(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")

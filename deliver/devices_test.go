@@ -18,7 +18,7 @@ import (
 	"tidings/store"
 )
 
-// browser is one that has subscribed at a push service: it alone can read what is pushed to it.
+// browser is a browser subscribed at a push service: it alone can read what is pushed to it.
 type browser struct {
 	*pushtest.Browser
 	endpoint string
@@ -57,7 +57,7 @@ type pushing struct {
 
 	mu      sync.Mutex
 	visible map[string]string // patterns of the page that a person sees
-	asked   func()            // called once, when it is asked who sees what; nil: nothing is
+	asked   func()            // called once, at the next question who sees what; may be nil
 }
 
 func testPush(t *testing.T, f func(t *testing.T, s *pushing)) {
@@ -103,7 +103,7 @@ func (s *pushing) kill() {
 	s.open()
 }
 
-// see has a person see a page of some topics; "": none.
+// see gives a person a page of some topics; "": none.
 func (s *pushing) see(owner, patterns string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +141,7 @@ func (s *pushing) after(d time.Duration) []got {
 	return s.service.take()
 }
 
-// mark has a person have read up to an ID.
+// mark moves a person's read mark to an ID.
 func (s *pushing) mark(owner, id string, patterns ...string) {
 	s.t.Helper()
 	f, err := store.NewFilter(patterns...)
@@ -155,8 +155,8 @@ func (s *pushing) mark(owner, id string, patterns ...string) {
 
 func (s *pushing) list(owner string) []deliver.Device { return s.List(owner, "", 100) }
 
-// TestPush: a lone event is told at once, with the headers of RFC 8030; what comes within the pace is told together,
-// and nothing twice. No field of an event is in it.
+// TestPush: a lone event is pushed at once, with the headers of RFC 8030; events within the pace go together, and none
+// goes twice. No field of an event is included.
 func TestPush(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")
@@ -213,8 +213,8 @@ func TestPush(t *testing.T) {
 	})
 }
 
-// TestPushOverKill: after a kill nothing is forgotten, what was told more than a second before is not repeated, and
-// what is due while the server is down is told when it is back.
+// TestPushOverKill: a kill loses nothing, and repeats nothing pushed more than a second before; what is due while the
+// server is down is pushed when it is back.
 func TestPushOverKill(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana, ben := newBrowser("ana"), newBrowser("ben")
@@ -253,8 +253,8 @@ func TestPushOverKill(t *testing.T) {
 	})
 }
 
-// TestPushFails: 5xx is tried again with growing pauses, Retry-After is obeyed, also over a kill; 404 and 410 remove
-// the device; after a day what nobody has taken is passed over.
+// TestPushFails: 5xx is retried with growing pauses, Retry-After is obeyed, also over a kill; 404 and 410 remove the
+// device; after a day undelivered events are skipped.
 func TestPushFails(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")
@@ -306,7 +306,7 @@ func TestPushFails(t *testing.T) {
 	})
 }
 
-// TestDeviceLimits: who registers is held to a number of devices, who has an endpoint has the browser, and a device
+// TestDeviceLimits: an owner has a limited number of devices, whoever has an endpoint has the browser, and a device
 // ends some time after its grant.
 func TestDeviceLimits(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
@@ -357,7 +357,7 @@ func deepTopics() store.Filter {
 	return f
 }
 
-// TestDeviceRefused: what no browser says, and addresses that may not be reached.
+// TestDeviceRefused: what no browser sends, and addresses that may not be reached.
 func TestDeviceRefused(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		for what, x := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// team is a chat that a scene's receiver stands for.
+// team is a chat that the scene's receiver stands in for.
 func (s *scene) team(of deliver.Recipient, aside bool) *service {
 	s.t.Helper()
 	to := newSlack()
@@ -27,8 +27,8 @@ func (s *scene) team(of deliver.Recipient, aside bool) *service {
 	return to
 }
 
-// TestFoldFails: a message of many events stays the same one while more come; skipped, it is passed over as a whole;
-// set aside, each of its events is a dead letter of its own.
+// TestFoldFails: a message of many events keeps its ID while more come; skipped, it is skipped as a whole; set aside,
+// each of its events is a dead letter of its own.
 func TestFoldFails(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		to := s.team(deliver.Recipient{}, true)
@@ -65,7 +65,7 @@ func TestFoldFails(t *testing.T) {
 	})
 }
 
-// TestFoldGap: what was deleted before it was told is told.
+// TestFoldGap: events deleted before they were sent are reported.
 func TestFoldGap(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		to := s.team(deliver.Recipient{Language: "zh"}, false)
@@ -89,7 +89,7 @@ func TestFoldGap(t *testing.T) {
 	})
 }
 
-// TestTemplate: a text of one's own says what it is asked to, and nothing that is not there.
+// TestTemplate: a custom text has the values it asks for, and nothing for what is missing.
 func TestTemplate(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		text, _ := json.Marshal("{{count}}/{{topic}}/{{type}}/{{data.number}}/{{ data.items.1.name }}/{{data.items}}" +
@@ -117,7 +117,7 @@ func TestTemplate(t *testing.T) {
 	})
 }
 
-// TestRecipientSecrets: the address of a chat is sealed, and one without a secret needs no other half.
+// TestRecipientSecrets: the address of a chat is sealed, and a chat without a secret needs no other half.
 func TestRecipientSecrets(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.team(deliver.Recipient{}, false)

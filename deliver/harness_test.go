@@ -36,15 +36,15 @@ type got struct {
 	header http.Header
 	url    *url.URL
 	body   string
-	ok     bool // it was answered 2xx
+	ok     bool // answered 2xx
 	ctx    context.Context
 }
 
-// receiver is what the requests come to, without a network.
+// receiver receives the requests, without a network.
 type receiver struct {
 	mu     sync.Mutex
 	all    []got
-	answer func(n int, r got) *http.Response // of the nth request, from 0; nil: the connection breaks
+	answer func(n int, r got) *http.Response // to the nth request, from 0; nil: the connection breaks
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -95,7 +95,7 @@ func (r *receiver) set(answer func(int, got) *http.Response) {
 	r.answer = answer
 }
 
-// take returns what has come since the last call.
+// take returns the requests since the last call.
 func (r *receiver) take() []got {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,7 +266,7 @@ func (s *scene) publish(n int, topics ...string) string {
 	return strings.Join(list, " ")
 }
 
-// expectSent compares what came since the last look, repeats included.
+// expectSent compares the requests since the last look, repeats included.
 func (s *scene) expectSent(want string) []got {
 	s.t.Helper()
 	synctest.Wait()
@@ -277,7 +277,7 @@ func (s *scene) expectSent(want string) []got {
 	return all
 }
 
-// takeAll returns what has come since the last look.
+// takeAll returns the requests since the last look.
 func (s *scene) takeAll() []got {
 	synctest.Wait()
 	return s.receiver.take()

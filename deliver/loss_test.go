@@ -16,7 +16,7 @@ import (
 	"tidings/store"
 )
 
-// TestGap: what retention took is told before what follows it, under one name however often it is tried, once.
+// TestGap: deleted events are reported once, before what follows them, under one ID however often it is tried.
 func TestGap(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -66,8 +66,8 @@ func TestGap(t *testing.T) {
 	})
 }
 
-// TestGapIsKept: a gap is the same after a kill that comes with its first attempt, and is not told again while
-// what follows it fails.
+// TestGapIsKept: a gap is the same after a kill during its first attempt, and is not reported again while what follows
+// it fails.
 func TestGapIsKept(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -106,7 +106,7 @@ func TestGapIsKept(t *testing.T) {
 	})
 }
 
-// TestIdentity: a copy of a log sends nothing until that is said.
+// TestIdentity: a copy of a log sends nothing until an administrator confirms it.
 func TestIdentity(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -128,7 +128,7 @@ func TestIdentity(t *testing.T) {
 		if r := s.expect("shop", deliver.Held).Reason; !strings.Contains(r, "resume --all") {
 			t.Errorf("held for %q", r)
 		}
-		s.put("new", settings("orders")) // is of this log
+		s.put("new", settings("orders")) // belongs to this log
 		s.put("mail", deliver.Settings{GiveUpAfter: time.Hour})
 		more := s.publish(1, "orders")
 		s.expectSent(more)
@@ -145,7 +145,7 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-// TestSecretsKey: without it only sending stands still, and it goes on when the file is back.
+// TestSecretsKey: without it only sending stalls, and continues when the file is back.
 func TestSecretsKey(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -181,7 +181,7 @@ func TestSecretsKey(t *testing.T) {
 	})
 }
 
-// TestSettings: what is wrong is refused by name and changes nothing; what is left out stays.
+// TestSettings: a wrong setting is refused by name and changes nothing; an omitted one stays.
 func TestSettings(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		minute := -time.Minute
@@ -237,7 +237,7 @@ func TestSettings(t *testing.T) {
 	})
 }
 
-// TestRefusedWhenDialled: an address that may not be reached any more is a failure that names the flag.
+// TestRefusedWhenDialled: an address that may no longer be reached is a failure that names the flag.
 func TestRefusedWhenDialled(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.close()

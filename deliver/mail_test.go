@@ -27,7 +27,7 @@ import (
 	"tidings/store"
 )
 
-// mailServer is a submission server (RFC 6409) that knows one user and one mailbox, wants TLS before a password (RFC
+// mailServer is a submission server (RFC 6409) that knows one user and one mailbox, requires TLS before a password (RFC
 // 3207, 4954), and refuses bare line ends and lines above 998 bytes (RFC 5321 §2.3.8, RFC 5322 §2.1.1).
 type mailServer struct {
 	listener net.Listener
@@ -35,14 +35,14 @@ type mailServer struct {
 	implicit bool // TLS from the first byte
 
 	mu      sync.Mutex
-	replyTo map[string]string // replies in the place of its own, by verb, each once
+	replyTo map[string]string // replies instead of its own, by verb, each once
 	mails   []string
 	hellos  []string
 }
 
 func newMailServer(t *testing.T, implicit bool) (*mailServer, *x509.CertPool) {
 	t.Helper()
-	web := httptest.NewTLSServer(nil) // it has a certificate
+	web := httptest.NewTLSServer(nil) // for its certificate
 	t.Cleanup(web.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
@@ -76,7 +76,7 @@ func (s *mailServer) url() string {
 	return map[bool]string{true: "smtps://", false: "smtp://"}[s.implicit] + s.listener.Addr().String()
 }
 
-// serve is a session.
+// serve serves a session.
 func (s *mailServer) serve(conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(e2e.Patience))
 	isTLS := s.implicit
@@ -166,7 +166,7 @@ func (s *mailServer) take(r *bufio.Reader) string {
 	}
 }
 
-// instead has one reply be another one.
+// instead replaces the next reply to a verb.
 func (s *mailServer) instead(verb, reply string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +179,7 @@ func (s *mailServer) count() int {
 	return len(s.mails)
 }
 
-// letter is the last mail, read.
+// letter is the last mail, parsed.
 func (s *mailServer) letter(t *testing.T) (mail.Header, string) {
 	t.Helper()
 	s.mu.Lock()
@@ -232,7 +232,7 @@ func (s *scene) until(name string, wanted func(deliver.Status) bool) deliver.Sta
 	return deliver.Status{}
 }
 
-// TestMail: a mail in both kinds of TLS, of which no header is a publisher's.
+// TestMail: a mail over both kinds of TLS; none of its headers is a publisher's.
 func TestMail(t *testing.T) {
 	for _, implicit := range []bool{true, false} {
 		server, roots := newMailServer(t, implicit)
@@ -263,8 +263,8 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// TestMailFails: a reply is told by its code; what is temporary is tried again soon, what is not is not; a mail that
-// was taken is not sent again, whatever comes after it.
+// TestMailFails: a reply is reported by its code; a temporary failure is retried soon, others are not; a mail that was
+// accepted is not sent again, whatever comes after it.
 func TestMailFails(t *testing.T) {
 	server, roots := newMailServer(t, false)
 	for _, x := range []struct {

@@ -14,8 +14,8 @@ import (
 	"tidings/store"
 )
 
-// TestMay: a server that is not the one that sends any more makes no request, in each order and however long it takes
-// to be closed, and what it has not sent is no failure: the next one begins with it.
+// TestMay: a server that is no longer the one that sends makes no request, in each order and however long it takes to
+// be closed. What it has not sent is no failure: the next server starts with it.
 func TestMay(t *testing.T) {
 	for _, order := range []deliver.Order{deliver.Strict, deliver.ByTopic, deliver.Parallel} {
 		t.Run(string(order), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestMay(t *testing.T) {
 	}
 }
 
-// TestMayPush: the same of pushes.
+// TestMayPush: the same for pushes.
 func TestMayPush(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		var not atomic.Bool

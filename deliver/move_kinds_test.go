@@ -10,7 +10,7 @@ import (
 	"tidings/deliver"
 )
 
-// TestMoveKinds: each kind is the same after an export, an import, a kill and its URL and secret.
+// TestMoveKinds: each kind survives an export, an import and a kill, and gets its URL and secret.
 func TestMoveKinds(t *testing.T) {
 	people := func(r deliver.Recipient) deliver.Recipient {
 		r.Language, r.TimeZone, r.Detail = "zh", "Asia/Shanghai", deliver.Fields

@@ -8,7 +8,7 @@ import (
 	"tidings/deliver"
 )
 
-// TestIncomplete: a delivery without URL and secret keeps its place, over a kill, and sends from there once it has
+// TestIncomplete: a delivery without URL and secret keeps its position, over a kill, and sends from there once it has
 // both.
 func TestIncomplete(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {

@@ -13,8 +13,8 @@ import (
 	"tidings/store"
 )
 
-// TestGapInOrder: a gap is told when nothing else is under way, before anything after it, also one of a topic that is
-// held back.
+// TestGapInOrder: a gap is reported while nothing else is under way, before anything after it, also a gap in a topic
+// that is held back.
 func TestGapInOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := newTraffic()
@@ -66,7 +66,7 @@ func TestGapInOrder(t *testing.T) {
 		var once sync.Once
 		answer(func(int, got) (resp *http.Response) {
 			resp = status(200)
-			once.Do(func() { resp = status(500) }) // what is tried again is not told again
+			once.Do(func() { resp = status(500) }) // the retry must not report it again
 			return resp
 		})
 		s.Resume(t.Context(), "shop")
@@ -80,7 +80,7 @@ func TestGapInOrder(t *testing.T) {
 	})
 }
 
-// trim deletes what a topic has before an ID.
+// trim deletes the events of a topic before an ID.
 func (s *scene) trim(topic, before string) {
 	s.t.Helper()
 	filter, err := store.NewFilter(topic)
@@ -92,8 +92,8 @@ func (s *scene) trim(topic, before string) {
 	}
 }
 
-// TestGapBelowAGap: what a topic loses while it is held back is told, though what another one had lost after that was
-// told before.
+// TestGapBelowAGap: what a topic loses while it is held back is reported, even after a later loss of another topic was
+// reported.
 func TestGapBelowAGap(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", ordered(deliver.ByTopic, "orders.>"))
@@ -114,7 +114,7 @@ func TestGapBelowAGap(t *testing.T) {
 	})
 }
 
-// TestGapOfAnotherOrder: what a topic that was held back has lost is told also when the order has changed meanwhile.
+// TestGapOfAnotherOrder: what a held-back topic has lost is reported even if the order has changed meanwhile.
 func TestGapOfAnotherOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", ordered(deliver.ByTopic, "orders.>"))

@@ -22,7 +22,7 @@ func ordered(order deliver.Order, patterns ...string) deliver.Settings {
 	return set
 }
 
-// traffic watches what is under way at once.
+// traffic counts the requests under way at once.
 type traffic struct {
 	mu     sync.Mutex
 	now    map[string]int // by topic
@@ -52,7 +52,7 @@ func (x *traffic) watch(answer func(int, got) *http.Response) func(int, got) *ht
 	}
 }
 
-// slow is a receiver that takes what it is sent after a while, unless the request is cut off.
+// slow is a receiver that takes a request after a while, unless it is cut off.
 func slow(d time.Duration) func(int, got) *http.Response {
 	return func(_ int, r got) *http.Response {
 		select {
@@ -74,7 +74,7 @@ func failing(code int, topic string) func(int, got) *http.Response {
 	}
 }
 
-// rows are those of the log.
+// rows counts the rows of the log.
 func (s *scene) rows() int {
 	s.t.Helper()
 	rows, err := s.log.Deliveries()
@@ -84,8 +84,8 @@ func (s *scene) rows() int {
 	return len(rows)
 }
 
-// TestOrders: whatever the receiver does, and over kills, each event comes until it is taken; of a topic the next not
-// before; and what was done with is not kept.
+// TestOrders: whatever the receiver does, and over kills, each event is sent until it is taken, within a topic the next
+// not before; and nothing is kept of what is done.
 func TestOrders(t *testing.T) {
 	for _, order := range []deliver.Order{deliver.ByTopic, deliver.Parallel} {
 		t.Run(string(order), func(t *testing.T) {
@@ -105,7 +105,7 @@ func testOrder(t *testing.T, s *scene, order deliver.Order) {
 		case 0:
 			return nil
 		case 1:
-			return slow(time.Minute)(0, r) // longer than anybody waits
+			return slow(time.Minute)(0, r) // longer than any timeout
 		case 2:
 			return status(500)
 		}
@@ -158,8 +158,8 @@ func testOrder(t *testing.T, s *scene, order deliver.Order) {
 	}
 }
 
-// TestHeldBack: a topic that fails waits alone, also over a kill, and comes in order once it is taken. What others
-// were sent meanwhile is not sent again.
+// TestHeldBack: a topic that fails waits alone, also over a kill, and comes in order once it is taken. What others got
+// meanwhile is not sent again.
 func TestHeldBack(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", ordered(deliver.ByTopic, "orders.>"))
@@ -265,8 +265,7 @@ func TestSlowFailures(t *testing.T) {
 	})
 }
 
-// TestHaltInOrder: a pause, a 410 and what is given up end all requests that are under way, and a Retry-After keeps
-// others from being made.
+// TestHaltInOrder: a pause, a 410 and giving up end all requests under way, and a Retry-After delays the others.
 func TestHaltInOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := newTraffic()
@@ -322,8 +321,8 @@ func TestHaltInOrder(t *testing.T) {
 	})
 }
 
-// TestLettersInOrder: unless that is said otherwise an event that has failed for too long is set aside, and the next
-// of its topic sent; one that is named is passed over, or not if that cannot be kept.
+// TestLettersInOrder: by default an event that has failed for too long is set aside, and the next of its topic sent; a
+// skip passes the named event, unless that cannot be written.
 func TestLettersInOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		set := ordered(deliver.ByTopic, "orders.>")
@@ -363,8 +362,8 @@ func TestLettersInOrder(t *testing.T) {
 	})
 }
 
-// TestOrderChanges: another order begins at the oldest event that is not done with; topics that are not sent any more
-// are held back no longer.
+// TestOrderChanges: a new order restarts at the oldest event that is not done; topics no longer sent are no longer held
+// back.
 func TestOrderChanges(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", ordered(deliver.ByTopic, "orders.>"))

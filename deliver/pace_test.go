@@ -9,8 +9,8 @@ import (
 	"tidings/deliver"
 )
 
-// TestPace: a delivery that keeps up goes through the log as fast as time goes, one that stands does not move, and one
-// that catches up goes faster, from when it was resumed on.
+// TestPace: a delivery that keeps up advances at the speed of the clock, one that stalls does not advance, and one that
+// catches up is faster, starting from its resume.
 func TestPace(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		time.Sleep(time.Hour)

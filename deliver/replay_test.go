@@ -32,8 +32,8 @@ func (s *scene) expectRun(name string, want deliver.RunStatus) {
 	}
 }
 
-// TestReplay: from an ID, from a time, and named events, each under its number, in the order of the log, up to where
-// the delivery is, which does not move.
+// TestReplay: from an ID, from a time, and named events, each under its number, in log order, up to the delivery's
+// position, which does not move.
 func TestReplay(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -76,12 +76,12 @@ func TestReplay(t *testing.T) {
 		synctest.Wait()
 		s.receiver.take()
 		s.replay("shop", deliver.Replay{IDs: []store.ID{*parseID(t, id[0])}, NewIDs: true})
-		s.expectSent(id[0] + "-r6") // no number is given twice
+		s.expectSent(id[0] + "-r6") // no number is used twice
 	})
 }
 
-// TestReplayBeside: while a replay is at it, the delivery sends what comes, and no second run begins. It can be ended,
-// a request under way included, and a restart ends it.
+// TestReplayBeside: during a replay the delivery sends new events, and no second run starts. It can be ended, a request
+// under way included, and a restart ends it.
 func TestReplayBeside(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -128,7 +128,7 @@ func TestReplayBeside(t *testing.T) {
 	})
 }
 
-// TestReplayIsNumbered: nothing is sent under a number that could be given again.
+// TestReplayIsNumbered: nothing is sent under a number that could be used again.
 func TestReplayIsNumbered(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))

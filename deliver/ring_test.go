@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// answer appends what a board of alerts does about each of these events, at once, and returns the ID of the last.
+// answer appends what an alert board does about each of these events, at once, and returns the ID of the last.
 func (s *pushing) answer(topic, typ, data string, about ...string) string {
 	s.t.Helper()
 	var drafts []store.Draft
@@ -27,7 +27,7 @@ func (s *pushing) answer(topic, typ, data string, about ...string) string {
 	return all[len(all)-1].String()
 }
 
-// step appends steps that are pushed.
+// step appends pushed steps.
 func (s *pushing) step(topic string, about ...string) string {
 	s.t.Helper()
 	return s.answer(topic, "alert.step", `{"rule":"orders","step":1,"push":true}`, about...)
@@ -43,8 +43,8 @@ func (s *pushing) one(b *browser) (got, pushtest.Message) {
 	return all[0], b.read(s.t, all[0].body)
 }
 
-// TestPushRings: who may read an alert's topic is told at once of a step that is pushed, within the pace and with a
-// page in view, with high urgency, in a message that replaces no other; with it of what else there is.
+// TestPushRings: whoever may read an alert's topic gets a pushed step at once, within the pace and with a page in view,
+// with high urgency, in a message that replaces no other and includes what else is due.
 func TestPushRings(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.options.Console = "https://shop.example.com/in/"
@@ -69,7 +69,7 @@ func TestPushRings(t *testing.T) {
 			t.Errorf("%d pushes of a step for a delivery", n)
 		}
 		s.see("ana", "orders.*")
-		second := s.publish(1, "orders.eu") // which she sees
+		second := s.publish(1, "orders.eu") // she sees it
 		s.step("orders.eu", first, second, second)
 		if _, m := s.one(ana); m.Notification.Title != "orders.eu: 2 alerts wait, and nobody has taken them" ||
 			m.Notification.Body != "" {
@@ -90,8 +90,8 @@ func TestPushRings(t *testing.T) {
 	})
 }
 
-// TestPushRingsNoMore: a step is not pushed any more when the alert was taken before it is sent, or is sent again; what
-// else there is still is, in its time.
+// TestPushRingsNoMore: a step is no longer pushed if the alert was claimed before it is sent or retried; what else is
+// due still is, in its time.
 func TestPushRingsNoMore(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		var taken atomic.Bool
@@ -134,8 +134,8 @@ func TestPushRingsNoMore(t *testing.T) {
 	})
 }
 
-// TestPushRingsMeanwhile: a step that comes while the device is being told, or is held back by a page in view, is told
-// as soon as that is over, and each once, also over a kill.
+// TestPushRingsMeanwhile: a step that comes during another push to the device, or is held back by a page in view, is
+// pushed as soon as that is over, each once, also over a kill.
 func TestPushRingsMeanwhile(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")
@@ -157,7 +157,7 @@ func TestPushRingsMeanwhile(t *testing.T) {
 		}
 		s.see("ana", "orders")
 		second := s.publish(1, "orders")
-		s.after(10 * time.Minute) // it waits for what she reads
+		s.after(10 * time.Minute) // it waits for her to read
 		s.step("orders", second)
 		if _, m := s.one(ana); m.Notification.Body != "orders: 1 new event about orders" {
 			t.Errorf("%+v", m)
@@ -173,8 +173,8 @@ func TestPushRingsMeanwhile(t *testing.T) {
 	})
 }
 
-// TestPushRingsUnread: a step that is stored when the first of two devices is being told, so that nobody has found it
-// when the second one is, rings on both, once.
+// TestPushRingsUnread: a step that is stored during the push to the first of two devices, so that nobody has found it
+// by the push to the second, rings on both, once.
 func TestPushRingsUnread(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.register(newBrowser("ana").registration("ana", "orders"))
@@ -197,7 +197,7 @@ func TestPushRingsUnread(t *testing.T) {
 	})
 }
 
-// TestPushUnheard: that nobody hears a rule is pushed if it says so, once; that this is over is not.
+// TestPushUnheard: a report that nobody hears a rule is pushed if it says so, once; that this is over is not.
 func TestPushUnheard(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		ana := newBrowser("ana")

@@ -18,12 +18,12 @@ import (
 	"unicode/utf16"
 )
 
-// service stands in for one of those that take texts, and refuses what the real one refuses.
+// service stands in for a service that takes texts, and refuses what the real one refuses.
 type service struct {
 	mu     sync.Mutex
 	perMin int         // messages; more are refused
-	taken  []time.Time // when one was
-	texts  []string    // that were taken
+	taken  []time.Time // when each was
+	texts  []string    // those taken
 	refuse int         // how many were refused
 	// check returns the text, or the answer of a refusal.
 	check func(g got) (text string, refusal *http.Response)
@@ -47,7 +47,7 @@ func (s *service) answer(_ int, g got) *http.Response {
 	return refusal
 }
 
-// use has another sender use up the limit.
+// use uses up the limit, as another sender would.
 func (s *service) use() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,14 +81,14 @@ func answered(code int, body string) *http.Response {
 	return resp
 }
 
-// decode reads a body of JSON with no members but those of into, or reports that it is none.
+// decode parses a JSON body that has no other members than into, or reports false.
 func decode(g got, into any) bool {
 	dec := json.NewDecoder(strings.NewReader(g.body))
 	dec.DisallowUnknownFields()
 	return strings.HasPrefix(g.header.Get("Content-Type"), "application/json") && dec.Decode(into) == nil
 }
 
-// newDingTalk is of https://open.dingtalk.com/document/robots/custom-robot-access.
+// newDingTalk follows https://open.dingtalk.com/document/robots/custom-robot-access.
 func newDingTalk() *service {
 	failed := func(code int, text string) *http.Response {
 		return answered(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, text+", hint"))
@@ -119,7 +119,7 @@ func newDingTalk() *service {
 		ok: func() *http.Response { return answered(200, `{"errcode":0,"errmsg":"ok"}`) }}
 }
 
-// newFeishu is of https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot.
+// newFeishu follows https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot.
 func newFeishu() *service {
 	failed := func(status, code int, text string) *http.Response {
 		return answered(status, fmt.Sprintf(`{"code":%d,"msg":%q,"data":{}}`, code, text+", hint"))
@@ -161,7 +161,7 @@ func newFeishu() *service {
 		}}
 }
 
-// newNtfy is of https://docs.ntfy.sh/publish/#publish-as-json and #limitations.
+// newNtfy follows https://docs.ntfy.sh/publish/#publish-as-json and #limitations.
 func newNtfy() *service {
 	return &service{perMin: 60, check: func(g got) (string, *http.Response) {
 		var m struct {
@@ -185,7 +185,7 @@ func newNtfy() *service {
 	}, ok: func() *http.Response { return answered(200, `{"id":"x","event":"message"}`) }}
 }
 
-// newTelegram is of https://core.telegram.org/bots/api#sendmessage.
+// newTelegram follows https://core.telegram.org/bots/api#sendmessage.
 func newTelegram() *service {
 	failed := func(code int, more, text string) *http.Response {
 		return answered(code, fmt.Sprintf(`{"ok":false,"error_code":%d,"description":%q%s}`, code, text, more))
@@ -219,7 +219,7 @@ func hmacText(key, text string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// newWeCom is of https://developer.work.weixin.qq.com/document/path/99110.
+// newWeCom follows https://developer.work.weixin.qq.com/document/path/99110.
 func newWeCom() *service {
 	failed := func(code int, text string) *http.Response {
 		return answered(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, text+", hint: [17]"))
@@ -246,8 +246,8 @@ func newWeCom() *service {
 		ok: func() *http.Response { return answered(200, `{"errcode":0,"errmsg":"ok"}`) }}
 }
 
-// newSlack is of https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks and
-// https://docs.slack.dev/apis/web-api/rate-limits: a message a second, with some bursts.
+// newSlack follows https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks and
+// https://docs.slack.dev/apis/web-api/rate-limits: one message a second, with some bursts.
 func newSlack() *service {
 	entity := regexp.MustCompile(`[<>]|&(?:amp|lt|gt);|&`)
 	return &service{perMin: 60, check: func(g got) (string, *http.Response) {
@@ -270,7 +270,7 @@ func newSlack() *service {
 		}
 		for _, e := range entity.FindAllString(m.Text, -1) {
 			if len(e) == 1 {
-				return "", answered(400, "invalid_payload") // a mention, or a link of somebody else's
+				return "", answered(400, "invalid_payload") // a mention, or a link by others
 			}
 		}
 		return m.Text, nil

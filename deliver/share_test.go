@@ -10,7 +10,7 @@ import (
 	"tidings/deliver"
 )
 
-// hangs is a push service that never answers at hosts that begin so, and at others at once.
+// hangs is a push service that never answers at hosts with this prefix, and at others at once.
 func hangs(prefix string) func(int, got) *http.Response {
 	return func(_ int, g got) *http.Response {
 		if strings.HasPrefix(g.url.Host, prefix) {
@@ -21,7 +21,7 @@ func hangs(prefix string) func(int, got) *http.Response {
 	}
 }
 
-// at is a browser of a push service of its own.
+// at is a browser of the push service at a host.
 func at(host string, i int) *browser {
 	b := newBrowser("")
 	b.endpoint = fmt.Sprintf("https://%s/send/%d", host, i)
@@ -38,14 +38,14 @@ func told(all []got, host string) (n int) {
 	return n
 }
 
-// TestPushServiceHangs: a push service that takes connections and answers nothing delays its own devices alone, also
-// those of other ports; when it answers again all are told.
+// TestPushServiceHangs: a push service that accepts connections and answers nothing delays its own devices only, also
+// those of other ports; when it answers again all get their pushes.
 func TestPushServiceHangs(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		s.service.set(hangs("hang."))
 		const n = 200
 		for i := range n {
-			if i == n/2 { // so that they come before and after, whatever the order
+			if i == n/2 { // so that some come before and some after, whatever the order
 				for i := range n {
 					s.register(at("push.example.com", i).registration(fmt.Sprint("b", i), "orders"))
 				}
@@ -72,7 +72,7 @@ func TestPushServiceHangs(t *testing.T) {
 	})
 }
 
-// TestPushOwnerHangs: who registers browsers at many push services that hang delays nobody else, also by registering
+// TestPushOwnerHangs: whoever registers browsers at many hanging push services delays nobody else, also by registering
 // and removing them again.
 func TestPushOwnerHangs(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
@@ -110,8 +110,8 @@ func TestPushOwnerHangs(t *testing.T) {
 	})
 }
 
-// TestPushRenewed: registering again, as pages do when they load, neither repeats a push that is under way nor has one
-// tried early that failed; nor is it lost at a kill.
+// TestPushRenewed: registering again, as pages do when they load, neither repeats a push under way nor retries a failed
+// one early; nor is it lost at a kill.
 func TestPushRenewed(t *testing.T) {
 	testPush(t, func(t *testing.T, s *pushing) {
 		r := newBrowser("ana").registration("ana", "orders")

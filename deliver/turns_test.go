@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestTurns: deliveries that have something to send at once do not all begin at once, for publishers would wait for the
-// processor behind them; receivers that are slow hold nobody up.
+// TestTurns: deliveries that have something to send at once do not all start at once, because publishers would wait for
+// the processor behind them; slow receivers hold nobody up.
 func TestTurns(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		most := 4 * runtime.GOMAXPROCS(0)

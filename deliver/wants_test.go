@@ -20,7 +20,7 @@ import (
 	"tidings/store"
 )
 
-// wanting begins anew with Options.Wants.
+// wanting restarts with Options.Wants.
 func (s *scene) wanting(wants func(string, *store.Event) bool) {
 	s.t.Helper()
 	s.close()
@@ -62,7 +62,7 @@ func TestWantsHalts(t *testing.T) {
 	}
 }
 
-// TestWantsEnd: the same of a replay that is ended.
+// TestWantsEnd: the same for a replay that is ended.
 func TestWantsEnd(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		var slow atomic.Bool
@@ -88,8 +88,7 @@ func TestWantsEnd(t *testing.T) {
 	})
 }
 
-// What is not for a chat delays what is.
-// TestWantsPace: what is not for a chat does not hold up what is.
+// TestWantsPace: events that are not for a chat do not hold up others.
 func TestWantsPace(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.wanting(func(_ string, e *store.Event) bool { return e.Topic != "tickets" })
@@ -107,8 +106,6 @@ func TestWantsPace(t *testing.T) {
 	})
 }
 
-// A chat with another order than strict: no fold, no pace.
-// A replay to a chat has no pace, and a message for each event.
 // jsonKind is a service that takes JSON by a template.
 func (s *scene) jsonKind(template string, key string) deliver.Settings {
 	set := settings("orders")
@@ -117,8 +114,7 @@ func (s *scene) jsonKind(template string, key string) deliver.Settings {
 	return set
 }
 
-// "incomplete" lets a template have the secret that is there.
-// TestIncompleteKeepsSecret: a template cannot be given the secret that is there, whatever else is said.
+// TestIncompleteKeepsSecret: a template cannot get the existing secret, whatever else is set.
 func TestIncompleteKeepsSecret(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("any", s.jsonKind(`{"text":"{{text}}"}`, "hidden-token"))
@@ -137,7 +133,6 @@ func TestIncompleteKeepsSecret(t *testing.T) {
 	})
 }
 
-// an escape in the JSON of a template hides {{secret}}.
 // TestEscapedSecret: an escape does not hide that a template has the secret.
 func TestEscapedSecret(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
@@ -152,10 +147,7 @@ func TestEscapedSecret(t *testing.T) {
 	})
 }
 
-// What "tidings deliveries put NAME --endpoint URL", as import prints it, sends for an incomplete one: a URL and a
-// whsec_ secret (cmd/tidings/deliveries.go secret() looks at the state alone).
-// A replay asks once whether an event is wanted, not before each attempt; a redrive never.
-// TestRunWants: what runs send beside the cursor is asked for before each attempt, too.
+// TestRunWants: runs beside the cursor ask Wants before each attempt, too.
 func TestRunWants(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		var claimed atomic.Bool
@@ -190,7 +182,6 @@ func TestRunWants(t *testing.T) {
 	})
 }
 
-// A run to a chat that is not there any more goes through all of it.
 // TestRunOfDeadChat: a run to a chat that is gone ends at once.
 func TestRunOfDeadChat(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
@@ -206,9 +197,7 @@ func TestRunOfDeadChat(t *testing.T) {
 	})
 }
 
-// A template that was taken is too long after a restart.
-// An incomplete one with {{secret}} cannot be changed.
-// TestIncompleteChange: what waits for its secret can be changed meanwhile.
+// TestIncompleteChange: a delivery that waits for its secret can be changed meanwhile.
 func TestIncompleteChange(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		set := s.jsonKind(`{"key":"{{secret}}"}`, "")
@@ -220,7 +209,6 @@ func TestIncompleteChange(t *testing.T) {
 	})
 }
 
-// With the key lost, a new URL alone drops the bearer secret, and it is still said to be set.
 // TestLostKeyKeepsSecret: without the key a URL alone does not drop the secret.
 func TestLostKeyKeepsSecret(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
@@ -239,9 +227,7 @@ func TestLostKeyKeepsSecret(t *testing.T) {
 	})
 }
 
-// A refused PUT ends a run.
-// The clock of a fold that fails begins anew with each event that is not wanted any more.
-// TestWantsClock: a message that has lost some of its events has been tried for as long.
+// TestWantsClock: a message that has lost some of its events keeps its clock.
 func TestWantsClock(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		var gone atomic.Pointer[string]
@@ -265,7 +251,7 @@ func TestWantsClock(t *testing.T) {
 	})
 }
 
-// TestWantsInOrder: in each order, with kills and failures, all that is wanted comes, in order of its topic, and
+// TestWantsInOrder: in each order, with kills and failures, all wanted events come, in order within their topic, and
 // nothing else.
 func TestWantsInOrder(t *testing.T) {
 	for _, order := range []deliver.Order{deliver.Strict, deliver.ByTopic, deliver.Parallel} {
@@ -335,7 +321,7 @@ func TestWantsInOrder(t *testing.T) {
 	}
 }
 
-// TestPeopleHaveOneOrder: a chat is told of all that is there at once, so no other order is taken.
+// TestPeopleHaveOneOrder: a chat gets everything present in one message, so no other order is accepted.
 func TestPeopleHaveOneOrder(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.team(deliver.Recipient{}, false)

@@ -15,7 +15,7 @@ import (
 	"tidings/store"
 )
 
-// signed reports whether one of the signatures is that of the secret (Standard Webhooks 1.0).
+// signed reports whether one of the signatures is by the secret (Standard Webhooks 1.0).
 func signed(g got, secret string) bool {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil {
@@ -32,7 +32,7 @@ func signed(g got, secret string) bool {
 	return false
 }
 
-// TestRotation: a secret that was replaced signs too, for as long as was said.
+// TestRotation: a replaced secret signs too, for as long as set.
 func TestRotation(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
@@ -71,7 +71,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestForms: what a request has, in both forms, and that nothing of an event can be a header of its own.
+// TestForms: the content of a request, in both forms, and that nothing of an event can add a header.
 func TestForms(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("whole", settings("a"))

@@ -289,7 +289,7 @@ func (w *worker) failed(m *message, a answer, l *lane) (urgent bool) {
 		wait = jitter(maxBackoff)
 	}
 	if *next = at.Add(wait); next.After(end) {
-		*next = end // the last one
+		*next = end // the last attempt
 	}
 	if asked := at.Add(a.retryAfter); asked.After(*next) {
 		*next, f.NotBefore = asked, asked
