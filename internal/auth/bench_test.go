@@ -7,7 +7,7 @@ import (
 	"tidings/internal/auth"
 )
 
-// BenchmarkVerify measures a token that is remembered, and one that is met for the first time.
+// BenchmarkVerify measures a token that is in the cache, and one seen for the first time.
 func BenchmarkVerify(b *testing.B) {
 	more := []string{`"sub":"shop-42"`, `"iss":"https://id.example"`,
 		fmt.Sprintf(`"iat":%d`, start.Unix()),
@@ -45,7 +45,7 @@ func BenchmarkVerify(b *testing.B) {
 			var v *auth.Verifier
 			for i := 0; b.Loop(); i++ {
 				if i%len(tokens) == 0 {
-					v = newVerifier(b, auth.Options{Key: k.key}) // has met none of them
+					v = newVerifier(b, auth.Options{Key: k.key}) // with an empty cache
 				}
 				if _, err := v.Verify(b.Context(), tokens[i%len(tokens)]); err != nil {
 					b.Fatal(err)

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// maxCacheBytes bounds the tokens that are remembered by their length, and with it their grants:
-// about 7,000 ordinary tokens. A grant takes up to 15 times the bytes of its token.
+// maxCacheBytes bounds the cached tokens by their total length, and with it their grants: about 7,000 ordinary tokens.
+// A grant takes up to 15 times the bytes of its token.
 const maxCacheBytes = 2 << 20
 
-// cache remembers tokens that one set of keys has verified, for as long as their times allow. It
-// keeps hashes: no token can be read from memory, or guessed from how long a comparison takes.
+// cache holds the tokens that one set of keys has verified, for as long as their times allow. It keeps hashes: no token
+// can be read from memory, or guessed from the duration of a comparison.
 type cache struct {
 	mu      sync.RWMutex
 	entries map[[sha256.Size]byte]verified
 	bytes   int
 }
 
-// verified is what Verify found out, which is right at any time in [from, until).
+// verified is the result of Verify, valid at any time in [from, until).
 type verified struct {
 	grant       Grant
 	from, until time.Time
@@ -35,7 +35,7 @@ func (c *cache) get(token string, now time.Time) (Grant, bool) {
 	v, ok := c.entries[key]
 	c.mu.RUnlock()
 	if !ok || now.Before(v.from) || !now.Before(v.until) {
-		return Grant{}, false // Verify finds the words
+		return Grant{}, false // Verify finds the reason
 	}
 	return v.grant, true
 }
@@ -53,7 +53,7 @@ func (c *cache) put(token string, claims *claims) {
 	defer c.mu.Unlock()
 	c.bytes += v.bytes - c.entries[key].bytes
 	c.entries[key] = v
-	for other, old := range c.entries { // in no order: a cheap choice that cannot be steered
+	for other, old := range c.entries { // in no fixed order: a cheap choice that cannot be steered
 		if c.bytes <= maxCacheBytes {
 			break
 		}

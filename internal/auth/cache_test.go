@@ -13,8 +13,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestLeeway moves one verifier's clock, so that what it remembers is under the same rules. The
-// order of the steps is such that each edge is met both by a new token and by a remembered one.
+// TestLeeway moves one verifier's clock, so that cached tokens follow the same rules. The steps are ordered so that
+// each edge meets both a new token and a cached one.
 func TestLeeway(t *testing.T) {
 	clock := &clock{start}
 	v := newVerifier(t, auth.Options{Key: []byte(secret), Now: clock.now})
@@ -27,7 +27,7 @@ func TestLeeway(t *testing.T) {
 	}{
 		{exp.Add(auth.Leeway), auth.ErrToken},
 		{iat.Add(-auth.Leeway - 1), auth.ErrToken},
-		{iat.Add(-auth.Leeway), nil}, // from here on it is remembered
+		{iat.Add(-auth.Leeway), nil}, // from here on it is cached
 		{iat.Add(-auth.Leeway - 1), auth.ErrToken},
 		{nbf.Add(-auth.Leeway - 1), auth.ErrToken},
 		{exp, nil},
@@ -43,7 +43,7 @@ func TestLeeway(t *testing.T) {
 	}
 }
 
-// TestManyTokens goes far beyond what may be remembered, 2 MiB of tokens, and back.
+// TestManyTokens goes far beyond what is cached, 2 MiB of tokens, and back.
 func TestManyTokens(t *testing.T) {
 	v := newVerifier(t, auth.Options{Key: []byte(secret)})
 	tokens := map[string]string{}
@@ -78,7 +78,7 @@ func mallocs() uint64 {
 	return stats.Mallocs
 }
 
-// A remembered token must not make room for one that differs in its signature only.
+// A cached token must not let in one that differs in its signature only.
 func TestRememberedTokenIsWhole(t *testing.T) {
 	v := newVerifier(t, auth.Options{Key: []byte(secret)})
 	token := hs256(t, payload())

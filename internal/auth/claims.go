@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxPatterns is how many topic patterns each list of a token has at the most.
+	// maxPatterns bounds the topic patterns in each list of a token.
 	maxPatterns = 1000
 
 	// maxSubjectBytes is the limit of OpenID Connect Core 1.0 §2.
@@ -28,7 +28,7 @@ const (
 	maxSeconds = 253402300799
 )
 
-// signedClaims keeps the payload as it came: nothing in it is believed before its signature is.
+// signedClaims keeps the payload unparsed: nothing in it is trusted before its signature is verified.
 type signedClaims struct {
 	jwt.RegisteredClaims
 	json []byte // nil when the payload is null
@@ -39,14 +39,14 @@ func (s *signedClaims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// claims are those that count here, decoded.
+// claims are the decoded claims that matter here.
 type claims struct {
 	jwt.RegisteredClaims
 	grant Grant
 }
 
-// decodeClaims wants each claim to have the type of RFC 7519 §4.1. Claims that are not ours may say
-// anything. Errors are ErrClaims.
+// decodeClaims requires each claim to have the type of RFC 7519 §4.1. Claims that are not ours may contain anything.
+// Errors are ErrClaims.
 func decodeClaims(payload []byte) (*claims, error) {
 	all, err := wire.SplitObject(payload)
 	if err != nil {
@@ -109,9 +109,9 @@ func decodeString(raw json.RawMessage, into *string) error {
 	return nil
 }
 
-// decodeSubject refuses what could make two subjects one, or one look like another, where a subject
-// is part of a key: a surrogate that JSON turned into U+FFFD, control characters, white space alone,
-// which is an issuer's template without its value. An empty one counts as none.
+// decodeSubject refuses subjects that could be confused with others, since a subject is part of a key: a surrogate that
+// JSON turned into U+FFFD, control characters, white space alone, which is an issuer's template without its value. An
+// empty one counts as none.
 func decodeSubject(raw json.RawMessage, into *string) error {
 	bad := func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
 	if decodeValue(raw, into) != nil || len(*into) > maxSubjectBytes ||
@@ -134,8 +134,7 @@ func decodeAudience(raw json.RawMessage, into *jwt.ClaimStrings) error {
 	return nil
 }
 
-// decodeTidings refuses members it does not know: with "subcribe" somebody would be granted less
-// than was meant, and not be told.
+// decodeTidings refuses unknown members: with "subcribe" somebody would silently be granted less than was meant.
 func decodeTidings(raw json.RawMessage, into *Grant) error {
 	all, err := wire.SplitObject(raw)
 	if err != nil {

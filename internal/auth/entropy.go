@@ -8,22 +8,21 @@ import (
 )
 
 const (
-	// minSecretBits is what a secret has to have by the estimate of bitsOf. It is well below the
-	// 128 bits of a good one, for the estimate may be too low by chance.
+	// minSecretBits is the minimum for a secret, by the estimate of bitsOf. It is well below the 128 bits of a good
+	// one, because the estimate may be too low by chance.
 	minSecretBits = 80
 
-	// bitsOfProse is what a character of plain language adds, and a little more: 1.3 is what people
-	// need who guess the next one (Shannon, Prediction and Entropy of Printed English, 1951).
+	// bitsOfProse is what a character of plain language adds, rounded up: people who guess the next one need 1.3
+	// (Shannon, Prediction and Entropy of Printed English, 1951).
 	bitsOfProse = 1.5
 )
 
 func isGuessable(secret []byte) bool { return bitsOf(secret) < minSecretBits }
 
-// bitsOf estimates how many bits it takes to write the secret down for somebody who sees
-// repetitions, runs such as 1234 and 0000, the alphabet and plain language. A random secret of n
-// bits is not far below n.
+// bitsOf estimates how many bits describe the secret to somebody who sees repetitions, runs such as 1234 and 0000, the
+// alphabet and plain language. A random secret of n bits is not far below n.
 func bitsOf(secret []byte) float64 {
-	secret = secret[:min(len(secret), 256)] // which is enough, and bounds the work
+	secret = secret[:min(len(secret), 256)] // this is enough, and bounds the work
 	alphabet := math.Log2(float64(alphabetOf(secret)))
 	bits := 0.0
 	for i := 0; i < len(secret); {
@@ -59,7 +58,7 @@ func alphabetOf(secret []byte) int {
 	for _, b := range secret {
 		distinct[b] = true
 	}
-	return min(size, 2*len(distinct)) // one of few characters seldom comes from many
+	return min(size, 2*len(distinct)) // few distinct characters seldom come from a large alphabet
 }
 
 // repeated is how much of secret[i:] also begins before i.
@@ -74,8 +73,8 @@ func repeated(secret []byte, i int) (longest int) {
 	return longest
 }
 
-// running is how far secret[i:] goes on as what is before it does, in equal steps: of each byte, or
-// of every second, third or fourth.
+// running is how far secret[i:] continues what comes before it in equal steps: of each byte, or of every second, third
+// or fourth.
 func running(secret []byte, i int) (longest int) {
 	for lag := 1; lag <= 4; lag++ {
 		n := i
@@ -88,13 +87,12 @@ func running(secret []byte, i int) (longest int) {
 	return longest
 }
 
-// commonPairs are the pairs of letters that are most frequent in English, and some of other
-// languages of Europe.
+// commonPairs are the most frequent pairs of letters in English, and some of other European languages.
 const commonPairs = " th he in er an re nd at on nt ha es st en ed to it ou ea hi is or ti as te et " +
 	"ng of al de se le sa si ar ve ra ld ur ro ic me co ch ei ge ie be un qu la ne li ri ma el us "
 
-// isProse reports whether three in ten neighbours are common pairs of letters of one case, or a
-// capital and such a letter. Of a random secret in base64 fewer than one in 25 are, in base32 one in 14.
+// isProse reports whether three in ten neighbours are common pairs of letters of one case, or a capital and such a
+// letter. In a random secret in base64 fewer than one in 25 are, in base32 one in 14.
 func isProse(secret []byte) bool {
 	if !isText(secret) {
 		return false

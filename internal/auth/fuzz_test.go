@@ -13,8 +13,7 @@ import (
 	"tidings/internal/auth"
 )
 
-// FuzzVerify takes any text as a token. Whatever is granted was signed, as this test reckons for
-// itself.
+// FuzzVerify takes any text as a token. Whatever is granted was signed, by this test's own computation.
 func FuzzVerify(f *testing.F) {
 	f.Add(hs256(f, payload(`"tidings":{"publish":["a.>"],"admin":true}`)))
 	f.Add(forge(f, nil, nil, `{"alg":"none"}`, payload()))
@@ -39,8 +38,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzClaims signs any header and payload: what reaches the decoders is only ever refused or
-// granted within its time.
+// FuzzClaims signs any header and payload: whatever reaches the decoders is refused, or granted within its time.
 func FuzzClaims(f *testing.F) {
 	f.Add(`{"alg":"HS256"}`, payload(`"sub":"ann"`, `"aud":["a"]`, `"iat":1`,
 		`"tidings":{"publish":["a.>"],"subscribe":["*"],"admin":true}`))

@@ -21,10 +21,10 @@ import (
 	"tidings/store"
 )
 
-// secret is what openssl rand -base64 32 printed once.
+// secret was printed by openssl rand -base64 32.
 const secret = "q3hTgCq0XG8vJ0o9lFf1m5bZyQ2rW7uKxN4eDpVsA6I="
 
-// start is when the tests take place.
+// start is the time of the tests.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // clock is moved by hand.
@@ -44,7 +44,7 @@ func newVerifier(t testing.TB, o auth.Options) *auth.Verifier {
 	return v
 }
 
-// payload is a JSON object of an exp that is fine and of more members.
+// payload is a JSON object with a valid exp and more members.
 func payload(more ...string) string {
 	return "{" + strings.Join(append([]string{fmt.Sprintf(`"exp":%d`, start.Add(time.Hour).Unix())},
 		more...), ",") + "}"
@@ -69,7 +69,7 @@ func hs256(t testing.TB, payload string) string {
 	return forge(t, jwt.SigningMethodHS256, []byte(secret), `{"alg":"HS256","typ":"JWT"}`, payload)
 }
 
-// pair is a private key of a kind that is accepted, and its public key.
+// pair is a private key of an accepted kind, and its public key.
 type pair struct {
 	alg     string
 	method  jwt.SigningMethod

@@ -8,8 +8,8 @@ import (
 	"tidings/internal/wire"
 )
 
-// checkHeader refuses what the library lets pass and returns the key ID. What would name a key of
-// the token's own (jwk, jku, x5c, x5u) is not looked at.
+// checkHeader refuses what the library lets pass, and returns the key ID. Members by which a token would bring its own
+// key (jwk, jku, x5c, x5u) are ignored.
 func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	encoded, _, _ := strings.Cut(token, ".")
 	text, err := v.parser.DecodeSegment(encoded)
@@ -46,7 +46,7 @@ func isTokenType(raw json.RawMessage) bool {
 	return typ == "jwt" || typ == "at+jwt"
 }
 
-// decodeValue is json.Unmarshal for which null is not a value.
+// decodeValue is json.Unmarshal, except that null is not a value.
 func decodeValue(raw json.RawMessage, into any) error {
 	if string(raw) == "null" {
 		return errors.New("null")

@@ -18,16 +18,15 @@ import (
 )
 
 const (
-	// jwksMaxAge is how long a key that was taken out of the set may still count while the set can
-	// be fetched.
+	// jwksMaxAge is how long a key removed from the set may still count while the set can be fetched.
 	jwksMaxAge = 10 * time.Minute
 
-	// jwksMaxStale is how long keys count while the set cannot be fetched. Who can keep the address
-	// from answering must not keep a key that was taken out for ever.
+	// jwksMaxStale is how long keys count while the set cannot be fetched. Whoever can keep the address from answering
+	// must not keep a removed key alive forever.
 	jwksMaxStale = 24 * time.Hour
 
-	// jwksPause is the least time between two fetches, whatever key IDs tokens make up. Without any
-	// keys it begins at jwksFirstPause and doubles.
+	// jwksPause is the minimum interval between two fetches, whatever key IDs tokens make up. Without any keys it
+	// begins at jwksFirstPause and doubles.
 	jwksPause      = 30 * time.Second
 	jwksFirstPause = time.Second
 
@@ -38,8 +37,8 @@ const (
 	maxJWKSBytes = 1 << 20
 )
 
-// jwks is a key set that is fetched from its address when a token needs it: it has no goroutine.
-// While the address does not answer, the last set stays in force, for a day.
+// jwks is a key set that is fetched from its address when a token needs it: it has no goroutine. While the address does
+// not answer, the last set stays in force, for a day.
 type jwks struct {
 	url    *url.URL
 	client *http.Client
@@ -47,9 +46,9 @@ type jwks struct {
 	logger *slog.Logger
 
 	set    atomic.Pointer[keySet]
-	turn   chan struct{} // one slot: who has put something in may fetch
-	tried  time.Time     // the last fetch; of who has the turn, as is what follows
-	failed int           // fetches since one succeeded
+	turn   chan struct{} // one slot: whoever has filled it may fetch
+	tried  time.Time     // the last fetch; this and the next belong to whoever has the turn
+	failed int           // consecutive failed fetches
 }
 
 func newJWKS(ctx context.Context, o Options) (*jwks, error) {
@@ -63,25 +62,25 @@ func newJWKS(ctx context.Context, o Options) (*jwks, error) {
 		client: &http.Client{
 			Transport: o.Transport,
 			Timeout:   jwksTimeout,
-			// A redirect would let whoever answers name another, perhaps inside the network.
+			// A redirect would let whoever answers name another address, perhaps inside the network.
 			CheckRedirect: func(*http.Request, []*http.Request) error {
 				return http.ErrUseLastResponse
 			},
 		},
 	}
 	j.set.Store(noKeys())
-	j.try(ctx) // if the identity provider starts later, there is another time
+	j.try(ctx) // if the identity provider starts later, it is tried again
 	return j, ctx.Err()
 }
 
-// noKeys is the set of which nothing is known.
+// noKeys is the set while no keys are known.
 func noKeys() *keySet {
 	set := newKeySet(nil, time.Time{})
 	set.missing = ErrKeys
 	return set
 }
 
-// current fetches a set that is too old, in one of the calls; the others use the old one meanwhile.
+// current renews an outdated set, in one of the calls; the others use the old one meanwhile.
 func (j *jwks) current(ctx context.Context) *keySet {
 	set := j.set.Load()
 	if set.missing == nil && j.now().Sub(set.fetched) < jwksMaxAge {
@@ -104,7 +103,7 @@ func (j *jwks) renewed(ctx context.Context) *keySet {
 	}
 }
 
-// unlessStale returns the set, or one without keys when it was fetched too long ago.
+// unlessStale returns the set, or one without keys if it was fetched too long ago.
 func (j *jwks) unlessStale(set *keySet) *keySet {
 	if set.missing == nil && j.now().Sub(set.fetched) >= jwksMaxStale {
 		if j.set.CompareAndSwap(set, noKeys()) {
@@ -116,8 +115,7 @@ func (j *jwks) unlessStale(set *keySet) *keySet {
 	return set
 }
 
-// renew ends the turn. Soon after another fetch, perhaps the one that was waited for, it does not
-// fetch.
+// renew fetches the set and ends the turn. Soon after another fetch, perhaps the one waited for, it does not fetch.
 func (j *jwks) renew(ctx context.Context) *keySet {
 	defer func() { <-j.turn }()
 	pause := jwksPause
@@ -125,12 +123,12 @@ func (j *jwks) renew(ctx context.Context) *keySet {
 		pause = min(pause, jwksFirstPause<<min(max(j.failed-1, 0), 5))
 	}
 	if j.now().Sub(j.tried) >= pause {
-		j.try(context.WithoutCancel(ctx)) // whoever hangs up must not keep the keys old
+		j.try(context.WithoutCancel(ctx)) // a caller that hangs up must not keep the keys old
 	}
 	return j.unlessStale(j.set.Load())
 }
 
-// try fetches the set, and leaves the old one if that fails.
+// try fetches the set, and keeps the old one if that fails.
 func (j *jwks) try(ctx context.Context) {
 	j.tried = j.now()
 	fresh, err := j.fetch(ctx)
@@ -174,7 +172,7 @@ func (j *jwks) fetch(ctx context.Context) (*keySet, error) {
 	return j.parse(ctx, text)
 }
 
-// parse takes what can verify tokens here; a set may hold keys for other uses.
+// parse takes the keys that can verify tokens here; a set may hold keys for other uses.
 func (j *jwks) parse(ctx context.Context, text []byte) (*keySet, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -40,7 +40,7 @@ func TestJWKS(t *testing.T) {
 			t.Errorf("%s without kid, whose only key is %q: %v", pairs[i].alg, kid, err)
 		}
 	}
-	server.wantFetches(t, 1) // the clock stands still
+	server.wantFetches(t, 1) // the clock does not move
 }
 
 func TestJWKSWithoutKidIsAmbiguous(t *testing.T) {
@@ -73,7 +73,7 @@ func TestJWKSUnknownKid(t *testing.T) {
 	server.serve(next.jwk("next"))
 	clock.t = start.Add(30 * time.Second)
 	verify(next, "next", nil)
-	verify(old, "old", auth.ErrToken) // taken out of the set, though the token was remembered
+	verify(old, "old", auth.ErrToken) // removed from the set, though the token was cached
 	verify(old, "next", auth.ErrToken)
 	server.wantFetches(t, 2)
 
@@ -83,7 +83,7 @@ func TestJWKSUnknownKid(t *testing.T) {
 	clock.t = clock.t.Add(time.Minute)
 	verify(old, "old", auth.ErrToken)
 	verify(old, "old", auth.ErrToken)
-	server.wantFetches(t, 3) // a fetch that failed counts
+	server.wantFetches(t, 3) // a failed fetch counts
 	verify(next, "next", nil)
 }
 
@@ -160,7 +160,7 @@ func TestJWKSKeyChanges(t *testing.T) {
 	}
 }
 
-// Whoever hangs up must not use up the fetch of the next 30 seconds.
+// A caller that hangs up must not use up the fetch of the next 30 seconds.
 func TestJWKSFetchOutlivesItsCaller(t *testing.T) {
 	old, next := newEdDSA(t), newEdDSA(t)
 	server := newJWKSServer(t, old.jwk("old"))
@@ -304,7 +304,7 @@ func TestJWKSComesLater(t *testing.T) {
 			if !strings.Contains(log.String(), a.reason) || !strings.Contains(log.String(), server.url) {
 				t.Errorf("log %s, want %q and the URL", &log, a.reason)
 			}
-			for second := range 63 { // it is tried again after 1 s, 2 s, 4 s and so on
+			for second := range 63 { // it is retried after 1 s, 2 s, 4 s and so on
 				clock.t = start.Add(time.Duration(second) * time.Second)
 				for _, token := range []string{pair.token(t, "k"), "no token"} {
 					if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrKeys) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// jwksServer serves whatever it is told to, and counts.
+// jwksServer serves whatever it is set to, and counts.
 type jwksServer struct {
 	url string
 
@@ -59,7 +59,7 @@ func (s *jwksServer) wantFetches(t *testing.T, want int) {
 	}
 }
 
-// jwk is a public key as RFC 7517 writes it; more are members such as "use":"sig".
+// jwk is a public key in the form of RFC 7517; more are members such as "use":"sig".
 func jwk(public any, more ...string) string {
 	b64 := base64.RawURLEncoding.EncodeToString
 	var members []string

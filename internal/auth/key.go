@@ -16,16 +16,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// minRSABits is the least that RFC 7518 §3.3 allows.
+// minRSABits is the minimum that RFC 7518 §3.3 allows.
 const minRSABits = 2048
 
-// key verifies signatures of the one algorithm it is for, so that no token can choose another.
+// key verifies signatures of one algorithm only, so that no token can choose another.
 type key struct {
 	method jwt.SigningMethod
-	public any // as method wants it, or a jwt.VerificationKeySet of such
+	public any // as method requires it, or a jwt.VerificationKeySet of such
 }
 
-// parseVerifyingKey reads HMAC secrets or a PEM public key.
+// parseVerifyingKey parses HMAC secrets or a PEM public key.
 func parseVerifyingKey(text []byte) (key, error) {
 	text = trim(text)
 	if !isPEM(text) {
@@ -99,7 +99,7 @@ func newKey(public any) (key, error) {
 	return key{}, errors.New("expected a public key for RSA, P-256 or Ed25519")
 }
 
-// parseSigningKey reads HMAC secrets, of which the first signs, or a PEM private key.
+// parseSigningKey parses HMAC secrets, of which the first signs, or a PEM private key.
 func parseSigningKey(text []byte) (jwt.SigningMethod, any, error) {
 	text = trim(text)
 	if !isPEM(text) {
@@ -153,8 +153,8 @@ func withoutParameters(text []byte) []byte {
 	return text
 }
 
-// trim removes what editors and shells add: a byte order mark, white space. DER stays whole, or it
-// would not be known for what it is: its last byte may be a space.
+// trim removes what editors and shells add: a byte order mark, white space. DER stays whole, or it would not be
+// recognised: its last byte may be a space.
 func trim(text []byte) []byte {
 	if isDER(text) {
 		return text
@@ -164,7 +164,7 @@ func trim(text []byte) []byte {
 
 func isPEM(text []byte) bool { return bytes.HasPrefix(text, []byte("-----BEGIN")) }
 
-// onlyBlock is pem.Decode without its leniency: it would skip a damaged block and take a later one.
+// onlyBlock is pem.Decode without its leniency: that would skip a damaged block and take a later one.
 func onlyBlock(text []byte) (*pem.Block, error) {
 	if bytes.Count(text, []byte("-----BEGIN")) > 1 {
 		return nil, errors.New("more than one PEM block: only one key can count")

@@ -21,8 +21,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestAlgorithmConfusion meets each kind of key with tokens of each other kind, and with tokens
-// that are signed by HMAC with everything an attacker may know of the key.
+// TestAlgorithmConfusion tries each kind of key with tokens of each other kind, and with tokens signed by HMAC with
+// everything an attacker may know of the key.
 func TestAlgorithmConfusion(t *testing.T) {
 	pairs := newPairs(t)
 	keys := map[string][]byte{"HS256": []byte(secret)}

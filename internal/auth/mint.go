@@ -17,10 +17,9 @@ type MintOptions struct {
 	IssuedAt time.Time // "iat"; left out when zero
 }
 
-// Mint returns a token for the grant, whose Expires is required and loses its fraction of a second.
-// key is an HMAC secret (HS256) or a PEM private key (RS256, ES256 or EdDSA, whichever it is for),
-// under the rules of Options. A grant that Verify would refuse is ErrClaims; other errors concern
-// the key.
+// Mint returns a token for the grant, whose Expires is required and loses its fraction of a second. key is an HMAC
+// secret (HS256) or a PEM private key (RS256, ES256 or EdDSA, by the kind of key), under the rules of Options. A grant
+// that Verify would refuse is ErrClaims; other errors concern the key.
 func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 	method, private, err := parseSigningKey(key)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestMintedIsGranted: what goes into a token comes out of it, whatever the kind of key.
+// TestMintedIsGranted: a grant survives minting and verifying, whatever the kind of key.
 func TestMintedIsGranted(t *testing.T) {
 	type keys struct{ sign, verify []byte }
 	all := []keys{{[]byte(secret + "\n"), []byte(secret)}}
@@ -43,7 +43,7 @@ func TestMintedIsGranted(t *testing.T) {
 				"seconds")) * time.Second),
 		}
 		if strings.TrimSpace(want.Subject) == "" {
-			want.Subject = "" // what an issuer's empty template leaves is refused
+			want.Subject = "" // it is refused: an issuer's empty template leaves this
 		}
 		i := rapid.IntRange(0, len(all)-1).Draw(t, "key")
 		token, err := auth.Mint(all[i].sign, want,
@@ -51,7 +51,7 @@ func TestMintedIsGranted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second time it is remembered
+		for range 2 { // the second time it is cached
 			got, err := verifiers[i].Verify(t.Context(), token)
 			if err != nil || format(got) != format(want) {
 				t.Fatalf("got %s, error %v\nwant %s", format(got), err, format(want))

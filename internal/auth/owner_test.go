@@ -12,7 +12,7 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestOwner: who is one person, and who is not.
+// TestOwner: which tokens have the same owner, and which do not.
 func TestOwner(t *testing.T) {
 	of := func(o auth.Options, claims ...string) string {
 		t.Helper()
@@ -54,8 +54,7 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// TestOwnerOfOtherSignature: who holds an ECDSA token can make another signature that is right. It is
-// not another token.
+// TestOwnerOfOtherSignature: the holder of an ECDSA token can make another valid signature. That is not another token.
 func TestOwnerOfOtherSignature(t *testing.T) {
 	for _, p := range newPairs(t) {
 		key, ok := p.private.(*ecdsa.PrivateKey)

@@ -13,9 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// readings returns a text and what it may stand for: decoded at most twice, out of base64 in either
-// alphabet, padded, wrapped or not, out of hex, and out of the escapes of URLs. What is public in
-// one of them is public in all.
+// readings returns a text and its possible decodings: decoded at most twice, from base64 in either alphabet, padded,
+// wrapped or not, from hex, and from URL escapes. A text that is public in one of these forms is public in all.
 func readings(text []byte) [][]byte {
 	all := [][]byte{text}
 	last := all
@@ -29,12 +28,12 @@ func readings(text []byte) [][]byte {
 	return all
 }
 
-// decodings returns what a text may stand for, decoded once.
+// decodings returns the possible decodings of a text, decoded once.
 func decodings(text []byte) (all [][]byte) {
 	if !isText(text) {
 		return nil
 	}
-	// Quotes and line ends as environment files and YAML leave them.
+	// Remove quotes and line ends as environment files and YAML leave them.
 	plain := strings.NewReplacer(`\r`, "", `\n`, "", `"`, "", "'", "").Replace(string(text))
 	plain = strings.Join(strings.Fields(plain), "")
 	for _, prefix := range []string{"base64:", "b64:", "hex:", "0x"} {
@@ -55,18 +54,18 @@ func decodings(text []byte) (all [][]byte) {
 	return all
 }
 
-// isText reports whether all of it can be read by people.
+// isText reports whether all of it is readable by people.
 func isText(text []byte) bool {
 	return utf8.Valid(text) && !bytes.ContainsFunc(text, func(r rune) bool {
 		return !unicode.IsPrint(r) && !unicode.IsSpace(r)
 	})
 }
 
-// isUTF16 knows what Windows may make of a text, whose every second byte is 0.
+// isUTF16 recognises a text as Windows may encode it, with 0 as every second byte.
 func isUTF16(text []byte) bool { return bytes.Count(text, []byte{0})*3 >= len(text) }
 
-// isKey knows PEM with something before it or without its first and last lines, DER, SSH keys, JWKs
-// and points on P-256, whole or in part.
+// isKey recognises PEM with something before it or without its first and last lines, DER, SSH keys, JWKs and points on
+// P-256, whole or in part.
 func isKey(text []byte) bool {
 	for _, mark := range []string{"-----BEGIN", "-----END", " PUBLIC KEY", " PRIVATE KEY", `"kty"`,
 		"ssh-rsa", "ssh-dss", "ssh-ed25519", "ecdsa-sha2-",

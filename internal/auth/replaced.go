@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// replacedPause is the least time between two looks for another key.
+// replacedPause is the minimum interval between two looks for another key.
 const replacedPause = time.Second
 
-// replaced is the keys of the configuration where they may change, in a file. It has no goroutine: it
-// looks when a token needs a key.
+// replaced holds the keys of the configuration if they may change, in a file. It has no goroutine: it looks when a
+// token needs a key.
 type replaced struct {
 	newKey func() ([]byte, error)
 	now    func() time.Time
 	logger *slog.Logger
 
 	set    atomic.Pointer[keySet]
-	turn   sync.Mutex // of who looks
-	looked time.Time  // of who has the turn
+	turn   sync.Mutex // of the call that looks
+	looked time.Time  // belongs to the call that has the turn
 }
 
 func newReplaced(set *keySet, o Options) *replaced {
@@ -29,8 +29,8 @@ func newReplaced(set *keySet, o Options) *replaced {
 	return r
 }
 
-// current looks for another key in one of the calls; the others use the old one meanwhile. A new key
-// that cannot be used leaves the old one in force: it may be half written.
+// current looks for another key in one of the calls; the others use the old one meanwhile. An unusable new key leaves
+// the old one in force: it may be half written.
 func (r *replaced) current(context.Context) *keySet {
 	if !r.turn.TryLock() {
 		return r.set.Load()

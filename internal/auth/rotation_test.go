@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// minted returns a token that the first of the secrets has signed.
+// minted returns a token signed with the first of the secrets.
 func minted(t *testing.T, key string) string {
 	t.Helper()
 	grant := auth.Grant{Subscribe: store.All(), Expires: start.Add(time.Hour)}
@@ -29,7 +29,7 @@ func randomSecret(n int) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// accepts checks for each secret whether what it has signed counts.
+// accepts checks for each secret whether its tokens are accepted.
 func accepts(t *testing.T, v *auth.Verifier, want bool, secrets ...string) {
 	t.Helper()
 	for i, secret := range secrets {
@@ -64,7 +64,7 @@ func TestSecretsOneALine(t *testing.T) {
 	}
 }
 
-// TestWrappedSecret: what openssl rand -base64 64 prints has two lines, and is one secret.
+// TestWrappedSecret: the output of openssl rand -base64 64 has two lines, and is one secret.
 func TestWrappedSecret(t *testing.T) {
 	text := wrapped(randomSecret(64))
 	v := newVerifier(t, auth.Options{Key: []byte(text)})
@@ -76,8 +76,8 @@ func TestWrappedSecret(t *testing.T) {
 	accepts(t, newVerifier(t, auth.Options{Key: binary}), true, string(binary))
 }
 
-// TestKeyIsReplaced: row 186 of docs/ERRORS.md. Another key counts within a second, one that cannot
-// be used leaves the old one in force.
+// TestKeyIsReplaced: row 186 of docs/ERRORS.md. A new key counts within a second; an unusable one leaves the old one in
+// force.
 func TestKeyIsReplaced(t *testing.T) {
 	first, second := randomSecret(32), randomSecret(32)
 	clock := &clock{start}
@@ -108,7 +108,7 @@ func TestKeyIsReplaced(t *testing.T) {
 	text, failure = []byte(second), nil
 	clock.t = clock.t.Add(time.Second)
 	accepts(t, v, true, second)
-	accepts(t, v, false, first) // though its tokens were remembered
+	accepts(t, v, false, first) // though its tokens were cached
 	text = newES256(t).publicPEM(t)
 	clock.t = clock.t.Add(time.Second)
 	accepts(t, v, false, first, second)

@@ -15,16 +15,16 @@ const minSecretBytes = 32
 
 const makeSecret = "make one with: openssl rand -base64 32"
 
-// parseSecrets returns the HMAC secrets of a text, one a line, at least one. What openssl and base64
-// print of a long secret is one, though it has several lines: all but the last have the same length,
-// and that is too short for a secret of its own.
+// parseSecrets returns the HMAC secrets of a text, one a line, at least one. A long secret as openssl and base64 print
+// it is one, though it has several lines: all but the last have the same length, which is too short for a secret of its
+// own.
 func parseSecrets(text []byte) (secrets [][]byte, err error) {
 	lines := bytes.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	whole := [][]byte{text}
 	if n := len(lines); n < 2 || !isText(text) || isWrapped(lines[:n-1], lines[n-1]) {
 		return whole, checkSecret(text)
 	}
-	if slices.ContainsFunc(readings(text), isKey) { // whose lines, each alone, may look like secrets
+	if slices.ContainsFunc(readings(text), isKey) { // its lines, each alone, may look like secrets
 		return whole, checkSecret(text)
 	}
 	for i, line := range lines {
@@ -44,8 +44,8 @@ func isWrapped(lines [][]byte, last []byte) bool {
 		!slices.ContainsFunc(lines, func(line []byte) bool { return len(line) != len(lines[0]) })
 }
 
-// checkSecret refuses HMAC secrets that can be guessed, and what is no secret at all: whoever knows
-// a public key could sign with it, and an address or the name of a variable stands in a manual.
+// checkSecret refuses HMAC secrets that can be guessed, and texts that are not secrets: whoever knows a public key
+// could sign with it, and addresses and names of variables are in manuals.
 func checkSecret(secret []byte) error {
 	if len(secret) == 0 {
 		return errors.New("no key for tokens; " + makeSecret)
@@ -75,12 +75,11 @@ func checkSecret(secret []byte) error {
 	return nil
 }
 
-// addresses are the texts that say where a key is. Each pattern leaves out, but for one in 10⁵,
-// what a random secret in base64 may be.
+// addresses match texts that say where a key is. Each pattern excludes, but for one in 10⁵, random secrets in base64.
 var addresses = regexp.MustCompile(strings.Join([]string{
 	`^(?i:[a-z][a-z0-9+.-]*://|(file|data|env|arn|urn|vault|ref|secretref):)`,
 	`^@?(~|\.{1,2})/[\w./~+@: -]*$`, `^@/?[\w./~+@:-]+$`, // @FILE is curl's
-	`^/[\w./~+@: -]*[._~@: -][\w./~+@: -]*$`, // an absolute path, with what base64 has not
+	`^/[\w./~+@: -]*[._~@: -][\w./~+@: -]*$`, // an absolute path, with characters that base64 lacks
 	`^[A-Za-z]:[\\/]`, `^\\\\`,
 	`(?i)^[\w./\\~+@: -]+\.(pem|key|crt|cer|der|pub|json|jwks?|txt|env|secret)$`,
 	`\$\{\w[^}]*\}`, `\$\(\s*\w[^)]*\)`, `\{\{.*\}\}`, `^\$[A-Za-z_]\w*$`, `^%\w+%$`, "^`.*`$",
@@ -95,8 +94,8 @@ func isAddress(secret []byte) bool {
 	return addresses.MatchString(text) || isPlainPath(text)
 }
 
-// isPlainPath knows a path among the random secrets of which one in 64 begins with a slash: those
-// mix upper and lower case and digits, or end in the padding of base64.
+// isPlainPath distinguishes a path from the one in 64 random secrets that begin with a slash: those mix upper and lower
+// case and digits, or end in the padding of base64.
 func isPlainPath(text string) bool {
 	if !strings.HasPrefix(text, "/") || strings.HasSuffix(text, "=") {
 		return false
@@ -109,13 +108,13 @@ func isPlainPath(text string) bool {
 		case r == '/' || unicode.IsUpper(r) || unicode.IsDigit(r):
 			upper++
 		default:
-			return false // addresses has looked at it
+			return false // addresses has checked it
 		}
 	}
 	return upper*4 < len(text) || lower*10 < len(text)
 }
 
-// isToken knows JSON, and JWTs by their header.
+// isToken recognises JSON, and JWTs by their header.
 func isToken(secret []byte) bool {
 	if !isText(secret) {
 		return false
@@ -127,8 +126,8 @@ func isToken(secret []byte) bool {
 
 var object = regexp.MustCompile(`^\{\s*["'}]`)
 
-// isExample knows secrets from the documentation of widely used servers, and the phrases of which
-// such examples are made. A random secret does not contain one: the odds are below one in 10⁸.
+// isExample recognises secrets from the documentation of widely used servers, and the phrases that such examples
+// consist of. A random secret does not contain one: the odds are below one in 10⁸.
 func isExample(secret []byte) bool {
 	letters := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {

@@ -19,8 +19,7 @@ import (
 	"tidings/store"
 )
 
-// refusedSecret checks that neither door takes the text for a secret, and that the error does not
-// tell it.
+// refusedSecret checks that neither function accepts the text as a secret, and that the error does not reveal it.
 func refusedSecret(t *testing.T, text, reason string) {
 	t.Helper()
 	_, verify := auth.NewVerifier(t.Context(), auth.Options{Key: []byte(text)})
@@ -46,7 +45,7 @@ func wrapped(text string) string {
 	return strings.Join(append(lines, text), "\n") + "\n"
 }
 
-// encodings are the ways a key goes through variables, files and templates.
+// encodings are forms that a key takes in variables, files and templates.
 var encodings = map[string]func([]byte) string{
 	"base64":         base64.StdEncoding.EncodeToString,
 	"base64 wrapped": func(b []byte) string { return wrapped(base64.StdEncoding.EncodeToString(b)) },
@@ -173,7 +172,7 @@ func TestGuessableSecrets(t *testing.T) {
 	}
 }
 
-// TestRandomSecretsAreAccepted: what generators print is taken, but for one in many thousands.
+// TestRandomSecretsAreAccepted: the output of generators is accepted, but for one in many thousands.
 func TestRandomSecretsAreAccepted(t *testing.T) {
 	random := func(n int) []byte {
 		b := make([]byte, n)
@@ -211,7 +210,7 @@ func TestRandomSecretsAreAccepted(t *testing.T) {
 	}
 }
 
-// TestRandomLooksLikeProse: secrets of generators that have more pairs of letters of plain language than most.
+// TestRandomLooksLikeProse: random secrets with more common pairs of letters than most.
 func TestRandomLooksLikeProse(t *testing.T) {
 	for _, text := range []string{
 		"AKW2jsUsommenstXGJcJcIet0arIDcEShLrimkqMetY=",

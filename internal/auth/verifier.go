@@ -13,17 +13,16 @@ import (
 )
 
 var (
-	// ErrToken: this is no token that the server's key vouches for at this time. It is malformed,
-	// not signed by the key, too old or too new, or made by or for somebody else. A new one may
-	// help.
+	// ErrToken: the server's key does not vouch for this token at this time. It is malformed, not signed by the key,
+	// too old or too new, or made by or for somebody else. A new one may help.
 	ErrToken = errors.New("the token is not accepted")
 
-	// ErrClaims: the signature is right, but what is signed is not what a token must say. Another
-	// token of the same issuer will not do better.
+	// ErrClaims: the signature is valid, but the content is not what a token must have. Another token of the same
+	// issuer will not do better.
 	ErrClaims = errors.New("the token does not say what it must")
 
-	// ErrKeys: nothing can be said about any token, for the key set could not be fetched yet, or not
-	// for a day. The same token may count later.
+	// ErrKeys: no token can be judged, because the key set could not be fetched yet, or not for a day. The same token
+	// may be accepted later.
 	ErrKeys = errors.New("the keys that tokens are checked with could not be fetched")
 )
 
@@ -35,22 +34,22 @@ const (
 	Leeway = 5 * time.Second
 )
 
-// Options say whose tokens count. Exactly one of Key and JWKSURL is required.
+// Options say whose tokens are accepted. Exactly one of Key and JWKSURL is required.
 type Options struct {
-	// HMAC secrets (32 bytes or more, one a line), all of which count, or PEM public key or
-	// certificate; outer white space is not part of it
+	// HMAC secrets (32 bytes or more, one a line), all of which count, or PEM public key or certificate; outer white
+	// space is not part of it
 	Key []byte
-	// NewKey returns what has taken the place of Key, nil while nothing has. It is asked once a
-	// second at the most, by one call at a time, while there are tokens to verify. nil: never.
+	// NewKey returns the replacement of Key, nil while there is none. It is called at most once a second, by one call
+	// at a time, while there are tokens to verify. nil: never.
 	NewKey  func() ([]byte, error)
 	JWKSURL string // address of a JSON Web Key Set (RFC 7517): https, or http on loopback
 
-	Issuer   string // what "iss" must be; "" for anything
-	Audience string // what "aud" must contain; "" for anything
+	Issuer   string // required value of "iss"; "": any
+	Audience string // required in "aud"; "": any
 
 	Now       func() time.Time  // nil: time.Now
 	Transport http.RoundTripper // fetches the key set; nil: http.DefaultTransport
-	Logger    *slog.Logger      // told of key sets that cannot be fetched; nil: nobody
+	Logger    *slog.Logger      // for key sets that cannot be fetched; nil: none
 }
 
 // Verifier decides what a token grants. It may be used concurrently and has nothing to close.
@@ -59,12 +58,11 @@ type Verifier struct {
 	parser    *jwt.Parser
 	validator *jwt.Validator
 	now       func() time.Time
-	oneIssuer bool // of every token that counts
+	oneIssuer bool // all accepted tokens have the same
 }
 
-// NewVerifier checks the options, and with a JWKSURL tries to fetch the key set, bounded by ctx; if
-// that fails, Keys and Verify try again. Its errors say what is wrong with a key in one line, without
-// a part of it.
+// NewVerifier checks the options, and with a JWKSURL tries to fetch the key set, bounded by ctx; if that fails, Keys
+// and Verify try again. Its errors describe a wrong key in one line, without any part of it.
 func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -91,7 +89,7 @@ func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{"HS256", "RS256", "ES256", "EdDSA"}),
 			jwt.WithStrictDecoding(),
-			// they are decoded only once the signature is known to be right
+			// they are decoded only after the signature is verified
 			jwt.WithoutClaimsValidation(),
 		),
 		validator: jwt.NewValidator(rules...),
@@ -114,7 +112,7 @@ func newKeySource(ctx context.Context, o Options) (keySource, error) {
 	return newReplaced(set, o), nil
 }
 
-// configured is the set of the keys of the configuration.
+// configured is the key set of the configuration.
 func configured(text []byte) (*keySet, error) {
 	k, err := parseVerifyingKey(text)
 	if err != nil {
@@ -123,15 +121,15 @@ func configured(text []byte) (*keySet, error) {
 	return newKeySet(map[keyID]key{{alg: k.method.Alg()}: k}, time.Time{}), nil
 }
 
-// Keys returns when the keys were fetched, the zero time for those of the configuration, and an
-// ErrKeys while there are none. It fetches them if it is time to.
+// Keys returns when the keys were fetched, the zero time for those of the configuration, and an ErrKeys while there are
+// none. It fetches them if due.
 func (v *Verifier) Keys(ctx context.Context) (fetched time.Time, err error) {
 	set := v.keys.current(ctx)
 	return set.fetched, set.missing
 }
 
-// Verify returns what the token grants, or an ErrToken, ErrClaims or ErrKeys whose text may be shown
-// to the token's holder. ctx bounds the wait for a key set that another call is fetching.
+// Verify returns what the token grants, or an ErrToken, ErrClaims or ErrKeys whose text may be shown to the token's
+// holder. ctx bounds the wait for a key set that another call is fetching.
 func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	if len(token) > MaxTokenBytes {
 		return Grant{}, fmt.Errorf("%w: longer than %d bytes", ErrToken, MaxTokenBytes)
@@ -145,7 +143,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	}
 	set, payload, err := v.open(ctx, set, token)
 	if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
-		// An issuer may put another key in the place of an old one, under the same ID.
+		// An issuer may replace a key under the same ID.
 		if fresh := v.keys.renewed(ctx); fresh != set && fresh.missing == nil {
 			set, payload, err = v.open(ctx, fresh, token)
 		}
@@ -163,13 +161,13 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Grant, error) {
 	if v.oneIssuer {
 		claims.grant.Issuer = ""
 	}
-	// Without the signature: of one text there can be many that are right (ECDSA).
+	// Without the signature: one text can have many valid ones (ECDSA).
 	claims.grant.Signed = digest(token[:strings.LastIndexByte(token, '.')])
 	set.verified.put(token, claims)
 	return claims.grant, nil
 }
 
-// open checks the token's signature and returns its payload, and the set whose key it was.
+// open checks the token's signature and returns its payload, and the set that had the key.
 func (v *Verifier) open(ctx context.Context, set *keySet, token string) (*keySet, []byte, error) {
 	var signed signedClaims
 	_, err := v.parser.ParseWithClaims(token, &signed, func(t *jwt.Token) (any, error) {
@@ -184,7 +182,7 @@ func (v *Verifier) open(ctx context.Context, set *keySet, token string) (*keySet
 	return set, signed.json, err
 }
 
-// find returns the key and the set that it is of, which is a newer one when the key is new.
+// find returns the key and its set, which is a newer one if the key is new.
 func (v *Verifier) find(ctx context.Context, set *keySet, id keyID) (key, *keySet, error) {
 	k, ok := set.find(id)
 	if !ok {
@@ -202,8 +200,8 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
-// reasonOf never passes on a text of the library's, which may quote the token. What it tells apart
-// is for people; every one of these is the same refusal.
+// reasonOf never passes on a text of the library, which may quote the token. The distinctions are for people; all are
+// the same refusal.
 func reasonOf(err error) string {
 	var ours reason
 	switch {

@@ -142,8 +142,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// otherLastBits is the last character of a 32-byte signature with the bits changed that decoding
-// drops.
+// otherLastBits is the last character of a 32-byte signature, with those bits changed that decoding drops.
 func otherLastBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return alphabet[strings.IndexByte(alphabet, token[len(token)-1])^1:][:1]
@@ -184,7 +183,7 @@ func TestAccepted(t *testing.T) {
 	v := newVerifier(t, auth.Options{Key: []byte("\ufeff\t" + secret + "\r\n")})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for range 2 { // the second time it is remembered
+			for range 2 { // the second time it is cached
 				got, err := v.Verify(t.Context(), tt.token)
 				if err != nil || format(got) != format(tt.want) {
 					t.Fatalf("got %s, error %v\nwant %s", format(got), err, format(tt.want))
@@ -213,7 +212,7 @@ func TestTokenLength(t *testing.T) {
 	}
 }
 
-// tokenOf returns a good token of that length. Base64 skips one length in four, so two parts vary.
+// tokenOf returns a valid token of that length. Base64 skips one length in four, so two parts vary.
 func tokenOf(t *testing.T, bytes int) string {
 	short := len(hs256(t, payload(`"pad":""`)))
 	for inHeader := range 4 {

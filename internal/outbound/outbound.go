@@ -1,10 +1,10 @@
-// Package outbound makes the requests that the server sends by itself, to addresses that an administrator
-// gave it, and to no others than those may be.
+// Package outbound makes the server's own requests, only to addresses that an administrator configured, and of those
+// only to permitted ones.
 //
 //	client := outbound.New(outbound.Options{Allow: prefixes}).Client()
 //
-// What may not be reached is decided when a connection is made, by the address that the name has
-// resolved to by then: a name that resolves to another address a moment later gets nowhere either.
+// Refusal is decided when a connection is made, by the address that the name has resolved to by then: a name that
+// resolves to another address a moment later gets nowhere either.
 package outbound
 
 import (
@@ -20,16 +20,16 @@ import (
 	"time"
 )
 
-// Options configures New. The zero value lets nothing out but HTTPS to public addresses.
+// Options configures New. The zero value allows only HTTPS to public addresses.
 type Options struct {
-	Allow []netip.Prefix   // addresses that may be reached though they are not public
-	HTTP  bool             // http:// too
-	Proxy bool             // use the proxies that the environment names; they check no address
+	Allow []netip.Prefix   // addresses that may be reached though not public
+	HTTP  bool             // allow http:// too
+	Proxy bool             // use the proxies of the environment; they check no address
 	Own   []netip.AddrPort // listeners of this server, which are never reached
-	Push  bool             // it is for push services, which readers name: refusals name their flag
+	Push  bool             // for push services, which readers name: refusals name their own flag
 }
 
-// Guard lets requests out. It may be used concurrently.
+// Guard decides which requests get out. It may be used concurrently.
 type Guard struct {
 	o        Options
 	resolver *net.Resolver // nil: the system's
@@ -41,14 +41,14 @@ func New(o Options) *Guard { return &Guard{o: o} }
 const (
 	dialTimeout  = 10 * time.Second
 	tlsTimeout   = 10 * time.Second
-	idleTimeout  = 90 * time.Second // of a connection
-	idlePerHost  = 64               // connections kept
+	idleTimeout  = 90 * time.Second // for an idle connection
+	idlePerHost  = 64               // idle connections kept
 	idleInAll    = 1024
 	maxHeader    = 64 << 10
 	maxURLLength = 2048
 )
 
-// Client returns a client that follows no redirects and takes no address that is refused.
+// Client returns a client that follows no redirects and connects to no refused address.
 func (g *Guard) Client() *http.Client {
 	t := &http.Transport{
 		DialContext:       g.Dial,
@@ -70,11 +70,11 @@ func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return d.DialContext(ctx, network, address)
 }
 
-// ErrURL is wrapped by CheckURL's errors that no flag changes.
+// ErrURL is wrapped by those errors of CheckURL that no flag changes.
 var ErrURL = errors.New("expected a URL such as https://shop.example.com/hooks")
 
-// CheckURL reads an address to send to. What its host resolves to is seen when it is dialled. Errors:
-// ErrURL, and a *Refused.
+// CheckURL parses the URL of a receiver. What its host resolves to is checked when it is dialled. Errors: ErrURL, and a
+// *Refused.
 func (g *Guard) CheckURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -96,10 +96,10 @@ func (g *Guard) CheckURL(text string) (*url.URL, error) {
 	return u, g.checkHost(u)
 }
 
-// ErrMailURL is CheckMailURL's error that no flag changes.
+// ErrMailURL is the error of CheckMailURL that no flag changes.
 var ErrMailURL = errors.New("expected a mail server such as smtps://mail.example.com, or smtp:// if it has STARTTLS")
 
-// CheckMailURL reads the address of a mail server. Errors: ErrMailURL, and a *Refused.
+// CheckMailURL parses the URL of a mail server. Errors: ErrMailURL, and a *Refused.
 func (g *Guard) CheckMailURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxURLLength || u.Scheme != "smtps" && u.Scheme != "smtp" || u.Hostname() == "" ||
@@ -109,7 +109,7 @@ func (g *Guard) CheckMailURL(text string) (*url.URL, error) {
 	return u, g.checkHost(u)
 }
 
-// checkHost returns a *Refused for a host that is an address that may not be reached.
+// checkHost returns a *Refused if the host is an address that may not be reached.
 func (g *Guard) checkHost(u *url.URL) error {
 	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
@@ -118,7 +118,7 @@ func (g *Guard) checkHost(u *url.URL) error {
 	return g.check(netip.AddrPortFrom(addr, Port(u)))
 }
 
-// Port is the port of an address that CheckURL or CheckMailURL takes: that of its scheme if it names none.
+// Port is the port of a URL that CheckURL or CheckMailURL accepts: its scheme's default if it names none.
 func Port(u *url.URL) uint16 {
 	if p, err := net.LookupPort("tcp", u.Port()); err == nil && u.Port() != "" {
 		return uint16(p)
@@ -126,7 +126,7 @@ func Port(u *url.URL) uint16 {
 	return map[string]uint16{"http": 80, "https": 443, "smtp": 587, "smtps": 465}[u.Scheme]
 }
 
-// Refused is the error of an address that may not be reached.
+// Refused is the error for an address that may not be reached.
 type Refused struct {
 	what string
 	Flag string // of serve that allows it, with its value; "" if none does
@@ -139,7 +139,7 @@ func (r *Refused) Error() string {
 	return r.what + "; serve with " + r.Flag + " if that is meant"
 }
 
-// control is called with each address before it is connected to.
+// control is called with each address before connecting to it.
 func (g *Guard) control(network, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !strings.HasPrefix(network, "tcp") {
@@ -173,7 +173,7 @@ func (g *Guard) check(at netip.AddrPort) error {
 		flag + netip.PrefixFrom(addr.WithZone(""), addr.BitLen()).String()}
 }
 
-// isOwn reports whether a listener of this server is there.
+// isOwn reports whether this server listens there.
 func (g *Guard) isOwn(at netip.AddrPort) bool {
 	for _, own := range g.o.Own {
 		listens := own.Addr().Unmap()
@@ -184,7 +184,7 @@ func (g *Guard) isOwn(at netip.AddrPort) bool {
 	return false
 }
 
-// isLocal reports whether the address is one of this machine, or may be.
+// isLocal reports whether the address belongs to this machine, or may.
 func isLocal(addr netip.Addr) bool {
 	if addr.IsLoopback() || addr.IsUnspecified() {
 		return true

@@ -15,7 +15,7 @@ import (
 	"tidings/internal/outbound"
 )
 
-// refused are addresses of each kind that is not of a host of the Internet, with what is next to them.
+// refused are addresses of each special kind, including the ends of ranges.
 var refused = []string{
 	"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.3",
 	"169.254.0.1", "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.192",
@@ -43,8 +43,7 @@ func urlOf(address string) string {
 	return "https://" + address + "/hook"
 }
 
-// TestAddresses holds the list of what is refused, and that each refusal names the flag that allows just
-// that.
+// TestAddresses checks what is refused, and that each refusal names the flag that allows just that.
 func TestAddresses(t *testing.T) {
 	for _, address := range refused {
 		_, err := outbound.New(outbound.Options{}).CheckURL(urlOf(address))
@@ -79,7 +78,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestPush: the guard of what readers name says how its own flag allows it.
+// TestPush: the guard for URLs that readers name refers to its own flag.
 func TestPush(t *testing.T) {
 	g := outbound.New(outbound.Options{Push: true})
 	for url, flag := range map[string]string{"https://10.1.2.3/": "--push-to 10.1.2.3/32",
@@ -114,8 +113,8 @@ func TestURLs(t *testing.T) {
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 
-// TestDial: the address is looked at when it is dialled, whatever the name was a moment ago, and no
-// redirect leads elsewhere.
+// TestDial: the address is checked when it is dialled, whatever the name was a moment ago, and no redirect leads
+// elsewhere.
 func TestDial(t *testing.T) {
 	var calls atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +166,7 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// TestProxy: a proxy of the environment is used only where that is said.
+// TestProxy: a proxy of the environment is used only if configured.
 func TestProxy(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		transport := outbound.New(outbound.Options{Proxy: allowed}).Client().Transport.(*http.Transport)
@@ -204,7 +203,7 @@ func (d *dns) resolver() *net.Resolver {
 	}}
 }
 
-// reply is RFC 1035 §4.1 in short.
+// reply implements a bit of RFC 1035 §4.1.
 func (d *dns) reply(question []byte) []byte {
 	end := 12
 	for question[end] != 0 {

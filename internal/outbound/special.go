@@ -2,13 +2,13 @@ package outbound
 
 import "net/netip"
 
-// global are the addresses of IPv6 that are given to hosts of the Internet (RFC 4291 §2.4, IANA's IPv6
-// Address Space). Everything else is reserved, of one machine, link or site, or embeds an IPv4 address:
-// ::/96, ::ffff:0:0:0/96, 64:ff9b::/96 and 64:ff9b:1::/48 (RFC 4291, 2765, 6052, 8215).
+// global are the IPv6 addresses assigned to hosts of the Internet (RFC 4291 §2.4, IANA's IPv6 Address Space).
+// Everything else is reserved, belongs to one machine, link or site, or embeds an IPv4 address: ::/96, ::ffff:0:0:0/96,
+// 64:ff9b::/96 and 64:ff9b:1::/48 (RFC 4291, 2765, 6052, 8215).
 var global = netip.MustParsePrefix("2000::/3")
 
-// specials are the ranges that are not of hosts of the Internet: IANA's IPv4 and IPv6 Special-Purpose
-// Address Registries (RFC 6890), and multicast. The first that fits counts.
+// specials are the ranges without hosts of the Internet: IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC
+// 6890), and multicast. The first match counts.
 var specials = []struct {
 	prefix netip.Prefix
 	what   string
@@ -28,7 +28,7 @@ var specials = []struct {
 	{netip.MustParsePrefix("203.0.113.0/24"), "for documentation (RFC 5737)"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast (RFC 5771)"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved, or broadcast (RFC 1112, RFC 919)"},
-	// an address of a public cloud that answers within it alone
+	// an address of a public cloud, reachable only inside it
 	{netip.MustParsePrefix("168.63.129.16/32"), "Azure's own, where it keeps metadata"},
 
 	{netip.MustParsePrefix("::1/128"), "loopback (RFC 4291)"},
@@ -43,8 +43,8 @@ var specials = []struct {
 	{netip.MustParsePrefix("3fff::/20"), "for documentation (RFC 9637)"},
 }
 
-// special says what an address is that is not that of a host of the Internet, or "". IPv4 that is mapped
-// into IPv6 has been unmapped.
+// special describes an address that does not belong to a host of the Internet; "" for others. IPv4 mapped into IPv6 has
+// been unmapped.
 func special(addr netip.Addr) string {
 	plain := addr.WithZone("")
 	for _, s := range specials {

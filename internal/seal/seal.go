@@ -1,5 +1,5 @@
-// Package seal keeps secrets in a log whose copies anybody may have: they are encrypted under a key in a
-// file that is not in it.
+// Package seal keeps secrets in a log whose copies anybody may have: they are encrypted with a key in a file outside
+// the log.
 //
 //	file := seal.NewFile(path)
 //	sealed, err := file.Seal(secret, "delivery shop")
@@ -22,22 +22,22 @@ import (
 )
 
 var (
-	// ErrNoKey: the file is not there, or cannot be read.
+	// ErrNoKey: the file is missing, or cannot be read.
 	ErrNoKey = errors.New("the secrets key is not there")
 
-	// ErrOtherKey: what is to be opened was sealed under another key.
+	// ErrOtherKey: the secret was sealed with another key.
 	ErrOtherKey = errors.New("sealed under another key than this secrets key")
 
-	// ErrDamaged: what is to be opened was changed, or sealed for another purpose.
+	// ErrDamaged: the sealed secret was changed, or sealed for another purpose.
 	ErrDamaged = errors.New("the sealed secret is damaged")
 )
 
-// File is a file with a key: 32 random bytes as base64, and a line end. It may be used concurrently.
+// File is a file with a key: 32 random bytes as base64, and a newline. It may be used concurrently.
 type File struct {
 	path string
 
 	mu  sync.Mutex
-	key *key // nil until it was read
+	key *key // nil until read
 }
 
 type key struct {
@@ -47,17 +47,17 @@ type key struct {
 
 const (
 	keyBytes = 32 // AES-256
-	keyID    = 8  // bytes of a hash of the key, so that another key is told from damage
+	keyID    = 8  // bytes of a hash of the key, to distinguish another key from damage
 	version  = 1
 )
 
 // NewFile returns a File at path, which need not exist.
 func NewFile(path string) *File { return &File{path: path} }
 
-// Path is where the file is.
+// Path returns the path of the file.
 func (f *File) Path() string { return f.path }
 
-// Seal encrypts a secret for a purpose. Where there is no file it makes one, durably, with mode 0600.
+// Seal encrypts a secret for a purpose. If the file does not exist it creates it, durably, with mode 0600.
 //
 //	version 1 | key ID 8 | nonce 12 | AES-256-GCM of the secret, with the purpose
 func (f *File) Seal(secret []byte, purpose string) ([]byte, error) {
@@ -74,8 +74,8 @@ func (f *File) Seal(secret []byte, purpose string) ([]byte, error) {
 	return k.aead.Seal(out, nil, secret, []byte(purpose)), nil
 }
 
-// Open returns what was sealed for the purpose. Errors: ErrNoKey, ErrOtherKey, ErrDamaged. A file that is
-// put in its place is read by the next call.
+// Open returns what was sealed for the purpose. Errors: ErrNoKey, ErrOtherKey, ErrDamaged. A file that is missing or
+// unreadable is read again by the next call.
 func (f *File) Open(sealed []byte, purpose string) ([]byte, error) {
 	if len(sealed) < 1+keyID || sealed[0] != version {
 		return nil, ErrDamaged
@@ -126,7 +126,7 @@ func newKey(raw []byte) (*key, error) {
 	return &key{aead, [keyID]byte(sum[:])}, nil
 }
 
-// create makes the file with a new key. A crash leaves none or a whole one. One that is there by now stays.
+// create creates the file with a new key. A crash leaves none or a complete one. An existing one stays.
 func (f *File) create() error {
 	raw := make([]byte, keyBytes)
 	_, _ = rand.Read(raw) // never fails

@@ -61,7 +61,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestOtherKey: a file that is missing, unreadable or another one is told, and is as good as new when it is back.
+// TestOtherKey: a missing, unreadable or different file is reported, and works again once it is back.
 func TestOtherKey(t *testing.T) {
 	dir := t.TempDir()
 	path, away := filepath.Join(dir, "secrets.key"), filepath.Join(dir, "away")
@@ -104,7 +104,7 @@ func TestOtherKey(t *testing.T) {
 	}
 }
 
-// TestFirstUse: of many that make the file at once, all use one key.
+// TestFirstUse: if many create the file at once, all use one key.
 func TestFirstUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets.key")
 	var wg sync.WaitGroup

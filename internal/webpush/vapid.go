@@ -15,8 +15,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Key says to push services who sends (RFC 8292, VAPID). A browser takes pushes by the key that it has subscribed
-// with, so it is kept for ever. It may be used concurrently.
+// Key identifies the sender to push services (RFC 8292, VAPID). A browser accepts only pushes by the key it subscribed
+// with, so it is kept permanently. It may be used concurrently.
 type Key struct {
 	private *ecdsa.PrivateKey
 	public  string
@@ -29,24 +29,24 @@ type Key struct {
 // signature is a token for a push service.
 type signature struct {
 	header string
-	until  time.Time // it is used
+	until  time.Time // for use
 }
 
 const (
-	// signedFor is how long a token counts; at most a day is allowed (RFC 8292 §2).
+	// signedFor is how long a token is valid; at most a day is allowed (RFC 8292 §2).
 	signedFor = 12 * time.Hour
 
-	// usedFor is how long one is used: the clock of a push service may be ahead.
+	// usedFor is how long a token is used: the clock of a push service may be ahead.
 	usedFor = 6 * time.Hour
 
-	// maxSigned bounds the tokens that are kept: whoever registers a device names its push service.
+	// maxSigned bounds the tokens kept: whoever registers a device names its push service.
 	maxSigned = 1000
 )
 
-// ErrContact is CheckContact's.
+// ErrContact is CheckContact's error.
 var ErrContact = errors.New("expected mailto:ops@example.com, or a URL such as https://example.com/contact")
 
-// CheckContact looks at where the operators of push services can reach the sender. Errors: ErrContact.
+// CheckContact checks the address where operators of push services can reach the sender. Errors: ErrContact.
 func CheckContact(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "mailto" && !strings.Contains(u.Opaque, "@") ||
@@ -56,7 +56,7 @@ func CheckContact(text string) error {
 	return nil
 }
 
-// NewKey makes a key.
+// NewKey generates a key.
 func NewKey(contact string) (*Key, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -65,7 +65,7 @@ func NewKey(contact string) (*Key, error) {
 	return newKey(private, contact)
 }
 
-// ParseKey reads what Bytes has written.
+// ParseKey parses the output of Bytes.
 func ParseKey(secret []byte, contact string) (*Key, error) {
 	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), secret)
 	if err != nil {
@@ -83,13 +83,13 @@ func newKey(private *ecdsa.PrivateKey, contact string) (*Key, error) {
 		signed: make(map[string]signature)}, nil
 }
 
-// Bytes is the key itself, a secret.
+// Bytes returns the private key, a secret.
 func (k *Key) Bytes() ([]byte, error) { return k.private.Bytes() }
 
-// Public is the applicationServerKey that browsers subscribe with, as base64url.
+// Public returns the applicationServerKey that browsers subscribe with, as base64url.
 func (k *Key) Public() string { return k.public }
 
-// Sign sets the Authorization of a request, for its push service.
+// Sign sets the Authorization header of a request, for its push service.
 func (k *Key) Sign(req *http.Request, now time.Time) error {
 	origin := req.URL.Scheme + "://" + req.URL.Host // RFC 8292 §2: the aud
 	k.mu.Lock()

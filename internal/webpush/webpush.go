@@ -42,13 +42,13 @@ var (
 	ErrTooLong = fmt.Errorf("a push has at most %d bytes", MaxMessage)
 )
 
-// Target is the browser that can read a message. It may be used concurrently.
+// Target is a browser that messages are encrypted for. It may be used concurrently.
 type Target struct {
 	key  *ecdh.PublicKey
 	auth []byte
 }
 
-// NewTarget returns the one whose PushSubscription has these keys, as base64url with or without padding. Errors:
+// NewTarget returns the target with these keys of a PushSubscription, as base64url with or without padding. Errors:
 // ErrTarget.
 func NewTarget(p256dh, auth string) (*Target, error) {
 	point, err := decode(p256dh)
@@ -66,13 +66,13 @@ func decode(text string) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 }
 
-// TargetSize is how many bytes Target.Bytes has.
+// TargetSize is the length of Target.Bytes.
 const TargetSize = authSize + keySize
 
-// Bytes are what ParseTarget reads: the secret and the point.
+// Bytes returns the secret and the point, for ParseTarget.
 func (t *Target) Bytes() []byte { return append(t.auth[:authSize:authSize], t.key.Bytes()...) }
 
-// ParseTarget reads Bytes, which it keeps. Errors: ErrTarget.
+// ParseTarget parses the output of Bytes, and keeps the slice. Errors: ErrTarget.
 func ParseTarget(text []byte) (*Target, error) {
 	if len(text) != TargetSize {
 		return nil, ErrTarget
@@ -85,7 +85,7 @@ func ParseTarget(text []byte) (*Target, error) {
 }
 
 // Encrypt returns the body of a request: one record of aes128gcm (RFC 8188), padded to its full size, so that the
-// length tells nothing. Errors: ErrTooLong.
+// length reveals nothing. Errors: ErrTooLong.
 func (t *Target) Encrypt(message []byte) ([]byte, error) {
 	own, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -140,7 +140,7 @@ func (t *Target) keys(own *ecdh.PrivateKey, salt []byte) (aead cipher.AEAD, nonc
 	return aead, nonce, err
 }
 
-// Mark sets the headers that say how the body is encrypted.
+// Mark sets the headers that describe the body's encryption.
 func Mark(h http.Header) {
 	h.Set("Content-Encoding", "aes128gcm")
 	h.Set("Content-Type", "application/octet-stream")

@@ -50,7 +50,7 @@ func TestEncryptVector(t *testing.T) {
 	}
 }
 
-// TestEncryptSize: every body has 4,096 bytes, whatever it says, and no two are the same.
+// TestEncryptSize: every body has 4,096 bytes, whatever its content, and no two are the same.
 func TestEncryptSize(t *testing.T) {
 	t.Parallel()
 	to, err := NewTarget(p256dh+"=", secret+"==")
@@ -87,8 +87,8 @@ func TestTargetRefused(t *testing.T) {
 	}
 }
 
-// TestSign: the token of a request verifies under the public key, names the push service, and is made anew before
-// its clock could refuse it.
+// TestSign: the token of a request verifies with the public key, names the push service, and is renewed before the
+// service's clock could refuse it.
 func TestSign(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestSign(t *testing.T) {
 	})
 }
 
-// TestContact: what a contact may be.
+// TestContact: which contacts are accepted.
 func TestContact(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
