@@ -1,6 +1,5 @@
-// Command chart makes what people look at of the raw figures in docs/bench/peers.ndjson: the picture
-// of README.md, a bar for each server, and the table of docs/BENCHMARKS.md. Each figure is the median
-// of its row's runs.
+// Command chart turns the raw figures in docs/bench/peers.ndjson into what people read: the chart in README.md, a bar
+// for each server, and the table in docs/BENCHMARKS.md. Each figure is the median of its row's runs.
 //
 //	go run ./internal/chart <docs/bench/peers.ndjson >docs/bench/peers.svg
 //	go run ./internal/chart -table <docs/bench/peers.ndjson
@@ -32,10 +31,10 @@ func main() {
 	}
 }
 
-// run is a line of the raw figures: what one run of a row gave with one server.
+// run is a line of the raw figures: the result of one run of a row with one server.
 type run struct {
 	Row, Server string
-	ServerUsPer float64 // CPU of the server for an event, or a delivery, in µs
+	ServerUsPer float64 // CPU time of the server per event or delivery, in µs
 	DriverUsPer float64 // of the driver, which costs about the same with every server
 	PerSec      float64 // deliveries
 	Seconds     float64
@@ -44,7 +43,7 @@ type run struct {
 	Idle        struct{ PSSPerSub float64 } // bytes
 }
 
-// figure is what is told of a run.
+// figure is the value shown for a run.
 type figure func(run) float64
 
 func cpu(r run) float64       { return r.ServerUsPer }
@@ -72,10 +71,10 @@ var panels = []panel{
 
 type server struct{ name, label, class string }
 
-// before is an earlier commit, which the table compares with, too.
+// before is an earlier commit, which the table compares with as well.
 var before = server{name: "before", label: "Tidings, 2b2c69a"}
 
-// servers in the order of the bars, and what each keeps.
+// servers are in the order of the bars, with what each keeps.
 var servers = []server{
 	{"tidings", "Tidings", "own"},
 	{"floor", "net/http + bbolt", "disk"},
@@ -90,7 +89,7 @@ const (
 	longest                 = 120 // of a bar
 )
 
-// draw writes the picture of the figures in r, one JSON object a line.
+// draw draws the chart of the figures in r, one JSON object a line.
 func draw(r io.Reader, w io.Writer) error {
 	runs, err := read(r)
 	if err != nil {
@@ -138,7 +137,7 @@ func (p panel) draw(b *strings.Builder, runs []run) error {
 	y := 48
 	for i, s := range servers {
 		if values[i] == 0 {
-			continue // it cannot do this
+			continue // not supported by it
 		}
 		const bar = `<text y="%d">%s</text><rect class="%s" x="%d" y="%d" width="%.1f" height="13" rx="2"/>`
 		fmt.Fprintf(b, bar, y+11, s.label, s.class, labels, y, max(1, values[i]/most*longest))
@@ -149,7 +148,7 @@ func (p panel) draw(b *strings.Builder, runs []run) error {
 	return nil
 }
 
-// median is that of a row's runs with a server, 0 when there are none.
+// median is the median of a row's runs with a server, 0 if there are none.
 func median(runs []run, row, server string, value figure) float64 {
 	var all []float64
 	for _, r := range runs {

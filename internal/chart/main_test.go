@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestPicture: the picture that README shows is drawn from the raw figures beside it.
+// TestPicture: the chart in README is drawn from the raw figures beside it.
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	figures, err := os.Open("../../docs/bench/peers.ndjson")
@@ -29,7 +29,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestDrawRefuses: figures that lack a row, or are none, are no picture.
+// TestDrawRefuses: figures that are invalid or lack a row make no chart.
 func TestDrawRefuses(t *testing.T) {
 	t.Parallel()
 	for _, figures := range []string{"", "{", `{"row":"publish-64","server":"nchan","ServerUsPer":1}`} {
@@ -39,7 +39,7 @@ func TestDrawRefuses(t *testing.T) {
 	}
 }
 
-// TestTable: the table of docs/BENCHMARKS.md is of the raw figures.
+// TestTable: the table in docs/BENCHMARKS.md is made of the raw figures.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	figures, err := os.Open("../../docs/bench/peers.ndjson")

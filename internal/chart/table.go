@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// rows of the table, and how each tells its figures.
+// rows of the table, and how each formats its figures.
 var rows = []struct {
 	row, title, format string
 	figures            []figure

@@ -1,22 +1,21 @@
-// Package clock keeps a wall clock that is wrong from doing what cannot be undone: deleting events
-// that are young, forgetting idempotency keys that count, minting IDs of a time far ahead.
+// Package clock keeps a wrong wall clock from doing what cannot be undone: deleting young events, forgetting
+// idempotency keys too early, minting IDs far in the future.
 //
 //	c := clock.New(clock.Options{})
 //	log, err := bolt.Open(dir, bolt.Options{Now: c.Now, Past: c.Past})
 //
-// It compares the wall clock with the time that has really passed. A step back is followed at once: it
-// makes everything late, never early. A step forward counts only once somebody says that it is right
-// (Trust), or when the clock has gone on without another step for Options.Hold. Until then ages are
-// those of before the step and the time since. A step of up to an hour counts for new events, whose
-// order does not depend on it; from a longer one on these too have the time of before.
+// It compares the wall clock with the time that has really passed. A step back is followed at once: it makes everything
+// late, never early. A step forward counts only once somebody confirms it (Trust), or when the clock has run without
+// another step for Options.Hold. Until then ages are those from before the step plus the time since. A step of up to an
+// hour counts for new events, whose order does not depend on it; after a longer one they too get the earlier time.
 //
-// Where others keep the log too, its clock is bounded by theirs (Bound): no event is minted more than a second
-// ahead of that, and nothing is old that is not old by it, however fast this clock is. One that is behind makes all
+// If others keep the log too, its clock is bounded by theirs (Bound): no event is minted more than a second ahead of
+// that, and nothing counts as old that is not old by it, however fast this clock is. A slow clock makes everything
 // late, never early.
 //
-// At a start nobody can tell whether a clock that is far ahead of the log is wrong, or the log was
-// long at rest. New events have its time. Who finds that it would delete too much says so (Doubt):
-// then Doubted holds until Trust, or for Options.Hold without a step.
+// At a start nobody can tell whether a clock far ahead of the log is wrong, or the log was idle for long. New events
+// have its time. A caller that finds that it would delete too much calls Doubt: then Doubted holds until Trust, or for
+// Options.Hold without a step.
 package clock
 
 import (
@@ -28,32 +27,31 @@ import (
 const (
 	DefaultHold = 24 * time.Hour
 
-	// stepSize is from where a difference is a step. Smaller ones are made up for by slew.
+	// stepSize is the smallest difference that counts as a step. Smaller ones are absorbed by slew.
 	stepSize = 10 * time.Second
 
-	// slew is the part of the time that has passed by which the wall clock may be fast without having
-	// stepped. NTP slews by a half of it.
+	// slew is the part of the elapsed time by which the wall clock may be fast without having stepped. NTP slews by
+	// half of it.
 	slew = 1000
 
-	// mintAhead is how long a step may be to count for new events at once. When it was wrong, their
-	// time stands still for as long.
+	// mintAhead is the longest step that counts for new events at once. If it was wrong, their time stalls for as long.
 	mintAhead = time.Hour
 
 	// beyondBound is how far new events may be ahead of the clock that bounds this one.
 	beyondBound = time.Second
 
-	// warnOff is from which difference between the two on it is warned.
+	// warnOff is the difference between the two from which on a warning is logged.
 	warnOff = 2 * time.Second
 
-	warnEvery = time.Hour   // that the clock does not count, or is not that of the others
-	warnSteps = time.Minute // of steps
+	warnEvery = time.Hour   // about a clock that does not count, or differs from the others'
+	warnSteps = time.Minute // about steps
 )
 
 // Options configures New. The zero value holds the defaults.
 type Options struct {
 	Hold    time.Duration        // default DefaultHold
 	Wall    func() time.Time     // default time.Now
-	Elapsed func() time.Duration // what has passed since some moment, also while the machine slept
+	Elapsed func() time.Duration // time since some moment, including the machine's sleep
 	Logger  *slog.Logger         // default: discard
 }
 
@@ -63,26 +61,26 @@ type Clock struct {
 
 	mu      sync.Mutex
 	seen    time.Duration // Options.Elapsed at the last look
-	base    time.Time     // what the clock would show without its steps forward
-	ahead   time.Duration // of the wall clock before base, at least 0
-	mark    time.Duration // ahead at the last step, less what was made up for since
+	base    time.Time     // the clock's time without its steps forward
+	ahead   time.Duration // how far the wall clock is ahead of base, at least 0
+	mark    time.Duration // ahead at the last step, less what was absorbed since
 	stepped time.Duration // Options.Elapsed at the last step, or at New
 	behind  time.Time     // base when new events began to have its time; zero while they do not
 	spans   []span
 	doubted bool
 	warned  time.Duration // Options.Elapsed at the last warning
 	bound   func() (earliest, latest time.Time)
-	off     time.Duration // Options.Elapsed at the last warning of a difference to it; 0: there was none
+	off     time.Duration // Options.Elapsed at the last warning about a difference to it; 0: none
 }
 
-// span is of events that have the time of before a step which was right: they are younger than they
-// look, by the step.
+// span is the events that have the time of before a step that turned out right: they are younger than they look, by the
+// step.
 type span struct {
 	from, to time.Time
 	by       time.Duration
 }
 
-// Elapsed returns what Options.Elapsed is by default: a measure of the time that has really passed.
+// Elapsed returns the default of Options.Elapsed: a measure of the time that has really passed.
 func Elapsed() func() time.Duration { return newElapsed() }
 
 // New returns a Clock that shows the wall clock's time.
@@ -105,7 +103,7 @@ func New(o Options) *Clock {
 	return c
 }
 
-// Now is the time for new events.
+// Now returns the time for new events.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +123,8 @@ func (c *Clock) now() time.Time {
 	return now
 }
 
-// Bound has another clock, which is at a time between the two that bound returns, bound this one from now on. bound is
-// called concurrently.
+// Bound sets a clock that bounds this one from now on; its time is between the two that bound returns. bound is called
+// concurrently.
 func (c *Clock) Bound(bound func() (earliest, latest time.Time)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +132,7 @@ func (c *Clock) Bound(bound func() (earliest, latest time.Time)) {
 }
 
 // Off is how far the wall clock is ahead of the clock that bounds it, at least; negative: behind; 0 without one. It
-// warns when that is more than two seconds.
+// logs a warning above two seconds.
 func (c *Clock) Off() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +172,7 @@ func (c *Clock) Past(age time.Duration) time.Time {
 	return past
 }
 
-// Doubt says that the time at the start would delete what may be young.
+// Doubt says that by the time at the start events would be deleted that may be young.
 func (c *Clock) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +191,7 @@ func (c *Clock) Doubted() bool {
 	return c.doubted
 }
 
-// Trust says that the wall clock is right as it is now, which it returns.
+// Trust confirms the wall clock as it is now, and returns its time.
 func (c *Clock) Trust() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -207,10 +205,10 @@ type Status struct {
 	Now     time.Time     // for new events
 	Stepped time.Duration // how far the wall clock is ahead of what counts; 0: it counts
 	Doubted bool          // nothing is deleted by age
-	Left    time.Duration // until the wall clock counts by itself; 0: it counts
+	Left    time.Duration // until the wall clock counts without confirmation; 0: it counts
 }
 
-// Status returns what the clock shows, and why.
+// Status returns the clock's time and state.
 func (c *Clock) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -261,7 +259,7 @@ func (c *Clock) look() {
 	}
 }
 
-// read returns the wall clock's time, and what has passed at that moment.
+// read returns the wall clock's time, and Options.Elapsed at that moment.
 func (c *Clock) read() (wall time.Time, seen time.Duration) {
 	for {
 		before := c.o.Elapsed()
@@ -272,7 +270,7 @@ func (c *Clock) read() (wall time.Time, seen time.Duration) {
 	}
 }
 
-// warnStep says that the clock has stepped, and what follows.
+// warnStep logs that the clock has stepped, and what follows.
 func (c *Clock) warnStep(by time.Duration) {
 	if c.warned > 0 && c.seen-c.warned < warnSteps {
 		return
@@ -288,7 +286,7 @@ func (c *Clock) warnStep(by time.Duration) {
 		"hold", c.o.Hold.String())
 }
 
-// settle has the wall clock count as it is. The caller holds mu.
+// settle makes the wall clock count as it is. The caller holds mu.
 func (c *Clock) settle(why string) {
 	if c.doubted || c.ahead > stepSize {
 		c.o.Logger.Info("the clock counts as it is", "why", why, "ahead", c.ahead.String())

@@ -29,7 +29,7 @@ func newMachine() *machine {
 	return m
 }
 
-// pass lets both clocks go on, with a look every ten seconds.
+// pass advances both clocks, with a look every ten seconds.
 func (m *machine) pass(d time.Duration) {
 	for ; d > 0; d -= 10 * time.Second {
 		m.wall, m.elapsed = m.wall.Add(10*time.Second), m.elapsed+10*time.Second
@@ -39,7 +39,7 @@ func (m *machine) pass(d time.Duration) {
 
 func (m *machine) step(d time.Duration) { m.wall = m.wall.Add(d) }
 
-// expect compares what the clock says with what it should say after start, give or take slew.
+// expect compares the clock's times with those expected, relative to start, give or take slew.
 func (m *machine) expect(t *testing.T, when string, now, past time.Duration) {
 	t.Helper()
 	const age = time.Hour
@@ -56,8 +56,8 @@ func (m *machine) expect(t *testing.T, when string, now, past time.Duration) {
 
 const day = 24 * time.Hour
 
-// TestStepForward: neither a short nor a long step forward makes anything old, a long one is not for
-// new events either, and both count after a day without another, or when somebody says so.
+// TestStepForward: neither a short nor a long step forward makes anything old, a long one does not count for new events
+// either, and both count after a day without another, or once somebody confirms them.
 func TestStepForward(t *testing.T) {
 	for _, end := range []string{"a day", "somebody"} {
 		for _, step := range []time.Duration{time.Minute * 50, 31 * day, 3650 * day} {
@@ -80,7 +80,7 @@ func TestStepForward(t *testing.T) {
 				m.Trust()
 				m.pass(time.Hour + time.Minute)
 			}
-			m.pass(time.Hour + time.Minute) // what was appended meanwhile is as old as the ages asked for
+			m.pass(time.Hour + time.Minute) // events of the meantime are as old as the ages asked for
 			m.expect(t, "after "+end, step+25*time.Hour, step+25*time.Hour)
 			if s := m.Status(); s.Stepped != 0 || s.Left != 0 {
 				t.Errorf("after %s: %+v", end, s)
@@ -92,7 +92,7 @@ func TestStepForward(t *testing.T) {
 	}
 }
 
-// TestStepStartsTheHoldAgain: a clock that steps on and on is not believed after a day.
+// TestStepStartsTheHoldAgain: a clock that keeps stepping is not trusted after a day.
 func TestStepStartsTheHoldAgain(t *testing.T) {
 	m := newMachine()
 	m.step(40 * day)
@@ -104,7 +104,7 @@ func TestStepStartsTheHoldAgain(t *testing.T) {
 	m.expect(t, "26 hours after it", 40*day+46*time.Hour, 40*day+46*time.Hour)
 }
 
-// TestFastClock: a clock that runs twice as fast never shows a step, and is not believed either.
+// TestFastClock: a clock that runs twice as fast never shows a step, and is not trusted either.
 func TestFastClock(t *testing.T) {
 	m := newMachine()
 	m.pass(2 * day)
@@ -118,7 +118,7 @@ func TestFastClock(t *testing.T) {
 	}
 }
 
-// TestStepBack: it is followed at once, and a clock that was wrong and was put right is right.
+// TestStepBack: it is followed at once, and a wrong clock that is corrected is right.
 func TestStepBack(t *testing.T) {
 	m := newMachine()
 	m.step(-3 * time.Hour)
@@ -135,8 +135,8 @@ func TestStepBack(t *testing.T) {
 	m.expect(t, "two days later", 2*day+time.Hour, 2*day+time.Hour)
 }
 
-// TestSpan: what was appended while a step that was right did not count is not old at once when it
-// counts, and what was there before is.
+// TestSpan: events appended while a right step did not count yet are not old at once when it counts, and earlier ones
+// are.
 func TestSpan(t *testing.T) {
 	m := newMachine()
 	m.pass(time.Hour)
@@ -157,7 +157,7 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// TestDoubt: it ends after a day without a step, or when somebody says so, and not before.
+// TestDoubt: it ends after a day without a step, or when somebody confirms the clock, and not before.
 func TestDoubt(t *testing.T) {
 	m := newMachine()
 	if m.Doubted() {
@@ -182,7 +182,7 @@ func TestDoubt(t *testing.T) {
 }
 
 // TestBound: however fast the clock is, new events are at most a second ahead of the clock that bounds it, and nothing
-// is older than by that. A slow one makes all late. Of both it is warned, once an hour.
+// is older than by that. A slow one makes everything late. Both are logged, once an hour.
 func TestBound(t *testing.T) {
 	for off, want := range map[time.Duration]struct{ now, past time.Duration }{
 		time.Second:  {time.Second, 0}, // within the second
@@ -207,7 +207,7 @@ func TestBound(t *testing.T) {
 		if past := m.Past(time.Minute).Add(time.Minute).Sub(start); past != want.past {
 			t.Errorf("%v off: ages are %v off, want %v", off, past, want.past)
 		}
-		for range 3 { // of which it warns at the first, and after an hour
+		for range 3 { // it warns the first time, and after an hour
 			if got := m.Off(); (got - off).Abs() > time.Millisecond {
 				t.Errorf("%v off: says %v", off, got)
 			}

@@ -17,7 +17,7 @@ type reader struct {
 	after string
 }
 
-// readBack has so many readers read everything that was published from the log, at once.
+// readBack makes this many readers read from the log everything that was published, at once.
 func (r *run) readBack(ctx context.Context, readers int) error {
 	r.addReaders(readers)
 	errs := make([]error, readers)
@@ -54,7 +54,7 @@ func (r *run) got(reader *reader, e sse.Event, timing *timing) {
 	}
 }
 
-// crowd is many subscribers that are connected.
+// crowd is many connected subscribers.
 type crowd struct {
 	run     *run
 	cut     context.CancelFunc
@@ -62,8 +62,8 @@ type crowd struct {
 	failed  chan error
 }
 
-// subscribe connects the plan's subscribers, each where it was before, and returns once all are live. It times
-// each event, and how long each took to be live.
+// subscribe connects the plan's subscribers, each where it was before, and returns once all are live. It times each
+// event, and how long each subscriber took to be live.
 func (r *run) subscribe(ctx context.Context, events, live *timing) (*crowd, error) {
 	r.addReaders(r.plan.Subscribers)
 	inner, cut := context.WithCancel(ctx)
@@ -108,10 +108,10 @@ func (c *crowd) close() {
 	c.readers.Wait()
 }
 
-// settling is how long what was published may take to come.
+// settling is how long to wait for events while none arrive.
 const settling = 30 * time.Second
 
-// settle waits until everybody has everything, and no longer than anything comes within half a minute.
+// settle waits until every reader has everything, but gives up when nothing has arrived for half a minute.
 func (c *crowd) settle(ctx context.Context, sent []int) error {
 	last, since := int64(-1), time.Now()
 	for !c.complete(sent) {

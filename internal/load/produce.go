@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// produce has each connection publish, one event or batch after the other, until the time; at a rate of all
-// together, or, when it is 0, as fast as the server answers. It returns how many events were acknowledged.
+// produce makes each connection publish, one event or batch after the other, until the time; at a common rate or, if it
+// is 0, as fast as the server answers. It returns how many events were acknowledged.
 func (r *run) produce(ctx context.Context, until time.Time, rate int, timing *timing) (int, error) {
 	lines := 1
 	if r.plan.Mode == "batch" {
@@ -31,8 +31,8 @@ func (r *run) fill(ctx context.Context) error {
 	return err
 }
 
-// publishers has so many publish, each as many events in a request as next says, which is told how many of
-// this publisher's were acknowledged; none ends it.
+// publishers runs n publishers. next gets how many events of the publisher were acknowledged, and returns how many its
+// next request has; 0 ends it.
 func (r *run) publishers(ctx context.Context, n int, next func(sent int) int,
 	timing *timing) (total int, err error) {
 	r.sent = make([]int, n)
@@ -57,8 +57,8 @@ func (r *run) publishers(ctx context.Context, n int, next func(sent int) int,
 	return total, errors.Join(errs...)
 }
 
-// publishOnce publishes the next events of a publisher. What the server refuses is counted, and comes
-// again. Without an answer it is not known what is stored, so that nothing could be checked: an error.
+// publishOnce publishes the next events of a publisher. Refused ones are counted, and sent again. If there is no
+// answer, it is unknown what is stored, and nothing could be checked: an error.
 func (r *run) publishOnce(ctx context.Context, by, lines int, timing *timing) error {
 	send, body := r.target.publish, []byte(nil)
 	if lines == 1 {
@@ -94,10 +94,10 @@ func (r *run) publishOnce(ctx context.Context, by, lines int, timing *timing) er
 // refusedPause is how long a publisher waits after the server has refused for now.
 const refusedPause = 10 * time.Millisecond
 
-// pace spreads what many do evenly over the time.
+// pace spreads the work of many evenly over time.
 type pace struct {
 	mu    sync.Mutex
-	every time.Duration // 0: there is none
+	every time.Duration // 0: no limit
 	next  time.Time
 }
 
@@ -109,7 +109,7 @@ func newPace(rate int) *pace {
 	return p
 }
 
-// wait returns when it is this caller's turn. Turns that were missed come at once.
+// wait returns when it is this caller's turn. Missed turns come at once.
 func (p *pace) wait() {
 	if p.every == 0 {
 		return

@@ -10,41 +10,41 @@ import (
 	"time"
 )
 
-// Plan is what to do, and how much of it.
+// Plan says what to do, and how much of it.
 type Plan struct {
 	Mode        string        // one of Modes
 	Duration    time.Duration // of publishing, or of idling
-	Connections int           // that publish
-	Subscribers int           // that read, each over a stream
-	Rate        int           // events a second of all publishers together, of fanout and storm
-	Events      int           // that replay reads
+	Connections int           // publishers
+	Subscribers int           // readers, each over a stream
+	Rate        int           // of fanout and storm: events per second, all publishers together
+	Events      int           // for replay to read
 	Size        int           // of an event's data, in bytes, about
 	Lines       int           // of a batch
 }
 
-// Modes are what a Plan may do.
+// Modes are the modes of a Plan.
 var Modes = []string{"publish", "batch", "fanout", "replay", "storm", "idle"}
 
-// Result is what came out. What could not be measured is nil or zero.
+// Result is the result of a run. What could not be measured is nil or zero.
 type Result struct {
 	Mode        string  `json:"mode"`
-	Seconds     float64 `json:"seconds"` // that PerSecond is of
+	Seconds     float64 `json:"seconds"` // the time that PerSecond refers to
 	Connections int     `json:"connections,omitempty"`
 	Subscribers int     `json:"subscribers,omitempty"`
 	Size        int     `json:"event_bytes,omitempty"`
 
-	Published int     `json:"published"`  // events that were acknowledged
+	Published int     `json:"published"`  // acknowledged events
 	Received  int     `json:"received"`   // by all readers together
 	PerSecond float64 `json:"per_second"` // events published, or, in fanout and replay, received
 
-	// Latency is of a publish or a batch until it was acknowledged; in fanout of an event from the start of
-	// its publish until a subscriber had it; in storm of a subscriber from being cut off until live again.
+	// Latency is of a publish or a batch until it was acknowledged; in fanout of an event from the start of its publish
+	// until a subscriber had it; in storm of a subscriber from being cut off until live again.
 	Latency *Latency `json:"latency_ms,omitempty"`
 
 	Missing    int            `json:"missing"`
 	Duplicates int            `json:"duplicates"`
 	OutOfOrder int            `json:"out_of_order"`
-	Refused    map[string]int `json:"refused,omitempty"` // by code; these were tried again
+	Refused    map[string]int `json:"refused,omitempty"` // by code; these were retried
 
 	ServerCPU    float64 `json:"server_cpu_us_per_event,omitempty"` // as PerSecond counts them
 	ServerMemory float64 `json:"server_bytes_per_subscriber,omitempty"`
@@ -57,17 +57,17 @@ func (r *Result) Exact() bool { return r.Missing+r.Duplicates+r.OutOfOrder == 0 
 type run struct {
 	target  *Target
 	plan    Plan
-	start   string       // the log's head before
+	start   string       // the log's head before the run
 	done    atomic.Int64 // events published or received, for the progress
-	timing  *timing      // of what Result.Latency says
+	timing  *timing      // for Result.Latency
 	readers []*reader
-	sent    []int // by each publisher, acknowledged
+	sent    []int // acknowledged, by publisher
 	result  Result
-	mu      sync.Mutex // of result.Refused
+	mu      sync.Mutex // guards result.Refused
 }
 
-// Run carries the plan out, and calls progress about once a second with how many events that are by then.
-// An error means that it was not carried out; what went wrong within it is in the Result.
+// Run carries out the plan, and calls progress about once a second with the number of events so far. An error means
+// that it was not carried out; what went wrong within it is in the Result.
 func Run(ctx context.Context, t *Target, p Plan, progress func(events int64)) (*Result, error) {
 	r := &run{target: t, plan: p, timing: newTiming(),
 		result: Result{Mode: p.Mode, Refused: make(map[string]int)}}
@@ -120,8 +120,7 @@ func (r *run) tell(progress func(int64)) (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// measured runs work, and notes how long it took and what the server spent on it, for each of as many
-// events as it returns.
+// measured runs work, and records how long it took and what the server spent on each of the events that it returns.
 func (r *run) measured(ctx context.Context, work func() (events int, err error)) error {
 	before, known := r.target.usage(ctx)
 	begin := time.Now()
@@ -165,7 +164,7 @@ func (r *run) fanout(ctx context.Context) error {
 	})
 }
 
-// replay publishes events, and has many read all of them at once.
+// replay publishes events, and makes many readers read all of them at once.
 func (r *run) replay(ctx context.Context) error {
 	if err := r.fill(ctx); err != nil {
 		return err
@@ -195,7 +194,7 @@ func (r *run) idle(ctx context.Context) error {
 	return nil
 }
 
-// storm cuts all subscribers off while events come, and has them come back at once.
+// storm cuts all subscribers off while events come, and makes them reconnect at once.
 func (r *run) storm(ctx context.Context) error {
 	c, err := r.subscribe(ctx, nil, nil)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// mark is the beginning of each event's data: who published it, the how manieth it is, and when it was
-// begun, in nanoseconds of the Unix time.
+// mark is the start of each event's data: its publisher, its number, and when its publish began, in nanoseconds of Unix
+// time.
 type mark struct {
 	By  int    `json:"by"`
 	Seq int    `json:"seq"`
@@ -19,7 +19,7 @@ type mark struct {
 	Pad string `json:"pad,omitempty"`
 }
 
-// appendData appends the data of an event of about so many bytes.
+// appendData appends the data of an event of about size bytes.
 func appendData(dst []byte, by, seq, size int) []byte {
 	begin := len(dst)
 	dst = fmt.Appendf(dst, `{"by":%d,"seq":%d,"at":%d`, by, seq, time.Now().UnixNano())
@@ -31,14 +31,14 @@ func appendData(dst []byte, by, seq, size int) []byte {
 	return append(dst, '}')
 }
 
-// sequence is what one reader has got: of each publisher everything, once and in order.
+// sequence checks what one reader gets: everything of each publisher, once and in order.
 type sequence struct {
-	next                            map[int]int // of each publisher
+	next                            map[int]int // by publisher
 	missing, duplicates, outOfOrder int
-	skipped                         map[[2]int]bool // and not come since
+	skipped                         map[[2]int]bool // not received since
 }
 
-// take notes an event. What comes after what should have followed it is out of order.
+// take records an event. One that comes after a later one is out of order.
 func (s *sequence) take(data []byte) (at time.Time, ok bool) {
 	var m mark
 	if json.Unmarshal(data, &m) != nil || m.At == 0 {
@@ -64,14 +64,14 @@ func (s *sequence) take(data []byte) (at time.Time, ok bool) {
 	return time.Unix(0, m.At), true
 }
 
-// end notes what was published, and has not come.
+// end records what was published but not received.
 func (s *sequence) end(published []int) {
 	for by, n := range published {
 		s.missing += max(0, n-s.next[by])
 	}
 }
 
-// count is how many events have come, each counted once.
+// count is how many events were received, each counted once.
 func (s *sequence) count() (n int) {
 	for _, next := range s.next {
 		n += next
@@ -93,7 +93,7 @@ func (t *timing) since(begin time.Time) {
 	us := min(max(1, time.Since(begin).Microseconds()), time.Hour.Microseconds())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_ = t.h.RecordValue(us) // which is in its range
+	_ = t.h.RecordValue(us) // always in its range
 }
 
 // Latency is in milliseconds.

@@ -2,7 +2,7 @@ package load
 
 import "testing"
 
-// TestSequence: what a reader got is held against what was published.
+// TestSequence: a reader's events are compared with the published ones.
 func TestSequence(t *testing.T) {
 	for name, c := range map[string]struct {
 		got                             []int
@@ -36,7 +36,7 @@ func TestSequence(t *testing.T) {
 	}
 }
 
-// TestAppendData: the data of an event has the size that was asked for, from the smallest on.
+// TestAppendData: the data of an event has the requested size, from the smallest on.
 func TestAppendData(t *testing.T) {
 	for _, size := range []int{100, 200, 10_000} {
 		if got := appendData(nil, 1, 2, size); len(got) != size {

@@ -1,5 +1,5 @@
-// Package load puts a Tidings server under load through the doors that its users have, HTTP and SSE,
-// and says how fast it was, and whether anything was missing, doubled or out of order.
+// Package load puts a Tidings server under load over the interfaces that its users have, HTTP and SSE, and reports how
+// fast it was, and whether anything was missing, duplicated or out of order.
 package load
 
 import (
@@ -17,24 +17,23 @@ import (
 	"tidings/internal/sse"
 )
 
-// Topic is the only topic that is written to. It is trimmed at the end.
+// Topic is the only topic written to. It is trimmed at the end.
 const Topic = "tidings-bench"
 
-// Target is a server, and as whom it is called. It may be used concurrently.
+// Target is a server and the token to call it with. It may be used concurrently.
 type Target struct {
 	URL    *url.URL
 	Token  string // "" sends none
 	Client *http.Client
 }
 
-// usage is what a server has used since it was started.
+// usage is what a server has used since its start.
 type usage struct {
 	cpu      float64 // seconds of user and system time
 	resident float64 // bytes now
 }
 
-// call makes a request and returns its answer, which the caller closes; one that is no success is an
-// error that says what it was.
+// call makes a request and returns its answer, which the caller closes; an unsuccessful one is returned as an error.
 func (t *Target) call(ctx context.Context, method, path string, query url.Values, body []byte,
 	header ...string) (*http.Response, error) {
 	u := t.URL.JoinPath(path)
@@ -58,7 +57,7 @@ func (t *Target) call(ctx context.Context, method, path string, query url.Values
 	}
 	defer resp.Body.Close()
 	var p struct{ Code, Detail string }
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what there is of it
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // as much of it as there is
 	if json.Unmarshal(text, &p) != nil || p.Code == "" {
 		return nil, fmt.Errorf("%s %s: %s", method, path, resp.Status)
 	}
@@ -89,14 +88,14 @@ func (t *Target) Events(ctx context.Context) (int, error) {
 	return log.Events, err
 }
 
-// head returns the newest ID of the log, by which reading begins after what was there before.
+// head returns the newest ID of the log; reading starts after it, past everything there was before.
 func (t *Target) head(ctx context.Context) (string, error) {
 	var log struct{ Head string }
 	err := t.get(ctx, "v1/log", nil, &log)
 	return log.Head, err
 }
 
-// Trim deletes the events of the topic but for the newest, which stands for where it ends.
+// Trim deletes all events of the topic except the newest, which marks where it ends.
 func (t *Target) Trim(ctx context.Context) error {
 	head, err := t.head(ctx)
 	if err != nil || head == "" {
@@ -110,7 +109,7 @@ func (t *Target) Trim(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// usage reads the server's metrics; false if the token, or the system that it runs on, does not give them.
+// usage reads the server's metrics; false if the token, or the server's system, does not provide them.
 func (t *Target) usage(ctx context.Context) (u usage, known bool) {
 	resp, err := t.call(ctx, http.MethodGet, "metrics", nil, nil)
 	if err != nil {
@@ -150,15 +149,15 @@ func (t *Target) post(ctx context.Context, path, mediaType string, body []byte) 
 		return err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	_, err = io.Copy(io.Discard, resp.Body) // so that the connection can be reused
 	return err
 }
 
 // maxFrame bounds an event of a stream.
 const maxFrame = 16 << 20
 
-// stream calls each with the events and control events that follow the ID, until it says that it has seen
-// enough, and returns the ID to go on after.
+// stream calls each with the events and control events that follow the ID, until it returns false, and returns the ID
+// to continue after.
 func (t *Target) stream(ctx context.Context, after string, each func(sse.Event) bool) (string, error) {
 	resp, err := t.call(ctx, http.MethodGet, "v1/stream", url.Values{"topic": {Topic}}, nil,
 		"Last-Event-ID", after)

@@ -20,7 +20,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// Cluster is some servers that know each other. Each syncs before it acknowledges.
+// Cluster is a set of servers that know each other. Each syncs before it acknowledges.
 type Cluster struct {
 	t       testing.TB
 	binary  string
@@ -32,11 +32,11 @@ type server struct {
 	client, monitor, route string // addresses
 	process                *exec.Cmd
 	ended                  chan struct{}
-	wrote                  e2e.Output // by all that ran here
+	wrote                  e2e.Output // by every process that ran here
 }
 
-// build builds the server that internal/natstest/server/go.mod names, a module of its own because the
-// program has nothing of it. It lies in Go's build cache.
+// build builds the server that internal/natstest/server/go.mod names, a module of its own because the program contains
+// nothing of it. It is kept in Go's build cache.
 var build = sync.OnceValues(func() (string, error) {
 	var stderr strings.Builder
 	cmd := exec.Command("go", "tool", "-n", "nats-server")
@@ -78,7 +78,7 @@ func Start(t testing.TB, n int) *Cluster {
 	return c
 }
 
-// configuration is that of a server.
+// configuration returns the configuration of a server.
 func (c *Cluster) configuration(s *server) string {
 	if len(c.servers) == 1 {
 		return fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.client,
@@ -98,14 +98,14 @@ func (c *Cluster) configuration(s *server) string {
 	return strings.NewReplacer(own...).Replace(string(text))
 }
 
-// here is the folder of this file.
+// here is the directory of this file.
 func here() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(file)
 }
 
-// address is one that nobody listens on. Its port is below those that systems give out, which others may
-// get until the server listens, or while it is stopped.
+// address is an address that nobody listens on. Its port is below those that systems assign, which others may get until
+// the server listens, or while it is stopped.
 func address(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -137,8 +137,8 @@ func (c *Cluster) Await() {
 	})
 }
 
-// Eventually is e2e.Eventually of what the stream is needed for: its patience is for the time in which a server
-// leads the stream. Without one nothing can be published, and an election takes rounds of 4 to 9 s.
+// Eventually is e2e.Eventually for what needs the stream: its patience covers the time in which a server leads the
+// stream. Without one nothing can be published, and an election takes rounds of 4 to 9 s.
 func (c *Cluster) Eventually(stream, what string, is func() bool) {
 	c.t.Helper()
 	var led time.Duration
@@ -157,7 +157,7 @@ func (c *Cluster) Eventually(stream, what string, is func() bool) {
 // electionPatience is how long servers may be without a leader.
 const electionPatience = 5 * time.Minute
 
-// leads reports whether a server says that it leads the stream.
+// leads reports whether a server reports that it leads the stream.
 func (c *Cluster) leads(stream string) bool {
 	for i, monitor := range c.Monitors() {
 		var jsz struct {
@@ -189,10 +189,10 @@ func (c *Cluster) leads(stream string) bool {
 // impatient asks servers that may hang.
 var impatient = http.Client{Timeout: time.Second}
 
-// name is that of a server.
+// name is the name of a server.
 func name(i int) string { return fmt.Sprintf("nats%d", i+1) }
 
-// URLs are those of the servers.
+// URLs returns the URLs of the servers.
 func (c *Cluster) URLs() (urls []string) {
 	for _, s := range c.servers {
 		urls = append(urls, "nats://"+s.client)
@@ -200,7 +200,7 @@ func (c *Cluster) URLs() (urls []string) {
 	return urls
 }
 
-// Monitors are the addresses of the servers' monitors.
+// Monitors returns the addresses of the servers' monitors.
 func (c *Cluster) Monitors() (urls []string) {
 	for _, s := range c.servers {
 		urls = append(urls, "http://"+s.monitor)
@@ -208,10 +208,10 @@ func (c *Cluster) Monitors() (urls []string) {
 	return urls
 }
 
-// Dir is where a server keeps its streams.
+// Dir returns the directory where a server keeps its streams.
 func (c *Cluster) Dir(i int) string { return c.servers[i].dir }
 
-// Run starts a server that does not run.
+// Run starts a server that is not running.
 func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	s := c.servers[i]
@@ -234,15 +234,15 @@ func (c *Cluster) Run(i int) {
 	})
 }
 
-// Kill kills a server; one that does not run stays so.
+// Kill kills a server; one that is not running stays so.
 func (c *Cluster) Kill(i int) {
 	s := c.servers[i]
 	_ = s.process.Process.Kill() // fails when it has ended
 	<-s.ended
 }
 
-// Stop stops a server, as one that hangs, until Continue.
+// Stop suspends a server, as if it hangs, until Continue.
 func (c *Cluster) Stop(i int) { _ = c.servers[i].process.Process.Signal(syscall.SIGSTOP) }
 
-// Continue follows Stop.
+// Continue undoes Stop.
 func (c *Cluster) Continue(i int) { _ = c.servers[i].process.Process.Signal(syscall.SIGCONT) }

@@ -1,4 +1,4 @@
-// Package patterns finds what wants a topic among many patterns.
+// Package patterns finds the values whose patterns match a topic, among many patterns.
 //
 //	var feeds patterns.Trie[*feed]
 //	feeds.Add("orders.*", f)
@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// Trie has values by patterns: a node for each segment of these, "*" and ">" among them. The zero value is empty.
+// Trie holds values by pattern: a node for each segment, "*" and ">" included. The zero value is empty.
 type Trie[T comparable] struct {
 	Values   []T // of the pattern that ends here, in no order
 	children map[string]*Trie[T]
@@ -41,7 +41,7 @@ func (t *Trie[T]) Remove(pattern string, v T) (empty bool) {
 	if pattern == "" {
 		if i, last := slices.Index(t.Values, v), len(t.Values)-1; i >= 0 {
 			t.Values[i] = t.Values[last]
-			clear(t.Values[last:]) // so that it is not kept from the collector
+			clear(t.Values[last:]) // lets the collector free it
 			t.Values = t.Values[:last]
 		}
 	} else {
@@ -54,11 +54,11 @@ func (t *Trie[T]) Remove(pattern string, v T) (empty bool) {
 }
 
 // Match calls found with the node of each pattern that matches the topic. It returns how many nodes and values it has
-// come by.
+// visited.
 func (t *Trie[T]) Match(topic string, found func(*Trie[T])) (visited int) {
 	segment, rest, more := strings.Cut(topic, ".")
 	keys := []string{"*", segment}
-	if store.IsReserved(topic) { // no wildcard stands for its first segment
+	if store.IsReserved(topic) { // no wildcard matches its first segment
 		keys = keys[1:]
 	} else if end := t.children[">"]; end != nil {
 		visited += len(end.Values)

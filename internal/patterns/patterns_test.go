@@ -9,7 +9,7 @@ import (
 	"tidings/store"
 )
 
-// TestTrie: a value is found once for each of its patterns that match, as a filter of that pattern does, until it is
+// TestTrie: a value is found once for each of its patterns that match, as by a filter of that pattern, until it is
 // removed; then nothing is left.
 func TestTrie(t *testing.T) {
 	all := []string{">", "*", "a", "a.>", "a.*", "*.b", "a.b", "a.*.c", "*.*.>", "$r.>", "$r.*", "$r.a", "$r.*.b"}
@@ -31,7 +31,7 @@ func TestTrie(t *testing.T) {
 	})
 }
 
-// check compares what is found for a topic with what was added but for the first, which were removed.
+// check compares what is found for a topic with what was added, except for the first ones, which were removed.
 func check(t *rapid.T, trie *patterns.Trie[int], topic string, added []string, removed int) {
 	found := make(map[int]int)
 	trie.Match(topic, func(at *patterns.Trie[int]) {

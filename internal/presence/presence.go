@@ -1,4 +1,4 @@
-// Package presence knows which pages could call a person: those that hold a stream, and report what their browser lets
+// Package presence knows which pages could alert a person: those that hold a stream and report what their browser lets
 // them do.
 //
 //	pages := presence.New(15*time.Second)
@@ -9,8 +9,8 @@
 //	pages.Hears(topics)           // an alarm of these topics would be heard somewhere
 //	page.Close()          // with the stream
 //
-// Nothing of it is stored. A page reports when the stream brings it something, once in a heartbeat at least: one that
-// is frozen, or has lost the network, falls silent, and counts for nothing two heartbeats later (docs/adr/0023).
+// Nothing of it is stored. A page reports when its stream brings something, so at least once per heartbeat: one that is
+// frozen, or has lost the network, falls silent, and no longer counts two heartbeats later (docs/adr/0023).
 package presence
 
 import (
@@ -21,11 +21,11 @@ import (
 )
 
 const (
-	// staleAfter is after how many heartbeats a report counts no more.
+	// staleAfter is the number of heartbeats after which a report no longer counts.
 	staleAfter = 2
 
-	// Settling is for how many heartbeats it means nothing that nobody is there, after a start, or after half of the
-	// pages that were Able have gone at once: they come back. Then it means something for as long, whatever goes.
+	// Settling is for how many heartbeats an absence of pages means nothing, after a start, or after half of the pages
+	// that were Able have gone at once: they reconnect. Then it has a meaning for as long, whatever goes.
 	Settling = 3
 )
 
@@ -36,49 +36,49 @@ type State struct {
 	Armed   *bool // the browser lets it sound the alarm; nil: the page has none
 }
 
-// Hearing is whether an alarm would be heard on a page, else why not.
+// Hearing says whether an alarm would be heard on a page, or why not.
 type Hearing string
 
 const (
 	Able    Hearing = "able"     // it may sound, seen or not
-	NoAlarm Hearing = "no-alarm" // there is nothing on the page that rings
-	Blocked Hearing = "blocked"  // the browser lets nothing sound, as before a click
+	NoAlarm Hearing = "no-alarm" // nothing on the page rings
+	Blocked Hearing = "blocked"  // the browser blocks sound, as before a click
 	Silent  Hearing = "silent"   // two heartbeats without a report: it is frozen, or has lost the network
 )
 
-// Hearings are all there are.
+// Hearings are all of them.
 var Hearings = []Hearing{Able, NoAlarm, Blocked, Silent}
 
-// Registry has the pages that report. All methods may be called concurrently.
+// Registry holds the pages that report. All methods may be called concurrently.
 type Registry struct {
 	heartbeat time.Duration
 
 	mu      sync.Mutex
 	pages   map[*Page]struct{}
-	visible map[string]map[*Page]struct{} // by owner, as they said last
-	armed   map[*Page]struct{}            // as they said last
-	settled time.Time                     // who is missing has come back by then
+	visible map[string]map[*Page]struct{} // by owner, as last reported
+	armed   map[*Page]struct{}            // as last reported
+	settled time.Time                     // by then missing pages have reconnected
 	left    int                           // Able pages that were closed since leaving
 	leaving time.Time
 }
 
-// New returns a Registry of a server with these heartbeats.
+// New returns a Registry for a server with this heartbeat.
 func New(heartbeat time.Duration) *Registry {
 	return &Registry{heartbeat: heartbeat, pages: make(map[*Page]struct{}),
 		visible: make(map[string]map[*Page]struct{}), armed: make(map[*Page]struct{}),
 		settled: time.Now().Add(Settling * heartbeat)}
 }
 
-// Page is one that holds a stream. All methods may be called concurrently.
+// Page is a page that holds a stream. All methods may be called concurrently.
 type Page struct {
 	r      *Registry
 	owner  string
 	topics store.Filter
-	state  State     // r.mu guards it, and what follows
-	at     time.Time // of the last report; zero: there was none
+	state  State     // r.mu guards it and the next
+	at     time.Time // of the last report; zero: none yet
 }
 
-// Open adds a page. The owner is auth.Grant.Owner of who reads; topics are those of its stream. The caller closes it.
+// Open adds a page. The owner is the reader's auth.Grant.Owner; topics are those of its stream. The caller closes it.
 func (r *Registry) Open(owner string, topics store.Filter) *Page {
 	p := &Page{r: r, owner: owner, topics: topics}
 	r.mu.Lock()
@@ -87,13 +87,13 @@ func (r *Registry) Open(owner string, topics store.Filter) *Page {
 	return p
 }
 
-// Report notes what the page can do now.
+// Report records what the page can do now.
 func (p *Page) Report(s State) {
 	r := p.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.pages[p]; !ok {
-		return // it was closed
+		return // already closed
 	}
 	r.forget(p)
 	p.state, p.at = s, time.Now()
@@ -108,7 +108,7 @@ func (p *Page) Report(s State) {
 	}
 }
 
-// forget forgets what a page said last. The caller holds mu.
+// forget drops a page's last report. The caller holds mu.
 func (r *Registry) forget(p *Page) {
 	delete(r.armed, p)
 	delete(r.visible[p.owner], p)
@@ -134,24 +134,24 @@ func (p *Page) Close() {
 	}
 }
 
-// lose notes that a page has gone that was Able: no other can be missed. The caller holds mu.
+// lose records that an Able page has gone: only those can be missed. The caller holds mu.
 func (r *Registry) lose(now time.Time) {
 	if now.Sub(r.leaving) > r.heartbeat {
 		r.left, r.leaving = 0, now
 	}
 	r.left++
-	half := r.left >= len(r.armed) // of those that were there, or more
+	half := r.left >= len(r.armed) // of those before, or more
 	if wait := Settling * r.heartbeat; half && now.Sub(r.settled) >= wait {
 		r.settled = now.Add(wait)
 	}
 }
 
-// isFresh reports whether the last report counts. The caller holds r.mu.
+// isFresh reports whether the last report still counts. The caller holds r.mu.
 func (p *Page) isFresh(now time.Time) bool {
 	return !p.at.IsZero() && now.Sub(p.at) < staleAfter*p.r.heartbeat
 }
 
-// hearing is whether an alarm would be heard there. The caller holds r.mu.
+// hearing says whether an alarm would be heard there. The caller holds r.mu.
 func (p *Page) hearing(now time.Time) Hearing {
 	switch {
 	case !p.isFresh(now):
@@ -164,15 +164,14 @@ func (p *Page) hearing(now time.Time) Hearing {
 	return Able
 }
 
-// Look returns what the page said last, when, and whether an alarm would be heard there.
+// Look returns the page's last report, its time, and whether an alarm would be heard there.
 func (p *Page) Look() (s State, at time.Time, h Hearing) {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 	return p.state, p.at, p.hearing(time.Now())
 }
 
-// Visible reports whether a page of an owner, as auth.Grant.Owner names them, is before a person's eyes whose stream
-// covers the topics.
+// Visible reports whether a person sees a page of this owner (auth.Grant.Owner) whose stream covers the topics.
 func (r *Registry) Visible(owner string, topics store.Filter) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,8 +184,8 @@ func (r *Registry) Visible(owner string, topics store.Filter) bool {
 	return false
 }
 
-// Hears reports whether somebody would hear an alarm of the topics, whichever of them an event is of: each of the
-// patterns is covered by the stream of a page that is Able.
+// Hears reports whether somebody would hear an alarm of any of the topics: each pattern is covered by the stream of an
+// Able page.
 func (r *Registry) Hears(topics store.Filter) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,7 +197,7 @@ func (r *Registry) Hears(topics store.Filter) bool {
 	return !topics.IsZero()
 }
 
-// hears is Hears of one pattern. The caller holds mu.
+// hears is Hears for one pattern. The caller holds mu.
 func (r *Registry) hears(pattern store.Filter) bool {
 	now := time.Now()
 	for p := range r.armed {
@@ -209,7 +208,7 @@ func (r *Registry) hears(pattern store.Filter) bool {
 	return false
 }
 
-// Able returns the topics of the pages that are Able, each once, at most n.
+// Able returns the topics of the Able pages, each once, at most n.
 func (r *Registry) Able(n int) (all []store.Filter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,7 +222,7 @@ func (r *Registry) Able(n int) (all []store.Filter) {
 	return all
 }
 
-// Owners returns those of whom a page is before a person's eyes, at most n.
+// Owners returns the owners of the pages that a person sees, at most n.
 func (r *Registry) Owners(n int) (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,16 +238,16 @@ func (r *Registry) Owners(n int) (all []string) {
 	return all
 }
 
-// Settled reports whether it means something that nobody is there: not for three heartbeats after the Registry was
-// made, or after half of the Able pages, or more, have gone within a heartbeat. Between two such times it does for
-// three heartbeats at least, so pages that come and go delay what is true, and cannot hide it.
+// Settled reports whether an absence of pages has a meaning: not for three heartbeats after the Registry was made, or
+// after half of the Able pages, or more, have gone within a heartbeat. Between two such times it has for at least three
+// heartbeats, so pages that come and go delay the truth, and cannot hide it.
 func (r *Registry) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !time.Now().Before(r.settled)
 }
 
-// Count returns how many pages there are of each.
+// Count returns the number of pages by Hearing.
 func (r *Registry) Count() map[Hearing]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

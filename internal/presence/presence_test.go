@@ -34,14 +34,14 @@ func TestHears(t *testing.T) {
 				t.Errorf("hears %v: %v, want %v", patterns, got, want)
 			}
 		}
-		hears(false, "orders.eu") // nothing was reported
+		hears(false, "orders.eu") // no report yet
 		eu.Report(presence.State{Visible: true, Allowed: true})
 		hears(false, "orders.eu") // nothing rings there
 		eu.Report(presence.State{Visible: true, Armed: &no})
 		hears(false, "orders.eu")
 		eu.Report(presence.State{Armed: &yes}) // in the background
 		hears(true, "orders.eu")
-		hears(false, "orders.>") // of others nothing would be heard
+		hears(false, "orders.>") // alarms of other topics would not be heard
 		hears(false, "orders.eu", "tickets.>")
 		all.Report(presence.State{Armed: &yes})
 		hears(true, "orders.eu", "tickets.>")
@@ -59,7 +59,7 @@ func TestHears(t *testing.T) {
 	})
 }
 
-// TestLook: what a page said, and why nothing would be heard there.
+// TestLook: a page's last report, and why nothing would be heard there.
 func TestLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := presence.New(heartbeat)
@@ -87,7 +87,7 @@ func TestLook(t *testing.T) {
 	})
 }
 
-// TestVisible: a person sees some topics while a page of theirs that covers them says so.
+// TestVisible: a person sees some topics while a page of theirs that covers them reports so.
 func TestVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := presence.New(heartbeat)
@@ -118,7 +118,7 @@ func TestVisible(t *testing.T) {
 	})
 }
 
-// TestSettled: that nobody is there means nothing for three heartbeats after a start, and after half of the pages that
+// TestSettled: an absence of pages means nothing for three heartbeats after a start, and after half of the pages that
 // would be heard have gone at once; one of many that goes changes nothing, and neither does one that would not be
 // heard.
 func TestSettled(t *testing.T) {
@@ -147,7 +147,7 @@ func TestSettled(t *testing.T) {
 		time.Sleep(3 * heartbeat)
 		report()
 		for range 50 {
-			r.Open("", filter(t, ">")) // a page that nobody would hear, and that nobody can miss
+			r.Open("", filter(t, ">")) // a page that nobody would hear or miss
 			deaf := r.Open("", filter(t, ">"))
 			deaf.Report(presence.State{Visible: true, Armed: &no})
 			deaf.Close()
@@ -169,7 +169,7 @@ func TestSettled(t *testing.T) {
 	})
 }
 
-// TestSettledAgain: pages that come and go, whoever's they are, excuse it for three heartbeats of six at most.
+// TestSettledAgain: pages that come and go, whoever owns them, excuse an absence for at most three heartbeats of six.
 func TestSettledAgain(t *testing.T) {
 	for name, armed := range map[string]*bool{"would be heard": &yes, "blocked": &no, "no alarm": nil} {
 		synctest.Test(t, func(t *testing.T) {

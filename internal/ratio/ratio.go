@@ -1,5 +1,5 @@
-// Package ratio compares two measurements of one run. On a shared machine a time says little, and a
-// ratio of two that were taken in turns much.
+// Package ratio compares two measurements of one run. On a shared machine a single time means little, but the ratio of
+// two measured alternately means a lot.
 package ratio
 
 import (
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Median measures a and b in turns, A B A B …, after one of each to warm up, and returns the median
-// of a/b over so many pairs. It logs it with the quarters beside it.
+// Median measures a and b alternately, A B A B …, after one of each to warm up, and returns the median of a/b over the
+// pairs. It logs it with the quartiles.
 func Median(t testing.TB, pairs int, a, b func() float64) float64 {
 	t.Helper()
 	a()

@@ -19,7 +19,7 @@ import (
 
 const day = 24 * time.Hour
 
-// at is an event that was appended so long before the start.
+// at is an event that was appended this long before the start.
 type at struct {
 	topic string
 	ago   time.Duration
@@ -42,8 +42,8 @@ func ages(limits ...retention.Limit[time.Duration]) retention.Policy {
 	return retention.Policy{Age: limits}
 }
 
-// TestJudge: at a start the clock is doubted when the newest events would go, whatever was appended
-// under it since, at this start or an earlier one.
+// TestJudge: at a start the clock is doubted if the newest events would be deleted, whatever was appended under it
+// since, at this start or an earlier one.
 func TestJudge(t *testing.T) {
 	month := ages(retention.Limit[time.Duration]{Max: 30 * day})
 	ofA := ages(retention.Limit[time.Duration]{Pattern: "a", Max: 30 * day})
@@ -84,8 +84,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestHold: while the clock is doubted nothing goes by age, but by number, also when something is
-// appended; after a day without a step, or when somebody says that the clock is right, the rest goes.
+// TestHold: while the clock is doubted nothing is deleted by age, but by number, even if something is appended; after a
+// day without a step, or when somebody confirms the clock, the rest is.
 func TestHold(t *testing.T) {
 	for _, trust := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// TestSteps: a step forward while it runs takes nothing that is young, of whatever size it is.
+// TestSteps: a step forward at run time deletes no young events, whatever its size.
 func TestSteps(t *testing.T) {
 	for _, step := range []time.Duration{time.Minute, 2 * time.Hour, 3650 * day} {
 		synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestSays: what was deleted is in the log, at most once a minute, nothing left out.
+// TestSays: deletions are logged, at most once a minute, and none is left out.
 func TestSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := storetest.NewModel(storetest.Options{})

@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// TestNeeded: while it is not known what is needed nothing goes; then what is not needed does.
+// TestNeeded: while it is unknown what is needed nothing is deleted; then what is not needed is.
 func TestNeeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := logOf(t, at{"a", 3 * day}, at{"a", 2 * day}, at{"b", 2 * day}, at{"a", time.Hour})
@@ -38,7 +38,7 @@ func TestNeeded(t *testing.T) {
 	})
 }
 
-// TestJudgeNeeded: that only what is needed is old says nothing against the clock.
+// TestJudgeNeeded: old events that are all needed are no evidence against the clock.
 func TestJudgeNeeded(t *testing.T) {
 	for _, limits := range [][]retention.Limit[time.Duration]{{{Max: 30 * day}}, {{Pattern: "a", Max: 30 * day}}} {
 		for needed, doubt := range map[int]bool{1: false, 2: true} {

@@ -8,25 +8,25 @@ import (
 	"tidings/store"
 )
 
-// Outlook tells for how long a log keeps events by a Policy, as far as that can be known. All methods may be called
+// Outlook predicts how long a log keeps events under a Policy, as far as that can be known. All methods may be called
 // concurrently.
 //
-// An age is what it says. A number of events, or of bytes, is kept for as long as so many take to come, which the past
-// tells: what is retained has come since the oldest of it. A topic that is written faster from now on than it was is
-// kept for less.
+// An age is exact. A number of events, or of bytes, is kept for as long as that many take to arrive, estimated from the
+// past: the retained events have arrived since the oldest of them. A topic that is written faster from now on is kept
+// for less.
 type Outlook struct {
 	log     Kept
 	rules   rules
 	filters []store.Filter
 }
 
-// Kept is a log as an Outlook sees it: of store.Log what it uses, with its contract.
+// Kept is the part of store.Log that an Outlook uses, with its contract.
 type Kept interface {
 	Info() (store.Info, error)
 	Topics(f store.Filter) iter.Seq[store.TopicInfo]
 }
 
-// NewOutlook returns one, or Policy.Validate's error.
+// NewOutlook returns an Outlook, or Policy.Validate's error.
 func NewOutlook(log Kept, p Policy) (*Outlook, error) {
 	r, err := compile(p)
 	o := &Outlook{log: log, rules: r}
@@ -39,7 +39,7 @@ func NewOutlook(log Kept, p Policy) (*Outlook, error) {
 	return o, err
 }
 
-// span is a time for which something is kept; 0: for ever.
+// span is how long something is kept; 0: forever.
 type span time.Duration
 
 // least is the shorter of two.
@@ -50,7 +50,7 @@ func least(a, b span) span {
 	return a
 }
 
-// filled is for how long the newest max of n, the oldest of which was committed at first, are kept.
+// filled is how long the newest max events are kept, given n whose oldest was committed at first.
 func filled(max, n uint64, first store.ID, now time.Time) span {
 	if max == 0 || n == 0 {
 		return 0
@@ -58,8 +58,7 @@ func filled(max, n uint64, first store.ID, now time.Time) span {
 	return span(float64(now.Sub(first.Time())) * (float64(max) / float64(n)))
 }
 
-// Keeps returns for how long an event of a topic stays in the log, from when it was committed; 0: for ever. The error
-// is the log's.
+// Keeps returns how long an event of a topic stays in the log, from its commit; 0: forever. The error is the log's.
 func (o *Outlook) Keeps(topic string, now time.Time) (time.Duration, error) {
 	whole, err := o.whole(now)
 	if err != nil {
@@ -76,7 +75,7 @@ func (o *Outlook) Keeps(topic string, now time.Time) (time.Duration, error) {
 	return time.Duration(keeps), nil
 }
 
-// whole is for how long the log as a whole keeps events.
+// whole is how long the log as a whole keeps events.
 func (o *Outlook) whole(now time.Time) (span, error) {
 	info, err := o.log.Info()
 	w := o.rules.whole
@@ -97,5 +96,6 @@ func (o *Outlook) Shortest(now time.Time) (time.Duration, error) {
 	return time.Duration(keeps), err
 }
 
-// Filters are those of the limits of topics, with what is about these topics. The caller does not change the list.
+// Filters returns the filters of topic limits, with the reserved topics about these. The caller does not change the
+// list.
 func (o *Outlook) Filters() []store.Filter { return o.filters }

@@ -8,8 +8,8 @@ import (
 	"tidings/internal/retention"
 )
 
-// TestOutlook: an age is kept for as long as it says; a number of events or bytes for as long as so many have taken to
-// come, which is exactly when retention takes the oldest if they go on coming so.
+// TestOutlook: an age is kept for as long as it says; a number of events or bytes for as long as that many took to
+// arrive, which is exactly when retention deletes the oldest if the rate stays the same.
 func TestOutlook(t *testing.T) {
 	var hourly []at // for ten hours, and every second one of b
 	for h := 10; h > 0; h-- {

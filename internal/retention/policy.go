@@ -7,20 +7,19 @@
 //	err = trimmer.Judge(clock) // before the first append
 //	trimmer.Run(ctx, 10*time.Second, clock, logger)
 //
-// What goes depends on the log and the time, and on what is needed: see Trimmer.Keep. A limit with
-// a pattern bounds each topic that the pattern matches, by itself. Of several patterns that match a
-// topic, the most specific of each kind of limit counts: the one with the most literal segments;
-// among those the one with the most segments; among those the first in the order of their bytes. An
-// age without a pattern is that of all topics that no pattern of another age matches. A number of
-// events or bytes without one bounds the log as a whole, topics with limits of their own included,
-// and comes last. A reserved topic has the age of the topic that it is about, and other limits only
-// if a pattern names it: so what is about an event stays as long as the event does.
+// What is deleted depends on the log and the time, and on what is needed: see Trimmer.Keep. A limit with a pattern
+// bounds each matching topic by itself. If several patterns match a topic, the most specific of each kind of limit
+// counts: the one with the most literal segments; among those the one with the most segments; among those the first in
+// byte order. An age without a pattern applies to all topics that no pattern of another age matches. A number of events
+// or bytes without one bounds the log as a whole, topics with limits of their own included, and is applied last. A
+// reserved topic has the age of the topic that it is about, and other limits only if a pattern names it: so what is
+// about an event stays as long as the event does.
 //
-// An event goes when it is older than its age, or not among the newest so many, or not among the
-// newest that fit in so many bytes, unless it is needed: that counts for the limits, and nothing
-// else goes in its place, so a log may be larger than they say by what is needed. Nothing else ever
-// goes. Times are those of the events' IDs: while the clock is behind the log, events are trimmed
-// late, never early. A clock that is ahead may not do more: see Clock, and Trimmer.Judge.
+// An event is deleted when it is older than its age, or not among the newest N events, or not among the newest that fit
+// in N bytes, unless it is needed. A needed event counts for the limits, and nothing else is deleted in its place, so a
+// log may exceed the limits by what is needed. Nothing else is ever deleted. Times are those of the events' IDs: while
+// the clock is behind the log, events are trimmed late, never early. A clock that is ahead must not trim early either:
+// see Clock, and Trimmer.Judge.
 package retention
 
 import (
@@ -40,7 +39,7 @@ type Policy struct {
 	Bytes  []Limit[uint64] // of records, as the log's Info counts them
 }
 
-// Limit bounds each topic that Pattern matches, or, when it is empty, the log as a whole.
+// Limit bounds each topic that Pattern matches or, if it is empty, the log as a whole.
 type Limit[T time.Duration | uint64] struct {
 	Pattern string
 	Max     T
@@ -55,16 +54,16 @@ func (p Policy) Validate() error {
 // IsZero reports whether everything is kept.
 func (p Policy) IsZero() bool { return len(p.Age)+len(p.Events)+len(p.Bytes) == 0 }
 
-// limits are those of one topic, or of the log as a whole; 0 is none.
+// limits apply to one topic, or to the log as a whole; 0 is none.
 type limits struct {
 	age           time.Duration
 	events, bytes uint64
 }
 
-// rules are a Policy in the form that it is applied in.
+// rules are a Policy in the form that is applied.
 type rules struct {
 	whole  limits
-	topics store.Filter // those that have limits of their own
+	topics store.Filter // topics with limits of their own
 	age    []rule[time.Duration]
 	events []rule[uint64]
 	bytes  []rule[uint64]
@@ -100,7 +99,7 @@ func compile(p Policy) (r rules, err error) {
 	return r, err
 }
 
-// sorted takes the limits of one kind apart, and adds their patterns to the list.
+// sorted separates the limits of one kind, and adds their patterns to the list.
 func sorted[T time.Duration | uint64](all []Limit[T],
 	patterns *[]string) (whole T, list []rule[T], err error) {
 	all = slices.Clone(all)
@@ -144,10 +143,10 @@ func literals(pattern string) (n int) {
 	return n
 }
 
-// ofTopics reports whether there are limits of topics.
+// ofTopics reports whether topics have limits.
 func (r *rules) ofTopics() bool { return len(r.age)+len(r.events)+len(r.bytes) > 0 }
 
-// ages are those of all limits, each once.
+// ages are the ages of all limits, each once.
 func (r *rules) ages() (ages []time.Duration) {
 	if r.whole.age > 0 {
 		ages = append(ages, r.whole.age)
@@ -160,8 +159,7 @@ func (r *rules) ages() (ages []time.Duration) {
 	return ages
 }
 
-// keeping is what the log keeps when events before these IDs are older than these ages. An age that
-// is not there is no limit.
+// keeping is what the log keeps when events before these IDs are older than these ages. A missing age is no limit.
 func (r *rules) keeping(cuts map[time.Duration]store.ID) store.Retention {
 	return store.Retention{
 		Topics:  r.topics,
@@ -170,8 +168,8 @@ func (r *rules) keeping(cuts map[time.Duration]store.ID) store.Retention {
 	}
 }
 
-// of returns the limits of a topic. A reserved one has the age of the topic that it is about, unless a
-// pattern names it.
+// of returns the limits of a topic. A reserved topic has the age of the topic that it is about, unless a pattern names
+// it.
 func (r *rules) of(topic string) limits {
 	age := first(r.age, topic)
 	if age == 0 {

@@ -17,7 +17,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// failing is a log whose Retain ends with err, as often as it is set to.
+// failing is a log whose Retain returns err, as often as set.
 type failing struct {
 	store.Log
 	err   error
@@ -35,7 +35,7 @@ func keepMinute() retention.Policy {
 	return retention.Policy{Age: []retention.Limit[time.Duration]{{Max: time.Minute}}}
 }
 
-// bubbleClock is a clock that goes on with the time of a synctest bubble.
+// bubbleClock is a clock that follows the time of a synctest bubble.
 func bubbleClock() *clock.Clock {
 	began := time.Now()
 	return clock.New(clock.Options{Elapsed: func() time.Duration { return time.Since(began) }})
@@ -50,8 +50,8 @@ func count(t *testing.T, log store.Log) uint64 {
 	return info.Events
 }
 
-// TestRun: a pass at once, one at every interval, each event gone with the first pass after its
-// time; a pass that fails is made up for by the next; the end of the context is the end.
+// TestRun: a pass at once, one at every interval, each event deleted by the first pass after its time; the next pass
+// makes up for one that fails; the end of the context is the end.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &failing{Log: storetest.NewModel(storetest.Options{}), err: store.ErrNoSpace}
@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// TestRunEnds: a log that takes no more writes needs no trimming, whatever it says that is.
+// TestRunEnds: a log that accepts no more writes needs no trimming, whichever error it returns.
 func TestRunEnds(t *testing.T) {
 	for _, err := range []error{store.ErrClosed, store.ErrFailed,
 		errors.Join(store.ErrOutcomeUnknown, store.ErrFailed)} {
@@ -113,7 +113,7 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
-// TestTopicsShareCommits: topics that have too much are not trimmed in a commit each.
+// TestTopicsShareCommits: topics that exceed a limit are not trimmed in a commit each.
 func TestTopicsShareCommits(t *testing.T) {
 	log, err := bolt.Open(t.TempDir(), bolt.Options{})
 	if err != nil {
@@ -144,9 +144,8 @@ func TestTopicsShareCommits(t *testing.T) {
 	storetest.Check(t, log)
 }
 
-// TestTopicsGather: with limits of topics a pass that comes too soon leaves everything to a later
-// one, also what the log as a whole has too much, which may be what a topic has too much. Without,
-// each pass counts.
+// TestTopicsGather: with limits of topics a pass that comes too soon leaves everything to a later one, also what the
+// log as a whole exceeds, which may be what a topic exceeds. Without, each pass counts.
 func TestTopicsGather(t *testing.T) {
 	whole := retention.Policy{Events: []retention.Limit[uint64]{{Max: 3}}}
 	both := retention.Policy{Events: []retention.Limit[uint64]{{Max: 3}, {Pattern: "a", Max: 2}}}

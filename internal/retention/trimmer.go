@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// topicsEvery is the least time between two passes when topics have limits of their own. What goes
-	// then is spread over the log, an event here and there on a page: after a while several lie on
-	// each, which is written once for all of them.
+	// topicsEvery is the minimum interval between two passes when topics have limits of their own. What is deleted then
+	// is spread over the log, an event here and there on a page: after a while several are on each page, which is
+	// written once for all of them.
 	topicsEvery = time.Second
 
-	// sayEvery is the least time between two lines about what was deleted.
+	// sayEvery is the minimum interval between two log lines about deletions.
 	sayEvery = time.Minute
 )
 
-// Log is what is trimmed: of store.Log what this package uses, with its contract.
+// Log is the part of store.Log that this package uses, with its contract.
 type Log interface {
 	Retain(ctx context.Context, keep store.Retention) (int, error)
 	NewReader(f store.Filter, after store.ID) store.Reader
@@ -30,10 +30,10 @@ type Log interface {
 
 // Clock says what is old. Package clock has one that a wrong wall clock does not mislead.
 type Clock interface {
-	// Past is the time that lies an age back: what has an earlier one is older.
+	// Past is the time that lies an age back: an event with an earlier time is older.
 	Past(age time.Duration) time.Time
 
-	// Doubt says that by this clock what may be young is old. While Doubted, nothing goes by its age.
+	// Doubt says that by this clock young events may look old. While Doubted, nothing is deleted by age.
 	Doubt()
 	Doubted() bool
 }
@@ -43,18 +43,18 @@ type Trimmer struct {
 	log   Log
 	rules rules
 	needs Needed
-	last  time.Time // of the passes
+	last  time.Time // of the last pass
 	said  said
 }
 
-// Needed returns from which event on a topic stays whatever the policy says, as of now: see store.Retention. While
-// that is not known it returns an error, and everything stays.
+// Needed returns the event from which on a topic stays whatever the policy says, as of now: see store.Retention. While
+// that is unknown it returns an error, and everything stays.
 type Needed func() (from func(topic string) store.ID, err error)
 
-// nothing is the Needed of a Trimmer that nobody has told another.
+// nothing is the default Needed of a Trimmer.
 func nothing() (from func(topic string) store.ID, err error) { return nil, nil }
 
-// said is what was deleted since the last line about it.
+// said is what was deleted since the last log line about it.
 type said struct {
 	at             time.Time
 	events         int
@@ -70,13 +70,12 @@ func New(log Log, p Policy) (*Trimmer, error) {
 	return &Trimmer{log: log, rules: r, needs: nothing}, nil
 }
 
-// Keep has it keep something whatever the policy says. It is called before the other methods.
+// Keep makes the Trimmer keep needed events whatever the policy says. It is called before the other methods.
 func (t *Trimmer) Keep(needed Needed) { t.needs = needed }
 
-// Judge looks at the log before anything is appended to it after a start, and doubts the clock when a
-// pass would delete, by age, the newest events that there were: those which nothing followed for as
-// long as that age, until now or until another such start. Either the log was at rest for so long, or
-// the clock is wrong.
+// Judge looks at the log before anything is appended to it after a start, and doubts the clock if a pass would delete,
+// by age, the events that were newest: those that nothing followed for as long as that age, until now or until another
+// such start. Either the log was idle for that long, or the clock is wrong.
 func (t *Trimmer) Judge(c Clock) error {
 	from, err := t.needs()
 	if err != nil {
@@ -107,8 +106,8 @@ func (t *Trimmer) Judge(c Clock) error {
 	return nil
 }
 
-// deletes reports whether there are events before cut that are not needed, and of which the log keeps none beyond this
-// age.
+// deletes reports whether there are events before cut that are not needed, in topics of which the log keeps none beyond
+// this age.
 func (t *Trimmer) deletes(age time.Duration, cut store.ID, keep store.Retention) bool {
 	if keep.Keep == nil && t.rules.whole.age == age {
 		return true
@@ -127,8 +126,8 @@ func (t *Trimmer) deletes(age time.Duration, cut store.ID, keep store.Retention)
 	return false
 }
 
-// Run trims at once and then at every interval, until ctx ends or the log takes no more writes. A
-// full disk, or any other reason for which a pass ends early, is left to the next pass.
+// Run trims at once and then at every interval, until ctx ends or the log accepts no more writes. If a pass ends early,
+// because of a full disk or anything else, the rest is left to the next pass.
 func (t *Trimmer) Run(ctx context.Context, interval time.Duration, c Clock, logger *slog.Logger) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -152,7 +151,7 @@ func (t *Trimmer) Run(ctx context.Context, interval time.Duration, c Clock, logg
 	}
 }
 
-// say logs what was deleted since the last line about it, unless that is too short a time ago.
+// say logs what was deleted since the last line about it, unless that line is too recent.
 func (t *Trimmer) say(logger *slog.Logger, now time.Time) {
 	if t.said.events == 0 || now.Sub(t.said.at) < sayEvery {
 		return
@@ -162,10 +161,9 @@ func (t *Trimmer) say(logger *slog.Logger, now time.Time) {
 	t.said = said{at: now}
 }
 
-// Trim deletes what the policy does not keep at the given time, and returns how many events that
-// were. When topics have limits of their own it leaves all that to a later call until a second has
-// passed since the last. The cost follows what is deleted, and the topics that have limits of their
-// own. After an error it may be called again.
+// Trim deletes what the policy does not keep at the given time, and returns how many events that was. If topics have
+// limits of their own and the last call was less than a second ago, it leaves everything to a later call. The cost
+// depends on what is deleted, and on the topics that have limits of their own. After an error it may be called again.
 func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err error) {
 	return t.pass(ctx, now, func(age time.Duration) time.Time { return now.Add(-age) }, false)
 }
@@ -173,7 +171,7 @@ func (t *Trimmer) Trim(ctx context.Context, now time.Time) (deleted int, err err
 func (t *Trimmer) pass(ctx context.Context, now time.Time, past func(time.Duration) time.Time,
 	doubted bool) (deleted int, err error) {
 	if since := now.Sub(t.last); t.rules.ofTopics() && 0 <= since && since < topicsEvery {
-		return 0, nil // also the whole log's limits: they count what the topics' leave
+		return 0, nil // also the whole log's limits: they count what the topics' limits leave
 	}
 	t.last = now
 	needed, err := t.needs()

@@ -21,8 +21,7 @@ var (
 		"*.b.>", "a.*.*.*"}
 )
 
-// specific lists the patterns for each topic as the package comment orders them, written down by
-// hand.
+// specific lists the patterns for each topic in the order of the package comment, written by hand.
 var specific = map[string][]string{
 	"a":     {"*", ">"},
 	"a.b":   {"a.b", "*.b", "a.*", "a.>", ">"},
@@ -33,7 +32,7 @@ var specific = map[string][]string{
 	"a.b.c.d": {"a.*.*.*", "*.b.>", "a.>", ">"},
 }
 
-// kept is an event of the test's own books.
+// kept is an event in the test's own records.
 type kept struct {
 	id    store.ID
 	topic string
@@ -52,8 +51,8 @@ func matching(pattern string, limits map[string]uint64, topic string) uint64 {
 	return 0
 }
 
-// retain says in the slowest way what stays: topic by topic, with the age for all where there is no
-// other, then of the whole log.
+// retain computes in the slowest way what stays: topic by topic, with the general age if there is no other, then for
+// the whole log.
 func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) []kept {
 	for _, group := range append(slices.Clone(topics), "") {
 		pattern := group
@@ -81,8 +80,7 @@ func retain(events []kept, now time.Time, age, count, bytes map[string]uint64) [
 	return events
 }
 
-// TestAgePattern: an age with a pattern takes the place of the one without, be it longer or
-// shorter.
+// TestAgePattern: an age with a pattern replaces the one without, whether longer or shorter.
 func TestAgePattern(t *testing.T) {
 	now := time.Now()
 	log := storetest.NewModel(storetest.Options{Now: func() time.Time { return now }})
@@ -120,8 +118,8 @@ func TestAgePattern(t *testing.T) {
 	}
 }
 
-// TestModel: whatever the policy, the topics and the times, what must stay stays and nothing else,
-// and a cursor at any place is told of a loss exactly when something that it asks for went.
+// TestModel: whatever the policy, the topics and the times, exactly what must stay stays, and a cursor at any place
+// reports a loss exactly when an event that it asks for was deleted.
 func TestModel(t *testing.T) {
 	engines := map[string]func(testing.TB, func() time.Time) store.Log{
 		"model": func(_ testing.TB, now func() time.Time) store.Log {
@@ -174,7 +172,7 @@ func check(t *testing.T, r *rapid.T, open func(testing.TB, func() time.Time) sto
 		before := len(left)
 		left = retain(left, now, age, count, bytes)
 		for _, want := range []int{before - len(left), 0} {
-			trimmer, err := retention.New(log, p) // it would leave a second pass so soon to later
+			trimmer, err := retention.New(log, p) // the same one would leave a second pass so soon to later
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -246,8 +244,7 @@ func expectEdges(t storetest.TB, log store.Log, pattern string, ever, left []kep
 	}
 }
 
-// TestAgeOfReserved: what is about a topic stays as long as the topic does, whatever the limits of
-// numbers.
+// TestAgeOfReserved: events about a topic stay as long as the topic's do, whatever the limits on numbers.
 func TestAgeOfReserved(t *testing.T) {
 	now := time.Now()
 	log := storetest.NewModel(storetest.Options{Now: func() time.Time { return now }})
