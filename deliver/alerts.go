@@ -23,7 +23,7 @@ const (
 // hearing is an event's report on who would hear the alerts of a rule.
 type hearing struct {
 	Rule   string    `json:"rule"`
-	Since  time.Time `json:"since"`  // when nobody would hear any more
+	Since  time.Time `json:"since"`  // since when nobody would hear
 	Reason string    `json:"reason"` // why that is over
 	over   bool
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// custom is any service that takes JSON in a form of its own, given by a template. If the template does not contain the
+// custom is any service that takes JSON in its own form, given by a template. If the template does not contain the
 // secret, the secret is sent as a bearer token (RFC 6750). Only the status of an answer counts.
 var custom = &chat{
 	t: traits{takes: append([]string{"secret"}, texts...), bearer: true, key: checkVisible, pace: 3 * time.Second},

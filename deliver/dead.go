@@ -35,10 +35,10 @@ type DeadLetter struct {
 	First    time.Time
 	Last     time.Time
 	Failure  string // of the last attempt
-	Gone     bool   // retention has deleted the event: it cannot be sent any more
+	Gone     bool   // retention has deleted the event: it can no longer be sent
 }
 
-// letter is the log's record of a dead letter: a row of its own, so that it is not rewritten with each progress.
+// letter is the log's record of a dead letter: a separate row, so that it is not rewritten with each progress.
 type letter struct {
 	ID       store.ID `json:"-"`
 	Topic    string   `json:"topic"`

@@ -85,7 +85,7 @@ type Options struct {
 	Logger *slog.Logger // default: discard
 }
 
-// Source is the part of store.Log that a Sender uses. The contract is there.
+// Source is the part of store.Log that a Sender uses; its contract is there.
 type Source interface {
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
 	Deliveries() ([]store.NamedDelivery, error)

@@ -121,7 +121,7 @@ type dueDevice struct {
 	after    store.ID // nothing up to here is due to it
 	newest   store.ID // newest event found to match
 	ring     store.ID // the newest of those to push at once; zero: none known
-	rang     store.ID // nothing up to here rings any more; zero: not checked
+	rang     store.ID // nothing up to here still rings; zero: not checked
 	next     time.Time
 	attempts int // failed ones
 	first    time.Time
@@ -219,7 +219,7 @@ func (d *device) share() {
 	d.urgency, d.mark = unique.Make(d.urgency).Value(), unique.Make(d.mark).Value()
 }
 
-// ended reports whether nothing is sent to the device any more.
+// ended reports whether the device no longer gets anything.
 func (d *device) ended(now time.Time, grace time.Duration) bool {
 	return d.expires != 0 && !now.Before(time.UnixMilli(d.expires).Add(grace))
 }

@@ -59,7 +59,7 @@ type PushOptions struct {
 	Logger *slog.Logger // default: discard
 }
 
-// DeviceSource is the part of store.Log that Devices use. The contract is there.
+// DeviceSource is the part of store.Log that Devices use; its contract is there.
 type DeviceSource interface {
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
 	Deliveries() ([]store.NamedDelivery, error)
@@ -84,7 +84,7 @@ var (
 // Devices are the browsers that get pushes (docs/adr/0025). A device is a position in the log and a record beside it;
 // one reader of the log finds out for all of them which have something due.
 //
-//  1. A device is notified of what matches and was stored after it was registered: one message for all that is there.
+//  1. A device is notified of what matches and was stored after it was registered: one message for everything due.
 //  2. Nobody is notified of what their read mark has passed, nor while they have a page in view. A pushed step of an
 //     alert is the exception: it reaches everybody at once, as long as nobody has claimed the alert.
 //  3. A kill may repeat the pushes of the last second; it loses none.

@@ -37,7 +37,7 @@ func (s *takesAll) RoundTrip(r *http.Request) (*http.Response, error) {
 	return status(http.StatusCreated), nil
 }
 
-// many is a log with n devices, each of its own subject with a read mark, half of which have a topic of their own.
+// many is a log with n devices, each of its own subject with a read mark, half of which have their own topic.
 func many(b *testing.B, n int, o *deliver.PushOptions) (*bolt.Log, func() *deliver.Devices) {
 	b.Helper()
 	log, err := bolt.Open(b.TempDir(), bolt.Options{})

@@ -28,7 +28,7 @@ func (s *scene) team(of deliver.Recipient, aside bool) *service {
 }
 
 // TestFoldFails: a message of many events keeps its ID while more come; skipped, it is skipped as a whole; set aside,
-// each of its events is a dead letter of its own.
+// each of its events is a separate dead letter.
 func TestFoldFails(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		to := s.team(deliver.Recipient{}, true)

@@ -172,7 +172,7 @@ type scene struct {
 	t        *testing.T
 	log      *counting
 	tail     *replay.Tail
-	key      string // the file
+	key      string // path of the secrets key
 	receiver *receiver
 	guard    outbound.Options
 }

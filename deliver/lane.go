@@ -50,8 +50,8 @@ func (r *record) applyOrder(set Settings) error {
 	return nil
 }
 
-// lane is an open part of everything up to the delivery's position: the events of a topic after an ID, or one event. It
-// is a row of its own. The Sender's mu guards it.
+// lane is an unfinished part of everything up to the delivery's position: the events of a topic after an ID, or one
+// event. It has its own row. The Sender's mu guards it.
 type lane struct {
 	Topic string   `json:"topic"`
 	After store.ID `json:"after"`         // everything of the lane up to here is done; it was in the log

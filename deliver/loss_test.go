@@ -40,7 +40,7 @@ func TestGap(t *testing.T) {
 		if len(all) < 2 || ids(all) != strings.TrimSpace(strings.Repeat(gap+" ", len(all))) {
 			t.Fatalf("sent %q, want %s alone", ids(all), gap)
 		}
-		trim(id[6]) // more goes meanwhile
+		trim(id[6]) // more is deleted meanwhile
 		s.kill()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()

@@ -220,7 +220,7 @@ func office(t *testing.T, to *mailServer, roots *x509.CertPool, change func(*del
 	return s
 }
 
-// until waits until the delivery is as wanted.
+// until waits until the delivery's status is as wanted.
 func (s *scene) until(name string, wanted func(deliver.Status) bool) deliver.Status {
 	s.t.Helper()
 	for end := time.Now().Add(e2e.Patience); time.Now().Before(end); {

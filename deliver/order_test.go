@@ -85,7 +85,7 @@ func (s *scene) rows() int {
 }
 
 // TestOrders: whatever the receiver does, and over kills, each event is sent until it is taken, within a topic the next
-// not before; and nothing is kept of what is done.
+// not before; and nothing is kept for events that are done.
 func TestOrders(t *testing.T) {
 	for _, order := range []deliver.Order{deliver.ByTopic, deliver.Parallel} {
 		t.Run(string(order), func(t *testing.T) {

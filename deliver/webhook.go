@@ -91,7 +91,7 @@ const (
 	maxAnswer     = 16 << 10 // of its body are read, so that the connection can be reused
 )
 
-// attempt sends a message once, in a turn of its own.
+// attempt sends a message once, in its own turn.
 func (s *Sender) attempt(ctx context.Context, name string, to target, m message) answer {
 	end, err := s.turns.take(ctx)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// worker sends for one delivery. It belongs to one goroutine; its send also to those of a spread.
+// worker sends for one delivery. It belongs to one goroutine; those of a spread call send, too.
 type worker struct {
 	s *Sender
 	d *delivery

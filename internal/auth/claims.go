@@ -31,7 +31,7 @@ const (
 // signedClaims keeps the payload unparsed: nothing in it is trusted before its signature is verified.
 type signedClaims struct {
 	jwt.RegisteredClaims
-	json []byte // nil when the payload is null
+	json []byte // nil if the payload is null
 }
 
 func (s *signedClaims) UnmarshalJSON(text []byte) error {

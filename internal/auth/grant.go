@@ -18,9 +18,9 @@ type Grant struct {
 	Subject   string       // the token's "sub"; "" without one
 	Issuer    string       // its "iss", unless the server requires a certain one; "" without one
 	Signed    Digest       // of everything that its signature covers; zero only in a Grant without a token
-	Publish   store.Filter // topics it may publish to and end
-	Subscribe store.Filter // topics it may read
-	Answer    store.Filter // topics whose alerts it may claim and answer
+	Publish   store.Filter // topics they may publish to and end
+	Subscribe store.Filter // topics they may read
+	Answer    store.Filter // topics whose alerts they may claim and answer
 	Admin     bool         // the admin requests, of which backup copies everything; no other reading
 	Expires   time.Time    // zero: never, only in Everything
 }
@@ -39,7 +39,7 @@ type Digest [16]byte
 
 // Owner names the owner of the holder's idempotency keys, read marks and shares of the limits. Tokens with the same
 // subject, byte for byte, have one owner (RFC 7519 §4.1.2: a subject is unique within its issuer), so a token may be
-// renewed. Without a subject nothing shows that two tokens belong to one person: each is an owner of its own until it
+// renewed. Without a subject nothing shows that two tokens belong to one person: each is its own owner until it
 // expires. "" is only everybody, on a server without a key.
 //
 // A subject has no control characters, so no two owners have the same name.

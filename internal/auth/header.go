@@ -20,7 +20,7 @@ func (v *Verifier) checkHeader(token string) (kid string, err error) {
 	if err != nil {
 		return "", reason("its header is not a JSON object in which each name occurs once")
 	}
-	if header.Get("crit") != nil { // RFC 7515 §4.1.11: no extension is understood here
+	if header.Get("crit") != nil { // RFC 7515 §4.1.11: no extension is supported
 		return "", reason("its header has crit")
 	}
 	if b64 := header.Get("b64"); b64 != nil && string(b64) != "true" { // RFC 7797

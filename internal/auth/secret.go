@@ -16,8 +16,8 @@ const minSecretBytes = 32
 const makeSecret = "make one with: openssl rand -base64 32"
 
 // parseSecrets returns the HMAC secrets of a text, one a line, at least one. A long secret as openssl and base64 print
-// it is one, though it has several lines: all but the last have the same length, which is too short for a secret of its
-// own.
+// it is one, though it has several lines: all but the last have the same length, which is too short for a
+// secret.
 func parseSecrets(text []byte) (secrets [][]byte, err error) {
 	lines := bytes.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	whole := [][]byte{text}

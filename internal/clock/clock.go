@@ -172,7 +172,7 @@ func (c *Clock) Past(age time.Duration) time.Time {
 	return past
 }
 
-// Doubt says that by the time at the start events would be deleted that may be young.
+// Doubt says that by the time at the start, young events may be deleted.
 func (c *Clock) Doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,7 +35,7 @@ type Result struct {
 
 	Published int     `json:"published"`  // acknowledged events
 	Received  int     `json:"received"`   // by all readers together
-	PerSecond float64 `json:"per_second"` // events published, or, in fanout and replay, received
+	PerSecond float64 `json:"per_second"` // events published or, in fanout and replay, received
 
 	// Latency is of a publish or a batch until it was acknowledged; in fanout of an event from the start of its publish
 	// until a subscriber had it; in storm of a subscriber from being cut off until live again.
@@ -46,11 +46,11 @@ type Result struct {
 	OutOfOrder int            `json:"out_of_order"`
 	Refused    map[string]int `json:"refused,omitempty"` // by code; these were retried
 
-	ServerCPU    float64 `json:"server_cpu_us_per_event,omitempty"` // as PerSecond counts them
+	ServerCPU    float64 `json:"server_cpu_us_per_event,omitempty"` // events as in PerSecond
 	ServerMemory float64 `json:"server_bytes_per_subscriber,omitempty"`
 }
 
-// Exact reports whether nothing was missing, doubled or out of order.
+// Exact reports whether nothing was missing, duplicated or out of order.
 func (r *Result) Exact() bool { return r.Missing+r.Duplicates+r.OutOfOrder == 0 }
 
 // run is a Plan under way.

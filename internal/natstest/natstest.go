@@ -35,7 +35,7 @@ type server struct {
 	wrote                  e2e.Output // by every process that ran here
 }
 
-// build builds the server that internal/natstest/server/go.mod names, a module of its own because the program contains
+// build builds the server that internal/natstest/server/go.mod names, a separate module because the program contains
 // nothing of it. It is kept in Go's build cache.
 var build = sync.OnceValues(func() (string, error) {
 	var stderr strings.Builder

@@ -14,7 +14,7 @@ import (
 
 // Trie holds values by pattern: a node for each segment, "*" and ">" included. The zero value is empty.
 type Trie[T comparable] struct {
-	Values   []T // of the pattern that ends here, in no order
+	Values   []T // of the pattern that ends here, unordered
 	children map[string]*Trie[T]
 }
 

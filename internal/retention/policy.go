@@ -12,8 +12,8 @@
 // counts: the one with the most literal segments; among those the one with the most segments; among those the first in
 // byte order. An age without a pattern applies to all topics that no pattern of another age matches. A number of events
 // or bytes without one bounds the log as a whole, topics with limits of their own included, and is applied last. A
-// reserved topic has the age of the topic that it is about, and other limits only if a pattern names it: so what is
-// about an event stays as long as the event does.
+// reserved topic has the age of the topic that it is about, and other limits only if a pattern names it, so the
+// events about an event stay as long as it does.
 //
 // An event is deleted when it is older than its age, or not among the newest N events, or not among the newest that fit
 // in N bytes, unless it is needed. A needed event counts for the limits, and nothing else is deleted in its place, so a
@@ -94,7 +94,7 @@ func compile(p Policy) (r rules, err error) {
 	}
 	r.topics, err = store.NewFilter(patterns...)
 	if len(r.age) > 0 {
-		r.topics = r.topics.WithReserved() // what is about a topic has its age
+		r.topics = r.topics.WithReserved() // events about a topic have its age
 	}
 	return r, err
 }

@@ -1,5 +1,5 @@
-// Package pushtest is the other side of Web Push, for tests: browsers that read what was encrypted for them, by none of
-// the code that has encrypted it.
+// Package pushtest is the other side of Web Push, for tests: browsers that decrypt what was encrypted for them, sharing
+// no code with the encryption.
 package pushtest
 
 import (
@@ -16,13 +16,13 @@ import (
 	"strings"
 )
 
-// Browser is one that has subscribed.
+// Browser is a subscribed browser.
 type Browser struct {
 	key  *ecdh.PrivateKey
 	auth []byte
 }
 
-// NewBrowser returns one with keys of its own.
+// NewBrowser returns a Browser with new keys.
 func NewBrowser() *Browser {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -56,7 +56,7 @@ type Message struct {
 	Badge *int `json:"app_badge"`
 }
 
-// Read decrypts the body of a push (RFC 8291 §3, RFC 8188 §2). It wants one record.
+// Read decrypts the body of a push (RFC 8291 §3, RFC 8188 §2). It expects one record.
 func (b *Browser) Read(body []byte) (m Message, err error) {
 	if len(body) < 86+17 || body[20] != 65 {
 		return m, fmt.Errorf("%d bytes are no record of aes128gcm", len(body))
