@@ -109,7 +109,7 @@ type Devices struct {
 	byID    map[deviceID]*device
 	byOwner map[string][]*device
 	wanted  audiences
-	at      store.ID // up to here all wants are known; while there are devices, only reading moves it
+	at      store.ID // up to here it is known who wants what; while there are devices, only reading moves it
 	rung    store.ID // events after it, up to at, do not ring
 	held    bool     // the log was restored
 	sealed  []byte   // the VAPID key; nil: none yet
@@ -133,7 +133,7 @@ type Devices struct {
 	troubled bool      // rows cannot be written, and this was logged
 }
 
-// PushCounts counts since NewDevices.
+// PushCounts counts from NewDevices on.
 type PushCounts struct {
 	Sent    uint64 // accepted by a push service
 	Failed  uint64 // attempts that were not accepted

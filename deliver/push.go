@@ -23,7 +23,7 @@ const (
 	// pushPace is the minimum interval between two messages to a device: events in between go together.
 	pushPace = 30 * time.Second
 
-	// lookPace is the minimum interval between two looks at the log, so that a burst is handled at once.
+	// lookPace is the minimum interval between two looks at the log, so that a burst is handled as one.
 	lookPace = 100 * time.Millisecond
 
 	// lookEvents is how many events are read before their audiences are looked up.

@@ -1,5 +1,5 @@
 // Package clock keeps a wrong wall clock from doing what cannot be undone: deleting young events, forgetting
-// idempotency keys too early, minting IDs far in the future.
+// idempotency keys that count, minting IDs far in the future.
 //
 //	c := clock.New(clock.Options{})
 //	log, err := bolt.Open(dir, bolt.Options{Now: c.Now, Past: c.Past})
@@ -27,7 +27,7 @@ import (
 const (
 	DefaultHold = 24 * time.Hour
 
-	// stepSize is the smallest difference that counts as a step. Smaller ones are absorbed by slew.
+	// stepSize is the difference above which the clock has stepped. Smaller ones are absorbed by slew.
 	stepSize = 10 * time.Second
 
 	// slew is the part of the elapsed time by which the wall clock may be fast without having stepped. NTP slews by
@@ -40,7 +40,7 @@ const (
 	// beyondBound is how far new events may be ahead of the clock that bounds this one.
 	beyondBound = time.Second
 
-	// warnOff is the difference between the two from which on a warning is logged.
+	// warnOff is the difference between the two above which a warning is logged.
 	warnOff = 2 * time.Second
 
 	warnEvery = time.Hour   // about a clock that does not count, or differs from the others'
@@ -73,7 +73,7 @@ type Clock struct {
 	off     time.Duration // Options.Elapsed at the last warning about a difference to it; 0: none
 }
 
-// span is the events that have the time of before a step that turned out right: they are younger than they look, by the
+// span covers events that have the time of before a step that turned out right: they are younger than they look, by the
 // step.
 type span struct {
 	from, to time.Time

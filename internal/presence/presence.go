@@ -24,8 +24,8 @@ const (
 	// staleAfter is the number of heartbeats after which a report no longer counts.
 	staleAfter = 2
 
-	// Settling is for how many heartbeats an absence of pages means nothing, after a start, or after half of the pages
-	// that were Able have gone at once: they reconnect. Then it has a meaning for as long, whatever goes.
+	// Settling is for how many heartbeats missing pages prove nothing, after a start, or after half of the Able pages
+	// have gone at once: they reconnect. Then missing pages count for as long, whatever goes.
 	Settling = 3
 )
 
@@ -238,8 +238,8 @@ func (r *Registry) Owners(n int) (all []string) {
 	return all
 }
 
-// Settled reports whether an absence of pages has a meaning: not for three heartbeats after the Registry was made, or
-// after half of the Able pages, or more, have gone within a heartbeat. Between two such times it has for at least three
+// Settled reports whether missing pages prove anything: not for three heartbeats after the Registry was made, or after
+// half of the Able pages, or more, have gone within a heartbeat. Between two such times they do for at least three
 // heartbeats, so pages that come and go delay the truth, and cannot hide it.
 func (r *Registry) Settled() bool {
 	r.mu.Lock()

@@ -118,7 +118,7 @@ func TestVisible(t *testing.T) {
 	})
 }
 
-// TestSettled: an absence of pages means nothing for three heartbeats after a start, and after half of the pages that
+// TestSettled: missing pages prove nothing for three heartbeats after a start, and after half of the pages that
 // would be heard have gone at once; one of many that goes changes nothing, and neither does one that would not be
 // heard.
 func TestSettled(t *testing.T) {
@@ -169,7 +169,7 @@ func TestSettled(t *testing.T) {
 	})
 }
 
-// TestSettledAgain: pages that come and go, whoever owns them, excuse an absence for at most three heartbeats of six.
+// TestSettledAgain: pages that come and go, whoever owns them, excuse this for at most three heartbeats of six.
 func TestSettledAgain(t *testing.T) {
 	for name, armed := range map[string]*bool{"would be heard": &yes, "blocked": &no, "no alarm": nil} {
 		synctest.Test(t, func(t *testing.T) {
