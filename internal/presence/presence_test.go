@@ -169,7 +169,7 @@ func TestSettled(t *testing.T) {
 	})
 }
 
-// TestSettledAgain: pages that come and go, whoever owns them, excuse this for at most three heartbeats of six.
+// TestSettledAgain: pages that come and go, whoever owns them, excuse missing ones for at most three heartbeats of six.
 func TestSettledAgain(t *testing.T) {
 	for name, armed := range map[string]*bool{"would be heard": &yes, "blocked": &no, "no alarm": nil} {
 		synctest.Test(t, func(t *testing.T) {
