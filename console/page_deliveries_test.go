@@ -95,7 +95,7 @@ func TestConsoleDelivery(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ language, explains, answered string }{
 		{"en", "The receiver does not take this event. Look there for what it refuses", "The receiver has answered 200 after"},
-		{"zh-CN", "接收方不接受这个事件。请在接收方查看它为何拒绝", "秒后回应了 200"},
+		{"zh-CN", "接收方拒绝了这个事件。请到接收方查看拒绝的原因", "接收方返回 200"},
 	} {
 		t.Run(row.language, func(t *testing.T) {
 			t.Parallel()

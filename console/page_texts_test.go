@@ -94,9 +94,9 @@ func TestConsoleLanguage(t *testing.T) {
 		`document.documentElement.lang === 'zh-CN' && document.title === '(2) 提醒 · Tidings'`)
 	pages := []struct{ id, zh, en string }{
 		{"alerts", "全部标为已读", "Mark all read"},
-		{"shift", "还没有人回应过警报。", "Nobody has answered an alert yet."},
-		{"rules", "还没有规则：不会响铃。", "There are no rules yet: nothing rings."},
-		{"deliveries", "还没有投递：不会发送任何内容。", "There are no deliveries yet: nothing is sent."},
+		{"shift", "还没有人处理过告警。", "Nobody has answered an alert yet."},
+		{"rules", "还没有规则，不会响铃。", "There are no rules yet: nothing rings."},
+		{"deliveries", "还没有投递，不会发送任何内容。", "There are no deliveries yet: nothing is sent."},
 		{"log", "没有更早的事件了。", "Nothing is older than this."},
 		{"connections", "2 个连接", "2 connections"},
 		{"topics", "1 个主题", "1 topic"}, {"server", "保留所有事件。", "Everything is kept."},

@@ -35,7 +35,7 @@ func TestTellsWhoHears(t *testing.T) {
 		{deliver.Recipient{Detail: deliver.Fields}, "Nobody hears orders: since 2000-01-01 00:00:00 no page is open that may sound",
 			"Somebody hears orders again", "Nobody has to hear orders any more"},
 		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai"},
-			"无人能听到 orders：自 2000-01-01 08:00:00 起没有任何打开的页面可以发声", "又有人能听到 orders", "orders 不再需要有人在场"},
+			"没人能听到 orders 的告警：自 2000-01-01 08:00:00 起没有打开着的页面可以响铃", "又有人能听到 orders 的告警了", "orders 已无需值守"},
 	} {
 		test(t, func(t *testing.T, s *scene) {
 			to := s.team(row.of, false)
@@ -83,11 +83,11 @@ func TestTellsOfAlerts(t *testing.T) {
 			"orders.eu: an alert has been open since 2000-01-01 00:00:00, and nobody has taken it (rule vip, step 1)\n" +
 				"tickets: 1 new event about alerts\n"},
 		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai", Detail: deliver.Fields},
-			"orders.eu：有一条警报自 2000-01-01 08:00:00 起待处理，至今无人接手（规则 vip，第 2 步）\n" +
+			"orders.eu：有一条告警自 2000-01-01 08:00:00 起待处理，至今无人认领（规则 vip，第 2 步）\n" +
 				"2000-01-01 08:03:00 (Asia/Shanghai)\n类型：order.created",
-			"orders.eu：有 2 条警报至今无人接手，最早的始于 2000-01-01 08:00:00\n",
-			"orders.eu：有一条警报自 2000-01-01 08:00:00 起待处理，至今无人接手（规则 vip，第 1 步）\n" +
-				"tickets：1 条新的警报动态\n"},
+			"orders.eu：有 2 条告警至今无人认领，最早一条始于 2000-01-01 08:00:00\n",
+			"orders.eu：有一条告警自 2000-01-01 08:00:00 起待处理，至今无人认领（规则 vip，第 1 步）\n" +
+				"tickets：1 条告警动态\n"},
 	} {
 		test(t, func(t *testing.T, s *scene) {
 			to := s.team(row.of, false)

@@ -242,7 +242,7 @@ func TestPushOverKill(t *testing.T) {
 		if len(all) != 1 || all[0].header.Get("Urgency") != "high" {
 			t.Fatalf("%d pushes", len(all))
 		}
-		if n := ben.read(t, all[0].body).Notification; n.Title != "tickets：3 条新的工单动态" {
+		if n := ben.read(t, all[0].body).Notification; n.Title != "tickets：3 条工单动态" {
 			t.Errorf("%+v", n)
 		}
 		s.publish(1, "orders")

@@ -82,8 +82,8 @@ func TestFoldGap(t *testing.T) {
 		}
 		s.Resume(t.Context(), "team")
 		texts, _ := to.take()
-		if len(texts) != 2 || !strings.HasPrefix(texts[0], "投递 team：有事件在发送前已被删除。\n") ||
-			!strings.Contains(texts[0], ids[1]) || !strings.HasPrefix(texts[1], "orders.eu：1 条新的订单动态\n") {
+		if len(texts) != 2 || !strings.HasPrefix(texts[0], "投递 team：有事件还没发送就已删除。\n") ||
+			!strings.Contains(texts[0], ids[1]) || !strings.HasPrefix(texts[1], "orders.eu：1 条订单动态\n") {
 			t.Errorf("it says %q", texts)
 		}
 	})

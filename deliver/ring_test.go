@@ -114,7 +114,7 @@ func TestPushRingsNoMore(t *testing.T) {
 		s.service.set(nil)
 		all := s.after(10 * time.Minute)
 		if len(all) != 1 || all[0].header.Get("Urgency") != "high" ||
-			ana.read(t, all[0].body).Notification.Title != "orders：有一条警报正在等待，至今无人接手" {
+			ana.read(t, all[0].body).Notification.Title != "orders：有一条告警待处理，至今无人认领" {
 			t.Fatalf("%d pushes after a kill", len(all))
 		}
 		s.service.set(always(503))
