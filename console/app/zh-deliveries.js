@@ -14,7 +14,7 @@ export default {
   'deliveries.pauseAllYes': '全部暂停',
   'deliveries.resumeAll': '全部恢复…',
   'deliveries.resumeAllTitle': '恢复所有投递？',
-  'deliveries.resumeAllHint': '已暂停的投递会从当前位置继续发送，日志从备份恢复的也一样。请确认应由这台服务器发送：如果这是生产环境的副本，就会调用生产环境的接收方。',
+  'deliveries.resumeAllHint': '已暂停的投递会从当前位置继续发送，从备份恢复的日志中的投递也不例外。请确认应由这台服务器发送：生产环境的副本会调用生产环境的接收方。',
   'deliveries.resumeAllYes': '全部恢复',
 
   'deliveries.state-running': '正常',
@@ -54,7 +54,7 @@ export default {
   'why.name': '主机名无法解析。请检查 URL，以及本服务器的 DNS。',
   'why.closed': '这个地址没有程序在监听。请检查接收方是否在运行，端口是否正确。',
   'why.certificate': '接收方的证书不受信任：名称不符、已过期，或签发者不在本服务器的信任列表中。',
-  'why.cut': '还没收到响应，连接就断开了。可能是途中的设备断开的，也可能是接收方自己。',
+  'why.cut': '还没收到响应，连接就断开了。可能是途中的设备断开的，也可能是接收方自己断开的。',
   'why.other': '会继续重试。',
 
   'deliveries.to': '发往',

@@ -94,7 +94,7 @@ export default {
   'card.ended': '主题 {topic} 已结束',
   'card.more': '另有 {n} 项',
   'card.in-log': '在日志中查看此主题',
-  'card.read': '已读到这里',
+  'card.read': '标记已读到此处',
   'card.open': '详情',
   'card.payload': '数据',
   'card.payload-of': '{title} 的数据',
@@ -109,7 +109,7 @@ export default {
   'gap.ahead': '续传位置超出了日志末尾：日志经过恢复或替换。已从新事件继续。',
   'gap.malformed': '续传位置无效。已从新事件继续。',
   'gap.corrupt': '日志中有一条记录已损坏，已跳过。',
-  'gap.requested': '起点（不含）：',
-  'gap.through': '终点（含）：',
+  'gap.requested': '在此之后：',
+  'gap.through': '到此为止：',
   'gap.beginning': '日志开头',
 };
