@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// accepts reports whether the request's Accept lists a media type, by one of its names, which are of
-// one kind, or by wildcard;
-// without Accept everything is accepted. Preferences are not weighed, but for q=0, which refuses.
+// accepts reports whether the request's Accept header admits a media type, given by its names, which share a
+// top-level type. Without Accept everything is accepted. Preferences are not weighed, except that q=0 refuses.
 func accepts(r *http.Request, names ...string) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	if accept == "" {

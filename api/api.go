@@ -1,25 +1,24 @@
-// Package api is the HTTP face of a log: publishing, streams, pages, read marks, sessions,
-// administration, metrics, health, and the console's files. docs/DESIGN.md §4 is its contract.
+// Package api serves a log over HTTP: publishing, streams, pages, read marks, sessions, administration, metrics,
+// health, and the console's files. docs/DESIGN.md §4 is its contract.
 //
 //	tail := replay.NewTail(log, replay.TailOptions{})
 //	server := api.New(log, tail, api.Options{})
 //	httpServer := server.HTTPServer()
 //	...
-//	server.Drain()             // not ready, streams end with a bye, publishes are refused
-//	httpServer.Shutdown(ctx)   // finish what runs
-//	server.Wait(ctx)           // and the streams that it does not know
+//	server.Drain()             // fail readiness, end streams with a bye, refuse publishes
+//	httpServer.Shutdown(ctx)   // finish the requests under way
+//	server.Wait(ctx)           // and the streams that Shutdown does not know
 //	tail.Close(); log.Close()
 //
-// The path of a request through here: ServeHTTP puts the headers on that every answer has,
-// routes.go finds the endpoint, guard.go decides whether it may be called, by whom and with which
-// parameters, the endpoint's handler asks the caller's grant about the topics. A handler that
-// refuses returns a problem, which guard.go answers with and problem.go words.
+// The path of a request: ServeHTTP sets the headers that every response has, routes.go finds the endpoint, guard.go
+// decides whether it may be called, by whom and with which parameters, and the endpoint's handler checks the topics
+// against the caller's grant. A handler that refuses returns a problem: guard.go answers with it, problem.go words
+// it.
 //
-// The path of an event through here: publish.go takes it in, form.go reads it with the parsers of
-// internal/wire, store/bolt/commit.go makes it durable, replay/tail.go wakes who wants it,
-// script.go puts it in its place on a stream, stream.go writes it out. Streams are leaves of the
-// router: they write below guard's wrapper and time their own pieces (outlet.go); no server-wide write
-// time-out ends them.
+// The path of an event: publish.go receives it, form.go reads it with the parsers of internal/wire,
+// store/bolt/commit.go makes it durable, replay/tail.go wakes the subscribers that match, script.go puts it in its
+// place on a stream, stream.go writes it out. Streams are leaves of the router: they write below guard's wrapper and
+// time their own pieces (outlet.go); no server-wide write timeout ends them.
 package api
 
 import (
@@ -58,117 +57,118 @@ const (
 
 	DefaultStuckBytes  = 64 << 20
 	DefaultCookieName  = "tidings_token"
-	DefaultBufferBytes = 64 << 20 // of bodies, and as much of answers
+	DefaultBufferBytes = 64 << 20 // of bodies, and as much again of responses
 
 	DefaultMaxStreams         = 50_000
 	DefaultMaxStreamsPerToken = 1_000
 
-	// The delay before a reconnect is drawn from this range for each response, so that the clients
-	// of a server that restarts do not come back at once.
+	// The delay before a reconnect is drawn from this range for each response, so that the clients of a restarted
+	// server do not all come back at once.
 	DefaultRetryMin = 1 * time.Second
 	DefaultRetryMax = 4 * time.Second
 
-	// DefaultIdleTimeout is more than what load balancers keep their connections for (Google's:
-	// 600 s), so that none sends a request on one that is just being closed.
+	// DefaultIdleTimeout is longer than load balancers keep their connections (Google's: 600 s), so that none sends a
+	// request on a connection that is just being closed.
 	DefaultIdleTimeout = 620 * time.Second
 
 	readHeaderTimeout = 5 * time.Second
-	maxHTTP2Streams   = 250 // at a time, of one connection; a browser opens one a tab
+	maxHTTP2Streams   = 250 // at a time, per connection; a browser opens one per tab
 
-	hstsYear = "max-age=31536000" // RFC 6797; for this host alone
+	hstsYear = "max-age=31536000" // RFC 6797; for this host only
 
-	// A CloudEvent in binary mode has its attributes in headers.
+	// A CloudEvent in binary mode carries its attributes in headers.
 	maxHeaderBytes = wire.MaxAttributesBytes
 
-	// sendBuffer is how much of an answer the kernel takes before it can be sent. Left to itself it
-	// takes megabytes for a client that does not read.
+	// sendBuffer is how much of a response the kernel buffers until it can be sent. By default it buffers megabytes
+	// for a client that does not read.
 	sendBuffer = 64 << 10
 )
 
 // Options configures New. The zero value holds the defaults.
 type Options struct {
-	MaxEventBytes         int64         // data of one event
+	MaxEventBytes         int64         // maximum size of an event's data
 	MaxSubscriptionTopics int           // patterns in one subscription
-	Heartbeat             time.Duration // silence on a stream before a heartbeat
-	StallTimeout          time.Duration // for a client to take one write
-	QueueTimeout          time.Duration // of the log, for a commit to take a publish; and for room in memory
+	Heartbeat             time.Duration // silence on a stream before a heartbeat is sent
+	StallTimeout          time.Duration // for a client to accept one write
+	QueueTimeout          time.Duration // the log's, for a publish to enter a commit; also for memory to become free
 	BodyTimeout           time.Duration // for a request's body to arrive
-	IdleTimeout           time.Duration // for a connection's next request to come
-	MaxLifetime           time.Duration // of a stream; 0 is no limit
+	IdleTimeout           time.Duration // for the next request on a connection
+	MaxLifetime           time.Duration // of a stream; 0: no limit
 	RetryMin              time.Duration
 	RetryMax              time.Duration
 
-	Verifier Verifier // of tokens; nil: everybody may do everything
-	// names that Host may have, beside localhost's and the listener's address
+	Verifier Verifier // of tokens; nil: everyone may do everything
+	// Host names to accept, besides localhost and the listener's address
 	AllowHosts     []string
 	CORSOrigins    []string       // origins whose pages may call, such as https://app.example.com
-	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are believed
+	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For and X-Forwarded-Proto are trusted
 
-	// without a Verifier, answer also what came through a proxy
+	// without a Verifier, also answer requests that came through a proxy
 	AllowForwarded  bool
-	CookieName      string // of a session's cookie; "__Host-" comes before it where the client has TLS
-	AllowQueryToken bool   // take a stream's token from its query too
-	// Memory that bodies may take while they are read and their events stored, and the same again
-	// that answers may take until they are written. It is far above the largest body.
+	CookieName      string // of the session cookie; prefixed with "__Host-" where the client uses TLS
+	AllowQueryToken bool   // accept a stream's token in the query, too
+	// Memory for bodies while they are read and their events stored, and as much again for responses until they are
+	// written. It is far above the largest body.
 	BufferBytes int64
 
-	// Who writes streams: WriterAuto, which is the default, WriterOrdinary or WriterHeld.
+	// Who writes streams: WriterAuto (the default), WriterOrdinary or WriterHeld.
 	StreamWriter string
-	// Memory of frames that streams without a handler have begun to write and their clients do not
-	// take. Beyond it those are cut off that have been stuck for longest.
+	// Memory for frames that streams without a handler have begun to write and their clients do not accept. Beyond
+	// it, the streams that have been stuck the longest are disconnected.
 	StuckBytes int64
 
 	MaxStreams         int // at a time
-	MaxStreamsPerToken int // at a time, of one auth.Grant.Owner; counts only with a Verifier
+	MaxStreamsPerToken int // at a time, per auth.Grant.Owner; applies only with a Verifier
 
-	// Requests a second of each auth.Grant.Owner; of everybody together without a Verifier. 0 is no limit.
+	// Requests per second per auth.Grant.Owner; of all callers together without a Verifier. 0: no limit.
 	RatePublish, RateRead float64
-	RatePerAddress        bool // the same rates again, of each client address
+	RatePerAddress        bool // the same rates again, per client address
 
-	Deliveries *deliver.Sender  // nil: there are none
-	Devices    *deliver.Devices // nil: nothing is pushed
-	Alerts     *alert.Board     // nil: there are none
+	Deliveries *deliver.Sender  // nil: none
+	Devices    *deliver.Devices // nil: no pushes
+	Alerts     *alert.Board     // nil: none
 
-	// Presence has the pages that report; default: one of this Server's own.
+	// Presence knows the pages that report; default: a registry for this Server only.
 	Presence *presence.Registry
 
-	// Lease says whether this server is the one of its Nodes that has the deliveries and alerts, as of now. Then Sit
-	// brings them. What is about them is asked of the server that has them. nil: this server has its own.
+	// Lease reports whether this server is currently the one of its Nodes that has the deliveries and alerts. If it
+	// is, Sit supplies them. Requests about them are answered by the server that has them. nil: this server has its
+	// own.
 	Lease Lease
 
-	Retention retention.Policy // that is in force; told by GET /v1/log
+	Retention retention.Policy // the policy in force; shown by GET /v1/log
 
-	// Outlook is of that policy, to say which deliveries it will overtake; nil: it is not said.
+	// Outlook predicts, for that policy, which deliveries retention will overtake; nil: not reported.
 	Outlook *retention.Outlook
 
 	Version string // of the program, for the metrics
-	// bytes that the log may still grow by, for the metrics; nil: not known
+	// bytes by which the log may still grow, for the metrics; nil: not known
 	DiskFree func() (uint64, error)
-	// lines of the log that nobody took, ever, for the metrics; nil: none are lost
+	// log lines dropped so far because nothing read them, for the metrics; nil: none are lost
 	LostLogLines func() uint64
 
-	// Silence is how long the cluster that keeps the log has said nothing to this server; nil when none
-	// does. After 10 s the server is not ready. After StaleAfter, which is positive then, streams end, by
-	// EndStale, and none begins.
+	// Silence returns for how long the cluster that keeps the log has not been heard from; nil without a cluster.
+	// After 10 s the server is not ready. After StaleAfter, which is then positive, EndStale ends the streams and
+	// none start.
 	Silence    func() time.Duration
 	StaleAfter time.Duration
 
-	Nodes *nodes.Cluster // the servers that keep the log, this one among them; nil: it is alone
+	Nodes *nodes.Cluster // the servers that keep the log, including this one; nil: a single server
 
 	Now    func() time.Time
-	Clock  Clock        // that the log goes by; default: Now, which is always believed
+	Clock  Clock        // that the log follows; default: Now, always trusted
 	Logger *slog.Logger // default: discard
 }
 
-// Verifier says what the holder of a token may do. It is called concurrently, and refuses a token
-// that is too long unread. An error is an auth.ErrToken, an auth.ErrClaims when the token is genuine
-// but says what it must not, or an auth.ErrKeys while there is nothing to check it with; its text is
-// shown to the sender of the token, and has no part of it.
+// Verifier decides what the holder of a token may do. It is called concurrently, and refuses an overlong token
+// without reading it. An error is an auth.ErrToken, an auth.ErrClaims if the token is genuine but claims what it must
+// not, or an auth.ErrKeys while there are no keys to check it with. Its text is shown to the sender of the token, and
+// contains no part of it.
 type Verifier interface {
 	Verify(ctx context.Context, token string) (auth.Grant, error)
 
-	// Keys returns when the keys were fetched, the zero time if they never are, and an auth.ErrKeys
-	// while there are none.
+	// Keys returns when the keys were fetched, the zero time if they never are, and an auth.ErrKeys while there are
+	// none.
 	Keys(ctx context.Context) (fetched time.Time, err error)
 }
 
@@ -215,18 +215,18 @@ type Server struct {
 	o       Options
 	hosts   []string // Options.AllowHosts as hostname returns them
 	cors    *cors.Cors
-	handler http.Handler          // of what is no preflight
+	handler http.Handler          // for all but preflights
 	rates   map[access]*rateLimit // no entry: no limit
 	seats   *seats                // of streams
-	bodies  *budget               // of what requests bring
-	answers *budget               // of what is held to be written
+	bodies  *budget               // for request bodies
+	answers *budget               // for responses held until they are written
 	held    *held.Pool            // of streams without a handler
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	seldom  seldom // of o.Logger
-	// queryToken is done once a token has come in a query.
+	// queryToken fires when the first token comes in a query.
 	queryToken sync.Once
-	// everybody is the caller of each request while there is no Verifier.
+	// everybody is the caller of every request when there is no Verifier.
 	everybody *caller
 	drain     chan struct{} // closed by Drain
 
@@ -236,7 +236,7 @@ type Server struct {
 	once        sync.Once
 }
 
-// New returns a Server of log, whose Tail is tail. It owns neither, nor anything in the Options.
+// New returns a Server for log and its tail. It owns neither, nor anything in the Options.
 func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	s := &Server{log: log, tail: tail, o: o.withDefaults(), drain: make(chan struct{}),
 		seed: maphash.MakeSeed(), outlets: outlets{all: make(map[*outlet]struct{})}}
@@ -259,13 +259,13 @@ func New(log store.Log, tail *replay.Tail, o Options) *Server {
 	return s
 }
 
-// varies is what an answer depends on in a request, beside its address and, where others may ask, its
-// origin. An answer of the log depends on the moment too. "*" says so (RFC 9110 §12.5.5) to those who keep
-// what is not to be stored: a service worker's cache heeds Vary, and takes nothing with "*".
+// varies is what a response depends on in the request, besides its address and, where other origins may call, its
+// Origin. A response from the log also depends on the moment. "*" says so (RFC 9110 §12.5.5) to caches that keep even
+// what must not be stored: a service worker's cache honors Vary, and stores nothing with "*".
 const varies = "Authorization, Cookie, Accept"
 
-// everyAnswer are headers that all answers begin with. They share the values, which nobody changes: an
-// http.Header replaces or appends, and there is no room to append in place.
+// everyAnswer holds the headers that every response starts with. All responses share the values, which nobody
+// changes: an http.Header replaces or appends, and there is no capacity to append in place.
 var everyAnswer = http.Header{
 	"Cache-Control":          {"no-store"},
 	"X-Content-Type-Options": {"nosniff"},
@@ -278,13 +278,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	preflight := isPreflight(r)
 	if r.ProtoMajor == 1 {
-		if preflight || r.Header.Get("Expect") != "" { // answers that no outlet times
-			// a failure shows in writing
+		if preflight || r.Header.Get("Expect") != "" { // responses that no outlet times
+			// a failure shows when writing
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.StallTimeout))
 		}
 		if len(r.TransferEncoding) > 0 {
-			// RFC 9112 §6.1 forbids to go on after chunks with a Content-Length, which net/http
-			// hides: what a proxy took for the next request might be of this one
+			// RFC 9112 §6.1 forbids continuing after chunks with a Content-Length, which net/http hides: what a proxy
+			// took for the next request might belong to this one
 			h.Set("Connection", "close")
 		}
 	}
@@ -302,11 +302,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1
-// and HTTP/2, with TLS and without.
+// HTTPServer returns an http.Server with the limits that the handlers rely on. It speaks HTTP/1.1 and HTTP/2, with
+// and without TLS.
 //
-// ReadTimeout is for bodies that no handler reads: net/http reads what is left of one before it
-// answers. It does not end streams, because net/http lifts it once the request was read to its end.
+// ReadTimeout is for bodies that no handler reads: net/http reads the rest of one before it answers. It does not end
+// streams, because net/http lifts it once the request has been read to its end.
 func (s *Server) HTTPServer() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -321,18 +321,18 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadTimeout:                  readHeaderTimeout + s.o.BodyTimeout,
 		IdleTimeout:                  s.o.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered as every other path is
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered like every other path
 		ErrorLog:                     s.ErrorLog(),
 		ConnContext:                  connContext,
 	}
 }
 
-// Drain begins the end: readiness fails, new publishes are refused, every stream gets a bye and
-// ends; an answer that its client has taken nothing of for a second is cut off. Publishes under
-// way are finished. It is idempotent and does not wait.
+// Drain starts the shutdown: readiness fails, new publishes are refused, every stream gets a bye and ends; a response
+// of which the client has accepted nothing for a second is cut off. Publishes under way are finished. It is
+// idempotent and does not wait.
 func (s *Server) Drain() {
 	s.once.Do(func() {
-		close(s.drain) // first: an outlet that comes now hurries by itself
+		close(s.drain) // first: an outlet opened from now on hurries by itself
 		for _, o := range s.outlets.now() {
 			o.drain()
 		}

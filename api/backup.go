@@ -12,8 +12,8 @@ import (
 	"tidings/store"
 )
 
-// minBackupRate is what a client must take of a backup, in bytes a second on an average: there is
-// one at a time, and its file is as large as the log.
+// minBackupRate is what a client must accept of a backup, in bytes per second on average: only one backup runs at a
+// time, and its file is as large as the log.
 const minBackupRate = 256 << 10
 
 // backuper is a log that can be copied while it runs.
@@ -33,7 +33,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *p
 	if err != nil {
 		p := storeProblem(err)
 		if errors.Is(err, store.ErrNoSpace) {
-			p.detail = err.Error() // which says how much is missing
+			p.detail = err.Error() // says how much is missing
 		}
 		return p
 	}
@@ -45,7 +45,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *p
 	h.Set("Content-Length", strconv.FormatInt(b.Size, 10))
 	h.Set("Tidings-Manifest", string(wire.Marshal(b.Manifest)))
 	if _, err := io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, maxWrite)); err != nil {
-		// after fewer bytes than were promised the connection is closed
+		// after fewer bytes than announced the connection is closed
 		s.o.Logger.Debug("backup cut off", "error", err)
 	}
 	return nil

@@ -9,9 +9,9 @@ import (
 	"tidings/store"
 )
 
-// reach is called with an ID that a client has brought, before anything is said of it. One above the
-// head may be an event that other servers of the log have and this one has not yet: it waits until it
-// would be here. One at or below the head costs nothing.
+// reach is called with an ID that a client sent, before anything is reported about it. An ID above the head may be an
+// event that other servers of the log have and this one does not have yet: reach waits until it would be here. An ID
+// at or below the head costs nothing.
 func (s *Server) reach(ctx context.Context, id store.ID) *problem {
 	if !s.log.Head().Before(id) {
 		return nil
@@ -28,14 +28,14 @@ func (s *Server) reach(ctx context.Context, id store.ID) *problem {
 }
 
 const (
-	// silentAfter is how long the cluster that keeps the log may say nothing before the server is not ready.
+	// silentAfter is for how long the cluster that keeps the log may be silent before the server is not ready.
 	silentAfter = 10 * time.Second
 
-	// silenceEvery is how often it is looked at for the sake of streams.
+	// silenceEvery is how often that silence is checked on behalf of streams.
 	silenceEvery = time.Second
 )
 
-// silence is how long the cluster that keeps the log has said nothing; 0 if none does.
+// silence returns for how long the cluster that keeps the log has not been heard from; 0 without a cluster.
 func (s *Server) silence() time.Duration {
 	if s.o.Silence == nil {
 		return 0
@@ -43,12 +43,12 @@ func (s *Server) silence() time.Duration {
 	return s.o.Silence()
 }
 
-// stale reports whether that is so long that events may have been published of which this server does not
-// know: streams end, and none begins.
+// stale reports whether that is so long that events may have been published that this server does not know: streams
+// end, and none start.
 func (s *Server) stale() bool { return s.o.StaleAfter > 0 && s.silence() >= s.o.StaleAfter }
 
 // EndStale ends all streams while the server is stale, see Options.StaleAfter, until ctx ends. Their clients
-// come back, through a proxy that asks for readiness to another server.
+// reconnect; a proxy that checks readiness sends them to another server.
 func (s *Server) EndStale(ctx context.Context) {
 	if s.o.Silence == nil {
 		return

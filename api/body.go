@@ -10,26 +10,25 @@ import (
 	"time"
 )
 
-// maxAtOnce bounds the memory that a body gets for being announced; a larger one gets it as it
-// arrives.
+// maxAtOnce bounds the memory allocated on the announced length of a body; a larger body gets memory as it arrives.
 const maxAtOnce = 64 << 10
 
-// body is a request's body, which must arrive within the body time-out.
+// body is a request's body, which must arrive within the body timeout.
 type body struct {
 	v      *visit
 	w      http.ResponseWriter
 	r      io.Reader
-	length int64 // announced; -1 is none
-	err    error // of r, but not its end
-	token  bool  // its end comes before that of the time-out
+	length int64 // announced; -1: not
+	err    error // of r, except its end
+	token  bool  // the token expires before the timeout
 
 	timeout  time.Duration
-	patience time.Duration // for room
+	patience time.Duration // for memory
 	read     int64
 }
 
-// openBody begins to read a body of at most max bytes. It is read to its end with close, or the
-// request is refused.
+// openBody starts to read a body of at most max bytes. The caller reads it to its end and calls close, or refuses the
+// request.
 func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*body, *problem) {
 	for _, e := range r.Header.Values("Content-Encoding") {
 		if e != "" && !strings.EqualFold(e, "identity") {
@@ -38,7 +37,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 		}
 	}
 	if r.ContentLength > max {
-		// the body is not read, so the connection cannot go on
+		// the body is not read, so the connection cannot be reused
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge(max)
 	}
@@ -46,11 +45,11 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request, max int64) (*b
 	b := &v.reading
 	*b = body{v: v, w: w, r: r.Body, length: r.ContentLength, timeout: s.o.BodyTimeout,
 		patience: s.o.QueueTimeout}
-	if b.length < 0 { // else net/http holds it to what was announced
+	if b.length < 0 { // otherwise net/http enforces the announced length
 		b.r = http.MaxBytesReader(nil, r.Body, max)
 	}
 	if r.Body == http.NoBody {
-		return b, nil // net/http waits for the next request already
+		return b, nil // net/http is already waiting for the next request
 	}
 	deadline := time.Now().Add(s.o.BodyTimeout)
 	if end := s.tokenEnd(v.grant); !end.IsZero() && end.Before(deadline) {
@@ -75,8 +74,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// weight is the memory that what has arrived counts: its bytes, and those of the events made of
-// them.
+// weight is the memory that the bytes received so far account for: theirs, and that of the events made from them.
 func (b *body) weight() int64 {
 	n := 2 * b.read
 	if n > maxAtOnce { // not at every read
@@ -85,8 +83,7 @@ func (b *body) weight() int64 {
 	return n
 }
 
-// problem is why the request is refused: what is wrong with the body itself, else the error of who
-// parsed it.
+// problem returns why the request is refused: the error of the body itself, otherwise err, which its parser returned.
 func (b *body) problem(err error) *problem {
 	if b.err == nil {
 		return wireProblem(err)
@@ -116,8 +113,7 @@ func (b *body) late() *problem {
 		detail: fmt.Sprintf("the body did not arrive within %v", b.timeout)}
 }
 
-// close is called when the body was read to its end. Over HTTP/1.1 net/http has lifted the deadline
-// there.
+// close is called when the body has been read to its end. Over HTTP/1.1 net/http has then lifted the deadline.
 func (b *body) close() *problem {
 	if !b.v.out.http2 {
 		return nil

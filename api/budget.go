@@ -8,18 +8,17 @@ import (
 )
 
 const (
-	// smallShare is the size up to which a share may take all of a budget; larger ones leave a
-	// quarter of it free, so that a few of them never keep out the many that are small.
+	// smallShare is the size up to which a share may use all of a budget. Larger shares leave a quarter of it free,
+	// so that a few of them never keep out the many small ones.
 	smallShare = 128 << 10
 
-	// pieceBytes is what an answer holds beside its events while it is written in pieces.
+	// pieceBytes is what a response holds besides its events while it is written in pieces.
 	pieceBytes = 64 << 10
 )
 
-// budget bounds the memory of requests that are under way: of the bodies that are being read, or of
-// the answers that are being written. One owner of tokens may take half of it. A request that is
-// alone may take more than there is, so that none is refused for ever. All methods may be called
-// concurrently.
+// budget bounds the memory of requests in flight: of the bodies being read, or of the responses being written. One
+// owner of tokens may have half of it. A request that is alone may exceed it, so that none is refused forever. All
+// methods may be called concurrently.
 type budget struct {
 	max int64
 
@@ -30,16 +29,16 @@ type budget struct {
 	freed    chan struct{} // closed when something is given back; nil while nobody waits
 }
 
-// share is what one request holds of a budget. It belongs to the goroutine of its handler.
+// share is what one request holds of a budget. It belongs to the goroutine of the request's handler.
 type share struct {
 	budget *budget
 	owner  ownerHash
-	spare  bool // never takes more than there is: its request does without
+	spare  bool // never exceeds the budget: its request can do without
 	held   int64
 }
 
-// set makes the share n bytes large. It reports false when there is no room, and then leaves it as
-// it is; there always is for a smaller one.
+// set resizes the share to n bytes. It reports false when there is no room, and then leaves the share as it was;
+// there is always room to shrink.
 func (s *share) set(n int64) bool {
 	if n == s.held {
 		return true
@@ -55,7 +54,7 @@ func (s *share) set(n int64) bool {
 	return true
 }
 
-// wait is set, and waits for room: as long as patience says, and until ctx ends.
+// wait is set, but waits for room: as long as patience allows, and until ctx ends.
 func (s *share) wait(ctx context.Context, patience time.Duration, n int64) bool {
 	b := s.budget
 	b.mu.Lock()
@@ -109,7 +108,7 @@ func (b *budget) move(s *share, n int64) {
 	s.held = n
 }
 
-// load returns the bytes that are taken, and how often there was no room.
+// load returns the bytes in use, and how often there was no room.
 func (b *budget) load() (used int64, refused uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +119,7 @@ func newBudget(max int64) *budget {
 	return &budget{max: max, perOwner: make(map[ownerHash]int64)}
 }
 
-// errNoRoom is why a request is refused when a budget has no room for it.
+// errNoRoom refuses a request that a budget has no room for.
 var errNoRoom = errors.New("no room in the budget")
 
 func memoryFull() *problem {

@@ -8,13 +8,12 @@ import (
 	"tidings/internal/clock"
 )
 
-// Clock is what the log goes by where the wall clock may be wrong; package clock has one. It is called
-// concurrently.
+// Clock is what the log follows where the wall clock may be wrong; package clock has one. It is called concurrently.
 type Clock interface {
-	// Past is the time that lies an age back.
+	// Past returns the time that lies age back.
 	Past(age time.Duration) time.Time
 
-	// Trust says that the wall clock is right, and returns the time for new events.
+	// Trust confirms that the wall clock is right, and returns the time for new events.
 	Trust() time.Time
 	Status() clock.Status
 }
@@ -26,7 +25,7 @@ func (now believed) Past(age time.Duration) time.Time { return now().Add(-age) }
 func (now believed) Trust() time.Time                 { return now() }
 func (now believed) Status() clock.Status             { return clock.Status{Now: now()} }
 
-// clockBody is what the log goes by, as the answers say it.
+// clockBody is the log's clock in a response.
 type clockBody struct {
 	Time     time.Time `json:"time"` // for new events
 	Ahead    float64   `json:"ahead_seconds"`
@@ -42,7 +41,7 @@ func newClockBody(s clock.Status) clockBody {
 	return body
 }
 
-// trustClock serves POST /v1/clock/trust: somebody says that the wall clock is right.
+// trustClock serves POST /v1/clock/trust: the caller confirms that the wall clock is right.
 func (s *Server) trustClock(w http.ResponseWriter, _ *http.Request, _ url.Values) *problem {
 	s.o.Clock.Trust()
 	writeJSON(w, http.StatusOK, "application/json", newClockBody(s.o.Clock.Status()))

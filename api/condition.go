@@ -7,7 +7,7 @@ import (
 	"tidings/store"
 )
 
-// applyCondition puts the request's condition on the publication.
+// applyCondition applies the request's condition to the publication.
 func applyCondition(r *http.Request, pub *publication) *problem {
 	newest, field, p := conditionOf(r)
 	if p != nil || newest == nil {
@@ -26,9 +26,8 @@ func applyCondition(r *http.Request, pub *publication) *problem {
 	return nil
 }
 
-// conditionOf returns what the newest event of the topic must be: the ID in If-Match, none with
-// "If-None-Match: *"; nil without a condition (RFC 9110 §13.1). Of the forms of these headers only the
-// two that can be meant are taken.
+// conditionOf returns what the topic's newest event must be: the ID in If-Match, the zero ID for "If-None-Match: *",
+// nil without a condition (RFC 9110 §13.1). Of the forms of these headers it accepts only the two that can be meant.
 func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
 	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
 	switch {
@@ -54,5 +53,5 @@ func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
 	return &id, "If-Match", nil
 }
 
-// entityTag is that of a topic: what If-Match takes.
+// entityTag returns the topic's entity tag, as If-Match takes it.
 func entityTag(id store.ID) string { return `"` + id.String() + `"` }

@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// runBody is what is sent beside the cursor.
+// runBody is a redrive or replay, which runs beside the cursor.
 type runBody struct {
 	Kind    deliver.RunKind  `json:"kind"`
 	Number  int              `json:"number"`
@@ -79,8 +79,7 @@ func (s *Server) listDead(w http.ResponseWriter, r *http.Request, query url.Valu
 	return nil
 }
 
-// oneOrAll reads the name of a delivery, and ?id= or ?all=true; nil is all. What is left out by mistake is not
-// all.
+// oneOrAll reads the name of a delivery, and ?id= or ?all=true; a nil id is all. An omission by mistake is not all.
 func oneOrAll(r *http.Request, query url.Values) (name string, id *store.ID, p *problem) {
 	if name, p = markName(r); p != nil {
 		return name, nil, p

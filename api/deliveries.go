@@ -15,13 +15,13 @@ import (
 	"tidings/store"
 )
 
-// deliveriesAtOnce is how many deliveries a list has at most: of each the lag is counted.
+// deliveriesAtOnce is the maximum length of a list of deliveries: the lag of each is counted.
 const deliveriesAtOnce = 100
 
-// testTimeout bounds a test, which has its own.
+// testTimeout bounds a test, which also has its own timeout.
 const testTimeout = time.Minute
 
-// deliveryBody is a delivery in an answer. No secret is in it, and its URL is one.
+// deliveryBody is a delivery in a response. It contains no secret, and the URL is one.
 type deliveryBody struct {
 	Name        string           `json:"name"`
 	Kind        deliver.Kind     `json:"kind"`
@@ -60,7 +60,7 @@ type secretBody struct {
 	Changed *time.Time `json:"changed"`
 }
 
-// failingBody is the message that fails.
+// failingBody is the message that is failing.
 type failingBody struct {
 	ID       string     `json:"id"`
 	Attempts int        `json:"attempts"`
@@ -93,7 +93,7 @@ func (s *Server) deliveryBody(d deliver.Status, x *expiry) (deliveryBody, *probl
 		CreatedBy: d.CreatedBy, Created: d.Created, State: d.State, Reason: d.Reason, Cursor: d.At,
 		Sent: timeOrNull(d.Sent)}
 	if b.Topics == nil {
-		b.Topics = []string{} // of a damaged one
+		b.Topics = []string{} // of a damaged delivery
 	}
 	if d.Kind == deliver.Webhook {
 		b.Format = &d.Format
@@ -146,7 +146,7 @@ func (s *Server) deliveryRoutes() []route {
 	}
 }
 
-// delivering is a handler of a server that has deliveries.
+// delivering wraps a handler for servers that have deliveries.
 func (s *Server) delivering(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 		return s.atDesk(w, r, func(d *Desk) *problem {
@@ -211,7 +211,7 @@ func (s *Server) allDeliveries(w http.ResponseWriter, r *http.Request, query url
 	return nil
 }
 
-// ofDelivery serves what answers with a delivery as it is then.
+// ofDelivery answers with a delivery as it is after the request.
 func (s *Server) ofDelivery(status int, w http.ResponseWriter, d deliver.Status, err error) *problem {
 	if err != nil {
 		return deliveryProblem(err)
@@ -238,7 +238,7 @@ func (s *Server) getDelivery(w http.ResponseWriter, r *http.Request, _ url.Value
 	return s.ofDelivery(http.StatusOK, w, d, err)
 }
 
-// putDelivery serves PUT /v1/deliveries/{name}. What its body leaves out stays.
+// putDelivery serves PUT /v1/deliveries/{name}. Members that its body leaves out keep their values.
 func (s *Server) putDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
 	if p != nil {
@@ -280,7 +280,7 @@ func (s *Server) deleteDelivery(w http.ResponseWriter, r *http.Request, _ url.Va
 	return nil
 }
 
-// changeDelivery serves POST /v1/deliveries/{name}/… by one of the methods that change one.
+// changeDelivery serves POST /v1/deliveries/{name}/… with one of the methods that change a delivery.
 func (s *Server) changeDelivery(change func(d *deliver.Sender, ctx context.Context, name,
 	id string) (deliver.Status, error)) handler {
 	return s.delivering(func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
@@ -303,8 +303,8 @@ func resumeDelivery(d *deliver.Sender, ctx context.Context, name, _ string) (del
 	return d.Resume(ctx, name)
 }
 
-// testDelivery serves POST /v1/deliveries/{name}/test. Of the receiver's answer only its status is told: a server
-// that shows bodies is a way to read what only it can reach.
+// testDelivery serves POST /v1/deliveries/{name}/test. It reports only the status of the receiver's response: a
+// server that shows bodies lets its callers read what only the server can reach.
 func (s *Server) testDelivery(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
 	if p != nil {

@@ -19,32 +19,32 @@ import (
 	"tidings/store"
 )
 
-// Desk is what one server at a time has of those that keep a log: what is sent, and the alerts.
+// Desk is what only one of the servers that keep a log has at a time: deliveries, devices and alerts.
 type Desk struct {
-	Deliveries *deliver.Sender  // nil: there are none
-	Devices    *deliver.Devices // nil: nothing is pushed
-	Alerts     *alert.Board     // nil: there are none
+	Deliveries *deliver.Sender  // nil: none
+	Devices    *deliver.Devices // nil: no pushes
+	Alerts     *alert.Board     // nil: none
 }
 
-// Lease says which server has the desk; package nodes has one. Its methods are called concurrently.
+// Lease reports which server has the desk; package nodes has one. Its methods are called concurrently.
 type Lease interface {
-	Holds() bool    // this one, as of now
-	Holder() string // the ID of the node that has it by the log, as of a moment ago; "": none
+	Holds() bool    // this server, as of now
+	Holder() string // the ID of the node that has it according to the log, as of a moment ago; "": none
 }
 
-// Close ends all that there is.
+// Close closes everything on the desk.
 func (d Desk) Close() {
 	d.Devices.Close()
 	d.Deliveries.Close()
 	d.Alerts.Close()
 }
 
-// Sit brings what this server has from now on; the zero Desk: nothing any more. It owns none of it. A request under way
-// goes on with what it has found.
+// Sit sets what this server has from now on; the zero Desk is nothing. The server owns none of it. A request under
+// way continues with the desk it found.
 func (s *Server) Sit(d Desk) { s.desk.Store(&d) }
 
-// Kept returns from which event on a topic is needed for an alert that is open: see alert.Board. Where another server
-// has the alerts, or none has them, it goes by what is written of them. Errors: those of the log.
+// Kept returns, for a topic, the event from which on an open alert needs it: see alert.Board. If another server has
+// the alerts, or none has them, it reads what the log records about them. Errors are the log's.
 func (s *Server) Kept() (from func(topic string) store.ID, err error) {
 	board := s.desk.Load().Alerts
 	if board != nil && (s.o.Lease == nil || s.o.Lease.Holds()) {
@@ -53,12 +53,13 @@ func (s *Server) Kept() (from func(topic string) store.ID, err error) {
 	return alert.KeptOf(s.log)
 }
 
-// deskOf is what a request that went through atDesk has found.
+// deskOf returns the desk that atDesk found for the request.
 func deskOf(r *http.Request) *Desk             { return visitOf(r).desk }
 func senderOf(r *http.Request) *deliver.Sender { return deskOf(r).Deliveries }
 func boardOf(r *http.Request) *alert.Board     { return deskOf(r).Alerts }
 
-// ownDesk is the desk while this server has it, else nil. It has not before it has read from the log what is sent.
+// ownDesk returns the desk while this server has it, otherwise nil. The server does not have it before it has read
+// the deliveries from the log.
 func (s *Server) ownDesk() *Desk {
 	d := s.desk.Load()
 	if s.o.Lease == nil || s.o.Lease.Holds() && d.Deliveries != nil {
@@ -67,16 +68,16 @@ func (s *Server) ownDesk() *Desk {
 	return nil
 }
 
-// atDesk has the request served here, if this server has the deliveries and alerts, or by the one that has them.
+// atDesk has the request served here if this server has the deliveries and alerts, otherwise by the server that does.
 func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk) *problem) *problem {
 	if d := s.ownDesk(); d != nil {
 		visitOf(r).desk = d
 		return here(d)
 	}
-	if r.Context().Value(passedOn{}) != nil { // by a server that has not heard yet
+	if r.Context().Value(passedOn{}) != nil { // by a server that does not know yet
 		return nobodySends()
 	}
-	// By the log: whoever may speak can say that it sends, and would be given tokens.
+	// According to the log: anyone who may speak could claim to be the sender, and would be given tokens.
 	if n, ok := s.o.Nodes.Other(s.o.Lease.Holder()); ok && n.Sends {
 		return s.passOn(w, r, &n)
 	}
@@ -88,11 +89,11 @@ func nobodySends() *problem {
 		"at the moment; another one usually takes over within 40 seconds"}
 }
 
-// passedOn is the key of what says that a request comes from another server of the log.
+// passedOn is the context key that marks a request from another server of the log.
 type passedOn struct{}
 
-// passedRequest is a request that a server passes on. That it may be made is looked at by both; the second one trusts
-// nothing but where the client is.
+// passedRequest is a request that a server passes on. Both servers check that it is allowed; the second one trusts
+// nothing but the client's address.
 type passedRequest struct {
 	Method string      `json:"method"`
 	URI    string      `json:"uri"`
@@ -101,25 +102,25 @@ type passedRequest struct {
 	Body   []byte      `json:"body"`
 }
 
-// passedAnswer is the answer to it.
+// passedAnswer is the response to a passedRequest.
 type passedAnswer struct {
 	Status int         `json:"status"`
 	Header http.Header `json:"header"`
 	Body   []byte      `json:"body"`
 }
 
-// passedHeaders are those that the endpoints in question look at. A token comes in Authorization, wherever it was.
+// passedHeaders are those that the endpoints in question read. A token is sent in Authorization, wherever it was.
 var passedHeaders = []string{"Accept", "Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "User-Agent"}
 
 const (
-	// passedBytes bounds the body of a request that is passed on: no endpoint in question takes more.
+	// passedBytes bounds the body of a request that is passed on: no endpoint in question accepts more.
 	passedBytes = max(maxSettings, maxAnswerBody)
 
-	// passedAnswerBytes bounds its answer.
+	// passedAnswerBytes bounds the response.
 	passedAnswerBytes = 32 << 20
 )
 
-// passOn has another server answer.
+// passOn has another server answer the request.
 func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) *problem {
 	body, p := s.readBody(w, r, passedBytes)
 	if p != nil {
@@ -163,7 +164,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 	return nil
 }
 
-// servePassed answers a request that another server has passed on, as if it had come here.
+// servePassed answers a request that another server passed on, as if it had come here.
 func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	r, err := http.NewRequestWithContext(context.WithValue(ctx, passedOn{}, true), q.Method, q.URI,
 		bytes.NewReader(q.Body))
@@ -174,7 +175,7 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	if err != nil {
 		return nodeAnswer{Error: "the request does not say where its client is"}
 	}
-	// By which name the client has come was for the first server to judge.
+	// Whether the client's Host is allowed was for the first server to decide.
 	r.Host, r.RequestURI, r.RemoteAddr = "localhost", q.URI, netip.AddrPortFrom(client, 0).String()
 	for name, values := range q.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values
@@ -190,7 +191,7 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	return nodeAnswer{Answer: &w.passedAnswer}
 }
 
-// passedWriter holds an answer for another server.
+// passedWriter holds a response for another server.
 type passedWriter struct {
 	passedAnswer
 	tooLong bool
@@ -214,13 +215,13 @@ func (w *passedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// SetWriteDeadline is for http.ResponseController: memory takes everything at once.
+// SetWriteDeadline is for http.ResponseController: memory accepts everything at once.
 func (w *passedWriter) SetWriteDeadline(time.Time) error { return nil }
 
-// SetReadDeadline is the same for the body, which is there.
+// SetReadDeadline is the same for the body, which has already arrived.
 func (w *passedWriter) SetReadDeadline(time.Time) error { return nil }
 
-// recovered is what a panic while another server is answered comes to: as net/http's, it ends that answer alone.
+// recovered turns a panic while answering another server into an error: as with net/http, it ends only that response.
 func (s *Server) recovered(answer *[]byte) {
 	if p := recover(); p != nil {
 		s.metrics.faults.WithLabelValues(faultPanic).Inc()

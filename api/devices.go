@@ -14,10 +14,10 @@ import (
 	"tidings/store"
 )
 
-// devicesAtOnce is how many devices a list has at most.
+// devicesAtOnce is the maximum length of a list of devices.
 const devicesAtOnce = 100
 
-// deviceBody is a device in an answer. What its push service is reached by is a secret, and not in it.
+// deviceBody is a device in a response. How its push service is reached is a secret, and left out.
 type deviceBody struct {
 	ID       string              `json:"id"`
 	Subject  string              `json:"subject"`
@@ -35,8 +35,8 @@ type deviceBody struct {
 	Failure  *string             `json:"failure"`
 }
 
-// newDeviceBody shows a device. Who is no administrator named the address, and may not learn from it what is in the
-// server's network.
+// newDeviceBody shows a device. A caller who is not an administrator chose the address, and must not learn from the
+// failure what is in the server's network.
 func newDeviceBody(d *deliver.Device, admin bool) deviceBody {
 	failure := d.Failure
 	switch {
@@ -50,7 +50,7 @@ func newDeviceBody(d *deliver.Device, admin bool) deviceBody {
 		d.Made.UTC(), d.Renewed.UTC(), timeOrNull(d.Expires), d.At, d.State, textOrNull(failure)}
 }
 
-// subjectOf is the subject in the name of an owner (auth.Grant.Owner).
+// subjectOf returns the subject in an owner's name (auth.Grant.Owner).
 func subjectOf(owner string) string {
 	if _, subject, ok := strings.Cut(owner, "\n"); ok {
 		return subject
@@ -58,11 +58,11 @@ func subjectOf(owner string) string {
 	return owner
 }
 
-// registration is the body of a POST: a PushSubscription, as its toJSON gives it, and what is wanted.
+// registration is the body of a POST: a PushSubscription as its toJSON gives it, and what to push.
 type registration struct {
 	Subscription struct {
 		Endpoint string `json:"endpoint"`
-		Expires  any    `json:"expirationTime"` // a guess of the browser's: the push service says when it is over
+		Expires  any    `json:"expirationTime"` // the browser's guess: the push service reports when it is over
 		Keys     struct {
 			P256dh string `json:"p256dh"`
 			Auth   string `json:"auth"`
@@ -88,7 +88,7 @@ func (s *Server) deviceRoutes() []route {
 	}
 }
 
-// pushing is a handler of a server that pushes.
+// pushing wraps a handler for servers that push.
 func (s *Server) pushing(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 		return s.atDesk(w, r, func(d *Desk) *problem {
@@ -101,7 +101,7 @@ func (s *Server) pushing(h handler) handler {
 	}
 }
 
-// pushKey serves GET /v1/push: what a browser subscribes with.
+// pushKey serves GET /v1/push: the key that a browser subscribes with.
 func (s *Server) pushKey(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func (s *Server) pushKey(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	return nil
 }
 
-// listDevices serves GET /v1/devices: those of the caller; an administrator may ask for those of a subject.
+// listDevices serves GET /v1/devices: the caller's; an administrator may ask for a subject's.
 func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	after, grant := query.Get("after"), grantOf(r)
 	var list []deliver.Device
@@ -145,12 +145,12 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, query url.V
 	return nil
 }
 
-// ownersOf reports which owners have a subject: one of each issuer.
+// ownersOf reports which owners have a subject: one per issuer.
 func ownersOf(subject string) func(owner string) bool {
 	return func(owner string) bool { return subjectOf(owner) == subject }
 }
 
-// registerDevice serves POST /v1/devices. A browser that is a device already renews it.
+// registerDevice serves POST /v1/devices. A browser that is already a device renews it.
 func (s *Server) registerDevice(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	grant := grantOf(r)
 	switch {
@@ -187,7 +187,7 @@ func (s *Server) registerDevice(w http.ResponseWriter, r *http.Request, _ url.Va
 	return nil
 }
 
-// removeDevice serves DELETE /v1/devices/{id}: one of the caller's, or for an administrator any.
+// removeDevice serves DELETE /v1/devices/{id}: one of the caller's, or any for an administrator.
 func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	grant := grantOf(r)
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
@@ -201,7 +201,7 @@ func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request, _ url.Valu
 	return nil
 }
 
-// removeDevices serves DELETE /v1/devices?subject=…: all of a subject.
+// removeDevices serves DELETE /v1/devices?subject=…: all devices of a subject.
 func (s *Server) removeDevices(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	if !query.Has("subject") {
 		return &problem{code: "query-invalid", field: "subject", detail: "expected ?subject= of the devices to delete"}

@@ -23,7 +23,7 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, _ url.Values) *pr
 	}
 	e, err := s.log.Get(id)
 	if err == nil && !grantOf(r).ReadsTopic(e.Topic) {
-		err = store.ErrNotFound // as if there were none
+		err = store.ErrNotFound // as if it did not exist
 	}
 	if err != nil {
 		return storeProblem(err)

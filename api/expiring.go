@@ -10,16 +10,16 @@ import (
 // expiringBody is an event that retention is expected to delete before its delivery has sent it.
 type expiringBody struct {
 	ID store.ID  `json:"id"`
-	At time.Time `json:"at"` // about
+	At time.Time `json:"at"` // approximately
 }
 
-// soon is the part of the time that events are kept which is left when it is said that they will go.
+// soon: an event is reported as expiring when 1/soon of the time that it is kept is left.
 const soon = 4
 
-// ofLimit is how many events of the topics of a limit are looked at for one that a delivery sends.
+// ofLimit is how many events of a limit's topics are searched for one that a delivery sends.
 const ofLimit = 32
 
-// waiting returns the oldest event that a delivery is not done with, of the first so many within a filter; nil if it
+// waiting returns the oldest event that a delivery is not done with, among the first n within a filter; nil if it
 // sends none of these.
 func (s *Server) waiting(d *deliver.Status, within store.Filter, n int) (*store.Event, error) {
 	page, err := s.log.NewReader(within, d.At).Next(n)
@@ -35,15 +35,15 @@ func (s *Server) waiting(d *deliver.Status, within store.Filter, n int) (*store.
 	return nil, nil
 }
 
-// expiry is what deliveries are judged by at one moment.
+// expiry is what deliveries are judged by at a given moment.
 type expiry struct {
 	s        *Server
 	now      time.Time
 	first    store.ID      // the oldest event of the log
-	shortest time.Duration // nothing younger goes
+	shortest time.Duration // nothing younger is deleted
 }
 
-// expiry returns it. The error is the log's.
+// expiry returns the values as of now. Errors are the log's.
 func (s *Server) expiry() (*expiry, error) {
 	info, err := s.log.Info()
 	x := &expiry{s: s, now: s.o.Clock.Past(0), first: info.First}
@@ -53,10 +53,10 @@ func (s *Server) expiry() (*expiry, error) {
 	return x, err
 }
 
-// of returns the event, of those that wait, that retention is expected to reach first, before the delivery does; nil
-// for none. It is judged by the oldest event that waits, and the oldest for which each limit of topics counts: as soon
-// as a quarter is left of the time that it is kept, at the pace of the delivery. One that goes through the log faster
-// than time goes gets away. The oldest event is read if it is nil. The error is the log's.
+// of returns the waiting event that retention is expected to reach first, before the delivery does; nil for none. It
+// judges the oldest waiting event, and the oldest that each topic limit applies to: an event is returned once a
+// quarter of the time that it is kept is left, at the pace of the delivery. A delivery that moves through the log
+// faster than time passes gets away. A nil oldest is read from the log. Errors are the log's.
 func (x *expiry) of(d *deliver.Status, oldest *store.Event) (found *expiringBody, err error) {
 	outlook := x.s.o.Outlook
 	if outlook == nil || d.State == deliver.Held || d.State == deliver.Damaged || d.Pace >= 1 ||
@@ -71,7 +71,7 @@ func (x *expiry) of(d *deliver.Status, oldest *store.Event) (found *expiringBody
 	events := []*store.Event{oldest}
 	for _, limited := range outlook.Filters() {
 		if limited.Match(oldest.Topic) {
-			continue // it is the oldest of these
+			continue // it is the oldest of these, too
 		}
 		e, err := x.s.waiting(d, limited, ofLimit)
 		if err != nil {
@@ -93,7 +93,7 @@ func (x *expiry) of(d *deliver.Status, oldest *store.Event) (found *expiringBody
 	return found, nil
 }
 
-// judge returns the event with when it goes, if that is soon.
+// judge returns the event and when it will be deleted, if that is soon.
 func (x *expiry) judge(d *deliver.Status, e *store.Event) (*expiringBody, error) {
 	keeps, err := x.s.o.Outlook.Keeps(e.Topic, x.now)
 	left := time.Duration(float64(keeps-x.now.Sub(e.Time())) / (1 - d.Pace))

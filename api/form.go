@@ -16,15 +16,15 @@ const (
 	mediaCloudEvent       = "application/cloudevents+json"
 	mediaCloudEventsBatch = "application/cloudevents-batch+json"
 
-	maxBatchBytes = 16 << 20 // of its body
+	maxBatchBytes = 16 << 20 // of the body
 )
 
-// mediaNDJSON are the names of one JSON text a line; none is registered. Answers have the first.
+// mediaNDJSON are the names of media types with one JSON text per line; none is registered. Responses have the first.
 var mediaNDJSON = []string{"application/x-ndjson", "application/ndjson", "application/jsonl",
 	"application/x-jsonlines", "application/jsonlines"}
 
-// form is a way to send events: the query parameters that it takes, and its reader. The reader gets
-// the topic in the path, "" if each event names its own.
+// form is a way to send events: the query parameters it accepts, and its reader. The reader gets the topic in the
+// path, "" if each event names its own.
 type form struct {
 	params params
 	read   func(s *Server, w http.ResponseWriter, r *http.Request, query url.Values,
@@ -41,7 +41,7 @@ var (
 	formNDJSON           = &form{params{}, (*Server).readNDJSON}
 )
 
-// readForm reads a request of this form.
+// readForm reads a request of form f.
 func (s *Server) readForm(f *form, w http.ResponseWriter, r *http.Request,
 	topic string) (publication, *problem) {
 	query, p := f.params.parse(r)
@@ -51,9 +51,9 @@ func (s *Server) readForm(f *form, w http.ResponseWriter, r *http.Request,
 	return f.read(s, w, r, query, topic)
 }
 
-// formOf finds out which form the events of POST /v1/topics/{topic}/events have.
+// formOf returns the form of the events of POST /v1/topics/{topic}/events.
 func formOf(r *http.Request) *form {
-	// what cannot be parsed is refused by readData
+	// a type that cannot be parsed is refused by readData
 	base, _, _ := wire.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case base == mediaCloudEvent:
@@ -67,8 +67,8 @@ func formOf(r *http.Request) *form {
 	}
 }
 
-// isBinaryCloudEvent: one attribute in a header is enough, so that an event without its specversion
-// is refused and not stored as something else.
+// isBinaryCloudEvent reports whether a header is an attribute: one is enough, so that an event without its
+// specversion is refused and not stored as something else.
 func isBinaryCloudEvent(h http.Header) bool {
 	for name := range h {
 		if len(name) > 3 && strings.EqualFold(name[:3], "ce-") {
@@ -92,8 +92,7 @@ func batchFormOf(r *http.Request) (*form, *problem) {
 	}
 }
 
-// readData reads an event whose data is the body. It checks everything else about the request
-// first.
+// readData reads an event whose data is the body. It checks everything else about the request first.
 func (s *Server) readData(w http.ResponseWriter, r *http.Request, query url.Values,
 	topic string) (publication, *problem) {
 	eventType, p := eventTypeOf(r, query)
@@ -149,7 +148,7 @@ func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
 		ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}), nil
 }
 
-// readNDJSON reads a batch, one event a line.
+// readNDJSON reads a batch with one event per line.
 func (s *Server) readNDJSON(w http.ResponseWriter, r *http.Request, _ url.Values,
 	_ string) (publication, *problem) {
 	body, p := s.openBody(w, r, maxBatchBytes)
@@ -232,7 +231,7 @@ func (s *Server) readBinaryCloudEvent(w http.ResponseWriter, r *http.Request, _ 
 	return cloudEventPublication(r, e), nil
 }
 
-// checkEnvelopes refuses what says no media type. The charset of JSON does not matter.
+// checkEnvelopes refuses a request without a valid media type. The charset of JSON does not matter.
 func checkEnvelopes(r *http.Request) *problem {
 	if _, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil {
 		return &problem{code: "media-unsupported", field: "Content-Type", detail: err.Error()}
@@ -251,12 +250,12 @@ func cloudEventPublication(r *http.Request, e wire.CloudEvent) publication {
 	return pub
 }
 
-// cloudEventKey is the key that an event's source and id are, of this owner.
+// cloudEventKey returns the idempotency key that an event's source and id make for this owner.
 func cloudEventKey(owner string, e wire.CloudEvent) string {
 	return scopedKey("cloudevent", owner, e.Draft.Topic, e.Source, e.ID)
 }
 
-// topics are those that the events of a batch name, of whose caller it asks.
+// topics checks the topics that the events of a batch name against the caller's grant.
 type topics struct {
 	r    *http.Request
 	last string // nearly always the next event has the same

@@ -5,7 +5,7 @@ import (
 	"tidings/replay"
 )
 
-// formats are what ?format= may name.
+// formats are the values of ?format=.
 var formats = map[string]*replay.Format{
 	"":     dataFormat,
 	"data": dataFormat,

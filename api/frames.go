@@ -16,8 +16,7 @@ const (
 	eventBye       = "tidings.bye"
 )
 
-// bye is why the server ends a stream: the cause of the end of its context, and what its client is
-// told.
+// bye is why the server ends a stream: the cause of the end of its context, and the reason sent to its client.
 type bye string
 
 const (
@@ -51,8 +50,8 @@ func gapJSON(g *replay.Gap) []byte {
 	}{g.Reason, g.Requested, g.Through, idOrNull(g.First), idOrNull(g.Last), g.Detail})
 }
 
-// appendOpen says where the stream begins, after how long a silence a client may take it for dead, and
-// which subscriber it is.
+// appendOpen reports where the stream starts, after how much silence a client may consider it dead, and which
+// subscriber it is.
 func appendOpen(dst []byte, id store.ID, resumed bool, o *scriptOptions) []byte {
 	return appendControl(dst, id.String(), eventOpen, struct {
 		Log        store.ID `json:"log"`

@@ -10,22 +10,21 @@ import (
 	"tidings/store"
 )
 
-// access says who may call an endpoint, and which checks come before it. All but probe and open
-// take a valid token.
+// access is who may call an endpoint, and which checks come first. All but probe and open require a valid token.
 type access int
 
 const (
 	_          access = iota
-	probe             // everybody, by any Host: a health check may use an address
-	open              // everybody
-	anyToken          // every valid token
-	publishing        // a valid token; the handler knows the topics, and asks its grant about them
+	probe             // everyone, with any Host: a health check may use an address
+	open              // everyone
+	anyToken          // any valid token
+	publishing        // a valid token; the handler knows the topics, and checks them against the grant
 	reading           // the same
-	listing           // as reading; what it lists may be long, so the answer is compressed
+	listing           // like reading; the list may be long, so the response is compressed
 	admin             // a valid token that grants administration
-	scraping          // as admin, by any Host: Prometheus may use an address
-	// as reading; the token may stand in the query where Options.AllowQueryToken says so, since
-	// EventSource sets no headers
+	scraping          // like admin, with any Host: Prometheus may use an address
+	// like reading; the token may be in the query where Options.AllowQueryToken permits it, since EventSource sets no
+	// headers
 	streaming
 )
 
@@ -35,22 +34,21 @@ type caller struct {
 	owner ownerHash
 }
 
-// visit is a request that may be made: who it comes from, what its path names, the memory it takes.
-// It is the context of its request, and all that the server needs of its own for most of them: one
-// allocation.
+// visit is a request being served: who it comes from, what its path names, the memory it holds. It is the context of
+// its request, and all of its own that the server needs for most of them: one allocation.
 type visit struct {
 	context.Context // of net/http
 	*caller
-	desk                 *Desk  // that the request goes to, of those that do
-	variable             string // that stands in the path, as it was sent; "" if there is none
+	desk                 *Desk  // that serves the request, if it needs one
+	variable             string // in the path, as sent; "" if there is none
 	body, answer, packer share
 
 	writer   timedWriter
 	out      outlet
-	reading  body           // what is being read of the request
-	groups   [1]store.Group // to publish, if it is one event
+	reading  body           // the request's body
+	groups   [1]store.Group // to publish, if that is one event
 	drafts   [1]store.Draft // of groups
-	location [1]string      // of the answer
+	location [1]string      // of the response
 }
 
 type visitKey struct{}
@@ -63,7 +61,7 @@ func (v *visit) Value(key any) any {
 	return v.Context.Value(key)
 }
 
-// newVisit begins a visit: its answer is timed. What it holds is given back at its end.
+// newVisit starts a visit, whose response is timed. end gives back what it holds.
 func (s *Server) newVisit(w http.ResponseWriter, r *http.Request, variable string) *visit {
 	v := &visit{Context: r.Context(), variable: variable}
 	v.out.open(s, w, r)
@@ -71,7 +69,7 @@ func (s *Server) newVisit(w http.ResponseWriter, r *http.Request, variable strin
 	return v
 }
 
-// admitted is called when it is known whose visit it is.
+// admitted is called when the caller is known.
 func (v *visit) admitted(s *Server, c *caller) {
 	v.caller = c
 	v.body = share{budget: s.bodies, owner: c.owner}
@@ -97,7 +95,7 @@ func visitOf(r *http.Request) *visit {
 // variableOf returns the variable in the path of a guarded request, as it was sent.
 func variableOf(r *http.Request) string { return visitOf(r).variable }
 
-// callerOf returns who a guarded request comes from; one that was not guarded may do nothing.
+// callerOf returns who a guarded request comes from; a request that was not guarded may do nothing.
 func callerOf(r *http.Request) *caller {
 	if v := visitOf(r); v != nil {
 		return v.caller
@@ -108,8 +106,8 @@ func callerOf(r *http.Request) *caller {
 // grantOf returns what the caller of a guarded request may do.
 func grantOf(r *http.Request) auth.Grant { return callerOf(r).grant }
 
-// authorisePublish refuses a publish to any topic that is reserved, or that the caller's grant does not
-// cover. The answer is the same whether the topic exists or not.
+// authorisePublish refuses to publish to any topic that is reserved, or not covered by the caller's grant. The
+// response is the same whether the topic exists or not.
 func authorisePublish(r *http.Request, topics ...string) *problem {
 	c := callerOf(r)
 	for _, topic := range topics {
@@ -133,8 +131,7 @@ func refuseReserved(topic string) *problem {
 		detail: fmt.Sprintf("only the server itself writes to %s", topic)}
 }
 
-// authoriseSubscribe refuses to read patterns of which one is not covered by a pattern of the
-// caller's grant.
+// authoriseSubscribe refuses to read unless each pattern is covered by a pattern of the caller's grant.
 func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	if !callerOf(r).grant.Reads(asked) {
 		return &problem{code: "topic-forbidden", field: "topic",
@@ -143,11 +140,10 @@ func authoriseSubscribe(r *http.Request, asked store.Filter) *problem {
 	return nil
 }
 
-// guarded answers a request for a path with this variable.
+// guarded serves a request for a path with this variable.
 type guarded func(w http.ResponseWriter, r *http.Request, variable string)
 
-// guard puts the checks of an endpoint's access, and of its parameters, before its handler. What
-// is written of an answer is timed.
+// guard puts the checks of an endpoint's access and parameters before its handler. Writing the response is timed.
 func (s *Server) guard(e endpoint) guarded {
 	limit := s.rates[e.access]
 	serve := func(w http.ResponseWriter, r *http.Request) {
@@ -185,8 +181,8 @@ func (s *Server) guard(e endpoint) guarded {
 	}
 }
 
-// refuse answers with p. A refused publish is counted, and its answer says what became of the
-// events: nothing was stored, unless the log has said otherwise.
+// refuse answers with p. A refused publish is counted, and the response says what became of the events: nothing was
+// stored, unless the log said otherwise.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, a access, p *problem) {
 	if a == publishing {
 		if p.outcome == "" {
@@ -214,7 +210,7 @@ func (s *Server) admit(r *http.Request, a access) (*caller, *problem) {
 	if p := s.checkOrigin(r, a); p != nil {
 		return nil, p
 	}
-	// Before the token, so that guessing one is limited too.
+	// Before the token is checked, so that guessing tokens is limited too.
 	if p := s.limitAddress(r, a); p != nil {
 		return nil, p
 	}

@@ -14,13 +14,13 @@ import (
 	"tidings/store"
 )
 
-// What Options.StreamWriter may say.
+// The values of Options.StreamWriter.
 const (
-	// WriterAuto holds streams where that is possible.
+	// WriterAuto holds streams where possible.
 	WriterAuto = "auto"
-	// WriterOrdinary has a goroutine for each stream.
+	// WriterOrdinary uses a goroutine for each stream.
 	WriterOrdinary = "ordinary"
-	// WriterHeld is WriterAuto for who wants to know where it is not possible: see CanHold.
+	// WriterHeld is WriterAuto for callers who want to know where it is not possible: see CanHold.
 	WriterHeld = "held"
 )
 
@@ -32,9 +32,9 @@ func (s *Server) newPool() *held.Pool {
 		StuckBytes: s.o.StuckBytes, Panicked: s.writerPanicked})
 }
 
-// holds is where it is decided who writes a stream: one over plain HTTP/1.1 or 1.0 is held, and the handler
-// returns; over TLS and HTTP/2, and where there is no descriptor, the handler's goroutine writes it.
-// So it does after a request with a body, which is net/http's to read.
+// holds decides who writes a stream: over plain HTTP/1.1 or 1.0 it is held, and the handler returns; over TLS and
+// HTTP/2, and where there is no descriptor, the handler's goroutine writes it. It also does after a request with a
+// body, which is net/http's to read.
 func (s *Server) holds(r *http.Request) bool {
 	_, socket := r.Context().Value(connKey{}).(*net.TCPConn)
 	return socket && CanHold && s.o.StreamWriter != WriterOrdinary &&
@@ -62,11 +62,11 @@ func (s *Server) streamHeld(w http.ResponseWriter, r *http.Request, c *caller,
 	return nil
 }
 
-// hold hands a stream over. The answer's head is the one that net/http would write, but that the
-// connection ends with the stream.
+// hold hands a stream over. The response head is the one that net/http would write, except that the connection ends
+// with the stream.
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, open *openStream, c *held.Conn) error {
 	setStreamHeaders(w.Header())
-	conn, _, err := http.NewResponseController(w).Hijack() // what came after the request is dropped
+	conn, _, err := http.NewResponseController(w).Hijack() // anything sent after the request is dropped
 	if err != nil {
 		return err // the client is gone, or nothing can be written to it
 	}
@@ -80,7 +80,7 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, open *openStream, 
 	return nil
 }
 
-// streamHead returns the head of a stream's answer, and whether its body is in chunks.
+// streamHead returns the head of a stream's response, and whether its body is chunked.
 func streamHead(r *http.Request, h http.Header) (head []byte, chunked bool) {
 	var b bytes.Buffer
 	chunked = r.ProtoAtLeast(1, 1)
@@ -102,7 +102,7 @@ func streamHead(r *http.Request, h http.Header) (head []byte, chunked bool) {
 type heldStream struct {
 	*openStream
 	events int   // in what Next returned last
-	before int   // of its frames, those that stand before the events
+	before int   // how many of its frames come before the events
 	fault  error // ends the stream at the next call
 }
 
@@ -134,8 +134,8 @@ func (h *heldStream) Wrote(frames [][]byte, n int) {
 	h.wrote(n, h.events)
 }
 
-// takeBack has the subscription go on after the last event of the first n bytes of the frames, which
-// end with it.
+// takeBack makes the subscription continue after the last event in the first n bytes of the frames, which end with
+// that event.
 func (h *heldStream) takeBack(frames [][]byte, n int) {
 	var last []byte
 	h.events = 0
@@ -156,7 +156,7 @@ func (h *heldStream) takeBack(frames [][]byte, n int) {
 
 const endOfFrame = "\n\n"
 
-// frameID returns the ID of the last of some frames of events, which begins with it.
+// frameID returns the ID of the last of some event frames; a frame begins with its ID.
 func frameID(frames []byte) (store.ID, error) {
 	start := 0
 	if i := bytes.LastIndex(frames[:max(0, len(frames)-len(endOfFrame))], []byte(endOfFrame)); i >= 0 {
@@ -178,9 +178,8 @@ type heldEnder struct{ conn *held.Conn }
 func (h heldEnder) cut(why error) { h.conn.Cut(why) }
 func (h heldEnder) stalled() bool { return h.conn.Stalled() }
 
-// Wait waits until the streams have ended that go on beside http.Server's handlers, as they do after
-// Drain; http.Server.Shutdown does not know them. When ctx ends before, it closes the connections
-// that are left, and returns the cause.
+// Wait waits for the end of the streams that run beside http.Server's handlers; Drain ends them. http.Server.Shutdown
+// does not know them. If ctx ends first, Wait closes the remaining connections, and returns the cause.
 func (s *Server) Wait(ctx context.Context) error { return s.held.Wait(ctx) }
 
 // writerPanicked is net/http's recovery from a handler's panic, for streams without a handler.

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// A page of another site must not reach this server through its visitor's browser. It could try in
-// two ways: by sending requests across origins, which the browser marks with their origin; and by
-// having its own name resolve to this server's address, after which the browser takes the server
-// for the page's own. Then the name in Host is foreign. Neither gets at a token that has to be put
-// into the Authorization header, so where such a token decides, both are let through.
+// A page of another site must not reach this server through its visitor's browser. It could try in two ways: with
+// requests across origins, which the browser marks with their origin; and by making its own name resolve to this
+// server's address, so that the browser takes the server for the page's own. Then the name in Host is foreign.
+// Neither gives access to a token that must be in the Authorization header, so both are allowed where such a token
+// decides.
 
-// byHeader reports whether it is a token in the Authorization header that decides about r.
+// byHeader reports whether a token in the Authorization header decides about r.
 func (s *Server) byHeader(r *http.Request) bool {
 	return s.o.Verifier != nil && len(bearersOf(r)) > 0
 }
@@ -41,10 +41,10 @@ func (s *Server) checkHost(r *http.Request) *problem {
 			host)}
 }
 
-// hostname is the host of a host and perhaps a port, in lower case.
+// hostname returns the host of a host and an optional port, in lower case.
 func hostname(hostport string) string {
 	host := strings.Trim(hostport, "[]")
-	if strings.Contains(hostport, ":") { // else there is an error to make
+	if strings.Contains(hostport, ":") { // otherwise there would be an error to allocate
 		if name, _, err := net.SplitHostPort(hostport); err == nil {
 			host = name
 		}
@@ -52,7 +52,7 @@ func hostname(hostport string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
-// localAddr is the address that the connection of r came in at, the zero Addr if it has none.
+// localAddr returns the local address of r's connection, the zero Addr if it has none.
 func localAddr(r *http.Request) netip.Addr {
 	tcp, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -64,17 +64,16 @@ func localAddr(r *http.Request) netip.Addr {
 // protection has the defaults.
 var protection http.CrossOriginProtection
 
-// checkOrigin refuses a write that a page of a foreign origin makes. Where no token says who asks it
-// refuses a read too: the page could not see the answer, but it would cost a copy of the log, a
-// stream's place or a long wait. With a key an admin's cookie is enough for that on a page of the
-// same site.
+// checkOrigin refuses a write by a page of a foreign origin. Where no token identifies the caller it also refuses a
+// read: the page could not see the response, but it would cost a copy of the log, a stream's place or a long wait.
+// With a key, an admin's cookie is enough to cause that from a page of the same site, so admin reads are refused too.
 func (s *Server) checkOrigin(r *http.Request, a access) *problem {
 	if s.byHeader(r) || slices.Contains(s.o.CORSOrigins, r.Header.Get("Origin")) {
 		return nil
 	}
 	if r.Method != http.MethodPost && (a == admin || s.o.Verifier == nil && a != open) {
 		asWrite := *r
-		asWrite.Method = http.MethodPost // it would let every GET through
+		asWrite.Method = http.MethodPost // protection lets every GET through
 		r = &asWrite
 	}
 	if protection.Check(r) == nil {

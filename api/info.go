@@ -11,7 +11,7 @@ import (
 	"tidings/store"
 )
 
-// logBody is the answer of GET /v1/log.
+// logBody is the response of GET /v1/log.
 type logBody struct {
 	Log       store.ID      `json:"log"`
 	Engine    string        `json:"engine"`
@@ -27,17 +27,17 @@ type logBody struct {
 	Retention retentionBody `json:"retention"`
 	Clock     clockBody     `json:"clock"`
 	Limits    limitsBody    `json:"limits"`
-	Nodes     []nodeBody    `json:"nodes,omitempty"` // to administrators, where several servers keep the log
+	Nodes     []nodeBody    `json:"nodes,omitempty"` // for administrators, where several servers keep the log
 }
 
-// retentionBody is the retention.Policy in force. What has no limit is kept.
+// retentionBody is the retention.Policy in force. Without a limit everything is kept.
 type retentionBody struct {
 	Age    []limitBody `json:"age_seconds"`
 	Events []limitBody `json:"events"`
 	Bytes  []limitBody `json:"bytes"`
 }
 
-// limitBody bounds each topic that the pattern matches, or the whole log when it is null.
+// limitBody bounds each topic that matches the pattern, or the whole log if it is null.
 type limitBody struct {
 	Pattern *string `json:"pattern"`
 	Max     float64 `json:"max"`
@@ -59,7 +59,7 @@ func limitBodies[T time.Duration | uint64](limits []retention.Limit[T], unit flo
 	return list
 }
 
-// keysBody says how far back idempotency keys really reach: to the time of the oldest.
+// keysBody reports how far back idempotency keys really reach: to the time of the oldest.
 type keysBody struct {
 	Held   int        `json:"held"`
 	Oldest *time.Time `json:"oldest"`
@@ -107,7 +107,7 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ url.Values) *
 	return nil
 }
 
-// readyz serves GET /readyz: 200, or what a publish would be told.
+// readyz serves GET /readyz: 200, or the problem that a publish would get.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	if p := s.notReady(r.Context()); p != nil {
 		return p
