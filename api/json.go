@@ -17,14 +17,14 @@ func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
 	_ = enc.Encode(body) // fails only when the client is gone
 }
 
-// A row of a list counts rowBytes of memory, rowsAtOnce at a time.
+// A row of a list counts as rowBytes of memory; rows are counted rowsAtOnce at a time.
 const (
 	rowBytes   = 512
 	rowsAtOnce = 256
 )
 
-// writeList answers {"name":[...]}, element by element: the list may be long, and each of its
-// elements can be marshaled. silent is a member of its own, unless it is nil.
+// writeList answers {"name":[...]}, element by element: the list may be long, and each element can be marshaled.
+// silent is a separate member, left out if nil.
 func writeList[T any](w http.ResponseWriter, name string, list []T, silent []unansweredBody) {
 	w.Header().Set("Content-Type", "application/json")
 	out := wire.NewBodyWriter(w)
@@ -44,7 +44,7 @@ func writeList[T any](w http.ResponseWriter, name string, list []T, silent []una
 	_ = out.Close() // fails only when the client is gone
 }
 
-// idOrNull is what an ID is in JSON when zero means that there is none.
+// idOrNull returns what an ID is in JSON when zero means that there is none.
 func idOrNull(id store.ID) *store.ID {
 	if id.IsZero() {
 		return nil

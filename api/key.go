@@ -12,8 +12,8 @@ import (
 // maxKeyBytes bounds an Idempotency-Key.
 const maxKeyBytes = 255
 
-// applyKey puts the request's Idempotency-Key on the publication, where it covers all of it in
-// place of the keys that the events bring themselves.
+// applyKey puts the request's Idempotency-Key on the publication. It covers all of it, and replaces the keys that the
+// events bring.
 func applyKey(r *http.Request, pub *publication) *problem {
 	name, given, p := idempotencyKey(r)
 	if p != nil || !given {
@@ -27,8 +27,8 @@ func applyKey(r *http.Request, pub *publication) *problem {
 	return nil
 }
 
-// idempotencyKey reads the header (draft-ietf-httpapi-idempotency-key-header), quoted as a
-// structured string (RFC 8941 §3.3.3) or bare: "k" and k are one key.
+// idempotencyKey reads the header (draft-ietf-httpapi-idempotency-key-header), quoted as a structured string (RFC
+// 8941 §3.3.3) or bare: "k" and k are the same key.
 func idempotencyKey(r *http.Request) (name string, given bool, p *problem) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
@@ -51,7 +51,7 @@ func idempotencyKey(r *http.Request) (name string, given bool, p *problem) {
 	return name, true, nil
 }
 
-// scopedKey joins the parts of a key, each with its length: no two lists of parts are one key.
+// scopedKey joins the parts of a key, each with its length: no two lists of parts make the same key.
 func scopedKey(parts ...string) string {
 	key := make([]byte, 0, 256)
 	for _, p := range parts {

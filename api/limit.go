@@ -11,18 +11,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxBuckets bounds each of the two generations of buckets that a rateLimit keeps, at 150 B a
-// bucket.
+// maxBuckets bounds each of the two generations of buckets that a rateLimit keeps, at 150 B per bucket.
 const maxBuckets = 50_000
 
-// bucketKey is whose requests count together: those of an owner of tokens, or those of an address.
+// bucketKey is whose requests count together: those of a token owner, or those of an address.
 type bucketKey struct {
 	owner   ownerHash
 	address netip.Prefix
 }
 
-// rateLimit allows each bucket so many requests a second, and as many at once. When there are many
-// buckets it forgets those that were not used for long: they start full again.
+// rateLimit allows each bucket perSecond requests per second, and as many at once. When there are many buckets it
+// forgets those that were not used for long: they start full again.
 type rateLimit struct {
 	name, flag string
 	perSecond  float64
@@ -32,7 +31,7 @@ type rateLimit struct {
 	older  map[bucketKey]*rate.Limiter
 }
 
-// newRateLimits returns the limits that are set, by what they limit.
+// newRateLimits returns the configured limits, by what they limit.
 func newRateLimits(o Options) map[access]*rateLimit {
 	limits := make(map[access]*rateLimit)
 	if o.RatePublish > 0 {
@@ -57,7 +56,7 @@ func (s *Server) limitAddress(r *http.Request, a access) *problem {
 	}
 	addr := s.clientAddr(r)
 	if !addr.Is6() {
-		network, _ := addr.Prefix(addr.BitLen()) // zero without an IP address: together with its like
+		network, _ := addr.Prefix(addr.BitLen()) // zero without an IP address: all of these together
 		return s.rates[a].take(bucketKey{address: network}, s.o.Now())
 	}
 	for _, bits := range []int{64, siteBits} {
@@ -69,14 +68,14 @@ func (s *Server) limitAddress(r *http.Request, a access) *problem {
 	return nil
 }
 
-// An IPv6 client has a network of 64 bits, or many: a customer is given up to one of 48 bits (RIPE-690
-// §4.2). So such a site has a rate too, which it reaches with more than siteRate clients at their own.
+// An IPv6 client has a network of 64 bits, or many: a customer is given up to a /48 (RIPE-690 §4.2). So such a site
+// has a rate too, which it reaches with more than siteRate clients at their own rates.
 const (
 	siteBits = 48
 	siteRate = 16
 )
 
-// take takes a request out of the bucket, or says when there is one again.
+// take takes a request out of the bucket, or reports when there will be one again.
 func (l *rateLimit) take(key bucketKey, now time.Time) *problem {
 	if l == nil {
 		return nil
@@ -92,8 +91,8 @@ func (l *rateLimit) take(key bucketKey, now time.Time) *problem {
 		detail: fmt.Sprintf("the limit is %v requests a second (%s)", float64(bucket.Limit()), l.flag)}
 }
 
-// tell says in the answer what is left for whom it is, and in how many seconds all of it is there
-// again (draft-ietf-httpapi-ratelimit-headers-11 §2).
+// tell reports in the response what the caller has left, and in how many seconds the limit is full again
+// (draft-ietf-httpapi-ratelimit-headers-11 §2).
 func (l *rateLimit) tell(h http.Header, key bucketKey, now time.Time) {
 	if l == nil {
 		return

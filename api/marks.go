@@ -15,8 +15,7 @@ import (
 // maxUnread is how far unread events are counted.
 const maxUnread = 1000
 
-// markBody is a read mark in an answer: one person's place in some topics, shared by that person's
-// devices.
+// markBody is a read mark in a response: one person's place in some topics, shared by that person's devices.
 type markBody struct {
 	ID     store.ID `json:"id"`
 	Topics []string `json:"topics"`
@@ -24,18 +23,18 @@ type markBody struct {
 	Capped bool     `json:"capped,omitempty"`
 }
 
-// marksAtOnce is how many read marks a list has at most.
+// marksAtOnce is the maximum length of a list of read marks.
 const marksAtOnce = 100
 
-// listedMark is a read mark in a list. Without an ID and topics it is of topics that the caller may not
-// read, now or any more, or damaged.
+// listedMark is a read mark in a list. Without an ID and topics, the caller may not read its topics, or not any more,
+// or it is damaged.
 type listedMark struct {
 	Name   string    `json:"name"`
 	ID     *store.ID `json:"id"`
 	Topics []string  `json:"topics"`
 }
 
-// listMarks serves GET /v1/cursors: those of the caller, a hundred at a time.
+// listMarks serves GET /v1/cursors: the caller's read marks, a hundred at a time.
 func (s *Server) listMarks(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	after := query.Get("after")
 	if query.Has("after") && !isMarkName(after) {
@@ -83,8 +82,7 @@ func (s *Server) getMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	return s.answerMark(w, r, mark)
 }
 
-// putMark serves PUT /v1/cursors/{name}. The answer is the mark as it is then, which an older ID
-// leaves alone.
+// putMark serves PUT /v1/cursors/{name}. The response is the mark as it is then; an older ID does not move it.
 func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
 	if p != nil {
@@ -120,7 +118,7 @@ func (s *Server) deleteMark(w http.ResponseWriter, r *http.Request, _ url.Values
 	return nil
 }
 
-// readMark reads {"id","topics"}. Without topics a mark that exists keeps those it has.
+// readMark reads {"id","topics"}. Without topics an existing mark keeps its own.
 func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	name string) (mark store.Mark, p *problem) {
 	body, p := s.readBody(w, r, s.o.MaxEventBytes)
@@ -152,8 +150,8 @@ func (s *Server) readMark(w http.ResponseWriter, r *http.Request,
 	return mark, p
 }
 
-// checkPosition refuses an ID that was never in the log. What is unread after it could not be told:
-// events that came since may lie before it.
+// checkPosition refuses an ID that was never in the log. What is unread after it could not be determined: events
+// published since may lie before it.
 func (s *Server) checkPosition(ctx context.Context, id store.ID) *problem {
 	if p := s.reach(ctx, id); p != nil {
 		return p
@@ -171,7 +169,7 @@ func (s *Server) checkPosition(ctx context.Context, id store.ID) *problem {
 	return nil
 }
 
-// markTopics reads the member "topics", nil when it is missing.
+// markTopics reads the member "topics"; list is nil when it is missing.
 func (s *Server) markTopics(r *http.Request, name string,
 	list json.RawMessage) (store.Filter, *problem) {
 	if list == nil {
@@ -185,8 +183,7 @@ func (s *Server) markTopics(r *http.Request, name string,
 	return s.readTopics(list)
 }
 
-// answerMark counts what is unread and answers, unless the caller may not read those topics, now or
-// any more.
+// answerMark counts the unread events and answers, unless the caller may not read those topics, or not any more.
 func (s *Server) answerMark(w http.ResponseWriter, r *http.Request, mark store.Mark) *problem {
 	if p := authoriseSubscribe(r, mark.Topics); p != nil {
 		return p
@@ -222,7 +219,7 @@ func isMarkName(name string) bool {
 	return name != "" && len(name) <= store.MaxMarkName
 }
 
-// markProblem is storeProblem, in the words of marks.
+// markProblem is storeProblem, worded for read marks.
 func markProblem(err error) *problem {
 	p := storeProblem(err)
 	switch {

@@ -11,12 +11,11 @@ import (
 	"tidings/replay"
 )
 
-// maxScrapes is how many are answered at a time; the others get 503.
+// maxScrapes is how many scrapes are answered at a time; the others get 503.
 const maxScrapes = 4
 
-// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens;
-// states, and what other packages count, are looked up by scrape. No label's value comes from a
-// client, so the number of series is fixed.
+// metrics are the numbers that GET /metrics shows. What happens is counted here as it happens; states, and what other
+// packages count, are looked up by scrape. No label value comes from a client, so the number of series is fixed.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -70,7 +69,7 @@ func newMetrics(version string) *metrics {
 	return m
 }
 
-// begin makes what alerts look at be there from the start: a rate needs a first value.
+// begin creates the series that alerts use from the start: a rate needs a first value.
 func (m *metrics) begin() {
 	m.stored, m.replayed = m.publishes.WithLabelValues("stored"),
 		m.publishes.WithLabelValues("replayed")
@@ -105,7 +104,7 @@ func (m *metrics) refused(code string) { m.publishes.WithLabelValues(code).Inc()
 
 func (m *metrics) gap(g *replay.Gap) { m.gaps.WithLabelValues(string(g.Reason)).Inc() }
 
-// step counts what a stream's step has to tell.
+// step counts the gap and the bye of a stream's step.
 func (m *metrics) step(st *step) {
 	if st.gap != nil {
 		m.gap(st.gap)
@@ -115,12 +114,12 @@ func (m *metrics) step(st *step) {
 	}
 }
 
-// MetricsHandler answers every request with the metrics, for a listener of their own. GET /metrics
-// is the same behind the checks of the other endpoints.
+// MetricsHandler answers every request with the metrics, for a separate listener. GET /metrics is the same behind the
+// checks of the other endpoints.
 func (s *Server) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 		ErrorLog: scrapeLog{s},
-		// a log that fails is when the other numbers are wanted
+		// when the log fails, the other numbers are still wanted
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 	})

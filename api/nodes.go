@@ -24,25 +24,25 @@ const (
 	askRequest     = "request"
 )
 
-// nodeQuestion is what a server asks another one.
+// nodeQuestion is what a server asks another server.
 type nodeQuestion struct {
 	Ask string `json:"ask"`
-	ID  string `json:"id,omitempty"` // of the stream to cut off, or that is reported of
+	ID  string `json:"id,omitempty"` // of the stream to cut off or to report on
 
 	Report *pageReport `json:"report,omitempty"`
 
 	Request *passedRequest `json:"request,omitempty"`
 }
 
-// nodeAnswer is what it is answered.
+// nodeAnswer is the answer to a nodeQuestion.
 type nodeAnswer struct {
 	Error       string           `json:"error,omitempty"` // why there is no answer
 	Subscribers []subscriberBody `json:"subscribers,omitempty"`
-	Found       bool             `json:"found,omitempty"` // the stream was there
+	Found       bool             `json:"found,omitempty"` // the stream was found
 	Answer      *passedAnswer    `json:"answer,omitempty"`
 }
 
-// unansweredBody is a server that has not said what it was asked.
+// unansweredBody is a server that did not answer a question.
 type unansweredBody struct {
 	Node   string `json:"node"`
 	Detail string `json:"detail"`
@@ -78,8 +78,8 @@ func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte
 	return wire.Marshal(nodeAnswer{Error: fmt.Sprintf("this release does not know the question %.40q", q.Ask)})
 }
 
-// askNodes asks all other servers of the log, and returns what each that answered says, in a form that was checked,
-// and those that did not.
+// askNodes asks all other servers of the log. It returns the answers, whose form has been checked, and the servers
+// that did not give one.
 func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAnswer, silent []unansweredBody) {
 	silent = []unansweredBody{}
 	for _, a := range s.o.Nodes.AskAll(ctx, wire.Marshal(q)) {
@@ -102,7 +102,7 @@ func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAn
 	return answers, silent
 }
 
-// nameOf is what a server is called in answers.
+// nameOf returns a server's name in responses.
 func nameOf(n *nodes.Node) string {
 	if n.Name == "" {
 		return n.ID
@@ -112,7 +112,7 @@ func nameOf(n *nodes.Node) string {
 
 var errAnswer = errors.New("its answer cannot be read")
 
-// read reads an answer, and refuses one that is not as this server would give it.
+// read reads an answer, and refuses one that this server would not give.
 func (a *nodeAnswer) read(body []byte) error {
 	if err := json.Unmarshal(body, a); err != nil {
 		return fmt.Errorf("%w: %w", errAnswer, err)
@@ -139,7 +139,7 @@ func (b *subscriberBody) valid() bool {
 		b.LagSeconds >= 0 && b.Bytes >= 0
 }
 
-// findElsewhere has the other server that has a stream do what is asked with it.
+// findElsewhere forwards the question to whichever other server has the stream.
 func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQuestion) *problem {
 	found, silent := s.o.Nodes.Find(r.Context(), wire.Marshal(q), func(body []byte) (bool, error) {
 		var said nodeAnswer
@@ -157,10 +157,10 @@ func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQu
 	return noSubscriber()
 }
 
-// nodeBody is a server of the log in the answer of GET /v1/log.
+// nodeBody is a server of the log in the response of GET /v1/log.
 type nodeBody struct {
 	Node    string  `json:"node"`
-	Self    bool    `json:"self"` // the one that answers
+	Self    bool    `json:"self"` // the one that answered
 	Version string  `json:"version"`
 	Lost    bool    `json:"lost"`
 	Heard   float64 `json:"heard_seconds"`
@@ -171,7 +171,7 @@ type nodeBody struct {
 	Sends   bool    `json:"sends"`
 }
 
-// nodeBodies are the servers of the log, nil if it has one.
+// nodeBodies returns the servers of the log, nil if it has only one.
 func (s *Server) nodeBodies() []nodeBody {
 	if s.o.Nodes == nil {
 		return nil

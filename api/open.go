@@ -10,20 +10,19 @@ import (
 	"tidings/replay"
 )
 
-// openStream is a stream and all that it has of the server: a seat, memory, a subscription, a row
-// among the subscribers. One goroutine at a time drives it. Who drives it last closes it.
+// openStream is a stream and everything it holds of the server: a seat, memory, a subscription, a row among the
+// subscribers. One goroutine at a time drives it. The last one to drive it closes it.
 type openStream struct {
 	s      *Server
 	owner  ownerHash // of the seat
-	memory share     // of what it has read of the log
+	memory share     // for what it has read from the log
 	sub    *replay.Subscription
 	script *script
-	row    *subscriber // nil: nothing was written
+	row    *subscriber // nil: nothing has been written
 }
 
-// openStream takes what a stream needs before anything is written of it. ring is called when it is
-// to take the next step: see replay.Tail.SubscribeFunc. The caller has taken the place, which the
-// stream gives back.
+// openStream acquires what a stream needs before anything is written to it. ring is called when the stream is to take
+// its next step: see replay.Tail.SubscribeFunc. The caller has taken the seat, which the stream gives back.
 func (s *Server) openStream(c *caller, asked *subscription, ring func()) (*openStream, *problem) {
 	o := &openStream{s: s, owner: c.owner, memory: share{budget: s.answers, owner: c.owner}}
 	p := o.begin(c, asked, ring)
@@ -53,7 +52,7 @@ func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *prob
 	return nil
 }
 
-// show makes the stream known to administrators and metrics; end is who ends it for them.
+// show makes the stream known to administrators and metrics; end ends it on their behalf.
 func (o *openStream) show(r *http.Request, asked *subscription, end ender) {
 	o.row = o.s.addSubscriber(r, asked, o, end)
 }
@@ -61,7 +60,7 @@ func (o *openStream) show(r *http.Request, asked *subscription, end ender) {
 // close gives everything back.
 func (o *openStream) close() {
 	if o.row != nil {
-		o.row.leave() // first: what is not in the list any more counts nowhere
+		o.row.leave() // first: a stream that has left the list counts nowhere
 		o.s.subscribers.byID.Delete(o.row.id)
 	}
 	if o.sub != nil {
@@ -71,7 +70,7 @@ func (o *openStream) close() {
 	o.s.seats.free(o.owner)
 }
 
-// wrote counts what was written, and notes how far the stream has come.
+// wrote counts what was written, and records how far the stream has come.
 func (o *openStream) wrote(bytes, events int) {
 	if events > 0 {
 		o.s.metrics.events.Add(float64(events))
@@ -79,10 +78,10 @@ func (o *openStream) wrote(bytes, events int) {
 	o.row.wrote(bytes, o.sub.Position())
 }
 
-// tell says why the stream has ended, where somebody may look for it.
+// tell reports why the stream has ended, where somebody may look for it.
 func (o *openStream) tell(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// the client took nothing for the stall time-out; it resumes by its cursor
+		// the client accepted nothing for the stall timeout; it resumes from its cursor
 		o.s.metrics.stalls.Inc()
 		o.s.logSeldom("stall", slog.LevelInfo, "stream ended", "remote", o.row.remote, "error", err)
 		return

@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// contract describes what the router serves; tests hold the two together.
+// contract describes what the router serves; tests keep the two in step.
 //
 //go:embed openapi.yaml
 var contract []byte

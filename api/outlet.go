@@ -20,49 +20,48 @@ const (
 	// maxWrite is the most that is written under one deadline.
 	maxWrite = 64 << 10
 
-	// stalledAfter is how long a write must have been waiting for its client to count as stalled,
-	// and what a client gets to take the rest of an answer that is cut off.
+	// stalledAfter is how long a write must have been waiting for its client to count as stalled, and how long a
+	// client gets to accept the rest of a response that is cut off.
 	stalledAfter = time.Second
 )
 
-// errCutOff ends a write that did not come to its end before its answer was cut off.
+// errCutOff ends a write that was not finished when its response was cut off.
 var errCutOff = errors.New("cut off while the client took nothing")
 
-// outlet times what is written of one answer: a piece of maxWrite has the stall time-out, and only
-// stalledAfter once the answer is cut off or the server drains. A piece that takes longer ends the
-// answer: over HTTP/1.1 its connection, over HTTP/2 its stream, by a reset. A reset waits behind a
-// frame that is being written; when it does not get out in stalledAfter the client takes nothing
-// of the connection either, and that is closed.
+// outlet times the writing of one response: a piece of maxWrite has the stall timeout, and only stalledAfter once the
+// response is cut off or the server drains. A piece that takes longer ends the response: over HTTP/1.1 its
+// connection, over HTTP/2 its stream, by a reset. A reset waits behind a frame that is being written; if it is not
+// sent within stalledAfter, the client does not read the connection at all, which is then closed.
 //
-// Over HTTP/2 the deadline is a timer of the outlet's: net/http's would reset a stream that has
-// nothing to write, too. An event stream has the timer by every protocol, also to wait by. Over
-// HTTP/1.1 with TLS the timer closes what is below TLS, whose last words net/http would wait for, for
-// 5 s. The handler's goroutine writes; the other methods may be called concurrently.
+// Over HTTP/2 the deadline is a timer of the outlet: net/http's would also reset a stream that has nothing to write.
+// An event stream has the timer over every protocol, also to wait by. Over HTTP/1.1 with TLS the timer closes the
+// connection below TLS, because net/http would wait 5 s for TLS's last words. The handler's goroutine writes; the
+// other methods may be called concurrently.
 type outlet struct {
 	s     *Server
 	rc    http.ResponseController
 	conn  net.Conn // below TLS; nil: not known
 	http2 bool
-	timed bool // by the timer; else by the connection's deadline alone
+	timed bool // by the timer; otherwise only by the connection's deadline
 
-	bell chan struct{} // of a stream, whose handler waits for nothing else; nil: no stream
+	bell chan struct{} // of a stream, whose handler waits for nothing else; nil: not a stream
 
 	mu       sync.Mutex
-	timer    *time.Timer // made when it is first needed
+	timer    *time.Timer // created when first needed
 	armed    time.Time   // when timer rings; zero: it does not
-	until    time.Time   // when bell is to ring, while nothing is written; zero: never
+	until    time.Time   // when to ring bell while nothing is written; zero: never
 	ended    error       // why the stream must end, once that is known
 	over     bool        // the handler has returned
 	reset    bool        // the stream, after the deadline
-	began    time.Time   // the piece that is being written; zero while none is
+	began    time.Time   // start of the piece being written; zero while there is none
 	deadline time.Time   // of the last piece
-	last     time.Time   // nothing is written after it; zero: it may go on
-	rate     int64       // least bytes a second over the whole answer; 0: no such
+	last     time.Time   // nothing is written after it; zero: no limit
+	rate     int64       // minimum bytes per second over the whole response; 0: none
 	first    time.Time   // when the first piece began
 	sent     int64       // bytes of the pieces that have begun
 }
 
-// open makes a zero outlet that of an answer; its guard closes it.
+// open turns a zero outlet into the outlet of a response; its guard closes it.
 func (o *outlet) open(s *Server, w http.ResponseWriter, r *http.Request) {
 	o.s, o.rc, o.http2 = s, *http.NewResponseController(w), r.ProtoMajor > 1
 	if o.http2 || r.TLS != nil {
@@ -72,9 +71,9 @@ func (o *outlet) open(s *Server, w http.ResponseWriter, r *http.Request) {
 	s.outlets.add(o)
 }
 
-// close is called before the handler's return, after which the ResponseWriter is another's. What is
-// left in its buffer, such as the head of an answer without a body, has the time of one more piece, or
-// over HTTP/1.1 what the last piece has left.
+// close is called before the handler returns, after which the ResponseWriter belongs to somebody else. What is left
+// in its buffer, such as the head of a response without a body, has the time of one more piece, or over HTTP/1.1 what
+// the last piece has left.
 func (o *outlet) close() {
 	o.s.outlets.remove(o)
 	if o.http2 || o.bell != nil || o.deadline.IsZero() {
@@ -91,7 +90,7 @@ func (o *outlet) close() {
 	}
 }
 
-// begin is called before a piece of so many bytes, at most maxWrite, is written.
+// begin is called before a piece of this many bytes, at most maxWrite, is written.
 func (o *outlet) begin(bytes int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -112,14 +111,14 @@ func (o *outlet) begin(bytes int) error {
 	return o.set(earlier(by, o.last))
 }
 
-// end is called when what has begun is written.
+// end is called when what has begun has been written.
 func (o *outlet) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.began = time.Time{}
 }
 
-// set gives the piece that is being written its deadline.
+// set sets the deadline of the piece that is being written.
 func (o *outlet) set(deadline time.Time) error {
 	o.deadline = deadline
 	if o.timed {
@@ -131,7 +130,7 @@ func (o *outlet) set(deadline time.Time) error {
 	return o.rc.SetWriteDeadline(deadline)
 }
 
-// arm makes the timer ring at the latest then. It may ring before: expire looks what is due.
+// arm makes the timer ring at the latest then. It may ring earlier: expire checks what is due.
 func (o *outlet) arm(at time.Time) {
 	switch {
 	case !o.armed.IsZero() && !at.Before(o.armed):
@@ -144,27 +143,26 @@ func (o *outlet) arm(at time.Time) {
 	o.armed = at
 }
 
-// awaken makes the outlet that of a stream; it is called before ring, wait and cut are, but drain may come
-// meanwhile. A stream writes often, so the timer keeps its deadlines over HTTP/1.1, too: that of the
-// connection costs more.
+// awaken turns the outlet into a stream's; it is called before ring, wait and cut are, but drain may come in between.
+// A stream writes often, so the timer keeps its deadlines over HTTP/1.1, too: the connection's deadline costs more.
 func (o *outlet) awaken() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bell, o.timed = make(chan struct{}, 1), true
 	if !o.http2 {
-		_ = o.rc.SetWriteDeadline(time.Time{}) // a failure shows in writing
+		_ = o.rc.SetWriteDeadline(time.Time{}) // a failure shows when writing
 	}
 }
 
-// ring has the handler of a stream look what there is to do, now or when it next waits.
+// ring makes the handler of a stream check what there is to do, now or when it next waits.
 func (o *outlet) ring() {
 	select {
 	case o.bell <- struct{}{}:
-	default: // it has not looked since the last time
+	default: // it has not checked since the last ring
 	}
 }
 
-// wait returns when the bell has rung, or at the time that is given.
+// wait returns when the bell has rung, or at the given time.
 func (o *outlet) wait(until time.Time) {
 	o.mu.Lock()
 	o.until = until
@@ -173,7 +171,7 @@ func (o *outlet) wait(until time.Time) {
 	<-o.bell
 }
 
-// why returns why the stream must end, once it was cut off.
+// why returns why the stream must end, once it has been cut off.
 func (o *outlet) why() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -188,7 +186,7 @@ func (o *outlet) expire() {
 	o.armed = time.Time{}
 	switch {
 	case o.over:
-	case o.began.IsZero(): // it was written meanwhile
+	case o.began.IsZero(): // it has been written meanwhile
 		if o.bell != nil && now.Before(o.until) {
 			o.arm(o.until)
 		} else if o.bell != nil {
@@ -207,14 +205,14 @@ func (o *outlet) expire() {
 	}
 }
 
-// hurry moves the deadline of a piece that is being written forward.
+// hurry brings the deadline of a piece that is being written forward.
 func (o *outlet) hurry(by time.Time) {
 	if !o.over && !o.began.IsZero() && by.Before(o.deadline) {
 		_ = o.set(by) // what cannot be timed cannot be written either
 	}
 }
 
-// patience is how much longer a piece that is being written may take, once it is to end.
+// patience returns how much longer a piece that is being written may take when the response must end.
 func (o *outlet) patience() time.Duration {
 	if o.began.IsZero() {
 		return stalledAfter
@@ -222,7 +220,7 @@ func (o *outlet) patience() time.Duration {
 	return max(0, stalledAfter-time.Since(o.began))
 }
 
-// drain lets a piece that has waited for stalledAfter end now, and the others no later.
+// drain ends a piece that has waited for stalledAfter now, and the others when they have.
 func (o *outlet) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -246,15 +244,15 @@ func (o *outlet) cut(why error) {
 	o.hurry(o.last)
 }
 
-// endBy is called before anything is written: nothing is after t, unless t is zero.
+// endBy is called before anything is written: nothing is written after t, unless t is zero.
 func (o *outlet) endBy(t time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = t
 }
 
-// atLeast is called before anything is written: the answer ends when its client, after a first
-// stall time-out, takes less on an average.
+// atLeast is called before anything is written: the response ends if its client, after a first stall timeout, accepts
+// less on average.
 func (o *outlet) atLeast(bytesPerSecond int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -268,9 +266,8 @@ func (o *outlet) stalled() bool {
 	return !o.began.IsZero() && time.Since(o.began) > stalledAfter
 }
 
-// failed is called with the error of a write, and returns what it means: os.ErrDeadlineExceeded
-// when the client took nothing for the stall time-out, which HTTP/2 does not tell from other ends
-// of a stream.
+// failed is called with the error of a write, and returns what it means: os.ErrDeadlineExceeded when the client
+// accepted nothing for the stall timeout, which HTTP/2 does not distinguish from other ends of a stream.
 func (o *outlet) failed(err error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -286,7 +283,7 @@ func (o *outlet) failed(err error) error {
 	return fmt.Errorf("%w (%w)", os.ErrDeadlineExceeded, err)
 }
 
-// outlets are those of the answers under way. All methods may be called concurrently.
+// outlets are those of the responses under way. All methods may be called concurrently.
 type outlets struct {
 	mu  sync.Mutex
 	all map[*outlet]struct{}
@@ -304,7 +301,7 @@ func (s *outlets) remove(o *outlet) {
 	delete(s.all, o)
 }
 
-// now returns those that are there.
+// now returns the current outlets.
 func (s *outlets) now() []*outlet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -321,8 +318,7 @@ func earlier(a, b time.Time) time.Time {
 
 type connKey struct{}
 
-// connContext is http.Server.ConnContext: it bounds the memory of a connection, and lets an outlet
-// close it.
+// connContext is http.Server.ConnContext: it bounds the memory of a connection, and lets an outlet close it.
 func connContext(ctx context.Context, c net.Conn) context.Context {
 	if encrypted, ok := c.(*tls.Conn); ok {
 		c = encrypted.NetConn()

@@ -18,27 +18,27 @@ import (
 const (
 	defaultPageEvents = 100
 	maxPageEvents     = 1000
-	maxPageBytes      = 4 << 20 // of data and attributes; a page has one event in any case
+	maxPageBytes      = 4 << 20 // of data and attributes; a page always has at least one event, if there is any
 	maxPageWait       = 60 * time.Second
 )
 
-// pageQuery is what a page asks for.
+// pageQuery is the query of a page.
 type pageQuery struct {
 	subscription
 	limit  int
 	wait   time.Duration
-	before *store.ID // read back from here instead
+	before *store.ID // read backwards from here instead
 	newest bool      // no start was given: the newest events
-	share  *share    // of the memory for answers
+	share  *share    // of the memory for responses
 }
 
 // page is a stretch of the log for a client that does not hold a stream.
 type page struct {
 	events   []store.Event
 	gap      *replay.Gap
-	next     store.ID // the cursor to go on with, here or on a stream
+	next     store.ID // the cursor to continue with, here or on a stream
 	caughtUp bool
-	prev     *store.ID // to read further back from; nil at the start of what there is
+	prev     *store.ID // to continue backwards from; nil at the start of the log
 }
 
 // pages serves GET /v1/events and GET /v1/topics/{topic}/events.
@@ -87,7 +87,7 @@ func (s *Server) parsePage(r *http.Request, query url.Values) (q pageQuery, p *p
 	}
 	q.limit = defaultPageEvents
 	if n, err := strconv.Atoi(query.Get("last")); err == nil && q.start == replay.Last(n) {
-		q.limit = min(max(n, q.limit), maxPageEvents) // else it would be the oldest of these
+		q.limit = min(max(n, q.limit), maxPageEvents) // otherwise the page would have the oldest of these
 	}
 	if v := query.Get("limit"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -144,15 +144,15 @@ func (s *Server) readPage(ctx context.Context, q pageQuery) (page, error) {
 		}
 		select {
 		case <-reader.Ready():
-		case <-wait.Done(): // look once more, for the cursor to move on
+		case <-wait.Done(): // check once more, so that the cursor advances
 		case <-s.drain:
 		}
 	}
 }
 
-// readOn reads from where reader is: at most limit events and maxPageBytes. A gap comes first in
-// its page: one that turns up later ends the page before it, and is told by the next. The page ends
-// early, too, when there is no memory for more of it.
+// readOn reads from where reader is: at most limit events and maxPageBytes. A gap comes first in its page: one that
+// turns up later ends the page before it, and the next page reports it. The page also ends early when there is no
+// memory for more of it.
 func (s *Server) readOn(reader *replay.Reader, limit int, memory *share) (page, error) {
 	found := page{next: reader.OpenID()}
 	size := 0
@@ -194,7 +194,7 @@ func (s *Server) readOn(reader *replay.Reader, limit int, memory *share) (page, 
 
 // readBack reads the newest matching events below an ID, in log order.
 func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) {
-	head := s.log.Head() // first: an event that comes meanwhile is after next
+	head := s.log.Head() // first: an event published meanwhile is after next
 	back, err := replay.Back(s.log, q.filter, before, q.limit, maxPageBytes)
 	if err != nil {
 		return page{}, err
@@ -225,14 +225,14 @@ func (s *Server) readBack(q pageQuery, before store.ID) (found page, err error) 
 	return found, nil
 }
 
-// eventBytes is the memory of an event beside its data and attributes.
+// eventBytes is the memory of an event besides its data and attributes.
 const eventBytes = 256
 
-// pageWeight is the memory of a page of n events of this size, while it is written in pieces.
+// pageWeight returns the memory of a page of n events of this total size, while it is written in pieces.
 func pageWeight(size, n int) int64 { return int64(size) + int64(n)*eventBytes + pieceBytes }
 
-// writePage answers in the form that the client prefers, an event at a time, and gives back what
-// the events held as it goes.
+// writePage answers in the form that the client prefers, one event at a time, and gives back the memory of the events
+// as it goes.
 func writePage(w http.ResponseWriter, r *http.Request, p page, memory *share) {
 	lines := accepts(r, mediaNDJSON...) && !accepts(r, "application/json")
 	between, tail := []byte(","), []byte("]")
@@ -256,7 +256,7 @@ func writePage(w http.ResponseWriter, r *http.Request, p page, memory *share) {
 		held -= int64(p.events[i].Size())
 		p.events[i] = store.Event{}
 		if memory.held-held > pieceBytes {
-			memory.set(held) // there always is room for less
+			memory.set(held) // there is always room to shrink
 		}
 	}
 	if lines && len(p.events) > 0 {
@@ -266,7 +266,7 @@ func writePage(w http.ResponseWriter, r *http.Request, p page, memory *share) {
 	_ = out.Close() // fails only when the client is gone
 }
 
-// pageTail is what follows the events of a page.
+// pageTail returns what follows the events of a page.
 func pageTail(p page) []byte {
 	gap := json.RawMessage("null")
 	if p.gap != nil {
@@ -282,7 +282,7 @@ func pageTail(p page) []byte {
 	return append(text, '\n')
 }
 
-// writeLinesHeader says in headers what a page of lines has no other place for.
+// writeLinesHeader puts what a page of lines has no other place for into headers.
 func writeLinesHeader(h http.Header, p page) {
 	h.Set("Content-Type", mediaNDJSON[0])
 	h.Set("Tidings-Next", p.next.String())

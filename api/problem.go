@@ -21,7 +21,7 @@ type kind struct {
 	title  string
 }
 
-// kinds is the only place that knows status codes of errors.
+// kinds is the only place that knows the status codes of errors.
 var kinds = map[string]kind{
 	"bad-path":              {http.StatusBadRequest, "Path is not canonical"},
 	"query-invalid":         {http.StatusBadRequest, "Query is invalid"},
@@ -111,14 +111,14 @@ const (
 	unknown   = "unknown"
 )
 
-// problem is one error answer. Its outcome is filled in for publishes.
+// problem is an error response. Its outcome is filled in for publishes.
 type problem struct {
 	code     string
 	detail   string
 	field    string // the offending parameter, header or member
 	index    *int   // of the entry of a batch
 	outcome  string
-	current  *store.ID // the newest event of the topic, of a condition that failed; nil if there is none
+	current  *store.ID // the topic's newest event, for a condition that failed; nil if there is none
 	holder   *alert.Holder
 	maxBytes int64
 	offset   int64
@@ -127,7 +127,7 @@ type problem struct {
 	cause      error // for the log only
 }
 
-// left reports whether the request ended because its client has left: nothing is wrong then.
+// left reports whether the request ended because its client left: then nothing is wrong.
 func (p *problem) left() bool { return errors.Is(p.cause, context.Canceled) }
 
 // problemBody is the wire form (RFC 9457).
@@ -147,7 +147,7 @@ type problemBody struct {
 	Offset    int64         `json:"offset,omitempty"`
 }
 
-// fail answers with p and logs it under the request ID that the answer carries.
+// fail answers with p and logs it under the request ID in the response.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	k := kinds[p.code]
 	body := problemBody{
@@ -158,7 +158,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	}
 	facts := []any{"request_id", body.RequestID, "code", p.code, "method", r.Method, "path",
 		r.URL.Path, "remote", s.clientAddr(r), "detail", p.detail, "error", p.cause}
-	// the three that are left out are logged where they begin
+	// the three left out are logged where they occur
 	if k.status >= http.StatusInternalServerError && p.cause != nil && !p.left() &&
 		p.code != "draining" && p.code != "no-space" && p.code != "disk-hangs" {
 		s.logSeldom(p.code, slog.LevelError, "request failed", facts...)
@@ -174,7 +174,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, p *problem) {
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity")
 	}
-	// also where a stream was asked for
+	// also where a stream was requested
 	writeJSON(w, k.status, "application/problem+json", body)
 }
 
@@ -184,7 +184,7 @@ func (p *problem) at(index int) *problem {
 	return p
 }
 
-// wireProblem is what an error of a parser means to a client: what the parser says; nil for nil.
+// wireProblem returns what an error of a parser means to a client: what the parser reports; nil for nil.
 func wireProblem(err error) *problem {
 	if err == nil {
 		return nil
@@ -197,8 +197,8 @@ func wireProblem(err error) *problem {
 		maxBytes: e.MaxBytes, offset: e.Offset}
 }
 
-// storeKinds are the errors of the log, with what they mean to a client. The first that fits counts. No
-// detail is the error's own text.
+// storeKinds are the errors of the log, with what they mean to a client. The first match counts. An empty detail is
+// the error's own text.
 var storeKinds = []struct {
 	err          error
 	code, detail string
@@ -233,7 +233,7 @@ var storeKinds = []struct {
 		"the log has failed and accepts no writes until the server is started again"},
 }
 
-// storeProblem is what an error of the log means to a client.
+// storeProblem returns what an error of the log means to a client.
 func storeProblem(err error) *problem {
 	p := &problem{code: "internal", cause: err,
 		detail: "the server's log has the cause under the request ID"}

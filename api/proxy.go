@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// clientAddr is the address of the client: the peer's, or what trusted proxies say about it. It is
-// the last address of X-Forwarded-For that is no trusted proxy: what stands before it, the client
-// may have written. Forwarded (RFC 7239) is not read. The zero Addr stands for a peer without an IP address.
+// clientAddr returns the address of the client: the peer's, or what trusted proxies report. That is the last address
+// in X-Forwarded-For that is not a trusted proxy: the client may have written what comes before it. Forwarded (RFC
+// 7239) is not read. The zero Addr stands for a peer without an IP address.
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	addr := peerAddr(r)
 	if !s.trusts(addr) {
@@ -32,8 +32,7 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	return addr
 }
 
-// parseHop reads an address as proxies write it: alone or with a port, an IPv6 address with or without
-// brackets.
+// parseHop reads an address as proxies write it: with or without a port, an IPv6 address with or without brackets.
 func parseHop(hop string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(hop, "["), "]"))
 	if withPort, portErr := netip.ParseAddrPort(hop); portErr == nil {
@@ -51,8 +50,8 @@ func (s *Server) secure(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(scheme), "https") && s.trusts(peerAddr(r))
 }
 
-// checkForwarded refuses, while there is no key, what a proxy has passed on: that the server listens
-// on loopback only is no protection then. A proxy calls it by a name of loopback, unless told not to.
+// checkForwarded refuses, while there is no key, a request that a proxy passed on: listening on loopback only is then
+// no protection. A proxy uses a loopback name as Host, unless configured otherwise.
 func (s *Server) checkForwarded(r *http.Request) *problem {
 	if s.o.Verifier != nil || s.o.AllowForwarded {
 		return nil

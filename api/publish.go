@@ -13,21 +13,20 @@ import (
 	"tidings/store"
 )
 
-// publication is a request to publish, understood and checked: what to store, and under which keys.
+// publication is a publish request, parsed and checked: what to store, and under which keys.
 type publication struct {
 	groups []store.Group
 	batch  bool          // answered as a list
-	room   []store.Draft // of a batch: the last of those that groups point to
+	room   []store.Draft // of a batch: the last block of drafts that groups point into
 }
 
-// publicationOf is the request to publish one event, without a key of its own.
+// publicationOf returns the request to publish one event, without a key.
 func (v *visit) publicationOf(d store.Draft) publication {
 	v.drafts[0], v.groups[0] = d, store.Group{Drafts: v.drafts[:]}
 	return publication{groups: v.groups[:]}
 }
 
-// add adds an event to a batch, in a group of its own. Those that follow take the room that is made
-// for one.
+// add adds an event to a batch, in its own group. The events that follow share the room allocated for it.
 func (p *publication) add(d store.Draft, key string) {
 	n := len(p.room)
 	if n == cap(p.room) {
@@ -108,8 +107,7 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 	for i := range groups {
 		groups[i].Owner = owner
 	}
-	// Only the wait for a commit to take them ends early: by the log's time-out, and when the client
-	// leaves.
+	// Only the wait to enter a commit ends early: after the log's timeout, or when the client leaves.
 	results, err := s.log.AppendOnce(r.Context(), groups)
 	if err != nil {
 		return nil, storeProblem(err)
@@ -117,8 +115,8 @@ func (s *Server) store(r *http.Request, groups []store.Group) ([]store.Result, *
 	return results, nil
 }
 
-// answerPublished answers 201 when anything was stored, 200 when all of it had been before. What is
-// stored is on disk by then.
+// answerPublished answers 201 if anything was stored, 200 if all of it had been stored before. What is stored is on
+// disk by then.
 func answerPublished(w http.ResponseWriter, v *visit, pub publication, results []store.Result) {
 	status := http.StatusOK
 	a := answers.Get().(*answer)
@@ -155,7 +153,7 @@ func answerPublished(w http.ResponseWriter, v *visit, pub publication, results [
 	_, _ = w.Write(a.text) // fails only when the client is gone
 }
 
-// answer is what is written to a publisher. The events of a commit nearly always have one time.
+// answer is the response to a publisher. The events of a commit nearly always have the same time.
 type answer struct {
 	text []byte
 	at   time.Time // of the last event
@@ -164,12 +162,12 @@ type answer struct {
 
 var answers = sync.Pool{New: func() any { return new(answer) }}
 
-// add appends an event as the answer to a publish has it: in a batch it is told when it was stored by
-// an earlier request, and always when it is not retained any more.
+// add appends an event as the response to a publish shows it: a batch reports an event that an earlier request
+// stored, and every response an event that is no longer retained.
 func (a *answer) add(d *store.Draft, id store.ID, r *store.Result, batch bool) {
 	dst := append(a.text, `{"id":"`...)
 	dst, _ = id.AppendText(dst)                                           // never fails
-	dst = append(append(dst, `","topic":"`...), d.Topic...)               // whose characters need no escapes
+	dst = append(append(dst, `","topic":"`...), d.Topic...)               // its characters need no escapes
 	dst, _ = jsontext.AppendQuote(append(dst, `","type":`...), typeOf(d)) // fails if it is not UTF-8
 	if at := id.Time(); at != a.at {
 		a.at, a.time = at, at.AppendFormat(a.time[:0], wire.TimeFormat)
@@ -184,7 +182,7 @@ func (a *answer) add(d *store.Draft, id store.ID, r *store.Result, batch bool) {
 	a.text = append(dst, '}')
 }
 
-// mediaJSON is shared as everyAnswer is.
+// mediaJSON is shared, like everyAnswer.
 var mediaJSON = []string{"application/json"}
 
 func typeOf(d *store.Draft) string {

@@ -13,15 +13,15 @@ import (
 	"tidings/store"
 )
 
-// params are the query parameters that an endpoint takes.
+// params are the query parameters that an endpoint accepts.
 type params struct {
 	single    []string
 	repeated  []string // may be given more than once
-	unchecked bool     // the query is not looked at
+	unchecked bool     // the query is not parsed
 }
 
-// parse returns the query's parameters. A syntax error, an unknown parameter or one that is
-// repeated and may not be is a problem: a typo must not subscribe to everything.
+// parse returns the query's parameters. A syntax error, an unknown parameter or one that may not be repeated but is
+// makes a problem: a typo must not subscribe to everything.
 func (takes params) parse(r *http.Request) (url.Values, *problem) {
 	if takes.unchecked || r.URL.RawQuery == "" {
 		return nil, nil
@@ -53,7 +53,7 @@ func (takes params) expected() string {
 	return "expected one of: " + strings.Join(known, ", ")
 }
 
-// spaceOfZone is where a + stood that was not escaped: in a query it is a space (URL §5.1).
+// spaceOfZone is where a + was not escaped: in a query it means a space (URL §5.1).
 var spaceOfZone = regexp.MustCompile(` (\d\d:\d\d)$`)
 
 // plusOfZone gives a time its zone's sign back.
@@ -78,8 +78,8 @@ type subscription struct {
 	format *replay.Format // of a stream
 }
 
-// cursorNames are the parameters that a cursor may come in, for clients that cannot set the
-// Last-Event-ID header; the later ones are what other servers call it.
+// cursorNames are the parameters that may carry a cursor, for clients that cannot set the Last-Event-ID header; the
+// later ones are the names that other servers use.
 var cursorNames = []string{"after", "last_event_id", "lastEventId"}
 
 func (s *Server) parseSubscription(r *http.Request,
@@ -125,8 +125,8 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 	return filter, authoriseSubscribe(r, filter)
 }
 
-// parseStart finds where the stream starts. The header wins: EventSource keeps its URL, and with it
-// the parameters, when it reconnects. Only a header that is no ID gives way to a parameter that is.
+// parseStart returns where the stream starts. The header wins: EventSource keeps its URL, and with it the parameters,
+// when it reconnects. Only a header that is not an ID gives way to a parameter that is.
 func (s *Server) parseStart(r *http.Request, query url.Values) (replay.Start, *problem) {
 	cursor, p := queryCursor(query)
 	if p != nil {
@@ -171,7 +171,7 @@ func queryCursor(query url.Values) (cursor string, p *problem) {
 	return cursor, nil
 }
 
-// isAbsent reports whether a cursor is none: what a script makes of a variable that was never set.
+// isAbsent reports whether there is no cursor: a script makes these values of a variable that was never set.
 func isAbsent(cursor string) bool {
 	return cursor == "" || cursor == "null" || cursor == "undefined"
 }
@@ -181,7 +181,7 @@ func isID(cursor string) bool {
 	return err == nil
 }
 
-// parseSinceOrLast finds where a client without a cursor starts.
+// parseSinceOrLast returns where a client without a cursor starts.
 func (s *Server) parseSinceOrLast(query url.Values) (replay.Start, *problem) {
 	since, last := replay.Latest(), replay.Latest()
 	if v := query.Get("since"); v != "" {

@@ -37,7 +37,7 @@ func (s *Server) endReplay(w http.ResponseWriter, r *http.Request, _ url.Values)
 	return s.ofDelivery(http.StatusOK, w, d, err)
 }
 
-// readReplay reads which events are to be sent again: one of "after", "since" and "ids".
+// readReplay reads which events to send again: one of "after", "since" and "ids".
 func (s *Server) readReplay(w http.ResponseWriter, r *http.Request) (what deliver.Replay, p *problem) {
 	body, p := s.readBody(w, r, maxSettings)
 	if p != nil {

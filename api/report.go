@@ -11,14 +11,14 @@ import (
 // maxReport bounds the body of a report.
 const maxReport = 1 << 10
 
-// reportBody is what a page says of itself.
+// reportBody is what a page reports about itself.
 type reportBody struct {
 	Visible *bool `json:"visible"`
 	Allowed *bool `json:"allowed"`
-	Armed   *bool `json:"armed"` // null: there is no alarm on the page
+	Armed   *bool `json:"armed"` // null: the page has no alarm
 }
 
-// hearingBody is a report in the list of subscribers, and what the server makes of it.
+// hearingBody is a report in the list of subscribers, and the server's conclusion from it.
 type hearingBody struct {
 	Visible bool             `json:"visible"`
 	Allowed bool             `json:"allowed"`
@@ -27,8 +27,8 @@ type hearingBody struct {
 	State   presence.Hearing `json:"state"`
 }
 
-// reportState serves PUT /v1/subscribers/{id}/state: what the page can do that holds this stream, which is the
-// caller's own; another's is as none. Nothing of it is stored: it ends with the stream.
+// reportState serves PUT /v1/subscribers/{id}/state: what the page that holds this stream can do. The stream must be
+// the caller's; another's is not found. Nothing of it is stored: it ends with the stream.
 func (s *Server) reportState(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	var body reportBody
 	if p := s.decodeBody(w, r, maxReport, &body, false); p != nil {
@@ -52,7 +52,7 @@ func (s *Server) reportState(w http.ResponseWriter, r *http.Request, _ url.Value
 	return noSubscriber()
 }
 
-// pageReport is what a page says of itself, and whose it is.
+// pageReport is what a page reports about itself, and whose it is.
 type pageReport struct {
 	Owner   string `json:"owner"` // auth.Grant.Owner
 	Visible bool   `json:"visible"`
@@ -60,7 +60,7 @@ type pageReport struct {
 	Armed   *bool  `json:"armed"`
 }
 
-// reportOwn notes what the page of a stream of this server can do, if its owner has such a stream.
+// reportOwn records what the page of a stream of this server can do, if its owner has such a stream.
 func (s *Server) reportOwn(id string, owner ownerHash, r *pageReport) bool {
 	v, ok := s.subscribers.byID.Load(id)
 	return ok && v.(*subscriber).owner == owner && v.(*subscriber).report(s.o.Presence, r.Owner,
@@ -71,7 +71,7 @@ func noBool(member string) *problem {
 	return &problem{code: "member-invalid", field: member, detail: "expected true or false"}
 }
 
-// report notes what the page of the stream can do, unless the stream has ended.
+// report records what the page of the stream can do, unless the stream has ended.
 func (x *subscriber) report(to *presence.Registry, owner string, state presence.State) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -85,7 +85,7 @@ func (x *subscriber) report(to *presence.Registry, owner string, state presence.
 	return true
 }
 
-// leave is told when the stream has ended.
+// leave is called when the stream has ended.
 func (x *subscriber) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -95,7 +95,7 @@ func (x *subscriber) leave() {
 	}
 }
 
-// hearing is the last report; nil if there was none.
+// hearing returns the last report; nil if there was none.
 func (x *subscriber) hearing() *hearingBody {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,16 +10,16 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// endpoint is what a method of a path does, who may, and with which query parameters. Written
-// without field names it does not compile when one of them is left out.
+// endpoint is what a method of a path does, who may call it, and with which query parameters. Written without field
+// names it does not compile if one of them is left out.
 type endpoint struct {
 	access access
 	params params
 	handle handler
 }
 
-// handler answers a request that may be made, or returns the problem to answer with and has written
-// nothing. The query holds what its endpoint's params let pass.
+// handler answers an admitted request, or returns the problem to answer with and has written nothing. The query holds
+// what its endpoint's params accept.
 type handler func(w http.ResponseWriter, r *http.Request, query url.Values) *problem
 
 // plain is a handler that never has a problem.
@@ -33,14 +33,14 @@ func plain(h http.Handler) handler {
 // methods are the endpoints of a path.
 type methods map[string]endpoint
 
-// route is a path, with one variable at most, and its endpoints.
+// route is a path, with at most one variable, and its endpoints.
 type route struct {
 	path    string
 	methods methods
 }
 
-// variable returns the name of the variable in the path, and what stands before and behind it; the
-// whole path stands before it if there is none.
+// variable returns the name of the variable in the path, and what comes before and behind it; without a variable the
+// whole path comes before it.
 func (r route) variable() (before, name, behind string) {
 	before, rest, _ := strings.Cut(r.path, "{")
 	name, behind, _ = strings.Cut(rest, "}")
@@ -49,8 +49,8 @@ func (r route) variable() (before, name, behind string) {
 
 func (s *Server) table() []route {
 	none, unchecked := params{}, params{unchecked: true}
-	// The parameters of a publish depend on the form of its events, and are looked at after its
-	// topic: publish.go does both.
+	// The parameters of a publish depend on the form of its events, and are checked after its topic: publish.go does
+	// both.
 	byForm := unchecked
 	start := append([]string{"since", "last"}, cursorNames...)
 	topics := []string{"topic"}
@@ -93,8 +93,8 @@ func (s *Server) table() []route {
 	})
 }
 
-// Endpoints lists what the router answers to, as "METHOD /path" with variables in braces. HEAD, which
-// is answered where GET is, is listed only where it is an endpoint of its own.
+// Endpoints lists what the router answers to, as "METHOD /path" with variables in braces. HEAD, which works wherever
+// GET does, is listed only where it is a separate endpoint.
 func (s *Server) Endpoints() []string {
 	var all []string
 	for _, r := range s.table() {
@@ -106,8 +106,8 @@ func (s *Server) Endpoints() []string {
 	return all
 }
 
-// routes builds the router. It works on the path as it was sent: nothing is cleaned, decoded or
-// redirected before a handler has looked at it.
+// routes builds the router. It works on the path as it was sent: nothing is cleaned, decoded or redirected before a
+// handler has seen it.
 func (s *Server) routes() http.Handler {
 	m := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	f := &front{rest: m}
@@ -149,18 +149,17 @@ func (s *Server) routes() http.Handler {
 	return f
 }
 
-// front takes the paths that events are published to past the router, whose regular expressions, copies
-// of the request and contexts would cost more than what is done for an event. It finds what the router
-// would.
+// front routes the paths that events are published to past the router, whose regular expressions, request copies and
+// contexts would cost more than the work on an event. It finds what the router would.
 type front struct {
 	short []shortWay
 	rest  http.Handler
 }
 
-// shortWay is a path that is compared, with a segment in it that may be anything if it has a variable.
+// shortWay is a path compared literally, except for one segment of any value if it has a variable.
 type shortWay struct {
 	path           string
-	before, behind string // of the variable; the whole path is before if there is none
+	before, behind string // the variable; without one, before is the whole path
 	serve          guarded
 }
 

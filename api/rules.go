@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// ruleBody is a rule in an answer.
+// ruleBody is a rule in a response.
 type ruleBody struct {
 	Name string `json:"name"`
 	ruleSettings
@@ -26,7 +26,7 @@ type ruleBody struct {
 	SignedOff *time.Time `json:"signed_off_until"`
 }
 
-// ruleSettings are the members of a rule that are set.
+// ruleSettings are the members of a rule that a client sets.
 type ruleSettings struct {
 	Topics      []string     `json:"topics"`
 	Types       []string     `json:"types"`
@@ -101,7 +101,7 @@ func (s *Server) getRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	return nil
 }
 
-// putRule serves PUT /v1/alerts/{name}. What its body leaves out is not there any more.
+// putRule serves PUT /v1/alerts/{name}. Members that its body leaves out are removed.
 func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
 	if p != nil {
@@ -143,8 +143,8 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	return nil
 }
 
-// checkStep refuses a step whose delivery is not there, or does not carry the steps of these topics, and a push of a
-// server that sends none: it would end in silence.
+// checkStep refuses a step whose delivery does not exist, or does not carry the steps of these topics, and a push on
+// a server that sends none: it would end in silence.
 func checkStep(r *http.Request, i int, step stepBody, topics store.Filter) *problem {
 	field := fmt.Sprintf("steps[%d]", i)
 	if !(step.After >= 0 && step.After <= maxSeconds) {
@@ -195,7 +195,7 @@ func (s *Server) deleteRule(w http.ResponseWriter, r *http.Request, _ url.Values
 	return nil
 }
 
-// readUnheardAfter reads after how long it is said that nobody would hear the rule's alerts.
+// readUnheardAfter reads how long nobody would hear the rule's alerts before that is reported.
 func (b *ruleSettings) readUnheardAfter(set *alert.Rule) *problem {
 	const member = "unheard_after_seconds"
 	switch {
@@ -210,7 +210,7 @@ func (b *ruleSettings) readUnheardAfter(set *alert.Rule) *problem {
 	return nil
 }
 
-// heardBody is a rule as those see it who may read all of its topics.
+// heardBody is a rule as shown to callers who may read all of its topics.
 type heardBody struct {
 	Name      string     `json:"name"`
 	Unheard   *time.Time `json:"unheard_since"`
@@ -223,7 +223,7 @@ func newHeardBody(r *alert.RuleStatus) heardBody {
 	return heardBody{r.Name, timeOrNull(r.Unheard), timeOrNull(r.SignedOff), r.Rule.Hours != nil, len(r.Steps) > 0}
 }
 
-// signBody is what somebody says who signs off, or on again.
+// signBody is the body of a sign-off, or of signing on again.
 type signBody struct {
 	Name    string  `json:"name"`
 	Device  string  `json:"device"`
@@ -231,8 +231,8 @@ type signBody struct {
 	Seconds float64 `json:"seconds"` // 0: until the next opening
 }
 
-// signing serves POST and DELETE /v1/alerts/{name}/sign-off of those who may answer the rule's alerts. To who may not
-// read all of its topics there is no such rule.
+// signing serves POST and DELETE /v1/alerts/{name}/sign-off for those who may answer the rule's alerts. A caller who
+// may not read all of its topics gets the response for a rule that does not exist.
 func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name string,
 	answer alert.Answer) (alert.RuleStatus, error)) handler {
 	return func(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
@@ -255,7 +255,7 @@ func (s *Server) signing(sign func(b *alert.Board, ctx context.Context, name str
 		topics, err := store.NewFilter(rule.Topics...)
 		switch {
 		case err != nil || !grant.Reads(topics):
-			return alertProblem(alert.ErrRuleNotFound) // as if there were none
+			return alertProblem(alert.ErrRuleNotFound) // as if it did not exist
 		case !grant.Answer.Covers(topics):
 			return &problem{code: "topic-forbidden", field: "topic",
 				detail: "the token does not grant answering the alerts of " + topics.String()}

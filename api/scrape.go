@@ -13,12 +13,12 @@ import (
 	"tidings/store"
 )
 
-// maxLagSample bounds the subscribers whose lag a scrape counts: each may cost a look at maxLag
-// events. They are a random sample, as their IDs are random.
+// maxLagSample bounds the subscribers whose lag a scrape counts: each may cost reading maxLag events. They are a
+// random sample, because their IDs are random.
 const maxLagSample = 100
 
-// scrape collects the metrics that are looked up when they are asked for. It describes none
-// beforehand, so each stands here once, with its name, its meaning and its value.
+// scrape collects the metrics that are looked up on request. It describes none beforehand, so each appears here once,
+// with its name, its meaning and its value.
 type scrape struct{ *Server }
 
 // Describe implements prometheus.Collector.
@@ -35,7 +35,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectDevices(out)
 	s.collectAlerts(out)
 	if errors.Is(s.log.Ready(), store.ErrDiskHangs) {
-		return // what follows asks the disk
+		return // the rest would ask the disk
 	}
 	info, err := s.log.Info()
 	if err != nil {
@@ -47,7 +47,7 @@ func (s scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectExpiring(out)
 }
 
-// sink takes metrics.
+// sink receives metrics.
 type sink struct{ ch chan<- prometheus.Metric }
 
 func desc(name, help string, labels prometheus.Labels) *prometheus.Desc {
@@ -58,7 +58,7 @@ func (o sink) gauge(name, help string, value float64, labels prometheus.Labels) 
 	o.ch <- prometheus.MustNewConstMetric(desc(name, help, labels), prometheus.GaugeValue, value)
 }
 
-// flag is a gauge of whether something is so.
+// flag is a gauge that is 1 or 0.
 func (o sink) flag(name, help string, is bool, labels prometheus.Labels) {
 	value := 0.0
 	if is {
@@ -76,7 +76,7 @@ func (o sink) histogram(name, help string, h store.Histogram) {
 	o.ch <- prometheus.MustNewConstHistogram(desc(name, help, nil), h.Count, h.Sum, h.Buckets)
 }
 
-// distribution is of values that are as of now, so its count and sum go up and down.
+// distribution is of values as of now, so its count and sum go up and down.
 func (o sink) distribution(name, help string, values []float64) {
 	slices.Sort(values)
 	sum, quantiles := 0.0, make(map[float64]float64)
@@ -99,7 +99,7 @@ func (o sink) fail(err error) {
 func (s scrape) collectKeys(out sink) {
 	age := 0.0
 	if s.o.Verifier != nil {
-		fetched, _ := s.o.Verifier.Keys(context.Background()) // tidings_ready tells of the error
+		fetched, _ := s.o.Verifier.Keys(context.Background()) // tidings_ready reports the error
 		if !fetched.IsZero() {
 			age = s.o.Now().Sub(fetched).Seconds()
 		}
@@ -138,7 +138,7 @@ func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
 		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", stats.Rebuilt, nil)
 }
 
-// collectNodes tells of the servers of the log, this one among them; of one that is alone it says so.
+// collectNodes reports the servers of the log, including this one; a single server reports only itself.
 func (s scrape) collectNodes(out sink) {
 	there, lost, off := 1, 0, 0.0
 	if s.o.Nodes != nil {

@@ -6,7 +6,7 @@ import (
 	"tidings/deliver"
 )
 
-// collectDevices tells of pushes. No label is a device's, a subject's or a push service's.
+// collectDevices reports pushes. No label names a device, a subject or a push service.
 func (s scrape) collectDevices(out sink) {
 	devices := s.desk.Load().Devices
 	if devices == nil {

@@ -9,17 +9,17 @@ import (
 	"tidings/store"
 )
 
-// errTopicsEnded ends a stream on which nothing can ever come again.
+// errTopicsEnded ends a stream on which nothing can ever arrive again.
 var errTopicsEnded = errors.New("all topics of the stream have ended")
 
-// script says what comes next on one stream, in the order of DESIGN §4: retry, perhaps a gap, open;
-// gaps and events; live, once there are no more; heartbeats; the end. It never waits for a client,
-// a timer or an event: that is for its driver, such as follow. Its steps depend only on its
-// subscription and on what next is given. It belongs to one goroutine at a time.
+// script decides what comes next on one stream, in the order of DESIGN §4: retry, perhaps a gap, open; gaps and
+// events; live, once there are no more; heartbeats; the end. It never waits for a client, a timer or an event: its
+// driver does, such as follow. Its steps depend only on its subscription and the arguments of next. It belongs to one
+// goroutine at a time.
 type script struct {
 	scriptOptions
 	sub   *replay.Subscription
-	chunk replay.Chunk // the last that sub returned, without the gap once that was a step
+	chunk replay.Chunk // the last that sub returned, without its gap once that was a step
 
 	begun    bool      // open was a step
 	pending  bool      // chunk has a step left
@@ -29,44 +29,43 @@ type script struct {
 	beat     time.Time // when the next heartbeat is due
 }
 
-// scriptOptions are what a script needs beside its subscription.
+// scriptOptions are what a script needs besides its subscription.
 type scriptOptions struct {
 	retry      int      // milliseconds before the client reconnects
 	log        store.ID // identity of the log
 	who        string   // see Server.who
 	subscriber string   // the ID of the row in GET /v1/subscribers
 	heartbeat  time.Duration
-	limit      time.Time // the stream ends then; zero: never
-	why        bye       // that it ends with then
-	// isOver reports whether nothing can follow the subscription's position. It reads no log.
+	limit      time.Time // when the stream ends; zero: never
+	why        bye       // the reason it ends with then
+	// isOver reports whether nothing can follow the subscription's position. It does not read the log.
 	isOver func(*replay.Subscription) bool
 }
 
 // step is what a driver does next: write the frames, then end, wait, or take the next step.
 type step struct {
-	// frames are to be written one after the other. They have about 64 KiB at most, unless a single
-	// frame is larger; a driver cuts that into writes of 64 KiB. The bytes are shared with other
-	// streams and never change. They and the slice are valid until the next step is taken.
+	// frames are to be written one after the other. They are about 64 KiB at most, unless a single frame is larger; a
+	// driver cuts that into writes of 64 KiB. The bytes are shared with other streams and never change. They and the
+	// slice are valid until the next step is taken.
 	frames [][]byte
 	events int         // number of events in frames
-	gap    *replay.Gap // that is in frames, if any
+	gap    *replay.Gap // in frames, if any
 
-	// end is why the stream ends once frames are written; nil while it continues. When it is a bye,
-	// the bye is in frames.
+	// end is why the stream ends once frames are written; nil while it continues. If it is a bye, the bye is in
+	// frames.
 	end error
 
-	// until is when to take the next step, unless the subscription is ready or there is a reason to
-	// end the stream before. Zero is at once; only a step without frames waits.
+	// until is when to take the next step, unless the subscription is ready or there is a reason to end the stream
+	// before. Zero means at once; only a step without frames waits.
 	until time.Time
 
-	// readsLog says that the next step reads a page of the log, unless the stream ends instead. All
-	// other steps are served from memory.
+	// readsLog means that the next step reads a page of the log, unless the stream ends instead. All other steps are
+	// served from memory.
 	readsLog bool
 }
 
-// round returns what goes out in one write, appended to frames, and the last step of it: a head with
-// the events or the live that follow it, say; with apart it is one step. What next says of now and cut
-// holds.
+// round returns what goes out in one write, appended to frames, and its last step: for example a head with the events
+// or the live that follow it; with apart it is a single step. now and cut are as for next.
 func (c *script) round(now time.Time, cut error, m *metrics, apart bool,
 	frames [][]byte) ([][]byte, step) {
 	for {
@@ -79,14 +78,14 @@ func (c *script) round(now time.Time, cut error, m *metrics, apart bool,
 	}
 }
 
-// written is told when the frames of a round have been written that ends with a step that waits, and
-// returns until when that waits.
+// written is called when the frames of a round that ends with a waiting step have been written. It returns until when
+// that step waits.
 func (c *script) written(now time.Time) (until time.Time) {
 	c.beat = now.Add(c.heartbeat)
 	return c.waitUntil()
 }
 
-// rewind has the script go on after an event of the last step, as if it had never taken what follows.
+// rewind makes the script continue after an event of the last step, as if it had never taken what follows.
 func (c *script) rewind(id store.ID) {
 	c.sub.Rewind(id)
 	c.chunk, c.pending, c.readsLog = replay.Chunk{}, false, false
@@ -97,13 +96,13 @@ func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) *s
 	return &script{scriptOptions: o, sub: sub, chunk: first, pending: true}
 }
 
-// refusal is the script of a stream that there is no room for. It has no subscription, and is to be
-// ended by its first step: retry and bye are then the whole answer.
+// refusal returns the script of a stream that there is no room for. It has no subscription, and its first step must
+// end it: retry and bye are then the whole response.
 func refusal(retry int) *script { return &script{scriptOptions: scriptOptions{retry: retry}} }
 
-// next returns the next step. now is when the last step's frames had been written; it never goes
-// back. cut is why the stream must end, as far as the script cannot know: a bye, or any other error
-// if there is nobody left to tell; else nil.
+// next returns the next step. now is when the last step's frames had been written; it never goes back. cut is why the
+// stream must end, where the script cannot know it: a bye, or any other error if there is nobody left to tell; else
+// nil.
 func (c *script) next(now time.Time, cut error) step {
 	if c.wrote {
 		c.beat = now.Add(c.heartbeat)
@@ -114,10 +113,10 @@ func (c *script) next(now time.Time, cut error) step {
 	var st step
 	switch {
 	case c.chunk.NoRoom:
-		st = c.finish(byeOverloaded) // as for a stream that there is no seat for
-	case !c.begun && c.sub != nil: // in any case: it leaves the client a cursor
+		st = c.finish(byeOverloaded) // like a stream without a seat
+	case !c.begun && c.sub != nil: // in any case: it gives the client a cursor
 		st = c.begin()
-	case cut != nil: // before anything is read: nothing is after the token's end
+	case cut != nil: // before anything is read: nothing is sent after the token's end
 		st = c.finish(cut)
 	case c.pending:
 		st = c.play(now)
@@ -128,7 +127,7 @@ func (c *script) next(now time.Time, cut error) step {
 	return st
 }
 
-// begin is the head of the stream.
+// begin returns the head of the stream.
 func (c *script) begin() step {
 	c.begun = true
 	gap := c.chunk.Gap
@@ -141,8 +140,8 @@ func (c *script) begin() step {
 	return step{frames: [][]byte{head}, gap: gap}
 }
 
-// read takes the next chunk from memory. When memory cannot tell, it announces that it will read
-// the log, and does so at the next call.
+// read takes the next chunk from memory. When memory cannot tell, it announces that it will read the log, and does so
+// at the next call.
 func (c *script) read(now time.Time) step {
 	var ok bool
 	if c.readsLog {
@@ -161,7 +160,7 @@ func (c *script) read(now time.Time) step {
 	return c.play(now)
 }
 
-// play is one step of the chunk.
+// play returns one step of the chunk.
 func (c *script) play(now time.Time) step {
 	chunk := c.chunk
 	switch {
@@ -175,7 +174,7 @@ func (c *script) play(now time.Time) step {
 		c.live = true
 		return step{frames: [][]byte{appendLive(nil, c.sub.Position())}}
 	case !chunk.More && c.isOver(c.sub):
-		return step{frames: c.checkpoint(), end: errTopicsEnded} // its client comes back to a 204
+		return step{frames: c.checkpoint(), end: errTopicsEnded} // its client reconnects and gets a 204
 	case !now.Before(c.beat):
 		return step{frames: c.checkpoint()}
 	case chunk.More:
@@ -187,13 +186,13 @@ func (c *script) play(now time.Time) step {
 	}
 }
 
-// checkpoint is a heartbeat. Nothing is pending when it is due: its client may resume after it,
-// however old the last event is.
+// checkpoint is a heartbeat. Nothing is pending when it is due: its client may resume after it, however old the last
+// event is.
 func (c *script) checkpoint() [][]byte {
 	return [][]byte{appendHeartbeat(nil, c.sub.Position())}
 }
 
-// waitUntil is when there is something to do though nothing was committed.
+// waitUntil returns when there is something to do even if nothing is committed.
 func (c *script) waitUntil() time.Time {
 	if !c.limit.IsZero() && c.limit.Before(c.beat) {
 		return c.limit
@@ -201,7 +200,7 @@ func (c *script) waitUntil() time.Time {
 	return c.beat
 }
 
-// finish ends the stream, with a bye if its client is still there.
+// finish ends the stream, with a bye if its client is still connected.
 func (c *script) finish(cut error) step {
 	var why bye
 	if !errors.As(cut, &why) {

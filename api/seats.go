@@ -2,7 +2,7 @@ package api
 
 import "sync"
 
-// seats are for the streams that may be open at a time.
+// seats are the places for streams that may be open at a time.
 type seats struct {
 	max, maxPerOwner int
 
@@ -11,8 +11,7 @@ type seats struct {
 	perOwner map[ownerHash]int
 }
 
-// take takes a seat, if there is one; the caller gives it back with free. Without a token only the
-// total counts.
+// take takes a seat, if one is free; the caller gives it back with free. Without a token only the total counts.
 func (s *seats) take(owner ownerHash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// seldomEvery is how often a line of a kind is logged that clients, or a fault, can make many of.
+// seldomEvery is how often a line of a kind is logged that clients, or a fault, can cause in large numbers.
 const seldomEvery = time.Minute
 
-// seldom logs one line of each kind a minute, with how many there were since the last one. The
-// others are at debug; of a kind that is at debug itself they are left out. Its zero value is ready,
-// and its methods may be called concurrently.
+// seldom logs one line of each kind per minute, with the number of lines since the last one. The others are logged at
+// debug level; lines whose own level is debug are left out. Its zero value is ready, and its methods may be called
+// concurrently.
 type seldom struct {
 	mu    sync.Mutex
-	kinds map[string]*said // constants, so it does not grow
+	kinds map[string]*said // the kinds are constants, so it does not grow
 }
 
 type said struct {
@@ -26,8 +26,8 @@ type said struct {
 	more int // since then
 }
 
-// take returns whether the line of this kind is the one of its minute, and how many there were since
-// the last such.
+// take reports whether the line of this kind is the one of its minute, and how many lines there were since the last
+// such line.
 func (s *seldom) take(kind string, now time.Time) (more int, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *seldom) take(kind string, now time.Time) (more int, first bool) {
 	return more, true
 }
 
-// logSeldom logs a line of a kind that is a constant.
+// logSeldom logs a line of this kind, which is a constant.
 func (s *Server) logSeldom(kind string, level slog.Level, message string, args ...any) {
 	more, first := s.seldom.take(kind, s.o.Now())
 	switch {
@@ -62,8 +62,8 @@ func (s *Server) logSeldom(kind string, level slog.Level, message string, args .
 	s.o.Logger.Log(context.Background(), level, message, args...)
 }
 
-// ErrorLog is for the ErrorLog of an http.Server: panics of handlers, connections that cannot be
-// accepted, TLS handshakes that fail.
+// ErrorLog returns the ErrorLog for an http.Server: panics of handlers, connections that cannot be accepted, TLS
+// handshakes that fail.
 func (s *Server) ErrorLog() *log.Logger { return log.New(errorLog{s}, "", 0) }
 
 type errorLog struct{ *Server }
@@ -76,7 +76,7 @@ const (
 	faultOther  = "other"
 )
 
-// Write takes one line. That net/http tells its kind by its words alone, only a test can guard.
+// Write logs one line. net/http reveals its kind only by its wording, so only a test can guard that.
 func (e errorLog) Write(text []byte) (int, error) {
 	line := strings.TrimSuffix(string(text), "\n")
 	kind, level, message := faultOther, slog.LevelWarn, "HTTP server"
@@ -93,7 +93,7 @@ func (e errorLog) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// scrapeLog is promhttp.Logger. A client that goes away makes a line for each metric that is left.
+// scrapeLog is promhttp.Logger. A client that goes away causes a line for each metric that is left.
 type scrapeLog struct{ *Server }
 
 func (l scrapeLog) Println(words ...any) {

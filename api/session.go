@@ -9,15 +9,15 @@ import (
 	"tidings/internal/wire"
 )
 
-// maxCookieBytes is what browsers keep of a cookie's name and value together (RFC 6265bis §5.7).
+// maxCookieBytes is what browsers store of a cookie's name and value together (RFC 6265bis §5.7).
 const maxCookieBytes = 4096
 
-// maxSessionBytes is room for the longest token that is looked at, as a member.
+// maxSessionBytes has room for the longest token that is checked, as a member.
 const maxSessionBytes = 16 << 10
 
-// session is what a browser's page may know of who it acts for.
+// session is what a page in a browser may know about whom it acts for.
 type session struct {
-	Keys  bool       `json:"keys"`  // false: everybody may do everything
+	Keys  bool       `json:"keys"`  // false: everyone may do everything
 	Grant *grantBody `json:"grant"` // null: with keys, there is no valid token
 }
 
@@ -37,7 +37,7 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values
 	}
 	found := session{Keys: s.o.Verifier != nil}
 	c, p := s.authenticate(r, anyToken)
-	if p != nil && p.code == "keys-unavailable" { // whether the token is good, nobody knows
+	if p != nil && p.code == "keys-unavailable" { // nobody knows whether the token is good
 		return p
 	}
 	if p == nil {
@@ -54,8 +54,8 @@ func (s *Server) getSession(w http.ResponseWriter, r *http.Request, _ url.Values
 	return nil
 }
 
-// putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie
-// that no script can read. Without keys there is nothing to send.
+// putSession serves PUT /v1/session: from now on the browser sends the token by itself, as a cookie that no script
+// can read. Without keys there is nothing to send.
 func (s *Server) putSession(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	if p := s.limitAddress(r, anyToken); p != nil { // as in getSession
 		return p
@@ -80,9 +80,9 @@ func (s *Server) putSession(w http.ResponseWriter, r *http.Request, _ url.Values
 	return nil
 }
 
-// tokenToKeep returns the token that is to be put into the cookie: that of the header, else of the
-// body. The body is for pages behind a proxy that asks for a password: a browser sends it in the same
-// header, and the proxy would miss it. The cookie does not renew itself.
+// tokenToKeep returns the token to put into the cookie: the header's, otherwise the body's. The body is for pages
+// behind a proxy that asks for a password: a browser sends that in the same header, and the proxy would miss it. The
+// cookie does not renew itself.
 func (s *Server) tokenToKeep(w http.ResponseWriter, r *http.Request) (string, *problem) {
 	if s.byHeader(r) {
 		return s.tokenOf(r, anyToken)
@@ -100,7 +100,7 @@ func (s *Server) tokenToKeep(w http.ResponseWriter, r *http.Request) (string, *p
 		return "", wireProblem(err)
 	}
 	token, err := m.Text("token")
-	if err != nil || token == "" || len(m) > 1 { // their names may be the token
+	if err != nil || token == "" || len(m) > 1 { // member names may be the token
 		return "", &problem{code: "member-invalid", field: "token",
 			detail: `expected {"token":"eyJ..."} and no other member`}
 	}

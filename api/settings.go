@@ -14,7 +14,7 @@ import (
 	"tidings/store"
 )
 
-// maxSettings bounds the body of a PUT; a log keeps no more of it.
+// maxSettings bounds the body of a PUT; a log stores no more of it.
 const maxSettings = store.MaxDeliveryRecord
 
 // readSettings reads the body of a PUT.
@@ -48,7 +48,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		return nil
 	case "in_flight":
 		p = readInto(&set.InFlight, member, value, fmt.Sprintf("a number from 1 to %d", deliver.MaxInFlight))
-		set.InFlight = cmp.Or(set.InFlight, -1) // 0 is no number of requests, and would leave it as it is
+		set.InFlight = cmp.Or(set.InFlight, -1) // 0 is not a number of requests, and would leave it unchanged
 		return p
 	case "incomplete":
 		return readInto(&set.Incomplete, member, value, "true or false")
@@ -78,7 +78,7 @@ func (s *Server) readSetting(ctx context.Context, set *deliver.Settings, m wire.
 		`"give_up_after_seconds", "on_give_up", "order", "in_flight", "incomplete" and "from"`, member)}
 }
 
-// textSetting is where a member that is a text goes; nil for another one.
+// textSetting returns where a text member goes; nil for other members.
 func textSetting(set *deliver.Settings, member string) *string {
 	return map[string]*string{"kind": (*string)(&set.Kind), "url": &set.URL, "secret": &set.Secret,
 		"format": (*string)(&set.Format), "language": &set.Language, "time_zone": &set.TimeZone,
@@ -95,7 +95,7 @@ func readText(into *string, m wire.Object, member string) *problem {
 	return wireProblem(err)
 }
 
-// readInto reads a member of JSON's own kind.
+// readInto reads a member with JSON's own decoding.
 func readInto(into any, member string, value json.RawMessage, expected string) *problem {
 	if json.Unmarshal(value, into) != nil {
 		return &problem{code: "member-invalid", field: member, detail: "expected " + expected}
@@ -119,7 +119,7 @@ func readSeconds(member string, value json.RawMessage) (time.Duration, *problem)
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 
-// readFrom reads where a new delivery begins; nil is after the newest event.
+// readFrom reads where a new delivery starts; nil is after the newest event.
 func (s *Server) readFrom(ctx context.Context, text string) (*store.ID, *problem) {
 	switch text {
 	case "latest":

@@ -12,13 +12,12 @@ import (
 	"tidings/replay"
 )
 
-// The life of a stream's reader: where an event is, from the moving of the head to the bytes
-// written, and what a connection that drops there leaves. What comes before, from the POST to the
-// head, is told by store/bolt/commit.go.
+// The life of a stream's reader: where an event is, from the moving of the head to the bytes written, and what a
+// connection that drops there leaves. store/bolt/commit.go describes what comes before, from the POST to the head.
 //
 //	moment     who does it                        where the event is         a drop leaves
 //	---------  ---------------------------------  -------------------------  ------------------
-//	head moves store/bolt shows a commit, wakes   in the log, for good       the client's cursor
+//	head moves store/bolt shows a commit, wakes   in the log, permanently    the client's cursor
 //	           the tail
 //	shared     replay/tail.go reads it once, and  the log; a frame of the    the same
 //	           adds it to each feed that matches  feeds, shared by readers
@@ -28,22 +27,20 @@ import (
 //	                                                                         was written
 //	written    writer.go, 64 KiB a deadline; or   the kernel's send buffer   the same
 //	           internal/held, what the socket
-//	           takes
+//	           accepts
 //	delivered  the client has the frame's blank   its cursor is the event's  the new cursor
 //	           line, and dispatches it            ID (WHATWG HTML §9.2.6)
 //
-// The server keeps nothing of a connection that is gone: no queue, no acknowledgement, no place in
-// the log. The client's cursor is the last ID whose frame it got whole; it comes back with it as
-// Last-Event-ID, and a new reader starts after it. So an event of a write that was cut off comes
-// again, and one that the client has does not. Only follow waits: for a wake-up, for the time that
-// the script names, or for a reason to end; and for the client, as long as writer.go lets it. For a
-// stream that is held nobody waits: its turns ask held.go, which takes back what the socket has not taken,
-// so that Position is what was written.
+// The server keeps nothing of a connection that is gone: no queue, no acknowledgement, no place in the log. The
+// client's cursor is the last ID whose frame it received completely; it reconnects with it as Last-Event-ID, and a
+// new reader starts after it. So an event whose write was cut off is sent again, and one that the client has is not.
+// Only follow waits: for a wake-up, for the time that the script names, or for a reason to end; and for the client,
+// as long as writer.go allows. For a held stream nothing waits: its turns ask held.go, which takes back what the
+// socket has not accepted, so that Position is what was written.
 
-// stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the
-// past, live, and then what comes, until somebody ends it. A request that is well-formed is
-// answered 200 even when its cursor is worthless, because EventSource gives up for good on anything
-// else.
+// stream serves GET /v1/stream and GET /v1/topics/{topic}/stream: retry, perhaps a gap, open, the past, live, and
+// then new events, until somebody ends it. A well-formed request is answered 200 even when its cursor is worthless,
+// because EventSource gives up permanently on anything else.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	asked, p := s.parseSubscription(r, query)
 	if p != nil {
@@ -60,7 +57,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	}
 	if r.Method == http.MethodHead {
 		s.newStreamWriter(w)
-		return nil // the headers are the answer; nothing subscribes
+		return nil // the headers are the response; nothing subscribes
 	}
 	c := callerOf(r)
 	if why := s.takeSeat(r, c.owner, &asked); why != "" {
@@ -86,8 +83,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	return nil
 }
 
-// takeSeat takes a seat for the stream, once this server has what its client has seen elsewhere; else it
-// says why there is none.
+// takeSeat takes a seat for the stream, once this server has what its client has seen elsewhere; otherwise it returns
+// why there is none.
 func (s *Server) takeSeat(r *http.Request, owner ownerHash, asked *subscription) (why bye) {
 	if !s.seats.take(owner) {
 		return byeOverloaded
@@ -103,12 +100,11 @@ func (s *Server) takeSeat(r *http.Request, owner ownerHash, asked *subscription)
 	return ""
 }
 
-// over answers for a stream on which nothing can ever come again: it tells an EventSource to stop for
-// good.
+// over answers for a stream on which nothing can ever arrive again: it makes an EventSource stop permanently.
 func (s *Server) over(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
 
-// turnAway answers a well-formed request for a stream that there is no room for: 200, with when to
-// come again and why. An EventSource would take any other status as an order never to return.
+// turnAway answers a well-formed request for a stream that there is no room for: 200, with when to reconnect and why.
+// An EventSource would take any other status as an order never to return.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	out := s.newStreamWriter(w)
 	if r.Method != http.MethodHead {
@@ -118,7 +114,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 	}
 }
 
-// newScript returns the script of a new stream. The error is the log's.
+// newScript returns the script of a new stream. Errors are the log's.
 func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant) (*script,
 	error) {
 	info, err := s.log.Info()
@@ -130,9 +126,8 @@ func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.
 		subscriber: newSubscriberID(), heartbeat: s.o.Heartbeat, limit: limit, why: why, isOver: s.isOver}), nil
 }
 
-// limit returns when a stream that begins now ends, and why: soon after its token is no longer
-// accepted, or at the end of its lifetime; zero for never. Both are jittered, so that streams which
-// began together do not end together.
+// limit returns when a stream that begins now ends, and why: soon after its token is no longer accepted, or at the
+// end of its lifetime; zero for never. Both are jittered, so that streams that began together do not end together.
 func (s *Server) limit(g auth.Grant) (at time.Time, why bye) {
 	begin := time.Now() // it measures waits; Options.Now, which may differ, judges tokens
 	if s.o.MaxLifetime > 0 {
@@ -156,14 +151,14 @@ func (s *Server) tokenEnd(g auth.Grant) time.Time {
 	return time.Now().Add(g.Expires.Sub(s.o.Now()) + auth.Leeway)
 }
 
-// lastWrite returns when nothing more is written of a stream with a limit: the bye has its time, also
-// where the limit is over, as that of a token in its leeway may be.
+// lastWrite returns after when nothing more is written to a stream with a limit: the bye gets its time, even if the
+// limit has passed, as a token's may have within its leeway.
 func lastWrite(limit time.Time) time.Time {
 	return time.Now().Add(max(0, time.Until(limit)) + stalledAfter)
 }
 
-// isOver reports whether nothing can ever come on the stream again: all its topics have ended, and
-// it is past their ends.
+// isOver reports whether nothing can ever arrive on the stream again: all its topics have ended, and it is past their
+// ends.
 func (s *Server) isOver(sub *replay.Subscription) bool {
 	last, all := s.log.Ended(sub.Filter())
 	return all && !sub.Position().Before(last)
@@ -177,8 +172,8 @@ func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) 
 	if !script.limit.IsZero() {
 		w.out.endBy(lastWrite(script.limit))
 	}
-	// over HTTP/1.1 net/http makes one chunk of what is flushed together, and Go's client hands over
-	// nothing of a chunk that has not come whole
+	// over HTTP/1.1 net/http makes one chunk of what is flushed together, and Go's client hands over nothing of a
+	// chunk that has not arrived completely
 	apart := !w.out.http2
 	var frames [][]byte
 	var st step
@@ -197,7 +192,7 @@ func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) 
 		if len(frames) > 0 {
 			st.until = script.written(time.Now())
 		}
-		clear(frames) // who waits holds nothing of the tail
+		clear(frames) // a waiting stream holds nothing of the tail
 		w.out.wait(st.until)
 	}
 }

@@ -13,20 +13,20 @@ import (
 	"tidings/store"
 )
 
-// maxLag is how far the events that a subscriber has still to get are counted.
+// maxLag is how far a subscriber's lag is counted.
 const maxLag = 1000
 
-// ender is what others may ask of who writes a stream. Its methods may be called concurrently.
+// ender is how others act on the writer of a stream. Its methods may be called concurrently.
 type ender interface {
-	// cut ends the stream, for the reason that is given, and with a bye if that is one: now if a
-	// write has waited for its client for stalledAfter, else in stalledAfter at most.
+	// cut ends the stream for this reason, with a bye if it is one: now if a write has waited for its client for
+	// stalledAfter, otherwise within stalledAfter.
 	cut(why error)
 	// stalled reports whether a write has been waiting for its client for more than stalledAfter.
 	stalled() bool
 }
 
-// subscriber is an open stream, as administrators and metrics see it. Who writes the stream writes
-// the cursor and the atomics; its client reports what the page can do.
+// subscriber is an open stream, as administrators and metrics see it. The writer of the stream sets the cursor and
+// the atomics; its client reports what the page can do.
 type subscriber struct {
 	id        string
 	owner     ownerHash
@@ -47,7 +47,7 @@ type subscriber struct {
 	bytes atomic.Int64
 }
 
-// subscriberIDSize is how many characters the ID of a stream has.
+// subscriberIDSize is the number of characters in the ID of a stream.
 const subscriberIDSize = 16
 
 // subscribers are the open streams by ID.
@@ -68,7 +68,7 @@ func (s *Server) addSubscriber(r *http.Request, asked *subscription, open *openS
 	return x
 }
 
-// What a subscriber may be doing.
+// The states of a subscriber.
 const (
 	stateLive       = "live"
 	stateCatchingUp = "catching up"
@@ -85,14 +85,14 @@ func (x *subscriber) state() string {
 	return stateCatchingUp
 }
 
-// at is how far the stream has read: at most one page of the log ahead of what it has written.
+// at returns how far the stream has read: at most one page of the log ahead of what it has written.
 func (x *subscriber) at() store.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.cursor
 }
 
-// wrote notes what was written, and how far the stream has come.
+// wrote records what was written, and how far the stream has come.
 func (x *subscriber) wrote(bytes int, at store.ID) {
 	x.bytes.Add(int64(bytes))
 	x.mu.Lock()
@@ -103,7 +103,7 @@ func (x *subscriber) wrote(bytes int, at store.ID) {
 // subscriberBody is a subscriber in the list.
 type subscriberBody struct {
 	ID         string    `json:"id"`
-	Node       string    `json:"node,omitempty"` // whose it is, where several servers keep the log
+	Node       string    `json:"node,omitempty"` // the server's name, where several servers keep the log
 	Topics     []string  `json:"topics"`
 	Format     string    `json:"format"`
 	Subject    string    `json:"subject"` // of its token
@@ -111,7 +111,7 @@ type subscriberBody struct {
 	UserAgent  string    `json:"user_agent"`
 	Since      time.Time `json:"since"`
 	Cursor     store.ID  `json:"cursor"`     // what it would resume after
-	LagEvents  int       `json:"lag_events"` // it has still to get, counted to 1,000
+	LagEvents  int       `json:"lag_events"` // counted to 1,000
 	LagSeconds float64   `json:"lag_seconds"`
 	Bytes      int64     `json:"bytes"` // sent
 	State      string    `json:"state"`
@@ -119,7 +119,7 @@ type subscriberBody struct {
 	Hearing *hearingBody `json:"hearing"` // null: its client has reported nothing
 }
 
-// listSubscribers serves GET /v1/subscribers: those of all servers of the log. Nothing of it is kept in the log.
+// listSubscribers serves GET /v1/subscribers: those of all servers of the log. Nothing of it is stored in the log.
 func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	room := &visitOf(r).answer
 	list, p := s.ownSubscribers(room)
@@ -176,9 +176,8 @@ func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error)
 	}, err
 }
 
-// lag returns how many events a subscriber at a position has still to get, counted to maxLag, and
-// the age of the position if there are any. A position before the log's first event is as old as
-// that event.
+// lag returns how many events a subscriber at a position has not received yet, counted to maxLag, and the age of the
+// position if there are any. A position before the log's first event is as old as that event.
 func (s *Server) lag(f store.Filter, at,
 	first store.ID) (events int, age time.Duration, err error) {
 	events, err = s.log.Count(f, at, maxLag)
@@ -188,8 +187,8 @@ func (s *Server) lag(f store.Filter, at,
 	return events, max(0, s.o.Now().Sub(store.Later(at, first).Time())), nil
 }
 
-// cutSubscriber serves DELETE /v1/subscribers/{id}, of whichever server of the log: its stream ends with a bye if
-// its client takes one, in about a second if it does not, and it may come again.
+// cutSubscriber serves DELETE /v1/subscribers/{id}, for whichever server of the log has it: the stream ends with a
+// bye if its client accepts one, in about a second if it does not, and the client may reconnect.
 func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	id := variableOf(r)
 	switch {
@@ -202,7 +201,7 @@ func (s *Server) cutSubscriber(w http.ResponseWriter, r *http.Request, _ url.Val
 	return noSubscriber()
 }
 
-// cutOwn ends a stream of this server, and reports whether there is one of the ID.
+// cutOwn ends a stream of this server, and reports whether it has one with this ID.
 func (s *Server) cutOwn(id string) bool {
 	x, ok := s.subscribers.byID.Load(id)
 	if ok {

@@ -2,9 +2,9 @@ package api
 
 import "net/http"
 
-// timedWriter is the ResponseWriter of every answer. A client that does not take 64 KiB within the
-// stall time-out is cut off, and what its answer holds in memory is given back. A stream writes to
-// the one below, and times that itself.
+// timedWriter is the ResponseWriter of every response. A client that does not accept 64 KiB within the stall timeout
+// is disconnected, and the memory of its response is given back. A stream writes to the underlying one, and times
+// that itself.
 type timedWriter struct {
 	http.ResponseWriter
 	out *outlet

@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// tokenParameter is RFC 6750 §2.3's, off unless Options.AllowQueryToken: addresses are kept, by
-	// browsers in their history and by servers in their logs. Clients must not put tokens there (RFC
-	// 9700 §4.3.2); some EventSources have no other place.
+	// tokenParameter is RFC 6750 §2.3's, off unless Options.AllowQueryToken: browsers keep addresses in their history
+	// and servers in their logs. Clients must not put tokens there (RFC 9700 §4.3.2); some EventSources have no other
+	// place.
 	tokenParameter = "access_token"
 
-	// securePrefix makes browsers hold the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
+	// securePrefix makes browsers restrict the cookie to this host and to TLS (RFC 6265bis §4.1.3.2).
 	securePrefix = "__Host-"
 )
 
-// ownerHash tells the owners of tokens apart while this process lives. Zero stands for no token.
+// ownerHash tells token owners apart while this process lives. Zero stands for no token.
 type ownerHash uint64
 
-// ownerHashOf is that of an owner, as auth.Grant.Owner names them; without a Verifier there is one.
+// ownerHashOf returns the hash of an owner, as auth.Grant.Owner names them; without a Verifier there is only one.
 func (s *Server) ownerHashOf(owner string) ownerHash {
 	if s.o.Verifier == nil {
 		return s.everybody.owner
@@ -31,7 +31,7 @@ func (s *Server) ownerHashOf(owner string) ownerHash {
 	return ownerHash(maphash.String(s.seed, owner))
 }
 
-// authenticate finds out who sent r. Without a Verifier everybody may do everything.
+// authenticate returns who sent r. Without a Verifier everyone may do everything.
 func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	if s.o.Verifier == nil {
 		return s.everybody, nil
@@ -43,7 +43,7 @@ func (s *Server) authenticate(r *http.Request, a access) (*caller, *problem) {
 	return s.verify(r.Context(), token)
 }
 
-// verify finds out whose the token is.
+// verify returns whose token it is.
 func (s *Server) verify(ctx context.Context, token string) (*caller, *problem) {
 	grant, err := s.o.Verifier.Verify(ctx, token)
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *Server) verify(ctx context.Context, token string) (*caller, *problem) {
 	return &caller{grant, s.ownerHashOf(grant.Owner())}, nil
 }
 
-// tokenOf finds the token of r. What was put there on purpose comes before the cookie, which
-// browsers send by themselves.
+// tokenOf returns the token of r. What was put there on purpose takes precedence over the cookie, which browsers send
+// by themselves.
 func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	headers := bearersOf(r)
 	var queries []string
@@ -72,7 +72,7 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	}
 	token := ""
 	switch {
-	case len(queries) > 0 && !s.o.AllowQueryToken: // even with another: it should not be there
+	case len(queries) > 0 && !s.o.AllowQueryToken: // even beside another one: it should not be there
 		return "", &problem{code: "query-token-off", field: tokenParameter,
 			detail: "a token in the query ends up in logs, so it is off: send it in the " +
 				"Authorization header, as the tidings.js of this release does, or start the server " +
@@ -109,8 +109,8 @@ func (s *Server) warnOfQuery(r *http.Request) {
 	})
 }
 
-// bearersOf returns what the Authorization headers of r have as tokens. Another scheme is for
-// somebody else, such as a proxy that asks for a password.
+// bearersOf returns the tokens in the Authorization headers of r. Another scheme is for somebody else, such as a
+// proxy that asks for a password.
 func bearersOf(r *http.Request) (tokens []string) {
 	for _, value := range r.Header["Authorization"] {
 		scheme, credentials, _ := strings.Cut(value, " ")

@@ -20,7 +20,7 @@ type topicBody struct {
 	Ended  *store.ID `json:"ended"`  // the event that ended it
 }
 
-// topics serves GET /v1/topics: what the caller may read, sorted by name.
+// topics serves GET /v1/topics: those that the caller may read, sorted by name.
 func (s *Server) topics(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	filter, p := s.parseFilter(r, query["topic"])
 	if p != nil {
@@ -44,8 +44,8 @@ func bodyOf(t store.TopicInfo) topicBody {
 		idOrNull(t.Ended)}
 }
 
-// topic serves GET /v1/topics/{topic}. Its entity tag names the newest event, for a publish on the
-// condition that nothing came after it.
+// topic serves GET /v1/topics/{topic}. Its entity tag names the newest event, for a publish on the condition that
+// nothing came after it.
 func (s *Server) topic(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	filter, p := s.parseFilter(r, nil)
 	if p != nil {

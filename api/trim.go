@@ -7,8 +7,8 @@ import (
 	"tidings/store"
 )
 
-// trim serves POST /v1/topics/{topic}/trim: it deletes the topic's events before an ID. It may be
-// repeated: after an error a part is deleted, and the rest stays as it was.
+// trim serves POST /v1/topics/{topic}/trim: it deletes the topic's events before an ID. It may be repeated: after an
+// error some events are deleted, and the rest is unchanged.
 func (s *Server) trim(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	topic, before, p := parseTrim(r, query)
 	if p == nil {

@@ -9,15 +9,15 @@ import (
 
 const eventStream = "text/event-stream"
 
-// streamWriter writes an event stream. Each piece has a deadline of its own: a connection that does
-// not take it in time is closed, one that is merely slow is not.
+// streamWriter writes an event stream. Each piece has its own deadline: a connection that does not accept it in time
+// is closed, one that is merely slow is not.
 type streamWriter struct {
 	w    http.ResponseWriter
 	out  *outlet
 	sent prometheus.Counter // bytes
 }
 
-// newStreamWriter begins the answer of a streaming endpoint; w is what guard gave to it.
+// newStreamWriter starts the response of a streaming endpoint; w is what guard passed to it.
 func (s *Server) newStreamWriter(w http.ResponseWriter) *streamWriter {
 	setStreamHeaders(w.Header())
 	t := w.(*timedWriter)
@@ -31,14 +31,14 @@ func setStreamHeaders(h http.Header) {
 	h.Set("Incremental", "?1")                       // so would others (draft-ietf-httpbis-incremental)
 }
 
-// gatherBytes is how much is gathered: a record of TLS, or a frame of HTTP/2.
+// gatherBytes is how much is gathered: a TLS record, or an HTTP/2 frame.
 const gatherBytes = 16 << 10
 
-// pieces are where frames are gathered, so that many small ones are one write.
+// pieces are where frames are gathered, so that many small ones make one write.
 var pieces = sync.Pool{New: func() any { return new([gatherBytes]byte) }}
 
-// write sends the frames and flushes them. It returns the bytes of all, unless there is an error,
-// after which the stream is over.
+// write sends the frames and flushes them. It returns their total size, unless there is an error, after which the
+// stream is over.
 func (o *streamWriter) write(frames [][]byte) (bytes int, err error) {
 	if len(frames) == 0 {
 		return 0, nil
