@@ -1,4 +1,4 @@
-// Package duration reads durations as people write them to flags and queries.
+// Package duration reads durations as people write them in flags and queries.
 package duration
 
 import (
@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// maxDays is below the 106,751 days that a Duration holds.
+// maxDays is below the 106,751 days that a Duration can hold.
 const maxDays = 100_000
 
 var minutes = regexp.MustCompile(`min([0-9]|$)`)
 
-// Parse is time.ParseDuration, and understands "w" for weeks and "d" for days of 24 hours, which
-// come first, in this order, and "min" for minutes: 2w, 30d, 1w1d12h or 15min. Weeks and days have
-// no sign and no fraction.
+// Parse is time.ParseDuration, plus "w" for weeks and "d" for days of 24 hours, which come first, in this order, and
+// "min" for minutes: 2w, 30d, 1w1d12h or 15min. Weeks and days have no sign and no fraction.
 func Parse(s string) (time.Duration, error) {
 	days, rest := 0, s
 	for _, unit := range []struct {

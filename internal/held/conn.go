@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// signals are why a connection has a turn.
+// signals are the reasons for a connection's turn.
 type signals uint32
 
 const (
 	rung     signals = 1 << iota // its source has more
 	readable                     // its client has sent something
-	writable                     // it takes more
+	writable                     // it accepts more
 	gone                         // its client is gone
-	crowded                      // it is to make room for others that are stuck
-	asked                        // it was cut off, or it is time
+	crowded                      // it must make room for other stuck connections
+	asked                        // it was cut off, or its time has come
 
-	// busy says that the connection is in a queue, or that somebody works on it. Who sets it puts the
-	// connection into a queue.
+	// busy means that the connection is in a queue, or being worked on. Whoever sets it puts the connection into a
+	// queue.
 	busy
 )
 
-// Conn is a connection that is held. Ring, Cut and Stalled may be called concurrently; all else is
-// of whose turn it is: the handler's until Hold, a goroutine of the pool's afterwards.
+// Conn is a connection that is held. Ring, Cut and Stalled may be called concurrently; everything else belongs to
+// whoever gives the turn: the handler until Hold, a goroutine of the pool afterwards.
 type Conn struct {
 	pool    *Pool
 	conn    net.Conn
@@ -34,24 +34,24 @@ type Conn struct {
 	source  Source
 	head    []byte // goes before the first frames
 	chunked bool
-	behind  bool   // its turns are those of who catches up
-	number  uint64 // among the pool's
+	behind  bool   // its turns are in the queue of connections that catch up
+	number  uint64 // within the pool
 	signals atomic.Uint32
 
-	since atomic.Int64 // when its socket refused, on the pool's clock; 0: it takes more
+	since atomic.Int64 // when its socket refused, on the pool's clock; 0: it accepts more
 
 	mu   sync.Mutex
 	why  error     // why it must end
-	last time.Time // nothing is written after it; zero: it may go on
+	last time.Time // nothing is written after it; zero: no limit
 
 	// While the socket refuses.
-	rest  []byte // what must be written before all else
-	owed  int    // bytes that rest had when it was made: they count in the pool's stuck
+	rest  []byte // must be written before anything else
+	owed  int    // length of rest when it was created: counts in the pool's stuck
 	taken int    // bytes since since was set
 	stuck *list.Element
-	end   error // how it ends when rest is written, if it does
+	end   error // how it ends once rest is written, if it does
 
-	closeAt time.Time // all is written, and the client has until then to close
+	closeAt time.Time // everything is written; the client has until then to close
 	done    bool      // it is closed
 	heard   int       // bytes that the client sent in the second that began at hearing
 	hearing time.Time
@@ -62,18 +62,18 @@ type Conn struct {
 	place int
 }
 
-// Ring has the source asked what comes next. It does not wait.
+// Ring makes the pool ask the source what comes next. It does not wait.
 func (c *Conn) Ring() {
 	if c.since.Load() != 0 {
-		// it takes nothing; the source will be asked when it does
+		// the socket accepts nothing; the source will be asked when it does
 		c.signals.Or(uint32(rung))
 		return
 	}
 	c.signal(rung)
 }
 
-// Cut ends the connection for the reason that is given, after what its source has to say to that:
-// now if it has refused for Options.Grace, else when that has passed at most. The first reason counts.
+// Cut ends the connection for this reason, after what its source writes in response: now if it has refused for
+// Options.Grace, otherwise once that has passed at the latest. The first reason counts.
 func (c *Conn) Cut(why error) {
 	c.mu.Lock()
 	if c.why == nil {
@@ -91,7 +91,7 @@ func (c *Conn) Cut(why error) {
 	c.signal(asked)
 }
 
-// Stalled reports whether the connection has refused to take more for Options.Grace.
+// Stalled reports whether the connection has refused to accept more for Options.Grace.
 func (c *Conn) Stalled() bool {
 	since := c.since.Load()
 	return since != 0 && time.Since(c.pool.at(since)) > c.pool.o.Grace
@@ -104,8 +104,8 @@ func (c *Conn) signal(s signals) {
 	}
 }
 
-// release, when a turn is over, lets go of the connection, unless there is a signal again: then it
-// reports false, and the caller is to put it into a queue.
+// release lets go of the connection at the end of a turn, unless there is another signal: then it reports false, and
+// the caller must put the connection into a queue.
 func (c *Conn) release() bool {
 	return c.signals.CompareAndSwap(uint32(busy), 0)
 }
@@ -115,7 +115,7 @@ func (c *Conn) take() signals {
 	return signals(c.signals.Swap(uint32(busy)))
 }
 
-// cut returns when nothing is written any more, and why the connection must end, if it must.
+// cut returns after when nothing more is written, and why the connection must end, if it must.
 func (c *Conn) cut() (last time.Time, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// pieceBytes is about how much of a write must be finished once it has begun: a piece is whole
-// frames of so many bytes, or a single one that is larger. Over HTTP/1.1 it is a chunk.
+// pieceBytes is about how much of a write must be finished once it has begun: a piece is whole frames of this many
+// bytes, or a single larger one. Over HTTP/1.1 it is a chunk.
 const pieceBytes = 4 << 10
 
-// blank ends a frame (WHATWG HTML §9.2.6), and stands nowhere else in one.
+// blank ends a frame (WHATWG HTML §9.2.6), and occurs nowhere else in one.
 const blank = "\n\n"
 
 const lastChunk = "0\r\n\r\n"
@@ -21,7 +21,7 @@ type message struct {
 	pieces  []piece
 	bytes   int
 	body    int    // bytes of frames among them
-	text    []byte // of the chunks' heads
+	text    []byte // of the chunk headers
 }
 
 // piece is a part of a message that is written as a whole or not at all.
@@ -31,7 +31,7 @@ type piece struct {
 	events bool
 }
 
-// reset begins a message.
+// reset starts a message.
 func (m *message) reset(chunked bool) {
 	clear(m.buffers)
 	clear(m.pieces)
@@ -43,12 +43,12 @@ func (m *message) add(b []byte) {
 	m.bytes += len(b)
 }
 
-// begin begins a piece of n bytes.
+// begin starts a piece of n bytes.
 func (m *message) begin(n int) {
 	if !m.chunked {
 		return
 	}
-	start := len(m.text) // when the buffer moves, what was taken of it stays
+	start := len(m.text) // when the buffer moves, slices taken of it stay valid
 	m.text = append(strconv.AppendUint(m.text, uint64(n), 16), "\r\n"...)
 	m.add(m.text[start:len(m.text):len(m.text)])
 }
@@ -63,9 +63,9 @@ func (m *message) end(n int) {
 
 var crlf, final = []byte("\r\n"), []byte(lastChunk)
 
-// control adds what stands before the events, or without any: one piece. head is what goes before
-// the body, and last says that the body ends. Each frame is a chunk, since Go's client hands over
-// nothing of one that has not come whole.
+// control adds the frames that come before the events, or without any, as one piece. head goes before the body, and
+// last means that the body ends. Each frame is a chunk, because Go's client hands over nothing of a chunk that has
+// not arrived completely.
 func (m *message) control(head []byte, frames [][]byte, last bool) {
 	if len(head) > 0 {
 		m.add(head)
@@ -110,9 +110,9 @@ func cutAt(frames []byte) int {
 	return len(frames)
 }
 
-// rest returns what follows from the connection having taken n bytes, which are not all: a copy of
-// what must be finished, up to the end of the piece that n is in and of the first events; and the
-// bytes of frames up to that end. What comes after it is as if it had never been.
+// rest returns what follows when the connection has accepted only the first n bytes: a copy of what must be finished,
+// up to the end of the piece that n is in and of the first events; and the number of bytes of frames up to that end.
+// What comes after it counts as never written.
 func (m *message) rest(n int) (rest []byte, body int) {
 	i := 0
 	for i < len(m.pieces)-1 && (m.pieces[i].end < n || !m.pieces[i].events) {

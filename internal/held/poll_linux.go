@@ -12,15 +12,15 @@ import (
 // Supported reports whether connections can be held on this platform.
 const Supported = true
 
-// pollEvents is how many events one look at the poller takes.
+// pollEvents is how many events one poll returns at most.
 const pollEvents = 128
 
-// maxBuffers is how many one write takes (IOV_MAX).
+// maxBuffers is how many buffers one write accepts (IOV_MAX).
 const maxBuffers = 1024
 
-// poller tells which connections are readable, writable or gone: an epoll of our own, which the
-// runtime's poller watches, so that no thread waits in it. It knows connections by a number of
-// ours, never by their descriptor, and the kernel forgets them when they are closed.
+// poller reports which connections are readable, writable or gone: an epoll instance that the runtime's poller
+// watches, so that no thread waits in it. It knows connections by our number, never by their descriptor, and the
+// kernel forgets them when they are closed.
 type poller struct {
 	file   *os.File
 	raw    syscall.RawConn
@@ -34,7 +34,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // for os.NewFile to give it to the runtime
+	if err := unix.SetNonblock(fd, true); err != nil { // so that os.NewFile hands it to the runtime
 		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
 	}
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll")}
@@ -47,8 +47,8 @@ func newPoller() (*poller, error) {
 // close ends wait.
 func (p *poller) close() error { return p.file.Close() }
 
-// add has the poller tell of a connection by its number, until it is closed: edges, so that a
-// connection which nobody reads or writes is told of once.
+// add makes the poller report a connection by its number, until it is closed. It reports edges, so a connection that
+// nobody reads or writes is reported once.
 func (p *poller) add(conn syscall.RawConn, number uint64) error {
 	var failed error
 	err := p.raw.Control(func(epoll uintptr) {
@@ -62,7 +62,7 @@ func (p *poller) add(conn syscall.RawConn, number uint64) error {
 	return errors.Join(err, failed)
 }
 
-// wait waits for events and tells of each. The error is that the poller was closed.
+// wait waits for events and reports each. An error means that the poller was closed.
 func (p *poller) wait(tell func(number uint64, s signals)) error {
 	if err := p.raw.Read(p.look); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (p *poller) wait(tell func(number uint64, s signals)) error {
 	return p.err
 }
 
-// look reports whether there was something.
+// look reports whether there were events.
 func (p *poller) look(epoll uintptr) bool {
 	p.found = 0
 	n, err := unix.EpollWait(int(epoll), p.events[:], 0)
@@ -98,7 +98,7 @@ func (p *poller) look(epoll uintptr) bool {
 	return n > 0
 }
 
-// writev writes as much of the buffers as the connection takes now: nothing, too, without an error.
+// writev writes as much of the buffers as the connection accepts now, which may be nothing, without an error.
 func writev(fd int, buffers [][]byte) (n int, err error) {
 	for {
 		n, err = unix.Writev(fd, buffers)
@@ -112,8 +112,7 @@ func writev(fd int, buffers [][]byte) (n int, err error) {
 	}
 }
 
-// read reads what the connection has now; more is false when that was all. io.EOF is not told
-// apart: n is 0 and err nil when there is nothing, and err is errGone at the end.
+// read reads what the connection has now: n is 0 and err nil when there is nothing, and err is ErrGone at the end.
 func read(fd int, into []byte) (n int, err error) {
 	for {
 		n, err = unix.Read(fd, into)
@@ -131,8 +130,8 @@ func read(fd int, into []byte) (n int, err error) {
 	}
 }
 
-// BoundUnsent bounds what the kernel takes of a connection's data before it can be sent. What is on
-// its way, which a distant client needs much of, is for the kernel to bound: its buffer stays free to grow.
+// BoundUnsent bounds how much of a connection's data the kernel buffers before it can be sent. Data in flight, of
+// which a distant client needs much, is for the kernel to bound: its buffer may still grow.
 func BoundUnsent(conn *net.TCPConn, bytes int) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -22,5 +22,5 @@ func (*poller) wait(func(number uint64, s signals)) error { return errors.ErrUns
 func writev(int, [][]byte) (n int, err error)             { return 0, errors.ErrUnsupported }
 func read(int, []byte) (n int, err error)                 { return 0, errors.ErrUnsupported }
 
-// BoundUnsent bounds what the kernel takes of a connection's data before it is sent and acknowledged.
+// BoundUnsent bounds how much of a connection's data the kernel buffers before it is sent and acknowledged.
 func BoundUnsent(conn *net.TCPConn, bytes int) error { return conn.SetWriteBuffer(bytes) }

@@ -1,21 +1,21 @@
-// Package held writes event streams to many connections without a goroutine, a reader or a buffer for
-// each. A connection that is held is a descriptor, and a Source that knows what comes next on it.
+// Package held writes event streams to many connections without a goroutine, a reader or a buffer for each. A
+// connection that is held is a descriptor, and a Source that knows what comes next on it.
 //
 //	pool := held.New(held.Options{...})
 //	conn := pool.New()                 // conn.Ring may be called from now on
-//	...                                // the source is made, which rings it
+//	...                                // create the source, which rings it
 //	pool.Hold(conn, netConn, head, chunked, source)
 //	...
 //	pool.Drain(why); pool.Wait(ctx)
 //
-// A turn of a connection asks its source what comes next and writes that at once, without waiting;
-// then it is another's turn. What a socket does not take stays with the source, but for the piece that was
-// begun: of that the rest is copied, and written first when the socket takes more. So a client that
-// reads slowly, or not at all, costs a copy of 4 KiB or of one larger frame.
+// A turn of a connection asks its source what comes next and writes that at once, without waiting; then it is another
+// connection's turn. What a socket does not accept stays with the source, except for the piece that was begun: its
+// rest is copied, and written first when the socket accepts more. So a client that reads slowly, or not at all, costs
+// a copy of 4 KiB or of one larger frame.
 //
-// Turns are given by as many goroutines as there is work for, up to a bound, in two queues: one for
-// connections whose source has caught up, which never waits for a disk, and one for those that catch
-// up. Time is told by one alarm, readiness by one poller.
+// Turns are given by as many goroutines as there is work for, up to a bound, in two queues: one for connections whose
+// source has caught up, which never waits for a disk, and one for those that catch up. One timer tells the time, one
+// poller reports readiness.
 package held
 
 import (
@@ -32,67 +32,66 @@ import (
 )
 
 var (
-	// ErrGone ends a connection whose client has closed it, or half of it, as net/http has it.
+	// ErrGone ends a connection whose client has closed it, or half of it, as in net/http.
 	ErrGone = errors.New("the client is gone")
 
-	// ErrCutOff ends a connection that was cut off while its client took nothing.
+	// ErrCutOff ends a connection that was cut off while its client accepted nothing.
 	ErrCutOff = errors.New("cut off while the client took nothing")
 
-	// ErrCrowded ends the connection that has been stuck for longest when stuck ones hold more than
+	// ErrCrowded ends the connection that has been stuck the longest when stuck connections hold more than
 	// Options.StuckBytes.
 	ErrCrowded = errors.New("cut off to make room for other stuck clients")
 
-	// ErrNoisy ends a connection whose client sends more than listening needs.
+	// ErrNoisy ends a connection whose client sends more than a listener needs to.
 	ErrNoisy = errors.New("the client sends instead of listening")
 )
 
 const (
-	// maxWrite is the least that a client must take within the stall time-out.
+	// maxWrite is the least that a client must accept within the stall timeout.
 	maxWrite = 64 << 10
 
-	// maxHeard is how many bytes a client may send in a second; they are thrown away.
+	// maxHeard is how many bytes a client may send per second; they are discarded.
 	maxHeard = 4 << 10
 
-	// lingerFor is how long the last words have to arrive before the connection is closed: closed
-	// at once, it might be reset, and they be lost (net/http waits as long).
+	// lingerFor is how long the last bytes have to arrive before the connection is closed: closed at once, it might
+	// be reset and lose them (net/http waits as long).
 	lingerFor = 500 * time.Millisecond
 
-	// batch is how many connections a goroutine takes off a queue at once.
+	// batch is how many connections a goroutine takes from a queue at once.
 	batch = 32
 )
 
-// Source says what comes next on a connection. Its methods are called by one goroutine at a time.
+// Source decides what comes next on a connection. Its methods are called by one goroutine at a time.
 type Source interface {
-	// Next returns what to write, and what then. now is when what the last call returned had been
-	// written; cut is why the connection must end, or nil. It waits for nothing, except for the
-	// disk in the call after one that returned Reads. frames is for it to append to.
+	// Next returns what to write, and what to do then. now is when the result of the last call had been written; cut
+	// is why the connection must end, or nil. Next waits for nothing, except for the disk in the call after one that
+	// returned Reads. It appends to frames.
 	Next(now time.Time, cut error, frames [][]byte) Turn
 
-	// Wrote says that n bytes of the frames that Next returned are written, or will be before all
-	// else. When that is not all of them, they end with a frame of an event, and the source is to
-	// take back what follows.
+	// Wrote reports that n bytes of the frames that Next returned are written, or will be before anything else. If
+	// that is not all of them, they end with a frame of an event, and the source must take back what follows.
 	Wrote(frames [][]byte, n int)
 
-	// Ended is called once, when nothing else is called any more, with why the connection ended.
+	// Ended is called once, as the last call, with why the connection ended.
 	Ended(err error)
 }
 
 // Turn is what a Source has next.
 type Turn struct {
 	Frames  [][]byte // whole frames; valid until the next call of the source
-	Control int      // how many of them, at the front, are no events
-	End     error    // the connection ends when they are written; nil: it goes on
-	// Until is when to call again, unless the connection is rung before; zero: at once.
+	Control int      // how many of them, at the front, are not events
+	End     error    // the connection ends when they are written; nil: it continues
+	// Until is when to call again, unless the connection is rung earlier; zero: at once.
 	Until time.Time
 	Reads bool // the next call reads the log
 	Live  bool // the connection goes before those that catch up
 }
 
-// Options configures New; all are needed.
+// Options configures New; all are required.
 type Options struct {
-	StallTimeout time.Duration // for a client to take 64 KiB
-	Grace        time.Duration // for one that is cut off
-	StuckBytes   int64         // of copies of what was begun, over all connections
+	StallTimeout time.Duration // for a client to accept 64 KiB
+	Grace        time.Duration // for a connection that is cut off
+	StuckBytes   int64         // of copies of begun pieces, over all connections
 	Panicked     func(what any)
 }
 
@@ -111,7 +110,7 @@ type Pool struct {
 	free    []uint32
 	round   uint32 // the upper half of the next number
 	held    int
-	drained error         // why all that comes is to end
+	drained error         // why new connections must end
 	idle    chan struct{} // closed when nothing is held; nil while nobody waits
 
 	stuckMu sync.Mutex
@@ -130,13 +129,13 @@ func New(o Options) *Pool {
 	return p
 }
 
-// clock returns a time on the pool's clock, which never steps, and is never 0.
+// clock returns a time on the pool's clock, which never steps and is never 0.
 func (p *Pool) clock(t time.Time) int64 { return int64(t.Sub(p.began)) + 1 }
 
 // at undoes clock.
 func (p *Pool) at(clock int64) time.Time { return p.began.Add(time.Duration(clock - 1)) }
 
-// maxWriters bounds the goroutines that write to who has caught up.
+// maxWriters bounds the goroutines that write to connections that have caught up.
 const maxWriters = 8
 
 // New returns a connection that is not yet held. Cut and Ring are remembered until it is.
@@ -146,9 +145,8 @@ func (p *Pool) New() *Conn {
 	return c
 }
 
-// Hold takes the connection over, whose request has been read and whose answer begins with head;
-// chunked says that its body is in chunks. It closes it in the end. After an error the connection
-// is still the caller's.
+// Hold takes over the connection, whose request has been read and whose response starts with head; chunked means that
+// its body is chunked. Hold closes it in the end. After an error the connection is still the caller's.
 func (p *Pool) Hold(c *Conn, conn net.Conn, head []byte, chunked bool, source Source) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -220,7 +218,7 @@ func (p *Pool) forget(c *Conn) {
 	}
 }
 
-// watch passes on what the poller says, until that is closed.
+// watch passes on what the poller reports, until it is closed.
 func (p *Pool) watch(poller *poller) {
 	for poller.wait(p.tell) == nil {
 	}
@@ -238,7 +236,7 @@ func (p *Pool) tell(number uint64, s signals) {
 	}
 }
 
-// Drain cuts off all connections, also those that come later.
+// Drain cuts off all connections, including later ones.
 func (p *Pool) Drain(why error) {
 	p.mu.Lock()
 	p.drained = why
@@ -254,8 +252,7 @@ func (p *Pool) Drain(why error) {
 	}
 }
 
-// Wait waits until nothing is held. When ctx ends before, it closes what is left, and returns the
-// cause.
+// Wait waits until nothing is held. If ctx ends first, it closes the remaining connections, and returns the cause.
 func (p *Pool) Wait(ctx context.Context) error {
 	p.mu.Lock()
 	if p.held == 0 {
@@ -282,15 +279,15 @@ func (p *Pool) Wait(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// Stuck returns the bytes that are owed to clients which do not take them, and how many connections
-// were cut off because they were too many.
+// Stuck returns the bytes owed to clients that do not accept them, and how many connections were cut off because
+// those were too many.
 func (p *Pool) Stuck() (bytes int64, crowded uint64) {
 	p.stuckMu.Lock()
 	defer p.stuckMu.Unlock()
 	return p.owed, p.crowded
 }
 
-// block notes that the socket refuses: rest is what must be written first.
+// block records that the socket refuses: rest is what must be written first.
 func (p *Pool) block(c *Conn, rest []byte, now time.Time) {
 	p.stuckMu.Lock()
 	defer p.stuckMu.Unlock()
@@ -306,7 +303,7 @@ func (p *Pool) block(c *Conn, rest []byte, now time.Time) {
 	}
 }
 
-// unblock notes that the socket has taken all.
+// unblock records that the socket has accepted everything.
 func (p *Pool) unblock(c *Conn) {
 	p.stuckMu.Lock()
 	defer p.stuckMu.Unlock()
@@ -315,7 +312,7 @@ func (p *Pool) unblock(c *Conn) {
 	c.since.Store(0)
 }
 
-// unlist takes the connection off the list of stuck ones. The caller holds stuckMu.
+// unlist removes the connection from the list of stuck ones. The caller holds stuckMu.
 func (p *Pool) unlist(c *Conn) {
 	if c.stuck != nil {
 		p.stuck.Remove(c.stuck)
@@ -324,7 +321,7 @@ func (p *Pool) unlist(c *Conn) {
 	}
 }
 
-// refresh notes that the client of a stuck connection has taken enough to be given time anew.
+// refresh records that the client of a stuck connection has accepted enough to be given new time.
 func (p *Pool) refresh(c *Conn, now time.Time) {
 	p.stuckMu.Lock()
 	defer p.stuckMu.Unlock()
@@ -344,8 +341,8 @@ func (c *Conn) deadline(last time.Time) time.Time {
 	return by
 }
 
-// overdue says how a stuck connection ends whose deadline is over: like a write whose deadline is, if it
-// had all the time that there is.
+// overdue returns how a stuck connection ends whose deadline has passed: with os.ErrDeadlineExceeded, like a write,
+// if it had the full stall timeout.
 func (c *Conn) overdue(now time.Time) error {
 	if now.Sub(c.pool.at(c.since.Load())) < c.pool.o.StallTimeout {
 		return ErrCutOff

@@ -6,13 +6,11 @@ import (
 	"time"
 )
 
-// tick is how much later than it asked for a connection may be told of the time, so that one alarm
-// serves many.
+// tick is how late a connection may be told the time, so that one timer serves many.
 const tick = 10 * time.Millisecond
 
-// timers tell connections of a time: one alarm for all. A connection that asks for a later time
-// than it has asked for before stays where it is, and is told too early: that is cheaper than to
-// move it for each write.
+// timers wake connections at a given time: one timer for all. A connection that asks for a later time than before
+// stays where it is, and is woken too early: that is cheaper than moving it for each write.
 type timers struct {
 	pool *Pool
 
@@ -22,7 +20,7 @@ type timers struct {
 	at    time.Time // of alarm; zero: it is off
 }
 
-// set has the connection told at the latest then, but for tick.
+// set has the connection woken at that time at the latest, give or take tick.
 func (t *timers) set(c *Conn, at time.Time) {
 	clock := t.pool.clock(at)
 	if armed := c.armed.Load(); armed != 0 && armed <= clock {
@@ -42,7 +40,7 @@ func (t *timers) set(c *Conn, at time.Time) {
 	t.wind()
 }
 
-// remove has the connection not be told any more.
+// remove cancels the wake-up of the connection.
 func (t *timers) remove(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,7 +66,7 @@ func (t *timers) wind() {
 	}
 }
 
-// ring tells all who are due. It is called by the alarm alone.
+// ring wakes all connections that are due. Only the timer calls it.
 func (t *timers) ring() {
 	t.mu.Lock()
 	now := time.Now()
@@ -92,7 +90,7 @@ func (t *timers) ring() {
 	}
 }
 
-// byTime is a heap of connections, the earliest first; the place of a connection is its index and 1.
+// byTime is a heap of connections, the earliest first; the place of a connection is its index plus 1.
 type byTime []*Conn
 
 func (h byTime) Len() int           { return len(h) }

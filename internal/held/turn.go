@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// queue is the connections that wait for their turn.
+// queue holds the connections that wait for their turn.
 type queue struct {
 	mu      sync.Mutex
 	conns   []*Conn
@@ -17,7 +17,7 @@ type queue struct {
 	work    func()
 }
 
-// add puts the connection at the end, and reports whether another worker is needed.
+// add appends the connection, and reports whether another worker is needed.
 func (q *queue) add(c *Conn) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -32,7 +32,7 @@ func (q *queue) add(c *Conn) bool {
 	return true
 }
 
-// take moves the first connections to into. When there are none, the worker is to end.
+// take moves the first connections to into. If there are none, the worker must end.
 func (q *queue) take(into []*Conn) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -61,7 +61,7 @@ func (p *Pool) enqueue(c *Conn) {
 	}
 }
 
-// worker is what a goroutine that gives turns has.
+// worker is the state of a goroutine that gives turns.
 type worker struct {
 	*Pool
 	message
@@ -91,7 +91,7 @@ func (p *Pool) work(q *queue) {
 	var turns [batch]*Conn
 	limit := batch
 	if q == &p.behind {
-		limit = 1 // so that none waits behind another's disk while a worker is free
+		limit = 1 // so that no connection waits behind another's disk while a worker is free
 	}
 	for {
 		n := q.take(turns[:limit])
@@ -109,13 +109,13 @@ func (p *Pool) work(q *queue) {
 		runtime.Gosched() // publishers and their commits come before the next batch
 	}
 	w.Pool = nil
-	w.message.reset(false) // which would keep blocks of the tail
+	w.message.reset(false) // otherwise it would keep blocks of the tail
 	clear(w.frames[:cap(w.frames)])
 	w.one[0], w.buffers = nil, nil
 	workers.Put(w)
 }
 
-// serve gives the connection a turn, and puts it where it waits for the next.
+// serve gives the connection a turn, and puts it where it waits for the next one.
 func (w *worker) serve(c *Conn, now time.Time) {
 	defer func() {
 		if what := recover(); what != nil {
@@ -128,7 +128,7 @@ func (w *worker) serve(c *Conn, now time.Time) {
 	}
 }
 
-// turn reports whether the connection is to have another without a signal. It is not after finish.
+// turn reports whether the connection needs another turn without a signal. It does not after finish.
 func (w *worker) turn(c *Conn, now time.Time) (again bool) {
 	s := c.take()
 	last, why := c.cut()
@@ -168,7 +168,7 @@ func (w *worker) turn(c *Conn, now time.Time) (again bool) {
 	return w.advance(c, now, why, last)
 }
 
-// listen throws away what the client has sent. The error is why the connection must end.
+// listen discards what the client has sent. The error is why the connection must end.
 func (w *worker) listen(c *Conn, now time.Time) error {
 	if now.Sub(c.hearing) >= time.Second {
 		c.hearing, c.heard = now, 0
@@ -186,7 +186,7 @@ func (w *worker) listen(c *Conn, now time.Time) error {
 	}
 }
 
-// flush writes what a stuck connection owes, and reports whether that was all.
+// flush writes what a stuck connection owes, and reports whether that was everything.
 func (w *worker) flush(c *Conn, now, last time.Time, s signals) bool {
 	if s&writable != 0 {
 		w.one[0] = c.rest
@@ -212,7 +212,7 @@ func (w *worker) flush(c *Conn, now, last time.Time, s signals) bool {
 	return false
 }
 
-// advance writes what the source has next, and once more what it has then if that is nothing but to wait.
+// advance writes what the source has next, and once more what it has then, if it only waits after that.
 func (w *worker) advance(c *Conn, now time.Time, why error, last time.Time) (again bool) {
 	for range 2 {
 		t := c.source.Next(now, why, w.frames[:0])
@@ -236,7 +236,7 @@ func (w *worker) advance(c *Conn, now time.Time, why error, last time.Time) (aga
 	return true
 }
 
-// say writes what the source has said, and reports whether all of it was taken and more may follow.
+// say writes the turn's frames, and reports whether all of it was accepted and more may follow.
 func (w *worker) say(c *Conn, t *Turn, now, last time.Time) bool {
 	w.message.reset(c.chunked)
 	w.control(c.head, t.Frames[:t.Control], t.End != nil)
@@ -264,7 +264,7 @@ func (w *worker) say(c *Conn, t *Turn, now, last time.Time) bool {
 	return false
 }
 
-// put writes of the buffers, which have so many bytes, what the connection takes now.
+// put writes what the connection accepts now of the buffers, which hold this many bytes.
 func (w *worker) put(c *Conn, buffers [][]byte, bytes int) (n int, err error) {
 	for n < bytes {
 		some := buffers[:min(len(buffers), maxBuffers)]
@@ -288,7 +288,7 @@ func (w *worker) put(c *Conn, buffers [][]byte, bytes int) (n int, err error) {
 	return n, nil
 }
 
-// close ends a connection whose client has been told all. Its source is not needed any more.
+// close ends a connection whose client has received everything. Its source is no longer needed.
 func (w *worker) close(c *Conn, end error, now time.Time) {
 	c.source.Ended(end)
 	c.source = nil

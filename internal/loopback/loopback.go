@@ -1,4 +1,4 @@
-// Package loopback says whether a connection to a host stays on this machine.
+// Package loopback reports whether a connection to a host stays on this machine.
 package loopback
 
 import (
@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// IsHost reports whether host, a name or an IP address, is this machine's loopback. Of names only
-// localhost is: it is never looked up elsewhere (RFC 6761 §6.3).
+// IsHost reports whether host, a name or an IP address, is this machine's loopback. The only such name is localhost:
+// it is never looked up elsewhere (RFC 6761 §6.3).
 func IsHost(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()

@@ -1,5 +1,5 @@
-// Package rfc3339 reads times as RFC 3339 §5.6 has them, which Go's own parser takes in part: it
-// refuses lower-case letters and leap seconds, and lets a comma stand before the fraction.
+// Package rfc3339 reads times as RFC 3339 §5.6 defines them. Go's own parser accepts only part of that: it refuses
+// lower-case letters and leap seconds, and allows a comma before the fraction.
 package rfc3339
 
 import (
@@ -16,9 +16,9 @@ var ErrSyntax = errors.New("expected an RFC 3339 time such as 2026-03-01T09:30:0
 var form = regexp.MustCompile(
 	`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)$`)
 
-// Parse reads a date and time. A leap second, which Go's clock has not, is the second after it.
+// Parse reads a date and time. A leap second, which Go's clock does not have, is the second after it.
 func Parse(s string) (time.Time, error) {
-	if len(s) > len("2026-03-01T09:30:00") && s[13] == ':' && s[19] != ',' { // two digits of the hour
+	if len(s) > len("2026-03-01T09:30:00") && s[13] == ':' && s[19] != ',' { // the hour has two digits
 		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 			return t, nil
 		}
@@ -26,7 +26,7 @@ func Parse(s string) (time.Time, error) {
 	return parse(s)
 }
 
-// parse reads what Go does not, as well.
+// parse also reads what Go does not.
 func parse(s string) (time.Time, error) {
 	part := form.FindStringSubmatch(s)
 	if part == nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// DefaultMaxBytes is the size of an event that a Decoder accepts unless told otherwise.
+// DefaultMaxBytes is the size of an event that a Decoder accepts by default.
 const DefaultMaxBytes = 16 << 20
 
 // ErrTooLarge: an event or a line of the stream is larger than the decoder's limit.
@@ -30,7 +30,7 @@ type Decoder struct {
 	err      error // final: every later Next returns it
 
 	line    []byte
-	started bool // the first line, which may begin with a byte order mark, was read
+	started bool // the first line, which may begin with a byte order mark, has been read
 	skipLF  bool // the last line ended with CR: an LF that follows belongs to it
 
 	data      []byte // the three buffers of the specification
@@ -51,16 +51,16 @@ func NewDecoder(r io.Reader, maxBytes int) *Decoder {
 	return &Decoder{r: bufio.NewReader(r), maxBytes: maxBytes}
 }
 
-// LastEventID is the ID that a client would reconnect with: that of the last complete block, also
-// of one without data, which is no event. An id line whose block is cut off does not count.
+// LastEventID is the ID that a client would reconnect with: the ID in effect after the last complete block, even if
+// the block has no data and is thus not an event. An id line whose block is cut off does not count.
 func (d *Decoder) LastEventID() string { return d.lastEventID }
 
-// Retry is the time to wait before reconnecting that the stream asked for last; false if it never
-// did. It takes effect with its line.
+// Retry is the time to wait before reconnecting that the stream last asked for; false if it never did. It takes
+// effect with its line.
 func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
 
-// Next returns the next event. At the end of the stream it returns io.EOF, and an incomplete last
-// event is dropped; other errors are ErrTooLarge and those of the reader. An error is final.
+// Next returns the next event. At the end of the stream it returns io.EOF, and drops an incomplete last event; other
+// errors are ErrTooLarge and those of the reader. An error is final.
 func (d *Decoder) Next() (Event, error) {
 	for d.err == nil {
 		var line []byte
@@ -76,7 +76,7 @@ func (d *Decoder) Next() (Event, error) {
 	return Event{}, d.err
 }
 
-// dispatch ends a block. It takes the id even when there is nothing to dispatch.
+// dispatch ends a block. It applies the id even when there is nothing to dispatch.
 func (d *Decoder) dispatch() (Event, bool) {
 	d.lastEventID = d.id
 	data, eventType := d.data, d.eventType
@@ -107,15 +107,15 @@ func (d *Decoder) field(line []byte) {
 	}
 }
 
-// setRetry ignores what is not all digits, and, since nobody means it, a time beyond 49 days.
+// setRetry ignores anything but digits, and, since nobody means it, a time beyond 49 days.
 func (d *Decoder) setRetry(value string) {
 	if ms, err := strconv.ParseUint(value, 10, 32); err == nil {
 		d.retry, d.hasRetry = time.Duration(ms)*time.Millisecond, true
 	}
 }
 
-// readLine returns the next line without its end, valid until the next call. It returns as soon as
-// the line's end is there: it never waits for a byte after a CR to see whether it is an LF.
+// readLine returns the next line without its end, valid until the next call. It returns as soon as the line's end has
+// arrived: it never waits for a byte after a CR to see whether that is an LF.
 func (d *Decoder) readLine() ([]byte, error) {
 	d.line = d.line[:0]
 	for {

@@ -20,16 +20,16 @@ const MaxJSONLine = 32 << 10
 // AppendEvent appends one frame, blank line included, and returns the extended slice. It does not
 // allocate when dst has room.
 //
-// No id line is written when id is empty, no event line when event is empty or DefaultType. An id
-// or event that holds CR, LF or NUL counts as empty: no argument can add a field or end the frame.
-// Each line of data becomes a data line of its own, so empty data becomes an empty one.
+// No id line is written when id is empty, no event line when event is empty or DefaultType. An id or event that
+// contains CR, LF or NUL counts as empty: no argument can add a field or end the frame. Each line of data becomes a
+// separate data line, so empty data becomes an empty one.
 func AppendEvent(dst []byte, id, event string, data []byte) []byte {
 	return append(appendData(appendFields(dst, id, event), data, appendLine), '\n')
 }
 
-// AppendJSONEvent is [AppendEvent] for data that is one JSON text. A line of it that is longer than
-// MaxJSONLine becomes several, broken between tokens, where white space means nothing (RFC 8259
-// §2); one that is still longer is a single token.
+// AppendJSONEvent is [AppendEvent] for data that is one JSON text. A line longer than MaxJSONLine becomes several,
+// broken between tokens, where white space means nothing (RFC 8259 §2); a line that is still longer is a single
+// token.
 func AppendJSONEvent(dst []byte, id, event string, data []byte) []byte {
 	return append(appendData(appendFields(dst, id, event), data, appendJSONLine), '\n')
 }
@@ -48,10 +48,9 @@ func appendFields(dst []byte, id, event string) []byte {
 	return dst
 }
 
-// AppendRetry begins a frame with the time in milliseconds that the client is to wait before it
-// reconnects; an event must be appended next, which ends the frame. Many clients hand over a frame
-// that is nothing but this field as an event without data, which the standard would have them drop.
-// A negative ms counts as 0.
+// AppendRetry begins a frame with the time in milliseconds that the client must wait before it reconnects; an event
+// must be appended next, which ends the frame. Many clients hand over a frame that has only this field as an event
+// without data, although the standard has them drop it. A negative ms counts as 0.
 func AppendRetry(dst []byte, ms int) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, int64(max(ms, 0)), 10)
@@ -63,7 +62,7 @@ func oneLine(s string) bool {
 		strings.IndexByte(s, 0) < 0
 }
 
-// appendData gives each line of data to appendLine.
+// appendData passes each line of data to appendLine.
 func appendData(dst, data []byte, appendLine func(dst, line []byte) []byte) []byte {
 	hasCR := bytes.IndexByte(data, '\r') >= 0
 	for {
@@ -82,7 +81,7 @@ func appendLine(dst, line []byte) []byte {
 	return append(dst, '\n')
 }
 
-// appendJSONLine appends as many whole tokens as have room on a line, again and again.
+// appendJSONLine appends as many whole tokens as fit on a line, again and again.
 func appendJSONLine(dst, line []byte) []byte {
 	end := 0 // of a token, before at
 	for at := 0; len(line) > MaxJSONLine && at < len(line); {
@@ -104,8 +103,8 @@ func appendJSONLine(dst, line []byte) []byte {
 	return appendLine(dst, line)
 }
 
-// endsToken reports whether a token ends after c, or after the string that c begins. It may not tell
-// the end of a number or a name, which is the start of another token.
+// endsToken reports whether a token ends after c, or after the string that c begins. It may miss the end of a number
+// or a name, which is the start of another token.
 func endsToken(c byte) bool {
 	switch c {
 	case ',', ':', '[', ']', '{', '}', '"', ' ', '\t':
@@ -115,7 +114,7 @@ func endsToken(c byte) bool {
 	}
 }
 
-// stringEnd is the length of the JSON string that text begins with.
+// stringEnd returns the length of the JSON string that text begins with.
 func stringEnd(text []byte) int {
 	for at := 1; at < len(text); at += 2 { // over the backslash and what it escapes
 		next := bytes.IndexAny(text[at:], `"\`)
@@ -129,8 +128,8 @@ func stringEnd(text []byte) int {
 	return len(text)
 }
 
-// cutLine cuts data at its first line end: CRLF, LF or CR. Without a CR in data, which is nearly
-// always so, the search is one for a single byte.
+// cutLine cuts data at its first line end: CRLF, LF or CR. Without a CR in data, which is nearly always the case, it
+// searches for a single byte.
 func cutLine(data []byte, hasCR bool) (line, rest []byte, found bool) {
 	if !hasCR {
 		return bytes.Cut(data, []byte{'\n'})

@@ -13,12 +13,12 @@ import (
 	"tidings/store"
 )
 
-// MaxAttributesBytes bounds the names and values of an event's attributes, in every mode: it is the
-// room that HTTP headers have, and a page counts on it.
+// MaxAttributesBytes bounds the names and values of an event's attributes, in every mode: it is the room that HTTP
+// headers have, and a page relies on it.
 const MaxAttributesBytes = 16 << 10
 
-// ParseAttributes reads the context attributes of an event in binary mode: the ce- headers among
-// those of its request (CloudEvents HTTP 1.0.2 §3.1.3). It returns an *Error.
+// ParseAttributes reads the context attributes of an event in binary mode: the ce- headers of its request
+// (CloudEvents HTTP 1.0.2 §3.1.3). It returns an *Error.
 func ParseAttributes(headers map[string][]string) (Object, error) {
 	var attributes Object
 	for name, values := range headers {
@@ -56,7 +56,7 @@ func invalidAttribute(name, detail string) error {
 	return &Error{Code: "cloudevent-invalid", Field: name, Detail: detail}
 }
 
-// check holds the attributes of an event, some of which are given as texts, against CloudEvents 1.0.2 §3.
+// check checks the attributes of an event, some of which are given as texts, against CloudEvents 1.0.2 §3.
 func (t *attributeTexts) check(attributes Object, id, source, typ string) error {
 	for _, a := range []struct{ name, text string }{{"id", id}, {"source", source}, {"type", typ}} {
 		if a.text == "" {
@@ -64,7 +64,7 @@ func (t *attributeTexts) check(attributes Object, id, source, typ string) error 
 				fmt.Sprintf("attribute %q is required and not empty", a.name))
 		}
 	}
-	// what is no string is refused as an empty one
+	// a value that is not a string is refused like an empty one
 	if v, _ := attributes.text("specversion"); string(v) != "1.0" {
 		return invalidAttribute("specversion",
 			fmt.Sprintf(`expected specversion "1.0", got %.16q`, v))
@@ -111,9 +111,9 @@ func checkOptional(attributes Object) error {
 	return nil
 }
 
-// checkAttribute: names are lower-case letters and digits, and not those of the data and its
-// content type, which are no attributes here; a value in JSON is a string, a boolean or an integer
-// of 32 bits (CloudEvents 1.0.2 §3.1).
+// checkAttribute checks one attribute: names are lower-case letters and digits, and not those of the data and its
+// content type, which are not attributes here; a value in JSON is a string, a boolean or a 32-bit integer
+// (CloudEvents 1.0.2 §3.1).
 func checkAttribute(name string, value json.RawMessage) error {
 	special := func(c rune) bool { return (c < 'a' || 'z' < c) && (c < '0' || '9' < c) }
 	if name == "" || len(name) > store.MaxNameBytes || strings.ContainsFunc(name, special) {
@@ -138,10 +138,10 @@ func checkAttribute(name string, value json.RawMessage) error {
 	return nil
 }
 
-// checkString: strings have no control characters and no noncharacters (CloudEvents 1.0.2 §3.1). Half
+// checkString checks that strings have no control characters and no noncharacters (CloudEvents 1.0.2 §3.1). Half
 // surrogate pairs are refused with the JSON.
 func checkString(name string, value json.RawMessage) error {
-	text, _ := unquote(value) // what is no string has no characters
+	text, _ := unquote(value) // a value that is not a string has no characters
 	for len(text) > 0 {
 		c, size := utf8.DecodeRune(text)
 		text = text[size:]

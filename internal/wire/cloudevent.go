@@ -16,8 +16,8 @@ import (
 	"tidings/store"
 )
 
-// CloudEvent is an event that was sent as a CloudEvent: what to store, and the pair that tells
-// distinct events apart (CloudEvents 1.0.2 §3.1.1).
+// CloudEvent is an event that was sent as a CloudEvent: what to store, and the pair that distinguishes events
+// (CloudEvents 1.0.2 §3.1.1).
 type CloudEvent struct {
 	Draft      store.Draft
 	Source, ID string
@@ -26,7 +26,7 @@ type CloudEvent struct {
 // Destination is where CloudEvents go.
 type Destination struct {
 	Topic   string // "": each event names its own in the extension "topic"
-	MaxData int64  // bytes of the data of one event
+	MaxData int64  // maximum size of an event's data
 }
 
 // ParseCloudEvent reads an event in structured mode (CloudEvents JSON format 1.0.2 §3). It returns
@@ -40,11 +40,11 @@ func ParseCloudEvent(text []byte, to Destination) (CloudEvent, error) {
 	return r.structured(envelope)
 }
 
-// CloudEvents yields the events of a batch as they arrive (CloudEvents JSON format 1.0.2 §4). The
-// first error, an *Error or body's own, is the end.
+// CloudEvents yields the events of a batch as they arrive (CloudEvents JSON format 1.0.2 §4). It stops at the first
+// error, an *Error or body's own.
 func CloudEvents(body io.Reader, to Destination) iter.Seq2[CloudEvent, error] {
 	return func(yield func(CloudEvent, error) bool) {
-		// the decoder asks for little at a time
+		// the decoder reads little at a time
 		entry := &entryReader{body: bufio.NewReaderSize(body, readBuffer), max: maxEntryBytes(to.MaxData)}
 		entry.left = entry.max
 		dec := newDecoder(entry)
@@ -76,7 +76,7 @@ func CloudEvents(body io.Reader, to Destination) iter.Seq2[CloudEvent, error] {
 	}
 }
 
-// readStart reads the bracket that begins a batch.
+// readStart reads the bracket that opens a batch.
 func readStart(dec *jsontext.Decoder) error {
 	if kind := dec.PeekKind(); kind != '[' && kind != invalid {
 		return &Error{Code: "json-invalid", Detail: "expected a JSON array of CloudEvents"}
@@ -87,7 +87,7 @@ func readStart(dec *jsontext.Decoder) error {
 	return &Error{Code: "empty-body", Detail: "expected a JSON text"}
 }
 
-// entryReader reads a batch, and no more of it for one entry than that may have.
+// entryReader reads a batch, and for each entry no more of it than an entry may have.
 type entryReader struct {
 	body      io.Reader
 	max, left int64 // of the entry
@@ -103,7 +103,7 @@ func (r *entryReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// entry reads the entry of this index.
+// entry reads the entry with this index.
 func (r *envelopeReader) entry(index int) (CloudEvent, error) {
 	if index == maxBatchEvents {
 		return CloudEvent{}, tooManyEvents()
@@ -118,7 +118,7 @@ func (r *envelopeReader) entry(index int) (CloudEvent, error) {
 	return CloudEvent{}, at(index, decodeError(err))
 }
 
-// decodeError is what an error of a decoder means: that of its reader, or of the JSON.
+// decodeError returns what an error of a decoder means: the error of its reader, or of the JSON.
 func decodeError(err error) error {
 	var own *Error
 	var syntax *jsontext.SyntacticError
@@ -133,7 +133,7 @@ func decodeError(err error) error {
 	}
 }
 
-// envelopeReader reads CloudEvents in structured mode, one after the other.
+// envelopeReader reads CloudEvents in structured mode, one after another.
 type envelopeReader struct {
 	objects    objectReader
 	size       int    // of the attributes so far
@@ -148,13 +148,13 @@ func newEnvelopeReader(dec *jsontext.Decoder, to Destination) *envelopeReader {
 	return r
 }
 
-// read reads the envelope that is next.
+// read reads the next envelope.
 func (r *envelopeReader) read() (Object, error) {
 	r.size = 0
 	return r.objects.read()
 }
 
-// accept ends an envelope whose attributes are far too large, whatever their number.
+// accept rejects an envelope whose attributes are far too large, whatever their number.
 func (r *envelopeReader) accept(name string, size int) error {
 	if name == "data" || name == "data_base64" {
 		return nil
@@ -168,7 +168,7 @@ func (r *envelopeReader) accept(name string, size int) error {
 	return nil
 }
 
-// structured makes an event of its envelope, which it changes.
+// structured makes an event from its envelope, which it modifies.
 func (r *envelopeReader) structured(envelope Object) (CloudEvent, error) {
 	envelope.DropNulls()
 	d, err := takeData(envelope)
@@ -184,9 +184,8 @@ func (r *envelopeReader) structured(envelope Object) (CloudEvent, error) {
 	return r.shared.cloudEvent(r.attributes, d, r.to)
 }
 
-// BinaryCloudEvent makes an event that came in binary mode (CloudEvents HTTP 1.0.2 §3.1) of the
-// attributes that ParseAttributes returned, and of a body of any content type, which it keeps. It
-// returns an *Error.
+// BinaryCloudEvent makes an event that arrived in binary mode (CloudEvents HTTP 1.0.2 §3.1) from the attributes that
+// ParseAttributes returned and a body of any content type, which it keeps. It returns an *Error.
 func BinaryCloudEvent(attributes Object, contentType string, data []byte,
 	to Destination) (CloudEvent, error) {
 	if contentType == "" && len(data) > 0 {
@@ -202,8 +201,8 @@ func BinaryCloudEvent(attributes Object, contentType string, data []byte,
 	return new(attributeTexts).cloudEvent(attributes, store.Draft{ContentType: contentType, Data: data}, to)
 }
 
-// takeData takes the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a
-// JSON value, or the text itself under a content type that is not JSON; "data_base64" is bytes.
+// takeData takes the data out of the envelope (CloudEvents JSON format 1.0.2 §3.1): "data" is a JSON value, or the
+// text itself under a content type that is not JSON; "data_base64" is bytes.
 func takeData(envelope Object) (d store.Draft, err error) {
 	d.ContentType = "application/json"
 	if envelope.Get("datacontenttype") != nil {
@@ -231,8 +230,7 @@ func takeData(envelope Object) (d store.Draft, err error) {
 	return d, err
 }
 
-// attributeTexts makes the texts of events that come one after the other: nearly always they have most
-// of them from the one before.
+// attributeTexts makes the texts of consecutive events: nearly always they share most of them with the event before.
 type attributeTexts struct {
 	sources, topics, types interner
 	valid                  map[string]bool // sources that are URI references
@@ -264,8 +262,8 @@ func (t *attributeTexts) cloudEvent(attributes Object, d store.Draft, to Destina
 	return e, checkAttributesSize(e.Draft.Attributes)
 }
 
-// list returns the attributes that are kept, by name. The others go out as the event's own (see
-// envelope), so they are not kept a second time.
+// list returns the attributes to store, by name. The others are sent as the event's own (see AppendEnvelope), so they
+// are not stored a second time.
 func (t *attributeTexts) list(attributes Object) []store.Attribute {
 	kept := func(name string) bool {
 		return name != "type" && name != "topic" && name != "sequence" && name != "specversion"
@@ -289,7 +287,7 @@ func (t *attributeTexts) list(attributes Object) []store.Attribute {
 	return list
 }
 
-// topic returns the topic of an event that names its own, or none.
+// topic returns the topic of an event that may name one itself.
 func (to Destination) topic(own string) (string, error) {
 	if to.Topic == "" {
 		if err := store.ValidateTopic(own); err != nil {

@@ -2,16 +2,15 @@ package wire
 
 import "tidings/store"
 
-// TimeFormat is how times are told: RFC 3339 in UTC, to the millisecond that an ID knows.
+// TimeFormat is the format of times: RFC 3339 in UTC, to the millisecond that an ID has.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
 // null stands for no data and, on a stream, for empty text, which many clients would not dispatch.
 var null = []byte("null")
 
-// head is an event in an answer, without its data, which BodyWriter writes: the payload itself when
-// it is JSON, a JSON string when it is text, null when there is none; other data is in data_base64,
-// and so is JSON that nests deeper than MaxDepth, which a log may have from before that limit. The
-// attributes that it was published with follow as "ce".
+// head is an event in a response, without its data, which BodyWriter writes: the payload itself if it is JSON, a JSON
+// string if it is text, null if there is none; other data is in data_base64, and so is JSON that nests deeper than
+// MaxDepth, which a log may have from before that limit. The attributes that it was published with follow as "ce".
 type head struct {
 	ID          store.ID `json:"id"`
 	Topic       string   `json:"topic"`

@@ -23,16 +23,15 @@ func AppendDataFrame(dst []byte, e *store.Event) []byte {
 	return appendFrame(dst, e.ID, e.Type, data, media == jsonMedia)
 }
 
-// AppendCloudEventFrame appends an event as a frame whose data is the whole event, as a CloudEvent,
-// without an event name, so that one onmessage receives every type and knows the topic:
-// format=cloudevents. It is compact and stands on one line, unless that is broken as
-// [AppendDataFrame] does.
+// AppendCloudEventFrame appends an event as a frame whose data is the whole event, as a CloudEvent, without an event
+// name, so that one onmessage receives every type and knows the topic: format=cloudevents. It is compact and on one
+// line, unless broken as by [AppendDataFrame].
 func AppendCloudEventFrame(dst []byte, e *store.Event) []byte {
 	return appendFrame(dst, e.ID, "", AppendEnvelope(nil, e), true)
 }
 
 func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool) []byte {
-	var text [26]byte // a string of it that does not escape needs no allocation
+	var text [26]byte // a string made from it that does not escape needs no allocation
 	id26, _ := id.AppendText(text[:0])
 	if isJSON {
 		return sse.AppendJSONEvent(dst, string(id26), event, data)
@@ -40,12 +39,11 @@ func appendFrame(dst []byte, id store.ID, event string, data []byte, isJSON bool
 	return sse.AppendEvent(dst, string(id26), event, data)
 }
 
-// AppendEnvelope appends the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that
-// was published as one keeps its attributes; for another, id, source and time are ours. topic and
-// sequence always are.
+// AppendEnvelope appends the event as a CloudEvent (CloudEvents JSON format 1.0.2). An event that was published as
+// one keeps its attributes; otherwise id, source and time are ours. topic and sequence always are.
 func AppendEnvelope(dst []byte, e *store.Event) []byte {
 	attributes := attributesOf(e)
-	if attributes["id"] == nil { // the server's own events have a subject at most
+	if attributes["id"] == nil { // the server's own events have at most a subject
 		attributes["id"] = quoted(e.ID.String())
 		attributes["source"] = quoted("/v1/topics/" + e.Topic)
 		attributes["time"] = quoted(e.Time().Format(TimeFormat))
@@ -72,7 +70,7 @@ func AppendEnvelope(dst []byte, e *store.Event) []byte {
 	return append(dst, '}')
 }
 
-// DataSize is about what data takes in the frame of AppendDataFrame.
+// DataSize returns about what the data takes in the frame of AppendDataFrame.
 func DataSize(e *store.Event) int {
 	if mediaOf(e.ContentType) == binaryMedia {
 		return base64.StdEncoding.EncodedLen(len(e.Data))
@@ -80,8 +78,8 @@ func DataSize(e *store.Event) int {
 	return len(e.Data)
 }
 
-// CloudEventDataSize is about what data takes in the frame of AppendCloudEventFrame, with the
-// members that the envelope has of its own.
+// CloudEventDataSize returns about what the data takes in the frame of AppendCloudEventFrame, with the envelope's own
+// members.
 func CloudEventDataSize(e *store.Event) int {
 	const own = 300
 	switch formOf(e) {
@@ -94,5 +92,5 @@ func CloudEventDataSize(e *store.Event) int {
 	}
 }
 
-// quoted is a text that needs no escapes as JSON.
+// quoted returns a text that needs no escapes as JSON.
 func quoted(text string) json.RawMessage { return json.RawMessage(`"` + text + `"`) }

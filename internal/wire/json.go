@@ -13,16 +13,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how many arrays and objects the JSON of an event may have inside one another. Readers
-// have limits of their own, and one event that is beyond them would cost them its whole page, where
-// it stands three levels deeper: PHP's is 512, Python's about 1,000.
+// MaxDepth is how deep arrays and objects may nest in the JSON of an event. Readers have their own limits, and one
+// event beyond them would cost them its whole page, where it is nested three levels deeper: PHP's is 512, Python's
+// about 1,000.
 const MaxDepth = 128
 
 // checkJSON accepts one JSON text (RFC 8259): valid UTF-8 throughout, no lone surrogates, no byte
 // order mark, not nested deeper than MaxDepth. It returns an *Error.
 func checkJSON(data []byte) error { return checkText(data, false) }
 
-// checkText is checkJSON, and takes what nests deeper if told so.
+// checkText is checkJSON, but with deep it accepts deeper nesting.
 func checkText(data []byte, deep bool) error {
 	if !deep && isDeep(data) {
 		return tooDeep()
@@ -33,8 +33,8 @@ func checkText(data []byte, deep bool) error {
 	return explain(data)
 }
 
-// anyNames lets a decoder take names that occur twice. They are for objects to refuse: in data they
-// are the publisher's affair.
+// anyNames makes a decoder accept names that occur twice. Objects must refuse them: in data they are the publisher's
+// concern.
 var anyNames = jsontext.AllowDuplicateNames(true)
 
 // newDecoder returns a decoder of JSON texts.
@@ -42,8 +42,8 @@ func newDecoder(r io.Reader) *jsontext.Decoder {
 	return jsontext.NewDecoder(r, anyNames)
 }
 
-// isDeep reports whether a text that begins like JSON opens more than MaxDepth arrays and objects
-// inside one another. It looks at nothing else, so that it costs little, whatever the text is.
+// isDeep reports whether a text that begins like JSON nests more than MaxDepth arrays and objects. It checks nothing
+// else, so it costs little, whatever the text is.
 func isDeep(text []byte) bool {
 	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) <= MaxDepth {
 		return false
@@ -74,7 +74,7 @@ func tooDeep() error {
 
 var byteOrderMark = []byte("\ufeff")
 
-// explain says why a text is not what checkJSON accepts.
+// explain returns why checkJSON does not accept a text.
 func explain(data []byte) error {
 	if len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
 		return &Error{Code: "empty-body", Detail: "expected a JSON text"}
@@ -111,8 +111,8 @@ func invalidUTF8(text []byte) int {
 	}
 }
 
-// loneSurrogate returns the offset of the first \u escape in a valid JSON text that is half of a
-// surrogate pair without the other (RFC 8259 §8.2), -1 if there is none.
+// loneSurrogate returns the offset of the first \u escape in a valid JSON text that is one half of a surrogate pair
+// without the other (RFC 8259 §8.2), -1 if there is none.
 func loneSurrogate(text []byte) int {
 	for at := 0; ; {
 		i := bytes.IndexByte(text[at:], '\\')
@@ -123,7 +123,7 @@ func loneSurrogate(text []byte) int {
 		r, ok := escaped(text[at:])
 		switch {
 		case !ok:
-			at += 2 // another escape; its second byte may be a backslash itself
+			at += 2 // another escape; its second byte may itself be a backslash
 		case !utf16.IsSurrogate(r):
 			at += 6
 		default:
@@ -145,8 +145,8 @@ func escaped(text []byte) (rune, bool) {
 	return rune(n), err == nil
 }
 
-// Marshal returns v as compact JSON, with no more escapes than JSON asks for: json.Marshal would
-// escape for HTML, and change the bytes of data. v must be a value that can be marshaled.
+// Marshal returns v as compact JSON, with no more escapes than JSON requires: json.Marshal would escape for HTML, and
+// change the bytes of data. v must be a value that can be marshaled.
 func Marshal(v any) []byte {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -155,8 +155,8 @@ func Marshal(v any) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
-// ASCII returns the JSON with escapes for all that is not printable ASCII: the same value in bytes that
-// every HTTP version takes in a header. HTTP/2 drops a header with a DEL, which JSON leaves as it is.
+// ASCII returns the JSON with escapes for everything that is not printable ASCII: the same value in bytes that every
+// HTTP version accepts in a header. HTTP/2 drops a header with a DEL, which JSON leaves as it is.
 func ASCII(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for _, r := range string(text) {

@@ -12,10 +12,9 @@ import (
 	"tidings/store"
 )
 
-// AppendLine appends an event to dst as a line of JSON with the members that it has in pages.
-// Unlike there, data and the values of ce are the very bytes that were published: JSON that spans
-// lines or nests deeper than MaxDepth is given as data_base64, and no data at all leaves both out.
-// ParseLine is its reverse.
+// AppendLine appends an event to dst as a line of JSON with the members that it has in pages. Unlike there, data and
+// the values of ce are the very bytes that were published: JSON that spans lines or nests deeper than MaxDepth
+// becomes data_base64, and no data at all leaves both out. ParseLine is its inverse.
 func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	dst = append(dst, `{"id":"`...)
 	dst, _ = e.ID.AppendText(dst) // never fails
@@ -52,14 +51,13 @@ func AppendLine(dst []byte, e *store.Event) ([]byte, error) {
 	return append(dst, "}\n"...), nil
 }
 
-// isOneText reports whether JSON can stand in a line and is found there again: white space around
-// it would be lost.
+// isOneText reports whether JSON fits on a line and can be recovered from it: white space around it would be lost.
 func isOneText(text []byte) bool {
 	return bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 &&
 		len(bytes.TrimSpace(text)) == len(text)
 }
 
-// lineBody is a line of AppendLine's, decoded.
+// lineBody is a decoded line of AppendLine.
 type lineBody struct {
 	ID          store.ID        `json:"id"`
 	Topic       string          `json:"topic"`
@@ -71,9 +69,8 @@ type lineBody struct {
 	CloudEvent  json.RawMessage `json:"ce"`
 }
 
-// ParseLine reads a line of AppendLine's, and is strict: a member it does not know, or that is
-// there twice, is an error. The ID is zero when there is none; the time is not looked at, because
-// the ID has it.
+// ParseLine reads a line of AppendLine, and is strict: an unknown member, or one that occurs twice, is an error. The
+// ID is zero if there is none; the time is ignored, because the ID has it.
 func ParseLine(line []byte) (store.Event, error) {
 	var body lineBody
 	dec := json.NewDecoder(bytes.NewReader(line))
@@ -118,10 +115,9 @@ func (b *lineBody) data() ([]byte, error) {
 	}
 }
 
-// checkLine refuses what no publish takes and readers rely on: JSON that is none would spoil its
-// page, a type with a line end its stream, and a type of ours its clients. Only what is in a log
-// already, as its ID says, may nest deeper than MaxDepth. encoding/json takes names in any case,
-// and twice.
+// checkLine refuses what no publish accepts and readers rely on: invalid JSON would spoil its page, a type with a
+// line end its stream, and a type of ours its clients. Only what is already in a log, as its ID shows, may nest
+// deeper than MaxDepth. encoding/json accepts names in any case, and twice.
 func checkLine(line []byte, e *store.Event) error {
 	deep := !e.ID.IsZero()
 	names, err := parseObject(line, objectRules{deep: deep})

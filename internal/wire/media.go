@@ -15,12 +15,12 @@ import (
 type Media int
 
 const (
-	binaryMedia Media = iota // carried as base64 wherever text is needed
+	binaryMedia Media = iota // carried as base64 where text is needed
 	textMedia                // UTF-8 without NUL
 	jsonMedia                // one JSON text
 )
 
-// ParseMediaType is mime.ParseMediaType. The types of nearly all events are parsed by their looks.
+// ParseMediaType is mime.ParseMediaType, with a shortcut for the types of nearly all events.
 func ParseMediaType(v string) (base string, params map[string]string, err error) {
 	switch v {
 	case "application/json", "text/plain":
@@ -29,11 +29,11 @@ func ParseMediaType(v string) (base string, params map[string]string, err error)
 	return mime.ParseMediaType(v)
 }
 
-// mediaOf sorts a content type.
+// mediaOf classifies a content type.
 func mediaOf(contentType string) Media {
 	base, _, err := ParseMediaType(contentType)
 	if err != nil {
-		return binaryMedia // so is data without a type
+		return binaryMedia // like data without a type
 	}
 	return mediaOfBase(base)
 }
@@ -51,8 +51,8 @@ func mediaOfBase(base string) Media {
 	}
 }
 
-// Check refuses data that is not what its content type says, and what a stream could only carry
-// changed. It returns an *Error.
+// Check refuses data that is not what its content type promises, and what a stream could not carry unchanged. It
+// returns an *Error.
 func (m Media) Check(data []byte) error {
 	switch m {
 	case jsonMedia:
@@ -65,9 +65,9 @@ func (m Media) Check(data []byte) error {
 	return nil
 }
 
-// ContentType decides, from the Content-Type headers of data that is sent as it is, what is stored
-// as its content type and how it is checked. A missing type and the form type, which is what curl
-// sends by itself, count as JSON. It returns an *Error.
+// ContentType decides, from the Content-Type headers of data that is sent as it is, what is stored as its content
+// type and how it is checked. A missing type and the form type, which curl sends by itself, count as JSON. It returns
+// an *Error.
 func ContentType(headers []string) (contentType string, kind Media, err error) {
 	if len(headers) == 0 || len(headers) == 1 && strings.TrimSpace(headers[0]) == "" {
 		return "application/json", jsonMedia, nil
@@ -93,9 +93,9 @@ func unsupportedMedia(headers []string) error {
 			strings.Join(headers, ", "))}
 }
 
-// isUnicode reports whether the charset among a text's parameters is UTF-8 or a part of it, by its
-// names in the Encoding standard and IANA's registry. JSON has no such parameter (RFC 8259 §11): what
-// it says there is not looked at, its bytes are.
+// isUnicode reports whether the charset among a text's parameters is UTF-8 or a subset of it, by its names in the
+// Encoding standard and IANA's registry. JSON has no such parameter (RFC 8259 §11): its value there is ignored, the
+// bytes are checked.
 func isUnicode(params map[string]string) bool {
 	switch strings.ToLower(params["charset"]) {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
@@ -105,7 +105,7 @@ func isUnicode(params map[string]string) bool {
 	}
 }
 
-// checkContent is for events that name their content type themselves: any type will do.
+// checkContent is for events that name their content type themselves: any type is accepted.
 func checkContent(contentType string, data []byte) error {
 	kind, err := checkContentType(contentType)
 	if err != nil {
@@ -129,7 +129,7 @@ func checkContentType(contentType string) (Media, error) {
 	return kind, nil
 }
 
-// checkSize holds data to max bytes.
+// checkSize limits data to max bytes.
 func checkSize(data []byte, max int64) error {
 	if int64(len(data)) > max {
 		return &Error{Code: "body-too-large", MaxBytes: max,

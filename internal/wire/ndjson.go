@@ -12,22 +12,22 @@ import (
 	"tidings/store"
 )
 
-// readBuffer is what of a batch is read at a time.
+// readBuffer is how much of a batch is read at a time.
 const readBuffer = 64 << 10
 
-// maxBatchEvents is how many events a batch has at most.
+// maxBatchEvents is the maximum number of events in a batch.
 const maxBatchEvents = 1000
 
-// NDJSON yields the events of a batch as they arrive, one a line: {"topic","type"?,"data"} or
-// {"topic","type"?,"datacontenttype","data_base64"}. A member that is null, but for the data, is
-// absent. Empty lines are no events. The data of each
-// has at most maxData bytes. The first error, an *Error or body's own, is the end.
+// NDJSON yields the events of a batch as they arrive, one per line: {"topic","type"?,"data"} or
+// {"topic","type"?,"datacontenttype","data_base64"}. A null member, except data, counts as absent. Empty lines are
+// skipped. The data of each event has at most maxData bytes. NDJSON stops at the first error, an *Error or body's
+// own.
 func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	return func(yield func(store.Draft, error) bool) {
 		lines := bufio.NewScanner(body)
 		lines.Buffer(make([]byte, readBuffer), int(maxEntryBytes(maxData)))
 		n, reader := 0, newLineReader(maxData)
-		for lines.Scan() && lines.Err() == nil { // at an error Scan gives the torn line before it
+		for lines.Scan() && lines.Err() == nil { // at an error Scan yields the torn line before it
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
 			}
@@ -54,8 +54,8 @@ func NDJSON(body io.Reader, maxData int64) iter.Seq2[store.Draft, error] {
 	}
 }
 
-// maxEntryBytes bounds what an entry of a batch may have when its data has at most maxData: JSON
-// may need six bytes for one of text, and there is the rest of the entry.
+// maxEntryBytes bounds an entry of a batch whose data has at most maxData bytes: JSON may need six bytes for one of
+// text, and there is the rest of the entry.
 func maxEntryBytes(maxData int64) int64 { return 6*maxData + 4*MaxAttributesBytes }
 
 func entryTooLarge(max int64) error {
@@ -77,7 +77,7 @@ type lineReader struct {
 	text          bytes.Buffer
 	objects       objectReader
 	topics, types interner
-	kept          keeper // has the data
+	kept          keeper // holds the data
 	maxData       int64
 }
 
@@ -145,7 +145,7 @@ var (
 	withBase64 = []string{"topic", "type", "datacontenttype", "data_base64"}
 )
 
-// acceptMember accepts those of both forms.
+// acceptMember accepts the members of both forms.
 func acceptMember(name string, size int) error {
 	if size == 0 && !slices.Contains(withBase64, name) && name != "data" {
 		return unknownMember(name, withData)
@@ -158,7 +158,7 @@ func unknownMember(name string, allowed []string) error {
 		Detail: fmt.Sprintf("unknown member %.64q beside %q", name, allowed)}
 }
 
-// checkMembers holds a line's members against those of its form.
+// checkMembers checks a line's members against those of its form.
 func checkMembers(object Object) error {
 	allowed := withData
 	if object.Get("data_base64") != nil {

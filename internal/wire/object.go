@@ -13,11 +13,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Object holds the members of a JSON object, undecoded, in their order. Names are told apart by case. The
-// values may point into the text that they were read from.
+// Object holds the members of a JSON object, undecoded, in their order. Names are case-sensitive. The values may
+// point into the text that they were read from.
 type Object []Member
 
-// Member is one of them.
+// Member is a member of an Object.
 type Member struct {
 	Name  string
 	Value json.RawMessage
@@ -33,22 +33,22 @@ func (o Object) Get(name string) json.RawMessage {
 	return nil
 }
 
-// ParseObject reads one JSON object as SplitObject does, and refuses lone surrogates as well (RFC
-// 8259 §8.2), and nesting deeper than MaxDepth below the members. It returns an *Error.
+// ParseObject reads one JSON object as SplitObject does, and also refuses lone surrogates (RFC 8259 §8.2) and nesting
+// deeper than MaxDepth below the members. It returns an *Error.
 func ParseObject(text []byte) (Object, error) {
 	return parseObject(text, objectRules{})
 }
 
-// DropNulls takes what is null for absent, as many serializers mean it (CloudEvents JSON format 1.0.2
-// §2.2 wants it), but for "data", which may be null.
+// DropNulls removes null members, which many serializers mean as absent (CloudEvents JSON format 1.0.2 §2.2 requires
+// it), except "data", which may be null.
 func (o *Object) DropNulls() {
 	*o = slices.DeleteFunc(*o, func(m Member) bool { return m.Name != "data" && string(m.Value) == "null" })
 }
 
-// objectRules are what an object is held against while it is read.
+// objectRules are what an object is checked against while it is read.
 type objectRules struct {
-	// accept is asked about each member, by its name and, once that is known, the bytes of its
-	// value; its error is the end, so that what nobody asked for is not read. nil: any will do.
+	// accept is called for each member, with its name and, once that is known, the size of its value in bytes; an
+	// error stops reading, so that unwanted members are not read. nil: any is accepted.
 	accept func(name string, size int) error
 
 	deep bool // values may nest deeper than MaxDepth
@@ -60,21 +60,21 @@ func parseObject(text []byte, rules objectRules) (Object, error) {
 	return r.all(text)
 }
 
-// objectReader reads objects, one after the other. What it needs for that it makes once.
+// objectReader reads objects, one after another. It allocates what it needs once.
 type objectReader struct {
 	dec   *jsontext.Decoder
 	rules objectRules
 	names interner
-	kept  *keeper // has the values; nil: they stay where they are, which is not the decoder's buffer
+	kept  *keeper // holds the values; nil: they stay where they are, which is not the decoder's buffer
 
 	members Object
-	index   map[string]bool // their names, once they are many
+	index   map[string]bool // the members' names, once there are many
 }
 
-// manyMembers is from how many on an index costs less than to look at each.
+// manyMembers is the number from which an index costs less than a linear search.
 const manyMembers = 32
 
-// all reads the one object that text, which dec is at the beginning of, is to be.
+// all reads the object in text, at whose start dec is, and expects nothing after it.
 func (r *objectReader) all(text []byte) (Object, error) {
 	object, err := r.read()
 	if err == nil {
@@ -88,7 +88,7 @@ func (r *objectReader) all(text []byte) (Object, error) {
 	return nil, explain(text)
 }
 
-// read reads the object that dec is at, in one pass. It is the reader's until the next. An error is an
+// read reads the object that dec is at, in one pass. It belongs to the reader until the next call. An error is an
 // *Error, or the decoder's.
 func (r *objectReader) read() (Object, error) {
 	if kind := r.dec.PeekKind(); kind != '{' && kind != invalid {
@@ -140,7 +140,7 @@ func (r *objectReader) member() error {
 	return nil
 }
 
-// name returns the text of a member's name, which nearly always the object before has at the same place.
+// name returns the text of a member's name, which is nearly always the name at the same place in the object before.
 func (r *objectReader) name(raw []byte) string {
 	text, _ := unquote(raw)
 	if n := len(r.members); n < cap(r.members) {
@@ -151,7 +151,7 @@ func (r *objectReader) name(raw []byte) string {
 	return r.names.string(text)
 }
 
-// has reports whether there is a member of this name.
+// has reports whether there is a member with this name.
 func (r *objectReader) has(name string) bool {
 	if len(r.members) < manyMembers {
 		return r.members.Get(name) != nil
@@ -167,7 +167,7 @@ func (r *objectReader) has(name string) bool {
 	return twice
 }
 
-// invalid is the kind of what is no JSON, or could not be read: reading it tells why.
+// invalid is the kind of invalid JSON, or of what could not be read: reading it returns the reason.
 const invalid jsontext.Kind = 0
 
 // readEnd expects that nothing follows.
@@ -183,16 +183,15 @@ func readEnd(dec *jsontext.Decoder) error {
 	}
 }
 
-// SplitObject reads one JSON object and refuses what readers might understand in different ways: a
-// name that occurs twice, because others may take the other value (RFC 8725 §2.4), and bytes that
-// are not UTF-8, because different texts would become the same. Lone surrogates pass, which
-// ParseObject refuses.
+// SplitObject reads one JSON object and refuses what readers might understand differently: a name that occurs twice,
+// because others may take the other value (RFC 8725 §2.4), and bytes that are not UTF-8, because different texts
+// would become the same. It accepts lone surrogates, which ParseObject refuses.
 func SplitObject(text []byte) (Object, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("not UTF-8")
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true),
-		jsontext.AllowInvalidUTF8(true)) // it would take escapes for that too
+		jsontext.AllowInvalidUTF8(true)) // this makes it accept escapes for lone surrogates, too
 	r := &objectReader{dec: dec, rules: objectRules{deep: true}}
 	object, err := r.read()
 	if errors.Is(err, io.EOF) {
@@ -210,7 +209,7 @@ func (o Object) Text(name string) (string, error) {
 	return string(text), err
 }
 
-// text is Text, in bytes that may be the object's own.
+// text is Text, in bytes that may belong to the object.
 func (o Object) text(name string) ([]byte, error) {
 	raw := o.Get(name)
 	if raw == nil {
@@ -224,7 +223,7 @@ func (o Object) text(name string) ([]byte, error) {
 	return text, nil
 }
 
-// unquote returns the text of a valid value if it is a string; half a surrogate pair is U+FFFD.
+// unquote returns the text of a valid value if it is a string; half a surrogate pair becomes U+FFFD.
 func unquote(raw []byte) (text []byte, ok bool) {
 	switch {
 	case raw[0] != '"':
@@ -237,7 +236,7 @@ func unquote(raw []byte) (text []byte, ok bool) {
 	}
 }
 
-// data returns the bytes of a member in base64, which must be what their content type says.
+// data returns the bytes of a base64 member, which must match their content type.
 func (o Object) data(name, contentType string) ([]byte, error) {
 	text, err := o.text(name)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"tidings/store"
 )
 
-// textPiece is how much text is escaped at a time: it becomes up to six times as much.
+// textPiece is how much text is escaped at a time: it may become six times as long.
 const textPiece = 8 << 10
 
-// BodyWriter writes events as answers have them, in pieces: what data becomes in JSON, which may be
-// six times as much, is never in memory as a whole. It belongs to one goroutine.
+// BodyWriter writes events as responses show them, in pieces: data as JSON, which may be six times as long, is never
+// in memory as a whole. It belongs to one goroutine.
 type BodyWriter struct {
 	w   *bufio.Writer
 	buf []byte
@@ -35,11 +35,11 @@ func NewBodyWriter(w io.Writer) *BodyWriter {
 	return b
 }
 
-// Raw writes bytes as they are, such as what stands between two events.
+// Raw writes bytes as they are, for example a separator between two events.
 func (b *BodyWriter) Raw(p []byte) { _, _ = b.w.Write(p) }
 
-// Close writes what is left, and returns the first error of the writer below. The BodyWriter must
-// not be used any more.
+// Close writes what is left, and returns the first error of the underlying writer. The BodyWriter must not be used
+// any more.
 func (b *BodyWriter) Close() error {
 	err := b.w.Flush()
 	b.w.Reset(nil)
@@ -72,7 +72,7 @@ func (b *BodyWriter) Event(e *store.Event) {
 	b.Raw([]byte("}"))
 }
 
-// data writes data that is a value of JSON or a text.
+// data writes data that is a JSON value or a text.
 func (b *BodyWriter) data(form dataForm, data []byte) {
 	if form == jsonData {
 		compactRuns(data, b.Raw)
@@ -86,7 +86,7 @@ func (b *BodyWriter) data(form dataForm, data []byte) {
 	b.Raw([]byte(`"`))
 }
 
-// dataForm is how the data of an event stands in JSON.
+// dataForm is how the data of an event is represented in JSON.
 type dataForm int
 
 const (
@@ -109,7 +109,7 @@ func formOf(e *store.Event) dataForm {
 	}
 }
 
-// quotedPieces yields text in pieces that end where a character does.
+// quotedPieces yields text in pieces that end at a character boundary.
 func quotedPieces(text []byte, yield func(piece []byte)) {
 	for len(text) > textPiece {
 		end := textPiece
@@ -122,7 +122,7 @@ func quotedPieces(text []byte, yield func(piece []byte)) {
 	yield(text)
 }
 
-// appendQuoted appends what stands for text in a JSON string, without the quotes.
+// appendQuoted appends the contents of a JSON string for text, without the quotes.
 func appendQuoted(dst, text []byte) []byte {
 	start := len(dst)
 	dst, _ = jsontext.AppendQuote(dst, text) // what is not UTF-8 becomes U+FFFD
@@ -130,7 +130,7 @@ func appendQuoted(dst, text []byte) []byte {
 	return dst[:len(dst)-2]
 }
 
-// quotedSize is what a text takes as a JSON string.
+// quotedSize returns the size of a text as a JSON string.
 func quotedSize(text []byte) int {
 	size := len(text) + 2
 	for _, c := range text {
@@ -144,14 +144,14 @@ func quotedSize(text []byte) int {
 	return size
 }
 
-// appendText appends a text as a JSON string, and grows dst by no more than that takes.
+// appendText appends a text as a JSON string, and grows dst by no more than needed.
 func appendText(dst, text []byte) []byte {
 	dst = append(slices.Grow(dst, quotedSize(text)), '"')
 	quotedPieces(text, func(piece []byte) { dst = appendQuoted(dst, piece) })
 	return append(dst, '"')
 }
 
-// compactRuns yields the parts of a JSON text that are between its white space.
+// compactRuns yields the parts of a JSON text between its white space.
 func compactRuns(text []byte, yield func(run []byte)) {
 	start, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -172,7 +172,7 @@ func compactRuns(text []byte, yield func(run []byte)) {
 	}
 }
 
-// attributesOf are those that an event was published with.
+// attributesOf returns the attributes that an event was published with.
 func attributesOf(e *store.Event) map[string]json.RawMessage {
 	attributes := make(map[string]json.RawMessage, len(e.Attributes)+6)
 	for _, a := range e.Attributes {

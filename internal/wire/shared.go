@@ -2,7 +2,7 @@ package wire
 
 import "bytes"
 
-// interner makes each of the strings that come again once.
+// interner allocates recurring strings once.
 type interner struct {
 	last string // nearly always it is this one
 	all  map[string]string
@@ -24,7 +24,7 @@ func (n *interner) string(b []byte) string {
 	return s
 }
 
-// keeper copies bytes into chunks that many of them share.
+// keeper copies bytes into chunks that they share.
 type keeper struct{ chunk []byte }
 
 const keeperChunk = 64 << 10

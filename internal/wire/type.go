@@ -9,9 +9,8 @@ import (
 	"tidings/store"
 )
 
-// CheckType accepts what a publisher may give an event as its type: printable, so that it fits a
-// line of a stream, and not one that a stream's client would take for something else. It returns an
-// *Error.
+// CheckType accepts what a publisher may give an event as its type: printable, so that it fits on a line of a stream,
+// and not a type that a stream's client would take for something else. It returns an *Error.
 func CheckType(t string) error {
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
 	if t == "" || len(t) > store.MaxNameBytes || !utf8.ValidString(t) ||
