@@ -6,7 +6,7 @@ func (p *Pool) SetWrite(write func(fd int, buffers [][]byte) (int, error)) { p.w
 // Writev is the system call that writes.
 var Writev = writev
 
-// Writable tells all connections that their sockets take more.
+// Writable reports to all connections that their sockets accept more.
 func (p *Pool) Writable() { p.all(writable) }
 
 // Held returns how many connections there are.

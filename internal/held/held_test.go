@@ -20,26 +20,26 @@ import (
 	"tidings/internal/held"
 )
 
-// patience is what a test waits for what must come.
+// patience is how long a test waits for what must happen.
 const patience = 30 * time.Second
 
 var errBye = errors.New("bye")
 
-// story is a source that tells its frames from the first to the last, and then waits until it is cut.
+// story is a source that returns its frames from first to last, and then waits until it is cut.
 type story struct {
 	frames []string // of events
 	at     int      // the next
 	begun  bool
 	live   bool
-	first  int        // of the frames that Next returned last
-	ended  chan error // of one
+	first  int        // index of the first frame that Next returned last
+	ended  chan error // receives the error of Ended
 }
 
 func newStory(frames []string) *story { return &story{frames: frames, ended: make(chan error, 1)} }
 
 const opening, living, ending = "event: open\n\n", "event: live\n\n", "event: bye\n\n"
 
-// text is all that a client gets.
+// text is everything that a client gets.
 func (s *story) text() string { return opening + strings.Join(s.frames, "") + living + ending }
 
 func (s *story) Next(now time.Time, cut error, frames [][]byte) held.Turn {
@@ -148,7 +148,7 @@ func hold(t testing.TB, p *held.Pool, s *story, chunked bool) (*held.Conn, *net.
 	return c, client
 }
 
-// body reads an answer to its end.
+// body reads a response to its end.
 func body(t testing.TB, client io.Reader) string {
 	t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(client), nil)
@@ -166,7 +166,7 @@ func frame(id, size int) string {
 	return fmt.Sprintf("id: %026d\ndata: %s\n\n", id, strings.Repeat("x", size))
 }
 
-// mixed are frames whose pieces are several, and one.
+// mixed returns frames of which some pieces hold several, and others one.
 func mixed() (frames []string) {
 	for i, size := range []int{10, 20, 2000, 2500, 6000, 1, 30} {
 		frames = append(frames, frame(i, size))
@@ -174,8 +174,8 @@ func mixed() (frames []string) {
 	return frames
 }
 
-// TestCutAnywhere stops a write after each of its bytes, and once more in what is then owed: what the
-// client gets in the end is the same.
+// TestCutAnywhere stops a write after each of its bytes, and once more in what is then owed: in the end the client
+// gets the same.
 func TestCutAnywhere(t *testing.T) {
 	for _, chunked := range []bool{true, false} {
 		for cut := 0; cut < 11_000; cut++ {
@@ -226,11 +226,11 @@ func until(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// large is a story of one frame that no socket takes at once.
+// large is a story with one frame that no socket accepts at once.
 func large(size int) *story { return newStory([]string{frame(1, 10), frame(2, size), frame(3, 10)}) }
 
-// TestStuck: what a stuck client is owed is counted, beyond the limit the longest stuck make room,
-// and who reads on gets everything.
+// TestStuck: what a stuck client is owed counts, beyond the limit the longest stuck make room, and a client that
+// reads on gets everything.
 func TestStuck(t *testing.T) {
 	const size = 16 << 20
 	p := newPool(t, held.Options{StuckBytes: 2 * size, Grace: patience})
@@ -262,7 +262,7 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestAloneTakesMore: who is the only one that is stuck may be owed more than there is.
+// TestAloneTakesMore: the only stuck client may be owed more than the limit.
 func TestAloneTakesMore(t *testing.T) {
 	p := newPool(t, held.Options{StuckBytes: 1})
 	s := large(16 << 20)
@@ -274,7 +274,7 @@ func TestAloneTakesMore(t *testing.T) {
 	}
 }
 
-// TestEnds: how a connection ends, and what its source is told.
+// TestEnds: how a connection ends, and what its source is passed.
 func TestEnds(t *testing.T) {
 	stuck := func() *story { return large(16 << 20) }
 	quiet := func() *story { return newStory(nil) }
@@ -324,7 +324,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestHeardIsThrownAway: a client that says little goes on.
+// TestHeardIsThrownAway: a client that sends little continues.
 func TestHeardIsThrownAway(t *testing.T) {
 	p := newPool(t, held.Options{})
 	s := newStory(nil)
@@ -338,7 +338,7 @@ func TestHeardIsThrownAway(t *testing.T) {
 	}
 }
 
-// TestWaitClosesWhatIsLeft: Wait does not wait longer than its context.
+// TestWaitClosesWhatIsLeft: Wait does not outlast its context.
 func TestWaitClosesWhatIsLeft(t *testing.T) {
 	p := newPool(t, held.Options{})
 	s := large(16 << 20)
@@ -353,7 +353,7 @@ func TestWaitClosesWhatIsLeft(t *testing.T) {
 	}
 }
 
-// ringing is a source that counts, and says one frame for each time it was rung.
+// ringing is a source that counts, and returns one frame for each ring.
 type ringing struct {
 	story
 	frame []byte

@@ -35,8 +35,8 @@ func decode(t testing.TB, r io.Reader) ([]event, *sse.Decoder) {
 
 func message(data string) event { return event{Type: "message", Data: data} }
 
-// streams is shared with the fuzz targets, as their seeds. The first group are the examples of
-// WHATWG HTML §9.2.6 by their meaning; the rest are its rules, one each.
+// streams is shared with the fuzz targets, as their seeds. The first group are the examples of WHATWG HTML §9.2.6, by
+// their meaning; the rest are its rules, one each.
 var streams = []struct {
 	name, in    string
 	want        []event
@@ -131,8 +131,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// An event is there when its last byte is: a decoder that waited for what follows would hold the
-// newest event back until the next one. The pipe has no more bytes to give.
+// An event is complete with its last byte: a decoder that waited for what follows would hold the newest event back
+// until the next one. The pipe has no more bytes to give.
 func TestNextDoesNotReadAhead(t *testing.T) {
 	for _, end := range []string{"\n", "\r", "\r\n"} {
 		r, w := io.Pipe()

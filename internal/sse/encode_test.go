@@ -74,7 +74,7 @@ func BenchmarkAppendEvent(b *testing.B) {
 	}
 }
 
-// TestAppendJSONEvent: long JSON has lines that any client takes, and is the same to every parser.
+// TestAppendJSONEvent: long JSON has lines that any client accepts, and is the same to every parser.
 func TestAppendJSONEvent(t *testing.T) {
 	const size = 200 << 10
 	long := strings.Repeat("x", size)
@@ -116,7 +116,7 @@ func TestAppendJSONEvent(t *testing.T) {
 	}
 }
 
-// packed is JSON without white space between its tokens; another text as it is, without line ends.
+// packed returns JSON without white space between its tokens, other text as it is, without line ends.
 func packed(text string) string {
 	var b bytes.Buffer
 	if json.Compact(&b, []byte(text)) != nil {

@@ -40,7 +40,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzJSON: JSON of any length is the same to a parser in whichever lines it is sent.
+// FuzzJSON: JSON of any length is the same to a parser however it is broken into lines.
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"a":[1,"\\\",[",-1e5,true],"b" : "\\"}`), uint16(9000))
 	f.Add([]byte(" [ ] "), uint16(9000))
@@ -56,7 +56,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// FuzzDecoder: any bytes decode without a panic, and to the same whatever the size of the reads.
+// FuzzDecoder: any bytes decode without a panic, and to the same result whatever the size of the reads.
 func FuzzDecoder(f *testing.F) {
 	for _, tt := range streams {
 		f.Add([]byte(tt.in), uint16(len(tt.in)/2))

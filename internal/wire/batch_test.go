@@ -29,8 +29,8 @@ var lines = []string{`{"topic":"a.b","type":"t","data":{"x": [1e3,"\u2028\n"]}}`
 	`{"topic":"a","data":"` + strings.Repeat("x", maxInBatch) + `"}`,
 	`{"topic":"a","data":` + strings.Repeat("[", 129) + strings.Repeat("]", 129) + `}`}
 
-// FuzzLineOfABatch: what a line is does not depend on the one before it, and one that is accepted is
-// what encoding/json reads.
+// FuzzLineOfABatch: the meaning of a line does not depend on the line before it, and an accepted line is what
+// encoding/json reads.
 func FuzzLineOfABatch(f *testing.F) {
 	for i, line := range lines {
 		f.Add([]byte(line), []byte(lines[(i+1)%len(lines)]))
@@ -64,7 +64,7 @@ func FuzzLineOfABatch(f *testing.F) {
 	})
 }
 
-// result is an event of a batch, or the error at its place.
+// result is an event of a batch, or the error in its place.
 type result struct {
 	wire.CloudEvent
 	store.Draft
@@ -112,7 +112,7 @@ var envelopes = []string{
 	`{"specversion":"1.0","id":"1","source":"s","type":"t","a":"\u0007"}`, `{}`, `[]`, `1`, `{`, `null`,
 }
 
-// FuzzEventOfABatch: a CloudEvent is in a batch what it is alone, whatever was before it.
+// FuzzEventOfABatch: a CloudEvent means the same in a batch as alone, whatever came before it.
 func FuzzEventOfABatch(f *testing.F) {
 	for i, text := range envelopes {
 		f.Add([]byte(text), []byte(envelopes[(i+1)%len(envelopes)]))
@@ -133,7 +133,7 @@ func FuzzEventOfABatch(f *testing.F) {
 			second, []byte("]"))), to) {
 			got = append(got, result{CloudEvent: e, err: err})
 		}
-		// Two texts, or none, are not an entry that is wrong, but a batch that is.
+		// Two texts, or none, are not a bad entry, but a bad batch.
 		if err != nil && (len(got) < 2 || got[1].err == nil || isSyntax(err) || isSyntax(got[1].err)) {
 			if len(got) == 0 || !got[0].equal(want[0]) || got[len(got)-1].err == nil && json.Valid(second) {
 				t.Errorf("%q after %q is %+v, alone %+v", second, first, got, want)
@@ -151,7 +151,7 @@ func isSyntax(err error) bool {
 	return errors.As(err, &e) && (e.Code == "json-invalid" || e.Code == "empty-body" || e.Code == "json-too-deep")
 }
 
-// A line of a batch allocates nothing of its own: what the events of a batch need they share.
+// A line of a batch allocates nothing by itself: the events of a batch share what they need.
 func TestAllocationsOfALine(t *testing.T) {
 	n := eachAllocates(t, func(i int) string {
 		return fmt.Sprintf(`{"topic":"a.t%d","type":"made","data":{"text":%q}}`+"\n", i%7, strings.Repeat("x", 200))
@@ -185,7 +185,7 @@ func TestAllocationsOfACloudEvent(t *testing.T) {
 	}
 }
 
-// eachAllocates returns how many objects an entry more allocates.
+// eachAllocates returns how many objects each additional entry allocates.
 func eachAllocates(t *testing.T, entry func(int) string, read func(io.Reader) error) float64 {
 	allocations := func(entries int) float64 {
 		var body strings.Builder

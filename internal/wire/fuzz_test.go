@@ -49,8 +49,7 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// FuzzLine: a line that is accepted stands for an event that has a line of its own, which stands
-// for the same event.
+// FuzzLine: an accepted line stands for an event that has a line, too, which stands for the same event.
 func FuzzLine(f *testing.F) {
 	for _, line := range []string{
 		`{"topic":"a","data":{"b": 1e400}}`,
@@ -96,8 +95,8 @@ func equal(a, b store.Event) bool {
 		slices.Equal(a.Attributes, b.Attributes)
 }
 
-// FuzzCloudEvent: an event that is accepted stands in a frame of a stream as a CloudEvent that is
-// accepted as well, and is the same event.
+// FuzzCloudEvent: an accepted event is sent in a frame of a stream as a CloudEvent that is accepted as well, and is
+// the same event.
 func FuzzCloudEvent(f *testing.F) {
 	const begin = `{"specversion":"1.0","id":"1","source":"/s","type":"t"`
 	for _, rest := range []string{`}`, `,"data":{"a": 1e400}}`,
@@ -133,7 +132,7 @@ func FuzzCloudEvent(f *testing.F) {
 		}
 		got := again.Draft
 		if len(d.Data) == 0 {
-			got.ContentType = d.ContentType // an envelope without data names no type of it
+			got.ContentType = d.ContentType // an envelope without data does not name its type
 		}
 		if again.Source != e.Source || again.ID != e.ID || got.Topic != d.Topic ||
 			got.Type != d.Type || got.ContentType != d.ContentType ||
@@ -144,7 +143,7 @@ func FuzzCloudEvent(f *testing.F) {
 	})
 }
 
-// compact is JSON without white space, and any other data as it is.
+// compact returns JSON without white space, and any other data as it is.
 func compact(data []byte) string {
 	var b bytes.Buffer
 	if json.Compact(&b, data) != nil {
@@ -153,8 +152,7 @@ func compact(data []byte) string {
 	return b.String()
 }
 
-// FuzzNDJSON: each event of a batch that is accepted is one that a log takes, and is exactly one
-// event of a stream.
+// FuzzNDJSON: each event of an accepted batch is one that a log accepts, and is exactly one event of a stream.
 func FuzzNDJSON(f *testing.F) {
 	for _, body := range []string{
 		`{"topic":"a","data":1}` + "\n\r\n" + `{"topic":"b.c","type":"t","data":{"x": [1,2]}}`,

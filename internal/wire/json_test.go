@@ -8,7 +8,7 @@ import (
 	"tidings/internal/wire"
 )
 
-// TestMarshalKeepsBytes: json.Marshal would write < and > as escapes, of raw JSON too.
+// TestMarshalKeepsBytes: json.Marshal would write < and > as escapes, even in raw JSON.
 func TestMarshalKeepsBytes(t *testing.T) {
 	const want = `{"a":"<&>"}`
 	if got := wire.Marshal(map[string]string{"a": "<&>"}); string(got) != want {
@@ -16,7 +16,7 @@ func TestMarshalKeepsBytes(t *testing.T) {
 	}
 }
 
-// TestASCII: the same JSON value, and nothing in it that a header may not have.
+// TestASCII: the same JSON value, without anything that a header may not contain.
 func TestASCII(t *testing.T) {
 	const value = "a\x00\x1f \x7f\u0080é\u2028\uffff😀\"\\\xff"
 	text := wire.ASCII(wire.Marshal(value))

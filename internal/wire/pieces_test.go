@@ -12,8 +12,8 @@ import (
 	"tidings/store"
 )
 
-// TestPieces: data that is written in pieces, in a page and in an envelope, is what it would be as
-// a whole, wherever a piece ends.
+// TestPieces: data written in pieces, in a page and in an envelope, is what it would be as a whole, wherever a piece
+// ends.
 func TestPieces(t *testing.T) {
 	text := strings.Repeat("a\u00e9\u2028\x01\"\\\U0001F600\r\n", 5_000)
 	value := `{ "a b" : [ 1.50 , "x \" [ \u0041" ] ,` + strings.Repeat(" \n", 20_000) + `"b":null }`
