@@ -9,8 +9,8 @@ import (
 	"tidings/api"
 )
 
-// TestAccess walks every endpoint as everybody, with keys set and without. An endpoint without a
-// row fails.
+// TestAccess calls every endpoint as every kind of caller, with keys set and without. An endpoint without a row
+// fails.
 func TestAccess(t *testing.T) {
 	visitors := []struct {
 		name   string
@@ -216,7 +216,7 @@ func TestAccess(t *testing.T) {
 					given = append(given, "Content-Type: application/x-ndjson")
 				}
 				a := s.head(method, ids.Replace(row.path), row.body, given...)
-				// the last one is still on its way out
+				// the last one is still being sent
 				for strings.HasSuffix(row.path, "/backup") && a.status == 409 {
 					a = s.head(method, ids.Replace(row.path), row.body, given...)
 				}

@@ -20,17 +20,17 @@ import (
 	"tidings/store"
 )
 
-// The figures are what it takes today; a change that needs more says why.
+// The figures are today's; a change that needs more must say why.
 
 const (
-	// of a publish: 20 are net/http's for any request with a body, 4 more for headers in the answer
+	// of a publish: 20 are net/http's for any request with a body, 4 more for response headers
 	publishAllocations = 30
-	storedAllocations  = 36 // and with what bbolt takes to put an event
-	commitAllocations  = 95 // of a commit, beside its events
+	storedAllocations  = 36 // including what bbolt needs to put an event
+	commitAllocations  = 95 // of a commit, besides its events
 	lineAllocations    = 1  // of a line of a batch, in the handler
 )
 
-// atOnce is a log that stores what it is told, in no time and no allocations but the results.
+// atOnce is a log that stores what it is given, in no time and with no allocations but the results.
 type atOnce struct{ store.Log }
 
 func (atOnce) AppendOnce(_ context.Context, groups []store.Group) ([]store.Result, error) {
@@ -41,7 +41,7 @@ func (atOnce) AppendOnce(_ context.Context, groups []store.Group) ([]store.Resul
 	return results, nil
 }
 
-// nowhere is a ResponseWriter of nobody.
+// nowhere is a ResponseWriter that discards everything.
 type nowhere struct {
 	header http.Header
 	status int
@@ -53,7 +53,7 @@ func (n *nowhere) Write(p []byte) (int, error)      { return len(p), nil }
 func (*nowhere) SetReadDeadline(_ time.Time) error  { return nil }
 func (*nowhere) SetWriteDeadline(_ time.Time) error { return nil }
 
-// allocations counts those of the handler for a request.
+// allocations counts the handler's allocations for a request.
 func allocations(t *testing.T, path, mediaType, body string) float64 {
 	t.Helper()
 	log := atOnce{newLog(t)}
@@ -76,7 +76,7 @@ func allocations(t *testing.T, path, mediaType, body string) float64 {
 	})
 }
 
-// TestAllocationsOfAPublish: over connections that are kept, with net/http's, the engine's and the
+// TestAllocationsOfAPublish: over kept-alive connections, including net/http's allocations, the engine's and the
 // commit's.
 func TestAllocationsOfAPublish(t *testing.T) {
 	if testing.Short() {
@@ -85,7 +85,7 @@ func TestAllocationsOfAPublish(t *testing.T) {
 	for name, c := range map[string]struct {
 		log         store.Log
 		connections int
-		most        float64 // beside commits
+		most        float64 // besides commits
 	}{
 		"alone, without the engine": {atOnce{newLog(t)}, 1, publishAllocations},
 		"alone in a commit":         {newLog(t), 1, storedAllocations},
@@ -97,13 +97,13 @@ func TestAllocationsOfAPublish(t *testing.T) {
 			for range c.connections {
 				clients = append(clients, s.plainClient("orders.eu", `{"order":1}`))
 			}
-			rounds := min(2000/c.connections, 300) // so many that what else runs does not count
-			publishAll(clients, rounds)            // once for what is made once
+			rounds := min(2000/c.connections, 300) // enough that what else runs does not count
+			publishAll(clients, rounds)            // once for what is allocated once
 			before, commits := mallocs(), s.log.Stats().Batches.Count
 			publishAll(clients, rounds)
 			events := float64(rounds * c.connections)
 			each := float64(mallocs()-before) / events
-			shared := float64(s.log.Stats().Batches.Count-commits) / events // by the disk
+			shared := float64(s.log.Stats().Batches.Count-commits) / events // depends on the disk
 			t.Logf("a publish costs %.1f allocations, with %.2f commits", each, shared)
 			if most := c.most + commitAllocations*shared; each > most {
 				t.Errorf("a publish costs %.1f allocations, want at most %.1f", each, most)
@@ -118,7 +118,7 @@ func mallocs() uint64 {
 	return stats.Mallocs
 }
 
-// plainClient publishes the same over one connection, and allocates nothing.
+// plainClient publishes the same event over one connection, and allocates nothing.
 type plainClient struct {
 	t       testing.TB
 	conn    net.Conn
@@ -132,7 +132,7 @@ func (s *server) plainClient(topic, body string) *plainClient {
 		topic, strings.TrimPrefix(s.url, "http://"), len(body), body)}
 }
 
-// publish sends one, and waits for its answer, which comes in one piece.
+// publish sends one event, and waits for the response, which arrives in one piece.
 func (c *plainClient) publish() {
 	_, err := c.conn.Write(c.request)
 	n := 0
@@ -144,7 +144,7 @@ func (c *plainClient) publish() {
 	}
 }
 
-// publishAll has all of them publish so many times.
+// publishAll makes each of them publish this many times.
 func publishAll(clients []*plainClient, times int) {
 	var all sync.WaitGroup
 	for _, c := range clients {
@@ -171,8 +171,8 @@ func TestAllocationsOfALine(t *testing.T) {
 	}
 }
 
-// Through the whole server, net/http and the engine with its file included, what a line costs is what
-// bbolt takes for a key: its copy, and the three steps of a cursor to its place.
+// Through the whole server, including net/http and the engine with its file, a line costs what bbolt needs for a key:
+// its copy, and the three steps of a cursor to its place.
 func TestAllocationsOfALineThroughHTTPAndTheEngine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the race detector, which CI runs short, has pools lose what they hold")
@@ -185,7 +185,7 @@ func TestAllocationsOfALineThroughHTTPAndTheEngine(t *testing.T) {
 		batchForms[0].fill(p, fmt.Sprintf("%04d", i), batches[i])
 	}
 	allocated := func(p *publisher) float64 {
-		least := uint64(math.MaxUint64) // what runs beside allocates too
+		least := uint64(math.MaxUint64) // anything running beside it allocates too
 		for range 5 {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -197,7 +197,7 @@ func TestAllocationsOfALineThroughHTTPAndTheEngine(t *testing.T) {
 		}
 		return float64(least)
 	}
-	allocated(publishers[0]) // makes what is made once
+	allocated(publishers[0]) // allocates what is allocated once
 	each := (allocated(publishers[0]) - allocated(publishers[1])) / float64(batches[0]-batches[1])
 	t.Logf("%.2f objects a line", each)
 	if each > ofBolt+lineAllocations {

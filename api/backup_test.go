@@ -37,8 +37,8 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestBackupSlowReader: a client that does not read holds up neither publishing nor reading, only
-// other backups, until it is cut off or goes.
+// TestBackupSlowReader: a client that does not read delays neither publishing nor reading, only other backups, until
+// it is cut off or leaves.
 func TestBackupSlowReader(t *testing.T) {
 	s := start(t)
 	for range 8 {
@@ -57,7 +57,7 @@ func TestBackupSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for s.do("GET", "/v1/log", "").status == 200 {
-		// as soon as the server has seen that the client is gone
+		// as soon as the server has noticed that the client is gone
 		if s.do("GET", "/v1/backup", "").status == 200 {
 			return
 		}

@@ -9,7 +9,7 @@ import (
 	"tidings/api"
 )
 
-// batchAnswer is what a batch is answered with.
+// batchAnswer is the response to a batch.
 type batchAnswer struct {
 	Events []struct {
 		ID, Topic, Type   string
@@ -48,7 +48,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// TestBatchRefused: all or nothing, and the answer names the entry.
+// TestBatchRefused: all or nothing, and the response names the entry.
 func TestBatchRefused(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{MaxEventBytes: 100})
 	good := `{"topic":"a","data":1}` + "\n"
@@ -157,7 +157,7 @@ func TestIdempotencyKey(t *testing.T) {
 	if a := post(orders, `1`, "Idempotency-Key: "+strings.Repeat("k", 255)); a.status != 201 {
 		t.Errorf("255 bytes: %d", a.status)
 	}
-	// A batch is one thing under its key.
+	// Under its key a batch is one unit.
 	lines := `{"topic":"a","data":1}` + "\n" + `{"topic":"b","data":2}`
 	batch := post("/v1/events", lines, "Idempotency-Key: b", "Content-Type: application/x-ndjson")
 	again := post("/v1/events", lines, "Idempotency-Key: b", "Content-Type: application/x-ndjson")
@@ -174,7 +174,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// TestCloudEventsAreIdempotent: source and id are a key, for each event of a batch.
+// TestCloudEventsAreIdempotent: source and id make a key, for each event of a batch.
 func TestCloudEventsAreIdempotent(t *testing.T) {
 	s := start(t)
 	ce := func(id, topic, data string) string {

@@ -17,8 +17,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// nodes are two servers of one log. What happens on the first does not reach the second before it
-// catches up.
+// nodes are two servers of one log. What happens on the first does not reach the second until that catches up.
 type nodes struct {
 	ahead, behind *server
 	seat          *storetest.Seat // of the one behind
@@ -35,13 +34,13 @@ func startNodes(t *testing.T, dir string, timeout time.Duration) *nodes {
 	return n
 }
 
-// lag keeps from the second what happens from now on, until it asks what there is.
+// lag hides what happens from now on from the second, until it asks for the end of the log.
 func (n *nodes) lag() {
 	n.seat.Pause()
 	n.seat.OnEnd(n.seat.Resume)
 }
 
-// TestErrorsBehind: what a client has from one server is the same on another that is behind.
+// TestErrorsBehind: what a client got from one server works the same on another that is behind.
 func TestErrorsBehind(t *testing.T) {
 	n := startNodes(t, t.TempDir(), time.Minute)
 	first := n.ahead.publish("a", "1")
@@ -50,7 +49,7 @@ func TestErrorsBehind(t *testing.T) {
 	}
 	asks := []struct {
 		name string
-		ask  func(id string) string // "" or what is wrong
+		ask  func(id string) string // returns "" or what is wrong
 	}{
 		{"event", func(id string) string {
 			a := n.behind.do("GET", "/v1/events/"+id, "")
@@ -127,7 +126,7 @@ func TestErrorsBehind(t *testing.T) {
 	}
 }
 
-// next is the ID above one.
+// next returns the ID right above another.
 func next(t *testing.T, text string) string {
 	id, err := store.ParseID(text)
 	if err != nil {
@@ -137,7 +136,7 @@ func next(t *testing.T, text string) string {
 	return id.String()
 }
 
-// wrong says what is wrong with an answer, "" if nothing is.
+// wrong returns what is wrong with a response, "" if nothing is.
 func wrong(a answer, status int, contains string) string {
 	if a.status == status && strings.Contains(a.body, contains) {
 		return ""
@@ -145,7 +144,7 @@ func wrong(a answer, status int, contains string) string {
 	return fmt.Sprintf("%d %s, want %d with %s", a.status, a.body, status, contains)
 }
 
-// TestErrorsSequence: publishes while the cluster that keeps the log does not do what it should.
+// TestErrorsSequence: publishes while the cluster that keeps the log misbehaves.
 func TestErrorsSequence(t *testing.T) {
 	n := startNodes(t, t.TempDir(), 50*time.Millisecond)
 	publish := func(key string, want string) answer {

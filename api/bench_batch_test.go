@@ -10,8 +10,8 @@ import (
 	"tidings/api"
 )
 
-// BenchmarkBatch is what an event of a batch of 1,000 costs through HTTP, in both forms, each with 256
-// bytes of data.
+// BenchmarkBatch measures the cost of an event in a batch of 1,000 through HTTP, in both forms, each with 256 bytes
+// of data.
 func BenchmarkBatch(b *testing.B) {
 	for _, form := range batchForms {
 		b.Run(form.name, func(b *testing.B) {
@@ -34,7 +34,7 @@ func BenchmarkBatch(b *testing.B) {
 
 const batchEvents = 1000
 
-// cpuTime is what this process has used, which a busy machine changes less than the time it takes.
+// cpuTime returns the CPU time of this process, which a busy machine affects less than the elapsed time.
 func cpuTime(b *testing.B) time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
@@ -43,8 +43,8 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// batchForm is a way to send many events in one request: each event is an item, in which %s stands for
-// what no other has.
+// batchForm is a way to send many events in one request: each event is an item, in which %s stands for something
+// unique.
 type batchForm struct{ name, mediaType, begin, item, between, end string }
 
 var batchForms = []batchForm{
@@ -60,7 +60,7 @@ var batchForms = []batchForm{
 		`"type":"made","topic":"` + benchTopic + `","data":"` + benchBody + `"}`, ",", "]"},
 }
 
-// fill makes the publisher's requests batches of so many events, which no other publisher has.
+// fill makes the publisher's requests batches of this many events, different from those of all other publishers.
 func (f batchForm) fill(p *publisher, name string, events int) {
 	body := bytes.NewBufferString(f.begin)
 	var at []int

@@ -20,8 +20,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// What a publish and a delivery cost through HTTP, with client and server in one process.
-// docs/BENCHMARKS.md has figures; ratio_test.go holds what they must not fall behind.
+// The cost of a publish and a delivery through HTTP, with client and server in one process. docs/BENCHMARKS.md has
+// figures; ratio_test.go has the ratios that they must keep.
 
 func BenchmarkPublish(b *testing.B) {
 	for _, n := range []int{1, 64, 256} {
@@ -68,7 +68,7 @@ const (
 
 var benchBody = strings.Repeat("x", benchBytes)
 
-// openLog is newLog without the full check at the end, which would take longer than the benchmark.
+// openLog is newLog without the full check at the end, which would outlast the benchmark.
 func openLog(tb testing.TB) store.Log {
 	tb.Helper()
 	log, err := bolt.Open(tb.TempDir(), bolt.Options{})
@@ -103,12 +103,12 @@ func (s *server) dial(tb testing.TB) net.Conn {
 	return c
 }
 
-// publisher is a keep-alive connection that publishes the same event again and again.
+// publisher is a keep-alive connection that publishes the same event repeatedly.
 type publisher struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	request []byte
-	prepare func() []byte // makes the next request, if set
+	prepare func() []byte // returns the next request, if set
 }
 
 func dialPublishers(tb testing.TB, s *server, n int) []*publisher {
@@ -141,8 +141,8 @@ func (p *publisher) publish() error {
 	return err
 }
 
-// publishWhile publishes from all at once for as long as more says, which is told how many
-// publishes have begun with this one, and returns how long each took, sorted.
+// publishWhile publishes from all at once for as long as more returns true, and returns how long each publish took,
+// sorted. more gets the number of publishes that have begun, including this one.
 func publishWhile(tb testing.TB, publishers []*publisher, more func(int) bool) []time.Duration {
 	took := make([][]time.Duration, len(publishers))
 	var begun atomic.Int64
@@ -172,7 +172,7 @@ func microseconds(sorted []time.Duration, percentile int) float64 {
 	return float64(sorted[len(sorted)*percentile/100].Microseconds())
 }
 
-// requestStream asks for the topic's stream and returns when its answer has begun.
+// requestStream requests the topic's stream and returns when the response has begun.
 func requestStream(tb testing.TB, c net.Conn, query string) *bufio.Reader {
 	tb.Helper()
 	if _, err := fmt.Fprintf(c, "GET /v1/topics/%s/stream%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
@@ -186,7 +186,7 @@ func requestStream(tb testing.TB, c net.Conn, query string) *bufio.Reader {
 	return in
 }
 
-// subscribeStuck asks for everything from the beginning and then never reads.
+// subscribeStuck requests everything from the beginning and then never reads.
 func subscribeStuck(tb testing.TB, s *server) net.Conn {
 	tb.Helper()
 	c := s.dial(tb)
@@ -218,7 +218,7 @@ func newReaders(tb testing.TB, s *server, n int) *readers {
 	return r
 }
 
-// read counts events: each begins with an id line, and so does what a stream begins with.
+// read counts events: each begins with an id line, and so does a stream's open frame.
 func (r *readers) read(in *bufio.Reader, live func()) {
 	for caughtUp := false; ; {
 		line, err := in.ReadSlice('\n')
@@ -238,7 +238,7 @@ func (r *readers) read(in *bufio.Reader, live func()) {
 	}
 }
 
-// wait returns when each has had that many events since the streams were opened.
+// wait returns when each has received that many events since the streams were opened.
 func (r *readers) wait(events int) {
 	for r.got.Load() < int64(r.n*events) {
 		<-r.bell

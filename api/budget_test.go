@@ -77,7 +77,7 @@ func TestMemoryRows(t *testing.T) {
 	})
 }
 
-// TestMemoryOfWholeBodies: a body that has arrived by the time that it is read waits for room like others.
+// TestMemoryOfWholeBodies: a body that has already arrived when it is read waits for room like the others.
 func TestMemoryOfWholeBodies(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 64 << 10,
 		QueueTimeout: 10 * time.Millisecond})
@@ -91,8 +91,7 @@ func TestMemoryOfWholeBodies(t *testing.T) {
 		headers: headers("Content-Type: text/plain"), status: 503, code: "memory-full"}.check(t, s, c)
 }
 
-// TestMemoryOfIdlePolls: a poll takes no memory while it waits, also one whose answer would be
-// compressed.
+// TestMemoryOfIdlePolls: a poll takes no memory while it waits, even if its response would be compressed.
 func TestMemoryOfIdlePolls(t *testing.T) {
 	const polls = 8
 	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 4 << 20})
@@ -114,7 +113,7 @@ func TestMemoryOfIdlePolls(t *testing.T) {
 	}
 }
 
-// TestMemoryOfLists: a list that is alone is answered, however large, and to whom compresses too.
+// TestMemoryOfLists: a list is answered when it is alone, however large, and even for a client that compresses.
 func TestMemoryOfLists(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 4 << 20})
 	drafts := make([]store.Draft, 7000)
@@ -131,7 +130,7 @@ func TestMemoryOfLists(t *testing.T) {
 	}
 }
 
-// awaitBodies waits until bodies take so much memory.
+// awaitBodies waits until bodies take this much memory.
 func (s *server) awaitBodies(bytes float64, headers ...string) {
 	s.t.Helper()
 	e2e.Eventually(s.t, "body that counts", func() bool {

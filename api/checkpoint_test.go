@@ -43,7 +43,7 @@ func (s *piped) follow(query, cursor string, headers ...string) (f *follower, cu
 		for {
 			e, err := f.st.Next()
 			if err != nil {
-				return // cut
+				return // it was cut
 			}
 			f.see(e)
 		}
@@ -55,7 +55,7 @@ func (s *piped) follow(query, cursor string, headers ...string) (f *follower, cu
 }
 
 func (f *follower) see(e sse.Event) {
-	if id := f.st.LastEventID(); id != "" { // an answer without any ID leaves the cursor alone
+	if id := f.st.LastEventID(); id != "" { // a response without any ID leaves the cursor alone
 		f.lastID = id
 	}
 	switch {
@@ -100,11 +100,10 @@ func TestQuietSubscriberIsNotLeftBehind(t *testing.T) {
 	})
 }
 
-// TestCheckpointsNeverSkip: over random schedules of publishing, waiting and cutting, whatever ID a
-// client comes back with, be it of an event or a heartbeat, it has every matching event once, in
-// order.
+// TestCheckpointsNeverSkip: over random schedules of publishing, waiting and cutting, whatever ID a client reconnects
+// with, of an event or of a heartbeat, it gets every matching event once, in order.
 func TestCheckpointsNeverSkip(t *testing.T) {
-	moved := 0 // how often a client came back with a heartbeat's ID
+	moved := 0 // how often a client reconnected with a heartbeat's ID
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			// A tail that is sometimes in step and sometimes behind by more than a heartbeat.

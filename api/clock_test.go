@@ -22,8 +22,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// These tests run on a clock of their own: a server whose connections are pipes in memory, over the
-// model log, so that seconds pass as soon as nothing else can happen.
+// These tests run on their own clock: a server whose connections are pipes in memory, over the model log, so that
+// seconds pass as soon as nothing else can happen.
 
 // pipes is a listener whose connections are pipes.
 type pipes struct {
@@ -51,12 +51,12 @@ type piped struct {
 	pipes *pipes
 }
 
-// bubble runs the test with a piped server, and takes it down at the end.
+// bubble runs the test with a piped server, and shuts it down at the end.
 func bubble(t *testing.T, o api.Options, test func(t *testing.T, s *piped)) {
 	bubbleBehind(t, o, 0, test)
 }
 
-// lateLog tells that the head has moved a while after it has, so that the tail is behind.
+// lateLog reports that the head has moved a while after it has, so that the tail is behind.
 type lateLog struct {
 	store.Log
 	by time.Duration
@@ -70,13 +70,13 @@ func (l lateLog) Wait(ctx context.Context, after store.ID) error {
 	return err
 }
 
-// bubbleBehind is bubble with a tail that is behind by so much.
+// bubbleBehind is bubble with a tail that is this much behind.
 func bubbleBehind(t *testing.T, o api.Options, behind time.Duration,
 	test func(t *testing.T, s *piped)) {
 	bubbleWith(t, func(*testing.T, store.Log, *replay.Tail) api.Options { return o }, behind, test)
 }
 
-// bubbleOf is bubble with options that are made inside, where the clock is the bubble's.
+// bubbleOf is bubble with options created inside, where the clock is the bubble's.
 func bubbleOf(t *testing.T, options func(*testing.T) api.Options,
 	test func(t *testing.T, s *piped)) {
 	bubbleWith(t, func(t *testing.T, _ store.Log, _ *replay.Tail) api.Options { return options(t) }, 0, test)
@@ -102,7 +102,7 @@ func bubbleWith(t *testing.T, options func(*testing.T, store.Log, *replay.Tail) 
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
-		// by the bubble's clock: net/http stays half a second with a connection whose body it refused
+		// by the bubble's clock: net/http keeps a connection whose body it refused for half a second
 		time.Sleep(time.Second)
 		if o.Deliveries != nil {
 			o.Deliveries.Close()
@@ -115,7 +115,7 @@ func bubbleWith(t *testing.T, options func(*testing.T, store.Log, *replay.Tail) 
 	})
 }
 
-// do sends a request, given as its method and path, and returns the answer.
+// do sends a request, given as its method and path, and returns the response.
 func (s *piped) do(request, body string) answer {
 	s.t.Helper()
 	text := fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", request,
@@ -158,7 +158,7 @@ func (s *piped) stream(path string, headers ...string) *stream {
 	return s.read(r)
 }
 
-// read reads the head of a stream's answer.
+// read reads the head of a stream's response.
 func (s *piped) read(r *bufio.Reader) *stream {
 	s.t.Helper()
 	resp, err := http.ReadResponse(r, nil)
@@ -168,8 +168,8 @@ func (s *piped) read(r *bufio.Reader) *stream {
 	return &stream{s.t, resp, sse.NewDecoder(resp.Body, 0)}
 }
 
-// TestHeartbeat: silence is broken every heartbeat interval by an ID that keeps the client's cursor
-// young; it moves with events that the client did not ask for.
+// TestHeartbeat: each heartbeat interval of silence ends with an ID that keeps the client's cursor recent; it moves
+// with events that the client did not ask for.
 func TestHeartbeat(t *testing.T) {
 	bubble(t, api.Options{Heartbeat: 15 * time.Second}, func(t *testing.T, s *piped) {
 		st := s.stream("/v1/stream?topic=orders")
@@ -203,8 +203,8 @@ func TestHeartbeatWaitsForSilence(t *testing.T) {
 	})
 }
 
-// TestStall: a client that takes nothing is closed after the stall time-out; one that takes a
-// little now and then is not, and gets everything.
+// TestStall: a client that accepts nothing is disconnected after the stall timeout; one that accepts a little now and
+// then is not, and gets everything.
 func TestStall(t *testing.T) {
 	const stall = time.Minute
 	bubble(t, api.Options{StallTimeout: stall}, func(t *testing.T, s *piped) {
@@ -221,7 +221,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// TestDrain: every stream is told, and ends; new ones are told at once; publishing is refused.
+// TestDrain: every stream gets a bye and ends; so do new ones, at once; publishing is refused.
 func TestDrain(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
 		st := s.stream("/v1/stream")
@@ -244,7 +244,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// readJSON reads an answer's body.
+// readJSON reads a response's body.
 func readJSON(t *testing.T, r *bufio.Reader, into any) {
 	t.Helper()
 	resp, err := http.ReadResponse(r, nil)

@@ -12,8 +12,8 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 )
 
-// TestCloudEventModes ports the cases of the CloudEvents conformance set for HTTP: what is sent in
-// each mode, with each kind of data, is streamed and stored as it was.
+// TestCloudEventModes ports the cases of the CloudEvents conformance set for HTTP: what is sent in each mode, with
+// each kind of data, is streamed and stored as it was sent.
 func TestCloudEventModes(t *testing.T) {
 	const base = `"specversion":"1.0","id":"A234-1234","source":"https://github.com/cloudevents?a=b","type":"com.example.created"`
 	binary := []string{"Ce-Specversion: 1.0", "Ce-Id: A234-1234",
@@ -25,7 +25,7 @@ func TestCloudEventModes(t *testing.T) {
 	for _, c := range []struct {
 		name, body  string
 		headers     []string
-		contentType string // as it is told afterwards
+		contentType string // as shown afterwards
 		data        string // as JSON, in GET /v1/events/{id}
 		streamed    string
 	}{

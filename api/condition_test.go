@@ -11,7 +11,7 @@ import (
 	"tidings/store"
 )
 
-// current is what the answer to a condition that failed says the newest event is.
+// current returns the newest event according to the response to a failed condition.
 func current(t *testing.T, a answer) string {
 	t.Helper()
 	var body struct{ Current, Outcome string }
@@ -78,8 +78,8 @@ func TestConditionRows(t *testing.T) {
 	})
 }
 
-// TestTakeAnOrder: whoever publishes on the condition of what they have seen is alone in it. What others
-// are told is the event that they have not seen, by its ID and nothing else.
+// TestTakeAnOrder: of several publishers whose condition is what they have seen, only one succeeds. The others get
+// the event that they have not seen, by its ID and nothing else.
 func TestTakeAnOrder(t *testing.T) {
 	s := start(t)
 	const topic = "/v1/topics/orders.1001"
@@ -113,7 +113,7 @@ func TestTakeAnOrder(t *testing.T) {
 			t.Errorf("a loser is told %s, want %s", a.body, winner)
 		}
 	}
-	// A trim makes nothing untold.
+	// A trim does not change what is the newest event.
 	s.trim(store.MaxID.String(), ">")
 	if a := s.do("GET", topic, ""); a.header.Get("ETag") != `"`+winner+`"` {
 		t.Errorf("after a trim: %v %s", a.header, a.body)
@@ -128,7 +128,7 @@ func TestTakeAnOrder(t *testing.T) {
 	}
 }
 
-// TestConditionReplayed: a key is looked at before the condition, so that a retry finds what it stored.
+// TestConditionReplayed: the key is checked before the condition, so that a retry finds what it stored.
 func TestConditionReplayed(t *testing.T) {
 	s := start(t)
 	publish := func() answer {

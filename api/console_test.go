@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestConsole: the console and the browser client come with a policy that lets nothing in from
-// elsewhere, and are asked for again rather than kept for ever.
+// TestConsole: the console and the browser client have a policy that lets nothing in from elsewhere, and are
+// revalidated rather than cached forever.
 func TestConsole(t *testing.T) {
 	s := start(t)
 	for path, want := range map[string]struct{ mediaType, text string }{

@@ -15,7 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// contract is the document at /openapi.yaml, as the tools of clients understand it.
+// contract is the document at /openapi.yaml, as client tools understand it.
 type contract struct {
 	doc    *openapi3.T
 	router routers.Router
@@ -39,7 +39,7 @@ func newContract(t testing.TB, s *server) *contract {
 	return &contract{doc, router}
 }
 
-// registerDecoders tells the library how to read what is not JSON by name.
+// registerDecoders teaches the library to read media types whose names do not reveal JSON.
 var registerDecoders = sync.OnceFunc(func() {
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
 	openapi3filter.RegisterBodyDecoder("application/cloudevents+json",
@@ -52,7 +52,7 @@ var registerDecoders = sync.OnceFunc(func() {
 	openapi3filter.RegisterBodyDecoder("image/png", openapi3filter.PlainBodyDecoder)
 })
 
-// decodeLines reads one JSON text a line.
+// decodeLines reads one JSON text per line.
 func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef,
 	_ openapi3filter.EncodingFn) (any, error) {
 	lines := []any{}
@@ -67,8 +67,7 @@ func decodeLines(body io.Reader, _ http.Header, _ *openapi3.SchemaRef,
 	}
 }
 
-// find returns the request as the document sees it. A request of no operation gets the answers that
-// belong to none.
+// find returns the request as the document sees it. A request of no operation gets the responses that belong to none.
 func (c *contract) find(t testing.TB, method, path, body string,
 	headers ...string) *openapi3filter.RequestValidationInput {
 	t.Helper()
@@ -95,7 +94,7 @@ func (c *contract) find(t testing.TB, method, path, body string,
 	}
 }
 
-// request holds a request that the server accepts against the document.
+// request checks a request that the server accepts against the document.
 func (c *contract) request(t testing.TB, method, path, body string, headers ...string) {
 	t.Helper()
 	in := c.find(t, method, path, body, headers...)
@@ -110,7 +109,7 @@ func (c *contract) request(t testing.TB, method, path, body string, headers ...s
 	}
 }
 
-// response holds an answer against the document.
+// response checks a response against the document.
 func (c *contract) response(t testing.TB, method, path string, a answer) {
 	t.Helper()
 	in := c.find(t, method, path, "")
@@ -123,7 +122,7 @@ func (c *contract) response(t testing.TB, method, path string, a answer) {
 	}
 }
 
-// schema holds a JSON text against a schema of the document.
+// schema checks a JSON text against a schema of the document.
 func (c *contract) schema(t testing.TB, name, text string) {
 	t.Helper()
 	var value any

@@ -24,7 +24,7 @@ type deadAnswer struct {
 	Next *string
 }
 
-// TestDeadLetters: what is set aside is listed by pages, tried again and forgotten, by HTTP alone.
+// TestDeadLetters: events that were set aside are listed in pages, tried again and forgotten, through HTTP only.
 func TestDeadLetters(t *testing.T) {
 	testDead(t, func(s *deadScene) {
 		const n = 102
@@ -52,10 +52,10 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
-// deadScene is a server and a receiver by the clock of a bubble: an event is tried for a second at least.
+// deadScene is a server and a receiver on the clock of a bubble: an event is tried for at least a second.
 type deadScene struct {
 	*piped
-	receiver atomic.Int32 // the status that it answers
+	receiver atomic.Int32 // the status it answers with
 }
 
 // RoundTrip implements http.RoundTripper, as the receiver.
@@ -75,7 +75,7 @@ func testDead(t *testing.T, test func(s *deadScene)) {
 	})
 }
 
-// setAside publishes so many events that the receiver does not take, and returns their IDs.
+// setAside publishes this many events that the receiver does not accept, and returns their IDs.
 func (s *deadScene) setAside(n int) (ids []string) {
 	s.receiver.Store(http.StatusInternalServerError)
 	s.do("PUT /v1/deliveries/shop",
@@ -89,7 +89,7 @@ func (s *deadScene) setAside(n int) (ids []string) {
 	return ids
 }
 
-// expect checks what the delivery is like when nothing is left to do.
+// expect checks the delivery when nothing is left to do.
 func (s *deadScene) expect(text string) {
 	s.t.Helper()
 	time.Sleep(time.Hour)

@@ -76,7 +76,7 @@ func (s *server) delivery(t *testing.T, name string) (d deliveryAnswer) {
 	return d
 }
 
-// TestDeliveries: a delivery from its making to its end, by HTTP alone.
+// TestDeliveries: a delivery from its creation to its end, through HTTP only.
 func TestDeliveries(t *testing.T) {
 	s := start(t)
 	r := newReceiver(t, 200)
@@ -93,7 +93,7 @@ func TestDeliveries(t *testing.T) {
 		}
 	}
 	d := s.delivery(t, "shop")
-	for ; d.Cursor != id; d = s.delivery(t, "shop") { // noted right after the answer
+	for ; d.Cursor != id; d = s.delivery(t, "shop") { // recorded right after the response
 	}
 	if d.Name != "shop" || d.State != "running" || !d.Secret.Set || d.LagEvents != 0 || d.Sent == nil ||
 		d.Failing != nil || !slices.Equal(d.Topics, []string{"orders.>"}) ||
@@ -123,7 +123,7 @@ func TestDeliveries(t *testing.T) {
 	if got := r.next(t); got != id {
 		t.Errorf("resumed with %s, want %s", got, id)
 	}
-	for s.delivery(t, "shop").Cursor != id { // else it would begin with the ticket before
+	for s.delivery(t, "shop").Cursor != id { // otherwise it would begin with the ticket before
 	}
 	if a := s.do("PUT", "/v1/deliveries/shop", `{"topics":["tickets"],"secret":null}`); a.status != 200 ||
 		!strings.Contains(a.body, `"topics":["tickets"]`) {
@@ -140,7 +140,7 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// TestDeliveryFails: what fails says what, since when and until when, and can be passed over.
+// TestDeliveryFails: what fails is reported with its cause, since when and until when, and can be skipped.
 func TestDeliveryFails(t *testing.T) {
 	s := start(t)
 	r := newReceiver(t, 422)
@@ -232,8 +232,7 @@ func TestDeadLetterRows(t *testing.T) {
 	}
 }
 
-// TestDeliveriesOfACopy: a log that was restored from a backup holds no secret, and sends nothing until that
-// is said.
+// TestDeliveriesOfACopy: a log restored from a backup holds no secret, and sends nothing until it is resumed.
 func TestDeliveriesOfACopy(t *testing.T) {
 	s := start(t)
 	r := newReceiver(t, 200)

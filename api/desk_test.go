@@ -16,10 +16,10 @@ import (
 	"tidings/replay"
 )
 
-// claim says whether a server has the lease, and whether it says so to others.
+// claim says whether a server has the lease, and whether it claims so to others.
 type claim struct {
 	holds, says atomic.Bool
-	holder      string // by the log
+	holder      string // according to the log
 }
 
 func (c *claim) Holds() bool    { return c.holds.Load() }
@@ -68,7 +68,7 @@ func newShop(t *testing.T, o api.Options) *shop {
 	return s
 }
 
-// hears waits until the second server has heard whether the first one says that it sends.
+// hears waits until the second server knows whether the first one claims to send.
 func (s *shop) hears(t *testing.T, sends bool) {
 	t.Helper()
 	s.nodes[0].node.Changed()
@@ -82,8 +82,8 @@ func (s *shop) hears(t *testing.T, sends bool) {
 	})
 }
 
-// TestPassedOn: a server that does not have the deliveries and alerts passes requests about them on, with the caller's
-// token and what else counts, and what is answered is what the other server says.
+// TestPassedOn: a server that does not have the deliveries and alerts passes requests about them on, with the
+// caller's token and everything else that counts, and returns the other server's response.
 func TestPassedOn(t *testing.T) {
 	s := newShop(t, keyed(t, api.Options{}))
 	a, b := s.nodes[0], s.nodes[1]
@@ -125,7 +125,7 @@ func TestPassedOn(t *testing.T) {
 	ask("POST", "/v1/events/"+id+"/done", `{"name":"Ana"}`, 200, "Ana", bearer(all), ifMatch(handle.Handle))
 }
 
-// TestPassedFromAnotherName: the name by which a client has come is one of the server's that it has come to.
+// TestPassedFromAnotherName: only the server that a client reached judges the name that the client used.
 func TestPassedFromAnotherName(t *testing.T) {
 	s := newShop(t, api.Options{})
 	for i, want := range []int{421, 200} {
@@ -145,8 +145,8 @@ func TestPassedFromAnotherName(t *testing.T) {
 	}
 }
 
-// TestPassedToTheHolder: a request is passed on to the server that has the lease by the log, and not to another that
-// says that it sends: it would be given a token.
+// TestPassedToTheHolder: a request is passed on to the server that has the lease according to the log, not to another
+// that claims to send: that would be given a token.
 func TestPassedToTheHolder(t *testing.T) {
 	s := newShop(t, api.Options{})
 	forger, err := cluster.New(&s.bus, cluster.Options{Name: "0",
@@ -165,7 +165,7 @@ func TestPassedToTheHolder(t *testing.T) {
 	}
 }
 
-// TestErrorsPassedOn: while nobody sends, or who does says nothing, that is said, and to be tried again.
+// TestErrorsPassedOn: while no server sends, or the one that does is silent, the response says so, and to retry.
 func TestErrorsPassedOn(t *testing.T) {
 	s := newShop(t, api.Options{})
 	a, b := s.nodes[0], s.nodes[1]
@@ -199,7 +199,7 @@ func TestErrorsPassedOn(t *testing.T) {
 	}
 	t.Run("row 254: it has lost the lease", func(t *testing.T) {
 		s.claims[0].holds.Store(false)
-		unavailable(t, b, "usually takes over") // by what the other one says
+		unavailable(t, b, "usually takes over") // according to the other one
 	})
 	t.Run("row 254: nobody sends", func(t *testing.T) {
 		s.claims[0].says.Store(false)
@@ -207,7 +207,7 @@ func TestErrorsPassedOn(t *testing.T) {
 		unavailable(t, a, "usually takes over")
 		unavailable(t, b, "usually takes over")
 	})
-	t.Run("row 254: it begins", func(t *testing.T) { // and has not read from the log what
+	t.Run("row 254: it begins", func(t *testing.T) { // and has not read from the log what to send
 		s.claims[1].holds.Store(true)
 		unavailable(t, b, "usually takes over")
 		wantSamples(t, b.metrics(), map[string]string{`tidings_sends`: "0"})

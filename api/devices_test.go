@@ -14,11 +14,11 @@ import (
 	"tidings/internal/presence"
 )
 
-// What a browser has subscribed with: the keys of RFC 8291 §5.
+// What a browser subscribed with: the keys of RFC 8291 §5.
 const browserKeys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",` +
 	`"auth":"BTBZMqHH6r4Tts7J_aSIgg"}`
 
-// deviceJSON registers a browser at a push service that is not there.
+// deviceJSON registers a browser at a push service that does not exist.
 func deviceJSON(name, topics string) string {
 	return deviceAt("http://127.0.0.1:9/send/"+name, topics, "")
 }
@@ -53,8 +53,8 @@ func (s *server) devices(t *testing.T, query string, headers ...string) []device
 	return list.Devices
 }
 
-// TestDevices: a browser from its registration to its end, by HTTP alone. Nothing of what its push service is reached
-// by is shown.
+// TestDevices: a browser from its registration to its end, through HTTP only. Nothing about how its push service is
+// reached is shown.
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	pushes := make(chan *http.Request, 10)
@@ -114,8 +114,8 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestDeviceFailure: who registers a device learns nothing of the server's network by it, but what a push service has
-// answered; administrators see all.
+// TestDeviceFailure: whoever registers a device learns nothing about the server's network from it except what a push
+// service answered; administrators see everything.
 func TestDeviceFailure(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }))
@@ -148,7 +148,7 @@ func TestDeviceFailure(t *testing.T) {
 	}
 }
 
-// TestPushWhileVisible: nothing is pushed to a person who has a page in view, whichever device that is on.
+// TestPushWhileVisible: nothing is pushed to a person who has a page in view, on whichever device.
 func TestPushWhileVisible(t *testing.T) {
 	t.Parallel()
 	pushes := make(chan *http.Request, 10)

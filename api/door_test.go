@@ -29,7 +29,7 @@ type door struct {
 var doors = []door{{"HTTP/1.1", false, false}, {"HTTP/1.1 with TLS", true, false},
 	{"h2c", false, true}, {"HTTP/2 with TLS", true, true}}
 
-// testCertificate is for the doors with TLS, whose clients do not look at it.
+// testCertificate is for the doors with TLS, whose clients do not check it.
 var testCertificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,18 +55,18 @@ func (w *watched) Close() error {
 	return w.Conn.Close()
 }
 
-// guest is a client on a connection of its own, which speaks HTTP by hand, so that it can leave
-// undone what a good one does.
+// guest is a client on its own connection, which speaks HTTP by hand, so that it can leave undone what a well-behaved
+// client does.
 type guest struct {
 	t testing.TB
 	door
 	net.Conn
 	pipe   net.Conn      // below TLS
 	closed chan struct{} // by the server
-	ended  chan struct{} // the answer, by a reset or whole; only of a guest that reads
+	ended  chan struct{} // closed at the end of the response, by a reset or complete; only for a guest that reads
 }
 
-// knock connects without a word.
+// knock connects without sending anything.
 func (d door) knock(s *piped) *guest {
 	near, server := net.Pipe()
 	client := &socket{Conn: near}
@@ -81,8 +81,8 @@ func (d door) knock(s *piped) *guest {
 	return &guest{s.t, d, client, client, end.closed, make(chan struct{})}
 }
 
-// socket is a client's end of a pipe. What it writes after the server has closed is lost, as with a
-// socket, whose buffer takes it: an error would race the answer that came before.
+// socket is a client's end of a pipe. What it writes after the server has closed is lost, as with a socket, whose
+// buffer accepts it: an error would race with the response that was sent before.
 type socket struct {
 	net.Conn
 	closed atomic.Bool // by the client
@@ -101,7 +101,7 @@ func (s *socket) Close() error {
 	return s.Conn.Close()
 }
 
-// enter connects, and shakes hands where it is the custom.
+// enter connects, with a handshake where the protocol has one.
 func (d door) enter(s *piped) *guest {
 	s.t.Helper()
 	g := d.knock(s)
@@ -116,15 +116,15 @@ func (d door) enter(s *piped) *guest {
 			s.t.Fatal(err)
 		}
 		g.Conn = encrypted
-		if !d.h2 { // of the others http.Transport wants to see what they are
+		if !d.h2 { // in the other cases http.Transport wants to see the type
 			g.Conn = abrupt{encrypted, g.pipe}
 		}
 	}
 	return g
 }
 
-// abrupt closes without TLS's closing alert. http.Transport holds a lock while it writes that, and the
-// bubble's clock stands still while others wait for the lock.
+// abrupt closes without TLS's closing alert. http.Transport holds a lock while it writes that, and the bubble's clock
+// stalls while others wait for the lock.
 type abrupt struct {
 	net.Conn
 	pipe net.Conn
@@ -132,8 +132,7 @@ type abrupt struct {
 
 func (a abrupt) Close() error { return a.pipe.Close() }
 
-// get sends a request without a body. Over HTTP/2 the window is what the server may send of the
-// answer.
+// get sends a request without a body. Over HTTP/2 the window is how much of the response the server may send.
 func (g *guest) get(path string, window uint32, headers ...string) {
 	g.t.Helper()
 	lines := append([]string{"GET " + path + " HTTP/1.1", "Host: localhost"}, headers...)
@@ -146,7 +145,7 @@ func (g *guest) get(path string, window uint32, headers ...string) {
 		text = appendFrame(text, frameHeaders, endOfHeaders|endOfStream, 1,
 			appendRequest(nil, path, headers))
 	}
-	_, _ = g.Write(text) // the server may have had enough before it has all
+	_, _ = g.Write(text) // the server may close before it has everything
 }
 
 // appendRequest appends the header block of a GET (RFC 7541: literals, without Huffman's code).
@@ -167,7 +166,7 @@ func appendRequest(dst []byte, path string, headers []string) []byte {
 	return dst
 }
 
-// read takes what comes, without giving the server more of a window.
+// read reads what arrives, without giving the server more window.
 func (g *guest) read() {
 	if !g.h2 {
 		_, _ = io.Copy(io.Discard, g) // until it is closed
@@ -188,10 +187,10 @@ func (g *guest) read() {
 	}
 }
 
-// wantEnd fails unless the server ends the answer, or the connection, in this time from now.
+// wantEnd fails unless the server ends the response, or the connection, within this range of time from now.
 func (g *guest) wantEnd(after, before time.Duration) {
 	g.t.Helper()
-	defer g.pipe.Close() // else net/http waits until it has said goodbye
+	defer g.pipe.Close() // otherwise net/http waits until it has said goodbye
 	begin := time.Now()
 	select {
 	case <-g.closed:
@@ -204,7 +203,7 @@ func (g *guest) wantEnd(after, before time.Duration) {
 	}
 }
 
-// sloth is a client that takes nothing of an answer.
+// sloth is a client that accepts nothing of a response.
 type sloth struct {
 	door
 	starves bool // it reads the connection, but gives no window; HTTP/2 only
@@ -220,7 +219,7 @@ func (z sloth) String() string {
 	return z.name
 }
 
-// ask sends a request whose answer the sloth does not take.
+// ask sends a request whose response the sloth does not accept.
 func (z sloth) ask(s *piped, path string, headers ...string) *guest {
 	s.t.Helper()
 	g := z.enter(s)
@@ -233,7 +232,7 @@ func (z sloth) ask(s *piped, path string, headers ...string) *guest {
 	return g
 }
 
-// client returns a client that does everything right, by this door alone.
+// client returns a client that does everything right, through this door only.
 func (d door) client(s *piped) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!d.h2)
@@ -246,7 +245,7 @@ func (d door) client(s *piped) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// do sends a request by this door and returns the answer; without a status when there was none.
+// do sends a request through this door and returns the response; without a status if there was none.
 func (d door) do(s *piped, method, path string, body io.Reader, headers ...string) answer {
 	s.t.Helper()
 	scheme := "http"

@@ -16,9 +16,9 @@ import (
 	"tidings/store"
 )
 
-// Each limit and each deadline holds at every door: by whichever protocol a client comes in.
+// Each limit and each deadline holds at every door: with every protocol that a client may use.
 
-// answers are requests for more than any buffer holds; the last value is headers.
+// answers are requests for more than any buffer holds; any further values are headers.
 var answers = [][]string{{"/v1/stream?since=earliest"}, {"/v1/events?since=earliest"},
 	{"/v1/events?since=earliest", "Accept: application/x-ndjson"},
 	{"/v1/events?since=earliest", "Accept-Encoding: gzip"}, {"/v1/backup"}, {"/openapi.yaml"},
@@ -34,7 +34,7 @@ func fill(t *testing.T, s *piped) {
 	}
 }
 
-// TestDoorsStall: who takes nothing is cut off after the stall time-out.
+// TestDoorsStall: a client that accepts nothing is cut off after the stall timeout.
 func TestDoorsStall(t *testing.T) {
 	for _, z := range sloths {
 		for _, a := range answers {
@@ -42,7 +42,7 @@ func TestDoorsStall(t *testing.T) {
 				bubble(t, api.Options{StallTimeout: 10 * time.Second},
 					func(t *testing.T, s *piped) {
 						fill(t, s)
-						// net/http gives TLS 5 s for its last words
+						// net/http waits 5 s for TLS's last words
 						z.ask(s, a[0], a[1:]...).wantEnd(10*time.Second, 16*time.Second)
 					})
 			})
@@ -50,8 +50,8 @@ func TestDoorsStall(t *testing.T) {
 	}
 }
 
-// TestDoorsCut: who takes nothing when its answer is cut off does not keep it for longer than two
-// seconds, however far the stall time-out is.
+// TestDoorsCut: a client that accepts nothing when its response is cut off does not keep it for more than two
+// seconds, however long the stall timeout is.
 func TestDoorsCut(t *testing.T) {
 	const stream, page, backup = "/v1/stream?since=earliest", "/v1/events?since=earliest",
 		"/v1/backup"
@@ -59,8 +59,8 @@ func TestDoorsCut(t *testing.T) {
 	for _, c := range []struct {
 		name, path string
 		lifetime   time.Duration
-		token      time.Duration            // 0: without one
-		cut        func(*testing.T, *piped) // nil: it comes by itself, after 10 s
+		token      time.Duration            // 0: no token
+		cut        func(*testing.T, *piped) // nil: it happens by itself, after 10 s
 	}{
 		{"disconnected", stream, 0, 0, disconnectAll},
 		{"shutdown", stream, 0, 0, drain},
@@ -105,7 +105,7 @@ func TestDoorsCut(t *testing.T) {
 	}
 }
 
-// disconnectAll is what an administrator does about streams.
+// disconnectAll is what an administrator does to streams.
 func disconnectAll(t *testing.T, s *piped) {
 	_, r := s.get("/v1/subscribers")
 	var l subscriberList
@@ -120,7 +120,7 @@ func disconnectAll(t *testing.T, s *piped) {
 	}
 }
 
-// drip is a body that comes byte by byte, one a second, without an end.
+// drip is a body that arrives byte by byte, one per second, without an end.
 type drip struct{ end <-chan struct{} }
 
 func (d drip) Read(p []byte) (int, error) {
@@ -133,8 +133,7 @@ func (d drip) Read(p []byte) (int, error) {
 	}
 }
 
-// TestDoorsBody: a body that does not come to its end is waited for until the body time-out, or
-// until its token ends.
+// TestDoorsBody: a body that is not completed is waited for until the body timeout, or until its token ends.
 func TestDoorsBody(t *testing.T) {
 	for _, path := range list("/v1/topics/a/events /v1/events /v1/cursors/a") {
 		for _, d := range doors {
@@ -209,7 +208,7 @@ func TestDoorsLimits(t *testing.T) {
 	}
 }
 
-// TestDoorsHeaders: more than 20 KiB of them are too much.
+// TestDoorsHeaders: more than 20 KiB of headers are too much.
 func TestDoorsHeaders(t *testing.T) {
 	for _, d := range doors {
 		t.Run(d.name, func(t *testing.T) {
@@ -251,7 +250,7 @@ func TestDoorsLongPoll(t *testing.T) {
 	}
 }
 
-// TestDoorsHSTS: a browser that has once come in by TLS does so ever after.
+// TestDoorsHSTS: a browser that has once used TLS uses it from then on.
 func TestDoorsHSTS(t *testing.T) {
 	for _, d := range doors {
 		bubble(t, api.Options{}, func(t *testing.T, s *piped) {
@@ -265,7 +264,7 @@ func TestDoorsHSTS(t *testing.T) {
 	}
 }
 
-// tired is a connection of a client that reads 16 KiB in two seconds.
+// tired is the connection of a client that reads 16 KiB in two seconds.
 type tired struct{ net.Conn }
 
 func (c tired) Read(p []byte) (int, error) {
@@ -273,7 +272,7 @@ func (c tired) Read(p []byte) (int, error) {
 	return c.Conn.Read(p[:min(len(p), 16<<10)])
 }
 
-// TestDoorsSlowBackup: the one place for a backup is not for who takes 64 KiB a minute.
+// TestDoorsSlowBackup: the one backup at a time is not for a client that accepts 64 KiB a minute.
 func TestDoorsSlowBackup(t *testing.T) {
 	for _, d := range doors {
 		t.Run("row 164: "+d.name, func(t *testing.T) {
@@ -290,7 +289,7 @@ func TestDoorsSlowBackup(t *testing.T) {
 	}
 }
 
-// TestDoorsSilence: a connection that says nothing, or no more, is closed.
+// TestDoorsSilence: a connection that sends nothing, or nothing more, is closed.
 func TestDoorsSilence(t *testing.T) {
 	const idle = 15 * time.Minute
 	for _, d := range doors {
@@ -298,7 +297,7 @@ func TestDoorsSilence(t *testing.T) {
 			bubble(t, api.Options{IdleTimeout: idle}, func(t *testing.T, s *piped) {
 				d.knock(s).wantEnd(0, 11*time.Second)
 				begun := d.knock(s)
-				if _, err := begun.Write([]byte("\x16\x03\x01\x02")); err != nil { // TLS, and none
+				if _, err := begun.Write([]byte("\x16\x03\x01\x02")); err != nil { // begins a TLS record, no more
 					t.Fatal(err)
 				}
 				go func() { _, _ = io.Copy(io.Discard, begun) }()
@@ -312,7 +311,7 @@ func TestDoorsSilence(t *testing.T) {
 	}
 }
 
-// copied is a log that can be backed up, into nothing but zeros.
+// copied is a log that can be backed up, as nothing but zeros.
 type copied struct{ store.Log }
 
 func (copied) OpenBackup(context.Context) (*store.Backup, error) {

@@ -13,13 +13,13 @@ import (
 	"tidings/api"
 )
 
-// exchange sends text as it is on a new connection and returns all answers to it. It ends when the
-// server closes; a request that does not ask for that hangs until the deadline fails the test.
+// exchange sends text as it is on a new connection and returns all responses. It ends when the server closes; a
+// request that does not ask for that hangs until the deadline fails the test.
 func (s *server) exchange(text string) string {
 	s.t.Helper()
 	conn := s.connect()
 	defer conn.Close()
-	// the server may answer and close before it is done
+	// the server may answer and close before everything is sent
 	go func() { _, _ = io.WriteString(conn, text) }()
 	got, err := io.ReadAll(conn)
 	if err != nil && len(got) == 0 {
@@ -40,18 +40,18 @@ func (s *server) connect() *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// parse reads one answer.
+// parse reads one response.
 func parse(t testing.TB, text string) answer {
 	t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(text)), nil)
 	if err != nil {
 		t.Fatalf("%v in %q", err, text)
 	}
-	body, _ := io.ReadAll(resp.Body) // a connection that was closed early is the server's business
+	body, _ := io.ReadAll(resp.Body) // if the connection was closed early, that is the server's business
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
-// TestHost: only a token in the header makes up for a foreign name of the server.
+// TestHost: only a token in the header makes up for a foreign Host.
 func TestHost(t *testing.T) {
 	o := api.Options{AllowHosts: []string{"Events.Example.com", "other.example:8443"}}
 	open := newServer(t, newLog(t), 0, o)
@@ -60,7 +60,7 @@ func TestHost(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		s           *server
-		request     string // of the request line and headers, what matters
+		request     string // the relevant part of the request line and headers
 		wantRefused bool
 	}{
 		{"localhost", open, "GET /v1/log HTTP/1.1\r\nHost: localhost:8080\r\n", false},
@@ -121,8 +121,8 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestOrigin: a page of another site cannot write, neither to a server that is open to everybody on
-// its machine nor by the cookie of its visitor.
+// TestOrigin: a page of another site cannot write, neither to a server that is open to everyone on its machine nor
+// with its visitor's cookie.
 func TestOrigin(t *testing.T) {
 	o := api.Options{CORSOrigins: []string{"https://app.example.com"}}
 	open := newServer(t, newLog(t), 0, o)
@@ -157,7 +157,7 @@ func TestOrigin(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := c.s.log.Head()
-			// What a form can send: no preflight comes before it.
+			// What a form can send: without a preflight.
 			a := c.s.do("POST", "/v1/topics/a/events",
 				"1", append(c.headers, "Content-Type: text/plain")...)
 			if a.status != c.want {
@@ -259,7 +259,7 @@ func TestCORS(t *testing.T) {
 					t.Errorf("%s is not exposed, only %q", name, exposed)
 				}
 			}
-			for name := range a.header { // also what this list does not know
+			for name := range a.header { // even those that this list does not know
 				if ours := name == "Location" || strings.HasPrefix(name, "Tidings-"); ours &&
 					!slices.Contains(exposed, name) {
 					t.Errorf("%s is not exposed, only %q", name, exposed)
@@ -275,7 +275,7 @@ func TestCORS(t *testing.T) {
 	})
 }
 
-// TestSecurityHeaders are on every answer that is ours.
+// TestSecurityHeaders are on every response of ours.
 func TestSecurityHeaders(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	token := bearer(everything(t))
@@ -296,14 +296,14 @@ func TestSecurityHeaders(t *testing.T) {
 			t.Errorf("%s %s: Vary %q", c.method, c.path, vary)
 		}
 	}
-	h := s.head("GET", "/tidings.js", "").header // which may be kept
+	h := s.head("GET", "/tidings.js", "").header // may be cached
 	if vary := strings.Join(h.Values("Vary"), ","); !strings.Contains(vary, "Origin") ||
 		strings.Contains(vary, "*") {
 		t.Errorf("GET /tidings.js: Vary %q", vary)
 	}
 }
 
-// TestOptionsStar: what is about the server, not a path, is nothing that we have.
+// TestOptionsStar: a request about the server, not a path, is not found.
 func TestOptionsStar(t *testing.T) {
 	if a := parse(t, start(t).exchange(
 		"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")); a.status != 404 {

@@ -11,8 +11,8 @@ import (
 	"tidings/api"
 )
 
-// TestLenientRows: rows 211 to 214 of docs/ERRORS.md. What people and their tools send and mean is
-// taken, in each spelling.
+// TestLenientRows: rows 211 to 214 of docs/ERRORS.md. What people and their tools send and mean is accepted, in each
+// spelling.
 func TestLenientRows(t *testing.T) {
 	const ce = `{"specversion":"1.0","id":"1","source":"/s","type":"t"`
 	const one, many = "/v1/topics/a/events", "/v1/events"
@@ -86,7 +86,7 @@ func TestLenientRows(t *testing.T) {
 	}
 }
 
-// TestLocationBehindPrefix: a proxy may serve the API below a path of its own.
+// TestLocationBehindPrefix: a proxy may serve the API below a path.
 func TestLocationBehindPrefix(t *testing.T) {
 	s := start(t)
 	proxy := httptest.NewServer(http.StripPrefix("/news", s.api))
@@ -111,7 +111,7 @@ func TestLocationBehindPrefix(t *testing.T) {
 	}
 }
 
-// TestForwardedForms: an address that a proxy passes on counts in each way of writing it.
+// TestForwardedForms: an address that a proxy passes on counts in each notation.
 func TestForwardedForms(t *testing.T) {
 	fixed := func() time.Time { return time.Unix(1_800_000_000, 0) }
 	for _, c := range []struct {
@@ -143,7 +143,7 @@ func TestForwardedForms(t *testing.T) {
 	}
 }
 
-// TestRateLimitFields: answers say what is left of a limit, also the one that refuses.
+// TestRateLimitFields: responses report what is left of a limit, even the one that refuses.
 func TestRateLimitFields(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{RatePublish: 2,
 		Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
@@ -160,7 +160,7 @@ func TestRateLimitFields(t *testing.T) {
 	}
 }
 
-// TestRatePerAddressOfOpenPaths: what needs no token has its share too.
+// TestRatePerAddressOfOpenPaths: paths that need no token are limited too.
 func TestRatePerAddressOfOpenPaths(t *testing.T) {
 	for _, path := range []string{"/", "/tidings.js", "/openapi.yaml", "/v1/session", "/nothing"} {
 		s := newServer(t, newLog(t), 0, api.Options{RateRead: 1, RatePerAddress: true,
@@ -175,8 +175,8 @@ func TestRatePerAddressOfOpenPaths(t *testing.T) {
 	}
 }
 
-// TestNullMembers: null stands for absent, and what must be there is missing then. What does not belong
-// there does not belong there as null.
+// TestNullMembers: null means absent, and a required member is then missing. An unknown member is refused even if it
+// is null.
 func TestNullMembers(t *testing.T) {
 	for _, c := range []struct{ name, line, field string }{
 		{"row 245: no topic", `{"topic":null,"data":1}`, "topic"},

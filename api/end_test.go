@@ -10,8 +10,8 @@ import (
 	"tidings/store"
 )
 
-// TestEndedStream: a stream of topics that end delivers the ends and closes; with the cursor it
-// leaves behind, and for whoever comes later, the answer is 204.
+// TestEndedStream: a stream of topics that end delivers the ends and closes; the cursor it leaves behind, and any
+// later request, gets 204.
 func TestEndedStream(t *testing.T) {
 	s := start(t)
 	s.publish("a", "1")
@@ -51,7 +51,7 @@ func TestEndedStream(t *testing.T) {
 	again.until("tidings.end")
 	again.until("tidings.end")
 
-	// A due gap is told first, with 200; and the cursor that the client has then is told 204.
+	// A due gap is reported first, with 200; the cursor that the client has then gets 204.
 	s.trim(store.MaxID.String(), ">")
 	gap := s.open(t.Context(), "/v1/stream?topic=a&topic=b", last)
 	if e := gap.until("tidings.open"); e[0].Type != "tidings.gap" {
@@ -69,7 +69,7 @@ func TestEndedStream(t *testing.T) {
 	}
 }
 
-// TestLifetime: a stream that has had its time is told so, and ends.
+// TestLifetime: a stream that has reached its lifetime gets a bye, and ends.
 func TestLifetime(t *testing.T) {
 	bubble(t, api.Options{MaxLifetime: time.Hour}, func(t *testing.T, s *piped) {
 		begin := time.Now()
@@ -85,7 +85,7 @@ func TestLifetime(t *testing.T) {
 	})
 }
 
-// TestCloudEventsFormat: the whole event in the data, for one onmessage.
+// TestCloudEventsFormat: the whole event is in the data, for one onmessage.
 func TestCloudEventsFormat(t *testing.T) {
 	s := start(t)
 	s.do("POST", "/v1/topics/orders/events?type=order.created", `{"a": 1e400, "b":"<&>"}`)

@@ -19,7 +19,7 @@ func TestBodyRows(t *testing.T) {
 		"Content-Type: application/cloudevents-batch+json"
 	const topic, many = "/v1/topics/a/events", "/v1/events"
 	const good = `{"topic":"a","data":1}` + "\n"
-	const ce = `{"specversion":"1.0","id":"1","source":"/s","type":"t"` // to be closed
+	const ce = `{"specversion":"1.0","id":"1","source":"/s","type":"t"` // without the closing brace
 	binary := headers("Ce-Specversion: 1.0", "Ce-Id: 1", "Ce-Source: /s", "Ce-Type: t")
 	s := start(t)
 	c := newContract(t, s)
@@ -168,7 +168,7 @@ func TestBodyRows(t *testing.T) {
 	}
 }
 
-// nested is an array in an array, so many levels deep.
+// nested returns arrays nested this many levels deep.
 func nested(levels int) string {
 	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 }
@@ -263,7 +263,7 @@ func TestDataRows(t *testing.T) {
 	})
 }
 
-// stored is the data of an event as it is in the log.
+// stored returns the data of an event as it is in the log.
 func (s *server) stored(location string) []byte {
 	s.t.Helper()
 	id, err := store.ParseID(strings.TrimPrefix(location, "/v1/events/"))
@@ -277,7 +277,7 @@ func (s *server) stored(location string) []byte {
 	return e.Data
 }
 
-// compact is a JSON text without white space.
+// compact returns a JSON text without white space.
 func compact(t testing.TB, text string) string {
 	t.Helper()
 	var out bytes.Buffer

@@ -64,7 +64,7 @@ func TestKeyRows(t *testing.T) {
 	})
 }
 
-// TestKeyInFlight: 50 at a time with one key are one event, whoever comes first.
+// TestKeyInFlight: 50 concurrent requests with one key make one event, whichever comes first.
 func TestKeyInFlight(t *testing.T) {
 	t.Run("row 57: 50 at a time", func(t *testing.T) {
 		s := start(t)

@@ -8,15 +8,15 @@ import (
 	"tidings/api"
 )
 
-// TestSubscribeRows: rows 63 to 78 of docs/ERRORS.md; those about gaps stand in TestGaps, those
-// about overload with the limits.
+// TestSubscribeRows: rows 63 to 78 of docs/ERRORS.md; those about gaps are in TestGaps, those about overload with the
+// limits.
 func TestSubscribeRows(t *testing.T) {
 	s := start(t)
 	var ids []string
 	for range 4 {
 		ids = append(ids, s.publish("a", "1"))
 	}
-	// after returns the first event that a stream of these headers sends, "" if it is live at once.
+	// after returns the first event that a stream with these headers sends, "" if it is live at once.
 	after := func(t *testing.T, query string, lastEventIDs ...string) string {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/stream?"+query, nil)
 		if err != nil {

@@ -16,13 +16,12 @@ import (
 	"tidings/store/bolt"
 )
 
-// rowsOfErrors are the rows that docs/ERRORS.md must have. A number that is missing here was never
-// given, or belongs to what the server does not do yet.
+// rowsOfErrors are the rows that docs/ERRORS.md must have. A number that is missing here was never assigned, or
+// belongs to what the server does not do yet.
 const rowsOfErrors = "1-35 37-45 47-49 52-53 55-95 97-111 120-122 130-136 150-152 160-165 170-175 180-187 190-194 200-205 210-214 220 230 235-236 240-255 260-273 280-322 330-349 360-370"
 
-// TestErrors holds docs/ERRORS.md against the tests and the table of errors: each of its rows has a
-// case whose name begins with its number, each such case has a row, and its codes are those that
-// are answered.
+// TestErrors checks docs/ERRORS.md against the tests and the table of errors: each of its rows has a case whose name
+// begins with its number, each such case has a row, and its codes are those in responses.
 func TestErrors(t *testing.T) {
 	doc := read(t, filepath.Join("..", "docs", "ERRORS.md"))
 	documented := numbers(t, doc, `(?m)^\| (\d+) \|`)
@@ -61,7 +60,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// numbers are those that the pattern finds, sorted, each once.
+// numbers returns the numbers that the pattern finds, sorted, each once.
 func numbers(t *testing.T, text, pattern string) (all []int) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
@@ -94,7 +93,7 @@ func ranges(t *testing.T, text string) (all []int) {
 	return all
 }
 
-// publishRow is a case of docs/ERRORS.md: a POST, and what it is answered with.
+// publishRow is a case of docs/ERRORS.md: a POST, and the expected response.
 type publishRow struct {
 	name, path, body string
 	headers          []string
@@ -102,8 +101,7 @@ type publishRow struct {
 	code             string // of a refusal
 }
 
-// check makes the request and returns the answer. What is refused is not stored; everything is as
-// documented.
+// check makes the request and returns the response. What is refused is not stored; everything is as documented.
 func (r publishRow) check(t *testing.T, s *server, c *contract) answer {
 	t.Helper()
 	before := s.log.Head()

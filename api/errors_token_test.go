@@ -50,10 +50,10 @@ func forge(t testing.TB, header, payload string, key any) string {
 	return text + "." + encode(signature)
 }
 
-// tokenRow is a case of docs/ERRORS.md: a token that counts for nothing.
+// tokenRow is a case of docs/ERRORS.md: a token that is not accepted.
 type tokenRow struct{ name, token, code string }
 
-// check uses the token in the two places that take it.
+// check uses the token in the two places that accept one.
 func (r tokenRow) check(t *testing.T, s *server, c *contract) {
 	t.Helper()
 	for path, given := range map[string][]string{"/v1/log": headers(bearer(r.token)),
@@ -145,7 +145,7 @@ func TestTokenRows(t *testing.T) {
 	})
 }
 
-// verified is a server whose tokens the verifier of o judges.
+// verified returns a server whose tokens are checked by the verifier of o.
 func verified(t *testing.T, o auth.Options) (*server, *contract) {
 	t.Helper()
 	v, err := auth.NewVerifier(t.Context(), o)
@@ -156,7 +156,7 @@ func verified(t *testing.T, o auth.Options) (*server, *contract) {
 	return s, newContract(t, s)
 }
 
-// TestTokenKeyRows: rows 80, 83 and 87 of docs/ERRORS.md, of servers with other keys and rules.
+// TestTokenKeyRows: rows 80, 83 and 87 of docs/ERRORS.md, for servers with other keys and rules.
 func TestTokenKeyRows(t *testing.T) {
 	const payload = `{"exp":4102444800,"tidings":{"publish":[">"],"subscribe":[">"]}}`
 	t.Run("row 80: public key as a secret", func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"tidings/api"
 )
 
-// unfinished is a body that begins with text and has no end before the answer.
+// unfinished is a body that begins with text and has no end before the response.
 type unfinished struct {
 	text *strings.Reader
 	end  <-chan struct{}
@@ -27,7 +27,7 @@ func (u unfinished) Read(p []byte) (int, error) {
 	return 0, errors.New("the answer has come")
 }
 
-// TestUnreadRows: rows 170 to 172 of docs/ERRORS.md. The answer comes though the body never ends.
+// TestUnreadRows: rows 170 to 172 of docs/ERRORS.md. The response arrives although the body never ends.
 func TestUnreadRows(t *testing.T) {
 	const ndjson = "application/x-ndjson"
 	const batch, envelope = "application/cloudevents-batch+json", "application/cloudevents+json"
@@ -77,7 +77,7 @@ func TestUnreadRows(t *testing.T) {
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(r.request, " ")
-			length := 1 << 20 // of one event, else of a batch
+			length := 1 << 20 // for one event, otherwise for a batch
 			if r.request == many {
 				length = 16 << 20
 			}
@@ -96,7 +96,7 @@ func TestUnreadRows(t *testing.T) {
 	}
 }
 
-// unfinished1 sends a request with a part of its body over HTTP/1.1, and returns the answer.
+// unfinished1 sends a request with a part of its body over HTTP/1.1, and returns the response.
 func unfinished1(t *testing.T, s *server, method, path string, header http.Header,
 	body string) answer {
 	t.Helper()
@@ -104,8 +104,8 @@ func unfinished1(t *testing.T, s *server, method, path string, header http.Heade
 	defer conn.Close()
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)
-	_ = header.Write(&head) // a strings.Builder takes everything
-	// the server may answer and close before it is done
+	_ = header.Write(&head) // a strings.Builder accepts everything
+	// the server may answer and close before everything is sent
 	go func() { _, _ = io.WriteString(conn, head.String()+"\r\n"+body) }()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -137,7 +137,7 @@ func unfinished2(t *testing.T, s *server, method, path string, header http.Heade
 	return answerOf(t, resp)
 }
 
-// answerOf reads an answer to its end.
+// answerOf reads a response to its end.
 func answerOf(t *testing.T, resp *http.Response) answer {
 	t.Helper()
 	text, err := io.ReadAll(resp.Body)
@@ -147,7 +147,7 @@ func answerOf(t *testing.T, resp *http.Response) answer {
 	return answer{resp.StatusCode, resp.Header, string(text)}
 }
 
-// manyMembers are those of an envelope with more than any event may have.
+// manyMembers returns the members of an envelope with more than any event may have.
 func manyMembers() string {
 	var b strings.Builder
 	for _, one := range "abcdefghijklmnopqrstuvwxyz" {

@@ -10,9 +10,9 @@ import (
 	"tidings/internal/retention"
 )
 
-// TestExpiring: a delivery that stands is warned of when a quarter is left of the time that an event is kept, by the
-// answers and by a metric: of the event that goes first, which a topic with a limit of its own may have. One that has
-// sent what waited is not.
+// TestExpiring: responses and a metric warn of a delivery that is not moving when a quarter of the time that an event
+// is kept is left: of the event that goes first, whose topic may have a separate limit. There is no warning about a
+// delivery that has sent what was waiting.
 func TestExpiring(t *testing.T) {
 	began := time.Unix(1_800_000_000, 0)
 	var age atomic.Int64

@@ -19,7 +19,7 @@ func Codes() map[string]int {
 	return codes
 }
 
-// Script is a stream's script, for tests that are its driver.
+// Script is a stream's script, for tests that drive it.
 type Script struct{ script *script }
 
 // ScriptStep is a step of a Script.

@@ -21,9 +21,9 @@ const (
 	forms
 )
 
-// FuzzPublishStream: whatever is published is refused with a 4xx and not stored, or is exactly one
-// event of a stream, with its type, and with its data but for line ends; by its ID, on a page and
-// in an envelope it is what was published.
+// FuzzPublishStream: whatever is published is refused with a 4xx and not stored, or is exactly one event of a stream,
+// with its type, and with its data except for line ends; by its ID, on a page and in an envelope it is what was
+// published.
 func FuzzPublishStream(f *testing.F) {
 	for form := range byte(forms) {
 		f.Add("orders.eu", "order.created", []byte(`{"a": 1e400, "b":"\u00fc"}`), form)
@@ -39,7 +39,7 @@ func FuzzPublishStream(f *testing.F) {
 	follower := shared.open(f.Context(), "/v1/stream", "")
 	follower.until("tidings.live")
 	f.Fuzz(func(t *testing.T, topic, eventType string, data []byte, form byte) {
-		s, st := *shared, *follower // one for all inputs, which come one after the other
+		s, st := *shared, *follower // one for all inputs, which run one after another
 		s.t, st.t = t, t
 		form %= forms
 		before := s.log.Head()
@@ -67,7 +67,7 @@ func FuzzPublishStream(f *testing.F) {
 			t.Errorf("streamed %+v with %q, want %s %q with %q", e, e.Data, got.ID, eventType,
 				streamed(form, data))
 		}
-		// what a frame might have smuggled in would come before it
+		// anything that a frame smuggled in would come before it
 		last := appendData(t, s.log, "last", []byte("1"))
 		if e := st.next(); e.ID != last.String() {
 			t.Errorf("another event was streamed: %+v with %q", e, e.Data)
@@ -76,8 +76,8 @@ func FuzzPublishStream(f *testing.F) {
 	})
 }
 
-// publishAs publishes in one of the forms. A CloudEvent gets an id that none had before, or it
-// might be a retry.
+// publishAs publishes in one of the forms. A CloudEvent gets an id that none had before, otherwise it might be a
+// retry.
 func (s *server) publishAs(form byte, topic, eventType string, data []byte) answer {
 	s.t.Helper()
 	path := "/v1/topics/" + url.PathEscape(topic) + "/events"
@@ -97,7 +97,7 @@ func (s *server) publishAs(form byte, topic, eventType string, data []byte) answ
 	}
 }
 
-// quote is a text as JSON, with the bytes it has, UTF-8 or not.
+// quote returns a text as JSON, with its bytes, UTF-8 or not.
 func quote(text string) string {
 	var out strings.Builder
 	out.WriteByte('"')
@@ -117,8 +117,8 @@ func quote(text string) string {
 	return out.String()
 }
 
-// streamed is the data of the frame (WHATWG HTML §9.2.6 knows three line ends, and its parser makes
-// one of them).
+// streamed returns the data of the frame (WHATWG HTML §9.2.6 knows three line ends, and its parser makes one of
+// them).
 func streamed(form byte, data []byte) string {
 	switch {
 	case len(data) == 0:
@@ -130,13 +130,13 @@ func streamed(form byte, data []byte) string {
 	}
 }
 
-// toldData is an event's data where it is told as JSON.
+// toldData is an event's data as JSON shows it.
 type toldData struct {
 	Data       json.RawMessage
 	DataBase64 []byte `json:"data_base64"`
 }
 
-// checkEverywhere looks at the event by its ID, on a page, and as a CloudEvent on a stream.
+// checkEverywhere checks the event by its ID, on a page, and as a CloudEvent on a stream.
 func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data []byte) {
 	t.Helper()
 	var byID toldData
@@ -158,7 +158,7 @@ func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data
 				t.Fatal(err)
 			}
 			if envelope.Data == nil && envelope.DataBase64 == nil {
-				envelope.Data = json.RawMessage("null") // an envelope leaves out what is not there
+				envelope.Data = json.RawMessage("null") // an envelope leaves out what is absent
 			}
 			envelope.check(t, "in an envelope", form, data)
 			return
@@ -167,8 +167,7 @@ func (s *server) checkEverywhere(t *testing.T, id, topic string, form byte, data
 	t.Error("the envelope did not come")
 }
 
-// check compares what is told with what was published: text and bytes to the byte, JSON but for
-// white space.
+// check compares what was read with what was published: text and bytes to the byte, JSON except for white space.
 func (got *toldData) check(t *testing.T, where string, form byte, data []byte) {
 	t.Helper()
 	switch {

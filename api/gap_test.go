@@ -19,8 +19,8 @@ type gapFrame struct {
 	Reason, Requested, Through, First, Last, Detail string
 }
 
-// TestGaps shows each reason at its exact edge, through HTTP. The log of each case holds, oldest
-// first: a1 b1 a2 b2 a3, and is trimmed as it says.
+// TestGaps shows each reason at its exact edge, through HTTP. The log of each case holds, oldest first, a1 b1 a2 b2
+// a3, and is trimmed as the case says.
 func TestGaps(t *testing.T) {
 	const none = ""
 	ahead, err := store.ParseID("7ZZZZZZZZZ0000000000000000")
@@ -182,8 +182,7 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// startOnDisk starts a server that remembers nothing of its log, so that every read is from the
-// file.
+// startOnDisk starts a server that remembers nothing of its log, so that every read goes to the file.
 func startOnDisk(t *testing.T) (s *server, path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -199,8 +198,8 @@ func startOnDisk(t *testing.T) (s *server, path string) {
 	return newServer(t, log, -1, api.Options{}), filepath.Join(dir, "log.db")
 }
 
-// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b, of
-// which a2 has a bit flipped on the disk. It returns the IDs by these names.
+// startDamaged starts a server whose log has the events a1 b1 a2 b2 a3, in the topics a and b; a bit of a2 is flipped
+// on the disk. It returns the IDs by these names.
 func startDamaged(t *testing.T) (s *server, id map[string]string) {
 	t.Helper()
 	s, path := startOnDisk(t)
@@ -212,8 +211,8 @@ func startDamaged(t *testing.T) (s *server, id map[string]string) {
 	return s, id
 }
 
-// TestGapCorrupt: the event of a damaged record is withheld, its readers are told at its place, and
-// everything else arrives. (Readers of other topics may be told too: whose it was is not certain.)
+// TestGapCorrupt: the event of a damaged record is withheld, its readers get a gap in its place, and everything else
+// arrives. (Readers of other topics may get one too: whose event it was is not certain.)
 func TestGapCorrupt(t *testing.T) {
 	s, id := startDamaged(t)
 	for query, want := range map[string]string{
@@ -245,7 +244,7 @@ func TestGapCorrupt(t *testing.T) {
 	}
 }
 
-// TestGapCorruptBack: reading back tells a damaged record at its place too, however the pages fall.
+// TestGapCorruptBack: reading backwards also reports a damaged record in its place, wherever the pages end.
 func TestGapCorruptBack(t *testing.T) {
 	s, id := startDamaged(t)
 	name := make(map[string]string)
@@ -286,7 +285,7 @@ func TestGapCorruptBack(t *testing.T) {
 	}
 }
 
-// TestDamagedMark: a read mark whose record is damaged is no event, and setting it again mends it.
+// TestDamagedMark: a read mark whose record is damaged is not an event, and setting it again repairs it.
 func TestDamagedMark(t *testing.T) {
 	s, path := startOnDisk(t)
 	mark := fmt.Sprintf(`{"id":%q,"topics":["damaged.>"]}`, s.publish("damaged.a", "1"))

@@ -10,7 +10,7 @@ import (
 	"tidings/store"
 )
 
-// hung is a log whose disk hangs: its first commit does not end, and nothing gets behind it.
+// hung is a log whose disk hangs: its first commit does not end, and nothing gets past it.
 type hung struct {
 	store.Log
 	taken bool

@@ -28,8 +28,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// server is a real server on a real port, over a real log, taken down in the order that cmd does
-// it.
+// server is a real server on a real port, over a real log, shut down in the same order as in cmd.
 type server struct {
 	t    testing.TB
 	url  string
@@ -83,7 +82,7 @@ func newServer(t testing.TB, log store.Log, tailBytes int64, o api.Options) *ser
 	return s
 }
 
-// newSender returns one that reaches loopback, or only what the client does.
+// newSender returns a Sender that reaches loopback, or only what the client does.
 func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Client,
 	wants func(string, *store.Event) bool) *deliver.Sender {
 	t.Helper()
@@ -97,7 +96,7 @@ func newSender(t testing.TB, log store.Log, tail *replay.Tail, client *http.Clie
 	return sender
 }
 
-// newDevices returns those of a server that reaches loopback.
+// newDevices returns the Devices of a server that reaches loopback.
 func newDevices(t testing.TB, log store.Log, o deliver.PushOptions) *deliver.Devices {
 	t.Helper()
 	o.Guard = outbound.New(outbound.Options{Push: true, HTTP: true,
@@ -112,7 +111,7 @@ func newDevices(t testing.TB, log store.Log, o deliver.PushOptions) *deliver.Dev
 
 func newLog(t testing.TB) store.Log { return newLogAt(t, time.Now) }
 
-// newLogAt returns a log with a clock of its own.
+// newLogAt returns a log with this clock.
 func newLogAt(t testing.TB, now func() time.Time) store.Log {
 	t.Helper()
 	return newLogIn(t, t.TempDir(), bolt.Options{Now: now})
@@ -134,17 +133,16 @@ func newLogIn(t testing.TB, dir string, o bolt.Options) store.Log {
 	return log
 }
 
-// start is a server with the defaults over a new log.
+// start returns a server with the defaults over a new log.
 func start(t testing.TB) *server { return newServer(t, newLog(t), 0, api.Options{}) }
 
-// ticking is a clock that moves on by a second each time it is read, so that no two IDs are
-// neighbours.
+// ticking returns a clock that advances by a second on each read, so that no two IDs are neighbours.
 func ticking() func() time.Time {
 	var ticks atomic.Int64
 	return func() time.Time { return time.Unix(1_800_000_000+ticks.Add(1), 0) }
 }
 
-// answer is what a request got.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -196,7 +194,7 @@ func (s *server) roundTrip(method, path, body string, headers []string) *http.Re
 	return resp
 }
 
-// do sends a request and reads the whole answer.
+// do sends a request and reads the whole response.
 func (s *server) do(method, path, body string, headers ...string) answer {
 	s.t.Helper()
 	resp := s.roundTrip(method, path, body, headers)
@@ -281,7 +279,7 @@ func (st *stream) next() sse.Event {
 	return e
 }
 
-// until returns the events up to and with the first of the type.
+// until returns the events up to and including the first of this type.
 func (st *stream) until(eventType string) (events []sse.Event) {
 	st.t.Helper()
 	for {
@@ -297,7 +295,7 @@ func isControl(e sse.Event) bool {
 	return strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end"
 }
 
-// What follows makes tables of named events readable.
+// The following makes tables of named events readable.
 
 func list(names string) []string { return strings.Fields(names) }
 
@@ -326,7 +324,7 @@ func appendData(t testing.TB, log store.Log, topic string, data []byte) store.ID
 	return ids[0]
 }
 
-// untilEnd yields what comes until the server ends the stream.
+// untilEnd yields events until the server ends the stream.
 func untilEnd(st *stream) iter.Seq[sse.Event] {
 	return func(yield func(sse.Event) bool) {
 		for {

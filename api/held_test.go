@@ -22,13 +22,13 @@ import (
 	"tidings/store"
 )
 
-// What a stream is that has no handler. The other tests of streams have such streams too, unless
-// they are in a bubble.
+// How a stream without a handler behaves. The other tests of streams use such streams too, unless they are in a
+// bubble.
 
 var writers = []string{api.WriterHeld, api.WriterOrdinary}
 
-// TestHeads: the head of a stream's answer is the same whoever writes it, but for the date and for
-// what is said of the connection.
+// TestHeads: the head of a stream's response is the same whoever writes it, except for the date and the connection
+// headers.
 func TestHeads(t *testing.T) {
 	for _, c := range []struct{ name, request string }{
 		{"plain", "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"},
@@ -38,7 +38,7 @@ func TestHeads(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var heads []string
-			log := newLog(t) // of both: Tidings-Who is of its log
+			log := newLog(t) // for both: Tidings-Who depends on the log
 			for _, writer := range writers {
 				s := newServer(t, log, 0, api.Options{StreamWriter: writer, RateRead: 1000,
 					CORSOrigins: []string{"https://app.example.com"}})
@@ -65,7 +65,7 @@ func TestHeads(t *testing.T) {
 	}
 }
 
-// TestBeginsInOneWrite: who is caught up gets the answer's head, open and live at once.
+// TestBeginsInOneWrite: a client that is caught up gets the response head, open and live at once.
 func TestBeginsInOneWrite(t *testing.T) {
 	s := start(t)
 	conn := s.connect()
@@ -80,7 +80,7 @@ func TestBeginsInOneWrite(t *testing.T) {
 	}
 }
 
-// TestEndsOfHTTP10: where there are no chunks the body ends with the connection.
+// TestEndsOfHTTP10: without chunks the body ends with the connection.
 func TestEndsOfHTTP10(t *testing.T) {
 	for _, writer := range writers {
 		s := newServer(t, newLog(t), 0, api.Options{StreamWriter: writer})
@@ -107,7 +107,7 @@ func waitUntil(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// TestClientSpeaks: what a client sends on the connection of its stream.
+// TestClientSpeaks: a client sends something on the connection of its stream.
 func TestClientSpeaks(t *testing.T) {
 	const get = "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for _, c := range []struct {
@@ -157,7 +157,7 @@ func TestClientSpeaks(t *testing.T) {
 	}
 }
 
-// narrow is a client that takes little by itself.
+// narrow returns a client that buffers little.
 func (s *server) narrow(path string) *net.TCPConn {
 	s.t.Helper()
 	conn := s.connect()
@@ -173,8 +173,8 @@ func (s *server) narrow(path string) *net.TCPConn {
 
 func (s *server) stuckBytes() string { return s.metrics()["tidings_stuck_bytes"] }
 
-// TestStoppedInAnEvent: a client that has stopped within a large event, which is trimmed meanwhile with
-// what follows it, gets that event whole, is told of what is gone, and then what there is.
+// TestStoppedInAnEvent: a client has stopped within a large event, which is then trimmed with what follows it. It
+// still gets that event completely, a gap for what is gone, and then the rest.
 func TestStoppedInAnEvent(t *testing.T) {
 	for _, tailBytes := range []int64{0, -1, 3000} {
 		for _, read := range []int{0, 1, 400, 70_000} {
@@ -219,7 +219,7 @@ func newReader(got []byte, conn io.Reader) *bufio.Reader {
 	return bufio.NewReader(io.MultiReader(bytes.NewReader(got), conn))
 }
 
-// told yields the IDs of events and the reasons of gaps, up to the event that is given.
+// told yields the IDs of events and the reasons of gaps, up to the given event.
 func told(st *stream, last store.ID) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for {
@@ -239,7 +239,7 @@ func told(st *stream, last store.ID) func(func(string) bool) {
 	}
 }
 
-// TestStuckMakeRoom: beyond --stuck-bytes the longest stuck are cut off, and come back.
+// TestStuckMakeRoom: beyond --stuck-bytes the clients stuck the longest are cut off, and reconnect.
 func TestStuckMakeRoom(t *testing.T) {
 	t.Run("row 244: two of three", func(t *testing.T) {
 		s := newServer(t, newLog(t), 0, api.Options{MaxEventBytes: 32 << 20, StuckBytes: 20 << 20})
@@ -255,8 +255,8 @@ func TestStuckMakeRoom(t *testing.T) {
 	})
 }
 
-// TestHeldStalls: a held client that takes nothing is cut off after the stall time-out, and counted;
-// one that an administrator or a shutdown cuts off while it is stuck ends soon.
+// TestHeldStalls: a held client that accepts nothing is cut off after the stall timeout, and counted; one that an
+// administrator or a shutdown cuts off while it is stuck ends soon.
 func TestHeldStalls(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -22,7 +22,7 @@ func h2c(t *testing.T) *http.Transport {
 	return transport
 }
 
-// TestH2C: behind a proxy that speaks HTTP/2, all streams of it come over one connection.
+// TestH2C: behind a proxy that speaks HTTP/2, all its streams use one connection.
 func TestH2C(t *testing.T) {
 	s := start(t)
 	transport := h2c(t)
@@ -74,8 +74,8 @@ func appendFrame(dst []byte, kind, flags byte, stream uint32, payload []byte) []
 	return append(binary.BigEndian.AppendUint32(dst, stream), payload...)
 }
 
-// attack sends chunks, made for i = 0, 1, 2 and so on, on a new HTTP/2 connection until the server
-// has had enough or they are sent, and reports whether the server said GOAWAY or closed.
+// attack sends chunks, created for i = 0, 1, 2 and so on, on a new HTTP/2 connection until the server has had enough
+// or all are sent, and reports whether the server sent GOAWAY or closed.
 func attack(t *testing.T, s *server, times int, chunk func(dst []byte, i int) []byte) (ended bool) {
 	t.Helper()
 	conn := s.connect()
@@ -124,15 +124,15 @@ func attack(t *testing.T, s *server, times int, chunk func(dst []byte, i int) []
 		return true
 	}
 	select {
-	case <-goAway: // said, or closed without it
+	case <-goAway: // sent, or closed without it
 		return true
 	case <-pong:
 		return false
 	}
 }
 
-// TestHTTP2Attacks is row 28 of docs/ERRORS.md: what has brought servers down ends the connection,
-// or passes; publishing goes on.
+// TestHTTP2Attacks is row 28 of docs/ERRORS.md: what has brought servers down ends the connection, or passes;
+// publishing continues.
 func TestHTTP2Attacks(t *testing.T) {
 	times := 100_000
 	if testing.Short() {

@@ -13,9 +13,8 @@ import (
 	"tidings/api"
 )
 
-// TestHTTP holds the rows 1 to 27 of docs/ERRORS.md, "HTTP layer", on raw connections. What has no
-// code is answered by Go's own server, in plain text, before a handler sees it; the connection then
-// closes.
+// TestHTTP covers the rows 1 to 27 of docs/ERRORS.md, "HTTP layer", on raw connections. Where there is no code, Go's
+// own server answers, in plain text, before a handler sees the request; the connection then closes.
 func TestHTTP(t *testing.T) {
 	const post, get = "POST /v1/topics/a/events HTTP/1.1\r\n", "GET /v1/log HTTP/1.1\r\n"
 	const host, last = "Host: localhost\r\n", "Host: localhost\r\nConnection: close\r\n"
@@ -221,7 +220,8 @@ func TestHTTP(t *testing.T) {
 	})
 }
 
-// TestHTTPTimeouts: rows 7, 11 and 18 of docs/ERRORS.md. Who does not go on is not waited for.
+// TestHTTPTimeouts: rows 7, 11 and 18 of docs/ERRORS.md. The server does not wait for a client that does not
+// continue.
 func TestHTTPTimeouts(t *testing.T) {
 	const post = "POST /v1/topics/a/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
 	for _, c := range []struct {

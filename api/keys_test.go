@@ -36,7 +36,7 @@ func (s signer) token() string {
 	return text + "." + encode(ed25519.Sign(s.private, []byte(text)))
 }
 
-// issuer serves the key set of a signer under one key ID; of nobody it answers 503.
+// issuer serves the key set of a signer under one key ID; without a signer it answers 503.
 type issuer struct {
 	url    string
 	signer atomic.Pointer[signer]
@@ -107,7 +107,7 @@ func TestKeysComeLater(t *testing.T) {
 	t.Run("row 184: then they are there", func(t *testing.T) {
 		i.signer.Store(&key)
 		i.now.Add(30)
-		if a := s.do("GET", "/readyz", ""); a.status != 200 { // which is enough for them to be fetched
+		if a := s.do("GET", "/readyz", ""); a.status != 200 { // enough for them to be fetched
 			t.Errorf("ready: %d %s", a.status, a.body)
 		}
 		if a := s.do("GET", "/v1/log", "", token); a.status != 200 {

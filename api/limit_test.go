@@ -11,7 +11,7 @@ import (
 	"tidings/api"
 )
 
-// overload is the whole stream of who finds no room.
+// overload expects the whole stream of a client that there is no room for.
 func (st *stream) overload() {
 	st.t.Helper()
 	if e := st.next(); e.Type != "tidings.bye" || string(e.Data) != `{"reason":"overloaded"}` {
@@ -25,8 +25,8 @@ func (st *stream) overload() {
 	}
 }
 
-// TestRates: so many requests a second, and as many at once, of each token; the answer says which
-// limit and for how long.
+// TestRates: N requests per second, and as many at once, per token; the response reports which limit, and for how
+// long.
 func TestRates(t *testing.T) {
 	bubble(t, api.Options{RatePublish: 3, RateRead: 2, RetryMin: time.Second},
 		func(t *testing.T, s *piped) {
@@ -70,7 +70,7 @@ func TestRates(t *testing.T) {
 		})
 }
 
-// TestSlowRate: less than one a second is one at a time, with the pause in whole seconds.
+// TestSlowRate: less than one per second is one at a time, with the pause in whole seconds.
 func TestSlowRate(t *testing.T) {
 	bubble(t, api.Options{RatePublish: 0.4}, func(t *testing.T, s *piped) {
 		publish := func() answer { return s.do("POST /v1/topics/a/events", "1") }
@@ -85,8 +85,8 @@ func TestSlowRate(t *testing.T) {
 	})
 }
 
-// TestRatePerOwner: one subject's requests are not another's, with whatever tokens; a token without a
-// subject is on its own.
+// TestRatePerOwner: one subject's requests do not count for another, whatever the tokens; a token without a subject
+// counts by itself.
 func TestRatePerOwner(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{RateRead: 1, Now: func() time.Time {
 		return time.Unix(1_800_000_000, 0)
@@ -107,8 +107,7 @@ func TestRatePerOwner(t *testing.T) {
 	}
 }
 
-// TestRatePerAddress: the address is the client's, which only a trusted proxy may tell; guessing
-// tokens counts.
+// TestRatePerAddress: the address is the client's, which only a trusted proxy may report; guessing tokens counts.
 func TestRatePerAddress(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"),
 		netip.MustParsePrefix("10.0.0.0/8")}
@@ -119,7 +118,7 @@ func TestRatePerAddress(t *testing.T) {
 		proxies []netip.Prefix
 		first   []string
 		second  []string
-		same    bool // client
+		same    bool // the same client
 	}{
 		{"no proxy", nil, nil, nil, true},
 		{"a peer that is not trusted", nil, headers(f + "1.1.1.1"), headers(f + "2.2.2.2"), true},
@@ -176,8 +175,7 @@ func TestRatePerSite(t *testing.T) {
 	}
 }
 
-// TestMaxStreams: one stream more than there may be is told to come again, and may when another
-// ends. Row 76 of docs/ERRORS.md.
+// TestMaxStreams: one stream too many is asked to reconnect, and may when another ends. Row 76 of docs/ERRORS.md.
 func TestMaxStreams(t *testing.T) {
 	one, two := holder{subscribe: ">", subject: "one"}.token(t),
 		holder{subscribe: ">", subject: "two"}.token(t)
@@ -185,7 +183,7 @@ func TestMaxStreams(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		options api.Options
-		open    []string // tokens of the streams that find room
+		open    []string // tokens of the streams that find a seat
 		refused string   // whose stream finds none
 	}{
 		{"row 76: in all", keyed(t, api.Options{MaxStreams: 3}), []string{one, two, one}, two},
@@ -207,7 +205,7 @@ func TestMaxStreams(t *testing.T) {
 				st.until("tidings.live")
 				open = append(open, st)
 				if i == 0 {
-					s.head("HEAD", "/v1/stream", "", bearer(token)) // takes no room
+					s.head("HEAD", "/v1/stream", "", bearer(token)) // takes no seat
 				}
 			}
 			follow(c.refused).overload()
@@ -215,7 +213,7 @@ func TestMaxStreams(t *testing.T) {
 			for _, st := range open {
 				st.resp.Body.Close()
 			}
-			// The server notices each end by itself, so the room comes back in its own time.
+			// The server notices each end by itself, so the seat becomes free in its own time.
 			for {
 				st := follow(c.refused)
 				if st.next().Type == "tidings.open" {
@@ -240,7 +238,7 @@ func TestMaxTopics(t *testing.T) {
 	}
 }
 
-// TestExpiry: a stream ends with its token, told why, and not long after. Row 89 of docs/ERRORS.md.
+// TestExpiry: a stream ends with its token, with the reason, and not long after. Row 89 of docs/ERRORS.md.
 func TestExpiry(t *testing.T) {
 	t.Run("row 89", func(t *testing.T) {
 		const leeway = 5 * time.Second

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestLongEventsHaveShortLines: a client that takes no line above 128 KiB, which is what aiohttp takes
-// and a bufio.Scanner with a buffer of that size, reads JSON events of a megabyte in each format of
-// a stream, from the log and from memory. Text keeps its lines.
+// TestLongEventsHaveShortLines: a client that accepts no line above 128 KiB, like aiohttp and a bufio.Scanner with a
+// buffer of that size, reads JSON events of a megabyte in each format of a stream, from the log and from memory. Text
+// keeps its lines.
 func TestLongEventsHaveShortLines(t *testing.T) {
 	const size = 1_000_000
 	numbers := "[" + strings.Repeat("1234567,", size/8) + "0]"

@@ -12,7 +12,7 @@ import (
 	"tidings/store"
 )
 
-// samples returns the values in an answer of GET /metrics by their series.
+// samples returns the values in a response of GET /metrics by their series.
 func (a answer) samples(t testing.TB) map[string]string {
 	t.Helper()
 	if a.status != 200 {
@@ -41,7 +41,7 @@ func wantSamples(t *testing.T, got, want map[string]string) {
 	}
 }
 
-// TestMetrics counts what a little traffic did.
+// TestMetrics checks the counts of a little traffic.
 func TestMetrics(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{MaxStreams: 1, Version: "v1.2.3",
 		DiskFree: func() (uint64, error) { return 12345, nil }})
@@ -109,7 +109,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// failed is a log that accepts no writes any more, and cannot say how large it is.
+// failed is a log that no longer accepts writes, and cannot report its size.
 type failed struct{ store.Log }
 
 var errDisk = errors.New("the disk is gone")
@@ -120,8 +120,7 @@ func (failed) AppendOnce(context.Context, []store.Group) ([]store.Result, error)
 	return nil, store.ErrFailed
 }
 
-// TestMetricsOfAFailedLog: when the log fails, readiness does too, and the other numbers are still
-// there.
+// TestMetricsOfAFailedLog: when the log fails, so does readiness, and the other numbers are still reported.
 func TestMetricsOfAFailedLog(t *testing.T) {
 	s := newServer(t, failed{newLog(t)}, 0, api.Options{DiskFree: func() (uint64, error) {
 		return 0, errDisk
@@ -150,8 +149,7 @@ type full struct{ store.Log }
 
 func (full) Ready() error { return store.ErrNoSpace }
 
-// TestReadyOnAFullDisk: readiness says what a publish would be told, before one is made; the
-// process is alive.
+// TestReadyOnAFullDisk: readiness reports what a publish would get, before one is made; the process is alive.
 func TestReadyOnAFullDisk(t *testing.T) {
 	s := newServer(t, full{newLog(t)}, 0, api.Options{})
 	if p := s.do("GET", "/readyz", "").problem(t); p.Status != 507 || p.Code != "no-space" {
@@ -163,7 +161,7 @@ func TestReadyOnAFullDisk(t *testing.T) {
 	wantSamples(t, s.metrics(), map[string]string{`tidings_ready`: "0"})
 }
 
-// TestMetricsByAnyHost: what collects metrics may call the server by a name that it does not know.
+// TestMetricsByAnyHost: a collector of metrics may call the server by a name that the server does not know.
 func TestMetricsByAnyHost(t *testing.T) {
 	s := start(t)
 	for path, want := range map[string]int{"/metrics": 200, "/v1/log": 421} {
@@ -174,8 +172,7 @@ func TestMetricsByAnyHost(t *testing.T) {
 	}
 }
 
-// TestMetricsOfManySubscribers: all are counted, and how far behind they are of so many that a
-// scrape stays cheap.
+// TestMetricsOfManySubscribers: all are counted, but the lag only of so few that a scrape stays cheap.
 func TestMetricsOfManySubscribers(t *testing.T) {
 	s := start(t)
 	for range 120 {

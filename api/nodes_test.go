@@ -20,7 +20,7 @@ type known struct {
 	node *cluster.Cluster
 }
 
-// startKnown starts servers of one log, of these names, which know each other.
+// startKnown starts servers of one log, with these names, which know each other.
 func startKnown(t *testing.T, bus cluster.Bus, o api.Options, names ...string) (all []known) {
 	t.Helper()
 	log := newLog(t)
@@ -40,7 +40,7 @@ func startKnown(t *testing.T, bus cluster.Bus, o api.Options, names ...string) (
 	return all
 }
 
-// everybody is a list of subscribers, by whose they are.
+// everybody is a list of subscribers, with their servers.
 type everybody struct {
 	Subscribers []struct{ ID, Node string }
 	Unanswered  []struct{ Node, Detail string }
@@ -52,7 +52,7 @@ func (k known) everybody() (l everybody) {
 	return l
 }
 
-// TestNodes: who is asked for the subscribers lists those of all servers, and ends those of any.
+// TestNodes: any server lists the subscribers of all servers, and ends those of any.
 func TestNodes(t *testing.T) {
 	var bus nodestest.Bus
 	all := startKnown(t, &bus, api.Options{}, "a", "b")
@@ -97,7 +97,7 @@ func TestNodes(t *testing.T) {
 		`tidings_cluster_nodes{state="lost"}`: "0", `tidings_cluster_clock_seconds`: "-3600", `tidings_sends`: "1"})
 }
 
-// TestReportElsewhere: a page's report that comes to another server than its stream reaches that, of its owner alone.
+// TestReportElsewhere: a page's report to another server than its stream's reaches that one, but only from its owner.
 func TestReportElsewhere(t *testing.T) {
 	for name, o := range map[string]api.Options{"without keys": {}, "with keys": keyed(t, api.Options{})} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,8 @@ func TestReportElsewhere(t *testing.T) {
 	}
 }
 
-// TestErrorsNodes: a server that does not answer, or not as it should, is named, and nothing is said for it.
+// TestErrorsNodes: a server that does not answer, or not as it should, is named, and nothing is reported on its
+// behalf.
 func TestErrorsNodes(t *testing.T) {
 	var bus nodestest.Bus
 	all := startKnown(t, &bus, api.Options{}, "a", "b")
@@ -213,7 +214,7 @@ func askOf(t *testing.T, a, b known, question string) []byte {
 	return answer
 }
 
-// TestNodesOfAdmins: where the servers are is told to administrators.
+// TestNodesOfAdmins: only administrators see where the servers are.
 func TestNodesOfAdmins(t *testing.T) {
 	var bus nodestest.Bus
 	a := startKnown(t, &bus, keyed(t, api.Options{}), "a")[0]

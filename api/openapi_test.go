@@ -16,7 +16,7 @@ import (
 	"tidings/internal/sse"
 )
 
-// TestOpenAPI: the document is a valid one, examples and all.
+// TestOpenAPI: the document is valid, including its examples.
 func TestOpenAPI(t *testing.T) {
 	c := newContract(t, start(t))
 	if !c.doc.IsOpenAPI31OrLater() {
@@ -43,9 +43,8 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 }
 
-// TestOpenAPICodes: the document has every code of the table of errors under its status, and no
-// others; and it has each of them where an answer can be read from: with an operation, or with what
-// belongs to none.
+// TestOpenAPICodes: the document has every code of the table of errors under its status, and no others; and each of
+// them where a response can be looked up: with an operation, or with the responses that belong to none.
 func TestOpenAPICodes(t *testing.T) {
 	doc := newContract(t, start(t)).doc
 	got := make(map[string]int)
@@ -100,8 +99,7 @@ func narrowed(s *openapi3.Schema) (p problemSchema) {
 	return p
 }
 
-// TestOpenAPIExchanges: what the server takes and answers is what the document says, for every
-// endpoint.
+// TestOpenAPIExchanges: what the server accepts and answers is what the document says, for every endpoint.
 func TestOpenAPIExchanges(t *testing.T) {
 	log := newLog(t)
 	s := newServer(t, log, 0, keyed(t, api.Options{MaxEventBytes: 100}))
@@ -374,7 +372,7 @@ func TestOpenAPIExchanges(t *testing.T) {
 			t.Errorf("%s %s: %d %.300s, want %d", method, x.path, a.status, a.body, x.status)
 			continue
 		}
-		// one without a content type says nothing of itself
+		// without a content type the body is not described
 		if x.status < 300 && (x.body == "" || len(x.headers) > 0) {
 			c.request(t, method, x.path, x.body, given...)
 		}
@@ -432,5 +430,5 @@ func TestOpenAPIStreams(t *testing.T) {
 
 const isJSON = "Content-Type: application/json"
 
-// deep is a list in lists.
+// deep returns a list in lists.
 func deep(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }

@@ -10,7 +10,7 @@ import (
 	"tidings/api"
 )
 
-// endpoint is a method of a path of the server, with something in the place of each variable.
+// endpoints returns the methods and paths of the server, with a value for each variable.
 func endpoints(s *server) (all [][2]string) {
 	for _, e := range s.api.Endpoints() {
 		method, path, _ := strings.Cut(e, " ")
@@ -79,8 +79,8 @@ func TestForwardedWithoutKey(t *testing.T) {
 	})
 }
 
-// TestForeignReads: row 183 of docs/ERRORS.md. What is open is for pages of other origins too, such
-// as the client's script.
+// TestForeignReads: row 183 of docs/ERRORS.md. Open endpoints are for pages of other origins too, such as the
+// client's script.
 func TestForeignReads(t *testing.T) {
 	const listed = "Origin: https://app.example.com"
 	o := api.Options{CORSOrigins: []string{"https://app.example.com"}}
@@ -130,8 +130,8 @@ func TestForeignReads(t *testing.T) {
 	})
 }
 
-// TestBasicProvesNothing: browsers send the password of a proxy by themselves, so it makes up
-// neither for a foreign name nor for a foreign page.
+// TestBasicProvesNothing: browsers send a proxy's password by themselves, so it makes up neither for a foreign Host
+// nor for a foreign page.
 func TestBasicProvesNothing(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	basic, cookie := "Authorization: Basic dTpw", "Cookie: tidings_token="+everything(t)
@@ -153,8 +153,7 @@ func TestBasicProvesNothing(t *testing.T) {
 	}
 }
 
-// TestCookieName: browsers do not tell ports and paths apart, so servers on one host need a name
-// each.
+// TestCookieName: browsers do not tell ports and paths apart, so servers on one host each need a name.
 func TestCookieName(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{CookieName: "tidings_8081"}))
 	token := everything(t)

@@ -87,8 +87,7 @@ func TestEveryWayReadsTheSame(t *testing.T) {
 			for caughtUp := false; !caughtUp; {
 				p := s.page(fmt.Sprintf("%s&after=%s&limit=%d&wait=%s", query, at, limit, wait))
 				if at == cursor {
-					// later pages may tell it again, or tell one that the start of the log had
-					// excused
+					// later pages may report it again, or report one that the start of the log had excused
 					gap = p.Gap
 				}
 				got, at, caughtUp = append(got, p.ids()...), p.Next, p.CaughtUp
@@ -152,8 +151,7 @@ func TestPagesBack(t *testing.T) {
 	}
 }
 
-// TestPageThenStream: render a page, then follow after its next: no hole and no repeat, under
-// writers.
+// TestPageThenStream: render a page, then follow after its next: no hole and no repeat, while others write.
 func TestPageThenStream(t *testing.T) {
 	s := start(t)
 	published := make(chan []string)
@@ -194,8 +192,8 @@ func TestPageThenStream(t *testing.T) {
 	}
 }
 
-// TestLongPoll: a page that waits is answered by the next matching event, or at the end of its wait
-// with a cursor that has moved on.
+// TestLongPoll: a page that waits is answered by the next matching event, or at the end of its wait with a cursor
+// that has advanced.
 func TestLongPoll(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
 		poll := func() <-chan pageAnswer {
@@ -235,8 +233,8 @@ func TestLongPoll(t *testing.T) {
 	})
 }
 
-// TestPageCountsAttributes: a page ends at 4 MiB, whatever they are made of. Logs of before have
-// events with attributes that would be refused now.
+// TestPageCountsAttributes: a page ends at 4 MiB, whatever they consist of. Older logs have events with attributes
+// that would now be refused.
 func TestPageCountsAttributes(t *testing.T) {
 	s := start(t)
 	for range 3 {
@@ -266,7 +264,7 @@ func TestPageRefused(t *testing.T) {
 	}
 }
 
-// TestCompression: pages are compressed for who asks, streams never.
+// TestCompression: pages are compressed for clients that ask, streams never.
 func TestCompression(t *testing.T) {
 	s := start(t)
 	s.publish("a", `"`+strings.Repeat("x", 10_000)+`"`)

@@ -58,7 +58,7 @@ func (p *place) must(err error) {
 
 func (p *place) reopen() { p.close(); p.open() }
 
-// publish appends an event a second after the one before.
+// publish appends an event a second after the previous one.
 func (p *place) publish(topic string) store.ID {
 	p.t.Helper()
 	p.now = p.now.Add(time.Second)
@@ -76,7 +76,7 @@ func (p *place) trim(before store.ID, pattern string) {
 	p.must(err)
 }
 
-// backup returns what a backup of now has.
+// backup returns a backup of the current state.
 func (p *place) backup() []byte {
 	p.t.Helper()
 	var file bytes.Buffer
@@ -85,7 +85,7 @@ func (p *place) backup() []byte {
 	return file.Bytes()
 }
 
-// restore goes on with the backup, in another directory.
+// restore continues with the backup, in another directory.
 func (p *place) restore(backup []byte) {
 	p.t.Helper()
 	p.close()
@@ -97,7 +97,7 @@ func (p *place) restore(backup []byte) {
 	p.open()
 }
 
-// lose goes on with the file as it was, as after a disk that had not written what it said it had.
+// lose continues with the file as it was, as after a disk that had not written what it reported.
 func (p *place) lose(file []byte) {
 	p.t.Helper()
 	p.close()
@@ -105,7 +105,7 @@ func (p *place) lose(file []byte) {
 	p.open()
 }
 
-// export goes on with a new log of the same events.
+// export continues with a new log of the same events.
 func (p *place) export() {
 	p.t.Helper()
 	page, err := p.log.NewReader(store.All(), store.ID{}).Next(1000)
@@ -124,10 +124,10 @@ func (p *place) export() {
 	p.must(err)
 }
 
-// TestNeverInThisLog: whoever resumes after an event that was lost, or that is of another log, is told
-// so, whatever has happened to the log since. Whoever resumes after one that was only trimmed is not.
+// TestNeverInThisLog: a client that resumes after an event that was lost, or that belongs to another log, gets a gap,
+// whatever has happened to the log since. A client that resumes after one that was only trimmed does not.
 func TestNeverInThisLog(t *testing.T) {
-	// Each makes the log lose events, and returns them, and others that it had and has trimmed.
+	// Each makes the log lose events, and returns them, and others that the log had and has trimmed.
 	losses := map[string]func(p *place) (lost, trimmed []store.ID){
 		"restore": func(p *place) (lost, trimmed []store.ID) {
 			p.publish("orders")
@@ -178,7 +178,7 @@ func TestNeverInThisLog(t *testing.T) {
 		},
 		"import": func(p *place) (lost, trimmed []store.ID) {
 			gone := p.publish("orders")
-			p.publish("orders") // trimmed too, so whoever has seen gone misses it
+			p.publish("orders") // trimmed too, so a client that has seen gone misses it
 			p.trim(p.publish("orders"), "orders")
 			p.publish("orders")
 			p.export()
@@ -235,8 +235,8 @@ func (p *place) compact() {
 	p.must(err)
 }
 
-// resume returns the reason of the first gap that a stream tells after a cursor, "" for none, and
-// whether its open says that it was resumed.
+// resume returns the reason of the first gap that a stream reports after a cursor, "" for none, and whether its open
+// frame says that it was resumed.
 func (s *server) resume(cursor string) (reason string, resumed bool) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -256,7 +256,7 @@ func (s *server) resume(cursor string) (reason string, resumed bool) {
 	return reason, resumed
 }
 
-// expectUnknown expects that an ID is no position in any way that takes one.
+// expectUnknown expects that an ID is not a position wherever one is accepted.
 func (s *server) expectUnknown(id string) {
 	s.t.Helper()
 	if reason, resumed := s.resume(id); reason != "unknown" || resumed {
@@ -304,8 +304,8 @@ func idAfter(t *testing.T, id string) string {
 	return next.String()
 }
 
-// TestGapInHeader: a gap that repeats what a client sent is a header that every HTTP version takes, and
-// the same JSON as in a page.
+// TestGapInHeader: a gap that repeats what a client sent is a header that every HTTP version accepts, and the same
+// JSON as in a page.
 func TestGapInHeader(t *testing.T) {
 	s := start(t)
 	s.publish("orders", "1")
@@ -345,8 +345,7 @@ func TestGapInHeader(t *testing.T) {
 	}
 }
 
-// TestNewestMany: a page of the newest events has all of them, as far as a page may, unless it is told
-// how many.
+// TestNewestMany: a page of the newest events has all of them, as far as a page may, unless a number is given.
 func TestNewestMany(t *testing.T) {
 	s := start(t)
 	drafts := make([]store.Draft, 1100)

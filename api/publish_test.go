@@ -10,7 +10,7 @@ import (
 	"tidings/api"
 )
 
-// TestPublish: what is accepted is stored byte for byte, and answered with where it is.
+// TestPublish: what is accepted is stored byte for byte, and the response says where.
 func TestPublish(t *testing.T) {
 	for _, c := range []struct {
 		name, path, body string
@@ -69,7 +69,7 @@ func TestPublish(t *testing.T) {
 
 func headers(h ...string) []string { return h }
 
-// TestPublishRefused: what breaks a rule is told which one, and nothing is stored.
+// TestPublishRefused: the response names the rule that was broken, and nothing is stored.
 func TestPublishRefused(t *testing.T) {
 	const js, text = "Content-Type: application/json", "Content-Type: text/plain"
 	s := newServer(t, newLog(t), 0, api.Options{MaxEventBytes: 64})
@@ -146,7 +146,7 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// TestSizeLimit: exactly the limit is accepted, of a known length or not.
+// TestSizeLimit: exactly the limit is accepted, with a known length or without.
 func TestSizeLimit(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{MaxEventBytes: 64})
 	for size, want := range map[int]int{63: 201, 64: 201, 65: 413} {
@@ -178,7 +178,7 @@ type unsized struct{ *strings.Reader }
 
 func (unsized) Len() {}
 
-// TestMethods: a method that a path does not have is told which ones it has.
+// TestMethods: the response to a method that a path does not have lists those it has.
 func TestMethods(t *testing.T) {
 	s := start(t)
 	for path, allow := range map[string]string{

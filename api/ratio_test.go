@@ -11,8 +11,8 @@ import (
 	"tidings/api"
 )
 
-// TestRatioStuckClients measures in turns, A B A B …, in one run: 100 clients that asked for the
-// whole log and do not read must not be felt by a publisher, nor by ten subscribers who read.
+// TestRatioStuckClients measures in turns, A B A B …, in one run: 100 clients that requested the whole log and do not
+// read must affect neither a publisher nor ten subscribers who read.
 func TestRatioStuckClients(t *testing.T) {
 	const pairs, stuck, subscribers = 15, 100, 10
 	const halfTime = 400 * time.Millisecond

@@ -14,7 +14,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// room is a chat that answers what it is told to.
+// room is a chat that answers as configured.
 type room struct {
 	url    string
 	answer atomic.Pointer[string]
@@ -51,7 +51,7 @@ func (r *room) next(t *testing.T) string {
 	}
 }
 
-// TestRecipient: a chat from its making to a message, by HTTP alone.
+// TestRecipient: a chat from its creation to a message, through HTTP only.
 func TestRecipient(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)

@@ -8,7 +8,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestReplay: events are sent again from an ID, from a time and by name, by HTTP alone.
+// TestReplay: events are sent again from an ID, from a time and by ID, through HTTP only.
 func TestReplay(t *testing.T) {
 	s := start(t)
 	r := newReceiver(t, 200)

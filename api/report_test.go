@@ -16,7 +16,7 @@ import (
 	"tidings/store"
 )
 
-// subscriberOf returns what a stream's tidings.open calls it.
+// subscriberOf returns the stream's ID from its tidings.open.
 func (st *stream) subscriberOf() string {
 	st.t.Helper()
 	var open struct{ Subscriber string }
@@ -27,7 +27,7 @@ func (st *stream) subscriberOf() string {
 	return open.Subscriber
 }
 
-// hearingOf is what the list of subscribers says of a page's reports, as JSON, without the time.
+// hearingOf returns what the list of subscribers shows of a page's reports, as JSON, without the time.
 func (s *server) hearingOf(id string, headers ...string) string {
 	s.t.Helper()
 	var list struct {
@@ -53,8 +53,8 @@ func (s *server) hearingOf(id string, headers ...string) string {
 	return "none"
 }
 
-// TestReports: what a page can do is told of its own stream, over HTTP/1.1 and HTTP/2, with keys and without, and is
-// known as long as the stream is there.
+// TestReports: a page reports for its own stream what it can do, over HTTP/1.1 and HTTP/2, with keys and without, and
+// the report is known as long as the stream is open.
 func TestReports(t *testing.T) {
 	ana := headers(bearer(holder{subject: "ana", subscribe: "orders.>"}.token(t)))
 	for name, x := range map[string]struct {
@@ -160,11 +160,11 @@ func TestReportRows(t *testing.T) {
 	}
 }
 
-// epoch is when a bubble begins.
+// epoch is when a bubble starts.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestUnheardTold: that nobody would hear the orders can be read by who may read all of them, as an event, too, before
-// any order comes; a page that reports withdraws it.
+// TestUnheardTold: that nobody would hear the orders can be read by callers who may read all of them, also as an
+// event, before any order arrives; a page that reports withdraws it.
 func TestUnheardTold(t *testing.T) {
 	bubbleWith(t, func(t *testing.T, log store.Log, tail *replay.Tail) api.Options {
 		o := api.Options{Presence: presence.New(api.DefaultHeartbeat)}

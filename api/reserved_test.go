@@ -9,7 +9,7 @@ import (
 	"tidings/store"
 )
 
-// reservedServer is a server with keys whose log has an event of two topics, and one about each.
+// reservedServer is a server with keys whose log has an event in each of two topics, and one about each.
 func reservedServer(t *testing.T) (*server, []store.ID) {
 	t.Helper()
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
@@ -82,7 +82,7 @@ func TestReservedRows(t *testing.T) {
 	})
 }
 
-// TestReservedIsRead: who may read a topic may read what is about it, and only when asking for it.
+// TestReservedIsRead: whoever may read a topic may read what is about it, but only on request.
 func TestReservedIsRead(t *testing.T) {
 	s, ids := reservedServer(t)
 	eu := bearer(holder{subscribe: "orders.eu"}.token(t))
@@ -119,7 +119,7 @@ func TestReservedIsRead(t *testing.T) {
 			}
 		}
 	}
-	// live, too: by the feeds, not by the log
+	// by the feeds, not by the log
 	everything, named := s.open(t.Context(), "/v1/stream", "", all), s.open(t.Context(),
 		"/v1/stream?topic=$alerts.orders.eu", "", eu)
 	everything.until("tidings.live")

@@ -16,8 +16,8 @@ import (
 	"tidings/store"
 )
 
-// TestCutAtEveryByte cuts a stream of 20 events after each of its bytes and resumes with the last
-// ID that a client would have by then: it has every event once, in order.
+// TestCutAtEveryByte cuts a stream of 20 events after each of its bytes and resumes with the last ID that a client
+// would have by then: it gets every event once, in order.
 func TestCutAtEveryByte(t *testing.T) {
 	s := start(t)
 	var want []string
@@ -54,7 +54,7 @@ func TestCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// dispatched is what a client makes of the beginning of a stream.
+// dispatched returns what a client makes of the beginning of a stream.
 func dispatched(t *testing.T, head []byte) (ids []string, lastID string) {
 	d := sse.NewDecoder(bytes.NewReader(head), 0)
 	for {
@@ -68,8 +68,8 @@ func dispatched(t *testing.T, head []byte) (ids []string, lastID string) {
 	}
 }
 
-// TestComeAndGo: 8 publishers, and 200 subscribers that connect, drop and resume at random. What
-// each got over all of its connections is the log after its start.
+// TestComeAndGo: 8 publishers, and 200 subscribers that connect, drop and resume at random. What each received over
+// all of its connections is the log after its start.
 func TestComeAndGo(t *testing.T) {
 	for name, tailBytes := range map[string]int64{"default": 0, "none": -1, "tiny": 4096} {
 		t.Run("tail="+name, func(t *testing.T) {
@@ -148,8 +148,8 @@ func newVisitor(s *server, rng *rand.Rand) *visitor {
 	return &visitor{s: s, rng: rng, filter: f, query: "/v1/stream?topic=" + p + "&since=" + since}
 }
 
-// run stays for a few events at a time; after the last publish it comes once more and stays until
-// it has caught up.
+// run stays for a few events at a time; after the last publish it connects once more and stays until it has caught
+// up.
 func (v *visitor) run(t *testing.T, publishing context.Context) {
 	for publishing.Err() == nil {
 		stay := v.rng.IntN(40)
@@ -163,8 +163,7 @@ func (v *visitor) run(t *testing.T, publishing context.Context) {
 	}
 }
 
-// visit reads while the function says so, and hangs up. It returns false when it was cut off
-// before.
+// visit reads while more returns true, and hangs up. It returns false if it was cut off earlier.
 func (v *visitor) visit(t *testing.T, ctx context.Context, more func(sse.Event) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

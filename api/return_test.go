@@ -13,8 +13,8 @@ import (
 	"tidings/store"
 )
 
-// TestReturnAfterBye: whatever the server ends a stream for, its client comes back with its last ID
-// and has missed nothing, and nothing twice. An event is published every second, all the while.
+// TestReturnAfterBye: whatever reason the server ends a stream for, its client reconnects with its last ID and has
+// missed nothing, and got nothing twice. An event is published every second throughout.
 func TestReturnAfterBye(t *testing.T) {
 	for name, c := range map[string]struct {
 		options api.Options
@@ -45,7 +45,7 @@ func TestReturnAfterBye(t *testing.T) {
 						time.Sleep(time.Second)
 					}
 				}()
-				if c.reason == "overloaded" { // somebody else has the place for a minute
+				if c.reason == "overloaded" { // somebody else has the seat for a minute
 					_, cut := s.follow("", "")
 					time.AfterFunc(time.Minute, cut)
 				}
@@ -85,8 +85,8 @@ func TestReturnAfterBye(t *testing.T) {
 	}
 }
 
-// TestReadMarkOfSeveralDevices: whatever several devices do, a mark is where the furthest of them
-// has read, and what it says is unread is what a recount finds.
+// TestReadMarkOfSeveralDevices: whatever several devices do, a mark is where the furthest of them has read, and its
+// number of unread events is what a recount finds.
 func TestReadMarkOfSeveralDevices(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := start(t)

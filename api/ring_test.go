@@ -71,7 +71,7 @@ func newShift(t *testing.T) *shift {
 	return x
 }
 
-// raise publishes an event that demands an answer, and returns its ID and what is pushed because nobody gives one.
+// raise publishes an event that demands an answer, and returns its ID and the push sent because nobody answers.
 func (x *shift) raise(t *testing.T) (id string, m pushtest.Message) {
 	t.Helper()
 	var event struct{ ID string }
@@ -87,7 +87,7 @@ func (x *shift) raise(t *testing.T) (id string, m pushtest.Message) {
 	return event.ID, m
 }
 
-// TestPushStep: a step that is pushed is stored as one, and told to the devices of who may read the topic, though they
+// TestPushStep: a pushed step is stored as one, and pushed to the devices of whoever may read the topic, even if they
 // have a page in view.
 func TestPushStep(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestPushStep(t *testing.T) {
 	}
 }
 
-// TestPushStepClaimed: what the push service has not taken when somebody claims the alert is not sent any more.
+// TestPushStepClaimed: what the push service has not accepted when somebody claims the alert is no longer sent.
 func TestPushStepClaimed(t *testing.T) {
 	t.Parallel()
 	x := newShift(t)

@@ -8,8 +8,8 @@ import (
 	"tidings/api"
 )
 
-// FuzzShortWay: a path that is matched without the router leads to where the router would lead it, and
-// the paths of publishes are.
+// FuzzShortWay: a path matched without the router leads where the router would lead it, and the paths of publishes
+// are matched so.
 func FuzzShortWay(f *testing.F) {
 	for _, path := range []string{"/v1/events", "/v1/events/", "/v1//events", "/v1/topics/a/events",
 		"/v1/topics/a%2Fb/events", "/v1/topics/a%2fend/end", "/v1/topics/events/events",
@@ -25,7 +25,7 @@ func FuzzShortWay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil {
-			return // no request has it
+			return // no request has such a path
 		}
 		short, router := s.api.Find(&http.Request{Method: "POST", URL: u})
 		switch {

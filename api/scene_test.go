@@ -18,21 +18,20 @@ import (
 	"tidings/store/storetest"
 )
 
-// These tests are the driver of a stream's script: there is no network, no timer and no goroutine
-// of the stream's. Events are named by their topic and a number; a stream is shown as its steps,
-// one word each, "+" between the frames of a step:
+// These tests drive a stream's script: the stream has no network, no timer and no goroutine. Events are named by
+// their topic and a number; a stream is shown as its steps, one word each, "+" between the frames of a step:
 //
 //	retry+open@a1 log a2+a3 live 15s
 //
-// is the head, whose open frame has the ID of a1; an announcement that the log will be read; two
-// events in one write; live; and a wait of 15 seconds.
+// is the head, whose open frame has the ID of a1; an announcement that the log will be read; two events in one write;
+// live; and a wait of 15 seconds.
 
 // scriptLog is a log with some of the faults and circumstances that a stream must cope with.
 type scriptLog struct {
 	*storetest.Model
-	scanning bool            // a reader looks at one event at a time, whether it matches or not
+	scanning bool            // a reader sees one event at a time, whether it matches or not
 	damaged  map[string]bool // by data; seen while scanning
-	deaf     bool            // it never says that the head has moved
+	deaf     bool            // it never reports that the head has moved
 }
 
 func (l *scriptLog) Wait(ctx context.Context, after store.ID) error {
@@ -79,14 +78,13 @@ type scene struct {
 	api   *api.Server
 	names map[string]string // of events by their ID
 	ids   map[string]store.ID
-	now   time.Time // what the script is told
+	now   time.Time // the script's now
 
 	script   *api.Script
 	readsLog bool // what the last step announced
 }
 
-// onStage runs the test on a log with the events, and on a clock on which nothing happens by
-// itself.
+// onStage runs the test on a log with the events, and on a clock on which nothing happens by itself.
 func onStage(t *testing.T, o api.Options, events string, test func(s *scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{t: t, log: &scriptLog{Model: storetest.NewModel(storetest.Options{})},
@@ -100,7 +98,7 @@ func onStage(t *testing.T, o api.Options, events string, test func(s *scene)) {
 	})
 }
 
-// publish appends the events, and lets the tail take notice.
+// publish appends the events, and lets the tail notice them.
 func (s *scene) publish(names string) {
 	s.t.Helper()
 	for _, name := range list(names) {
@@ -128,7 +126,7 @@ func (s *scene) trim(before string, pattern string) {
 	}
 }
 
-// subscribe begins the stream.
+// subscribe starts the stream.
 func (s *scene) subscribe(topics string, start replay.Start) {
 	s.subscribeAs(auth.Grant{}, topics, start)
 }
@@ -258,7 +256,7 @@ func (s *scene) plays(want string) {
 	}
 }
 
-// ends takes the step that follows a cut, which must be the last.
+// ends takes the step after a cut, which must be the last.
 func (s *scene) ends(cut error, want string) {
 	s.t.Helper()
 	if st, word := s.step(cut); word != want || st.End == nil {

@@ -52,8 +52,8 @@ func TestScriptBegins(t *testing.T) {
 	}
 }
 
-// TestScriptFollows: events go out as they come, from memory, and each silence ends with a
-// heartbeat whose ID is how far the stream has looked. It is measured from the last write on.
+// TestScriptFollows: events are sent as they arrive, from memory, and each silence ends with a heartbeat whose ID is
+// how far the stream has looked. Silence is measured from the last write.
 func TestScriptFollows(t *testing.T) {
 	onStage(t, api.Options{Heartbeat: 10 * time.Second}, events, func(s *scene) {
 		s.subscribe("a", replay.Latest())
@@ -75,7 +75,7 @@ func TestScriptFollows(t *testing.T) {
 	})
 }
 
-// TestScriptCountsFromTheWrite: a client that took a write slowly is not sent a heartbeat at once.
+// TestScriptCountsFromTheWrite: a client that accepted a write slowly does not get a heartbeat at once.
 func TestScriptCountsFromTheWrite(t *testing.T) {
 	onStage(t, api.Options{}, events, func(s *scene) {
 		s.subscribe("a", s.after("a2"))
@@ -87,9 +87,8 @@ func TestScriptCountsFromTheWrite(t *testing.T) {
 	})
 }
 
-// TestScriptReadsTheLog: what the tail does not hold comes from the log, page by page, each
-// announced. live comes after all that was committed before the stream began, however far the tail
-// is behind.
+// TestScriptReadsTheLog: what the tail does not hold comes from the log, page by page, each announced. live comes
+// after everything that was committed before the stream began, however far the tail is behind.
 func TestScriptReadsTheLog(t *testing.T) {
 	var many strings.Builder
 	for i := range 600 {
@@ -97,7 +96,7 @@ func TestScriptReadsTheLog(t *testing.T) {
 	}
 	onStage(t, api.Options{}, "", func(s *scene) {
 		s.log.deaf = true
-		s.tail.Close() // it is where it was before it knew the events
+		s.tail.Close() // it stays where it was before it knew the events
 		s.publish(many.String())
 		s.subscribe("a", replay.Earliest())
 		names := list(many.String())
@@ -107,9 +106,8 @@ func TestScriptReadsTheLog(t *testing.T) {
 	})
 }
 
-// TestScriptLimitsItsWrites: a step is about 64 KiB at most, unless a single event is larger, be it
-// from memory or from a page of the log, whose rest is served from memory. (scene.step looks at the
-// sizes.)
+// TestScriptLimitsItsWrites: a step is about 64 KiB at most, unless a single event is larger, whether from memory or
+// from a page of the log, whose rest is served from memory. (scene.step checks the sizes.)
 func TestScriptLimitsItsWrites(t *testing.T) {
 	onStage(t, api.Options{}, "a1", func(s *scene) {
 		s.subscribe("a", s.after("a1"))
@@ -119,7 +117,7 @@ func TestScriptLimitsItsWrites(t *testing.T) {
 		s.plays("a2-" + large + " a3-" + large + " a4-" + large + large + " 15s")
 	})
 	onStage(t, api.Options{}, "", func(s *scene) {
-		for i := range 256 { // a page in number and in bytes, whose frames are larger
+		for i := range 256 { // a page full in number and in bytes, whose frames are larger
 			s.publish(fmt.Sprintf("a%0250d", i))
 		}
 		s.subscribe("a", replay.Earliest())
@@ -132,8 +130,8 @@ func TestScriptLimitsItsWrites(t *testing.T) {
 	})
 }
 
-// TestScriptScans: while there is more of the log to look through the stream does not wait, is not
-// live, and its heartbeats move the cursor.
+// TestScriptScans: while there is more of the log to search the stream does not wait, is not live, and its heartbeats
+// move the cursor.
 func TestScriptScans(t *testing.T) {
 	onStage(t, api.Options{}, "b1 b2 b3 a1", func(s *scene) {
 		s.log.scanning = true
@@ -151,8 +149,8 @@ func TestScriptScans(t *testing.T) {
 	})
 }
 
-// TestScriptGapInMidStream: what goes or is found damaged while the stream is on its way is told
-// before the first event after the hole.
+// TestScriptGapInMidStream: what is trimmed or found damaged while the stream runs is reported before the first event
+// after the hole.
 func TestScriptGapInMidStream(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		onStage(t, api.Options{}, events, func(s *scene) {
@@ -183,7 +181,7 @@ func TestScriptGapInMidStream(t *testing.T) {
 	})
 }
 
-// TestScriptEnds: why a stream ends, what its client is told, and that nothing is read any more.
+// TestScriptEnds: why a stream ends, what its client gets, and that nothing more is read.
 func TestScriptEnds(t *testing.T) {
 	gone := errors.New("the client is gone")
 	for _, c := range []struct {
@@ -212,7 +210,7 @@ func TestScriptEnds(t *testing.T) {
 					t.Errorf("got %s, want to wait", word)
 				}
 				s.publish("a4")
-				s.trim("a4", ">") // above the position: memory is no good any more
+				s.trim("a4", ">") // above the position: memory is no longer sufficient
 				s.ends(c.cut, c.want)
 			})
 		})
@@ -230,8 +228,8 @@ func TestScriptEnds(t *testing.T) {
 	})
 }
 
-// TestScriptEndsInTime: a script knows its lifetime and its token's, waits no longer, and ends with
-// the one that comes first.
+// TestScriptEndsInTime: a script knows its lifetime and its token's, waits no longer, and ends with whichever comes
+// first.
 func TestScriptEndsInTime(t *testing.T) {
 	const lifetime = time.Minute // less up to a tenth
 	for _, c := range []struct {
@@ -266,7 +264,7 @@ func TestScriptEndsInTime(t *testing.T) {
 	}
 }
 
-// TestScriptRefuses: retry and bye are the whole answer to who cannot have a stream.
+// TestScriptRefuses: retry and bye are the whole response to a client that cannot have a stream.
 func TestScriptRefuses(t *testing.T) {
 	for word, reason := range map[string]error{"overloaded": api.ByeOverloaded,
 		"shutdown": api.ByeShutdown} {
@@ -278,8 +276,8 @@ func TestScriptRefuses(t *testing.T) {
 	}
 }
 
-// TestScriptOfEndedTopics: the ends are delivered, a heartbeat moves the cursor past them, and the
-// stream ends; a wildcard's goes on.
+// TestScriptOfEndedTopics: the ends are delivered, a heartbeat moves the cursor past them, and the stream ends; a
+// wildcard's continues.
 func TestScriptOfEndedTopics(t *testing.T) {
 	onStage(t, api.Options{}, "a1 b1", func(s *scene) {
 		s.subscribe("a b", s.after("a1"))
@@ -297,8 +295,7 @@ func TestScriptOfEndedTopics(t *testing.T) {
 	})
 }
 
-// TestScriptOfClosedLog: an error of the log ends the stream without a word: what is missing is not
-// known.
+// TestScriptOfClosedLog: an error of the log ends the stream without a bye: what is missing is not known.
 func TestScriptOfClosedLog(t *testing.T) {
 	onStage(t, api.Options{}, events, func(s *scene) {
 		s.log.scanning = true

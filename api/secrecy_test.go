@@ -10,8 +10,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestTokensStaySecret: no part of a token is in a line of the log or in an answer, whatever
-// becomes of the request. (T8 of the threat model.)
+// TestTokensStaySecret: no part of a token is in a log line or in a response, whatever becomes of the request. (T8 of
+// the threat model.)
 func TestTokensStaySecret(t *testing.T) {
 	var log e2e.Output
 	o := keyed(t, api.Options{RatePublish: 1000, MaxStreamsPerToken: 1, AllowQueryToken: true,

@@ -16,8 +16,8 @@ import (
 	"tidings/store"
 )
 
-// TestErrorLog: what net/http complains of is at a level that is on, but one line a minute of each
-// kind, and counted.
+// TestErrorLog: what net/http complains about is logged at an enabled level, but only one line a minute of each kind,
+// and counted.
 func TestErrorLog(t *testing.T) {
 	now, text := time.Now(), new(e2e.Output)
 	s := newServer(t, newLog(t), 0, api.Options{Logger: slog.New(slog.NewTextHandler(text, nil)),
@@ -59,7 +59,7 @@ func (l *leaving) AppendOnce(ctx context.Context, _ []store.Group) ([]store.Resu
 	return nil, fmt.Errorf("%w: %w", store.ErrQueueFull, context.Cause(ctx))
 }
 
-// TestClientThatLeavesIsQuiet: it is no fault of the disk that a client did not wait.
+// TestClientThatLeavesIsQuiet: a client that did not wait is not a fault of the disk.
 func TestClientThatLeavesIsQuiet(t *testing.T) {
 	text := new(e2e.Output)
 	log := &leaving{newLog(t), make(chan struct{}), make(chan struct{})}
@@ -83,7 +83,7 @@ func TestClientThatLeavesIsQuiet(t *testing.T) {
 	}
 }
 
-// TestScrapeThatIsCutOffIsQuiet: promhttp complains of each metric that it could not send.
+// TestScrapeThatIsCutOffIsQuiet: promhttp complains about each metric that it could not send.
 func TestScrapeThatIsCutOffIsQuiet(t *testing.T) {
 	text := new(e2e.Output)
 	s := newServer(t, newLog(t), 0, api.Options{Logger: slog.New(slog.NewTextHandler(text,

@@ -10,8 +10,8 @@ import (
 	"tidings/api"
 )
 
-// TestSession: the cookie is the browser's alone, lives as long as its token, and stays with TLS
-// where the client has TLS.
+// TestSession: only the browser has the cookie, which lives as long as its token, and stays with TLS if the client
+// has TLS.
 func TestSession(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	plain := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
@@ -93,8 +93,7 @@ func TestSession(t *testing.T) {
 	})
 }
 
-// TestSessionByBody: behind a proxy that wants the header for a password, the token comes in the
-// body.
+// TestSessionByBody: behind a proxy that wants the header for a password, the token is in the body.
 func TestSessionByBody(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	c := newContract(t, s)
@@ -139,7 +138,7 @@ func TestSessionByBody(t *testing.T) {
 	}
 }
 
-// cookieOf returns the one cookie that an answer sets, after a look at what all have in common.
+// cookieOf returns the one cookie that a response sets, after checking what all have in common.
 func cookieOf(t *testing.T, a answer) *http.Cookie {
 	t.Helper()
 	cookies := (&http.Response{Header: a.header}).Cookies()
@@ -153,8 +152,7 @@ func cookieOf(t *testing.T, a answer) *http.Cookie {
 	return c
 }
 
-// tokenOf returns a valid token of so many bytes: claims of one byte more make one or two bytes
-// more.
+// tokenOf returns a valid token of this length: claims longer by one byte make it longer by one or two.
 func tokenOf(t *testing.T, length int) string {
 	t.Helper()
 	for _, name := range list("a ab abc") {
@@ -174,7 +172,7 @@ func tokenOf(t *testing.T, length int) string {
 	return ""
 }
 
-// TestSessionGrant: a page learns what it may do, without an error for who may do nothing yet.
+// TestSessionGrant: a page learns what it may do, without an error if it may not do anything yet.
 func TestSessionGrant(t *testing.T) {
 	guarded := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	token := holder{subject: "ada", publish: "orders.>", subscribe: "orders.> users.7",

@@ -11,8 +11,8 @@ import (
 	"tidings/store"
 )
 
-// TestErrorsSilent: a server that the cluster says nothing to is not ready, later ends its streams, and
-// goes on when there is a word.
+// TestErrorsSilent: a server that does not hear from the cluster is not ready, later ends its streams, and continues
+// when it hears from it again.
 func TestErrorsSilent(t *testing.T) {
 	var silence atomic.Int64
 	s := newServer(t, newLog(t), 0, api.Options{StaleAfter: time.Minute,
@@ -54,7 +54,7 @@ func TestErrorsSilent(t *testing.T) {
 	s.open(ctx, "/v1/stream?topic=a", "").until("tidings.live")
 }
 
-// counted is a log with a sequencer, as it says.
+// counted is a log that reports the statistics of a sequencer.
 type counted struct{ store.Log }
 
 func (c counted) Stats() store.Stats {
@@ -64,7 +64,7 @@ func (c counted) Stats() store.Stats {
 	return s
 }
 
-// TestMetricsCluster: how a server and its cluster get on is in its metrics.
+// TestMetricsCluster: the metrics show how a server and its cluster are doing.
 func TestMetricsCluster(t *testing.T) {
 	s := newServer(t, counted{newLog(t)}, 0, api.Options{})
 	for _, line := range []string{"attempts_total 7", "conflicts_total 6", "unknown_total 5", "lag_commits 4",

@@ -15,7 +15,7 @@ import (
 	"tidings/store"
 )
 
-// TestFrames compares a whole stream with DESIGN §4, byte for byte but for what is drawn at random.
+// TestFrames compares a whole stream with DESIGN §4, byte for byte except for random values.
 func TestFrames(t *testing.T) {
 	s := start(t)
 	s.do("POST", "/v1/topics/orders/events?type=order.created", `{"order":1001}`)
@@ -114,7 +114,7 @@ func (s *server) mask(text string) string {
 	return regexp.MustCompile(`retry: [1-4]\d{3}`).ReplaceAllString(text, "retry: RETRY")
 }
 
-// TestRetryIsJittered: clients that lose the server together do not come back together.
+// TestRetryIsJittered: clients that lose the server together do not reconnect together.
 func TestRetryIsJittered(t *testing.T) {
 	s := start(t)
 	seen := make(map[string]bool)
@@ -132,8 +132,7 @@ func TestRetryIsJittered(t *testing.T) {
 	}
 }
 
-// TestStreamRefused: a request that is not well-formed is an error; a typo must not subscribe to
-// all.
+// TestStreamRefused: a malformed request is an error; a typo must not subscribe to everything.
 func TestStreamRefused(t *testing.T) {
 	s := start(t)
 	for query, code := range map[string]string{
@@ -166,7 +165,7 @@ func TestStreamRefused(t *testing.T) {
 	}
 }
 
-// TestHeadDoesNotSubscribe: HEAD answers the headers and ends.
+// TestHeadDoesNotSubscribe: HEAD answers with the headers and ends.
 func TestHeadDoesNotSubscribe(t *testing.T) {
 	s := start(t)
 	if a := s.do("HEAD", "/v1/stream", ""); a.status != 200 ||
@@ -178,7 +177,7 @@ func TestHeadDoesNotSubscribe(t *testing.T) {
 	}
 }
 
-// TestStart: where a stream starts, and which of several wishes counts.
+// TestStart: where a stream starts, and which of several parameters counts.
 func TestStart(t *testing.T) {
 	log := newLogAt(t, ticking())
 	id := make(map[string]string)

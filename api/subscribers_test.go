@@ -30,7 +30,7 @@ func (s *server) subscribers() (l subscriberList) {
 	return l
 }
 
-// TestSubscribers: who is connected, how far they are, and nothing of it in the log.
+// TestSubscribers: who is connected, how far they are, and that none of it is in the log.
 func TestSubscribers(t *testing.T) {
 	s := start(t)
 	st := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets&format=cloudevents", "")
@@ -41,7 +41,7 @@ func TestSubscribers(t *testing.T) {
 		st.next()
 	}
 	l := s.subscribers()
-	for ; l.Subscribers[0].Cursor != last; l = s.subscribers() { // noted right after the write
+	for ; l.Subscribers[0].Cursor != last; l = s.subscribers() { // recorded right after the write
 	}
 	x := l.Subscribers[0]
 	if len(l.Subscribers) != 1 || !slices.Equal(x.Topics, list("orders.> tickets")) ||
@@ -64,7 +64,7 @@ func TestSubscribers(t *testing.T) {
 	if n := len(events); n == 0 || string(events[n-1].Data) != `{"reason":"disconnected"}` {
 		t.Errorf("after the cut: %+v, want a bye", events)
 	}
-	// Not a ban, and nothing lost.
+	// It is not a ban, and nothing is lost.
 	missed := s.publish("tickets", "1")
 	if e := s.open(t.Context(), "/v1/stream?topic=orders.>&topic=tickets",
 		st.LastEventID()).until("tidings.live"); e[1].ID != missed {
@@ -72,7 +72,7 @@ func TestSubscribers(t *testing.T) {
 	}
 }
 
-// TestStalledSubscriber is shown as what it is, with what it has still to get.
+// TestStalledSubscriber is shown as stalled, with what it has not received yet.
 func TestStalledSubscriber(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
 		for range 40 {
@@ -173,7 +173,7 @@ func TestReadMarks(t *testing.T) {
 	}
 }
 
-// TestMarksWithoutSubject: two tokens that name nobody are not one person.
+// TestMarksWithoutSubject: two tokens without a subject are not the same person.
 func TestMarksWithoutSubject(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	one, two := bearer(holder{publish: ">", subscribe: ">"}.token(t)),
@@ -193,7 +193,7 @@ func TestMarksWithoutSubject(t *testing.T) {
 	}
 }
 
-// TestListMarks: somebody finds all of their own read marks and nobody else's; what a mark holds is for who
+// TestListMarks: callers find all their own read marks and nobody else's; the contents of a mark are for those who
 // may read its topics.
 func TestListMarks(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
@@ -237,7 +237,7 @@ func TestListMarks(t *testing.T) {
 	}
 }
 
-// TestSubscriberSubject: with tokens it is said who is connected, not only from where.
+// TestSubscriberSubject: with tokens the list shows who is connected, not only from where.
 func TestSubscriberSubject(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	s.open(t.Context(), "/v1/stream", "",

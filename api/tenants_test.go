@@ -9,7 +9,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestTenants: what one subject uses up of a limit is not another's loss.
+// TestTenants: what one subject uses of a limit is not another's loss.
 func TestTenants(t *testing.T) {
 	shop := bearer(holder{subject: "shop", publish: ">", subscribe: ">"}.token(t))
 	mallory := bearer(holder{subject: "mallory", publish: ">", subscribe: ">"}.token(t))
@@ -60,7 +60,7 @@ func TestTenants(t *testing.T) {
 				headers: headers(shop), status: 201}.check(t, s, c)
 		}
 		publishRow{path: "/v1/topics/u.1/events", body: "1", headers: headers(mallory),
-			status: 201}.check(t, s, c) // it is there
+			status: 201}.check(t, s, c) // it exists
 	})
 	t.Run("row 246: topics without events", func(t *testing.T) {
 		s, c := with(bolt.Options{MaxTopics: 20})

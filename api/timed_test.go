@@ -10,9 +10,9 @@ import (
 	"tidings/api"
 )
 
-// TestAnswerNotTaken: a client that asks and does not read is cut off after the stall time-out, and
-// what was read from the log for it is given back; one that takes a little now and then is not, and
-// gets everything.
+// TestAnswerNotTaken: a client that requests and does not read is cut off after the stall timeout, and the memory of
+// what was read from the log for it is given back; one that accepts a little now and then is not, and gets
+// everything.
 func TestAnswerNotTaken(t *testing.T) {
 	const stall, size = time.Minute, 600 << 10
 	for _, path := range []string{"/v1/events", "/v1/events?limit=1000&since=earliest",
@@ -37,7 +37,7 @@ func TestAnswerNotTaken(t *testing.T) {
 	})
 }
 
-// readSlowly reads so many bytes, a little now and then, for longer than the stall time-out in all.
+// readSlowly reads this many bytes, a little now and then, for longer in total than the stall timeout.
 func readSlowly(t *testing.T, client io.Reader, bytes int, stall time.Duration) {
 	t.Helper()
 	begin, got := time.Now(), 0

@@ -16,13 +16,13 @@ import (
 	"tidings/store"
 )
 
-// Keys of these tests alone.
+// Keys for these tests only.
 const (
 	testKey  = "fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi"
 	otherKey = "Qp5hRk9eWz3tYb6nMv8xGd2sLjUcFaHo"
 )
 
-// keyed are options with a verifier for testKey.
+// keyed returns options with a verifier for testKey.
 func keyed(t testing.TB, o api.Options) api.Options {
 	t.Helper()
 	v, err := auth.NewVerifier(t.Context(), auth.Options{Key: []byte(testKey), Now: o.Now})
@@ -33,7 +33,7 @@ func keyed(t testing.TB, o api.Options) api.Options {
 	return o
 }
 
-// holder is what a token says.
+// holder is the content of a token.
 type holder struct {
 	publish, subscribe string // patterns, separated by spaces
 	answer             string
@@ -72,12 +72,12 @@ func (h holder) token(t testing.TB) string {
 	return token
 }
 
-// everything is the token of somebody who may publish and read all topics.
+// everything returns a token that may publish and read all topics.
 func everything(t testing.TB) string { return holder{publish: ">", subscribe: ">"}.token(t) }
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// head sends a request and returns the answer without its body, which may have no end.
+// head sends a request and returns the response without its body, which may not end.
 func (s *server) head(method, path, body string, headers ...string) answer {
 	s.t.Helper()
 	resp := s.roundTrip(method, path, body, headers)
@@ -85,8 +85,7 @@ func (s *server) head(method, path, body string, headers ...string) answer {
 	return answer{status: resp.StatusCode, header: resp.Header}
 }
 
-// TestTokenPlaces: where a token may stand, and what stands in its place. Rows 79 and 86 of
-// docs/ERRORS.md.
+// TestTokenPlaces: where a token may be, and what happens to other values there. Rows 79 and 86 of docs/ERRORS.md.
 func TestTokenPlaces(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{AllowQueryToken: true}))
 	good, bad := everything(t), holder{key: otherKey}.token(t)
@@ -157,8 +156,8 @@ func TestTokenPlaces(t *testing.T) {
 	}
 }
 
-// TestQueryToken: a token in a query counts only where that is allowed; either way the first one, and
-// no other, is a warning.
+// TestQueryToken: a token in a query counts only where that is allowed; either way the first one, and no other,
+// causes a warning.
 func TestQueryToken(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		var log e2e.Output
@@ -173,7 +172,7 @@ func TestQueryToken(t *testing.T) {
 					func(t *testing.T) {
 						path := path + "access_token=" + good
 						if allowed {
-							s.head("GET", path, "", with...) // TestTokenPlaces knows what it is answered
+							s.head("GET", path, "", with...) // TestTokenPlaces checks the response
 							return
 						}
 						a := s.do("GET", path, "", with...)
@@ -194,8 +193,7 @@ func TestQueryToken(t *testing.T) {
 	}
 }
 
-// TestTokenClaims: what is wrong inside a genuine token is told apart from a token that is not
-// genuine.
+// TestTokenClaims: an error inside a genuine token is distinguished from a token that is not genuine.
 func TestTokenClaims(t *testing.T) {
 	o := keyed(t, api.Options{})
 	s := newServer(t, newLog(t), 0, o)
@@ -208,7 +206,7 @@ func TestTokenClaims(t *testing.T) {
 	}
 }
 
-// TestForbiddenTellsNothing: the answer is the same whether the topic or the event exists or not.
+// TestForbiddenTellsNothing: the response is the same whether or not the topic or the event exists.
 func TestForbiddenTellsNothing(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	a := s.do("POST", "/v1/topics/there/events", "1", bearer(everything(t)))
@@ -230,7 +228,7 @@ func TestForbiddenTellsNothing(t *testing.T) {
 	}
 }
 
-// signed is a token with a payload that Mint would not make.
+// signed returns a token with a payload that Mint would not create.
 func signed(t testing.TB, payload string) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString

@@ -10,8 +10,8 @@ import (
 	"tidings/internal/retention"
 )
 
-// TestTrim: the topic's events before the ID are gone and no others, cursors before them are told,
-// and the same again deletes nothing.
+// TestTrim: the topic's events before the ID are gone and no others, cursors before them get a gap, and repeating the
+// request deletes nothing.
 func TestTrim(t *testing.T) {
 	s := start(t)
 	first, other := s.publish("orders.eu", "1"), s.publish("orders.us", "1")
@@ -74,7 +74,7 @@ func TestTrimRefuses(t *testing.T) {
 	}
 }
 
-// TestRetentionIsTold: /v1/log has the policy in force, also when that is to keep everything.
+// TestRetentionIsTold: /v1/log has the policy in force, even if that is to keep everything.
 func TestRetentionIsTold(t *testing.T) {
 	policy := retention.Policy{
 		Age: []retention.Limit[time.Duration]{{Max: 36 * time.Hour},

@@ -9,7 +9,7 @@ import (
 	"tidings/internal/clock"
 )
 
-// stepped is a machine whose wall clock has stepped forward; the rest of its time stands still.
+// stepped returns the clock of a machine whose wall clock has stepped forward; the rest of its time stalls.
 func stepped(by time.Duration) *clock.Clock {
 	wall := time.Now()
 	c := clock.New(clock.Options{
@@ -19,8 +19,8 @@ func stepped(by time.Duration) *clock.Clock {
 	return c
 }
 
-// TestSinceAfterStep: an age is that of before a step forward, also where the event has its time, and
-// what the server says of its clock follows it until somebody says that it is right.
+// TestSinceAfterStep: since counts by the clock before a step forward, even if the event has the time after it, and
+// what the server reports of its clock shows the step until somebody confirms that it is right.
 func TestSinceAfterStep(t *testing.T) {
 	for _, by := range []time.Duration{time.Minute, 50 * time.Minute, 31 * 24 * time.Hour} {
 		c := stepped(by)
@@ -43,7 +43,7 @@ func TestSinceAfterStep(t *testing.T) {
 			t.Errorf("once it is trusted: %+v", trusted)
 		}
 		if a := s.do("GET", "/v1/events?since=15s", ""); !strings.Contains(a.body, `"orders"`) &&
-			by > time.Hour { // it has the time of before the step, and was published just now
+			by > time.Hour { // it has the time from before the step, and was published just now
 			t.Errorf("once a step of %v is trusted: since=15s answers %s", by, a.body)
 		}
 	}

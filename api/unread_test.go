@@ -12,8 +12,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestUnreadBody: row 7 of docs/ERRORS.md, where nothing reads the body. The answer waits for it,
-// but not for ever: one request would hold its connection until the client goes.
+// TestUnreadBody: row 7 of docs/ERRORS.md, where nothing reads the body. The response waits for it, but not forever:
+// otherwise one request would hold its connection until the client leaves.
 func TestUnreadBody(t *testing.T) {
 	const head, half = " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", "half"
 	for request, status := range map[string]int{
@@ -49,7 +49,7 @@ func TestUnreadBody(t *testing.T) {
 	}
 }
 
-// TestAnnouncedBody: a body takes memory when it comes, not when it is announced.
+// TestAnnouncedBody: a body takes memory when it arrives, not when it is announced.
 func TestAnnouncedBody(t *testing.T) {
 	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 16777216\r\n\r\n{"
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
@@ -70,8 +70,7 @@ func TestAnnouncedBody(t *testing.T) {
 	})
 }
 
-// TestStreamOutlivesReadTimeout: that time-out is for bodies, also when the request for the stream
-// had one.
+// TestStreamOutlivesReadTimeout: that timeout is for bodies, even if the request for the stream had one.
 func TestStreamOutlivesReadTimeout(t *testing.T) {
 	const get = "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n"
 	for name, request := range map[string]string{"no body": get + "\r\n",

@@ -10,8 +10,7 @@ import (
 	"tidings/api"
 )
 
-// whoOf returns who the server takes the sender of the headers for; each kind of answer must say
-// the same.
+// whoOf returns who the server takes the sender of the headers for; each kind of response must say the same.
 func whoOf(s *server, headers ...string) string {
 	s.t.Helper()
 	who := ""
@@ -37,16 +36,16 @@ func whoOf(s *server, headers ...string) string {
 	return who
 }
 
-// issued returns a token of an issuer.
+// issued returns a token from an issuer.
 func issued(t *testing.T, issuer, subject string) string {
 	return bearer(signed(t, `{"iss":"`+issuer+`","sub":"`+subject+
 		`","exp":4102444800,"tidings":{"subscribe":["a.*"]}}`))
 }
 
-// whoForm is that of schema Who in openapi.yaml.
+// whoForm is the pattern of schema Who in openapi.yaml.
 var whoForm = regexp.MustCompile(`^([A-Za-z0-9_-]{22})?\.[A-Za-z0-9_-]{22}$`)
 
-// TestWho: answers bear the same digest where the reader is the same person, who may read the same.
+// TestWho: responses have the same digest if the reader is the same person, who may read the same.
 func TestWho(t *testing.T) {
 	log := newLog(t)
 	s := newServer(t, log, 0, keyed(t, api.Options{}))

@@ -8,7 +8,7 @@ import (
 	"tidings/api"
 )
 
-// TestStreamGathersFrames: what is pending goes out in few writes, however many frames it is.
+// TestStreamGathersFrames: pending frames are sent in few writes, however many they are.
 func TestStreamGathersFrames(t *testing.T) {
 	bubble(t, api.Options{}, func(t *testing.T, s *piped) {
 		for i := range 200 {
