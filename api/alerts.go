@@ -17,7 +17,7 @@ import (
 	"tidings/store"
 )
 
-// alertBody is an alert in an answer.
+// alertBody is an alert in a response.
 type alertBody struct {
 	ID      store.ID      `json:"id"`
 	Topic   string        `json:"topic"`
@@ -40,11 +40,12 @@ func newAlertBody(a *alert.Alert) alertBody {
 }
 
 const (
-	// alertsAtOnce is how many open alerts a list has unless ?limit= says so, and at most.
+	// alertsAtOnce is the default length of a list of open alerts, without ?limit=.
 	alertsAtOnce    = 100
+	// maxAlertsAtOnce is the maximum length of such a list.
 	maxAlertsAtOnce = 1000
 
-	// maxAnswerBody bounds what somebody says to an alert.
+	// maxAnswerBody bounds the body of an answer to an alert.
 	maxAnswerBody = 16 << 10
 )
 
@@ -68,7 +69,7 @@ func (s *Server) alertRoutes() []route {
 	}
 }
 
-// alerting is a handler of a server that has alerts.
+// alerting wraps a handler for servers that have alerts.
 func (s *Server) alerting(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 		return s.atDesk(w, r, func(d *Desk) *problem {
@@ -80,7 +81,7 @@ func (s *Server) alerting(h handler) handler {
 	}
 }
 
-// listOpen serves GET /v1/open: what demands an answer, of the topics that the caller may read.
+// listOpen serves GET /v1/open: the open alerts of the topics that the caller may read.
 func (s *Server) listOpen(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 	filter, p := s.parseFilter(r, query["topic"])
 	if p != nil {
@@ -122,11 +123,11 @@ func (s *Server) listOpen(w http.ResponseWriter, r *http.Request, query url.Valu
 	return nil
 }
 
-// answerer serves an answer to an alert. It says whether it made a claim.
+// answerer serves an answer to an alert. It reports whether it made a claim.
 type answerer func(ctx context.Context, board *alert.Board, r *http.Request, id store.ID,
 	answer alert.Answer) (a alert.Alert, made bool, err error)
 
-// answerBody is what somebody says to an alert.
+// answerBody is the body of an answer to an alert.
 type answerBody struct {
 	Name    string       `json:"name"`
 	Device  string       `json:"device"`
@@ -136,7 +137,8 @@ type answerBody struct {
 	To      alert.Holder `json:"to"`
 }
 
-// answering serves POST /v1/events/{id}/… of those who may answer. To who may not read the event there is no alert.
+// answering serves POST /v1/events/{id}/… for those who may answer. A caller who may not read the event gets the
+// response for an alert that does not exist.
 func (s *Server) answering(do answerer) handler {
 	return s.alerting(func(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 		text, err := url.PathUnescape(variableOf(r))
@@ -156,7 +158,7 @@ func (s *Server) answering(do answerer) handler {
 			Note: body.Note, Force: body.Force, To: body.To, For: time.Duration(body.Seconds * float64(time.Second))}
 		found, err := boardOf(r).Get(id)
 		if err == nil && !grant.ReadsTopic(found.Topic) {
-			err = alert.ErrNotFound // as if there were none
+			err = alert.ErrNotFound // as if it did not exist
 		}
 		if err != nil {
 			return alertProblem(err)
@@ -193,7 +195,7 @@ func snooze(ctx context.Context, board *alert.Board, _ *http.Request, id store.I
 	return a, false, err
 }
 
-// errNoHandle is an answer that does not name the claim it is about.
+// errNoHandle refuses an answer that does not name the claim it is about.
 var errNoHandle = errors.New("no If-Match")
 
 // ofClaim serves an answer about the claim that If-Match names.
@@ -211,7 +213,8 @@ func ofClaim(do func(b *alert.Board, ctx context.Context, id store.ID,
 	}
 }
 
-// decodeBody reads a JSON object into a struct, whose members are all there may be. What is null is not there.
+// decodeBody reads a JSON object into a struct, whose members are the only ones allowed. A null member counts as
+// absent.
 func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, max int64, into any, optional bool) *problem {
 	text, p := s.readBody(w, r, max)
 	if p != nil || optional && len(bytes.TrimSpace(text)) == 0 {
@@ -234,7 +237,7 @@ func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, max int64, i
 	return &problem{code: "member-invalid", detail: strings.TrimPrefix(err.Error(), "json: ")}
 }
 
-// alertProblem is storeProblem, in the words of alerts.
+// alertProblem is storeProblem, worded for alerts.
 func alertProblem(err error) *problem {
 	var invalid *alert.InvalidError
 	var taken *alert.TakenError

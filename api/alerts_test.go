@@ -55,7 +55,7 @@ func (s *server) publishOf(topic, typ string, headers ...string) string {
 
 func ifMatch(handle string) string { return `If-Match: "` + handle + `"` }
 
-// TestAlerts: an order from its ring to its end, by HTTP alone; what was answered can be read as events.
+// TestAlerts: an order from its alarm to its end, through HTTP only; the answers can be read as events.
 func TestAlerts(t *testing.T) {
 	s := start(t)
 	c := newContract(t, s)
@@ -127,7 +127,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertGrants: a clerk of one region sees, claims and follows only that one; reading is not answering.
+// TestAlertGrants: a clerk of one region sees, claims and follows only that region; reading is not answering.
 func TestAlertGrants(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	admin := bearer(holder{publish: ">", subscribe: ">", answer: ">", admin: true}.token(t))
@@ -167,7 +167,7 @@ func TestAlertGrants(t *testing.T) {
 	}
 }
 
-// TestAlertRows: rows 330 to 349, but 343 and 344, of docs/ERRORS.md.
+// TestAlertRows: rows 330 to 349, except 343 and 344, of docs/ERRORS.md.
 func TestAlertRows(t *testing.T) {
 	s := newServer(t, newLog(t), 0, keyed(t, api.Options{}))
 	c := newContract(t, s)
