@@ -40,9 +40,8 @@ func newAlertBody(a *alert.Alert) alertBody {
 }
 
 const (
-	// alertsAtOnce is the default length of a list of open alerts, without ?limit=.
+	// alertsAtOnce is the length of a list of open alerts without ?limit=, and maxAlertsAtOnce the largest ?limit=.
 	alertsAtOnce    = 100
-	// maxAlertsAtOnce is the maximum length of such a list.
 	maxAlertsAtOnce = 1000
 
 	// maxAnswerBody bounds the body of an answer to an alert.

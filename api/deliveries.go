@@ -328,7 +328,7 @@ func (s *Server) testDelivery(w http.ResponseWriter, r *http.Request, _ url.Valu
 	return nil
 }
 
-// deliveryProblem is storeProblem, in the words of deliveries.
+// deliveryProblem is storeProblem, worded for deliveries.
 func deliveryProblem(err error) *problem {
 	var invalid *deliver.InvalidError
 	var refused *outbound.Refused

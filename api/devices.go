@@ -218,7 +218,7 @@ func (s *Server) removeDevices(w http.ResponseWriter, r *http.Request, query url
 	return nil
 }
 
-// deviceProblem is deliveryProblem, in the words of devices.
+// deviceProblem is deliveryProblem, worded for devices.
 func deviceProblem(err error) *problem {
 	switch {
 	case errors.Is(err, deliver.ErrNoDevice):
