@@ -12,8 +12,8 @@
 //
 // The path of a request: ServeHTTP sets the headers that every response has, routes.go finds the endpoint, guard.go
 // decides whether it may be called, by whom and with which parameters, and the endpoint's handler checks the topics
-// against the caller's grant. A handler that refuses returns a problem: guard.go answers with it, problem.go words
-// it.
+// against the caller's grant. A handler that refuses returns a problem, which guard.go answers with and problem.go
+// words.
 //
 // The path of an event: publish.go receives it, form.go reads it with the parsers of internal/wire,
 // store/bolt/commit.go makes it durable, replay/tail.go wakes the subscribers that match, script.go puts it in its
@@ -147,7 +147,7 @@ type Options struct {
 	// log lines dropped so far because nothing read them, for the metrics; nil: none are lost
 	LostLogLines func() uint64
 
-	// Silence returns for how long the cluster that keeps the log has not been heard from; nil without a cluster.
+	// Silence returns how long the cluster that keeps the log has been silent; nil without a cluster.
 	// After 10 s the server is not ready. After StaleAfter, which is then positive, EndStale ends the streams and
 	// none start.
 	Silence    func() time.Duration

@@ -10,8 +10,8 @@ import (
 )
 
 // reach is called with an ID that a client sent, before anything is reported about it. An ID above the head may be an
-// event that other servers of the log have and this one does not have yet: reach waits until it would be here. An ID
-// at or below the head costs nothing.
+// event that other servers of the log have and this one does not have yet: reach waits until this server would
+// have it. An ID at or below the head costs nothing.
 func (s *Server) reach(ctx context.Context, id store.ID) *problem {
 	if !s.log.Head().Before(id) {
 		return nil
@@ -28,14 +28,14 @@ func (s *Server) reach(ctx context.Context, id store.ID) *problem {
 }
 
 const (
-	// silentAfter is for how long the cluster that keeps the log may be silent before the server is not ready.
+	// silentAfter is how long the cluster that keeps the log may be silent before the server is not ready.
 	silentAfter = 10 * time.Second
 
 	// silenceEvery is how often that silence is checked on behalf of streams.
 	silenceEvery = time.Second
 )
 
-// silence returns for how long the cluster that keeps the log has not been heard from; 0 without a cluster.
+// silence returns how long the cluster that keeps the log has been silent; 0 without a cluster.
 func (s *Server) silence() time.Duration {
 	if s.o.Silence == nil {
 		return 0

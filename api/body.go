@@ -18,7 +18,7 @@ type body struct {
 	v      *visit
 	w      http.ResponseWriter
 	r      io.Reader
-	length int64 // announced; -1: not
+	length int64 // announced; -1: unknown
 	err    error // of r, except its end
 	token  bool  // the token expires before the timeout
 

@@ -68,7 +68,7 @@ func (s *Server) ownDesk() *Desk {
 	return nil
 }
 
-// atDesk has the request served here if this server has the deliveries and alerts, otherwise by the server that does.
+// atDesk has the request served here if this server has the deliveries and alerts, otherwise by the one that has them.
 func (s *Server) atDesk(w http.ResponseWriter, r *http.Request, here func(*Desk) *problem) *problem {
 	if d := s.ownDesk(); d != nil {
 		visitOf(r).desk = d

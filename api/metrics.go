@@ -69,7 +69,7 @@ func newMetrics(version string) *metrics {
 	return m
 }
 
-// begin creates the series that alerts use from the start: a rate needs a first value.
+// begin creates at the start the series that alerts look at: a rate needs a first value.
 func (m *metrics) begin() {
 	m.stored, m.replayed = m.publishes.WithLabelValues("stored"),
 		m.publishes.WithLabelValues("replayed")

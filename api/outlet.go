@@ -130,7 +130,7 @@ func (o *outlet) set(deadline time.Time) error {
 	return o.rc.SetWriteDeadline(deadline)
 }
 
-// arm makes the timer ring at the latest then. It may ring earlier: expire checks what is due.
+// arm makes the timer ring at this time at the latest. It may ring earlier: expire checks what is due.
 func (o *outlet) arm(at time.Time) {
 	switch {
 	case !o.armed.IsZero() && !at.Before(o.armed):
@@ -220,7 +220,7 @@ func (o *outlet) patience() time.Duration {
 	return max(0, stalledAfter-time.Since(o.began))
 }
 
-// drain ends a piece that has waited for stalledAfter now, and the others when they have.
+// drain ends a piece now if it has waited for stalledAfter, otherwise once it has.
 func (o *outlet) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -39,7 +39,7 @@ type route struct {
 	methods methods
 }
 
-// variable returns the name of the variable in the path, and what comes before and behind it; without a variable the
+// variable returns the name of the variable in the path, and what comes before and after it; without a variable the
 // whole path comes before it.
 func (r route) variable() (before, name, behind string) {
 	before, rest, _ := strings.Cut(r.path, "{")

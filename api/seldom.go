@@ -26,7 +26,7 @@ type said struct {
 	more int // since then
 }
 
-// take reports whether the line of this kind is the one of its minute, and how many lines there were since the last
+// take reports whether this is the one line of its kind in this minute, and how many lines there were since the last
 // such line.
 func (s *seldom) take(kind string, now time.Time) (more int, first bool) {
 	s.mu.Lock()
