@@ -102,7 +102,7 @@ func bubbleWith(t *testing.T, options func(*testing.T, store.Log, *replay.Tail) 
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
-		// by the bubble's clock: net/http keeps a connection whose body it refused for half a second
+		// by the bubble's clock: for half a second net/http keeps a connection whose body it refused
 		time.Sleep(time.Second)
 		if o.Deliveries != nil {
 			o.Deliveries.Close()
