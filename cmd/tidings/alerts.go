@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// alertsCmd works on what demands an answer.
+// alertsCmd manages and answers alerts.
 type alertsCmd struct {
 	List    alertsListCmd    `cmd:"" help:"List open alerts, oldest first, and who has claimed them."`
 	Claim   alertsClaimCmd   `cmd:"" help:"Claim an alert. Of several concurrent claims, one wins."`
@@ -24,7 +24,7 @@ type alertsCmd struct {
 	Resume  alertsResumeCmd  `cmd:"" help:"Resume escalation on a restored log."`
 }
 
-// alertInfo is an alert as the server tells of it.
+// alertInfo is an alert as the server reports it.
 type alertInfo struct {
 	ID     string    `json:"id"`
 	Topic  string    `json:"topic"`
@@ -52,7 +52,7 @@ func (a *alertInfo) print(app *app) error {
 	return app.print("%s %s %s of %s: %s%s%s", a.ID, a.Topic, a.Type, a.Since.Format(time.RFC3339), a.State, who, steps)
 }
 
-// open is what is open, at most so many.
+// open returns the open alerts, at most 1000.
 func (c *client) open(ctx context.Context, app *app) (list struct {
 	Alerts []alertInfo `json:"alerts"`
 	Open   int         `json:"open"`
@@ -84,7 +84,7 @@ func (c *alertsListCmd) Run(ctx context.Context, app *app) error {
 	return nil
 }
 
-// oneAlert names an alert, and who answers.
+// oneAlert names an alert and the person answering.
 type oneAlert struct {
 	client
 
@@ -110,7 +110,7 @@ func (c *oneAlert) answer(ctx context.Context, app *app, verb, handle string, mo
 	return a.print(app)
 }
 
-// ofClaim answers about the claim that counts.
+// ofClaim answers on behalf of the current claim.
 func (c *oneAlert) ofClaim(ctx context.Context, app *app, verb string) error {
 	list, err := c.open(ctx, app)
 	if err != nil {
@@ -144,7 +144,7 @@ type alertsDoneCmd struct{ oneAlert }
 
 func (c *alertsDoneCmd) Run(ctx context.Context, app *app) error { return c.ofClaim(ctx, app, "done") }
 
-// ruleInfo is a rule as the server tells of it, and as it is set.
+// ruleInfo is a rule as the server reports it, and as it is set.
 type ruleInfo struct {
 	Topics      []string   `json:"topics"`
 	Types       []string   `json:"types"`
@@ -174,7 +174,7 @@ type stepInfo struct {
 	Push     bool    `json:"push,omitzero"`
 }
 
-// to says where the step goes.
+// to names the step's destination.
 func (s stepInfo) to() string {
 	if s.Push {
 		return "push to devices"
@@ -182,7 +182,7 @@ func (s stepInfo) to() string {
 	return s.Delivery
 }
 
-// namedRule is a rule in an answer.
+// namedRule is a rule in a response.
 type namedRule struct {
 	Name string `json:"name"`
 	ruleInfo
@@ -257,7 +257,7 @@ type alertsPutCmd struct {
 	UnheardAfter time.Duration `default:"2m" help:"During opening hours, notify the first delivery when nobody has been able to hear an alert for this long; 0 for never."`
 }
 
-// ruleStep is TIME=DELIVERY or, which is no delivery's name, TIME@push.
+// ruleStep is TIME=DELIVERY or TIME@push; no delivery can have that name.
 type ruleStep stepInfo
 
 // UnmarshalText is called by kong.
@@ -280,7 +280,7 @@ type ruleWindow windowInfo
 
 var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// UnmarshalText is called by kong. What the days and times may be the server says.
+// UnmarshalText is called by kong. The server decides which days and times are valid.
 func (w *ruleWindow) UnmarshalText(text []byte) error {
 	dates, times, ok := strings.Cut(string(text), "/")
 	from, to, okTimes := strings.Cut(times, "-")

@@ -38,9 +38,8 @@ func (c *backupCmd) Validate() error {
 	return nil
 }
 
-// Run writes the file under another name, then gives it its own, then writes the manifest: a backup
-// without one is not finished. What a run that was killed has left is begun anew; nothing else is
-// ever overwritten.
+// Run writes the file under another name, renames it, then writes the manifest: a backup without one is not
+// finished. A file that a killed run left is replaced; nothing else is ever overwritten.
 func (c *backupCmd) Run(ctx context.Context, app *app) error {
 	for _, path := range []string{c.File, manifestOf(c.File)} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +69,7 @@ func (c *backupCmd) Run(ctx context.Context, app *app) error {
 	return app.print("%s: %d events up to %s, %d bytes", c.File, m.Events, m.Head, m.Size)
 }
 
-// createAnew creates a file in the place of what has its name, a link itself too.
+// createAnew creates a file in place of anything with its name; a link itself is replaced, too.
 func createAnew(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -86,19 +85,19 @@ func (c *backupCmd) copy(ctx context.Context, app *app,
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	m, err = log.Backup(ctx, file)
-	if errors.Is(err, syscall.ENOSPC) { // it is the file's disk that is full
+	if errors.Is(err, syscall.ENOSPC) { // the backup's disk is full
 		err = fmt.Errorf("no space left for the backup: %w", &fs.PathError{Op: "write",
 			Path: file.Name(), Err: syscall.ENOSPC})
 	}
 	return m, err
 }
 
-// openLog opens a log that exists, to be read.
+// openLog opens an existing log for reading.
 func openLog(dir string, app *app) (*bolt.Log, error) {
 	return bolt.Open(dir, bolt.Options{MustExist: true, CheckAll: true, Alone: true, Logger: app.logger})
 }
 
-// fetch downloads the backup and compares it with its manifest.
+// fetch downloads the backup and checks it against its manifest.
 func (c *backupCmd) fetch(ctx context.Context, app *app,
 	file *os.File) (m store.Manifest, err error) {
 	from := client{URL: *c.URL, Token: c.Token}
@@ -131,7 +130,7 @@ func (c *backupCmd) fetch(ctx context.Context, app *app,
 
 func manifestOf(file string) string { return file + ".json" }
 
-// writeManifest writes the manifest of a backup that is on disk, and brings both names to the disk.
+// writeManifest writes the manifest of a backup that is on disk, and syncs both names to disk.
 func writeManifest(file string, m store.Manifest) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

@@ -86,10 +86,10 @@ func (c *benchCmd) Run(ctx context.Context, app *app) (err error) {
 	return errors.Join(c.report(app, result), err)
 }
 
-// mayUse refuses a server on which others rely.
+// mayUse refuses a server that others may rely on.
 func (c *benchCmd) mayUse(ctx context.Context, target *load.Target) error {
 	events, err := target.Events(ctx)
-	if err == nil && events > 1 && !c.Yes { // one is what an earlier run leaves
+	if err == nil && events > 1 && !c.Yes { // an earlier run leaves one
 		return usageError{fmt.Errorf("%s has %d events, so others may rely on it; --yes puts it under "+
 			"load all the same, and --embedded starts a server for it", c.URL, events)}
 	}
@@ -111,7 +111,7 @@ func (c *benchCmd) plan() load.Plan {
 		Rate: c.Rate, Events: c.Events, Size: c.Size, Lines: c.Lines}
 }
 
-// benchClient keeps as many connections as are used at once.
+// benchClient keeps as many idle connections as are used at once.
 func (a *app) benchClient() *http.Client {
 	client := a.httpClient()
 	if client.Transport == nil {
@@ -123,7 +123,7 @@ func (a *app) benchClient() *http.Client {
 	return client
 }
 
-// progress shows on a terminal how far it is, and nothing once begin is zero.
+// progress shows progress on a terminal; a zero begin clears it.
 func (a *app) progress(begin time.Time, events int64) {
 	if !isTerminal(a.stderr) {
 		return
@@ -135,7 +135,7 @@ func (a *app) progress(begin time.Time, events int64) {
 	_, _ = fmt.Fprintf(a.stderr, "\r\x1b[K%s", line)
 }
 
-// errInexact makes the exit code tell.
+// errInexact makes the exit code report faults.
 var errInexact = errors.New("events were missing, doubled or out of order")
 
 func (c *benchCmd) report(app *app, r *load.Result) error {
@@ -190,7 +190,7 @@ func printTable(app *app, r *load.Result) error {
 	return nil
 }
 
-// embedded is a server of this program, on a log of its own.
+// embedded is a server of this program, with its own temporary log.
 type embedded struct {
 	url *url.URL
 	cmd *exec.Cmd
@@ -208,7 +208,7 @@ func startEmbedded(ctx context.Context) (*embedded, error) {
 	}
 	e := &embedded{dir: dir, cmd: exec.Command(self, "serve", "--listen", "127.0.0.1:0", "--data-dir",
 		dir)}
-	e.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // none of the variables of another server
+	e.cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // no variables meant for another server
 	log, err := e.cmd.StderrPipe()
 	if err == nil {
 		err = e.cmd.Start()
@@ -234,9 +234,9 @@ func startEmbedded(ctx context.Context) (*embedded, error) {
 	return nil, errors.Join(err, e.stop())
 }
 
-// stop ends the server and throws its log away.
+// stop ends the server and deletes its log.
 func (e *embedded) stop() error {
-	_ = e.cmd.Process.Signal(syscall.SIGTERM) // perhaps it has ended by itself
+	_ = e.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	err := e.cmd.Wait()
 	return errors.Join(err, os.RemoveAll(e.dir))
 }

@@ -16,13 +16,13 @@ import (
 	"sync/atomic"
 )
 
-// client is what the verbs that talk to a server have in common.
+// client holds the flags that all verbs which talk to a server share.
 type client struct {
 	URL   baseURL `help:"URL of the server." default:"http://127.0.0.1:8080"`
 	Token bearer  `help:"Bearer token; empty sends none." placeholder:"JWT"`
 }
 
-// baseURL is an absolute http or https URL, below whose path the API lies.
+// baseURL is an absolute http or https URL; the API lies below its path.
 type baseURL struct{ url *url.URL }
 
 func (b baseURL) String() string { return b.url.Redacted() }
@@ -36,11 +36,11 @@ func (b *baseURL) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// bearer is a token as a header can carry it.
+// bearer is a token in a form that a header can carry.
 type bearer string
 
-// UnmarshalText is called by kong. The line end of a file that was read into a variable is no part
-// of the token. An error does not repeat the token.
+// UnmarshalText is called by kong. The line end of a file that was read into a variable is not part of the token.
+// Errors do not repeat the token.
 func (b *bearer) UnmarshalText(text []byte) error {
 	text = bytes.TrimSpace(text)
 	if bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -51,8 +51,8 @@ func (b *bearer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// request prepares a request to a path of the API. Segments that are not constant must be valid
-// topics, which need no escaping.
+// request prepares a request to a path of the API. Segments that are not constant must be valid topics, which need
+// no escaping, or be escaped.
 func (c *client) request(ctx context.Context, method string, query url.Values,
 	path ...string) (*http.Request, error) {
 	u := c.URL.url.JoinPath(path...)
@@ -77,11 +77,11 @@ func (a *app) httpClient() *http.Client {
 	}
 }
 
-// roundTrip makes a request. If it fails, sent is false when no byte of it can have gone out.
+// roundTrip sends a request. If it fails, sent is false when no byte of it can have been sent.
 func roundTrip(client *http.Client, req *http.Request) (resp *http.Response, sent bool, err error) {
 	var connected atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }, // TLS is up, too
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }, // after the TLS handshake
 	})
 	resp, err = client.Do(req.WithContext(ctx))
 	if err != nil {
@@ -90,9 +90,9 @@ func roundTrip(client *http.Client, req *http.Request) (resp *http.Response, sen
 	return resp, connected.Load(), err
 }
 
-// problem is an error answer of the server (RFC 9457).
+// problem is an error response of the server (RFC 9457).
 type problem struct {
-	Status  int    `json:"-"` // the one of the answer counts
+	Status  int    `json:"-"` // the status of the response counts
 	Title   string `json:"title"`
 	Detail  string `json:"detail"`
 	Code    string `json:"code"`
@@ -120,11 +120,11 @@ func (p *problem) Error() string {
 
 const maxProblemBytes = 64 << 10
 
-// readProblem makes an error of an answer that is not a success. Answers of proxies are no problem
-// documents: of those the start of the body is shown.
+// readProblem turns a response that is not a success into an error. Responses of proxies are not problem documents;
+// of those it shows the start of the body.
 func readProblem(resp *http.Response) *problem {
 	p := &problem{}
-	// the status alone is worth telling
+	// the status alone is worth reporting
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblemBytes))
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
@@ -140,7 +140,7 @@ func readProblem(resp *http.Response) *problem {
 	return p
 }
 
-// shorten takes the request out of an error of http.Client, whose text repeats the whole URL.
+// shorten strips the request from an error of http.Client, whose text repeats the whole URL.
 func shorten(err error) error {
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
@@ -149,7 +149,7 @@ func shorten(err error) error {
 	return err
 }
 
-// exchange makes a request and decodes the answer, unless into is nil.
+// exchange makes a request and decodes the response, unless into is nil.
 func (c *client) exchange(ctx context.Context, app *app, method string, query url.Values, header http.Header,
 	body, into any, path ...string) error {
 	req, err := c.request(ctx, method, query, path...)

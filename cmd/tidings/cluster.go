@@ -23,7 +23,7 @@ import (
 	"tidings/store/jetstream"
 )
 
-// clusterFlags say which stream of NATS JetStream the log is kept on; the file is then a mirror of it.
+// clusterFlags select the NATS JetStream stream that holds the log; the file is then a mirror of it.
 type clusterFlags struct {
 	Store          string        `default:"bbolt" enum:"bbolt,nats" help:"Where the log lives: bbolt (a local file) or nats (a NATS JetStream stream shared by several servers, mirrored in a local file)."`
 	NATSURL        []string      `name:"nats-url" help:"URL of a NATS server. Repeatable." placeholder:"URL"`
@@ -55,7 +55,7 @@ func (c *clusterFlags) validate() error {
 
 func isControl(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
 
-// named returns a flag that says something of NATS, "" if none does.
+// named returns a flag about NATS that is set, or "".
 func (c *clusterFlags) named() string {
 	switch {
 	case len(c.NATSURL) > 0:
@@ -74,8 +74,8 @@ func (c *clusterFlags) named() string {
 	return ""
 }
 
-// open opens the log, with the cluster that keeps it if there is one, whose clock then bounds the one that the
-// log goes by.
+// open opens the log and, if a cluster keeps it, connects to that; the cluster's clock then bounds clk, which the
+// log uses.
 func (c *clusterFlags) open(ctx context.Context, dir string, clk *clock.Clock, o bolt.Options) (store.Log, error) {
 	o.Now, o.Past = clk.Now, clk.Past
 	if c.Store != "nats" {
@@ -88,7 +88,7 @@ func (c *clusterFlags) open(ctx context.Context, dir string, clk *clock.Clock, o
 	return c.join(ctx, dir, clk, o)
 }
 
-// join opens the mirror in a directory, or a new one, and brings it up to date. clk may be nil.
+// join opens the mirror in a directory, or a new one, and catches up with the stream. clk may be nil.
 func (c *clusterFlags) join(ctx context.Context, dir string, clk *clock.Clock, o bolt.Options) (*clustered, error) {
 	seq, err := c.connect(ctx, o.Logger)
 	if err != nil {
@@ -106,12 +106,12 @@ func (c *clusterFlags) join(ctx context.Context, dir string, clk *clock.Clock, o
 	return &clustered{Log: log, seq: seq, clk: clk}, nil
 }
 
-// lossError is the error of a mirror that has what its cluster has not.
+// lossError reports a mirror that has events which its cluster does not have.
 type lossError struct{ error }
 
 func (e lossError) Unwrap() error { return e.error }
 
-// explainLoss says of a log that has diverged from its cluster, and is its mirror, what to do.
+// explainLoss adds, for a mirror that has diverged from its cluster, what to do.
 func explainLoss(err error, dir string) error {
 	if !errors.Is(err, store.ErrDiverged) || errors.Is(err, bolt.ErrOtherLog) {
 		return err
@@ -132,16 +132,16 @@ func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetst
 	return jetstream.Connect(ctx, o)
 }
 
-// clustered is a log that ends its sequencer with itself.
+// clustered is a log that closes its sequencer when it closes.
 type clustered struct {
 	*bolt.Log
 	seq *jetstream.Sequencer
 	clk *clock.Clock // may be nil
 
-	lease atomic.Pointer[nodes.Lease] // that it sends by; nil before it does
+	lease atomic.Pointer[nodes.Lease] // under which it sends; nil until assembled
 }
 
-// silenceOf is how long the cluster that keeps the log has said nothing; nil: it has none.
+// silenceOf returns a function for how long the log's cluster has been silent; nil if the log has no cluster.
 func silenceOf(log store.Log) func() time.Duration {
 	if c, ok := log.(*clustered); ok {
 		return c.seq.Silence
@@ -149,7 +149,7 @@ func silenceOf(log store.Log) func() time.Duration {
 	return nil
 }
 
-// warnIfReadable warns when others can read what nodes tell each other on its way.
+// warnIfReadable warns if traffic between the nodes can be read in transit.
 func warnIfReadable(logger *slog.Logger, to interface{ Server() (string, bool) }) {
 	if address, secure := to.Server(); address != "" && !secure && !loopback.IsAddress(address) {
 		logger.Warn("the connection to NATS has no TLS: who is on the way reads events, and tokens, URLs and secrets in "+
@@ -157,7 +157,7 @@ func warnIfReadable(logger *slog.Logger, to interface{ Server() (string, bool) }
 	}
 }
 
-// nodes joins those that keep the log. at is where this server listens.
+// nodes joins the servers that share the log. at is the address that this server listens on.
 func (c *clusterFlags) nodes(own *clustered, at net.Addr, pages nodes.Pages,
 	logger *slog.Logger) (*nodes.Cluster, error) {
 	warnIfReadable(logger, own.seq)
@@ -174,7 +174,7 @@ func (c *clusterFlags) nodes(own *clustered, at net.Addr, pages nodes.Pages,
 		Logger: logger})
 }
 
-// state is how this server stands.
+// state returns this server's state for the other nodes.
 func (c *clustered) state() nodes.State {
 	stats := c.Log.Stats().Sequence
 	lease := c.lease.Load()

@@ -22,7 +22,7 @@ import (
 	"tidings/store"
 )
 
-// deliverFlags say what the server may reach by itself, and with which key it keeps secrets.
+// deliverFlags limit what the server may connect to, and name the key that encrypts secrets.
 type deliverFlags struct {
 	SecretsKeyFile       string        `help:"Key that encrypts delivery URLs and secrets (default: secrets.key in the data directory), created on first use. Keep a copy, apart from the backups." type:"path" placeholder:"FILE"`
 	DeliverTo            []subnet      `help:"Allow deliveries to this private network, e.g. 10.0.0.0/8. Repeatable." placeholder:"CIDR"`
@@ -54,8 +54,8 @@ func (d *deliverFlags) validate() error {
 	return positive("push-grace", d.PushGrace)
 }
 
-// begin begins to send and to take steps, as long as the server may, by the options of the server. listeners are those
-// of this server, to which nothing is sent.
+// begin starts deliveries and alert steps, with the options of the server and for as long as it may send. listeners
+// are this server's own; nothing is sent to them.
 func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, may func() bool, dataDir string,
 	listeners ...string) (desk api.Desk, err error) {
 	path := cmp.Or(d.SecretsKeyFile, filepath.Join(dataDir, "secrets.key"))
@@ -91,7 +91,7 @@ func (d *deliverFlags) begin(log store.Log, tail *replay.Tail, o *api.Options, m
 	return desk, nil
 }
 
-// prefixesOf are the networks that a flag names.
+// prefixesOf returns the networks of a flag.
 func prefixesOf(flag []subnet) (list []netip.Prefix) {
 	for _, allowed := range flag {
 		list = append(list, netip.Prefix(allowed))
@@ -99,12 +99,12 @@ func prefixesOf(flag []subnet) (list []netip.Prefix) {
 	return list
 }
 
-// addressesOf are those of listeners, by the flags that name them.
+// addressesOf returns the addresses of listeners, as flags name them.
 func addressesOf(listeners []string) (list []netip.AddrPort) {
 	for _, address := range listeners {
 		if at, err := net.ResolveTCPAddr("tcp", address); address != "" && err == nil {
 			own := at.AddrPort()
-			if !own.Addr().IsValid() { // of all addresses
+			if !own.Addr().IsValid() { // all addresses
 				own = netip.AddrPortFrom(netip.IPv6Unspecified(), own.Port())
 			}
 			list = append(list, own)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// deliveriesCmd works on what a server sends by itself.
+// deliveriesCmd manages what a server sends to receivers.
 type deliveriesCmd struct {
 	List    deliveriesListCmd    `cmd:"" help:"List deliveries: position, failures, since when."`
 	Put     deliveriesPutCmd     `cmd:"" help:"Create or change a delivery. Settings left out stay as they are."`
@@ -26,7 +26,7 @@ type deliveriesCmd struct {
 	Delete  deliveriesDeleteCmd  `cmd:"" help:"Delete a delivery. Unsent events are not sent."`
 }
 
-// deliveryName is a name as a path can carry it.
+// deliveryName is a name that a path can carry.
 type deliveryName string
 
 // UnmarshalText is called by kong.
@@ -38,7 +38,7 @@ func (n *deliveryName) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// call makes a request about deliveries and decodes the answer, unless into is nil.
+// call makes a request about deliveries and decodes the response, unless into is nil.
 func (c *client) call(ctx context.Context, app *app, method string, query url.Values, body, into any,
 	path ...string) error {
 	return c.exchange(ctx, app, method, query, nil, body, into, append([]string{"v1", "deliveries"}, path...)...)
@@ -46,7 +46,7 @@ func (c *client) call(ctx context.Context, app *app, method string, query url.Va
 
 func (n deliveryName) segment() string { return url.PathEscape(string(n)) }
 
-// deliveryInfo is a delivery as the server tells of it.
+// deliveryInfo is a delivery as the server reports it.
 type deliveryInfo struct {
 	Name      string   `json:"name"`
 	Kind      string   `json:"kind"`
@@ -79,7 +79,7 @@ type deliveryInfo struct {
 	} `json:"failing"`
 }
 
-// print writes what an administrator looks for first.
+// print writes first what an administrator looks for first.
 func (d *deliveryInfo) print(app *app) error {
 	to := d.Origin
 	if d.Kind != "webhook" && d.Kind != "" {
@@ -209,7 +209,7 @@ type deliveriesTestCmd struct {
 	Name deliveryName `arg:"" help:"Delivery name."`
 }
 
-// Run fails when the receiver does not take the message.
+// Run fails if the receiver does not accept the message.
 func (c *deliveriesTestCmd) Run(ctx context.Context, app *app) error {
 	var result struct {
 		Status *int    `json:"status"`

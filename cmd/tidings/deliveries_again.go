@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// oneEventOrAll names an event that was set aside, or all of a delivery.
+// oneEventOrAll names one event that a delivery has set aside, or all of them.
 type oneEventOrAll struct {
 	client
 
@@ -133,7 +133,7 @@ func (c *deliveriesDeadCmd) Run(ctx context.Context, app *app) error {
 	}
 }
 
-// forget prints how many it has forgotten.
+// forget prints the number of events that it has forgotten.
 func (c *deliveriesDeadCmd) forget(ctx context.Context, app *app) error {
 	query, err := c.query()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// movedDelivery is a delivery as export writes it, a JSON object in a line: its settings and its place. URL and
-// secret are not in it.
+// movedDelivery is a delivery as export writes it, a JSON object per line: its settings and its position, without
+// URL and secret.
 type movedDelivery struct {
 	Name        string   `json:"name"`
 	Origin      string   `json:"origin"`
@@ -73,7 +73,7 @@ type deliveriesImportCmd struct {
 	From string `help:"Start all deliveries here instead of at their exported positions: latest or earliest." placeholder:"START"`
 }
 
-// Run makes what standard input names. What is there already is an error, and left as it is.
+// Run creates the deliveries that standard input lists. An existing one is an error, and stays as it is.
 func (c *deliveriesImportCmd) Run(ctx context.Context, app *app) error {
 	lines := json.NewDecoder(app.stdin)
 	for n := 1; ; n++ {
@@ -118,7 +118,7 @@ func (c *deliveriesImportCmd) make(ctx context.Context, app *app, d *movedDelive
 		return err
 	}
 	secret := ""
-	if made.Kind != "webhook" { // for which put makes one
+	if made.Kind != "webhook" { // for a webhook, put makes one
 		secret = " --secret-file FILE"
 	}
 	return app.print("%s: %s, %d events behind, %s; it waits for its URL at %s: "+

@@ -39,7 +39,7 @@ type deliveriesPutCmd struct {
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }
 
-// Run prints a secret that it has made: it is shown this once.
+// Run prints a secret that it made, this once.
 func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
 	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From, "kind": c.Kind,
@@ -81,8 +81,8 @@ func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	return app.print("  secret, shown this once: %s", secret)
 }
 
-// secret returns the one to set, "" to keep what is there, and whether it was made here: that of another kind than a
-// webhook is the receiver's to make.
+// secret returns the secret to set, or "" to keep the present one, and whether it was made here: only webhooks get
+// one here; secrets of other kinds are the receiver's to make.
 func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, made bool, err error) {
 	if c.SecretFile != "" {
 		var content []byte
@@ -110,7 +110,7 @@ func (c *deliveriesPutCmd) secret(ctx context.Context, app *app) (text string, m
 			return "", false, err
 		}
 		if err == nil && d.Kind != "webhook" {
-			return "", false, nil // its service has made one, if it has one
+			return "", false, nil // the receiver makes its own, if it needs one
 		}
 	}
 	key := make([]byte, 32)

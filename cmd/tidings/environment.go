@@ -12,12 +12,11 @@ import (
 
 const variablePrefix = "TIDINGS_"
 
-// environment gives flags their values from variables, where the command line does not. An empty
-// variable counts as unset, because compose and unit files pass those on; serve refuses it where
-// that would open the server.
+// environment supplies flags that are not on the command line from variables. An empty variable counts as unset,
+// because compose and unit files pass those on; serve refuses it where that would open the server.
 type environment map[string]string
 
-// newEnvironment keeps other programs' variables too: their names may be ours, misspelt.
+// newEnvironment keeps other programs' variables, too: one may be ours, misspelt.
 func newEnvironment(environ []string) environment {
 	env := environment{}
 	for _, entry := range environ {
@@ -27,7 +26,7 @@ func newEnvironment(environ []string) environment {
 	return env
 }
 
-// variableOf is the name of a flag's variable: TIDINGS_DATA_DIR for --data-dir. --help has none.
+// variableOf returns the name of a flag's variable: TIDINGS_DATA_DIR for --data-dir. --help has none.
 func variableOf(flag *kong.Flag) (name string, ok bool) {
 	if flag == nil || flag.Name == "help" {
 		return "", false
@@ -38,8 +37,8 @@ func variableOf(flag *kong.Flag) (name string, ok bool) {
 // Validate is part of kong.Resolver.
 func (environment) Validate(*kong.Application) error { return nil }
 
-// Resolve is asked for every flag of the chosen verb that is not on the command line. The value is
-// decoded once here, only so that the error can name the variable.
+// Resolve is called for every flag of the chosen verb that is not on the command line. It decodes the value once
+// here, only so that the error can name the variable.
 func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name, ok := variableOf(flag)
 	if !ok || slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool {
@@ -63,14 +62,14 @@ func (e environment) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	return value, nil
 }
 
-// excludes reports whether a flag of the command line is one that the other cannot be used with.
+// excludes reports whether a given flag rules out the other.
 func excludes(given, flag *kong.Flag) bool {
 	return given != nil && slices.ContainsFunc(given.Xor, func(group string) bool {
 		return slices.Contains(flag.Xor, group)
 	})
 }
 
-// warn tells of the variables that do not do what they seem to, now or in the next release.
+// warn reports the variables that do not do what they seem to, now or in the next release.
 func (e environment) warn(app *app, ctx *kong.Context) {
 	for _, name := range e.unknown(ctx.Model) {
 		if isServe(ctx.Selected()) && isLikeKey(name, ctx.Model) {
@@ -85,9 +84,8 @@ func (e environment) warn(app *app, ctx *kong.Context) {
 	}
 }
 
-// deprecated returns the flags that have their value from a variable which the next release does
-// not read: of all verbs but serve, what they do is then said by flags alone, and not by what an
-// environment happens to hold.
+// deprecated returns the flags that were set by a variable which the next release does not read: on all verbs
+// except serve, flags alone then decide what happens, not what an environment happens to hold.
 func deprecated(ctx *kong.Context) (flags []*kong.Flag) {
 	if isServe(ctx.Selected()) {
 		return nil
@@ -102,8 +100,8 @@ func deprecated(ctx *kong.Context) (flags []*kong.Flag) {
 
 func isServe(verb *kong.Node) bool { return verb != nil && verb.Name == "serve" }
 
-// lasts reports whether a flag keeps its variable on verbs other than serve: those do that say
-// which log or server a verb works on, and as whom.
+// lasts reports whether a flag keeps its variable on verbs other than serve: those do that select a log or a
+// server, and the identity to use.
 func lasts(flag *kong.Flag) bool {
 	switch flag.Name {
 	case "url", "token", "data-dir", "jwt-key", "jwt-key-file":
@@ -112,7 +110,7 @@ func lasts(flag *kong.Flag) bool {
 	return false
 }
 
-// unknown returns the variables that no flag of any verb has, sorted: misspelt, most likely.
+// unknown returns the variables that belong to no flag of any verb, sorted; most likely misspelt.
 func (e environment) unknown(model *kong.Application) []string {
 	left := maps.Clone(e)
 	maps.DeleteFunc(left, func(name, value string) bool {
@@ -128,8 +126,7 @@ func (e environment) unknown(model *kong.Application) []string {
 	return slices.Sorted(maps.Keys(left))
 }
 
-// printHelp ends the help of a flag with its variable. serve's own help says once what its
-// variables are.
+// printHelp ends the help of a flag with its variable. serve's own help states the rule for its variables once.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	verb := ctx.Selected()
 	options.ValueFormatter = func(value *kong.Value) string {

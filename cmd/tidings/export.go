@@ -16,7 +16,7 @@ type exportCmd struct {
 	After   string `help:"Print only events after this ID." placeholder:"ID"`
 }
 
-// exportBuffer is how much is written at a time.
+// exportBuffer is the number of bytes written at a time.
 const exportBuffer = 64 << 10
 
 // Validate is called by kong.
@@ -30,8 +30,8 @@ func (c *exportCmd) Validate() error {
 	return nil
 }
 
-// Run prints every retained event as a line. Events that are damaged are named on standard error, and what
-// is no event is counted there; the rest is printed all the same.
+// Run prints every retained event as a line. It reports damaged events on standard error, and counts there what an
+// export leaves out; everything else is printed all the same.
 func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 	log, err := openLog(c.DataDir, app)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *exportCmd) Run(ctx context.Context, app *app) (err error) {
 	return fmt.Errorf("%w: %d events are left out", bolt.ErrDamaged, damaged)
 }
 
-// sayLeft says how much of the log is in no export.
+// sayLeft reports how much of the log no export contains.
 func (c *exportCmd) sayLeft(app *app, log store.Log) error {
 	info, err := log.Info()
 	if err != nil {

@@ -17,15 +17,15 @@ import (
 // healthTimeout is below the 30 s that container engines give a health check.
 const healthTimeout = 5 * time.Second
 
-// healthCmd asks whether the server is alive, not whether it accepts writes: what watches a process
-// starts another in its place, which does not help against a full disk and cuts every stream.
+// healthCmd checks that the server is alive, not that it accepts writes: a supervisor would restart it, which does
+// not help against a full disk and cuts every stream.
 type healthCmd struct {
 	URL   *baseURL `name:"url" help:"URL of the server (default: where serve listens, by its variables, so that container health checks need no arguments)."`
 	Token bearer   `help:"Bearer token, sent only with --url; empty sends none." placeholder:"JWT"`
 }
 
-// Run checks no certificate of a server on this machine, or at the address that serve listens on: it
-// has another name, and nothing that is sent or learned is a secret.
+// Run does not verify the certificate of a server on this machine, or at the address that serve listens on: it is
+// for another name, and nothing sent or received is secret.
 func (c *healthCmd) Run(ctx context.Context, app *app, env environment) error {
 	from, transport := client{Token: c.Token}, app.transport
 	if c.URL != nil {
@@ -56,7 +56,7 @@ func (c *healthCmd) Run(ctx context.Context, app *app, env environment) error {
 	return nil
 }
 
-// ofServe sets the address of a server that has its settings from these variables.
+// ofServe sets the URL of a server that is configured by these variables.
 func (b *baseURL) ofServe(env environment) error {
 	host, port, err := net.SplitHostPort(cmp.Or(env["TIDINGS_LISTEN"], "127.0.0.1:8080"))
 	if err != nil {

@@ -27,7 +27,7 @@ type importCmd struct {
 // Validate is called by kong.
 func (c *importCmd) Validate() error { return c.clusterFlags.validate() }
 
-// Run looks at the first line to know whether the events keep their IDs.
+// Run decides by the first line whether the events keep their IDs.
 func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 	file, err := app.open(ctx, c.File)
 	if err != nil {
@@ -46,8 +46,8 @@ func (c *importCmd) Run(ctx context.Context, app *app) (err error) {
 	return app.print("imported %d events, head %s", stored, head)
 }
 
-// fill has fill write to the log: that in the directory, or the stream's, of which the directory then has
-// a mirror.
+// fill calls fill to write to the log: the one in the directory, or that in the stream, which the directory then
+// mirrors.
 func (c *importCmd) fill(ctx context.Context, o bolt.Options, fill func(*bolt.Log) error) error {
 	if c.Store != "nats" {
 		return bolt.Fill(c.DataDir, o, fill)
@@ -83,7 +83,7 @@ func importLines(ctx context.Context, log *bolt.Log, lines io.Reader,
 // importAhead is how far an ID may be ahead of this machine's clock: two clocks may differ.
 const importAhead = time.Hour
 
-// importCheck refuses what cannot be imported, line by line.
+// importCheck refuses, line by line, events that cannot be imported.
 type importCheck struct {
 	redate bool
 
@@ -92,7 +92,7 @@ type importCheck struct {
 	ended      map[string]bool // topics
 }
 
-// event checks the next event, which may get another ID.
+// event checks the next event, and may change its ID.
 func (c *importCheck) event(e *store.Event) error {
 	if !c.begun {
 		c.begun, c.ids, c.ended = true, !e.ID.IsZero(), make(map[string]bool)
@@ -119,8 +119,8 @@ func (c *importCheck) event(e *store.Event) error {
 	return nil
 }
 
-// id checks the next ID. Those of the future become IDs of now when they are redated: all that follow
-// have to be, for IDs rise.
+// id checks the next ID. With redate, an ID in the future becomes one of now; IDs increase, so all that follow
+// change, too.
 func (c *importCheck) id(e *store.Event) error {
 	now := time.Now()
 	switch {
@@ -146,13 +146,13 @@ func (c *importCheck) id(e *store.Event) error {
 	return nil
 }
 
-// eventLines reads the file up to the first line that is no event, or not one to import.
+// eventLines yields events up to the first line that is not an event, or not one to import.
 func eventLines(ctx context.Context, file io.Reader,
 	check *importCheck) iter.Seq2[store.Event, error] {
 	return func(yield func(store.Event, error) bool) {
 		lines := bufio.NewScanner(file)
 		lines.Buffer(nil, 2*maxLineBytes)
-		// at an error Scan gives the torn line before it
+		// on an error, Scan returns the torn line before it
 		for number := 1; lines.Scan() && lines.Err() == nil; number++ {
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
@@ -208,7 +208,7 @@ func appendEvents(ctx context.Context, log store.Log,
 			}
 		}
 		batch = append(batch, draftOf(&e))
-		if e.Type == store.TypeEnd { // comes alone
+		if e.Type == store.TypeEnd { // must be alone in its commit
 			if err := flush(); err != nil {
 				return stored, err
 			}

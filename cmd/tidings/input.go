@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// open opens a file that is read once, from its start to its end; - is standard input.
+// open opens a file that is read once, from start to end; - is standard input.
 func (a *app) open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(untilDone(ctx, a.stdin)), nil
@@ -21,7 +21,7 @@ func (a *app) open(ctx context.Context, name string) (io.ReadCloser, error) {
 	return io.NopCloser(untilDone(ctx, &named{name: name})), nil
 }
 
-// named opens a pipe or a device when it is first read from, for opening may wait for a writer.
+// named opens a pipe or a device on the first read, because opening may wait for a writer.
 type named struct {
 	name string
 	file *os.File
@@ -38,8 +38,8 @@ func (n *named) Read(p []byte) (int, error) {
 	return n.file.Read(p)
 }
 
-// untilDone makes reads from a terminal or a pipe, which nothing else interrupts, end with ctx. The
-// read then under way is left behind: the process is about to exit.
+// untilDone makes reads from a terminal or a pipe, which nothing else interrupts, end with ctx. The pending read is
+// left behind: the process is about to exit.
 func untilDone(ctx context.Context, r io.Reader) io.Reader {
 	pr, pw := io.Pipe()
 	context.AfterFunc(ctx, func() { pw.CloseWithError(context.Cause(ctx)) })

@@ -15,7 +15,7 @@ import (
 	"tidings/internal/loopback"
 )
 
-// keyFlags say which tokens count. Without a key everybody may do everything.
+// keyFlags decide which tokens are valid. Without a key, anyone may do anything.
 type keyFlags struct {
 	JWTKey          secret `help:"Key to verify tokens with: an HMAC secret of at least 32 bytes, or a PEM public key. Prefer the variable: command lines are visible to other users." placeholder:"KEY"`
 	JWTKeyFile      string `help:"File with that key, reloaded when it changes. With several HMAC secrets, one per line, all are accepted and the first one signs." type:"path" placeholder:"FILE"`
@@ -65,7 +65,7 @@ func (k *keyFlags) validate(listen string, proxied bool) error {
 	return nil
 }
 
-// verifier returns nil when there is no key.
+// verifier returns nil without a key.
 func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verifier, error) {
 	given := k.given()
 	if len(given) == 0 {
@@ -92,10 +92,10 @@ func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verif
 type keyFile struct {
 	path   string
 	logger *slog.Logger
-	seen   fs.FileInfo // of the last attempt to read it; nil when it was not there
+	seen   fs.FileInfo // on the last attempt to read it; nil if it did not exist
 }
 
-// changed returns what the file has if it is not the one that was read last, else nil.
+// changed returns the content of the file if it has changed since it was last read, else nil.
 func (f *keyFile) changed() ([]byte, error) {
 	now, err := os.Stat(f.path)
 	if err != nil {
@@ -118,12 +118,12 @@ func (f *keyFile) read() ([]byte, error) {
 	return os.ReadFile(f.path)
 }
 
-// warnIfOpen warns about a secret that others can read or replace. A group may read it: that is how
-// services are given one.
+// warnIfOpen warns about a secret that others can read or replace. A group may read it: services are given secrets
+// that way.
 func warnIfOpen(path string, logger *slog.Logger) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return // whoever reads it says so
+		return // whoever reads it reports that
 	}
 	switch mode := info.Mode().Perm(); {
 	case mode&0o004 != 0:

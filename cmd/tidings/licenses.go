@@ -5,15 +5,15 @@ import (
 	"io"
 )
 
-// licenses are the texts that have to come with the binary: of its modules and of Go. A test holds
-// the file against the modules, and writes it anew when run with -update.
+// licenses are the licence texts that must ship with the binary: of its modules and of Go. A test compares the file
+// with the modules, and rewrites it with -update.
 //
 //go:embed licenses.txt
 var licenses string
 
 type licensesCmd struct{}
 
-// Run prints the texts as they are.
+// Run prints the texts verbatim.
 func (licensesCmd) Run(app *app) error {
 	_, err := io.WriteString(app.stdout, licenses)
 	return err

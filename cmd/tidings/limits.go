@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// minBuffer is the least --buffer-bytes: two of the largest batches fit, with what is made of them.
+// minBuffer is the minimum of --buffer-bytes: two of the largest batches fit, with what is built from them.
 const minBuffer byteSize = 64 << 20
 
-// limitFlags bound what publishers send, and how often the server may be called.
+// limitFlags bound what publishers send, and how often clients may call the server.
 type limitFlags struct {
 	MaxEventBytes  byteSize      `default:"1MiB" help:"Maximum size of an event's data."`
 	MaxTopics      int           `default:"1000000" help:"Maximum number of topics with events, and of topics without. No subject may create more than remain for everyone else."`

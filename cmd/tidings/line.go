@@ -15,8 +15,8 @@ import (
 	"tidings/store"
 )
 
-// steers are the characters that can move a terminal's cursor, colour, or turn round what is read:
-// controls (C0, DEL, C1), and format characters, which bidirectional ones are among.
+// steers are the characters that can move a terminal's cursor, change colours, or reverse what is read: controls
+// (C0, DEL, C1), and format characters, which include bidirectional ones.
 var steers = []*unicode.RangeTable{unicode.Cc, unicode.Cf}
 
 func canSteer(r rune) bool { return r == utf8.RuneError || unicode.In(r, steers...) }
@@ -32,14 +32,13 @@ func printable(s string) string {
 			quoted := strconv.QuoteRune(r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {
-			b.WriteRune(r) // of what is not UTF-8 U+FFFD
+			b.WriteRune(r) // U+FFFD for what is not UTF-8
 		}
 	}
 	return b.String()
 }
 
-// escapeControls returns JSON that means the same and cannot steer a terminal. White space between
-// its parts stays.
+// escapeControls returns JSON with the same meaning that cannot steer a terminal. White space between tokens stays.
 func escapeControls(text []byte) []byte {
 	escaped := make([]byte, 0, len(text)+1)
 	for _, r := range string(text) { // what is not UTF-8 becomes U+FFFD
@@ -54,7 +53,7 @@ func escapeControls(text []byte) []byte {
 	return escaped
 }
 
-// textLine is an event for reading: ID, type and data.
+// textLine formats an event for people: ID, type and data.
 func textLine(e sse.Event) []byte {
 	var b bytes.Buffer
 	if json.Compact(&b, e.Data) != nil { // then b is unchanged
@@ -64,8 +63,8 @@ func textLine(e sse.Event) []byte {
 	return fmt.Appendf(nil, "%s %s %s\n", printable(e.ID), printable(e.Type), data)
 }
 
-// jsonLine is an event for programs. Data that is JSON stays as it is but for insignificant white
-// space, so numbers keep their digits; anything else becomes a JSON string.
+// jsonLine formats an event for programs. Data that is JSON keeps everything but insignificant white space, so
+// numbers keep their digits; anything else becomes a JSON string.
 func jsonLine(e sse.Event) []byte {
 	line := struct {
 		ID   string          `json:"id"`

@@ -1,6 +1,6 @@
-// Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every
-// flag of serve can be given as an environment variable too: --data-dir as TIDINGS_DATA_DIR. Of the
-// other verbs' flags those can that say which log or server they work on, and as whom.
+// Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every flag of serve can
+// be given as an environment variable, too: --data-dir as TIDINGS_DATA_DIR. On other verbs, only the flags that
+// select a log or a server, and the identity to use, have variables.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	_ "time/tzdata" // of alert rules, where the machine has none
+	_ "time/tzdata" // for alert rules, where the machine has none
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
@@ -33,10 +33,10 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2 // a flag, an argument or a variable is wrong; nothing was done
-	// the log file is damaged, is no log, or has a newer format; it is left as it was
+	// the log file is damaged, is not a log, or has a newer format; it is left untouched
 	exitDamaged = 3
-	exitInUse   = 4 // the data directory is held by another process, or may not be written
-	// NATS has lost what a mirror has, which may be the only copy, and is kept
+	exitInUse   = 4 // another process holds the data directory, or it may not be written
+	// NATS has lost events of a mirror, which may be the only copy, and is kept
 	exitLost = 5
 )
 
@@ -64,32 +64,31 @@ type cli struct {
 	Licenses licensesCmd `cmd:"" help:"Print the licences of bundled software."`
 }
 
-// app is the process as a verb sees it. A verb's Run method takes it, and the context that ends
-// with the first signal that asks the process to end.
+// app is the process as a verb sees it. Run methods take it, and a context that ends with the first signal that
+// asks the process to end.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	end            context.CancelCauseFunc // as a signal does
+	end            context.CancelCauseFunc // ends the context as a signal does
 	logger         *slog.Logger
-	level          *slog.LevelVar    // of logger
-	lostLines      func() uint64     // of logger, ever
+	level          *slog.LevelVar    // of the logger
+	lostLines      func() uint64     // by the logger, ever
 	transport      http.RoundTripper // of the client verbs; nil means http.DefaultTransport
 }
 
-// print writes one line to standard output, in which nothing can steer a terminal.
+// print writes one line to standard output; nothing in it can steer a terminal.
 func (a *app) print(format string, args ...any) error {
 	_, err := io.WriteString(a.stdout, printable(fmt.Sprintf(format, args...))+"\n")
 	return err
 }
 
-// say writes one line to standard error, in which nothing can steer a terminal. That it cannot be
-// written is no failure.
+// say writes one line to standard error; nothing in it can steer a terminal. A failed write is ignored.
 func (a *app) say(format string, args ...any) {
 	_, _ = io.WriteString(a.stderr, "tidings: "+printable(fmt.Sprintf(format, args...))+"\n")
 }
 
-// usageError makes a verb that finds its settings wrong end with exitUsage. The text names the
-// flag, what it got and what is allowed, in one line.
+// usageError makes a verb that finds its settings wrong exit with exitUsage. The text names the flag, its value and
+// what is allowed, in one line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -116,11 +115,11 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout,
 		return exitOK
 	}
 	errOut.hurry()
-	app.say("%s", strings.ReplaceAll(err.Error(), "\n", "; ")) // of joined errors
+	app.say("%s", strings.ReplaceAll(err.Error(), "\n", "; ")) // from joined errors
 	return exitCode(err)
 }
 
-// run is the verb that the arguments name.
+// run runs the verb that the arguments name.
 func (a *app) run(ctx context.Context, args []string, env environment) error {
 	helped := false
 	parser, err := kong.New(&cli{},
@@ -140,7 +139,7 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 	if i := slices.IndexFunc(args, func(arg string) bool {
 		return !utf8.ValidString(arg)
 	}); i >= 0 {
-		// kong would replace bytes; it may be a key, so it is not repeated
+		// kong would replace bytes; the argument may be a key, so it is not repeated
 		return usageError{fmt.Errorf("argument %d is not UTF-8", i+1)}
 	}
 	parsed, err := parser.Parse(args)
@@ -149,7 +148,7 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 	}
 	var parse *kong.ParseError
 	if errors.As(err, &parse) {
-		parsed = parse.Context // a variable may be why
+		parsed = parse.Context // a variable may be the cause
 	}
 	env.warn(a, parsed)
 	if err != nil && strings.Contains(err.Error(), "unknown flag -") {
@@ -175,7 +174,7 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 	return parsed.Run()
 }
 
-// decodeDuration reads the durations of all flags alike, days and weeks too.
+// decodeDuration parses the durations of all flags, days and weeks included.
 func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
@@ -189,9 +188,8 @@ func decodeDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// refuseEmpty refuses a flag that was given as "", lists too: most likely it names a shell variable
-// that is not set, and the server must not start without the key or the limit that was meant to be
-// there.
+// refuseEmpty refuses a flag given as "", lists included: most likely it names a shell variable that is not set,
+// and the server must not start without the key or the limit that was meant.
 func refuseEmpty(flags []*kong.Flag) error {
 	for _, f := range flags {
 		if k := f.Target.Kind(); f.Set && (k == reflect.String || k == reflect.Slice) &&

@@ -8,11 +8,10 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// maxShare bounds what a share of a disk counts for: trimming needs no more, however large the disk
-// is.
+// maxShare caps a share of a disk: trimming needs no more, however large the disk is.
 const maxShare = 1 << 30
 
-// leastBytes is what a number without a unit is at least: below it, something else was meant.
+// leastBytes is the minimum of a number without a unit: below it, something else was meant.
 const leastBytes = 1 << 20
 
 // minFree is how much of a disk is left free: bytes, or a share of it.
@@ -41,7 +40,7 @@ func (m *minFree) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// of returns the bytes that are left free of a disk with so many.
+// of returns the bytes to leave free on a disk of this size.
 func (m *minFree) of(total uint64) uint64 {
 	return m.bytes + min(uint64(float64(total)*m.percent/100), maxShare)
 }

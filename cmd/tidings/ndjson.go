@@ -18,7 +18,7 @@ import (
 	"tidings/store"
 )
 
-// maxLineBytes is far above the event size that servers accept (1 MiB unless configured).
+// maxLineBytes is far above the event size that servers accept (1 MiB by default).
 const maxLineBytes = 64 << 20
 
 // publishLines publishes the lines of the --ndjson file.
@@ -30,21 +30,21 @@ func (c *publishCmd) publishLines(ctx context.Context, app *app) error {
 	defer file.Close()
 	bar := newProgressBar(app.stderr, file)
 	published, err := c.postLines(ctx, app.httpClient(), file, bar)
-	_ = bar.Close() // before anything else is printed; that a bar cannot be drawn is no failure
+	_ = bar.Close() // before anything else is printed; failing to draw a bar is no failure
 	if err != nil {
 		return err
 	}
 	return app.print("published %d events", published)
 }
 
-// postLines posts one line after the other over one connection, so that they are stored in their
-// order. It stops at the first line that fails; the error says how to go on.
+// postLines posts the lines one after the other over one connection, so that they are stored in order. It stops at
+// the first line that fails; the error says where to continue.
 func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io.Reader,
 	bar *progressbar.ProgressBar) (published int, err error) {
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, maxLineBytes)
 	number := 0
-	// at an error Scan gives the torn line before it
+	// on an error, Scan returns the torn line before it
 	for lines.Scan() && lines.Err() == nil && ctx.Err() == nil {
 		number++
 		_ = bar.Add(len(lines.Bytes()) + 1)
@@ -53,7 +53,7 @@ func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io
 		}
 		d, err := parseDraft(lines.Bytes())
 		if err == nil {
-			// An interrupt waits for the answer, so that it is known where to go on.
+			// An interrupt waits for the response, so that it is known where to continue.
 			_, err = c.post(context.WithoutCancel(ctx), client, d)
 		}
 		if err != nil {
@@ -70,7 +70,7 @@ func (c *publishCmd) postLines(ctx context.Context, client *http.Client, file io
 	return published, nil
 }
 
-// stopped tells where to go on: at the line that failed, or after it if it may have been stored.
+// stopped says where to continue: at the line that failed, or after it if it may have been stored.
 func stopped(published, line int, err error) error {
 	var unknown unknownOutcomeError
 	var p *problem
@@ -84,8 +84,7 @@ func stopped(published, line int, err error) error {
 		line, err, published, line-1)
 }
 
-// parseDraft is strict: a misspelt "type" must not turn into an event without one. The data is kept
-// byte for byte.
+// parseDraft is strict: a misspelt "type" must not become an event without a type. The data is kept byte for byte.
 func parseDraft(line []byte) (draft, error) {
 	members, err := wire.ParseObject(line)
 	if err != nil {
@@ -115,7 +114,7 @@ func parseDraft(line []byte) (draft, error) {
 	return d, store.ValidateTopic(d.topic)
 }
 
-// newProgressBar returns a bar over the bytes of the file; it is drawn on a terminal only.
+// newProgressBar returns a bar over the bytes of the file, drawn on a terminal only.
 func newProgressBar(w io.Writer, file io.Reader) *progressbar.ProgressBar {
 	size := int64(-1) // unknown
 	if f, ok := file.(*os.File); ok {

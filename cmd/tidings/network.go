@@ -14,7 +14,7 @@ import (
 	"unicode"
 )
 
-// networkFlags say where the server listens, and by which names and from where it may be called.
+// networkFlags define where the server listens, and by which names and from where it may be called.
 type networkFlags struct {
 	Listen          string        `default:"127.0.0.1:8080" help:"Address to listen on; port 0 picks a free port."`
 	AllowHost       []string      `help:"Accept this Host name on requests without an Authorization header (localhost always is). Repeatable." placeholder:"NAME"`
@@ -38,9 +38,9 @@ func (n *networkFlags) validate() error {
 		positive("shutdown-timeout", n.ShutdownTimeout))
 }
 
-// listenOn listens on the address of a flag. What may pass, such as an address that another process
-// has still, or that the machine does not have yet, is no wrong setting: its exit code is one after
-// which supervisors start the process again.
+// listenOn listens on the address of a flag. An error that may pass, such as an address that another process still
+// holds or that the machine does not have yet, is not a wrong setting: after its exit code supervisors restart the
+// process.
 func listenOn(flag, address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	var wrong *net.AddrError
@@ -53,7 +53,7 @@ func listenOn(flag, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("--%s: %w", flag, err)
 }
 
-// checkAddress refuses what is no address to listen on.
+// checkAddress refuses anything that is not an address to listen on.
 func checkAddress(flag, address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
@@ -65,8 +65,8 @@ func checkAddress(flag, address string) error {
 	return nil
 }
 
-// reachable is where a client on this machine finds a server that listens on the address: one of
-// all interfaces, of both families too, takes connections to 127.0.0.1.
+// reachable returns where a client on this machine finds a server that listens on the address: a listener on all
+// interfaces, dual-stack ones included, accepts connections to 127.0.0.1.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if ip, notIP := netip.ParseAddr(host); err == nil && (host == "" ||
@@ -76,7 +76,7 @@ func reachable(address string) string {
 	return address
 }
 
-// positive refuses a time-out or interval that is none.
+// positive refuses a time-out or an interval that is not above 0.
 func positive(flag string, d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("--%s: expected a duration above 0, got %v", flag, d)
@@ -84,12 +84,11 @@ func positive(flag string, d time.Duration) error {
 	return nil
 }
 
-// hosts returns the names that clients may call the server by: those of --allow-host, and the one
-// in --listen.
+// hosts returns the names that clients may call the server by: those of --allow-host, and the one in --listen.
 func (n *networkFlags) hosts() []string {
 	host, _, _ := net.SplitHostPort(n.Listen) // validate has checked it
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
-		return n.AllowHost // the address of a connection is allowed by itself
+		return n.AllowHost // the address of a connection is always allowed
 	}
 	return append([]string{host}, n.AllowHost...)
 }
@@ -110,13 +109,11 @@ func (n *networkFlags) origins() []string {
 	return origins
 }
 
-// origin is a web origin as browsers send it (RFC 6454 §6.2). Neither "*" nor "null" is one: with
-// the first every site could use a visitor's cookie, and the second is what any sandboxed page
-// sends.
+// origin is a web origin as browsers send it (RFC 6454 §6.2). "*" and "null" are refused: with the first every site
+// could use a visitor's cookie, and any sandboxed page sends the second.
 type origin string
 
-// UnmarshalText is called by kong. Apps in a shell have schemes of their own, such as
-// capacitor://localhost.
+// UnmarshalText is called by kong. Apps in a native shell have their own schemes, such as capacitor://localhost.
 func (o *origin) UnmarshalText(text []byte) error {
 	lower := strings.ToLower(string(text))
 	u, err := url.Parse(lower)
@@ -154,7 +151,7 @@ func originHost(host string) (string, error) {
 	return host, nil
 }
 
-// subnet is a range of addresses, such as 10.0.0.0/8, or one address.
+// subnet is a range of addresses, such as 10.0.0.0/8, or a single address.
 type subnet netip.Prefix
 
 // UnmarshalText is called by kong.

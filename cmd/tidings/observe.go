@@ -16,7 +16,7 @@ import (
 	"tidings/internal/loopback"
 )
 
-// observeFlags say how the server is looked at: its log, and listeners beside the one for clients.
+// observeFlags set the log level, and listeners beside the one for clients.
 type observeFlags struct {
 	LogLevel      logLevel `default:"info" help:"Minimum severity to log: debug, info, warn or error." placeholder:"LEVEL"`
 	MetricsListen string   `help:"Serve /metrics, without authentication, on this address as well." placeholder:"ADDRESS"`
@@ -39,7 +39,7 @@ func (o *observeFlags) validate() error {
 	return nil
 }
 
-// logLevel is the least level that is logged.
+// logLevel is the minimum level to log.
 type logLevel slog.Level
 
 // UnmarshalText is called by kong.
@@ -58,11 +58,11 @@ const (
 	sideReadTimeout = 5 * time.Second // for a request to a side listener to arrive
 	sideIdleTimeout = time.Minute     // between two requests on a connection
 
-	// for an answer of one, to be made and taken; a profile of longer is refused
+	// for a side listener's response to be produced and read; longer profiles are refused
 	sideWriteTimeout = time.Minute
 )
 
-// sideListeners are the servers of observeFlags.
+// sideListeners are the servers that observeFlags ask for.
 type sideListeners struct {
 	logger  *slog.Logger
 	errors  *log.Logger // of net/http
@@ -70,7 +70,7 @@ type sideListeners struct {
 	running sync.WaitGroup
 }
 
-// startSideListeners starts those that were asked for; close ends them.
+// startSideListeners starts the listeners that were asked for; close stops them.
 func (o *observeFlags) startSideListeners(logger *slog.Logger,
 	server *api.Server) (*sideListeners, error) {
 	s := &sideListeners{logger: logger, errors: server.ErrorLog()}
@@ -106,7 +106,7 @@ func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 	})
 }
 
-// close cuts off who is still there: nobody's data is on these connections.
+// close cuts off the remaining connections: nobody's data is on them.
 func (s *sideListeners) close() (err error) {
 	if s == nil {
 		return nil
@@ -118,8 +118,8 @@ func (s *sideListeners) close() (err error) {
 	return err
 }
 
-// profiles serves Go's profiles, but not the command line, which may hold a key. A page that has
-// its own name resolve to this machine is refused.
+// profiles serves Go's profiles, but not the command line, which may hold a key. It refuses pages whose own name
+// resolves to this machine.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -10,12 +10,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// keyOptions are the flags of which one has to be given, or serve is open to everybody.
+// keyOptions are the flags of which one must be given, or serve is open to everyone.
 var keyOptions = []string{"jwt-key", "jwt-key-file", "jwks-url"}
 
-// refuseOpening refuses the variables that would leave serve more open than was meant: one that is
-// set and empty, for what should have filled it in did not work, and one that looks like a key's
-// but is not read.
+// refuseOpening refuses variables that would leave serve more open than was meant: one that is set but empty,
+// because whatever should have filled it failed, and one that looks like a key's but is not read.
 func (e environment) refuseOpening(ctx *kong.Context) error {
 	if !isServe(ctx.Selected()) {
 		return nil
@@ -32,7 +31,7 @@ func (e environment) refuseOpening(ctx *kong.Context) error {
 	for _, f := range ctx.Flags() {
 		name, ok := variableOf(f)
 		value, set := e[name]
-		// Where there is a default an empty variable means that.
+		// An empty variable stands for the default, where there is one.
 		if ok && set && value == "" && !f.Set && !f.HasDefault && !f.IsBool() &&
 			!(keyed && isKey(f)) {
 			return usageError{fmt.Errorf("%s is set and empty: expected a value for --%s; unset the "+
@@ -45,11 +44,11 @@ func (e environment) refuseOpening(ctx *kong.Context) error {
 var (
 	likeKey = regexp.MustCompile("JWT|JWK|KEY|SECRET|HMAC|AUTH")
 
-	// Kubernetes names these after a service.
+	// Kubernetes derives these from a service's name.
 	ofService = regexp.MustCompile("_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
 )
 
-// isLikeKey reports whether a variable that no verb reads is meant for the key, to all appearances.
+// isLikeKey reports whether a variable that no verb reads is apparently meant for the key.
 func isLikeKey(name string, model *kong.Application) bool {
 	fold := func(s string) string {
 		return strings.ToUpper(strings.NewReplacer("_", "", "-", "", ".", "").Replace(s))
@@ -74,7 +73,7 @@ func isKnown(name string, model *kong.Application) (known bool) {
 	return known
 }
 
-// distance is how many bytes have to be changed, added or left out to make b of a (Levenshtein).
+// distance is the number of bytes to change, add or remove to turn a into b (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

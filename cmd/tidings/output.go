@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// outputQueue is how many lines of the log wait for whoever reads it.
+	// outputQueue is how many log lines may wait to be written.
 	outputQueue = 1024
 	// outputGrace is how long a write may still take once the process is to end.
 	outputGrace = time.Second
 )
 
-// errNotTaken is the error of a write that whoever reads standard output or error did not take.
+// errNotTaken is the error of a write that the reader of standard output or error did not accept.
 var errNotTaken = errors.New("nobody reads what is printed")
 
-// output is standard output or error. One goroutine writes to it, so that nothing else hangs on
-// whoever reads it, a pager or a log collector: a write that waits is given up when the process is
-// to end, and a line of the log is never waited for. All methods may be called concurrently.
+// output is standard output or error. One goroutine writes to it, so that nothing else blocks on the reader, a
+// pager or a log collector: a pending write is abandoned when the process is to end, and nothing waits for a log
+// line. All methods may be called concurrently.
 type output struct {
 	to      io.Writer
 	queue   chan message
-	ending  context.Context // the process's: its end gives a write outputGrace
+	ending  context.Context // when the process is to end; then a write has outputGrace left
 	hurry   context.CancelFunc
 	closing chan struct{}
 	stopped chan struct{}
-	lost    atomic.Uint64 // lines of the log, ever
-	told    uint64        // how many of them a line has told of; of the goroutine
+	lost    atomic.Uint64 // log lines, ever
+	told    uint64        // how many of them have been reported; owned by the goroutine
 }
 
 type message struct {
 	text    []byte
-	written chan<- error // nil: a line of the log, which nobody waits for
+	written chan<- error // nil: a log line, which nobody waits for
 }
 
-// newOutput starts the goroutine, which close ends. ctx ends when the process is to end.
+// newOutput starts the goroutine; close stops it. ctx ends when the process is to end.
 func newOutput(ctx context.Context, to io.Writer) *output {
 	o := &output{to: to, queue: make(chan message, outputQueue), closing: make(chan struct{}),
 		stopped: make(chan struct{})}
@@ -48,10 +48,10 @@ func newOutput(ctx context.Context, to io.Writer) *output {
 	return o
 }
 
-// Write waits until the text is written, or outputGrace after the process is to end.
+// Write waits until the text is written, or until outputGrace after the process is to end.
 func (o *output) Write(text []byte) (int, error) {
 	written := make(chan error, 1)
-	m := message{bytes.Clone(text), written} // given up, text is its caller's again
+	m := message{bytes.Clone(text), written} // once abandoned, text belongs to the caller again
 	select {
 	case o.queue <- m:
 	case <-o.ending.Done():
@@ -77,8 +77,8 @@ func (o *output) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// linesOf returns a writer of whole lines that never waits, if w is an output: a line for which
-// there is no room is lost, and a later line says how many were.
+// linesOf returns a writer of whole lines that never waits, if w is an output: a line that finds no room is lost,
+// and a later line reports how many were.
 func linesOf(w io.Writer) io.Writer {
 	if o, ok := w.(*output); ok {
 		return lineWriter{o}

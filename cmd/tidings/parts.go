@@ -12,13 +12,13 @@ import (
 	"tidings/store"
 )
 
-// parts are what runs over a log.
+// parts are what runs on top of a log.
 type parts struct{ stops []func() }
 
-// add notes how to stop what was just started.
+// add records how to stop a part that was just started.
 func (p *parts) add(stop func()) { p.stops = append(p.stops, stop) }
 
-// stop stops all, the last one first. It may be called again.
+// stop stops all parts, the last one first. It may be called again.
 func (p *parts) stop() {
 	for len(p.stops) > 0 {
 		last := len(p.stops) - 1
@@ -27,8 +27,8 @@ func (p *parts) stop() {
 	}
 }
 
-// assemble starts the server's parts over the log, but for what answers requests. What has started when it fails is
-// in up.
+// assemble starts the server's parts over the log, except its HTTP server. On failure, up holds the parts that have
+// started.
 func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *parts,
 	o api.Options) (*api.Server, error) {
 	var err error
@@ -76,14 +76,14 @@ func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *p
 }
 
 const (
-	// deskTrouble is how long a server waits that has come to send, and cannot read from the log what.
+	// deskTrouble is the wait before a server that is to send retries to read from the log what to send.
 	deskTrouble = 5 * time.Second
 
-	// deskTries is how often it tries before it leaves that to another one.
+	// deskTries is the number of attempts before it leaves that to another server.
 	deskTries = 3
 )
 
-// sit has a server of several send and take steps, until ctx ends, or it has failed to begin.
+// sit makes a server of a cluster send and take steps, until ctx ends or it has failed to begin.
 func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin func() (api.Desk, error)) {
 	for try := 1; ctx.Err() == nil; try++ {
 		d, err := begin()
@@ -99,6 +99,6 @@ func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin fun
 		if try == deskTries {
 			return
 		}
-		_ = sleep(ctx, deskTrouble) // the loop looks whether ctx has ended
+		_ = sleep(ctx, deskTrouble) // the loop checks whether ctx has ended
 	}
 }

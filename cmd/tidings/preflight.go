@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// baseMemory is what the server needs beside the in-memory tail and its buffers: the commit queue, and
-	// room for itself.
+	// baseMemory is what the server needs beside the in-memory tail and its buffers: the commit queue, and memory
+	// for itself.
 	baseMemory = 128 << 20
 
-	// widestProxies is the length of the prefix of the largest network for private use, fc00::/7; of
-	// IPv4 it is 10.0.0.0/8.
+	// widestProxies is the prefix length of the largest network for private use, fc00::/7; for IPv4 that is
+	// 10.0.0.0/8.
 	widestProxies = 7
 
-	// spareFiles are open beside the streams: the log, listeners, publishers.
+	// spareFiles is the number of files open beside the streams: the log, listeners, publishers.
 	spareFiles = 200
 )
 
-// preflight warns when the machine does not offer what the flags ask for. The server starts
-// all the same: it may never need what is missing.
+// preflight warns if the machine does not offer what the flags ask for. The server starts all the same: it may
+// never need what is missing.
 func (c *serveCmd) preflight(logger *slog.Logger) {
 	need := int64(c.TailBytes) + 2*int64(c.BufferBytes) + baseMemory
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 && limit < need {
@@ -65,12 +65,12 @@ func (c *serveCmd) preflight(logger *slog.Logger) {
 	}
 }
 
-// checkDisk warns of a --retain-bytes that the disk cannot hold: publishing would stop before
-// anything is trimmed.
+// checkDisk warns about a --retain-bytes that the disk cannot hold: publishing would stop before anything is
+// trimmed.
 func (c *serveCmd) checkDisk(logger *slog.Logger) {
 	_, total, err := bolt.DiskSpace(c.DataDir)
 	if err != nil {
-		return // nothing is known of the disk then
+		return // the disk is unknown then
 	}
 	room := total - min(total, c.MinFree.of(total))
 	for _, limit := range c.RetainBytes {

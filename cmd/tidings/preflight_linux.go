@@ -2,14 +2,14 @@ package main
 
 import "syscall"
 
-// maxFiles is how many files the process may have open.
+// maxFiles returns how many files the process may have open.
 func maxFiles() (uint64, bool) {
 	var limit syscall.Rlimit
 	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
 	return limit.Cur, err == nil
 }
 
-// fileSystem names those file systems that a log does not belong on (statfs(2)); "" for all others.
+// fileSystem names the file systems that a log does not belong on (statfs(2)); "" for all others.
 func fileSystem(dir string) string {
 	var stat syscall.Statfs_t
 	if syscall.Statfs(dir, &stat) != nil {

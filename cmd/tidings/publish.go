@@ -89,8 +89,8 @@ func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
 	return data, nil
 }
 
-// contentTypeOf guesses the type of data. What a slip may have made of other data, an argument that
-// is empty or JSON that was cut short, is refused.
+// contentTypeOf guesses the type of data. It refuses what a slip may have made of other data: an empty argument, or
+// truncated JSON.
 func contentTypeOf(data []byte) (string, error) {
 	start := bytes.TrimLeft(data, " \t\r\n")
 	switch {
@@ -108,20 +108,20 @@ func contentTypeOf(data []byte) (string, error) {
 	}
 }
 
-// noEvent is what --if-newest says of a topic that never had an event.
+// noEvent is the value of --if-newest for a topic that never had an event.
 const noEvent = "none"
 
 // draft is an event to post.
 type draft struct {
 	topic, eventType, contentType string
-	ifNewest                      string // "": in any case
+	ifNewest                      string // "": no condition
 	data                          []byte
 }
 
-// postTimeout leaves the server its queue timeout and a slow upload of the largest event.
+// postTimeout allows for the server's queue timeout and a slow upload of the largest event.
 const postTimeout = time.Minute
 
-// unknownOutcomeError: the request went out and no answer came back.
+// unknownOutcomeError means that the request was sent and no response came.
 type unknownOutcomeError struct{ error }
 
 func (e unknownOutcomeError) Error() string {
@@ -131,8 +131,8 @@ func (e unknownOutcomeError) Error() string {
 
 func (e unknownOutcomeError) Unwrap() error { return e.error }
 
-// post publishes one event and returns its ID. It never retries: a request without an answer may
-// have been carried out, and a second one would then store the event twice.
+// post publishes one event and returns its ID. It never retries: a request without a response may have succeeded,
+// and a second one would then store the event twice.
 func (c *publishCmd) post(ctx context.Context, client *http.Client,
 	d draft) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
@@ -170,7 +170,7 @@ func (c *publishCmd) post(ctx context.Context, client *http.Client,
 	var answer struct {
 		ID string `json:"id"`
 	}
-	body, err := io.ReadAll(resp.Body) // to the end, so that the connection is used again
+	body, err := io.ReadAll(resp.Body) // to the end, so that the connection is reused
 	if err != nil {
 		return "", unknownOutcomeError{err}
 	}

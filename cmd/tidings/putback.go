@@ -22,7 +22,7 @@ func (c *putBackCmd) Validate() error {
 	return c.clusterFlags.validate()
 }
 
-// Run says what the stream has again, and what is left to do.
+// Run reports what it restored to the stream, and what is left to do.
 func (c *putBackCmd) Run(ctx context.Context, app *app) error {
 	seq, err := c.connect(ctx, app.logger)
 	if err != nil {

@@ -55,7 +55,7 @@ func (c *restoreCmd) Run(ctx context.Context, app *app) error {
 		report.Events, report.Head, len(report.Damaged), reach, report.LogID)
 }
 
-// restore makes a log of the backup, or the stream's, of which the directory then has a mirror.
+// restore restores the backup to a log in the directory, or to the stream, which the directory then mirrors.
 func (c *restoreCmd) restore(ctx context.Context, app *app, o bolt.RestoreOptions) (bolt.Report, error) {
 	if c.Store != "nats" {
 		return bolt.Restore(ctx, c.File, c.DataDir, o)

@@ -18,7 +18,7 @@ import (
 	"tidings/store"
 )
 
-// retainFlags say what the log keeps.
+// retainFlags set the limits of retention.
 type retainFlags struct {
 	RetainAge    []maxAge    `help:"Delete events older than this, e.g. 30d. PATTERN=30d applies to matching topics. Repeatable." placeholder:"[PATTERN=]AGE"`
 	RetainEvents []maxEvents `help:"Keep at most N events in the log. PATTERN=N applies per matching topic. Repeatable." placeholder:"[PATTERN=]N"`
@@ -61,7 +61,7 @@ func (r *retainFlags) policy() (p retention.Policy) {
 	return p
 }
 
-// outlook says for how long the log keeps what; nil: it keeps everything.
+// outlook returns how long the log keeps which events; nil means that it keeps everything.
 func (r *retainFlags) outlook(log store.Log) (*retention.Outlook, error) {
 	if p := r.policy(); !p.IsZero() {
 		return retention.NewOutlook(log, p)
@@ -69,8 +69,8 @@ func (r *retainFlags) outlook(log store.Log) (*retention.Outlook, error) {
 	return nil, nil
 }
 
-// startTrimming trims the log from now on, but for what is needed, and returns what ends it. Without a
-// limit there is nothing to do. It comes before the first publish.
+// startTrimming starts trimming the log, except for what is needed, and returns a function that stops it. Without a
+// limit it does nothing. Call it before the first publish.
 func (r *retainFlags) startTrimming(ctx context.Context, log store.Log, needed retention.Needed, c *clock.Clock,
 	logger *slog.Logger) (stop func(), err error) {
 	p := r.policy()
@@ -134,8 +134,8 @@ func (m *maxBytes) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// cutPattern takes PATTERN= off a limit. "=30d" stays as it is, and is refused: a pattern that got
-// lost must not become a limit of the whole log.
+// cutPattern splits PATTERN= off a limit. "=30d" stays as it is, and is refused: a lost pattern must not turn the
+// limit into one of the whole log.
 func cutPattern(text []byte) (pattern, value string) {
 	pattern, value, ok := strings.Cut(string(text), "=")
 	if !ok || pattern == "" {

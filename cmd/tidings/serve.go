@@ -118,9 +118,8 @@ func (c *serveCmd) diskFree() (uint64, error) {
 	return free, err
 }
 
-// serve wires the parts and runs until ctx ends or the log fails, then takes them down from the
-// outside inwards: not ready, streams end, publishes finish, trimming and the tail stop, the log
-// closes.
+// serve wires the parts and runs until ctx ends or the log fails, then shuts down from the outside in: not ready,
+// streams end, publishes finish, trimming and the tail stop, the log closes.
 func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener net.Listener,
 	clk *clock.Clock, o api.Options) error {
 	tail := replay.NewTail(log, replay.TailOptions{Bytes: c.tailLimit()})
@@ -141,7 +140,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 		up.stop()
 		return errors.Join(err, beside.close(), listener.Close(), log.Close())
 	}
-	c.preflight(app.logger) // after all that can refuse to start, before the first request
+	c.preflight(app.logger) // after everything that can refuse to start, before the first request
 	httpServer := server.HTTPServer()
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
@@ -188,15 +187,15 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	return errors.Join(failure, err)
 }
 
-// closeGrace is how long the log may take to close when the shutdown time-out is over.
+// closeGrace is how long the log may take to close once the shutdown time-out is over.
 const closeGrace = time.Second
 
 // errNotClosed ends the process while the log is still closing.
 var errNotClosed = errors.New("the log did not close in the shutdown time-out, because the disk hangs " +
 	"or is slow; what was acknowledged is stored, and the next start decides about the rest")
 
-// awaitClose waits for the log to close, for as long as a shutdown may take: a disk that hangs must not keep
-// the process.
+// awaitClose waits for the log to close, for as long as a shutdown may take: a disk that hangs must not keep the
+// process alive.
 func awaitClose(deadline context.Context, closed <-chan error) error {
 	select {
 	case err := <-closed:
@@ -213,8 +212,8 @@ func awaitClose(deadline context.Context, closed <-chan error) error {
 	}
 }
 
-// announce says where the server is found: in the log, and to a program that waits for it in the
-// only line of standard output. On a terminal the first is enough.
+// announce reports where the server is reached: in the log, and in the only line of standard output, for programs
+// that wait for it. On a terminal the log line is enough.
 func (c *serveCmd) announce(app *app, at net.Addr, state ...any) {
 	url := c.scheme() + "://" + reachable(at.String())
 	app.logger.Info("listening", append([]any{"url", url, "address", at.String(), "data_dir",

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// outlive makes the process outlive whoever reads its log, and the terminal that it was started
-// from, until stop is called.
+// outlive makes the process outlive the reader of its log, and the terminal it was started from, until stop is
+// called.
 func outlive(logger *slog.Logger) (stop func()) {
-	// A write to a pipe that nobody has open is an error like another then; to standard output and
-	// error it would end the process (package os/signal, SIGPIPE).
+	// Then a write to a pipe without a reader fails like any other write; otherwise, on standard output and error,
+	// it would end the process (package os/signal, SIGPIPE).
 	signal.Ignore(syscall.SIGPIPE)
 	hangups, stopping := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)

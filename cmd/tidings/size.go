@@ -7,7 +7,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// byteSize is a flag's number of bytes: plain, or with a unit such as 64MiB or 10GB.
+// byteSize is a flag's number of bytes, plain or with a unit, such as 64MiB or 10GB.
 type byteSize int64
 
 // UnmarshalText is called by kong.

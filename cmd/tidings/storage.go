@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// storageFlags say where the log is, how much of the disk it leaves free, and which retries it
-// recognizes.
+// storageFlags define where the log is, how much of the disk it leaves free, and which retries it recognizes.
 type storageFlags struct {
 	DataDir           string        `default:"./tidings-data" help:"Data directory, created if missing." type:"path"`
 	RequireLog        bool          `help:"Refuse to start without an existing log instead of creating one, for disks that may not be mounted yet."`

@@ -8,8 +8,8 @@ import (
 	"tidings/api"
 )
 
-// streamFlags say how a stream is kept alive and when it ends, how many there may be, and what
-// memory they share.
+// streamFlags define how a stream is kept alive and when it ends, how many there may be, and what memory they
+// share.
 type streamFlags struct {
 	Heartbeat             time.Duration `default:"15s" help:"Send a heartbeat after this much silence on a stream."`
 	StallTimeout          time.Duration `default:"60s" help:"Disconnect a client that accepts less than 64 KiB of a response in this time."`
@@ -42,7 +42,7 @@ func (s *streamFlags) validate() error {
 	return cmp.Or(positive("heartbeat", s.Heartbeat), positive("stall-timeout", s.StallTimeout))
 }
 
-// tailLimit is --tail-bytes in TailOptions' terms, where 0 means the default and -1 none.
+// tailLimit translates --tail-bytes for TailOptions, where 0 means the default and -1 none.
 func (s *streamFlags) tailLimit() int64 {
 	if s.TailBytes == 0 {
 		return -1

@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	// maxSilence is four heartbeats of a server with the default interval: a connection without a
-	// byte for so long is taken for dead, whatever TCP says. It is longer once the server has named
-	// a longer interval.
+	// maxSilence is four heartbeats at the default interval: a connection without a byte for this long is
+	// considered dead, whatever TCP says. It grows when the server names a longer interval.
 	maxSilence = time.Minute
 
 	// defaultRetry is the wait before a reconnect until the server names one.
@@ -27,14 +26,14 @@ const (
 )
 
 var (
-	// errEnded: every topic has ended and was delivered; the server answers 204.
+	// errEnded means that every topic has ended and was delivered; the server then answers 204.
 	errEnded = errors.New("every topic has ended")
 
 	errSilent = errors.New("nothing came, not even a heartbeat")
 )
 
-// subscription is one logical stream over as many connections as it takes. Each one goes on after
-// the last event of the one before.
+// subscription is one logical stream over as many connections as it takes. Each continues after the last event of
+// the previous one.
 type subscription struct {
 	client *client
 	http   *http.Client
@@ -42,30 +41,29 @@ type subscription struct {
 	notice func(text string) // for people: why and when it reconnects
 
 	lastID string        // cursor, by the rules of EventSource
-	retry  time.Duration // as the server asked for
+	retry  time.Duration // as requested by the server
 }
 
-// lostError is an end of a connection after which the subscription connects again.
+// lostError is the end of a connection after which the subscription reconnects.
 type lostError struct {
 	error
 	opened bool // the stream had begun
 }
 
-// strangeError is an answer that is not of a Tidings server: of a proxy whose backend is being
-// deployed, or of a page to sign in. It passes, so the subscription connects again too, and tells
-// it once until a stream begins.
+// strangeError is a response that is not from a Tidings server, but from a proxy whose backend is being deployed,
+// or from a sign-in page. It passes, so the subscription reconnects, and reports it once until a stream begins.
 type strangeError struct{ error }
 
-// follow calls handle for each event, in order, until handle returns an error, ctx ends, the topics
-// have ended (errEnded), or the server refuses. It never returns nil.
+// follow calls handle for each event, in order, until handle returns an error, ctx ends, the topics have ended
+// (errEnded), or the server refuses. It never returns nil.
 func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error) error {
 	s.retry = defaultRetry
-	// Jitter included, the wait stays at 30 s at most.
+	// Including jitter, the wait is at most 30 s.
 	attempts := backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.5,
 		MaxInterval: 20 * time.Second,
 	}
-	told := false // of a strange answer
+	told := false // a strange response was reported
 	for {
 		err := s.connect(ctx, handle)
 		var lost lostError
@@ -105,7 +103,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// connect is one connection, from the request to its end.
+// connect runs one connection, from the request to its end.
 func (s *subscription) connect(ctx context.Context, handle func(sse.Event) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -131,8 +129,8 @@ func (s *subscription) connect(ctx context.Context, handle func(sse.Event) error
 	return s.read(ctx, &watchedReader{resp.Body, silence, maxSilence}, handle)
 }
 
-// check tells answers that are final from those that pass. Final is only what the server itself
-// says: that all has ended, or a problem that lies with the client.
+// check separates final responses from those that pass. A final one comes from the server itself: all topics have
+// ended, or a problem lies with the client.
 func (s *subscription) check(resp *http.Response) error {
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch code := resp.StatusCode; {
@@ -178,7 +176,7 @@ func (s *subscription) read(ctx context.Context, body *watchedReader,
 			s.retry = retry
 		}
 		switch {
-		case errors.Is(err, sse.ErrTooLarge): // it would be as large the next time
+		case errors.Is(err, sse.ErrTooLarge): // it would be too large again
 			return err
 		case errors.Is(err, io.EOF):
 			return lostError{errors.New("the stream ended"), true}
@@ -188,7 +186,7 @@ func (s *subscription) read(ctx context.Context, body *watchedReader,
 	}
 }
 
-// causeOf prefers why ctx was cancelled to the error that follows from it.
+// causeOf prefers the cause of ctx's cancellation to the error that results from it.
 func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -196,19 +194,19 @@ func causeOf(ctx context.Context, err error) error {
 	return shorten(err)
 }
 
-// watchedReader lets the timer run only while it waits for bytes: a slow terminal is no silence.
+// watchedReader runs the timer only while it waits for bytes: a slow terminal is not silence.
 type watchedReader struct {
 	r     io.Reader
 	timer *time.Timer
-	most  time.Duration // that it waits
+	most  time.Duration // longest wait
 }
 
-// heartbeats takes the interval from what opened the stream.
+// heartbeats reads the interval from the data of tidings.open.
 func (w *watchedReader) heartbeats(open []byte) {
 	var data struct {
 		Seconds float64 `json:"heartbeat_seconds"`
 	}
-	if json.Unmarshal(open, &data) == nil { // else the default holds
+	if json.Unmarshal(open, &data) == nil { // else the default applies
 		w.most = max(maxSilence, time.Duration(4*data.Seconds*float64(time.Second)))
 	}
 }

@@ -105,7 +105,7 @@ func (c *tailCmd) print(app *app, e sse.Event) error {
 	return err
 }
 
-// controlText is what to tell of a control event, and whether to tell it.
+// controlText returns the report of a control event, and whether to print it.
 func controlText(e sse.Event, verbose bool) (text string, ok bool) {
 	var data struct {
 		Reason    string `json:"reason"`
@@ -113,7 +113,7 @@ func controlText(e sse.Event, verbose bool) (text string, ok bool) {
 		Requested string `json:"requested"`
 		Through   string `json:"through"`
 	}
-	if json.Unmarshal(e.Data, &data) != nil { // show what came
+	if json.Unmarshal(e.Data, &data) != nil { // show it as received
 		return fmt.Sprintf("%s: %s", e.Type, e.Data), true
 	}
 	switch e.Type {

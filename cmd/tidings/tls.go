@@ -31,7 +31,7 @@ func (t *tlsFlags) scheme() string {
 	return "https"
 }
 
-// config returns nil when no certificate is named.
+// config returns nil if no certificate is named.
 func (t *tlsFlags) config(logger *slog.Logger) (*tls.Config, error) {
 	if t.TLSCert == "" {
 		return nil, nil
@@ -45,8 +45,8 @@ func (t *tlsFlags) config(logger *slog.Logger) (*tls.Config, error) {
 		NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
-// suites are those of TLS 1.2 that RFC 9325 §4.2 recommends; Go's own list has some with CBC, too.
-// TLS 1.3 has no others.
+// suites are the TLS 1.2 suites that RFC 9325 §4.2 recommends; Go's own list includes CBC suites. TLS 1.3 has no
+// others.
 var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -54,19 +54,19 @@ var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// certificate is what the two files held when they were last good. It looks at them for each new
-// connection, which costs little beside the handshake.
+// certificate holds the last good content of the two files. It checks them for each new connection, which costs
+// little beside the handshake.
 type certificate struct {
 	files  [2]string
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	seen   [2]fs.FileInfo // of the last attempt
+	seen   [2]fs.FileInfo // on the last attempt
 	loaded *tls.Certificate
 }
 
-// get is tls.Config.GetCertificate. Files that do not fit together, for one was replaced before the
-// other, leave the certificate as it is.
+// get is tls.Config.GetCertificate. If the files do not match, because one was replaced before the other, it keeps
+// the old certificate.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.loaded, nil
 }
 
-// renew reads the files if they have changed since it last did.
+// renew reads the files if they have changed since the last read.
 func (c *certificate) renew() error {
 	changed := false
 	for i, path := range c.files {

@@ -13,7 +13,7 @@ import (
 	"tidings/store"
 )
 
-// tokenCmd needs no server: whoever has the key can make tokens.
+// tokenCmd needs no server: anyone who has the key can make tokens.
 type tokenCmd struct {
 	JWTKey     secret        `placeholder:"SECRET" help:"Signing key: an HMAC secret of at least 32 bytes, or a PEM private key."`
 	JWTKeyFile string        `placeholder:"FILE" type:"path" help:"File with that key."`
@@ -81,7 +81,7 @@ func (c *tokenCmd) Run(app *app) error {
 	return app.print("%s", token)
 }
 
-// key returns the key and the flag it came by.
+// key returns the key and the flag that it came from.
 func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 	if c.JWTKeyFile == "" {
 		return []byte(c.JWTKey), "--jwt-key", nil
@@ -98,11 +98,11 @@ func (c *tokenCmd) key(app *app) (key []byte, flag string, err error) {
 	return key, flag, nil
 }
 
-// secret is a flag's value that no error message repeats.
+// secret is a flag value that no error message repeats.
 type secret string
 
-// Decode is called by kong. It takes the next argument as it is: kong's own reading of a string
-// would take the dashes of a PEM block for a flag, and quote the block in its error.
+// Decode is called by kong. It takes the next argument as it is: kong's own decoding of a string would take the
+// dashes of a PEM block for a flag, and quote the block in its error.
 func (s *secret) Decode(ctx *kong.DecodeContext) error {
 	token := ctx.Scan.Pop()
 	if token.IsEOL() {
@@ -112,5 +112,5 @@ func (s *secret) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// String is what kong prints, if it does.
+// String is what kong prints, if anything.
 func (secret) String() string { return "…" }

@@ -30,7 +30,7 @@ func (c *verifyCmd) Run(ctx context.Context, app *app) error {
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		_ = enc.Encode(report) // numbers, texts and IDs
+		_ = enc.Encode(report) // only numbers, texts and IDs
 		_, err = app.stdout.Write(escapeControls(b.Bytes()))
 	} else {
 		err = printReport(app, &report)
@@ -69,8 +69,7 @@ func printReport(app *app, r *bolt.Report) error {
 		r.Bytes, r.LogID)
 }
 
-// recordBar is a progress bar over a number of records that is known only later; it is drawn on a
-// terminal only.
+// recordBar is a progress bar over a number of records that is known only later, drawn on a terminal only.
 type recordBar struct{ bar *progressbar.ProgressBar }
 
 func newRecordBar(w io.Writer, what string) recordBar {
@@ -88,7 +87,7 @@ func (b recordBar) set(done, total uint64) {
 	if b.bar.GetMax64() != int64(total) {
 		b.bar.ChangeMax64(int64(total))
 	}
-	_ = b.bar.Set64(int64(done)) // that a bar cannot be drawn is no failure
+	_ = b.bar.Set64(int64(done)) // failing to draw a bar is no failure
 }
 
 func (b recordBar) done() { _ = b.bar.Close() }

@@ -12,8 +12,8 @@ func (versionCmd) Run(app *app) error {
 		runtime.GOARCH)
 }
 
-// version is what the go command stamped into the binary: the tag or pseudo-version of the module,
-// which names the commit and whether the tree was dirty.
+// version is what the go command stamped into the binary: the module's tag or pseudo-version, which identifies the
+// commit and whether the tree was dirty.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
