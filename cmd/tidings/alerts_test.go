@@ -10,7 +10,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestAlertsVerb: an order from its rule to its end, by the verb alone, and the step that is sent while nobody has it.
+// TestAlertsVerb: an order's alert from its rule to done, by the verb alone, and the step sent while nobody has
+// claimed it.
 func TestAlertsVerb(t *testing.T) {
 	steps := make(chan string, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -59,7 +60,7 @@ func TestAlertsVerb(t *testing.T) {
 	e2e.Eventually(t, "the rule is muted", func() bool {
 		return strings.Contains(verb(exitOK, "orders: ", "", "alerts rules"), "  muted until ")
 	})
-	verb(exitFailure, "", "--for says for how long", "alerts sign-off orders") // it is never closed
+	verb(exitFailure, "", "--for says for how long", "alerts sign-off orders") // its hours never end
 	verb(exitOK, "orders: nobody has to be there until 20", "", "alerts sign-off orders --for 1h --name Ana")
 	rules := verb(exitOK, "orders: ", "", "alerts rules")
 	if !strings.Contains(rules, "  nobody has to be there until 20") {

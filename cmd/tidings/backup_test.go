@@ -60,7 +60,7 @@ func TestBackupOfServer(t *testing.T) {
 	verifies(t, copied)
 }
 
-// TestBackupFails: nothing that looks like a backup is left behind.
+// TestBackupFails: a failed backup leaves nothing behind that looks like one.
 func TestBackupFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "b.db")
 	held := t.TempDir()
@@ -84,7 +84,7 @@ func TestBackupFails(t *testing.T) {
 	}
 }
 
-// TestBackupAddressFromVariable: the address may come from the variable as from the flag.
+// TestBackupAddressFromVariable: the variable sets the address as well as the flag.
 func TestBackupAddressFromVariable(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir())
 	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
@@ -96,8 +96,8 @@ func TestBackupAddressFromVariable(t *testing.T) {
 	}
 }
 
-// TestBackupFlagBeatsVariable: the flag says where from, also when the other way has a variable, as
-// the directory has in the container.
+// TestBackupFlagBeatsVariable: the flag selects the source even if the other source has a variable, as the
+// directory has in the container.
 func TestBackupFlagBeatsVariable(t *testing.T) {
 	held := t.TempDir()
 	url := serving(t, "--data-dir", held)
@@ -110,7 +110,7 @@ func TestBackupFlagBeatsVariable(t *testing.T) {
 		strings.NewReader(""), "backup", file+"3").want(t, exitUsage, "", "can't be used together")
 }
 
-// TestBackupRows: row 111 of docs/ERRORS.md. Nothing of a backup that is refused is left.
+// TestBackupRows: row 111 of docs/ERRORS.md. A refused backup leaves nothing behind.
 func TestBackupRows(t *testing.T) {
 	dir, ids := storedLog(t, `{"order":1}`, `{"order":2}`)
 	file := filepath.Join(t.TempDir(), "b.db")

@@ -14,7 +14,7 @@ import (
 	"tidings/store"
 )
 
-// clockLog is what GET /v1/log says of the clock.
+// clockLog is what GET /v1/log reports about the clock.
 type clockLog struct {
 	Events int
 	Clock  struct {
@@ -33,7 +33,7 @@ func getClockLog(t *testing.T, url string) (log clockLog) {
 	return log
 }
 
-// awaitEvents waits until so many events are left.
+// awaitEvents waits until this many events are left.
 func awaitEvents(t *testing.T, url string, want int) (log clockLog) {
 	t.Helper()
 	e2e.Eventually(t, fmt.Sprintf("log of %d events", want), func() bool {
@@ -43,7 +43,7 @@ func awaitEvents(t *testing.T, url string, want int) (log clockLog) {
 	return log
 }
 
-// importAged makes a log of so many events, the newest of that age, and returns its directory.
+// importAged creates a log of this many events, the newest of that age, and returns its directory.
 func importAged(t *testing.T, events int, age time.Duration) (dir string) {
 	t.Helper()
 	var lines strings.Builder
@@ -58,9 +58,8 @@ func importAged(t *testing.T, events int, age time.Duration) (dir string) {
 	return dir
 }
 
-// TestStartFarAhead: to a server whose clock is 31 days ahead its log looks 31 days old. It deletes
-// by number, but nothing by age until it is told that the clock is right; a publish and another start
-// change nothing about that.
+// TestStartFarAhead: to a server whose clock is 31 days ahead, its log looks 31 days old. It deletes by number, but
+// not by age until the clock is confirmed; a publish or another start does not change that.
 func TestStartFarAhead(t *testing.T) {
 	dir := importAged(t, 100, 31*24*time.Hour)
 	for _, left := range []int{50, 40} {
@@ -90,7 +89,7 @@ func TestStartFarAhead(t *testing.T) {
 	}
 }
 
-// TestStartNotFarAhead: what is old beside what is not goes at once, as ever.
+// TestStartNotFarAhead: with newer events beside them, old ones are deleted at once.
 func TestStartNotFarAhead(t *testing.T) {
 	dir := importAged(t, 100, 29*24*time.Hour)
 	url := serving(t, "--data-dir", dir, "--retain-age", "41760m50s", "--trim-interval", "10ms")

@@ -15,7 +15,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// onCluster are the flags of a server on the cluster.
+// onCluster returns the flags of a server on the cluster.
 func onCluster(t *testing.T, c *natstest.Cluster, more ...string) []string {
 	flags := append([]string{"--store", "nats", "--data-dir", t.TempDir()}, more...)
 	for _, url := range c.URLs() {
@@ -27,12 +27,12 @@ func onCluster(t *testing.T, c *natstest.Cluster, more ...string) []string {
 	return flags
 }
 
-// onOne are the flags of a server on a single NATS server.
+// onOne returns the flags of a server on a single NATS server.
 func onOne(t *testing.T, c *natstest.Cluster, more ...string) []string {
 	return onCluster(t, c, append([]string{"--nats-replicas", "1", "--nats-allow-lossy"}, more...)...)
 }
 
-// TestServeCluster: two servers on three NATS servers have one log, and go on when one of these is killed.
+// TestServeCluster: two servers on three NATS servers share one log, and keep working when one of these is killed.
 func TestServeCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills NATS servers")
@@ -41,7 +41,7 @@ func TestServeCluster(t *testing.T) {
 	c.Await()
 	first := serving(t, onCluster(t, c)...)
 	second := serving(t, onCluster(t, c)...)
-	publish := func(url, data string) { // what is refused while a leader is elected was not stored
+	publish := func(url, data string) { // a publish refused during a leader election was not stored
 		t.Helper()
 		c.Eventually("TIDINGS", "publish", func() bool {
 			got := runCLI(t, "publish", "--url", url, "orders", data)
@@ -51,7 +51,7 @@ func TestServeCluster(t *testing.T) {
 			return got.code == exitOK
 		})
 	}
-	for _, url := range []string{first, second} { // of which one has them
+	for _, url := range []string{first, second} { // one of them has the deliveries
 		e2e.Eventually(t, "list of deliveries", func() bool {
 			return runCLI(t, "deliveries", "list", "--url", url).code == exitOK
 		})
@@ -70,7 +70,7 @@ func TestServeCluster(t *testing.T) {
 	}
 }
 
-// TestImportCluster: a log is moved to a new stream, where the cursors that were kept elsewhere stay valid.
+// TestImportCluster: a log moves to a new stream, and cursors stored elsewhere stay valid.
 func TestImportCluster(t *testing.T) {
 	old, dir := t.TempDir(), t.TempDir()
 	write := func(name, text string) string {
@@ -101,7 +101,7 @@ func TestImportCluster(t *testing.T) {
 	})
 }
 
-// TestRestoreCluster: a backup becomes a new stream, on which a node that comes later answers as the log did.
+// TestRestoreCluster: a backup becomes a new stream, on which a node that joins later answers as the old log did.
 func TestRestoreCluster(t *testing.T) {
 	file, keyed, head := backedUp(t)
 	c := natstest.Start(t, 1)
@@ -132,8 +132,8 @@ func TestRestoreCluster(t *testing.T) {
 	})
 }
 
-// backedUp is a backup of a log in which the topic over has ended, and nothing else is retained. keyed was answered
-// to what the key k is of.
+// backedUp returns a backup of a log in which the topic over has ended, and nothing else is retained. keyed is the
+// response to the publish with the key k.
 func backedUp(t *testing.T) (file, keyed string, head store.ID) {
 	t.Helper()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "b.db")
@@ -154,7 +154,7 @@ func backedUp(t *testing.T) (file, keyed string, head store.ID) {
 	return file, keyed, log.Head()
 }
 
-// publishUnder publishes to the topic orders under a key.
+// publishUnder publishes to the topic orders with an idempotency key.
 func publishUnder(t *testing.T, url, key, data string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/topics/orders/events",
@@ -175,7 +175,7 @@ func publishUnder(t *testing.T, url, key, data string) (status int, body string)
 	return answer.StatusCode, string(text)
 }
 
-// TestErrorsCluster: what serve refuses.
+// TestErrorsCluster: settings that serve refuses.
 func TestErrorsCluster(t *testing.T) {
 	for args, want := range map[string]string{
 		"--store nats":                                       "--store nats needs --nats-url",

@@ -11,8 +11,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestDeliveriesMove: a delivery moves with its log to another server, by export and import, and goes on from its
-// place once it has its URL and a secret, which are in no export.
+// TestDeliveriesMove: by export and import, a delivery moves with its log to another server, and continues from its
+// position once it has its URL and a secret, which no export contains.
 func TestDeliveriesMove(t *testing.T) {
 	got := make(chan string, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

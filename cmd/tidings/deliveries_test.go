@@ -14,7 +14,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestDeliveriesVerb: a webhook from its making to its end, by the verb alone.
+// TestDeliveriesVerb: a webhook from creation to deletion, by the verb alone.
 func TestDeliveriesVerb(t *testing.T) {
 	var status atomic.Int32
 	status.Store(200)
@@ -110,7 +110,7 @@ func TestDeliveriesVerb(t *testing.T) {
 	verb(exitFailure, "", "delivery-not-found", "delete shop")
 }
 
-// TestDeliveriesExpiring: the list says what retention is expected to delete before it is sent.
+// TestDeliveriesExpiring: the list shows the events that retention is expected to delete before they are sent.
 func TestDeliveriesExpiring(t *testing.T) {
 	url := serving(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--retain-events", "1")
 	verb := func(command string) string {

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// keptVariables are those that verbs other than serve keep.
+// keptVariables are the variables that verbs other than serve keep.
 var keptVariables = []string{"TIDINGS_URL", "TIDINGS_TOKEN", "TIDINGS_DATA_DIR", "TIDINGS_JWT_KEY",
 	"TIDINGS_JWT_KEY_FILE"}
 
@@ -24,8 +24,8 @@ func verbs(t *testing.T) []*kong.Node {
 	return parser.Model.Children
 }
 
-// TestHelpNamesEveryFlagAndVariable: every flag is documented; serve says once that each has a
-// variable, the other verbs say it at the flags that keep theirs.
+// TestHelpNamesEveryFlagAndVariable: every flag is documented; serve states once that each flag has a variable, the
+// other verbs name it at the flags that keep theirs.
 func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
 	const rule = "Every flag of serve can be given as an environment variable: --data-dir is " +
 		"TIDINGS_DATA_DIR."
@@ -51,8 +51,8 @@ func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
 	}
 }
 
-// TestServeGroupsItsFlags: each flag is in a group, and what belongs to one is declared together, so
-// that --help and docs/CONFIGURATION.md have the same order.
+// TestServeGroupsItsFlags: each flag is in a group, and the flags of a group are declared together, so that --help
+// and docs/CONFIGURATION.md have the same order.
 func TestServeGroupsItsFlags(t *testing.T) {
 	var groups []string
 	for _, verb := range verbs(t) {
@@ -73,7 +73,7 @@ func TestServeGroupsItsFlags(t *testing.T) {
 	}
 }
 
-// TestVariableOfOneShotFlagWarns: for one release it still counts.
+// TestVariableOfOneShotFlagWarns: the variable still counts for one release.
 func TestVariableOfOneShotFlagWarns(t *testing.T) {
 	const id = "01K5ZM00000000000000000000"
 	var got string
@@ -89,7 +89,7 @@ func TestVariableOfOneShotFlagWarns(t *testing.T) {
 	if want := "/v1/topics/orders/trim?before=" + id; got != want {
 		t.Errorf("trim asked for %s, want %s", got, want)
 	}
-	// the flag beats it: nothing to warn of
+	// the flag takes precedence: no warning
 	runWith(t.Context(), []string{"TIDINGS_BEFORE=x"}, nil, append(trim, "--before", id)...).
 		want(t, exitOK, "1\n", "")
 
@@ -120,7 +120,7 @@ func TestVariableThatFailsAVerbWarns(t *testing.T) {
 	}
 }
 
-// TestVariablesThatStay: those of serve's flags, and those that say where and as whom.
+// TestVariablesThatStay: those of serve's flags, and those that select a log, a server or an identity.
 func TestVariablesThatStay(t *testing.T) {
 	var environ []string
 	for _, verb := range verbs(t) {

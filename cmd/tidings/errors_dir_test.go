@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// onDirectory runs each verb that works on a data directory, and wants the code and the text.
+// onDirectory runs each verb on a data directory, and expects the code and the text.
 func onDirectory(t *testing.T, dir string, code int, want string, verbs ...string) {
 	t.Helper()
 	for _, verb := range verbs {
@@ -83,7 +83,7 @@ func testBackupNames(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "b.db")
 	precious := write(t, "precious", []byte("precious"), 0o600)
-	for _, name := range []string{file + ".partial", file + ".json.partial"} { // of one that was killed
+	for _, name := range []string{file + ".partial", file + ".json.partial"} { // left by a killed run
 		if err := os.Symlink(precious, name); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"tidings/store"
 )
 
-const pageSize = 4096 // of a log file that is made here
+const pageSize = 4096 // of a log file created here
 
 // logBytes returns the log file of a closed log in dir.
 func logBytes(t *testing.T, dir string) []byte {
@@ -28,7 +28,7 @@ func logBytes(t *testing.T, dir string) []byte {
 	return file
 }
 
-// logOf returns a directory with this log file.
+// logOf returns a directory that holds this log file.
 func logOf(t *testing.T, file []byte) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -38,8 +38,7 @@ func logOf(t *testing.T, file []byte) (dir string) {
 	return dir
 }
 
-// newestMeta returns the meta page of the last transaction, and the other one. docs/FORMAT.md draws
-// them.
+// newestMeta returns the meta page of the last transaction, and the other one. docs/FORMAT.md draws them.
 func newestMeta(file []byte) (newest, other []byte) {
 	transaction := func(page []byte) uint64 { return binary.NativeEndian.Uint64(page[64:]) }
 	newest, other = file[:pageSize], file[pageSize:2*pageSize]
@@ -49,13 +48,13 @@ func newestMeta(file []byte) (newest, other []byte) {
 	return newest, other
 }
 
-// usedBytes is the size of the pages that the file uses.
+// usedBytes returns the size of the pages that the file uses.
 func usedBytes(file []byte) int {
 	newest, _ := newestMeta(file)
 	return int(binary.NativeEndian.Uint64(newest[56:])) * pageSize
 }
 
-// setFormat writes another format into the metadata, with a right checksum.
+// setFormat writes another format into the metadata, with a correct checksum.
 func setFormat(file []byte, format uint32) []byte {
 	entry := func(n uint32) []byte {
 		payload := binary.BigEndian.AppendUint32([]byte("format"), n)
@@ -66,8 +65,8 @@ func setFormat(file []byte, format uint32) []byte {
 	return bytes.ReplaceAll(file, entry(1), entry(format))
 }
 
-// TestFileRows: rows 98 to 107 of docs/ERRORS.md that are refused. serve says why and what to do in
-// one line, verify says the same, and the file stays as it was.
+// TestFileRows: rows 98 to 107 of docs/ERRORS.md that are refused. serve reports the reason and the remedy in one
+// line, verify reports the same, and the file stays as it was.
 func TestFileRows(t *testing.T) {
 	dir, _ := storedLog(t, `{"order":1}`, `{"order":2}`)
 	whole := logBytes(t, dir)
@@ -144,7 +143,7 @@ func TestFileRowsThatOpen(t *testing.T) {
 				lost = strings.TrimSpace(runCLI(t, "publish", "--url", url, "orders", data).ended(t,
 					exitOK).stdout)
 			}
-			file = logBytes(t, dir) // as a crash leaves it
+			file = logBytes(t, dir) // as after a crash
 			newest, _ := newestMeta(file)
 			newest[60] ^= 1
 		})
@@ -206,8 +205,8 @@ func holds(t *testing.T, url string, ids ...store.ID) {
 	}
 }
 
-// TestFilePages: row 105 of docs/ERRORS.md. Whichever page is zeroed, serve refuses the file or the
-// page was free.
+// TestFilePages: row 105 of docs/ERRORS.md. Whichever page is zeroed, either serve refuses the file or the page was
+// free.
 func TestFilePages(t *testing.T) {
 	t.Run("row 105: a zeroed page", func(t *testing.T) {
 		dir, _ := storedLog(t, `{"order":1}`, `{"order":2}`)
@@ -294,7 +293,7 @@ func TestFileHeld(t *testing.T) {
 	})
 }
 
-// refusedInUse checks that serve does not start on a directory that may not be written.
+// refusedInUse checks that serve does not start on a directory that it may not write.
 func refusedInUse(t *testing.T, dir, want string) {
 	t.Helper()
 	got := configRow{args: "--data-dir " + dir}.stopped(t).ended(t, exitInUse)

@@ -19,7 +19,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// configRow is a case of docs/ERRORS.md, "Configuration": what serve is told, and what it says.
+// configRow is a case of docs/ERRORS.md, "Configuration": the settings of serve, and its message.
 type configRow struct {
 	name    string
 	args    string
@@ -27,7 +27,7 @@ type configRow struct {
 	want    string // in the one line of a refusal, or in a warning
 }
 
-// stopped runs serve with a context that has ended: a server that starts stops at once.
+// stopped runs serve with a context that has ended: a server that starts then stops at once.
 func (r configRow) stopped(t *testing.T) outcome {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -49,7 +49,7 @@ func write(t *testing.T, name string, content []byte, mode os.FileMode) string {
 	if err := os.WriteFile(path, content, mode); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	return path
@@ -143,8 +143,7 @@ func TestConfigRows(t *testing.T) {
 	}
 }
 
-// TestConditionsThatPass: rows of docs/ERRORS.md that end the server in a way after which it is to
-// be started again.
+// TestConditionsThatPass: rows of docs/ERRORS.md that end the server in a way after which it is to be restarted.
 func TestConditionsThatPass(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -53,7 +53,7 @@ func richLog(t *testing.T) string {
 	return dir
 }
 
-// events reads all of a closed log.
+// eventsIn reads all events of a closed log.
 func eventsIn(t *testing.T, dir string) []store.Event {
 	t.Helper()
 	log, err := bolt.Open(dir, bolt.Options{})
@@ -103,8 +103,8 @@ func TestExportImport(t *testing.T) {
 	verifies(t, to)
 }
 
-// TestExportImportDeep: JSON deeper than a publish takes moves with its log, which may be older than
-// that limit, also from a line of then; without an ID it is an event like any other.
+// TestExportImportDeep: JSON nested deeper than a publish accepts moves with its log, which may be older than that
+// limit, also from a line of that time; without an ID it is an ordinary event.
 func TestExportImportDeep(t *testing.T) {
 	data := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	from, _ := storedLog(t, `{"order":1}`, data)
@@ -161,7 +161,7 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
-// TestExportSaysWhatIsLeft: what is no event is not in an export, and is counted.
+// TestExportSaysWhatIsLeft: whatever is not an event is left out of an export, and counted.
 func TestExportSaysWhatIsLeft(t *testing.T) {
 	dir := richLog(t)
 	if got := runCLI(t, "export", "--data-dir", dir).ended(t, exitOK); got.stderr != "" {

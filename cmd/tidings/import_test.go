@@ -9,14 +9,14 @@ import (
 	"tidings/store"
 )
 
-// line is an event to import, of a time so far from now.
+// line is an event to import, dated this far from now.
 func line(topic string, n int, from time.Duration) string {
 	id := store.FirstIDAt(time.Now().Add(from))
 	id[15] = byte(n)
 	return fmt.Sprintf(`{"id":%q,"topic":%q,"data":%d}`+"\n", id, topic, n)
 }
 
-// TestImportIDs: what an ID must not be is found at its line, before it is in a log.
+// TestImportIDs: an unacceptable ID is found at its line, before it is in a log.
 func TestImportIDs(t *testing.T) {
 	first, year := line("a", 1, -time.Hour), 365*24*time.Hour
 	for _, c := range []struct{ name, lines, want string }{
@@ -43,13 +43,13 @@ func TestImportIDs(t *testing.T) {
 			}
 		})
 	}
-	ahead := line("a", 1, -time.Hour) + line("a", 2, time.Minute) // another clock
+	ahead := line("a", 1, -time.Hour) + line("a", 2, time.Minute) // another machine's clock
 	runWith(t.Context(), nil, strings.NewReader(ahead), "import", "--data-dir",
 		t.TempDir()).ended(t, exitOK)
 }
 
-// TestImportRedate is the way out of a log whose newest events lie in the future: they get IDs of now,
-// in their order; the others, and with them the cursors that clients have, keep theirs.
+// TestImportRedate is the way out of a log whose newest events lie in the future: they get IDs of now, in order;
+// the others, and with them the cursors of clients, keep theirs.
 func TestImportRedate(t *testing.T) {
 	const years = 10 * 365 * 24 * time.Hour
 	kept := line("a", 1, -time.Hour)

@@ -7,7 +7,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestAlertsKeep: retention leaves an alert's event alone until the alert is done; a trim by hand ends the alert.
+// TestAlertsKeep: retention keeps an alert's event until the alert is done; a manual trim ends the alert.
 func TestAlertsKeep(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir(), "--retain-events", "1", "--trim-interval", "1ms")
 	verb := func(command string) string {
@@ -33,7 +33,7 @@ func TestAlertsKeep(t *testing.T) {
 		verb("publish tickets 4")
 	}
 	left("tickets", 1)
-	left("orders.eu", 2) // the alert, and what followed it
+	left("orders.eu", 2) // the alert, and the event after it
 	verb("alerts claim --name Ana " + alert)
 	left("tickets", 0)
 	left("orders.eu", 2)
@@ -47,7 +47,7 @@ func TestAlertsKeep(t *testing.T) {
 	left("$alerts.orders.eu", 0)
 	left("orders.eu", 1)
 	verb("trim orders.eu --before " + next)
-	verb("publish orders.us 7 --type order.created") // the board looks
+	verb("publish orders.us 7 --type order.created") // makes the board check
 	e2e.Eventually(t, "the alert has expired", func() bool {
 		return !strings.Contains(verb("alerts list"), alert)
 	})

@@ -14,9 +14,9 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestClocksOfNodes: one server's clock is an hour fast and one's an hour slow. IDs of no server are of a time before
-// the round in which they are made, or more than two seconds ahead; the fast one takes nothing for older than it is.
-// Both are warned about, and how far they are off is told.
+// TestClocksOfNodes: one server's clock is an hour fast and one's an hour slow. No server makes IDs dated before
+// the round they are made in, or more than two seconds ahead; the fast one takes nothing for older than it is. Both
+// are warned about, and their offset is reported.
 func TestClocksOfNodes(t *testing.T) {
 	c := natstest.Start(t, 1)
 	flags := clusterFlags{Store: "nats", NATSURL: c.URLs(), NATSStream: "TIDINGS", NATSReplicas: 1,
@@ -40,7 +40,7 @@ func TestClocksOfNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The slow one, too, goes on after the last ID, which is another's, of this round.
+			// The slow one, too, continues after the last ID, which is another server's, of this round.
 			if at, latest := ids[0].Time(), time.Now().Add(2*time.Second); at.Before(began) || at.After(latest) {
 				t.Errorf("round %d: an ID of the server that is %v off is of %v, want %v to %v", round, offs[i], at,
 					began, latest)

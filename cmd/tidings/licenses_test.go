@@ -14,8 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write licenses.txt anew")
 
-// TestLicenses: "tidings licenses" prints the licence and the notice of each module that the binary
-// contains, and of Go.
+// TestLicenses: "tidings licenses" prints the licence and the notice of each module in the binary, and of Go.
 func TestLicenses(t *testing.T) {
 	want := collectLicenses(t)
 	if *update {
@@ -28,8 +27,7 @@ func TestLicenses(t *testing.T) {
 	}
 }
 
-// collectLicenses reads the texts of the modules of a build for Linux. Those that several share are
-// in it once.
+// collectLicenses reads the texts of the modules of a build for Linux. Shared texts appear once.
 func collectLicenses(t *testing.T) string {
 	list := exec.Command("go", "list", "-deps", "-f",
 		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", ".")
@@ -45,7 +43,7 @@ func collectLicenses(t *testing.T) string {
 	modules := strings.Split(strings.TrimSpace(string(out)), "\n")
 	slices.Sort(modules)
 	var texts []string
-	of := make(map[string][]string) // the modules of a text
+	of := make(map[string][]string) // the modules that share a text
 	for _, m := range append(slices.Compact(modules), "Go "+strings.TrimSpace(string(root))) {
 		name, dir, _ := strings.Cut(m, " ")
 		files := licenseFiles(t, dir)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// outcome is what a run of the command left behind.
+// outcome is the result of a run of the command.
 type outcome struct {
 	code           int
 	stdout, stderr string
@@ -40,7 +40,7 @@ func (o outcome) want(t *testing.T, code int, stdout, stderrPart string) {
 	}
 }
 
-// ended checks the exit code alone.
+// ended checks only the exit code.
 func (o outcome) ended(t *testing.T, code int) outcome {
 	t.Helper()
 	if o.code != code {
@@ -123,8 +123,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Compose and unit files set variables to nothing to leave them out; as a number that would be
-// wrong.
+// Compose and unit files set variables to nothing to leave them out; as a number that would be invalid.
 func TestEmptyVariableIsUnset(t *testing.T) {
 	s := newStreamServer(t)
 	runWith(t.Context(), []string{"TIDINGS_LIMIT="}, nil, "tail", "--url", s.url).want(t,

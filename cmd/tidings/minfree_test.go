@@ -36,7 +36,7 @@ func TestMinFree(t *testing.T) {
 	}
 }
 
-// TestServeWithoutSpace: publishes are told, with what became of them; all else works.
+// TestServeWithoutSpace: publishes are refused with their outcome; everything else works.
 func TestServeWithoutSpace(t *testing.T) {
 	dir := t.TempDir()
 	t.Run("with space", func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestServeWithoutSpace(t *testing.T) {
 		}
 		id, _, _ := strings.Cut(lines[1], " ")
 		runCLI(t, "trim", "--url", url, "orders", "--before", id).want(t, exitOK, "1\n", "")
-		// in the place of what was trimmed
+		// in the space of the trimmed event
 		runCLI(t, "publish", "--url", url, "orders", "3").ended(t, exitOK)
 	})
 }

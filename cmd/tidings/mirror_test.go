@@ -10,7 +10,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// mirroredLog is a mirror with an event, which nobody has open.
+// mirroredLog returns a closed mirror with an event.
 func mirroredLog(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	log, err := bolt.Open(dir, bolt.Options{Sequencer: storetest.NewSequence().Seat()})

@@ -20,7 +20,7 @@ func readRepository(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// exported returns the names of a server's metrics, and those of the series they consist of.
+// exported returns the names of a server's metrics, and of the series they consist of.
 func exported(t *testing.T) (metrics, series []string) {
 	t.Helper()
 	url := serving(t, "--data-dir", t.TempDir(), "--push-contact", "mailto:ops@example.com")
@@ -38,8 +38,8 @@ func exported(t *testing.T) (metrics, series []string) {
 	return metrics, series
 }
 
-// TestMetricNames: what the documentation, the dashboard and the alert rules name is there, and
-// what is there is documented and on the dashboard.
+// TestMetricNames: the metrics that the documentation, the dashboard and the alert rules name exist, and every
+// metric is documented and on the dashboard.
 func TestMetricNames(t *testing.T) {
 	metrics, series := exported(t)
 	operating := readRepository(t, "docs", "OPERATING.md")
@@ -72,7 +72,7 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
-// TestAlertNames: every alert says in the documentation what to do.
+// TestAlertNames: the documentation says for every alert what to do.
 func TestAlertNames(t *testing.T) {
 	pattern := regexp.MustCompile(`(?m)^\s*- alert: (\w+)$`)
 	var rules, documented []string
@@ -89,8 +89,8 @@ func TestAlertNames(t *testing.T) {
 	}
 }
 
-// TestUnitStarts: the command of the systemd unit is one that this program takes, and the exit
-// codes that it does not start again after are those that a restart cannot help.
+// TestUnitStarts: this program accepts the command of the systemd unit, and the exit codes after which the unit
+// does not restart are those that a restart cannot help.
 func TestUnitStarts(t *testing.T) {
 	unit := readRepository(t, "deploy", "systemd", "tidings.service")
 	command := regexp.MustCompile(`(?m)^ExecStart=\S+/tidings (.*)$`).FindStringSubmatch(unit)

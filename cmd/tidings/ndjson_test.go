@@ -73,7 +73,7 @@ func TestPublishEmptyFile(t *testing.T) {
 	runCLI(t, "publish", "--ndjson", linesFile(t, "")).want(t, exitOK, "published 0 events\n", "")
 }
 
-// The line before a read error may be torn: it is not published, even when it looks complete.
+// The line before a read error may be torn: it is not published, even if it looks complete.
 func TestPublishLinesReadError(t *testing.T) {
 	rec := newRecorder(t)
 	stdin := io.MultiReader(strings.NewReader(`{"topic":"a","data":1}`),
@@ -164,7 +164,7 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 		var requests atomic.Int32
 		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if requests.Add(1) == 2 {
-				cancel(errors.New("interrupted by test")) // the event under way is still waited for
+				cancel(errors.New("interrupted by test")) // the pending event is still waited for
 			}
 			created(w)
 		})

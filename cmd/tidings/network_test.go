@@ -2,8 +2,7 @@ package main
 
 import "testing"
 
-// TestOrigin: an origin is kept as browsers send it, in lower case and without its scheme's own
-// port.
+// TestOrigin: an origin is kept as browsers send it, in lower case and without its scheme's default port.
 func TestOrigin(t *testing.T) {
 	for given, want := range map[string]origin{
 		"HTTPS://App.Example.com":      "https://app.example.com",

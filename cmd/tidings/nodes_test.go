@@ -21,7 +21,7 @@ type natsLink struct {
 
 func (c natsLink) Server() (string, bool) { return c.address, c.secure }
 
-// TestWarnIfReadable: that others can read what nodes pass on to each other is warned about.
+// TestWarnIfReadable: serve warns if traffic between nodes can be read in transit.
 func TestWarnIfReadable(t *testing.T) {
 	for c, warns := range map[natsLink]bool{{"192.0.2.1:4222", false}: true, {"192.0.2.1:4222", true}: false,
 		{"127.0.0.1:4222", false}: false, {"[::1]:4222", false}: false, {}: false} {
@@ -34,7 +34,7 @@ func TestWarnIfReadable(t *testing.T) {
 }
 
 // TestServeNodes: each of two servers lists the streams of both and ends those of the other; a server that ends is
-// not listed any more.
+// no longer listed.
 func TestServeNodes(t *testing.T) {
 	c := natstest.Start(t, 1)
 	first := serving(t, onOne(t, c, "--node-name", "first")...)
@@ -54,7 +54,7 @@ func TestServeNodes(t *testing.T) {
 		second := serving(t, onOne(t, c)...)
 		e2e.Eventually(t, "second server", func() bool {
 			_, port, _ := strings.Cut(strings.TrimPrefix(second, "http://"), ":")
-			return strings.Contains(names(), ":"+port) // the host's name and the port, unless it is given one
+			return strings.Contains(names(), ":"+port) // the host's name and the port, unless a name is given
 		})
 		resp, err := http.Get(second + "/v1/stream")
 		if err != nil {
@@ -89,7 +89,7 @@ func TestServeNodes(t *testing.T) {
 	e2e.Eventually(t, "word that the second server has ended", func() bool { return names() == "first" })
 }
 
-// TestNodesKeep: two servers trim, of which one knows what is open; neither deletes that.
+// TestNodesKeep: two servers trim, and only one knows the open alerts; neither deletes their events.
 func TestNodesKeep(t *testing.T) {
 	c := natstest.Start(t, 1)
 	server := func(t *testing.T) (url string) {

@@ -10,7 +10,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// beside reads the URLs of the side listeners out of the log, by their flags.
+// beside reads the URLs of the side listeners from the log, by flag.
 func beside(t *testing.T, log *e2e.Output) map[string]string {
 	t.Helper()
 	e2e.Eventually(t, "line that the server listens", func() bool {
@@ -29,7 +29,7 @@ func beside(t *testing.T, log *e2e.Output) map[string]string {
 	return urls
 }
 
-// fetch returns the status and the body of an answer to a GET.
+// fetch returns the status and the body of the response to a GET.
 func fetch(t *testing.T, url, host string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -49,7 +49,7 @@ func fetch(t *testing.T, url, host string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestSideListeners: what each has, for whom, and that the other has it not.
+// TestSideListeners: what each serves and to whom, and that the other does not serve it.
 func TestSideListeners(t *testing.T) {
 	var log e2e.Output
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key", jwtSecret, "--metrics-listen",

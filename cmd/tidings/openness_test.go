@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// refused checks that serve does not start, and says why in one line.
+// refused checks that serve does not start, and reports why in one line.
 func (r configRow) refused(t *testing.T) {
 	t.Helper()
 	got := r.stopped(t).ended(t, exitUsage)
@@ -20,7 +20,7 @@ func (r configRow) refused(t *testing.T) {
 	}
 }
 
-// TestNoSecretThroughAnyDoor: row 180 of docs/ERRORS.md. internal/auth has the forms.
+// TestNoSecretThroughAnyDoor: row 180 of docs/ERRORS.md. internal/auth tests the forms.
 func TestNoSecretThroughAnyDoor(t *testing.T) {
 	_, public := newKeyPair(t)
 	for name, text := range map[string]string{
@@ -119,7 +119,7 @@ func TestTokenIsAHeader(t *testing.T) {
 	}
 }
 
-// TestNothingWasSent: an error before the first byte leaves no doubt.
+// TestNothingWasSent: after an error before the first byte, the outcome is certain.
 func TestNothingWasSent(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request came") })
 	encrypted := strings.Replace(url, "http:", "https:", 1)

@@ -9,7 +9,7 @@ import (
 	"tidings/api"
 )
 
-// TestSitGivesUp: a server that has come to send and cannot begin leaves it to another one.
+// TestSitGivesUp: a server that is to send and cannot begin leaves it to another one.
 func TestSitGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0

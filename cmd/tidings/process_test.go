@@ -24,7 +24,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// asProgram makes the test binary be the program itself, for tests of what happens to a process.
+// asProgram makes the test binary act as the program itself, for tests of a whole process.
 const asProgram = "RUN_AS_TIDINGS=1"
 
 func TestMain(m *testing.M) {
@@ -34,13 +34,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is the program as a process of its own. It is killed when its test ends.
+// process is the program as its own process. It is killed when its test ends.
 type process struct {
 	*exec.Cmd
 	ended chan struct{}
 }
 
-// launch starts the program with the outputs that prepare has set.
+// launch starts the program with the outputs that prepare sets.
 func launch(t *testing.T, prepare func(*exec.Cmd), args ...string) *process {
 	t.Helper()
 	p := &process{exec.Command(os.Args[0], args...), make(chan struct{})}
@@ -51,7 +51,7 @@ func launch(t *testing.T, prepare func(*exec.Cmd), args ...string) *process {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.Wait() // the state says it
+		_ = p.Wait() // the state holds the result
 	}()
 	t.Cleanup(func() {
 		_ = p.Process.Kill()
@@ -114,8 +114,7 @@ func losesLines(t *testing.T, url string) func() bool {
 	}
 }
 
-// TestServeOutlivesWhoReadsItsLog: neither a log collector that is gone nor a terminal that was
-// closed ends the server.
+// TestServeOutlivesWhoReadsItsLog: the server outlives both its log collector and the terminal it was started from.
 func TestServeOutlivesWhoReadsItsLog(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -124,7 +123,7 @@ func TestServeOutlivesWhoReadsItsLog(t *testing.T) {
 	p, url := launchServe(t, w)
 	r.Close()
 	e2e.Eventually(t, "line that is lost", func() bool {
-		if err := p.Process.Signal(syscall.SIGHUP); err != nil { // it logs a line
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil { // which logs a line
 			t.Fatal(err)
 		}
 		return losesLines(t, url)()
@@ -137,8 +136,8 @@ func TestServeOutlivesWhoReadsItsLog(t *testing.T) {
 	}
 }
 
-// TestServeDoesNotWaitForWhoReadsItsLog: a log collector that hangs holds up neither requests nor
-// the shutdown, and is told how much it has missed once it reads again.
+// TestServeDoesNotWaitForWhoReadsItsLog: a log collector that hangs delays neither requests nor the shutdown, and
+// learns how much it has missed once it reads again.
 func TestServeDoesNotWaitForWhoReadsItsLog(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -148,7 +147,7 @@ func TestServeDoesNotWaitForWhoReadsItsLog(t *testing.T) {
 	p, url := launchServe(t, w, "--log-level", "debug")
 	for lost := losesLines(t, url); !lost(); {
 		for range 100 {
-			getText(t, url+"/"+strings.Repeat("x", 4000)) // each is a line
+			getText(t, url+"/"+strings.Repeat("x", 4000)) // each logs a line
 		}
 	}
 	lines := bufio.NewScanner(r)
@@ -184,8 +183,8 @@ func TestServeIgnoresHangups(t *testing.T) {
 	getText(t, url+"/healthz")
 }
 
-// TestVerbsEndAtOnce: a verb whose context has ended does nothing, leaves nothing, and says so by
-// its exit code.
+// TestVerbsEndAtOnce: a verb whose context has ended does nothing, leaves nothing behind, and reports that by its
+// exit code.
 func TestVerbsEndAtOnce(t *testing.T) {
 	log, dir := filledLog(t), t.TempDir()
 	backup := filepath.Join(t.TempDir(), "backup")
@@ -223,7 +222,7 @@ func TestVerbsEndAtOnce(t *testing.T) {
 	}
 }
 
-// filledLog returns the directory of a log with more events than a pipe holds.
+// filledLog returns the directory of a log with more events than a pipe buffers.
 func filledLog(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -243,7 +242,7 @@ func filledLog(t *testing.T) (dir string) {
 	return dir
 }
 
-// files are the names below dir.
+// files returns the names below dir.
 func files(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -265,8 +264,8 @@ func TestSignalsEndVerbs(t *testing.T) {
 		}
 	})
 	for _, c := range []struct {
-		waits string // for whom
-		args  string // LOG, FIFO and URL are of the run, DIR is new
+		waits string // for what
+		args  string // LOG, FIFO and URL belong to the run, DIR is new
 		code  int
 	}{
 		{"stdout", "export --data-dir LOG", exitFailure},
@@ -340,7 +339,7 @@ func newWaiting(t *testing.T, args string) *waiting {
 	return &waiting{t: t, p: p, server: server, fifo: fifo, stdin: stdin, stdout: stdout}
 }
 
-// until returns once the verb waits for this one.
+// until returns once the verb waits for this side.
 func (w *waiting) until(whom string) {
 	w.t.Helper()
 	var err error
@@ -356,7 +355,7 @@ func (w *waiting) until(whom string) {
 		if f, err = os.OpenFile(w.fifo, os.O_WRONLY, 0); err == nil {
 			w.t.Cleanup(func() { f.Close() })
 		}
-	case "stdin": // more than the pipe holds
+	case "stdin": // more than the pipe buffers
 		_, err = w.stdin.Write(bytes.Repeat([]byte(" "), 1<<20))
 	case "stdout":
 		_, err = w.stdout.Read(make([]byte, 1))
@@ -366,7 +365,7 @@ func (w *waiting) until(whom string) {
 	}
 }
 
-// TestSecondSignalKills: the first one asks, and the server may be waiting for its clients.
+// TestSecondSignalKills: the first one only asks, and the server may still be waiting for its clients.
 func TestSecondSignalKills(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -379,8 +378,8 @@ func TestSecondSignalKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// net/http waits for a connection that has sent nothing yet, and an answer on a later one shows
-	// that this one is there
+	// net/http waits for a connection that has not sent anything yet, and a response on a later one proves that
+	// this one is accepted
 	resp, err := http.Get(url + "/healthz")
 	if err != nil {
 		t.Fatal(err)
@@ -395,7 +394,7 @@ func TestSecondSignalKills(t *testing.T) {
 			t.Fatalf("the log ends: %v", lines.Err())
 		}
 	}
-	e2e.Eventually(t, "end of the process", func() bool { // one may come before the first is heeded
+	e2e.Eventually(t, "end of the process", func() bool { // one may arrive before the first is handled
 		return p.Process.Signal(syscall.SIGTERM) != nil
 	})
 	if code := p.code(t); code != -1 {

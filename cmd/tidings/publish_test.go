@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// post is a request that a recorder got.
+// post is a request that a recorder received.
 type post struct {
 	Path, Query, ContentType, Authorization, Body string
 	IfMatch, IfNoneMatch                          string
 }
 
-// recorder is a server that answers 201 to every publish and keeps what it got.
+// recorder is a server that answers 201 to every publish and records it.
 type recorder struct {
 	url   string
 	posts []post
@@ -53,7 +53,7 @@ func newRecorder(t *testing.T) *recorder {
 	return rec
 }
 
-// TestPublishRefusesSlips: what most likely was to be other data does not become an event.
+// TestPublishRefusesSlips: input that was most likely meant to be other data does not become an event.
 func TestPublishRefusesSlips(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -180,7 +180,7 @@ func TestPublishWithoutServer(t *testing.T) {
 		"nothing was stored: dial tcp")
 }
 
-// Nobody types the end of the file here: only the interrupt ends the wait for standard input.
+// Nobody types the end of file here: only the interrupt ends the wait for standard input.
 func TestPublishIsInterruptedWhileReading(t *testing.T) {
 	for _, args := range [][]string{{"publish", "orders"}, {"publish", "--ndjson=-"}} {
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -21,7 +21,7 @@ func TestPushOff(t *testing.T) {
 	}
 }
 
-// TestPushStep: row 338 of docs/ERRORS.md, of a step that is pushed; by the verb, which keeps it.
+// TestPushStep: row 338 of docs/ERRORS.md, for a step that is pushed; by the verb, which keeps it.
 func TestPushStep(t *testing.T) {
 	t.Parallel()
 	const put = "alerts put orders --topic orders.> --step 1m@push"
@@ -43,7 +43,7 @@ func TestPushStep(t *testing.T) {
 	}
 }
 
-// TestPushTo: no flag of deliveries lets a reader have the server send into its network, only --push-to does.
+// TestPushTo: no deliveries flag lets a reader make the server send into its network; only --push-to does.
 func TestPushTo(t *testing.T) {
 	t.Parallel()
 	const keys = `"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",` +

@@ -14,7 +14,7 @@ import (
 	"tidings/store/jetstream"
 )
 
-// nodeOn is a node on one NATS server, as serve would open it, but that it purges the stream at once.
+// nodeOn opens a node on one NATS server as serve would, except that it purges the stream at once.
 func nodeOn(t *testing.T, c *natstest.Cluster, dir string) *clustered {
 	t.Helper()
 	seq, err := jetstream.Connect(t.Context(),
@@ -87,7 +87,7 @@ func TestErrorsMirrorBehind(t *testing.T) {
 	})
 }
 
-// TestErrorsPurgedByHand: a stream whose front somebody has purged, without what a node writes before.
+// TestErrorsPurgedByHand: a stream whose front was purged by hand, without the record that a node writes first.
 func TestErrorsPurgedByHand(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)
@@ -107,7 +107,8 @@ func TestErrorsPurgedByHand(t *testing.T) {
 	})
 }
 
-// lossyCluster is a NATS server that has lost the last 3 of 8 events, and a directory with a mirror that has them.
+// lossyCluster returns a NATS server that has lost the last 3 of 8 events, and the directory of a mirror that has
+// them.
 func lossyCluster(t *testing.T) (c *natstest.Cluster, dir string, kept, last store.ID) {
 	c, dir = natstest.Start(t, 1), t.TempDir()
 	log := nodeOn(t, c, dir)
@@ -127,7 +128,7 @@ func lossyCluster(t *testing.T) (c *natstest.Cluster, dir string, kept, last sto
 	return c, dir, kept, last
 }
 
-// TestErrorsPutBack: what NATS has lost is named by serve, and put back.
+// TestErrorsPutBack: serve names the events that NATS has lost, and put-back restores them.
 func TestErrorsPutBack(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

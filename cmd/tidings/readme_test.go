@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestReadmesSayTheSame holds README.zh-CN.md against README.md by all that a translation leaves as
-// it is: the sequence of headings, paragraphs, list items and rows, the code spans, numbers and
-// links in each, and every byte of code and HTML; and so docs/CONFIGURATION. TestFlagsAreDocumented holds
-// the English ones against the program.
+// TestReadmesSayTheSame compares README.zh-CN.md with README.md in everything that a translation leaves unchanged:
+// the sequence of headings, paragraphs, list items and rows, the code spans, numbers and links in each, and every
+// byte of code and HTML; likewise docs/CONFIGURATION. TestFlagsAreDocumented compares the English ones with the
+// program.
 func TestReadmesSayTheSame(t *testing.T) {
 	sayTheSame(t, ".", "README.md", "README.zh-CN.md")
 	sayTheSame(t, "docs", "CONFIGURATION.md", "CONFIGURATION.zh-CN.md")
@@ -33,13 +33,12 @@ func sayTheSame(t *testing.T, dir, english, chinese string) {
 
 // readmeBlock is a heading, a paragraph, a list item, a row of a table, fenced code or HTML.
 type readmeBlock struct {
-	line int // its first, from 1
+	line int // of its first line, from 1
 	text string
 }
 
-// readmeBlocks returns the blocks of a README without the link to the other one, which has to be
-// below the title. The last one is the end, unlike any other, so that two READMEs of different
-// length differ in a block.
+// readmeBlocks returns the blocks of a README without the link to the other one, which must be below the title. The
+// last block marks the end and equals no other, so that READMEs of different length differ in a block.
 func readmeBlocks(t *testing.T, dir, name, other string) []readmeBlock {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join("..", "..", dir, name))
@@ -75,8 +74,8 @@ func readmeBlocks(t *testing.T, dir, name, other string) []readmeBlock {
 	return append(blocks, readmeBlock{len(lines), "<end>"})
 }
 
-// shape returns what the block has in common with its translation. Languages differ in the order of
-// words, so code spans and numbers are sorted.
+// shape returns what a block shares with its translation. Languages differ in word order, so code spans and numbers
+// are sorted.
 func (b readmeBlock) shape() string {
 	if strings.HasPrefix(b.text, "```") || strings.HasPrefix(b.text, "<") {
 		return b.text

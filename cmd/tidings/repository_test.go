@@ -18,8 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestImportsPointDown keeps DESIGN §3: cmd → api → replay → store, and each dependency behind one
-// door.
+// TestImportsPointDown enforces DESIGN §3: cmd → api → replay → store, and each dependency in one place.
 func TestImportsPointDown(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`,
 		"tidings/...").Output()
@@ -72,8 +71,8 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-// TestFlagsAreDocumented holds the table of docs/CONFIGURATION.md against serve's flags: groups, names,
-// defaults and meaning. That of README.md has some of its rows.
+// TestFlagsAreDocumented compares the table of docs/CONFIGURATION.md with serve's flags: groups, names, defaults
+// and meanings. README.md's table has some of its rows.
 func TestFlagsAreDocumented(t *testing.T) {
 	parser, err := kong.New(&cli{})
 	if err != nil {
@@ -110,7 +109,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 	}
 }
 
-// flagRows are the rows of a file that tell of flags, and of groups of them.
+// flagRows returns the rows of a file that describe flags and groups of flags.
 func flagRows(t *testing.T, name string) (rows []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", name))
@@ -125,8 +124,8 @@ func flagRows(t *testing.T, name string) (rows []string) {
 	return rows
 }
 
-// TestLinesFit keeps Go's lines within 120 columns, where a tab is four, but for those that hold a
-// long string: flags' help, JSON and scripts in tests.
+// TestLinesFit keeps Go's lines within 120 columns, with a tab as four, except those that hold a long string:
+// flags' help, JSON and scripts in tests.
 func TestLinesFit(t *testing.T) {
 	const most, tab, longString = 120, "    ", 50
 	err := fs.WalkDir(os.DirFS("../.."), ".", func(name string, d fs.DirEntry, err error) error {
@@ -157,7 +156,7 @@ func TestLinesFit(t *testing.T) {
 	}
 }
 
-// linesWithStrings returns the lines that a string of at least size bytes is on.
+// linesWithStrings returns the lines that hold part of a string of at least size bytes.
 func linesWithStrings(source []byte, size int) map[int]bool {
 	lines := make(map[int]bool)
 	files := token.NewFileSet()
@@ -178,7 +177,7 @@ func linesWithStrings(source []byte, size int) map[int]bool {
 	}
 }
 
-// TestFunctionsFit keeps the functions that events pass through on a screen.
+// TestFunctionsFit keeps functions on the path of an event short enough for one screen.
 func TestFunctionsFit(t *testing.T) {
 	const most = 45 // lines
 	for _, dir := range []string{"store/bolt", "store/internal/commit", "replay", "deliver", "api"} {

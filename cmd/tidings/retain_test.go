@@ -63,7 +63,7 @@ func TestRetainFlagsRefuse(t *testing.T) {
 	}
 }
 
-// TestServeTrims: a server trims by its flags while it runs, says so, and stops in order.
+// TestServeTrims: a server trims by its flags while it runs, reports the limits, and stops in order.
 func TestServeTrims(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir(), "--retain-events", "orders=2",
 		"--trim-interval", "1ms")

@@ -12,7 +12,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// statusOf is the status of a request with the token.
+// statusOf returns the status of a request with the token.
 func statusOf(t *testing.T, url, token string) int {
 	t.Helper()
 	r, err := http.NewRequest("GET", url, nil)
@@ -28,7 +28,7 @@ func statusOf(t *testing.T, url, token string) int {
 	return resp.StatusCode
 }
 
-// TestRotation: row 186 of docs/ERRORS.md, as docs/OPERATING.md says to do it.
+// TestRotation: row 186 of docs/ERRORS.md, done as docs/OPERATING.md describes.
 func TestRotation(t *testing.T) {
 	const next = "Zk3vR8sQ1mYwT6uH0cJx5LbNgPdA9eFi2oVqXtKrWzE="
 	file := write(t, "key", []byte(jwtSecret+"\n"), 0o600)
@@ -78,8 +78,8 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestIssuerIsLate: row 184 of docs/ERRORS.md: what is no address is a wrong setting, an address that
-// does not answer is not.
+// TestIssuerIsLate: row 184 of docs/ERRORS.md: an invalid address is a wrong setting, an address that does not
+// answer is not.
 func TestIssuerIsLate(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

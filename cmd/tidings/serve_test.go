@@ -11,11 +11,10 @@ import (
 	"testing"
 )
 
-// serving runs serve in this process until the test ends, and returns its URL. A test that fails shows what
-// it logged.
+// serving runs serve in this process until the test ends, and returns its URL. A failed test prints its log.
 func serving(t *testing.T, args ...string) (url string) {
 	t.Helper()
-	var log bytes.Buffer // a logger writes one line at a time, and reading waits for the end
+	var log bytes.Buffer // a logger writes one line at a time, and the test reads it only after the end
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("serve %q logged:\n%s", args, &log)
@@ -24,7 +23,7 @@ func serving(t *testing.T, args ...string) (url string) {
 	return servingTo(t, &log, args...)
 }
 
-// servingTo is serving with somewhere to log to.
+// servingTo is serving with a destination for the log.
 func servingTo(t *testing.T, stderr io.Writer, args ...string) (url string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -52,8 +51,8 @@ func servingTo(t *testing.T, stderr io.Writer, args ...string) (url string) {
 	return url
 }
 
-// TestServePublishTail is the main job by the program's own verbs: publish, read from the start,
-// restart, resume.
+// TestServePublishTail is the main job done with the program's own verbs: publish, read from the start, restart,
+// resume.
 func TestServePublishTail(t *testing.T) {
 	dir := t.TempDir()
 	ids := func(out string) (ids []string) {
@@ -83,7 +82,7 @@ func TestServePublishTail(t *testing.T) {
 	})
 }
 
-// TestServeRefuses: what cannot be right ends in one line that names the flag, with its exit code.
+// TestServeRefuses: settings that cannot be right end in one line that names the flag, with its exit code.
 func TestServeRefuses(t *testing.T) {
 	kept, _ := storedLog(t)
 	empty := t.TempDir()

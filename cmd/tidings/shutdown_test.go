@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestAwaitClose: a log that does not close is not waited for, one that is a little late is.
+// TestAwaitClose: a log that does not close is not waited for; one that is a little late is.
 func TestAwaitClose(t *testing.T) {
 	failure := errors.New("failure")
 	for _, c := range []struct {

@@ -26,7 +26,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 
 func (l *oneConn) Close() error { close(l.conns); return nil }
 
-// TestSidesDoNotWait: a request to a side listener is not waited for when its body does not come.
+// TestSidesDoNotWait: a side listener does not wait for a request whose body does not arrive.
 func TestSidesDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sideListeners{logger: slog.New(slog.DiscardHandler)}

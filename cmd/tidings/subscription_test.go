@@ -17,18 +17,18 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// network stands in for a server, in the time of a synctest bubble.
+// network stands in for a server, on the clock of a synctest bubble.
 type network struct {
 	connections []connection     // in turn; nil refuses
-	before      []*http.Response // answers of something between, before the connections
+	before      []*http.Response // responses of an intermediary, before the connections
 	begun       time.Time
-	times       []time.Duration // of the requests
+	times       []time.Duration // when the requests were made
 	cursors     []string
 	whenDone    func() // called for a connection beyond the last
 }
 
-// connection is the server's side of one stream, which ends when it returns. gone is closed when
-// the client hung up.
+// connection is the server's side of one stream, which ends when it returns. gone is closed when the client hangs
+// up.
 type connection func(stream io.Writer, gone <-chan struct{})
 
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -113,7 +113,7 @@ func TestBackoff(t *testing.T) {
 		seen := map[time.Duration]bool{}
 		for i := range refusals {
 			low, high := time.Second, 30*time.Second
-			if i > 6 { // grown to the full
+			if i > 6 { // fully grown
 				low = 10 * time.Second
 			}
 			if wait(i) < low || wait(i) > high {
@@ -130,7 +130,7 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// What something between answers passes: it is told once, and tried again as any failure.
+// Responses of an intermediary pass: they are reported once, and retried like any failure.
 func TestStrangeAnswersPass(t *testing.T) {
 	const problem = "application/problem+json"
 	for _, tt := range []struct {
@@ -186,7 +186,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 	})
 }
 
-// A connection that went away without a word is given up after a minute, and resumed.
+// A connection that died silently is given up after a minute, and resumed.
 func TestSilenceIsDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := func(stream io.Writer, gone <-chan struct{}) {
@@ -252,7 +252,7 @@ func TestHeartbeatsKeepTheConnection(t *testing.T) {
 	})
 }
 
-// A server may be told to beat so rarely that a minute of silence says nothing.
+// A server may be configured to beat so rarely that a minute of silence means nothing.
 func TestRareHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rare := func(stream io.Writer, gone <-chan struct{}) {
@@ -275,7 +275,7 @@ func TestSlowOutputIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pushing := func(stream io.Writer, _ <-chan struct{}) {
 			io.WriteString(stream, frames(id1, "", "1", id2, "", "2"))
-			io.WriteString(stream, frames(id3, "", "3")) // is taken when both were shown
+			io.WriteString(stream, frames(id3, "", "3")) // is read once both have been printed
 		}
 		n := &network{connections: []connection{pushing}}
 		n.tail(t, slowWriter{})

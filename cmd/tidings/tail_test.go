@@ -20,7 +20,7 @@ const (
 	id3 = "01K5ZM00000000000000000003"
 )
 
-// frames joins events into a stream: id, type and data, three by three.
+// frames joins events into a stream: id, type and data, in groups of three.
 func frames(fields ...string) string {
 	var b []byte
 	for f := fields; len(f) > 0; f = f[3:] {
@@ -29,9 +29,8 @@ func frames(fields ...string) string {
 	return string(b)
 }
 
-// streamServer answers its first request with the first stream and so on; after the last one it
-// says that the topics have ended, so that tail exits with 0. cursors are the Last-Event-ID
-// headers.
+// streamServer answers its first request with the first stream and so on; after the last one it reports that the
+// topics have ended, so that tail exits with 0. cursors are the Last-Event-ID headers.
 type streamServer struct {
 	url     string
 	queries []string
@@ -105,15 +104,15 @@ func TestTailQuery(t *testing.T) {
 	}
 }
 
-// The cursor moves with complete events only, with open and heartbeat too, and outlives connections
-// that bring no ID at all. The question stays the same: the header wins over it.
+// The cursor moves with complete events only, including open and heartbeat, and survives connections that bring no
+// ID at all. The query stays the same: the header takes precedence.
 func TestTailResumes(t *testing.T) {
 	s := newStreamServer(t,
 		frames(id1, "tidings.open", "{}"),
 		frames(id1, "", "1", id2, "", "2")+"id: "+id3+"\ndata: torn",
 		frames("", "tidings.live", "{}"),
 		frames(id3, "tidings.heartbeat", "{}"),
-		"id: "+id1+"\n\n", // an ID without an event counts for a browser, and so here
+		"id: "+id1+"\n\n", // an ID without an event counts for a browser, so it does here
 	)
 	got := s.tail(t, "--last=5")
 	if got.code != exitOK || got.stdout != id1+" message 1\n"+id2+" message 2\n" {
@@ -154,7 +153,7 @@ func TestTailControlEvents(t *testing.T) {
 	}
 }
 
-// The limit counts events, not control events, and over connections.
+// The limit counts events, not control events, and across connections.
 func TestTailLimit(t *testing.T) {
 	s := newStreamServer(t,
 		frames(id1, "tidings.open", "{}", id1, "", "1"),
@@ -177,7 +176,7 @@ func TestTailIsRefused(t *testing.T) {
 	}
 }
 
-// An event too large to hold would come again after every reconnect.
+// An event too large to hold would arrive again after every reconnect.
 func TestTailOfHugeEvent(t *testing.T) {
 	s := newStreamServer(t, "data: "+strings.Repeat("x", sse.DefaultMaxBytes)+"\n\n")
 	s.tail(t).want(t, exitFailure, "", "larger than the limit")

@@ -15,8 +15,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// steering has a control of each kind: ESC, DEL, CSI, OSC, a bidirectional override, and a tag beyond
-// 16 bits.
+// steering has a control character of each kind: ESC, DEL, CSI, OSC, a bidirectional override, and a tag beyond 16
+// bits.
 const steering = "\x1b\x7f\u009b31m\u009d52;c\u009c\u202e\U000e0001"
 
 func wantNoSteering(t *testing.T, what, printed string) {
@@ -29,7 +29,7 @@ func wantNoSteering(t *testing.T, what, printed string) {
 	}
 }
 
-// TestNothingSteersTheTerminal: what clients sent is escaped wherever the program prints it.
+// TestNothingSteersTheTerminal: text from clients is escaped wherever the program prints it.
 func TestNothingSteersTheTerminal(t *testing.T) {
 	var log e2e.Output
 	serverURL := servingTo(t, &log, "--data-dir", t.TempDir(), "--log-level", "debug")
@@ -37,7 +37,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := string(document) // all but ESC as it is
+	raw := string(document) // everything but ESC verbatim
 	runCLI(t, "publish", "--url", serverURL, "a", raw).ended(t, exitOK)
 	runCLI(t, "publish", "--url", serverURL, "a", "text "+steering).ended(t, exitOK)
 	tail := []string{"tail", "--url", serverURL, "--since", "earliest", "--limit", "2"}
@@ -64,14 +64,14 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	wantNoSteering(t, "the log", log.String())
 }
 
-// TestTextLogIsEscaped: the form of the log that terminals get.
+// TestTextLogIsEscaped: the log format that terminals get.
 func TestTextLogIsEscaped(t *testing.T) {
 	var b bytes.Buffer
 	newLogger(&b, true, nil).Info("message "+steering, "key", steering)
 	wantNoSteering(t, "the log", b.String())
 }
 
-// TestHealthOfServe: a container's check needs no more than the variables that serve has.
+// TestHealthOfServe: a container's health check needs only the variables that serve has.
 func TestHealthOfServe(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -102,7 +102,7 @@ func TestHealthOfServe(t *testing.T) {
 	}
 }
 
-// TestAddressesCanBeOpened: what serve prints is an address that a browser takes.
+// TestAddressesCanBeOpened: serve prints an address that a browser can open.
 func TestAddressesCanBeOpened(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", "[::]:0", ":0", "127.0.0.1:0"} {
 		url := serving(t, "--data-dir", t.TempDir(), "--listen", listen, "--insecure")
@@ -113,7 +113,7 @@ func TestAddressesCanBeOpened(t *testing.T) {
 	}
 }
 
-// TestBackupToAFullDisk: it is not the log's disk that is full.
+// TestBackupToAFullDisk: the full disk is not the log's.
 func TestBackupToAFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

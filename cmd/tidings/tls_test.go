@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// writePair makes a certificate of the given serial number and replaces the files.
+// writePair creates a certificate with the given serial number and replaces the files.
 func writePair(t *testing.T, certFile, keyFile string, serial int64, until time.Time) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,7 +46,7 @@ func writePair(t *testing.T, certFile, keyFile string, serial int64, until time.
 	replace(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 }
 
-// replace is what programs do that renew certificates.
+// replace does what programs do that renew certificates.
 func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
@@ -57,7 +57,7 @@ func replace(t *testing.T, path string, content []byte) {
 	}
 }
 
-// serial shakes hands on a new connection and returns the number of the certificate.
+// serial completes a handshake on a new connection and returns the certificate's serial number.
 func serial(t *testing.T, url string) int64 {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"),
@@ -69,8 +69,7 @@ func serial(t *testing.T, url string) int64 {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// TestTLS: HTTP/2 and HTTP/1.1 by what the client can, and a certificate that is renewed without a
-// restart.
+// TestTLS: HTTP/2 or HTTP/1.1, as the client supports, and a certificate that is renewed without a restart.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -113,7 +112,7 @@ func TestTLS(t *testing.T) {
 			t.Errorf("with a broken file: certificate %d, want 2", got)
 		}
 	}
-	logged := func(text string) { // lines are written behind what they tell
+	logged := func(text string) { // lines are written after the event they report
 		t.Helper()
 		e2e.Eventually(t, "a line that says "+text, func() bool {
 			return strings.Contains(log.String(), text)
@@ -136,21 +135,21 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestServeWithKey: with a key the server asks for tokens, which the verbs can make and send.
+// TestServeWithKey: with a key the server requires tokens, which the verbs can create and send.
 func TestServeWithKey(t *testing.T) {
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(keyFile, []byte("fD0aVn8yqZ2sXw4mKc7uJr1pTgEoLhBi\n"),
 		0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(keyFile, 0o644); err != nil { // whatever the umask is
+	if err := os.Chmod(keyFile, 0o644); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	var log e2e.Output
 	url := servingTo(t, &log, "--data-dir", t.TempDir(), "--jwt-key-file", keyFile, "--jwt-issuer",
 		"shop", "--jwt-audience", "tidings", "--listen", "0.0.0.0:0")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
-	e2e.Eventually(t, "a warning about the key's file", func() bool { // which is written behind the start
+	e2e.Eventually(t, "a warning about the key's file", func() bool { // which is written after the start
 		return strings.Contains(log.String(), "key file is world-readable")
 	})
 	token := func(args ...string) string {
@@ -169,14 +168,14 @@ func TestServeWithKey(t *testing.T) {
 	runCLI(t, "health", "--url", url).ended(t, exitOK)
 }
 
-// TestServeInsecure: everybody, on purpose.
+// TestServeInsecure: open to everyone, on purpose.
 func TestServeInsecure(t *testing.T) {
 	url := serving(t, "--data-dir", t.TempDir(), "--listen", "0.0.0.0:0", "--insecure")
 	url = strings.Replace(strings.Replace(url, "0.0.0.0", "127.0.0.1", 1), "[::]", "127.0.0.1", 1)
 	runCLI(t, "publish", "--url", url, "orders", "1").ended(t, exitOK)
 }
 
-// TestCipherSuites: a client of TLS 1.2 that knows only suites with CBC is refused.
+// TestCipherSuites: a TLS 1.2 client that supports only CBC suites is refused.
 func TestCipherSuites(t *testing.T) {
 	dir := t.TempDir()
 	flags := tlsFlags{TLSCert: filepath.Join(dir, "cert"), TLSKey: filepath.Join(dir, "key")}

@@ -11,7 +11,7 @@ import (
 	"tidings/store/bolt"
 )
 
-// storedLog returns the directory of a closed log with the events, of which the data is given.
+// storedLog returns the directory of a closed log whose events have the given data.
 func storedLog(t *testing.T, data ...string) (dir string, ids []store.ID) {
 	t.Helper()
 	dir = t.TempDir()
@@ -33,7 +33,7 @@ func storedLog(t *testing.T, data ...string) (dir string, ids []store.ID) {
 	return dir, ids
 }
 
-// flip changes a bit wherever the text is in the log file of dir.
+// flip changes a bit wherever the text occurs in the log file of dir.
 func flip(t *testing.T, dir, text string) {
 	t.Helper()
 	path := filepath.Join(dir, "log.db")

@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// stiff are words that read as translated, and what says the same: "reports", "continues", "N", "stalls",
-// "reconnects", "clock changes".
+// stiff are words that read as translated; write "reports", "continues", "N", "stalls", "reconnects", "clock
+// changes" instead.
 var stiff = regexp.MustCompile(`(?i)\b(is|are|was|were|be) told\b|\b(goes|go|went|going) on\b|\bso many\b|\bstands? still\b|` +
 	`\b(comes?|came) again\b|\btakes nothing\b|\bsteps? of the clock\b|\bfor good\b|\bmade anew\b`)
 
