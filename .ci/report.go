@@ -1,8 +1,8 @@
 //go:build ignore
 
-// Report makes the output of "go test -json" readable: a line per package, the full output of tests
-// that failed, and every skipped test. It fails when a test was skipped that the file named by its
-// argument does not list; whether tests failed is told by the exit code of go test.
+// Report makes the output of "go test -json" readable: a line per package, the full output of failed tests, and
+// every skipped test. It fails if a skipped test is not listed in the file named by its argument; the exit code of
+// go test reports whether tests failed.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// readList reads lines, without comments and blank ones.
+// readList reads the lines, without comments and blank ones.
 func readList(name string) (map[string]bool, error) {
 	content, err := os.ReadFile(name)
 	list := map[string]bool{}
@@ -54,7 +54,7 @@ func readList(name string) (map[string]bool, error) {
 }
 
 func report(in io.Reader, out io.Writer) (skipped []string, err error) {
-	pending := map[string]string{} // output of tests that have not ended
+	pending := map[string]string{} // output of unfinished tests
 	decoder := json.NewDecoder(bufio.NewReader(in))
 	for {
 		var e event

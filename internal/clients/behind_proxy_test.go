@@ -11,14 +11,14 @@ import (
 	"tidings/store"
 )
 
-// behind is a server behind a proxy, and a client that reaches it only through that.
+// behind is a server behind a proxy, and a client that reaches it only through the proxy.
 type behind struct {
 	*server
 	proxy  *runningProxy
 	client *http.Client
 }
 
-// behindEach runs a test with each proxy and each version of HTTP, all at a time.
+// behindEach runs a test with each proxy and each version of HTTP, all in parallel.
 func behindEach(t *testing.T, readTimeout string, args []string,
 	test func(t *testing.T, ctx context.Context, b behind)) {
 	t.Parallel()
@@ -74,7 +74,7 @@ func awaitEvent(t *testing.T, stream *e2e.Stream, kind string) sse.Event {
 	}
 }
 
-// TestProxyPassesEventsOn: each event comes through before anything else is written to the stream.
+// TestProxyPassesEventsOn: each event arrives before anything else is written to the stream.
 func TestProxyPassesEventsOn(t *testing.T) {
 	behindEach(t, "", []string{"--heartbeat", "1h"},
 		func(t *testing.T, ctx context.Context, b behind) {
@@ -89,8 +89,7 @@ func TestProxyPassesEventsOn(t *testing.T) {
 		})
 }
 
-// TestIdleStreamBehindProxy: heartbeats keep a stream open for longer than the proxy waits for a
-// word.
+// TestIdleStreamBehindProxy: heartbeats keep a stream open for longer than the proxy's read time-out.
 func TestIdleStreamBehindProxy(t *testing.T) {
 	behindEach(t, "10s", []string{"--heartbeat", "1s"},
 		func(t *testing.T, ctx context.Context, b behind) {
@@ -105,7 +104,7 @@ func TestIdleStreamBehindProxy(t *testing.T) {
 		})
 }
 
-// TestSilentStreamBehindProxy shows what the heartbeats are for.
+// TestSilentStreamBehindProxy shows why heartbeats are needed.
 func TestSilentStreamBehindProxy(t *testing.T) {
 	behindEach(t, "10s", []string{"--heartbeat", "1h"},
 		func(t *testing.T, ctx context.Context, b behind) {
@@ -126,8 +125,8 @@ func TestSilentStreamBehindProxy(t *testing.T) {
 		})
 }
 
-// TestResumeThroughReload: nothing is lost when the proxy is reloaded, whether it ends the streams
-// of before or keeps them for as long as their clients do.
+// TestResumeThroughReload: nothing is lost when the proxy is reloaded, whether it ends the old streams or keeps
+// them for as long as their clients do.
 func TestResumeThroughReload(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		publisher := &e2e.Publisher{Topic: "orders"}
@@ -178,8 +177,8 @@ func TestResumeThroughReload(t *testing.T) {
 	})
 }
 
-// TestServerAwayBehindProxy: while the server is down the proxy answers for it, so that a browser
-// comes back. Anything but 200 would end its stream for good.
+// TestServerAwayBehindProxy: while the server is down, the proxy answers for it, so that a browser reconnects.
+// Anything but 200 would end its stream permanently.
 func TestServerAwayBehindProxy(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		first := b.publish(t, ctx).String()

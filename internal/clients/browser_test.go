@@ -33,8 +33,8 @@ func followByFetch(t *testing.T, call string) (*follower, string) {
 	return f, version + " in " + product
 }
 
-// followInTab runs a script in a tab of its own, which logs lines for parseReport. It returns the
-// name and version of the browser too.
+// followInTab runs a script, which logs lines for parseReport, in a new tab. It also returns the browser's name and
+// version.
 func followInTab(t *testing.T, script string) (f *follower, product string) {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(e2e.Profile(t))
@@ -60,8 +60,8 @@ func followInTab(t *testing.T, script string) (f *follower, product string) {
 	return f, version.Product
 }
 
-// servePage serves an empty page and the files of testdata. The modules of the packages leave out
-// the extensions of those that they import.
+// servePage serves an empty page and the files of testdata. The packages' modules import others without the file
+// extension.
 func servePage(w http.ResponseWriter, r *http.Request) {
 	name := path.Clean(r.URL.Path)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// startCaddy runs Caddy with deploy/caddy. Its certificate is given: the tests reach no authority.
+// startCaddy runs Caddy with deploy/caddy. It gets a ready certificate: the tests contact no certificate authority.
 func startCaddy(t *testing.T, o proxyOptions) *runningProxy {
 	t.Helper()
 	path, dir := e2e.Need(t, "caddy"), t.TempDir()

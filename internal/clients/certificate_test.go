@@ -15,7 +15,7 @@ import (
 // siteName is the name in the configurations of deploy/.
 const siteName = "tidings.example.com"
 
-// certificate is a certificate for siteName that only its own pool trusts.
+// certificate is a certificate for siteName, trusted only by its own pool.
 type certificate struct {
 	certFile, keyFile string
 	pool              *x509.CertPool

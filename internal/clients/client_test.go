@@ -13,16 +13,16 @@ import (
 type client struct {
 	name string
 
-	// follow begins to follow a stream until the test ends, and says by which version. It skips the
-	// test when the software is not there.
+	// follow starts to follow a stream until the test ends, and returns the software's version. It skips the test
+	// if the software is not installed.
 	follow func(t *testing.T, url string) (*follower, string)
 
-	lacks int // of what a careful client does
+	lacks int // behaviour of a careful client that it lacks
 }
 
 const (
-	stops     = 1 << iota // it asks again for ever, whatever the answer, unless the program closes it
-	longLines             // of 128 KiB or more it reads none
+	stops     = 1 << iota // it retries forever, whatever the response, unless the program closes it
+	longLines             // it reads no lines of 128 KiB or more
 )
 
 var clients = []client{
@@ -49,16 +49,16 @@ var clients = []client{
 	{"Symfony", symfony, 0},
 }
 
-// report is an event as a client gave it out, or, of type "stopped", that the client has given up.
+// report is an event as a client reported it, or, of type "stopped", that the client has given up.
 type report struct{ Type, ID, Data string }
 
-// parseReport reads a line that a client wrote: type, ID and data, with tabs between.
+// parseReport parses a line that a client wrote: type, ID and data, separated by tabs.
 func parseReport(line string) report {
 	fields := append(strings.SplitN(line, "\t", 3), "", "")
 	return report{fields[0], fields[1], fields[2]}
 }
 
-// follower is a client at work.
+// follower is a running client.
 type follower struct{ reports chan report }
 
 func newFollower() *follower { return &follower{make(chan report, 1024)} }
@@ -92,7 +92,7 @@ func (f *follower) opens(t *testing.T) string {
 	return r.ID
 }
 
-// tells expects a word of the stream's own next, for a reason.
+// tells expects a control event next, with this reason.
 func (f *follower) tells(t *testing.T, kind, reason string) {
 	t.Helper()
 	r := f.next(t)
@@ -103,7 +103,7 @@ func (f *follower) tells(t *testing.T, kind, reason string) {
 	}
 }
 
-// gets expects exactly these reports next, one after the other.
+// gets expects exactly these reports next, in order.
 func (f *follower) gets(t *testing.T, want ...report) {
 	t.Helper()
 	for i, want := range want {

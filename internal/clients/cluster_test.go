@@ -16,15 +16,15 @@ import (
 	"tidings/internal/natstest"
 )
 
-// TestComposeCluster: what docker-compose.yml starts with the profile "cluster", from the same
-// configurations but without containers. Of servers, nodes and proxy each can be killed.
+// TestComposeCluster: what docker-compose.yml starts with the profile "cluster", from the same configurations but
+// without containers. A NATS server, a node or the proxy can be killed.
 func TestComposeCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills NATS servers")
 	}
-	t.Parallel() // it waits, for a leader above all
+	t.Parallel() // it mostly waits, above all for a leader
 	caddy, key := e2e.Need(t, "caddy"), rand.Text()+rand.Text()
-	servers := natstest.Start(t, 3) // those of deploy/nats
+	servers := natstest.Start(t, 3) // as in deploy/nats
 	servers.Await()
 	var nodes []*server
 	for range 2 {
@@ -61,7 +61,7 @@ func TestComposeCluster(t *testing.T) {
 	}
 }
 
-// composedNode is the command of docker-compose.yml's nodes, for these servers.
+// composedNode returns the command of docker-compose.yml's nodes, for these servers.
 func composedNode(t *testing.T, servers *natstest.Cluster) []string {
 	t.Helper()
 	file, err := os.ReadFile("../../docker-compose.yml")
@@ -80,14 +80,14 @@ func composedNode(t *testing.T, servers *natstest.Cluster) []string {
 	if err := json.Unmarshal([]byte(strings.NewReplacer(addresses...).Replace(text+"]")), &args); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	own := []string{"serve", "--listen", "0.0.0.0:8080", "--data-dir", "/data"} // startServer gives the test's
+	own := []string{"serve", "--listen", "0.0.0.0:8080", "--data-dir", "/data"} // startServer adds the test's own
 	if len(args) < len(own) || !slices.Equal(args[:len(own)], own) {
 		t.Fatalf("the nodes of docker-compose.yml run %q", args)
 	}
 	return args[len(own):]
 }
 
-// ordering publishes events with keys, each until it is stored.
+// ordering publishes events with idempotency keys, retrying each until it is stored.
 type ordering struct {
 	t         *testing.T
 	servers   *natstest.Cluster

@@ -12,14 +12,14 @@ import (
 	"tidings/internal/e2e"
 )
 
-// curl follows with a script that keeps the last ID and sends it as a header.
+// curl follows with a script that stores the last ID and sends it as a header.
 func curl(t *testing.T, url string) (*follower, string) {
 	t.Helper()
 	version, _, _ := strings.Cut(versionOf(t, e2e.Need(t, "curl"), "--version"), " (")
 	return followWith(t, exec.Command(e2e.Need(t, "bash"), "testdata/follow.sh", url)), version
 }
 
-// node follows with the EventSource of a package of npm.
+// node follows with the EventSource of an npm package.
 func node(name string) func(*testing.T, string) (*follower, string) {
 	return func(t *testing.T, url string) (*follower, string) {
 		t.Helper()
@@ -46,7 +46,7 @@ func python(library string) func(*testing.T, string) (*follower, string) {
 	}
 }
 
-// javaClient follows with a library of Java. Those that are no part of it are Debian's.
+// javaClient follows with a Java library. Those that are not part of the JDK are Debian's.
 func javaClient(library string) func(*testing.T, string) (*follower, string) {
 	return func(t *testing.T, url string) (*follower, string) {
 		t.Helper()
@@ -78,7 +78,7 @@ var compileJava = sync.OnceValue(func() error {
 	return nil
 })
 
-// symfony follows with a library of Debian's for PHP.
+// symfony follows with Debian's library for PHP.
 func symfony(t *testing.T, url string) (*follower, string) {
 	t.Helper()
 	if os.Getenv("TIDINGS_FULL") != "1" {
@@ -95,7 +95,7 @@ func symfony(t *testing.T, url string) (*follower, string) {
 // followWith follows with a program that writes lines for parseReport.
 func followWith(t *testing.T, cmd *exec.Cmd) *follower {
 	t.Helper()
-	cmd.Env = append(os.Environ(), "LC_ALL=C") // bash reports one that is not installed
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // bash reports a locale that is not installed
 	p, f := startProcess(t, cmd), newFollower()
 	go func() { // ends with the program
 		for line := range p.lines {
@@ -105,7 +105,7 @@ func followWith(t *testing.T, cmd *exec.Cmd) *follower {
 	return f
 }
 
-// packageVersion is the name and version of an installed package of npm.
+// packageVersion returns the name and version of an installed npm package.
 func packageVersion(t *testing.T, name string) string {
 	t.Helper()
 	content, err := os.ReadFile("testdata/node_modules/" + name + "/package.json")

@@ -13,8 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestSessionBehindProxy: the proxy says that its client's side is encrypted, and the server
-// believes it, so that a browser is given the cookie that only such a side may have.
+// TestSessionBehindProxy: the proxy reports that its client's connection is encrypted, and the server believes it,
+// so that a browser gets the cookie that only encrypted connections may have.
 func TestSessionBehindProxy(t *testing.T) {
 	key := rand.Text() + rand.Text()
 	behindEach(t, "", []string{"--jwt-key", key},
@@ -42,8 +42,8 @@ func TestSessionBehindProxy(t *testing.T) {
 		})
 }
 
-// TestClientAddressBehindProxy: the server knows a stream by the address of its client, whatever
-// the client itself says.
+// TestClientAddressBehindProxy: the server identifies a stream by its client's address, whatever the client itself
+// claims.
 func TestClientAddressBehindProxy(t *testing.T) {
 	behindEach(t, "", nil, func(t *testing.T, ctx context.Context, b behind) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, proxyURL+"/v1/stream", nil)

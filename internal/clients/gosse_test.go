@@ -15,7 +15,7 @@ import (
 	"github.com/tmaxmax/go-sse"
 )
 
-// goSSE follows with a client library for Go.
+// goSSE follows with a Go client library.
 func goSSE(t *testing.T, url string) (*follower, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -39,17 +39,17 @@ func goSSE(t *testing.T, url string) (*follower, string) {
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = conn.Connect() // which it ends with says less than that it ended
+		_ = conn.Connect() // the error says less than the fact that it ended
 		f.add(report{Type: "stopped"})
 	})
 	t.Cleanup(func() { cancel(); wg.Wait(); transport.CloseIdleConnections() })
 	return f, versionOf(t, "go", "list", "-m", "github.com/tmaxmax/go-sse")
 }
 
-// unbroken takes the line breaks out that are between the tokens of JSON.
+// unbroken removes the line breaks between JSON tokens.
 func unbroken(data string) string { return strings.ReplaceAll(data, "\n", "") }
 
-// scanner follows as a program of few lines does, with a line of 128 KiB at most.
+// scanner follows as a short program would, with lines of at most 128 KiB.
 func scanner(t *testing.T, url string) (*follower, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -70,7 +70,7 @@ func scanner(t *testing.T, url string) (*follower, string) {
 	return f, "bufio.Scanner of " + runtime.Version()
 }
 
-// scan reads one answer, and tells whether it is the last.
+// scan reads one response, and reports whether it is the last.
 func scan(ctx context.Context, client *http.Client, f *follower, url string, id *string,
 	retry *time.Duration) (over bool) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -96,7 +96,7 @@ func scan(ctx context.Context, client *http.Client, f *follower, url string, id 
 		case "event":
 			r.Type = value
 		case "data":
-			r.Data += value // a line break is one between the tokens of JSON
+			r.Data += value // line breaks lie between JSON tokens
 		case "retry":
 			ms, _ := strconv.Atoi(value)
 			*retry = time.Duration(ms) * time.Millisecond

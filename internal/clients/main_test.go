@@ -23,7 +23,7 @@ import (
 // TestMain sets these before any test runs.
 var (
 	binary      string           // the command under test
-	pages       *httptest.Server // of what browsers load, at another origin than the servers
+	pages       *httptest.Server // serves what browsers load, from another origin than the servers
 	javaClasses string           // a directory
 )
 
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// server is a server that can be killed and started again at the same address, over the same log.
+// server is a server that can be killed and restarted at the same address, over the same log.
 type server struct {
 	*e2e.Server
 	options e2e.Options
@@ -67,8 +67,8 @@ func hostOf(t *testing.T, address string) string {
 	return u.Host
 }
 
-// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one
-// of 127.0.0.0/8.
+// freeAddr returns an address to listen on. It stays free, because nobody else draws the same address of
+// 127.0.0.0/8.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(ownIP().String(), "0"))
@@ -79,7 +79,7 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// ownIP draws an address of this host. Only Linux answers at all of 127.0.0.0/8.
+// ownIP draws an address of this host. Only Linux answers on all of 127.0.0.0/8.
 func ownIP() net.IP {
 	if runtime.GOOS != "linux" {
 		return net.IPv4(127, 0, 0, 1)
@@ -87,8 +87,7 @@ func ownIP() net.IP {
 	return net.IPv4(127, byte(1+rand.N(254)), byte(rand.N(256)), byte(1+rand.N(254)))
 }
 
-// newClient returns an HTTP client, and a context that ends everything that is asked through it
-// before the test ends.
+// newClient returns an HTTP client, and a context that ends all its requests before the test ends.
 func newClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	client := e2e.NewHTTPClient()
@@ -97,7 +96,7 @@ func newClient(t *testing.T) (context.Context, *http.Client) {
 	return ctx, client
 }
 
-// publish publishes n events of topic "orders" and returns what a client is to report of each.
+// publish publishes n events to topic "orders" and returns the report that a client is to make of each.
 func (s *server) publish(t *testing.T, n int) []report {
 	t.Helper()
 	var data []string
@@ -120,7 +119,7 @@ func (s *server) publishData(t *testing.T, data ...string) (events []report) {
 	return events
 }
 
-// end ends the topic "orders", and returns what a client is to report of that.
+// end ends the topic "orders", and returns the report that a client is to make of it.
 func (s *server) end(t *testing.T) report {
 	t.Helper()
 	header, _ := s.ask(t, http.MethodPost, "/v1/topics/orders/end")
@@ -131,7 +130,7 @@ func (s *server) end(t *testing.T) report {
 	return report{"tidings.end", id.String(), `{"topic":"orders"}`}
 }
 
-// trim deletes what is before an event of the topic "orders".
+// trim deletes the events of topic "orders" before the given one.
 func (s *server) trim(t *testing.T, before report) {
 	t.Helper()
 	s.ask(t, http.MethodPost, "/v1/topics/orders/trim?before="+before.ID)
@@ -148,7 +147,7 @@ func (s *server) disconnect(t *testing.T) {
 	s.ask(t, http.MethodDelete, "/v1/subscribers/"+answer.Subscribers[0].ID)
 }
 
-// ask sends a request without a body, which is to succeed.
+// ask sends a request without a body, which must succeed.
 func (s *server) ask(t *testing.T, method, path string) (http.Header, []byte) {
 	t.Helper()
 	ctx, client := newClient(t)

@@ -31,7 +31,7 @@ func startNginx(t *testing.T, o proxyOptions) *runningProxy {
 		"/run/nginx.pid", dir+"/nginx.pid",
 		"/var/log/nginx/error.log", "stderr notice",
 		"include /etc/nginx/conf.d/*.conf;", temporary+"include "+dir+"/tidings.conf;",
-		"worker_rlimit_nofile 65536;", "", // more than an ordinary user may have
+		"worker_rlimit_nofile 65536;", "", // more than an ordinary user may open
 		"worker_connections 32768;", "worker_connections 128;",
 		"worker_shutdown_timeout 10s;", "worker_shutdown_timeout 1s;")
 	running := startProcess(t, exec.Command(path, "-e", "stderr", "-c", dir+"/nginx.conf", "-g",

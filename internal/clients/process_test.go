@@ -38,7 +38,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 	wg.Go(func() {
 		defer close(p.lines)
 		scanner := bufio.NewScanner(out)
-		scanner.Buffer(nil, 4<<20) // a client writes events whole
+		scanner.Buffer(nil, 4<<20) // a client writes an event as one line
 		for scanner.Scan() {
 			p.mu.Lock()
 			p.log.WriteString(scanner.Text() + "\n")
@@ -50,7 +50,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 		}
 	})
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended already
 		wg.Wait()
 		_ = cmd.Wait() // it was killed
 		if t.Failed() {
@@ -85,7 +85,7 @@ func (p *process) awaitLine(t *testing.T, text string) {
 	}
 }
 
-// versionOf is the first line that a program prints about itself.
+// versionOf returns the first line that a program prints about itself.
 func versionOf(t *testing.T, command string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(command, args...).CombinedOutput()

@@ -13,8 +13,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// proxy is a reverse proxy with its configuration in deploy/, of which the tests change names and
-// ports.
+// proxy is a reverse proxy with its configuration in deploy/, in which the tests change names and ports.
 type proxy struct {
 	name  string
 	start func(t *testing.T, o proxyOptions) *runningProxy
@@ -22,10 +21,10 @@ type proxy struct {
 
 var proxies = []proxy{{"nginx", startNginx}, {"Caddy", startCaddy}}
 
-// proxyOptions is what the tests fill in.
+// proxyOptions are the values that the tests fill in.
 type proxyOptions struct {
 	upstream    string // host and port of the server
-	readTimeout string // in the place of the configuration's, if not empty
+	readTimeout string // replaces the configuration's, if not empty
 }
 
 // runningProxy is a proxy that listens for TLS.
@@ -34,16 +33,15 @@ type runningProxy struct {
 	version string
 	clients net.IP // where its clients connect from
 	cert    certificate
-	reload  func(t *testing.T) // as an operator would
-	// endsStreams tells that a reload ends the streams of before, after a while.
+	reload  func(t *testing.T) // as an operator does
+	// endsStreams reports that a reload ends the old streams after a while.
 	endsStreams bool
 }
 
-// proxyURL is where clients find the server.
+// proxyURL is the URL at which clients reach the server.
 const proxyURL = "https://" + siteName
 
-// client returns a client that resolves siteName to the proxy, and speaks only this version of
-// HTTP.
+// client returns a client that resolves siteName to the proxy, and speaks only this version of HTTP.
 func (p *runningProxy) client(t *testing.T, major int) (context.Context, *http.Client) {
 	t.Helper()
 	transport := &http.Transport{
@@ -62,7 +60,7 @@ func (p *runningProxy) client(t *testing.T, major int) (context.Context, *http.C
 	return ctx, &http.Client{Transport: onlyVersion{major, transport}}
 }
 
-// onlyVersion fails where another version of HTTP is spoken.
+// onlyVersion fails if another version of HTTP is spoken.
 type onlyVersion struct {
 	major int
 	next  http.RoundTripper
@@ -77,8 +75,8 @@ func (o onlyVersion) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// configure copies a configuration to a file and replaces in it each first string with the one
-// after it. A string that is not there ends the test: it would test something else.
+// configure copies a configuration to a file and replaces in it each first string with the one after it. A missing
+// string ends the test: it would test something else.
 func configure(t *testing.T, from, to string, replacements ...string) {
 	t.Helper()
 	content, err := os.ReadFile(from)

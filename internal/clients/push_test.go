@@ -13,8 +13,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestPush: pushes are taken by the push service of web-push-testing, which verifies the token under the key that the
-// browser has subscribed with, and decrypts by http_ece; a subscription that has expired is removed.
+// TestPush: the push service of web-push-testing accepts pushes, verifies the token with the key that the browser
+// subscribed with, and decrypts with http_ece; an expired subscription is removed.
 func TestPush(t *testing.T) {
 	t.Parallel()
 	path := e2e.Need(t, "node")
@@ -69,7 +69,7 @@ func TestPush(t *testing.T) {
 	}
 
 	exchange(t, http.MethodPost, service+"/expire-subscription/"+subscribed.Data.ClientHash, nil, nil)
-	s.Kill() // so that the next push need not wait for its pace
+	s.Kill() // so that the next push need not wait for its pacing
 	exchange(t, http.MethodPost, service+"/status", nil, nil)
 	s.restart(t)
 	exchange(t, http.MethodPost, s.URL()+"/v1/topics/orders/events", map[string]int{"order": 2}, &event)
@@ -80,7 +80,7 @@ func TestPush(t *testing.T) {
 	})
 }
 
-// exchange sends JSON and reads the answer, unless into is nil.
+// exchange sends JSON and decodes the response, unless into is nil.
 func exchange(t *testing.T, method, url string, body, into any) {
 	t.Helper()
 	text, err := json.Marshal(body)

@@ -16,19 +16,19 @@ import (
 	"tidings/internal/e2e"
 )
 
-// relay passes TCP connections on to the server. It notes the Last-Event-ID of each request for a
-// stream, and cuts connections off when it is told. Nothing that passes is changed.
+// relay passes TCP connections on to the server. It records the Last-Event-ID of each request for a stream, and
+// cuts connections off on request. It changes nothing that passes.
 type relay struct {
 	listener net.Listener
 	upstream string
-	refused  chan struct{} // has an element when a connection was refused
+	refused  chan struct{} // receives an element when a connection is refused
 
 	mu       sync.Mutex
 	refusing bool
-	holding  bool              // of new connections, what follows the open event
+	holding  bool              // withhold from new connections what follows the open event
 	conns    map[net.Conn]bool // of clients
 	ids      []string          // the Last-Event-ID of each GET, "" without one
-	more     chan struct{}     // closed when there is another
+	more     chan struct{}     // closed when another is recorded
 }
 
 func startRelay(t *testing.T, s *server) *relay {
@@ -59,18 +59,18 @@ func startRelay(t *testing.T, s *server) *relay {
 	return r
 }
 
-// stream is the URL of the stream of topic "orders".
+// stream returns the URL of the stream of topic "orders".
 func (r *relay) stream() string {
 	return "http://" + r.listener.Addr().String() + "/v1/topics/orders/stream"
 }
 
-// refuse cuts all connections, and those that come until admit.
+// refuse cuts all connections, and refuses new ones until admit.
 func (r *relay) refuse() { r.set(true, false) }
 
 // admit lets connections pass again.
 func (r *relay) admit() { r.set(false, false) }
 
-// hold lets new connections pass, each until its open event, and nothing after it.
+// hold lets new connections pass only up to their open event.
 func (r *relay) hold() { r.set(false, true) }
 
 func (r *relay) set(refusing, holding bool) {
@@ -93,7 +93,7 @@ func (r *relay) awaitRefused(t *testing.T) {
 	}
 }
 
-// awaitRequests waits for n requests for a stream and returns the Last-Event-ID of all there were.
+// awaitRequests waits for n requests for a stream and returns the Last-Event-IDs of all so far.
 func (r *relay) awaitRequests(t *testing.T, n int) []string {
 	t.Helper()
 	timeout := time.After(e2e.Patience)
@@ -147,7 +147,7 @@ func (r *relay) serve(client net.Conn) {
 	client.Close()
 }
 
-// passRequests passes requests without a body. A request is noted before the server sees it.
+// passRequests passes requests without a body. It records a request before the server sees it.
 func (r *relay) passRequests(server io.Writer, client io.Reader) {
 	var raw bytes.Buffer
 	reader := bufio.NewReader(io.TeeReader(client, &raw))
@@ -173,7 +173,7 @@ func (r *relay) note(id string) {
 	r.more = make(chan struct{})
 }
 
-// passUntilOpen passes an answer up to the end of its open event.
+// passUntilOpen passes a response up to the end of its open event.
 func passUntilOpen(client io.Writer, server io.Reader) {
 	reader := bufio.NewReader(server)
 	opening := false

@@ -9,7 +9,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// forEach runs a test with each client, all at a time: most of it they wait to come back.
+// forEach runs a test with each client, all in parallel: they mostly wait to reconnect.
 func forEach(t *testing.T, test func(t *testing.T, c client, s *server, r *relay)) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
@@ -20,8 +20,8 @@ func forEach(t *testing.T, test func(t *testing.T, c client, s *server, r *relay
 	}
 }
 
-// TestResumeAfterKill: what is published while a client is away, after a kill and a restart that it
-// noticed, it is given when it is back.
+// TestResumeAfterKill: a client receives what was published while it was away, after a kill and a restart that it
+// noticed, once it has reconnected.
 func TestResumeAfterKill(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
@@ -44,8 +44,8 @@ func TestResumeAfterKill(t *testing.T) {
 	})
 }
 
-// TestResumeBeforeFirstEvent: a client that is cut off when it has not been given any event yet has
-// its cursor from the open event, and misses nothing.
+// TestResumeBeforeFirstEvent: a client that is cut off before its first event has its cursor from the open event,
+// and misses nothing.
 func TestResumeBeforeFirstEvent(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
@@ -55,7 +55,7 @@ func TestResumeBeforeFirstEvent(t *testing.T) {
 		if got := f.opens(t); got != old[1].ID {
 			t.Fatalf("the open event has ID %s, want the newest one, %s", got, old[1].ID)
 		}
-		missed := s.publish(t, 3) // which the server sends, and the client is not given
+		missed := s.publish(t, 3) // which the server sends, and the client does not receive
 		r.admit()
 
 		f.opens(t)
@@ -65,7 +65,7 @@ func TestResumeBeforeFirstEvent(t *testing.T) {
 	})
 }
 
-// TestStopAt204: the end of a topic is told, and a client that comes back after it is told to stop.
+// TestStopAt204: the end of a topic is reported, and a client that reconnects after it is told to stop.
 func TestStopAt204(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
@@ -82,9 +82,9 @@ func TestStopAt204(t *testing.T) {
 	})
 }
 
-// TestResumeWhateverCame: a client that was told that the server shuts down, was disconnected, or
-// comes back when some of what it missed was trimmed, is given the rest once and in order. So it is
-// with events of any size, unless they are a line that is longer than the client takes.
+// TestResumeWhateverCame: a client that was notified of the server's shutdown, was disconnected, or reconnects
+// after some of the events it missed were trimmed, receives the rest once and in order. The same holds for events
+// of any size, except a line longer than the client accepts.
 func TestResumeWhateverCame(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {
@@ -118,21 +118,21 @@ func TestResumeWhateverCame(t *testing.T) {
 			f.gets(t, s.publishData(t, listOf(size))...)
 		}
 		if c.lacks&longLines == 0 {
-			text := `"` + strings.Repeat("线", 300<<10) + `"` // which is one token
+			text := `"` + strings.Repeat("线", 300<<10) + `"` // a single token
 			f.gets(t, s.publishData(t, text, listOf(12))...)
 		}
 		t.Logf("%s was given all", version)
 	})
 }
 
-// listOf is about so many bytes of JSON.
+// listOf returns about this many bytes of JSON.
 func listOf(size int) string {
 	item := `{"order":1,"name":"a line of an order"},`
 	return `{"items":[` + strings.Repeat(item, size/len(item)) + `{}]}`
 }
 
-// TestStopAt401: a client whose token does not do any more stops. One that can send no header has it
-// in the address.
+// TestStopAt401: a client whose token is no longer valid stops. The token is in the URL, because some clients
+// cannot send headers.
 func TestStopAt401(t *testing.T) {
 	t.Parallel()
 	for _, c := range clients {
@@ -157,8 +157,8 @@ func TestStopAt401(t *testing.T) {
 	}
 }
 
-// TestFetchEventSourceByDefault is why testdata/fetch.js sets what it sets: on its own the library
-// takes the end of any answer for the end of the stream, and asks again after a 204.
+// TestFetchEventSourceByDefault shows why testdata/fetch.js sets its options: by default the library takes the end
+// of any response for the end of the stream, and retries after a 204.
 func TestFetchEventSourceByDefault(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, e2e.Options{Args: []string{"--cors-origin", pages.URL}})
@@ -173,7 +173,7 @@ func TestFetchEventSourceByDefault(t *testing.T) {
 	t.Logf("%s asked again after a 204: Last-Event-ID %q", version, r.awaitRequests(t, 3)[1:])
 }
 
-// checkRequests expects that the client asked for a stream exactly with these Last-Event-IDs.
+// checkRequests expects that the client requested a stream exactly with these Last-Event-IDs.
 func checkRequests(t *testing.T, r *relay, version string, want ...string) {
 	t.Helper()
 	got := r.awaitRequests(t, len(want))
