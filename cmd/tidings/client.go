@@ -96,7 +96,7 @@ type problem struct {
 	Title   string `json:"title"`
 	Detail  string `json:"detail"`
 	Code    string `json:"code"`
-	Field   string `json:"field"`   // what is wrong in the request
+	Field   string `json:"field"`   // the part of the request at fault
 	Outcome string `json:"outcome"` // of a write: not_stored or unknown
 }
 

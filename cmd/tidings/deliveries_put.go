@@ -39,7 +39,7 @@ type deliveriesPutCmd struct {
 	Overlap     time.Duration `       help:"Time that the secret which is replaced signs too."                                                                                  default:"24h"`
 }
 
-// Run prints a secret that it made, this once.
+// Run prints a secret that it has made; it is shown only once.
 func (c *deliveriesPutCmd) Run(ctx context.Context, app *app) error {
 	body := map[string]any{}
 	for member, value := range map[string]string{"url": c.Endpoint, "format": c.Format, "from": c.From, "kind": c.Kind,

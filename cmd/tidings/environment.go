@@ -100,8 +100,8 @@ func deprecated(ctx *kong.Context) (flags []*kong.Flag) {
 
 func isServe(verb *kong.Node) bool { return verb != nil && verb.Name == "serve" }
 
-// lasts reports whether a flag keeps its variable on verbs other than serve: those do that select a log or a
-// server, and the identity to use.
+// lasts reports whether a flag keeps its variable on verbs other than serve: those do that select a log, a
+// server or an identity.
 func lasts(flag *kong.Flag) bool {
 	switch flag.Name {
 	case "url", "token", "data-dir", "jwt-key", "jwt-key-file":

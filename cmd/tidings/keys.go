@@ -92,7 +92,7 @@ func (k *keyFlags) verifier(ctx context.Context, logger *slog.Logger) (api.Verif
 type keyFile struct {
 	path   string
 	logger *slog.Logger
-	seen   fs.FileInfo // on the last attempt to read it; nil if it did not exist
+	seen   fs.FileInfo // as of the last attempt to read it; nil if it did not exist
 }
 
 // changed returns the content of the file if it has changed since it was last read, else nil.

@@ -1,6 +1,6 @@
 // Command tidings is the Tidings server and its client verbs; "tidings --help" lists them. Every flag of serve can
 // be given as an environment variable, too: --data-dir as TIDINGS_DATA_DIR. On other verbs, only the flags that
-// select a log or a server, and the identity to use, have variables.
+// select a log, a server or an identity have variables.
 package main
 
 import (
@@ -36,7 +36,7 @@ const (
 	// the log file is damaged, is not a log, or has a newer format; it is left untouched
 	exitDamaged = 3
 	exitInUse   = 4 // another process holds the data directory, or it may not be written
-	// NATS has lost events of a mirror, which may be the only copy, and is kept
+	// NATS has lost events that a mirror has; it may be the only copy, and is kept
 	exitLost = 5
 )
 

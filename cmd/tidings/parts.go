@@ -76,7 +76,7 @@ func (c *serveCmd) assemble(log store.Log, tail *replay.Tail, at net.Addr, up *p
 }
 
 const (
-	// deskTrouble is the wait before a server that is to send retries to read from the log what to send.
+	// deskTrouble is the wait after a server that is to send failed to read from the log what to send.
 	deskTrouble = 5 * time.Second
 
 	// deskTries is the number of attempts before it leaves that to another server.

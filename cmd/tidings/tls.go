@@ -61,7 +61,7 @@ type certificate struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	seen   [2]fs.FileInfo // on the last attempt
+	seen   [2]fs.FileInfo // as of the last attempt
 	loaded *tls.Certificate
 }
 

@@ -65,7 +65,7 @@ func TestResumeBeforeFirstEvent(t *testing.T) {
 	})
 }
 
-// TestStopAt204: the end of a topic is reported, and a client that reconnects after it is told to stop.
+// TestStopAt204: the end of a topic is reported, and a 204 stops a client that reconnects after it.
 func TestStopAt204(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, c client, s *server, r *relay) {

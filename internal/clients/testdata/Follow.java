@@ -28,7 +28,7 @@ class Follow {
         String value = line.substring(line.indexOf(' ') + 1);
         if (line.startsWith("id:")) next = value;
         else if (line.startsWith("event:")) kind = value;
-        else if (line.startsWith("data:")) data.append(value); // a line break is one between the tokens of JSON
+        else if (line.startsWith("data:")) data.append(value); // line breaks lie between JSON tokens
         else if (line.startsWith("retry:")) retry = Long.parseLong(value);
         else if (line.isEmpty()) {
             id = next;

@@ -1,8 +1,8 @@
-// What the clients write: every event of the log, and these of the stream's own.
+// The clients write every event of the log, and these control events.
 export const types = ['message', 'tidings.open', 'tidings.gap', 'tidings.end', 'tidings.bye']
 
-// write writes an event as a line of type, ID and data, with tabs between. A line break in the data is one between the
-// tokens of JSON.
+// write writes an event as a line of type, ID and data, separated by tabs. Line breaks in the data lie between JSON
+// tokens.
 export const write = (...fields) => console.log(fields.join('\t').replaceAll('\n', ''))
 
 // follow follows a stream with an EventSource.
@@ -12,7 +12,7 @@ export function follow(EventSource, url) {
     source.addEventListener(type, e => write(type, e.lastEventId, e.data))
   }
   source.addEventListener('error', () => {
-    queueMicrotask(() => { // some are closed after that
+    queueMicrotask(() => { // some close only after that
       if (source.readyState === EventSource.CLOSED) write('stopped')
     })
   })

@@ -12,10 +12,10 @@ const careful = {
     if (response.status !== 200) throw new Error(`the server answered ${response.status}`)
   },
   onclose() {
-    throw new Error('the stream ended') // otherwise the end of one answer is the end of it all
+    throw new Error('the stream ended') // otherwise the end of one response ends it all
   },
   onerror(error) {
-    if (error instanceof Stop) throw error // anything else is tried again
+    if (error instanceof Stop) throw error // anything else is retried
   },
 }
 

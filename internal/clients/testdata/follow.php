@@ -1,6 +1,6 @@
 <?php
 // Follows a stream with Symfony's EventSourceHttpClient: php follow.php URL. Writes lines as follow.sh does. The cursor is
-// in the address, for where its first connection fails the client comes back without its own.
+// in the URL, because after a failed first connection the client reconnects without its own.
 require '/usr/share/php/Symfony/Component/HttpClient/autoload.php';
 
 use Symfony\Component\HttpClient\Chunk\ServerSentEvent;
@@ -22,13 +22,13 @@ while (!in_array($status, [204, 401, 403])) {
                 $id = $chunk->getId() ?: $id;
                 $retry = $chunk->getRetry() ?: $retry;
                 if (in_array($chunk->getType(), KINDS)) {
-                    // a line break is one between the tokens of JSON
+                    // line breaks lie between JSON tokens
                     echo $chunk->getType(), "\t$id\t", str_replace("\n", '', $chunk->getData()), "\n";
                 }
             }
         }
     } catch (Throwable) {
-        // it could not connect, the connection broke, or the answer is no stream
+        // it could not connect, the connection broke, or the response is not a stream
     }
     $status = $source->getInfo('http_code') ?: 1;
     $source->cancel();

@@ -33,7 +33,7 @@ class Stream:
         elif not name and not value:
             self.id = self.next
             if self.data and self.kind in KINDS:
-                # a line break is one between the tokens of JSON
+                # line breaks lie between JSON tokens
                 print(self.kind, self.id, "".join(self.data), sep="\t", flush=True)
             self.begin()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Follows an event stream with curl: follow.sh URL [LAST-EVENT-ID]. Writes a line of type, ID and data for each
-# event, with tabs between, and "stopped" when the server says that nothing more will come, or not with this token.
+# Follows an event stream with curl: follow.sh URL [LAST-EVENT-ID]. Writes type, ID and data of each event as a
+# line, separated by tabs, and "stopped" when the server reports that nothing more will come, or not with this token.
 set -euo pipefail
 url=$1 id=${2:-} retry=3000
 
@@ -10,13 +10,13 @@ follow() {
 		case $line in
 		'id: '*) next=${line#*: } ;;
 		'event: '*) type=${line#*: } ;;
-		'data: '*) data+=${line#*: } ;; # a line break is one between the tokens of JSON
+		'data: '*) data+=${line#*: } ;; # line breaks lie between JSON tokens
 		'retry: '*) retry=${line#*: } ;;
 		': 204' | ': 401' | ': 403') # what curl adds below
 			echo stopped
 			exit
 			;;
-		'') # the event is whole; one that was cut off does not count
+		'') # the event is complete; one that was cut off does not count
 			id=$next
 			case $type in
 			tidings.live | tidings.heartbeat) ;;

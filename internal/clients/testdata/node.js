@@ -4,7 +4,7 @@ import { follow, types, write } from './events.js'
 const [name, url] = process.argv.slice(2)
 const library = await import(name)
 
-// Most have an EventSource. While one waits to come back it may let Node exit if there is nothing else to do.
+// Most have an EventSource. While one waits to reconnect, it may let Node exit if nothing else is pending.
 const ways = {
   'launchdarkly-eventsource': () => {
     const { EventSource } = library
@@ -13,7 +13,7 @@ const ways = {
     }, url)
     source.onclosed = () => write('stopped')
   },
-  // It asks again for ever, unless it is closed at the end of what it follows.
+  // It retries forever, unless it is closed at the end of the topic.
   'reconnecting-eventsource': async () => {
     const { EventSource: eventSourceClass } = await import('eventsource')
     const source = follow(class extends library.default {
@@ -24,7 +24,7 @@ const ways = {
       write('stopped')
     })
   },
-  // It asks again after a 401, unless it is closed.
+  // It retries after a 401, unless it is closed.
   'eventsource-client': () => {
     const stop = () => {
       source.close()
@@ -40,7 +40,7 @@ const ways = {
       },
     })
   },
-  // It reads one answer.
+  // It reads one response.
   'fetch-event-stream': async () => {
     for (let id = '', pause = 3000; ; await new Promise(done => setTimeout(done, pause))) {
       try {

@@ -1,4 +1,4 @@
-// The push service of web-push-testing, which decrypts by http_ece, on a port.
+// The push service of web-push-testing, which decrypts with http_ece, on a port.
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
