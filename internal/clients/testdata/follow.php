@@ -1,6 +1,6 @@
 <?php
-// Follows a stream with Symfony's EventSourceHttpClient: php follow.php URL. Writes lines as follow.sh does. The cursor is
-// in the URL, because after a failed first connection the client reconnects without its own.
+// Follows a stream with Symfony's EventSourceHttpClient: php follow.php URL. Writes lines as follow.sh does. The cursor
+// is in the URL, because after a failed first connection the client reconnects without its own.
 require '/usr/share/php/Symfony/Component/HttpClient/autoload.php';
 
 use Symfony\Component\HttpClient\Chunk\ServerSentEvent;
