@@ -28,10 +28,10 @@ type link struct {
 	store.Log // nil
 	*rows
 	mu   sync.Mutex
-	down bool          // it is not answered
-	old  []byte        // if not nil the lease as it is told, whatever is stored
-	slow time.Duration // to say where the sequence ends
-	late time.Duration // it is told that the outcome is not known, and what it has asked for is done that much later
+	down bool          // it gets no answer
+	old  []byte        // if not nil, the lease that is returned, whatever is stored
+	slow time.Duration // how long CatchUp takes
+	late time.Duration // the outcome is reported as unknown, and the write happens this much later
 }
 
 func (l *link) set(down bool, late time.Duration) {
@@ -40,7 +40,7 @@ func (l *link) set(down bool, late time.Duration) {
 	l.down, l.late = down, late
 }
 
-// stale has the lease told as it is now from now on.
+// stale freezes the lease that is returned, as of now.
 func (l *link) stale() {
 	d, _ := l.Delivery("\x00lease")
 	l.mu.Lock()
@@ -83,7 +83,7 @@ func (l *link) SetDeliveries(_ context.Context, changes []store.NamedDelivery, _
 	down, late := l.state()
 	switch {
 	case down:
-		time.Sleep(10 * time.Second) // a commit that cannot be placed is tried on
+		time.Sleep(10 * time.Second) // a commit that cannot be placed is retried
 		return store.ErrUnavailable
 	case late > 0:
 		time.AfterFunc(late, func() { _ = l.rows.set(changes) })
@@ -106,7 +106,7 @@ func (r *rows) set(changes []store.NamedDelivery) error {
 	return nil
 }
 
-// lines are those of a log.
+// lines are the lines of a log.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -133,7 +133,7 @@ type peer struct {
 	done chan struct{}
 
 	mu      sync.Mutex
-	fence   nodes.Fence // the last
+	fence   nodes.Fence // the last one
 	sending bool
 	fails   bool // it cannot begin to send
 }
@@ -192,7 +192,7 @@ func (c *crew) add(name string) *peer {
 	return p
 }
 
-// note notes whether the node sends, and returns that.
+// note records whether the node sends, and returns it.
 func (p *peer) note(fence nodes.Fence, sends bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,14 +200,14 @@ func (p *peer) note(fence nodes.Fence, sends bool) bool {
 	return p.sending
 }
 
-// sends reports whether the node sends, and may.
+// sends reports whether the node sends, and may send.
 func (p *peer) sends() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sending && p.Holds()
 }
 
-// set is a write of who sends, or has sent.
+// set writes as the node that sends, or has sent.
 func (p *peer) set(name, record string) error {
 	p.mu.Lock()
 	fence := p.fence
@@ -216,7 +216,7 @@ func (p *peer) set(name, record string) error {
 		[]store.NamedDelivery{{Name: name, Delivery: store.Delivery{Record: []byte(record)}}}, true)
 }
 
-// watch lets time pass, and returns who sent last. Two never send at once.
+// watch lets time pass, and returns the peer that sent last. It fails if two send at once.
 func (c *crew) watch(d time.Duration) (last *peer) {
 	c.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -237,7 +237,7 @@ func (c *crew) watch(d time.Duration) (last *peer) {
 	return last
 }
 
-// cut takes everything from a node, or gives it back: what it hears, and the log. What it tells is not heard either.
+// cut cuts a node off from the log and from what it hears, or reconnects it. Once cut off, it is not heard either.
 func (c *crew) cut(p *peer, is bool) {
 	c.bus.Hang(p.node.Self(), is)
 	c.bus.Mute(p.node.Self(), is)

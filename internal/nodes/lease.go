@@ -14,59 +14,58 @@ import (
 	"tidings/store"
 )
 
-// A lease says which node sends deliveries and takes the steps of alerts. It is a row beside the deliveries, so it is
-// taken by a commit, on the condition of what was there before: of many that try one has it. docs/adr/0027 has the
+// A lease says which node sends deliveries and takes the steps of alerts. It is a row beside the deliveries, so a
+// commit takes it, on the condition of what it was before: of many that try, one gets it. docs/adr/0027 has the
 // reasons.
 //
 //	a node               and then
 //	takes a free lease   sends at once
-//	takes another's,     waits for TakeAfter, by when the other has stopped, and sends
-//	 which is lost, or
-//	 says that it does
-//	 not send
-//	has it               reads each second that it still has it, as of the end of the sequence: good for LeaseFor
+//	takes a lost one     waits for TakeAfter, by when the other has stopped, and sends; so it does with the lease of a
+//	                     node that reports that it does not send
+//	has it               reads each second that it still has it, as of the end of the sequence: valid for LeaseFor
 //	has not read that    stops, until it has
 //	 for LeaseFor
 //	ends, or cannot      stops, and gives it back
 //	 begin
 //
-// A node that was stopped, or cut off, and goes on may be in the middle of a request. It finishes that one at most, and
-// what it writes about it is refused, by the same condition.
+// A node that was stopped or cut off, and continues, may be in the middle of a request. It finishes at most that one,
+// and what it writes about it is refused by the same condition.
 
 const (
 	// LeaseFor is how long a node may send after the moment as of which it has read that it has the lease.
 	LeaseFor = 5 * time.Second
 
-	// TakeAfter is how long after it has taken another's lease a node begins to send. When the leader of the stream is
-	// cut off from its peers together with the node that has the lease, it answers that for up to staleFor more.
+	// TakeAfter is how long a node that has taken another's lease waits before it sends. If the stream's leader is cut
+	// off from its peers together with the holder, it continues to confirm the holder's lease for up to staleFor.
 	TakeAfter = staleFor + LeaseFor + time.Second
 
-	// staleFor is how long a leader answers reads by what it has, after the last word of its peers: nats-server steps
-	// down when they were silent for ten seconds, and looks at that every ten (lostQuorumInterval, lostQuorumCheck).
+	// staleFor is how long a leader answers reads from its own state after it last heard from its peers: nats-server
+	// steps down once they have been silent for ten seconds, and checks every ten (lostQuorumInterval,
+	// lostQuorumCheck).
 	staleFor = 20 * time.Second
 
-	leaseEvery = time.Second // it is looked at
+	leaseEvery = time.Second // how often it is read
 	leaseTries = 5 * time.Second
 )
 
-// rowOfLease is its name. Those of alerts begin with a NUL too.
+// rowOfLease is its name. The names of alert rows begin with a NUL, too.
 const rowOfLease = "\x00lease"
 
-// ErrNoLease: this node is not the one that sends, or not any more.
+// ErrNoLease: this node does not send, or no longer does.
 var ErrNoLease = errors.New("another server sends, or none does at the moment")
 
 // leaseRow is its record.
 type leaseRow struct {
 	Version int      `json:"version"`
-	Log     store.ID `json:"log"`  // of a restored log it is free
+	Log     store.ID `json:"log"`  // in a restored log it is free
 	Node    string   `json:"node"` // "": it was given back
 	Name    string   `json:"name"`
-	Term    uint64   `json:"term"` // rises with each change
+	Term    uint64   `json:"term"` // increases with each change
 }
 
 const leaseVersion = 1
 
-// LeaseLog is the log of a Lease: of store.Log what it uses. The contract is there.
+// LeaseLog is the part of store.Log that a Lease uses. store.Log has the contract.
 type LeaseLog interface {
 	Delivery(name string) (store.Delivery, error)
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
@@ -76,35 +75,35 @@ type LeaseLog interface {
 // LeaseOptions configures NewLease.
 type LeaseOptions struct {
 	Log     store.ID             // the identity of the log
-	Elapsed func() time.Duration // what has passed since some moment; default: that of package clock
+	Elapsed func() time.Duration // time since some moment; default: clock.Elapsed()
 	Logger  *slog.Logger         // default: discard
 }
 
-// Lease is that of a log, as one node sees it. Run is called once; the other methods may be called concurrently.
+// Lease is the lease of a log, as one node sees it. Run is called once; the other methods may be called concurrently.
 type Lease struct {
 	log     LeaseLog
 	cluster *Cluster
 	o       LeaseOptions
 
 	mu     sync.Mutex
-	until  time.Duration // by Elapsed: as long as the node may send; 0: it may not
-	holder string        // the ID of the node that had it when it was read last
+	until  time.Duration // by Elapsed: until when the node may send; 0: it may not
+	holder string        // the ID of the node that had it at the last read
 
-	// Of the goroutine of Run.
-	row    []byte        // as it was read last
-	looked time.Duration // by Elapsed: when
-	since  time.Duration // by Elapsed: when it was read so first, without a pause since
-	own    []byte        // the row that this node has written, and by which nobody else sends any more
-	fresh  bool          // nobody has sent by it
-	term   uint64        // of own, once this node has sent by it
+	// Owned by the goroutine of Run.
+	row    []byte        // as last read
+	looked time.Duration // by Elapsed: when it was last read
+	since  time.Duration // by Elapsed: when it was first read with this value, unless reads have paused since
+	own    []byte        // the row that this node has written, and under which no other node sends any more
+	fresh  bool          // nobody has sent under own yet
+	term   uint64        // of own, once this node has sent under it
 
 	unread, untaken trouble
 }
 
-// trouble is what fails again and again.
+// trouble is a failure that repeats.
 type trouble struct{ warned time.Duration }
 
-// warn warns once a minute, by the lease's clock.
+// warn logs a warning at most once a minute, by the lease's clock.
 func (t *trouble) warn(l *Lease, message string, err error) {
 	if now := l.o.Elapsed(); t.warned == 0 || now-t.warned >= time.Minute {
 		t.warned = now
@@ -127,29 +126,29 @@ func NewLease(log LeaseLog, c *Cluster, o LeaseOptions) *Lease {
 	return &Lease{log: log, cluster: c, o: o}
 }
 
-// Holds reports whether this node may send, as of now.
+// Holds reports whether this node may send now.
 func (l *Lease) Holds() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.o.Elapsed() < l.until
 }
 
-// Holder is the ID of the node that has the lease by the row that was read last; "": none. It may not send yet, or not
-// any more.
+// Holder returns the ID of the node that has the lease according to the last row read, or "" if none has. That node may
+// not send yet, or no longer.
 func (l *Lease) Holder() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.holder
 }
 
-// begin allows to send, as of a moment at which the lease was this node's.
+// begin permits sending, as of a moment at which this node had the lease.
 func (l *Lease) begin(asOf time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.until = asOf + LeaseFor
 }
 
-// extend is begin, unless the time is over: who sends has stopped then, or is about to.
+// extend is begin, unless the lease has expired: sending has stopped then, or is about to.
 func (l *Lease) extend(asOf time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,9 +163,9 @@ func (l *Lease) end() {
 	l.until = 0
 }
 
-// Run calls send whenever this node has come to be the one that sends, and cancels its context when it is not any more,
-// or ctx ends. A send that returns before leaves the sending to other nodes, and to this one again after LostAfter.
-// fence is the lease as it stands in the log: for Fenced. Run returns when ctx has ended and send has returned.
+// Run calls send whenever this node becomes the one that sends, and cancels its context when it no longer is, or when
+// ctx ends. If send returns earlier, other nodes may take the lease at once, and this one again after LostAfter. fence
+// is the lease as it stands in the log, for Fenced. Run returns when ctx has ended and send has returned.
 func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fence)) {
 	for l.acquire(ctx) {
 		sending, stop := context.WithCancel(ctx)
@@ -185,12 +184,12 @@ func (l *Lease) Run(ctx context.Context, send func(ctx context.Context, fence Fe
 		<-done
 		if held {
 			l.giveBack(context.WithoutCancel(ctx))
-			sleep(ctx, LostAfter) // send has returned by itself: others are first
+			sleep(ctx, LostAfter) // send returned by itself: let others go first
 		}
 	}
 }
 
-// acquire waits until this node may send; false: ctx has ended.
+// acquire waits until this node may send. It returns false if ctx has ended.
 func (l *Lease) acquire(ctx context.Context) bool {
 	for {
 		asOf := l.o.Elapsed()
@@ -220,7 +219,7 @@ func (l *Lease) acquire(ctx context.Context) bool {
 	}
 }
 
-// read returns the lease as of the end of the sequence, and notes who has it.
+// read returns the lease as of the end of the sequence, and records its holder.
 func (l *Lease) read(ctx context.Context) (row leaseRow, err error) {
 	row, err = l.readRow(ctx)
 	if err == nil {
@@ -248,7 +247,7 @@ func (l *Lease) readRow(ctx context.Context) (row leaseRow, err error) {
 		l.row, l.since = text, now
 	}
 	l.looked = now
-	if len(l.row) == 0 { // none, or a damaged one: it is nobody's
+	if len(l.row) == 0 { // missing or damaged: nobody has it
 		return row, nil
 	}
 	if err := json.Unmarshal(l.row, &row); err != nil {
@@ -258,18 +257,18 @@ func (l *Lease) readRow(ctx context.Context) (row leaseRow, err error) {
 		return row, fmt.Errorf("the lease has version %d, this release reads %d", row.Version, leaseVersion)
 	}
 	if row.Log != l.o.Log {
-		row.Node = "" // of the log that this one was restored from
+		row.Node = "" // from the log that this one was restored from
 	}
 	return row, nil
 }
 
-// free reports whether the lease may be taken: it is nobody's, or that of a node which has said nothing for long, or
-// for long not that it sends: its disk may be full. Either is safe, for who takes it waits.
+// free reports whether the lease may be taken: nobody has it, or its holder has been silent for long, or has not
+// reported for long that it sends: its disk may be full. Either is safe, because a node that takes it waits.
 func (l *Lease) free(row *leaseRow) bool {
 	if row.Node == "" {
 		return true
 	}
-	if l.cluster.Deaf() { // the other one may be there, and take it back, and so on
+	if l.cluster.Deaf() { // the holder may be alive and take it back, and so on
 		return false
 	}
 	// This node may have been deaf until now, or too new to have heard anything.
@@ -278,11 +277,11 @@ func (l *Lease) free(row *leaseRow) bool {
 	if !ok {
 		return waited >= LostAfter
 	}
-	// Who has taken it does not send before TakeAfter.
+	// A node that has taken it does not send before TakeAfter.
 	return waited >= TakeAfter+LostAfter && time.Since(holder.Sent) >= LostAfter
 }
 
-// take tries to take the lease. What came of it shows when it is read.
+// take tries to take the lease. The next read shows whether it did.
 func (l *Lease) take(ctx context.Context, was *leaseRow) {
 	ctx, cancel := context.WithTimeout(ctx, leaseTries)
 	defer cancel()
@@ -295,14 +294,14 @@ func (l *Lease) take(ctx context.Context, was *leaseRow) {
 		}
 		l.o.Logger.Warn("the server that has sent deliveries is silent, or says that it cannot; this one takes that over",
 			"from", was.Name, "term", was.Term+1)
-	case errors.Is(err, store.ErrWas): // another was first
+	case errors.Is(err, store.ErrWas): // another node was first
 	default:
 		l.untaken.warn(l, "this server would send deliveries, and cannot store that it does; trying on", err)
 		sleep(ctx, leaseEvery)
 	}
 }
 
-// set replaces the row that was read last.
+// set replaces the last row read.
 func (l *Lease) set(ctx context.Context, row leaseRow) ([]byte, error) {
 	text, err := json.Marshal(row)
 	if err != nil {
@@ -312,7 +311,7 @@ func (l *Lease) set(ctx context.Context, row leaseRow) ([]byte, error) {
 		Delivery: store.Delivery{Record: text}, Was: append([]byte{}, l.row...)}}, false)
 }
 
-// keep returns when this node may not send any more, ctx has ended, or send has returned.
+// keep returns when this node may no longer send, ctx has ended, or send has returned.
 func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 	for l.Holds() && sleep(ctx, leaseEvery) {
 		select {
@@ -342,7 +341,7 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// giveBack lets another node send at once. When it fails the others find out by the silence.
+// giveBack lets another node send at once. If it fails, the others notice the silence.
 func (l *Lease) giveBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -353,7 +352,7 @@ func (l *Lease) giveBack(ctx context.Context) {
 	}
 }
 
-// sleep reports whether it was not interrupted.
+// sleep waits for d, and reports whether it was not interrupted.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -371,8 +370,8 @@ type Fence struct {
 	row   []byte
 }
 
-// Fenced is the log for who sends: what is written to it is stored only while the node has the lease, as decided in
-// the order of the log. Errors of it: ErrNoLease.
+// Fenced returns the log for the node that sends: a write is stored only while the node has the lease, as decided in
+// the order of the log. Its own error: ErrNoLease.
 func (f Fence) Fenced(log store.Log) store.Log { return fenced{log, f} }
 
 type fenced struct {
@@ -380,7 +379,7 @@ type fenced struct {
 	Fence
 }
 
-// SetDeliveries implements store.Log. That it is stored proves that the lease was this node's.
+// SetDeliveries implements store.Log. A write that is stored proves that this node had the lease.
 func (f fenced) SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error {
 	if len(changes) == 0 {
 		return nil
@@ -398,8 +397,8 @@ func (f fenced) SetDeliveries(ctx context.Context, changes []store.NamedDelivery
 	return err
 }
 
-// AppendOnce implements store.Log. What is appended by a node that has just lost the lease is in order all the same:
-// answers and steps of alerts have a condition of their own.
+// AppendOnce implements store.Log. An append by a node that has just lost the lease does no harm: answers and steps of
+// alerts have a condition of their own.
 func (f fenced) AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error) {
 	if !f.lease.Holds() {
 		return nil, fmt.Errorf("%w: nothing was stored", ErrNoLease)

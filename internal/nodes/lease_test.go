@@ -14,8 +14,8 @@ import (
 	"tidings/store"
 )
 
-// TestLease: one of three sends. When it ends another one does at once; when it is cut off, another one does within
-// 40 s, after it has stopped; when it is back it does not send, and what it still writes is refused.
+// TestLease: one of three sends. When it ends another does at once; when it is cut off, another does within 40 s, after
+// the first has stopped; once back, the first does not send, and what it still writes is refused.
 func TestLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 3)
@@ -65,8 +65,8 @@ func TestLease(t *testing.T) {
 	})
 }
 
-// TestLeaseUnheard: nodes that do not hear each other take the lease from one that has it and goes on; it finds
-// out by the log, and stops before they begin.
+// TestLeaseUnheard: nodes that do not hear the holder take the lease from it although it continues; it learns this from
+// the log, and stops before they begin.
 func TestLeaseUnheard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 2)
@@ -78,8 +78,8 @@ func TestLeaseUnheard(t *testing.T) {
 	})
 }
 
-// TestLeaseDeaf: nodes that hear nothing of each other, since NATS does not let them, do not take the lease from each
-// other, and say what they lack.
+// TestLeaseDeaf: nodes that hear nothing of each other, because NATS does not let them, do not take the lease from each
+// other, and log which permission is missing.
 func TestLeaseDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 2)
@@ -98,8 +98,8 @@ func TestLeaseDeaf(t *testing.T) {
 	})
 }
 
-// TestLeaseStuck: a node that is heard and cannot send, since the log does not answer it or its disk is full, has lost
-// the lease as one that is not heard. One that waits to take over is not robbed.
+// TestLeaseStuck: a node that is heard but cannot send, because the log does not answer it or its disk is full, loses
+// the lease like one that is not heard. A node that waits to take over is not robbed of it.
 func TestLeaseStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 3)
@@ -114,8 +114,8 @@ func TestLeaseStuck(t *testing.T) {
 	})
 }
 
-// TestLeaseCannotBegin: a node that has the lease and cannot begin to send leaves it to another one; as long as none
-// can it tries on.
+// TestLeaseCannotBegin: a node that has the lease but cannot begin to send leaves it to another; while none can, it
+// keeps trying.
 func TestLeaseCannotBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 2)
@@ -141,7 +141,7 @@ func TestLeaseCannotBegin(t *testing.T) {
 	})
 }
 
-// TestLeaseSlow: that reading the lease takes seconds, which holders may take, keeps nobody from taking it.
+// TestLeaseSlow: a lease that takes seconds to read, as holders may, can still be taken.
 func TestLeaseSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 2)
@@ -161,8 +161,8 @@ func TestLeaseSlow(t *testing.T) {
 	})
 }
 
-// TestLeaseEndsUnheard: a node that has lost the lease has nothing to give back, and does not wait for a log that
-// says nothing when it ends.
+// TestLeaseEndsUnheard: a node that has lost the lease has nothing to give back, and when it ends does not wait for a
+// log that does not answer.
 func TestLeaseEndsUnheard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 1)
@@ -178,7 +178,7 @@ func TestLeaseEndsUnheard(t *testing.T) {
 	})
 }
 
-// TestLeaseAlone: one that hears nothing for a while, and from which nobody has taken the lease, goes on by itself,
+// TestLeaseAlone: a node that hears nothing for a while, and from which nobody has taken the lease, continues by itself
 // under a new term: what it began to write before is refused.
 func TestLeaseAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestLeaseAlone(t *testing.T) {
 	})
 }
 
-// TestLeaseOfAnotherLog: in a log that was restored, or of which the row is damaged, the lease is free at once.
+// TestLeaseOfAnotherLog: in a restored log, or if its row is damaged, the lease is free at once.
 func TestLeaseOfAnotherLog(t *testing.T) {
 	other := `{"version":1,"log":"` + store.ID{2}.String() + `","node":"x","name":"x","term":9}`
 	for _, row := range []string{other, ""} {
@@ -234,8 +234,8 @@ func TestLeaseOfANewerRelease(t *testing.T) {
 	})
 }
 
-// TestLeaseLate: a word that comes when the lease is not good any more does not make it good again: requests that have
-// been held up since are over. The node begins anew.
+// TestLeaseLate: an answer that comes after the lease has expired does not revive it: requests held up meanwhile are
+// over. The node begins again.
 func TestLeaseLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 1)
@@ -262,14 +262,14 @@ func TestLeaseLate(t *testing.T) {
 	})
 }
 
-// TestLeaseStale: a leader of the stream that is cut off from its peers together with the node that has the lease tells
-// that for twenty seconds more that it has it. The others wait that long.
+// TestLeaseStale: a leader of the stream that is cut off from its peers together with the holder confirms the holder's
+// lease for twenty seconds more. The others wait that long.
 func TestLeaseStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrew(t, 3)
 		first := c.watch(5 * time.Second)
 		c.bus.Mute(first.node.Self(), true)
-		time.Sleep(nodes.LostAfter - nodes.HelloEvery) // what it says is lost some time before
+		time.Sleep(nodes.LostAfter - nodes.HelloEvery) // it is lost some time before it is taken
 		first.link.stale()
 		if c.watch(20*time.Second) != first {
 			t.Error("it has stopped, and could not know")
@@ -281,8 +281,8 @@ func TestLeaseStale(t *testing.T) {
 	})
 }
 
-// TestLeaseRandom: whatever is cut off, mute, slow to be told or ended, for hours, two never send at once, and when
-// all is well somebody does.
+// TestLeaseRandom: whatever is cut off, mute, slow or ended, for hours, two never send at once, and when all is well
+// one does.
 func TestLeaseRandom(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,14 +1,14 @@
 // Package nodes is how the servers that keep one log know of each other, and ask each other what only one of them
-// knows: who its subscribers are, for one. Nothing of it is in the log.
+// knows, such as its subscribers. Nothing of it is in the log.
 //
 //	c, err := nodes.New(bus, nodes.Options{Name: "a.example.com:8080", State: state})
 //	c.Answer(func(ctx context.Context, question []byte) []byte { … })
 //	…
 //	for _, a := range c.AskAll(ctx, question) { … }
 //
-// Each node tells the others every two seconds, and when something changes, that it is there and how it stands. So a
-// node knows those that have told it something since it was started, and nobody keeps a list of them. One that ends
-// says so; one that falls silent is known for another hour, so that it can be named as missing. docs/adr/0026 has the
+// Each node reports to the others, every two seconds and whenever something changes, that it runs and how it stands. So
+// a node knows those it has heard from since it was started, and nobody keeps a list of them. A node that ends says so;
+// one that falls silent is remembered for another hour, so that it can be named as missing. docs/adr/0026 has the
 // reasons.
 package nodes
 
@@ -30,31 +30,31 @@ import (
 )
 
 const (
-	// HelloEvery is how often a node tells that it is there.
+	// HelloEvery is how often a node reports that it runs.
 	HelloEvery = 2 * time.Second
 
-	// LostAfter is how long after its last word a node is taken for gone. It may still run.
+	// LostAfter is how long after its last message a node counts as lost. It may still run.
 	LostAfter = 10 * time.Second
 
-	// ForgetAfter is how long after that it is forgotten.
+	// ForgetAfter is how long a silent node is remembered.
 	ForgetAfter = time.Hour
 
-	// AskWithin bounds the wait for the answers of all.
+	// AskWithin bounds the wait for all answers.
 	AskWithin = 2 * time.Second
 
-	// MaxName bounds the name of a node, in bytes; it is text in UTF-8.
+	// MaxName bounds the name of a node, in bytes of UTF-8.
 	MaxName = 255
 
-	// maxNodes bounds the nodes that are known.
+	// maxNodes bounds the number of known nodes.
 	maxNodes = 1000
 )
 
 // Bus carries messages between nodes, at most once, and stores none. Its methods may be called concurrently.
 type Bus interface {
-	// Tell tells all nodes that listen.
+	// Tell sends a message to all nodes that listen.
 	Tell(message []byte) error
 
-	// Listen calls told with what others tell, one after the other, and asked with what this node is asked, until
+	// Listen calls told with each message to all nodes, one at a time, and asked with each question to this node, until
 	// stop is called.
 	Listen(node string, told func(message []byte),
 		asked func(ctx context.Context, question []byte) []byte) (stop func(), err error)
@@ -63,27 +63,27 @@ type Bus interface {
 	Ask(ctx context.Context, node string, question []byte) ([]byte, error)
 }
 
-// State is how a node stands, as it says itself.
+// State is how a node stands, as it reports itself.
 type State struct {
-	Lag     uint64        // commits that it has heard of and has not applied
-	Behind  time.Duration // for how long at least
-	Silence time.Duration // since it has heard from those who keep the log
-	Clock   time.Duration // its clock before theirs; negative: behind
-	Sends   bool          // it is the one that sends deliveries
+	Lag     uint64        // commits that it has heard of but not applied
+	Behind  time.Duration // at least how long it has lagged
+	Silence time.Duration // since it last heard from the servers that keep the log
+	Clock   time.Duration // its clock minus theirs; negative: behind
+	Sends   bool          // it sends deliveries
 }
 
-// Node is one of those that keep the log.
+// Node is one of the nodes that keep the log.
 type Node struct {
-	ID      string // drawn at its start
+	ID      string // random, new at each start
 	Name    string // for people
 	Version string
 	Self    bool
-	Heard   time.Duration // since its last word
-	Sent    time.Time     // when it said last that it sends; zero: never, or it is this node
+	Heard   time.Duration // since its last message
+	Sent    time.Time     // when it last reported that it sends; zero: never, or it is this node
 	State
 }
 
-// Lost reports whether it has said nothing for so long that it is taken for gone.
+// Lost reports whether the node has been silent for LostAfter or longer.
 func (n *Node) Lost() bool { return n.Heard >= LostAfter }
 
 // Options configures New.
@@ -91,7 +91,7 @@ type Options struct {
 	Name    string       // of this node, for people
 	Version string       // of the program
 	State   func() State // of this node; nil: the zero State
-	Pages   Pages        // of this node; nil: nobody asks for those of all
+	Pages   Pages        // of this node; nil: nobody calls AllPages
 	Logger  *slog.Logger // default: discard
 }
 
@@ -101,29 +101,29 @@ type Cluster struct {
 	o      Options
 	id     string
 	stop   chan struct{}
-	now    chan struct{} // there is something to tell at once
+	now    chan struct{} // report at once
 	ending sync.Once
 	over   sync.WaitGroup
 	answer atomic.Pointer[func(ctx context.Context, question []byte) []byte]
-	unsent atomic.Bool // the last hello
+	unsent atomic.Bool // the last hello was not sent
 
 	mu    sync.Mutex
 	known map[string]*word // by ID; not this node
-	left  time.Time        // when a node ended on which somebody would have heard an alarm
-	own   time.Time        // when the last hello of this node came back to it; before the first: when it was made
-	lost  int              // hellos that have not come back since
-	deaf  bool             // that none comes back was said
+	left  time.Time        // when a node ended that had a page on which an alarm would be heard
+	own   time.Time        // when this node last received its own hello; until the first: when the Cluster was created
+	lost  int              // hellos sent since that have not come back
+	deaf  bool             // that none comes back has been logged
 }
 
-// word is the last one of a node.
+// word is the last message of a node.
 type word struct {
 	hello
 	hears []store.Filter
 	heard time.Time
-	sent  time.Time // when it said so last; zero: it never has
+	sent  time.Time // when it last reported that it sends; zero: never
 }
 
-// hello is what a node tells all.
+// hello is what a node sends to all.
 type hello struct {
 	ID      string  `json:"id"`
 	Name    string  `json:"name"`
@@ -137,7 +137,7 @@ type hello struct {
 	pagesHello
 }
 
-// New begins to listen, and to tell the others. The error is the bus's.
+// New begins to listen, and to report to the others. The error is the bus's.
 func New(bus Bus, o Options) (*Cluster, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -162,7 +162,7 @@ func New(bus Bus, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Close tells the others that this node ends, and returns when it does not listen any more. Of nil it does nothing.
+// Close tells the others that this node ends, and returns once it no longer listens. On nil it does nothing.
 func (c *Cluster) Close() {
 	if c == nil {
 		return
@@ -171,7 +171,7 @@ func (c *Cluster) Close() {
 	c.over.Wait()
 }
 
-// Changed has the others told at once how this node stands.
+// Changed reports to the others at once how this node stands.
 func (c *Cluster) Changed() {
 	select {
 	case c.now <- struct{}{}:
@@ -179,7 +179,7 @@ func (c *Cluster) Changed() {
 	}
 }
 
-// run tells the others that this node is there, until it ends.
+// run reports to the others until the node ends.
 func (c *Cluster) run() {
 	ticker := time.NewTicker(HelloEvery)
 	defer ticker.Stop()
@@ -208,21 +208,21 @@ func (c *Cluster) tell(ends bool) {
 	}
 }
 
-// Deaf reports whether this node does not hear itself what it tells all. So it may not hear the others, or they may not
-// hear it. It is deaf some time before it takes those for lost that it does not hear any more.
+// Deaf reports whether this node does not receive its own hellos. Then it may not hear the others, or they may not hear
+// it. It turns deaf some time before it counts the nodes that it no longer hears as lost.
 func (c *Cluster) Deaf() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Since(c.own) >= 3*HelloEvery
 }
 
-// sayDeaf says once that this node is deaf though it hears of the log: nothing tells it that NATS has refused it.
+// sayDeaf logs once that this node is deaf although it hears of the log: nothing reports that NATS has refused it.
 func (c *Cluster) sayDeaf(s *State) {
 	c.mu.Lock()
 	deaf := c.lost >= int(LostAfter/HelloEvery) && time.Since(c.own) >= LostAfter // else it may have been stopped
 	c.lost++
 	was := c.deaf
-	c.deaf = deaf && (was || s.Silence < LostAfter) // else it is cut off from everything, which the log says
+	c.deaf = deaf && (was || s.Silence < LostAfter) // else it is cut off from everything, which the log reports
 	say := c.deaf && !was
 	c.mu.Unlock()
 	if say {
@@ -232,7 +232,7 @@ func (c *Cluster) sayDeaf(s *State) {
 	}
 }
 
-// told takes what a node tells all. What is no hello is passed over: it may be of another release.
+// told takes what a node sends to all. Anything but a hello is ignored: it may be from another release.
 func (c *Cluster) told(message []byte) {
 	var h hello
 	err := json.Unmarshal(message, &h)
@@ -271,12 +271,12 @@ func (c *Cluster) told(message []byte) {
 		}
 		c.known[h.ID] = w
 		if !ok {
-			c.Changed() // it knows nobody yet
+			c.Changed() // it does not know this node yet
 		}
 	}
 }
 
-const idBytes = 10 // in hexadecimal digits
+const idBytes = 10 // written in hexadecimal
 
 func (h *hello) valid() bool {
 	if len(h.ID) != 2*idBytes || len(h.Name) > MaxName || len(h.Version) > MaxName || !utf8.ValidString(h.Name) ||
@@ -292,7 +292,7 @@ func (h *hello) valid() bool {
 	return h.Behind >= 0 && h.Behind < most && h.Silence >= 0 && h.Silence < most && math.Abs(h.Clock) < most
 }
 
-// Answer has f answer what others ask from now on; before that they are told nothing.
+// Answer sets f to answer the questions of others from now on; before that they get no answer.
 func (c *Cluster) Answer(f func(ctx context.Context, question []byte) []byte) { c.answer.Store(&f) }
 
 func (c *Cluster) asked(ctx context.Context, question []byte) []byte {
@@ -302,13 +302,13 @@ func (c *Cluster) asked(ctx context.Context, question []byte) []byte {
 	return nil
 }
 
-// Self is the ID of this node.
+// Self returns the ID of this node.
 func (c *Cluster) Self() string { return c.id }
 
-// Name is what people call this node.
+// Name returns the name of this node, for people.
 func (c *Cluster) Name() string { return c.o.Name }
 
-// List returns all nodes that are known, this one among them, sorted by name.
+// List returns all known nodes, including this one, sorted by name.
 func (c *Cluster) List() []Node {
 	list := []Node{{ID: c.id, Name: c.o.Name, Version: c.o.Version, Self: true, State: c.o.State()}}
 	c.mu.Lock()
@@ -335,7 +335,7 @@ func (w *word) node(now time.Time) Node {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// Other returns another node that is known and not lost; false: there is none of this ID.
+// Other returns the node with this ID; false: it is not known, or is this node. A lost node comes with false, too.
 func (c *Cluster) Other(id string) (Node, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -347,14 +347,14 @@ func (c *Cluster) Other(id string) (Node, bool) {
 	return n, !n.Lost()
 }
 
-// Answer is one node's. The caller owns it.
+// Answer is the answer of one node. The caller owns it.
 type Answer struct {
 	Node Node
 	Body []byte
 	Err  error // why there is none
 }
 
-// errNothing is the error of a node that does not say anything to a question.
+// errNothing is the error for a node that gives no answer to a question.
 var errNothing = errors.New("it has just been started, or ends")
 
 // Ask asks one node. The context needs a deadline.
@@ -366,9 +366,9 @@ func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, 
 	return body, err
 }
 
-// Find asks all other nodes that are known, at once, until one of them gives an answer that is what was looked for,
-// for AskWithin at most. When none does it returns those that gave no answer, or one of which is returns an error.
-// That does not end the search: another node may have what was looked for.
+// Find asks all other known nodes at once, for AskWithin at most, until one gives an answer for which is returns true.
+// If none does, it returns the nodes that gave no answer, or one for which is returned an error. Such an error does not
+// end the search: another node may have what is sought.
 func (c *Cluster) Find(ctx context.Context, question []byte,
 	is func(body []byte) (bool, error)) (found bool, silent []Answer) {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
@@ -395,7 +395,7 @@ func (c *Cluster) Find(ctx context.Context, question []byte,
 	return false, silent
 }
 
-// AskAll asks all other nodes that are known, at once, and returns their answers within AskWithin.
+// AskAll asks all other known nodes at once, and returns their answers within AskWithin.
 func (c *Cluster) AskAll(ctx context.Context, question []byte) []Answer {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
 	defer cancel()

@@ -30,7 +30,7 @@ func joinAs(t *testing.T, bus nodes.Bus, name string, logger *slog.Logger, state
 	return c
 }
 
-// names are those that a node knows, with a mark on those that are lost.
+// names returns the names that a node knows, with a question mark after lost ones.
 func names(c *nodes.Cluster) string {
 	var all []string
 	for _, n := range c.List() {
@@ -49,8 +49,8 @@ func want(t *testing.T, c *nodes.Cluster, list string) {
 	}
 }
 
-// TestKnown: nodes know each other within two seconds, as each says that it stands. One that ends is forgotten at
-// once, one that falls silent is lost after ten seconds and forgotten after an hour, or when it comes back.
+// TestKnown: nodes know each other within two seconds, each as it reports itself. One that ends is forgotten at once,
+// one that falls silent is lost after ten seconds and forgotten after an hour, or when it comes back.
 func TestKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
@@ -69,7 +69,7 @@ func TestKnown(t *testing.T) {
 		gone.Close()
 		want(t, a, "a b")
 
-		bus.Hang(a.Self(), true) // so a hears nothing of b
+		bus.Hang(a.Self(), true) // so a hears nothing from b
 		time.Sleep(nodes.LostAfter + nodes.HelloEvery)
 		want(t, a, "a b?")
 		want(t, b, "a b")
@@ -99,7 +99,7 @@ func TestReplaced(t *testing.T) {
 	})
 }
 
-// TestAskAll: all are asked at once; who does not answer within two seconds is named.
+// TestAskAll: all are asked at once; a node that does not answer within two seconds is named.
 func TestAskAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
@@ -120,7 +120,7 @@ func TestAskAll(t *testing.T) {
 	})
 }
 
-// TestForeignWords: what is no hello, or one that breaks a rule, adds no node.
+// TestForeignWords: a message that is not a hello, or breaks a rule, adds no node.
 func TestForeignWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus

@@ -10,28 +10,28 @@ import (
 	"tidings/store"
 )
 
-// Pages are those of one node that could call a person; package presence has them.
+// Pages are the pages of one node that could call a person; package presence implements it.
 type Pages interface {
-	Hears(topics store.Filter) bool // somebody would hear an alarm of them
-	Settled() bool                  // it means something that nobody would
+	Hears(topics store.Filter) bool // whether an alarm of the topics would be heard
+	Settled() bool                  // whether it means anything that none would
 
 	// Visible reports whether a person of this name has a page in view that shows the topics.
 	Visible(owner string, topics store.Filter) bool
 
-	Able(n int) []store.Filter // topics of which somebody would hear an alarm
-	Owners(n int) []string     // of whom a page is in view
+	Able(n int) []store.Filter // topics of which an alarm would be heard
+	Owners(n int) []string     // people with a page in view
 }
 
 const (
-	// maxHears and maxSeen bound what a node tells of its pages. Beyond the first it may be said that nobody hears a
-	// rule which is heard; beyond the second a person gets a push for what they see.
+	// maxHears and maxSeen bound what a node reports of its pages. Beyond maxHears a rule may be reported as unheard
+	// although it is heard; beyond maxSeen a person gets a push for what they see.
 	maxHears = 500
 	maxSeen  = 2000
 
 	maxHearsBytes = 64 << 10
 )
 
-// pagesHello is what a node tells of its pages.
+// pagesHello is what a node reports of its pages.
 type pagesHello struct {
 	Hears     []string `json:"hears,omitempty"` // topics, as store.Filter writes them
 	Seen      []string `json:"seen,omitempty"`  // digests of owners
@@ -60,7 +60,7 @@ func digestOf(owner string) string {
 	return base64.RawStdEncoding.EncodeToString(sum[:9])
 }
 
-// filters reads the topics; false: they break a rule.
+// filters parses the topics; false: they break a rule.
 func (h *pagesHello) filters() (all []store.Filter, ok bool) {
 	if len(h.Hears) > maxHears || len(h.Seen) > maxSeen {
 		return nil, false
@@ -75,7 +75,7 @@ func (h *pagesHello) filters() (all []store.Filter, ok bool) {
 	return all, true
 }
 
-// AllPages are the pages of all nodes, as this one knows them: with what others have said two seconds ago. All methods
+// AllPages are the pages of all nodes, as this one knows them: those of others as reported two seconds ago. All methods
 // may be called concurrently.
 type AllPages struct {
 	cluster *Cluster
@@ -83,10 +83,10 @@ type AllPages struct {
 	settle  time.Duration
 }
 
-// AllPages returns the pages of all nodes. settle is how long those of a node that has gone have to come to another.
+// AllPages returns the pages of all nodes. settle is how long the pages of a node that has gone have to reach another.
 func (c *Cluster) AllPages(settle time.Duration) *AllPages { return &AllPages{c, c.o.Pages, settle} }
 
-// Hears reports whether somebody would hear an alarm of the topics on some node: of each pattern on one of them.
+// Hears reports whether an alarm of the topics would be heard on any node: each pattern on one of them.
 func (a *AllPages) Hears(topics store.Filter) bool {
 	for _, pattern := range topics.Patterns() {
 		one, err := store.NewFilter(pattern)
@@ -106,7 +106,7 @@ func (w *word) covers(pattern store.Filter) bool {
 	return false
 }
 
-// Visible reports whether a person of this name has a page in view that shows the topics, or one on another node,
+// Visible reports whether a person of this name has a page in view that shows the topics, or a page on another node,
 // whatever that shows.
 func (a *AllPages) Visible(owner string, topics store.Filter) bool {
 	if a.own.Visible(owner, topics) {
@@ -119,7 +119,7 @@ func (a *AllPages) Visible(owner string, topics store.Filter) bool {
 	})
 }
 
-// elsewhere reports whether something is so of another node that is not lost.
+// elsewhere reports whether is holds for another node that is not lost.
 func (a *AllPages) elsewhere(is func(*word) bool) bool {
 	c := a.cluster
 	c.mu.Lock()
@@ -132,8 +132,8 @@ func (a *AllPages) elsewhere(is func(*word) bool) bool {
 	return false
 }
 
-// Settled reports whether it means something that nobody hears: on all nodes, and some time after one with pages has
-// gone, which may be on their way to another.
+// Settled reports whether it means anything that nobody hears: on all nodes, and some time after a node with pages has
+// gone, because its pages may be on their way to another.
 func (a *AllPages) Settled() bool {
 	c := a.cluster
 	c.mu.Lock()

@@ -42,7 +42,7 @@ func joinPaged(t *testing.T, bus nodes.Bus, name string) paged {
 	return paged{c, own, c.AllPages(settle)}
 }
 
-// expect compares whether it means something that nobody hears, and what somebody hears, with what is wanted.
+// expect checks whether it means anything that nobody hears, and what is heard.
 func (p paged) expect(t *testing.T, when string, settled bool, heard string, unheard ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -59,8 +59,8 @@ func (p paged) expect(t *testing.T, when string, settled bool, heard string, unh
 	}
 }
 
-// TestHeardElsewhere: an alarm is heard when it is on any node, each pattern on one of them. When a node goes it means
-// nothing for a while that nobody hears.
+// TestHeardElsewhere: an alarm is heard if it is on any node, each pattern on one of them. After a node has gone it
+// means nothing for a while that nobody hears.
 func TestHeardElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
@@ -98,7 +98,7 @@ func TestHeardElsewhere(t *testing.T) {
 	})
 }
 
-// TestVisibleElsewhere: a person has a page in view wherever it is, until it says that it is not.
+// TestVisibleElsewhere: a person has a page in view on whatever node it is, until it reports that it is not in view.
 func TestVisibleElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus

@@ -1,4 +1,4 @@
-// Package nodestest is a bus in memory, for tests of what servers of one log tell each other.
+// Package nodestest is a bus in memory, for tests of what servers of one log report to each other.
 package nodestest
 
 import (
@@ -82,7 +82,7 @@ func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, erro
 	return n.asked(ctx, slices.Clone(question)), nil
 }
 
-// Hang has a node neither hear nor answer, or do so again.
+// Hang makes a node neither hear nor answer, or ends that.
 func (b *Bus) Hang(id string, hangs bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,7 +92,7 @@ func (b *Bus) Hang(id string, hangs bool) {
 	b.hung[id] = hangs
 }
 
-// Mute has nobody hear what a node tells, or hear it again.
+// Mute makes nobody hear a node, or ends that.
 func (b *Bus) Mute(id string, mute bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +102,7 @@ func (b *Bus) Mute(id string, mute bool) {
 	b.mute[id] = mute
 }
 
-// Forge has f answer every question instead of who is asked; nil: no longer.
+// Forge makes f answer every question instead of the node asked; nil ends that.
 func (b *Bus) Forge(f func(question []byte) []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
