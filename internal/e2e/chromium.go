@@ -10,11 +10,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// SiteName is a name that the browser takes to 127.0.0.1, without the trust that it has in
-// localhost.
+// SiteName is a name that the browser resolves to 127.0.0.1, without the trust that it has in localhost.
 const SiteName = "tidings.example.com"
 
-// browser is a browser that all tests of a package share. It starts with the first that uses it.
+// browser is a browser that all tests of a package share. The first test that uses it starts it.
 type browser struct {
 	once sync.Once
 	ctx  context.Context
@@ -22,14 +21,13 @@ type browser struct {
 	err  error
 }
 
-// shell is Chromium without its own windows, which cost more than the pages in them: each window has
-// renderers of its own. It has neither a back-forward cache nor notifications.
+// shell is Chromium without windows of its own, which cost more than the pages in them: each window has renderers of
+// its own. It has neither a back-forward cache nor notifications.
 var shell, chromium browser
 
-// Profile returns a context for chromedp whose tabs share storage, cookies and locks with each
-// other and with no others, as those of one person's browser do. It ends with the test, which is
-// skipped without Chromium. The tests run under Main, which ends the browser. With TIDINGS_FULL=1 it
-// is that of [WindowProfile].
+// Profile returns a context for chromedp whose tabs share storage, cookies and locks with each other and with no
+// others, like the tabs of one person's browser. It ends with the test, which is skipped without Chromium. The tests
+// run under Main, which stops the browser. With TIDINGS_FULL=1 it is [WindowProfile].
 func Profile(t testing.TB) context.Context {
 	t.Helper()
 	if os.Getenv("TIDINGS_FULL") == "1" {
@@ -38,7 +36,7 @@ func Profile(t testing.TB) context.Context {
 	return shell.profile(t, "chromium-headless-shell")
 }
 
-// WindowProfile is as [Profile], of the browser that people have.
+// WindowProfile is like [Profile], in the browser that people have.
 func WindowProfile(t testing.TB) context.Context {
 	t.Helper()
 	return chromium.profile(t, "chromium")
@@ -68,7 +66,7 @@ func (b *browser) profile(t testing.TB, command string) context.Context {
 	return ctx
 }
 
-// stopBrowsers ends the browsers that there are, after the last test.
+// stopBrowsers stops the browsers that were started, after the last test.
 func stopBrowsers() {
 	for _, b := range []*browser{&shell, &chromium} {
 		if b.stop != nil {
@@ -83,7 +81,7 @@ func Need(t testing.TB, command string) string {
 	t.Helper()
 	path, err := exec.LookPath(command)
 	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + command) // which is not in everybody's PATH
+		path, err = exec.LookPath("/usr/sbin/" + command) // which is not in every PATH
 	}
 	if err != nil {
 		t.Skipf("%s is not installed; .ci/run says what to install", command)

@@ -12,26 +12,26 @@ import (
 	"tidings/store"
 )
 
-// Consumer is a subscriber that survives its connections: each goes on after the last ID that the
-// one before dispatched, by the rules of EventSource. It belongs to one goroutine.
+// Consumer is a subscriber that survives its connections: each continues after the last ID that the one before
+// dispatched, by the rules of EventSource. It belongs to one goroutine.
 type Consumer struct {
 	Name        string
 	Filter      store.Filter
 	Start       string // what the first connection asks for, such as "since=earliest"
-	Early       bool   // the first connection was there before anything was published
+	Early       bool   // the first connection was open before anything was published
 	Connections []Connection
 
 	cursor string
 }
 
-// errStop ends a read that has what it wanted.
+// errStop ends a read that has what it was looking for.
 var errStop = errors.New("stop")
 
 // Resume makes the next connection begin after id.
 func (c *Consumer) Resume(id store.ID) { c.cursor = id.String() }
 
-// Read connects and reads until stop, which is given every event, control events included, says
-// true; then it returns nil. The error is why the connection failed or ended before.
+// Read connects and reads until stop returns true; then it returns nil. stop gets every event, control events included.
+// The error says why the connection failed or ended before.
 func (c *Consumer) Read(ctx context.Context, client *http.Client, url string,
 	stop func(sse.Event) bool) error {
 	stream, err := Subscribe(ctx, client, url, c.query(), c.cursor)
@@ -42,7 +42,7 @@ func (c *Consumer) Read(ctx context.Context, client *http.Client, url string,
 	return c.ReadFrom(stream, stop)
 }
 
-// ReadFrom is Read over a stream that is open already, and asked for what the consumer wants next.
+// ReadFrom is Read over a stream that is already open and was asked for what the consumer wants next.
 func (c *Consumer) ReadFrom(stream *Stream, stop func(sse.Event) bool) error {
 	conn := Connection{}
 	opened := c.cursor != ""
@@ -114,7 +114,7 @@ func (conn *Connection) add(e sse.Event) error {
 func (c *Consumer) query() string {
 	query, err := url.ParseQuery(c.Start)
 	if err != nil || c.Filter.IsAll() {
-		return c.Start // the server says what is wrong with it
+		return c.Start // the server reports what is wrong with it
 	}
 	query["topic"] = c.Filter.Patterns()
 	return query.Encode()

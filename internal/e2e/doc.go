@@ -9,13 +9,11 @@
 //	server.Kill()                                                     // and so on
 //	err = e2e.Validate(&e2e.History{Attempts: publisher.Attempts, Log: log, Consumers: ...})
 //
-// A harness writes a [History]: every publish with what became of it, every frame of every consumer
-// over all its connections, and the log as it was found in the end. The validators are functions of
-// a History alone: they know neither the server nor the fault, so that a campaign of any length and
-// any fault ends with the same verdict. They prove what outlives a process; that data outlives a
-// power cut is not for this package to prove.
+// A harness writes a [History]: every publish and its outcome, every frame of every consumer over all its connections,
+// and the log as found at the end. The validators are functions of a History alone: they know neither the server nor
+// the fault, so a campaign of any length and any fault ends with the same verdict. They prove what survives the death
+// of a process; this package does not prove that data survives a power cut.
 //
-// The tests draw what is random from a seed, log it, and repeat with TIDINGS_SEED=N; the schedule
-// of the machine is not repeated. TIDINGS_FULL=1 runs the long versions, TIDINGS_ROUNDS=N as many
-// rounds of kills as wanted.
+// The tests draw random choices from a seed, log it, and repeat them with TIDINGS_SEED=N; the scheduling of the machine
+// does not repeat. TIDINGS_FULL=1 runs the long versions, TIDINGS_ROUNDS=N sets the number of rounds of kills.
 package e2e

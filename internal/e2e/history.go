@@ -7,12 +7,12 @@ import (
 	"tidings/store"
 )
 
-// Message is the data of every event of a History. It tells which publish an event comes from,
-// whatever ID it got.
+// Message is the data of every event of a History. It identifies the publish that an event comes from, whatever ID it
+// got.
 type Message struct {
 	Topic     string `json:"topic"`
 	Publisher int    `json:"publisher"`
-	Seq       int    `json:"seq"` // rises with each publish of its publisher
+	Seq       int    `json:"seq"` // increases with each publish of its publisher
 }
 
 // Outcome is what a publisher knows of its publish.
@@ -37,37 +37,37 @@ type Entry struct {
 	Message
 }
 
-// Item is what a connection brought: an event, or, when Gap is set, a gap.
+// Item is what a connection received: an event or, if Gap is set, a gap.
 type Item struct {
 	Entry
 	Gap *Gap
 }
 
-// Gap is a tidings.gap.
+// Gap is a tidings.gap event.
 type Gap struct {
 	Reason  string   `json:"reason"`
 	Through store.ID `json:"through"`
 }
 
-// Connection is one connection of a consumer. After is the position it was to begin at: the cursor
-// it sent, or, when it sent none, the one that the open event named.
+// Connection is one connection of a consumer. After is the position it was to begin at: the cursor it sent or, if it
+// sent none, the one that the open event named.
 type Connection struct {
 	After store.ID
 	Items []Item
 	Live  bool // it got tidings.live: it had caught up
 }
 
-// History is what a harness did and saw. It must end with every consumer caught up while nothing is
-// published any more, and Log read after that.
+// History is what a harness did and saw. It must end with every consumer caught up and no more publishes, and Log must
+// be read after that.
 type History struct {
-	Attempts  []Attempt   // those of one publisher in their order
-	Log       []Entry     // what the log holds in the end, in the order it was read
+	Attempts  []Attempt   // those of one publisher in order
+	Log       []Entry     // what the log holds at the end, in the order it was read
 	Trimmed   []Entry     // what was deleted on purpose, before the consumers connected last
 	Consumers []*Consumer // with what they saw
 }
 
-// between returns the entries that match the consumer's filter and lie in (after, through]. The
-// entries must be sorted by ID.
+// between returns the entries that match the consumer's filter and lie in (after, through]. The entries must be sorted
+// by ID.
 func (c *Consumer) between(entries []Entry, after, through store.ID) []Entry {
 	position := func(id store.ID) int {
 		i, found := slices.BinarySearchFunc(entries, id, func(e Entry, id store.ID) int {
@@ -88,7 +88,7 @@ func (c *Consumer) between(entries []Entry, after, through store.ID) []Entry {
 	return out
 }
 
-// start is where the consumer began, false if it never got so far.
+// start returns where the consumer began, or false if it never got that far.
 func (c *Consumer) start() (store.ID, bool) {
 	if len(c.Connections) == 0 {
 		return store.ID{}, false
@@ -96,7 +96,7 @@ func (c *Consumer) start() (store.ID, bool) {
 	return c.Connections[0].After, true
 }
 
-// entries are the events that the consumer saw, over all its connections.
+// entries returns the events that the consumer saw, over all its connections.
 func (c *Consumer) entries() []Entry {
 	var out []Entry
 	for i := range c.Connections {
@@ -115,7 +115,7 @@ func (c *Connection) entries() []Entry {
 	return out
 }
 
-// sorted returns the entries by ID. Only Ordered is about the order they were read in.
+// sorted returns the entries by ID. Only Ordered checks the order they were read in.
 func sorted(entries []Entry) []Entry {
 	return slices.SortedFunc(slices.Values(entries), func(a, b Entry) int {
 		return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Publisher, b.Publisher),

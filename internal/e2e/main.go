@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Main is a TestMain's body: it builds the command, says where it is, runs the tests, and returns
-// the exit code. So many tests are parallel, for mostly they wait; 0 leaves that to the flags.
+// Main is the body of a TestMain: it builds the command, stores its path, runs the tests, and returns the exit code.
+// parallel is how many tests run at once, for they mostly wait; 0 leaves that to the flags.
 func Main(m *testing.M, binary *string, parallel int) int {
 	dir, err := os.MkdirTemp("", "tidings-e2e")
 	if err == nil {

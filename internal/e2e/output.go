@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Output collects what a process or a logger writes. It may be read meanwhile.
+// Output collects what a process or a logger writes. It may be read at any time.
 type Output struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -25,15 +25,15 @@ func (o *Output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// String returns what was written so far.
+// String returns everything written so far.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// find returns the first whole line from the offset on that contains text. When there is none it
-// returns the offset to go on from, and what is closed when there may be one.
+// find returns the first whole line from the offset that contains text. If there is none it returns the offset to
+// continue from, and a channel that is closed when there may be one.
 func (o *Output) find(text string, from int) (line string, next int, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -52,8 +52,7 @@ func (o *Output) find(text string, from int) (line string, next int, more <-chan
 	return "", from, o.more
 }
 
-// wait returns the first line that contains text. It ends the test when the process ends without
-// one.
+// wait returns the first line that contains text. It fails the test if the process ends without one.
 func (o *Output) wait(t testing.TB, text string, exited <-chan struct{}) string {
 	t.Helper()
 	timeout := time.After(Patience)

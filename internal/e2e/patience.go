@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// Patience is how long a harness waits for something that a correct server does at once, or by the time that a lost
-// lease is another's, before it calls it hung. No verdict on a correct server depends on it.
+// Patience is how long a harness waits for what a correct server does at once, or once a lost lease has passed to
+// another node, before it calls the server hung. No verdict on a correct server depends on it.
 const Patience = 2 * time.Minute
 
-// pause is between two questions: whoever is asked needs the processor to get on.
+// pause is the time between two checks: what is checked needs the processor to progress.
 const pause = 2 * time.Millisecond
 
-// Eventually asks again and again whether something has come about of which nobody is told. It ends
-// the test when Patience has.
+// Eventually polls until is returns true, for what nobody reports. It fails the test after Patience.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !is(); {

@@ -15,8 +15,8 @@ import (
 	"tidings/store"
 )
 
-// Publisher publishes messages to one topic, one after the other, and remembers what became of
-// each. It belongs to one goroutine.
+// Publisher publishes messages to one topic, one after the other, and records the outcome of each. It belongs to one
+// goroutine.
 type Publisher struct {
 	Number   int
 	Topic    string
@@ -24,7 +24,7 @@ type Publisher struct {
 	Attempts []Attempt
 }
 
-// Publish publishes the next message. The error is nil only when it was stored.
+// Publish publishes the next message. The error is nil only if it was stored.
 func (p *Publisher) Publish(ctx context.Context, client *http.Client, url string) error {
 	a := Attempt{Message: Message{Topic: p.Topic, Publisher: p.Number, Seq: len(p.Attempts)}}
 	data, err := json.Marshal(struct {
@@ -58,7 +58,7 @@ func Publish(ctx context.Context, client *http.Client, url, topic string,
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if resp.StatusCode == http.StatusCreated {
-		// The status and this header are the acknowledgement, also when the rest is cut off.
+		// The status and this header are the acknowledgement, even if the rest is cut off.
 		id, err := store.ParseID(path.Base(resp.Header.Get("Location")))
 		return id, Stored, err
 	}

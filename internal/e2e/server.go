@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Build builds the command into dir, statically as the container image does, and returns its path.
-// It must be called from within the module.
+// Build builds the command into dir, statically like the container image, and returns its path. It must be called from
+// within the module.
 func Build(dir string) (string, error) {
 	path := dir + "/tidings"
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o",
@@ -28,8 +28,8 @@ func Build(dir string) (string, error) {
 	return path, nil
 }
 
-// openSources opens the folders of the module. The command is not imported, so the test cache would
-// not know that it has changed; but it knows what a test opens.
+// openSources opens the folders of the module. The command is not imported, so the test cache would not know that it
+// has changed; but it knows what a test opens.
 func openSources(t testing.TB) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -51,14 +51,14 @@ type Options struct {
 	Binary  string
 	DataDir string
 	Args    []string // more flags of serve
-	Wrap    []string // a command that runs the server, strace for instance
-	Env     []string // none of this process's TIDINGS_ variables are passed on
+	Wrap    []string // a command that runs the server, such as strace
+	Env     []string // this process's TIDINGS_ variables are not passed on
 	Dir     string
-	Sys     syscall.SysProcAttr // Setpgid is set in any case
+	Sys     syscall.SysProcAttr // Setpgid is always set
 }
 
-// Server is a running "tidings serve". It is killed when its test ends. Its methods belong to the
-// test's goroutine, but for URL, Pid and Exited.
+// Server is a running "tidings serve". It is killed when its test ends. Its methods belong to the test's goroutine,
+// except URL, Pid and Exited.
 type Server struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -68,7 +68,7 @@ type Server struct {
 	exited chan struct{}
 }
 
-// Start runs a server and waits until it listens. It ends the test when the server does not.
+// Start runs a server and waits until it listens. It fails the test if the server does not.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := Launch(t, o)
@@ -77,7 +77,7 @@ func Start(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Launch runs a server on a free port and does not wait for anything.
+// Launch runs a server on a free port and waits for nothing.
 func Launch(t testing.TB, o Options) *Server {
 	t.Helper()
 	openSources(t)
@@ -92,7 +92,7 @@ func Launch(t testing.TB, o Options) *Server {
 	}
 	go func() {
 		defer close(s.exited)
-		_ = s.cmd.Wait() // ExitCode tells
+		_ = s.cmd.Wait() // ExitCode reports it
 	}()
 	t.Cleanup(func() {
 		s.Kill()
@@ -103,8 +103,7 @@ func Launch(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Environ is this process's environment without the variables that the command would take for its
-// own.
+// Environ returns this process's environment without the variables that the command reads.
 func Environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "TIDINGS_")
@@ -114,13 +113,13 @@ func Environ() []string {
 // URL is the server's address, without a path.
 func (s *Server) URL() string { return s.url }
 
-// Pid is the process ID, of the wrapping command if there is one.
+// Pid returns the process ID, that of the wrapping command if there is one.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
 
-// Exited is closed when the server has ended.
+// Exited returns a channel that is closed when the server has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Log is what the server has written to standard error so far.
+// Log returns what the server has written to standard error so far.
 func (s *Server) Log() string { return s.stderr.String() }
 
 // WaitLog waits for a line on standard error that contains text.
@@ -129,12 +128,12 @@ func (s *Server) WaitLog(text string) {
 	s.stderr.wait(s.t, text, s.exited)
 }
 
-// Signal sends a signal to the server and what wraps it.
+// Signal sends a signal to the server and to the command that wraps it.
 func (s *Server) Signal(signal syscall.Signal) {
 	s.t.Helper()
 	select {
 	case <-s.exited:
-		return // the process ID may be another's by now
+		return // another process may have the ID by now
 	default:
 	}
 	if err := syscall.Kill(-s.Pid(), signal); err != nil && err != syscall.ESRCH {
@@ -149,7 +148,7 @@ func (s *Server) Kill() {
 	s.ExitCode()
 }
 
-// Stop ends the server with SIGTERM, and the test when it does not exit with 0.
+// Stop ends the server with SIGTERM, and fails the test if it does not exit with 0.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.Signal(syscall.SIGTERM)
@@ -170,8 +169,8 @@ func (s *Server) ExitCode() int {
 	}
 }
 
-// NewHTTPClient returns a client that keeps a connection for each of many publishers. It must be
-// closed with CloseIdleConnections.
+// NewHTTPClient returns a client that keeps a connection for each of many publishers. The caller must call its
+// CloseIdleConnections.
 func NewHTTPClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024,
 		DisableCompression: true}}

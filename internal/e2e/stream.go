@@ -10,15 +10,14 @@ import (
 	"tidings/internal/sse"
 )
 
-// Stream is an open event stream. It belongs to one goroutine, but for Close.
+// Stream is an open event stream. It belongs to one goroutine, except Close.
 type Stream struct {
 	*sse.Decoder
 	body io.Closer
 }
 
-// Subscribe opens a stream of everything that matches the query, such as
-// "topic=orders&since=earliest", and returns when the headers of the answer are there. lastEventID,
-// if any, is sent as the header.
+// Subscribe opens a stream of everything that matches the query, such as "topic=orders&since=earliest", and returns
+// once it has the headers of the response. lastEventID, if any, is sent as the header.
 func Subscribe(ctx context.Context, client *http.Client, url, query,
 	lastEventID string) (*Stream, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/stream?"+query, nil)
@@ -42,7 +41,7 @@ func Subscribe(ctx context.Context, client *http.Client, url, query,
 // Close closes the connection. It is idempotent and may be called while Next waits.
 func (s *Stream) Close() error { return s.body.Close() }
 
-// IsControl reports whether an event is about the stream and not one of the log.
+// IsControl reports whether an event is about the stream rather than from the log.
 func IsControl(e sse.Event) bool {
 	return strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end"
 }

@@ -39,7 +39,7 @@ func Validate(h *History) error {
 	return errors.Join(all...)
 }
 
-// faults collects what a validator finds. It keeps the first few: one bug breaks many events.
+// faults collects the findings of a validator. It keeps the first few: one bug breaks many events.
 type faults struct {
 	first []error
 	count int
@@ -58,8 +58,8 @@ func (f *faults) err() error {
 	return fmt.Errorf("%d faults, the first: %w", f.count, errors.Join(f.first...))
 }
 
-// Durable is I1: every acknowledged event is in the log, under the ID and with the data that were
-// acknowledged, unless it was trimmed.
+// Durable is I1: every acknowledged event is in the log, with the ID and the data that were acknowledged, unless it was
+// trimmed.
 func Durable(h *History) error {
 	var f faults
 	held := h.everHeld()
@@ -99,8 +99,8 @@ func (h *History) everHeld() map[store.ID]Message {
 	return held
 }
 
-// Unique is I3: no event twice, neither in the log, also when its publisher does not know what
-// became of it, nor to one consumer over all its connections.
+// Unique is I3: no event occurs twice, neither in the log, even if its publisher does not know the outcome, nor at one
+// consumer over all its connections.
 func Unique(h *History) error {
 	var f faults
 	findTwice(&f, "the log", slices.Concat(h.Log, h.Trimmed))
@@ -120,8 +120,8 @@ func findTwice(f *faults, who string, entries []Entry) {
 	}
 }
 
-// Ordered is I4: one total order. IDs increase over the log and over each consumer's history, and
-// the log has each publisher's events in the order they were published in.
+// Ordered is I4: one total order. IDs increase over the log and over each consumer's history, and the log has each
+// publisher's events in the order they were published in.
 func Ordered(h *History) error {
 	var f faults
 	findFalling(&f, "the log", h.Log)
@@ -146,8 +146,8 @@ func findFalling(f *faults, who string, entries []Entry) {
 	}
 }
 
-// Gapless is I5: who saw an event has seen every matching event of the log between its start and
-// that one.
+// Gapless is I5: a consumer that saw an event has seen every matching event of the log between its start and that
+// event.
 func Gapless(h *History) error {
 	var f faults
 	log := sorted(h.Log)
@@ -172,7 +172,7 @@ func Gapless(h *History) error {
 	return f.err()
 }
 
-// Honest is I12: what was refused as not stored is not in the log.
+// Honest is I12: an event that was refused as not stored is not in the log.
 func Honest(h *History) error {
 	var f faults
 	held := make(map[Message]store.ID)

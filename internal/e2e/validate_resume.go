@@ -7,11 +7,10 @@ import (
 	"tidings/store"
 )
 
-// GapSignalled is I6: a connection is told of every trimmed event that it asked for by its cursor,
-// before the first event after it, and of nothing else. A start without a cursor, and the cursor
-// that means the start of the log, ask for what is still there; what is trimmed behind their first
-// event they are told, which only for an early consumer can be told apart from what was gone
-// before.
+// GapSignalled is I6: the stream reports every trimmed event that a connection asked for by its cursor, before the
+// first event after it, and nothing else. A start without a cursor, and the cursor that means the start of the log, ask
+// for retained events; what is trimmed after their first event is reported to them, too, but only for an early consumer
+// can that be distinguished from what was gone before.
 func GapSignalled(h *History) error {
 	var f faults
 	trimmed := sorted(h.Trimmed)
@@ -52,11 +51,10 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 	}
 }
 
-// Resumable is I7: what a connection brought is the log after its cursor, from the first matching
-// event on and without a hole; and the last connection of a consumer brought all of it. So whatever
-// the cuts, the history before a cut and the one after it are together the log. A cursor that open
-// or heartbeat named counts like that of an event: nothing may lie between it and what was
-// delivered. What was trimmed later may have been delivered or not.
+// Resumable is I7: a connection received the log after its cursor, from the first matching event and without a hole;
+// and the last connection of a consumer received all of it. So wherever the cuts were, the history before a cut and the
+// one after it together are the log. A cursor from an open event or a heartbeat counts like that of an event: nothing
+// may lie between it and what was delivered. What was trimmed later may have been delivered or not.
 func Resumable(h *History) error {
 	var f faults
 	log := sorted(h.Log)
@@ -75,7 +73,7 @@ func Resumable(h *History) error {
 			got := slices.DeleteFunc(conn.entries(), func(e Entry) bool { return trimmed[e] })
 			want := c.between(log, conn.After, store.MaxID)
 			if i < len(c.Connections)-1 {
-				want = want[:min(len(want), len(got))] // it was cut off, the next one goes on
+				want = want[:min(len(want), len(got))] // it was cut off, the next one continues
 			}
 			findDifference(&f, fmt.Sprintf("%s, connection %d after %s", c.Name,
 				i, conn.After), got, want)
@@ -101,6 +99,6 @@ func findDifference(f *faults, who string, got, want []Entry) {
 		default:
 			continue
 		}
-		return // what follows is shifted
+		return // everything after this is shifted
 	}
 }
