@@ -18,18 +18,18 @@ import (
 	"tidings/internal/e2e"
 )
 
-// alertOp is what a clerk asks of an alert, and what is answered.
+// alertOp is what a clerk asks of an alert.
 type alertOp struct {
 	verb, by string
 }
 
 type alertResult struct {
 	status int    // 0: nobody knows
-	holder string // that was told
+	holder string // as reported
 }
 
-// alertModel is an alert that at most one has. Its state is who that is: "" for nobody, "!" when it is done. What was
-// asked of a server that died has happened or not.
+// alertModel is an alert that at most one clerk has. Its state is who that is: "" for nobody, "!" when it is done. A
+// request to a server that died was carried out or not.
 var alertModel = (&porcupine.NondeterministicModel{
 	Init: func() []any { return []any{""} },
 	Step: func(state, input, output any) []any {
@@ -51,8 +51,7 @@ var alertModel = (&porcupine.NondeterministicModel{
 	},
 }).ToModel()
 
-// apply returns whose the alert is afterwards, and whether it can have been answered like this when it was the
-// holder's.
+// apply returns who has the alert afterwards, and whether this response is possible if the holder had it before.
 func (op alertOp) apply(holder string, result alertResult) (after string, possible bool) {
 	if result.status == 0 {
 		result.status = map[string]int{"claim": 201, "release": 200, "done": 200}[op.verb]
@@ -70,7 +69,7 @@ func (op alertOp) apply(holder string, result alertResult) (after string, possib
 		return "", holder == op.by
 	case op.verb == "done" && result.status == 200:
 		return "!", holder == op.by
-	case result.status == 409, result.status == 404: // the latter once alert.MaxDone others are done after it
+	case result.status == 409, result.status == 404: // 404 once alert.MaxDone others are done after it
 		return holder, holder == "!"
 	case result.status == 412:
 		return holder, holder != op.by
@@ -78,8 +77,8 @@ func (op alertOp) apply(holder string, result alertResult) (after string, possib
 	return holder, false
 }
 
-// TestClaimsUnderKill: clerks claim, release and end the same alerts, and the server is killed again and again. The
-// history of each alert is one of an alert that at most one has, and the log says the same.
+// TestClaimsUnderKill: clerks claim, release and end the same alerts while the server is killed again and again. The
+// history of each alert is that of an alert that at most one clerk has, and the log agrees.
 func TestClaimsUnderKill(t *testing.T) {
 	alerts, clerks, rounds, perRound := 100, 24, 6, 300
 	if full() {
@@ -132,7 +131,7 @@ type desk struct {
 
 	mu      sync.Mutex
 	history []deskOp
-	handles map[string]string // acknowledged claims: of which alert
+	handles map[string]string // acknowledged claims: handle to alert
 }
 
 type deskOp struct {
@@ -206,8 +205,8 @@ func (d *desk) round(t *testing.T, server *e2e.Server, clerks int, count int64) 
 	d.client.CloseIdleConnections()
 }
 
-// turn is what one clerk does with one alert: claim it, and then perhaps give it back or end it. It reports whether the
-// server is still there.
+// turn is what one clerk does with one alert: claim it, and then perhaps release or end it. It reports whether the
+// server still answers.
 func (d *desk) turn(url string, clerk int, random *rand.Rand) bool {
 	id := d.ids[random.IntN(min(len(d.ids), 40+random.IntN(len(d.ids))))]
 	by := fmt.Sprint("clerk-", clerk)
@@ -239,7 +238,7 @@ func (d *desk) ask(url, id string, op alertOp, clerk int, handle string) (status
 		result.holder = answer.Holder.Name
 	}
 	if status == 0 {
-		returned = 0 // it may happen until the end
+		returned = 0 // it may happen up to the end
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -251,7 +250,7 @@ func (d *desk) ask(url, id string, op alertOp, clerk int, handle string) (status
 	return status, answer.Handle
 }
 
-// said is an event of a topic of answers.
+// said is an event of an answer topic.
 type said struct {
 	ID, Type string
 	CE       struct{ Subject string }
@@ -283,7 +282,7 @@ func (d *desk) answers(t *testing.T, url, topic string) (all []said) {
 	}
 }
 
-// checkLog reads the answers: an alert is claimed while nobody has it, and every claim that was acknowledged is there.
+// checkLog reads the answers: an alert is claimed only while nobody has it, and every acknowledged claim is in the log.
 func (d *desk) checkLog(t *testing.T, url string) {
 	t.Helper()
 	holder, claims := make(map[string]string), make(map[string]string)
@@ -308,8 +307,8 @@ func (d *desk) checkLog(t *testing.T, url string) {
 }
 
 // TestStepsUnderKill: the server is killed again and again while alerts are opened, escalated and claimed. In the log
-// each alert that nobody has has all its steps, once and in order; after a claim there is none; and the receiver was
-// told each step of an alert that nobody has.
+// each unclaimed alert has all its steps, once and in order; after a claim there is none; and the receiver got each
+// step of an unclaimed alert.
 func TestStepsUnderKill(t *testing.T) {
 	rounds := 30
 	if full() {
@@ -350,7 +349,7 @@ func TestStepsUnderKill(t *testing.T) {
 	}
 }
 
-// stepped reports whether everything has been told, and what is wrong.
+// stepped reports whether every step was sent, and fails the test on a violation.
 func (d *desk) stepped(t *testing.T, url string, claimed map[string]bool, r *hooks) bool {
 	t.Helper()
 	steps, taken, told := make(map[string]int), make(map[string]bool), make(map[string]bool)

@@ -26,12 +26,11 @@ import (
 
 const (
 	backupPublishers = 8
-	backupPublishes  = 250 // are under way or to come when a backup begins
+	backupPublishes  = 250 // under way or pending when a backup begins
 )
 
-// TestBackups makes backups while publishers publish, restores each, and compares what it has, byte
-// for byte, with the log up to where it ends: nothing that was acknowledged before the backup was
-// asked for is missing.
+// TestBackups makes backups while publishers publish, restores each, and compares its contents, byte for byte, with the
+// log up to where it ends: nothing that was acknowledged before the backup was requested is missing.
 func TestBackups(t *testing.T) {
 	rounds := 8
 	if full() {
@@ -57,7 +56,7 @@ type backups struct {
 	stop       func()        // ends the publishers; idempotent
 
 	mu     sync.Mutex
-	newest store.ID // that was acknowledged
+	newest store.ID // the newest acknowledged one
 
 	log []store.Event // as far as a backup had it
 }
@@ -98,8 +97,8 @@ func (b *backups) publish(t *testing.T, p *e2e.Publisher) {
 	}
 }
 
-// round makes a backup, now by the verb and now over HTTP, and restores it, now by the verb and now
-// as the verb does.
+// round makes a backup, sometimes by the verb and sometimes over HTTP, and restores it, sometimes by the verb and
+// sometimes by calling bolt.Restore.
 func (b *backups) round(t *testing.T, i int) {
 	t.Helper()
 	file, dir := filepath.Join(t.TempDir(), "backup.db"), filepath.Join(t.TempDir(), "data")
@@ -135,8 +134,7 @@ func (b *backups) round(t *testing.T, i int) {
 	}
 }
 
-// compare compares the events with the log as it is known so far, and learns from them how it goes
-// on.
+// compare compares the events with the log as known so far, and extends that by the rest of them.
 func (b *backups) compare(t *testing.T, who string, events []store.Event) {
 	t.Helper()
 	if len(events) < len(b.log) {
@@ -150,7 +148,7 @@ func (b *backups) compare(t *testing.T, who string, events []store.Event) {
 	b.log = events
 }
 
-// end compares the log itself with what the last backup had, and with what was acknowledged.
+// end compares the log itself with the last backup, and with what was acknowledged.
 func (b *backups) end(t *testing.T) {
 	t.Helper()
 	b.stop()
@@ -163,7 +161,7 @@ func (b *backups) end(t *testing.T) {
 	judge(t, h)
 }
 
-// download gets a backup, and its manifest, as curl would.
+// download gets a backup and its manifest, like curl.
 func (b *backups) download(t *testing.T, file string) {
 	t.Helper()
 	resp := openBackup(t, b.ctx, b.client, b.server.URL())
@@ -225,8 +223,8 @@ func readStore(t *testing.T, dir string) (events []store.Event) {
 	}
 }
 
-// TestSlowBackup reads a backup a kilobyte at a time. While it is under way the log has no read
-// transaction open, which would hold on to pages, and publishing goes on.
+// TestSlowBackup reads a backup a kilobyte at a time. Meanwhile the log has no read transaction open, which would pin
+// pages, and publishing continues.
 func TestSlowBackup(t *testing.T) {
 	ctx, slow := newStuckClient(t)
 	dir := t.TempDir()
@@ -262,7 +260,7 @@ func TestSlowBackup(t *testing.T) {
 	}
 }
 
-// get returns the body of an answer that must have the status.
+// get returns the body of a response that must have the status.
 func get(t *testing.T, client *http.Client, url string, status int) string {
 	t.Helper()
 	resp, err := client.Get(url)

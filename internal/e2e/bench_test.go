@@ -61,8 +61,8 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// TestBenchLeavesOthersAlone: a server with events is not put under load unasked, and none of its events
-// goes; those of the benchmark do.
+// TestBenchLeavesOthersAlone: a server with events is not put under load without --yes, and none of its events is
+// deleted; those of the benchmark are.
 func TestBenchLeavesOthersAlone(t *testing.T) {
 	ctx, client := newClient(t)
 	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: t.TempDir()})

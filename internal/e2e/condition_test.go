@@ -17,16 +17,16 @@ import (
 	"tidings/store"
 )
 
-// claim is the data of an event that was published on a condition: what it was to follow.
+// claim is the data of an event published on a condition: which event it was to follow.
 type claim struct {
 	After store.ID `json:"after"`
 	By    int      `json:"by"`
 }
 
-// TestConditionsUnderKill: many publish to the same topics on the condition that nothing came since
-// they looked, beside trims, and the server is killed again and again. In the log each event follows
-// the one that its condition named, what was acknowledged is there, and whoever was refused had not
-// seen what they are told.
+// TestConditionsUnderKill: many publish to the same topics on the condition that nothing was published since they
+// looked, beside trims, while the server is killed again and again. In the log each event follows the one that its
+// condition named, every acknowledged event is there, and a publisher that was refused had not seen the event reported
+// to it.
 func TestConditionsUnderKill(t *testing.T) {
 	rounds := 15
 	if full() {
@@ -44,11 +44,11 @@ type claims struct {
 	ctx      context.Context
 	client   *http.Client
 	dataDir  string
-	topics   []string // the last of them is trimmed all the time
+	topics   []string // the last one is trimmed all the time
 	claimers []map[string]store.ID
 
 	mu               sync.Mutex
-	stored           map[store.ID]claim // and acknowledged
+	stored           map[store.ID]claim // the acknowledged ones
 	topicOf          map[store.ID]string
 	refused, unknown int
 }
@@ -94,7 +94,7 @@ func (c *claims) round(t *testing.T) {
 	c.client.CloseIdleConnections()
 }
 
-// claim publishes once, on what was seen last, and reports whether the server is still there.
+// claim publishes once, on the condition of what was last seen, and reports whether the server still answers.
 func (c *claims) claim(t *testing.T, url, topic string, by int, seen map[string]store.ID) bool {
 	after := seen[topic]
 	data, err := json.Marshal(claim{after, by})
@@ -113,7 +113,7 @@ func (c *claims) claim(t *testing.T, url, topic string, by int, seen map[string]
 	switch status {
 	case http.StatusCreated, http.StatusPreconditionFailed:
 		if err := json.Unmarshal(body, &answer); err != nil {
-			c.unknown++ // the rest of the answer was cut off
+			c.unknown++ // the rest of the response was cut off
 			return false
 		}
 	default:
@@ -131,7 +131,7 @@ func (c *claims) claim(t *testing.T, url, topic string, by int, seen map[string]
 	return true
 }
 
-// trim deletes what a topic has before its newest event.
+// trim deletes all events of a topic before its newest.
 func (c *claims) trim(url, topic string) bool {
 	resp, err := c.client.Head(url + "/v1/topics/" + topic)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *claims) trim(url, topic string) bool {
 	return status != 0
 }
 
-// post returns status 0 if there was no answer.
+// post returns status 0 if there was no response.
 func (c *claims) post(url, body, header, value string) (status int, answer []byte) {
 	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *claims) post(url, body, header, value string) (status int, answer []byt
 		return 0, nil
 	}
 	defer resp.Body.Close()
-	answer, _ = io.ReadAll(resp.Body) // whoever parses it finds that it was cut off
+	answer, _ = io.ReadAll(resp.Body) // parsing it shows whether it was cut off
 	return resp.StatusCode, answer
 }
 
@@ -184,7 +184,7 @@ func (c *claims) check(t *testing.T) {
 			previous, trimmed, found[id] = id, false, true
 		}
 	}
-	// Of what was trimmed the answers tell: nobody else was told to have followed the same event.
+	// For trimmed events the responses are the evidence: no two publishers followed the same event.
 	followed := make(map[string]store.ID)
 	for id, stored := range c.stored {
 		if topic := c.topicOf[id]; topic != c.topics[len(c.topics)-1] && !found[id] {

@@ -16,8 +16,8 @@ import (
 // The user of the container image.
 const nobody = 65532
 
-// TestContainer does what the Dockerfile does: the binary alone in an empty root, a data directory,
-// a user without rights.
+// TestContainer does what the Dockerfile does: the binary alone in an empty root, a data directory, an unprivileged
+// user.
 func TestContainer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may change the root directory and the user")
@@ -73,8 +73,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// TestComposeFile checks docker-compose.yml: the command takes the flags that it gives, and
-// docker's own parser the file, where there is one.
+// TestComposeFile checks docker-compose.yml: the command accepts the flags in it, and docker's own parser, if
+// installed, accepts the file.
 func TestComposeFile(t *testing.T) {
 	const path = "../../docker-compose.yml"
 	t.Run("command", func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestComposeFile(t *testing.T) {
 			args[0] != "serve" {
 			t.Fatalf("want a command that is a list beginning with serve, got %q (%v)", line, err)
 		}
-		// Of a flag given twice the last one counts: here nothing is published on all addresses.
+		// If a flag is given twice the last one counts: the test does not listen on all addresses.
 		args = append(args[1:], "--listen", "127.0.0.1:0", "--data-dir", t.TempDir())
 		server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: t.TempDir(), Args: args})
 		if !strings.HasPrefix(server.URL(), "http://127.0.0.1:") {

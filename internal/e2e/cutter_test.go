@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// cutter is a proxy that loses answers. It passes each request on whole, and cuts the client off
-// before the answer, or at a random byte of it. The first answer to each Idempotency-Key is always
-// lost, every later one as often as not. A connection carries one request.
+// cutter is a proxy that loses responses. It passes each request on whole, and cuts the client off before the response,
+// or at a random byte of it. The first response to each Idempotency-Key is always lost, every later one with a
+// probability of one half. A connection carries one request.
 type cutter struct {
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -26,8 +26,8 @@ type cutter struct {
 	server  string        // address
 	up      chan struct{} // closed while there is a server
 	tries   map[string]int
-	ids     map[string]map[string]int // by key, what the server answered: how often each location
-	created map[string]int            // by key, answers of 201
+	ids     map[string]map[string]int // by key: how often the server responded with each location
+	created map[string]int            // by key: responses of 201
 	cuts    int
 }
 
@@ -53,7 +53,7 @@ func newCutter(t *testing.T, random *rand.Rand) *cutter {
 
 func (c *cutter) url() string { return "http://" + c.listener.Addr().String() }
 
-// to names the server from now on.
+// to sets the server from now on.
 func (c *cutter) to(url string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ func (c *cutter) to(url string) {
 	close(c.up)
 }
 
-// hold lets no request through until the next server is named; those that are through stay.
+// hold lets no request through until the next call of to; those already passed on are not affected.
 func (c *cutter) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +81,7 @@ func (c *cutter) accept() {
 	}
 }
 
-// pass handles a connection. What goes wrong on the way is what it is for: the client is cut off.
+// pass handles a connection. Any failure on the way serves the purpose: the client is cut off.
 func (c *cutter) pass(client net.Conn) {
 	var request bytes.Buffer
 	r, err := http.ReadRequest(bufio.NewReader(io.TeeReader(client, &request)))
@@ -121,13 +121,13 @@ func (c *cutter) pass(client net.Conn) {
 	_, _ = client.Write(c.cut(text.Bytes(), key, resp, fate))
 }
 
-// What becomes of an answer.
+// fate is what happens to a response.
 type fate int
 
 const (
 	deliver fate = iota
 	loseAnswer
-	loseRequest // cut off before there is an answer: the server may find out while it works on it
+	loseRequest // cut off before the response: the server may notice while it works on it
 )
 
 func (c *cutter) draw(key string) (address string, f fate) {
@@ -146,7 +146,7 @@ func (c *cutter) draw(key string) (address string, f fate) {
 	return c.server, f
 }
 
-// cut notes the answer and returns the part of it that the client gets.
+// cut records the response and returns the part of it that the client gets.
 func (c *cutter) cut(text []byte, key string, resp *http.Response, f fate) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

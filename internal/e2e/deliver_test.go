@@ -18,10 +18,10 @@ import (
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// TestDeliveriesUnderKill: the server is killed again and again while receivers take its webhooks and drop
-// connections, answer 5xx, slowly or not at all. A receiver, dropping repeats by ID, has every event of the log
-// once, in the order of its delivery; without dropping, order goes back only by repeating. The official library
-// verifies each request.
+// TestDeliveriesUnderKill: the server is killed again and again while receivers take its webhooks and drop connections,
+// respond with 5xx, slowly or not at all. A receiver that drops repeats by ID has every event of the log once, in the
+// order of its delivery; without dropping, order goes back only by repeating. The official library verifies each
+// request.
 func TestDeliveriesUnderKill(t *testing.T) {
 	kills, events := 20, 2000
 	if full() {
@@ -62,7 +62,7 @@ func TestDeliveriesUnderKill(t *testing.T) {
 		r.calm()
 	}
 	server := d.start(t)
-	for range events - len(readLog(t, d.ctx, d.client, server.URL())) { // kills have prevented
+	for range events - len(readLog(t, d.ctx, d.client, server.URL())) { // prevented by kills
 		data := []byte(`{"topic":"hooks.last"}`)
 		if _, _, err := e2e.Publish(d.ctx, d.client, server.URL(), "hooks.last", data); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestDeliveriesUnderKill(t *testing.T) {
 	server.Stop()
 }
 
-// hooks is a receiver of webhooks, which lives longer than the server.
+// hooks is a receiver of webhooks that outlives the server.
 type hooks struct {
 	url     string
 	order   string
@@ -85,9 +85,9 @@ type hooks struct {
 	quit    chan struct{}
 
 	mu     sync.Mutex
-	faults *rand.Rand // nil: none any more
+	faults *rand.Rand // nil: no more faults
 	ids    []string   // of all requests
-	topics []string   // of these
+	topics []string   // of the same requests
 	seen   map[string]bool
 	bad    []error
 }
@@ -109,7 +109,7 @@ func newHooks(t *testing.T, order string, seed uint64) *hooks {
 	return r
 }
 
-// ServeHTTP takes a request, and then perhaps does as if it had not.
+// ServeHTTP takes a request, and may then act as if it had not.
 func (r *hooks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -141,7 +141,7 @@ func (r *hooks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// take notes the request, and draws what is to happen to it.
+// take records the request, and draws what happens to it.
 func (r *hooks) take(req *http.Request, body []byte) (fault int) {
 	id := req.Header.Get("Webhook-Id")
 	err := r.verify.Verify(body, req.Header)
@@ -168,14 +168,14 @@ func (r *hooks) calm() {
 	r.faults = nil
 }
 
-// subscribe makes the delivery.
+// subscribe creates the delivery.
 func (r *hooks) subscribe(t *testing.T, d *desk, url string) {
 	t.Helper()
 	d.put(t, url, "/v1/deliveries/"+r.order, fmt.Sprintf(
 		`{"url":%q,"topics":["hooks.>"],"secret":%q,"from":"earliest","order":%q}`, r.url+"/in", hookSecret, r.order))
 }
 
-// await waits until all events have come.
+// await waits until all events have arrived.
 func (r *hooks) await(t *testing.T, log []e2e.Entry) {
 	t.Helper()
 	late := time.After(e2e.Patience)
@@ -199,12 +199,12 @@ func (r *hooks) await(t *testing.T, log []e2e.Entry) {
 	}
 }
 
-// key is what an event has to be in order with.
+// key returns the key within which an event has to be in order.
 func (r *hooks) key(id, topic string) string {
 	return map[string]string{"strict": "", "topic": topic, "parallel": id}[r.order]
 }
 
-// check compares what came with the log, for each key.
+// check compares the requests with the log, for each key.
 func (r *hooks) check(t *testing.T, log []e2e.Entry) {
 	t.Helper()
 	r.mu.Lock()
@@ -224,7 +224,7 @@ func (r *hooks) check(t *testing.T, log []e2e.Entry) {
 		case n < len(want) && id == want[n]:
 			next[key]++
 		case n > 0 && id <= want[n-1]:
-			repeats++ // its own ID, so it was there
+			repeats++ // a repeat, since IDs increase
 		default:
 			t.Fatalf("%s: request %d is %s of %q; expected number %d of it, or a repeat of what came before", r.order, i,
 				id, key, n)

@@ -27,13 +27,12 @@ const (
 	diskPadding     = 16 << 10
 )
 
-// TestFullDisk fills the small disk of a server with 16 publishers and 50 subscribers. Publishers
-// are told that nothing was stored, streams go on, and room, whoever makes it, brings publishing
-// back without a restart. In the end the log has everything that was acknowledged and nothing that
-// was refused, and every subscriber has had the log.
+// TestFullDisk fills the small disk of a server with 16 publishers and 50 subscribers. Publishers learn that nothing
+// was stored, streams continue, and room, however it is made, lets publishing resume without a restart. At the end the
+// log has everything that was acknowledged and nothing that was refused, and every subscriber has received the log.
 func TestFullDisk(t *testing.T) {
 	t.Run("retention makes room", func(t *testing.T) {
-		// full before anything is old, also on a slow machine
+		// full before anything is old, even on a slow machine
 		l := startLoad(t, 6<<20, "--retain-age", "15s", "--trim-interval", "100ms")
 		for range 2 {
 			l.again(t, refused, diskPublishers)
@@ -55,7 +54,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		l.again(t, refused, diskPublishers)
 		l.again(t, heartbeat, diskSubscribers)
-		l.server.WaitLog("disk nearly full") // from then on it does not even try
+		l.server.WaitLog("disk nearly full") // from then on it does not even try to write
 		full := l.soFar()
 		l.ready(t, http.StatusInsufficientStorage)
 		if err := os.Remove(other); err != nil {
@@ -76,7 +75,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// load is publishers and subscribers of a server whose disk is small.
+// load is publishers and subscribers of a server with a small disk.
 type load struct {
 	tally
 	ctx        context.Context
@@ -90,7 +89,7 @@ type load struct {
 	reading    sync.WaitGroup
 }
 
-// What is counted, of each publisher or subscriber.
+// What is counted, for each publisher or subscriber.
 const (
 	stored    = "stored by publisher"
 	refused   = "refused to publisher"
@@ -98,8 +97,7 @@ const (
 	heartbeat = "heartbeat for subscriber"
 )
 
-// startLoad starts a server on a disk of so many bytes, the subscribers, and when these are there
-// the publishers.
+// startLoad starts a server on a disk of diskBytes, the subscribers, and once these have connected the publishers.
 func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 	t.Helper()
 	l := &load{disk: storetest.SmallDisk(t, "ext4", diskBytes)}
@@ -117,7 +115,7 @@ func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 		l.reading.Go(func() { l.read(i, c) })
 	}
 	t.Cleanup(l.stop)
-	l.again(t, heartbeat, diskSubscribers) // so that all begin at the start of the log
+	l.again(t, heartbeat, diskSubscribers) // so that all start at the beginning of the log
 	for i := range diskPublishers {
 		p := &e2e.Publisher{Number: i, Topic: fmt.Sprintf("disk.%d", i), Padding: diskPadding}
 		l.publishers = append(l.publishers, p)
@@ -126,15 +124,14 @@ func startLoad(t *testing.T, diskBytes int64, args ...string) *load {
 	return l
 }
 
-// flows waits until every publisher has stored something and every subscriber has got something,
-// since full.
+// flows waits until every publisher has stored an event and every subscriber has received one, since full.
 func (l *load) flows(t *testing.T, full map[happening]int) {
 	t.Helper()
 	l.since(t, full, stored, diskPublishers)
 	l.since(t, full, got, diskSubscribers)
 }
 
-// ready waits until readiness is answered with the status.
+// ready waits until readiness returns the status.
 func (l *load) ready(t *testing.T, status int) {
 	t.Helper()
 	e2e.Eventually(t, fmt.Sprintf("readiness of %d", status), func() bool {
@@ -147,9 +144,9 @@ func (l *load) ready(t *testing.T, status int) {
 	})
 }
 
-// read is a subscriber until its stream ends.
+// read is a subscriber, until its stream ends.
 func (l *load) read(i int, c *e2e.Consumer) {
-	_ = c.Read(l.ctx, l.client, l.server.URL(), func(e sse.Event) bool { // end looks how far it got
+	_ = c.Read(l.ctx, l.client, l.server.URL(), func(e sse.Event) bool { // end checks how far it got
 		switch {
 		case e.Type == "tidings.heartbeat":
 			l.add(heartbeat, i)
@@ -160,8 +157,7 @@ func (l *load) read(i int, c *e2e.Consumer) {
 	})
 }
 
-// publish is a publisher that does not give up, and that wants to be told nothing else than that
-// the disk is full.
+// publish is a publisher that does not give up, and fails the test on any error but a full disk.
 func (l *load) publish(t *testing.T, i int, p *e2e.Publisher) {
 	for !l.stopped.Load() {
 		err := p.Publish(l.ctx, l.client, l.server.URL())
@@ -202,8 +198,8 @@ func (l *load) trim(t *testing.T) {
 	}
 }
 
-// end stops everything and judges it. The subscribers, whose streams must have lasted until now,
-// catch up at a server that trims no more.
+// end stops everything and judges it. The subscribers, whose streams must have lasted until now, catch up from a server
+// that no longer trims.
 func (l *load) end(t *testing.T) {
 	t.Helper()
 	l.stop()

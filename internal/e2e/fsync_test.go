@@ -19,16 +19,15 @@ import (
 	"tidings/store/bolt"
 )
 
-// Each fdatasync is held for this long before it happens: longer when the machine is too slow for a
-// look meanwhile.
+// Each fdatasync is delayed by this time, longer if the machine is too slow to look meanwhile.
 const (
 	shortestHold = 300 * time.Millisecond
 	longestHold  = 16 * shortestHold
 )
 
-// TestNothingIsSeenBeforeFsync holds every fdatasync and looks for the event meanwhile, in every
-// way there is: bbolt shows a transaction to readers before its last fdatasync. Nobody may see the
-// event, and its publisher may get no answer, before that call has returned.
+// TestNothingIsSeenBeforeFsync delays every fdatasync and looks for the event meanwhile, in every possible way: bbolt
+// shows a transaction to readers before its last fdatasync. Nobody may see the event, and its publisher may get no
+// response, before that call has returned.
 func TestNothingIsSeenBeforeFsync(t *testing.T) {
 	needStrace(t)
 	for _, test := range []struct{ name, topic string }{{"topic that exists", "first"},
@@ -43,8 +42,7 @@ func TestNothingIsSeenBeforeFsync(t *testing.T) {
 	}
 }
 
-// holdFsync publishes an event, and reports whether everybody looked for it while its fdatasync was
-// held.
+// holdFsync publishes an event, and reports whether every poller looked for it while its fdatasync was held.
 func holdFsync(t *testing.T, topic string, hold time.Duration) (looked bool) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -92,7 +90,7 @@ func holdFsync(t *testing.T, topic string, hold time.Duration) (looked bool) {
 	return w.judge(t, held, durable, answered)
 }
 
-// needStrace skips the test where system calls cannot be held.
+// needStrace skips the test where system calls cannot be delayed.
 func needStrace(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
@@ -104,8 +102,8 @@ func needStrace(t *testing.T) {
 	}
 }
 
-// openAheadOfClock makes a log whose only event is from an hour to come. The IDs of whoever opens it
-// then go on by one, so that the one after the first is known before it is there.
+// openAheadOfClock creates a log whose only event is an hour in the future. The IDs of the next open then increase by
+// one, so the one after the first is known before it exists.
 func openAheadOfClock(t *testing.T, dir string) {
 	t.Helper()
 	log := openStore(t, dir, bolt.Options{Now: func() time.Time {
@@ -124,13 +122,13 @@ type watch struct {
 	ctx        context.Context
 	client     *http.Client
 	url        string
-	publishing chan struct{} // closed when the publish was answered
+	publishing chan struct{} // closed when the publish has returned
 
 	mu    sync.Mutex
 	looks []look
 }
 
-// look is one answer: when it was there, and whether it held the event.
+// look is one result: when it came, and whether it held the event.
 type look struct {
 	how  string
 	at   time.Time
@@ -145,7 +143,7 @@ func (w *watch) add(how string, seen bool, err error) {
 	w.looks = append(w.looks, look{how, now, seen, err})
 }
 
-// poll looks until the event is seen, which it must be soon after the publish was answered.
+// poll looks until the event is seen, which must be soon after the publish has returned.
 func (w *watch) poll(how string, find func() (bool, error)) {
 	answered := false
 	for !answered {
@@ -193,7 +191,7 @@ func (w *watch) byID(id store.ID) func() (bool, error) {
 	}
 }
 
-// readOpen waits for the event on a stream that was open before.
+// readOpen waits for the event on a stream that was already open.
 func (w *watch) readOpen(stream *e2e.Stream, id store.ID) {
 	for {
 		e, err := stream.Next()
@@ -204,8 +202,8 @@ func (w *watch) readOpen(stream *e2e.Stream, id store.ID) {
 	}
 }
 
-// judge compares when the event was seen with when its last fdatasync was held, and reports whether
-// everybody looked meanwhile.
+// judge compares when the event was seen with when its last fdatasync was held, and reports whether every poller looked
+// meanwhile.
 func (w *watch) judge(t *testing.T, held, durable, answered time.Time) bool {
 	t.Helper()
 	if answered.Before(durable) {
@@ -234,11 +232,11 @@ func (w *watch) judge(t *testing.T, held, durable, answered time.Time) bool {
 	return looked["a new stream"] > 0 && looked["GET by ID"] > 0
 }
 
-// lastSync returns when the last fdatasync between from and to began, and until when it had
-// certainly not returned: strace lets the caller go on only after it has taken the second time. A
-// line of the trace is "PID SECONDS.MICROSECONDS fdatasync(5) = 0 (DELAYED) <0.300301>", with the
-// time from the first to the second at its end. It comes in two when another call begins in
-// between: "fdatasync(5 <unfinished ...>", "<... fdatasync resumed>) = 0 …".
+// lastSync returns when the last fdatasync between from and to began, and until when it had certainly not returned:
+// strace lets the caller continue only after it has taken the second time. A line of the trace is
+// "PID SECONDS.MICROSECONDS fdatasync(5) = 0 (DELAYED) <0.300301>", with the time from the first to the second at its
+// end. It is split in two if another call begins in between: "fdatasync(5 <unfinished ...>",
+// "<... fdatasync resumed>) = 0 …".
 func lastSync(t *testing.T, trace string, from, to time.Time) (began, durable time.Time) {
 	t.Helper()
 	text, err := os.ReadFile(trace)
@@ -258,7 +256,7 @@ func lastSync(t *testing.T, trace string, from, to time.Time) (began, durable ti
 		if at := begun[pid]; from.Before(at) && at.Before(to) {
 			began, durable = at, at.Add(seconds(t, took))
 		}
-		delete(begun, pid) // what ends next is another call
+		delete(begun, pid) // the next end belongs to another call
 	}
 	if began.IsZero() {
 		t.Fatalf("the publish was answered without an fdatasync:\n%s", text)

@@ -12,8 +12,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestDiskHangs: a disk that does not end an fsync is not ready, and says so in the metrics; what
-// waits behind the commit is refused in time, and the process ends in time.
+// TestDiskHangs: a server whose disk does not finish an fsync is not ready, and the metrics say so; requests that wait
+// behind the commit are refused in time, and the process ends in time.
 func TestDiskHangs(t *testing.T) {
 	needStrace(t)
 	_, client := newClient(t)
@@ -54,7 +54,7 @@ func TestDiskHangs(t *testing.T) {
 		_, after, _ := strings.Cut(metrics, "\ntidings_commit_age_seconds ")
 		age, _, _ := strings.Cut(after, "\n")
 		seconds, err := strconv.ParseFloat(age, 64)
-		return err == nil && seconds > 2 // one that ends is younger when it is looked at
+		return err == nil && seconds > 2 // a commit that ends does not get this old
 	})
 	if answer := publish(); !strings.Contains(answer, `"queue-full"`) ||
 		!strings.Contains(answer, `"not_stored"`) {

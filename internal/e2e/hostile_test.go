@@ -23,9 +23,9 @@ import (
 // hostileEnv tells a child of this test binary what to be: see hostileMain.
 const hostileEnv = "TIDINGS_HOSTILE"
 
-// hostileMain is the whole program of a child: "attack URL" does what costs a server memory, "burn
-// N" only keeps N processors busy, both at the lowest priority; "work N" is burn at the usual one, and
-// "receive" takes deliveries. It runs until it is killed.
+// hostileMain is the whole program of a child: "attack URL" does what costs a server memory, "burn N" only keeps N
+// processors busy, both at the lowest priority; "work N" is burn at the usual priority, and "receive" takes deliveries.
+// It runs until it is killed.
 func hostileMain(order string) {
 	what, argument, _ := strings.Cut(order, " ")
 	var err error
@@ -69,8 +69,7 @@ func startChild(t *testing.T, order string) (*exec.Cmd, io.Reader) {
 	return child, out
 }
 
-// receive takes deliveries at once, but those to /slow after 10 s and those to /refuse not at all. It writes its URL to
-// its output.
+// receive responds to deliveries at once, except to /slow after 10 s, and to /refuse with 503. It prints its URL.
 func receive() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,7 +77,7 @@ func receive() error {
 	}
 	fmt.Printf("http://%s\n", listener.Addr())
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the sender has its own opinion
+		_, _ = io.Copy(io.Discard, r.Body) // a failure is the sender's to report
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/slow"):
 			select {
@@ -91,7 +90,7 @@ func receive() error {
 	}))
 }
 
-// burn keeps so many processors busy.
+// burn keeps share processors busy.
 func burn(share float64) {
 	const slice = 10 * time.Millisecond
 	busy := time.Duration(share / float64(runtime.NumCPU()) * float64(slice))
@@ -114,7 +113,7 @@ type attacker struct {
 	client       *http.Client
 }
 
-// attack keeps up every attack at a time, each on several connections.
+// attack runs all attacks at once, each on several connections.
 func attack(url string) {
 	a := &attacker{url: url, address: strings.TrimPrefix(url, "http://"), client: &http.Client{}}
 	a.publishLarge()
@@ -165,7 +164,7 @@ func manyKeys() string {
 	return "[" + b.String()[1:] + "]"
 }
 
-// flood does something again and again, some times a second.
+// flood calls do five times a second.
 func (a *attacker) flood(do func()) {
 	for range time.Tick(200 * time.Millisecond) {
 		do()
@@ -176,11 +175,11 @@ func (a *attacker) repeat(mediaType string, body func() string) {
 	a.flood(func() { a.send("POST", "/v1/events", mediaType, strings.NewReader(body())) })
 }
 
-// send sends a request; what becomes of it is nobody's business.
+// send sends a request, and ignores the outcome.
 func (a *attacker) send(method, path, mediaType string, body io.Reader) {
 	r, err := http.NewRequest(method, a.url+path, body)
 	if err != nil {
-		panic(err) // of constants
+		panic(err) // all arguments are constants
 	}
 	r.Header.Set("Content-Type", mediaType)
 	if resp, err := a.client.Do(r); err == nil {
@@ -202,17 +201,17 @@ func (a *attacker) mark() {
 		strings.NewReader(`{"id":"00000000000000000000000000","topics":["ctl"]}`))
 }
 
-// hold is how long a connection is held before the next takes its place.
+// hold waits while a connection is held, before the next one replaces it.
 func (a *attacker) hold() { time.Sleep(5*time.Second + rand.N(10*time.Second)) }
 
-// stuck asks for an answer and does not read it, for ever again.
+// stuck sends requests and does not read the responses, forever.
 func (a *attacker) stuck(path, header string) {
 	for ; ; a.hold() {
 		a.connect("GET "+path+" HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n", a.hold)
 	}
 }
 
-// unfinished sends all of a body but its end.
+// unfinished sends a body without its end.
 func (a *attacker) unfinished(chunked bool, body string) {
 	head := "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
 	if chunked {
@@ -225,7 +224,7 @@ func (a *attacker) unfinished(chunked bool, body string) {
 	}
 }
 
-// connect sends text on a connection that takes little back, and closes it after a while.
+// connect sends text on a connection with a small receive buffer, and closes it after a while.
 func (a *attacker) connect(text string, while func()) {
 	conn, err := net.Dial("tcp", a.address)
 	if err != nil {
@@ -267,7 +266,7 @@ func (a *attacker) unfinishedHTTP2() {
 			r, w := io.Pipe()
 			req, err := http.NewRequestWithContext(ctx, "POST", a.url+"/v1/events", r)
 			if err != nil {
-				panic(err) // of constants
+				panic(err) // all arguments are constants
 			}
 			req.Header.Set("Content-Type", "application/x-ndjson")
 			go client.Do(req) // which the context ends

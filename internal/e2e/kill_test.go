@@ -17,9 +17,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestKill kills the server with SIGKILL, again and again, at random moments: while it starts,
-// while it commits, while it streams. What is on disk then, and what everybody saw, must make one
-// log.
+// TestKill kills the server with SIGKILL, again and again, at random moments: while it starts, while it commits, while
+// it streams. What is on disk then, and what everyone saw, must make one log.
 func TestKill(t *testing.T) {
 	rounds := 15
 	if full() {
@@ -42,8 +41,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killing is the state of a campaign of kills. Publishers and consumers live through all rounds; in
-// each round each of them has a goroutine of its own.
+// killing is the state of a campaign of kills. Publishers and consumers live through all rounds; in each round each has
+// its own goroutine.
 type killing struct {
 	ctx        context.Context
 	client     *http.Client
@@ -53,11 +52,11 @@ type killing struct {
 	consumers  []*cutConsumer
 }
 
-// cutConsumer closes its connections itself, too, after a random number of events.
+// cutConsumer also closes its connections itself, after a random number of events.
 type cutConsumer struct {
 	e2e.Consumer
 	random *rand.Rand
-	events int // a connection lives for so many at most; 0: until the server cuts it
+	events int // a connection gets at most this many; 0: until the server cuts it
 }
 
 func newKilling(t *testing.T, publishers int) *killing {
@@ -114,7 +113,7 @@ func (k *killing) round(t *testing.T) {
 	}
 	select {
 	case <-reached:
-		k.pause(5 * time.Millisecond) // else every kill would follow an answer, and so a commit
+		k.pause(5 * time.Millisecond) // else every kill would follow a response, and so a commit
 	case <-time.After(e2e.Patience):
 		t.Error("publishing hangs")
 	}
@@ -123,7 +122,7 @@ func (k *killing) round(t *testing.T) {
 	k.client.CloseIdleConnections()
 }
 
-// pause draws the moment of a kill. Nothing depends on how long it really is.
+// pause draws the moment of a kill. Nothing depends on how long it really takes.
 func (k *killing) pause(atMost time.Duration) {
 	<-time.After(time.Duration(k.random.Int64N(int64(atMost))))
 }
@@ -147,7 +146,7 @@ func (c *cutConsumer) follow(ctx context.Context, client *http.Client, url strin
 	}
 }
 
-// end lets every consumer catch up, and returns what happened.
+// end lets every consumer catch up, and returns the history.
 func (k *killing) end(t *testing.T) *e2e.History {
 	server := start(t, k.dataDir)
 	h := &e2e.History{}
@@ -166,7 +165,7 @@ func (k *killing) end(t *testing.T) *e2e.History {
 	return h
 }
 
-// checkFile compares what the streams said is in the log with the file.
+// checkFile compares the log that the streams delivered with the file.
 func (k *killing) checkFile(t *testing.T, want []e2e.Entry) {
 	log := openStore(t, k.dataDir, bolt.Options{})
 	defer closeStore(t, log)
@@ -181,7 +180,7 @@ func (k *killing) checkFile(t *testing.T, want []e2e.Entry) {
 	}
 }
 
-// summary counts what a history holds.
+// summary counts the contents of a history.
 func summary(h *e2e.History) string {
 	outcomes := map[e2e.Outcome]int{}
 	for _, a := range h.Attempts {

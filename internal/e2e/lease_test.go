@@ -24,8 +24,8 @@ type house struct {
 	url     string // of the receiver
 
 	mu   sync.Mutex
-	ids  []string      // of all requests, in the order in which they came
-	hold chan struct{} // as long as it is open requests are not answered; nil: they are
+	ids  []string      // of all requests, in order of arrival
+	hold chan struct{} // requests get no response until it is closed; nil: they get one at once
 }
 
 func newHouse(t *testing.T) *house {
@@ -50,7 +50,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// ServeHTTP takes what is delivered.
+// ServeHTTP takes a delivery.
 func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.ids = append(h.ids, r.Header.Get("Webhook-Id"))
@@ -62,14 +62,14 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// came is what was delivered so far.
+// came returns what was delivered so far.
 func (h *house) came() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.ids)
 }
 
-// holder waits until a server sends that is not the given one, and returns which.
+// holder waits until a server other than the given one sends, and returns which.
 func (h *house) holder(not int) (holder int) {
 	h.t.Helper()
 	e2e.Eventually(h.t, "server that sends", func() bool {
@@ -94,7 +94,7 @@ func (h *house) holder(not int) (holder int) {
 	return holder
 }
 
-// set sets a delivery or a rule, when a server has heard which one sends.
+// set sets a delivery or a rule, once the server has heard which one sends.
 func (h *house) set(by int, path, body string) {
 	h.t.Helper()
 	e2e.Eventually(h.t, "delivery or rule", func() bool {
@@ -128,8 +128,8 @@ func (h *house) await(ids []string) {
 	})
 }
 
-// repeats checks that what came is the events in order, going back only by repeating, and returns how many came again
-// from the n-th request on.
+// repeats checks that the requests are the events in order, going back only by repeating, and returns how many of them
+// from the n-th on were repeats.
 func (h *house) repeats(log []string, from int) (repeated int) {
 	h.t.Helper()
 	next := 0
@@ -150,9 +150,9 @@ func (h *house) repeats(log []string, from int) (repeated int) {
 	return repeated
 }
 
-// TestOneSends: of two servers one sends, whichever is asked for a delivery. When that is killed, or stopped in the
-// middle of a request and woken late, the other one goes on: each event is sent, in order, and who wakes late sends
-// nothing more than the request that it was in.
+// TestOneSends: of two servers one sends, whichever is asked for a delivery. If it is killed, or stopped in the middle
+// of a request and resumed late, the other takes over: each event is sent, in order, and the server that resumes late
+// sends nothing but the request it was in.
 func TestOneSends(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to be missed")
@@ -195,7 +195,7 @@ func TestOneSends(t *testing.T) {
 	h.await(log)
 	woken := len(h.came())
 	h.servers[late].Signal(syscall.SIGCONT)
-	e2e.Eventually(t, "server that knows that it does not send", func() bool { // it answers by the other one
+	e2e.Eventually(t, "server that knows that it does not send", func() bool { // it passes the request on to the other
 		status, _ := h.do(http.MethodGet, h.servers[late].URL()+"/v1/deliveries/shop", "", "")
 		return status == http.StatusOK
 	})
@@ -212,7 +212,7 @@ func TestOneSends(t *testing.T) {
 	}
 }
 
-// TestOneEscalates: the steps of an alert are taken once, though the server that takes them is killed meanwhile, and
+// TestOneEscalates: the steps of an alert are taken once although the server that takes them is killed meanwhile, and
 // an alert is claimed once, whichever server is asked.
 func TestOneEscalates(t *testing.T) {
 	if testing.Short() {

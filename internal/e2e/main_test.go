@@ -28,10 +28,10 @@ func start(t *testing.T, dataDir string, args ...string) *e2e.Server {
 	return e2e.Start(t, e2e.Options{Binary: binary, DataDir: dataDir, Args: args})
 }
 
-// full reports whether the long versions are to run.
+// full reports whether to run the long versions.
 func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }
 
-// seed is what a test draws everything random from; it is logged, to be repeated.
+// seed returns the seed of all random choices of a test, and logs it so that they can be repeated.
 func seed(t *testing.T) uint64 {
 	t.Helper()
 	n := rand.Uint64()
@@ -45,8 +45,7 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// newClient returns an HTTP client, and a context that ends everything that is asked through it
-// before the test ends.
+// newClient returns an HTTP client, and a context that ends all its requests before the test ends.
 func newClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	client := e2e.NewHTTPClient()

@@ -24,12 +24,12 @@ const (
 	manyMissed   = 200_000
 	fewMissed    = 2_000
 	missedBytes  = 300
-	maxExtra     = 16 << 20 // what many missed events may cost more than few
+	maxExtra     = 16 << 20 // how much more many missed events may cost than few
 )
 
-// TestMissedEventsCostNoMemory: a client that has missed many events gets them all on one
-// connection, beside many clients that want the same and never read; and the server needs no more
-// memory for that than for few. A client that was stuck gets everything once it reads.
+// TestMissedEventsCostNoMemory: a client that has missed many events gets them all on one connection, beside many
+// clients that want the same and never read; and the server needs no more memory for that than for few. A client that
+// was stuck gets everything once it reads.
 func TestMissedEventsCostNoMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("the memory of another process is read from /proc")
@@ -43,7 +43,7 @@ func TestMissedEventsCostNoMemory(t *testing.T) {
 	}
 }
 
-// replayPeak is the most memory that a server needed while n missed events were delivered.
+// replayPeak returns the most memory that a server needed while n missed events were delivered.
 func replayPeak(t *testing.T, n int) int64 {
 	t.Helper()
 	dir := t.TempDir()
@@ -70,7 +70,7 @@ func readBesideStuck(t *testing.T, server *e2e.Server, n int) int64 {
 		stuck = append(stuck, s)
 	}
 	var peak int64
-	// as many frames in either run: what is compared is the backlog alone
+	// the same number of frames in both runs, so that only the backlog differs
 	for range manyMissed / n {
 		reader, err := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", "")
 		if err != nil {
@@ -90,8 +90,8 @@ func readBesideStuck(t *testing.T, server *e2e.Server, n int) int64 {
 	return peak
 }
 
-// TestStalledClientIsCutAndResumes: a client that takes nothing for the stall time-out is closed,
-// and goes on after its last ID without a loss.
+// TestStalledClientIsCutAndResumes: a client that does not read for the stall timeout is disconnected, and continues
+// after its last ID without a loss.
 func TestStalledClientIsCutAndResumes(t *testing.T) {
 	const n = 20_000
 	dir := t.TempDir()
@@ -110,7 +110,7 @@ func TestStalledClientIsCutAndResumes(t *testing.T) {
 	if err == nil || errors.Is(err, errUnexpected) {
 		t.Fatalf("the stalled stream went on to live, or worse: %v", err)
 	}
-	// on a busy machine it may be cut off again, in the middle of reading
+	// on a busy machine it may be cut off again while it reads
 	for last := stuck.LastEventID(); err != nil; {
 		t.Logf("cut off after %d of %d events: %v", count.events, n, err)
 		rest, failed := e2e.Subscribe(ctx, client, server.URL(), "since=earliest", last)
@@ -129,7 +129,7 @@ func TestStalledClientIsCutAndResumes(t *testing.T) {
 	}
 }
 
-// newStuckClient returns a client each of whose connections takes little before somebody reads.
+// newStuckClient returns a client whose connections accept little until somebody reads.
 func newStuckClient(t *testing.T) (context.Context, *http.Client) {
 	t.Helper()
 	ctx, client := newClient(t)
@@ -144,14 +144,14 @@ func newStuckClient(t *testing.T) (context.Context, *http.Client) {
 	return ctx, client
 }
 
-// counter reads streams and checks that IDs rise: so many events are so many different ones.
+// counter reads streams and checks that IDs increase, so that all counted events are distinct.
 type counter struct {
 	events int
 	last   string
 	each   func() // called after each event, if set
 }
 
-// read returns nil when the stream is live. The error is why it ended before.
+// read returns nil when the stream is live. The error says why it ended before.
 func (c *counter) read(s *e2e.Stream) error {
 	for {
 		e, err := s.Next()
@@ -175,11 +175,10 @@ func (c *counter) read(s *e2e.Stream) error {
 	}
 }
 
-// errUnexpected: the stream holds what it must not.
+// errUnexpected: the stream contains an event that it must not.
 var errUnexpected = errors.New("unexpected event")
 
-// readAll reads a stream until it is live, and wants n events of it and of those that c read
-// before.
+// readAll reads a stream until it is live, and wants n events from it and from those that c read before.
 func (c *counter) readAll(t *testing.T, who string, s *e2e.Stream, n int) {
 	t.Helper()
 	if err := c.read(s); err != nil {
@@ -195,7 +194,7 @@ func missedData() []byte {
 		bytes.Repeat([]byte("x"), missedBytes-len(`{"text":""}`)))
 }
 
-// fill puts n events into the log of a server that is not running.
+// fill appends n events to the log of a server that is not running.
 func fill(t *testing.T, dir string, n int) {
 	t.Helper()
 	log := openStore(t, dir, bolt.Options{})
@@ -233,13 +232,13 @@ func fillOverHTTP(t *testing.T, url string, n int) {
 	wg.Wait()
 }
 
-// rssAnon is the memory of a process that is not backed by a file, in bytes: the map of the log is.
+// rssAnon returns the memory of a process that is not backed by a file, in bytes; the map of the log is backed by one.
 func rssAnon(t *testing.T, pid int) int64 {
 	t.Helper()
 	return memoryOf(t, pid, "RssAnon:")
 }
 
-// memoryOf is a line of the kernel's account of a process's memory.
+// memoryOf returns a line of the kernel's account of a process's memory.
 func memoryOf(t *testing.T, pid int, name string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -13,8 +13,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// samples are what shops and help desks send: white space where nobody expects it, text beyond
-// ASCII, numbers beyond a float64, members in no order and twice, escapes that need not be.
+// samples are what shops and help desks send: unexpected white space, text beyond ASCII, numbers beyond a float64,
+// members in no order and duplicated, needless escapes.
 var samples = []struct{ topic, eventType, data string }{
 	{"orders.eu", "order.created",
 		`{"order_id":9007199254740993,"total":1234567890.10,"currency":"EUR","items":[{"sku":"A-1","qty":2},{"sku":"Ü-7","qty":1e2}]}`},
@@ -29,8 +29,7 @@ var samples = []struct{ topic, eventType, data string }{
 		`  [1, 2.0 , "data: not a field", "id: neither", "event:nor this"]`},
 }
 
-// TestPayloads sends real data through the client verbs and a stream: the order is kept, and the
-// bytes.
+// TestPayloads sends real data through the client verbs and a stream: the order and the bytes are kept.
 func TestPayloads(t *testing.T) {
 	ctx, client := newClient(t)
 	server := start(t, t.TempDir())
@@ -66,7 +65,7 @@ func TestPayloads(t *testing.T) {
 		if want.eventType == "" {
 			want.eventType = "message"
 		}
-		// A line has its data between other members: the white space around it is the line's.
+		// A line has its data between other members: the white space around it belongs to the line.
 		if data := strings.TrimSpace(want.data); string(e.Data) != data ||
 			e.Type != want.eventType {
 			t.Errorf("event %d on the stream:\n got %s %s\nwant %s %s", i, e.Type, e.Data,
@@ -77,7 +76,7 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// checkPrinted compares a line of tail --json, which may leave out insignificant white space.
+// checkPrinted compares a line of tail --json, which may omit insignificant white space.
 func checkPrinted(t *testing.T, line, id, eventType, data string) {
 	t.Helper()
 	var got struct {
@@ -96,7 +95,7 @@ func checkPrinted(t *testing.T, line, id, eventType, data string) {
 	}
 }
 
-// ndjson makes the lines of publish --ndjson, around the data as it is.
+// ndjson makes the lines of publish --ndjson, with the data unchanged.
 func ndjson(t *testing.T) []byte {
 	t.Helper()
 	var lines bytes.Buffer
@@ -110,7 +109,7 @@ func ndjson(t *testing.T) []byte {
 	return lines.Bytes()
 }
 
-// tidings runs a client verb to its end and returns what it prints.
+// tidings runs a client verb to its end and returns its output.
 func tidings(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)

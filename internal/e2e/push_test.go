@@ -15,9 +15,9 @@ import (
 	"tidings/internal/webpush/pushtest"
 )
 
-// TestPushesUnderKill: the server is killed again and again while it pushes to browsers whose push service answers 503
-// or drops connections now and then. Each browser is told of the newest event in the end, and never of one that the log
-// does not have.
+// TestPushesUnderKill: the server is killed again and again while it pushes to browsers whose push service sometimes
+// responds with 503 or drops connections. At the end each browser has been notified of the newest event, and never of
+// one that the log does not have.
 func TestPushesUnderKill(t *testing.T) {
 	kills := 10
 	if full() {
@@ -57,14 +57,14 @@ func TestPushesUnderKill(t *testing.T) {
 	server.Stop()
 }
 
-// pushService is one that has browsers, and lives longer than the server.
+// pushService is a push service that has browsers, and outlives the server.
 type pushService struct {
 	url string
 
 	mu       sync.Mutex
-	faults   *rand.Rand // nil: none any more
+	faults   *rand.Rand // nil: no more faults
 	browsers map[string]*pushtest.Browser
-	ids      map[string][]string // that each was told of, by path
+	ids      map[string][]string // of which each was notified, by path
 	bad      []error
 }
 
@@ -80,7 +80,7 @@ func newPushService(t *testing.T, seed uint64, n int) *pushService {
 	return p
 }
 
-// ServeHTTP takes a push, and then perhaps does as if it had not.
+// ServeHTTP takes a push, and may then act as if it had not.
 func (p *pushService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -125,7 +125,7 @@ func (p *pushService) calm() {
 	p.faults = nil
 }
 
-// told reports whether each browser was told of an event, last.
+// told reports whether the last notification of each browser was of this event.
 func (p *pushService) told(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

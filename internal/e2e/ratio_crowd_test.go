@@ -21,10 +21,10 @@ import (
 const (
 	crowdPairs = 5
 	crowdTurn  = 10 * time.Second
-	crowdTime  = crowdPairs * crowdTurn // that the server in question works
+	crowdTime  = crowdPairs * crowdTurn // that the server under test works
 )
 
-// startReceiver starts a child that takes what is sent, and returns its URL.
+// startReceiver starts a child that takes deliveries, and returns its URL.
 func startReceiver(t *testing.T) (receiver *exec.Cmd, url string) {
 	t.Helper()
 	receiver, out := startChild(t, "receive")
@@ -35,9 +35,9 @@ func startReceiver(t *testing.T) (receiver *exec.Cmd, url string) {
 	return receiver, strings.TrimSpace(url)
 }
 
-// besideIdle measures in turns how long a publish takes at a server that sends to a receiver, and at one that has
-// nothing to do, beside a process that burns as much as the former two. Before each turn of the former it calls begin.
-// The ratio may be most, at the median of the pairs of turns.
+// besideIdle measures in turns how long a publish takes on a server that sends to a receiver, and on an idle one beside
+// a process that burns as much as the other server and the receiver. Before each turn of the former it calls begin. The
+// median ratio of the pairs of turns must not exceed most.
 func besideIdle(t *testing.T, with *desk, server *e2e.Server, receiver *exec.Cmd, most float64, begin func()) {
 	t.Helper()
 	idle := newDesk(t)
@@ -95,7 +95,7 @@ func ratioAt(a, b []time.Duration, percent int) float64 {
 	return at(a) / at(b)
 }
 
-// cpuOf is the processor time that processes have used.
+// cpuOf returns the processor time that processes have used.
 func cpuOf(t *testing.T, pids ...int) (used time.Duration) {
 	t.Helper()
 	for _, pid := range pids {
@@ -115,7 +115,7 @@ func cpuOf(t *testing.T, pids ...int) (used time.Duration) {
 	return used
 }
 
-// sumOf is the sum of the series of a server that begin so.
+// sumOf returns the sum of a server's series that begin with prefix.
 func sumOf(d *desk, url, prefix string) (sum float64) {
 	_, text := d.do(http.MethodGet, url+"/metrics", "", "")
 	for line := range strings.Lines(string(text)) {

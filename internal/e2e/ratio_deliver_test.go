@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// deliveries are those that are made: half of them of a topic each, half of everything.
+// deliveries is how many are created: half of them for one topic each, half for all topics.
 const deliveries = 1000
 
-// TestRatioDeliveries measures in turns what a publisher feels of a thousand deliveries over HTTP, of which a hundred
-// receivers are slow and three hundred refuse, beside a server without any and processes that burn as much. It should
-// be nothing (1.1); docs/BENCHMARKS.md has the figure.
+// TestRatioDeliveries measures in turns what a thousand deliveries over HTTP, of which a hundred receivers are slow and
+// three hundred refuse, cost a publisher, compared with a server without any, beside processes that burn as much. The
+// target is nothing (1.1); docs/BENCHMARKS.md has the figure.
 func TestRatioDeliveries(t *testing.T) {
 	receiver, url := startReceiver(t)
 	with := newDesk(t)
@@ -22,7 +22,7 @@ func TestRatioDeliveries(t *testing.T) {
 		if i%2 == 0 {
 			topic = fmt.Sprintf("single.%d", i)
 		}
-		switch i / 2 % 10 { // of either half
+		switch i / 2 % 10 { // within each half
 		case 0:
 			path = "slow"
 		case 1, 2, 3:

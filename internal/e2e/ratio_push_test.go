@@ -24,9 +24,9 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestRatioPushes measures in turns what a publisher feels of one event that a hundred thousand browsers want, each of
-// a subject of its own with a read mark, beside a server without any and processes that burn as much. It reports how
-// long a start takes with them, and how many are pushed to in a second. TIDINGS_DEVICES is another number.
+// TestRatioPushes measures in turns what one event that a hundred thousand browsers want, each of a subject of its own
+// with a read mark, costs a publisher, compared with a server without any, beside processes that burn as much. It
+// reports how long a start takes with them, and how many pushes are sent a second. TIDINGS_DEVICES sets another number.
 func TestRatioPushes(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("TIDINGS_DEVICES"))
 	if err != nil {
@@ -43,7 +43,7 @@ func TestRatioPushes(t *testing.T) {
 	began = time.Now()
 	server := with.start(t)
 	t.Logf("a start takes %v, without devices %v", time.Since(began), alone)
-	// It should be 1.1; docs/BENCHMARKS.md has the figure.
+	// The target is 1.1; docs/BENCHMARKS.md has the figure.
 	besideIdle(t, with, server, receiver, 4, func() {
 		if _, _, err := e2e.Publish(with.ctx, with.client, server.URL(), "all", missedData()); err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func TestRatioPushes(t *testing.T) {
 	}
 }
 
-// registerMany puts devices into a log that no server has, with the secrets key beside it.
+// registerMany puts devices into a log that no server has open, with the secrets key beside it.
 func registerMany(t *testing.T, dir, url string, n int) {
 	t.Helper()
 	log, err := bolt.Open(dir, bolt.Options{})

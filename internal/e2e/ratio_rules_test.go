@@ -18,7 +18,7 @@ import (
 
 const manyRules = 100
 
-// newRules starts a server with so many rules, each for a topic of its own.
+// newRules starts a server with manyRules rules, each for a topic of its own.
 func newRules(t *testing.T) (*desk, *e2e.Server) {
 	t.Helper()
 	d := newDesk(t)
@@ -29,8 +29,8 @@ func newRules(t *testing.T) (*desk, *e2e.Server) {
 	return d, server
 }
 
-// publishRate is how many events a second 64 publishers get stored over HTTP/1.1. One in so many is of a topic that a
-// rule is for; every tells of it.
+// publishRate returns how many events a second 64 publishers get stored over HTTP/1.1. Each one-th event (none if one
+// is 0) is for a rule's topic; every is called with its ID.
 func publishRate(t *testing.T, d *desk, url string, one int, every func(id string)) float64 {
 	t.Helper()
 	const turn = 500 * time.Millisecond
@@ -100,8 +100,8 @@ func TestRatioAlerting(t *testing.T) {
 	}
 }
 
-// beside is the rate of publishers while each event of a rule's topic is answered twice, but 1,000 times a second at
-// most.
+// beside returns the rate of publishers while each event of a rule's topic is answered twice, at most 1,000 times a
+// second.
 func beside(t *testing.T, d *desk, url string, answer func(id, verb string)) float64 {
 	t.Helper()
 	alerts := make(chan string, 10_000)
@@ -123,7 +123,7 @@ func beside(t *testing.T, d *desk, url string, answer func(id, verb string)) flo
 		default:
 		}
 	})
-	for len(alerts) > 0 { // what is left stays open
+	for len(alerts) > 0 { // the rest stay open
 		<-alerts
 	}
 	close(alerts)
@@ -131,8 +131,8 @@ func beside(t *testing.T, d *desk, url string, answer func(id, verb string)) flo
 	return rate
 }
 
-// TestRatioOpenAlerts measures in turns how much longer a server with a million events takes to start after a kill,
-// until it says what is open, when 10,000 alerts are: at most a second.
+// TestRatioOpenAlerts measures in turns how much longer a server with a million events takes after a kill until it
+// reports the open alerts, if there are 10,000: at most a second.
 func TestRatioOpenAlerts(t *testing.T) {
 	const pairs = 9
 	with, without := newDesk(t), newDesk(t)
@@ -152,7 +152,7 @@ func TestRatioOpenAlerts(t *testing.T) {
 
 const openAlerts = 10_000
 
-// fillDesk makes a log of a million events, of which openAlerts in the middle are alerts where there is a rule.
+// fillDesk creates a log of a million events; with a rule, openAlerts in the middle are alerts.
 func fillDesk(t *testing.T, d *desk, rule bool) {
 	t.Helper()
 	fill(t, d.options.DataDir, 500_000)
@@ -181,7 +181,7 @@ func fillDesk(t *testing.T, d *desk, rule bool) {
 	fill(t, d.options.DataDir, 490_000)
 }
 
-// startUntilOpen is how long a server takes until it has counted what is open.
+// startUntilOpen returns how long a server takes to start and count the open alerts.
 func startUntilOpen(t *testing.T, d *desk, want int) time.Duration {
 	t.Helper()
 	began := time.Now()

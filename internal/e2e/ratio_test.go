@@ -14,9 +14,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestRatioSlowBackup measures in turns, A B A B …, in one run: a client that takes 1 kB/s of a
-// backup must not be felt by publishers. The turns are short, because what else the machine does
-// comes and goes; a run pools its turns.
+// TestRatioSlowBackup measures in turns, A B A B …, in one run: publishers must not feel a client that reads a backup
+// at 1 kB/s. The turns are short, because other load on the machine comes and goes; a run pools its turns.
 func TestRatioSlowBackup(t *testing.T) {
 	const runs, turns, publishers = 5, 12, 8
 	const turn = 400 * time.Millisecond
@@ -72,7 +71,7 @@ func publishFor(t *testing.T, ctx context.Context, client *http.Client, url stri
 	return slices.Concat(took...)
 }
 
-// readSlowly takes 1 kB/s until the returned function is called.
+// readSlowly reads 1 kB/s until the returned function is called.
 func readSlowly(body io.ReadCloser) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
@@ -91,9 +90,8 @@ func readSlowly(body io.ReadCloser) (stop func()) {
 	}
 }
 
-// TestRatioManyStuck measures in turns what thousands who have stopped reading, each at another place, cost
-// publishers: they should not be felt (1.2), but each is still rung for each commit. docs/BENCHMARKS.md has
-// the figure.
+// TestRatioManyStuck measures in turns what thousands of clients that have stopped reading, each at another place, cost
+// publishers. The target is nothing (1.2), but each is still woken for each commit. docs/BENCHMARKS.md has the figure.
 func TestRatioManyStuck(t *testing.T) {
 	const runs, turns, publishers, streams = 5, 8, 8, 9_000
 	const turn = 400 * time.Millisecond

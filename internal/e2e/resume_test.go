@@ -14,9 +14,8 @@ import (
 
 const resumeEvents = 300
 
-// TestResumeAfterKill: after a kill and a restart, and before anything new is published, every ID
-// is a cursor that brings exactly what follows it, also for a filter that does not match the ID's
-// own topic.
+// TestResumeAfterKill: after a kill and a restart, and before anything new is published, every ID is a cursor that
+// returns exactly what follows it, even for a filter that does not match the ID's own topic.
 func TestResumeAfterKill(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -27,8 +26,8 @@ func TestResumeAfterKill(t *testing.T) {
 	judge(t, h)
 }
 
-// TestResumeAfterTrim is the same when the newest event, and with it its topic, has been trimmed:
-// the head of the log is then no event any more.
+// TestResumeAfterTrim is the same after the newest event, and with it its topic, has been trimmed: the head of the log
+// is then no longer an event.
 func TestResumeAfterTrim(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -86,9 +85,8 @@ func publishAndKill(t *testing.T, ctx context.Context, client *http.Client,
 	return h
 }
 
-// resumeEverywhere resumes from every ID that was ever acknowledged and from the start, each with a
-// connection of its own, for several filters. Odd ones send the cursor in the URL, even ones in the
-// header.
+// resumeEverywhere resumes from every ID ever acknowledged and from the start, each with its own connection, for
+// several filters. Odd ones send the cursor in the URL, even ones in the header.
 func resumeEverywhere(t *testing.T, ctx context.Context, client *http.Client, url string,
 	h *e2e.History) {
 	t.Helper()

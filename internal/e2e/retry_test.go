@@ -15,9 +15,8 @@ import (
 	"tidings/store"
 )
 
-// TestRetry loses the answer to every publish, kills the server now and then, and sends each
-// publish again under its key until there is an answer: every event is in the log exactly once, and
-// all answers about it name the same one.
+// TestRetry loses the response to every publish, kills the server now and then, and repeats each publish with its key
+// until there is a response: every event is in the log exactly once, and all responses about it name the same one.
 func TestRetry(t *testing.T) {
 	publishes, clients, kills := 512, 16, 4
 	if full() {
@@ -73,8 +72,8 @@ func TestRetry(t *testing.T) {
 // key is unique to a message.
 func key(m e2e.Message) string { return fmt.Sprintf("%s-%d-%d", m.Topic, m.Publisher, m.Seq) }
 
-// insist publishes until there is a whole answer, and returns its ID. An answer that is not about a
-// stored event is an error.
+// insist publishes until there is a complete response, and returns the ID in it. A response that is not about a stored
+// event is an error.
 func insist(ctx context.Context, client *http.Client, url string, m e2e.Message) (store.ID, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -90,7 +89,7 @@ func insist(ctx context.Context, client *http.Client, url string, m e2e.Message)
 		req.Header.Set("Idempotency-Key", key(m))
 		resp, err := client.Do(req)
 		if err != nil {
-			continue // cut off before the headers' end
+			continue // cut off before the end of the headers
 		}
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
@@ -105,7 +104,7 @@ func insist(ctx context.Context, client *http.Client, url string, m e2e.Message)
 	return store.ID{}, context.Cause(ctx)
 }
 
-// judge holds all that the server answered, delivered or lost, against what the clients believe.
+// judge compares all responses of the server, delivered or lost, with what the clients believe.
 func (c *cutter) judge(t *testing.T, h *e2e.History) {
 	t.Helper()
 	c.mu.Lock()

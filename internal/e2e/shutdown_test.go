@@ -14,8 +14,8 @@ import (
 	"tidings/store/bolt"
 )
 
-// TestShutdown ends the server with SIGTERM under load: every stream is told, everything
-// acknowledged is there afterwards, and nothing that was refused.
+// TestShutdown ends the server with SIGTERM under load: every stream gets a bye event, and afterwards everything
+// acknowledged is in the log, and nothing refused.
 func TestShutdown(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()
@@ -95,7 +95,7 @@ func TestShutdown(t *testing.T) {
 	judge(t, h)
 }
 
-// TestSecondServerIsRefused: a data directory has one server, and who comes second is told which.
+// TestSecondServerIsRefused: a data directory has one server, and a second one learns which.
 func TestSecondServerIsRefused(t *testing.T) {
 	ctx, client := newClient(t)
 	dir := t.TempDir()

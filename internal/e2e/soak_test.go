@@ -19,19 +19,18 @@ import (
 )
 
 const (
-	soakMemory  = 512 << 20 // of the container that the defaults are for
+	soakMemory  = 512 << 20 // of the container that the defaults are made for
 	soakReaders = 10
 	soakPace    = 20 * time.Millisecond // between two honest publishes
 
-	// How much slower the hostile side may make an honest publish, at the 99th percentile, than a
-	// neighbour that takes as much of the processor.
+	// How many times slower the hostile side may make an honest publish, at the 99th percentile, than a neighbour that
+	// uses as much of the processor.
 	soakRatio = 3
 )
 
-// TestHostileSoak: clients of every kind that costs memory do not take a server beyond the 512 MiB
-// that its defaults are for, and an honest publisher and ten subscribers lose nothing beside them.
-// The long version also compares the publisher's times with those beside a neighbour that only
-// burns as much of the processor.
+// TestHostileSoak: clients of every kind that costs memory do not take a server beyond the 512 MiB that its defaults
+// are made for, and an honest publisher and ten subscribers lose nothing beside them. The long version also compares
+// the publisher's times with those beside a neighbour that only burns as much of the processor.
 func TestHostileSoak(t *testing.T) {
 	length := 6 * time.Second
 	if full() {
@@ -47,8 +46,8 @@ func TestHostileSoak(t *testing.T) {
 	hostile := s.take()
 	t.Logf("hard limit: %s; peak of the resident set: %d MiB, of its anonymous part %d MiB; "+
 		"the hostile side took %.2f processors", limited, s.peak>>20, s.peakAnon>>20, cpu)
-	// Under a hard limit the kernel judges: it fills what is left with pages of the log's file, and those of
-	// the program are not counted where another process has read them first.
+	// Under a hard limit the kernel decides: it fills the rest with pages of the log's file, and does not count the
+	// program's pages if another process has read them first.
 	if wrap == nil && s.peak > soakMemory {
 		t.Errorf("the server took %d MiB, want at most %d", s.peak>>20, soakMemory>>20)
 	}
@@ -65,8 +64,8 @@ func TestHostileSoak(t *testing.T) {
 	s.finish()
 }
 
-// memoryLimit returns a command that runs another under a hard limit of memory, and says what it
-// does; none where no cgroup can be made.
+// memoryLimit returns a command that runs another under a hard memory limit, and its description; no command where no
+// cgroup can be created.
 func memoryLimit(t *testing.T) (wrap []string, what string) {
 	t.Helper()
 	for _, file := range []string{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -78,7 +77,7 @@ func memoryLimit(t *testing.T) (wrap []string, what string) {
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) }) // works once the server is gone
 		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err != nil {
-			continue // a directory like any other, in which a file of any name can be written
+			continue // an ordinary directory, in which a file of any name can be written
 		}
 		if os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(soakMemory)), 0) == nil {
 			return []string{"/bin/sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, dir}, dir
@@ -87,7 +86,7 @@ func memoryLimit(t *testing.T) (wrap []string, what string) {
 	return nil, "none, no cgroup can be made here"
 }
 
-// soak is the honest side: a publisher of numbered events and their subscribers.
+// soak is the honest side: a publisher of numbered events and its subscribers.
 type soak struct {
 	t      *testing.T
 	server *e2e.Server
@@ -98,7 +97,7 @@ type soak struct {
 	times          []time.Duration
 	peak, peakAnon int64
 
-	target  atomic.Int64 // the last number that will be published, once that is known
+	target  atomic.Int64 // the last number to be published, once it is known
 	readers sync.WaitGroup
 	errs    chan error
 }
@@ -122,7 +121,7 @@ func newSoak(t *testing.T, server *e2e.Server) *soak {
 	return s
 }
 
-// follow reads every number in order, over as many streams as that takes.
+// follow reads every number in order, over as many streams as it takes.
 func (s *soak) follow(stream *e2e.Stream) error {
 	next, last := 0, ""
 	for {
@@ -157,8 +156,7 @@ func (s *soak) follow(stream *e2e.Stream) error {
 	}
 }
 
-// beside publishes while a child of this binary follows its order, and returns how many processors
-// that took.
+// beside publishes while a child of this binary follows its order, and returns how many processors the child used.
 func (s *soak) beside(order string, length time.Duration) (processors float64) {
 	s.t.Helper()
 	child, _ := startChild(s.t, order)
@@ -176,7 +174,7 @@ func (s *soak) beside(order string, length time.Duration) (processors float64) {
 	return (state.UserTime() + state.SystemTime()).Seconds() / time.Since(begin).Seconds()
 }
 
-// publish publishes an event, again when the server asks for it, and looks at the server's memory.
+// publish publishes an event, repeats it while it is not stored, and samples the server's memory.
 func (s *soak) publish(data string) {
 	s.t.Helper()
 	begin := time.Now()
@@ -205,7 +203,7 @@ func (s *soak) take() []time.Duration {
 func (s *soak) finish() {
 	s.t.Helper()
 	s.target.Store(int64(s.published) + 1)
-	s.publish(strconv.Itoa(s.published)) // which wakes them up
+	s.publish(strconv.Itoa(s.published)) // this wakes them
 	done := make(chan struct{})
 	go func() { s.readers.Wait(); close(done) }()
 	select {

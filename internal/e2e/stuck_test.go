@@ -11,17 +11,16 @@ import (
 	"tidings/internal/e2e"
 )
 
-// What servers of these tests may owe to stuck streams, and keep of the newest events: their defaults.
+// What servers in these tests may owe to stuck streams, and cache of the newest events: their defaults.
 const stuckBytes, tailBytes = 64 << 20, 64 << 20
 
-// crowd is streams that were opened one after each event, and of which nobody reads anything: so each
-// is stuck at a place of its own.
+// crowd is streams opened one after each event and never read, so that each is stuck at its own place.
 type crowd struct {
 	ctx       context.Context
 	client    *http.Client
 	url       string
 	streams   []*e2e.Stream
-	opened    []int // events that were published before a stream was opened
+	opened    []int // events published before each stream was opened
 	published int
 }
 
@@ -35,7 +34,7 @@ func gather(t *testing.T, server *e2e.Server, streams int) *crowd {
 		if err != nil {
 			return nil, err
 		}
-		// Two segments of loopback's: with less the kernel drops what comes, and sends it again after half a minute.
+		// Two segments on loopback: with less the kernel drops data, and sends it again after half a minute.
 		return conn, conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	}
 	for range streams {
@@ -47,7 +46,7 @@ func gather(t *testing.T, server *e2e.Server, streams int) *crowd {
 		c.streams, c.opened = append(c.streams, s), append(c.opened, c.published)
 		c.publish(t, 1)
 	}
-	c.publish(t, 200) // more than what the kernels of both sides take for one that does not read
+	c.publish(t, 200) // more than the kernels of both sides buffer for a client that does not read
 	return c
 }
 
@@ -63,12 +62,12 @@ func (c *crowd) publish(t *testing.T, n int) {
 	}
 }
 
-// TestManyStuck: many who have stopped reading, each at another place, cost what the flags allow and no
-// more; and those that read on have everything, once and in order.
+// TestManyStuck: many clients that have stopped reading, each at another place, cost no more than the flags allow; and
+// those that read on get everything, once and in order.
 func TestManyStuck(t *testing.T) {
 	streams := 300
 	if full() {
-		streams = 9_000 // both sides' descriptors
+		streams = 9_000 // limited by the file descriptors of both sides
 	}
 	server := start(t, t.TempDir(), "--stall-timeout", "1h")
 	before := rssAnon(t, server.Pid())

@@ -16,7 +16,7 @@ type tally struct {
 	more   chan struct{} // closed at the next one; nil while nobody waits
 }
 
-// happening is what happened to whom.
+// happening is an event and the party it happened to.
 type happening struct {
 	what string
 	who  int
@@ -35,15 +35,14 @@ func (c *tally) add(what string, who int) {
 	}
 }
 
-// soFar returns what has happened until now, for since.
+// soFar returns the counts until now, for since.
 func (c *tally) soFar() map[happening]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.counts)
 }
 
-// since waits until it has happened to each of the parties, which are numbered from 0, once more
-// than before.
+// since waits until what has happened to each of the parties, numbered from 0, more often than in before.
 func (c *tally) since(t *testing.T, before map[happening]int, what string, parties int) {
 	t.Helper()
 	timeout := time.After(e2e.Patience)
@@ -59,13 +58,13 @@ func (c *tally) since(t *testing.T, before map[happening]int, what string, parti
 	}
 }
 
-// again is since now.
+// again is since, from now on.
 func (c *tally) again(t *testing.T, what string, parties int) {
 	t.Helper()
 	c.since(t, c.soFar(), what, parties)
 }
 
-// look returns the count, and what is closed when there is more.
+// look returns the count, and a channel that is closed at the next happening.
 func (c *tally) look(h happening) (int, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,8 +8,7 @@ import (
 	"tidings/store"
 )
 
-// entry is the event number n of the histories below: publishers 1 and 2 take turns, on topics a
-// and b.
+// entry is the n-th event of the histories below: publishers 1 and 2 take turns, on topics a and b.
 func entry(n int) e2e.Entry {
 	publisher := 1 + n%2
 	return e2e.Entry{ID: store.ID{15: byte(n)},
@@ -36,8 +35,8 @@ func gap(through int) e2e.Item {
 	return e2e.Item{Gap: &e2e.Gap{Reason: "expired", Through: store.ID{15: byte(through)}}}
 }
 
-// intact is a history without a fault. 1 to 10 were published, and 11 was refused; 3 and 4 were
-// trimmed before "late" resumed, and before "slow" got so far. 9 has no known outcome.
+// intact is a history without a fault. 1 to 10 were published, and 11 was refused; 3 and 4 were trimmed before "late"
+// resumed, and before "slow" got that far. 9 has no known outcome.
 func intact(t *testing.T) *e2e.History {
 	h := &e2e.History{Log: entries(1, 2, 5, 6, 7, 8, 9, 10), Trimmed: entries(3, 4)}
 	for n := 1; n <= 11; n++ {
@@ -79,8 +78,7 @@ func TestIntactHistoryIsValid(t *testing.T) {
 	}
 }
 
-// Each sabotage is what a bug would leave behind. The validators named, and possibly others, must
-// see it.
+// Each sabotage is what a bug would leave behind. The validators named, and possibly others, must see it.
 func TestValidatorsSeeSabotage(t *testing.T) {
 	items := func(h *e2e.History, consumer, connection int) *[]e2e.Item {
 		return &h.Consumers[consumer].Connections[connection].Items
