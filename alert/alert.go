@@ -1,5 +1,5 @@
-// Package alert knows which events demand an answer, who has answered, and what to do when nobody does
-// (docs/ALERTS.md, docs/adr/0017).
+// Package alert knows which events demand an answer, who has answered, and what to do when nobody does (docs/ALERTS.md,
+// docs/adr/0017).
 //
 //	board, err := alert.New(log, tail, alert.Options{})
 //	_, err = board.Put(ctx, "orders", alert.Rule{Topics: []string{"orders.>"}, …}, "admin")
@@ -9,18 +9,17 @@
 //	board.Close() // before the tail's and the log's
 //
 // An alert is an event that a rule matched, and nothing beside it: whether it is open is a view up to the head. Only
-// answers and steps are stored, as events of the reserved topic "$alerts.T" of their topic T, each in the slot of
-// the event that it is about:
+// answers and steps are stored, as events of the reserved topic "$alerts.T" of their topic T, each in the slot of the
+// event that it is about:
 //
-//  1. A claim is stored on the condition that nothing has come into the slot since it was looked at: of many one
-//     wins.
+//  1. A claim is stored on the condition that the slot has not changed since it was read: of many, one wins.
 //  2. A step is stored before anything is sent for it, and on the same condition: none follows a claim.
-//  3. A restart, a kill included, forgets neither an alert nor an answer.
-//  4. Nothing is escalated from a log that was restored, until an administrator says so.
-//  5. Who trims the log asks Kept before, so that what is open stays.
+//  3. A restart, even after a kill, forgets neither an alert nor an answer.
+//  4. A restored log escalates nothing until an administrator resumes it.
+//  5. Retention asks Kept before it trims, so that open alerts stay.
 //
-// A Board has two goroutines: one that reads on and takes steps, and one that writes how far it has read, with the
-// alerts that are open there, so that a start does not read the log.
+// A Board has two goroutines: one reads the log and takes steps, the other writes how far that has come, with the
+// alerts open there, so that a start does not read the log.
 package alert
 
 import (
@@ -38,24 +37,24 @@ import (
 )
 
 const (
-	// MaxRules bounds the rules of a log.
+	// MaxRules bounds the number of rules in a log.
 	MaxRules = 100
 
-	// DefaultMaxOpen bounds the alerts of a rule that are followed at a time. What comes beyond is counted, and
-	// followed when others are done.
+	// DefaultMaxOpen bounds how many alerts of a rule are followed at a time. Further events are counted, and followed
+	// when others are done.
 	DefaultMaxOpen = 10_000
 
-	// UndoWithin is how long an alert that is done can be opened again.
+	// UndoWithin is how long a done alert can be reopened.
 	UndoWithin = 10 * time.Minute
 
-	// MaxDone bounds the alerts that can be opened again.
+	// MaxDone bounds the number of alerts that can be reopened.
 	MaxDone = 1000
 )
 
-// prefix begins a reserved topic of answers.
+// prefix begins the topic of the answers to another topic.
 const prefix = "$alerts."
 
-// Types of the events of a topic of answers.
+// Types of the events in a topic of answers.
 const (
 	TypeClaimed    = "alert.claimed"
 	TypeReleased   = "alert.released"
@@ -74,30 +73,30 @@ var (
 	// ErrDone: the alert is done.
 	ErrDone = errors.New("the alert is done")
 
-	// ErrNotDone: the alert is not done, so that there is nothing to undo.
+	// ErrNotDone: the alert is not done, so there is nothing to undo.
 	ErrNotDone = errors.New("the alert is not done")
 
 	// ErrRuleNotFound: no rule has this name.
 	ErrRuleNotFound = errors.New("alert rule not found")
 
-	// ErrLimit: there are MaxRules.
+	// ErrLimit: there are already MaxRules rules.
 	ErrLimit = errors.New("alert rule limit reached")
 )
 
-// TakenError says who has the alert.
+// TakenError reports who has the alert.
 type TakenError struct {
-	Holder Holder   // zero: an answer that cannot be read says it
-	Handle store.ID // of their claim
+	Holder Holder   // zero: the answer cannot be read
+	Handle store.ID // of the holder's claim
 }
 
 func (e *TakenError) Error() string { return fmt.Sprintf("%s has it", e.Holder) }
 
-// StaleError says that an answer names a claim which is not the one that counts.
+// StaleError reports that an answer names a claim other than the current one.
 type StaleError struct{ Current store.ID }
 
 func (e *StaleError) Error() string { return "another claim counts by now" }
 
-// InvalidError is something that breaks a rule of form.
+// InvalidError reports a malformed member.
 type InvalidError struct{ Field, Detail string }
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
@@ -105,17 +104,17 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 // Options configures New. The zero value holds the defaults.
 type Options struct {
 	MaxOpen   int              // default: DefaultMaxOpen
-	Listeners Listeners        // nil: nobody knows who would hear an alert, so nothing is said of it
+	Listeners Listeners        // nil: who would hear an alert is unknown, and never reported
 	Now       func() time.Time // default: time.Now
 
-	// LogTime is the time by the clock that IDs are of: how old an alert is that was opened before the board was there
-	// is seen by it. Default: Now.
+	// LogTime is the time by the clock that mints IDs. It gives the age of alerts that were opened before New. Default:
+	// Now.
 	LogTime func() time.Time
 
 	Logger *slog.Logger // default: discard
 }
 
-// Source is the log of a Board: of store.Log what this package uses. The contract is there.
+// Source is the part of store.Log that a Board uses. store.Log has the contract.
 type Source interface {
 	AppendOnce(ctx context.Context, groups []store.Group) ([]store.Result, error)
 	SetDeliveries(ctx context.Context, changes []store.NamedDelivery, ride bool) error
@@ -127,7 +126,7 @@ type Source interface {
 	Info() (store.Info, error)
 }
 
-// Board is the view of what is open. All methods may be called concurrently.
+// Board is the view of the alerts. All methods may be called concurrently.
 type Board struct {
 	log   Source
 	tail  *replay.Tail
@@ -137,28 +136,28 @@ type Board struct {
 	stop  context.CancelFunc
 	over  sync.WaitGroup
 
-	noticing sync.Mutex     // held while something is said of a rule, and while rules change; before the others
-	writing  sync.Mutex     // held from the look at what is to be written until it is; before reading
-	reading  sync.Mutex     // held while the log is read on, and while rules change; before mu
-	reader   *replay.Reader // at at; nil: it is to be opened, or there is nothing to follow. reading guards it
+	noticing sync.Mutex     // held while an event about a rule is stored, and while rules change; before the others
+	writing  sync.Mutex     // held from collecting what is to be written until it is written; before reading
+	reading  sync.Mutex     // held while the log is read, and while rules change; before mu
+	reader   *replay.Reader // at position at; nil: to be opened, or nothing to follow. reading guards it
 
 	mu      sync.Mutex
 	rules   map[string]*rule
-	damaged map[string]bool    // rules that cannot be read; what is open by them stays so
-	byTopic map[string][]*rule // of topics seen, as long as the rules stay
-	alerts  []*alert           // sorted by ID: what is open, and what can be undone
-	at      store.ID           // every event up to here has been looked at; moved with reading held, too
-	held    bool               // the log was restored
-	loading bool               // what is read was committed before New
-	trimmed store.ID           // up to which alerts were looked for
-	looked  time.Time          // when, by the goroutine that takes steps; its own
+	damaged map[string]bool    // rules that cannot be read; their open alerts stay open
+	byTopic map[string][]*rule // of topics seen, while the rules stay the same
+	alerts  []*alert           // sorted by ID: the open ones, and those that can be undone
+	at      store.ID           // every event up to here has been read; to move it needs reading, too
+	held    bool               // the log was restored, and not resumed
+	loading bool               // the events being read were committed before New
+	trimmed store.ID           // trimmed alerts have been looked for up to here
+	looked  time.Time          // when work last looked; owned by the goroutine that takes steps
 
-	complained time.Time // when it was logged that nothing can be said of rules; the same goroutine's
+	complained time.Time // when it was last logged that notices cannot be stored; owned by the same goroutine
 
-	unwritten map[string]any // rows that are not written as they are: an *alert, a *rule, nil: it is to go
+	unwritten map[string]any // rows to write: an *alert, a *rule; nil: delete it
 	written   written
 	dirty     chan struct{} // there are such rows
-	changed   chan struct{} // there is another reader, or something became due
+	changed   chan struct{} // the reader was replaced, or something became due
 	counts    Counts
 }
 
@@ -202,7 +201,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
 	return b, nil
 }
 
-// Close ends all steps, and writes how far the board has read. Of nil it does nothing.
+// Close ends all steps, and writes how far the board has read. On nil it does nothing.
 func (b *Board) Close() {
 	if b == nil {
 		return
@@ -219,7 +218,7 @@ func (b *Board) Close() {
 	b.closeReader()
 }
 
-// closeReader has the reader opened anew, if there is still something to follow. The caller holds reading.
+// closeReader makes readOn reopen the reader if there is still something to follow. The caller holds reading.
 func (b *Board) closeReader() {
 	if b.reader != nil {
 		b.reader.Close()
@@ -227,7 +226,7 @@ func (b *Board) closeReader() {
 	}
 }
 
-// follow reads on when something comes, and takes the steps that are due.
+// follow reads new events, and takes the steps that are due.
 func (b *Board) follow() {
 	for b.ctx.Err() == nil {
 		if err := b.sync(); err != nil && b.ctx.Err() == nil {
@@ -246,10 +245,10 @@ func (b *Board) follow() {
 	}
 }
 
-// logTrouble is how long the board waits when the log cannot be read.
+// logTrouble is how long the board waits if the log cannot be read.
 const logTrouble = 10 * time.Second
 
-// await returns at a time, or earlier when there is something to read; the zero time is never.
+// await returns at a time, or earlier if there is something to read; the zero time is never.
 func (b *Board) await(ready <-chan struct{}, at time.Time) {
 	var due <-chan time.Time
 	if !at.IsZero() {
@@ -275,7 +274,7 @@ func (b *Board) wake() {
 // syncPage is how many events are read at once.
 const syncPage = 256
 
-// sync reads on to what was the head when it was called, or further. The error is the log's.
+// sync reads at least to the head as of the call. The error is the log's.
 func (b *Board) sync() error {
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -312,7 +311,7 @@ func (b *Board) readOn() error {
 	return nil
 }
 
-// take looks at one event. The caller holds mu.
+// take processes one event. The caller holds mu.
 func (b *Board) take(e *store.Event) {
 	if topic, ok := strings.CutPrefix(e.Topic, prefix); ok {
 		if !b.noticed(e) {
@@ -345,12 +344,12 @@ func (b *Board) ofTopic(topic string) []*rule {
 	return rules
 }
 
-// maxTopics is of how many topics it is remembered which rules they fit.
+// maxTopics bounds the topics in byTopic.
 const maxTopics = 10_000
 
-// raise opens the alert of an event for a rule, which it fits. The caller holds mu.
+// raise opens the alert of an event for a matching rule. The caller holds mu.
 func (b *Board) raise(r *rule, e *store.Event) {
-	if r.open >= b.o.MaxOpen || !r.Beyond.IsZero() { // what is older comes first
+	if r.open >= b.o.MaxOpen || !r.Beyond.IsZero() { // older events come first
 		if r.Beyond.IsZero() {
 			r.Beyond = e.ID.Prev()
 			b.o.Logger.Warn("a rule has more open alerts than are followed at a time; the others wait", "rule", r.name,

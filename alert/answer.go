@@ -12,12 +12,12 @@ import (
 	"tidings/store"
 )
 
-// Answer is what somebody says to an alert.
+// Answer is what somebody does about an alert.
 type Answer struct {
 	By     Holder
 	Note   string
-	Handle store.ID      // of the claim that it is about, or of what is undone
-	Force  bool          // a claim: whoever has it
+	Handle store.ID      // of the claim that it is about, or of the answer to undo
+	Force  bool          // claim it whoever has it
 	To     Holder        // of a hand over
 	For    time.Duration // of a snooze
 }
@@ -28,7 +28,7 @@ const (
 	maxSnooze = time.Hour
 )
 
-// check returns an *InvalidError when what somebody says is too long, or has control characters.
+// check returns an *InvalidError if a text is too long, or has control characters.
 func (a *Answer) check() error {
 	for _, f := range []struct {
 		name, text string
@@ -43,9 +43,9 @@ func (a *Answer) check() error {
 	return nil
 }
 
-// Claim gives an alert to who asks for it, durably, if nobody has it: of many at once one gets it. Who has it already
-// is given the same claim, and made is false. Errors: ErrNotFound, ErrDone, *TakenError, *InvalidError, and those of
-// the log.
+// Claim gives an alert to the caller, durably, if nobody has it: of many at once one gets it. If the caller already has
+// it, Claim returns the same claim, and made is false. Errors: ErrNotFound, ErrDone, *TakenError, *InvalidError, and
+// those of the log.
 func (b *Board) Claim(ctx context.Context, id store.ID, answer Answer) (status Alert, made bool, err error) {
 	if answer.By == (Holder{}) {
 		return Alert{}, false, &InvalidError{"name", `expected who claims it: a "name" or a "device", where the token ` +
@@ -72,12 +72,12 @@ func (b *Board) Claim(ctx context.Context, id store.ID, answer Answer) (status A
 	return status, made, err
 }
 
-// Release gives an alert back, durably: its steps begin anew. Errors: as Done.
+// Release gives an alert back, durably: its steps restart. Errors: as Done.
 func (b *Board) Release(ctx context.Context, id store.ID, answer Answer) (Alert, error) {
 	return b.ofClaim(ctx, id, answer, TypeReleased, said{})
 }
 
-// Done ends an alert, durably. It names the claim that counts. Errors: ErrNotFound, ErrDone, *StaleError,
+// Done ends an alert, durably. The answer names the current claim. Errors: ErrNotFound, ErrDone, *StaleError,
 // *InvalidError, and those of the log.
 func (b *Board) Done(ctx context.Context, id store.ID, answer Answer) (Alert, error) {
 	return b.ofClaim(ctx, id, answer, TypeDone, said{})
@@ -122,8 +122,8 @@ func (b *Board) Snooze(ctx context.Context, id store.ID, answer Answer) (Alert, 
 	})
 }
 
-// Undo opens an alert again that was done within UndoWithin, durably; the answer names what ended it. Errors:
-// ErrNotFound, ErrNotDone, *StaleError, *InvalidError, and those of the log.
+// Undo reopens an alert that was done within UndoWithin, durably; the answer names what ended it. Errors: ErrNotFound,
+// ErrNotDone, ErrDone if it has expired, *StaleError, *InvalidError, and those of the log.
 func (b *Board) Undo(ctx context.Context, id store.ID, answer Answer) (Alert, error) {
 	return b.answer(ctx, id, answer, func(a *alert) (string, said, error) {
 		switch {
@@ -138,7 +138,7 @@ func (b *Board) Undo(ctx context.Context, id store.ID, answer Answer) (Alert, er
 	})
 }
 
-// answer stores what judge says of an alert as it is, unless that is nothing.
+// answer stores what judge returns for the current alert, unless that is nothing.
 func (b *Board) answer(ctx context.Context, id store.ID, answer Answer,
 	judge func(*alert) (typ string, s said, err error)) (Alert, error) {
 	if err := answer.check(); err != nil {
@@ -152,8 +152,8 @@ func (b *Board) answer(ctx context.Context, id store.ID, answer Answer,
 	})
 }
 
-// say stores an event in the slot of an alert, on the condition that it is as judge sees it. judge is called with
-// mu held; with no type there is nothing to say.
+// say stores an event in the slot of an alert, on the condition that the alert is still as judge saw it. judge is
+// called with mu held; if it returns no type, nothing is stored.
 func (b *Board) say(ctx context.Context, id store.ID,
 	judge func(*alert) (typ string, s said, err error)) (Alert, error) {
 	if err := b.sync(); err != nil {
@@ -199,7 +199,7 @@ func (b *Board) say(ctx context.Context, id store.ID,
 	}
 }
 
-// unreadable takes an answer that cannot be read for a claim of somebody. The caller holds mu.
+// unreadable treats an answer that cannot be read as somebody's claim. The caller holds mu.
 func (b *Board) unreadable(a *alert, id store.ID) {
 	b.o.Logger.Error("an answer to an alert cannot be read; the alert is somebody's until it is taken over", "alert", a.id,
 		"answer", id)
@@ -221,17 +221,17 @@ func (b *Board) Get(id store.ID) (Alert, error) {
 	return b.describe(a), nil
 }
 
-// List is what is open.
+// List is the result of Board.List.
 type List struct {
 	Alerts []Alert      // the oldest first
-	Open   int          // how many are nobody's, beyond Alerts too
-	More   int          // how many events wait beyond Options.MaxOpen, of rules all of whose topics match
+	Open   int          // how many nobody has, including those not in Alerts
+	More   int          // how many events wait beyond Options.MaxOpen, of rules whose topics all match
 	Held   bool         // nothing is escalated: the log was restored
-	Rules  []RuleStatus // that somebody has to hear, by name, all of whose topics match
+	Rules  []RuleStatus // rules that somebody has to hear and whose topics all match, by name
 }
 
-// List returns what is open of the topics that match, at most max, as of the head when it was called; with done also
-// what can be undone. The error is the log's.
+// List returns the alerts of matching topics that are not done, at most max, as of the head when it was called; with
+// done also those that can be undone. The error is the log's.
 func (b *Board) List(f store.Filter, done bool, max int) (List, error) {
 	if err := b.sync(); err != nil {
 		return List{}, err

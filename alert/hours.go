@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Hours are when somebody is there, by the clock of a place.
+// Hours are when somebody is on duty, by local time.
 type Hours struct {
 	Zone string   `json:"zone"` // of the IANA database, such as "Europe/Berlin"
 	Open []Window `json:"open"`
 }
 
-// Window is a part of some days of the week. It ends on the next day when To is not after From. An end of it in the
-// hour that a change of the clocks leaves out is an hour earlier or later.
+// Window is a part of some days of the week. It ends on the next day if To is not after From. A bound that falls in the
+// hour that a clock change skips is an hour earlier or later.
 type Window struct {
 	Days []string `json:"days"` // mon, tue, wed, thu, fri, sat, sun
 	From string   `json:"from"` // such as "09:00"
@@ -24,16 +24,16 @@ var days = map[string]time.Weekday{"mon": time.Monday, "tue": time.Tuesday, "wed
 
 const maxWindows = 50
 
-// hours are Hours that were checked.
+// hours are Hours that have been checked.
 type hours struct {
 	zone    *time.Location
 	windows [7][]span
 }
 
-// span is a Window of one day, in minutes since midnight by the clock on the wall.
+// span is a Window of one day, in minutes since midnight by local time.
 type span struct{ from, to int }
 
-// compile returns an *InvalidError when the hours are none.
+// compile returns an *InvalidError if the hours are malformed.
 func (h *Hours) compile() (*hours, error) {
 	zone, err := time.LoadLocation(h.Zone)
 	if err != nil || h.Zone == "" || h.Zone == "Local" {
@@ -71,7 +71,7 @@ func minutes(clock string) (int, bool) {
 	return t.Hour()*60 + t.Minute(), err == nil && len(clock) == len("15:04")
 }
 
-// each calls f with the windows that begin on the days from so many before t to so many after it.
+// each calls f with the windows that begin from..to days after the day of t.
 func (h *hours) each(t time.Time, from, to int, f func(begin, end time.Time)) {
 	year, month, day := t.In(h.zone).Date()
 	for i := from; i <= to; i++ {
@@ -82,7 +82,7 @@ func (h *hours) each(t time.Time, from, to int, f func(begin, end time.Time)) {
 	}
 }
 
-// isOpen reports whether somebody is there. Of nil it is always so.
+// isOpen reports whether somebody is on duty. On nil it is always true.
 func (h *hours) isOpen(t time.Time) (open bool) {
 	if h == nil {
 		return true
@@ -91,12 +91,12 @@ func (h *hours) isOpen(t time.Time) (open bool) {
 	return open
 }
 
-// opensAgain returns when the place opens for the first time after t; the zero time if it is always open.
+// opensAgain returns when the hours next begin after t, or the zero time if they are always open.
 func (h *hours) opensAgain(t time.Time) (next time.Time) {
 	if h == nil {
 		return next
 	}
-	h.each(t, 0, 8, func(begin, end time.Time) { // a week, and the day that a change of the clocks may leave out
+	h.each(t, 0, 8, func(begin, end time.Time) { // a week, and the day that a clock change may skip
 		if begin.After(t) && begin.Before(end) && (next.IsZero() || begin.Before(next)) && !h.isOpen(begin.Add(-1)) {
 			next = begin
 		}
@@ -104,7 +104,7 @@ func (h *hours) opensAgain(t time.Time) (next time.Time) {
 	return next
 }
 
-// opens returns when somebody is there next: t itself if that is so.
+// opens returns when somebody is next on duty: t itself if somebody is now.
 func (h *hours) opens(t time.Time) time.Time {
 	if h.isOpen(t) {
 		return t

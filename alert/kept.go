@@ -8,14 +8,14 @@ import (
 	"tidings/store"
 )
 
-// Kept returns from which event on a topic is needed, as of now: from the event of its oldest open alert, with the
-// answers since; zero: from none. What the board has not looked at yet is needed, whatever the topic. The function may
-// be called concurrently, and says the same for ever.
+// Kept returns the ID from which a topic is needed, as of now: the event of its oldest open alert, with the answers
+// since; zero: nothing is needed. Events that the board has not read yet are needed, whatever the topic. The returned
+// function may be called concurrently, and always returns the same.
 func (b *Board) Kept() func(topic string) store.ID {
-	b.reading.Lock() // no rule is set meanwhile: one that is set later applies to what is needed
+	b.reading.Lock() // no rule is set meanwhile: one that is set later applies to events that are needed
 	defer b.reading.Unlock()
 	if b.ctx.Err() == nil {
-		_ = b.readOn() // else more is needed; follow says why
+		_ = b.readOn() // on an error more is needed; follow logs it
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -32,8 +32,8 @@ func (b *Board) Kept() func(topic string) store.ID {
 	}
 }
 
-// KeptOf is Kept of a log whose board another process may have: by what that has written, so rather more is needed.
-// Errors: those of the log.
+// KeptOf is Kept for a log whose board another process may have: it relies on what that board has written, so more may
+// be needed. Errors: those of the log.
 func KeptOf(log interface {
 	Deliveries() ([]store.NamedDelivery, error)
 	Head() store.ID
@@ -46,7 +46,7 @@ func KeptOf(log interface {
 	b := &Board{rules: make(map[string]*rule), damaged: make(map[string]bool),
 		o: Options{Logger: slog.New(slog.DiscardHandler)}, at: head}
 	for i := range rows {
-		_ = b.loadRow(&rows[i]) // what is damaged no board follows either
+		_ = b.loadRow(&rows[i]) // no board follows damaged rows either
 	}
 	from, rules, beyond, unread := b.oldest(), b.sortedRules(), next(head), next(b.at)
 	return func(topic string) store.ID {
@@ -61,10 +61,10 @@ func KeptOf(log interface {
 	}, nil
 }
 
-// oldest returns the events of the oldest open alerts, by topic. The caller holds mu.
+// oldest returns the event of the oldest open alert of each topic. The caller holds mu.
 func (b *Board) oldest() map[string]store.ID {
 	from := make(map[string]store.ID)
-	for _, a := range b.alerts { // the oldest first
+	for _, a := range b.alerts { // oldest first
 		if _, known := from[a.Topic]; !known && a.Done.IsZero() {
 			from[a.Topic] = a.id
 		}

@@ -13,8 +13,8 @@ import (
 	"tidings/store"
 )
 
-// What a Board keeps are rows beside those of deliveries, whose names do not begin with a NUL: how far it has read, the
-// rules, and the alerts that are open there, all of one moment.
+// A Board keeps rows beside the deliveries, whose names do not begin with a NUL: how far it has read, the rules, and
+// the alerts open there, all as of one moment.
 const (
 	rowOfBoard  = "\x00alerts"
 	rowsOfRules = rowOfBoard + "\x00rule\x00"
@@ -28,26 +28,26 @@ func alertName(id store.ID) string { return rowsOfOpen + id.String() }
 // boardRow is what the log keeps of the board, beside how far it has read.
 type boardRow struct {
 	Version int      `json:"version"`
-	Log     store.ID `json:"log"` // that it escalates
+	Log     store.ID `json:"log"` // which it escalates
 }
 
 const (
 	recordVersion = 1
 
-	// progressEvery is how often rows are written at most.
+	// progressEvery is the least time between two writes of rows.
 	progressEvery = time.Second
 
-	// idleProgress is how often it is written how far the board has read, while it reads and no row changes.
+	// idleProgress is how often the position of the board is written while it reads and no row changes.
 	idleProgress = 30 * time.Second
 )
 
-// written is what was written last of the board's own row.
+// written is the board's own row as last written.
 type written struct {
 	at   store.ID
 	when time.Time
 }
 
-// note has a row written in time, as what it is of is then; nil: it goes. The caller holds mu.
+// note has a row written soon, with the state of its source at that time; nil: it is deleted. The caller holds mu.
 func (b *Board) note(name string, of any) {
 	b.unwritten[name] = of
 	b.markDirty()
@@ -69,12 +69,12 @@ func encode(row any) []byte {
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false) // which would make it longer
 	if err := enc.Encode(row); err != nil {
-		panic(err) // it has nothing that could fail
+		panic(err) // nothing in it can fail
 	}
 	return text.Bytes()
 }
 
-// rows returns what is to be written. The caller holds mu.
+// rows returns the rows to write. The caller holds mu.
 func (b *Board) rows() []store.NamedDelivery {
 	own := boardRow{recordVersion, b.logID}
 	if b.held {
@@ -94,7 +94,7 @@ func (b *Board) rows() []store.NamedDelivery {
 	return rows
 }
 
-// write writes all rows at once. The caller holds writing.
+// write writes all pending rows at once. The caller holds writing.
 func (b *Board) write(ctx context.Context, ride bool) error {
 	b.mu.Lock()
 	rows, pending, last := b.rows(), b.unwritten, b.written
@@ -105,13 +105,13 @@ func (b *Board) write(ctx context.Context, ride bool) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.written = last
-		maps.Copy(pending, b.unwritten) // what has changed since counts
+		maps.Copy(pending, b.unwritten) // later changes win
 		b.unwritten = pending
 	}
 	return err
 }
 
-// flush writes what has changed, if anything has.
+// flush writes what has changed, if anything.
 func (b *Board) flush(ctx context.Context, ride bool) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
@@ -124,7 +124,7 @@ func (b *Board) flush(ctx context.Context, ride bool) error {
 	return b.write(ctx, ride)
 }
 
-// writeProgress writes what has changed, once a second at most.
+// writeProgress writes what has changed, at most once a second.
 func (b *Board) writeProgress() {
 	failing := false
 	for {
@@ -160,7 +160,7 @@ func (b *Board) load() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.at = b.log.Head() // unless it is written
+	b.at = b.log.Head() // unless a row has another
 	for i := range rows {
 		if err := b.loadRow(&rows[i]); err != nil {
 			b.o.Logger.Error("a record of the alerts is damaged and passed over: set the rule again, or look at the event",
@@ -178,13 +178,13 @@ func (b *Board) load() error {
 	return nil
 }
 
-// loadRow keeps what a row says; those that are not of the board it passes over. They come sorted by name: the board's
-// own before alerts, and these before rules. The caller holds mu.
+// loadRow loads a row, and ignores those that are not the board's. They come sorted by name: the board's own before
+// alerts, and these before rules. The caller holds mu.
 func (b *Board) loadRow(stored *store.NamedDelivery) error {
 	if stored.Name == rowOfBoard {
 		var own boardRow
 		if err := decode(stored.Record, &own, &own.Version); err != nil {
-			b.held = true // nobody knows of which log it is
+			b.held = true // which log it is of is unknown
 			return err
 		}
 		b.at, b.held = stored.ID, own.Log != b.logID
@@ -220,7 +220,7 @@ func (b *Board) loadRow(stored *store.NamedDelivery) error {
 	return err
 }
 
-// decode reads a record; with a version it must be ours.
+// decode decodes a record. If version is not nil, the record must have this release's version.
 func decode(text []byte, into any, version *int) error {
 	if text == nil {
 		return errors.New("its checksum does not fit")
@@ -234,7 +234,7 @@ func decode(text []byte, into any, version *int) error {
 	return nil
 }
 
-// Resume has a log that was restored escalate, durably. Errors: those of the log.
+// Resume lets a restored log escalate, durably. Errors: those of the log.
 func (b *Board) Resume(ctx context.Context) error {
 	b.writing.Lock()
 	defer b.writing.Unlock()

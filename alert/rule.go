@@ -13,38 +13,38 @@ import (
 	"tidings/store"
 )
 
-// Rule says which events demand an answer, and what happens when none comes.
+// Rule says which events demand an answer, and what happens if none comes.
 type Rule struct {
 	Topics      []string `json:"topics"`
-	Types       []string `json:"types,omitempty"`       // empty: all, but those of the server itself
-	MinSeverity int      `json:"min_severity,omitzero"` // least CloudEvents severitynumber; 0: also events without
-	Hours       *Hours   `json:"hours,omitzero"`        // when somebody is there; nil: always
+	Types       []string `json:"types,omitempty"`       // empty: all but the server's own
+	MinSeverity int      `json:"min_severity,omitzero"` // least CloudEvents severitynumber; 0: events without one, too
+	Hours       *Hours   `json:"hours,omitzero"`        // when somebody is on duty; nil: always
 	Always      bool     `json:"always,omitzero"`       // steps are taken outside Hours, too
 	Steps       []Step   `json:"steps,omitempty"`       // by their delay
 
 	MutedUntil time.Time `json:"muted_until,omitzero"` // until then nothing rings, and no step is taken
 
-	// UnheardAfter is for how long nobody would have heard an alert, in Hours, when that is said of the rule: see
-	// TypeUnheard. 0: DefaultUnheardAfter; less: never.
+	// UnheardAfter is for how long, within Hours, nobody must be able to hear an alert before that is reported: see
+	// TypeUnheard. 0: DefaultUnheardAfter; negative: never.
 	UnheardAfter time.Duration `json:"unheard_after,omitzero"`
 }
 
-// Step is what happens when an alert has been open, and nobody's, for a time.
+// Step is what happens when an alert has been open and unclaimed for a time.
 type Step struct {
 	After    time.Duration `json:"after"`              // since its event was committed
-	Delivery string        `json:"delivery,omitempty"` // that carries the event alert.step
-	Push     bool          `json:"push,omitzero"`      // it is told to devices instead
+	Delivery string        `json:"delivery,omitempty"` // which carries the event alert.step
+	Push     bool          `json:"push,omitzero"`      // it is pushed to devices instead
 }
 
 const (
 	maxPatterns = 64
 	maxSteps    = 10
 	maxDelay    = 7 * 24 * time.Hour
-	maxRuleName = 64                          // an alert's row has those of all its rules
-	maxRuleRow  = store.MaxDeliveryRecord / 2 // it grows, when events wait
+	maxRuleName = 64                          // the row of an alert has the names of all its rules
+	maxRuleRow  = store.MaxDeliveryRecord / 2 // it grows while events wait
 )
 
-// rule is one that is in force. The Board's mu guards it.
+// rule is a rule in force. The Board's mu guards it.
 type rule struct {
 	name string
 	ruleRow
@@ -60,18 +60,18 @@ type rule struct {
 type ruleRow struct {
 	Version int `json:"version"`
 	Rule
-	From   store.ID  `json:"from"`   // it applies to what follows
-	Beyond store.ID  `json:"beyond"` // what follows is not followed yet; zero: all is
+	From   store.ID  `json:"from"`   // it applies to later events
+	Beyond store.ID  `json:"beyond"` // later events are not followed yet; zero: all are
 	More   int       `json:"more,omitzero"`
 	By     string    `json:"created_by"`
 	Made   time.Time `json:"created"`
 
-	Unheard   store.ID  `json:"unheard,omitzero"`    // the event that says so; zero: none counts
+	Unheard   store.ID  `json:"unheard,omitzero"`    // the TypeUnheard event that is in force; zero: none
 	UnheardBy string    `json:"unheard_by,omitzero"` // the delivery that it names
-	SignedOff time.Time `json:"signed_off,omitzero"` // until then nobody has to be there
+	SignedOff time.Time `json:"signed_off,omitzero"` // until then nobody is on duty
 }
 
-// compile checks a rule, and makes what is needed to apply it. The error is an *InvalidError.
+// compile checks a rule, and prepares it for use. The error is an *InvalidError.
 func compile(name string, r ruleRow) (*rule, error) {
 	c := &rule{name: name, ruleRow: r}
 	c.claims.Buckets = make(map[float64]uint64)
@@ -123,7 +123,7 @@ func compile(name string, r ruleRow) (*rule, error) {
 	return c, nil
 }
 
-// fits reports whether an event of its topics demands an answer.
+// fits reports whether an event in the rule's topics demands an answer.
 func (r *rule) fits(e *store.Event) bool {
 	if len(r.Types) > 0 && !slices.Contains(r.Types, e.Type) || strings.HasPrefix(e.Type, "tidings.") {
 		return false
@@ -133,7 +133,7 @@ func (r *rule) fits(e *store.Event) bool {
 	}
 	for _, a := range e.Attributes {
 		if a.Name == "severitynumber" {
-			n, err := strconv.Atoi(strings.Trim(a.Value, `"`)) // in a header every attribute is a text
+			n, err := strconv.Atoi(strings.Trim(a.Value, `"`)) // in a header every attribute is text
 			return err == nil && n >= r.MinSeverity
 		}
 	}
@@ -148,18 +148,18 @@ func (b *Board) sortedRules() (all []*rule) {
 	return all
 }
 
-// RuleStatus is a rule as it is.
+// RuleStatus is the current state of a rule.
 type RuleStatus struct {
 	Name string
 	Rule
-	From    store.ID // it applies to what follows
+	From    store.ID // it applies to later events
 	By      string   // the subject of a token; "" for none
 	Created time.Time
 	Open    int // alerts that are not done
 	More    int // matching events that wait until others are done
 
-	Unheard   time.Time // since then it is said that nobody would hear its alerts; zero: it is not
-	SignedOff time.Time // until then nobody has to be there; zero: somebody has
+	Unheard   time.Time // since when it has been reported that nobody would hear its alerts; zero: it is not
+	SignedOff time.Time // until then nobody is on duty; zero: somebody is
 }
 
 // status describes a rule. The caller holds mu.
@@ -188,7 +188,7 @@ func (b *Board) Rules() (list []RuleStatus) {
 	return list
 }
 
-// GetRule returns one. Errors: ErrRuleNotFound.
+// GetRule returns one rule. Errors: ErrRuleNotFound.
 func (b *Board) GetRule(name string) (RuleStatus, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,8 +199,8 @@ func (b *Board) GetRule(name string) (RuleStatus, error) {
 	return b.status(r), nil
 }
 
-// Put sets a rule, durably. A new one applies to what is committed from then on; what is open of one that it
-// replaces stays open, and goes on by the new steps. Errors: *InvalidError, ErrLimit, and those of the log.
+// Put sets a rule, durably. A new one applies to events committed from then on; open alerts of a rule that it replaces
+// stay open, and continue with the new steps. Errors: *InvalidError, ErrLimit, and those of the log.
 func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (status RuleStatus, made bool, err error) {
 	r, err := compile(name, ruleRow{Version: recordVersion, Rule: set, By: by,
 		Made: b.o.Now().UTC().Truncate(time.Millisecond)})
@@ -234,7 +234,8 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 	return b.status(r), made, nil
 }
 
-// DeleteRule deletes a rule, durably. What is open by it alone expires. Errors: ErrRuleNotFound, and those of the log.
+// DeleteRule deletes a rule, durably. Alerts that are open by it alone expire. Errors: ErrRuleNotFound, and those of
+// the log.
 func (b *Board) DeleteRule(ctx context.Context, name string) error {
 	return b.setRules(ctx, func(rules map[string]*rule) error {
 		if rules[name] == nil && !b.damaged[name] {
@@ -249,10 +250,10 @@ func (b *Board) DeleteRule(ctx context.Context, name string) error {
 	})
 }
 
-// setRules has the rules that change, which is called with mu held, makes of those that are in force, from the event on
-// at which they are stored: nothing is read on meanwhile.
+// setRules replaces the rules by what change makes of them, from the event at which they are stored: nothing is read
+// meanwhile. change is called with mu held.
 func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) error) error {
-	b.noticing.Lock() // else what is being said of a rule is of none
+	b.noticing.Lock() // else an event being stored about a rule could find it gone
 	defer b.noticing.Unlock()
 	b.writing.Lock()
 	defer b.writing.Unlock()
@@ -277,19 +278,19 @@ func (b *Board) setRules(ctx context.Context, change func(map[string]*rule) erro
 	defer b.mu.Unlock()
 	if err != nil {
 		b.at = at
-		b.noteRules(rules, was) // it may have been stored
+		b.noteRules(rules, was) // they may have been stored
 		return err
 	}
 	b.rules, b.byTopic = rules, nil
-	maps.DeleteFunc(b.damaged, func(name string, _ bool) bool { return rules[name] != nil }) // it was set again
+	maps.DeleteFunc(b.damaged, func(name string, _ bool) bool { return rules[name] != nil }) // set again
 	b.forgetRules()
 	b.countOpen()
-	b.closeReader() // it is opened by the new ones
+	b.closeReader() // it is reopened with the new ones
 	b.wake()
 	return nil
 }
 
-// noteRules has the rules written that differ from those that were. The caller holds mu.
+// noteRules has the rules written that differ. The caller holds mu.
 func (b *Board) noteRules(was, are map[string]*rule) {
 	for name, r := range are {
 		if was[name] != r {
@@ -303,10 +304,10 @@ func (b *Board) noteRules(was, are map[string]*rule) {
 	}
 }
 
-// watches reports whether there is something to follow the log for. The caller holds mu.
+// watches reports whether there is anything to follow the log for. The caller holds mu.
 func (b *Board) watches() bool { return len(b.rules)+len(b.alerts) > 0 }
 
-// countOpen counts what is open of each rule. The caller holds mu.
+// countOpen counts the open alerts of each rule. The caller holds mu.
 func (b *Board) countOpen() {
 	for _, r := range b.rules {
 		r.open = 0
@@ -318,7 +319,7 @@ func (b *Board) countOpen() {
 	}
 }
 
-// forgetRules has alerts let go of rules that were deleted. The caller holds mu.
+// forgetRules removes deleted rules from alerts. The caller holds mu.
 func (b *Board) forgetRules() {
 	for _, a := range b.alerts {
 		had := len(a.Rules)
@@ -353,7 +354,7 @@ func (b *Board) openReader() (err error) {
 	return err
 }
 
-// patterns are those of the rules' topics and of the answers that are followed. The caller holds mu.
+// patterns returns the topics of the rules, and those of the answers that are followed. The caller holds mu.
 func (b *Board) patterns() (list []string) {
 	for _, r := range b.rules {
 		for _, p := range r.Topics {

@@ -15,13 +15,13 @@ type State string
 
 const (
 	Open    State = "open"    // nobody has it
-	Snoozed State = "snoozed" // nobody has it, and nothing rings for a time
+	Snoozed State = "snoozed" // nobody has it, and it does not ring for a time
 	Claimed State = "claimed" // somebody has it
-	Done    State = "done"    // nothing any more
+	Done    State = "done"    // nothing more
 )
 
-// Holder is who answers: the subject is of the token, the rest is what they say. All three together tell holders
-// apart: a shop has one token for many.
+// Holder is who answers: Subject is the token's, the others are as supplied. All three together tell holders apart,
+// because a shop has one token for many people.
 type Holder struct {
 	Subject string `json:"subject,omitempty"`
 	Device  string `json:"device,omitempty"`
@@ -37,25 +37,25 @@ func (h Holder) String() string {
 	return "somebody"
 }
 
-// alert is an event that a rule matched. The Board's mu guards it, but for answering.
+// alert is an event that a rule matched. The Board's mu guards it, except answering.
 type alert struct {
 	answering sync.Mutex // held while an answer or a step is stored; before mu
 	id        store.ID
 	row
 }
 
-// row is what the log keeps of an alert, so that a start does not read what came before. It is what the events of
-// its slot say.
+// row is what the log keeps of an alert, so that a start does not read what came before. It follows from the events of
+// its slot.
 type row struct {
 	Topic   string       `json:"topic"`
 	Type    string       `json:"type"`
 	Rules   []escalation `json:"rules"`
 	Slot    store.ID     `json:"slot"`    // the newest answer or step; zero: none
-	Handle  store.ID     `json:"handle"`  // of the claim that counts; zero: nobody has it
+	Handle  store.ID     `json:"handle"`  // the current claim; zero: nobody has it
 	Holder  Holder       `json:"holder"`  // who has it, or had it when it was done
 	Changed store.ID     `json:"changed"` // the newest answer
-	Opened  store.ID     `json:"opened"`  // that has opened it again; zero: the event itself
-	Done    store.ID     `json:"done"`    // that has ended it; zero: it is not
+	Opened  store.ID     `json:"opened"`  // what reopened it; zero: it has not been reopened
+	Done    store.ID     `json:"done"`    // what ended it; zero: it is not done
 	Expired bool         `json:"expired,omitzero"`
 	Until   time.Time    `json:"until,omitzero"`
 }
@@ -63,16 +63,16 @@ type row struct {
 // escalation is how far the steps of a rule have come.
 type escalation struct {
 	Rule string `json:"rule"`
-	Step int    `json:"step"` // that were taken
+	Step int    `json:"step"` // how many were taken
 
-	// The delays of the steps count from base, less what had passed of them before. base is by the monotonic clock:
-	// a clock that is set does not move it.
+	// The delays of the steps count from base, less what had passed of them by then, before. base is by the monotonic
+	// clock: setting the clock does not move it.
 	base   time.Time
 	before time.Duration
-	waits  bool // for the rule's hours; then base means nothing
+	waits  bool // for the rule's hours; base means nothing then
 }
 
-// of returns the escalation by a rule; nil if there is none.
+// of returns the escalation by a rule, or nil if there is none.
 func (a *alert) of(rule string) *escalation {
 	for i := range a.Rules {
 		if a.Rules[i].Rule == rule {
@@ -94,11 +94,10 @@ func (a *alert) state(now time.Time) State {
 	return Open
 }
 
-// opened is when the alert was opened for the last time, by the log.
+// opened returns when the alert was last opened, by the log.
 func (a *alert) opened() time.Time { return store.Later(a.id, a.Opened).Time() }
 
-// begin has the steps of a rule count from now; of what was committed before the board was there, from when it
-// would have counted. The caller holds mu.
+// begin starts the delays of a rule's steps now or, while loading, when they would have started. The caller holds mu.
 func (b *Board) begin(a *alert, e *escalation) {
 	r, now := b.rules[e.Rule], b.o.Now()
 	if r == nil {
@@ -118,10 +117,10 @@ func (b *Board) begin(a *alert, e *escalation) {
 	}
 }
 
-// said is the data of an answer or a step.
+// said is the data of an answer, a step, or an event about a rule.
 type said struct {
 	By       *Holder    `json:"by,omitempty"`
-	To       *Holder    `json:"to,omitempty"`   // of a hand over
+	To       *Holder    `json:"to,omitempty"`   // of a hand-over
 	From     *Holder    `json:"from,omitempty"` // who had it before
 	Force    bool       `json:"force,omitzero"`
 	Until    *time.Time `json:"until,omitempty"`
@@ -129,22 +128,22 @@ type said struct {
 	Rule     string     `json:"rule,omitempty"` // of a step, or that it is about
 	Step     int        `json:"step,omitzero"`  // from 1
 	Delivery string     `json:"delivery,omitempty"`
-	Push     bool       `json:"push,omitzero"`    // it is told to devices
+	Push     bool       `json:"push,omitzero"`    // to devices
 	Type     string     `json:"type,omitempty"`   // of the event
-	Since    *time.Time `json:"since,omitempty"`  // the event was committed, or nobody has heard the rule
-	Reason   string     `json:"reason,omitempty"` // of what expired, or was withdrawn
+	Since    *time.Time `json:"since,omitempty"`  // when the event was committed, or since when nobody hears the rule
+	Reason   string     `json:"reason,omitempty"` // why it expired, or was withdrawn
 }
 
-// draft is the event that says so.
+// draft returns the event with this data.
 func (s *said) draft(topic, typ string) store.Draft {
 	text, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // it has nothing that could fail
+		panic(err) // nothing in it can fail
 	}
 	return store.Draft{Topic: topic, Type: typ, ContentType: "application/json", Data: text}
 }
 
-// draft is the event that says so in the slot of an alert.
+// draft returns the event with this data in the slot of an alert.
 func (a *alert) draft(typ string, s said) store.Draft {
 	d := s.draft(prefix+a.Topic, typ)
 	d.Attributes = []store.Attribute{{Name: "subject", Value: strconv.Quote(a.id.String())}}
@@ -152,7 +151,7 @@ func (a *alert) draft(typ string, s said) store.Draft {
 	return d
 }
 
-// subject returns the event that an answer is about.
+// subject returns the ID of the event that an answer is about.
 func subject(e *store.Event) (store.ID, bool) {
 	for _, a := range e.Attributes {
 		if a.Name == "subject" {
@@ -167,7 +166,7 @@ func subject(e *store.Event) (store.ID, bool) {
 	return store.ID{}, false
 }
 
-// answered follows an event of a topic of answers. The caller holds mu.
+// answered applies an event of a topic of answers. The caller holds mu.
 func (b *Board) answered(topic string, e *store.Event) {
 	id, ok := subject(e)
 	a := b.find(id)
@@ -188,7 +187,7 @@ func (b *Board) answered(topic string, e *store.Event) {
 	b.change(a)
 }
 
-// follows is answered of one type of events. The caller holds mu.
+// follows is answered for each type of event. The caller holds mu.
 func (b *Board) follows(a *alert, e *store.Event, s *said) {
 	switch e.Type {
 	case TypeClaimed:
@@ -230,7 +229,7 @@ func holderOf(h *Holder) Holder {
 	return *h
 }
 
-// restart has the steps of an alert that is nobody's again begin anew. The caller holds mu.
+// restart restarts the steps of an alert that is unclaimed again. The caller holds mu.
 func (b *Board) restart(a *alert) {
 	for i := range a.Rules {
 		a.Rules[i].Step = 0
@@ -239,14 +238,14 @@ func (b *Board) restart(a *alert) {
 	b.wake()
 }
 
-// count notes that an alert is open, or is not any more. The caller holds mu.
+// count records that an alert is open, or no longer is. The caller holds mu.
 func (b *Board) count(a *alert, by int) {
 	for i := range a.Rules {
 		if r := b.rules[a.Rules[i].Rule]; r != nil {
 			r.open += by
 		}
 	}
-	b.wake() // there may be room for others, and it is forgotten in time
+	b.wake() // there may be room for others, and it is to be forgotten in time
 }
 
 // remove forgets an alert. The caller holds mu.
@@ -257,7 +256,7 @@ func (b *Board) remove(a *alert) {
 	}
 }
 
-// Alert is an alert as it is.
+// Alert is the current state of an alert.
 type Alert struct {
 	ID      store.ID // of the event
 	Topic   string
@@ -265,13 +264,13 @@ type Alert struct {
 	Rules   []string
 	Since   time.Time // of the event
 	State   State
-	Rings   bool     // consoles should
-	Holder  *Holder  // of a Claimed or a Done one; nil if it was done without one
-	Handle  store.ID // names the claim to release, end or hand over; of a Done one what ended it, to undo
+	Rings   bool     // whether consoles should ring
+	Holder  *Holder  // of a Claimed or a Done one; nil if it was done unclaimed
+	Handle  store.ID // the claim, to release, end or hand over; of a Done one what ended it, to undo
 	Changed time.Time
 	Until   time.Time // of a Snoozed one
 	Step    int       // how many were taken
-	Due     time.Time // of the next one; zero: there is none
+	Due     time.Time // when the next one is due; zero: there is none
 }
 
 // describe describes an alert. The caller holds mu.

@@ -7,30 +7,30 @@ import (
 	"tidings/store"
 )
 
-// Counts are of all alerts since New.
+// Counts counts events of all alerts since New.
 type Counts struct {
-	Steps uint64 // that were taken
+	Steps uint64 // how many were taken
 }
 
 // claimBounds are the buckets of Stats.Claims, in seconds.
 var claimBounds = []float64{5, 15, 30, 60, 120, 300, 900, 3600}
 
-// Stats are for metrics.
+// Stats is for metrics.
 type Stats struct {
 	Counts
 	States map[State]int
 	More   int // matching events that wait beyond Options.MaxOpen
 	Held   bool
-	Oldest time.Time // of what is open and nobody's; zero: nothing is
-	Kept   time.Time // of the oldest event that is not done, claimed or not; zero: there is none
+	Oldest time.Time // when the oldest open, unclaimed alert was opened; zero: there is none
+	Kept   time.Time // when the oldest event of an alert that is not done was committed; zero: there is none
 
-	Unheard map[string]bool // whether it is said that nobody would hear the alerts of a rule
+	Unheard map[string]bool // by rule: it is reported that nobody would hear its alerts
 
-	// How long it took until alerts of a rule that nobody had were claimed, since New, in seconds.
+	// By rule: how long its alerts were unclaimed before somebody claimed them, since New, in seconds.
 	Claims map[string]store.Histogram
 }
 
-// Stats returns them as of about now.
+// Stats returns the current statistics.
 func (b *Board) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -62,7 +62,7 @@ func (b *Board) Stats() Stats {
 	return s
 }
 
-// noteClaim notes that somebody has taken what was nobody's. The caller holds mu.
+// noteClaim counts the claim of an unclaimed alert. The caller holds mu.
 func (b *Board) noteClaim(a *alert, claim store.ID) {
 	if b.loading {
 		return

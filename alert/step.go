@@ -16,17 +16,16 @@ const (
 	// stepsAtOnce is how many steps are stored at a time: they share a commit.
 	stepsAtOnce = 64
 
-	// lookEvery is how often what is open is looked at, at most; lookAtLeast while something may become due: the
-	// clock may be set.
+	// lookEvery is the least time between two looks at the alerts; lookAtLeast is the most while something may become
+	// due, because the clock may be set.
 	lookEvery   = time.Second
 	lookAtLeast = time.Minute
 
-	// stepTimeout bounds the storing of a step.
+	// stepTimeout bounds storing a step.
 	stepTimeout = 30 * time.Second
 )
 
-// due returns when the next step of a rule is to be taken, or when to look again; false: there is none. The caller
-// holds mu.
+// due returns when the next step of a rule is due, or when to look again; false: there is none. The caller holds mu.
 func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bool) {
 	r := b.rules[e.Rule]
 	if r == nil || e.Step >= len(r.Steps) || !a.Handle.IsZero() || !a.Done.IsZero() || b.held {
@@ -38,7 +37,7 @@ func (b *Board) due(a *alert, e *escalation, now time.Time) (at time.Time, ok bo
 	}
 	delay := r.Steps[e.Step].After
 	if e.Step == 0 && b.unheard(r) {
-		delay = 0 // it is for somebody who hears
+		delay = 0 // the delay is for somebody who hears
 	}
 	opens := hours.opens(now)
 	switch {
@@ -66,8 +65,8 @@ type overdue struct {
 	gone string
 }
 
-// work takes the steps that are due, and returns when to look again; the zero time is when something changes. It looks
-// once in lookEvery, however much changes.
+// work takes the steps that are due, and returns when to look again; the zero time: when something changes. It looks at
+// most once in lookEvery.
 func (b *Board) work() time.Time {
 	if again := b.looked.Add(lookEvery); b.o.Now().Before(again) {
 		return again
@@ -85,7 +84,7 @@ func (b *Board) work() time.Time {
 	list = append(list, gone...)
 	var wait sync.WaitGroup
 	places := make(chan struct{}, stepsAtOnce)
-	for _, o := range list { // the oldest first
+	for _, o := range list { // oldest first
 		places <- struct{}{}
 		wait.Go(func() {
 			b.takeStep(o)
@@ -96,7 +95,7 @@ func (b *Board) work() time.Time {
 	return next
 }
 
-// look returns what is due, and forgets what cannot be undone any more. The caller holds mu.
+// look returns what is due, and forgets alerts that can no longer be undone. The caller holds mu.
 func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 	done := 0
 	var forget []*alert
@@ -119,7 +118,7 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 		soonest(now.Add(lookAtLeast)) // its event may be deleted, or the clock set
 		if len(a.Rules) == 0 {
 			list = append(list, overdue{id: a.id, gone: "the rule was deleted"})
-			soonest(now.Add(lookEvery)) // unless that is stored
+			soonest(now.Add(lookEvery)) // in case that is not stored
 		}
 		for j := range a.Rules {
 			e := &a.Rules[j]
@@ -135,7 +134,7 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 				soonest(at)
 			default:
 				list = append(list, overdue{id: a.id, rule: e.Rule, step: e.Step + 1})
-				soonest(now.Add(lookEvery)) // the next one, or the same when it fails
+				soonest(now.Add(lookEvery)) // the next one, or the same if it fails
 			}
 		}
 	}
@@ -145,14 +144,14 @@ func (b *Board) look(now time.Time) (list []overdue, next time.Time) {
 			a.answering.Unlock()
 		}
 	}
-	slices.Reverse(list) // the oldest first
+	slices.Reverse(list) // oldest first
 	if soon := now.Add(lookEvery); !next.IsZero() && next.Before(soon) {
 		next = soon
 	}
 	return list, next
 }
 
-// takeStep takes a step, unless something has come between.
+// takeStep takes a step, unless the alert has changed meanwhile.
 func (b *Board) takeStep(o overdue) {
 	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
@@ -197,7 +196,7 @@ func (b *Board) gone() (list []overdue) {
 		}
 	}
 	b.mu.Unlock()
-	there := make(map[string]bool) // topics: what follows is there, too
+	there := make(map[string]bool) // topics: later events are there, too
 	for _, a := range old {
 		if there[a.Topic] {
 			continue
@@ -208,10 +207,10 @@ func (b *Board) gone() (list []overdue) {
 		case errors.Is(err, store.ErrNotFound):
 			list = append(list, overdue{id: a.id, gone: "its event was deleted"})
 		case !errors.Is(err, store.ErrCorrupt):
-			return list // the next look begins where this one did
+			return list // the next look starts where this one did
 		}
 	}
-	if len(list) == 0 { // else it is looked for until that is stored
+	if len(list) == 0 { // else look again until the expiry is stored
 		b.mu.Lock()
 		b.trimmed = trimmed
 		b.mu.Unlock()
@@ -219,7 +218,7 @@ func (b *Board) gone() (list []overdue) {
 	return list
 }
 
-// refill follows what waited beyond Options.MaxOpen, when there is room for a good part of it.
+// refill follows events that waited beyond Options.MaxOpen, once at least half of its places are free.
 func (b *Board) refill() {
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -234,7 +233,7 @@ func (b *Board) refill() {
 	}
 }
 
-// followBeyond is refill of one rule. The error is the log's. The caller holds reading.
+// followBeyond is refill for one rule. The error is the log's. The caller holds reading.
 func (b *Board) followBeyond(r *rule) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,7 +249,7 @@ func (b *Board) followBeyond(r *rule) (err error) {
 			if r.Beyond.IsZero() {
 				r.Beyond = after
 			}
-			r.More++ // one at least
+			r.More++ // at least one
 			break
 		}
 		for i := range page.Events {
@@ -266,7 +265,7 @@ func (b *Board) followBeyond(r *rule) (err error) {
 	return err
 }
 
-// isOver reports whether another rule has followed an event to its end. The caller holds mu.
+// isOver reports whether another rule has followed the alert of an event to its end. The caller holds mu.
 func (b *Board) isOver(but *rule, e *store.Event) bool {
 	if _, ok := b.index(e.ID); ok {
 		return false
@@ -276,11 +275,11 @@ func (b *Board) isOver(but *rule, e *store.Event) bool {
 	})
 }
 
-// Wants reports whether an event that a delivery of this name carries is for it, now: a step is when it names the
-// delivery, and its alert is still nobody's; so is that nobody would hear a rule, as long as it is so, and that this is
-// over. Every other event is. "" are the devices: theirs is what says that it is pushed.
+// Wants reports whether a delivery of this name should send an event that it carries, now. A step is for the delivery
+// that it names, while its alert is unclaimed; TypeUnheard is for the one it names, while it holds; TypeWithdrawn is
+// for the one it names. Every other event is for all. "" stands for the devices, which get what is marked as pushed.
 func (b *Board) Wants(delivery string, e *store.Event) bool {
-	about := e.Type == TypeUnheard || e.Type == TypeWithdrawn // a rule
+	about := e.Type == TypeUnheard || e.Type == TypeWithdrawn // about a rule
 	if e.Type != TypeStep && !about || !store.IsReserved(e.Topic) {
 		return true
 	}

@@ -11,42 +11,42 @@ import (
 	"tidings/store"
 )
 
-// Types of events about a rule, in its Rule.Notices.
+// Types of events about a rule, in the topic Rule.Notices.
 const (
 	TypeUnheard   = "alert.unheard"    // nobody would have heard an alert for a time
 	TypeWithdrawn = "alert.withdrawn"  // that is over
-	TypeSignedOff = "alert.signed-off" // nobody has to be there, until a time
-	TypeSignedOn  = "alert.signed-on"  // somebody has, again
+	TypeSignedOff = "alert.signed-off" // nobody is on duty, until a time
+	TypeSignedOn  = "alert.signed-on"  // somebody is again
 )
 
-// DefaultUnheardAfter is how long nobody would have heard a rule's alerts when it is said that nobody does.
+// DefaultUnheardAfter is for how long nobody must be able to hear a rule's alerts before that is reported.
 const DefaultUnheardAfter = 2 * time.Minute
 
-// complainEvery is how often it is logged, at most, that nothing can be said of rules.
+// complainEvery is the least time between two log lines about notices that cannot be stored.
 const complainEvery = time.Minute
 
-// maxSignOff bounds for how long somebody says that nobody has to be there, unless the rule's hours do.
+// maxSignOff bounds how long somebody can sign off, unless the rule's hours decide.
 const maxSignOff = 7 * 24 * time.Hour
 
-// Why a TypeUnheard was withdrawn.
+// Reasons to withdraw a TypeUnheard.
 const (
 	ReasonHeard     = "heard"      // somebody would hear an alert
 	ReasonClosed    = "closed"     // the rule's hours are over
-	ReasonMuted     = "muted"      // the rule is
-	ReasonSignedOff = "signed-off" // somebody has said that nobody has to be there
-	ReasonOff       = "off"        // the rule does not want it any more
+	ReasonMuted     = "muted"      // the rule is muted
+	ReasonSignedOff = "signed-off" // somebody has signed off
+	ReasonOff       = "off"        // the rule no longer wants it
 )
 
 // Listeners knows who would hear an alert. Its methods may be called concurrently, and do not call the Board.
 type Listeners interface {
-	// Hears reports whether an alert of these topics would be heard, whichever of them it is of.
+	// Hears reports whether an alert of any of these topics would be heard.
 	Hears(topics store.Filter) bool
-	// Settled reports whether it means something that one would not.
+	// Settled reports whether it means anything if one would not.
 	Settled() bool
 }
 
-// Notices returns the topic of the events about the rule itself: that of the answers to a topic which its first pattern
-// matches, so that who follows the rule's answers follows them too. "" if there is no room for "$alerts.".
+// Notices returns the topic of the events about the rule itself: that of the answers to a topic that its first pattern
+// with room for "$alerts." matches, so that a reader of the rule's answers reads them, too. "" if no pattern has room.
 func (r *Rule) Notices() string {
 	for _, p := range r.Topics {
 		topic := prefix + strings.NewReplacer("*", "_", ">", "_").Replace(p)
@@ -59,18 +59,18 @@ func (r *Rule) Notices() string {
 
 // hearing is what is known of who would hear the alerts of a rule. The Board's mu guards it.
 type hearing struct {
-	since  time.Time // nobody would have, by the monotonic clock; zero: somebody would, or has not to
+	since  time.Time // since when nobody would, by the monotonic clock; zero: somebody would, or nobody has to
 	unsaid bool      // nobody would have for Rule.UnheardAfter, and that may not be stored yet
 }
 
-// unheard reports whether nobody has heard the rule for as long as it says.
+// unheard reports whether nobody has heard the rule for its UnheardAfter.
 func (r *rule) unheard() bool { return r.hearing.unsaid || !r.Unheard.IsZero() }
 
-// unheard reports whether it counts that nobody hears a rule: of a log that was restored it is of another time. The
-// caller holds mu.
+// unheard reports whether it counts that nobody hears a rule: in a restored log it does not, because it is from another
+// time. The caller holds mu.
 func (b *Board) unheard(r *rule) bool { return !b.held && r.unheard() }
 
-// UnheardDelay is UnheardAfter with its default; negative: never.
+// UnheardDelay returns UnheardAfter with its default; negative: never.
 func (r *Rule) UnheardDelay() time.Duration {
 	if r.UnheardAfter == 0 {
 		return DefaultUnheardAfter
@@ -78,7 +78,7 @@ func (r *Rule) UnheardDelay() time.Duration {
 	return r.UnheardAfter
 }
 
-// unwanted returns why nobody has to be there now; "" if somebody has.
+// unwanted returns why nobody has to hear the rule now, or "" if somebody has to.
 func (r *rule) unwanted(now time.Time) string {
 	switch {
 	case r.UnheardAfter < 0:
@@ -93,15 +93,15 @@ func (r *rule) unwanted(now time.Time) string {
 	return ""
 }
 
-// notice is what is to be said of a rule.
+// notice is an event to store about a rule.
 type notice struct {
 	rule string
 	typ  string
 	said said
 }
 
-// listen looks whether somebody would hear each rule, and says so where that has changed: once when nobody would, once
-// when that is over. It returns when to look again; the zero time is when something changes.
+// listen checks whether somebody would hear each rule, and stores each change: once when nobody would, once when that
+// is over. It returns when to look again; the zero time: when something changes.
 func (b *Board) listen() (next time.Time) {
 	if b.o.Listeners == nil {
 		return time.Time{}
@@ -121,7 +121,7 @@ func (b *Board) listen() (next time.Time) {
 			next = now.Add(lookEvery)
 		}
 		hears, asked := heard[r]
-		if !asked { // it was set meanwhile; the next look has it
+		if !asked { // it was set meanwhile; the next look includes it
 			continue
 		}
 		if n := b.judge(r, now, settled, hears); n.typ != "" {
@@ -144,8 +144,7 @@ func (b *Board) listen() (next time.Time) {
 	return next
 }
 
-// judge returns what is to be said of a rule, if anything is. A log that was restored says nothing. The caller holds
-// mu.
+// judge returns the notice to store about a rule, if any. In a restored log there is none. The caller holds mu.
 func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	if b.held {
 		r.hearing = hearing{}
@@ -184,8 +183,8 @@ func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	return n
 }
 
-// storeNotice stores an event about a rule, unless it has been said meanwhile, and has the view follow it. The error is
-// the log's.
+// storeNotice stores an event about a rule, unless it has become obsolete, and updates the view. The error is the
+// log's.
 func (b *Board) storeNotice(n notice) error {
 	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
@@ -205,7 +204,7 @@ func (b *Board) storeNotice(n notice) error {
 	return b.sayOfRule(ctx, r, n.typ, n.said)
 }
 
-// sayOfRule stores an event about a rule, and has the view follow it. The caller holds noticing.
+// sayOfRule stores an event about a rule, and updates the view. The caller holds noticing.
 func (b *Board) sayOfRule(ctx context.Context, r *rule, typ string, s said) error {
 	topic := r.Notices()
 	if topic == "" {
@@ -217,7 +216,7 @@ func (b *Board) sayOfRule(ctx context.Context, r *rule, typ string, s said) erro
 	return b.sync()
 }
 
-// noticed follows an event of a topic of answers if it is about a rule, and reports whether it is. The caller holds mu.
+// noticed applies an event of a topic of answers if it is about a rule, and reports whether it is. The caller holds mu.
 func (b *Board) noticed(e *store.Event) bool {
 	if !slices.Contains([]string{TypeUnheard, TypeWithdrawn, TypeSignedOff, TypeSignedOn}, e.Type) {
 		return false
@@ -229,7 +228,7 @@ func (b *Board) noticed(e *store.Event) bool {
 	}
 	r := b.rules[s.Rule]
 	if r == nil || r.Notices() != e.Topic || !r.From.Before(e.ID) {
-		return true // it was deleted, or is another one by now
+		return true // it was deleted, or another rule has its name by now
 	}
 	switch e.Type {
 	case TypeUnheard:
@@ -248,8 +247,8 @@ func (b *Board) noticed(e *store.Event) bool {
 	return true
 }
 
-// SignOff says, durably, that nobody has to be there for a rule: for answer.For, or until it opens next if that is
-// zero. What is open of it is escalated as ever. Errors: ErrRuleNotFound, *InvalidError, and those of the log.
+// SignOff records, durably, that nobody is on duty for a rule: for answer.For or, if that is zero, until its hours next
+// begin. Its open alerts still escalate. Errors: ErrRuleNotFound, *InvalidError, and those of the log.
 func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleStatus, error) {
 	return b.sign(ctx, name, answer, func(r *rule) (string, said, error) {
 		if answer.For < 0 || answer.For > maxSignOff {
@@ -268,12 +267,12 @@ func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleSt
 	})
 }
 
-// SignOn takes a SignOff back, durably. Errors: as SignOff.
+// SignOn undoes a SignOff, durably. Errors: as SignOff.
 func (b *Board) SignOn(ctx context.Context, name string, answer Answer) (RuleStatus, error) {
 	return b.sign(ctx, name, answer, func(*rule) (string, said, error) { return TypeSignedOn, said{}, nil })
 }
 
-// sign stores what somebody says of a rule. what is called with mu held.
+// sign stores an event of somebody about a rule. what is called with mu held.
 func (b *Board) sign(ctx context.Context, name string, answer Answer,
 	what func(*rule) (string, said, error)) (RuleStatus, error) {
 	if err := answer.check(); err != nil {
@@ -299,7 +298,7 @@ func (b *Board) sign(ctx context.Context, name string, answer Answer,
 	return b.GetRule(name)
 }
 
-// wantsNotice is Wants of an event about a rule. The caller holds mu.
+// wantsNotice is Wants for an event about a rule. The caller holds mu.
 func (b *Board) wantsNotice(e *store.Event, s *said) bool {
 	r := b.rules[s.Rule]
 	return e.Type == TypeWithdrawn || r != nil && r.Unheard == e.ID
