@@ -51,7 +51,7 @@ func (s *scene) close() {
 	s.tail.Close()
 }
 
-// kill is a restart before which nothing more is written.
+// kill restarts the board without its final write.
 func (s *scene) kill() {
 	s.t.Helper()
 	s.log.fail(store.ErrClosed)
@@ -94,7 +94,7 @@ func (s *scene) get(id store.ID) alert.Alert {
 	return a
 }
 
-// ids returns what is open, by ID.
+// ids returns the open alerts, by ID.
 func (s *scene) ids() string {
 	s.t.Helper()
 	list, err := s.List(store.All(), false, 1000)
@@ -119,7 +119,7 @@ func (s *scene) claim(id store.ID, name string) alert.Alert {
 	return a
 }
 
-// answers returns the types in the topic of answers, with the times since the bubble began.
+// answers returns the types in the topic of answers, with the times since the bubble started.
 func (s *scene) answers(topic string) string {
 	s.t.Helper()
 	f, err := store.NewFilter(topic)
@@ -157,7 +157,7 @@ func (s *scene) expectAnswers(want string) {
 	}
 }
 
-// TestOpenIsDerived: an event that a rule matches is open until it is done, over restarts, and no other is.
+// TestOpenIsDerived: an event that a rule matches is open until it is done, over restarts, and no other event is.
 func TestOpenIsDerived(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.publish("orders.eu", "order.created") // before the rule
@@ -193,7 +193,7 @@ func TestOpenIsDerived(t *testing.T) {
 	})
 }
 
-// TestOneClaims: of many at once one has it, and the others are told who.
+// TestOneClaims: of many concurrent claims one succeeds, and the others learn who has the alert.
 func TestOneClaims(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil)
@@ -235,7 +235,7 @@ func TestOneClaims(t *testing.T) {
 	})
 }
 
-// TestLife walks all answers, and their refusals, over a restart after each.
+// TestLife walks through all answers and their refusals, with a restart after each.
 func TestLife(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil)

@@ -13,7 +13,7 @@ import (
 	"tidings/store/storetest"
 )
 
-// otherLog is a log with another identity: a copy that was restored.
+// otherLog is a log with another identity, like a restored copy.
 type otherLog struct{ store.Log }
 
 func (o otherLog) Info() (store.Info, error) {
@@ -22,7 +22,7 @@ func (o otherLog) Info() (store.Info, error) {
 	return info, err
 }
 
-// TestRestored: a copy escalates nothing until it is told to; then what is due.
+// TestRestored: a copy escalates nothing until it is resumed; then it takes the steps that are due.
 func TestRestored(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute)
@@ -57,7 +57,7 @@ func TestExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
-		s.publish("orders.us", "order.created") // the board looks
+		s.publish("orders.us", "order.created") // makes the board look
 		if _, _, err := s.Claim(t.Context(), trimmed, by("Ana")); !errors.Is(err, alert.ErrDone) {
 			t.Errorf("a claim of what is gone: %v", err)
 		}
@@ -78,7 +78,7 @@ func TestExpires(t *testing.T) {
 	})
 }
 
-// TestRulesChange: what is open of a rule stays so when it is changed, and may be answered.
+// TestRulesChange: a rule's open alerts stay open when it is changed, and can be answered.
 func TestRulesChange(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Hour)
@@ -106,7 +106,7 @@ func TestRulesChange(t *testing.T) {
 	})
 }
 
-// TestRuleNotDeleted: a rule that could not be deleted is in force, after a restart, too.
+// TestRuleNotDeleted: a rule that could not be deleted stays in force, even after a restart.
 func TestRuleNotDeleted(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil)
@@ -126,7 +126,7 @@ func TestRuleNotDeleted(t *testing.T) {
 	})
 }
 
-// TestAlwaysNow: a rule that is changed to be always in force takes steps that waited for its hours.
+// TestAlwaysNow: a rule that is changed to take steps always takes those that waited for its hours.
 func TestAlwaysNow(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) { // it is Saturday
 		closed := func(always bool) func(*alert.Rule) {
@@ -147,7 +147,7 @@ func TestAlwaysNow(t *testing.T) {
 	})
 }
 
-// TestMuted: a rule that is muted neither rings nor escalates until then.
+// TestMuted: a muted rule neither rings nor escalates until the mute ends.
 func TestMuted(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(func(r *alert.Rule) { r.MutedUntil = time.Now().Add(time.Hour) }, time.Minute)
@@ -165,7 +165,7 @@ func TestMuted(t *testing.T) {
 	})
 }
 
-// TestBeyond: what comes beyond the bound is counted, and its turn comes, over a restart, too.
+// TestBeyond: events beyond the limit are counted, and get their turn, over a restart, too.
 func TestBeyond(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.o.MaxOpen = 100
@@ -203,7 +203,7 @@ func TestBeyond(t *testing.T) {
 	})
 }
 
-// TestWants: a step goes to the delivery that it names, as long as nobody has the alert.
+// TestWants: a step goes to the delivery that it names, while nobody has the alert.
 func TestWants(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Second)
@@ -232,8 +232,8 @@ func TestWants(t *testing.T) {
 	})
 }
 
-// TestWantsPush: a step that is pushed goes to the devices and to no delivery, as long as nobody has the alert; so does
-// that nobody hears a rule whose first step it is. A restart keeps it.
+// TestWantsPush: a pushed step goes to the devices and to no delivery, while nobody has the alert; so does TypeUnheard
+// for a rule whose first step is pushed. A restart keeps it.
 func TestWantsPush(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, _ *pages) {
 		s.rule(func(r *alert.Rule) { r.Steps = []alert.Step{{After: time.Hour, Push: true}} })
@@ -257,7 +257,7 @@ func TestWantsPush(t *testing.T) {
 	})
 }
 
-// TestDamagedRow: what cannot be read is passed over, and nothing else: claims stay exact.
+// TestDamagedRow: a row that cannot be read is ignored, and nothing else: claims stay exact.
 func TestDamagedRow(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil)
@@ -280,7 +280,7 @@ func TestDamagedRow(t *testing.T) {
 	})
 }
 
-// TestUnreadableAnswer: an answer that cannot be read is taken for a claim, which can be taken over.
+// TestUnreadableAnswer: an answer that cannot be read counts as a claim, which can be taken over.
 func TestUnreadableAnswer(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Hour)
@@ -301,7 +301,7 @@ func TestUnreadableAnswer(t *testing.T) {
 			t.Errorf("a claim: %v", err)
 		}
 		time.Sleep(2 * time.Hour)
-		s.expectAnswers("") // it is hidden from the test, too, and no step was taken
+		s.expectAnswers("") // the answer is hidden from the test, too, and no step was taken
 		force := by("Bo")
 		force.Force = true
 		if _, made, err := s.Claim(t.Context(), id, force); err != nil || !made {
@@ -310,8 +310,8 @@ func TestUnreadableAnswer(t *testing.T) {
 	})
 }
 
-// TestUnwritten: while nothing can be written, no step is taken and no claim given, and afterwards all is as it
-// would have been.
+// TestUnwritten: while nothing can be written, no step is taken and no claim succeeds; afterwards all is as it would
+// have been.
 func TestUnwritten(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute)
@@ -339,7 +339,7 @@ func TestUnwritten(t *testing.T) {
 	})
 }
 
-// TestManyRules: an event is the alert of each rule that it fits, and each takes its own steps.
+// TestManyRules: an event is an alert of each rule that it fits, and each takes its own steps.
 func TestManyRules(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute)
@@ -366,7 +366,7 @@ func TestManyRules(t *testing.T) {
 	})
 }
 
-// TestStartReads: a start reads what was committed since, and not the log.
+// TestStartReads: a start reads the events committed since the last one, and not the whole log.
 func TestStartReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &faulty{Log: storetest.NewModel(storetest.Options{Now: time.Now})}

@@ -16,8 +16,8 @@ import (
 	"tidings/store/storetest"
 )
 
-// TestClocks: a step is at most one delay early or late, whatever the clock said that gave the alert its ID, and
-// what it says after a restart; without one it is at its time.
+// TestClocks: a step is at most one delay early or late, whatever the clock showed that gave the alert its ID, and
+// whatever it shows after a restart; without a restart it is at its time.
 func TestClocks(t *testing.T) {
 	delays := []time.Duration{time.Minute, 3 * time.Minute}
 	const year = 365 * 24 * time.Hour
@@ -62,8 +62,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestClockOfAnotherServer: how old an alert is that another server has followed is seen by the clock of the log: one
-// that takes over with a clock that is fast does not take all steps at once.
+// TestClockOfAnotherServer: the age of an alert that another server has followed is measured by the log's clock: a
+// server that takes over with a fast clock does not take all steps at once.
 func TestClockOfAnotherServer(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute, 10*time.Minute)
@@ -79,7 +79,7 @@ func TestClockOfAnotherServer(t *testing.T) {
 	})
 }
 
-// TestStepWithoutLease: that the steps are another server's by now is no error of each step.
+// TestStepWithoutLease: if another server takes the steps by now, that is not logged as an error for each step.
 func TestStepWithoutLease(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.close()
@@ -99,7 +99,7 @@ func TestStepWithoutLease(t *testing.T) {
 	})
 }
 
-// TestRuleOnEverything: what the server says of alerts is no alert of a rule on everything.
+// TestRuleOnEverything: the server's events about alerts are not alerts of a rule on everything.
 func TestRuleOnEverything(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(func(r *alert.Rule) { r.Topics = []string{">"} }, time.Second, time.Minute)
@@ -117,8 +117,8 @@ func TestRuleOnEverything(t *testing.T) {
 	})
 }
 
-// TestFlood: of 100,000 events in a minute that all match, a rule follows as many as it may, the rest is counted, and
-// steps are taken of what is followed only.
+// TestFlood: of 100,000 events in a minute that all match, a rule follows as many as it may and counts the rest, and
+// takes steps only for those that it follows.
 func TestFlood(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, 0)

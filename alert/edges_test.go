@@ -15,12 +15,12 @@ import (
 
 var errIO = errors.New("input/output error")
 
-// errant is a log that fails or delays where it is told to.
+// errant is a log that fails or delays on demand.
 type errant struct {
 	store.Log
 	mu      sync.Mutex
 	resolve error
-	page    int // of readers of orders.> alone, which fails; 0: none
+	page    int // the page that readers of orders.> alone fail at; 0: none
 	delay   time.Duration
 	damaged string
 }
@@ -84,7 +84,7 @@ func (r *errantReader) Next(max int) (store.Page, error) {
 	return r.Reader.Next(max)
 }
 
-// erring has the log err, and rules follow so many alerts.
+// erring replaces the log with one that can err, and limits rules to max open alerts.
 func (s *scene) erring(max int) *errant {
 	s.close()
 	x := &errant{Log: s.log.Log}
@@ -94,7 +94,7 @@ func (s *scene) erring(max int) *errant {
 	return x
 }
 
-// done claims an alert and ends it, and returns what has ended it.
+// done claims an alert and ends it, and returns the ID of the answer that ended it.
 func (s *scene) done(id store.ID) store.ID {
 	s.t.Helper()
 	a := s.claim(id, "Ana")
@@ -107,10 +107,10 @@ func (s *scene) done(id store.ID) store.ID {
 	return d.Handle
 }
 
-// deep is a topic that nothing fits before.
+// deep is a topic with no room for a prefix.
 const deep = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
-// TestBeyondDeep: what cannot be an alert is none when there is room, either.
+// TestBeyondDeep: an event that cannot be an alert does not become one when there is room, either.
 func TestBeyondDeep(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.erring(2)
@@ -134,7 +134,7 @@ func TestBeyondDeep(t *testing.T) {
 	})
 }
 
-// TestReleasedAndKilled: after a release the steps begin anew, over a restart, too.
+// TestReleasedAndKilled: after a release the steps restart, over a restart of the board, too.
 func TestReleasedAndKilled(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Hour, 2*time.Hour, 3*time.Hour)
@@ -153,7 +153,7 @@ func TestReleasedAndKilled(t *testing.T) {
 	})
 }
 
-// TestBeyondUnread: what waits beyond the bound is not lost when it cannot be read for a time.
+// TestBeyondUnread: events that wait beyond the limit are not lost if they cannot be read for a time.
 func TestBeyondUnread(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := s.erring(100)
@@ -189,7 +189,7 @@ func TestBeyondUnread(t *testing.T) {
 	})
 }
 
-// TestBeyondIsOver: what another rule has followed to its end is not opened again.
+// TestBeyondIsOver: an alert that another rule has followed to its end is not reopened.
 func TestBeyondIsOver(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.erring(2)
@@ -209,7 +209,7 @@ func TestBeyondIsOver(t *testing.T) {
 	})
 }
 
-// TestUndoAtItsEnd: an alert is not forgotten while somebody opens it again.
+// TestUndoAtItsEnd: an alert is not forgotten while somebody reopens it.
 func TestUndoAtItsEnd(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := s.erring(0)
@@ -234,7 +234,7 @@ func TestUndoAtItsEnd(t *testing.T) {
 	})
 }
 
-// TestExpiredIsOver: an alert that has ended with its event is not opened again.
+// TestExpiredIsOver: an alert that has ended with its event is not reopened.
 func TestExpiredIsOver(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Minute)
@@ -311,7 +311,7 @@ func TestSeverityInHeader(t *testing.T) {
 	})
 }
 
-// TestOldStep: a step from before a claim is not sent when that was given back.
+// TestOldStep: a step from before a claim is not sent after the claim was released.
 func TestOldStep(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil, time.Second)
@@ -331,7 +331,7 @@ func TestOldStep(t *testing.T) {
 	})
 }
 
-// TestRereadFails: after an error of the log the board goes on where it was.
+// TestRereadFails: after an error of the log the board continues where it was.
 func TestRereadFails(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := s.erring(0)
@@ -358,7 +358,7 @@ func TestRereadFails(t *testing.T) {
 	})
 }
 
-// TestOwnRowDamaged: a board that does not know its log escalates nothing.
+// TestOwnRowDamaged: a board that does not know which log it is of escalates nothing.
 func TestOwnRowDamaged(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		x := s.erring(0)

@@ -14,8 +14,8 @@ import (
 // faulty is a log whose writes fail on demand.
 type faulty struct {
 	store.Log
-	hide   store.ID     // an event that readers pass over, as a damaged one
-	damage string       // rows whose name has this in it cannot be read
+	hide   store.ID     // an event that readers skip like a damaged one
+	damage string       // rows with this in their name cannot be read
 	read   atomic.Int64 // events that readers returned
 	mu     sync.Mutex
 	err    error

@@ -12,14 +12,14 @@ import (
 
 var week = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// TestHours: the first step of an event in the night comes when the place opens, by the clock on its wall. The place
-// opens at the time in want, which is that of the step: its delay is 0.
+// TestHours: the first step of an event in the night comes when the hours begin, by local time. They begin at the time
+// in want, which is that of the step: its delay is 0.
 func TestHours(t *testing.T) {
 	cases := []struct {
 		name, zone string
 		days       []string
 		from, to   string
-		at, want   string // without their year, and in UTC
+		at, want   string // without the year, and in UTC
 	}{
 		{"open", "UTC", week, "09:00", "18:00", "03-01T12:00:00", "03-01T12:00:00"},
 		{"before", "UTC", week, "09:00", "18:00", "03-01T08:59:59", "03-01T09:00:00"},
@@ -72,7 +72,7 @@ func parse(t *testing.T, text string) time.Time {
 	return at
 }
 
-// expectStep expects the only answer to be a step, within a second of a time.
+// expectStep expects a step as the only answer, within a second of a time.
 func (s *scene) expectStep(want time.Time) {
 	s.t.Helper()
 	f, err := store.NewFilter("$alerts.orders.eu")
@@ -88,7 +88,7 @@ func (s *scene) expectStep(want time.Time) {
 	}
 }
 
-// TestAlways: a rule that says so takes its steps in the night, too; one that does not rings even so.
+// TestAlways: a rule that says so takes its steps in the night, too; one that does not still rings.
 func TestAlways(t *testing.T) {
 	for _, always := range []bool{true, false} {
 		test(t, func(t *testing.T, s *scene) { // it is Saturday
@@ -121,7 +121,7 @@ func TestAlways(t *testing.T) {
 	}
 }
 
-// TestRuleRefused: what a rule must say is said in the refusal.
+// TestRuleRefused: a refusal says what the rule must have.
 func TestRuleRefused(t *testing.T) {
 	hours := func(zone, from, to string, days ...string) func(*alert.Rule) {
 		return func(r *alert.Rule) {

@@ -9,8 +9,8 @@ import (
 	"tidings/store"
 )
 
-// TestKept: a topic is needed from its oldest open alert on, claimed or not, with its answers, after a restart too; of
-// another one only what the board has not looked at.
+// TestKept: a topic is needed from its oldest open alert on, claimed or not, with its answers, after a restart, too; in
+// any other only what the board has not read is.
 func TestKept(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		expect := func(orders store.ID, what string) {
@@ -65,7 +65,7 @@ func TestKept(t *testing.T) {
 	})
 }
 
-// elsewhere is what a process without a board keeps, as soon as the board has written what there is.
+// elsewhere returns what a process without a board keeps, once the board has written its rows.
 func (s *scene) elsewhere() func(topic string) store.ID {
 	s.t.Helper()
 	time.Sleep(2 * time.Second)
@@ -77,7 +77,7 @@ func (s *scene) elsewhere() func(topic string) store.ID {
 	return from
 }
 
-// TestKeptElsewhere: what no board has looked at is needed if a rule has its topic, and else not.
+// TestKeptElsewhere: events that no board has read are needed if a rule matches their topic, and not otherwise.
 func TestKeptElsewhere(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.rule(nil)
@@ -96,7 +96,7 @@ func TestKeptElsewhere(t *testing.T) {
 	})
 }
 
-// TestKeptMeanwhile: what comes while somebody goes by what was needed is needed; what waits beyond the bound is not.
+// TestKeptMeanwhile: events that arrive after Kept was called are needed; those that wait beyond the limit are not.
 func TestKeptMeanwhile(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		before := s.Kept()

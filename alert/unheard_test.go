@@ -22,7 +22,7 @@ const heartbeat = 15 * time.Second
 // notices is the topic of the events about the rule of scene.rule.
 const notices = "$alerts.orders._"
 
-// listened is test with a registry of pages, and a rule. Whether somebody would hear it is the test's to say.
+// listened is test with a registry of pages, and a rule. The test decides whether somebody would hear it.
 func listened(t *testing.T, change func(*alert.Rule), f func(t *testing.T, s *scene, p *pages)) {
 	t.Helper()
 	test(t, func(t *testing.T, s *scene) {
@@ -30,7 +30,7 @@ func listened(t *testing.T, change func(*alert.Rule), f func(t *testing.T, s *sc
 		p := &pages{t: t}
 		p.start(s)
 		s.open()
-		synctest.Wait() // it has looked; the rule is for the next look, a second later
+		synctest.Wait() // it has looked; the next look, a second later, has the rule
 		s.rule(change, 5*time.Minute, 10*time.Minute)
 		f(t, s, p)
 		p.leave()
@@ -44,14 +44,14 @@ type pages struct {
 	stop func()
 }
 
-// start is what a restart of the server leaves of them.
+// start replaces them as a restart of the server does.
 func (p *pages) start(s *scene) {
 	p.leave()
 	p.Registry = presence.New(heartbeat)
 	s.o.Listeners = p.Registry
 }
 
-// come has somebody open a page of these topics, which reports with each heartbeat until they leave.
+// come opens somebody's page of these topics, which reports with each heartbeat until they leave.
 func (p *pages) come(armed bool, patterns ...string) {
 	p.t.Helper()
 	p.leave()
@@ -86,7 +86,7 @@ func (p *pages) leave() {
 	}
 }
 
-// expectNotices compares what was said of the rule: its types, with the times since the bubble began.
+// expectNotices checks the events about the rule: their types, with the times since the bubble started.
 func (s *scene) expectNotices(want string) {
 	s.t.Helper()
 	synctest.Wait()
@@ -124,8 +124,8 @@ func (s *scene) ruleNow() alert.RuleStatus {
 	return r
 }
 
-// TestUnheard: two minutes after the last page that would sound has gone it is said that nobody hears, once, before any
-// order comes; a restart does not repeat it; somebody who hears withdraws it.
+// TestUnheard: two minutes after the last page that may sound has gone, it is reported that nobody hears, once, before
+// any order arrives; a restart does not repeat it; somebody who hears withdraws it.
 func TestUnheard(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		p.come(true, "orders.>")
@@ -166,7 +166,7 @@ func TestUnheard(t *testing.T) {
 	})
 }
 
-// TestUnheardReconnects: pages that are gone for less than the time change nothing; neither does a start.
+// TestUnheardReconnects: pages that are gone for less than that time change nothing; neither does a start.
 func TestUnheardReconnects(t *testing.T) {
 	listened(t, func(r *alert.Rule) { r.UnheardAfter = time.Second }, func(t *testing.T, s *scene, p *pages) {
 		time.Sleep(3*heartbeat - time.Second)
@@ -187,8 +187,8 @@ func TestUnheardReconnects(t *testing.T) {
 	})
 }
 
-// TestUnheardFlaps: a page whose stream is cut off every 40 s does not keep it from being said, be it one that may not
-// sound, or one that would be heard, of other topics.
+// TestUnheardFlaps: a page whose stream is cut off every 40 s does not prevent the report, whether it may not sound, or
+// would be heard but shows other topics.
 func TestUnheardFlaps(t *testing.T) {
 	for name, come := range map[string]func(*pages){
 		"deaf":  func(p *pages) { p.come(false, "orders.>") },
@@ -210,7 +210,7 @@ func TestUnheardFlaps(t *testing.T) {
 	}
 }
 
-// TestUnheardHours: nobody has to be there outside the hours; each opening is another day.
+// TestUnheardHours: nobody is on duty outside the hours; each opening is another day.
 func TestUnheardHours(t *testing.T) {
 	weekdays := func(r *alert.Rule) { // it is Saturday
 		r.Hours = &alert.Hours{Zone: "UTC", Open: []alert.Window{{Days: week[:5], From: "09:00", To: "17:00"}}}
@@ -238,8 +238,8 @@ func TestUnheardHours(t *testing.T) {
 	})
 }
 
-// TestUnheardEscalates: while nobody hears, the first step of an order is taken at once, and the others at their time;
-// of one that is open already, too. What the delivery has not sent yet it does not send after somebody hears.
+// TestUnheardEscalates: while nobody hears, the first step of an order is taken at once, and the others at their time,
+// even for an order that is already open. What the delivery has not sent by the time somebody hears, it does not send.
 func TestUnheardEscalates(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		time.Sleep(time.Minute)
@@ -281,7 +281,7 @@ func (s *scene) newest(topic string) store.Event {
 	return page.Events[len(page.Events)-1]
 }
 
-// TestSignOff: nobody has to be there until the next opening, over a restart, unless somebody takes it back.
+// TestSignOff: nobody is on duty until the next opening, over a restart, unless somebody undoes it.
 func TestSignOff(t *testing.T) {
 	daily := func(r *alert.Rule) {
 		r.Hours = &alert.Hours{Zone: "UTC", Open: []alert.Window{{Days: week, From: "09:00", To: "17:00"},
@@ -311,7 +311,7 @@ func TestSignOff(t *testing.T) {
 	})
 }
 
-// TestSignOffCounts: who is answered that they have signed off has, whatever becomes of the rule meanwhile.
+// TestSignOffCounts: a sign-off that was acknowledged counts, whatever happens to the rule meanwhile.
 func TestSignOffCounts(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		other, done := s.ruleNow().Rule, make(chan error, 1)
@@ -337,7 +337,7 @@ func TestSignOffCounts(t *testing.T) {
 	})
 }
 
-// TestSignOffRefused: what cannot be is refused.
+// TestSignOffRefused: impossible sign-offs are refused.
 func TestSignOffRefused(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		var invalid *alert.InvalidError
@@ -363,7 +363,7 @@ func TestSignOffRefused(t *testing.T) {
 	})
 }
 
-// TestUnheardNever: a rule may want none of it, and a restored log says nothing.
+// TestUnheardNever: a rule can turn the report off, and a restored log reports nothing.
 func TestUnheardNever(t *testing.T) {
 	listened(t, func(r *alert.Rule) { r.UnheardAfter = -1 }, func(t *testing.T, s *scene, p *pages) {
 		time.Sleep(time.Hour)
@@ -410,8 +410,8 @@ func TestUnheardRestored(t *testing.T) {
 	})
 }
 
-// TestUnheardDiskFull: that nobody hears is known, and escalates, where it cannot be stored; it is stored once it can.
-// That it cannot is logged once a minute.
+// TestUnheardDiskFull: that nobody hears is known, and escalates, while it cannot be stored; it is stored once it can
+// be. The failure is logged once a minute.
 func TestUnheardDiskFull(t *testing.T) {
 	listened(t, nil, func(t *testing.T, s *scene, p *pages) {
 		var lines bytes.Buffer
@@ -434,7 +434,8 @@ func TestUnheardDiskFull(t *testing.T) {
 	})
 }
 
-// TestNotices: the topic of what is said of a rule is one that its patterns match, and only then.
+// TestNotices: the topic of the events about a rule is that of the answers to a topic that the rule matches, if there
+// is room.
 func TestNotices(t *testing.T) {
 	for topics, want := range map[string]string{
 		">": "$alerts._", "orders": "$alerts.orders", "shops.*.orders.>": "$alerts.shops._.orders._",
