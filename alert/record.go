@@ -47,7 +47,7 @@ type written struct {
 	when time.Time
 }
 
-// note has a row written soon, with the state of its source at that time; nil: it is deleted. The caller holds mu.
+// note has a row written soon, as of is by then; nil: it is deleted. The caller holds mu.
 func (b *Board) note(name string, of any) {
 	b.unwritten[name] = of
 	b.markDirty()

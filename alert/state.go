@@ -245,7 +245,7 @@ func (b *Board) count(a *alert, by int) {
 			r.open += by
 		}
 	}
-	b.wake() // there may be room for others, and it is to be forgotten in time
+	b.wake() // there may be room for others, and the alert is to be forgotten in time
 }
 
 // remove forgets an alert. The caller holds mu.

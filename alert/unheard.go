@@ -41,7 +41,7 @@ const (
 type Listeners interface {
 	// Hears reports whether an alert of any of these topics would be heard.
 	Hears(topics store.Filter) bool
-	// Settled reports whether it means anything if one would not.
+	// Settled reports whether it counts that one would not.
 	Settled() bool
 }
 
@@ -272,7 +272,7 @@ func (b *Board) SignOn(ctx context.Context, name string, answer Answer) (RuleSta
 	return b.sign(ctx, name, answer, func(*rule) (string, said, error) { return TypeSignedOn, said{}, nil })
 }
 
-// sign stores an event of somebody about a rule. what is called with mu held.
+// sign stores a sign-off or its undoing. what is called with mu held.
 func (b *Board) sign(ctx context.Context, name string, answer Answer,
 	what func(*rule) (string, said, error)) (RuleStatus, error) {
 	if err := answer.check(); err != nil {

@@ -32,7 +32,7 @@ import (
 // and what it writes about it is refused by the same condition.
 
 const (
-	// LeaseFor is how long a node may send after the moment as of which it has read that it has the lease.
+	// LeaseFor is how long a node may send after the moment for which a read has confirmed its lease.
 	LeaseFor = 5 * time.Second
 
 	// TakeAfter is how long a node that has taken another's lease waits before it sends. If the stream's leader is cut

@@ -13,7 +13,7 @@ import (
 // Pages are the pages of one node that could call a person; package presence implements it.
 type Pages interface {
 	Hears(topics store.Filter) bool // whether an alarm of the topics would be heard
-	Settled() bool                  // whether it means anything that none would
+	Settled() bool                  // whether it counts that none would
 
 	// Visible reports whether a person of this name has a page in view that shows the topics.
 	Visible(owner string, topics store.Filter) bool
@@ -132,7 +132,7 @@ func (a *AllPages) elsewhere(is func(*word) bool) bool {
 	return false
 }
 
-// Settled reports whether it means anything that nobody hears: on all nodes, and some time after a node with pages has
+// Settled reports whether it counts that nobody hears: on all nodes, and some time after a node with pages has
 // gone, because its pages may be on their way to another.
 func (a *AllPages) Settled() bool {
 	c := a.cluster

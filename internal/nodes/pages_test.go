@@ -42,7 +42,7 @@ func joinPaged(t *testing.T, bus nodes.Bus, name string) paged {
 	return paged{c, own, c.AllPages(settle)}
 }
 
-// expect checks whether it means anything that nobody hears, and what is heard.
+// expect checks whether it counts that nobody hears, and what is heard.
 func (p paged) expect(t *testing.T, when string, settled bool, heard string, unheard ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -59,8 +59,8 @@ func (p paged) expect(t *testing.T, when string, settled bool, heard string, unh
 	}
 }
 
-// TestHeardElsewhere: an alarm is heard if it is on any node, each pattern on one of them. After a node has gone it
-// means nothing for a while that nobody hears.
+// TestHeardElsewhere: an alarm is heard if it is on any node, each pattern on one of them. For a while after
+// a node has gone it does not count that nobody hears.
 func TestHeardElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
