@@ -49,7 +49,7 @@ func TestConsoleConnections(t *testing.T) {
 	tb.eval(t, `row.querySelector('button').click()`)
 	tb.sees(t, "dialog", "This is not a ban")
 	tb.sees(t, "dialog strong", "test") // who it is
-	tb.presses(t, "Cut off")
+	tb.presses(t, "Disconnect")
 	client.await(t, "bye")
 	client.await(t, "live")
 	tb.holds(t, `!$('dialog') && !row.isConnected`)
@@ -136,7 +136,7 @@ func TestConsoleServer(t *testing.T) {
 		const facts = Object.fromEntries($$('.server .facts > div').map(fact => [fact.querySelector('dt').innerText, fact.querySelector('dd').innerText]));
 		return facts['Accepts events'] === 'yes' && facts.Version === %q && facts.Engine === %q && facts['Log ID'] === %q && facts.Events === '12' &&
 			facts['Newest event'].endsWith(%q) && facts['Whole log'] === 'the newest 9,000 events' && facts['orders.>'] === 'the last 36 hours' &&
-			facts['Data of an event'] === '2 MiB' && facts['Heartbeat after silence of'] === '7 seconds' && facts.Commits > 0 && / [KMGT]iB$/.test(facts['Disk, free']);
+			facts['Data per event'] === '2 MiB' && facts['Heartbeat after silence of'] === '7 seconds' && facts.Commits > 0 && / [KMGT]iB$/.test(facts['Free disk']);
 	})()`, log.Version, log.Engine, log.Log, log.Last)
 	tb.holds(t, facts)
 	s.publish(t, "orders", 1)

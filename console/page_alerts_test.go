@@ -135,7 +135,7 @@ func TestConsoleWatch(t *testing.T) {
 	tb.sees(t, ".feed", "A ticket")
 	tb.enters(t, "#watched", "orders..eu")
 	tb.presses(t, "Watch")
-	tb.sees(t, "#watched-hint", "“orders..eu” is no topic or pattern.")
+	tb.sees(t, "#watched-hint", "“orders..eu” is not a topic or pattern.")
 	tb.enters(t, "#watched", "orders.>")
 	tb.presses(t, "Watch")
 	for range 2 {

@@ -94,7 +94,7 @@ func (tb *tab) types(t *testing.T, name, keys string) {
 func TestConsoleDelivery(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ language, explains, answered string }{
-		{"en", "The receiver does not take this event. Look there for what it refuses", "The receiver has answered 200 after"},
+		{"en", "The receiver rejects this event. Find out there why", "The receiver responded 200 after"},
 		{"zh-CN", "接收方拒绝了这个事件。请到接收方查看拒绝的原因", "接收方返回 200"},
 	} {
 		t.Run(row.language, func(t *testing.T) {
@@ -206,9 +206,9 @@ func TestConsoleDeliveryKinds(t *testing.T) {
 		t.Errorf("made is %v", d)
 	}
 	tb.presses(t, "Change…: phone")
-	tb.sees(t, "dialog", "Off, no field of an event leaves the house")
+	tb.sees(t, "dialog", "Off: no field of an event leaves your server")
 	tb.sees(t, "dialog", "Set, changed ")
-	tb.presses(t, "Tell what the newest event says, too")
+	tb.presses(t, "Include what the newest event says")
 	tb.presses(t, "More settings")
 	tb.enters(t, "dialog [name=hours]", "2")
 	tb.enters(t, "dialog [name=language]", "zh")
@@ -233,27 +233,27 @@ func TestConsoleDeadLetters(t *testing.T) {
 	tb := p.openConsole(t, s, "/#/deliveries")
 	first, second := s.publish(t, "orders", 1), s.publish(t, "orders", 1)
 	tb.presses(t, "2 set aside…: shop")
-	tb.sees(t, "dialog td", "The receiver has failed while it worked on the event.")
+	tb.sees(t, "dialog td", "The receiver failed while processing the event.")
 	tb.presses(t, "Forget: "+first)
 	tb.sees(t, "dialog .state", "1 event")
 	h.status.Store(200)
 	tb.presses(t, "Try again: "+second)
 	tb.sees(t, "dialog .state", "Nothing is set aside.")
 	tb.presses(t, "Close")
-	tb.sees(t, ".card", "Has sent what was set aside. 1 sent, 0 refused, 0 deleted by retention.")
+	tb.sees(t, ".card", "Finished retrying what was set aside. 1 sent, 0 refused, 0 deleted by retention.")
 
-	tb.presses(t, "Send again…: shop")
+	tb.presses(t, "Resend…: shop")
 	tb.presses(t, "With new IDs")
-	tb.presses(t, "Send again") // from an hour ago on
+	tb.presses(t, "Resend") // from an hour ago on
 	h.gets(t, second+"-r1", 1)
-	tb.sees(t, ".card", "Has sent again. 2 sent, 0 refused, 0 deleted by retention.")
-	tb.presses(t, "Send again…: shop")
+	tb.sees(t, ".card", "Resending finished. 2 sent, 0 refused, 0 deleted by retention.")
+	tb.presses(t, "Resend…: shop")
 	tb.enters(t, "dialog [name=from]", "after")
 	tb.enters(t, "dialog [name=after]", first)
 	tb.presses(t, "With new IDs")
-	tb.presses(t, "Send again")
+	tb.presses(t, "Resend")
 	h.gets(t, second+"-r2", 1)
-	tb.sees(t, ".card", "Has sent again. 1 sent, 0 refused, 0 deleted by retention.")
+	tb.sees(t, ".card", "Resending finished. 1 sent, 0 refused, 0 deleted by retention.")
 
 	h.status.Store(400)
 	s.ask(t, http.MethodPut, "/v1/deliveries/shop", "application/json", `{"give_up_after_seconds":3600}`, nil)
@@ -262,15 +262,15 @@ func TestConsoleDeadLetters(t *testing.T) {
 	tb.sees(t, "dialog", third)
 	tb.presses(t, "Skip it")
 	tb.holds(t, `!$('.card .problem') && $('.card').innerText.includes('`+third+`')`)
-	tb.presses(t, "Hold all…")
-	tb.presses(t, "Hold all")
-	tb.sees(t, ".card .badge", "on hold")
+	tb.presses(t, "Pause all…")
+	tb.presses(t, "Pause all")
+	tb.sees(t, ".card .badge", "paused")
 	tb.presses(t, "Resume all…")
 	tb.presses(t, "Resume all")
-	tb.sees(t, ".card .badge", "sends")
-	tb.presses(t, "Hold: shop")
+	tb.sees(t, ".card .badge", "sending")
+	tb.presses(t, "Pause: shop")
 	tb.presses(t, "Resume: shop")
-	tb.sees(t, ".card .badge", "sends")
+	tb.sees(t, ".card .badge", "sending")
 }
 
 // put makes a delivery of orders to a hook.
@@ -305,7 +305,7 @@ func TestConsoleDeliveryCopy(t *testing.T) {
 	}
 	s.start(t)
 	tb := p.openConsole(t, s, "/#/deliveries")
-	tb.sees(t, ".notice", "1 delivery made for the original sends nothing. If it is resumed, 3 events go out.")
+	tb.sees(t, ".notice", "1 delivery of the original sends nothing. Resuming it sends 3 events.")
 	tb.presses(t, "Resume: shop")
 	tb.sees(t, ".card .problem", "the file with the secrets key is missing") // the copy has none
 	if err := os.WriteFile(filepath.Join(s.options.DataDir, "secrets.key"), key, 0o600); err != nil {
@@ -313,7 +313,7 @@ func TestConsoleDeliveryCopy(t *testing.T) {
 	}
 	tb.presses(t, "Try now: shop")
 	h.gets(t, id, 1)
-	tb.sees(t, ".card .badge", "sends")
+	tb.sees(t, ".card .badge", "sending")
 }
 
 // TestConsoleDeliveryExpiring: the page warns of what retention will delete before it is sent.

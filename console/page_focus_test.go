@@ -86,7 +86,7 @@ func TestConsoleSays(t *testing.T) {
 	comes(13)
 	tb.await(t, "said", "text", "Order 1001")
 	tb.await(t, "said", "text", "3 new alerts")
-	tb.await(t, "said", "text", "Caught up 7 missed events.")
+	tb.await(t, "said", "text", "Caught up on 7 missed events.")
 	tb.await(t, "said", "text", "Order 1001")
 	var said []string
 	for _, detail := range tb.given("said") {
@@ -95,7 +95,7 @@ func TestConsoleSays(t *testing.T) {
 	said = slices.DeleteFunc(said, func(text string) bool {
 		return slices.Contains([]string{"Connecting", "Catching up", "Live"}, text)
 	})
-	if diff := cmp.Diff([]string{"Order 1001", "3 new alerts", "Caught up 7 missed events.",
+	if diff := cmp.Diff([]string{"Order 1001", "3 new alerts", "Caught up on 7 missed events.",
 		"Order 1001"}, said); diff != "" {
 		t.Errorf("what is said (-want +got):\n%s", diff)
 	}

@@ -38,7 +38,7 @@ func TestConsoleGrant(t *testing.T) {
 
 	for _, row := range []struct{ page, text string }{
 		{"log", "a refund"}, {"topics", "2 topics"}, {"server", "Engine"},
-		{"connections", "a refund"}, {"try", "This token grants no publishing"},
+		{"connections", "a refund"}, {"try", "This token does not grant publishing"},
 	} {
 		tb.eval(t, `location.hash = '#/`+row.page+`'`)
 		tb.sees(t, "main", row.text)

@@ -118,7 +118,7 @@ func TestConsoleLogFilter(t *testing.T) {
 		tb.enters(t, "[name=type]", row.kind)
 		tb.presses(t, "Show")
 		tb.holds(t, fmt.Sprintf(`$$('.log-row .summary').map(({ innerText }) => innerText).join(' ') === %q && $('[name=type]').value === %[2]q &&
-			(shown('Nothing is older than this.') || shown('There are no such events.'))`, row.want, row.kind))
+			(shown('Nothing is older than this.') || shown('No events match.'))`, row.want, row.kind))
 	}
 	tb.enters(t, "[name=topic]", "orders..eu")
 	tb.presses(t, "Show")
@@ -142,7 +142,7 @@ func TestConsoleLogGap(t *testing.T) {
 		s.publish(t, "orders", 100)
 	}
 	tb := p.openConsole(t, s, "/#/log?since="+since)
-	between := fmt.Sprintf(`(gap => gap.innerText.includes('deleted by the server’s retention') && gap.previousElementSibling.querySelector('a').href.endsWith(%q) &&
+	between := fmt.Sprintf(`(gap => gap.innerText.includes('Retention deleted some events') && gap.previousElementSibling.querySelector('a').href.endsWith(%q) &&
 		gap.nextElementSibling.innerText.includes('tickets') && gap.getBoundingClientRect().bottom < innerHeight)($('.log-rows .gap'))`, first)
 	// below what has the place at the top
 	tb.holds(t, between+` && $('.log-rows .gap').getBoundingClientRect().top > 100`)
@@ -193,7 +193,7 @@ func TestConsoleLogPhone(t *testing.T) {
 	tb.presses(t, "Show")
 	tb.sees(t, "summary", "Filter: orders.>")
 	tb.holds(t,
-		`!$('details').open && shown('There are no such events.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
+		`!$('details').open && shown('No events match.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
 }
 
 // TestConsoleEventInHistory: an event has an address of its own; Back closes it and leaves the list
@@ -250,7 +250,7 @@ func TestConsoleDownload(t *testing.T) {
 	progress := chromedp.BrowserEvents(tb.ctx, browser.DownloadProgress)
 	tb.presses(t, "Download…")
 	tb.presses(t, "Start")
-	tb.sees(t, "dialog", "That is all: 1,402 events")
+	tb.sees(t, "dialog", "Complete: 1,402 events")
 	tb.presses(t, "Save the file")
 	var name string
 	for event, err := range progress {

@@ -41,7 +41,7 @@ func TestConsoleRestart(t *testing.T) {
 // much was.
 func (tb *tab) saysMissed(t *testing.T, n int) {
 	t.Helper()
-	text := fmt.Sprintf("Caught up %d missed events.", n)
+	text := fmt.Sprintf("Caught up on %d missed events.", n)
 	tb.sees(t, ".feed .missed", text)
 	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
 }
@@ -61,7 +61,7 @@ func TestConsoleSlow(t *testing.T) {
 	tb.sees(t, "main", "Asking the server…")
 	tb = p.openConsole(t, s, "/", stuck, `globalThis.held = /events/`)
 	tb.sees(t, ".alerts", "Loading…")
-	tb.sees(t, ".alerts .note", "Not connected: trying again.")
+	tb.sees(t, ".alerts .note", "Not connected, retrying.")
 }
 
 // astray is the early script of a page whose requests for what globalThis.away matches are answered as
@@ -82,7 +82,7 @@ func TestConsoleRedeployed(t *testing.T) {
 	for _, status := range []string{"404", "403", "401", "200"} {
 		tb := newProfile(t).openConsole(t, s, "/#token="+token, astray, clock(t),
 			`globalThis.away = /session/; globalThis.status = `+status)
-		tb.sees(t, "main", "The server does not answer. Trying again…")
+		tb.sees(t, "main", "The server does not respond. Retrying…")
 		tb.eval(t, `globalThis.away = /events/`)
 		tb.holds(t, `(pass(100), shown('Loading…', '.alerts'))`)
 		tb.eval(t, `globalThis.asked = 0`)
@@ -107,17 +107,17 @@ func TestConsoleUnreachable(t *testing.T) {
 	tb.isLive(t)
 	s.set(cut)
 	tb.holds(t,
-		`(pass(100), shown('Not connected: trying again. What comes meanwhile is not lost.', '.alerts .note'))`)
+		`(pass(100), shown('Not connected, retrying. Nothing that arrives meanwhile is lost.', '.alerts .note'))`)
 	for _, page := range []string{"topics", "connections", "server"} {
 		tb.eval(t, `location.hash = '#/`+page+`'`)
-		tb.sees(t, ".page."+page+" .problem", "The server does not answer. Trying again…")
+		tb.sees(t, ".page."+page+" .problem", "The server does not respond. Retrying…")
 	}
 	tb.eval(t, `location.hash = '#/try'`)
 	tb.presses(t, "Publish")
-	tb.sees(t, ".try", "The server does not answer.")
-	tb.sees(t, ".try", "It is not known whether the event was stored")
+	tb.sees(t, ".try", "The server does not respond.")
+	tb.sees(t, ".try", "Whether the event was stored is unknown")
 	tb.eval(t, `location.hash = '#/server'`)
-	tb.sees(t, ".problem", "Trying again…")
+	tb.sees(t, ".problem", "Retrying…")
 	s.set(none)
 	tb.holds(t, `(pass(100), !$('.problem') && shown('Engine', '.server'))`)
 	tb.eval(t, `location.hash = '#/alerts'`)
@@ -172,13 +172,13 @@ func TestConsoleGap(t *testing.T) {
 	tb.wakes(t)
 	tb.sees(t, ".feed", "Afterwards")
 	tb.sees(t, ".feed .gap", "Events are missing here")
-	tb.sees(t, ".feed .gap", "deleted by the server’s retention")
+	tb.sees(t, ".feed .gap", "Retention deleted some events")
 	tb.sees(t, ".feed .gap", last)
 	tb.sees(t, ".feed", "Caught up") // which comes last
 	order := value[string](t,
 		tb,
 		`$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)
-	if want := "Caught up 2 missed events., Afterwards, message, gap, Before"; order != want {
+	if want := "Caught up on 2 missed events., Afterwards, message, gap, Before"; order != want {
 		t.Errorf("from the top there are %s, want %s", order, want)
 	}
 

@@ -50,7 +50,7 @@ func notifiedProfile(t *testing.T, s *site) *profile {
 	return p
 }
 
-const turnPushes = "Tell this device while the console is closed"
+const turnPushes = "Notify this device while the console is closed"
 
 // awaitDevices waits until a subject has so many devices.
 func (s *site) awaitDevices(t *testing.T, subject string, n int) {

@@ -196,7 +196,7 @@ func TestConsoleSignInOvertaken(t *testing.T) {
 		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
 	tb := newProfile(t).openConsole(t, s, "/#token="+ada, astray, clock(t),
 		`globalThis.away = /session/; globalThis.status = 404`)
-	tb.sees(t, "main", "The server does not answer. Trying again…")
+	tb.sees(t, "main", "The server does not respond. Retrying…")
 	tb.eval(t, `globalThis.away = undefined; location.hash = 'token=`+bob+`'`)
 	tb.isLive(t)
 	value[string](t, tb, `$('section.page').kept = true; pass(3000); fetch('/healthz').then(answer => answer.text())`)
@@ -237,7 +237,7 @@ func TestConsoleSessionEnds(t *testing.T) {
 			tb.eval(t, `location.hash = '#/try'`) // which asks the server nothing by itself
 			tb.sees(t, ".try", "Nothing has been published from here yet.")
 			row.end(t, s, tb)
-			tb.asksForToken(t, "You are signed out: the token has expired or was taken back.")
+			tb.asksForToken(t, "You are signed out: the token has expired or was revoked.")
 			s.publish(t, "orders", 3)
 			tb.enters(t, "#token", s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}))
 			tb.presses(t, "Sign in")
@@ -252,7 +252,7 @@ func TestConsoleNoKeys(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	tb := p.openConsole(t, s, "/")
-	tb.sees(t, ".notice", "No key is configured: everybody on this machine may read and write.")
+	tb.sees(t, ".notice", "No key is configured: anyone on this machine can read and write.")
 	tb.presses(t, "Settings")
 	if text := value[string](t, tb, `$('#settings').innerText`); strings.Contains(text, "Sign") {
 		t.Errorf("there is nobody to sign out, and the menu has\n%s", text)

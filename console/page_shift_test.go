@@ -183,11 +183,11 @@ func TestAlarmOneTabRings(t *testing.T) {
 	bells(t, "one that rings of three", tabs, oneRings(1))
 	bells(t, "one that rings of two", others, oneRings(1))
 	for _, tb := range tabs {
-		text := "The tab that rings may not sound yet: a click here lets this tab ring."
+		text := "The tab that rings may not sound yet: click here to let this tab ring."
 		if b := tb.bell(t); b.Audible {
 			t.Fatal("the browser lets the page sound: the test shows nothing")
 		} else if b.Rings {
-			text = "The browser lets this page sound only after a click."
+			text = "The browser allows sound on this page only after a click."
 		}
 		tb.noted(t, text)
 	}
@@ -324,7 +324,7 @@ func TestAlarmAnswers(t *testing.T) {
 	tb.noted(t, "Done by Ana")
 	tb.taps(t, `within('[part~=undo]')[0]`)
 	tb.holds(t, `alarm().ringing && within('[part~=claim]').length === 2`)
-	tb.answered(t, "Ana opened it again", "Ana has done it", "Ana took it", "Ana handed it over to Bo",
+	tb.answered(t, "Ana reopened it", "Ana marked it done", "Ana took it", "Ana handed it over to Bo",
 		"Ana snoozed it until", "Ana took it")
 	if first >= second {
 		t.Fatalf("%s is not before %s", first, second)
@@ -357,7 +357,7 @@ func TestAlarmSays(t *testing.T) {
 	tb.taps(t, `within('[part~=claim]')[0]`)
 	tb.holds(t, `within('.said')[0].textContent.startsWith('That did not work: ')`)
 
-	tb.noted(t, "Nobody has heard this device yet. Mute and volume are unknown to a page: test the sound.")
+	tb.noted(t, "Nobody has heard this device yet. A page cannot know mute and volume: test the sound.")
 	tb.taps(t, `within('[part~=test]')[0]`)
 	tb.taps(t, `within('button[part~=heard]')[0]`)
 	tb.holds(t, `within('[part=heard]')[0].textContent.startsWith('Heard on this device 0:0')`)

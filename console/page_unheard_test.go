@@ -110,7 +110,7 @@ func (s *site) awaitHearings(t *testing.T, what string, wanted func([]string) bo
 
 // mends is whether a page says that nobody hears, and then this.
 func mends(sentences string) string {
-	return `within('.note span').some(e => e.textContent.endsWith('nowhere is a page open that may sound. ` + sentences + `'))`
+	return `within('.note span').some(e => e.textContent.endsWith('no open page may sound. ` + sentences + `'))`
 }
 
 func isAble(states []string) bool { return slices.Contains(states, "able") }
@@ -193,7 +193,7 @@ func TestUnheardTabs(t *testing.T) {
 	s, _ := unheardSite(t)
 	tabs := newProfile(t).openShift(t, s, "/#/shift", 3)
 	e2e.Eventually(t, "sentence that says what mends it", func() bool {
-		return value[bool](t, tabs[0], mends("Click here, and leave this page open. An alert is escalated at once."))
+		return value[bool](t, tabs[0], mends("Click here, and leave this page open. Alerts escalate at once."))
 	})
 	for _, i := range []int{2, 1} {
 		tabs[i].taps(t, `$('h1')`)
@@ -215,7 +215,7 @@ func TestConsoleHears(t *testing.T) {
 		`{"topics":["orders.>"],"unheard_after_seconds":1}`, nil)
 	tb := p.openShift(t, s, "/#/shift", 1)[0]
 	tb.eval(t, `Object.assign(within('[part=name]')[0], { value: 'Ana' }).dispatchEvent(new Event('change'))`)
-	const unheard = `within('.note span').some(e => e.textContent.startsWith('Nobody hears orders, since '))`
+	const unheard = `within('.note span').some(e => e.textContent.startsWith('Nobody hears orders (since '))`
 	e2e.Eventually(t, "sentence that nobody hears", func() bool { return value[bool](t, tb, unheard) })
 	tb.holds(t, mends("Click here, and leave this page open.")) // there are no steps
 	tb.eval(t, `location.hash = '#/log'`)
@@ -223,20 +223,20 @@ func TestConsoleHears(t *testing.T) {
 		return value[string](t, tb, `$('.alarm-bar').innerText`) == "Nobody hears orders"
 	})
 	tb.eval(t, `location.hash = '#/connections'`)
-	tb.sees(t, "tbody", "deaf: the browser lets nothing sound")
+	tb.sees(t, "tbody", "not heard: the browser blocks sound")
 	tb.sees(t, "tbody", "no alarm on the page")
 	tb.sees(t, "tbody", "in view, no notifications")
 
 	tb.eval(t, `location.hash = '#/shift'`)
 	tb.presses(t, "Closed for 12 hours: orders")
-	tb.sees(t, ".listened", "Nobody has to be there until ")
+	tb.sees(t, ".listened", "Nobody is on duty until ")
 	tb.holds(t, `!(`+unheard+`)`)
-	tb.presses(t, "Open again: orders")
-	tb.sees(t, ".listened", "Nobody hears it, since ")
+	tb.presses(t, "Reopen: orders")
+	tb.sees(t, ".listened", "Unheard since ")
 	tb.taps(t, `$('h1')`)
-	tb.sees(t, ".listened", "Somebody has to be there, in its hours.")
-	tb.answered(t, "orders: somebody hears again", "Nobody hears orders: there is nowhere to say it",
-		"Ana signed on orders again", "orders: somebody signed off, so nobody has to hear", "Ana signed off orders until", "Nobody hears orders: there is nowhere to say it")
+	tb.sees(t, ".listened", "Somebody must be there during its hours.")
+	tb.answered(t, "orders: somebody hears again", "Nobody hears orders: there is nowhere to report it",
+		"Ana undid the sign-off of orders", "orders: somebody signed off, so nobody needs to hear", "Ana signed off orders until", "Nobody hears orders: there is nowhere to report it")
 	tb.eval(t, `location.hash = '#/connections'`)
 	tb.sees(t, "tbody", "would be heard")
 }

@@ -1,6 +1,6 @@
 import type { Tidings, Token } from './tidings.js';
 
-/** An alert, as `GET /v1/open` has it: an event that demands an answer, and what became of it. */
+/** An alert, as in `GET /v1/open`: an event that demands an answer, and its state. */
 export interface Alert {
   /** The ID of the event. */
   id: string;
@@ -8,24 +8,24 @@ export interface Alert {
   type: string;
   /** The rules that the event matches. */
   rules: string[];
-  /** When the event was committed, RFC 3339; so are all times. */
+  /** When the event was committed, in RFC 3339, like all times. */
   since: string;
   state: 'open' | 'claimed' | 'snoozed' | 'done';
   /** Consoles should sound now. */
   rings: boolean;
-  /** Who has claimed it, or has done it. */
+  /** Who has claimed it, or ended it. */
   holder: Person | null;
-  /** The ID of the answer that a release, a hand-over, a done or an undo is conditional on. */
+  /** The ID of the answer on which a release, a hand-over, a done or an undo is conditional. */
   handle: string | null;
   changed: string | null;
-  /** Until when it is snoozed. */
+  /** Snoozed until then. */
   until: string | null;
-  /** Steps of escalation that were taken; when the next is due. */
+  /** Escalation steps fired; when the next one is due. */
   step: number;
   due: string | null;
 }
 
-/** Who holds an alert: the token's subject, and what was given with the answer. */
+/** Who holds an alert: the token's subject, and what the answer supplied. */
 export interface Person {
   subject?: string;
   device?: string;
@@ -35,69 +35,69 @@ export interface Person {
 /** Whether somebody would hear the alerts of a rule. */
 export interface RuleHearing {
   name: string;
-  /** Since then it is said that nobody would; null: it is not. */
+  /** Reported as unheard since then; null: it is not. */
   unheard_since: string | null;
-  /** Until then nobody has to be there; null: somebody has. */
+  /** Nobody is on duty until then; null: not signed off. */
   signed_off_until: string | null;
-  /** There are hours that may begin again. */
+  /** It has hours: signing off can last until they next begin. */
   has_hours: boolean;
-  /** There are steps, the first of which is taken at once while nobody would hear. */
+  /** It has steps: the first one fires at once while nobody would hear. */
   has_steps: boolean;
 }
 
-/** What can be known of whether this tab would be heard. Nothing tells of mute and volume. */
+/** What is known about whether this tab would be heard. Mute and volume cannot be known. */
 export interface Hearing {
   /** This tab is the one of its browser that rings. */
   rings: boolean;
-  /** The browser lets it sound. */
+  /** The browser allows it to sound. */
   armed: boolean;
   /** The browser shows its notifications. */
   allowed: boolean;
   visible: boolean;
-  /** When a person last said that they had heard the test sound on this browser; null: never. */
+  /** When a person last confirmed hearing the test sound in this browser; null: never. */
   heard: string | null;
 }
 
 /**
- * `<tidings-alarm>`: the open alerts, oldest first, and the ring until somebody has taken them. All of its state is the
- * server's; of this browser are the person's name and when a test sound was heard (localStorage).
+ * `<tidings-alarm>`: lists the open alerts, oldest first, and rings until somebody has claimed them. Its state is the
+ * server's, except the person's name and when a test sound was heard, which this browser keeps (localStorage).
  *
  * Attributes:
  * - `url`: the server. Default: where this module was loaded from.
- * - `topics`: topics and patterns, with spaces between. Default: `>`, which is all.
- * - `lang`: `en` or `zh`. Default: that of the element around, else the browser's.
- * - `name`: the person's. Without it the element asks.
- * - `device`: tells two people, or two devices, of one token and name apart. Default: made up for this browser and name.
- * - `calls`: what it may use, of `sound title icon badge notification`. Default: all.
+ * - `topics`: topics and patterns, separated by spaces. Default: `>`, which is all.
+ * - `lang`: `en` or `zh`. Default: inherited from the page, else the browser's.
+ * - `name`: the person's name. Without it the element asks.
+ * - `device`: tells apart two people, or two devices, with one token and name. Default: generated for this browser and name.
+ * - `calls`: which of `sound title icon badge notification` it may use. Default: all.
  *
  * It has the attribute `ringing` while it rings.
  */
 export class TidingsAlarm extends HTMLElement {
   /**
-   * A client of the page's, instead of one of the element's own. It has to read the topics, and `$alerts.` and each topic:
-   * `['orders.>', '$alerts.orders.>']`. The page closes it. Each tab with this client
-   * needs the element, or a Presence: the tab that holds the stream tells the server for all whether they would be heard.
+   * The page's client, instead of one created by the element. It must read the topics, and `$alerts.` followed by each:
+   * `['orders.>', '$alerts.orders.>']`. The page closes it. Each tab with this client needs the element, or a Presence:
+   * the tab that holds the stream reports to the server for all of them whether they would be heard.
    */
   tidings: Tidings | undefined;
-  /** The token, or a function that gets one, for a server of another origin. To be set before the element is in the page. */
+  /** The token, or a function that returns one, for a server of another origin. Set it before the element is in the page. */
   token: string | (() => Token | Promise<Token>) | undefined;
-  /** What a person calls an alert, such as "Order 1001"; shown as text in the place of its type. Called once for each. */
+  /** Returns what people call an alert, such as "Order 1001"; shown as text instead of its type. Called once for each. */
   describe: ((alert: Alert) => string | undefined | Promise<string | undefined>) | undefined;
-  /** What the server said last: the open ones, and those done in the last ten minutes. */
+  /** The server's last response: open alerts, and those done in the last ten minutes. */
   readonly alerts: readonly Alert[];
-  /** How many are open and claimed by nobody, beyond what is listed too. */
+  /** Number of open, unclaimed alerts, including those not listed. */
   readonly open: number;
-  /** The rules all of whose topics the element has. */
+  /** The rules all of whose topics the element follows. */
   readonly rules: readonly RuleHearing[];
-  /** An alert wants it, and this tab is the one that rings. Whether it can be heard is `audible`. */
+  /** An alert rings, and this tab is the one that sounds it. `audible` says whether it can be heard. */
   readonly ringing: boolean;
   readonly audible: boolean;
   readonly hearing: Hearing;
   /** Asks the server now. */
   refresh(): void;
   /**
-   * Each answer resolves with the alert as it then is; with undefined where it was refused or not answered, which the
-   * list says. `force` takes an alert over from its holder.
+   * Each answer resolves with the alert's new state, or with undefined if the request was refused or got no response, as
+   * the list then says. `force` takes an alert over from its holder.
    */
   claim(id: string, options?: { force?: boolean }): Promise<Alert | undefined>;
   release(id: string): Promise<Alert | undefined>;
@@ -107,14 +107,14 @@ export class TidingsAlarm extends HTMLElement {
   /** Seconds: 1 to 3600, by default 300. */
   snooze(id: string, seconds?: number): Promise<Alert | undefined>;
   /**
-   * Nobody has to be there for a rule, until its hours begin next or for so many seconds, a week at most: until then it is
-   * not said that nobody hears it. signOn takes that back. Both reject with what the server refuses.
+   * Signs off a rule, until its hours next begin or for N seconds, at most a week: until then it is not reported as
+   * unheard. signOn undoes that. Both reject if the server refuses.
    */
   signOff(rule: string, seconds?: number): Promise<RuleHearing>;
   signOn(rule: string): Promise<RuleHearing>;
   /** Plays the alarm once. */
   test(): void;
-  /** A person has heard the test sound. */
+  /** Confirms that a person has heard the test sound. */
   heard(): void;
   addEventListener<K extends keyof TidingsAlarmEventMap>(
     type: K, listener: (this: TidingsAlarm, event: TidingsAlarmEventMap[K]) => void, options?: boolean | AddEventListenerOptions,
@@ -123,9 +123,9 @@ export class TidingsAlarm extends HTMLElement {
 }
 
 export interface TidingsAlarmEventMap extends HTMLElementEventMap {
-  /** It begins or ends to ring, or can or cannot be heard any more. */
+  /** It starts or stops ringing, or becomes audible or inaudible. */
   ring: CustomEvent<{ ringing: boolean; audible: boolean }>;
-  /** The alerts, or what is known of them, may have changed. rings: one of them wants it, in whichever tab. */
+  /** The alerts, or what is known about them, may have changed. rings: one of them rings, in whichever tab. */
   alerts: CustomEvent<{ alerts: readonly Alert[]; open: number; rings: boolean }>;
 }
 

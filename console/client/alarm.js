@@ -1,25 +1,25 @@
-// <tidings-alarm> lists the alerts that demand an answer, and rings until somebody has taken them. docs/BROWSER.md says how
-// to use it, alarm.d.ts what each part means.
+// <tidings-alarm> lists the open alerts, and rings until somebody has claimed them. docs/BROWSER.md describes its use,
+// alarm.d.ts each part.
 //
-// Events are hints: after each the element asks the server which alerts are open, and rings while one of them wants it. Of
-// all tabs of a browser with one address and topics the one rings that holds a Web Lock.
+// Events are hints: after each the element asks the server which alerts are open, and rings while one of them says so. Of
+// a browser's tabs with the same address and topics, only the one that holds a Web Lock rings.
 
 import { locks } from './locks.js';
 import { Presence } from './presence.js';
 import { Tidings } from './tidings.js';
 
-const LOOK_PAUSE = 300; // ms, as all times: between two looks at the open alerts
-const LOOK_EVERY = 30_000; // for what no event tells, such as a rule that was muted
-const LOOK_AGAIN = 3_000; // after one that failed
+const LOOK_PAUSE = 300; // ms, like all times: between two requests for the open alerts
+const LOOK_EVERY = 30_000; // for what no event reports, such as a rule being muted
+const LOOK_AGAIN = 3_000; // after a failure
 const ANSWER_WITHIN = 10_000;
-const TAB_WITHIN = 3_000; // else the tab that rings is stuck
-const ASK_TAB = 5_000; // how often it is asked whether it is there, while it should ring
-const SLEPT = 20_000; // without a tick of a second: the browser held the tab
-const TOLD_FOR = 3_600_000; // it is said that it did
-const PROOF = 12 * 3_600_000; // how long a test sound that was heard counts: a shift
-const CLOCKS = 5_000; // by which this one and the server's may differ
+const TAB_WITHIN = 3_000; // after that the tab that rings is stuck
+const ASK_TAB = 5_000; // how often it is asked to respond, while it should ring
+const SLEPT = 20_000; // without a tick, due every second: the browser suspended the tab
+const TOLD_FOR = 3_600_000; // how long that is shown
+const PROOF = 12 * 3_600_000; // how long a heard test sound counts: a shift
+const CLOCKS = 5_000; // by how much this clock and the server's may differ
 const LIMIT = 100; // alerts in the list
-const NOTIFIED = 5; // of which each has a notification
+const NOTIFIED = 5; // alerts with a notification each
 const SNOOZE = 300; // s
 const ZH = 'zh', EN = 'en';
 
@@ -27,40 +27,40 @@ const ZH = 'zh', EN = 'en';
 
 const TEXTS = {
   [EN]: {
-    locale: [], // the person's own
+    locale: [], // the browser's
     space: ' ',
     label: 'Alerts',
     none: 'No open alerts',
     open: n => `${n} open ${n === 1 ? 'alert' : 'alerts'}`,
     rest: n => `and ${n} more`,
-    more: n => `${n} more events demand an answer than are kept track of: look in the log.`,
-    held: 'The log was restored from a backup: nothing is escalated until an administrator resumes it.',
-    unheard: (names, time) => `Nobody hears ${names}, since ${time}: nowhere is a page open that may sound.`,
+    more: n => `${n} more events demand an answer than can be tracked: look in the log.`,
+    held: 'The log was restored from a backup: nothing escalates until an administrator resumes it.',
+    unheard: (names, time) => `Nobody hears ${names} (since ${time}): no open page may sound.`,
     unheardHere: 'Click here, and leave this page open.',
-    unheardSteps: 'An alert is escalated at once.',
-    loading: 'Asking for the open alerts…',
+    unheardSteps: 'Alerts escalate at once.',
+    loading: 'Loading open alerts…',
     offline: time => `Offline since ${time}: this list may be old.`,
     refused: detail => `The server refuses: ${detail}`,
-    silent: 'The browser lets this page sound only after a click.',
-    silentElsewhere: 'The tab that rings may not sound yet: a click here lets this tab ring.',
-    allowSound: 'Let it sound',
+    silent: 'The browser allows sound on this page only after a click.',
+    silentElsewhere: 'The tab that rings may not sound yet: click here to let this tab ring.',
+    allowSound: 'Allow sound',
     noSound: 'This browser cannot play the alarm.',
     notAsked: 'Notifications are not allowed yet.',
     allow: 'Allow',
     denied: 'Notifications are blocked for this site in the browser’s settings.',
-    noNotifications: 'This browser shows no notifications of this page.',
-    hidden: 'This tab is in the background, where the browser may run it late.',
-    slept: (span, time) => `The browser held this tab for ${span}, until ${time}: keep it in view, or in a window of its own.`,
-    neverHeard: 'Nobody has heard this device yet. Mute and volume are unknown to a page: test the sound.',
+    noNotifications: 'This browser does not show notifications from this page.',
+    hidden: 'This tab is in the background, where the browser may delay it.',
+    slept: (span, time) => `The browser suspended this tab for ${span}, until ${time}: keep it in view, or in its own window.`,
+    neverHeard: 'Nobody has heard this device yet. A page cannot know mute and volume: test the sound.',
     heard: span => `Heard on this device ${span} ago.`,
     heardLong: span => `Last heard on this device ${span} ago: test the sound again.`,
     test: 'Test sound',
     yes: 'I heard it',
     elsewhere: 'Another tab of this browser rings.',
     here: 'This tab rings.',
-    you: 'Your name, for the others',
-    nameless: 'The others do not know your name.',
-    sayName: 'Say it',
+    you: 'Your name, shown to others',
+    nameless: 'Others do not know your name.',
+    sayName: 'Enter it',
     nobody: 'Nobody has it',
     mine: 'You have it',
     has: who => `${who} has it`,
@@ -68,7 +68,7 @@ const TEXTS = {
     done: who => `Done by ${who}`,
     somebody: 'Somebody',
     escalates: span => `escalates in ${span}`,
-    step: n => `${n} ${n === 1 ? 'step' : 'steps'} taken`,
+    step: n => `${n} ${n === 1 ? 'step' : 'steps'} fired`,
     claim: 'Take it',
     finish: 'Done',
     release: 'Give back',
@@ -84,9 +84,9 @@ const TEXTS = {
     came: (name, topic) => `New alert: ${name}, ${topic}`,
     taken: (who, name) => `${who} has taken ${name}`,
     late: who => `${who} was faster and has it.`,
-    closed: 'It is closed already.',
-    changed: 'Somebody has answered it meanwhile.',
-    unanswered: 'The server did not answer. Try again: it counts once.',
+    closed: 'It is already closed.',
+    changed: 'Somebody answered it in the meantime.',
+    unanswered: 'The server did not respond. Try again: it counts once.',
     failed: detail => `That did not work: ${detail}`,
     hours: (n, m) => `${n} h ${m} min`,
     days: (n, h) => `${n} d ${h} h`,
@@ -158,7 +158,7 @@ const TEXTS = {
   },
 };
 
-// --- style: WCAG 2.2 AA in both colour schemes; what begins with --alarm- is the page's to set
+// --- style: WCAG 2.2 AA in both colour schemes; pages may set the properties that begin with --alarm-
 
 const STYLE = `
 :host {
@@ -225,16 +225,16 @@ li[data-rings] .state { color: var(--own-bad); }
 @media (forced-colors: active) { li[data-rings] { border: 3px solid Highlight; } }
 `;
 
-let sheet; // of all elements of the page
+let sheet; // shared by all elements of the page
 function styled() {
   if (!sheet) {
-    sheet = new CSSStyleSheet(); // a policy of styles does not forbid it, as it does <style>
+    sheet = new CSSStyleSheet(); // unlike <style>, allowed under a style policy
     sheet.replaceSync(STYLE);
   }
   return [sheet];
 }
 
-// make makes an element. Text becomes a text node; there is no other way into the page.
+// make creates an element. Text becomes a text node; there is no other way into the page.
 function make(tag, { part, ...props } = {}, ...children) {
   const element = document.createElement(tag);
   if (part) element.setAttribute('part', part);
@@ -250,7 +250,7 @@ function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// --- what this browser remembers, for as long as the page lives where storage is disabled
+// --- what this browser remembers; only as long as the page lives if storage is disabled
 
 const remembered = new Map();
 function recall(name) {
@@ -269,11 +269,11 @@ function remember(name, value) {
 
 // --- whose turn it is to ring
 
-// Turn holds a lock in one tab of all. The tab that holds it answers the others, which take it away from one that is stuck,
-// or from one that may not sound when they may.
+// Turn holds a lock in one tab of all. That tab answers the others, which take the lock away if it is stuck, or if it may
+// not sound and they may.
 class Turn {
   holds = false;
-  elsewhere; // whether the tab that has the turn can be heard, once it was asked
+  elsewhere; // whether the tab that has the turn can be heard, once it has answered
   #name; #audible; #changed;
   #asked; #channel; #unanswered = 0;
 
@@ -302,7 +302,7 @@ class Turn {
     if (this.holds) this.#channel?.postMessage({ audible: this.#audible() });
   }
 
-  // look asks the tab that has the turn whether it is there.
+  // look asks the tab that has the turn to respond.
   look() {
     if (this.holds || this.#unanswered || !this.#channel) return;
     this.#channel.postMessage('who rings?');
@@ -333,7 +333,7 @@ class Turn {
       await Tidings.locks.request(this.#name, steal ? { steal } : { signal }, hold);
     } catch (error) {
       if (signal.aborted) return;
-      this.#set(error.name !== 'AbortError'); // locks are refused here, or this tab's was stolen
+      this.#set(error.name !== 'AbortError'); // either locks are refused here, or this tab's was stolen
       if (!this.holds) this.#request();
     }
   }
@@ -350,7 +350,7 @@ class Turn {
 
 // --- the sound
 
-// Sound is a bell that the browser repeats by itself, whatever it does to the timers of a tab.
+// Sound is a bell that the browser repeats by itself, even if it throttles the tab's timers.
 class Sound {
   #audio; #bell; #ringing; #changed;
 
@@ -360,7 +360,7 @@ class Sound {
   get woken() { return Boolean(this.#audio); }
   get audible() { return this.#audio?.state === 'running'; }
 
-  // wake has the browser let the page sound, if it does: before a click it may not.
+  // wake asks the browser to let the page sound, which it may not before a click.
   wake() {
     if (!Sound.possible) return;
     if (!this.#audio) {
@@ -402,7 +402,7 @@ class Sound {
   }
 }
 
-// bell is two strokes of two notes, and a pause.
+// bell returns two strokes of two notes, and a pause.
 function bell(audio) {
   const rate = audio.sampleRate, buffer = audio.createBuffer(1, rate * 2, rate), samples = buffer.getChannelData(0);
   for (const [at, hertz] of [[0, 880], [0.18, 1175], [0.6, 880], [0.78, 1175]]) {
@@ -414,10 +414,10 @@ function bell(audio) {
   return buffer;
 }
 
-// --- what shows it outside the page's own area
+// --- title and icon
 
 const MARK = /^(🔔 )?\(\d+\) /u;
-let icon; // the page's own
+let icon; // the page's
 
 function mark(calls, open, rings) {
   if (calls.has('title')) {
@@ -451,25 +451,25 @@ function drawn(open, rings) {
 const NOTHING = Object.freeze({ alerts: [], more: 0, open: 0, held: false, rules: [] });
 const ANSWERS = { claim: 'claim', release: 'release', finish: 'done', hand: 'hand-over', snooze: 'snooze', undo: 'undo' };
 
-// Where there are no elements, as in Node, the module can be imported all the same.
+// The module can also be imported where there are no elements, as in Node.
 export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   static observedAttributes = ['url', 'topics', 'lang', 'name', 'calls'];
 
   #describe; #token;
-  #tidings; // the page's own client, if it was given
-  #own; #life; // a client, if none was given; aborted when the element leaves the page
-  #presence; // tells the server whether it would be heard
+  #tidings; // the page's client, if it was given
+  #own; #life; // the element's client, if none was given; aborted when the element leaves the page
+  #presence; // reports to the server whether the alarm would be heard
   #turn; #sound = new Sound(() => this.#update());
   #page = NOTHING;
-  #known = false; // a page was read
-  #ahead = 0; // the server's clock, of this one
-  #answers = 0; // that this page has given
+  #known = false; // the open alerts were read
+  #ahead = 0; // the server's clock, relative to this one
+  #answers = 0; // given by this page
   #looking = false; #again = false; #looked = 0; #lookAt = 0;
-  #problem; // why there is no page: { since, detail }; without detail nothing answers
-  #ringing = false; #heardAs = ''; // what was told last
+  #problem; // why they could not be read: { since, detail }; without detail nothing responds
+  #ringing = false; #heardAs = ''; // last reported
   #notices = new Map(); #noticeable = true;
   #asks = 0; #tick = 0; #slept;
-  #proving = false; // a test sound was played, and nobody has said yet
+  #proving = false; // a test sound was played, and nobody has confirmed it yet
   #rows = new Map(); #names = new Map();
   #parts; #list; #text = TEXTS[EN];
 
@@ -512,7 +512,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   signOff(rule, seconds) { return this.#sign('POST', rule, seconds && { seconds }); }
   signOn(rule) { return this.#sign('DELETE', rule); }
 
-  // test plays the alarm once. That somebody heard it only they can say.
+  // test plays the alarm once. Only a person can confirm that it was heard.
   test() {
     this.#sound.test();
     this.#proving = true;
@@ -530,7 +530,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   connectedCallback() {
     if (this.#life) return; // it was moved
     if (!this.shadowRoot) this.attachShadow({ mode: 'open' }).adoptedStyleSheets = styled();
-    for (const name of ['token', 'describe', 'tidings']) { // that were set before this module was there
+    for (const name of ['token', 'describe', 'tidings']) { // set before this module was loaded
       if (!Object.hasOwn(this, name)) continue;
       const value = this[name];
       delete this[name];
@@ -540,7 +540,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   }
 
   disconnectedCallback() {
-    queueMicrotask(() => this.isConnected || this.#end()); // unless it is only moved
+    queueMicrotask(() => this.isConnected || this.#end()); // unless it only moves
   }
 
   attributeChangedCallback(name, was, now) {
@@ -598,7 +598,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     this.#update();
   }
 
-  // back: what tells that the page runs. It may be in the background still.
+  // back handles any sign that the page runs. It may still be in the background.
   #back({ type }) {
     const left = type === 'visibilitychange' && document.visibilityState === 'hidden';
     if (left || type === 'offline' || type === 'blur') return this.#update();
@@ -611,14 +611,14 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     const client = this.#tidings ?? (this.#own = new Tidings({
       url: this.#base, topics: [...topics, ...topics.map(topic => `$alerts.${topic}`)], token: this.token && (() => this.#bearer()),
     }));
-    client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // none of these may change a refusal
+    client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // events do not change a refusal
     for (const type of ['gap', 'live']) client.addEventListener(type, () => this.#look(), { signal });
     this.#presence = new Presence(client, {
       url: this.#base, armed: () => (this.#calls.has('sound') ? this.audible : undefined),
     });
   }
 
-  // arm: the person has clicked or typed, so the browser may let this tab sound.
+  // arm runs after a click or a key press: the browser may now let this tab sound.
   #arm() {
     if (this.audible) return;
     this.#sound.wake();
@@ -639,7 +639,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
   get #calls() { return new Set((this.getAttribute('calls') ?? 'sound title icon badge notification').split(/\s+/)); }
   get #me() { return this.getAttribute('name') ?? recall('name') ?? ''; }
 
-  // device tells two people of one name, or of one token, apart: another name in this browser is another device.
+  // device tells apart two people with one name, or one token: another name in this browser is another device.
   get #device() {
     const given = this.getAttribute('device');
     if (given !== null) return given;
@@ -656,8 +656,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   // --- the open alerts
 
-  // look asks the server at once, and again if something comes meanwhile: no timer stands before the end of a ring, for
-  // that of a tab in the background is late.
+  // look asks the server at once, and again if something arrives meanwhile. Ending a ring never waits for a timer, which
+  // would be late in a background tab.
   async #look() {
     if (!this.#life) return;
     this.#again = true;
@@ -670,7 +670,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     const answers = this.#answers;
     try {
       const page = await this.#request('GET', 'open', { query: { limit: LIMIT, done: true } });
-      if (!signal.aborted && answers === this.#answers) this.#show(page); // else it may be older than the answer
+      if (!signal.aborted && answers === this.#answers) this.#show(page); // otherwise it may be older than the answer
     } catch (error) {
       if (!signal.aborted) this.#failed(error);
     }
@@ -681,14 +681,14 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     else this.#later();
   }
 
-  // failed keeps what was known, and its ring, unless the server itself says that this page is not to have it.
+  // failed keeps the known alerts, and their ring, unless the server itself refuses this page.
   #failed({ code, status, message }) {
     const refused = code && status < 500 && status !== 429;
     this.#problem = { since: this.#problem?.since ?? Date.now(), detail: refused ? message : undefined };
     if (refused) this.#page = NOTHING;
   }
 
-  // later looks again when something is due that no event tells of.
+  // later looks again when something is due that no event reports.
   #later(pause) {
     clearTimeout(this.#lookAt);
     const now = this.#now, times = this.#page.alerts.flatMap(({ until, due }) => [until, due]);
@@ -701,7 +701,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   #show(page) {
     const before = new Map(this.#page.alerts.map(alert => [alert.id, alert]));
-    this.#page = { rules: [], ...page }; // an earlier server has none
+    this.#page = { rules: [], ...page }; // earlier servers send no rules
     this.#problem = undefined;
     for (const alert of page.alerts) this.#announce(alert, before.get(alert.id));
     this.#known = true;
@@ -734,8 +734,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     throw Object.assign(new Error(problem.detail ?? problem.title ?? `HTTP ${answer.status}`), { ...problem, name: 'ProblemError' });
   }
 
-  // answer sends what a person has decided. It resolves with the alert, or undefined where that was refused, which the
-  // alert's own line says then.
+  // answer sends a person's decision. It resolves with the alert, or with undefined if that was refused, as the alert's
+  // line then says.
   async #answer(kind, id, more = {}) {
     const row = this.#rows.get(id), alert = this.#page.alerts.find(alert => alert.id === id);
     const conditional = !['claim', 'snooze'].includes(kind);
@@ -761,7 +761,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     }
   }
 
-  // sign says that nobody has to be there for a rule, or somebody has again. What goes wrong is the page's to tell.
+  // sign signs off a rule, or undoes that. The page reports errors.
   async #sign(method, rule, more) {
     const now = await this.#request(method, `alerts/${encodeURIComponent(rule)}/sign-off`, { body: { ...more, ...this.#self } });
     this.#answers++;
@@ -785,10 +785,10 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   #holderOf({ holder }) {
     const name = nameOf(holder) ?? this.#text.somebody;
-    return name === this.#me && holder.device ? `${name} (${holder.device})` : name; // another one of my name
+    return name === this.#me && holder.device ? `${name} (${holder.device})` : name; // somebody else with my name
   }
 
-  // nameOf is what a person calls the alert: its type, until the page's own description is there.
+  // nameOf returns what people call the alert: its type, until the page's description arrives.
   #nameOf(alert) {
     if (this.describe && !this.#names.has(alert.id)) {
       this.#names.set(alert.id, undefined);
@@ -825,7 +825,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
       this.#heardAs = heardAs;
       this.#presence?.changed();
       this.#turn?.tell();
-      if (this.audible) this.#turn?.look(); // the tab whose turn it is may not sound
+      if (this.audible) this.#turn?.look(); // the tab that has the turn may not be allowed to sound
       this.dispatchEvent(new CustomEvent('ring', { detail: { ringing: this.#ringing, audible: this.audible } }));
     }
     this.dispatchEvent(new CustomEvent('alerts', { detail: { alerts: this.alerts, open: this.open, rings: wants } }));
@@ -849,7 +849,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
         };
         this.#notices.set(alert.id, notice);
       } catch {
-        this.#noticeable = false; // browsers of phones leave notifications to service workers
+        this.#noticeable = false; // phone browsers leave notifications to service workers
       }
     }
   }
@@ -914,7 +914,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
       this.#rows.get(id).item.remove();
       this.#rows.delete(id);
     }
-    // What had the focus may have been moved, made anew, or have gone.
+    // The focused element may have been moved, recreated, or removed.
     if (focus && !this.shadowRoot.activeElement) [focus, held, parts.heading].find(one => one?.isConnected).focus({ preventScroll: true });
     const rest = open - alerts.filter(({ state }) => state === 'open' || state === 'snoozed').length;
     parts.rest.hidden = rest <= 0;
@@ -939,7 +939,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
       this.#rows.set(alert.id, row);
     }
     const changed = row.alert && (row.alert.state !== alert.state || row.alert.handle !== alert.handle);
-    if (changed && (alert.state !== 'claimed' || this.#isMine(alert))) row.said = ''; // who was faster is still true
+    if (changed && (alert.state !== 'claimed' || this.#isMine(alert))) row.said = ''; // unless it says who was faster: that is still true
     row.alert = alert;
     say(row.name, this.#nameOf(alert));
     row.item.dataset.state = alert.state;
@@ -951,7 +951,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     return row;
   }
 
-  // time shows what changes with every second.
+  // time updates what changes every second.
   #time({ alert, since, about, state }) {
     const text = this.#text, now = this.#now, { step, due, topic, until } = alert;
     since.dateTime = alert.since;
@@ -966,8 +966,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     say(state, states[alert.state]?.() ?? text.nobody);
   }
 
-  // choices are the buttons, made anew when others are needed. If one had the focus, the alert itself gets it: a second press
-  // of Enter must not give another answer.
+  // choices shows the buttons, recreated when others are needed. If one had the focus, the alert itself gets it: a second
+  // press of Enter must not give another answer.
   #choices(row) {
     const { alert, mode, busy, item, buttons } = row, text = this.#text, { id } = alert, mine = this.#isMine(alert), holder = this.#holderOf(alert);
     const shown = [alert.state, mine, mode, holder, this.#nameOf(alert)].join('\n');
@@ -1006,7 +1006,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     return [make('label', { part: 'label' }, this.#text.to, to), button('hand', hand), button('cancel', turn(''))];
   }
 
-  // key: arrows go from alert to alert, Enter takes the one that has the focus.
+  // key moves between alerts with arrows; Enter claims the focused one.
   #key(event) {
     const { key, target, repeat } = event;
     if (target.localName === 'input' || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -1022,7 +1022,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     }
   }
 
-  // notes say in a sentence each what keeps a person from being called.
+  // notes shows, in one sentence each, what may keep an alert from being noticed.
   #notes() {
     const text = this.#text, parts = this.#parts, heard = Date.parse(recall('heard') ?? ''), age = Date.now() - heard;
     const notes = this.#obstacles();
@@ -1039,7 +1039,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     say(parts.turn, this.#turn?.holds ? text.here : this.#turn?.elsewhere === undefined ? '' : text.elsewhere);
   }
 
-  // unheard says which rules nobody hears, what mends it, and what becomes of an alert meanwhile.
+  // unheard says which rules nobody hears, how to fix that, and what happens to alerts meanwhile.
   get #unheard() {
     const text = this.#text, rules = this.#page.rules.filter(rule => rule.unheard_since);
     if (!rules.length) return;
@@ -1079,7 +1079,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
 function nameOf(holder) { return holder?.name || holder?.subject || holder?.device || undefined; }
 
-// span is how long something takes: 0:07, 12:30, then hours and days.
+// span formats a duration: 0:07, 12:30, then hours and days.
 function span(ms, text) {
   const seconds = Math.max(0, Math.floor(ms / 1000)) || 0, minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
   if (hours >= 24) return text.days(Math.floor(hours / 24), hours % 24);
