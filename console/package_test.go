@@ -48,8 +48,8 @@ function
 			"--config",
 			"script.config.js",
 		)
-		want := "TypeError: url: expected http(s)://host/path, without user, query and fragment, but got nothing, " +
-			"and a bundle does not know it\n"
+		want := "TypeError: url: expected http(s)://host/path, without user, query or fragment, but got nothing, " +
+			"and a bundle cannot know it\n"
 		if got := run(t, dir, "node", "script/script.js"); got != want {
 			t.Errorf("got:\n%s\nwant:\n%s", got, want)
 		}

@@ -1,12 +1,12 @@
-// What react.js and vue.js have in common: one client, and so one connection, for all components of a page. Each
-// component asks for its topics; the client reads what any of them asked for, and each is shown its own.
+// Shared by react.js and vue.js: one client, and so one connection, for all components of a page. Each component asks
+// for its topics; the client reads what any of them asks for, and each component sees its own.
 
 import { locks } from './locks.js';
 import { Tidings } from './tidings.js';
 import { keyOfTopics, matcher, topicsOf } from './topics.js';
 
 const KEPT = 1000; // events, unless the page says
-const UNASKED = 20; // how many lists of topics are still read after their last component has gone
+const UNASKED = 20; // lists of topics still read after their last component has gone
 
 /** The events and the status before there is a client, and on a server. */
 export const NOTHING = Object.freeze([]);
@@ -15,8 +15,8 @@ export const IDLE = Object.freeze({
 });
 
 /**
- * What must stay the same for a client to go on: with other options a page needs another hub. Where to start counts
- * once, and of two functions, or two tokens, the client takes the newer one.
+ * What must stay the same for a client to continue: with other options a page needs another hub. Where to start counts
+ * only once, and the client uses the newest functions and the newest token.
  */
 export function keyOf({ url, name, shared, withCredentials, token, handled }) {
   if (url === undefined) {
@@ -29,23 +29,23 @@ export class Hub {
   #options;
   #started = false;
   #client = null;
-  #cursor = null; // where the client before this one was
-  #given = ''; // the last event that a client gave
-  #handled = null; // the last event that the page's `handled` is done with
+  #cursor = null; // where the previous client was
+  #given = ''; // the last event from a client
+  #handled = null; // the last event that the page's `handled` has finished
   #topics = ''; // that the client reads, as a key of topics.js
-  #asked = new Map(); // how many components ask for a key; the one that was let go last is the last
+  #asked = new Map(); // number of components per key; the key released last comes last
   #listeners = new Set();
   #fresh = []; // events since the listeners were called
-  #events = NOTHING; // the newest first. Lists and statuses are replaced, never changed.
+  #events = NOTHING; // newest first. Lists and statuses are replaced, never changed.
   #status = IDLE;
-  #due = false; // something is to be done before the task ends
+  #due = false; // something must be done before the task ends
 
-  /** Makes no client yet: a server, and React while it renders, may make a hub and drop it. */
+  /** Creates no client yet: a server, and React while it renders, may create a hub and drop it. */
   constructor(options) { this.#options = options; }
 
   get status() { return this.#status; }
 
-  /** Takes the options of now, whose key is the same. A token that has changed is used at once. */
+  /** Takes the current options, whose key is the same. A changed token is used at once. */
   use(options) {
     const { token } = this.#options;
     this.#options = options;
@@ -57,13 +57,13 @@ export class Hub {
     this.#later();
   }
 
-  /** Closes the client. One that is made by another start goes on where this one was. */
+  /** Closes the client. The next start creates one that continues where this one was. */
   stop() {
     this.#started = false;
     this.#later();
   }
 
-  /** Has topics read, until the function that it returns is called. */
+  /** Reads topics until the returned function is called. */
   ask(key) {
     this.#asked.set(key, (this.#asked.get(key) ?? 0) + 1);
     this.#later();
@@ -75,13 +75,13 @@ export class Hub {
     };
   }
 
-  /** Calls the listener after events or the status have changed, once a task, until what it returns is called. */
+  /** Calls the listener when events or the status have changed, once per task, until the returned function is called. */
   subscribe = listener => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   };
 
-  /** Returns a function that gives the newest events of some topics: the same list until one of them changes. */
+  /** Returns a function that returns the newest events of some topics: the same list until one of them changes. */
   view(key, limit = Infinity) {
     const matches = matcher(key);
     let all = NOTHING, list = NOTHING;
@@ -94,7 +94,7 @@ export class Hub {
     };
   }
 
-  /** Forgets the events and the gap. Returns the cursor: nothing up to it is shown again. */
+  /** Clears the events and the gap. Returns the cursor: nothing up to it is shown again. */
   clear = () => {
     this.#fresh = [];
     this.#events = NOTHING;
@@ -102,7 +102,7 @@ export class Hub {
     return this.#client?.cursor ?? this.#cursor;
   };
 
-  // later settles once for all that happens in a task: effects that come and go and come, a burst of events.
+  // later settles once for everything in a task: effects that run, clean up and run again, or a burst of events.
   #later() {
     if (this.#due) return;
     this.#due = true;
@@ -130,12 +130,12 @@ export class Hub {
     this.#topics = wanted;
     if (!this.#client) return void this.#open();
     this.#client.setTopics(topicsOf(wanted));
-    // Whoever asks again for a topic that is read no longer would see a list with a hole.
+    // A component that asks again for a topic no longer read would see a list with a hole.
     const read = matcher(wanted);
     this.#events = this.#events.filter(({ topic }) => read(topic));
   }
 
-  // wanted is the key of what is to be read, undefined as long as nobody has asked.
+  // wanted returns the key of what to read, undefined as long as nobody has asked.
   #wanted() {
     let unasked = [...this.#asked.values()].filter(n => n === 0).length;
     for (const [key, n] of this.#asked) if (n === 0 && unasked-- > UNASKED) this.#asked.delete(key);
@@ -157,7 +157,7 @@ export class Hub {
     const client = this.#client = new Tidings({ ...options, topics: topicsOf(this.#topics) });
     const on = (type, react) => client.addEventListener(type, ({ detail }) => react(detail));
     on('event', event => {
-      if (event.id <= this.#given) return; // read again, for it was not handled
+      if (event.id <= this.#given) return; // read again, because it was not handled
       this.#given = event.id;
       this.#fresh.push(event);
       this.#later();

@@ -1,16 +1,16 @@
-// Locks between the tabs of an origin where a browser has none: on pages that are neither on HTTPS nor on localhost. It is
-// as much of Web Locks (W3C Web Locks §5) as tidings.js asks for, over BroadcastChannel. Who asks for a lock has it when
-// nobody objects. Two may believe for a moment that they have it, which tidings.js bears (docs/adr/0007); then one loses
-// it as if it were stolen. A tab that ends without a word keeps its lock until it is stolen.
+// Locks between the tabs of an origin where a browser has none: on pages that are neither on HTTPS nor on localhost. They
+// implement what tidings.js needs of Web Locks (W3C Web Locks §5) over BroadcastChannel. A tab that asks for a lock has it
+// if nobody objects. For a moment two may believe they have it, which tidings.js tolerates (docs/adr/0007); then one loses
+// it as if it were stolen. A tab that ends silently keeps its lock until it is stolen.
 
-const WITHIN = 300; // ms: then nobody objects
+const WITHIN = 300; // ms: time to object
 
 export const locks = {
   request: (name, { ifAvailable, steal, signal }, act) => new Promise((resolve, reject) => {
     const me = Math.random(), channel = new BroadcastChannel(`lock ${name}`);
     let holds = false, over = false;
-    let timer; // until then somebody may object; none: somebody has
-    let fresh = true; // a lock that was stolen just now
+    let timer; // while it runs somebody may object; none: somebody has
+    let fresh = true; // the lock was stolen just now
 
     const say = what => over || channel.postMessage({ what, from: me });
     const leave = () => {

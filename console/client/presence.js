@@ -1,27 +1,27 @@
-// Tells the server what a page can do: whether a person may see it, whether the browser shows its notifications, and whether
-// it may sound an alarm. docs/BROWSER.md says what for, presence.d.ts what each part means.
+// Reports to the server what a page can do: whether a person may see it, whether the browser shows its notifications, and
+// whether it may sound an alarm. docs/BROWSER.md says what for, presence.d.ts describes each part.
 //
-// It is told when the stream brings something, not by a timer: a page that is frozen falls silent. The tabs that share a
-// stream are one page to the server. The one that holds it asks the others at each heartbeat, and counts for the next those
-// that have answered. A stream's reports bear its token: to the server another one may be somebody else.
+// Reports are sent when the stream delivers something, not by a timer: a frozen page falls silent. The tabs that share a
+// stream are one page to the server. The one that holds it asks the others at each heartbeat, and at the next counts those
+// that have answered. A stream's reports carry its token: to the server another token may be somebody else.
 
-const WITHIN = 10_000; // ms, for the server to answer
-const ASKED_WITHIN = 120_000; // else the tab that holds the stream has no Presence, most likely
-const all = new WeakMap(); // of each client its Presences: the first speaks for all
+const WITHIN = 10_000; // ms for the server to respond
+const ASKED_WITHIN = 120_000; // else the tab that holds the stream most likely has no Presence
+const all = new WeakMap(); // each client's Presences: the first reports for all
 
 export class Presence {
   #client; #options;
   #life = new AbortController();
-  #with; // all of the client, this one too
+  #with; // all of the client, including this one
   #tab = Math.random(); // tells tabs apart
-  #channel; // to the others that share the stream
+  #channel; // to the other tabs that share the stream
   #others = new Map(); // what each of them can do, and when it was asked
-  #asked = 0; // how often they were
-  #subscriber; #token; // the stream, as the server calls it, and its token; undefined: another tab holds it
-  #told = ''; #toldAt = 0; // last
+  #asked = 0; // how often they were asked
+  #subscriber; #token; // the server's ID of the stream, and its token; undefined: another tab holds it
+  #told = ''; #toldAt = 0; // the last report
   #telling = false;
-  #warned = false; // that the server does not take it
-  #unasked = 0; // a timer, while another tab is to ask
+  #warned = false; // once is enough
+  #unasked = 0; // a timer, while another tab should ask
 
   constructor(client, options = {}) {
     this.#client = client;
@@ -35,7 +35,7 @@ export class Presence {
     this.#meet();
   }
 
-  // changed has it told at once that the page can do something else now.
+  // changed reports at once that what the page can do has changed.
   changed() {
     if (this.#life.signal.aborted) return;
     const [first] = this.#with;
@@ -59,7 +59,7 @@ export class Presence {
     };
   }
 
-  // page is what one of the tabs can do, or another.
+  // page combines what all tabs can do.
   get #page() {
     const tabs = [this.#can, ...[...this.#others.values()].map(({ can }) => can)];
     return { visible: tabs.some(can => can.visible), allowed: tabs.some(can => can.allowed), armed: oneRings(tabs.map(can => can.armed)) };
@@ -77,7 +77,7 @@ export class Presence {
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
   }
 
-  // await warns of a tab that holds the stream and does not ask.
+  // await warns if the tab that holds the stream does not ask.
   #await() {
     clearTimeout(this.#unasked);
     this.#unasked = setTimeout(() => {
@@ -100,7 +100,7 @@ export class Presence {
     const since = Date.now() - this.#toldAt, other = subscriber !== this.#subscriber;
     this.#meet();
     [this.#subscriber, this.#token] = [subscriber, token];
-    if (!other && since >= 0 && since < heartbeat / 2) return; // more has come than a heartbeat
+    if (!other && since >= 0 && since < heartbeat / 2) return; // not only heartbeats arrive
     for (const [tab, { asked }] of this.#others) if (asked < this.#asked) this.#others.delete(tab);
     this.#told = '';
     this.#tell();
@@ -108,8 +108,8 @@ export class Presence {
     this.#channel?.postMessage({});
   }
 
-  // tell sends what has changed, one request after the other. One that fails is made up for by the next heartbeat's; until then the
-  // server knows no better.
+  // tell sends what has changed, one request after another. The next heartbeat's makes up for one that fails; until then
+  // the server has the old state.
   async #tell() {
     if (this.#telling) return;
     this.#telling = true;
@@ -127,18 +127,18 @@ export class Presence {
       method: 'PUT', headers, body, cache: 'no-store', redirect: 'manual', credentials: withCredentials ? 'include' : 'same-origin',
       signal: AbortSignal.timeout(WITHIN),
     });
-    if (answer.ok || subscriber !== this.#subscriber) return; // of a stream that has ended nothing is taken
-    const { detail, title = 'no answer of this server' } = await answer.json().catch(() => ({}));
+    if (answer.ok || subscriber !== this.#subscriber) return; // reports for a stream that has ended are not accepted
+    const { detail, title = 'not a response of this server' } = await answer.json().catch(() => ({}));
     this.#warn(`HTTP ${answer.status}, ${detail ?? title}`);
   }
 
   #warn(why) {
-    if (!this.#warned) console.warn(`Tidings is not told whether this page would be heard: ${why}`);
+    if (!this.#warned) console.warn(`Tidings does not know whether this page would be heard: ${why}`);
     this.#warned = true;
   }
 }
 
-// oneRings is armed of several: one rings for all. null is one that has no alarm.
+// oneRings combines several armed values: one page rings for all. null is a page without an alarm.
 function oneRings(armed) {
   const alarms = armed.filter(armed => armed !== null);
   return alarms.length ? alarms.includes(true) : null;

@@ -1,7 +1,7 @@
-// Pushes to this browser, also while no page of it is open. docs/BROWSER.md says how to use it, push.d.ts what each part means.
+// Pushes to this browser, even while no page is open. docs/BROWSER.md describes its use, push.d.ts each part.
 
-const SCOPE = 'tidings/'; // below the worker's: it is in charge of no page, and in the way of no other worker
-let policy; // of the page, for the worker
+const SCOPE = 'tidings/'; // below the worker's: it controls no page, and displaces no other worker
+let policy; // for the worker's URL
 
 export class PushError extends Error {
   constructor(status, { title, detail, code } = {}) {
@@ -10,7 +10,7 @@ export class PushError extends Error {
   }
 }
 
-// pushState is what the browser says, without asking anybody.
+// pushState reports the browser's state, without asking the person.
 export async function pushState(options = {}) {
   const { navigator, PushManager, Notification } = globalThis;
   if (!navigator?.serviceWorker || !PushManager || !Notification) return 'unsupported';
@@ -20,9 +20,9 @@ export async function pushState(options = {}) {
   return recall(options) ? 'lost' : 'off';
 }
 
-// push has this browser pushed to, or renews that. The browser asks its person, so the first call belongs to a click.
+// push turns pushes on, or renews them. The browser asks the person, so make the first call on a click.
 export async function push({ topics, readMark, page = globalThis.location?.href, name, language, urgency, ...options }) {
-  if (await pushState(options) === 'unsupported') throw new Error('this browser takes no pushes: it needs HTTPS, and on iOS the page on the home screen');
+  if (await pushState(options) === 'unsupported') throw new Error('this browser takes no pushes: that needs HTTPS and, on iOS, the page on the home screen');
   const permission = await Notification.requestPermission();
   if (permission !== 'granted') throw new DOMException('the browser does not allow notifications for this site', 'NotAllowedError');
   const { public_key: key } = await ask(options, 'GET', 'v1/push');
@@ -34,7 +34,7 @@ export async function push({ topics, readMark, page = globalThis.location?.href,
   return device;
 }
 
-// stopPush ends it. Of a server that cannot be reached the push service tells later that the browser is gone.
+// stopPush turns pushes off. A server that cannot be reached learns later, from the push service, that the browser is gone.
 export async function stopPush(options = {}) {
   const id = recall(options);
   await (await (await registered(options))?.pushManager.getSubscription())?.unsubscribe();
@@ -45,7 +45,7 @@ export async function stopPush(options = {}) {
   });
 }
 
-// readPushes closes the notifications that are shown of events up to an ID, or all, and takes the badge away.
+// readPushes closes notifications of events up to an ID, or all; when none is left, it clears the badge.
 export async function readPushes(id, options = {}) {
   const shown = await (await registered(options))?.getNotifications() ?? [];
   const read = shown.filter(({ data }) => id === undefined || !(data?.id > id));
@@ -62,7 +62,7 @@ function base({ url }) {
 function workerOf(options) {
   const worker = new URL(options.worker ?? new URL('sw.js', base(options)), globalThis.location.href);
   if (worker.origin === globalThis.location.origin) return worker;
-  throw new Error(`a browser takes a service worker from the page's own origin alone: serve a copy of ${worker} there, and name it in "worker"`);
+  throw new Error(`a browser accepts a service worker only from the page's own origin: serve a copy of ${worker} there, and name it in "worker"`);
 }
 
 const registered = async options => globalThis.navigator?.serviceWorker?.getRegistration(new URL(SCOPE, workerOf(options)));
@@ -81,7 +81,7 @@ async function register(options) {
   return found;
 }
 
-// trusted is the worker's URL as pages want it whose policy demands Trusted Types. They name this one: trusted-types
+// trusted returns the worker's URL for pages whose policy demands Trusted Types. They must list this policy: trusted-types
 // tidings-worker.
 function trusted(worker) {
   if (!globalThis.trustedTypes) return worker;
@@ -94,7 +94,7 @@ function trusted(worker) {
   return policy.createScriptURL(worker);
 }
 
-// subscribe takes the subscription that there is, unless it is for another key.
+// subscribe reuses the existing subscription, unless it is for another key.
 async function subscribe({ pushManager }, key) {
   const wanted = bytesOf(key);
   const there = await pushManager.getSubscription();
@@ -124,7 +124,7 @@ function remember(options, id) {
   try {
     if (id) localStorage.setItem(place(options), id);
     else localStorage.removeItem(place(options));
-  } catch { /* without storage the push service tells the server in the end */ }
+  } catch { /* without storage, the server learns it from the push service in the end */ }
 }
 
 function recall(options) {

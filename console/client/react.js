@@ -1,5 +1,5 @@
 'use client';
-// Tidings for React 18 and later. docs/BROWSER.md says how to use it, react.d.ts what each part means.
+// Tidings for React 18 and later. docs/BROWSER.md describes its use, react.d.ts each part.
 
 import { createContext, createElement, useContext, useEffect, useMemo, useSyncExternalStore } from 'react';
 import { Hub, IDLE, keyOf, NOTHING } from './hub.js';

@@ -1,5 +1,5 @@
-// The service worker of Tidings' pushes: it shows what comes, and opens the page where the device was. It answers no requests
-// of pages. Browsers that know declarative pushes show them without it.
+// The service worker for Tidings' pushes: it shows what arrives, and opens the page that the push names. It answers no
+// requests of pages. Browsers that support declarative pushes show them without it.
 
 const home = new URL('.', location.href).href;
 
@@ -12,8 +12,8 @@ addEventListener('notificationclick', event => {
   event.waitUntil(open(event.notification.data.navigate));
 });
 
-// messageOf reads a declarative push message (W3C Push API). What is none is not the server's; a browser may still want to see
-// something for it.
+// messageOf reads a declarative push message (W3C Push API). Anything else is not from the server; a browser may still
+// require a notification for it.
 function messageOf({ data }) {
   try {
     const { web_push: is, notification, app_badge: badge } = data.json();
@@ -22,7 +22,7 @@ function messageOf({ data }) {
   return { title: 'Tidings', navigate: home };
 }
 
-// here is a page that a click may open: one of this origin, whoever has registered another.
+// here returns a page that a click may open: only one of this origin, whatever was registered.
 function here(page) {
   const { origin, href } = new URL(page, home);
   return origin === location.origin ? href : home;
@@ -33,7 +33,7 @@ function show({ title, badge, navigate, data, ...options }) {
   return registration.showNotification(title, { ...options, data: { ...data, navigate } });
 }
 
-// open brings the page into view that a push names: a window that shows it, else a new one.
+// open brings the page that a push names into view: a window that shows it, else a new one.
 async function open(page) {
   const pageOf = url => url.split('#')[0];
   const windows = await clients.matchAll({ type: 'window', includeUncontrolled: true });

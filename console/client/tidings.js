@@ -1,53 +1,53 @@
-// The browser client of Tidings. docs/BROWSER.md says how to use it, tidings.d.ts what each part means.
+// The browser client of Tidings. docs/BROWSER.md describes its use, tidings.d.ts each part.
 //
 // A tab is a cursor. Of all tabs with one name, topics and identity (docs/adr/0012) one leads: it holds the stream and
-// tells the others what came after which ID. One that finds a hole before reads it from the server (docs/adr/0007).
+// tells the others what arrived after which ID. A tab that finds a hole reads it from the server (docs/adr/0007).
 
-const VERSION = 3; // of what tabs tell each other
-const TICK = 5_000; // ms, as all times: how often silence is looked for
-const OPEN_WITHIN = 10_000; // else something between holds a stream up
-const LOCK_WITHIN = 12_000; // else the browser never answers
+const VERSION = 3; // of the tabs' messages
+const TICK = 5_000; // ms, like all times: how often silence is checked
+const OPEN_WITHIN = 10_000; // else something on the way holds the stream up
+const LOCK_WITHIN = 12_000; // else the browser never responds
 const TOKEN_WITHIN = 10_000;
 const POLL_WAIT = 25_000; // how long the server may hold a poll
-const POLL_FOR = 300_000; // then a stream is tried again
+const POLL_FOR = 300_000; // then a stream is retried
 const RETRY_MIN = 1_000, RETRY_MAX = 30_000;
-const SETS = 50; // of topics that have a place in storage
-const PAGE = 250; // events handed over at a stretch
+const SETS = 50; // of topics, with a stored cursor each
+const PAGE = 250; // events handed over at once
 const EARLIEST = '0'.repeat(26), BEYOND = '~'; // below and above every ID
 const STREAM = 'text/event-stream', PAGES = 'application/json';
 
 export class Tidings extends EventTarget {
   #options; #url;
-  #who; // person.grant, as the server says
+  #who; // person.grant, from the server
   #served; // false: the server has refused
-  #cursor; #saved; // and its key in storage
-  #log; // that the cursor is of
+  #cursor; #saved; // its storage key
+  #log; // that the cursor belongs to
   #lobby; // a channel to all tabs
   #group; // a channel to those that share, if this tab does
-  #meets; #shares; // whether there may be these
+  #meets; #shares; // whether it may have these
   #life = new AbortController(); // aborted when the client is closed,
-  #present; // when the tab is put away too,
-  #work = new AbortController(); // and when it turns to something else
-  #streaming = false; #opened; // is asked for; its ID, once it has begun
-  #retry = 0; // the pause that the server wants
+  #present; // also when the tab is put away,
+  #work = new AbortController(); // also when it starts something else
+  #streaming = false; #opened; // requested; its ID, once it has opened
+  #retry = 0; // the server's pause
   #ticker;
-  #bearer; // the promise of a token
-  #sent; // with what was asked last
+  #bearer; // promise of a token
+  #sent; // with the last request
   #leads = false;
-  #steals = false; // the lead, once the server has answered
-  #asked = 0; // ticks that a lock is waited for
-  #reading = false; #behind = ''; // pages; where the leader was meanwhile
+  #steals = false; // the lead, once the server has responded
+  #asked = 0; // ticks waiting for a lock
+  #reading = false; #behind = ''; // pages; where the leader got meanwhile
   #leader = 'connecting'; // its state
-  #heard = 0; // when the server, or a leader that is connected, was
+  #heard = 0; // when the server, or a connected leader, was
   #heartbeat = 15_000;
   #failures = 0;
-  #strange = false; // an AnswerError
+  #strange = false; // after an AnswerError
   #deaths = 0; // streams in a row that fell silent
   #missed = 0; // events before the state was live
-  #told; #hole = ''; // the last gap; its end: what follows joins no cursor before it
+  #told; #hole = ''; // the last gap; its end: later events join no cursor before it
   #state = 'connecting'; #transport = 'stream'; #persistent = false;
   #ready; #settle;
-  #handling = Promise.resolve(); // all that `handled` has to do
+  #handling = Promise.resolve(); // all that `handled` must do
   #unhandled = 0; #full = false; // events; nothing more is read
 
   static locks = globalThis.navigator?.locks; // on plain HTTP: locks.js
@@ -109,7 +109,7 @@ export class Tidings extends EventTarget {
   #happens = ({ type }) => {
     const looks = type === 'visibilitychange';
     if (type === 'freeze' || type === 'pagehide') {
-      this.#quit(); // it must neither lead nor wait to
+      this.#quit(); // it must not lead, nor wait to lead
       return void this.#set('connecting');
     }
     if (looks && globalThis.document.visibilityState === 'hidden') return;
@@ -162,11 +162,11 @@ export class Tidings extends EventTarget {
     const follows = this.#group && this.#state !== 'ended' && !this.#reading;
     if (!this.#leads) return void (follows && this.#lost() && this.#catchUp());
     this.#say({});
-    if (this.#full) this.#heard = Date.now(); // it is not listened to
+    if (this.#full) this.#heard = Date.now(); // nobody reads
     if (!this.#streaming) return; // polls and pauses end by themselves
     if (!this.#opened && this.#silence() > OPEN_WITHIN) return void this.#poll();
     if (!this.#opened || this.#silence() <= 2.5 * this.#heartbeat) return;
-    if (++this.#deaths > 1) this.#poll(); // they stand in a buffer
+    if (++this.#deaths > 1) this.#poll(); // stuck in a buffer
     else this.#stream();
   }
 
@@ -210,12 +210,12 @@ export class Tidings extends EventTarget {
     this.#restart();
   }
 
-  // lost: the leader, which speaks at each tick, is suspended, or finds no server.
+  // lost: the leader, which speaks at each tick, is suspended, or cannot reach the server.
   #lost() { return this.#silence() > 3 * this.#heartbeat; }
 
-  // met learns from an answer who this is. Another goes on at a place of its own.
+  // met learns from an answer who reads. Another person continues at their own cursor.
   #met(who) {
-    if (!who) return; // not by Tidings, or an earlier one
+    if (!who) return; // not Tidings, or an earlier one
     const was = this.#who, other = personOf(who) ? null : this.#cursor;
     if (!this.#served || who !== was) this.#lobby?.postMessage(who);
     this.#served = true;
@@ -223,12 +223,12 @@ export class Tidings extends EventTarget {
     this.#who = who;
     this.#stored(() => [sessionStorage, localStorage].forEach(storage => storage.setItem(`${this.#saved} who`, who)));
     this.#told = undefined;
-    if (!was) return; // so nothing but what was recalled is to change
+    if (!was) return; // then only recalled state may change
     if (this.#options.name && personOf(who) !== personOf(was)) this.#cursor = this.#recall(other) ?? other;
     this.#restart();
   }
 
-  // meet hears that another tab was answered, or refused: somebody may have signed in or out.
+  // meet hears that another tab was served or refused: somebody may have signed in or out.
   #meet(who) {
     if (this.#state === 'refused') return void (who && this.#restart());
     if (!who) this.#served = undefined;
@@ -239,7 +239,7 @@ export class Tidings extends EventTarget {
     else this.#catchUp();
   }
 
-  // say tells the others what the leader came to, and after which ID.
+  // say tells the others where the leader got, and after which ID.
   #say(message) {
     if (!this.#leads && !message.hello) return;
     const { after = this.#cursor } = message;
@@ -249,7 +249,7 @@ export class Tidings extends EventTarget {
     });
     try {
       tell(message);
-    } catch { // too deep to be copied: they read it
+    } catch { // too deep to copy: they read it
       tell({ gap: true });
     }
   }
@@ -261,14 +261,14 @@ export class Tidings extends EventTarget {
     this.#heartbeat = heartbeat;
     this.#leader = state;
     if (bye) this.#emit('bye', bye);
-    const other = this.#log && log && log !== this.#log; // took its place
+    const other = this.#log && log && log !== this.#log; // replaced it
     this.#log = log ?? this.#log;
     if (this.#reading) {
       if (gap || other || at > this.#behind) this.#behind = gap || other ? BEYOND : at;
       return;
     }
     const joins = this.#cursor && (after === this.#cursor || after > EARLIEST && after < this.#cursor);
-    const past = !event && state === 'live' && at < this.#cursor; // the end, perhaps of another log
+    const past = !event && state === 'live' && at < this.#cursor; // beyond the end, perhaps of another log
     if (gap || other || past || at && !joins) return void this.#catchUp(); // a hole
     if (event && this.#unhandled > PAGE) return void this.#catchUp(); // when there is time
     if (event && at > this.#cursor) this.#give(event);
@@ -278,7 +278,7 @@ export class Tidings extends EventTarget {
 
   // --- reading
 
-  // begin ends what the tab did. It returns the signal of what is next.
+  // begin ends what the tab was doing. It returns the signal of what follows.
   #begin() {
     this.#work.abort();
     this.#work = new AbortController();
@@ -309,7 +309,7 @@ export class Tidings extends EventTarget {
       if (done) throw new Error('the stream ended');
       for (const frame of frames(value)) {
         this.#frame(frame, begun, signal);
-        signal.throwIfAborted(); // a listener turned to something else
+        signal.throwIfAborted(); // a listener started something else
       }
       await this.#room();
     }
@@ -331,7 +331,7 @@ export class Tidings extends EventTarget {
       this.#take(id);
       if (!signal.aborted) this.#set('catching-up');
     } else if (type === 'tidings.heartbeat') {
-      if (silence > this.#heartbeat / 2) this.#deaths = 0; // else a buffer let many go
+      if (silence > this.#heartbeat / 2) this.#deaths = 0; // else a buffer released many
       this.#take(id);
     } else if (type === 'tidings.bye') {
       const bye = JSON.parse(data);
@@ -339,7 +339,7 @@ export class Tidings extends EventTarget {
       this.#say({ bye });
       if (bye.reason !== 'expired-token' || signal.aborted) return;
       this.#bearer = undefined;
-      if (isFunction(this.#options.token) && Date.now() - begun > RETRY_MIN) this.#stream(); // else when it ends
+      if (isFunction(this.#options.token) && Date.now() - begun > RETRY_MIN) this.#stream(); // else once it ends
     }
     if (isText(this.#opened)) this.#emit('beat', { subscriber: this.#opened, heartbeat: this.#heartbeat, token: this.#sent });
   }
@@ -350,7 +350,7 @@ export class Tidings extends EventTarget {
     this.#set('connecting', 'poll');
     try {
       for (let end; ; this.#set(end ? 'live' : 'catching-up')) {
-        end = await this.#page(signal, end && { wait: `${POLL_WAIT / 1000}s` }); // first, what is missing
+        end = await this.#page(signal, end && { wait: `${POLL_WAIT / 1000}s` }); // first catch up
         signal.throwIfAborted();
       }
     } catch (error) {
@@ -358,7 +358,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // catchUp reads up to where the leader is, and takes the place of one that is lost.
+  // catchUp reads up to the leader's cursor, and replaces a lost leader.
   #catchUp = async () => {
     const signal = this.#begin();
     this.#reading = true;
@@ -438,7 +438,7 @@ export class Tidings extends EventTarget {
     this.#options.after = undefined;
   }
 
-  // failed: only the server refuses. What something between answers passes, and is told once.
+  // failed: only the server refuses. Other answers are retried, and reported once.
   #failed(error, signal, again) {
     if (signal.aborted) return;
     this.#set('connecting');
@@ -455,7 +455,7 @@ export class Tidings extends EventTarget {
       this.#served = false;
       this.#settle.reject(error);
       this.#set('refused');
-    } else if (refused && this.#failures++ === 0) again(); // with another token
+    } else if (refused && this.#failures++ === 0) again(); // with a new token
     else this.#later(signal, again);
   }
 
@@ -464,7 +464,7 @@ export class Tidings extends EventTarget {
     signal.addEventListener('abort', () => clearTimeout(timer));
   }
 
-  // token asks once for all that need it. What comes for a session that is over reaches nobody.
+  // token asks once for all that need it. A result for an earlier session is ignored.
   async #token(signal) {
     const { token } = this.#options;
     if (!isFunction(token)) return token;
@@ -474,13 +474,13 @@ export class Tidings extends EventTarget {
     } catch (error) {
       if (this.#bearer === asked) this.#bearer = undefined;
       if (!signal.aborted) this.#emit('error', error);
-      throw new Error('there is no token now');
+      throw new Error('no token available');
     }
   }
 
   // --- handing over
 
-  // take moves all tabs: with an event, or to where nothing matched.
+  // take moves all tabs: with an event, or past what did not match.
   #take(id, event) {
     const after = this.#cursor;
     if (event) this.#give(event);
@@ -488,7 +488,7 @@ export class Tidings extends EventTarget {
     this.#say({ after, event });
   }
 
-  // give moves the cursor after the listeners, in the same task: a reload comes before both or after.
+  // give moves the cursor after the listeners, in the same task: a reload comes before or after both.
   #give(event) {
     const leads = this.#leads; // a listener may close the client
     if (this.#state !== 'live') this.#missed++;
@@ -505,7 +505,7 @@ export class Tidings extends EventTarget {
     this.#heard = Date.now();
   }
 
-  // handle has the page handle an event after those before, and again if it fails.
+  // handle lets the page handle events in order, each again if it fails.
   #handle(event) {
     this.#unhandled++;
     this.#handling = this.#handling.then(async () => {
@@ -524,7 +524,7 @@ export class Tidings extends EventTarget {
 
   #gap(gap) {
     const told = `${gap.reason} ${gap.requested} ${gap.through}`;
-    if (told !== this.#told) this.#emit('gap', gap); // the server repeats it until it is passed
+    if (told !== this.#told) this.#emit('gap', gap); // the server repeats it until passed
     this.#told = told;
     this.#hole = gap.through;
     this.#say({ gap: true });
@@ -546,7 +546,7 @@ export class Tidings extends EventTarget {
 
   #emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
-  // --- the cursor's place: a tab's own survives a reload, that of all tabs a closed tab
+  // --- storage: a tab's cursor survives a reload, the shared one a closed tab
 
   get #topics() { return [...this.#options.topics].sort().join(' '); }
 
@@ -563,7 +563,7 @@ export class Tidings extends EventTarget {
     }
   }
 
-  // recall: topics not read together before begin at the oldest place: nothing is left out.
+  // recall: topics not read together before start at the oldest cursor, so none is missed.
   #recall(other) {
     const { after } = this.#options, place = this.#place, { set } = place;
     if (after) return after.toUpperCase();
@@ -590,8 +590,8 @@ export class Tidings extends EventTarget {
 
 function personOf(who = '') { return who.split('.')[0]; }
 
-// placesOf returns {log, sets}: a place for each set of topics. Who has none takes over what has no person; the one ID
-// of an earlier release goes to the first.
+// placesOf returns {log, sets}: a cursor for each set of topics. Whoever has none takes over those without a person;
+// the single ID of an earlier release goes to the first.
 function placesOf(storage, { key, saved, set }) {
   let text = storage.getItem(key);
   if (!text && !localStorage.getItem(key) && (text = storage.getItem(saved))) {
@@ -605,16 +605,16 @@ function placesOf(storage, { key, saved, set }) {
   }
 }
 
-// keep stores that a set of topics, and each part of it, was read from one ID to another.
+// keep stores that a set of topics, and its subsets, were read from one ID to another.
 function keep(storage, place, { id, from, log, back, follows }) {
   const { set } = place, { log: was, sets } = placesOf(storage, place), has = topic => set.split(' ').includes(topic);
-  if (follows && sets[set]) return; // where it begins counts, then the leader
+  if (follows && sets[set]) return; // only its start counts, then the leader
   for (const [other, at] of Object.entries(sets)) {
     if (from <= at && at < id && (set ? other.split(' ').every(has) : !other.includes('$'))) sets[other] = id;
   }
   if (back || was && log && log !== was || !(sets[set] >= id)) sets[set] = id;
   const others = Object.keys(sets).filter(name => name !== set).sort((a, b) => sets[a] < sets[b] ? -1 : 1);
-  if (others.length > SETS) delete sets[others.pop()]; // whose topics then begin earlier
+  if (others.length > SETS) delete sets[others.pop()]; // whose topics then start earlier
   storage.setItem(place.key, JSON.stringify({ log: log ?? was, sets }));
 }
 
@@ -630,8 +630,8 @@ const OPTIONS = {
   name: [isText, 'some text'],
   after: [v => isText(v) && /^[0-9a-z]{26}$/i.test(v), 'the ID of an event'],
   since: [isText, "'earliest', 'latest', a duration or a time"],
-  last: [v => Number.isSafeInteger(v) && v >= 0, 'a whole number from 0 on'],
-  token: [v => isFunction(v) || v === '' || isToken(v), 'a token, or a function that gets one'],
+  last: [v => Number.isSafeInteger(v) && v >= 0, 'a whole number, at least 0'],
+  token: [v => isFunction(v) || v === '' || isToken(v), 'a token, or a function that returns one'],
   handled: [isFunction, 'a function'],
   shared: [v => v === !!v, 'true or false'],
 };
@@ -649,7 +649,7 @@ function checked(options) {
   return given;
 }
 
-// A user and a password in the page's address are left out.
+// A user and password in the page's address are dropped.
 function addressOf(url) {
   let address, got;
   try {
@@ -659,9 +659,9 @@ function addressOf(url) {
     const { protocol, username, password, search, hash } = address;
     got = !/^https?:$/.test(protocol) ? protocol : username || password ? 'a user' : search || hash;
   } catch {
-    got = url ?? 'nothing, and a bundle does not know it';
+    got = url ?? 'nothing, and a bundle cannot know it';
   }
-  if (got) throw new TypeError(`url: expected http(s)://host/path, without user, query and fragment, but got ${got}`);
+  if (got) throw new TypeError(`url: expected http(s)://host/path, without user, query or fragment, but got ${got}`);
   return address.href.replace(/[/?#]+$/, '');
 }
 
@@ -669,7 +669,7 @@ async function tokenOf(call) {
   const asked = call();
   let timer;
   const late = new Promise((_, reject) => {
-    const error = new Error(`token: the function did not answer within ${TOKEN_WITHIN / 1000} s`);
+    const error = new Error(`token: the function took longer than ${TOKEN_WITHIN / 1000} s`);
     timer = setTimeout(() => reject(error), TOKEN_WITHIN);
   });
   const token = await Promise.race([asked, late]).finally(() => clearTimeout(timer)) ?? '';
@@ -677,9 +677,9 @@ async function tokenOf(call) {
   throw new TypeError(`token: expected a bearer token, or nothing, but got ${isText(token) ? 'other text' : typeof token}`);
 }
 
-// framer returns what yields the frames that end in a piece of a stream (WHATWG HTML §9.2.6).
+// framer returns a generator of the frames that end in a chunk of a stream (WHATWG HTML §9.2.6).
 function framer() {
-  const decoder = new TextDecoder(); // leaves out the byte order mark
+  const decoder = new TextDecoder(); // drops the byte order mark
   let rest = '', cr = false, id = '', type = '', data = [];
   return function* of(bytes) {
     let text = decoder.decode(bytes, { stream: true });
@@ -712,7 +712,7 @@ async function pageOf(answer) {
   return page;
 }
 
-// A ProblemError is the server's own (RFC 9457).
+// A ProblemError is the server's (RFC 9457).
 async function errorOf(answer, wanted) {
   const { url, status } = answer, type = typeOf(answer);
   const { title, detail, code } = type === 'application/problem+json' && await answer.json().catch(() => {}) || {};

@@ -8,12 +8,12 @@ export function keyOfTopics(topics = []) {
   throw new TypeError(`topics: expected an array of topics or patterns, such as ['orders'], but got ${got}`);
 }
 
-/** The list of such a text. */
+/** The list for such a text. */
 export function topicsOf(key) { return key ? key.split(' ') : []; }
 
-/** Tells of a topic whether it is one of such a text: `*` is one segment, `>` at the end one or more. */
+/** Returns a function that reports whether such a text matches a topic: `*` is one segment, a trailing `>` one or more. */
 export function matcher(key) {
-  const means = { '*': '[^.$]+', '>': '[^$]+', '.': '\\.', $: '\\$' }; // a wildcard stands for nothing that is reserved
+  const means = { '*': '[^.$]+', '>': '[^$]+', '.': '\\.', $: '\\$' }; // wildcards match nothing reserved
   const patterns = topicsOf(key || '>').map(topic => topic.replace(/[*>.$]/g, c => means[c]));
   const expression = new RegExp(`^(?:${patterns.join('|')})$`);
   return topic => expression.test(topic);

@@ -1,11 +1,11 @@
-// Tidings for Vue 3.3 and later. docs/BROWSER.md says how to use it, vue.d.ts what each part means.
+// Tidings for Vue 3.3 and later. docs/BROWSER.md describes its use, vue.d.ts each part.
 
 import { computed, getCurrentInstance, inject, onMounted, provide, shallowRef, toValue, watch } from 'vue';
 import { Hub, IDLE, keyOf, NOTHING } from './hub.js';
 import { keyOfTopics } from './topics.js';
 
 const HUB = Symbol('Tidings');
-const provided = new WeakMap(); // by the component that provides: inject looks only above
+const provided = new WeakMap(); // by providing component: inject looks only above
 
 export function provideTidings(options) {
   const given = () => {
@@ -55,7 +55,7 @@ function useHub() {
   return hub;
 }
 
-// follow is a ref to what a function of the hub gives.
+// follow returns a ref to the result of a function of the hub.
 function follow(hub, reader, first) {
   const shown = shallowRef(first);
   whileMounted(() => [hub.value, reader()], ([hub, read]) => {
@@ -66,7 +66,7 @@ function follow(hub, reader, first) {
   return shown;
 }
 
-// whileMounted acts on a value and on each that takes its place, never on a server. What act returns ends it.
+// whileMounted acts on a value and on each that replaces it, never on a server. What act returns ends it.
 function whileMounted(source, act) {
   onMounted(() => watch(source, (value, _, onCleanup) => {
     const end = act(value);

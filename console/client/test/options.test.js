@@ -28,7 +28,7 @@ const WRONG = [
   [{ last: -1 }, /last: expected a whole number/],
   [{ last: '50' }, /last: .* but got string/],
   [{ last: NaN }, /last: .* but got number/],
-  [{ token: { secret: 1 } }, /token: expected a token, or a function that gets one, but got object/],
+  [{ token: { secret: 1 } }, /token: expected a token, or a function that returns one, but got object/],
   [{ handled: 'later' }, /handled: expected a function/],
   [{ shared: 'no' }, /shared: expected true or false/],
   [{ withCredentials: 1 }, /withCredentials: expected true or false/],
