@@ -1,4 +1,4 @@
-// The alerts: a live feed of what comes, newest first, with what came before below it.
+// The alerts: a live feed, newest first, with older events below.
 
 import * as cards from './card.js';
 import { command as curl } from './curl.js';
@@ -9,10 +9,10 @@ import { List } from './list.js';
 import { command, words } from './parts.js';
 import * as session from './session.js';
 
-const SHOWN = 200; // entries that are put into the list at a time
+const SHOWN = 200; // entries added to the list at a time
 const SETTLED = 3_000; // ms that a connection may take
 
-// alerts is the page over an inbox. watch(topics) makes it watch others.
+// alerts is the page for an inbox. watch(topics) changes what it watches.
 export const alerts = (inbox, watch) => ({
   id: 'alerts',
   title: 'page.alerts',
@@ -31,9 +31,9 @@ export const alerts = (inbox, watch) => ({
 
     let arrived = 0; // since the top was in view
     let frame = 0;
-    let marked; // the mark that the rows show
-    let told; // why the server refused
-    let wait; // until what is wrong with the connection is worth a sentence
+    let marked; // the read mark that the rows show
+    let told; // the refusal shown
+    let wait; // until a connection problem is worth a sentence
     const list = new List(feed, {
       row, key: entry => entry.key, label: t('alerts.feed'), signal, estimate: 84, follow: true,
       onNeedAfter: older,
@@ -51,7 +51,7 @@ export const alerts = (inbox, watch) => ({
       return card;
     }
 
-    // The list shows the newest of the entries there are, and then asks for older ones.
+    // The list shows the newest loaded entries, and then asks for older ones.
     async function older() {
       const rest = inbox.entries.length - list.length;
       if (rest > 0) return void list.append(inbox.entries.slice(Math.max(0, rest - SHOWN), rest).reverse());
@@ -136,7 +136,7 @@ function say(element, text) {
   if (element.textContent !== text) fill(element, text);
 }
 
-// hide hides a button or shows it. If it has the focus, that goes elsewhere.
+// hide hides or shows a button. If it has the focus, the focus moves elsewhere.
 function hide(button, is, elsewhere) {
   if (is && button === document.activeElement) elsewhere.focus({ preventScroll: true });
   button.hidden = is;

@@ -1,4 +1,4 @@
-// The public HTTP API, as the page uses it: with the session cookie, relative to where the page is.
+// The public HTTP API, as the page uses it: with the session cookie, relative to the page's address.
 
 export const base = new URL('..', import.meta.url);
 
@@ -8,20 +8,20 @@ export class Problem extends Error {
     Object.assign(this, { name: 'Problem', status, code, outcome });
   }
 
-  // lasting: the server would only say the same again. What has no code was not said by the server, but by what stands before
-  // it, as a proxy says 404 or 403 while the server is replaced: that passes.
+  // lasting: the server would only repeat itself. A response without a code is not the server's, but for example a
+  // proxy's 404 or 403 while the server is replaced: that passes.
   get lasting() { return this.code !== undefined && this.status >= 400 && this.status < 500 && this.status !== 429; }
 }
 
-// session tells of "expired": the server does not know this browser any more.
+// session dispatches "expired": the server no longer accepts this browser's session.
 export const session = new EventTarget();
 
-let ahead = 0; // of this browser's clock, in milliseconds
+let ahead = 0; // how far the server's clock is ahead of this browser's, in milliseconds
 
-// now is the time by the server's clock, to a second, as times in the log are.
+// now returns the time by the server's clock, which sets the times in the log, to within a second.
 export const now = () => Date.now() + ahead;
 
-// request answers with a Response whose status is 2xx, else throws a Problem. A query value that is a list is repeated.
+// request returns a Response with status 2xx, else throws a Problem. A query value that is a list is repeated.
 export async function request(method, path, { query = {}, body, headers, signal } = {}) {
   const answer = await fetch(address(path, query), { method, body, headers, signal });
   const date = Date.parse(answer.headers.get('Date'));
@@ -37,7 +37,7 @@ export async function get(path, query, signal) {
   return await said(answer, 'application/json') ?? fail(answer);
 }
 
-// getList is what the first n pages of a list have under a name, and where the next one begins: null at the end.
+// getList returns the items of the first n pages of a list, and where the next page starts: null at the end.
 export async function getList(n, path, name, signal) {
   let list = [];
   let next;
@@ -49,12 +49,12 @@ export async function getList(n, path, name, signal) {
   return { list, next };
 }
 
-// fail is for a success that is none of the server's, as a sign-in page is.
+// fail handles a success that is not the server's, such as a sign-in page.
 export function fail({ status, headers }) {
   throw new Problem(status, { title: `HTTP ${status}, ${headers.get('Content-Type')}` });
 }
 
-// said is an answer as JSON, if that is its type: others are of a proxy, or of a page for people.
+// said returns a response as JSON, if that is its type: others come from a proxy, or are pages for people.
 async function said(answer, type) {
   return answer.headers.get('Content-Type')?.startsWith(type) ? answer.json() : undefined;
 }

@@ -1,23 +1,23 @@
-// What tells a person who looks elsewhere, or does not see: the title, the favicon, a notification, a sound, a screen reader.
+// Notifies a person who looks elsewhere, or cannot see: by title, favicon, notification, sound and screen reader.
 
 import { base } from './api.js';
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 import { recall, remember } from './stored.js';
 
-const GATHERED = 1000; // ms in which events make one notification, one sound, one sentence
-const ANSWERED = 250; // ms in which another tab says that it has the focus
-const WOKEN = 1000; // ms in which a browser lets a page sound, if it does
+const GATHERED = 1000; // ms: events within it share one notification, one sound, one sentence
+const ANSWERED = 250; // ms for another tab to report that it has the focus
+const WOKEN = 1000; // ms for a browser to let the page sound, if it does
 
 export class Attention {
-  notice = el('p', { class: 'silent', role: 'status' }); // says that sound is on, and cannot be heard
+  notice = el('p', { class: 'silent', role: 'status' }); // says that sound is on but cannot be heard
   #inbox; #say; #page = ''; #shown; #alarm = ''; #icon = document.querySelector('link[rel=icon]');
   #audio; #waking = 0; #owed = false; // a tone, once it can be heard
-  #tabs; #seen = () => {}; // to this browser's others that watch the same: which has the focus?
+  #tabs; #seen = () => {}; // asks this browser's other tabs that watch the same: which one has the focus?
   #fresh = []; #timer;
-  #said = false; // what has gathered was missed, and is said by itself
+  #said = false; // the gathered events were missed, and announced separately
 
-  // say(text) has a screen reader say it.
+  // say(text) lets a screen reader say it.
   constructor(inbox, signal, say) {
     this.#inbox = inbox;
     this.#say = say;
@@ -47,7 +47,7 @@ export class Attention {
     this.#show(true);
   }
 
-  // alarm is that of the shift: what is open comes before what is unread.
+  // alarm is the shift's: open alerts come before unread events.
   set alarm({ open, rings }) {
     const alarm = open ? `${rings ? '🔔' : '🔕'}${open} ` : '';
     const changed = alarm !== this.#alarm;
@@ -65,11 +65,11 @@ export class Attention {
     this.#shown = count;
   }
 
-  // --- notification and sound, which one tab of all makes
+  // --- notification and sound, from only one of the tabs
 
   get notifies() { return recall('notify') === 'on' && globalThis.Notification?.permission === 'granted'; }
 
-  // notify turns notifications on or off, and says whether they are on: the browser, or the person, may refuse.
+  // notify turns notifications on or off, and returns whether they are on: the browser, or the person, may refuse.
   async notify(on) {
     if (on && await globalThis.Notification?.requestPermission() !== 'granted') on = false;
     remember('notify', on ? 'on' : null);
@@ -80,7 +80,7 @@ export class Attention {
 
   sound(on) {
     remember('sound', on ? 'on' : null);
-    this.#owed = on; // so that the person hears it, and the browser sees that a person asked for it
+    this.#owed = on; // so that the person hears it, and the browser sees that a person requested it
     if (on) this.#beep();
     else this.#hear();
   }
@@ -98,7 +98,7 @@ export class Attention {
     }, GATHERED);
   }
 
-  // isLookedAt: this tab has the focus, or another that shows the same.
+  // isLookedAt reports whether this tab, or another one that shows the same, has the focus.
   #isLookedAt() {
     if (document.hasFocus()) return true;
     return new Promise(done => {
@@ -111,18 +111,18 @@ export class Attention {
   #notification(title, titles) {
     try {
       const body = titles.length > 1 ? titles.slice(-3).reverse().join('\n') : '';
-      // One takes the place of the last. Without renotify it would do so in silence.
+      // Each replaces the previous one, silently without renotify.
       const shown = new Notification(title, { body, tag: 'tidings', renotify: true, icon: 'console/icon.svg' });
       shown.onclick = () => {
         window.focus();
         shown.close();
       };
     } catch {
-      // browsers of phones leave notifications to service workers
+      // phone browsers leave notifications to service workers
     }
   }
 
-  // wake has the browser let the page sound. After a reload it may wait until the person has clicked or typed.
+  // wake asks the browser to let the page sound. After a reload it may wait until the person has clicked or typed.
   #wake() {
     if (!this.#audio) {
       this.#audio = new AudioContext();
@@ -137,7 +137,7 @@ export class Attention {
 
   get #audible() { return this.#audio?.state === 'running'; }
 
-  // hear sounds what is owed, or says that it cannot be heard.
+  // hear plays what is owed, or says that it cannot be heard.
   #hear() {
     if (this.#audible && this.#owed) this.#tone();
     const silent = this.sounds && this.#inbox.leads && this.#audio && !this.#audible;
@@ -145,7 +145,7 @@ export class Attention {
     if (this.notice.textContent !== text) fill(this.notice, text);
   }
 
-  // beep owes one tone, however often nobody can hear it: all would sound at once when somebody can.
+  // beep owes a single tone, however often nobody can hear it: otherwise all would sound at once later.
   #beep() {
     this.#owed = true;
     this.#wake();
@@ -168,7 +168,7 @@ export class Attention {
   }
 }
 
-// countOf is the number of unread events as there is room for it; nothing when there are none.
+// countOf returns the number of unread events as space permits; nothing if there are none.
 export function countOf({ unread, capped }) {
   if (!unread) return '';
   return capped || unread > 999 ? '999+' : String(unread);

@@ -1,4 +1,4 @@
-// An event as a card: what a person looks for first, the payload when it is asked for.
+// An event as a card: what a person looks for first, and the payload on request.
 
 import { request } from './api.js';
 import { el, fill } from './dom.js';
@@ -6,9 +6,9 @@ import { t, time } from './i18n.js';
 import { indent, members } from './raw-json.js';
 import { timeOf } from './ulid.js';
 
-const opened = new Set(); // IDs whose payload is shown, as a card may leave the document and come back
+const opened = new Set(); // IDs whose payload is shown: a card may leave the document and return
 
-// card makes the <article> of an entry. read(entry) marks everything up to it as read, open(entry) shows it in full.
+// card creates the <article> of an entry. read(entry) marks everything up to it as read, open(entry) shows it in full.
 export function card(entry, { read, open }) {
   const { toggle, text } = payload(entry);
   const title = el('h2', { id: `title-${entry.id}` }, el('span', { class: 'new' }, t('card.unread'), ' '), el('bdi', {}, entry.title));
@@ -34,7 +34,7 @@ export function card(entry, { read, open }) {
     text);
 }
 
-// gap and missed make the <article>s of entries that are no events.
+// gap and missed create the <article>s of entries that are not events.
 export function gap({ key, gap: { reason, requested, through } }) {
   const title = el('h2', { id: key.replace(' ', '-') }, t('gap.title'));
   return el('article', { class: 'event gap', 'aria-labelledby': title.id },
@@ -45,7 +45,7 @@ export function gap({ key, gap: { reason, requested, through } }) {
       el('span', {}, t('gap.through'), ' ', place(through))));
 }
 
-// place is where in the log something is: when that was, if it is an ID.
+// place shows a position in the log: as a time, if it is an ID.
 function place(id) {
   if (/^0{26}$/.test(id)) return t('gap.beginning');
   if (!/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(id)) return el('code', {}, id);
@@ -67,7 +67,7 @@ function when(value) {
   return time(then, then.getFullYear() === now.getFullYear() ? THIS_YEAR : undefined);
 }
 
-// payload is loaded when it is unfolded.
+// payload loads when it is unfolded.
 function payload({ id, title }) {
   const text = el('pre', { id: `payload-${id}`, tabindex: '0', role: 'region', 'aria-label': t('card.payload-of', { title }) });
   const show = open => {
@@ -95,4 +95,4 @@ async function load(id, element) {
   }
 }
 
-const LONGEST = 20_000; // characters that are shown of a payload
+const LONGEST = 20_000; // characters of a payload that are shown

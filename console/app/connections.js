@@ -18,11 +18,11 @@ export default {
     const state = el('p', { class: 'state', role: 'status' }, t('connections.loading'));
     const cut = one => confirmCut(one, signal, async () => {
       await look();
-      if (document.activeElement === document.body) heading.focus(); // the button that had the focus is gone
+      if (document.activeElement === document.body) heading.focus(); // the focused button is gone
     });
     const list = table({ label: t('page.connections'), key: one => one.id, most: MOST, columns: columns(cut) });
     const failed = el('div');
-    const missing = el('div', { role: 'status' }); // servers whose connections are not known
+    const missing = el('div', { role: 'status' }); // servers whose connections are unknown
 
     const look = attempt(failed, signal, async () => {
       const { subscribers, unanswered = [] } = await get('/v1/subscribers', {}, signal);
@@ -31,7 +31,7 @@ export default {
       list.show(subscribers);
       list.element.hidden = subscribers.length === 0;
       const text = sentence(subscribers.length);
-      if (state.textContent !== text) fill(state, text); // it is read out when it changes
+      if (state.textContent !== text) fill(state, text); // a change is read out
     });
 
     list.element.hidden = true;
@@ -64,7 +64,7 @@ const who = one => [one.subject && el('strong', {}, one.subject), ' ', el('code'
 const state = one => el('span', { class: `badge ${STATES[one.state]}` }, t(`connections.${STATES[one.state]}`));
 const STATES = { live: 'live', 'catching up': 'catchingUp', stalled: 'stalled' };
 
-// hears is whether an alarm would be heard there, and why not.
+// hears says whether an alarm would be heard there, and if not, why.
 const hears = ({ hearing }) => {
   if (!hearing) return el('span', { class: 'badge' }, t('connections.hears-unknown'));
   const { state, visible, allowed } = hearing;
@@ -72,7 +72,7 @@ const hears = ({ hearing }) => {
   return [el('span', { class: `badge ${HEARS[state] ?? ''}` }, t(`connections.hears-${state}`)), el('div', { class: 'hint' }, more.join(', '))];
 };
 const HEARS = { able: 'live', blocked: 'stalled', silent: 'stalled' };
-const COUNTED = 1000; // as far as the server counts
+const COUNTED = 1000; // the server counts no further
 
 function behind({ lag_events: events, lag_seconds: seconds }) {
   if (events === 0) return t('connections.nothing');
@@ -84,5 +84,5 @@ const confirmCut = (one, signal, done) => question({
   title: t('connections.cutTitle'), text: [el('span', {}, who(one)), t('connections.notABan')],
   verb: t('connections.cut'), danger: true,
 }, signal, () => request('DELETE', `/v1/subscribers/${encodeURIComponent(one.id)}`, { signal }).catch(error => {
-  if (error.code !== 'subscriber-not-found') throw error; // else it has gone by itself
+  if (error.code !== 'subscriber-not-found') throw error; // else it is already gone
 }), done);

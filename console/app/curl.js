@@ -3,17 +3,17 @@
 import { address } from './api.js';
 import { members, object } from './raw-json.js';
 
-// What a terminal acts on when it is pasted, as on an escape that ends bracketed paste, and what nobody sees, such as a
-// change of the writing direction. A line feed within quotes is no more than that.
+// What a terminal acts on when it is pasted, such as an escape that ends bracketed paste, and what nobody sees, such as
+// a change of the writing direction. A line feed within quotes is harmless.
 const TREACHEROUS = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 
-// LONGEST is what an argument may hold, in bytes: Linux takes 128 KiB.
+// LONGEST is the limit of an argument, in bytes: Linux accepts 128 KiB.
 const LONGEST = 100_000;
 
-// quote makes one word of a text, whatever is in it.
+// quote turns any text into one shell word.
 export function quote(text) {
   if (!TREACHEROUS.test(text)) return `'${text.replaceAll("'", `'\\''`)}'`;
-  // An interactive bash still looks for ! after an escaped quote.
+  // Interactive bash still expands ! after an escaped quote.
   return `$'${text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}!'\\]/gu, escape)}'`;
 }
 
@@ -23,7 +23,7 @@ function escape(character) {
   return [...new TextEncoder().encode(character)].map(byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
 }
 
-// command is a request. With a token, it comes from the environment: none is ever in a text that is copied.
+// command returns a request. A token comes from the environment: copied text never contains one.
 export function command(method, path, { query, headers = {}, body, token } = {}) {
   const words = [`curl ${quote(address(path, query).href)}`];
   if (method !== 'GET' && body === undefined) words.push(`-X ${method}`);
@@ -31,7 +31,7 @@ export function command(method, path, { query, headers = {}, body, token } = {})
   for (const [name, value] of Object.entries(headers)) words.push(`-H ${quote(`${name}: ${value}`)}`);
   let before = '';
   if (body !== undefined && new TextEncoder().encode(body).length > LONGEST) {
-    before = `printf %s ${quote(body)} |\n  `; // built into the shell, so the length has no limit
+    before = `printf %s ${quote(body)} |\n  `; // a shell builtin, so its length is unlimited
     words.push('--data-binary @-');
   } else if (body !== undefined) {
     words.push(`--data-raw ${quote(body)}`);
@@ -39,17 +39,17 @@ export function command(method, path, { query, headers = {}, body, token } = {})
   return before + words.join(' \\\n  ');
 }
 
-// reading is the command that reads an event.
+// reading returns the command that reads an event.
 export const reading = (id, token) => command('GET', `/v1/events/${id}`, { token });
 
-// publishing is the command that publishes an event again: with its topic, type, content type and data, and if it
-// is a CloudEvent, with its attributes. raw are its members as texts.
+// publishing returns the command that publishes an event again: with its topic, type, content type and data and, for a
+// CloudEvent, its attributes. raw holds its members as texts.
 export function publishing(event, raw, token) {
   const { topic, type, datacontenttype, data_base64: binary, ce } = event;
   const path = `/v1/topics/${topic}/events`;
   if (type === 'tidings.end') return command('POST', `/v1/topics/${topic}/end`, { token });
   if (ce) {
-    // What has neither data nor a content type was published without either.
+    // An event with neither data nor a content type was published without either.
     const absent = new Set(datacontenttype === undefined && event.data === null ? ['data'] : []);
     const given = ['type', 'datacontenttype', 'data', 'data_base64'].filter(name => raw.has(name) && !absent.has(name));
     const body = object([['specversion', '"1.0"'], ...members(raw.get('ce')), ...given.map(name => [name, raw.get(name)])]);
@@ -63,7 +63,7 @@ export function publishing(event, raw, token) {
   return command('POST', path, { query: { type }, headers: { 'Content-Type': datacontenttype }, body: text, token });
 }
 
-// isText reports whether an event's data is a text that the page has as a JSON string, as the server's rule is.
+// isText reports whether an event's data is text, which the page has as a JSON string, by the server's rule.
 export function isText({ datacontenttype = '', data }) {
   const media = datacontenttype.split(';')[0].trim().toLowerCase();
   return typeof data === 'string' && media !== 'application/json' && !media.endsWith('+json');

@@ -1,4 +1,4 @@
-// What the server sends by itself: where each delivery is, what fails, and what can be done about it.
+// What the server sends by itself: each delivery's position, what fails, and what to do about it.
 
 import { getList, now, request } from './api.js';
 import { again, dead } from './delivery-again.js';
@@ -39,9 +39,9 @@ export default {
   },
 };
 
-const say = (element, text) => element.textContent !== text && fill(element, text); // it is read out when it changes
+const say = (element, text) => element.textContent !== text && fill(element, text); // a change is read out
 
-// swap fills an element unless that changes nothing. What has the focus in it keeps it: what does the same, else what is in
+// swap fills an element unless nothing changes. The focus stays on the element that does the same, else on the one in
 // the same place.
 function swap(element, ...children) {
   const fresh = fill(element.cloneNode(), ...children);
@@ -56,7 +56,7 @@ function swap(element, ...children) {
   heir?.focus({ preventScroll: true });
 }
 
-// arrange shows a card for each delivery: the one that it had, with what is new in it.
+// arrange shows a card for each delivery: its existing card, updated.
 function arrange(cards, shown, list, signal, look) {
   const names = new Set(list.map(({ name }) => name));
   for (const [name, { element }] of shown) {
@@ -74,7 +74,7 @@ function arrange(cards, shown, list, signal, look) {
   });
 }
 
-// copied says that the log is a copy, and how much would go out of it.
+// copied says that the log is a copy, and how much would be sent from it.
 function copied(list, signal, look) {
   const silent = list.filter(({ state }) => state === 'held');
   if (!silent.length) return null;
@@ -87,7 +87,7 @@ const askAll = (verb, danger, signal, look) => question(
   { title: t(`deliveries.${verb}AllTitle`), text: t(`deliveries.${verb}AllHint`), verb: t(`deliveries.${verb}AllYes`), danger },
   signal, () => request('POST', ALL, { query: { all: verb } }), look);
 
-// card is what a page shows of a delivery. What was pressed there is answered there.
+// card shows a delivery. Results of its buttons appear in it.
 function card(signal, look) {
   const title = el('h2');
   const stands = el('div', { class: 'standing' });
@@ -182,7 +182,7 @@ function factsOf(d) {
   ];
 }
 
-// behind is how far it is behind: how many events wait, and for how long the oldest has.
+// behind says how many events wait, and how long the oldest has waited.
 function behind({ lag_events: events, lag_seconds: seconds }) {
   if (events === 0) return t('connections.nothing');
   const count = t(events >= COUNTED ? 'connections.orMore' : 'connections.events', { n: events });
@@ -190,7 +190,7 @@ function behind({ lag_events: events, lag_seconds: seconds }) {
   return el('span', { title }, t('deliveries.lag', { count, ago: ago(now() - seconds * 1000, now()) }));
 }
 
-const COUNTED = 1000; // as far as the server counts
+const COUNTED = 1000; // the server counts no further
 
 const runText = ({ kind, state, sent, refused, gone, error }) => [
   t(`deliveries.run-${kind}-${state}`), ' ', t('deliveries.runCounts', { sent, refused, gone }), error && [' ', why(error)],

@@ -1,4 +1,4 @@
-// What a delivery sends again: what it has sent, and what it has set aside.
+// What a delivery can send again: what it has sent, and what it has set aside.
 
 import { getList, request } from './api.js';
 import { path } from './delivery-form.js';
@@ -8,10 +8,10 @@ import { t } from './i18n.js';
 import { at, dialog, field, localOf, poll, problem, words } from './parts.js';
 import { table } from './table.js';
 
-const EVERY = 2; // seconds, while what was set aside is shown
+const EVERY = 2; // seconds, while events set aside are shown
 const HOUR = 3_600_000; // ms
 
-// again is a dialog that starts a replay.
+// again shows a dialog that starts a replay.
 export function again({ name }, signal, done) {
   const id = { autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' };
   const form = {
@@ -33,7 +33,7 @@ export function again({ name }, signal, done) {
   function choose() {
     for (const name of Object.keys(fields)) {
       fields[name].hidden = name === 'through' ? from.value === 'ids' : name !== from.value;
-      form[name].disabled = fields[name].hidden; // what is hidden is not asked for
+      form[name].disabled = fields[name].hidden; // hidden inputs are not sent
     }
   }
   const start = async event => {
@@ -64,7 +64,7 @@ export function again({ name }, signal, done) {
       el('button', { class: 'primary' }, t('deliveries.againYes')))));
 }
 
-// dead is a dialog with what was set aside.
+// dead shows a dialog with the events set aside.
 export function dead({ name }, signal, done) {
   const over = new AbortController();
   const failed = el('div');

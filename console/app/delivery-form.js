@@ -1,4 +1,4 @@
-// The dialog that makes a delivery, or changes one. Each kind of receiver asks for what it has, and no more.
+// The dialog that creates or changes a delivery. Each kind of receiver asks only for what it has.
 
 import { request } from './api.js';
 import { why } from './delivery-why.js';
@@ -9,7 +9,8 @@ import { copyButton, dialog, field, problem, words } from './parts.js';
 const HOUR = 3600; // seconds
 const EXAMPLE = '{"text": "{{text}}"}';
 
-// KINDS are what a delivery can send to, and which members each has beside those of all. What ends in ! must be there.
+// KINDS are the kinds of receivers, with the members that each has besides the common ones. A trailing ! means
+// required.
 const KINDS = {
   webhook: ['url!', 'secret', 'format', 'order', 'in_flight'],
   slack: ['url!'],
@@ -20,14 +21,14 @@ const KINDS = {
   smtp: ['url!', 'sender!', 'to!', 'user', 'secret'],
   json: ['url!', 'secret', 'template!'],
 };
-const TEXTS = ['language', 'time_zone', 'detail', 'template']; // of what people read
+const TEXTS = ['language', 'time_zone', 'detail', 'template']; // of texts for people
 
 export const ALL = '/v1/deliveries';
 
-// path is that of a delivery, or of what it has.
+// path returns the path of a delivery, or of something below it.
 export const path = (name, rest = '') => `${ALL}/${encodeURIComponent(name)}${rest}`;
 
-// edit shows the dialog; done is called once what it says is stored.
+// edit shows the dialog; done is called once the input is stored.
 export function edit(delivery, signal, done) {
   const failed = el('div');
   const form = makeForm(delivery);
@@ -60,7 +61,7 @@ export function edit(delivery, signal, done) {
   const box = dialog(t(delivery ? 'deliveries.changeTitle' : 'deliveries.newTitle', { name: delivery?.name }), signal, content);
 }
 
-// newSecret is one as Standard Webhooks writes it.
+// newSecret returns a secret in the form of Standard Webhooks.
 const newSecret = () => `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))))}`;
 
 function secretShown(name, secret, close) {
@@ -79,7 +80,7 @@ const select = (name, chosen, choices) => el('select', { name }, choices.map(val
   el('option', { value, selected: value === chosen }, t(`deliveries.${name}-${value}`))));
 const check = (name, checked) => el('input', { name, type: 'checkbox', checked });
 
-// controlsOf are the inputs, filled with what a delivery has, or a new one begins with.
+// controlsOf returns the inputs, filled with a delivery's settings, or a new one's defaults.
 function controlsOf(d) {
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const template = typeof d?.template === 'object' && d.template ? JSON.stringify(d.template, null, 2) : d?.template;
@@ -107,7 +108,7 @@ function controlsOf(d) {
   };
 }
 
-// fieldsOf are the inputs with what is said of them.
+// fieldsOf returns the inputs with their labels and hints.
 function fieldsOf(c, d) {
   const stays = d && !incomplete(d);
   const named = name => field(t(`deliveries.${name}`), c[name], t(`deliveries.${name}Hint`));
@@ -132,7 +133,7 @@ const incomplete = ({ state }) => state === 'incomplete' || state === 'damaged';
 function makeForm(d) {
   const c = controlsOf(d);
   const fields = fieldsOf(c, d);
-  const stays = d && !incomplete(d); // what is not said
+  const stays = d && !incomplete(d); // unset members keep their value
   const secretText = fields.secret.querySelector('.hint');
   const members = () => {
     const { value: kind } = c.kind;
@@ -140,7 +141,7 @@ function makeForm(d) {
     return new Map(all.map(name => [name.replace('!', ''), name.endsWith('!')]));
   };
 
-  // choose shows what the kind asks for. What is hidden is not asked for, and not sent.
+  // choose shows the inputs of the kind. Hidden inputs are neither validated nor sent.
   function choose() {
     const has = members();
     const shows = {
@@ -170,7 +171,7 @@ function makeForm(d) {
   const pick = names => names.map(name => fields[name]);
   const details = el('details', { class: 'find' }, el('summary', {}, t('deliveries.details')),
     pick(['language', 'time_zone', 'format', 'order', 'in_flight', 'hours', 'on_give_up', 'start', 'start_id']));
-  details.addEventListener('invalid', () => { details.open = true; }, true); // else nobody sees what is wrong
+  details.addEventListener('invalid', () => { details.open = true; }, true); // else the error stays hidden
   return {
     elements: [...pick(['name', 'kind', 'to', 'url', 'sender', 'user', 'topics', 'secret', 'replace', 'detail', 'template']), details],
     name: () => c.name.value.trim(),
@@ -179,7 +180,7 @@ function makeForm(d) {
   };
 }
 
-// bodyOf is what a PUT says: what is not asked for, or left empty, stays as it is.
+// bodyOf returns the body of a PUT: what is hidden or left empty stays unchanged.
 function bodyOf(c, d) {
   const body = { topics: words(c.topics.value), give_up_after_seconds: Number(c.hours.value) * HOUR };
   if (!d || incomplete(d)) body.kind = c.kind.value;

@@ -1,9 +1,9 @@
-// Why a delivery does not get on, in a sentence that says what to do.
+// Why a delivery fails, in a sentence that says what to do.
 
 import { el } from './dom.js';
 import { t, time } from './i18n.js';
 
-// CAUSES are what the server's own texts about a failure say, the more exact ones first. What stands in a group is filled in.
+// CAUSES match the server's texts about a failure, the more specific ones first. Groups are filled in.
 const CAUSES = [
   ['flag', /serve with (?<flag>--[\w-]+(?: \S+)?) if/],
   ['own', /is this server itself/],
@@ -21,7 +21,7 @@ const CAUSES = [
   ['cut', /\bEOF\b|connection reset|broken pipe/],
 ];
 
-// why explains a failure by what the server says of it, which is shown too.
+// why explains a failure by the server's text, which it also shows.
 export function why(said) {
   const [cause, groups] = causeOf(said);
   return [t(`why.${cause}`, groups), ' ', el('span', { class: 'said' }, t('deliveries.said', { said }))];
@@ -35,7 +35,7 @@ function causeOf(said) {
   return ['other', {}];
 }
 
-// standing is what is to be known of a delivery beside its settings: why it does not send, what fails, and what it may lose.
+// standing describes a delivery's state: why it does not send, what fails, and what it may lose.
 export function standing({ state, reason, failing, expiring, give_up_after_seconds: seconds, on_give_up: end }) {
   const hours = seconds / 3600;
   const list = [];
@@ -55,6 +55,6 @@ export function standing({ state, reason, failing, expiring, give_up_after_secon
   return list;
 }
 
-// eventLink leads to an event; what has the ID of none, as a gap has, is only named.
+// eventLink links to an event; an ID that is not an event's, such as a gap's, is only shown.
 export const eventLink = id => (/^[0-9A-HJKMNP-TV-Z]{26}$/.test(id) ?
   el('a', { class: 'id', href: `#/log?id=${id}` }, id) : el('code', { class: 'id' }, id));

@@ -1,8 +1,8 @@
-// The page is built of nodes. Nothing that comes from an event, a client or a token is ever parsed as markup: text
-// becomes a text node here, and there is no other way in.
+// The page is built of nodes. Nothing from an event, a client or a token is ever parsed as markup: text becomes a text
+// node here, and there is no other way in.
 
-// el makes an element. Of props, on* are listeners, class, dataset and other properties are set as such, the rest are attributes;
-// null, undefined and false leave one out. Children are nodes or text.
+// el creates an element. Of props, on* are listeners, class, dataset and other properties are set as such, the rest are
+// attributes; null, undefined and false leave one out. Children are nodes or text.
 export function el(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -15,7 +15,7 @@ export function el(tag, props = {}, ...children) {
   return element;
 }
 
-// fill replaces what is in an element.
+// fill replaces the content of an element.
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
   return element;

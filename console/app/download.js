@@ -1,4 +1,4 @@
-// A stretch of the log as a file.
+// A part of the log as a file.
 
 import { get } from './api.js';
 import { el, fill } from './dom.js';
@@ -6,11 +6,11 @@ import { isOfType, page } from './reader.js';
 import { bytes, t, time } from './i18n.js';
 import { dialog, facts, problem } from './parts.js';
 
-// A file is put together in memory.
+// A file is built in memory.
 const MOST_EVENTS = 200_000;
 const MOST_BYTES = 256 * 2 ** 20;
 
-// download asks, in a dialog, whether to fetch the events of a topic and type since a time, up to the newest there is now.
+// download offers, in a dialog, to fetch the events of a topic and type since a time, up to the current newest.
 export function download({ topic, type, since, signal }) {
   const state = el('p', { role: 'status' });
   const failed = el('div');
@@ -32,12 +32,12 @@ export function download({ topic, type, since, signal }) {
     const stop = new AbortController();
     let told = 0;
     const onPage = through => {
-      if (performance.now() - told < 1000) return; // it is read out
+      if (performance.now() - told < 1000) return; // each change is read out
       told = performance.now();
       fill(state, t('download.progress', { events: t('log.events', { n: file.events }), size: bytes(file.bytes), through: time(through) }));
     };
     fill(actions, button('download.stop', () => stop.abort()), el('progress', { 'aria-label': t('download.title') }));
-    actions.firstChild.focus(); // the button that was pressed is gone
+    actions.firstChild.focus(); // the pressed button is gone
     try {
       await collect(file, { topic, type, since, signal: AbortSignal.any([stopped.signal, stop.signal]), onPage });
     } catch (error) {
@@ -58,7 +58,8 @@ export function download({ topic, type, since, signal }) {
 
 const button = (text, onclick, kind) => el('button', { type: 'button', onclick, class: kind }, t(text));
 
-// collect reads page by page. It ends where the log ended when it began, or there would be no end while events come in.
+// collect reads page by page, to the log's end as it was at the start: otherwise it might never end while events
+// arrive.
 async function collect(file, { topic, type, since, signal, onPage }) {
   const { head } = await get('/v1/log', {}, signal);
   let start = { since: since || 'earliest' };
@@ -81,5 +82,5 @@ function save(file, topic) {
   const url = URL.createObjectURL(new Blob(file.parts, { type: 'application/x-ndjson' }));
   const name = `tidings-${(topic || 'log').replace(/[^\w.-]/g, '_')}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.ndjson`;
   el('a', { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // by then the browser has begun to write
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // by then the browser has started to write
 }

@@ -1,6 +1,6 @@
 export default {
   'deliveries.lead': 'What the server sends by itself: to services, to chats, by mail. Each delivery is a position in the log; what it has not sent yet waits there.',
-  'deliveries.loading': 'Reading the deliveries…',
+  'deliveries.loading': 'Loading deliveries…',
   'deliveries.none': 'There are no deliveries yet: nothing is sent.',
   'deliveries.count': { one: '{n} delivery', other: '{n} deliveries' },
   'deliveries.more': 'Show more',

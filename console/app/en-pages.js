@@ -25,7 +25,7 @@ export default {
   'log.newest': 'All, newest first',
   'log.download': 'Download…',
   'log.feed': 'Events, newest first',
-  'log.loading': 'Reading…',
+  'log.loading': 'Loading…',
   'log.again': 'Try again',
   'log.gap': 'Some events are missing here: {detail}',
   'log.newestAt': 'Up to date as of {time}.',
@@ -41,7 +41,7 @@ export default {
   'log.events': { one: '{n} event', other: '{n} events' },
 
   'event.title': 'Event',
-  'event.loading': 'Reading the event…',
+  'event.loading': 'Loading the event…',
   'event.id': 'ID',
   'event.topic': 'Topic',
   'event.type': 'Type',
@@ -73,7 +73,7 @@ export default {
   'download.bounded': 'Stopped at the limit, after {events}, {size}: there are more.',
 
   'connections.lead': 'Open streams, oldest first. Refreshed every few seconds.',
-  'connections.loading': 'Reading the connections…',
+  'connections.loading': 'Loading connections…',
   'connections.none': 'Nobody is connected.',
   'connections.count': { one: '{n} connection', other: '{n} connections' },
   'connections.some': 'Showing {shown} of {n} connections. Sort to see others.',
@@ -111,7 +111,7 @@ export default {
   'connections.notABan': 'Its stream ends at once. This is not a ban: the client may reconnect right away, as browsers do automatically, and resumes where it left off. It loses nothing.',
 
   'topics.lead': 'All topics that you may read. Refreshed every few seconds; the numbers cover retained events.',
-  'topics.loading': 'Reading the topics…',
+  'topics.loading': 'Loading topics…',
   'topics.filter': 'Filter by name',
   'topics.none': 'There are no topics yet: the first published event creates one.',
   'topics.noMatch': 'No topic name contains this.',
@@ -128,7 +128,7 @@ export default {
   'topics.last': 'Last event',
 
   'server.lead': 'Refreshed every few seconds.',
-  'server.loading': 'Asking the server…',
+  'server.loading': 'Loading…',
   'server.status': 'Server',
   'server.writes': 'Accepts events',
   'server.yes': 'yes',

@@ -8,12 +8,12 @@ import { at, command, copyButton, dialog, facts, problem, shellHint } from './pa
 import { indent, members } from './raw-json.js';
 import * as session from './session.js';
 
-// SHOWN is how many characters of a payload are shown at first: more makes a browser slow.
+// SHOWN is how many characters of a payload are shown at first: more would slow the browser down.
 const SHOWN = 100_000;
 
 const ZONED = { dateStyle: 'medium', timeStyle: 'long' };
 
-// openEvent shows an event in a dialog, which is what is returned.
+// openEvent shows an event in a dialog, and returns the dialog.
 export function openEvent(id, signal) {
   const content = el('div', { class: 'event-detail' }, el('p', { role: 'status' }, t('event.loading')));
   const element = dialog(t('event.title'), signal, content);
@@ -27,7 +27,7 @@ export function openEvent(id, signal) {
   return element;
 }
 
-// load gets an event, and its members as the texts that they are.
+// load gets an event, and its members as raw texts.
 async function load(id, signal) {
   const text = await (await request('GET', `/v1/events/${encodeURIComponent(id)}`, { signal })).text();
   return [JSON.parse(text), members(text)];
@@ -51,7 +51,7 @@ function describe(event, raw) {
   ];
 }
 
-// plain is a JSON value without the quotes of a string.
+// plain returns a JSON value without a string's quotes.
 const plain = text => (text.startsWith('"') ? JSON.parse(text) : text);
 
 function payload(event, raw) {

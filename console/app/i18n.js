@@ -6,7 +6,7 @@ import zh from './zh.js';
 
 const languages = { en, 'zh-CN': zh };
 
-// language is the one that was chosen, else the first of the browser's that there is, else English.
+// language is the chosen one, else the first of the browser's that is available, else English.
 export const language = chosen() ?? preferred() ?? 'en';
 
 function chosen() {
@@ -19,13 +19,13 @@ function preferred() {
   return known && (known.startsWith('zh') ? 'zh-CN' : 'en');
 }
 
-// choose keeps a language; the page shows it once it is loaded again.
+// choose stores a language; the page shows it after a reload.
 export function choose(name) {
   remember('language', name);
   location.reload();
 }
 
-// t is a text with {name} filled in. A text may be { one, other }: which, params.n decides.
+// t returns a text with {name} filled in. A text may be { one, other }: params.n decides.
 export function t(key, params = {}) {
   let text = languages[language][key];
   if (text === undefined) throw new Error(`no text for ${key}`);
@@ -33,10 +33,10 @@ export function t(key, params = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof params[name] === 'number' ? number(params[name]) : params[name]));
 }
 
-// locale is how dates and numbers are written: in English as where the person is, who may not be American.
+// locale sets how dates and numbers are written: in English, as in the person's region, which may not be the US.
 const locale = (language === 'en' && navigator.languages.find(name => /^en\b/.test(name) && isLocale(name))) || language;
 
-// isLocale: browsers pass on what the system says, such as en-US@posix, and Intl throws at it.
+// isLocale: browsers pass on the system's locale, such as en-US@posix, for which Intl throws.
 function isLocale(name) {
   try {
     return Intl.DateTimeFormat.supportedLocalesOf(name).length > 0;
@@ -45,7 +45,7 @@ function isLocale(name) {
   }
 }
 
-// Making a formatter costs a hundred times what using it does.
+// Creating a formatter costs a hundred times as much as using it.
 const plural = new Intl.PluralRules(language);
 const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
 const formats = new Map();
@@ -68,7 +68,7 @@ export const bytes = value => {
 export const time = (value, options = { dateStyle: 'medium', timeStyle: 'medium' }) =>
   format(Intl.DateTimeFormat, options).format(new Date(value));
 
-// ago is a time in words: "5 minutes ago". What happened is not ahead, whatever a clock says.
+// ago returns a time in words: "5 minutes ago". It is never in the future, whatever a clock says.
 export function ago(value, now) {
   const seconds = Math.min(0, (new Date(value) - now) / 1000);
   for (const [unit, length] of [['day', 86400], ['hour', 3600], ['minute', 60]]) {

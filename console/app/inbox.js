@@ -1,7 +1,7 @@
-// The alerts, whichever page is shown: what is watched, what has come, and how much of it is unread.
+// The alerts, whichever page is shown: the topics watched, the events that arrived, and how many are unread.
 //
-// What is read is a place in the log that the server keeps, so that all of a person's devices share it. What is
-// unread is counted here where the events are known, and by the server further back.
+// A read mark is a position in the log that the server keeps, so that all of a person's devices share it. Unread events
+// are counted here where they are loaded, and by the server further back.
 
 import { locks } from '../locks.js';
 import { Presence } from '../presence.js';
@@ -9,38 +9,38 @@ import { Tidings } from '../tidings.js';
 import { base, get, request, session } from './api.js';
 import { summary } from './summary.js';
 
-Tidings.locks ??= locks; // over plain HTTP a browser has six connections for all its tabs, and no locks
+Tidings.locks ??= locks; // over plain HTTP a browser has six connections for all tabs, and no Web Locks
 
-const FIRST = 50; // events at the beginning
+const FIRST = 50; // events at first
 const PAGE = 100; // and for each step back
 const KEPT = 100_000;
-const MARKED = 64; // patterns that a read mark takes
-const LOOK_EVERY = 30_000; // at the read mark, which another device may have moved
-const LOOK_SOON = 5_000; // and after events have come
+const MARKED = 64; // patterns that a read mark may have
+const LOOK_EVERY = 30_000; // ms between reads of the mark, which another device may have moved
+const LOOK_SOON = 5_000; // the same, after events have arrived
 const NOTHING = '0'.repeat(26);
 
-// It tells of:
+// It dispatches:
 //   entry    one more at the end of entries
-//   reset    entries begin anew
+//   reset    entries start over
 //   unread   the count or the mark has changed
 //   state    of the connection
 export class Inbox extends EventTarget {
-  topics; // what is watched; none: everything that is granted
-  entries = []; // what was loaded, oldest first: summaries of events, gaps, and where what was missed has come
-  mark = null; // all up to here is read; null: not known yet
+  topics; // watched topics; none: everything that is granted
+  entries = []; // loaded entries, oldest first: summaries of events, gaps, and where missed events ended
+  mark = null; // everything up to here is read; null: not known yet
   state = 'connecting';
   transport = 'stream';
   problem = null; // why the server refused
-  ready = false; // the first page is there
+  ready = false; // the first page is loaded
   #name;
-  #granted; // patterns of all that may be read
+  #granted; // patterns that the token may read
   #client;
-  #tabs = new BroadcastChannel(`tidings console ${base}`); // to this browser's others: a mark has moved
+  #tabs = new BroadcastChannel(`tidings console ${base}`); // tells this browser's other tabs: a mark has moved
   #signal;
   #known = 0; // unread entries
   #older = 0; // unread events before the first entry
   #capped = false; // and there are more
-  #before; // where what came before the first entry is read; undefined where nothing did
+  #before; // where to read what came before the first entry; undefined if nothing did
   #lookAt = 0; #telling = 0; // timers
   #markers = 0;
 
@@ -94,7 +94,7 @@ export class Inbox extends EventTarget {
     if (error.status === 401) session.dispatchEvent(new Event('expired'));
   }
 
-  // What comes between the first page and the stream was not missed.
+  // Events between the first page and the stream were not missed.
   #listen(after) {
     let first = true;
     const client = this.#client = new Tidings({ url: base, topics: this.topics, after });
@@ -124,14 +124,14 @@ export class Inbox extends EventTarget {
     this.#lookAt ||= setTimeout(() => this.#look(), LOOK_SOON);
   }
 
-  // mention puts what is no event among the events.
+  // mention adds something that is not an event.
   #mention(entry) {
     this.#add(this.#marker(entry));
   }
 
   #marker(entry) { return { ...entry, key: `${entry.kind} ${++this.#markers}`, id: '' }; }
 
-  // lost is what is gone before the events of a page.
+  // lost returns the gap before the events of a page.
   #lost({ gap }) { return gap ? [this.#marker({ kind: 'gap', gap })] : []; }
 
   #add(entry) {
@@ -143,7 +143,7 @@ export class Inbox extends EventTarget {
     this.#tell('entry', entry);
   }
 
-  // older loads what came before the entries, and returns it, oldest first.
+  // older loads the events before the entries, and returns them, oldest first.
   async older() {
     if (!this.#before) return [];
     const page = await get('/v1/events', { topic: this.topics, before: this.#before, limit: PAGE }, this.#signal);
@@ -159,7 +159,7 @@ export class Inbox extends EventTarget {
 
   // --- the read mark
 
-  // read says that everything up to an entry is read, or everything there is.
+  // read marks as read everything up to an entry, or everything.
   async read(entry = this.entries.findLast(({ id }) => id)) {
     if (!entry || !this.isUnread(entry)) return;
     this.#marked(await this.#put(entry.id));
@@ -175,12 +175,12 @@ export class Inbox extends EventTarget {
     try {
       this.#marked(await (first ? this.#put(NOTHING) : this.#get()));
     } catch {
-      // the mark is where it was, and the connection's state says what is wrong
+      // the mark has not moved, and the connection's state says what is wrong
     }
   }
 
-  // get makes a mark where there is none any more, or one over topics that are not granted any more. Putting nothing is
-  // answered with the mark where there is one.
+  // get creates a mark if there is none, or none over granted topics, any more. A PUT that changes nothing returns the
+  // mark if there is one.
   async #get() {
     try {
       return await get(this.#path, {}, this.#signal);
@@ -192,14 +192,14 @@ export class Inbox extends EventTarget {
 
   async #put(id) {
     const topics = this.topics.length ? this.topics : this.#granted.slice(0, MARKED);
-    if (!topics.length) return { id, unread: 0 }; // a mark is of some topics
+    if (!topics.length) return { id, unread: 0 }; // a mark needs topics
     const body = JSON.stringify({ id, topics });
     const answer = await request('PUT', this.#path, { body, headers: { 'Content-Type': 'application/json' }, signal: this.#signal });
     return answer.json();
   }
 
   #marked({ id, unread, capped }) {
-    if (this.mark !== null && id < this.mark) return; // an answer that was overtaken
+    if (this.mark !== null && id < this.mark) return; // an outdated response
     this.mark = id;
     this.#known = 0;
     for (let i = this.entries.length - 1; i >= 0; i--) {
@@ -214,7 +214,7 @@ export class Inbox extends EventTarget {
     this.#counted();
   }
 
-  // counted tells of a change, ten times a second at most.
+  // counted reports a change, at most ten times a second.
   #counted() {
     this.#telling ||= setTimeout(() => {
       this.#telling = 0;

@@ -1,45 +1,46 @@
-// A list of any length, of which only the rows near the view are in the document: about sixty, whatever their heights.
+// A list of any length that keeps only the rows near the view in the document: about sixty, whatever their heights.
 //
 //   const list = new List(root, { row, key, label, signal, estimate, follow, onNeedBefore, onNeedAfter, onTop });
 //
-//   root           an element of its own; it is a feed (ARIA 1.2, role feed) while it has rows. The window scrolls, not the root.
-//   row(item)      makes the item's <article>: without margins, and with an aria-labelledby or aria-label
-//   key(item)      a string that is this item's alone
+//   root           its own element; a feed (ARIA 1.2, role feed) while it has rows. The window scrolls, not the root.
+//   row(item)      creates the item's <article>: without margins, and with an aria-labelledby or aria-label
+//   key(item)      a string unique to the item
 //   label          the feed's name for a screen reader
 //   signal         aborted when the list is no longer needed
-//   estimate       px of a row that was never shown; 80
-//   follow         at its top the list stays there when items come before: a live feed
+//   estimate       px of a row not shown yet; 80
+//   follow         a list at its top stays there when items are prepended: a live feed
 //   onNeedBefore(first), onNeedAfter(last)
-//                  the first or last item is near the view: bring more with prepend or append. Returns a promise; it is not
-//                  called again until that is settled, and after it gave false not before clear() or a keep. A rejection: tried again
-//                  at the next scroll. Neither is called while the list is empty.
-//   onTop(is)      the list's top came into view, or left it
+//                  the first or last item is near the view: add more with prepend or append. Returns a promise, and is
+//                  not called again until it settles; after false, not before clear() or a keep; after a rejection, at
+//                  the next scroll. Neither is called while the list is empty.
+//   onTop(is)      the list's top has come into view, or left it
 //
-//   list.append(items), list.prepend(items)    in the order in which they are shown
-//   list.keepFirst(n), list.keepLast(n)        forget all others; more is asked for at that end again
+//   list.append(items), list.prepend(items)    in display order
+//   list.keepFirst(n), list.keepLast(n)        drop all others; more is requested at that end again
 //   list.clear()
-//   list.reveal(key)                           scroll there; false when there is no such item
+//   list.reveal(key)                           scroll there; false if there is no such item
 //   list.rendered()                            [item, row] of the rows in the document
 //   list.length, list.first, list.last, list.atTop
 //
-// What is in view stays where it is, whatever comes or changes above it. Calls cost what they are given and touch the
-// document in the next frame only. PageDown and PageUp move the focus by a row, Control+End and Control+Home out of the feed.
+// What is in view stays put, whatever is added or changes above it. A call's cost is proportional to its items, and
+// it touches the document only in the next frame. PageDown and PageUp move the focus by a row, Control+End and
+// Control+Home out of the feed.
 
-const OVERSCAN = 400; // px above and below the view that are in the document
-const BLOCK_BITS = 7; // the heights of 128 rows are summed up together, so that a place is found without asking all
+const OVERSCAN = 400; // px above and below the view, also in the document
+const BLOCK_BITS = 7; // heights are summed per block of 128 rows, to find a position without visiting all
 
 export class List {
   #root; #options;
   #rows = new Map(); // index -> { item, height }
   #indices = new Map(); // key -> index
   #sums = new Map(); // block -> px
-  #start = 0; #end = 0; // the indices there are; what is prepended counts down below 0
+  #start = 0; #end = 0; // the indices in use; prepended rows count down below 0
   #height = 0;
   #nodes = new Map(); // index -> row in the document
   #anchor = 0; // the row at the top of the view
-  #shift = 0; // px that came above the view since the last frame
+  #shift = 0; // px added above the view since the last frame
   #frame = 0;
-  #asked = {}; // onNeedBefore, onNeedAfter: under way, or of no use any more
+  #asked = {}; // onNeedBefore, onNeedAfter: in progress, or exhausted
   #atTop = true;
   #sizes = new ResizeObserver(entries => this.#measured(entries));
 
@@ -139,7 +140,7 @@ export class List {
     return by;
   }
 
-  // offset is how far a row is below the first.
+  // offset returns how far a row is below the first.
   #offset(index) {
     let top = 0;
     const block = index >> BLOCK_BITS;
@@ -148,7 +149,7 @@ export class List {
     return top;
   }
 
-  // find is the row that is so far below the first one's top.
+  // find returns the row at a distance below the first one's top.
   #find(offset) {
     let index = this.#start, top = 0;
     for (let block = index >> BLOCK_BITS; index < this.#end; index = ++block << BLOCK_BITS) {
@@ -163,8 +164,8 @@ export class List {
     return Math.min(index, this.#end);
   }
 
-  // measured comes after layout and before paint, so nothing is seen to jump. New rows wait for the next frame: put into the
-  // document here, they would not be measured before it either.
+  // measured runs after layout and before paint, so nothing visibly jumps. New rows wait for the next frame: added now,
+  // they would not be measured before it either.
   #measured(entries) {
     let above = 0;
     for (const { target, borderBoxSize: [{ blockSize }] } of entries) {
@@ -190,7 +191,7 @@ export class List {
     const top = -this.#root.getBoundingClientRect().top;
     const atTop = top <= 0;
     const focused = document.activeElement.closest('[data-index]');
-    const held = atTop && focused && this.#root.contains(focused); // the person is at a row, though the top is in view
+    const held = atTop && focused && this.#root.contains(focused); // a row has the focus, though the top is in view
     const shift = this.#options.follow && atTop && !held ? 0 : this.#shift;
     const view = top + shift;
     this.#shift = 0;
@@ -211,7 +212,7 @@ export class List {
   }
 
   #show(from, to) {
-    this.#root.role = to > from ? 'feed' : null; // which needs an article
+    this.#root.role = to > from ? 'feed' : null; // a feed needs an article
     this.#root.ariaLabel = to > from ? this.#options.label : null;
     for (const [index, node] of this.#nodes) {
       if (index >= from && index < to) continue;
@@ -221,7 +222,7 @@ export class List {
       node.remove();
     }
     const open = this.#options.onNeedAfter && this.#asked.onNeedAfter !== 'over';
-    const size = String(open ? -1 : this.length); // -1: not known yet (ARIA 1.2)
+    const size = String(open ? -1 : this.length); // -1: unknown (ARIA 1.2)
     let next = this.#root.firstChild;
     for (let index = from; index < to; index++) {
       let node = this.#nodes.get(index);
@@ -254,7 +255,7 @@ export class List {
     try {
       more = await this.#options[which](item);
     } catch {
-      asked[which] = undefined; // the page has told the person
+      asked[which] = undefined; // the page has reported it
       return;
     }
     asked[which] = more === false ? 'over' : undefined;
@@ -279,7 +280,7 @@ export class List {
   }
 
   #focus(index) {
-    if (!this.#nodes.has(index)) this.#scrollTo(index); // keys come faster than frames
+    if (!this.#nodes.has(index)) this.#scrollTo(index); // keys arrive faster than frames
     const node = this.#nodes.get(index);
     node.focus({ preventScroll: true });
     node.scrollIntoView({ block: 'nearest' });

@@ -10,7 +10,7 @@ import { t, time } from './i18n.js';
 import { List } from './list.js';
 import { at, field, localOf, problem, refill } from './parts.js';
 
-const HELD = 3000; // rows; what is further away is read again
+const HELD = 3000; // rows; those further away are read again
 const SUGGESTED = 500; // topics
 
 export default {
@@ -27,13 +27,13 @@ export default {
       form(wanted, go, signal), head, rows, foot);
     browse({ head, rows, foot }, wanted, signal);
 
-    // An event has an address of its own, and so an entry in the history: Back closes it.
-    let box; // that shows it
+    // An event has its own address, and so a history entry: Back closes it.
+    let box; // the dialog that shows it
     const open = (id, leave) => {
       const opened = box = id ? openEvent(id, signal) : undefined;
       opened?.addEventListener('close', () => box === opened && !signal.aborted && leave());
     };
-    open(params.get('id'), () => history.replaceState(null, '', address(wanted))); // there may be no way back within the console
+    open(params.get('id'), () => history.replaceState(null, '', address(wanted))); // Back might leave the console
     return params => {
       if (address(wantedOf(params)) !== address(wanted)) return false;
       const last = box;
@@ -46,7 +46,7 @@ export default {
 
 const wantedOf = params => Object.fromEntries(['topic', 'type', 'since'].map(name => [name, params.get(name) ?? '']));
 
-// address is the page's for what is wanted.
+// address returns the page's address for a query.
 const address = wanted => `#/log?${new URLSearchParams(Object.entries(wanted).filter(([, value]) => value))}`;
 
 function form(wanted, go, signal) {
@@ -62,7 +62,7 @@ function form(wanted, go, signal) {
   };
   topic.addEventListener('focus', () => suggest(known, signal), { once: true });
   const said = [wanted.topic, wanted.type, localOf(wanted.since) && time(wanted.since)].filter(Boolean).join(' · ');
-  const open = matchMedia('(min-width: 46rem)').matches; // on a phone it would be all that is in view
+  const open = matchMedia('(min-width: 46rem)').matches; // on a phone it would fill the view
   return el('details', { class: 'find', open },
     el('summary', {}, said ? t('log.found', { said }) : t('log.find')),
     el('form', { class: 'filters', onsubmit: show },
@@ -79,13 +79,13 @@ async function suggest(list, signal) {
     const { topics } = await get('/v1/topics', {}, signal);
     fill(list, topics.slice(0, SUGGESTED).map(one => el('option', { value: one.topic })));
   } catch {
-    // a topic can be typed all the same, and reading it says what is wrong
+    // a topic can still be typed, and reading it reports what is wrong
   }
 }
 
 function browse({ head, rows, foot }, wanted, signal) {
   const reader = new Reader({ ...wanted, signal });
-  // How many events were looked through in vain, before one is asked whether to go on.
+  // The number of events searched in vain, before asking whether to continue.
   const vain = { newer: 0, older: 0 };
   const list = new List(rows, {
     row: event => row(event, wanted), key: event => event.id, label: t('log.feed'), signal, estimate: 60,
@@ -99,7 +99,7 @@ function browse({ head, rows, foot }, wanted, signal) {
     list.prepend(events);
     if (list.length > HELD) {
       list.keepFirst(HELD);
-      if (list.last.gap) list.keepFirst(list.length - 1); // it is no place to read on from
+      if (list.last.gap) list.keepFirst(list.length - 1); // a gap is not a position to continue from
       reader.before = list.last.id;
       showFoot();
     }
@@ -128,9 +128,9 @@ function browse({ head, rows, foot }, wanted, signal) {
     const found = await reader.start(wanted.since);
     list.append(found);
     if (reader.since && list.length === 0) await newer();
-    const first = found.findLast(({ gap }) => !gap) ?? list.last; // since that time
+    const first = found.findLast(({ gap }) => !gap) ?? list.last; // since the requested time
     showHead();
-    if (reader.since || !first) await older(); // so that the first can be at the top of the view
+    if (reader.since || !first) await older(); // so that the first event can be at the top of the view
     else showFoot();
     if (reader.since && first) list.reveal(first.id);
   });
@@ -153,16 +153,16 @@ function browse({ head, rows, foot }, wanted, signal) {
     else refill(foot, t(list.length ? 'log.start' : wanted.type || wanted.topic ? 'log.noMatch' : 'log.empty'));
   }
 
-  start().catch(() => {}); // the person has been told
+  start().catch(() => {}); // already shown to the person
 }
 
 async function unless(vain, read) {
-  if (vain) throw new Error('the person is asked first'); // the list asks again
+  if (vain) throw new Error('the person is asked first'); // the list will ask again
   return read();
 }
 
-// once makes a reading that is done once at a time. Where it fails, it says so in a place, and can be tried again there,
-// unless the server would only say the same again.
+// once wraps a reading so that only one runs at a time. A failure is shown in a place, with a button to retry, unless
+// the server would only repeat itself.
 function once(place, signal, read) {
   let running;
   const run = () => running ??= read().catch(error => {

@@ -1,4 +1,4 @@
-// The shell of the console: who is signed in, which page is shown, and what is always in view.
+// The shell of the console: the session, the page shown, and what is always in view.
 
 import { alerts } from './alerts.js';
 import { session as requests } from './api.js';
@@ -19,14 +19,14 @@ import { recall, remember } from './stored.js';
 import topics from './topics.js';
 import tryIt from './try.js';
 
-const RETRY = 3_000; // ms, while the server does not answer
-const SLOW = 1_000; // ms after which a person is told what is waited for
+const RETRY = 3_000; // ms, while the server does not respond
+const SLOW = 1_000; // ms after which the page says what it waits for
 
 const main = el('main', { id: 'main', tabindex: '-1' });
 const announcer = el('p', { class: 'hidden', role: 'status' });
-let inside; // aborted when something else is shown, or found out
-let who; // is signed in, as text; undefined while that is being found out
-let changes = 0; // that other tabs have made
+let inside; // aborted when something else is shown, or being looked up
+let who; // who is signed in, as text; undefined while that is being looked up
+let changes = 0; // made by other tabs
 
 document.documentElement.lang = language;
 addEventListener('hashchange', () => {
@@ -36,19 +36,19 @@ session.changedElsewhere(() => {
   changes++;
   follow();
 });
-addEventListener('pageshow', ({ persisted }) => persisted && follow()); // which has heard nothing meanwhile
+addEventListener('pageshow', ({ persisted }) => persisted && follow()); // such a page has heard nothing meanwhile
 enter();
 
 const nameOf = ({ grant }) => JSON.stringify(grant, (name, value) => (name === 'expires' ? undefined : value));
 
-// follow shows what another tab's signing in or out has left, unless that is what is shown.
+// follow shows the session as another tab's sign-in or sign-out left it, unless it is already shown.
 async function follow() {
   const seen = changes;
   const present = inside;
   try {
     const access = await session.access();
     if (who === undefined || seen !== changes) return;
-    if (present !== inside) return void follow(); // the answer may be older than who is signed in now
+    if (present !== inside) return void follow(); // the response may be older than the current session
     if (who === nameOf(access)) return;
     if (access.grant) begin(access);
     else ask();
@@ -57,8 +57,8 @@ async function follow() {
   }
 }
 
-// enter signs in: with the token of the address, else with what the browser has. A link can come from anybody, so its token does not
-// take the place of a session before the person has said so. Of two that overlap the later counts.
+// enter signs in: with the token in the address, else with the browser's cookie. A link can come from anyone, so its
+// token does not replace a session before the person has agreed. Of two overlapping calls the later one counts.
 async function enter(token = session.tokenOfAddress(), agreed = false) {
   const { signal } = leave();
   const slow = setTimeout(() => bare(el('p', { role: 'status' }, t('server.loading'))), SLOW);
@@ -87,14 +87,14 @@ async function enter(token = session.tokenOfAddress(), agreed = false) {
   }
 }
 
-// leave ends what is shown, or was being found out. What it returns is aborted when that ends in turn.
+// leave ends what is shown, or being looked up. The signal it returns is aborted when what follows ends.
 function leave() {
   inside?.abort();
   who = undefined;
   return inside = new AbortController();
 }
 
-// ask shows the form for a token, and why it is there.
+// ask shows the form for a token, and why.
 function ask(reason) {
   leave();
   who = nameOf({ grant: null });
@@ -116,13 +116,13 @@ function bare(content) {
 }
 
 const skipLink = () => el('a', { class: 'skip', href: '#main', onclick: event => {
-  event.preventDefault(); // the address is the page that is shown
+  event.preventDefault(); // the address names the page shown
   main.focus();
 } }, t('shell.skip'));
 
 const brand = () => el('a', { class: 'brand', href: '#/alerts' }, 'Tidings');
 
-// begin shows everything, for as long as the browser is signed in.
+// begin shows the console, for as long as the browser is signed in.
 function begin({ keys, grant }) {
   const { signal } = leave();
   who = nameOf({ grant });
@@ -160,8 +160,8 @@ function begin({ keys, grant }) {
   }
 
   const out = keys && (async () => {
-    await pushes.end(); // which needs the session
-    await session.signOut().catch(() => {}); // the cookie is the browser's: without the server it stays until it ends
+    await pushes.end(); // needs the session
+    await session.signOut().catch(() => {}); // only the server can delete the cookie before it expires
     ask();
   });
   document.body.replaceChildren(
@@ -174,7 +174,7 @@ function begin({ keys, grant }) {
   route({ pages, links, attention, grant, notice: !keys && openNotice() }, signal);
 }
 
-// connection shows how the page is connected, and says it when it has changed for more than a moment.
+// connection shows the connection's state, and announces a change that lasts more than a moment.
 function connection(inbox, signal) {
   const element = el('p', { class: 'connection' });
   const show = () => {
@@ -197,19 +197,19 @@ function connection(inbox, signal) {
   return element;
 }
 
-// Without keys everything is open: on a loopback address to this machine, else to whoever reaches the server.
+// Without keys everything is open: on a loopback address to this machine, else to anyone who reaches the server.
 function openNotice() {
   const { hostname } = location;
   const loopback = hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127\./.test(hostname);
   return el('p', { class: 'notice' }, t(loopback ? 'shell.open-here' : 'shell.open-everywhere'));
 }
 
-// route shows the page that the address names, until nobody is signed in.
+// route shows the page that the address names, until the session ends.
 function route({ pages, links, attention, grant, notice }, signal) {
   let left = new AbortController();
   let first = true;
   let shown;
-  let follow; // what a page returns: it takes the parameters of an address and says whether they are of the view it shows
+  let follow; // returned by a page: takes an address's parameters, and returns whether they belong to the view it shows
   const go = address => {
     if (location.hash === address) show(...named());
     else location.hash = address;
@@ -231,7 +231,7 @@ function route({ pages, links, attention, grant, notice }, signal) {
     }
     attention.page = t(page.title);
     const root = el('section', { class: `page ${page.id}` });
-    links.get(page).scrollIntoView({ block: 'nearest', inline: 'center' }); // the bar of a narrow window scrolls
+    links.get(page).scrollIntoView({ block: 'nearest', inline: 'center' }); // in a narrow window the bar scrolls
     fill(main, notice, root);
     window.scrollTo(0, 0);
     shown = page;

@@ -1,20 +1,20 @@
-// What several pages are made of.
+// Parts that several pages share.
 
 import { now } from './api.js';
 import { el, fill } from './dom.js';
 import { ago, t, time } from './i18n.js';
 import * as session from './session.js';
 
-// at is a time; how long ago that is shows when one points at it. since is the same the other way round.
+// at shows a time, with how long ago it was as a tooltip. since is the reverse.
 export const at = (value, options) => clock(value, time(value, options), ago(value, now()));
 export const since = value => clock(value, ago(value, now()), time(value));
 const clock = (value, text, title) => el('time', { datetime: new Date(value).toISOString(), title }, text);
 
-// problem says that something has failed, and why. A TypeError is fetch's, for a server that does not answer.
+// problem says that something failed, and why. A TypeError is fetch's, for a server that does not respond.
 export const problem = (error, unreachable = 'parts.unreachable') => el('p', { class: 'problem', role: 'alert' },
   error instanceof TypeError ? t(unreachable) : t('parts.problem', { message: error.message }));
 
-// attempt is a look that is taken again and again: where it fails, it says so in a place, until it succeeds.
+// attempt wraps a repeated look: a failure is shown in a place until a look succeeds.
 export const attempt = (place, signal, look) => async () => {
   try {
     await look();
@@ -22,26 +22,27 @@ export const attempt = (place, signal, look) => async () => {
   } catch (error) {
     if (signal.aborted) return;
     const said = problem(error, 'shell.unreachable');
-    if (place.textContent !== said.textContent) fill(place, said); // it is read out
+    if (place.textContent !== said.textContent) fill(place, said); // a change is read out
   }
 };
 
-// refill fills an element. If it holds the focus, the first button in it gets that, else the element, which can take it.
+// refill fills an element. If it contains the focus, its first button gets the focus, else the element, which can take
+// it.
 export function refill(element, ...children) {
   const held = element.contains(document.activeElement);
   fill(element, ...children);
   if (held) (element.querySelector('button') ?? element).focus({ preventScroll: true });
 }
 
-// region holds what may be wider than the page: it scrolls by itself, by keyboard too.
+// region holds what may be wider than the page: it scrolls by itself, also by keyboard.
 export const region = (label, ...children) =>
   el('div', { class: 'region', role: 'region', 'aria-label': label, tabindex: '0' }, ...children);
 
-// facts is a list of names and values; a value that is undefined is left out.
+// facts is a list of names and values; undefined values are left out.
 export const facts = entries => el('dl', { class: 'facts' },
   entries.filter(([, value]) => value !== undefined).map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
 
-// field is an input with its label, and a hint that it is described by.
+// field is an input with its label, and a hint that describes it.
 export function field(label, input, hint) {
   input.id ||= `field-${input.name}`;
   if (hint) input.setAttribute('aria-describedby', `${input.id}-hint`);
@@ -49,18 +50,18 @@ export function field(label, input, hint) {
     el('label', { for: input.id }, label), input, hint && el('p', { id: `${input.id}-hint`, class: 'hint' }, hint));
 }
 
-// localOf is a time as a datetime-local input has it: in the person's time zone, without saying so.
+// localOf returns a time as a datetime-local input wants it: in the person's time zone, without an offset.
 export function localOf(value) {
   const date = new Date(value);
   if (Number.isNaN(date.getTime())) return '';
   return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
-// words are those of a text, between white space and commas.
+// words splits a text at white space and commas.
 export const words = text => text.split(/[\s,]+/).filter(Boolean);
 
-// copyButton copies text(), which is called what. Where the browser does not let a page copy, as over plain HTTP, what is
-// shown is selected instead.
+// copyButton copies text(); what is its name. If the browser does not let a page copy, as over plain HTTP, the shown
+// text is selected instead.
 export function copyButton(what, text, shown) {
   const said = el('span', { role: 'status', class: 'said' });
   const copy = async () => {
@@ -76,7 +77,7 @@ export function copyButton(what, text, shown) {
     el('button', { type: 'button', onclick: copy, 'aria-label': t('parts.copyWhat', { what }) }, t('parts.copy')), said);
 }
 
-// command shows a command with a button that copies it. show changes it.
+// command shows a command with a copy button. show changes it.
 export function command(label) {
   const text = el('code');
   const element = el('div', { class: 'command' },
@@ -85,10 +86,10 @@ export function command(label) {
   return { element, show: value => fill(text, value) };
 }
 
-// shellHint says where a command runs, and what it needs.
+// shellHint says where a command runs, and what it requires.
 export const shellHint = () => t(session.token ? 'parts.shellToken' : 'parts.shell');
 
-// dialog is a modal dialog with a heading. It is gone once it is closed, or the page is left.
+// dialog is a modal dialog with a heading. It is removed when it is closed, or the page is left.
 export function dialog(title, signal, ...children) {
   const heading = el('h2', { id: 'dialog-title' }, title);
   const close = () => element.close();
@@ -103,8 +104,8 @@ export function dialog(title, signal, ...children) {
   return element;
 }
 
-// question is a dialog that asks before something is done: text is a paragraph, or several, verb is what its button is
-// called, run does it, and done follows. A danger is what cannot be taken back.
+// question is a dialog that asks before something is done: text is one or more paragraphs, verb the button's label, run
+// does it, and done follows. A danger cannot be undone.
 export function question({ title, text, verb, danger }, signal, run, done) {
   const failed = el('div');
   const yes = async () => {
@@ -123,8 +124,8 @@ export function question({ title, text, verb, danger }, signal, run, done) {
       el('button', { type: 'button', class: danger ? 'danger' : 'primary', onclick: yes }, verb)));
 }
 
-// poll looks now and again every so many seconds, while the page is seen, until it is left. What takes long is looked at
-// less often.
+// poll looks now and then every N seconds, while the page is visible, until it is left. Slow looks are repeated less
+// often.
 export async function poll(seconds, signal, look) {
   while (!signal.aborted) {
     if (document.hidden) {

@@ -3,7 +3,7 @@
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
-// parse gives the samples by name, each as { labels, value }.
+// parse returns the samples by name, each as { labels, value }.
 export function parse(text) {
   const metrics = new Map();
   for (const line of text.split('\n')) {
@@ -18,17 +18,17 @@ export function parse(text) {
 
 export const valueOf = (metrics, name) => metrics.get(name)?.[0].value;
 
-// histogram is one without labels of its own, as a list of { to, count } in which counts are those up to there.
+// histogram returns one without labels of its own, as a list of { to, count }; counts are cumulative.
 export const histogram = (metrics, name) => (metrics.get(`${name}_bucket`) ?? []).map(({ labels, value }) =>
   ({ to: labels.le === '+Inf' ? Infinity : Number(labels.le), count: value }));
 
-// since is what a histogram has counted after an earlier look at it.
+// since returns what a histogram has counted since an earlier look.
 export const since = (buckets, earlier) => buckets.map(({ to, count }, i) => ({ to, count: count - (earlier[i]?.count ?? 0) }));
 
 export const total = buckets => buckets.at(-1)?.count ?? 0;
 
-// quantile is estimated as Prometheus' histogram_quantile does: evenly spread within a bucket. Of the last bucket it is the
-// lower end; undefined when nothing was counted.
+// quantile is estimated as by Prometheus' histogram_quantile: spread evenly within a bucket. In the last bucket it is
+// the lower end; undefined if nothing was counted.
 export function quantile(q, buckets) {
   const rank = q * total(buckets);
   if (rank === 0) return undefined;

@@ -1,4 +1,4 @@
-// What this device is told while the console is closed: the switch for it, and what becomes of what is shown.
+// Pushes to this device while the console is closed: the switch, and closing notifications that were read.
 
 import { push, pushState, readPushes, stopPush } from '../push.js';
 import { base, get } from './api.js';
@@ -8,12 +8,12 @@ import { recall, remember } from './stored.js';
 
 const LEAVING = 3_000; // ms that signing out waits for the server
 
-// Pushes belongs to who is signed in. It renews the device of a browser that is pushed to already, for who has turned that on:
-// what it was for somebody else ends.
+// Pushes belongs to the person signed in. It renews this browser's device if that person turned pushes on; pushes for
+// somebody else end.
 export class Pushes {
   #options;
   #subject;
-  option = el('div', { class: 'part' }); // of the settings
+  option = el('div', { class: 'part' }); // in the settings
   #failed = el('p', { class: 'hint', role: 'status' });
   #box = el('input', { type: 'checkbox', onchange: () => this.#turn(this.#box.checked) });
   #label = el('label', { class: 'option check' }, this.#box, el('span', {}, t('settings.push')));
@@ -32,26 +32,26 @@ export class Pushes {
     try {
       const state = await pushState();
       if (state !== 'on' && state !== 'lost') return;
-      if (recall('push') === this.#subject) await push(this.#options); // it counts for some days more
+      if (recall('push') === this.#subject) await push(this.#options); // valid for some more days
       else await stopPush();
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  // end has this device told nothing more of what only this person may read.
+  // end stops pushing what only this person may read to this device.
   async end() {
     if (recall('push') === null) return;
     remember('push', null);
-    await Promise.race([stopPush().catch(() => {}), new Promise(resolve => setTimeout(resolve, LEAVING))]); // its push service tells
+    await Promise.race([stopPush().catch(() => {}), new Promise(resolve => setTimeout(resolve, LEAVING))]); // the push service tells the server
   }
 
-  // look shows the switch where the server pushes and the browser takes that.
+  // look shows the switch if the server sends pushes and the browser accepts them.
   async look() {
     try {
       const state = await pushState();
       if (state === 'unsupported' || !this.#options.topics.length) return void fill(this.option);
-      await get('/v1/push'); // which throws where the server does not push
+      await get('/v1/push'); // throws if the server does not send pushes
       this.#box.checked = state === 'on';
       fill(this.option, this.#label, this.#failed);
     } catch {
@@ -61,7 +61,7 @@ export class Pushes {
 
   async #turn(on) {
     fill(this.#failed, '');
-    remember('push', on ? this.#subject : null); // before: the page may be gone as soon as the server knows
+    remember('push', on ? this.#subject : null); // first: the page may be gone as soon as the server knows
     try {
       if (on) await push(this.#options);
       else await stopPush();

@@ -1,11 +1,11 @@
-// JSON as text. A number is shown as it was sent, which JSON.parse cannot do beyond 2^53, and so is every escape.
+// JSON as text. Numbers are shown as sent, which JSON.parse cannot do beyond 2^53, and so are escapes.
 
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]|[^\s[\]{},:"]+/g;
 
-// DEEPEST is how many levels are indented: text that nests 10,000 deep would become hundreds of megabytes otherwise.
+// DEEPEST is how many levels are indented: otherwise text nested 10,000 deep would become hundreds of megabytes.
 const DEEPEST = 16;
 
-// indent is a valid JSON text with a line for each member and entry.
+// indent returns a valid JSON text with a line for each member and entry.
 export function indent(text) {
   const out = [];
   let depth = 0;
@@ -25,7 +25,7 @@ export function indent(text) {
   return out.join('');
 }
 
-// members are the members of a JSON object, by name, as the texts that they are.
+// members returns the members of a JSON object, by name, as raw texts.
 export function members(text) {
   const found = new Map();
   let depth = 0;
@@ -47,5 +47,5 @@ export function members(text) {
   return found;
 }
 
-// object is the reverse of members.
+// object reverses members.
 export const object = entries => `{${[...entries].map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(',')}}`;

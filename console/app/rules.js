@@ -1,4 +1,4 @@
-// The rules: which events demand an answer, when, and who is told when nobody gives one.
+// The rules: which events demand an answer, when, and who is notified if nobody gives one.
 
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
@@ -7,8 +7,8 @@ import { attempt, dialog, facts, field, poll, problem, question, refill, words }
 
 const EVERY = 10; // seconds
 const HOUR = 3_600_000; // ms
-const UNHEARD = 120; // seconds, the server's own default
-const SET = ['topics', 'types', 'min_severity', 'hours', 'always', 'steps', 'muted_until', 'unheard_after_seconds']; // what a rule is made of
+const UNHEARD = 120; // seconds, the server's default
+const SET = ['topics', 'types', 'min_severity', 'hours', 'always', 'steps', 'muted_until', 'unheard_after_seconds']; // a rule's settings
 
 export default {
   id: 'rules',
@@ -85,7 +85,7 @@ function spanOf(line) {
 const stepText = ({ after_seconds: seconds, delivery, push }) => (push ? t('rules.stepPush', { seconds }) : t('rules.step', { seconds, delivery }));
 
 function stepOf(line) {
-  const [, pushed] = /^(\d+)@push$/.exec(line) ?? []; // which is no delivery's line
+  const [, pushed] = /^(\d+)@push$/.exec(line) ?? []; // not the name of a delivery
   if (pushed) return { after_seconds: Number(pushed), push: true };
   const [, seconds, delivery] = /^(\d+)\s+(\S+)$/.exec(line) ?? [];
   if (!delivery) throw new Error(t('rules.stepWrong', { line }));
@@ -94,7 +94,7 @@ function stepOf(line) {
 
 const lines = text => text.split('\n').map(line => line.trim()).filter(Boolean);
 
-// edit is a dialog that makes a rule, or changes one.
+// edit shows a dialog that creates or changes a rule.
 function edit(rule, signal, done) {
   const { name, topics = [], types = [], min_severity: severity = 0, hours, always = false, steps = [], muted_until: muted, unheard_after_seconds: after = UNHEARD } = rule ?? {};
   const input = (id, value, more) => el('input', { name: id, value, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', ...more });

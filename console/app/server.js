@@ -1,4 +1,4 @@
-// The server: its log, how it does, and the limits in force.
+// The server: its log, its state, and the limits in force.
 
 import { get, request } from './api.js';
 import { el, fill } from './dom.js';
@@ -16,14 +16,14 @@ export default {
     const failed = el('div');
     const cards = el('div', { class: 'cards' }, el('p', { class: 'state' }, t('server.loading')));
     const shown = new Map(); // the cards by title
-    let opened; // the commits when the page was opened
-    let refused; // what says that this token does not get the metrics
+    let opened; // the commit histogram when the page was opened
+    let refused; // the refusal of the metrics to this token
 
     const look = attempt(failed, signal, async () => {
       const [log, ready, metrics] = await Promise.all([get('/v1/log', {}, signal), readiness(signal), refused ?? scrape(signal)]);
       if (metrics.error?.code === 'admin-required') refused = metrics;
       const commits = metrics.found && prometheus.histogram(metrics.found, 'tidings_commit_seconds');
-      // A server that was started again counts from nothing.
+      // A restarted server counts from zero.
       if (!opened || prometheus.total(commits ?? []) < prometheus.total(opened)) opened = commits;
       show([
         [t('server.status'), status(log, ready, metrics)],
@@ -36,7 +36,7 @@ export default {
       ]);
     });
 
-    // show leaves alone what has not changed, so that a selection in it stays.
+    // show leaves unchanged cards alone, so that a selection in them stays.
     function show(list) {
       if (!shown.size) fill(cards);
       for (const [title, content] of list) {
@@ -54,7 +54,7 @@ export default {
   },
 };
 
-// scrape gives the metrics, or why there are none: they are an administrator's.
+// scrape returns the metrics, or why there are none: they are for administrators.
 async function scrape(signal) {
   try {
     return { found: prometheus.parse(await (await request('GET', '/metrics', { signal })).text()) };
@@ -103,11 +103,11 @@ const contents = log => facts([
   [t('server.fileBytes'), bytes(log.file_bytes)],
   [t('server.first'), position(log.first)],
   [t('server.last'), position(log.last)],
-  // The newest event may be deleted; new ones still come after it.
+  // The newest event may be deleted; new ones still follow it.
   [t('server.head'), log.head === log.last ? undefined : position(log.head)],
 ]);
 
-// node is a server of the log.
+// node shows a server of the log.
 const node = one => [
   el('h3', {}, one.node, one.self && ` ${t('server.self')}`),
   facts([
@@ -159,7 +159,7 @@ const idempotency = ({ held, oldest }) => [
   oldest && el('p', { class: 'hint' }, t('server.reachHint')),
 ];
 
-// duration is in the largest unit that gives a whole number.
+// duration uses the largest unit that gives a whole number.
 function duration(seconds) {
   const units = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
   const [unit, length] = units.find(([, length]) => seconds >= length && seconds % length === 0) ?? ['second', 1];

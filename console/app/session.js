@@ -4,22 +4,22 @@ import { base, get, Problem, request } from './api.js';
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 
-// tokenOfAddress takes the token out of the page's address, where a link brought it, before anyone sees or keeps it there.
+// tokenOfAddress removes the token of a link from the page's address, before anyone sees or stores it there.
 export function tokenOfAddress() {
   const brought = new URLSearchParams(location.hash.slice(1)).get('token');
   if (brought !== null) history.replaceState(null, '', location.pathname + location.search);
   return brought;
 }
 
-// token tells whether requests from outside the browser need a token: the server has keys.
+// token says whether requests from outside the browser need a token: the server has keys.
 export let token = false;
 
-const tabs = new BroadcastChannel(`tidings session ${base}`); // to this browser's others, which have the same cookie
+const tabs = new BroadcastChannel(`tidings session ${base}`); // to other tabs, which have the same cookie
 
-// changedElsewhere calls back whenever another tab has signed in or out.
+// changedElsewhere calls back whenever another tab signs in or out.
 export const changedElsewhere = heard => { tabs.onmessage = heard; };
 
-// signIn sends the token in the body: the header is the browser's where a proxy asks for a password.
+// signIn sends the token in the body: behind a proxy that asks for a password, the browser uses the header.
 export async function signIn(text, signal) {
   const headers = { 'Content-Type': 'application/json' };
   await request('PUT', '/v1/session', { body: JSON.stringify({ token: text.trim() }), headers, signal });
@@ -31,7 +31,7 @@ export async function signOut() {
   tabs.postMessage(null);
 }
 
-// access is whether the server has keys, and what this browser is granted: null when nobody is signed in.
+// access returns whether the server has keys, and this browser's grant: null if nobody is signed in.
 export async function access(signal) {
   const { keys, grant } = await get('/v1/session', {}, signal);
   token = keys;
@@ -67,7 +67,7 @@ export function form(reason, done) {
     el('pre', { tabindex: '0', role: 'region', 'aria-label': t('session.make') }, el('code', {}, 'tidings token --subject ada --publish ">" --subscribe ">" --admin')));
 }
 
-// question asks whether the token of a link may take the place of the subject's session.
+// question asks whether a link's token may replace the subject's session.
 export function question(subject, answer) {
   return el('section', { class: 'sign-in' },
     el('h1', {}, t('session.title')),
@@ -77,7 +77,7 @@ export function question(subject, answer) {
     el('button', { type: 'button', onclick: () => answer(true) }, t('session.replace')));
 }
 
-// A header takes visible ASCII only; anything else would fail in the browser, with words about headers.
+// A header accepts only visible ASCII; anything else would fail in the browser, with an error about headers.
 const isToken = text => /^[\x21-\x7e]+$/.test(text.trim());
 
 export function refusal(error) {

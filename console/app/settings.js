@@ -1,11 +1,10 @@
-// The menu of what a person chooses for this browser.
+// The menu of a person's settings for this browser.
 
 import { el, fill } from './dom.js';
 import { choose, language, t } from './i18n.js';
 import { recall, remember } from './stored.js';
 
-// settings is the button and its menu. Before anybody is signed in there is no attention to call, nobody to name and
-// nothing to leave.
+// settings returns the button and its menu. Before anybody signs in, it has no notifications, name or sign-out.
 export function settings({ attention, pushes, who, out } = {}) {
   const menu = el('div', { id: 'settings', class: 'menu', popover: 'auto' },
     option(t('settings.language'), select([['en', 'English'], ['zh-CN', '简体中文']], language, choose)),

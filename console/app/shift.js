@@ -1,4 +1,4 @@
-// The shift: the alerts that demand an answer, and who took what. The element that lists them rings whichever page is shown.
+// The shift: the open alerts, and who took what. The element that lists them rings whichever page is shown.
 
 import '../alarm.js';
 import { get } from './api.js';
@@ -9,13 +9,14 @@ import { summary } from './summary.js';
 
 const PATTERNS = 32; // of a grant: a subscription has twice as many topics
 const ANSWERS = 50;
-const SHIFT = 12 * 3600; // seconds for which somebody signs off where a rule has no hours
+const SHIFT = 12 * 3600; // seconds that a sign-off lasts if a rule has no hours
 const EVERY = 30; // seconds
 
-// Shift is made once for a session. It tells of "alerts", when the number of open ones or whether they ring may have changed.
+// Shift is created once per session. It dispatches "alerts" when the number of open ones, or whether they ring, may
+// have changed.
 export class Shift extends EventTarget {
-  bar = el('div', { class: 'alarm-bar', role: 'alert' }); // on the other pages, while it rings
-  rest = el('div', { hidden: true }); // where the element is while its page is not shown
+  bar = el('div', { class: 'alarm-bar', role: 'alert' }); // shown on other pages while it rings
+  rest = el('div', { hidden: true }); // holds the element while its page is not shown
   page;
   #alarm; #shown = false;
 
@@ -67,7 +68,7 @@ export class Shift extends EventTarget {
   }
 }
 
-// signing lists the rules, and lets a person say that nobody has to be there: the shop is closed today.
+// signing lists the rules, and lets a person sign off: nobody is on duty, the shop is closed today.
 function signing(alarm, tell) {
   const list = el('ol', { class: 'listened', role: 'list', tabindex: '-1' });
   const element = el('section', { class: 'answers', hidden: true }, el('h2', {}, t('shift.rules')), list);
@@ -95,13 +96,13 @@ function signing(alarm, tell) {
       shown = now;
       const focused = list.contains(document.activeElement);
       fill(list, alarm.rules.map(row));
-      if (focused) list.focus(); // the button that had it is gone
+      if (focused) list.focus(); // the focused button is gone
       element.hidden = alarm.rules.length === 0;
     },
   };
 }
 
-// changed calls look when another answer was given, not with every alert that comes.
+// changed calls look when an answer was given, not for every new alert.
 function changed(look) {
   let last = '';
   return ({ detail: { alerts } }) => {
@@ -111,10 +112,10 @@ function changed(look) {
   };
 }
 
-// describe calls an alert what the feed calls its event.
+// describe names an alert as the feed names its event.
 const describe = signal => async ({ id }) => summary(await get(`/v1/events/${id}`, {}, signal)).title;
 
-// answered is the list of the newest answers.
+// answered shows the newest answers.
 function answered() {
   const none = el('p', { class: 'hint' }, t('shift.none'));
   const list = el('ol', { class: 'answered', role: 'list' });
@@ -142,7 +143,7 @@ const TOLD = {
   'alert.undone': 'undone', 'alert.snoozed': 'snoozed', 'alert.step': 'step', 'alert.expired': 'expired',
   'alert.unheard': 'unheard', 'alert.withdrawn': 'withdrawn', 'alert.signed-off': 'signed-off', 'alert.signed-on': 'signed-on',
 };
-const REASONS = ['heard', 'closed', 'muted', 'signed-off', 'off']; // why it is said no more that nobody hears a rule
+const REASONS = ['heard', 'closed', 'muted', 'signed-off', 'off']; // why a rule is no longer reported as unheard
 
 const told = ({ by, to, rule, step, delivery, push, until, reason } = {}) => ({
   by: named(by), to: named(to), rule: rule ?? '', step: step ?? 0, delivery: push ? t('shift.devices') : delivery ?? '',

@@ -1,4 +1,4 @@
-// What this browser remembers of a person's choices. Where storage is disabled they last as long as the page.
+// A person's choices, stored in this browser. If storage is disabled they last as long as the page.
 
 const page = new Map();
 
@@ -11,7 +11,7 @@ export function recall(name) {
   }
 }
 
-// remember keeps a text; null forgets it.
+// remember stores a text; null deletes it.
 export function remember(name, value) {
   page.set(name, value);
   try {

@@ -1,12 +1,12 @@
-// What a person looks for in an event: the shapes that shops and trackers send are known, of others the members are
-// taken whose names tell. The payload itself is not kept: a hundred thousand of them would not fit.
+// What a person looks for in an event: the formats of shops and trackers are known; from others, members with telling
+// names are taken. The payload itself is not kept: a hundred thousand would not fit.
 
 import { number, t } from './i18n.js';
 
 const EXCERPT = 280; // characters
 
-// summary is { id, key, topic, type, time, kind, title, state, amount, facts, text }. What there is not is undefined. It never throws:
-// data that it cannot go through, as it nests too deep or pretends to be something else, is an event of which only the type is told.
+// summary returns { id, key, topic, type, time, kind, title, state, amount, facts, text }; missing members are
+// undefined. It never throws: if data nests too deep, or pretends to be something else, only the event's type is shown.
 export function summary(event) {
   const { id, topic, type, time } = event;
   const entry = { id, key: id, topic, type, time, kind: 'event' };
@@ -25,7 +25,7 @@ function told({ topic, type, data }) {
   return refund(data) ?? order(data) ?? note(data) ?? comment(data) ?? ticket(data) ?? generic(data, type);
 }
 
-// --- a shop (WooCommerce REST API v1 to v3, and what looks like it)
+// --- a shop (WooCommerce REST API v1 to v3, and similar)
 
 function order(data) {
   const billing = data.billing ?? data.billing_address;
@@ -64,10 +64,10 @@ function note(data) {
   };
 }
 
-// orderOf is the number of the order that a note or a refund links to.
+// orderOf returns the number of the order that a note or a refund links to.
 const orderOf = data => text(data.order_id) ?? /\/orders\/(\d+)$/.exec(text(data._links?.up?.[0]?.href))?.[1];
 
-// --- a tracker (GitHub webhooks, and what looks like them)
+// --- a tracker (GitHub webhooks, and similar)
 
 function ticket(data) {
   const issue = data.issue ?? data.pull_request ?? data.ticket;
@@ -98,7 +98,7 @@ function comment(data) {
 const numbered = ({ number, title }) => joined(' ', text(number) && `#${text(number)}`, text(title));
 const action = data => text(data.action)?.replaceAll('_', ' ');
 
-// --- anything
+// --- anything else
 
 function generic(data, type) {
   const used = new Set();
@@ -120,7 +120,7 @@ function generic(data, type) {
   };
 }
 
-// rest is what an event has besides, in a line.
+// rest returns an event's other members, in one line.
 const rest = (data, used) => Object.entries(data).filter(([name]) => !used.has(name))
   .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : json(value)}`).join(', ');
 
@@ -133,7 +133,7 @@ function text(value) {
   return typeof value === 'string' && value.trim() ? value.trim().slice(0, EXCERPT) : undefined;
 }
 
-// isRounded: JSON.parse has made another number of it.
+// isRounded reports whether JSON.parse has changed the number.
 const isRounded = value => Number.isInteger(value) && !Number.isSafeInteger(value);
 const json = value => JSON.stringify(value, (_, part) => (isRounded(part) ? '…' : part));
 

@@ -1,18 +1,18 @@
-// A table whose rows are shown again and again with new values.
+// A table whose rows are updated again and again.
 
 import { el, fill } from './dom.js';
 import { t } from './i18n.js';
 import { region } from './parts.js';
 
-// table makes one. Its columns are { title, cell, order?, descending?, number? }: cell(item) is what is in a cell,
-// order(item) what the table can be sorted by, first the other way round if it is descending, as numbers are. key(item)
-// tells rows apart: the same key keeps its elements, and a cell that has not changed keeps its content, so that focus, a
-// selection and a click under way outlive show(items). Of the sorted items the first `most` are shown.
+// table creates one. Its columns are { title, cell, order?, descending?, number? }: cell(item) returns a cell's
+// content, order(item) a sort key, first in descending order if the column is descending, as numbers are. key(item)
+// identifies rows: the same key keeps its elements, and an unchanged cell keeps its content, so that focus, a selection
+// and a click in progress survive show(items). Only the first `most` of the sorted items are shown.
 export function table({ label, columns, key, sort, most = Infinity }) {
   let items = [];
   let { by, descending = false } = sort ?? {};
   const rows = new Map();
-  // The roles say what the elements are by themselves, until the style of a narrow window makes blocks of them.
+  // The roles restate the elements' own, which are lost when a narrow window's style turns them into blocks.
   const heads = columns.map(column => el('th', { scope: 'col', role: 'columnheader', class: column.number && 'number' },
     column.order ? el('button', { type: 'button', onclick: () => sortBy(column) }, column.title) : column.title));
   const body = el('tbody', { role: 'rowgroup' });

@@ -1,7 +1,7 @@
-// Not a module: it runs before anything is painted, so that a dark page never begins with a white flash.
+// Not a module: it runs before the first paint, so that a dark page never starts with a white flash.
 try {
   const theme = localStorage.getItem('tidings theme');
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // storage is disabled: the system's theme it is
+  // storage is disabled: use the system's theme
 }

@@ -41,7 +41,7 @@ export default {
       list.show(found);
       list.element.hidden = found.length === 0;
       const text = sentence(topics.length, found.length);
-      if (state.textContent !== text) fill(state, text); // it is read out when it changes
+      if (state.textContent !== text) fill(state, text); // a change is read out
     }
 
     list.element.hidden = true;
@@ -58,14 +58,14 @@ function sentence(all, found) {
   return found === all ? t('topics.count', { n: all }) : t('topics.found', { n: found, all });
 }
 
-// rateOf is how many events came a second since the last look; unknown at the first. Retention takes events away
-// meanwhile, so it may be more.
+// rateOf returns the events per second since the last look; unknown at the first. The true rate may be higher:
+// retention deletes events meanwhile.
 function rateOf({ topic, count }, before, now) {
   if (!before) return undefined;
   return Math.max(0, count - (before.counts.get(topic) ?? 0)) / ((now - before.time) / 1000);
 }
 
-// averageOf is the rate over all that is retained.
+// averageOf returns the rate over all retained events.
 function averageOf({ count, first, last }) {
   const seconds = first ? (timeOf(last) - timeOf(first)) / 1000 : 0;
   return seconds > 0 ? (count - 1) / seconds : undefined;

@@ -68,7 +68,7 @@ export default {
       }
       publish.disabled = false;
       answer.scrollIntoView({ block: 'nearest' });
-      publish.focus({ preventScroll: true }); // a button that is disabled loses it
+      publish.focus({ preventScroll: true }); // a disabled button loses the focus
     }
 
     function report(status, text, took) {
@@ -108,7 +108,7 @@ function verdict(kind, text, status, took) {
   return el('p', { class: kind }, el('strong', {}, String(status)), ' ', text, ' ', el('span', { class: 'hint' }, t('try.took', { ms })));
 }
 
-// wrongIn says what is wrong with a JSON text; it is empty when nothing is.
+// wrongIn returns what is wrong with a JSON text, or empty text.
 function wrongIn(text) {
   try {
     JSON.parse(text);

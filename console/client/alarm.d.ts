@@ -67,7 +67,8 @@ export interface Hearing {
  * - `topics`: topics and patterns, separated by spaces. Default: `>`, which is all.
  * - `lang`: `en` or `zh`. Default: inherited from the page, else the browser's.
  * - `name`: the person's name. Without it the element asks.
- * - `device`: tells apart two people, or two devices, with one token and name. Default: generated for this browser and name.
+ * - `device`: tells apart two people, or two devices, with one token and name. Default: generated for this browser and
+ *   name.
  * - `calls`: which of `sound title icon badge notification` it may use. Default: all.
  *
  * It has the attribute `ringing` while it rings.
@@ -79,9 +80,14 @@ export class TidingsAlarm extends HTMLElement {
    * the tab that holds the stream reports to the server for all of them whether they would be heard.
    */
   tidings: Tidings | undefined;
-  /** The token, or a function that returns one, for a server of another origin. Set it before the element is in the page. */
+  /**
+   * The token, or a function that returns one, for a server of another origin. Set it before the element is in the
+   * page.
+   */
   token: string | (() => Token | Promise<Token>) | undefined;
-  /** Returns what people call an alert, such as "Order 1001"; shown as text instead of its type. Called once for each. */
+  /**
+   * Returns what people call an alert, such as "Order 1001"; shown as text instead of its type. Called once for each.
+   */
   describe: ((alert: Alert) => string | undefined | Promise<string | undefined>) | undefined;
   /** The server's last response: open alerts, and those done in the last ten minutes. */
   readonly alerts: readonly Alert[];
@@ -96,8 +102,8 @@ export class TidingsAlarm extends HTMLElement {
   /** Asks the server now. */
   refresh(): void;
   /**
-   * Each answer resolves with the alert's new state, or with undefined if the request was refused or got no response, as
-   * the list then says. `force` takes an alert over from its holder.
+   * Each answer resolves with the alert's new state, or with undefined if the request was refused or got no response,
+   * as the list then says. `force` takes an alert over from its holder.
    */
   claim(id: string, options?: { force?: boolean }): Promise<Alert | undefined>;
   release(id: string): Promise<Alert | undefined>;

@@ -1,8 +1,8 @@
 // <tidings-alarm> lists the open alerts, and rings until somebody has claimed them. docs/BROWSER.md describes its use,
 // alarm.d.ts each part.
 //
-// Events are hints: after each the element asks the server which alerts are open, and rings while one of them says so. Of
-// a browser's tabs with the same address and topics, only the one that holds a Web Lock rings.
+// Events are hints: after each the element asks the server which alerts are open, and rings while one of them says so.
+// Of a browser's tabs with the same address and topics, only the one that holds a Web Lock rings.
 
 import { locks } from './locks.js';
 import { Presence } from './presence.js';
@@ -269,8 +269,8 @@ function remember(name, value) {
 
 // --- whose turn it is to ring
 
-// Turn holds a lock in one tab of all. That tab answers the others, which take the lock away if it is stuck, or if it may
-// not sound and they may.
+// Turn holds a lock in one tab of all. That tab answers the others, which take the lock away if it is stuck, or if it
+// may not sound and they may.
 class Turn {
   holds = false;
   elsewhere; // whether the tab that has the turn can be heard, once it has answered
@@ -611,7 +611,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     const client = this.#tidings ?? (this.#own = new Tidings({
       url: this.#base, topics: [...topics, ...topics.map(topic => `$alerts.${topic}`)], token: this.token && (() => this.#bearer()),
     }));
-    client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // events do not change a refusal
+    client.addEventListener('event', () => this.#problem?.detail || this.#look(), { signal }); // events change no refusal
     for (const type of ['gap', 'live']) client.addEventListener(type, () => this.#look(), { signal });
     this.#presence = new Presence(client, {
       url: this.#base, armed: () => (this.#calls.has('sound') ? this.audible : undefined),
@@ -656,8 +656,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
 
   // --- the open alerts
 
-  // look asks the server at once, and again if something arrives meanwhile. Ending a ring never waits for a timer, which
-  // would be late in a background tab.
+  // look asks the server at once, and again if something arrives meanwhile. Ending a ring never waits for a timer,
+  // which would be late in a background tab.
   async #look() {
     if (!this.#life) return;
     this.#again = true;
@@ -939,7 +939,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
       this.#rows.set(alert.id, row);
     }
     const changed = row.alert && (row.alert.state !== alert.state || row.alert.handle !== alert.handle);
-    if (changed && (alert.state !== 'claimed' || this.#isMine(alert))) row.said = ''; // unless it says who was faster: that is still true
+    if (changed && (alert.state !== 'claimed' || this.#isMine(alert))) row.said = ''; // else "was faster" is still true
     row.alert = alert;
     say(row.name, this.#nameOf(alert));
     row.item.dataset.state = alert.state;
@@ -966,8 +966,8 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     say(state, states[alert.state]?.() ?? text.nobody);
   }
 
-  // choices shows the buttons, recreated when others are needed. If one had the focus, the alert itself gets it: a second
-  // press of Enter must not give another answer.
+  // choices shows the buttons, recreated when others are needed. If one had the focus, the alert itself gets it: a
+  // second press of Enter must not give another answer.
   #choices(row) {
     const { alert, mode, busy, item, buttons } = row, text = this.#text, { id } = alert, mine = this.#isMine(alert), holder = this.#holderOf(alert);
     const shown = [alert.state, mine, mode, holder, this.#nameOf(alert)].join('\n');

@@ -75,7 +75,9 @@ export class Hub {
     };
   }
 
-  /** Calls the listener when events or the status have changed, once per task, until the returned function is called. */
+  /**
+   * Calls the listener when events or the status have changed, once per task, until the returned function is called.
+   */
   subscribe = listener => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

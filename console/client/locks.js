@@ -1,7 +1,7 @@
-// Locks between the tabs of an origin where a browser has none: on pages that are neither on HTTPS nor on localhost. They
-// implement what tidings.js needs of Web Locks (W3C Web Locks §5) over BroadcastChannel. A tab that asks for a lock has it
-// if nobody objects. For a moment two may believe they have it, which tidings.js tolerates (docs/adr/0007); then one loses
-// it as if it were stolen. A tab that ends silently keeps its lock until it is stolen.
+// Locks between the tabs of an origin where a browser has none: on pages that are neither on HTTPS nor on localhost.
+// They implement what tidings.js needs of Web Locks (W3C Web Locks §5) over BroadcastChannel. A tab that asks for a
+// lock has it if nobody objects. For a moment two may believe they have it, which tidings.js tolerates (docs/adr/0007);
+// then one loses it as if it were stolen. A tab that ends silently keeps its lock until it is stolen.
 
 const WITHIN = 300; // ms: time to object
 

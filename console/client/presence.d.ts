@@ -10,12 +10,13 @@ export interface PresenceOptions {
 }
 
 /**
- * Reports to the server, with each heartbeat of the client's stream, whether a person may see the page (`visible`), whether
- * the browser shows its notifications (`allowed`), and whether it may sound an alarm (`armed`). The server keeps reports in
- * memory, as long as the stream: `GET /v1/subscribers` shows them, and a rule that nobody would hear is reported as unheard.
+ * Reports to the server, with each heartbeat of the client's stream, whether a person may see the page (`visible`),
+ * whether the browser shows its notifications (`allowed`), and whether it may sound an alarm (`armed`). The server
+ * keeps reports in memory, as long as the stream: `GET /v1/subscribers` shows them, and a rule that nobody would hear
+ * is reported as unheard.
  *
- * Tabs that share the stream are one page, and each needs a Presence: the one that holds the stream asks the others. A tab
- * that is not asked for two minutes warns by `console.warn`. Several Presences of one client report as one.
+ * Tabs that share the stream are one page, and each needs a Presence: the one that holds the stream asks the others. A
+ * tab that is not asked for two minutes warns by `console.warn`. Several Presences of one client report as one.
  * `<tidings-alarm>` has its own. While the client polls, nothing is reported. Reports carry the token that opened the
  * stream. If the server rejects them, `console.warn` says so once.
  */

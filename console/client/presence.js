@@ -1,9 +1,9 @@
-// Reports to the server what a page can do: whether a person may see it, whether the browser shows its notifications, and
-// whether it may sound an alarm. docs/BROWSER.md says what for, presence.d.ts describes each part.
+// Reports to the server what a page can do: whether a person may see it, whether the browser shows its notifications,
+// and whether it may sound an alarm. docs/BROWSER.md says what for, presence.d.ts describes each part.
 //
-// Reports are sent when the stream delivers something, not by a timer: a frozen page falls silent. The tabs that share a
-// stream are one page to the server. The one that holds it asks the others at each heartbeat, and at the next counts those
-// that have answered. A stream's reports carry its token: to the server another token may be somebody else.
+// Reports are sent when the stream delivers something, not by a timer: a frozen page falls silent. The tabs that share
+// a stream are one page to the server. The one that holds it asks the others at each heartbeat, and at the next counts
+// those that have answered. A stream's reports carry its token: to the server another token may be somebody else.
 
 const WITHIN = 10_000; // ms for the server to respond
 const ASKED_WITHIN = 120_000; // else the tab that holds the stream most likely has no Presence
@@ -108,8 +108,8 @@ export class Presence {
     this.#channel?.postMessage({});
   }
 
-  // tell sends what has changed, one request after another. The next heartbeat's makes up for one that fails; until then
-  // the server has the old state.
+  // tell sends what has changed, one request after another. The next heartbeat's makes up for one that fails; until
+  // then the server has the old state.
   async #tell() {
     if (this.#telling) return;
     this.#telling = true;

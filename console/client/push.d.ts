@@ -9,8 +9,8 @@ export interface PushAccess {
   /** Send cookies to another origin. */
   withCredentials?: boolean;
   /**
-   * The service worker: a copy of the server's `sw.js` on the page's origin. Default: the server's, which must then have
-   * that origin. It is registered with the scope `tidings/` beside it, so that it controls no page.
+   * The service worker: a copy of the server's `sw.js` on the page's origin. Default: the server's, which must then
+   * have that origin. It is registered with the scope `tidings/` beside it, so that it controls no page.
    */
   worker?: string | URL;
 }
@@ -19,7 +19,10 @@ export interface PushAccess {
 export interface PushOptions extends PushAccess {
   /** Topics and patterns, covered by the token's grant. */
   topics: string[];
-  /** The person's read mark (`/v1/cursors/{name}`). Events that it has passed are not pushed if it covers all of the topics; the badge shows the unread events after it if they cover all of its topics. */
+  /**
+   * The person's read mark (`/v1/cursors/{name}`). Events that it has passed are not pushed if it covers all of the
+   * topics; the badge shows the unread events after it if they cover all of its topics.
+   */
   readMark?: string;
   /** The URL that a click opens. Default: this page. */
   page?: string;
@@ -61,20 +64,24 @@ export class PushError extends Error {
 }
 
 /**
- * Whether pushes are on in this browser. `lost`: they were, and the browser dropped its subscription by itself; `push()`
- * creates another one without asking the person. `denied`: the person has blocked notifications; `unsupported`: the browser
- * takes no pushes here, as without HTTPS, or on iOS outside the home screen. Does not ask the person.
+ * Whether pushes are on in this browser. `lost`: they were, and the browser dropped its subscription by itself;
+ * `push()` creates another one without asking the person. `denied`: the person has blocked notifications;
+ * `unsupported`: the browser takes no pushes here, as without HTTPS, or on iOS outside the home screen. Does not ask
+ * the person.
  */
 export function pushState(options?: PushAccess): Promise<'on' | 'off' | 'lost' | 'denied' | 'unsupported'>;
 
 /**
- * Turns pushes on in this browser, or renews them with the current token. The first call asks the person, so make it on a
- * click; call it again when a page loads and `pushState()` is `on` or `lost`. Throws a PushError, a NotAllowedError if the
- * person refuses, and what the browser throws.
+ * Turns pushes on in this browser, or renews them with the current token. The first call asks the person, so make it on
+ * a click; call it again when a page loads and `pushState()` is `on` or `lost`. Throws a PushError, a NotAllowedError
+ * if the person refuses, and what the browser throws.
  */
 export function push(options: PushOptions): Promise<Device>;
 
-/** Turns pushes off, in the browser and on the server. Call it before the person signs out: else the device stays theirs. */
+/**
+ * Turns pushes off, in the browser and on the server. Call it before the person signs out: else the device stays
+ * theirs.
+ */
 export function stopPush(options?: PushAccess): Promise<void>;
 
 /** Closes notifications of events up to an ID, or all; when none is left, the badge is cleared. */

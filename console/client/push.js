@@ -34,7 +34,8 @@ export async function push({ topics, readMark, page = globalThis.location?.href,
   return device;
 }
 
-// stopPush turns pushes off. A server that cannot be reached learns later, from the push service, that the browser is gone.
+// stopPush turns pushes off. A server that cannot be reached learns later, from the push service, that the browser is
+// gone.
 export async function stopPush(options = {}) {
   const id = recall(options);
   await (await (await registered(options))?.pushManager.getSubscription())?.unsubscribe();
@@ -81,8 +82,8 @@ async function register(options) {
   return found;
 }
 
-// trusted returns the worker's URL for pages whose policy demands Trusted Types. They must list this policy: trusted-types
-// tidings-worker.
+// trusted returns the worker's URL for pages whose policy demands Trusted Types. They must list this policy:
+// trusted-types tidings-worker.
 function trusted(worker) {
   if (!globalThis.trustedTypes) return worker;
   policy ??= trustedTypes.createPolicy('tidings-worker', {

@@ -15,20 +15,20 @@ export interface TidingsProviderProps extends TidingsOptions {
  * Provides one client, and so one connection, for all components in it. The client is created in an effect, when a
  * component, or `topics`, first asks for events, and closed with the provider. It reads everything they ask for.
  *
- * A new `url`, `name`, `shared` or `withCredentials`, or a token where there was none, creates a new client with no events.
- * The client uses the newest functions and the newest token, even if it is a string: so the state is never `refused`
- * because of a token. `after`, `since` and `last` count only once. If another person can sign in, give the provider a
- * `key` that identifies the person.
+ * A new `url`, `name`, `shared` or `withCredentials`, or a token where there was none, creates a new client with no
+ * events. The client uses the newest functions and the newest token, even if it is a string: so the state is never
+ * `refused` because of a token. `after`, `since` and `last` count only once. If another person can sign in, give the
+ * provider a `key` that identifies the person.
  */
 export function TidingsProvider(props: TidingsProviderProps): ReactNode;
 
 /**
- * The events of some topics or patterns, newest first; without `topics`, of all that the token grants. At most `limit` of
- * those that the provider keeps. The list is the same object until it changes.
+ * The events of some topics or patterns, newest first; without `topics`, of all that the token grants. At most `limit`
+ * of those that the provider keeps. The list is the same object until it changes.
  *
- * A topic added while others are already being read starts with its next event. After its last component unmounts, a topic
- * is still read and kept, so that a component that mounts again misses nothing, until 20 more lists of topics have gone
- * out of use. Throws a TypeError if `topics` is not an array of non-empty strings.
+ * A topic added while others are already being read starts with its next event. After its last component unmounts, a
+ * topic is still read and kept, so that a component that mounts again misses nothing, until 20 more lists of topics
+ * have gone out of use. Throws a TypeError if `topics` is not an array of non-empty strings.
  */
 export function useEvents<Data = unknown>(options?: {
   topics?: readonly string[];

@@ -5,9 +5,9 @@ export interface TidingsOptions<Data = unknown> {
   /** Topics or patterns (`orders`, `tickets.>`). Default: everything that the token grants. */
   topics?: readonly string[];
   /**
-   * Names the reader. With a name the cursor outlives a reload, a crash and a closed tab, in this browser: one cursor per
-   * person, as the server knows them, and per set of topics. Topics not read together before start at the oldest of these.
-   * Without a name nothing is stored.
+   * Names the reader. With a name the cursor outlives a reload, a crash and a closed tab, in this browser: one cursor
+   * per person, as the server knows them, and per set of topics. Topics not read together before start at the oldest of
+   * these. Without a name nothing is stored.
    */
   name?: string;
   /** Start after this event, whatever is stored; with a name the cursor is stored from there on. */
@@ -18,19 +18,20 @@ export interface TidingsOptions<Data = unknown> {
   last?: number;
   /**
    * A token, or a function that returns one. The function is called again when the server no longer accepts the last
-   * one, one call at a time. If it returns nothing, the browser's cookie counts. If it throws, or takes longer than 10 s,
-   * that is an `error`, and it is called again after a pause.
+   * one, one call at a time. If it returns nothing, the browser's cookie counts. If it throws, or takes longer than 10
+   * s, that is an `error`, and it is called again after a pause.
    */
   token?: string | (() => Token | Promise<Token>);
   /**
-   * Handles an event, after the listeners. The next event waits until the returned promise is fulfilled, and only then is
-   * the cursor stored: a reload or a crash before that delivers the event again. So each is handled at least once, one at
-   * a time, in each tab. What it throws is an `error`, and it is called again with the same event, after pauses of up to 30 s.
+   * Handles an event, after the listeners. The next event waits until the returned promise is fulfilled, and only then
+   * is the cursor stored: a reload or a crash before that delivers the event again. So each is handled at least once,
+   * one at a time, in each tab. What it throws is an `error`, and it is called again with the same event, after pauses
+   * of up to 30 s.
    */
   handled?: (event: TidingsEvent<Data>) => unknown;
   /**
-   * Share one connection with other tabs that have the same url, name and topics, and where the same person may read the
-   * same; and switch to another person when somebody signs in or out in another tab. Default: true.
+   * Share one connection with other tabs that have the same url, name and topics, and where the same person may read
+   * the same; and switch to another person when somebody signs in or out in another tab. Default: true.
    */
   shared?: boolean;
   /** Send cookies to another origin of the same site. Default: false. */
@@ -99,14 +100,14 @@ export interface TidingsEventMap<Data = unknown> {
   live: CustomEvent<{ missed: number }>;
   bye: CustomEvent<Bye>;
   /**
-   * Something arrived on the stream that this tab holds; at least a heartbeat, every `heartbeat` ms. `subscriber` is the
-   * server's ID of the stream, `token` the one that opened it. For presence.js, which reports what the page can do.
+   * Something arrived on the stream that this tab holds; at least a heartbeat, every `heartbeat` ms. `subscriber` is
+   * the server's ID of the stream, `token` the one that opened it. For presence.js, which reports what the page can do.
    */
   beat: CustomEvent<{ subscriber: string; heartbeat: number; token: Token }>;
   state: CustomEvent<{ state: State; transport: 'stream' | 'poll'; leads: boolean }>;
   /**
-   * A refusal; what the token function threw; or, once per outage and named `AnswerError`, a response from something that
-   * is not a Tidings server.
+   * A refusal; what the token function threw; or, once per outage and named `AnswerError`, a response from something
+   * that is not a Tidings server.
    */
   error: CustomEvent<ProblemError | Error>;
 }
@@ -127,9 +128,9 @@ export class Tidings<Data = unknown> extends EventTarget {
   static locks: Locks | undefined;
   constructor(options?: TidingsOptions<Data>);
   /**
-   * Whose events are handed over, and whose cursor is stored: `Tidings-Who` of the last response; before the first one, of
-   * the last response under the name, else undefined. The part before the dot identifies the person alone. It changes
-   * before the next event; a page that shows one person's events clears them then.
+   * Whose events are handed over, and whose cursor is stored: `Tidings-Who` of the last response; before the first one,
+   * of the last response under the name, else undefined. The part before the dot identifies the person alone. It
+   * changes before the next event; a page that shows one person's events clears them then.
    */
   readonly who: string | undefined;
   /** The ID up to which everything has been handed over; null before the first connection. */
@@ -143,8 +144,8 @@ export class Tidings<Data = unknown> extends EventTarget {
   /** Whether the cursor outlives a reload: it has a name, and storage accepts it. */
   readonly persistent: boolean;
   /**
-   * Fulfilled when the state is `live`, or `ended`, for the first time. Rejected with the ProblemError if it is `refused`
-   * before that, with an AbortError if it is `closed`. While the network is down it stays pending.
+   * Fulfilled when the state is `live`, or `ended`, for the first time. Rejected with the ProblemError if it is
+   * `refused` before that, with an AbortError if it is `closed`. While the network is down it stays pending.
    */
   readonly ready: Promise<void>;
   /**
@@ -153,8 +154,8 @@ export class Tidings<Data = unknown> extends EventTarget {
    */
   setTopics(topics: readonly string[]): void;
   /**
-   * Reconnects now, with a new token; for example after signing in or out. The other tabs learn of it, and ask the server
-   * who they are. This tab then holds the connection.
+   * Reconnects now, with a new token; for example after signing in or out. The other tabs learn of it, and ask the
+   * server who they are. This tab then holds the connection.
    */
   reconnect(): void;
   /** Stops permanently. The cursor stays stored. */

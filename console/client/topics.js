@@ -11,7 +11,9 @@ export function keyOfTopics(topics = []) {
 /** The list for such a text. */
 export function topicsOf(key) { return key ? key.split(' ') : []; }
 
-/** Returns a function that reports whether such a text matches a topic: `*` is one segment, a trailing `>` one or more. */
+/**
+ * Returns a function that reports whether such a text matches a topic: `*` is one segment, a trailing `>` one or more.
+ */
 export function matcher(key) {
   const means = { '*': '[^.$]+', '>': '[^$]+', '.': '\\.', $: '\\$' }; // wildcards match nothing reserved
   const patterns = topicsOf(key || '>').map(topic => topic.replace(/[*>.$]/g, c => means[c]));

@@ -11,24 +11,24 @@ export interface ProvideTidingsOptions extends Omit<TidingsOptions, 'topics'> {
 }
 
 /**
- * Provides one client, and so one connection, for this component and all below. Call it in `setup`. The client is created
- * once the component is mounted and it, or one below, or `topics`, first asks for events, and closed with the component.
- * It reads everything they ask for.
+ * Provides one client, and so one connection, for this component and all below. Call it in `setup`. The client is
+ * created once the component is mounted and it, or one below, or `topics`, first asks for events, and closed with the
+ * component. It reads everything they ask for.
  *
- * A new `url`, `name`, `shared` or `withCredentials`, or a token where there was none, creates a new client with no events.
- * The client uses the newest functions and the newest token, even if it is a string: so the state is never `refused`
- * because of a token. `after`, `since` and `last` count only once. If another person can sign in, give the component a
- * `key` that identifies the person.
+ * A new `url`, `name`, `shared` or `withCredentials`, or a token where there was none, creates a new client with no
+ * events. The client uses the newest functions and the newest token, even if it is a string: so the state is never
+ * `refused` because of a token. `after`, `since` and `last` count only once. If another person can sign in, give the
+ * component a `key` that identifies the person.
  */
 export function provideTidings(options: MaybeRefOrGetter<ProvideTidingsOptions>): TidingsStatus;
 
 /**
- * The events of some topics or patterns, newest first; without `topics`, of all that the token grants. At most `limit` of
- * those that are kept.
+ * The events of some topics or patterns, newest first; without `topics`, of all that the token grants. At most `limit`
+ * of those that are kept.
  *
- * A topic added while others are already being read starts with its next event. After its last component unmounts, a topic
- * is still read and kept, so that a component that mounts again misses nothing, until 20 more lists of topics have gone
- * out of use. Throws a TypeError if `topics` is not an array of non-empty strings.
+ * A topic added while others are already being read starts with its next event. After its last component unmounts, a
+ * topic is still read and kept, so that a component that mounts again misses nothing, until 20 more lists of topics
+ * have gone out of use. Throws a TypeError if `topics` is not an array of non-empty strings.
  */
 export function useEvents<Data = unknown>(options?: MaybeRefOrGetter<{
   topics?: MaybeRefOrGetter<readonly string[] | undefined>;
