@@ -13,8 +13,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestWorkers: a client in a worker is given what one in a page is, but keeps no cursor, for there
-// is no storage.
+// TestWorkers: a client in a worker gets the same as one in a page, but keeps no cursor: there is no storage.
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"Worker", "SharedWorker"} {
@@ -35,7 +34,7 @@ func TestWorkers(t *testing.T) {
 				var told []string
 				e2e.Eventually(t, strings.Join(want, " "), func() bool {
 					told = value[[]string](t, tb, `told`)
-					// in order, but for when it was live
+					// in order, apart from when it was live
 					slices.SortStableFunc(told, func(a, b string) int {
 						return strings.Compare(b[:4], a[:4])
 					})
@@ -53,7 +52,7 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// TestNode: in Node the client is given everything too, through a restart of the server.
+// TestNode: in Node the client gets everything, too, through a restart of the server.
 func TestNode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -84,8 +83,8 @@ func TestNode(t *testing.T) {
 	gets(append(s.ids(t)[3:], "live")...)
 }
 
-// TestServiceWorker: whatever a service worker of the page's does with the answers, the page is
-// given everything, once. One that reads a stream to its end is like a proxy that holds it back.
+// TestServiceWorker: whatever the page's service worker does with responses, the page gets everything, once. A worker
+// that reads a stream to its end is like a proxy that holds it back.
 func TestServiceWorker(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"passes", "reads", "keeps"} {
@@ -101,7 +100,7 @@ func TestServiceWorker(t *testing.T) {
 			tb := p.openClient(t, s, `{"name":"me","since":"earliest"}`, clock(t))
 			if way == "reads" {
 				s.requests.await(t, "stream", func(r []request) bool { return len(streamsOf(r)) == 1 })
-				tb.eval(t, `pass(15_000)`) // longer than a stream may say nothing
+				tb.eval(t, `pass(15_000)`) // longer than a stream may be silent
 				tb.await(t, "live")
 				if !value[bool](t, tb, `client.transport === 'poll'`) {
 					t.Error("it does not poll")
@@ -113,7 +112,7 @@ func TestServiceWorker(t *testing.T) {
 				t.Error("no service worker is between: the test shows nothing")
 			}
 			s.check(t, "", tb)
-			for range 3 { // whole answers, of streams too
+			for range 3 { // complete responses, of streams, too
 				s.server.Stop()
 				s.start(t)
 				last := s.publish(t, "orders", 3)

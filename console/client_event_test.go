@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestEventObjects: whatever an event is, and however it was published, a stream, another tab and
-// pages give it as GET /v1/events does.
+// TestEventObjects: whatever an event contains, and however it was published, a stream, another tab and pages return it
+// as GET /v1/events does.
 func TestEventObjects(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -16,7 +16,7 @@ func TestEventObjects(t *testing.T) {
 
 	s.set(buffering)
 	polling := newProfile(t).openClient(t, s, `{"name":"me","since":"earliest"}`, clock(t))
-	s.awaitStreams(t, 2) // with that of the other profile
+	s.awaitStreams(t, 2) // including the other profile's
 	polling.eval(t, `pass(15_000)`)
 	polling.await(t, "state", "state", "live", "transport", "poll")
 	s.check(t, "", polling)
@@ -53,7 +53,7 @@ func publishAll(t *testing.T, s *site) {
 		s.ask(t, http.MethodPost, "/v1/events", "application/x-ndjson", line+"\n", nil)
 	}
 	s.publish(t, "orders", 5)
-	for range 20 { // at so many times that some end with a zero
+	for range 20 { // often enough that some times end with a zero
 		s.publish(t, "tickets", 1)
 	}
 }

@@ -17,7 +17,7 @@ func (s *site) trim(t *testing.T, topic, before string) {
 	s.ask(t, http.MethodPost, "/v1/topics/"+topic+"/trim?before="+before, "", "", nil)
 }
 
-// expectGap expects that a tab was told of exactly one gap, and after n events.
+// expectGap expects that a tab reported exactly one gap, after n events.
 func (tb *tab) expectGap(t *testing.T, reason string, n int) {
 	t.Helper()
 	if gaps := tb.given("gap"); len(gaps) != 1 || gaps[0]["reason"] != reason {
@@ -34,8 +34,7 @@ func (tb *tab) expectGap(t *testing.T, reason string, n int) {
 	}
 }
 
-// TestGapExpired: tabs that were away while events were trimmed are each told once, before what
-// comes after.
+// TestGapExpired: tabs that were away while events were trimmed each report it once, before what follows.
 func TestGapExpired(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -62,7 +61,7 @@ func TestGapExpired(t *testing.T) {
 	}
 }
 
-// TestGapTold: a gap after which nothing has come yet is not told again by the next connection.
+// TestGapTold: a gap that nothing has followed yet is not reported again by the next connection.
 func TestGapTold(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -75,7 +74,7 @@ func TestGapTold(t *testing.T) {
 	s.trim(t, "orders", s.publish(t, "tickets", 1))
 	s.set(none)
 	tb.await(t, "live")
-	// the log's last event, of which the gap tells too, is another one now
+	// the log's last event, which the gap also names, has changed
 	s.publish(t, "tickets", 1)
 	s.set(cut)
 	tb.await(t, "state", "state", "connecting")
@@ -85,8 +84,7 @@ func TestGapTold(t *testing.T) {
 	tb.expectGap(t, "expired", 1)
 }
 
-// TestGapAhead: when an older copy of the log takes its place each tab is told once, and goes on
-// with what comes.
+// TestGapAhead: when an older copy of the log replaces it, each tab reports it once, and continues with new events.
 func TestGapAhead(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -118,7 +116,7 @@ func TestGapAhead(t *testing.T) {
 		tb.await(t, "gap", "reason", "ahead")
 		tb.await(t, "live")
 	}
-	next := p.openClient(t, s, `{"name":"me"}`) // begins where the others are by now
+	next := p.openClient(t, s, `{"name":"me"}`) // starts where the others are by now
 	next.await(t, "live")
 	s.publish(t, "orders", 2)
 	last := s.publish(t, "orders", 1)
@@ -136,7 +134,7 @@ func TestGapAhead(t *testing.T) {
 	}
 }
 
-// TestEnd: when all topics have ended each tab is told, and the server is left alone.
+// TestEnd: when all topics have ended, each tab reports it, and leaves the server alone.
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -148,7 +146,7 @@ func TestEnd(t *testing.T) {
 	s.ask(t, http.MethodPost, "/v1/topics/tickets/end", "", "", nil)
 	tabs[0].await(t, "end", "topic", "tickets")
 	tabs[0].await(t, "state", "state", "connecting")
-	tabs[0].eval(t, `pass(5_000)`) // it asks once more
+	tabs[0].eval(t, `pass(5_000)`) // it makes one more request
 	for _, tb := range tabs {
 		if tb != tabs[0] {
 			tb.await(t, "end", "topic", "tickets")
@@ -163,7 +161,7 @@ func TestEnd(t *testing.T) {
 			`dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange'))`)
 		s.expectQuiet(t, tb)
 	}
-	// the one that ended, and the one that was answered with 204
+	// the stream that ended, and the request that got 204
 	if n := len(s.streams()); n != 2 {
 		t.Errorf("the tabs asked for %d streams, want 2", n)
 	}
@@ -171,8 +169,7 @@ func TestEnd(t *testing.T) {
 	later.await(t, "state", "state", "ended")
 }
 
-// TestCloseAtGap: a client that a listener closes when it is told of a gap gives nothing of what
-// comes after.
+// TestCloseAtGap: a client that a listener closes at a gap hands over nothing that follows.
 func TestCloseAtGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

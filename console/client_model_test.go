@@ -11,9 +11,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestClientModel runs the client under Node in a model of browsers, on scenes that are set and on
-// random schedules; client/test says what is modelled. Without TIDINGS_SEED the short run is always
-// the same, the long one never.
+// TestClientModel runs the client under Node in a model of browsers, on fixed scenes and on random schedules;
+// client/test says what is modelled. Without TIDINGS_SEED the short run is always the same, the long one never.
 func TestClientModel(t *testing.T) {
 	seed, schedules := "1", 500
 	if os.Getenv("TIDINGS_FULL") == "1" {
@@ -23,7 +22,7 @@ func TestClientModel(t *testing.T) {
 		seed = given
 	}
 	t.Logf("repeat with TIDINGS_SEED=%s", seed)
-	// with os.ReadDir a cached result ends with a change there
+	// os.ReadDir makes a change there invalidate a cached result
 	files, err := os.ReadDir("client/test")
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func (tb *tab) setOffline(t *testing.T, offline bool) {
 	}
 }
 
-// TestOffline: a browser that was offline, as it says itself, gets what it missed.
+// TestOffline: a browser that was offline, as it reports itself, gets what it missed.
 func TestOffline(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -48,8 +48,8 @@ func TestOffline(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// TestBackAtOnce: a client that waits to try again does so when there is reason to hope. Its page's
-// timers stand still, so that it never would otherwise.
+// TestBackAtOnce: a client that waits to retry does so at once when there is reason to hope. Its page's timers are
+// stopped, so that it would otherwise never retry.
 func TestBackAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, sign := range []struct{ name, script string }{
@@ -92,15 +92,15 @@ func (s *site) awaitStreams(t *testing.T, n int) {
 	})
 }
 
-// pages are the requests for a page of events so far.
+// pages returns the requests for a page of events so far.
 func (s *site) pages() []request {
 	return slices.DeleteFunc(s.requests.all(), func(r request) bool {
 		return r.Path != "/v1/events"
 	})
 }
 
-// TestBreakAfterQuiet: a stream that breaks after a long while without events is opened again. It
-// is not taken for one that is held back.
+// TestBreakAfterQuiet: a stream that breaks after a long time without events is reopened, and not mistaken for one that
+// is held back.
 func TestBreakAfterQuiet(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -119,7 +119,7 @@ func TestBreakAfterQuiet(t *testing.T) {
 	}
 }
 
-// TestDeadConnection: a stream on which nothing comes, not even heartbeats, is given up.
+// TestDeadConnection: a stream on which nothing arrives, not even heartbeats, is given up.
 func TestDeadConnection(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -137,7 +137,7 @@ func TestDeadConnection(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// TestServerShutdown: a server that is stopped says so, and the client comes back to the next one.
+// TestServerShutdown: a server that shuts down says so, and the client reconnects to the next one.
 func TestServerShutdown(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -159,7 +159,7 @@ func TestServerShutdown(t *testing.T) {
 	s.check(t, "", tabs...)
 }
 
-// TestCutOff: a client that an operator cuts off says why, and comes back.
+// TestCutOff: a client that an operator disconnects reports why, and reconnects.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

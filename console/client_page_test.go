@@ -14,8 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestPolicy: the test page has the policy of the console. That nothing in any test breaks it every
-// tab checks in the end; here, that it would be known.
+// TestPolicy: the test page has the console's policy. Every tab checks at its end that no test broke it; this test
+// checks that a break would be noticed.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -36,7 +36,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestListeners: what the page's listeners do does not change what they are given.
+// TestListeners: what the page's listeners do does not change what they get.
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, do string }{
@@ -61,8 +61,7 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// TestQuietCursor: the cursor of a tab to which nothing comes moves on, so that it does not grow
-// old.
+// TestQuietCursor: the cursor of a tab that receives nothing advances, so that it does not expire.
 func TestQuietCursor(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--heartbeat", "100ms"), newProfile(t)
@@ -78,7 +77,7 @@ func TestQuietCursor(t *testing.T) {
 	p.openClient(t, s, `{"name":"me","topics":["orders"]}`).await(t, "made", "cursor", id)
 }
 
-// TestBackForward: a page that the browser puts away whole, and takes out again, goes on.
+// TestBackForward: a page that the browser puts away whole, and takes out again, continues.
 func TestBackForward(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
@@ -96,8 +95,8 @@ func TestBackForward(t *testing.T) {
 	}
 }
 
-// TestBackForwardBesideAnother: what other tabs say may end a page that was put away, so that it is
-// loaded anew. Neither loses anything, whichever leads.
+// TestBackForwardBesideAnother: messages from other tabs may evict a page that was put away, so that it is reloaded.
+// Neither tab loses anything, whichever leads.
 func TestBackForwardBesideAnother(t *testing.T) {
 	t.Parallel()
 	for i, leads := range []string{"it led", "it followed"} {
@@ -122,7 +121,7 @@ func TestBackForwardBesideAnother(t *testing.T) {
 	}
 }
 
-// TestCrash: a tab that is opened after another one has crashed goes on where that was.
+// TestCrash: a tab opened after another one has crashed continues where that one was.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -130,7 +129,7 @@ func TestCrash(t *testing.T) {
 	crashed.await(t, "live")
 	cursor := s.publish(t, "orders", 5)
 	crashed.await(t, "event", "id", cursor)
-	// nobody is left to answer
+	// nobody is left to respond
 	go func() { _, _ = chromedp.Call(crashed.ctx, page.Crash, cdp.Empty{}) }()
 	s.awaitSubscribers(t, 0)
 	s.publish(t, "orders", 5)
@@ -139,8 +138,7 @@ func TestCrash(t *testing.T) {
 	s.check(t, cursor, tb)
 }
 
-// TestInsecureContext: without TLS, and not on localhost, there are no locks, so each tab has its
-// own connection.
+// TestInsecureContext: without TLS, and not on localhost, there are no locks, so each tab has its own connection.
 func TestInsecureContext(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
@@ -161,8 +159,8 @@ func TestInsecureContext(t *testing.T) {
 	}
 }
 
-// TestInsecureLocks: with the locks of locks.js tabs share a connection there too. When the one that
-// holds it is closed, another one goes on.
+// TestInsecureLocks: with the locks of locks.js tabs share a connection there, too. When the tab that holds it is
+// closed, another one takes over.
 func TestInsecureLocks(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)
@@ -188,7 +186,7 @@ func TestInsecureLocks(t *testing.T) {
 	s.awaitSubscribers(t, 1)
 }
 
-// TestCrossOrigin: a page of another origin reads with a token, where the server lists it.
+// TestCrossOrigin: a page of another origin reads with a token if the server lists the origin.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	pages, p := newSite(t), newProfile(t)

@@ -13,8 +13,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestPolling: behind something that holds streams back the client polls with the same cursor, for
-// all of its tabs, and later tries a stream again.
+// TestPolling: behind something that holds streams back the client polls with the same cursor, for all of its tabs, and
+// later tries a stream again.
 func TestPolling(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -49,7 +49,7 @@ func TestPolling(t *testing.T) {
 	s.check(t, begin, other)
 
 	tb.eval(t, `pass(300_000)`)
-	s.publish(t, "orders", 1) // ends the poll under way
+	s.publish(t, "orders", 1) // ends the poll in progress
 	s.awaitStreams(t, 3)
 	s.set(none)
 	for _, tb := range []*tab{tb, other} {
@@ -59,8 +59,7 @@ func TestPolling(t *testing.T) {
 	s.check(t, begin, other)
 }
 
-// TestBufferingNginx: nginx, configured as for ordinary pages and told not to heed the server, is
-// such a thing.
+// TestBufferingNginx: nginx, configured as for ordinary pages and told to ignore the server's hint, does that.
 func TestBufferingNginx(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -73,8 +72,7 @@ func TestBufferingNginx(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// startNginx runs nginx before an upstream, with the directives beside what it needs, and returns its
-// URL.
+// startNginx runs nginx before an upstream, with these directives added to the necessary ones, and returns its URL.
 func startNginx(t *testing.T, upstream, directives string) string {
 	t.Helper()
 	path, dir := e2e.Need(t, "nginx"), t.TempDir()
@@ -107,21 +105,21 @@ http {
 	}
 	cmd := exec.Command(path, "-e", "stderr", "-c", dir+"/nginx.conf")
 	cmd.ExtraFiles = []*os.File{file}
-	// the socket is there already, as in an upgrade of the binary
+	// it inherits the socket, as in an upgrade of the binary
 	cmd.Env = append(os.Environ(), "NGINX=3;")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // with its workers
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // including its workers
 		_ = cmd.Wait()                                      // it was killed
 	})
 	address := "http://" + listener.Addr().String()
 	client := &http.Client{Timeout: e2e.Patience,
 		Transport: &http.Transport{DisableKeepAlives: true}}
 	e2e.Eventually(t, "answer from nginx", func() bool {
-		resp, err := client.Get(address + "/healthz") // waits in the socket until nginx takes it
+		resp, err := client.Get(address + "/healthz") // waits in the socket until nginx accepts it
 		if err != nil {
 			return false
 		}

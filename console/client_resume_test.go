@@ -9,8 +9,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestServerKilled: a server that is killed while it replays, and started again, is gone on with
-// where it was.
+// TestServerKilled: after a server is killed during a replay and restarted, the client resumes where it was.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	for _, away := range []struct {
@@ -35,7 +34,7 @@ func TestServerKilled(t *testing.T) {
 	}
 }
 
-// burst publishes one event after the other until the function that it returns is called.
+// burst publishes one event after another until the returned function is called.
 func (s *site) burst(t *testing.T) (end func()) {
 	t.Helper()
 	stop, ended := make(chan struct{}), make(chan struct{})
@@ -58,7 +57,7 @@ func (s *site) burst(t *testing.T) (end func()) {
 	return func() { close(stop); <-ended }
 }
 
-// TestReload: a page that is reloaded again and again while events come is given each of them once.
+// TestReload: a page that is reloaded again and again while events arrive gets each of them once.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{`{"name":"me"}`, `{"name":"me","shared":false}`} {
@@ -80,7 +79,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestClosedTab: a tab that is opened again, in the same browser, is given what came meanwhile.
+// TestClosedTab: a tab that is reopened in the same browser gets what arrived meanwhile.
 func TestClosedTab(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -98,7 +97,7 @@ func TestClosedTab(t *testing.T) {
 	}
 }
 
-// TestStart: where a client without a stored cursor begins, and that a stored one wins.
+// TestStart: where a client without a stored cursor starts, and that a stored one wins.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -128,8 +127,7 @@ func TestStart(t *testing.T) {
 	again.await(t, "live", "missed", 0.)
 }
 
-// TestClose: a client that a listener closes is given nothing more, and the next of its name what
-// is after it.
+// TestClose: a client that a listener closes gets nothing more, and the next one of its name gets what follows.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

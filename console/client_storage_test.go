@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Early scripts that take storage away from the page, and leave it to its reports.
+// Early scripts that take storage away from the page, but leave it to its reports.
 const (
 	storageDisabled = `
 		globalThis.kept = sessionStorage;
@@ -23,12 +23,12 @@ const (
 		Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };`
 )
 
-// TestNoStorage: where there is none the client works, and says that it will not remember.
+// TestNoStorage: without storage the client works, and says that it will not remember.
 func TestNoStorage(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, script string
-		promises     bool // at first, that it will
+		promises     bool // at first, that it will remember
 	}{
 		{"disabled", storageDisabled, false},
 		{"full", storageFull, true},
@@ -76,7 +76,7 @@ func TestPersistent(t *testing.T) {
 	}
 }
 
-// TestSandbox: in a page of no origin, which has neither storage nor locks, each tab is on its own.
+// TestSandbox: in a page without an origin, which has neither storage nor locks, each tab is on its own.
 func TestSandbox(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

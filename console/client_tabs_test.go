@@ -23,7 +23,7 @@ func clock(t *testing.T) string {
 	return string(script)
 }
 
-// freeze returns when the page has been told: the browser does not wait for that.
+// freeze returns once the page has been told: the browser does not wait for that.
 func (tb *tab) freeze(t *testing.T) {
 	t.Helper()
 	tb.eval(t,
@@ -44,8 +44,7 @@ func (tb *tab) setLifecycle(t *testing.T, state page.SetWebLifecycleStateState) 
 	}
 }
 
-// hang stops a page's scripts where it is given the next event, without telling it. The function
-// returned lets them go on.
+// hang stops a page's scripts at its next event, without announcing it. The returned function lets them continue.
 func (tb *tab) hang(t *testing.T) (wake func()) {
 	t.Helper()
 	if _, err := chromedp.Call(tb.ctx, debugger.Enable, debugger.EnableParams{}); err != nil {
@@ -87,13 +86,13 @@ func openTabs(t *testing.T, s *site, p *profile, n int, options string) []*tab {
 	return tabs
 }
 
-// TestLeaderGone: whatever becomes of the tab that holds the stream while events come, each tab is
-// given all of them, over one connection.
+// TestLeaderGone: whatever happens to the tab that holds the stream while events arrive, each tab gets all of them,
+// over one connection.
 func TestLeaderGone(t *testing.T) {
 	t.Parallel()
 	for _, fate := range []struct {
 		name string
-		// strike does something to the leader, and returns how it comes back, nil if it does not.
+		// strike does something to the leader, and returns what brings it back, or nil.
 		strike func(t *testing.T, leader, other *tab) (back func())
 	}{
 		{"closed", func(t *testing.T, leader, _ *tab) func() { leader.close(t); return nil }},
@@ -103,7 +102,7 @@ func TestLeaderGone(t *testing.T) {
 			return func() {}
 		}},
 		{"crashed", func(t *testing.T, leader, _ *tab) func() {
-			// nobody is left to answer
+			// nobody is left to respond
 			go func() { _, _ = chromedp.Call(leader.ctx, page.Crash, cdp.Empty{}) }()
 			return nil
 		}},
@@ -114,7 +113,7 @@ func TestLeaderGone(t *testing.T) {
 		}},
 		{"hanging", func(t *testing.T, leader, other *tab) func() {
 			wake := leader.hang(t)
-			other.eval(t, `pass(60_000)`) // it has not heard of the leader for so long
+			other.eval(t, `pass(60_000)`) // it has not heard from the leader for that long
 			return wake
 		}},
 		{"put back", func(t *testing.T, leader, other *tab) func() {
@@ -139,7 +138,7 @@ func TestLeaderGone(t *testing.T) {
 				return len(streamsOf(r)) >= 2
 			})
 			for _, tb := range tabs[1:] {
-				tb.await(t, "event") // one that is reading meanwhile is live throughout
+				tb.await(t, "event") // a tab that reads meanwhile stays live throughout
 			}
 			if back == nil {
 				tabs = tabs[1:]
@@ -154,8 +153,7 @@ func TestLeaderGone(t *testing.T) {
 	}
 }
 
-// TestFollowerAway: a tab that follows, and was frozen or hung, is given what the leader told
-// meanwhile.
+// TestFollowerAway: a follower that was frozen or hung gets what the leader reported meanwhile.
 func TestFollowerAway(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -175,8 +173,7 @@ func TestFollowerAway(t *testing.T) {
 	}
 }
 
-// TestOtherReaders: only clients of the same name and topics share a connection, and those that are
-// told to.
+// TestOtherReaders: only clients with the same name and topics, and set to share, share a connection.
 func TestOtherReaders(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -199,8 +196,7 @@ func TestOtherReaders(t *testing.T) {
 	s.check(t, "", tabs...)
 }
 
-// TestFollowersAsk: tabs that follow ask the server when they open, and not again while events
-// come.
+// TestFollowersAsk: followers ask the server when they open, and not again while events arrive.
 func TestFollowersAsk(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -211,7 +207,7 @@ func TestFollowersAsk(t *testing.T) {
 	start := late.await(t, "made").Detail["cursor"].(string)
 	late.await(t, "live")
 	asked := len(s.pages())
-	for range 20 { // one await for all 500 would want so many a second
+	for range 20 { // one await for all 500 would need that many a second
 		seen := tabs[0].reports.len()
 		tabs[0].reports.await(t, "25 events more", func(r []report) bool {
 			return len(r) >= seen+25

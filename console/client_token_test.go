@@ -9,16 +9,15 @@ import (
 	"time"
 )
 
-// setTokens says what the tokens are that the page's token function gets from now on: these, then
-// good ones.
+// setTokens sets the tokens that the page's token function gets from now on: these, then valid ones.
 func (s *site) setTokens(tokens ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens = tokens
 }
 
-// TestTokenExpires: when the server says that the token has expired the client gets another one,
-// and nobody else notices.
+// TestTokenExpires: when the server says that the token has expired, the client gets another one, and nobody else
+// notices.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -35,9 +34,8 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// TestTokenInNoAddress: a page of another origin reads with the tokens of a function, and goes on after
-// the connection broke and the server was killed. The tokens are in headers, and in nothing that
-// anybody keeps.
+// TestTokenInNoAddress: a page of another origin reads with the tokens of a function, and continues after the
+// connection broke and the server was killed. The tokens are in headers, and in nothing that anyone stores.
 func TestTokenInNoAddress(t *testing.T) {
 	t.Parallel()
 	pages, p := newSite(t), newProfile(t)
@@ -93,8 +91,8 @@ func TestTokenInNoAddress(t *testing.T) {
 	}
 }
 
-// TestTokenRefused: a token that is refused is told as an error, and another one is got at once.
-// When that is refused too, the next is only after a while.
+// TestTokenRefused: a refused token is reported as an error, and another one is fetched at once. If that is refused,
+// too, the next one is fetched only after a while.
 func TestTokenRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -128,7 +126,7 @@ func TestTokenRefused(t *testing.T) {
 	}
 }
 
-// TestTokenFunctionFails: what the token function throws is told, and it is asked again.
+// TestTokenFunctionFails: what the token function throws is reported, and it is called again.
 func TestTokenFunctionFails(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -143,8 +141,8 @@ func TestTokenFunctionFails(t *testing.T) {
 	s.check(t, "", tb)
 }
 
-// TestFixedToken: without a function there is no other token. The client says that it is refused
-// and leaves the server alone, until it is told to try again.
+// TestFixedToken: without a function there is no other token. The client reports that it is refused, and leaves the
+// server alone until reconnect is called.
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -152,7 +150,7 @@ func TestFixedToken(t *testing.T) {
 		s.token(30*time.Second, ">")), clock(t))
 	tb.await(t, "live")
 	tb.await(t, "bye", "reason", "expired-token")
-	for len(tb.given("error")) == 0 { // for some seconds the server still takes it
+	for len(tb.given("error")) == 0 { // for some seconds the server still accepts it
 		tb.reports.await(t, "end of an attempt", func(r []report) bool {
 			last := r[len(r)-1]
 			return last.is("state", "state", "connecting") || last.is("state", "state", "refused")
@@ -173,18 +171,18 @@ func TestFixedToken(t *testing.T) {
 	s.expectQuiet(t, forbidden)
 }
 
-// expectQuiet expects that a client asks the server for nothing in ten minutes.
+// expectQuiet expects that a client makes no request in ten minutes.
 func (s *site) expectQuiet(t *testing.T, tb *tab) {
 	t.Helper()
 	seen := s.requests.len()
 	tb.eval(t, `pass(600_000)`)
-	value[bool](t, tb, `fetch('/v1/log').then(() => true)`) // comes after what the client asks for
+	value[bool](t, tb, `fetch('/v1/log').then(() => true)`) // follows the client's requests
 	if n := s.requests.len() - seen - 1; n != 0 {
 		t.Errorf("the client made %d requests", n)
 	}
 }
 
-// TestSignIn: with a cookie one tab signs in, and all tabs go on.
+// TestSignIn: with a cookie, one tab signs in and all tabs continue.
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)

@@ -1,8 +1,7 @@
-// The tests of this package run what it serves in Chromium, against the real binary over real HTTP.
-// A [site] is a server behind a proxy that can fail in the ways in which networks do, a [tab] is a
-// tab of a browser that reports what the listeners of its page's client are given. The verdict is
-// always the same: what each tab was given is the log from where it began, each event once, in
-// order.
+// The tests of this package run what it serves in Chromium, against the real binary over real HTTP. A [site] is a
+// server behind a proxy that can fail as networks do, a [tab] is a tab of a browser that reports what the listeners of
+// its page's client get. The verdict is always the same: each tab gets the log from where it started, each event once,
+// in order.
 package console_test
 
 import (
@@ -31,7 +30,7 @@ type profile struct{ ctx context.Context }
 
 func newProfile(t *testing.T) *profile { return &profile{e2e.Profile(t)} }
 
-// report is an event that a page reports: of its client, or one that has no place in any test.
+// report is an event that a page reports: from its client, or one that no test should see.
 type report struct {
 	N      int // of its tab
 	Type   string
@@ -43,10 +42,10 @@ type tab struct {
 	ctx     context.Context
 	reports record[report]
 	read    int  // how many of the reports await has gone through
-	unruly  bool // it may break the policy and throw
+	unruly  bool // it may violate the policy and throw
 }
 
-// open opens a page. The early scripts run in it before its own, at every load.
+// open opens a page. The early scripts run before the page's own, at every load.
 func (p *profile) open(t *testing.T, address string, early ...string) *tab {
 	t.Helper()
 	tb := &tab{}
@@ -56,7 +55,7 @@ func (p *profile) open(t *testing.T, address string, early ...string) *tab {
 	err := chromedp.Listen(ctx, func(event any) {
 		if e, ok := event.(*runtime.EventConsoleAPICalled); ok &&
 			e.Type == runtime.ConsoleAPICalledTypeDebug {
-			// After a lost one the page's next load repeats all.
+			// After a lost one the page's next load repeats them all.
 			if r := parseReport(e.Args); r.N == tb.reports.len() {
 				tb.reports.add(r)
 			}
@@ -118,7 +117,7 @@ func (tb *tab) eval(t *testing.T, script string) {
 	tb.do(t, chromedp.Evaluate[chromedp.Void](script))
 }
 
-// value is what a script evaluates to, or the promise that it makes.
+// value returns what a script evaluates to, awaiting a promise.
 func value[T any](t *testing.T, tb *tab, script string) T {
 	t.Helper()
 	v, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -135,7 +134,7 @@ func (tb *tab) close(t *testing.T) {
 	}
 }
 
-// is tells whether a report is of a type and has these details: names and values in turn.
+// is reports whether a report has a type and these details: alternating names and values.
 func (r report) is(kind string, details ...any) bool {
 	for i := 0; i < len(details); i += 2 {
 		if r.Detail[details[i].(string)] != details[i+1] {
@@ -145,7 +144,7 @@ func (r report) is(kind string, details ...any) bool {
 	return r.Type == kind
 }
 
-// await waits for the next report that is what is wanted, and goes on after it.
+// await waits for the next report that matches, and continues after it.
 func (tb *tab) await(t *testing.T, kind string, details ...any) report {
 	t.Helper()
 	var found report
@@ -161,7 +160,7 @@ func (tb *tab) await(t *testing.T, kind string, details ...any) report {
 	return found
 }
 
-// given are the details of all reports of a type.
+// given returns the details of all reports of a type.
 func (tb *tab) given(kinds ...string) []map[string]any {
 	var details []map[string]any
 	for _, r := range tb.reports.all() {
@@ -172,7 +171,7 @@ func (tb *tab) given(kinds ...string) []map[string]any {
 	return details
 }
 
-// story is what the tab was given, in short.
+// story summarizes what the tab got.
 func (tb *tab) story() (text string) {
 	events := 0
 	for _, r := range append(tb.reports.all(), report{}) {

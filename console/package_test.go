@@ -14,8 +14,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestPackage packs the browser client as npm does and uses it as its users do: installed from the
-// tarball, beside React and Vue.
+// TestPackage packs the browser client as npm does and uses it as its users do: installed from the tarball, beside
+// React and Vue.
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	dir := installPackage(t)
@@ -71,7 +71,7 @@ function
 	}
 }
 
-// installPackage makes a project in which the package is installed. What else it needs is that of
+// installPackage creates a project in which the package is installed. Its other dependencies are those of
 // internal/clients/testdata.
 func installPackage(t *testing.T) (dir string) {
 	t.Helper()
@@ -110,8 +110,8 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// testFramework: components that come, go and change share one connection, and each shows every
-// event of its topics once, the newest first.
+// testFramework: components that mount, unmount and change share one connection, and each shows every event of its
+// topics once, newest first.
 func testFramework(t *testing.T, pages, framework string) {
 	s := newSite(t, "--cors-origin", pages)
 	s.publish(t, "orders", 3)
@@ -163,7 +163,7 @@ func testFramework(t *testing.T, pages, framework string) {
 	})()`)
 	s.awaitTopic(t, "part-39")
 	s.publish(t, "refunds.eu", 1)
-	tb.awaitList(t, "changing", s.publish(t, "part-39", 1)) // the cursor is past the other
+	tb.awaitList(t, "changing", s.publish(t, "part-39", 1)) // the cursor is past the other one
 	tb.eval(t, `show({ topics: ['refunds.>'] })`)
 	if topics := s.awaitTopic(t, "refunds.>"); slices.Contains(topics, "part-15") || len(topics) > 30 {
 		t.Errorf("of 40 former topics these are read: %s", topics)
@@ -182,9 +182,8 @@ func testFramework(t *testing.T, pages, framework string) {
 	tb.awaitList(t, "changing", "")
 }
 
-// testActivity: React ends the effects of what it hides, and begins them again with the same state.
-// What came meanwhile is not lost, what was shown is not shown again, and what was being handled is
-// handled.
+// testActivity: React ends the effects of what it hides, and restarts them with the same state. What arrived meanwhile
+// is not lost, what was shown is not shown again, and what was being handled is handled.
 func testActivity(t *testing.T, s *site, tb *tab) {
 	t.Log("all is hidden and shown again")
 	tb.eval(t, `held = new Promise(() => {})`)
@@ -204,7 +203,7 @@ func testActivity(t *testing.T, s *site, tb *tab) {
 	}
 }
 
-// awaitTopic waits until the last stream is of a topic, and returns all topics that it is of.
+// awaitTopic waits until the last stream follows a topic, and returns all topics that it follows.
 func (s *site) awaitTopic(t *testing.T, topic string) (topics []string) {
 	t.Helper()
 	s.requests.await(t, "stream of "+topic, func(r []request) bool {
@@ -214,7 +213,7 @@ func (s *site) awaitTopic(t *testing.T, topic string) (topics []string) {
 	return topics
 }
 
-// newestFirst are the IDs of all events of some topics, the newest first.
+// newestFirst returns the IDs of all events of some topics, newest first.
 func (s *site) newestFirst(t *testing.T, topics ...string) string {
 	t.Helper()
 	var ids []string
@@ -228,7 +227,7 @@ func (s *site) newestFirst(t *testing.T, topics ...string) string {
 	return strings.Join(ids, " ")
 }
 
-// awaitText waits until an element has a text, awaitList until its items have these.
+// awaitText waits until an element has a text, awaitList until its items have these texts.
 func (tb *tab) awaitText(t *testing.T, id, want string) {
 	t.Helper()
 	tb.awaitValue(t, id, `document.getElementById('`+id+`')?.textContent ?? ''`, want)

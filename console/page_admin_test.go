@@ -14,8 +14,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestConsoleConnections: the page shows who is connected, to what, and how far behind; whom it
-// cuts off is told, and comes back.
+// TestConsoleConnections: the page shows who is connected, to what, and how far behind; a client that it disconnects is
+// told so, and reconnects.
 func TestConsoleConnections(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -48,7 +48,7 @@ func TestConsoleConnections(t *testing.T) {
 
 	tb.eval(t, `row.querySelector('button').click()`)
 	tb.sees(t, "dialog", "This is not a ban")
-	tb.sees(t, "dialog strong", "test") // who it is
+	tb.sees(t, "dialog strong", "test") // the client's name
 	tb.presses(t, "Disconnect")
 	client.await(t, "bye")
 	client.await(t, "live")
@@ -76,8 +76,7 @@ func (s *site) stall(t *testing.T, topic string) {
 		topic, s.mint(t, auth.Grant{Subscribe: filter(">")}), server.Host)
 }
 
-// TestConsoleTopics: every topic with its numbers, in the order that is asked for, and whether it
-// has ended.
+// TestConsoleTopics: every topic with its numbers, in the requested order, and whether it has ended.
 func TestConsoleTopics(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -120,7 +119,7 @@ func TestConsoleTopics(t *testing.T) {
 	tb.sees(t, ".topics .state", "2 of 4 topics")
 }
 
-// TestConsoleServer: the page shows what the server says of itself.
+// TestConsoleServer: the page shows what the server reports about itself.
 func TestConsoleServer(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--retain-events", "9000", "--retain-age", "orders.>=36h",

@@ -37,8 +37,7 @@ func (tb *tab) cards(t *testing.T) []card {
 	})`)
 }
 
-// TestConsoleAlerts: what comes is shown at once, with what a person looks for in it, and counted
-// until it is read.
+// TestConsoleAlerts: an event is shown at once, with what a person looks for in it, and counted until it is read.
 func TestConsoleAlerts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -85,8 +84,8 @@ func TestConsoleAlerts(t *testing.T) {
 	tb.sees(t, ".feed pre", `"title": "Refund fails"`)
 }
 
-// TestConsoleAlertRest: of an event that is not known what is not shown elsewhere is shown in a
-// line, but no number that was not sent.
+// TestConsoleAlertRest: of an event of an unknown kind, what is not shown elsewhere is shown in a line, but no number
+// that was not sent.
 func TestConsoleAlertRest(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -102,8 +101,8 @@ func TestConsoleAlertRest(t *testing.T) {
 	}
 }
 
-// TestConsoleOlderAlerts: scrolling down brings everything that there is, once and in order; what
-// is unread counts from the start.
+// TestConsoleOlderAlerts: scrolling down brings everything there is, once and in order; unread events are counted from
+// the start.
 func TestConsoleOlderAlerts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -125,7 +124,7 @@ func TestConsoleOlderAlerts(t *testing.T) {
 	tb.sees(t, ".feed", "While the reader is below")
 }
 
-// TestConsoleWatch: a person may watch some topics only, and the choice outlives a reload.
+// TestConsoleWatch: a person can watch only some topics, and the choice outlives a reload.
 func TestConsoleWatch(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

@@ -9,14 +9,14 @@ import (
 	"tidings/internal/e2e"
 )
 
-// attention reports what would be shown and heard, of a window that a person does not look at.
+// attention reports what would be shown and heard, for a window that a person does not look at.
 const attention = `
 	globalThis.Notification = new Proxy(Notification, { construct: (_, [title, options]) => report('notification', { title, ...options }) ?? { close() {} } });
 	const { createOscillator } = AudioContext.prototype;
 	AudioContext.prototype.createOscillator = function () { report('sound', {}); return createOscillator.call(this); };
 	document.hasFocus = () => false;`
 
-// permit has the browser show a site's notifications, or not.
+// permit lets the browser show a site's notifications, or not.
 func (p *profile) permit(t *testing.T, s *site, setting browser.PermissionSetting) {
 	t.Helper()
 	_, err := chromedp.CallBrowser(p.ctx, browser.SetPermission, browser.SetPermissionParams{
@@ -28,12 +28,12 @@ func (p *profile) permit(t *testing.T, s *site, setting browser.PermissionSettin
 	}
 }
 
-// TestConsoleNotifications: a person turns notifications and sound on once; what comes at a stretch
-// makes one of each, in one tab of all.
+// TestConsoleNotifications: a person turns notifications and sound on once; events in quick succession make one of
+// each, in only one of the tabs.
 func TestConsoleNotifications(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), &profile{e2e.WindowProfile(t)}
-	s.publish(t, "orders", 3) // what is old calls nobody
+	s.publish(t, "orders", 3) // old events notify nobody
 	p.permit(t, s, browser.PermissionSettingDenied)
 	tb := p.openConsole(t, s, "/", attention)
 	tb.isLive(t)
@@ -59,7 +59,7 @@ func TestConsoleNotifications(t *testing.T) {
 	tb.await(t, "notification", "title", "Order 1001", "body", "")
 	s.publish(t, "orders", 5)
 	tb.await(t, "notification", "title", "5 new alerts", "body", "message\nmessage\nmessage",
-		"tag", "tidings", "renotify", true) // in the place of the last, and not in silence
+		"tag", "tidings", "renotify", true) // replaces the last one, and not silently
 	if n := len(tb.given("notification")); n != 2 {
 		t.Errorf("there are %d notifications, want 2", n)
 	}
@@ -79,8 +79,8 @@ func TestConsoleNotifications(t *testing.T) {
 	}
 }
 
-// askingOthers counts the answers of other tabs, and puts the end of the wait for them, of 250 ms,
-// under the test's control.
+// askingOthers counts the answers of other tabs, and puts the end of the wait for them, 250 ms, under the test's
+// control.
 const askingOthers = `
 	globalThis.answers = 0;
 	globalThis.unanswered = null;
@@ -95,8 +95,8 @@ const askingOthers = `
 		});
 	} });`
 
-// TestConsoleSeenInAnotherTab: a person who looks at the console in another tab is not notified, unless
-// that shows other topics.
+// TestConsoleSeenInAnotherTab: a person who looks at the console in another tab is not notified, unless that tab shows
+// other topics.
 func TestConsoleSeenInAnotherTab(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -124,14 +124,14 @@ func TestConsoleSeenInAnotherTab(t *testing.T) {
 	}
 }
 
-// says waits until a screen reader is told.
+// says waits until a screen reader gets a text.
 func (tb *tab) says(t *testing.T, text string) {
 	t.Helper()
 	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
 }
 
-// TestConsoleSilent: while the browser lets no page sound that nobody has clicked in, that is said;
-// what was missed is one tone afterwards.
+// TestConsoleSilent: while the browser blocks sound on a page that nobody has clicked, the page says so; missed sounds
+// are one tone afterwards.
 func TestConsoleSilent(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -156,8 +156,8 @@ func TestConsoleSilent(t *testing.T) {
 	}
 }
 
-// TestConsoleSoundAfterReload: the same with the browser's own rule, which lets a page sound once a person
-// has clicked or typed in it, and forgets that at a reload. holds would be taken for a person.
+// TestConsoleSoundAfterReload: the same with the browser's own rule, which allows sound once a person has clicked or
+// typed in the page, and forgets that on a reload. holds would count as a person.
 func TestConsoleSoundAfterReload(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

@@ -13,7 +13,7 @@ import (
 // scene is what a page shows.
 type scene struct {
 	name string
-	show func(t *testing.T, tb *tab) // brings it about from any other
+	show func(t *testing.T, tb *tab) // gets there from any other scene
 }
 
 // TestAxe: axe-core finds nothing wrong with any page, in any language, theme and width.
@@ -29,7 +29,7 @@ func TestAxe(t *testing.T) {
 			t.Parallel()
 			guarded, open, p := newGuardedSite(t), newSite(t), newProfile(t)
 			tb := p.openView(t, guarded, language, 360)
-			tb.eval(t, string(axe)) // past the page's policy, as developer tools do
+			tb.eval(t, string(axe)) // bypassing the page's policy, as developer tools do
 			checkScenes(t, tb, []scene{
 				{"sign in", func(t *testing.T, tb *tab) { tb.holds(t, `$('.sign-in')`) }},
 				{"token refused", func(t *testing.T,
@@ -66,7 +66,7 @@ func signIn(t *testing.T, tb *tab, token string) {
 		`document.getElementById('token').value = %q; $('.sign-in button').click()`, token))
 }
 
-// publishVariety publishes the sample, and what it has none of.
+// publishVariety publishes the sample, and what it lacks.
 func publishVariety(t *testing.T, s *site) {
 	t.Helper()
 	s.publishSample(t)
@@ -76,7 +76,7 @@ func publishVariety(t *testing.T, s *site) {
 	s.ask(t, http.MethodPost, "/v1/topics/campaigns.spring/end", "", "", nil)
 }
 
-// makeGap makes a page's feed miss events, and catch up others.
+// makeGap makes a page's feed miss events, and catch up on others.
 func makeGap(t *testing.T, s *site, tb *tab) {
 	t.Helper()
 	tb.isLive(t)
@@ -85,11 +85,11 @@ func makeGap(t *testing.T, s *site, tb *tab) {
 	s.publish(t, "orders", 5)
 	s.trim(t, "orders", s.publish(t, "orders", 1))
 	s.set(none)
-	tb.eval(t, `dispatchEvent(new Event('online'))`) // or it would wait
+	tb.eval(t, `dispatchEvent(new Event('online'))`) // otherwise it would wait
 	tb.holds(t, `$('.event.gap') && $('.event.missed')`)
 }
 
-// consoleScenes are those of a server with events. The first needs a page that has met a gap.
+// consoleScenes returns those of a server with events. The first needs a page that has met a gap.
 func consoleScenes(s *site) []scene {
 	at := func(hash, there string) func(*testing.T, *tab) {
 		return func(t *testing.T, tb *tab) {
@@ -122,7 +122,7 @@ func consoleScenes(s *site) []scene {
 			tb.eval(t, `$('tidings-alarm').setAttribute('name', 'Bo')`)
 			tb.holds(t, `$('tidings-alarm').shadowRoot.querySelector('[part~=hand]').click() ?? true`)
 			tb.holds(t, `$('tidings-alarm').shadowRoot.querySelector('[part=to]')`)
-			tb.eval(t, `scrollTo({ top: 0, behavior: 'instant' })`) // else the bar may cover half a button
+			tb.eval(t, `scrollTo({ top: 0, behavior: 'instant' })`) // otherwise the bar may cover half a button
 		}},
 		{"rules", at("#/rules", `$('.rules .card')`)},
 		{"rules, one to change", func(t *testing.T, tb *tab) {
@@ -183,7 +183,7 @@ func consoleScenes(s *site) []scene {
 	}
 }
 
-// deliveries makes some: one that fails, one on hold, one that has set an event aside.
+// deliveries creates some: one that fails, one paused, one that has set an event aside.
 func (s *site) deliveries(t *testing.T) {
 	t.Helper()
 	var all struct{ Deliveries []struct{} }
@@ -207,8 +207,8 @@ func (s *site) deliveries(t *testing.T) {
 	})
 }
 
-// checkScenes checks each in both widths and both themes; in short, each width in one of them. A
-// scene may begin where the one before it left the page.
+// checkScenes checks each scene in both widths and both themes; in short runs, each width in one of them. A scene may
+// start where the previous one left the page.
 func checkScenes(t *testing.T, tb *tab, scenes []scene) {
 	t.Helper()
 	for _, width := range []int64{360, 1440} {
@@ -225,13 +225,12 @@ func checkScenes(t *testing.T, tb *tab, scenes []scene) {
 				}
 			}
 			tb.eval(t, `$('dialog')?.close(); document.getElementById('settings').hidePopover()`)
-			// an event's dialog goes back in the history, which the next address must not overtake
+			// closing an event's dialog goes back in history, which the next address must not overtake
 			tb.holds(t, `!$('dialog[open]') && !location.hash.includes('id=')`)
 		}
 	}
 }
 
-// audit lists what axe-core finds: WCAG 2.2 AA and best practices. The size of targets is not on by
-// default.
+// audit lists what axe-core finds: WCAG 2.2 AA and best practices. The rule for target size is off by default.
 const audit = `axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } }).then(({ violations }) =>
 	violations.map(({ help, nodes }) => help + ', ' + nodes.length + ' times, first ' + nodes[0].html + '\n' + nodes[0].failureSummary))`

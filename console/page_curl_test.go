@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestConsoleEventInFull: an event is shown as it was sent, and the commands to read it and to
-// publish it again do that in a shell.
+// TestConsoleEventInFull: an event is shown as it was sent, and the commands to read it and to publish it again work in
+// a shell.
 func TestConsoleEventInFull(t *testing.T) {
 	t.Parallel()
 	s := newGuardedSite(t)
@@ -141,7 +141,7 @@ func TestConsoleTry(t *testing.T) {
 	tb.sees(t, ".feed", "order.created #1")
 }
 
-// newest is the last event there is, text by text.
+// newest returns the last event, as raw texts.
 func (s *site) newest(t *testing.T) map[string]json.RawMessage {
 	t.Helper()
 	var page struct{ Events []map[string]json.RawMessage }

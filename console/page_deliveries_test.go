@@ -17,7 +17,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// hook is a receiver of deliveries, which answers as it is told.
+// hook is a receiver of deliveries, which responds as set.
 type hook struct {
 	url    string
 	status atomic.Int32
@@ -51,10 +51,10 @@ func (h *hook) gets(t *testing.T, id string, n int) (last http.Header) {
 	return last
 }
 
-// deliversHere has a site deliver to this machine.
+// deliversHere lets a site deliver to this machine.
 var deliversHere = []string{"--deliver-http", "--deliver-to", "127.0.0.0/8"}
 
-// text is what the page calls something in its language.
+// text returns what the page calls something in its language.
 func (tb *tab) text(t *testing.T, key string, params string) string {
 	t.Helper()
 	if params == "" {
@@ -63,7 +63,7 @@ func (tb *tab) text(t *testing.T, key string, params string) string {
 	return value[string](t, tb, fmt.Sprintf(`import('/console/i18n.js').then(({ t }) => t(%q, %s))`, key, params))
 }
 
-// named finds the controls of a name: what they are called by their label, or say themselves.
+// named finds controls by name: their label, or their own text.
 const named = `(name => [...($('dialog[open]') ?? document).querySelectorAll('a, button, input, select, textarea, summary')].filter(element =>
 	(element.ariaLabel ?? element.labels?.[0]?.innerText.trim() ?? element.innerText.trim()) === name &&
 	!element.disabled && element.checkVisibility()))`
@@ -82,14 +82,14 @@ func (tb *tab) goes(t *testing.T, name string) {
 	t.Fatalf("Tab does not come to %q", name)
 }
 
-// types goes to a field and types.
+// types focuses a field and types.
 func (tb *tab) types(t *testing.T, name, keys string) {
 	t.Helper()
 	tb.goes(t, name)
 	tb.do(t, chromedp.KeyEvent(keys))
 }
 
-// TestConsoleDelivery: by the keyboard alone, in both languages, a delivery is made, fails, is explained, mended, sends
+// TestConsoleDelivery: by keyboard alone, in both languages, a delivery is created, fails, is explained, fixed, sends
 // again, and is deleted. Its secret is shown once.
 func TestConsoleDelivery(t *testing.T) {
 	t.Parallel()
@@ -143,7 +143,7 @@ func TestConsoleDelivery(t *testing.T) {
 	}
 }
 
-// TestConsoleDeliveryAddress: an address that is refused is explained with the flag that allows it, when it is set and
+// TestConsoleDeliveryAddress: a refused address is explained, with the flag that allows it, both when it is set and
 // when its name turns out to lead there.
 func TestConsoleDeliveryAddress(t *testing.T) {
 	t.Parallel()
@@ -165,8 +165,8 @@ func TestConsoleDeliveryAddress(t *testing.T) {
 	tb.sees(t, ".card [role=status] .problem", "start the server with --deliver-to")
 }
 
-// TestConsoleDeliveryKinds: each kind asks for what it has and no more. What is changed is sent, what is left empty
-// stays, and no event field leaves before that is said.
+// TestConsoleDeliveryKinds: each kind asks only for what it has. Changed fields are sent, empty ones stay unchanged,
+// and no event field leaves before that is announced.
 func TestConsoleDeliveryKinds(t *testing.T) {
 	t.Parallel()
 	s, p, h := newSite(t, deliversHere...), newProfile(t), newHook(t, 200)
@@ -224,8 +224,8 @@ func TestConsoleDeliveryKinds(t *testing.T) {
 	}
 }
 
-// TestConsoleDeadLetters: what was set aside is listed with the reason, and tried again or forgotten; what was sent is
-// sent again from a time or an ID on; what fails is skipped, after a question; all is put on hold and resumed.
+// TestConsoleDeadLetters: events set aside are listed with the reason, and retried or forgotten; what was sent is sent
+// again from a time or an ID on; what fails is skipped, after a question; all is paused and resumed.
 func TestConsoleDeadLetters(t *testing.T) {
 	t.Parallel()
 	s, p, h := newSite(t, deliversHere...), newProfile(t), newHook(t, 500)
@@ -273,14 +273,14 @@ func TestConsoleDeadLetters(t *testing.T) {
 	tb.sees(t, ".card .badge", "sending")
 }
 
-// put makes a delivery of orders to a hook.
+// put creates a delivery of orders to a hook.
 func (s *site) put(t *testing.T, name string, h *hook, more string) {
 	t.Helper()
 	s.ask(t, http.MethodPut, "/v1/deliveries/"+name, "application/json", fmt.Sprintf(
 		`{"url":%q,"topics":["orders"],"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",%s}`, h.url, more), nil)
 }
 
-// TestConsoleDeliveryCopy: a log that was restored is silent; the page says so, and how much would go out, until an
+// TestConsoleDeliveryCopy: a restored log is silent; the page says so, and how much would be sent, until an
 // administrator resumes it.
 func TestConsoleDeliveryCopy(t *testing.T) {
 	t.Parallel()
@@ -307,7 +307,7 @@ func TestConsoleDeliveryCopy(t *testing.T) {
 	tb := p.openConsole(t, s, "/#/deliveries")
 	tb.sees(t, ".notice", "1 delivery of the original sends nothing. Resuming it sends 3 events.")
 	tb.presses(t, "Resume: shop")
-	tb.sees(t, ".card .problem", "the file with the secrets key is missing") // the copy has none
+	tb.sees(t, ".card .problem", "the file with the secrets key is missing") // the copy has no key
 	if err := os.WriteFile(filepath.Join(s.options.DataDir, "secrets.key"), key, 0o600); err != nil {
 		t.Fatal(err)
 	}

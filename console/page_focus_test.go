@@ -12,8 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// enter presses Enter at an element, once it is seen, and expects the focus to be elsewhere
-// afterwards.
+// enter presses Enter on a visible element, and expects the focus to be elsewhere afterwards.
 func (tb *tab) enter(t *testing.T, element, focus string) {
 	t.Helper()
 	tb.holds(t, `(`+element+`).checkVisibility()`)
@@ -22,7 +21,7 @@ func (tb *tab) enter(t *testing.T, element, focus string) {
 	tb.holds(t, `document.activeElement.matches(`+quote(focus)+`)`)
 }
 
-// TestConsoleFocus: where what was pressed goes, who uses the keyboard goes on from the same place.
+// TestConsoleFocus: when a pressed control disappears, a keyboard user continues from the same place.
 func TestConsoleFocus(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -56,8 +55,7 @@ func TestConsoleFocus(t *testing.T) {
 			last))
 }
 
-// TestConsoleSays: a screen reader is told once of what comes: by its name, by how much it is, or
-// that it was missed.
+// TestConsoleSays: a screen reader announces new events once: by name, by number, or as missed.
 func TestConsoleSays(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -68,7 +66,7 @@ func TestConsoleSays(t *testing.T) {
 		const announcer = $('body > [role=status]');
 		new MutationObserver(() => report('said', { text: announcer.textContent })).observe(announcer, { childList: true });
 	}`)
-	comes := func(rows int) { // nothing is said before time passes
+	comes := func(rows int) { // nothing is announced before time passes
 		t.Helper()
 		tb.holds(t, fmt.Sprintf(`$$('.feed article').length === %d`, rows))
 		tb.eval(t, `pass(1000)`)

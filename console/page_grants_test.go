@@ -11,8 +11,7 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestConsoleGrant: who may read orders only is shown nothing else on any page, and who is no
-// administrator no connections.
+// TestConsoleGrant: a person who may only read orders sees nothing else on any page, and without admin no connections.
 func TestConsoleGrant(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -33,7 +32,7 @@ func TestConsoleGrant(t *testing.T) {
 	}
 	s.post(t, "refunds", "", "application/json", `{"title":"a refund"}`)
 	tb.sees(t, ".feed", "a refund")
-	tb.presses(t, "Mark all read") // of all that is granted, not of the topics that there were
+	tb.presses(t, "Mark all read") // for everything granted, not only the existing topics
 	tb.holds(t, `document.title === 'Alerts · Tidings'`)
 
 	for _, row := range []struct{ page, text string }{
@@ -55,7 +54,7 @@ func TestConsoleGrant(t *testing.T) {
 	}
 }
 
-// TestConsoleManyGrants: a read mark is over all that is granted, however many topics match.
+// TestConsoleManyGrants: a read mark covers everything granted, however many topics match.
 func TestConsoleManyGrants(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -70,8 +69,7 @@ func TestConsoleManyGrants(t *testing.T) {
 	tb.holds(t, `document.title === '(100) Alerts · Tidings'`)
 }
 
-// TestConsoleMayPublish: what a token grants to publish, the page publishes; the rest is refused,
-// and said.
+// TestConsoleMayPublish: the page publishes what a token grants; the rest is refused, and the page says so.
 func TestConsoleMayPublish(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)

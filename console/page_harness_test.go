@@ -20,8 +20,7 @@ import (
 	"tidings/store"
 )
 
-// openConsole opens a page of the console and expects that nothing it ever loads is of another
-// origin.
+// openConsole opens a page of the console and expects that it never loads anything from another origin.
 func (p *profile) openConsole(t *testing.T, s *site, path string, early ...string) *tab {
 	t.Helper()
 	script, err := os.ReadFile("testdata/console.js")
@@ -62,7 +61,7 @@ func (tb *tab) holds(t *testing.T, expression string) {
 	ctx, cancel := context.WithTimeout(tb.ctx, e2e.Patience)
 	defer cancel()
 	attempt := fmt.Sprintf(`(() => { try { return !!(%s) } catch { return false } })()`, expression)
-	for ctx.Err() == nil { // again where the page was loaded anew meanwhile
+	for ctx.Err() == nil { // again, if the page was reloaded meanwhile
 		if _, err := chromedp.Run(ctx,
 			chromedp.Poll[bool](attempt, chromedp.WithPollingTimeout(0))); err == nil {
 			return
@@ -72,13 +71,13 @@ func (tb *tab) holds(t *testing.T, expression string) {
 		value[string](t, tb, `location.href + '\n' + document.body.innerText`))
 }
 
-// sees waits until a text is shown where a selector says.
+// sees waits until a text is shown within a selector.
 func (tb *tab) sees(t *testing.T, selector, text string) {
 	t.Helper()
 	tb.holds(t, fmt.Sprintf("shown(%q, %q)", text, selector))
 }
 
-// presses presses the button or link of a name.
+// presses presses the button or link with a name.
 func (tb *tab) presses(t *testing.T, name string) {
 	t.Helper()
 	tb.holds(t, fmt.Sprintf("press(%q)", name))
@@ -98,7 +97,7 @@ func quote(text string) string {
 	return string(literal)
 }
 
-// texts is what a person sees of each element.
+// texts returns what a person sees of each element.
 func (tb *tab) texts(t *testing.T, selector string) []string {
 	t.Helper()
 	return value[[]string](t, tb, fmt.Sprintf("$$(%q).map(element => element.innerText.trim())",
@@ -111,7 +110,7 @@ func (tb *tab) isLive(t *testing.T) {
 	tb.holds(t, `$('.connection').dataset.state === 'live'`)
 }
 
-// mint is a token of a site with keys.
+// mint returns a token of a site with keys.
 func (s *site) mint(t *testing.T, grant auth.Grant) string {
 	t.Helper()
 	grant.Expires = time.Now().Add(time.Hour)
@@ -130,7 +129,7 @@ func filter(patterns ...string) store.Filter {
 	return f
 }
 
-// bash runs a command as a person who has a token would.
+// bash runs a command as a person with a token would.
 func (s *site) bash(t *testing.T, command string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), e2e.Need(t, "bash"), "-c", command)
@@ -159,7 +158,7 @@ func (s *site) post(t *testing.T, topic, kind, contentType, body string) string 
 	return answer.ID
 }
 
-// event is an event as the server has it, text by text.
+// event returns an event as the server has it, as raw texts.
 func (s *site) event(t *testing.T, id string) map[string]json.RawMessage {
 	t.Helper()
 	var event map[string]json.RawMessage
@@ -167,7 +166,7 @@ func (s *site) event(t *testing.T, id string) map[string]json.RawMessage {
 	return event
 }
 
-// ids are those of the log's events, oldest first.
+// ids returns the IDs of the log's events, oldest first.
 func (s *site) ids(t *testing.T) (ids []string) {
 	t.Helper()
 	for _, event := range s.log(t, "") {

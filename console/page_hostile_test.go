@@ -26,11 +26,10 @@ var hostile = []string{
 	`__proto__`,
 }
 
-// printable leaves out what neither a type nor a header may hold.
+// printable drops what neither a type nor a header may contain.
 var printable = strings.NewReplacer("\u202e", "", "\u2066", "")
 
-// TestConsoleHostile: whatever an event, a client or a token is full of, every page shows it as
-// text.
+// TestConsoleHostile: whatever an event, a client or a token contains, every page shows it as text.
 func TestConsoleHostile(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -83,7 +82,7 @@ func TestConsoleHostile(t *testing.T) {
 	}
 	tb.holds(t, `!$('dialog')`)
 
-	// Live, over the stream and in the title of a dialog too.
+	// Live over the stream, and in a dialog's title, too.
 	s.publishLine(t, `{"topic":"hostile","type":`+quote(hostile[1])+`,"data":{"title":`+
 		quote("the last, "+all)+`}}`)
 	tb.sees(t, ".feed", "the last, "+hostile[0])
@@ -93,8 +92,8 @@ func TestConsoleHostile(t *testing.T) {
 	tb.isHarmless(t)
 }
 
-// TestConsolePoison: an event that cannot be gone through is one entry among others, in the feed and in
-// the log. The server takes no such data any more, another release may.
+// TestConsolePoison: an event that cannot be parsed is one entry among others, in the feed and in the log. This server
+// no longer accepts such data; another release may.
 func TestConsolePoison(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -124,14 +123,14 @@ func TestConsolePoison(t *testing.T) {
 	tb.holds(t, `$$('.log-rows article').length === 9 && shown('Before', '.log-rows')`)
 }
 
-// publishLine publishes an event as a line of a batch, where a type may hold anything.
+// publishLine publishes an event as a line of a batch, where a type may contain anything.
 func (s *site) publishLine(t *testing.T, line string) {
 	t.Helper()
 	s.ask(t, http.MethodPost, "/v1/events", "application/x-ndjson",
 		strings.ReplaceAll(line, "\n", ""), nil)
 }
 
-// hold keeps a stream open whose client calls itself so.
+// hold keeps a stream open whose client uses this name.
 func (s *site) hold(t *testing.T, agent string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
@@ -149,8 +148,8 @@ func (s *site) hold(t *testing.T, agent string) {
 	t.Cleanup(func() { _ = resp.Body.Close() })
 }
 
-// isHarmless expects that the page has only elements and attributes of its own. That no script ran,
-// nothing broke the policy and nothing of another origin was loaded, every tab expects in the end.
+// isHarmless expects that the page has only its own elements and attributes. Every tab checks at its end that no script
+// ran, nothing broke the policy and nothing was loaded from another origin.
 func (tb *tab) isHarmless(t *testing.T) {
 	t.Helper()
 	found := value[json.RawMessage](t, tb, `$$('*').filter(element =>

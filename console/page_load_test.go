@@ -18,11 +18,10 @@ import (
 // The pages with a feed of events, and where its rows are.
 var feeds = map[string]string{"alerts": ".feed", "log": ".log-rows"}
 
-const mostElements = 1500 // that a page may have, however long its feed is
+const mostElements = 1500 // in a page, however long its feed is
 
-// walk scrolls through a feed to its end and back, and tells the IDs of its rows in the order in
-// which they were first seen, what was wrong at any moment, and how many elements the document had
-// at most.
+// walk scrolls through a feed to its end and back, and returns the IDs of its rows in the order in which they were
+// first seen, what was wrong at any moment, and the largest number of elements in the document.
 const walk = `(async (rows, n) => {
 	const ids = [], seen = new Set(), wrong = [];
 	let elements = 0, idle = 0;
@@ -42,7 +41,7 @@ const walk = `(async (rows, n) => {
 	const step = async by => {
 		scrollBy({ top: by * innerHeight, behavior: 'instant' });
 		await new Promise(requestAnimationFrame);
-		await new Promise(done => setTimeout(done)); // the page reads what is missing
+		await new Promise(done => setTimeout(done)); // lets the page read what is missing
 		look();
 	};
 	look();
@@ -52,8 +51,7 @@ const walk = `(async (rows, n) => {
 	return { ids, wrong, elements };
 })`
 
-// TestManyEvents: of a feed only the rows near the view are in the document, and each event is
-// shown, in order.
+// TestManyEvents: only the rows of a feed near the view are in the document, and each event is shown, in order.
 func TestManyEvents(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -62,7 +60,7 @@ func TestManyEvents(t *testing.T) {
 		s.publish(t, "orders", 1000)
 	}
 	tb := p.openView(t, s, "en", 1280)
-	tb.do(t, chromedp.EmulateViewport(1280, 4000)) // so that fewer steps are made
+	tb.do(t, chromedp.EmulateViewport(1280, 4000)) // for fewer steps
 	tb.isLive(t)
 	for range 3 {
 		s.publish(t, "orders", 1000)
@@ -93,13 +91,11 @@ func TestManyEvents(t *testing.T) {
 	}
 }
 
-// TestLoad: a feed of 100,000 events stays responsive while 200 more come each second and a person
-// scrolls.
+// TestLoad: a feed of 100,000 events stays responsive while 200 more arrive each second and a person scrolls.
 //
-// What the browser's tracing says of the page's main thread is judged by the time that the thread
-// had of a processor: by the clock it would be a judgement of whatever else runs on this machine.
-// Both are logged. A task is all that the thread does at a stretch: scripts, and the style, layout
-// and paint that they cause. The work of a frame is what it does between two frames that are drawn.
+// The browser's trace of the page's main thread is judged by the thread's processor time: the clock would also judge
+// whatever else runs on this machine. Both are logged. A task is all that the thread does at a stretch: scripts, and
+// the style, layout and paint that they cause. The work of a frame is what it does between two drawn frames.
 func TestLoad(t *testing.T) {
 	if os.Getenv("TIDINGS_FULL") != "1" {
 		t.Log("runs only with TIDINGS_FULL=1")
@@ -166,7 +162,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// scroll scrolls by so many px each, down if they are negative. A gesture needs no script for it.
+// scroll scrolls by N px each, down if negative. A gesture needs no script.
 func (tb *tab) scroll(distances ...float64) error {
 	for _, distance := range distances {
 		_, err := chromedp.Call(tb.ctx, input.SynthesizeScrollGesture,

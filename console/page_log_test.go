@@ -32,8 +32,8 @@ func (tb *tab) walkLog(t *testing.T, down bool) []string {
 		atEnd))
 }
 
-// TestConsoleLogBothWays: from now to the start of the log and back, over more events than the page
-// holds at a time, there is no hole.
+// TestConsoleLogBothWays: from now to the start of the log and back, over more events than the page holds at a time,
+// without a hole.
 func TestConsoleLogBothWays(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -55,8 +55,8 @@ func TestConsoleLogBothWays(t *testing.T) {
 	}
 }
 
-// TestConsoleLogSince: the page goes to a time and shows what came then at its top; newer events
-// are above, older ones below.
+// TestConsoleLogSince: the page goes to a time and shows at its top what arrived then; newer events are above, older
+// ones below.
 func TestConsoleLogSince(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -95,8 +95,7 @@ func TestConsoleLogSince(t *testing.T) {
 			quote(want[0])+`)`)
 }
 
-// TestConsoleLogFilter: the log shows one topic, a pattern, one type, and says so when there is
-// none.
+// TestConsoleLogFilter: the log shows one topic, a pattern or one type, and says so if nothing matches.
 func TestConsoleLogFilter(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -104,7 +103,7 @@ func TestConsoleLogFilter(t *testing.T) {
 	s.post(t, "orders.us", "order.paid", "application/json", `{"n":2}`)
 	s.post(t, "tickets", "order.created", "application/json", `{"n":3}`)
 	for range 2 {
-		s.publish(t, "orders.eu", 700) // of another type, more than a page of them
+		s.publish(t, "orders.eu", 700) // of another type, more than a page
 	}
 	tb := p.openConsole(t, s, "/#/log")
 	tb.sees(t, ".log-row", "orders.eu")
@@ -125,8 +124,7 @@ func TestConsoleLogFilter(t *testing.T) {
 	tb.sees(t, ".problem", "orders..eu")
 }
 
-// TestConsoleLogGap: where events are gone the log says so at their place, for as long as that is
-// shown.
+// TestConsoleLogGap: where events are gone the log says so at their position, for as long as that is shown.
 func TestConsoleLogGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -144,7 +142,7 @@ func TestConsoleLogGap(t *testing.T) {
 	tb := p.openConsole(t, s, "/#/log?since="+since)
 	between := fmt.Sprintf(`(gap => gap.innerText.includes('Retention deleted some events') && gap.previousElementSibling.querySelector('a').href.endsWith(%q) &&
 		gap.nextElementSibling.innerText.includes('tickets') && gap.getBoundingClientRect().bottom < innerHeight)($('.log-rows .gap'))`, first)
-	// below what has the place at the top
+	// below what is at the top
 	tb.holds(t, between+` && $('.log-rows .gap').getBoundingClientRect().top > 100`)
 	tb.walkLog(t, false)
 	got := tb.walkLog(t, true)
@@ -155,8 +153,8 @@ func TestConsoleLogGap(t *testing.T) {
 	tb.holds(t, `(scrollBy({ top: -200, behavior: 'instant' }), `+between+`)`)
 }
 
-// TestConsoleDamaged: events whose records are damaged are told at their places, once each, in the
-// log and among the alerts, also when the first and the newest are among them.
+// TestConsoleDamaged: events with damaged records are reported at their positions, once each, in the log and among the
+// alerts, even if the first and the newest are among them.
 func TestConsoleDamaged(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -167,7 +165,7 @@ func TestConsoleDamaged(t *testing.T) {
 	for _, text := range []string{"first of five", "third of five", "fifth of five"} {
 		storetest.Flip(t, filepath.Join(s.options.DataDir, "log.db"), text)
 	}
-	s.server.Kill() // what it remembers is whole
+	s.server.Kill() // what it has in memory is intact
 	s.start(t)
 	tb := p.openConsole(t, s, "/")
 	tb.holds(t,
@@ -181,7 +179,7 @@ func TestConsoleDamaged(t *testing.T) {
 	}
 }
 
-// TestConsoleLogPhone: on a phone the form is folded away, and what was asked for is still said.
+// TestConsoleLogPhone: on a phone the form is folded, and the query is still shown.
 func TestConsoleLogPhone(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -196,8 +194,7 @@ func TestConsoleLogPhone(t *testing.T) {
 		`!$('details').open && shown('No events match.') && $('.log-end').getBoundingClientRect().bottom < innerHeight`)
 }
 
-// TestConsoleEventInHistory: an event has an address of its own; Back closes it and leaves the list
-// where it was.
+// TestConsoleEventInHistory: an event has its own address; Back closes it and leaves the list where it was.
 func TestConsoleEventInHistory(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -227,7 +224,7 @@ func TestConsoleEventInHistory(t *testing.T) {
 		`!$('dialog') && location.hash.startsWith('#/log') && !location.hash.includes('id=')`)
 }
 
-// TestConsoleDownload: the file holds the lines that the API answers with.
+// TestConsoleDownload: the file contains the lines that the API returns.
 func TestConsoleDownload(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -271,7 +268,7 @@ func TestConsoleDownload(t *testing.T) {
 	}
 }
 
-// lines is a topic as NDJSON, as the API's pages have it.
+// lines returns a topic as NDJSON, as in the API's pages.
 func (s *site) lines(t *testing.T, topic string) (text string) {
 	t.Helper()
 	after := strings.Repeat("0", 26)

@@ -12,8 +12,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestConsoleRestart: the console survives that the server is killed, gets what was published
-// meanwhile, and says so.
+// TestConsoleRestart: the console survives a kill of the server, gets what was published meanwhile, and says so.
 func TestConsoleRestart(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -37,8 +36,7 @@ func TestConsoleRestart(t *testing.T) {
 	tb.sees(t, ".feed", "Afterwards")
 }
 
-// saysMissed waits until the console says, above what was missed and to a screen reader, that so
-// much was.
+// saysMissed waits until the console says, above the missed events and to a screen reader, how many there were.
 func (tb *tab) saysMissed(t *testing.T, n int) {
 	t.Helper()
 	text := fmt.Sprintf("Caught up on %d missed events.", n)
@@ -46,26 +44,25 @@ func (tb *tab) saysMissed(t *testing.T, n int) {
 	tb.holds(t, `$$('[role=status]').some(({ textContent }) => textContent === `+quote(text)+`)`)
 }
 
-// stuck is the early script of a page whose requests for what globalThis.held matches are never
-// answered.
+// stuck is the early script of a page whose requests matching globalThis.held are never answered.
 const stuck = `{
 	const answered = fetch;
 	globalThis.fetch = (url, options) => globalThis.held?.test(url) ? new Promise(() => {}) : answered(url, options);
 }`
 
-// TestConsoleSlow: a person who waits is told for what.
+// TestConsoleSlow: while a person waits, the page says for what.
 func TestConsoleSlow(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
 	tb := p.openConsole(t, s, "/", stuck, `globalThis.held = /session/`)
-	tb.sees(t, "main", "Asking the server…")
+	tb.sees(t, "main", "Loading…")
 	tb = p.openConsole(t, s, "/", stuck, `globalThis.held = /events/`)
 	tb.sees(t, ".alerts", "Loading…")
 	tb.sees(t, ".alerts .note", "Not connected, retrying.")
 }
 
-// astray is the early script of a page whose requests for what globalThis.away matches are answered as
-// a proxy does that has no way to the server, or wants a person to sign in.
+// astray is the early script of a page whose requests matching globalThis.away are answered as by a proxy that cannot
+// reach the server, or that wants a person to sign in.
 const astray = `{
 	const answered = fetch;
 	globalThis.asked = 0;
@@ -98,8 +95,8 @@ func TestConsoleRedeployed(t *testing.T) {
 	}
 }
 
-// TestConsoleUnreachable: each page says that the server does not answer and what becomes of that,
-// until it answers.
+// TestConsoleUnreachable: each page says that the server does not respond, and what follows from that, until it
+// responds.
 func TestConsoleUnreachable(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -131,8 +128,8 @@ func TestConsoleUnreachable(t *testing.T) {
 	tb.sees(t, ".try", "Nothing was stored.")
 }
 
-// TestConsoleFrozen: what came while the browser had suspended the tab is there when it goes on,
-// and it is said.
+// TestConsoleFrozen: what arrived while the browser had suspended the tab is there when it resumes, and the page says
+// so.
 func TestConsoleFrozen(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -146,7 +143,7 @@ func TestConsoleFrozen(t *testing.T) {
 		`document.title === '(7) Alerts · Tidings' && $$('.feed article:not(.missed)').length === 7 && $('.connection').dataset.state === 'live'`)
 }
 
-// wakes ends a freeze, and shows the tab again, which the freeze has hidden.
+// wakes ends a freeze, and shows the tab again, which the freeze hid.
 func (tb *tab) wakes(t *testing.T) {
 	t.Helper()
 	tb.thaw(t)
@@ -156,8 +153,7 @@ func (tb *tab) wakes(t *testing.T) {
 	}
 }
 
-// TestConsoleGap: where events were trimmed before the console had got them, it shows that they are
-// missing.
+// TestConsoleGap: if events were trimmed before the console got them, it shows that they are missing.
 func TestConsoleGap(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -174,7 +170,7 @@ func TestConsoleGap(t *testing.T) {
 	tb.sees(t, ".feed .gap", "Events are missing here")
 	tb.sees(t, ".feed .gap", "Retention deleted some events")
 	tb.sees(t, ".feed .gap", last)
-	tb.sees(t, ".feed", "Caught up") // which comes last
+	tb.sees(t, ".feed", "Caught up") // shown last
 	order := value[string](t,
 		tb,
 		`$$('.feed article').map(article => article.classList[1] === 'gap' ? 'gap' : article.querySelector('h2').lastChild.textContent).join(', ')`)
@@ -182,7 +178,7 @@ func TestConsoleGap(t *testing.T) {
 		t.Errorf("from the top there are %s, want %s", order, want)
 	}
 
-	// In the log's page what is gone is not hidden either.
+	// Nor does the log's page hide what is gone.
 	tb.eval(t, `location.hash = '#/log?id=`+last+`'`)
 	tb.sees(t, "dialog", "That did not work: ")
 }
@@ -199,8 +195,8 @@ func TestConsolePolling(t *testing.T) {
 	tb.sees(t, ".feed", "By polling")
 }
 
-// TestConsoleReadMark: what is read on one device is read on all, without a reload, at once in this
-// browser's other tabs.
+// TestConsoleReadMark: what is read on one device is read on all, without a reload; in this browser's other tabs, at
+// once.
 func TestConsoleReadMark(t *testing.T) {
 	t.Parallel()
 	s, here, there := newSite(t), newProfile(t), newProfile(t)
@@ -214,7 +210,7 @@ func TestConsoleReadMark(t *testing.T) {
 	for _, one := range []*tab{tb, beside} {
 		one.holds(t, `(globalThis.pass?.(100), document.title.startsWith('(9) '))`)
 	}
-	elsewhere.eval(t, `pass(30_000)`) // that often it looks
+	elsewhere.eval(t, `pass(30_000)`) // how often it looks
 	elsewhere.holds(t,
 		`(pass(100), document.title === '(9) Alerts · Tidings' && $$('.feed .unread').length === 9)`)
 	s.publish(t, "orders", 3)
@@ -231,8 +227,8 @@ func TestConsoleReadMark(t *testing.T) {
 	tb.holds(t, `(pass(100), document.title === 'Alerts · Tidings' && !$('.feed .unread'))`)
 }
 
-// TestConsoleManyTabs: without HTTPS a browser has six connections for all its tabs, and no locks. All
-// tabs share two, and go on when the one that holds them is closed.
+// TestConsoleManyTabs: without HTTPS a browser has six connections for all its tabs, and no locks. All tabs share two,
+// and continue when the tab that holds them is closed.
 func TestConsoleManyTabs(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--allow-host", e2e.SiteName), newProfile(t)

@@ -9,8 +9,8 @@ import (
 	"tidings/internal/natstest"
 )
 
-// TestConsoleNodes: where several servers keep the log, the pages show the connections of all, on which server each
-// is, and the servers.
+// TestConsoleNodes: if several servers keep the log, the pages show the connections of all, with the server that each
+// is on, and the servers.
 func TestConsoleNodes(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1)

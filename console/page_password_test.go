@@ -10,8 +10,8 @@ import (
 	"tidings/internal/auth"
 )
 
-// TestConsolePassword: behind a proxy that asks for a password one signs in and reads as elsewhere.
-// The page is opened as bookmarks and kiosks do, with the password in its address.
+// TestConsolePassword: behind a proxy that asks for a password, signing in and reading work as elsewhere. The page is
+// opened as by bookmarks and kiosks, with the password in its address.
 func TestConsolePassword(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -19,7 +19,7 @@ func TestConsolePassword(t *testing.T) {
 	dir := t.TempDir()
 	passwords := filepath.Join(dir, "passwords")
 	err := errors.Join(os.WriteFile(passwords, []byte("ann:{PLAIN}secret\n"), 0o644),
-		os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)) // nginx's workers are another user
+		os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)) // nginx's workers run as another user
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestConsolePassword(t *testing.T) {
 		"auth_basic console; auth_basic_user_file "+passwords+";")
 	s.URL = strings.Replace(proxy, "//", "//ann:secret@", 1)
 	tb := p.openConsole(t, s, "/")
-	s.URL = proxy // that of the page's requests
+	s.URL = proxy // the URL of the page's requests
 	tb.asksForToken(t, "")
 	tb.enters(t, "#token", token)
 	tb.presses(t, "Sign in")

@@ -19,7 +19,7 @@ import (
 )
 
 // subscribing gives a page a PushManager whose push service is the test's: the real ones are out of reach. What a page
-// and its worker do with what comes is the browser's own.
+// and its worker do with a push is the browser's own behaviour.
 func subscribing(endpoint string, b *pushtest.Browser) string {
 	return fmt.Sprintf(`(() => {
 		const kept = 'test subscription', { stringify } = JSON;
@@ -38,11 +38,11 @@ func subscribing(endpoint string, b *pushtest.Browser) string {
 	})()`, endpoint, b.P256dh(), b.Auth())
 }
 
-// shownPushes are the notifications of the worker.
+// shownPushes returns the worker's notifications.
 const shownPushes = `navigator.serviceWorker.getRegistration('/tidings/').then(r => r?.getNotifications() ?? []).then(all =>
 	all.map(({ title, body, tag, data }) => [title, body, tag, data.navigate, data.count].join('|')).join('\n'))`
 
-// notifiedProfile is a browser that shows a site's notifications.
+// notifiedProfile returns a browser that shows a site's notifications.
 func notifiedProfile(t *testing.T, s *site) *profile {
 	t.Helper()
 	p := &profile{e2e.WindowProfile(t)}
@@ -52,7 +52,7 @@ func notifiedProfile(t *testing.T, s *site) *profile {
 
 const turnPushes = "Notify this device while the console is closed"
 
-// awaitDevices waits until a subject has so many devices.
+// awaitDevices waits until a subject has N devices.
 func (s *site) awaitDevices(t *testing.T, subject string, n int) {
 	t.Helper()
 	var list struct{ Devices []struct{ ID string } }
@@ -62,8 +62,8 @@ func (s *site) awaitDevices(t *testing.T, subject string, n int) {
 	})
 }
 
-// TestConsolePush: a person turns pushes on in the settings, is told by the worker of what has come, reads, and turns
-// them off. What the worker is handed is what the server has pushed, decrypted.
+// TestConsolePush: a person turns pushes on in the settings, the worker shows what arrived, the person reads, and turns
+// pushes off. What the worker gets is what the server has pushed, decrypted.
 func TestConsolePush(t *testing.T) {
 	t.Parallel()
 	b := pushtest.NewBrowser()
@@ -178,8 +178,8 @@ func TestConsolePush(t *testing.T) {
 	})
 }
 
-// TestConsolePushOwner: what one person turned on is renewed for them alone, also when the browser has dropped its
-// subscription, and ends when they sign out, or somebody else is signed in.
+// TestConsolePushOwner: what one person turned on is renewed only for them, even if the browser has dropped its
+// subscription, and ends when they sign out, or somebody else signs in.
 func TestConsolePushOwner(t *testing.T) {
 	t.Parallel()
 	s := newGuardedSite(t, "--push-contact", "mailto:ops@example.com", "--push-to", "127.0.0.1/32")
@@ -198,7 +198,7 @@ func TestConsolePushOwner(t *testing.T) {
 	}
 	turnOn()
 
-	tb.eval(t, `localStorage.removeItem('test subscription')`) // as browsers do by themselves
+	tb.eval(t, `localStorage.removeItem('test subscription')`) // as browsers may do
 	s.ask(t, http.MethodDelete, "/v1/devices?subject=ada", "", "", nil)
 	tb.do(t, chromedp.Reload())
 	s.awaitDevices(t, "ada", 1)
@@ -223,7 +223,7 @@ func TestConsolePushOwner(t *testing.T) {
 	s.awaitDevices(t, "bob", 0)
 }
 
-// TestConsolePushOff: where the server does not push there is no switch.
+// TestConsolePushOff: if the server sends no pushes there is no switch.
 func TestConsolePushOff(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), &profile{e2e.WindowProfile(t)}

@@ -9,14 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rule is one as the server has it.
+// rule is a rule as the server has it.
 type rule struct {
 	Topics, Types []string
 	Hours, Steps  json.RawMessage
 	Muted         *string `json:"muted_until"`
 }
 
-// TestConsoleRules: an administrator makes a rule, is told what is wrong with it, mutes it, and deletes it.
+// TestConsoleRules: an administrator creates a rule, learns what is wrong with it, mutes it, and deletes it.
 func TestConsoleRules(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--push-contact", "mailto:ops@example.com"), newProfile(t)
@@ -51,7 +51,7 @@ func TestConsoleRules(t *testing.T) {
 	changeRule(t, s, tb, stored)
 }
 
-// changeRule mutes the rule of a page, changes and deletes it.
+// changeRule mutes, changes and deletes the page's rule.
 func changeRule(t *testing.T, s *site, tb *tab, stored func() rule) {
 	t.Helper()
 	tb.presses(t, "Mute for an hour: orders")

@@ -17,7 +17,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// cookies are those that the browser has for the page.
+// cookies returns the browser's cookies for the page.
 func (tb *tab) cookies(t *testing.T) []*network.Cookie {
 	t.Helper()
 	result, err := chromedp.Call(tb.ctx, network.GetCookies, network.GetCookiesParams{})
@@ -27,7 +27,7 @@ func (tb *tab) cookies(t *testing.T) []*network.Cookie {
 	return result.Cookies
 }
 
-// asksForToken waits until the page asks for a token, and says why if there is a reason.
+// asksForToken waits until the page asks for a token, with the reason if there is one.
 func (tb *tab) asksForToken(t *testing.T, reason string) {
 	t.Helper()
 	tb.holds(t,
@@ -38,8 +38,8 @@ func (tb *tab) asksForToken(t *testing.T, reason string) {
 	}
 }
 
-// TestConsoleSignIn: a token that is pasted goes into a cookie that no script reads and that ends
-// with it; signing out ends all.
+// TestConsoleSignIn: a pasted token goes into a cookie that no script reads and that expires with it; signing out ends
+// everything.
 func TestConsoleSignIn(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -90,8 +90,7 @@ func TestConsoleSignIn(t *testing.T) {
 	tb.asksForToken(t, "")
 }
 
-// TestConsoleTokenInAddress: a link may bring a token, which is in neither the address nor the
-// history afterwards.
+// TestConsoleTokenInAddress: a link may bring a token, which afterwards is in neither the address nor the history.
 func TestConsoleTokenInAddress(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -123,7 +122,7 @@ func TestConsoleTokenInAddress(t *testing.T) {
 	}
 }
 
-// awaitStreamsOf waits until a person's console is the only one that is connected: for the feed, and for the shift.
+// awaitStreamsOf waits until only one person's console is connected: for the feed, and for the shift.
 func (s *site) awaitStreamsOf(t *testing.T, subject string) {
 	t.Helper()
 	var subjects []string
@@ -145,8 +144,8 @@ func (s *site) awaitStreamsOf(t *testing.T, subject string) {
 	})
 }
 
-// late is the early script of a page that learns who is signed in when it is released: what it is told then may be
-// over.
+// late is the early script of a page that learns who is signed in only when released: by then the answer may be
+// outdated.
 const late = `{
 	const answered = fetch;
 	globalThis.release = [];
@@ -158,14 +157,14 @@ const late = `{
 	};
 }`
 
-// TestConsoleLateAnswer: who was found out to be signed in before somebody else signed in is not shown.
+// TestConsoleLateAnswer: a late answer about who was signed in, from before somebody else signed in, is not shown.
 func TestConsoleLateAnswer(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
 	ada, bob := s.mint(t, auth.Grant{Subject: "ada", Subscribe: filter(">")}),
 		s.mint(t, auth.Grant{Subject: "bob", Subscribe: filter(">")})
 	tb := p.openConsole(t, s, "/", clock(t), late, `globalThis.isLate = true`)
-	follows := func(token string) { // while an answer is under way
+	follows := func(token string) { // while a response is pending
 		t.Helper()
 		tb.holds(t, `release.length === 1`)
 		tb.eval(t, `isLate = false; location.hash = 'token=`+token+`'`)
@@ -188,7 +187,7 @@ func TestConsoleLateAnswer(t *testing.T) {
 	stays("bob")
 }
 
-// TestConsoleSignInOvertaken: a link that the server did not answer is not tried again once another was followed.
+// TestConsoleSignInOvertaken: a link that got no response from the server is not retried once another one was followed.
 func TestConsoleSignInOvertaken(t *testing.T) {
 	t.Parallel()
 	s := newGuardedSite(t)
@@ -204,8 +203,8 @@ func TestConsoleSignInOvertaken(t *testing.T) {
 	s.awaitStreamsOf(t, "bob")
 }
 
-// TestConsoleSessionEnds: when the cookie has ended with its token, or the server does not accept
-// it any more, the page asks for another one and goes on where it was.
+// TestConsoleSessionEnds: when the cookie has expired with its token, or the server no longer accepts it, the page asks
+// for another one and continues where it was.
 func TestConsoleSessionEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -234,7 +233,7 @@ func TestConsoleSessionEnds(t *testing.T) {
 			tb := p.openConsole(t, s, "/#token="+s.mint(t,
 				auth.Grant{Subject: "ada", Subscribe: filter(">")}))
 			tb.isLive(t)
-			tb.eval(t, `location.hash = '#/try'`) // which asks the server nothing by itself
+			tb.eval(t, `location.hash = '#/try'`) // makes no request by itself
 			tb.sees(t, ".try", "Nothing has been published from here yet.")
 			row.end(t, s, tb)
 			tb.asksForToken(t, "You are signed out: the token has expired or was revoked.")
@@ -262,8 +261,7 @@ func TestConsoleNoKeys(t *testing.T) {
 	}
 }
 
-// TestConsoleOtherTabs: what one tab does about its session is done for the others, which have the
-// same cookie.
+// TestConsoleOtherTabs: what one tab does to its session applies to the others, which have the same cookie.
 func TestConsoleOtherTabs(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)
@@ -284,7 +282,7 @@ func TestConsoleOtherTabs(t *testing.T) {
 	is(other, "ada")
 	other.sees(t, ".topics .state", "1 topic")
 
-	// For the same person nothing is shown anew.
+	// For the same person nothing is shown again.
 	other.eval(t, `$('section.page').kept = true; globalThis.asked = 0; const ask = fetch;
 		fetch = async (...request) => { const answer = await ask(...request); asked += /session$/.test(request[0]); return answer; }`)
 	one.eval(t, `location.hash = 'token=`+s.mint(t, auth.Grant{Subject: "ada",

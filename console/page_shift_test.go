@@ -18,8 +18,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// ringing is the early script of a page that reports each change of its alarm, with the time, and has a
-// list of its AudioContexts.
+// ringing is the early script of a page that reports each change of its alarm, with the time, and has a list of its
+// AudioContexts.
 const ringing = `
 	globalThis.contexts = [];
 	globalThis.AudioContext = class extends AudioContext { constructor() { super(); contexts.push(this); } };
@@ -36,13 +36,13 @@ const ringing = `
 		alarm().addEventListener('ring', ({ detail }) => report('ring', { ...detail, at: Date.now() }));
 	}).observe(document, { childList: true, subtree: true }));`
 
-// bell is what the alarm of a page says of itself.
+// bell is what the alarm of a page reports about itself.
 type bell struct {
 	Known, Ringing, Audible, Rings bool
 	Alerts                         int
 }
 
-// bell asks without the rights of a person who has clicked, which holds would have.
+// bell asks without the user activation that holds would cause.
 func (tb *tab) bell(t *testing.T) bell {
 	t.Helper()
 	return value[bell](t, tb, `(a => a?.hearing && {
@@ -50,7 +50,7 @@ func (tb *tab) bell(t *testing.T) bell {
 		Rings: a.hearing.rings, Alerts: a.alerts.length })(alarm()) || {}`)
 }
 
-// bells are those of several tabs once they are as wanted.
+// bells returns those of several tabs once they are as wanted.
 func bells(t *testing.T, what string, tabs []*tab, wanted func([]bell) bool) {
 	t.Helper()
 	var got []bell
@@ -77,7 +77,7 @@ func count(bells []bell, is func(bell) bool) (n int) {
 	return n
 }
 
-// oneRings is whether all know of n alerts, and one of them rings.
+// oneRings reports whether all know of n alerts, and one of them rings.
 func oneRings(n int) func([]bell) bool {
 	return func(all []bell) bool {
 		return count(all, func(b bell) bool { return b.Ringing }) == 1 &&
@@ -85,7 +85,7 @@ func oneRings(n int) func([]bell) bool {
 	}
 }
 
-// openShift opens the page of the shift where nobody has clicked yet.
+// openShift opens the shift's page, where nobody has clicked yet.
 func (p *profile) openShift(t *testing.T, s *site, path string, n int) (tabs []*tab) {
 	t.Helper()
 	for range n {
@@ -106,7 +106,7 @@ func (s *site) order(t *testing.T) (id string) {
 	return s.post(t, "orders.eu", "order.created", "application/json", shopOrder)
 }
 
-// shift makes an alert of each state, once.
+// shift creates an alert in each state, once.
 func (s *site) shift(t *testing.T) {
 	t.Helper()
 	if slices.ContainsFunc(s.log(t, ""), func(e map[string]any) bool { return e["topic"] == "orders.shift" }) {
@@ -122,7 +122,7 @@ func (s *site) shift(t *testing.T) {
 	}
 }
 
-// answer gives an answer to an alert, as Bo, and returns the handle.
+// answer answers an alert, as Bo, and returns the handle.
 func (s *site) answer(t *testing.T, id, answer, handle string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL()+"/v1/events/"+id+"/"+answer,
@@ -146,7 +146,7 @@ func (s *site) answer(t *testing.T, id, answer, handle string) string {
 	return alert.Handle
 }
 
-// noted is whether the alarm shows a sentence.
+// noted waits until the alarm shows a sentence.
 func (tb *tab) noted(t *testing.T, text string) {
 	t.Helper()
 	e2e.Eventually(t, "sentence "+text, func() bool {
@@ -154,10 +154,10 @@ func (tb *tab) noted(t *testing.T, text string) {
 	})
 }
 
-// taps clicks as a finger does, on the middle of what a script finds.
+// taps clicks as a finger does, in the middle of what a script finds.
 func (tb *tab) taps(t *testing.T, element string) {
 	t.Helper()
-	at := value[[]float64](t, tb, `(async () => { // where it stays for some frames
+	at := value[[]float64](t, tb, `(async () => { // once it has stayed in place for some frames
 		for (let last, still = 0; ;) {
 			const e = `+element+`;
 			e?.scrollIntoView({ block: 'center', behavior: 'instant' });
@@ -171,9 +171,9 @@ func (tb *tab) taps(t *testing.T, element string) {
 	tb.do(t, chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// TestAlarmOneTabRings: of a browser's tabs one rings, whichever page it shows; it says that it may not sound
-// before a person has clicked, and the tab where they click takes the ring over. A claim in one browser ends
-// it in all. Who was slower is told who has it.
+// TestAlarmOneTabRings: of a browser's tabs one rings, whichever page it shows; it says that it may not sound before a
+// person has clicked, and the tab where they click takes over the ring. A claim in one browser ends it in all. Whoever
+// was slower learns who has it.
 func TestAlarmOneTabRings(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -217,7 +217,7 @@ func claim(t *testing.T, tb *tab, id, name string) {
 	tb.eval(t, fmt.Sprintf(`localStorage.setItem('tidings-alarm name', %q); alarm().claim(%q)`, name, id))
 }
 
-// isHeard waits until a tab rings, and sees that sound is made.
+// isHeard waits until a tab rings, and checks that it makes sound.
 func isHeard(t *testing.T, tb *tab) {
 	t.Helper()
 	tb.await(t, "bell", "name", "start", "loop", true)
@@ -227,7 +227,7 @@ func isHeard(t *testing.T, tb *tab) {
 	e2e.Eventually(t, "sound that goes on", func() bool { return value[float64](t, tb, played) > before })
 }
 
-// endedWith expects that the ring of a tab has ended with a claim, and logs how long that took.
+// endedWith expects that a tab's ring ended with a claim, and logs how long that took.
 func (s *site) endedWith(t *testing.T, tb *tab) {
 	t.Helper()
 	tb.await(t, "bell", "name", "stop", "loop", true)
@@ -249,8 +249,8 @@ func (s *site) endedWith(t *testing.T, tb *tab) {
 	}
 }
 
-// TestAlarmResumes: while nobody has claimed an alert, the ring outlives a reload, and the tab that rang:
-// closed, frozen, or stuck.
+// TestAlarmResumes: while nobody has claimed an alert, the ring outlives a reload, and the tab that rang: closed,
+// frozen, or stuck.
 func TestAlarmResumes(t *testing.T) {
 	t.Parallel()
 	for _, strike := range []string{"reload", "close", "freeze", "hang"} {
@@ -272,7 +272,7 @@ func TestAlarmResumes(t *testing.T) {
 			case "close":
 				rang.close(t)
 			case "freeze":
-				rang.eval(t, `Object.defineProperty(document, 'visibilityState', { value: 'hidden' })`) // as what a browser freezes
+				rang.eval(t, `Object.defineProperty(document, 'visibilityState', { value: 'hidden' })`) // like a tab that a browser freezes
 				rang.freeze(t)
 			case "hang":
 				wake := rang.hang(t)
@@ -288,8 +288,8 @@ func TestAlarmResumes(t *testing.T) {
 	}
 }
 
-// TestAlarmAnswers: each answer has a button, by keyboard too, and the page says who gave it. The focus never
-// lies on a button that a second press would use for something else.
+// TestAlarmAnswers: each answer has a button, also by keyboard, and the page says who gave it. The focus is never on a
+// button that a second press would use for something else.
 func TestAlarmAnswers(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -307,7 +307,7 @@ func TestAlarmAnswers(t *testing.T) {
 	press(kb.Enter)
 	tb.holds(t, `within('.state').map(e => e.textContent).join() === 'Nobody has it,You have it'`)
 	tb.holds(t, `alarm().shadowRoot.activeElement === within('li')[1]`)
-	press(kb.Enter) // it is taken: nothing more
+	press(kb.Enter) // it is claimed: nothing more happens
 	press(kb.ArrowUp)
 	tb.holds(t, `alarm().shadowRoot.activeElement === within('[part~=claim]')[0]`)
 	tb.taps(t, `within('[part~=snooze]')[0]`)
@@ -332,7 +332,7 @@ func TestAlarmAnswers(t *testing.T) {
 	tb.holds(t, `alarm().alerts.map(({ id }) => id).join() === `+quote(first+","+second))
 }
 
-// answered expects what the page says of who took what, the newest first: how each begins.
+// answered expects the page's list of who took what, newest first: how each entry begins.
 func (tb *tab) answered(t *testing.T, want ...string) {
 	t.Helper()
 	tb.holds(t, fmt.Sprintf(`$$('.answered li').length === %d`, len(want)))
@@ -343,8 +343,8 @@ func (tb *tab) answered(t *testing.T, want ...string) {
 	}
 }
 
-// TestAlarmSays: what keeps a person from being called is a sentence: that the server is away, that nobody has
-// heard the device yet, that a token may not answer. What came is text, whatever it is.
+// TestAlarmSays: whatever may keep an alert from being noticed is a sentence: that the server is away, that nobody has
+// heard the device yet, that a token may not answer. Events are shown as text, whatever they contain.
 func TestAlarmSays(t *testing.T) {
 	t.Parallel()
 	s, p := newGuardedSite(t), newProfile(t)

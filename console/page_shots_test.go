@@ -23,8 +23,7 @@ import (
 	"tidings/store"
 )
 
-// atHalfPastFour is the early script of a page whose clock goes on from the time of the README's
-// pictures.
+// atHalfPastFour is the early script of a page whose clock starts at the time of the README's pictures.
 const atHalfPastFour = `{
 	const real = Date;
 	const ahead = real.UTC(2026, 10, 20, 16, 30) - real.now();
@@ -34,8 +33,8 @@ const atHalfPastFour = `{
 	};
 }`
 
-// TestScreenshots takes the pictures of the README, of the sample of examples/console. They are the
-// same each time, but for the fonts of the machine:
+// TestScreenshots takes the pictures of the README, of the sample of examples/console. They are the same each time,
+// except for the machine's fonts:
 //
 //	TIDINGS_SHOTS=$PWD/docs/screenshots go test ./console -run TestScreenshots
 func TestScreenshots(t *testing.T) {
@@ -70,8 +69,7 @@ func TestScreenshots(t *testing.T) {
 	tb.takeForReadme(t, s, "log.png")
 }
 
-// importSample makes the sample the site's log, an event a minute, and returns the sixth ID from
-// the end.
+// importSample imports the sample into the site's log, an event a minute, and returns the sixth ID from the end.
 func importSample(t *testing.T, s *site) (read string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(sample(t)), "\n")
@@ -108,8 +106,7 @@ func importSample(t *testing.T, s *site) (read string) {
 	return read
 }
 
-// takeForReadme takes a picture that is small enough for a repository. The site's port is another
-// one each time.
+// takeForReadme takes a picture small enough for a repository. The site's port differs each time.
 func (tb *tab) takeForReadme(t *testing.T, s *site, name string) {
 	t.Helper()
 	tb.eval(t, `$$('code').forEach(code => { code.textContent = code.textContent.replaceAll('`+
@@ -137,8 +134,8 @@ func (tb *tab) takeForReadme(t *testing.T, s *site, name string) {
 	}
 }
 
-// paletted is a picture in its 256 most frequent colours, and what comes nearest to the others: of
-// a page nobody sees the difference.
+// paletted returns a picture in its 256 most frequent colours, with the others mapped to the nearest: for a page the
+// difference is invisible.
 func paletted(picture image.Image) *image.Paletted {
 	bounds := picture.Bounds()
 	counts := map[color.Color]int{}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestConsoleTexts: both languages have the same texts with the same things to fill in, those that
-// the scripts ask for, and no others.
+// TestConsoleTexts: both languages have the same texts with the same placeholders: those that the scripts use, and no
+// others.
 func TestConsoleTexts(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -65,7 +65,7 @@ func TestConsoleTexts(t *testing.T) {
 	}
 }
 
-// TestConsoleRegion: times are written as where the person is.
+// TestConsoleRegion: times are written as in the person's region.
 func TestConsoleRegion(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -73,7 +73,7 @@ func TestConsoleRegion(t *testing.T) {
 	for _, row := range []struct{ languages, time string }{
 		{`['fr-FR', 'en-US', 'en-GB']`, `/^\d+:\d\d:\d\d\s[AP]M$/`},
 		{`['en-GB', 'en']`, `/^\d\d:\d\d:\d\d$/`},
-		{`['en-US@posix', 'en-GB-oed']`, `/^\d+:\d\d:\d\d\s[AP]M$/`}, // as Linux may have it; Intl throws
+		{`['en-US@posix', 'en-GB-oed']`, `/^\d+:\d\d:\d\d\s[AP]M$/`}, // possible on Linux; Intl throws
 	} {
 		tb := p.openConsole(t, s, "/",
 			`Object.defineProperty(navigator, 'languages', { value: `+row.languages+` })`)
@@ -81,8 +81,8 @@ func TestConsoleRegion(t *testing.T) {
 	}
 }
 
-// TestConsoleLanguage: the page is in the browser's language, or in the one that a person has
-// chosen, and says which.
+// TestConsoleLanguage: the page is in the browser's language, or in the one that a person has chosen, and declares
+// which.
 func TestConsoleLanguage(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)
@@ -121,7 +121,7 @@ func TestConsoleLanguage(t *testing.T) {
 	}
 }
 
-// TestConsoleClock: how long ago something was is told by the server's clock.
+// TestConsoleClock: how long ago something was is computed by the server's clock.
 func TestConsoleClock(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t), newProfile(t)

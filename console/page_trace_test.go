@@ -16,7 +16,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// traceEvent is an event of the browser's tracing. Times are in µs.
+// traceEvent is an event of the browser's trace. Times are in µs.
 type traceEvent struct {
 	Name     string
 	Category string  `json:"cat"`
@@ -25,7 +25,7 @@ type traceEvent struct {
 	Thread   int     `json:"tid"`
 	Start    float64 `json:"ts"`
 	Wall     float64 `json:"dur"`
-	CPU      float64 `json:"tdur"` // that the thread had
+	CPU      float64 `json:"tdur"` // of the thread
 	Args     struct {
 		Name string
 		Data struct {
@@ -47,7 +47,7 @@ func (tb *tab) trace(t *testing.T, do func(), categories ...string) []traceEvent
 		case *tracing.EventDataCollected:
 			for _, text := range e.Value {
 				var one traceEvent
-				if json.Unmarshal(text, &one) == nil { // the arguments of some are of other types
+				if json.Unmarshal(text, &one) == nil { // some have arguments of other types
 					events = append(events, one)
 				}
 			}
@@ -75,7 +75,7 @@ func (tb *tab) trace(t *testing.T, do func(), categories ...string) []traceEvent
 	return events
 }
 
-// spread is of times in ms.
+// spread is a distribution of times in ms.
 type spread struct {
 	n              int
 	p50, p99, most float64
@@ -93,11 +93,11 @@ func spreadOf(times []float64) (s spread) {
 	return s
 }
 
-// load is what a page costs.
+// load is the cost of a page.
 type load struct {
-	frames      spread // from one that is drawn to the next, by the clock, while something changes
-	work        spread // the processor's time that the main thread had meanwhile
-	tasks       spread // the processor's time of each task of the main thread
+	frames      spread // from one drawn frame to the next, by the clock, while something changes
+	work        spread // the main thread's processor time meanwhile
+	tasks       spread // the processor time of each task of the main thread
 	tasksByWall spread
 }
 

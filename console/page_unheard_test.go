@@ -14,13 +14,13 @@ import (
 	"tidings/internal/e2e"
 )
 
-// receiver is where a delivery ends: it has the types of what came, and the events that answers are about.
+// receiver is where a delivery ends: it records the types of messages, and the events that answers are about.
 type receiver struct {
 	*httptest.Server
 	record[delivered]
 }
 
-// delivered is an event that was delivered, as a CloudEvent.
+// delivered is a delivered event, as a CloudEvent.
 type delivered struct {
 	ID, Type, Subject string
 	Data              struct{ Rule, Reason string }
@@ -45,7 +45,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// awaits waits until an event of a type, about this, was delivered.
+// awaits waits until an event of a type, about this ID, was delivered.
 func (r *receiver) awaits(t *testing.T, typ, subject string) {
 	t.Helper()
 	r.await(t, typ+" about "+subject, func(all []delivered) bool {
@@ -53,7 +53,7 @@ func (r *receiver) awaits(t *testing.T, typ, subject string) {
 	})
 }
 
-// unheardSite is a site with short heartbeats and a rule, whose first step is an hour away, for a receiver.
+// unheardSite returns a site with short heartbeats and a rule, whose first step is an hour away, for a receiver.
 func unheardSite(t *testing.T) (*site, *receiver) {
 	t.Helper()
 	r := newReceiver(t)
@@ -66,7 +66,7 @@ func unheardSite(t *testing.T) (*site, *receiver) {
 	return s, r
 }
 
-// hearings are what the server makes of the pages that report, sorted.
+// hearings returns what the server concludes about the pages that report, sorted.
 func (s *site) hearings(t *testing.T) (all []string) {
 	t.Helper()
 	var answer struct {
@@ -82,7 +82,7 @@ func (s *site) hearings(t *testing.T) (all []string) {
 	return all
 }
 
-// awaitUnheard waits until it is said that nobody hears the rule, or is not said any more.
+// awaitUnheard waits until the rule is reported as unheard, or no longer is.
 func (s *site) awaitUnheard(t *testing.T, unheard bool) {
 	t.Helper()
 	e2e.Eventually(t, "rule that is as it should be", func() bool {
@@ -108,7 +108,7 @@ func (s *site) awaitHearings(t *testing.T, what string, wanted func([]string) bo
 	})
 }
 
-// mends is whether a page says that nobody hears, and then this.
+// mends is whether a page says that nobody hears, and then these sentences.
 func mends(sentences string) string {
 	return `within('.note span').some(e => e.textContent.endsWith('no open page may sound. ` + sentences + `'))`
 }
@@ -116,9 +116,9 @@ func mends(sentences string) string {
 func isAble(states []string) bool { return slices.Contains(states, "able") }
 func isDeaf(states []string) bool { return !isAble(states) }
 
-// TestUnheard: a console that nobody would hear, for whatever reason, is deaf to the server within two heartbeats. It
-// is said through the first step's delivery that nobody hears, before an order comes; the order is escalated at once. A
-// console that would be heard withdraws it.
+// TestUnheard: a console that nobody would hear, for whatever reason, counts as deaf within two heartbeats. The first
+// step's delivery reports that nobody hears, before an order arrives; the order escalates at once. A console that would
+// be heard withdraws the report.
 func TestUnheard(t *testing.T) {
 	t.Parallel()
 	strikes := map[string]func(t *testing.T, s *site, tabs []*tab) (recover func()){
@@ -187,7 +187,7 @@ func TestUnheard(t *testing.T) {
 }
 
 // TestUnheardTabs: of tabs that share a stream it is enough that one would be heard, whichever holds it; one that hangs
-// counts no more, though the stream goes on.
+// no longer counts, though the stream continues.
 func TestUnheardTabs(t *testing.T) {
 	t.Parallel()
 	s, _ := unheardSite(t)
@@ -206,8 +206,8 @@ func TestUnheardTabs(t *testing.T) {
 	s.awaitHearings(t, "last tab that would be heard", isAble)
 }
 
-// TestConsoleHears: the connections say who would hear an alarm, and the shift and the other pages that nobody does;
-// a person signs off there, and on again.
+// TestConsoleHears: the connections show who would hear an alarm, and the shift and the other pages that nobody does; a
+// person signs off there, and undoes it.
 func TestConsoleHears(t *testing.T) {
 	t.Parallel()
 	s, p := newSite(t, "--heartbeat", "3s"), newProfile(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// openView opens a page of the console in a language and a window of so many pixels.
+// openView opens a page of the console in a language and a window of this size in pixels.
 func (p *profile) openView(t *testing.T, s *site, language string, width int64) *tab {
 	t.Helper()
 	tb := p.openConsole(t, s, "/",
@@ -18,7 +18,7 @@ func (p *profile) openView(t *testing.T, s *site, language string, width int64) 
 	return tb
 }
 
-// resize makes the window that of a phone or of a desk.
+// resize resizes the window to a phone's or a desktop's.
 func (tb *tab) resize(t *testing.T, width int64) {
 	t.Helper()
 	height := int64(800)
@@ -28,8 +28,7 @@ func (tb *tab) resize(t *testing.T, width int64) {
 	tb.do(t, chromedp.EmulateViewport(width, height))
 }
 
-// clicks clicks the first element of a selector, once there is one that is seen. Its text is in any
-// language.
+// clicks clicks the first visible element of a selector, once there is one, whatever the language of its text.
 func (tb *tab) clicks(t *testing.T, selector string) {
 	t.Helper()
 	found := fmt.Sprintf(`$$(%q).find(element => element.checkVisibility())`, selector)
@@ -47,7 +46,7 @@ func (tb *tab) chooses(t *testing.T, option string) {
 	}`, option))
 }
 
-// sample is that of examples/console: 18 events, one a line.
+// sample is that of examples/console: 18 events, one per line.
 func sample(t *testing.T) string {
 	t.Helper()
 	lines, err := os.ReadFile("../examples/console/sample.ndjson")

@@ -10,9 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestWalk is the first day of a new user: nothing is there, an event is published by hand, the
-// laptop is closed while more come, and opened again. Each step leaves a picture in the folder that
-// TIDINGS_SHOTS names.
+// TestWalk is a new user's first day: the log is empty, an event is published by hand, the laptop is closed while more
+// arrive, and opened again. Each step leaves a picture in the folder that TIDINGS_SHOTS names.
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -80,7 +79,7 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// lookAt makes a tab the one that a person looks at, as it is not any more after it was frozen.
+// lookAt makes a tab the one that a person looks at, which it no longer is after being frozen.
 func (tb *tab) lookAt(t *testing.T) {
 	t.Helper()
 	if _, err := chromedp.Call(tb.ctx, emulation.SetFocusEmulationEnabled,
@@ -101,7 +100,7 @@ func (tb *tab) shoot(t *testing.T, name string) {
 	}
 }
 
-// shotsDir is where pictures go: with "go test -artifacts" they are kept too.
+// shotsDir returns where pictures go: with "go test -artifacts" they are kept, too.
 func shotsDir(t *testing.T) string {
 	if dir := os.Getenv("TIDINGS_SHOTS"); dir != "" {
 		return dir

@@ -25,41 +25,40 @@ import (
 	"tidings/store"
 )
 
-// fault is what is wrong between the browser and the server.
+// fault is a failure between the browser and the server.
 type fault int
 
 const (
 	none       fault = iota
 	cut              // connections break, new ones too
-	badGateway       // as a proxy answers when the server does not
-	buffering        // of what the server streams nothing arrives
-	swallowed        // requests arrive nowhere; the answers under way go on
+	badGateway       // a proxy's answer if the server does not respond
+	buffering        // nothing that the server streams arrives
+	swallowed        // requests arrive nowhere; responses in progress continue
 )
 
-// site is a server behind a proxy, which serves the test pages too: one origin, whatever happens
-// behind it.
+// site is a server behind a proxy, which also serves the test pages: one origin, whatever happens behind it.
 type site struct {
 	URL      string
-	requests record[request] // that browsers made
+	requests record[request] // made by browsers
 
 	server  *e2e.Server
 	options e2e.Options
 	client  *http.Client
-	key     []byte // that the server's tokens are signed with; nil: it is open to everybody
+	key     []byte // signs the server's tokens; nil: it accepts everyone
 
 	mu       sync.Mutex
 	upstream *url.URL
 	fault    fault
-	line     context.Context // of the requests under way
+	line     context.Context // of the requests in flight
 	hangUp   func()
-	tokens   []string // that /test/token gives before others
+	tokens   []string // that /test/token returns before others
 }
 
 // request is a request for a stream or a page.
 type request struct {
 	Path, LastEventID, Authorization string
 	Query                            url.Values
-	Open                             string // what logs and others may see: the address, and what referred to it
+	Open                             string // what logs and others may see: the address and the referrer
 }
 
 func newSite(t *testing.T, args ...string) *site {
@@ -78,7 +77,7 @@ func newSite(t *testing.T, args ...string) *site {
 	return s
 }
 
-// newGuardedSite is a site of which a token is wanted.
+// newGuardedSite returns a site that requires a token.
 func newGuardedSite(t *testing.T, args ...string) *site {
 	t.Helper()
 	key := rand.Text() + rand.Text()
@@ -87,7 +86,7 @@ func newGuardedSite(t *testing.T, args ...string) *site {
 	return s
 }
 
-// start starts the server, again after a Kill or with another log.
+// start starts the server, also after a Kill or with another log.
 func (s *site) start(t *testing.T) {
 	t.Helper()
 	s.server = e2e.Start(t, s.options)
@@ -100,7 +99,7 @@ func (s *site) start(t *testing.T) {
 	s.upstream = upstream
 }
 
-// set makes a fault happen, to the requests under way too.
+// set causes a fault, for the requests in flight, too.
 func (s *site) set(f fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +108,7 @@ func (s *site) set(f fault) {
 	s.line, s.hangUp = context.WithCancel(context.Background())
 }
 
-// swallow has requests arrive nowhere from now on. A stream that is there goes on: only the way to the server is gone.
+// swallow makes requests arrive nowhere from now on. An existing stream continues: only the way to the server is gone.
 func (s *site) swallow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +131,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		if r.Method != http.MethodOptions { // which a browser asks for by itself
+		if r.Method != http.MethodOptions { // which a browser sends by itself
 			s.requests.add(request{r.URL.Path, r.Header.Get("Last-Event-ID"), r.Header.Get("Authorization"),
 				r.URL.Query(), r.RequestURI + " from " + r.Referer()})
 		}
@@ -154,7 +153,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(upstream)
 			r.Out.Host = r.In.Host
-			if r.In.Header.Get("Origin") == "null" { // else the server refuses it, without a key
+			if r.In.Header.Get("Origin") == "null" { // otherwise the server refuses it, without a key
 				r.Out.Header.Del("Origin")
 				r.Out.Header.Del("Sec-Fetch-Site")
 			}
@@ -162,21 +161,20 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
 			panic(http.ErrAbortHandler)
 		},
-		ErrorLog:  log.New(io.Discard, "", 0), // a broken connection is what the tests are about
+		ErrorLog:  log.New(io.Discard, "", 0), // broken connections are what the tests are about
 		Transport: s.client.Transport,
 	}
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// serveTest serves what is of the tests: the page, under the policy of the console, what it loads,
-// and tokens.
+// serveTest serves what belongs to the tests: the page, under the console's policy, what it loads, and tokens.
 func (s *site) serveTest(w http.ResponseWriter, r *http.Request, file string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	switch file {
 	case "", "sandbox", "open":
 		policy := console.Policy
 		switch file {
-		case "sandbox": // a page of no origin: it has neither storage nor locks
+		case "sandbox": // a page without an origin: it has neither storage nor locks
 			policy = strings.ReplaceAll(policy, "'self'",
 				"http://"+r.Host) + "; sandbox allow-scripts"
 		case "open": // for other servers
@@ -207,7 +205,7 @@ func (s *site) nextToken() string {
 	return token
 }
 
-// token is a token to subscribe to what matches a pattern.
+// token returns a token to subscribe to what matches a pattern.
 func (s *site) token(lifetime time.Duration, pattern string) string {
 	filter, err := store.NewFilter(pattern)
 	if err != nil {
@@ -222,8 +220,8 @@ func (s *site) token(lifetime time.Duration, pattern string) string {
 	return token
 }
 
-// ask sends a request to the server past the proxy, decodes the answer into v unless it is nil, and
-// ends the test when there is none that is a success.
+// ask sends a request to the server, bypassing the proxy, decodes the response into v unless it is nil, and ends the
+// test unless it is a success.
 func (s *site) ask(t *testing.T, method, path, contentType, body string, v any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL()+path,
@@ -266,7 +264,7 @@ func (s *site) publish(t *testing.T, topic string, n int) string {
 	return answer.Events[n-1].ID
 }
 
-// log is what the server holds after an event, as its pages have it.
+// log returns the server's events after an event, as in its pages.
 func (s *site) log(t *testing.T, after string) (events []map[string]any) {
 	t.Helper()
 	if after == "" {
@@ -286,8 +284,8 @@ func (s *site) log(t *testing.T, after string) (events []map[string]any) {
 	}
 }
 
-// check expects that each tab is given everything that the log holds after an event: once, in
-// order. It publishes one event more, so that nothing can still be on its way.
+// check expects that each tab gets everything in the log after an event: once, in order. It publishes one more event,
+// so that nothing can still be on its way.
 func (s *site) check(t *testing.T, after string, tabs ...*tab) {
 	t.Helper()
 	last := s.publish(t, "orders", 1)
@@ -304,14 +302,14 @@ func (s *site) check(t *testing.T, after string, tabs ...*tab) {
 	}
 }
 
-// streams are the requests for a stream so far.
+// streams returns the requests for a stream so far.
 func (s *site) streams() []request { return streamsOf(s.requests.all()) }
 
 func streamsOf(requests []request) []request {
 	return slices.DeleteFunc(requests, func(r request) bool { return r.Path != "/v1/stream" })
 }
 
-// subscribers are the streams that the server has.
+// subscribers returns the server's streams.
 func (s *site) subscribers(t *testing.T) []json.RawMessage {
 	t.Helper()
 	var answer struct{ Subscribers []json.RawMessage }
@@ -319,8 +317,7 @@ func (s *site) subscribers(t *testing.T) []json.RawMessage {
 	return answer.Subscribers
 }
 
-// awaitSubscribers waits until the server has n streams. It is told a moment later that one was
-// closed.
+// awaitSubscribers waits until the server has n streams. It notices only a moment later that one was closed.
 func (s *site) awaitSubscribers(t *testing.T, n int) {
 	t.Helper()
 	var last []json.RawMessage

@@ -8,8 +8,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestTypes: the type declarations are those of the module, and what they are meant to allow
-// compiles.
+// TestTypes: the type declarations match the module, and what they should allow compiles.
 func TestTypes(t *testing.T) {
 	t.Parallel()
 	node, dir := e2e.Need(t, "node"), t.TempDir()

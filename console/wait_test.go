@@ -38,7 +38,7 @@ func (r *record[T]) all() []T {
 	return slices.Clone(r.items)
 }
 
-// await waits until the list is as it is wanted.
+// await waits until the list is as wanted.
 func (r *record[T]) await(t *testing.T, what string, wanted func([]T) bool) {
 	t.Helper()
 	timeout := time.After(e2e.Patience)
