@@ -317,7 +317,7 @@ func (s *site) subscribers(t *testing.T) []json.RawMessage {
 	return answer.Subscribers
 }
 
-// awaitSubscribers waits until the server has n streams. It notices only a moment later that one was closed.
+// awaitSubscribers waits until the server has n streams. The server notices only a moment later that one was closed.
 func (s *site) awaitSubscribers(t *testing.T, n int) {
 	t.Helper()
 	var last []json.RawMessage

@@ -38,8 +38,8 @@ func needPackages(t *testing.T) {
 	}
 }
 
-// testAdmin: the page shows what has come since alerts were last seen, each once, wherever the page
-// and the server were meanwhile; and it shows text, whatever that is.
+// testAdmin: the page shows what has arrived since alerts were last seen, each once, wherever the page and the server
+// were meanwhile; and it shows text, whatever it contains.
 func testAdmin(t *testing.T, page string, built map[string]string) {
 	s := newPlace(t)
 	site := serveFolder(t, "admin", s.url(), built)

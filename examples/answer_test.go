@@ -17,8 +17,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestAnswer: a page that is reloaded in the middle of an answer has it from the first word on,
-// each word once, and when the answer is complete nobody reconnects.
+// TestAnswer: a page that is reloaded in the middle of an answer has it from the first word on, each word once, and
+// when the answer is complete nobody reconnects.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -40,7 +40,7 @@ func TestAnswer(t *testing.T) {
 	if got := r.statuses(); got[len(got)-1] != http.StatusNoContent {
 		t.Errorf("the page's streams were answered %d, want 204 in the end", got)
 	}
-	// the server is told a moment later of that of the first load
+	// the server notices the end of the first load's stream a moment later
 	e2e.Eventually(t, "end of all streams", func() bool {
 		_, got := send(t, http.MethodGet, s.url()+"/v1/subscribers", nil, "")
 		return strings.Contains(string(got), `"subscribers":[]`)
@@ -50,8 +50,7 @@ func TestAnswer(t *testing.T) {
 	tb.await(t, textOf("answer"), all)
 }
 
-// relay is a proxy in front of the server that notes how streams are answered, and can hold
-// publishes back.
+// relay is a proxy in front of the server that records the status of each stream, and can hold publishes back.
 type relay struct {
 	*httptest.Server
 
@@ -78,11 +77,11 @@ func newRelay(t *testing.T, server string) *relay {
 			}
 			return nil
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // of pages that went away
+		ErrorLog: log.New(io.Discard, "", 0), // errors of pages that went away
 	}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodPost {
-			body, _ := io.ReadAll(req.Body) // what is not whole is not JSON
+			body, _ := io.ReadAll(req.Body) // an incomplete body is not JSON
 			r.wait(string(body))
 			req.Body = io.NopCloser(strings.NewReader(string(body)))
 		}
@@ -92,7 +91,7 @@ func newRelay(t *testing.T, server string) *relay {
 	return r
 }
 
-// holdBack holds publishes back whose data contain text, until resume.
+// holdBack holds back publishes whose data contain text, until resume.
 func (r *relay) holdBack(t *testing.T, text string) (resume func()) {
 	resumed := make(chan struct{})
 	r.mu.Lock()

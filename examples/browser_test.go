@@ -11,8 +11,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// profile is what tabs of one browser share: storage and cookies. A person's two devices are two of
-// them.
+// profile is what the tabs of one browser share: storage and cookies. A person's two devices are two of them.
 type profile struct{ ctx context.Context }
 
 func newProfile(t *testing.T) *profile { return &profile{e2e.Profile(t)} }
@@ -62,7 +61,7 @@ func (tb *tab) close(t *testing.T) {
 	}
 }
 
-// value is what a script evaluates to, as text.
+// value returns what a script evaluates to, as text.
 func (tb *tab) value(t *testing.T, script string) string {
 	t.Helper()
 	text, err := chromedp.Run(tb.ctx, chromedp.Evaluate[string]("String("+script+")"))
@@ -84,10 +83,10 @@ func (tb *tab) await(t *testing.T, script, want string) {
 	}
 }
 
-// textOf is a script for the text of an element.
+// textOf returns a script for the text of an element.
 func textOf(id string) string { return "document.getElementById('" + id + "')?.textContent" }
 
-// linesOf is a script for the texts of a list's items.
+// linesOf returns a script for the texts of a list's items.
 func linesOf(id string) string {
 	return "[...document.querySelectorAll('#" + id + " li')].map(li => li.textContent).join('\\n')"
 }

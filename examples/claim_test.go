@@ -10,7 +10,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestClaim: of eight who take an order at once one gets it, and all are told who.
+// TestClaim: of eight who try to take an order at once, one gets it, and all learn who.
 func TestClaim(t *testing.T) {
 	for _, tool := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {

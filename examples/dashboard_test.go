@@ -10,8 +10,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestDashboard: the numbers are replaced, and a page that opens between two events has the newest
-// at once.
+// TestDashboard: the numbers are replaced, and a page that opens between two events has the newest at once.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -22,7 +21,7 @@ func TestDashboard(t *testing.T) {
 	if err := publisher.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = publisher.Process.Kill() }) // of a test that failed
+	t.Cleanup(func() { _ = publisher.Process.Kill() }) // if the test fails
 
 	browser := newProfile(t)
 	early := browser.open(t, site+"/")
@@ -31,7 +30,7 @@ func TestDashboard(t *testing.T) {
 		early.await(t, "Number("+textOf("orders")+") > "+early.value(t,
 			"Number("+textOf("orders")+") || 0"), "true")
 	}
-	// It finishes the publish under way, so that the log has its last event.
+	// It finishes the publish in progress, so that the log has its last event.
 	if err := publisher.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,5 @@
-// Package examples_test runs the examples against the real server, through a network that fails;
-// those with pages, in Chromium. Publishers in other languages than Go, and what needs a database,
-// run with TIDINGS_FULL=1 only.
+// Package examples_test runs the examples against the real server, through a network that fails; those with pages, in
+// Chromium. Publishers in languages other than Go, and those that need a database, run only with TIDINGS_FULL=1.
 package examples_test
 
 import (
@@ -21,10 +20,10 @@ var binary string
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m, &binary, 8)) }
 
-// full reports whether the long tests are to run.
+// full reports whether to run the long tests.
 func full() bool { return os.Getenv("TIDINGS_FULL") == "1" }
 
-// newRandom returns a source of random numbers that can be had again.
+// newRandom returns a reproducible source of random numbers.
 func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

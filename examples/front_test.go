@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// front stands between a publisher and the server and does to requests what networks and proxies
-// do. Its address stays the same when the server's changes.
+// front stands between a publisher and the server and does to requests what networks and proxies do. Its address stays
+// the same when the server's changes.
 type front struct {
 	*httptest.Server
 	client *http.Client
@@ -30,8 +30,7 @@ type request struct {
 	key, body string
 }
 
-// step is what becomes of one request. It may panic with http.ErrAbortHandler to cut the
-// connection.
+// step is what happens to one request. It may panic with http.ErrAbortHandler to cut the connection.
 type step func(f *front, w http.ResponseWriter, r *http.Request, body []byte)
 
 func newFront(t *testing.T, target string, next func() step) *front {
@@ -45,7 +44,7 @@ func newFront(t *testing.T, target string, next func() step) *front {
 	return f
 }
 
-// inOrder does the steps, and lets what comes after them pass.
+// inOrder applies the steps in order, and lets later requests pass.
 func inOrder(steps ...step) func() step {
 	return func() step {
 		if len(steps) == 0 {
@@ -75,8 +74,7 @@ func (f *front) requests() []request {
 	return f.seen
 }
 
-// forward sends the request on, whether or not the publisher still waits, and returns the whole
-// answer.
+// forward forwards the request, whether or not the publisher still waits, and returns the whole response.
 func (f *front) forward(r *http.Request, body []byte) (*http.Response, []byte) {
 	f.mu.Lock()
 	target := f.target
@@ -86,7 +84,7 @@ func (f *front) forward(r *http.Request, body []byte) (*http.Response, []byte) {
 		panic(http.ErrAbortHandler)
 	}
 	req.Header = r.Header.Clone()
-	// of this connection alone
+	// only for this connection
 	for _, name := range []string{"Connection", "Upgrade", "Http2-Settings"} {
 		req.Header.Del(name)
 	}
@@ -106,16 +104,16 @@ func pass(f *front, w http.ResponseWriter, r *http.Request, body []byte) {
 	resp, answer := f.forward(r, body)
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(answer) // a publisher that is gone asks again
+	_, _ = w.Write(answer) // a publisher that is gone will retry
 }
 
-// cut loses the whole answer.
+// cut loses the whole response.
 func cut(f *front, _ http.ResponseWriter, r *http.Request, body []byte) {
 	f.forward(r, body)
 	panic(http.ErrAbortHandler)
 }
 
-// tear loses the second half of the answer's body.
+// tear loses the second half of the response's body.
 func tear(f *front, w http.ResponseWriter, r *http.Request, body []byte) {
 	resp, answer := f.forward(r, body)
 	maps.Copy(w.Header(), resp.Header)
@@ -125,7 +123,7 @@ func tear(f *front, w http.ResponseWriter, r *http.Request, body []byte) {
 	panic(http.ErrAbortHandler)
 }
 
-// answer answers in place of the server, with a Retry-After if after is not 0.
+// answer responds in place of the server, with a Retry-After if after is not 0.
 func answer(status, after int) step {
 	return func(_ *front, w http.ResponseWriter, _ *http.Request, _ []byte) {
 		if after > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestInbox: a person's notices are on all devices, whatever was killed in between, and read on all
-// when they are read on one. Nobody else sees them.
+// TestInbox: a person's notices are on all devices, whatever was killed in between, and marked read on all when they
+// are read on one. Nobody else sees them.
 func TestInbox(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -36,7 +36,7 @@ func TestInbox(t *testing.T) {
 	laptop.await(t, textOf("state"), "connecting")
 	s.start(t, env, "--cors-origin", app)
 	wg.Wait()
-	notify(t, app, "42", "order-1001-delivered", "It <b>arrived</b>") // told twice
+	notify(t, app, "42", "order-1001-delivered", "It <b>arrived</b>") // sent twice
 	for _, device := range []*tab{laptop, phone} {
 		device.await(t, linesOf("notices"), "It <b>arrived</b>\nYour order is on its way")
 		device.await(t, textOf("badge"), "2")
@@ -103,7 +103,7 @@ func TestInboxGrants(t *testing.T) {
 	}
 }
 
-// notify has the app tell a user something, and may be called from any goroutine.
+// notify makes the app notify a user, and may be called from any goroutine.
 func notify(t *testing.T, app, user, key, text string) {
 	resp, err := http.Post(app+"/notify/"+user+"?key="+key, "text/plain", strings.NewReader(text))
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// testLate lets a transaction that has taken the first place in the outbox commit after others,
-// which are published by then. It is published all the same. Then the poller is killed, and one
-// that stood by takes over.
+// testLate lets a transaction that has taken the first place in the outbox commit after others, which are published by
+// then. It is still published. Then the poller is killed, and a standby takes over.
 func testLate(t *testing.T, s *shop) {
 	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
 	defer cancel()

@@ -20,7 +20,7 @@ import (
 
 const (
 	customers = 4
-	orders    = 100 // that each of them places
+	orders    = 100 // per customer
 )
 
 func TestOutbox(t *testing.T) {
@@ -36,9 +36,8 @@ func TestOutbox(t *testing.T) {
 	t.Run("late", func(t *testing.T) { testLate(t, newShop(t, startPostgres(t, bin))) })
 }
 
-// testKills has customers place orders while the poller, the server and the connection between them
-// are killed at random. In the end each committed order is one event, in each customer's order, and
-// no other.
+// testKills lets customers place orders while the poller, the server and the connection between them are killed at
+// random. In the end each committed order is one event, in each customer's order, and there is no other event.
 func testKills(t *testing.T, s *shop) {
 	s.open(t)
 	t.Logf("the poller was killed %d times, the server %d times", s.poller.kills.Load(),
@@ -53,7 +52,7 @@ func testKills(t *testing.T, s *shop) {
 type shop struct {
 	db          *postgres
 	front       *front
-	server      *e2e.Server // it and random are guarded by front.mu
+	server      *e2e.Server // like random, guarded by front.mu
 	serverKills atomic.Int32
 	dataDir     string
 	place       string // place_order.sql
@@ -87,7 +86,7 @@ func (s *shop) startServer(t *testing.T) *e2e.Server {
 	return e2e.Start(t, e2e.Options{Binary: binary, DataDir: s.dataDir})
 }
 
-// next draws what becomes of a request: mostly nothing.
+// next draws what happens to a request: mostly nothing.
 func (s *shop) next() step {
 	steps := []step{cut, tear, answer(503, 0), s.killPollerBefore, s.killPollerAfter,
 		s.killServer(s.server, true), s.killServer(s.server, false)}
@@ -103,19 +102,19 @@ func (s *shop) killPollerBefore(*front, http.ResponseWriter, *http.Request, []by
 	panic(http.ErrAbortHandler)
 }
 
-// killPollerAfter: the event is stored, and the row still there.
+// killPollerAfter: the event is stored, and the row is still there.
 func (s *shop) killPollerAfter(f *front, _ http.ResponseWriter, r *http.Request, body []byte) {
 	f.forward(r, body)
 	s.poller.kill()
 	panic(http.ErrAbortHandler)
 }
 
-// killServer kills the server when it has stored the event, or while it is about to.
+// killServer kills the server when it has stored the event, or is about to.
 func (s *shop) killServer(server *e2e.Server, stored bool) step {
 	return func(f *front, _ http.ResponseWriter, r *http.Request, body []byte) {
 		var done sync.WaitGroup
 		done.Go(func() {
-			defer func() { _ = recover() }() // forward panics when the server dies under it
+			defer func() { _ = recover() }() // forward panics if the server dies meanwhile
 			f.forward(r, body)
 		})
 		if stored {
@@ -144,8 +143,8 @@ func (s *shop) open(t *testing.T) {
 	s.supervise(t, noMore)
 }
 
-// script places a customer's orders with the recipe's own transaction, and rolls every fifth back.
-// The total counts them.
+// script places a customer's orders with the recipe's own transaction, and rolls back every fifth. The total counts
+// them.
 func (s *shop) script(customer int) string {
 	var b strings.Builder
 	for i := range orders {
@@ -162,7 +161,7 @@ func placeBy(customer string, total int, sql string) string {
 	return fmt.Sprintf("\\set customer %s\n\\set total %d\n%s\n", customer, total, sql)
 }
 
-// supervise starts what was killed, as systemd would.
+// supervise restarts what was killed, as systemd would.
 func (s *shop) supervise(t *testing.T, noMore <-chan struct{}) {
 	once := false
 	exited := s.poller.start(t, once)
@@ -203,8 +202,7 @@ func decode(t *testing.T, e sse.Event) (o order) {
 	return o
 }
 
-// check compares the log with the orders, which the database kept when their transactions were
-// committed.
+// check compares the log with the orders, which the database kept if their transactions were committed.
 func (s *shop) check(t *testing.T) {
 	out,
 		err := s.db.run(t,

@@ -21,8 +21,7 @@ import (
 	"tidings/internal/e2e"
 )
 
-// place is where a server listens, now or later. It can be killed and started again there, over the
-// same log.
+// place is where a server listens, now or later. The server can be killed and restarted there, on the same log.
 type place struct {
 	*e2e.Server
 	address string
@@ -42,8 +41,8 @@ func (p *place) start(t *testing.T, env []string, args ...string) {
 		Args: append([]string{"--listen", p.address}, args...)})
 }
 
-// freeAddr returns an address to listen at. It stays free, because nobody else draws the same one
-// of 127.0.0.0/8, at all of which only Linux answers.
+// freeAddr returns an address to listen on. It stays free, because nobody else draws the same one of 127.0.0.0/8, all
+// of which only Linux serves.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	ip := net.IPv4(127, 0, 0, 1)
@@ -69,7 +68,7 @@ func (p *place) publish(t *testing.T, topic, kind, data string) string {
 	return path.Base(resp.Header.Get("Location"))
 }
 
-// send sends a request with a JSON body and returns the whole answer.
+// send sends a request with a JSON body and returns the whole response.
 func send(t *testing.T, method, target string, header http.Header,
 	body string) (*http.Response, []byte) {
 	t.Helper()
@@ -126,8 +125,8 @@ func startProgram(t *testing.T, dir string, env []string, args ...string) string
 	return address
 }
 
-// serveFolder serves an example's folder, as any server of static files does, with the address of
-// Tidings put in. Of files that are built, built has the places.
+// serveFolder serves an example's folder, as any static file server does, with the address of Tidings filled in. built
+// maps built files to their places.
 func serveFolder(t *testing.T, dir string, server string, built map[string]string) string {
 	t.Helper()
 	handler := func(w http.ResponseWriter, r *http.Request) {

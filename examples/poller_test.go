@@ -13,14 +13,14 @@ import (
 type poller struct {
 	program string
 	env     []string
-	log     bytes.Buffer // of the last run; to be read when that has ended
+	log     bytes.Buffer // of the last run; read it only after that has ended
 	kills   atomic.Int32
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
 }
 
-// start runs the program. What is returned gets the outcome of the run.
+// start runs the program. The returned channel gets the outcome of the run.
 func (p *poller) start(t *testing.T, once bool) <-chan error {
 	t.Helper()
 	p.log.Reset()
@@ -41,7 +41,7 @@ func (p *poller) start(t *testing.T, once bool) <-chan error {
 		exited <- cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has mostly ended
+		_ = cmd.Process.Kill() // it has usually ended
 		<-done
 	})
 	return exited
@@ -56,7 +56,7 @@ func (p *poller) kill() {
 	}
 }
 
-// wasKilled reports whether the last run, which has ended, was ended by a signal.
+// wasKilled reports whether the last run, which has ended, was killed by a signal.
 func (p *poller) wasKilled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

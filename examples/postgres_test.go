@@ -12,11 +12,10 @@ import (
 	"tidings/internal/e2e"
 )
 
-// nobody is the user that PostgreSQL runs as when the test runs as root, which it refuses.
+// nobody is the user that PostgreSQL runs as if the test runs as root, which it refuses.
 const nobody = 65534
 
-// postgres is a PostgreSQL of the test's own. It listens on a socket in its directory, and on no
-// port.
+// postgres is the test's own PostgreSQL. It listens on a socket in its directory, and on no port.
 type postgres struct{ bin, dir string }
 
 // findPostgres returns the directory of PostgreSQL's programs, or "". Debian keeps it out of the
@@ -34,7 +33,7 @@ func findPostgres() string {
 
 func startPostgres(t *testing.T, bin string) *postgres {
 	t.Helper()
-	// Not t.TempDir: nobody may not enter that, and the path of a socket must be short.
+	// Not t.TempDir: nobody may not enter it, and the path of a socket must be short.
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
 		t.Fatal(err)
@@ -69,9 +68,9 @@ func startPostgres(t *testing.T, bin string) *postgres {
 	lines := bufio.NewScanner(log)
 	drained := make(chan struct{})
 	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGQUIT) // its fastest way to end
+		_ = server.Process.Signal(syscall.SIGQUIT) // the fastest shutdown
 		<-drained
-		_ = server.Wait() // it was told to end
+		_ = server.Wait() // it was asked to end
 	})
 	var said []string
 	for lines.Scan() {
@@ -79,7 +78,7 @@ func startPostgres(t *testing.T, bin string) *postgres {
 		if strings.Contains(lines.Text(), "ready to accept connections") {
 			go func() {
 				defer close(drained)
-				for lines.Scan() { // lest it blocks
+				for lines.Scan() { // so that it does not block
 				}
 			}()
 			return &postgres{bin: bin, dir: dir}
@@ -95,7 +94,7 @@ func (p *postgres) url() string {
 	return "host=" + p.dir + " user=shop dbname=postgres sslmode=disable"
 }
 
-// run has psql run a script, and returns what its queries return, without headings.
+// run runs a script in psql, and returns what its queries return, without headings.
 func (p *postgres) run(t *testing.T, script string) (string, error) {
 	cmd := p.psql(t)
 	cmd.Stdin = strings.NewReader(script)
@@ -103,7 +102,7 @@ func (p *postgres) run(t *testing.T, script string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// psql runs what it reads from its standard input, as it comes.
+// psql runs its standard input as it arrives.
 func (p *postgres) psql(t *testing.T) *exec.Cmd {
 	return exec.CommandContext(t.Context(), filepath.Join(p.bin, "psql"), "-XqAt", "-v",
 		"ON_ERROR_STOP=1", "-h", p.dir, "-U", "shop", "-d", "postgres", "-f", "-")

@@ -10,12 +10,12 @@ import (
 	"tidings/internal/e2e"
 )
 
-const jwtKey = "Yw8nR2fQ6tLzK0vHc3sXe7bJ1gUdMp5a" // of these tests alone
+const jwtKey = "Yw8nR2fQ6tLzK0vHc3sXe7bJ1gUdMp5a" // only for these tests
 
 // publisher is one of the programs in the folder publish.
 type publisher struct {
 	name    string
-	tools   []string // without which it is skipped
+	tools   []string // if one is missing, it is skipped
 	command []string
 }
 
@@ -34,7 +34,7 @@ func publishers(t *testing.T) []publisher {
 	return append(all, others...)
 }
 
-// missing returns the first tool that is not there.
+// missing returns the first tool that is missing.
 func (p publisher) missing() (tool string, is bool) {
 	for _, tool := range p.tools {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -57,7 +57,7 @@ func (p publisher) publish(t *testing.T, url, token string,
 	return strings.TrimSpace(out.String()), log.String(), err
 }
 
-// TestPublishers runs each program against a server that demands a token.
+// TestPublishers runs each program against a server that requires a token.
 func TestPublishers(t *testing.T) {
 	server := e2e.Start(t, e2e.Options{Binary: binary, DataDir: t.TempDir(),
 		Env: []string{"TIDINGS_JWT_KEY=" + jwtKey}})
@@ -80,7 +80,7 @@ func TestPublishers(t *testing.T) {
 	t.Run("together", func(t *testing.T) { c.together(t, all) })
 }
 
-// mint makes a token.
+// mint creates a token.
 func mint(t *testing.T, grants ...string) string {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"token"}, grants...)...)
@@ -92,14 +92,14 @@ func mint(t *testing.T, grants ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// conditions are where the programs run, and what may befall them there.
+// conditions are where the programs run, and what may happen to them there.
 type conditions struct {
 	url      string
 	token    string
 	stranger string // a token that does not grant the topic
 }
 
-// arrived demands that the order's event is in the log once, under the ID that was printed.
+// arrived requires the order's event to be in the log once, under the ID that was printed.
 func (c conditions) arrived(t *testing.T, order, printed string) {
 	t.Helper()
 	want := `{"order":"` + order + `","total":"79.87","currency":"EUR"}`
@@ -118,7 +118,7 @@ func (c conditions) arrived(t *testing.T, order, printed string) {
 	}
 }
 
-// again demands n requests that are all the same.
+// again requires n identical requests.
 func again(t *testing.T, f *front, n int) []request {
 	t.Helper()
 	seen := f.requests()
@@ -134,7 +134,7 @@ func again(t *testing.T, f *front, n int) []request {
 	return seen
 }
 
-// cut loses answers to publishes that were stored.
+// cut loses responses to publishes that were stored.
 func (c conditions) cut(t *testing.T, p publisher) {
 	f := newFront(t, c.url, inOrder(cut, tear))
 	order := "cut-" + p.name
@@ -146,7 +146,7 @@ func (c conditions) cut(t *testing.T, p publisher) {
 	c.arrived(t, order, id)
 }
 
-// statuses answers with every status that is worth a retry, once with a Retry-After.
+// statuses responds with every status that is worth a retry, once with a Retry-After.
 func (c conditions) statuses(t *testing.T, p publisher) {
 	f := newFront(t, c.url, inOrder(answer(429, 2), answer(408, 0), answer(500, 0), answer(502, 0),
 		answer(503, 0), answer(507, 0)))
@@ -163,7 +163,7 @@ func (c conditions) statuses(t *testing.T, p publisher) {
 	c.arrived(t, order, id)
 }
 
-// refused is for good: the program says why and does not try again.
+// refused is permanent: the program says why and does not retry.
 func (c conditions) refused(t *testing.T, p publisher) {
 	f := newFront(t, c.url, inOrder())
 	id, log, err := p.publish(t, f.URL, c.stranger, "refused-"+p.name)
@@ -189,7 +189,7 @@ func (c conditions) limit(t *testing.T, p publisher) {
 	again(t, f, 1)
 }
 
-// together publishes the same order by all programs: they announce one event, which has one ID.
+// together publishes the same order with all programs: they announce one event, which has one ID.
 func (c conditions) together(t *testing.T, all []publisher) {
 	ids := map[string][]string{}
 	for _, p := range all {

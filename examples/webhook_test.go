@@ -20,8 +20,8 @@ const (
 	gitHubSpoken = `{"action":"created","issue":{"number":7,"title":"It does not start"},"comment":{"html_url":"https://example.com/7#1","body":"Mine too"},"sender":{"login":"bob"}}`
 )
 
-// TestWebhook: a delivery with the right signature is one event, however often it is delivered; the
-// shop is told that it arrived when it is on disk, and not before.
+// TestWebhook: a delivery with the right signature is one event, however often it is delivered; the shop gets its 200
+// when it is on disk, and not before.
 func TestWebhook(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -51,7 +51,7 @@ func TestWebhook(t *testing.T) {
 	w.post(http.StatusOK, "/github", gitHub("issues", "g1", gitHubIssue), gitHubIssue)
 	w.post(http.StatusOK, "/github", gitHub("issue_comment", "g2", gitHubSpoken), gitHubSpoken)
 
-	// What is no event is answered 200 too: the shop would give the webhook up.
+	// What is not an event gets 200, too: otherwise the shop would disable the webhook.
 	w.post(http.StatusOK, "/woocommerce",
 		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "webhook_id=1")
 	w.post(http.StatusOK, "/woocommerce", woo("product.updated", "d3", "{}"), "{}")
@@ -86,7 +86,7 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// webhook is the example at work.
+// webhook is the running example.
 type webhook struct {
 	t   *testing.T
 	url string

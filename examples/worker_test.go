@@ -18,9 +18,8 @@ import (
 	"tidings/internal/e2e"
 )
 
-// TestWorker kills the worker and the server at random while orders come in. In the end each order
-// has been counted once. Then orders are trimmed that the worker has not read: it reports the gap,
-// and counts what is left.
+// TestWorker kills the worker and the server at random while orders arrive. In the end each order has been counted
+// once. Then orders are trimmed that the worker has not read: it reports the gap, and counts the rest.
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
@@ -28,7 +27,7 @@ func TestWorker(t *testing.T) {
 	w := &worker{program: build(t, "worker"), state: filepath.Join(t.TempDir(), "stock.json"),
 		random: newRandom(t), read: make(chan string, 1<<16)}
 	w.front = newFront(t, s.url(), w.next)
-	t.Cleanup(func() { s.Kill() }) // so that it answers what the front still asks
+	t.Cleanup(func() { s.Kill() }) // so that the front's last requests get a response
 	want := map[string]int{}
 	order := func(i int) string {
 		article, pieces := string('a'+rune(i%3)), 1+i
@@ -45,7 +44,7 @@ func TestWorker(t *testing.T) {
 			s.start(t, nil)
 		}
 		order(i)
-		w.awaitRead(t, "") // so that the worker is at work between two orders
+		w.awaitRead(t, "") // so that the worker works between two orders
 	}
 	w.awaitRead(t, order(orders))
 	t.Logf("the worker was killed %d times", w.kills.Load())
@@ -77,12 +76,12 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// worker runs the example again and again, and does to it what may happen.
+// worker runs the example again and again, with faults.
 type worker struct {
 	program, state string
 	front          *front
 	random         *rand.Rand  // guarded by front.mu
-	read           chan string // the cursors that it asked with
+	read           chan string // the cursors that it sent
 	kills          atomic.Int32
 
 	mu  sync.Mutex
@@ -104,7 +103,7 @@ func (w *worker) load(t *testing.T) (s stock) {
 	return s
 }
 
-// start keeps the program running until stop, which waits for its end.
+// start keeps the program running until stop, which waits for it to end.
 func (w *worker) start(t *testing.T) (stop func()) {
 	stopping := make(chan struct{})
 	var wg sync.WaitGroup
@@ -132,7 +131,7 @@ func (w *worker) start(t *testing.T) (stop func()) {
 	return stop
 }
 
-// run starts the program, unless it is to stop: then kill has nothing to end.
+// run starts the program, unless it is being stopped: then kill has nothing to end.
 func (w *worker) run(t *testing.T, cmd *exec.Cmd, stopping <-chan struct{}) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,8 +157,8 @@ func (w *worker) kill() {
 	}
 }
 
-// awaitRead waits until the worker asks for what comes after an event: then it has counted that
-// one. Of no event in particular, it waits for the next request.
+// awaitRead waits until the worker asks for what follows an event: then it has counted that one. Without an event, it
+// waits for the next request.
 func (w *worker) awaitRead(t *testing.T, id string) {
 	t.Helper()
 	for timeout := time.After(e2e.Patience); ; {
@@ -174,8 +173,7 @@ func (w *worker) awaitRead(t *testing.T, id string) {
 	}
 }
 
-// next draws what becomes of a request. It is mostly a page, after which the worker is killed
-// somewhere in its work.
+// next draws what happens to a request: mostly it gets a page, after which the worker is killed somewhere in its work.
 func (w *worker) next() step {
 	steps := []step{pass, pass, cut, tear, answer(503, 0), w.killBefore, w.killAfter(0),
 		w.killAfter(5 * time.Millisecond), w.killAfter(5 * time.Millisecond)}

@@ -1,8 +1,8 @@
-// Answer is a page that asks, and is answered word by word:
+// Answer is a page that asks a question and gets the answer word by word:
 //
 //	go run . [-listen 127.0.0.1:3000]
 //
-// TIDINGS_URL and TIDINGS_TOKEN say where and as whom it publishes.
+// TIDINGS_URL is the server's address, TIDINGS_TOKEN the token to publish with.
 package main
 
 import (
@@ -46,10 +46,10 @@ func main() {
 	log.Fatal(http.Serve(listener, nil))
 }
 
-// ask begins to answer, and says under which ID.
+// ask starts an answer, and returns its ID.
 func (s server) ask(w http.ResponseWriter, r *http.Request) {
-	id, question := rand.Text(), r.FormValue("question") // nobody guesses the ID
-	go func() {                                          // goes on when the page is closed
+	id, question := rand.Text(), r.FormValue("question") // nobody can guess the ID
+	go func() {                                          // continues when the page is closed
 		if err := s.answer(context.Background(), "answers."+id, question); err != nil {
 			log.Printf("answer %s: %v", id, err)
 		}
@@ -58,7 +58,7 @@ func (s server) ask(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"id":%q}`, id)
 }
 
-// answer publishes the words of an answer to a topic of its own, and ends it.
+// answer publishes the words of an answer to its own topic, and ends the topic.
 func (s server) answer(ctx context.Context, topic, question string) error {
 	n := 0
 	for word := range generate(question) {
@@ -67,7 +67,7 @@ func (s server) answer(ctx context.Context, topic, question string) error {
 			return err
 		}
 		n++
-		// A word that is sent twice, because an answer to it was lost, is one event.
+		// A word that is sent twice, because a response got lost, is one event.
 		if err := s.post(ctx, "/v1/topics/"+topic+"/events?type=word",
 			fmt.Sprintf("%s-%d", topic, n), data); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (s server) answer(ctx context.Context, topic, question string) error {
 	return s.post(ctx, "/v1/topics/"+topic+"/end", "", nil)
 }
 
-// generate stands for the model.
+// generate stands in for the model.
 func generate(question string) iter.Seq[string] {
 	text := "You asked: " + question + ". Here is what I know of it, one word after the other."
 	return func(yield func(string) bool) {
@@ -89,7 +89,7 @@ func generate(question string) iter.Seq[string] {
 	}
 }
 
-// post tries until it is stored.
+// post retries until the event is stored.
 func (s server) post(ctx context.Context, path, key string, data []byte) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path,

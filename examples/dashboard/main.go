@@ -2,7 +2,7 @@
 //
 //	go run . [-every 2s]
 //
-// TIDINGS_URL and TIDINGS_TOKEN say where and as whom.
+// TIDINGS_URL is the server's address, TIDINGS_TOKEN the token to publish with.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	for tick := time.Tick(*every); ; {
 		n = count(n)
 		if err := publish(n); err != nil {
-			log.Print(err) // not tried again: newer numbers are on their way
+			log.Print(err) // not retried: newer numbers follow
 		}
 		select {
 		case <-tick:
@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// count stands for your queries.
+// count stands in for your queries.
 func count(last numbers) numbers {
 	sold := rand.N(4)
 	return numbers{last.Orders + sold, last.Revenue + sold*(500+rand.N(9500)),

@@ -2,7 +2,7 @@
 //
 //	go run . [-listen 127.0.0.1:3000]
 //
-// TIDINGS_URL says where the server is, TIDINGS_JWT_KEY is the secret that both have.
+// TIDINGS_URL is the server's address, TIDINGS_JWT_KEY the secret that both share.
 package main
 
 import (
@@ -27,12 +27,11 @@ import (
 //go:embed inbox.html
 var page []byte
 
-// userID is what a user's ID looks like. It becomes part of a topic and of a grant: ">" would grant
-// everybody's.
+// userID matches a user's ID. It becomes part of a topic and of a grant: ">" would grant everybody's.
 var userID = regexp.MustCompile(`^[0-9]+$`)
 
 type app struct {
-	url string // of Tidings
+	url string // Tidings
 	key []byte
 }
 
@@ -58,15 +57,14 @@ func main() {
 	log.Fatal(http.Serve(listener, nil))
 }
 
-// login stands for your own way to sign in, with a cookie that cannot be made up.
+// login stands in for your own sign-in, with a cookie that cannot be forged.
 func login(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: "user", Value: r.PathValue("user"), Path: "/",
 		HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// session tells the page who its user is, and gives it a token for this user's inbox and nothing
-// else.
+// session tells the page who its user is, and gives it a token for this user's inbox and nothing else.
 func (a app) session(w http.ResponseWriter, r *http.Request) {
 	cookie, err := r.Cookie("user")
 	if err != nil || !userID.MatchString(cookie.Value) {
@@ -85,8 +83,8 @@ func (a app) session(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"url": a.url, "inbox": inbox, "token": token})
 }
 
-// notify stands for the places in your app that have something to tell a user. The key names what
-// they tell, such as order-1001-shipped: told twice, it is one notification.
+// notify stands in for the places in your app that notify users. The key names the notice, such as order-1001-shipped:
+// sent twice, it is one notice.
 func (a app) notify(w http.ResponseWriter, r *http.Request) {
 	user, key := r.PathValue("user"), cmp.Or(r.URL.Query().Get("key"), rand.Text())
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10_000))

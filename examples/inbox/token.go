@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 )
 
-// claims say who somebody is, and what they may.
+// claims say who somebody is, and what they may do.
 type claims struct {
 	Subject string `json:"sub"`
 	Expires int64  `json:"exp"` // seconds since 1970
@@ -19,12 +19,11 @@ type grant struct {
 	Subscribe []string `json:"subscribe,omitempty"`
 }
 
-// mint makes a token: a JWT (RFC 7519) that is signed with HS256. Every language has a library that
-// does it.
+// mint creates a token: a JWT (RFC 7519) signed with HS256. Every language has a library for it.
 func mint(key []byte, c claims) string {
 	payload, err := json.Marshal(c)
 	if err != nil {
-		panic(err) // claims have nothing that is not JSON
+		panic(err) // claims always encode as JSON
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode(payload)

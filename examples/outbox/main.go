@@ -1,6 +1,6 @@
-// Outbox publishes what other programs put into the table outbox, in order, each row as exactly one
-// event. It runs until it gets SIGTERM; with -once it ends when the table is empty. It ends with an
-// error when the database is lost or the server refuses a row: let a supervisor start it again.
+// Outbox publishes what other programs insert into the table outbox, in order, each row as exactly one event. It runs
+// until SIGTERM; with -once it ends when the table is empty. It exits with an error if the database is lost or the
+// server refuses a row: let a supervisor restart it.
 //
 // DATABASE_URL names the database, TIDINGS_URL and TIDINGS_TOKEN the server.
 package main
@@ -49,7 +49,7 @@ func run(ctx context.Context, once bool) error {
 		return err
 	}
 	defer db.Close(context.WithoutCancel(ctx))
-	// A second poller waits here, and takes over when the session of the first one ends.
+	// A second poller waits here, and takes over when the first one's session ends.
 	if _, err := db.Exec(ctx, `SELECT pg_advisory_lock($1)`, lockID); err != nil {
 		return fmt.Errorf("wait for the lock: %w", err)
 	}
@@ -65,8 +65,7 @@ func run(ctx context.Context, once bool) error {
 			if err != nil {
 				return fmt.Errorf("publish row %d: %w", r.Position, err)
 			}
-			// A crash here leaves the row: it is published again, under the same key, and is the
-			// same event.
+			// A crash here leaves the row: it is published again, under the same key, and is the same event.
 			if _, err := db.Exec(ctx, `DELETE FROM outbox WHERE position = $1`,
 				r.Position); err != nil {
 				return fmt.Errorf("delete row %d, which is published: %w", r.Position, err)
@@ -85,8 +84,8 @@ func run(ctx context.Context, once bool) error {
 	}
 }
 
-// read returns the oldest rows. They are not found by a position remembered from the last time: a
-// transaction that took a lower position may commit later, and would be passed over.
+// read returns the oldest rows. They are not found by a remembered position: a transaction that took a lower position
+// may commit later, and would be skipped.
 func read(ctx context.Context, db *pgx.Conn) ([]row, error) {
 	rows,
 		err := db.Query(ctx,

@@ -31,8 +31,8 @@ func newPublisher(url, token string) *publisher {
 	return &publisher{url: url, token: token, client: &http.Client{Timeout: answerTimeout}}
 }
 
-// publish posts a row until the server has stored it, however long that takes, and returns the
-// event's ID. Any other error than ctx's is for good.
+// publish posts a row until the server has stored it, however long that takes, and returns the event's ID. Any error
+// but ctx's is permanent.
 func (p *publisher) publish(ctx context.Context, r row) (id string, err error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		id, err := p.post(ctx, r)
@@ -47,8 +47,7 @@ func (p *publisher) publish(ctx context.Context, r row) (id string, err error) {
 	}
 }
 
-// againError: the row may be stored or not, and may be posted again after a pause of at least so
-// long.
+// againError: the row may or may not be stored, and may be posted again after a pause of at least this long.
 type againError struct {
 	error
 	after time.Duration
@@ -75,10 +74,10 @@ func (p *publisher) post(ctx context.Context, r row) (id string, err error) {
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
-	if err != nil { // the answer was cut off
+	if err != nil { // the response was cut off
 		return "", &againError{error: err}
 	}
-	// An event when all is well, else a problem (RFC 9457). A proxy's page leaves it empty.
+	// An event on success, else a problem (RFC 9457). A proxy's page leaves it empty.
 	var answer struct{ ID, Title, Detail, Code string }
 	_ = json.Unmarshal(content, &answer)
 	switch status := resp.StatusCode; {

@@ -13,11 +13,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /**
- * Publishes that an order was created, once however often it is run for this order, and prints the event's ID:
+ * Publishes that an order was created, once however often it runs for this order, and prints the event's ID:
  *
  * <pre>java Publish.java [ORDER]</pre>
  *
- * TIDINGS_URL and TIDINGS_TOKEN say where and as whom. Needs Java 17 or newer and nothing else.
+ * TIDINGS_URL is the server's address, TIDINGS_TOKEN the token for it. Needs Java 17 or newer and nothing else.
  */
 public final class Publish {
     private static final Duration GIVE_UP_AFTER = Duration.ofSeconds(60);
@@ -31,7 +31,7 @@ public final class Publish {
         String order = args.length > 0 ? args[0] : "1001";
         String event = "{\"order\":\"%s\",\"total\":\"79.87\",\"currency\":\"EUR\"}".formatted(order);
         try {
-            // The key is named after what it announces, so that it is the same one even after a crash.
+            // The key is named after what it announces, so that it is the same even after a crash.
             System.out.println(new Publish().publish("orders", "order.created", "order-" + order + "-created", event));
         } catch (PublishException e) {
             System.err.println(e.getMessage());
@@ -55,7 +55,7 @@ public final class Publish {
         for (long pause = 100; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
             String failure;
             long wait = ThreadLocalRandom.current().nextLong(pause);
-            // The time-out of a request ends with the headers; this one covers the body too.
+            // The timeout of a request ends with the headers; this one covers the body, too.
             CompletableFuture<HttpResponse<String>> pending = client.sendAsync(request, BodyHandlers.ofString());
             try {
                 HttpResponse<String> answer = pending.get(10, TimeUnit.SECONDS);
@@ -69,7 +69,7 @@ public final class Publish {
                 }
                 failure = "the server answered " + status;
                 wait += 1000 * retryAfter(answer);
-            } catch (ExecutionException | TimeoutException e) { // no answer, or it was cut off
+            } catch (ExecutionException | TimeoutException e) { // no response, or it was cut off
                 failure = "no answer: " + e;
             } finally {
                 pending.cancel(true);
@@ -81,7 +81,7 @@ public final class Publish {
         }
     }
 
-    /** Reads the ID from a header, for the JDK has no JSON parser. */
+    /** Reads the ID from a header, because the JDK has no JSON parser. */
     private static String idOf(HttpResponse<?> answer) {
         String location = answer.headers().firstValue("Location").orElseThrow();
         return location.substring(location.lastIndexOf('/') + 1);

@@ -1,16 +1,16 @@
 #!/usr/bin/env node
-// Publishes that an order was created, once however often it is run for this order, and prints the event's ID:
+// Publishes that an order was created, once however often it runs for this order, and prints the event's ID:
 //
 //     node publish.mjs [ORDER]
 //
-// TIDINGS_URL and TIDINGS_TOKEN say where and as whom. Needs Node 18 or newer and nothing else.
+// TIDINGS_URL is the server's address, TIDINGS_TOKEN the token for it. Needs Node 18 or newer and nothing else.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
 const giveUpAfter = 60_000; // milliseconds
 const longestPause = 10_000;
 
-/** The publish may have failed or not, and may be repeated with the same key. */
+/** The publish may or may not have failed, and may be retried with the same key. */
 class Again extends Error {
   constructor(reason, after = 0) {
     super(reason);
@@ -63,14 +63,14 @@ function describe(text) {
     const { title, detail, code } = JSON.parse(text);
     return `${title}: ${detail} (${code})`;
   } catch {
-    return text; // not from Tidings, but from a proxy
+    return text; // from a proxy, not from Tidings
   }
 }
 
 const order = process.argv[2] ?? "1001";
 const event = { order, total: "79.87", currency: "EUR" };
 try {
-  // The key is named after what it announces, so that it is the same one even after a crash.
+  // The key is named after what it announces, so that it is the same even after a crash.
   console.log(await publish("orders", "order.created", `order-${order}-created`, event));
 } catch (error) {
   console.error(error.message);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Publishes that an order was created, once however often it is run for this order, and prints the event's ID.
+"""Publishes that an order was created, once however often it runs for this order, and prints the event's ID.
 
     python3 publish.py [ORDER]
 
-TIDINGS_URL and TIDINGS_TOKEN say where and as whom. Needs Python 3.9 or newer and nothing else.
+TIDINGS_URL is the server's address, TIDINGS_TOKEN the token for it. Needs Python 3.9 or newer and nothing else.
 """
 
 import http.client
@@ -20,7 +20,7 @@ LONGEST_PAUSE = 10.0
 
 
 class Again(Exception):
-    """The publish may have failed or not, and may be repeated with the same key."""
+    """The publish may or may not have failed, and may be retried with the same key."""
 
     def __init__(self, reason, after=0):
         super().__init__(reason)
@@ -59,7 +59,7 @@ def post(request):
             raise
         after = refusal.headers.get("Retry-After", "")
         raise Again(f"the server answered {refusal.code}", int(after) if after.isdecimal() else 0) from refusal
-    except (OSError, http.client.HTTPException) as error:  # no answer, or it was cut off
+    except (OSError, http.client.HTTPException) as error:  # no response, or it was cut off
         raise Again(f"no answer: {error}") from error
 
 
@@ -67,7 +67,7 @@ def main():
     order = sys.argv[1] if len(sys.argv) > 1 else "1001"
     event = {"order": order, "total": "79.87", "currency": "EUR"}
     try:
-        # The key is named after what it announces, so that it is the same one even after a crash.
+        # The key is named after what it announces, so that it is the same even after a crash.
         print(publish("orders", "order.created", f"order-{order}-created", event))
     except urllib.error.HTTPError as refusal:
         sys.exit(f"refused with {refusal.code}: {describe(refusal)}")
@@ -80,7 +80,7 @@ def describe(refusal):
     try:
         problem = json.loads(body)
         return f"{problem['title']}: {problem['detail']} ({problem['code']})"
-    except (ValueError, LookupError, TypeError):  # not from Tidings, but from a proxy
+    except (ValueError, LookupError, TypeError):  # from a proxy, not from Tidings
         return body
 
 

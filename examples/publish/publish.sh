@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Publishes that an order was created, once however often it is run for this order, and prints the event's ID:
+# Publishes that an order was created, once however often it runs for this order, and prints the event's ID:
 #
 #     ./publish.sh [ORDER]
 #
-# TIDINGS_URL and TIDINGS_TOKEN say where and as whom. Needs bash 4 and curl 7.55 or newer.
+# TIDINGS_URL is the server's address, TIDINGS_TOKEN the token for it. Needs bash 4 and curl 7.55 or newer.
 set -euo pipefail
 
 give_up_after=60 # seconds
@@ -15,7 +15,7 @@ token=${TIDINGS_TOKEN:-}
 
 request=(curl --silent --show-error --max-time 10
 	--header 'Content-Type: application/json'
-	# Named after what it announces, so that it is the same one even after a crash of this program.
+	# Named after what it announces, so that it is the same even after this program crashes.
 	--header "Idempotency-Key: order-$order-created"
 	--data-binary '{"order":"'"$order"'","total":"79.87","currency":"EUR"}'
 	"${url%/}/v1/topics/orders/events?type=order.created")
@@ -23,10 +23,10 @@ request=(curl --silent --show-error --max-time 10
 answer=$(mktemp -d)
 trap 'rm -rf "$answer"' EXIT
 
-# post sets status to that of the answer, 000 when there was none or it was cut off.
+# post sets status to the response's, or 000 if there was none or it was cut off.
 post() {
 	rm -f "$answer"/*
-	# As a file the token does not show in the list of processes.
+	# Passed as a file, the token is not in the process list.
 	status=$("${request[@]}" --header @<(printf '%s' "${token:+Authorization: Bearer $token}") \
 		--dump-header "$answer/headers" --output "$answer/body" --write-out '%{http_code}') || status=000
 }
@@ -38,7 +38,7 @@ while post; do
 		sed -E 's/.*"id":"([^"]+)".*/\1/' "$answer/body"
 		exit
 		;;
-	000 | 408 | 429 | 5??) ;; # again
+	000 | 408 | 429 | 5??) ;; # retry
 	*)
 		printf 'refused with %s: %s\n' "$status" "$(cat "$answer/body")" >&2
 		exit 1

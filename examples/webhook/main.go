@@ -2,8 +2,8 @@
 //
 //	go run . [-listen 127.0.0.1:3000] [-patience 8s]
 //
-// WOOCOMMERCE_SECRET and GITHUB_SECRET are the secrets of the webhooks, TIDINGS_URL and
-// TIDINGS_TOKEN say where and as whom it publishes.
+// WOOCOMMERCE_SECRET and GITHUB_SECRET are the webhooks' secrets, TIDINGS_URL is the server's address, TIDINGS_TOKEN the
+// token to publish with.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// maxBody is what GitHub sends at most, 25 MB.
+// maxBody is GitHub's maximum, 25 MB.
 const maxBody = 25 << 20
 
 // hook is an address that a shop delivers to.
@@ -31,13 +31,13 @@ type hook struct {
 	signature func(http.Header) ([]byte, error)
 	translate func(h http.Header, body []byte) (draft, error)
 	publish   func(ctx context.Context, d draft) error
-	patience  time.Duration // how long to wait for Tidings, before the shop gives up waiting for us
+	patience  time.Duration // how long to wait for Tidings, before the shop stops waiting for us
 }
 
-// draft is what is published.
+// draft is an event to publish.
 type draft struct {
-	key         string // the same for a delivery that comes again
-	topic, kind string // none for a delivery that is not an event to us
+	key         string // the same for a redelivery
+	topic, kind string // empty for a delivery that is not an event here
 	data        []byte
 }
 
@@ -60,7 +60,7 @@ func main() {
 	log.Fatal(http.Serve(listener, nil))
 }
 
-// secret insists on one: with an empty key everybody can sign.
+// secret requires one: with an empty key anyone can sign.
 func secret(name string) []byte {
 	value := os.Getenv(name)
 	if value == "" {
@@ -79,7 +79,7 @@ func (h hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// deliver answers 200 when the event is on disk, or when there is none.
+// deliver returns 200 when the event is on disk, or when there is none.
 func (h hook) deliver(w http.ResponseWriter, r *http.Request) (status int, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// tidings is where and as whom to publish.
+// tidings is the server to publish to, and the token for it.
 type tidings struct{ url, token string }
 
 // publish returns when the event is on disk, stored once however often it was sent.

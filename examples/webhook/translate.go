@@ -11,20 +11,19 @@ import (
 	"strings"
 )
 
-// An event has what a list of alerts shows, and not all that the shop knows of its customer: the
-// log keeps it, and browsers get it.
+// An event has what a list of alerts shows, not all that the shop knows about its customer: the log keeps it, and
+// browsers get it.
 
 func wooSignature(h http.Header) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(h.Get("X-WC-Webhook-Signature"))
 }
 
-// isWooPing recognises what WooCommerce sends, unsigned, when a webhook is saved. It wants 200.
+// isWooPing recognises what WooCommerce sends, unsigned, when a webhook is saved. It expects 200.
 func isWooPing(r *http.Request, body []byte) bool {
 	return r.Header.Get("X-WC-Webhook-Topic") == "" && bytes.HasPrefix(body, []byte("webhook_id="))
 }
 
-// wooDraft makes the topics order.created, order.updated, order.deleted and order.restored events
-// of these types.
+// wooDraft turns the topics order.created, order.updated, order.deleted and order.restored into events of these types.
 func wooDraft(h http.Header, body []byte) (d draft, err error) {
 	kind := h.Get("X-WC-Webhook-Topic")
 	if !strings.HasPrefix(kind, "order.") {
@@ -32,7 +31,7 @@ func wooDraft(h http.Header, body []byte) (d draft, err error) {
 	}
 	var order struct {
 		ID       int    `json:"id"`
-		Number   string `json:"number,omitempty"` // a deleted order has its ID only
+		Number   string `json:"number,omitempty"` // a deleted order has only its ID
 		Status   string `json:"status,omitempty"`
 		Total    string `json:"total,omitempty"`
 		Currency string `json:"currency,omitempty"`
@@ -40,8 +39,7 @@ func wooDraft(h http.Header, body []byte) (d draft, err error) {
 	if err := json.Unmarshal(body, &order); err != nil {
 		return d, err
 	}
-	// WooCommerce makes the ID from the webhook and the second: two orders of one second have the
-	// same.
+	// WooCommerce builds the ID from the webhook and the second: two orders in one second share it.
 	sum := sha256.Sum256(body)
 	d = draft{key: h.Get("X-WC-Webhook-Delivery-ID") + "-" + hex.EncodeToString(sum[:8]),
 		topic: "orders", kind: kind}
@@ -57,8 +55,8 @@ func gitHubSignature(h http.Header) ([]byte, error) {
 	return hex.DecodeString(text)
 }
 
-// gitHubDraft makes issues tickets, with types such as issue.opened, and what is said about them
-// comments, with types such as comment.created.
+// gitHubDraft turns issues into tickets, with types such as issue.opened, and comments on them into comments, with
+// types such as comment.created.
 func gitHubDraft(h http.Header, body []byte) (d draft, err error) {
 	var delivery struct {
 		Action string
@@ -74,7 +72,7 @@ func gitHubDraft(h http.Header, body []byte) (d draft, err error) {
 	if err := json.Unmarshal(body, &delivery); err != nil {
 		return d, err
 	}
-	d.key = h.Get("X-GitHub-Delivery") // the same when it is delivered again
+	d.key = h.Get("X-GitHub-Delivery") // the same for a redelivery
 	switch h.Get("X-GitHub-Event") {
 	case "issues":
 		d.topic, d.kind = "tickets", "issue."+delivery.Action

@@ -1,9 +1,9 @@
-// Worker keeps the stock of a shop by the orders in the log. Each order counts once, whenever the
-// worker or the server is killed:
+// Worker keeps a shop's stock from the orders in the log. Each order counts once, whenever the worker or the server is
+// killed:
 //
 //	go run . [-state stock.json]
 //
-// TIDINGS_URL and TIDINGS_TOKEN say where and as whom it reads. Run one worker on a file.
+// TIDINGS_URL is the server's address, TIDINGS_TOKEN the token to read with. Run one worker per file.
 package main
 
 import (
@@ -63,10 +63,10 @@ func work(ctx context.Context, path string) error {
 	}
 }
 
-// page is an answer of GET /v1/events.
+// page is a response of GET /v1/events.
 type page struct {
 	Events []event
-	Next   string // the cursor after it
+	Next   string // the cursor after this page
 	Gap    *gap
 }
 
@@ -75,17 +75,17 @@ type event struct {
 	Data     json.RawMessage
 }
 
-// gap says that events after the cursor are gone, which the worker has therefore never counted.
+// gap reports that events after the cursor are gone, which the worker therefore never counted.
 type gap struct {
 	Reason    string `json:"reason"`
 	Requested string `json:"requested"`
 	Detail    string `json:"detail"`
 }
 
-// againError: the read may be repeated.
+// againError: the read may be retried.
 type againError struct{ error }
 
-// read gets what comes after the cursor. While there is nothing it waits.
+// read gets what follows the cursor. While there is nothing it waits.
 func read(ctx context.Context, cursor string) (p page, err error) {
 	query := url.Values{"after": {cursor}, "limit": {"100"}, "wait": {"30s"}}
 	if cursor == "" {
@@ -115,7 +115,7 @@ func read(ctx context.Context, cursor string) (p page, err error) {
 		return p, fmt.Errorf("refused with %s", resp.Status)
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
-		return p, &againError{err} // the answer was cut off
+		return p, &againError{err} // the response was cut off
 	}
 	return p, nil
 }

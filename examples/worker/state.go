@@ -10,12 +10,12 @@ import (
 	"path/filepath"
 )
 
-// state is what the worker has done and how far it has read: one file, so that both change together
-// or not at all. In a database it is two tables and one transaction.
+// state is what the worker has done and how far it has read: one file, so that both change together or not at all. In a
+// database it would be two tables and one transaction.
 type state struct {
 	Cursor string         `json:"cursor"`
 	Stock  map[string]int `json:"stock"`          // pieces by article
-	Gaps   []gap          `json:"gaps,omitempty"` // somebody has to look at them
+	Gaps   []gap          `json:"gaps,omitempty"` // for somebody to look at
 }
 
 // order is the data of an event of type order.created.
@@ -36,10 +36,10 @@ func load(path string) (*state, error) {
 	return s, json.Unmarshal(content, s)
 }
 
-// apply takes a page into the state. An event that it does not understand ends the worker: to pass
-// over it is a decision of its own.
+// apply adds a page to the state. An event that it does not understand ends the worker: whether to skip it is for you
+// to decide.
 func (s *state) apply(p page) error {
-	// it may be told again
+	// a gap may be reported again
 	if p.Gap != nil && (len(s.Gaps) == 0 || s.Gaps[len(s.Gaps)-1] != *p.Gap) {
 		log.Printf("gap: %s: %s", p.Gap.Reason, p.Gap.Detail)
 		s.Gaps = append(s.Gaps, *p.Gap)
@@ -58,7 +58,7 @@ func (s *state) apply(p page) error {
 	return nil
 }
 
-// save replaces the file by a new one: after a crash there is the one or the other.
+// save replaces the file with a new one: after a crash either the old or the new one is there.
 func (s *state) save(path string) error {
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -80,5 +80,5 @@ func (s *state) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close()) // the new name is on disk too
+	return errors.Join(dir.Sync(), dir.Close()) // the new name is on disk, too
 }

@@ -24,7 +24,7 @@ function Alerts() {
   );
 }
 
-// Everything after the last alert that was seen; at the first visit the newest twenty. One client for both components.
+// Everything after the last alert seen; on the first visit, the newest twenty. One client for both components.
 createRoot(document.getElementById('app')).render(
   <StrictMode>
     <TidingsProvider url="http://127.0.0.1:8080" after={localStorage.seen} last={20}>

@@ -1,9 +1,8 @@
-// Publish publishes that an order was created, once however often it is run for this order, and
-// prints the event's ID:
+// Publish publishes that an order was created, once however often it runs for this order, and prints the event's ID:
 //
 //	go run main.go [ORDER]
 //
-// TIDINGS_URL and TIDINGS_TOKEN say where and as whom. Needs Go 1.22 or newer and nothing else.
+// TIDINGS_URL is the server's address, TIDINGS_TOKEN the token for it. Needs Go 1.22 or newer and nothing else.
 package main
 
 import (
@@ -41,7 +40,7 @@ func main() {
 	if len(os.Args) > 1 {
 		o.Order = os.Args[1]
 	}
-	// The key is named after what it announces, so that it is the same one even after a crash.
+	// The key is named after what it announces, so that it is the same even after a crash.
 	id, err := publish(ctx, "orders", "order.created", "order-"+o.Order+"-created", o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -87,7 +86,7 @@ func publish(ctx context.Context, topic, eventType, key string, event any) (id s
 	}
 }
 
-// againError: the publish may be repeated with the same key, after a pause of at least so long.
+// againError: the publish may be retried with the same key, after a pause of at least this long.
 type againError struct {
 	error
 	after time.Duration
@@ -108,10 +107,10 @@ func post(ctx context.Context, target string, header http.Header,
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
-	if err != nil { // the answer was cut off
+	if err != nil { // the response was cut off
 		return "", &againError{error: err}
 	}
-	// An event when all is well, else a problem (RFC 9457). A proxy's page leaves it empty.
+	// An event on success, else a problem (RFC 9457). A proxy's page leaves it empty.
 	var answer struct{ ID, Title, Detail, Code string }
 	_ = json.Unmarshal(content, &answer)
 	switch status := resp.StatusCode; {
