@@ -17,5 +17,5 @@ alarm.refresh();
 alarm.test();
 alarm.heard();
 
-// @ts-expect-error: it cannot be told that it rings
+// @ts-expect-error: ringing cannot be set
 alarm.ringing = true;

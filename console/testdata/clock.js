@@ -1,4 +1,4 @@
-// Puts the page's timers under the test's control: none runs but in pass(ms), which moves the clock on.
+// Puts the page's timers under the test's control: they run only in pass(ms), which advances the clock.
 {
   const start = Date.now();
   let now = start;

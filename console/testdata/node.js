@@ -1,4 +1,4 @@
-// A client in Node: node node.js URL. It writes the IDs of the events that it is given.
+// A client in Node: node node.js URL. It prints the IDs of its events.
 import { Tidings } from '../client/tidings.js';
 
 const client = new Tidings({ url: process.argv[2], topics: ['orders'], name: 'me' });

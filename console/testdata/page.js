@@ -1,8 +1,8 @@
-// A page with a client, whose query is the client's options. It reports what the client's listeners are given.
+// A page with a client, whose query is the client's options. It reports what the client's listeners get.
 import { Tidings } from '/tidings.js';
 
-// What is written to the console while a page is unloaded may not reach the test. So reports are numbered, kept,
-// and all written again by the next load.
+// What a page logs to the console while it is unloaded may not reach the test. So reports are numbered, kept, and all
+// logged again by the next load.
 const kept = keep();
 let n = 0;
 for (let text; (text = kept.getItem(`report ${n}`)); n++) console.debug(text);
@@ -10,7 +10,7 @@ for (let text; (text = kept.getItem(`report ${n}`)); n++) console.debug(text);
 function keep() {
   try {
     return globalThis.kept ?? sessionStorage;
-  } catch { // a page without storage is not loaded again
+  } catch { // a page without storage is not reloaded
     return { getItem() {}, setItem() {} };
   }
 }

@@ -1,5 +1,4 @@
-// A use of everything that push.d.ts declares. push-implementation.js is push.js, of which the compiler infers what there
-// really is.
+// Uses everything that push.d.ts declares. push-implementation.js is push.js, whose actual types the compiler infers.
 import { push, PushError, pushState, readPushes, stopPush, type Device, type PushAccess, type PushOptions } from './push.js';
 import * as Implementation from './push-implementation.js';
 

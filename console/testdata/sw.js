@@ -1,12 +1,12 @@
-// A service worker of the page's, that does what its query says with the answers of the server.
+// A page's service worker that treats the server's responses as its query says.
 const ways = {
   passes: request => fetch(request),
-  // reads each answer before it hands it over: of a stream that never ends.
+  // reads each response to its end before handing it over: a stream never ends.
   reads: async request => {
     const answer = await fetch(request);
     return new Response(await answer.text(), answer);
   },
-  // keeps every answer that has come to its end, whatever the server says of that.
+  // keeps every complete response, whatever the server says about caching.
   keeps: async request => {
     const kept = await caches.open('all'), found = await kept.match(request);
     if (found) return found;

@@ -1,5 +1,4 @@
-// A use of everything that tidings.d.ts declares. implementation.js is tidings.js, of which the compiler infers what
-// there really is.
+// Uses everything that tidings.d.ts declares. implementation.js is tidings.js, whose actual types the compiler infers.
 import { Tidings, type Bye, type Gap, type ProblemError, type State, type TidingsEvent, type TidingsOptions, type Token } from './tidings.js';
 import { Tidings as Implementation } from './implementation.js';
 
@@ -44,7 +43,7 @@ client.cursor = '';
 // @ts-expect-error: there is no such detail
 client.addEventListener('live', ({ detail }) => console.log(detail.id));
 
-// What the payloads are can be said once.
+// The payloads' type can be set once.
 const orders = new Tidings<{ total: number }>({ topics: ['orders'], handled: async ({ data }) => console.log(data?.total) });
 orders.addEventListener('event', ({ detail }) => console.log(detail.data?.total.toFixed()));
 orders.addEventListener('live', { handleEvent: ({ detail }) => console.log(detail.missed) });

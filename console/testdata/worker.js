@@ -1,4 +1,4 @@
-// A client in a worker, which tells the page what it is given.
+// A client in a worker, which reports to the page what it gets.
 import { Tidings } from '/tidings.js';
 
 const page = new BroadcastChannel('worker'), tell = (type, detail) => page.postMessage(JSON.stringify([type, detail]));

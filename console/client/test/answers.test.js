@@ -1,4 +1,4 @@
-// Answers that are not the server's: they pass.
+// Responses that are not the server's are temporary.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -59,12 +59,12 @@ test('streams whose rest stands in a buffer are given up for polling', async () 
   stage.network.passes = 2; // up to the state live
   await stage.pass(1);
   assert.equal(tab.client.transport, 'stream');
-  await stage.pass(90); // two streams that fall silent
+  await stage.pass(90); // two streams fall silent
   assert.deepEqual([tab.client.transport, tab.client.state], ['poll', 'live']);
   stage.server.publish('orders');
   await stage.pass(1);
   assert.equal(tab.of('event').length, 1);
-  await stage.pass(300 + 45); // a stream is tried again, which falls silent too
+  await stage.pass(300 + 45); // a stream is retried, and falls silent, too
   assert.deepEqual([tab.client.transport, tab.client.state], ['poll', 'live']);
   stage.network.passes = Infinity;
   await stage.pass(330);

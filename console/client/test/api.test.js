@@ -1,4 +1,4 @@
-// What a page asks of the client: topics that change, handlers that take their time, the first time that it is live.
+// What a page needs of the client: changing topics, slow handlers, the first time that it is live.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ test('an event whose handler has not finished comes again after a reload', async
   const ids = first.of('event').map(({ id }) => id);
   assert.deepEqual(begun, [ids[0]], 'one at a time');
   finish[0]();
-  await stage.pass(20); // heartbeats, which move the cursor, have come
+  await stage.pass(20); // heartbeats, which advance the cursor, have arrived
   assert.deepEqual(begun, ids.slice(0, 2));
   first.fire('pagehide');
   first.die();

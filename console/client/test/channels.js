@@ -1,5 +1,5 @@
 // BroadcastChannel between the tabs of an origin (WHATWG HTML §9.5): in order from each sender to each receiver,
-// otherwise in any order. What a tab sent that then crashes may be lost on the way.
+// otherwise in any order. What a tab sent before it crashes may be lost on the way.
 
 import { Lane } from './clock.js';
 
@@ -42,7 +42,7 @@ export class Channels {
     }
   }
 
-  // say says something to a tab that none of its own release says.
+  // say sends a tab a message that none of its own release would send.
   say(tab, data) {
     for (const to of this.#open) if (to.tab === tab) tab.run(() => to.onmessage({ data }));
   }
@@ -54,7 +54,7 @@ export class Channels {
     return lanes.get(to);
   }
 
-  // gone loses what a tab has said to some of the others and they have not heard.
+  // gone loses what some of the others have not yet heard from a tab.
   gone(tab) {
     tab.lost = new Set([...this.#open].filter(() => this.random() < 0.5));
     for (const channel of this.#open) if (channel.tab === tab) this.#open.delete(channel);

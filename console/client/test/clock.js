@@ -1,15 +1,15 @@
-// Time that passes only when it is told to, the queue of all that is to happen, and seeded randomness.
+// Time that passes only on request, the queue of everything due, and seeded randomness.
 
 import { setMaxListeners } from 'node:events';
 
-setMaxListeners(0); // Node's warning has no place here: a signal lives as long as its tab
+setMaxListeners(0); // Node's warning does not apply: a signal lives as long as its tab
 
 export class Clock {
   now = 0; // ms
   after = () => {}; // called after every entry of the queue
   #queue = [];
 
-  // at has run called at a time. What is due at the same time runs in the order of the calls.
+  // at schedules run for a time. Entries due at the same time run in call order.
   at(time, run) {
     const entry = { time, run };
     let i = this.#queue.length;
@@ -35,19 +35,19 @@ export class Clock {
   }
 }
 
-// settle waits for every promise that can go on: Node comes to its ticks when there are no microtasks left.
+// settle waits for every promise that can continue: Node reaches its ticks when no microtasks are left.
 function settle() { return new Promise(done => process.nextTick(done)); }
 
-// turn lets Node's event loop turn, which is when it reports what nobody caught.
+// turn lets Node's event loop turn, which is when it reports unhandled rejections.
 export function turn() { return new Promise(done => setImmediate(done)); }
 
-// Lane is a way on which nothing overtakes: a connection, a channel between two tabs.
+// Lane is a path on which nothing overtakes: a connection, or a channel between two tabs.
 export class Lane {
   #last = 0;
 
   constructor(clock, delay) {
     this.clock = clock;
-    this.delay = delay; // draws how long the way takes
+    this.delay = delay; // draws the delay
   }
 
   send(run) {

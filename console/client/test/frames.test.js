@@ -1,11 +1,11 @@
-// Line ends of two bytes, of which the second comes later.
+// Line ends of two bytes whose second byte arrives later.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Stage } from './stage.js';
 
 test('a frame that is cut anywhere, between CR and LF too, keeps its name', async () => {
-  const CUTS = 300; // more than a frame has bytes
+  const CUTS = 300; // more than the bytes of a frame
   for (let cut = 0; cut < CUTS; cut++) {
     const stage = new Stage();
     let draws = 0;

@@ -1,17 +1,17 @@
-// What one reader was given, over all its reloads, against the log: the property. A reader is a tab with a
+// What one reader got, over all its reloads, compared with the log: the property. A reader is a tab with a
 // sessionStorage; without storage every load is a reader of its own.
 
 import { ZERO } from './log.js';
 
 export class Ledger {
-  lines = []; // what was given, for the report
+  lines = []; // what the reader got, for the report
   #server; #matches; #isDue;
   #seen = new Set();
-  #position; // the last event given, or where reading began; undefined: nowhere yet
-  #log; // the log that the position is of
-  #covered = ZERO; // trimmed events up to here have been told
+  #position; // the last event received, or where reading started; undefined: nowhere yet
+  #log; // the log that the position belongs to
+  #covered = ZERO; // trimmed events up to here have been reported
 
-  // matches tells of an event whether it may be given, isDue whether it must.
+  // matches reports whether the reader may get an event, isDue whether it must.
   constructor(server, matches, isDue) {
     this.#server = server;
     this.#matches = matches;
@@ -20,14 +20,14 @@ export class Ledger {
 
   get begun() { return this.#position !== undefined; }
 
-  // begin says that everything after id is due.
+  // begin makes everything after id due.
   begin(id) {
     this.lines.push(`begin ${id}`);
     this.#log = this.#logOf(id) ?? this.#server.log;
     this.#position = id;
   }
 
-  // event returns what is wrong with being given this event now, if something is.
+  // event returns what is wrong with getting this event now, if anything.
   event(id) {
     this.lines.push(`event ${id}`);
     const log = this.#logOf(id);
@@ -52,7 +52,7 @@ export class Ledger {
     else this.#position = later(this.#position, through);
   }
 
-  // missing returns what is missing at the end, if something is.
+  // missing returns what is missing at the end, if anything.
   missing() {
     if (!this.begun) return 'it never began';
     this.#turnTo(this.#server.log);
@@ -60,7 +60,7 @@ export class Ledger {
     return lost && `event ${lost.id} is missing`;
   }
 
-  // due returns the first event that should have been given, and was not.
+  // due returns the first event that should have arrived and has not.
   #due(log, before = '~') {
     if (this.#position === ZERO) this.#covered = log.trimmed; // the start of the log is wherever it is now
     return log.events.find(e => e.id > this.#position && e.id < before && this.#matches(e) && this.#isDue(e) &&
@@ -69,8 +69,8 @@ export class Ledger {
 
   #logOf(id) { return this.#server.logs.findLast(log => log.has(id)); }
 
-  // turnTo makes the position one of another log: what the two share stays read. What was under way when a log was
-  // replaced may come late: then back to it, as long as nothing else was read.
+  // turnTo moves the position to another log: what the two share stays read. What was in progress when a log was
+  // replaced may arrive late: then back to it, as long as nothing else was read.
   #turnTo(log) {
     const { logs } = this.#server, from = logs.indexOf(this.#log), to = logs.indexOf(log);
     const between = logs.slice(Math.min(from, to) + 1, Math.max(from, to) + 1);

@@ -1,5 +1,5 @@
-// The Web Locks API between the tabs of an origin: one exclusive lock a name, with ifAvailable, steal and signal
-// (W3C Web Locks §5). Requests and answers take their time and may cross each other.
+// The Web Locks API between the tabs of an origin: one exclusive lock per name, with ifAvailable, steal and signal (W3C
+// Web Locks §5). Requests and answers are delayed and may cross.
 
 import { Lane } from './clock.js';
 
@@ -9,10 +9,10 @@ export class Locks {
 
   constructor(clock, delay) {
     this.clock = clock;
-    this.delay = () => Math.min(2000, delay()); // a browser's own ways do not get slow as a network does
+    this.delay = () => Math.min(2000, delay()); // a browser's internal messages are never as slow as a network
   }
 
-  // of returns what a tab sees as navigator.locks.
+  // of returns a tab's navigator.locks.
   of(tab) {
     const up = new Lane(this.clock, this.delay), down = new Lane(this.clock, this.delay);
     return { request: (name, options, callback) => new Promise((resolve, reject) => {
@@ -60,7 +60,7 @@ export class Locks {
   }
 
   #withdraw(request) {
-    if (this.#held.get(request.name) === request) return; // the callback sees that it was withdrawn
+    if (this.#held.get(request.name) === request) return; // the callback sees that it was aborted
     this.#queue = this.#queue.filter(r => r !== request);
   }
 
@@ -71,7 +71,7 @@ export class Locks {
     if (next >= 0) this.#grant(...this.#queue.splice(next, 1));
   }
 
-  // gone takes back what a tab held that is no more.
+  // gone frees what a tab held that no longer exists.
   gone(tab) {
     this.clock.at(this.clock.now + this.delay(), () => {
       this.#queue = this.#queue.filter(r => r.tab !== tab);

@@ -1,13 +1,13 @@
-// The log of the model server, and cursors over it: docs/DESIGN.md §4. One Log is one life of the log: a restored
-// copy is another, which shares its beginning.
+// The log of the model server, and cursors over it: docs/DESIGN.md §4. One Log is one life of the log: a restored copy
+// is another one, with a shared beginning.
 
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 export const ZERO = '0'.repeat(26);
 
 export class Log {
-  shared = ZERO; // up to here it is the log that it took the place of
-  events = []; // those that were trimmed among them: readers must not see those
-  trimmed = ZERO; // the highest ID that was ever trimmed
+  shared = ZERO; // up to here it equals the log that it replaced
+  events = []; // including trimmed ones, which readers must not see
+  trimmed = ZERO; // the highest ID ever trimmed
 
   constructor(id, copied) {
     this.id = id;
@@ -20,7 +20,7 @@ export class Log {
   copy() { return { events: [...this.events], head: this.head }; }
   has(id) { return this.events.some(e => e.id === id); }
 
-  // append mints max(now, head + 1); more than 1, so that two lives of a log whose clock is behind differ.
+  // append mints max(now, head + 1), with more than 1, so that two lives of a log with a slow clock differ.
   append(now, entropy, topic) {
     const random = BigInt(Math.floor(entropy * 2 ** 40)), fresh = (BigInt(now) << 80n) | random;
     const last = parse(this.head);
@@ -29,20 +29,20 @@ export class Log {
     return event;
   }
 
-  // trim deletes all but the newest so many.
+  // trim deletes all but the newest N.
   trim(keep) {
     const gone = this.retained.slice(0, keep ? -keep : undefined);
     if (gone.length > 0) this.trimmed = gone.at(-1).id;
   }
 
-  // floor is the newest ID at or below id that is, or is known to have been, an event.
+  // floor returns the newest ID at or below id that is, or is known to have been, an event's.
   floor(id) {
     const floor = this.retained.findLast(e => e.id <= id)?.id ?? ZERO;
     return floor < this.trimmed && this.trimmed <= id ? this.trimmed : floor;
   }
 }
 
-// Cursor reads on from a start, and says what is missing.
+// Cursor reads from a start, and reports what is missing.
 export class Cursor {
   #log; #matches; #told = ZERO; #gap; #asked;
 
@@ -66,7 +66,7 @@ export class Cursor {
     this.#gap = this.#gapOf('unknown', id, floor);
   }
 
-  // next returns at most max events, and first the gap, if there is one.
+  // next returns first the gap, if there is one, then at most max events.
   next(max) {
     if (this.#gap) {
       const gap = this.#gap;

@@ -1,9 +1,9 @@
-// The client in a model of browsers (world.js), on schedules drawn at random (schedule.js): no schedule loses, repeats
-// or reorders an event, but for what a gap told before; and when the faults end, every tab is live at the head of the
-// log, over one stream.
+// The client in a model of browsers (world.js), on random schedules (schedule.js): no schedule loses, repeats or
+// reorders an event, except for what a gap reported; and when the faults end, every tab is live at the head of the log,
+// over one stream.
 //
-// TIDINGS_SEED and TIDINGS_SCHEDULES say which schedules and how many. What fails is told with its seed, cut down to
-// the steps that it takes; with the same seed it fails again.
+// TIDINGS_SEED and TIDINGS_SCHEDULES set which schedules and how many. A failure is reported with its seed, reduced to
+// the steps that it needs; with the same seed it fails again.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -20,8 +20,8 @@ test(`no schedule loses, repeats or reorders (TIDINGS_SEED=${seed} TIDINGS_SCHED
   if (found) assert.fail(describe(await shrink(client, found)));
 });
 
-// The property bites: each of these changes to the client must break it, whatever the seed above. A rare one says from
-// which seed it is looked for.
+// The property bites: each of these changes to the client must break it, whatever the seed above. A rare failure names
+// the seed at which the search starts.
 const SABOTAGES = {
   'a follower ignores holes': ['if (gap || other || past || at && !joins) return', 'if (false) return'],
   'a follower takes what it has': ['if (event && at > this.#cursor) this.#give(event);', 'if (event) this.#give(event);'],

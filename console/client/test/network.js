@@ -1,15 +1,15 @@
-// The network between tabs and the server: fetch, over connections that break, hang and hold things back, and cut
+// The network between tabs and the server: fetch, over connections that break, hang and hold things back, and split
 // what they carry anywhere. Left out: CORS.
 
 import { Lane } from './clock.js';
 
 export class Network {
   mode = 'ok'; // or refuse: nothing connects; hang: nothing goes through; buffer: streams are held back
-  answer; // what something between answers in the server's place: {status, type, body}
+  answer; // an intermediary's response in the server's place: {status, type, body}
   bodiless = false; // whether the browser has no streams
-  cookie; // what the browser sends of itself, as Authorization here
-  requests; // an array, if they are to be kept
-  passes = Infinity; // so many frames of each stream, before the rest is held back
+  cookie; // what the browser sends by itself, as Authorization here
+  requests; // an array, to record them
+  passes = Infinity; // frames of each stream before the rest is held back
   #connections = new Set();
 
   constructor(clock, random, server, delay) {
@@ -19,8 +19,8 @@ export class Network {
     this.delay = delay;
   }
 
-  // open connects. serve gets the connection at the server; broken is called in the tab when it does not come
-  // about, or breaks.
+  // open connects. serve gets the connection at the server; broken is called in the tab if it is not established, or
+  // breaks.
   open(tab, streams, serve, broken) {
     const connection = new Connection(this, tab, streams, broken);
     this.#connections.add(connection);
@@ -31,7 +31,7 @@ export class Network {
     return connection;
   }
 
-  // stream has the server answer with a stream. Its frames come in pieces.
+  // stream makes the server respond with a stream. Its frames arrive in pieces.
   stream(connection, url, query, { authorization, lastEventID }, body, resolve, answer) {
     let frames = 0;
     const end = ['\n', '\r\n', '\r'][Math.floor(this.random() * 3)];
@@ -55,7 +55,7 @@ export class Network {
     if (status !== 200) answer(status, { code: 'token-invalid' });
   }
 
-  // streamsOf counts the streams that a tab holds open.
+  // streamsOf counts a tab's open streams.
   streamsOf(tab) { return [...this.#connections].filter(c => c.tab === tab && c.streams).length; }
 
   become(mode) {
@@ -64,19 +64,19 @@ export class Network {
       if (this.blocks(c)) continue;
       const fate = c.held.length > 0 ? this.random() : 1;
       if (fate < 0.3) c.break();
-      else if (fate < 0.6) c.stuck = true; // forgotten by something between: silent for ever
+      else if (fate < 0.6) c.stuck = true; // forgotten by an intermediary: silent forever
       else c.flush();
     }
   }
 
-  // blocks reports whether nothing goes through a connection now.
+  // blocks reports whether a connection is blocked now.
   blocks({ streams, stuck }) { return stuck || this.mode === 'hang' || this.mode === 'buffer' && streams; }
 
   drop(chance) {
     for (const c of [...this.#connections]) if (this.random() < chance) c.break();
   }
 
-  // lose forgets the connections of a tab that is gone.
+  // lose drops the connections of a tab that is gone.
   lose(tab) {
     for (const c of [...this.#connections]) if (c.tab === tab) c.abort();
   }
@@ -101,7 +101,7 @@ class Connection {
 
   up(run) { this.#pass(() => this.#up.send(() => this.over || run())); }
 
-  // down has the tab do something, after everything that was sent before.
+  // down makes the tab do something, after everything that was sent before.
   down(run) {
     this.#pass(() => this.#down.send(() => this.tab.run(() => this.over || run())));
   }
@@ -120,7 +120,7 @@ class Connection {
 
   flush() { for (const send of this.held.splice(0)) send(); }
 
-  // break loses what is under way.
+  // break loses what is in flight.
   break() {
     if (this.over) return;
     this.#close();
@@ -138,7 +138,7 @@ class Connection {
   }
 }
 
-// Body is what a fetch reads of a stream, a piece at a time.
+// Body is a fetch's response body, read a piece at a time.
 class Body {
   #pieces = []; #error; #over = false; #wake = () => {};
 
@@ -162,7 +162,7 @@ class Body {
   }
 }
 
-// textOf is a frame as the server writes it, with the line ends that something between may make of its own.
+// textOf returns a frame as the server writes it, with the line ends that an intermediary may convert.
 function textOf({ event, data, id, retry }, end) {
   const lines = [`event: ${event}`, ...JSON.stringify(data, null, 1).split('\n').map(line => `data: ${line}`)];
   if (id) lines.unshift(`id:${id}`);
@@ -208,7 +208,7 @@ export function fetchOf(tab, network) {
 }
 
 function headOf(url, status, type, who) {
-  const redirects = status >= 300 && status < 400; // which a page is not told more of (Fetch §3.1)
+  const redirects = status >= 300 && status < 400; // about which a page learns nothing more (Fetch §3.1)
   if (redirects) return { url, status: 0, type: 'opaqueredirect', headers: new Headers(), ok: false };
   const headers = new Headers({ 'Content-Type': type });
   if (who) headers.set('Tidings-Who', who);

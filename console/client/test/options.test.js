@@ -1,4 +1,4 @@
-// Options that mean nothing are told at once, with what was expected. undefined is as if an option were not there.
+// Invalid options are reported at once, with what was expected. undefined counts as absent.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

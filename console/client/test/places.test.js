@@ -1,4 +1,4 @@
-// Where a page begins that was closed: what is stored, for which topics, and how an earlier release stored it.
+// Where a closed page starts again: what is stored, for which topics, and how an earlier release stored it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { Stage } from './stage.js';
 
 const KEY = 'tidings https://tidings.example me';
 
-// visit opens a page for a while, and returns what it was given: the topics, and the gaps.
+// visit opens a page for a while, and returns what it got: the topics, and the gaps.
 async function visit(stage, options, seconds = 2) {
   const tab = stage.open({ name: 'me', ...options });
   await stage.pass(seconds);
@@ -52,7 +52,7 @@ test('topics that were left out for a while are read from where they were left',
   const tab = stage.open({ name: 'me', topics: ['tickets'], after: stage.server.log.head });
   await stage.pass(2);
   publish(stage, 'orders');
-  await stage.pass(20); // a heartbeat moves the cursor
+  await stage.pass(20); // a heartbeat advances the cursor
   tab.client.setTopics(['orders', 'tickets']);
   publish(stage, 'orders');
   await stage.pass(2);

@@ -1,11 +1,11 @@
-// What tabs tell the server of what they can do. Beats are sent by hand, and a client is nothing but them.
+// What tabs report to the server about what they can do. Beats are sent by hand, and a client is nothing but beats.
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { Presence } from '../presence.js';
 
 const HEARTBEAT = 15_000;
-let now, sent, answers, warned; // what the server was told, how it answers, and what was said of it
+let now, sent, answers, warned; // the reports, how the server responds, and the warnings
 
 class Channel {
   static all = new Set();
@@ -70,14 +70,14 @@ test('it is told with each heartbeat, and on a busy stream once in half of one',
   assert.equal(told().length, 8);
   now += HEARTBEAT;
   await client.beat();
-  await client.beat('two'); // another stream knows nothing yet
+  await client.beat('two'); // another stream has no report yet
   assert.equal(told().length, 2);
 });
 
 test('without an alarm it says that there is none, and what changes is told at once', async () => {
   const tab = open(true);
   await tab.client.beat();
-  tab.presence.changed(); // nothing has
+  tab.presence.changed(); // nothing has changed
   document.visibilityState = 'hidden';
   document.dispatchEvent(new Event('visibilitychange'));
   await settled();
@@ -98,8 +98,8 @@ test('tabs that share a stream are one page; one that does not answer counts no 
   assert.deepEqual(told().at(-1), state(true));
   now += HEARTBEAT;
   await leader.client.beat();
-  assert.deepEqual(told(), [state(true)]); // with no word between that says less
-  follower.presence.close(); // as one that hangs
+  assert.deepEqual(told(), [state(true)]); // with no lesser report in between
+  follower.presence.close(); // like one that hangs
   now += HEARTBEAT;
   await leader.client.beat();
   assert.deepEqual(told(), [state(true)]); // it had answered the last time
@@ -141,7 +141,7 @@ test('each stream is reported of with the token that it was asked for with', asy
 test('that the server takes no report is said once, and not of a stream that has ended', async () => {
   const { client } = open(true, true);
   answers = 404;
-  await Promise.all([client.beat(), client.beat('two')]); // on its way when the stream ended
+  await Promise.all([client.beat(), client.beat('two')]); // in flight when the stream ended
   await settled();
   assert.equal(warned.length, 1);
   assert.match(warned[0], /would be heard: HTTP 404, no stream of yours has this ID$/);
@@ -164,7 +164,7 @@ test('several of one client speak as one, with a group and without', async () =>
     second.changed();
     await settled();
     assert.deepEqual(told(), [state(false)]);
-    tab.presence.close(); // the other goes on
+    tab.presence.close(); // the other continues
     await tab.client.beat();
     assert.deepEqual(told(), [state(null)]);
     second.close();

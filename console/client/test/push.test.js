@@ -1,4 +1,4 @@
-// push.js, in a browser's globals made here: what it asks of the browser and of the server.
+// push.js, with mock browser globals: what it requests from the browser and the server.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { push, pushState, readPushes, stopPush } from '../push.js';

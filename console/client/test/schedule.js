@@ -1,9 +1,9 @@
-// Schedules: what may happen, drawn at random, run, and cut down to what it takes to fail.
+// Schedules: what may happen, drawn at random, run, and reduced to what it takes to fail.
 
 import { randomFrom } from './clock.js';
 import { SETS, World } from './world.js';
 
-// ACTIONS are done to a world. A step that makes no sense where the world is does nothing, so that any part of a
+// ACTIONS are applied to a world. A step that makes no sense in the world's state does nothing, so that any part of a
 // schedule is a schedule.
 const ACTIONS = {
   publish(world, { n, topic }) { for (let i = 0; i < n; i++) world.server.publish(topic); },
@@ -56,7 +56,7 @@ function living(act) {
 
 const PEOPLE = ['ann', 'ben', ''];
 
-const ANSWERS = [ // of what stands between; none: it passes on
+const ANSWERS = [ // of an intermediary; none: it passes on
   undefined, undefined, { status: 200, type: 'text/html' }, { status: 404, type: 'text/plain' }, { status: 403, type: 'text/html' },
   { status: 502, type: 'text/html' }, { status: 302 }, { status: 200, type: 'application/json', body: {} },
 ];
@@ -109,7 +109,7 @@ function draw(seed) {
   });
 }
 
-// run returns what is wrong after a schedule, if something is. Equal arguments have the same outcome.
+// run returns what is wrong after a schedule, if anything. Equal arguments have the same outcome.
 function run(compiled, seed, schedule) { return new World(compiled, seed).run(schedule, ACTIONS); }
 
 // explore runs the schedules of count seeds. It returns the first that fails, or nothing.
@@ -120,7 +120,7 @@ export async function explore(compiled, first, count) {
   }
 }
 
-// shrink leaves out steps, ever smaller stretches of them, as long as it still fails.
+// shrink removes ever smaller stretches of steps, as long as it still fails.
 export async function shrink(compiled, { seed, schedule }) {
   for (let size = schedule.length >> 1; size > 0; size >>= 1) {
     for (let at = 0; at < schedule.length;) {
@@ -132,7 +132,7 @@ export async function shrink(compiled, { seed, schedule }) {
   return { seed, schedule, failure: await run(compiled, seed, schedule) };
 }
 
-// describe is a failure as a person reads it.
+// describe formats a failure for people.
 export function describe({ seed, schedule, failure }) {
   const steps = schedule.map(({ after, act, ...rest }) => `  wait ${after} ms, ${act} ${JSON.stringify(rest)}`);
   return `seed ${seed}: ${failure}\nafter:\n${steps.join('\n')}`;

@@ -1,22 +1,22 @@
-// The model server: streams and pages of docs/DESIGN.md §4 over a Log. It has people with tokens that end and grants
-// that change, restarts, and a clock of its own. A token is `t1`, or `ann.t1`. Left out: topics that end, corrupt and
-// malformed, ndjson, limits.
+// The model server: streams and pages of docs/DESIGN.md §4 over a Log. It has people with expiring tokens and changing
+// grants, restarts, and its own clock. A token is `t1`, or `ann.t1`. Left out: topics that end, corrupt and malformed,
+// ndjson, limits.
 
 import { Cursor, Log } from './log.js';
 
-const CHUNK = 3; // events that are read at once: few, so that much can happen between two reads
+const CHUNK = 3; // events read at once: few, so that much can happen between two reads
 const HEARTBEAT = 15_000;
 const EPOCH = Date.UTC(2026, 0, 1);
 
 export class Server {
-  logs = [new Log('log0')]; // the last is the one that is served
+  logs = [new Log('log0')]; // the last one is served
   offset = 0; // of the server's clock
   down = 0; // until then
   overloaded = false;
-  grants = []; // that were changed: {person, privy}
+  grants = []; // changes: {person, privy}
   #streams = new Set();
   #waiting = new Set(); // pages
-  #token = 1; // the number of those that are accepted; 0: none is needed
+  #token = 1; // the number of the accepted ones; 0: none is needed
   #privy = new Map(); // person -> since when it may read `salaries`, or may not
   #backup;
 
@@ -32,7 +32,7 @@ export class Server {
 
   tokenOf(person) { return this.#token ? `${person && `${person}.`}t${this.#token}` : undefined; }
 
-  // who is what Tidings-Who says, of a token that is accepted.
+  // who returns Tidings-Who for an accepted token.
   who(authorization) {
     const person = personOf(authorization);
     return `${person}.${this.privy(person) ? 'all' : 'less'}`;
@@ -40,7 +40,7 @@ export class Server {
 
   privy(person) { return this.#privy.get(person) ?? false; }
 
-  // grant changes what a person may read. All tokens are made anew.
+  // grant changes what a person may read. All tokens are renewed.
   grant(person, privy) {
     if (!this.#token) return;
     this.#privy.set(person, privy);
@@ -48,7 +48,7 @@ export class Server {
     this.expireToken();
   }
 
-  // mayHave reports whether a person may have been given an event, and isDue whether it must: it was privy all the time.
+  // mayHave reports whether a person may have got an event, and isDue whether they must: they were privy all the time.
   mayHave(person, { topic, granted }) {
     return topic !== 'salaries' || this.#privyAt(person, granted) || this.#since(person, granted).some(({ privy }) => privy);
   }
@@ -94,7 +94,7 @@ export class Server {
 
   backup() { this.#backup = this.log.copy(); }
 
-  // restore puts the backup in the log's place, once. What was trimmed since is trimmed there too.
+  // restore replaces the log with the backup, once. What was trimmed since is trimmed there, too.
   restore() {
     this.restart(500, true);
     if (!this.#backup) return;
@@ -104,8 +104,8 @@ export class Server {
     this.#backup = undefined;
   }
 
-  // stream answers a request; out takes frames, and is told when there are no more. It returns the status, and what
-  // to call when the client has gone.
+  // stream answers a request; out takes frames, and is notified at the end. It returns the status, and what to call
+  // when the client has gone.
   stream(query, lastEventID, token, out) {
     if (!this.#accepts(token)) return { status: 401 };
     if (this.overloaded) {
@@ -118,7 +118,7 @@ export class Server {
     return { status: 200, leave: () => stream.leave() };
   }
 
-  // page answers a request, once there is something or its wait is over. It returns what to call when the client has gone.
+  // page answers a request, once there is something or its wait is over. It returns what to call if the client goes.
   page(query, token, answer) {
     if (this.overloaded) return void answer(503, { code: 'overloaded' });
     if (!this.#accepts(token)) return void answer(401, { code: 'token-invalid' });
@@ -150,7 +150,7 @@ export class Server {
 
 function personOf(authorization = '') { return /^Bearer (.*)\.t/.exec(authorization)?.[1] ?? ''; }
 
-// readPage reads a page: the gap, if one is due, and what follows it.
+// readPage reads a page: the gap, if one is due, and the events after it.
 function readPage(cursor, log) {
   let { gap = null, events } = cursor.next(CHUNK);
   if (gap && events.length === 0) ({ events } = cursor.next(CHUNK));
@@ -158,12 +158,12 @@ function readPage(cursor, log) {
   return { events, next: cursor.position, gap, caught_up: cursor.position === log.head };
 }
 
-// Stream is one connection: a cursor that is read a few events at a time. The past and the present are the same to it.
+// Stream is one connection: a cursor read a few events at a time. Past and live are the same to it.
 class Stream {
   #server; #cursor; #out; #forget;
   #live = false; #busy = false;
   #timer; #heartbeat;
-  #retry; // to be told in the next frame
+  #retry; // sent in the next frame
 
   constructor(server, cursor, out, forget) {
     this.#server = server;
@@ -177,7 +177,7 @@ class Stream {
     this.#write({ ...first, gap: null });
   }
 
-  // pump looks for more, unless it is about to.
+  // pump looks for more, unless that is already scheduled.
   pump() { if (!this.#busy) this.#step(); }
 
   #step() { this.#write(this.#cursor.next(CHUNK)); }

@@ -1,4 +1,4 @@
-// A stage: the model's browser, network and server, where a test says what happens. Ways take 10 ms, draws are 0.5.
+// A stage: the model's browser, network and server, driven by a test. Delays are 10 ms, draws 0.5.
 
 import { readFileSync } from 'node:fs';
 import { Channels } from './channels.js';
@@ -25,7 +25,7 @@ export class Stage {
     this.locks = new Locks(this.clock, delay);
   }
 
-  // open makes a tab with a client. given has what its listeners were given: [type, detail] each.
+  // open creates a tab with a client. given lists what its listeners got: [type, detail] each.
   open(options = {}, session = new Map(), faults = {}) {
     const tab = new Tab(this, { session, storage: 'ok', ...faults });
     const Tidings = tab.load(client), given = [];
@@ -37,6 +37,6 @@ export class Stage {
     return Object.assign(tab, { Tidings, given, session, of, errors: () => of('error').map(e => e.message) });
   }
 
-  // pass lets so many seconds go by.
+  // pass lets N seconds pass.
   pass(seconds) { return this.clock.advance(1000 * seconds); }
 }

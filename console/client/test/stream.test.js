@@ -1,4 +1,4 @@
-// How a stream is asked for, and read.
+// How a stream is requested and read.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

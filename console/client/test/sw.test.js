@@ -1,4 +1,4 @@
-// The service worker, with a browser's globals made here: what it shows, and what a click opens.
+// The service worker, with mock browser globals: what it shows, and what a click opens.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import vm from 'node:vm';
 
 const source = readFileSync(new URL('../sw.js', import.meta.url), 'utf8');
 
-// worker runs sw.js. dispatch(type, event) waits for what the worker has the browser wait for.
+// worker runs sw.js. dispatch(type, event) waits for the worker's waitUntil promises.
 function worker(windows = []) {
   const listeners = {}, did = [];
   const global = {

@@ -1,5 +1,5 @@
 // A tab: what a page finds in its global scope, and what happens to it. Tasks of a frozen tab wait; those of a dead
-// one, and what it still asks for, come to nothing.
+// one, and its pending requests, come to nothing.
 
 import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
@@ -15,8 +15,8 @@ const GLOBALS = [
 
 const locksOver = compiled('locks.js', readFileSync(new URL('../locks.js', import.meta.url), 'utf8'), 'locks');
 
-// compile turns the module's text into a function of the names that it finds in its global scope. It runs in a
-// context that has nothing but ECMAScript's own: a name that is missing here is a ReferenceError.
+// compile turns the module's text into a function of the names that it finds in its global scope. It runs in a context
+// that has nothing but ECMAScript's own globals: a missing name is a ReferenceError.
 export function compile(source) { return compiled('tidings.js', source, 'Tidings'); }
 
 function compiled(filename, source, name) {
@@ -46,7 +46,7 @@ export class Tab {
     this.#local = storageOf(this, world.local, storage);
   }
 
-  // without takes from the tab what an old browser does not have.
+  // without removes from the tab what an old browser lacks.
   without(name) { delete this.#window[name]; }
 
   get frozen() { return this.#frozen; }
@@ -77,7 +77,7 @@ export class Tab {
     };
   }
 
-  // run does a task of the tab, unless it is frozen: then later.
+  // run executes a task of the tab; if the tab is frozen, later.
   run(task) {
     if (this.dead) return;
     if (this.#frozen) this.#parked.push(task);
@@ -98,7 +98,7 @@ export class Tab {
     return id;
   }
 
-  // late draws by how much a timer is late, as those of hidden tabs are.
+  // late draws the delay of a timer, as in hidden tabs.
   #late() {
     const hidden = this.#document.visibilityState === 'hidden';
     return hidden ? this.#world.random() * this.#world.throttle : 0;
@@ -120,7 +120,7 @@ export class Tab {
     this.run(() => this.#document.dispatchEvent(new Event('visibilitychange')));
   }
 
-  // freeze stops the tab, as a browser does that says so, or a machine that sleeps.
+  // freeze stops the tab, like a browser that announces it, or a machine that sleeps.
   freeze(told) {
     if (this.#frozen || this.dead) return;
     this.#told = told;
@@ -135,7 +135,7 @@ export class Tab {
     for (const task of this.#parked.splice(0)) this.later(0, task);
   }
 
-  // putAway and takeOut move the tab into the back/forward cache and out again.
+  // putAway and takeOut move the tab into and out of the back/forward cache.
   putAway() {
     if (this.#frozen || this.dead) return;
     this.fire('pagehide');
@@ -157,7 +157,7 @@ export class Tab {
   }
 }
 
-// storageOf is a view of a Map, as sessionStorage and localStorage are: ok, full (takes nothing) or denied.
+// storageOf is a view of a Map, like sessionStorage and localStorage: ok, full (accepts nothing) or denied.
 function storageOf(tab, map, mode) {
   return {
     getItem(key) {

@@ -1,4 +1,4 @@
-// What becomes of tabs that are put away, whose locks never answer, and of what they cannot tell each other.
+// Tabs that are put away, whose locks never respond, or that cannot send each other an event.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Which topics a list stands for, and where one of reserved topics begins.
+// Which topics a list matches, and where a list of reserved topics starts.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Who a tab reads as: what is shared, what is stored, and whom the others are told of.
+// Who a tab reads as: what is shared, what is stored, and what the others learn.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

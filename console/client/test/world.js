@@ -1,8 +1,8 @@
-// A browser with up to four tabs of one origin, a network and a server, all driven by one clock. A schedule of
-// faults is done to them; then the faults end, and everything must come right.
+// A browser with up to four tabs of one origin, a network and a server, all driven by one clock. A schedule of faults
+// is applied; then the faults end, and everything must recover.
 //
-// There are two people, two names and several sets of topics. Who a tab is for is told by a cookie that all tabs have, a
-// token function of each, or a token that is fixed.
+// There are two people, two names and several sets of topics. A tab's person is set by a cookie that all tabs share, by
+// the tab's token function, or by a fixed token.
 //
 // What it leaves out: browsers that differ from the standards but for what network.js says, other origins and
 // windows, workers, storage that another tab sees late or that fills up in use, channels that are missing,
@@ -22,18 +22,18 @@ export const SETS = [['orders'], [], ['orders', 'tickets'], ['tickets']];
 
 export class World {
   clock = new Clock();
-  wall = Date.UTC(2026, 0, 1); // what the clocks of the tabs say is this and the time
+  wall = Date.UTC(2026, 0, 1); // the tabs' clocks show this plus the time
   local = new Map(); // localStorage
   slots = [{}, {}, {}, {}]; // places for tabs: {session, name, topics, person, readers, tab, client}
   person = ''; // whose the cookie is
   failure; // the first
   #compiled; #names; #sets; #since; #mode;
-  #given = new Map(); // name and person -> {events, from: topic -> where it was read from first}
+  #given = new Map(); // name and person -> {events, from: topic -> where it was first read from}
 
   constructor(compiled, seed) {
     this.#compiled = compiled;
     const random = this.random = randomFrom(seed);
-    this.speed = 1; // of everything that is under way: 10 takes ten times as long
+    this.speed = 1; // of everything in flight: 10 takes ten times as long
     const delay = (least, most) => () => this.speed * (least + (most - least) * random() ** 3);
     this.throttle = random() < 0.3 ? 60_000 : 0; // of the timers of hidden tabs
     this.server = new Server(this.clock, random, random() < 0.6);
@@ -51,7 +51,7 @@ export class World {
 
   // --- people
 
-  // signIn gives the browser, or a tab, another person's token, or a new one of the same.
+  // signIn gives the browser, or a tab, another person's token, or a new one of the same person.
   signIn(slot, person) {
     if (this.#mode === 'cookie') {
       this.person = person;
@@ -62,7 +62,7 @@ export class World {
 
   #personOf(slot) { return this.#mode === 'cookie' ? this.person : this.#mode ? slot.person : ''; }
 
-  // tokenOf is what a tab is given as its token.
+  // tokenOf returns a tab's token option.
   #tokenOf(slot) {
     const token = this.server.tokenOf(slot.person);
     if (this.#mode === 'fixed') return slot.fixed = token;
@@ -74,14 +74,14 @@ export class World {
     }));
   }
 
-  // spent reports whether a tab has a fixed token that has ended. It is live only as long as another one reads for it.
+  // spent reports whether a tab's fixed token has expired. Such a tab is live only while another one reads for it.
   #spent(slot) { return this.#mode === 'fixed' && slot.fixed !== this.server.tokenOf(slot.person); }
 
   fail(message) { this.failure ??= `at ${Math.round(this.clock.now)} ms: ${message}`; }
 
   // --- tabs
 
-  // open loads the client in a slot. What is loaded there again goes on as the same reader, if it ever began.
+  // open loads the client in a slot. A client reloaded there continues as the same reader, if it ever started.
   open(slot, copied) {
     const { random } = this;
     slot.storage ??= pick(random(), [['ok', 0.85], ['full', 0.07], ['denied', 0.08]]);
@@ -110,7 +110,7 @@ export class World {
     client.addEventListener('live', () => tab.dead || this.#wrong(slot, !client.cursor && 'it is live without a cursor'));
   }
 
-  // reader is the ledger of who a tab is for now.
+  // reader returns the ledger of a tab's current person.
   #reader(slot) {
     const { client, readers, topics } = slot, person = personOf(client.who);
     if (!readers.has(person)) {
@@ -123,7 +123,7 @@ export class World {
     return readers.get(person);
   }
 
-  // readsFrom notes from where on a name has been given what. One that is new may begin after what others have not come to.
+  // readsFrom records from where a name reads what. A new one may start beyond where others have got to.
   #readsFrom(slot, id) {
     const { from } = this.#givenTo(slot), at = slot.isFresh && !slot.client.cursor && this.#since ? ZERO : id;
     for (const topic of listOf(slot.topics)) {
@@ -136,7 +136,7 @@ export class World {
     const { client } = slot, ledger = this.#reader(slot);
     if (!ledger.begun && client.cursor) ledger.begin(client.cursor);
     this.#wrong(slot, ledger.event(id));
-    if (slot.storage !== 'ok') return; // its place is stored nowhere
+    if (slot.storage !== 'ok') return; // its cursor is stored nowhere
     this.#givenTo(slot).events.add(id);
     this.#readsFrom(slot, client.cursor ?? id);
   }
@@ -163,8 +163,8 @@ export class World {
     this.open(slot);
   }
 
-  // change loads a page that reads other topics in a tab: it begins where it last was with these, or else where the one
-  // before was, or earlier.
+  // change loads a page that reads other topics in a tab: it starts where it last was with these, or else where the
+  // previous one was, or earlier.
   change(slot, topics) {
     if (slot.storage !== 'ok' || slot.topics === topics || !slot.client.cursor) return;
     this.#end(slot, true);
@@ -172,7 +172,7 @@ export class World {
     Object.assign(slot, { topics, readers: new Map() });
     const own = this.#own(slot, person);
     this.open(slot);
-    const { who, cursor } = slot.client, sameLog = this.server.logs.length === 1; // else a gap is told
+    const { who, cursor } = slot.client, sameLog = this.server.logs.length === 1; // else a gap is reported
     if (sameLog && personOf(who) === person && !(own ? cursor === own : cursor <= was)) {
       this.fail(`it was at ${was}, with these topics at ${own}, and begins with them at ${cursor}`);
     }
@@ -192,37 +192,36 @@ export class World {
 
   #places(slot, person) { return JSON.parse(this.local.get(this.#key(slot, person)) ?? '{}').sets; }
 
-  // start is where a new tab begins.
+  // start returns where a new tab starts.
   #start(slot, person) {
     const sets = this.#places(slot, person) ?? (person && this.#places(slot, '')) ?? {};
     return sets[setOf(slot.topics)] ?? Object.values(sets).sort()[0] ?? null;
   }
 
-  // own is where a tab last was with its topics.
+  // own returns where a tab last was with its topics.
   #own(slot, person) { return JSON.parse(slot.session.get(this.#key(slot, person)) ?? '{}').sets?.[setOf(slot.topics)]; }
 
-  // begins looks where a new tab begins: at the place of its topics, else at the oldest place there is. Up to there
-  // somebody under the name was given everything since it was first read.
+  // begins checks where a new tab starts: at the cursor of its topics, else at the oldest one. Up to there somebody
+  // under the name got everything since it was first read.
   #begins(slot, person, stored) {
     const { client, topics } = slot, at = this.#start(slot, person);
     if (client.cursor !== at) this.fail(`a new tab of ${client.who} begins at ${client.cursor} and not at ${at}`);
     slot.isFresh = !stored.has(this.#key(slot, person));
     const { events, from } = this.#givenTo(slot), { log, logs } = this.server;
-    if (logs.length > 1 || slot.isFresh) return; // what gaps told is left to the ledgers
+    if (logs.length > 1 || slot.isFresh) return; // gaps are left to the ledgers
     const lost = log.retained.find(e => e.id <= at && listOf(topics).includes(e.topic) && e.id > from.get(e.topic) && !events.has(e.id));
     if (lost) this.fail(`a new tab of ${client.who} begins at ${at}: ${lost.id} of ${lost.topic} was given to nobody`);
   }
 
-  // look notes what can be seen of the tabs after each task. What the leader has come to must be where a new tab
-  // begins.
+  // look records what can be seen of the tabs after each task. A new tab must start where the leader has got to.
   look() {
     for (const slot of this.living()) {
       const { tab, client, storage, readers, led } = slot;
       slot.led = client.leads;
-      const same = client.who === slot.who; // else it is at the place of another person
+      const same = client.who === slot.who; // else it is at another person's cursor
       if (client.who !== slot.who) {
         const person = personOf(client.who), other = slot.who !== undefined && person !== personOf(slot.who);
-        if (other && storage !== 'ok') readers.delete(person); // what is stored nowhere begins anew
+        if (other && storage !== 'ok') readers.delete(person); // what is stored nowhere starts over
         else if (other && !readers.has(person)) this.#began(slot);
         slot.who = client.who;
       }
@@ -240,7 +239,7 @@ export class World {
     }
   }
 
-  // began looks where a tab begins for another person than before.
+  // began checks where a tab starts for a person other than before.
   #began(slot) {
     const { client, session } = slot, person = personOf(client.who);
     slot.isFresh = true; // or takes over what was nobody's
@@ -254,7 +253,7 @@ export class World {
 
   // --- the run
 
-  // run does the schedule, and returns what went wrong, if something did.
+  // run executes the schedule, and returns what went wrong, if anything.
   async run(schedule, actions) {
     const unhandled = error => this.fail(`unhandled: ${error?.stack ?? error}`);
     process.on('unhandledRejection', unhandled).on('uncaughtException', unhandled);
@@ -275,7 +274,7 @@ export class World {
     }
   }
 
-  // calmDown ends the faults in two steps. First the tabs that are awake must come right, though others sleep on and
+  // calmDown ends the faults in two steps. First the tabs that are awake must recover, though others still sleep and
   // something may still hold streams back; then all.
   async #calmDown() {
     this.speed = 1;
@@ -303,14 +302,14 @@ export class World {
     if (requests.length > 5 * this.living().length) this.fail(`${requests.length} requests in 10 s of peace`);
   }
 
-  // renew has somebody sign in again in one tab. The others have to hear of it.
+  // renew signs somebody in again in one tab. The others must learn of it.
   #renew() {
     const [slot] = this.awake();
     if (slot && this.#mode === 'cookie') this.signIn(slot, this.person);
   }
 
-  // allWell waits until nothing is amiss. The times are what the client's own add up to: silence, a stream that does
-  // not open, a poll, the longest pause before it tries again; and, until there is a stream again, POLL_FOR.
+  // allWell waits until nothing is wrong. The times are sums of the client's own: silence, a stream that does not open,
+  // a poll, the longest pause before a retry; and, until there is a stream again, POLL_FOR.
   async #allWell(message, within, amiss) {
     const until = this.clock.now + within;
     while (amiss() && this.clock.now < until && !this.failure) await this.clock.advance(5_000);
@@ -329,7 +328,7 @@ export class World {
     }
   }
 
-  // Of all tabs that may share and read the same as the same person, one leads and has a stream.
+  // Of the tabs that may share, and read the same as the same person, one leads and has a stream.
   #manyStreams() {
     const groups = new Map();
     for (const slot of this.living()) {
@@ -348,7 +347,7 @@ export class World {
 
 function isOf(topics, { topic }) { return topics.length === 0 || topics.includes(topic); }
 
-// listOf leaves out what not everybody may read.
+// listOf leaves out what only some may read.
 function listOf(topics) { return topics.length ? topics : ['orders', 'tickets']; }
 
 function setOf(topics) { return [...topics].sort().join(' '); }

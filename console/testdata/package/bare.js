@@ -1,4 +1,4 @@
-// A client in a bundle that nobody has told where the server is.
+// A client in a bundle, without the server's address.
 import { Tidings } from '@tidings/client';
 
 new Tidings({ shared: false }).addEventListener('error', ({ detail }) => {

@@ -26,7 +26,7 @@ function App() {
   const [shown, set] = useState({
     url: new URLSearchParams(location.search).get('url')!, topics: ['orders'], token: 'a', page: true, list: true, hidden: false,
   });
-  // At once, so that none is passed over.
+  // At once, so that none is missed.
   Object.assign(window, { show: (change: Partial<typeof shown>) => flushSync(() => set(before => ({ ...before, ...change }))) });
   if (!shown.page) return null;
   return (

@@ -1,4 +1,4 @@
-// A client in a script that is no module, where nothing says where it was loaded from.
+// A client in a script that is not a module, and so does not know where it was loaded from.
 import { Tidings } from '@tidings/client';
 
 try {

@@ -1,4 +1,4 @@
-// Renders on a server, where nothing may be asked for, and where nothing may keep the process.
+// Renders on a server, where nothing may be requested, and nothing may keep the process alive.
 import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 import { createSSRApp, h } from 'vue';

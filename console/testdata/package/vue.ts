@@ -25,7 +25,7 @@ const Status = defineComponent(() => {
 
 const Page = defineComponent(() => {
   provideTidings(() => ({ url: shown.url, last: 100, token: () => shown.token }));
-  const newest = useEvents({ topics: () => ['*'], limit: 2 }); // of what this component provides itself
+  const newest = useEvents({ topics: () => ['*'], limit: 2 }); // from what this component provides
   return () => [
     h(Status),
     shown.list ? h(List, { id: 'changing', topics: shown.topics }) : null,
