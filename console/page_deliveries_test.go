@@ -240,7 +240,7 @@ func TestConsoleDeadLetters(t *testing.T) {
 	tb.presses(t, "Try again: "+second)
 	tb.sees(t, "dialog .state", "Nothing is set aside.")
 	tb.presses(t, "Close")
-	tb.sees(t, ".card", "Finished retrying what was set aside. 1 sent, 0 refused, 0 deleted by retention.")
+	tb.sees(t, ".card", "Finished retrying events set aside. 1 sent, 0 refused, 0 deleted by retention.")
 
 	tb.presses(t, "Resend…: shop")
 	tb.presses(t, "With new IDs")

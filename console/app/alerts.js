@@ -147,7 +147,7 @@ function toTop() {
   window.scrollTo({ top: 0, behavior: calm ? 'instant' : 'smooth' });
 }
 
-// --- what is watched
+// --- the topics watched
 
 const PATTERN = /^(>|\$?[A-Za-z0-9_-]+|\*)(\.([A-Za-z0-9_-]+|\*))*(\.>)?$/;
 

@@ -104,9 +104,9 @@ export default {
   'deliveries.run-replay-running': 'Resending.',
   'deliveries.run-replay-done': 'Resending finished.',
   'deliveries.run-replay-ended': 'Resending ended early.',
-  'deliveries.run-redrive-running': 'Retrying what was set aside.',
-  'deliveries.run-redrive-done': 'Finished retrying what was set aside.',
-  'deliveries.run-redrive-ended': 'Retrying what was set aside ended early.',
+  'deliveries.run-redrive-running': 'Retrying events set aside.',
+  'deliveries.run-redrive-done': 'Finished retrying events set aside.',
+  'deliveries.run-redrive-ended': 'Retrying events set aside ended early.',
   'deliveries.runCounts': '{sent} sent, {refused} refused, {gone} deleted by retention.',
 
   'deliveries.againTitle': 'Resend: {name}',

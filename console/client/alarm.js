@@ -864,7 +864,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     this.#notes();
   }
 
-  // --- what is shown
+  // --- rendering
 
   #build() {
     const lang = this.getAttribute('lang') ?? this.closest('[lang]')?.lang ?? navigator.language ?? EN;

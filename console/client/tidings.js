@@ -93,7 +93,7 @@ export class Tidings extends EventTarget {
     this.#bearer = undefined;
     this.#failures = 0;
     this.#steals = true; // the leader may not have the new token
-    this.#served &&= undefined; // to be told
+    this.#served &&= undefined; // so that the others learn of it
     this.#restart();
   }
 
