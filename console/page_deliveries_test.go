@@ -154,7 +154,7 @@ func TestConsoleDeliveryAddress(t *testing.T) {
 	tb.enters(t, "dialog [name=topics]", "orders")
 	tb.enters(t, "dialog [name=url]", h.url)
 	tb.presses(t, "Save")
-	tb.sees(t, "dialog .problem", "If it is meant, start the server with --deliver-to 127.0.0.1/32.")
+	tb.sees(t, "dialog .problem", "If that is intended, start the server with --deliver-to 127.0.0.1/32.")
 	tb.sees(t, "dialog .problem .said", "127.0.0.1 is refused: it is loopback")
 	tb.enters(t, "dialog [name=url]", strings.Replace(h.url, "127.0.0.1", "localhost", 1))
 	tb.presses(t, "Save")

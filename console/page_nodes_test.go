@@ -37,6 +37,6 @@ func TestConsoleNodes(t *testing.T) {
 	west.Signal(syscall.SIGSTOP)
 	defer west.Signal(syscall.SIGCONT)
 	tb.eval(t, `location.hash = '#/connections'`)
-	tb.sees(t, ".connections .notice", "west does not say who is connected to it")
+	tb.sees(t, ".connections .notice", "west does not report its connections")
 	tb.holds(t, "!"+row("west", "orders"))
 }

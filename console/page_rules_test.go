@@ -27,7 +27,7 @@ func TestConsoleRules(t *testing.T) {
 		tb.enters(t, "dialog [name="+name+"]", text)
 	}
 	tb.presses(t, "Save")
-	tb.sees(t, "dialog .problem", "“mon tue 9-18” are no hours")
+	tb.sees(t, "dialog .problem", "“mon tue 9-18” is not a span of hours")
 	tb.enters(t, "dialog [name=hours]", "mon tue 09:00-18:00\nsat 10:00-14:00")
 	tb.enters(t, "dialog [name=steps]", "60 nobody")
 	tb.presses(t, "Save")
