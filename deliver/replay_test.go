@@ -128,6 +128,37 @@ func TestReplayBeside(t *testing.T) {
 	})
 }
 
+// TestRefusedSettingsDisturbNothing: a refused Put ends no replay, and cuts off no request.
+func TestRefusedSettingsDisturbNothing(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("shop", settings("orders"))
+		old := s.publish(1, "orders")
+		s.expectSent(old)
+		s.receiver.set(slow(10 * time.Second))
+		s.replay("shop", deliver.Replay{Start: replay.Earliest()})
+		live := s.publish(1, "orders")
+		time.Sleep(5 * time.Second)
+		for _, set := range []deliver.Settings{{GiveUpAfter: time.Millisecond}, {URL: "ftp://example.com"},
+			{Secret: "short"}, {From: &store.ID{}}, {May: func(store.Filter) error { return errors.New("no") }}} {
+			if _, _, err := s.Put(t.Context(), "shop", set); err == nil {
+				t.Errorf("%+v is accepted", set)
+			}
+		}
+		s.expectRun("shop", deliver.RunStatus{Kind: deliver.Replayed, Number: 1, State: deliver.RunUnderWay})
+		time.Sleep(6 * time.Second)
+		s.expectRun("shop", deliver.RunStatus{Kind: deliver.Replayed, Number: 1, State: deliver.RunDone, Sent: 1})
+		all := s.takeAll()
+		for _, g := range all {
+			if !g.ok {
+				t.Errorf("the request for %s was cut off", g.id)
+			}
+		}
+		if len(all) != 2 || s.get("shop").At.String() != live {
+			t.Errorf("sent %q, want %s and %s", ids(all), old, live)
+		}
+	})
+}
+
 // TestReplayIsNumbered: nothing is sent under a number that could be used again.
 func TestReplayIsNumbered(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {

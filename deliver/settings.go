@@ -42,8 +42,8 @@ type InvalidError struct{ Field, Detail string }
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 
 // Put creates or changes a delivery, durably. It sends by the new settings from its current position; if paused or
-// stopped it stays so. A request under way is cut off and made again. Errors: *InvalidError, an outbound.Refused,
-// ErrLimit, ErrKey, those of seal, of the log, and of May.
+// stopped it stays so. A request under way is cut off and made again, and a run ends; refused settings do neither.
+// Errors: *InvalidError, an outbound.Refused, ErrLimit, ErrKey, those of seal, of the log, and of May.
 func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Status, made bool, err error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
@@ -57,27 +57,22 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 		Recipient: Recipient{Kind: Webhook}, Format: CloudEvents, GiveUp: duration{DefaultGiveUpAfter}, By: set.By,
 		Made: now()}}
 	made = old == nil || old.damaged
-	if !made {
-		if set.From != nil {
-			return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
+	switch {
+	case made && set.From != nil:
+		d.at = *set.From
+	case !made && set.From != nil:
+		return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
+	case !made:
+		if err := s.check(old, set); err != nil {
+			return Status{}, false, err
 		}
 		old.halt()
 		s.endRun(old)
-	} else if set.From != nil {
-		d.at = *set.From
 	}
 	last := s.inherit(d, old)
 	if err = s.apply(d, set, made); err == nil {
 		d.refit(last)
-		err = s.alone(func() error {
-			err := s.put(ctx, []*delivery{d}, false)
-			if err == nil {
-				s.mu.Lock()
-				s.deliveries[name] = d
-				s.mu.Unlock()
-			}
-			return err
-		})
+		err = s.enter(ctx, d)
 	}
 	if err != nil {
 		if old != nil && !old.damaged {
@@ -88,6 +83,27 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	s.start(d)
 	status, err = s.Get(name)
 	return status, made, err
+}
+
+// check is apply without an effect, so that refused settings disturb nothing under way.
+func (s *Sender) check(old *delivery, set Settings) error {
+	s.mu.Lock()
+	d := &delivery{name: old.name, record: old.record}
+	s.mu.Unlock()
+	return s.apply(d, set, false)
+}
+
+// enter writes a delivery, and puts it in place of the one of its name.
+func (s *Sender) enter(ctx context.Context, d *delivery) error {
+	return s.alone(func() error {
+		err := s.put(ctx, []*delivery{d}, false)
+		if err == nil {
+			s.mu.Lock()
+			s.deliveries[d.name] = d
+			s.mu.Unlock()
+		}
+		return err
+	})
 }
 
 // inherit copies the state of the delivery that d replaces, if any; of a damaged one, only its dead letters. It returns
