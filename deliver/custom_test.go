@@ -1,7 +1,9 @@
 package deliver_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,54 @@ func TestCustomTemplate(t *testing.T) {
 		}
 		if all := s.takeAll(); len(all) != 1 || !strings.Contains(all[0].body, `"n":"","none":""`) {
 			t.Errorf("a test sent %+v", all)
+		}
+	})
+}
+
+// TestTemplateKeepsItsLength: a template near the limit is stored as given, so that it is within the limit after a
+// restart, too.
+func TestTemplateKeepsItsLength(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		set := s.jsonKind(`{"text":"`+strings.Repeat("<&>", 2700)+`"}`, "tk")
+		s.put("custom", set)
+		s.close()
+		s.open()
+		got := s.get("custom").Template
+		if string(got) != string(set.Template) {
+			t.Errorf("after a restart the template has %d bytes, want the %d given", len(got), len(set.Template))
+		}
+		s.put("custom", deliver.Settings{GiveUpAfter: time.Hour})
+		s.put("custom", deliver.Settings{Recipient: deliver.Recipient{Template: got}})
+		set = s.jsonKind(`{"text":"`+strings.Repeat("x", 8<<10)+`"}`, "tk")
+		_, _, err := s.Put(t.Context(), "custom", set)
+		if invalid := (*deliver.InvalidError)(nil); !errors.As(err, &invalid) || invalid.Field != "template" {
+			t.Errorf("a longer one: %v", err)
+		}
+	})
+}
+
+// TestEscapedTemplate: a template that an older release stored with escapes, beyond the limit, does not get in the way
+// of other settings.
+func TestEscapedTemplate(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("custom", s.jsonKind(`{"text":"`+strings.Repeat("<..", 2700)+`"}`, "tk"))
+		s.close()
+		stored, err := s.log.Deliveries()
+		if err != nil || len(stored) != 1 {
+			t.Fatalf("%d deliveries (%v)", len(stored), err)
+		}
+		var escaped bytes.Buffer
+		json.HTMLEscape(&escaped, stored[0].Record)
+		stored[0].Record = escaped.Bytes()
+		if err := s.log.SetDeliveries(t.Context(), stored, false); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		s.put("custom", deliver.Settings{GiveUpAfter: time.Hour})
+		s.publish(1, "orders")
+		want := `{"text":"` + strings.Repeat(`\u003c..`, 2700) + `"}`
+		if all := s.takeAll(); len(all) != 1 || all[0].body != want {
+			t.Errorf("sent %d messages, want the template's text", len(all))
 		}
 	})
 }

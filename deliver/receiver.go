@@ -93,6 +93,9 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	if err := r.applyKind(set, made); err != nil {
 		return err
 	}
+	if len(set.Template) > maxTemplate {
+		return &InvalidError{"template", fmt.Sprintf("expected at most %d bytes", maxTemplate)}
+	}
 	r.take(set)
 	if check := r.receiver().traits().check; check != nil {
 		if err := check(&r.Recipient); err != nil {

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -81,11 +82,13 @@ const recordVersion = 1
 func purpose(name string) string { return "delivery " + name }
 
 func (r *record) bytes() []byte {
-	text, err := json.Marshal(r)
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // a template stays as it was given, and as long
+	if err := enc.Encode(r); err != nil {
 		panic(err) // it has nothing that could fail
 	}
-	return text
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
 func (r *record) parse(text []byte) error {

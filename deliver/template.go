@@ -10,7 +10,7 @@ import (
 	"tidings/internal/wire"
 )
 
-// maxTemplate bounds a template, in bytes.
+// maxTemplate bounds a template that is set, in bytes. Older releases stored it with escapes, and so longer.
 const maxTemplate = 8 << 10
 
 // placeholder is replaced by a value when a message is made.
@@ -27,10 +27,8 @@ func (r *record) checkTemplate() error {
 	}
 	text := r.textTemplate()
 	switch {
-	case r.Kind == Custom && len(r.Template) <= maxTemplate:
+	case r.Kind == Custom:
 		return r.checkObject()
-	case len(r.Template) > maxTemplate:
-		return &InvalidError{"template", fmt.Sprintf("expected at most %d bytes", maxTemplate)}
 	case text == "" && string(r.Template) == `""`:
 		r.Template = nil // as if never set
 		return nil
