@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"tidings/internal/wire"
 )
 
 // client holds the flags that all verbs which talk to a server share.
@@ -158,10 +160,7 @@ func (c *client) exchange(ctx context.Context, app *app, method string, query ur
 	}
 	maps.Copy(req.Header, header)
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
+		text := wire.Marshal(body)
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 		req.Header.Set("Content-Type", "application/json")
 	}

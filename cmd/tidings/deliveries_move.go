@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"tidings/internal/wire"
 )
 
 // movedDelivery is a delivery as export writes it, a JSON object per line: its settings and its position, without
@@ -52,11 +54,7 @@ func (c *deliveriesExportCmd) Run(ctx context.Context, app *app) error {
 			if len(d.Topics) == 0 {
 				return fmt.Errorf("the record of %s is damaged: set it again, or delete it", d.Name)
 			}
-			line, err := json.Marshal(d)
-			if err == nil {
-				err = app.print("%s", line)
-			}
-			if err != nil {
+			if err := app.print("%s", wire.Marshal(d)); err != nil {
 				return err
 			}
 		}

@@ -70,6 +70,26 @@ func TestDeliveriesMove(t *testing.T) {
 	}
 }
 
+// TestDeliveriesMoveTemplate: a template within the limit is set, exported and imported as given.
+func TestDeliveriesMoveTemplate(t *testing.T) {
+	url := serving(t, "--data-dir", t.TempDir(), "--deliver-http", "--deliver-to", "127.0.0.1")
+	verb := func(stdin, args string) string {
+		t.Helper()
+		return runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(stdin),
+			strings.Fields("deliveries "+args)...).ended(t, exitOK).stdout
+	}
+	template := `{"a":"` + strings.Repeat("<&>", 2700) + `"}`
+	verb("", "put any --kind json --topic orders --endpoint "+"https://ntfy.example.com/ --template "+template)
+	exported := verb("", "export")
+	if !strings.Contains(exported, `"template":`+template) {
+		t.Errorf("exported: %.400s", exported)
+	}
+	verb(strings.Replace(exported, `"any"`, `"other"`, 1), "import")
+	if again := verb("", "export"); strings.Count(again, template) != 2 {
+		t.Errorf("exported again: %.400s", again)
+	}
+}
+
 func receive(t *testing.T, got chan string) string {
 	t.Helper()
 	select {
