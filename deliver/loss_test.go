@@ -13,6 +13,7 @@ import (
 
 	"tidings/deliver"
 	"tidings/internal/outbound"
+	"tidings/internal/seal"
 	"tidings/store"
 )
 
@@ -171,6 +172,34 @@ func TestSecretsKey(t *testing.T) {
 		_, _, err := s.Put(t.Context(), "new", settings("orders"))
 		if _, found := os.Stat(s.key); !errors.Is(err, deliver.ErrKey) || found == nil {
 			t.Errorf("a new one without the key: %v, want ErrKey and no other key", err)
+		}
+		if err := os.Rename(away, s.key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		s.expectSent(id)
+		s.expect("shop", deliver.Running)
+	})
+}
+
+// TestOtherSecretsKey: the same under another key, until the right file is put back.
+func TestOtherSecretsKey(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("shop", settings("orders"))
+		s.close()
+		away := s.key + ".away"
+		if err := os.Rename(s.key, away); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.NewFile(s.key).Seal(nil, "something else"); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		id := s.publish(1, "orders")
+		time.Sleep(time.Hour)
+		s.expectSent("")
+		if r := s.expect("shop", deliver.Locked).Reason; !strings.Contains(r, seal.ErrOtherKey.Error()) {
+			t.Errorf("locked for %q, want another key", r)
 		}
 		if err := os.Rename(away, s.key); err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 var (
@@ -36,8 +37,9 @@ var (
 type File struct {
 	path string
 
-	mu  sync.Mutex
-	key *key // nil until read
+	mu   sync.Mutex
+	key  *key      // nil until read
+	read time.Time // when it was read last
 }
 
 type key struct {
@@ -49,6 +51,9 @@ const (
 	keyBytes = 32 // AES-256
 	keyID    = 8  // bytes of a hash of the key, to distinguish another key from damage
 	version  = 1
+
+	// againAfter is how long a key that does not fit is kept before the file is read again.
+	againAfter = time.Second
 )
 
 // NewFile returns a File at path, which need not exist.
@@ -75,12 +80,15 @@ func (f *File) Seal(secret []byte, purpose string) ([]byte, error) {
 }
 
 // Open returns what was sealed for the purpose. Errors: ErrNoKey, ErrOtherKey, ErrDamaged. A file that is missing or
-// unreadable is read again by the next call.
+// unreadable is read again by the next call, one with another key after a second at the earliest.
 func (f *File) Open(sealed []byte, purpose string) ([]byte, error) {
 	if len(sealed) < 1+keyID || sealed[0] != version {
 		return nil, ErrDamaged
 	}
 	k, err := f.load()
+	if err == nil && [keyID]byte(sealed[1:]) != k.id {
+		k, err = f.loadAgain()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +109,22 @@ func (f *File) load() (*key, error) {
 	if f.key != nil {
 		return f.key, nil
 	}
+	return f.readKey()
+}
+
+// loadAgain reads the file again, because it may have been replaced. Errors: ErrNoKey; then the last key is kept.
+func (f *File) loadAgain() (*key, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.read) < againAfter {
+		return f.key, nil
+	}
+	return f.readKey()
+}
+
+// readKey reads the file. The caller holds mu.
+func (f *File) readKey() (*key, error) {
+	f.read = time.Now()
 	text, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKey, err)
@@ -109,8 +133,11 @@ func (f *File) load() (*key, error) {
 	if err != nil || len(raw) != keyBytes {
 		return nil, fmt.Errorf("%w: %s: expected the base64 of %d bytes", ErrNoKey, f.path, keyBytes)
 	}
-	f.key, err = newKey(raw)
-	return f.key, err
+	k, err := newKey(raw)
+	if err == nil {
+		f.key = k
+	}
+	return k, err
 }
 
 func newKey(raw []byte) (*key, error) {

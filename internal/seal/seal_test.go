@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tidings/internal/seal"
 )
@@ -102,6 +104,44 @@ func TestOtherKey(t *testing.T) {
 	if got, err := file.Open(sealed, "p"); err != nil || string(got) != "s" {
 		t.Errorf("with the file back: %q (%v)", got, err)
 	}
+}
+
+// TestKeyPutBack: the right file in place of another key's is used without a restart, though not within a second; a
+// key that fits is kept while its file is away.
+func TestKeyPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path, away := filepath.Join(dir, "secrets.key"), filepath.Join(dir, "away")
+		sealed, err := seal.NewFile(away).Seal([]byte("s"), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := seal.NewFile(path)
+		other, err := file.Seal([]byte("o"), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect := func(sealed []byte, want error) {
+			t.Helper()
+			if _, err := file.Open(sealed, "p"); !errors.Is(err, want) {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		expect(sealed, seal.ErrOtherKey)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		expect(sealed, seal.ErrNoKey)
+		expect(other, nil)
+		if err := os.Rename(away, path); err != nil {
+			t.Fatal(err)
+		}
+		expect(sealed, seal.ErrOtherKey)
+		time.Sleep(time.Second)
+		expect(sealed, nil)
+		expect(other, seal.ErrOtherKey)
+	})
 }
 
 // TestFirstUse: if many create the file at once, all use one key.
