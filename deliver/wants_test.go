@@ -88,7 +88,7 @@ func TestWantsEnd(t *testing.T) {
 	})
 }
 
-// TestWantsPace: events that are not for a chat do not hold up others.
+// TestWantsPace: events that are not for a chat do not hold up others; those that were sent do, for the chat's pace.
 func TestWantsPace(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.wanting(func(_ string, e *store.Event) bool { return e.Topic != "tickets" })
@@ -100,9 +100,15 @@ func TestWantsPace(t *testing.T) {
 		if texts, _ := to.take(); len(texts) != 1 {
 			t.Errorf("at once: %q", texts)
 		}
-		time.Sleep(time.Second)
-		texts, _ := to.take()
-		t.Logf("after the pace: %q", texts)
+		s.publish(2, "tickets", "orders.us")
+		time.Sleep(time.Second - time.Millisecond)
+		if texts, _ := to.take(); len(texts) != 0 {
+			t.Errorf("within the pace: %q", texts)
+		}
+		time.Sleep(time.Millisecond)
+		if texts, _ := to.take(); len(texts) != 1 || !strings.Contains(texts[0], "orders.us") {
+			t.Errorf("after the pace: %q", texts)
+		}
 	})
 }
 
