@@ -97,7 +97,7 @@ func (s *scene) get(id store.ID) alert.Alert {
 // ids returns the open alerts, by ID.
 func (s *scene) ids() string {
 	s.t.Helper()
-	list, err := s.List(store.All(), false, 1000)
+	list, err := s.List(store.All(), false, store.ID{}, 1000)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -230,9 +230,9 @@ type List struct {
 	Rules  []RuleStatus // rules that somebody has to hear and whose topics all match, by name
 }
 
-// List returns the alerts of matching topics that are not done, at most max, as of the head when it was called; with
-// done also those that can be undone. The error is the log's.
-func (b *Board) List(f store.Filter, done bool, max int) (List, error) {
+// List returns the alerts of matching topics that are not done, at most max of those above the ID after, as of the head
+// when it was called; with done also those that can be undone. The error is the log's.
+func (b *Board) List(f store.Filter, done bool, after store.ID, max int) (List, error) {
 	if err := b.sync(); err != nil {
 		return List{}, err
 	}
@@ -247,7 +247,7 @@ func (b *Board) List(f store.Filter, done bool, max int) (List, error) {
 		if state == Open || state == Snoozed {
 			list.Open++
 		}
-		if len(list.Alerts) < max {
+		if after.Before(a.id) && len(list.Alerts) < max {
 			list.Alerts = append(list.Alerts, b.describe(a))
 		}
 	}

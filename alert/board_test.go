@@ -33,7 +33,8 @@ func TestRestored(t *testing.T) {
 		for range 2 {
 			time.Sleep(time.Hour)
 			s.expectAnswers("")
-			if list, err := s.List(store.All(), false, 1); err != nil || !list.Held || len(list.Alerts) != 1 {
+			list, err := s.List(store.All(), false, store.ID{}, 1)
+			if err != nil || !list.Held || len(list.Alerts) != 1 {
 				t.Fatalf("held %v, %d alerts, %v", list.Held, len(list.Alerts), err)
 			}
 			s.kill()
@@ -182,7 +183,7 @@ func TestBeyond(t *testing.T) {
 		}
 		expect := func(open, more int) {
 			t.Helper()
-			list, err := s.List(store.All(), false, 1000)
+			list, err := s.List(store.All(), false, store.ID{}, 1000)
 			if err != nil || list.Open != open || list.More != more || list.Alerts[open-1].ID != all[len(all)-1-more] {
 				t.Fatalf("%d open, %d more, %v; want %d and %d", list.Open, list.More, err, open, more)
 			}
@@ -386,7 +387,7 @@ func TestStartReads(t *testing.T) {
 			t.Errorf("a start after a clean end read %d events", n)
 		}
 		s.kill()
-		if list, err := s.List(store.All(), false, 1); err != nil || list.Open != 101 {
+		if list, err := s.List(store.All(), false, store.ID{}, 1); err != nil || list.Open != 101 {
 			t.Errorf("%d open, %v", list.Open, err)
 		}
 		s.close()

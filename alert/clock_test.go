@@ -134,7 +134,7 @@ func TestFlood(t *testing.T) {
 			time.Sleep(time.Minute / minute)
 		}
 		time.Sleep(time.Minute)
-		list, err := s.List(store.All(), false, 1)
+		list, err := s.List(store.All(), false, store.ID{}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

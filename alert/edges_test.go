@@ -167,7 +167,7 @@ func TestBeyondUnread(t *testing.T) {
 		}
 		seen := 0
 		drain := func() bool {
-			list, err := s.List(store.All(), false, 1000)
+			list, err := s.List(store.All(), false, store.ID{}, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +245,7 @@ func TestExpiredIsOver(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		s.publish("orders.us", "x")
 		s.expectAnswers("expired")
-		list, err := s.List(store.All(), true, 10)
+		list, err := s.List(store.All(), true, store.ID{}, 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ const (
 
 func (s *Server) alertRoutes() []route {
 	none := params{}
-	listed := params{single: []string{"limit", "done"}, repeated: []string{"topic"}}
+	listed := params{single: []string{"after", "limit", "done"}, repeated: []string{"topic"}}
 	return []route{
 		{"/v1/open", methods{"GET": {reading, listed, s.alerting(s.listOpen)}}},
 		{"/v1/events/{id}/claim", methods{"POST": {reading, none, s.answering(s.claim)}}},
@@ -98,17 +98,33 @@ func (s *Server) listOpen(w http.ResponseWriter, r *http.Request, query url.Valu
 	if query.Has("done") && !done {
 		return &problem{code: "query-invalid", field: "done", detail: "expected ?done=true, or nothing"}
 	}
-	list, err := boardOf(r).List(filter, done, limit)
+	var after store.ID
+	if query.Has("after") {
+		if after, p = queryID("after", query.Get("after")); p != nil {
+			return p
+		}
+	}
+	list, err := boardOf(r).List(filter, done, after, limit+1)
 	if err != nil {
 		return storeProblem(err)
 	}
+	return s.writeOpen(w, r, &list, limit)
+}
+
+// writeOpen answers a list of open alerts. It has one more than the limit if there is a next page.
+func (s *Server) writeOpen(w http.ResponseWriter, r *http.Request, list *alert.List, limit int) *problem {
 	body := struct {
 		Alerts []alertBody `json:"alerts"`
+		Next   *store.ID   `json:"next"`
 		Open   int         `json:"open"`
 		More   int         `json:"more"`
 		Held   bool        `json:"held"`
 		Rules  []heardBody `json:"rules"`
-	}{[]alertBody{}, list.Open, list.More, list.Held, []heardBody{}}
+	}{[]alertBody{}, nil, list.Open, list.More, list.Held, []heardBody{}}
+	if len(list.Alerts) > limit {
+		list.Alerts = list.Alerts[:limit]
+		body.Next = &list.Alerts[limit-1].ID
+	}
 	for i := range list.Rules {
 		body.Rules = append(body.Rules, newHeardBody(&list.Rules[i]))
 	}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ type alertAnswer struct {
 // openList is GET /v1/open.
 type openList struct {
 	Alerts     []alertAnswer
+	Next       *string
 	Open, More int
 	Held       bool
 }
@@ -54,6 +56,38 @@ func (s *server) publishOf(topic, typ string, headers ...string) string {
 }
 
 func ifMatch(handle string) string { return `If-Match: "` + handle + `"` }
+
+// TestOpenPages: open alerts come in pages, each of which counts all of them.
+func TestOpenPages(t *testing.T) {
+	s := start(t)
+	if a := s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.>"]}`); a.status != 201 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	var ids []string
+	for range 5 {
+		ids = append(ids, s.publishOf("orders.eu", "order.created"))
+	}
+	for limit, pages := range map[int]int{1: 5, 2: 3, 4: 2, 5: 1, 6: 1} {
+		var got []string
+		query := fmt.Sprintf("?limit=%d", limit)
+		for n := 1; ; n++ {
+			list := s.openAlerts(t, query)
+			for _, a := range list.Alerts {
+				got = append(got, a.ID)
+			}
+			if len(list.Alerts) > limit || list.Open != 5 || n > pages || (list.Next == nil) != (n == pages) {
+				t.Fatalf("limit %d, page %d is %+v, want %d pages", limit, n, list, pages)
+			}
+			if list.Next == nil {
+				break
+			}
+			query = fmt.Sprintf("?limit=%d&after=%s", limit, *list.Next)
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("limit %d: %q, want %q", limit, got, ids)
+		}
+	}
+}
 
 // TestAlerts: an order from its alarm to its end, through HTTP only; the answers can be read as events.
 func TestAlerts(t *testing.T) {
@@ -250,6 +284,7 @@ func TestAlertRows(t *testing.T) {
 		{"row 348", "POST alerts/orders/sign-off", `{"seconds":60}`, "", "few", 403, "topic-forbidden", "topic"},
 		{"row 349", "POST alerts/long/sign-off", `{"seconds":60}`, "", "", 400, "member-invalid", "topics"},
 		{"row 342: limit", "GET open?limit=0", "", "", "", 400, "query-invalid", "limit"},
+		{"row 342: after", "GET open?after=x", "", "", "", 400, "query-invalid", "after"},
 		{"row 342: done", "GET open?done=1", "", "", "", 400, "query-invalid", "done"},
 		{"row 342: all", "POST alerts?all=pause", "", "", "", 400, "query-invalid", "all"},
 	} {

@@ -294,7 +294,7 @@ func TestOpenAPIExchanges(t *testing.T) {
 		{"HEAD /v1/stream", "/v1/stream?topic=orders&topic=a.%3E&last=1", "", nil, 200},
 		{"HEAD /v1/topics/{topic}/stream", "/v1/topics/orders/stream?since=1d&format=cloudevents",
 			"", headers("Last-Event-ID: x"), 200},
-		{"GET /v1/open", "/v1/open?topic=alarms&limit=10&done=true", "", nil, 200},
+		{"GET /v1/open", "/v1/open?topic=alarms&limit=10&done=true&after=01KAJ8F3QK3T7S3B8ZK8X9P1RD", "", nil, 200},
 		{"POST /v1/events/{id}/snooze", rings + "snooze", `{"seconds":60,"name":null}`, headers(isJSON), 200},
 		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Ana","device":"till-1"}`, headers(isJSON), 201},
 		{"POST /v1/events/{id}/claim", rings + "claim", `{"name":"Ana","device":"till-1","note":null}`,

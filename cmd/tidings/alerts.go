@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+
+	"tidings/store"
 )
 
 // alertsCmd manages and answers alerts.
@@ -52,36 +55,49 @@ func (a *alertInfo) print(app *app) error {
 	return app.print("%s %s %s of %s: %s%s%s", a.ID, a.Topic, a.Type, a.Since.Format(time.RFC3339), a.State, who, steps)
 }
 
-// open returns the open alerts, at most 1000.
-func (c *client) open(ctx context.Context, app *app) (list struct {
+// openInfo is a page of open alerts as the server reports it.
+type openInfo struct {
 	Alerts []alertInfo `json:"alerts"`
-	Open   int         `json:"open"`
+	Next   store.ID    `json:"next"` // zero on the last page
 	More   int         `json:"more"`
 	Held   bool        `json:"held"`
-}, err error) {
-	err = c.exchange(ctx, app, http.MethodGet, url.Values{"limit": {"1000"}}, nil, nil, &list, "v1", "open")
-	return list, err
+}
+
+// open returns the open alerts above an ID, at most limit.
+func (c *client) open(ctx context.Context, app *app, after store.ID, limit int) (page openInfo, err error) {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	if !after.IsZero() {
+		query.Set("after", after.String())
+	}
+	err = c.exchange(ctx, app, http.MethodGet, query, nil, nil, &page, "v1", "open")
+	return page, err
 }
 
 type alertsListCmd struct{ client }
 
 func (c *alertsListCmd) Run(ctx context.Context, app *app) error {
-	list, err := c.open(ctx, app)
-	if err != nil {
-		return err
-	}
-	for i := range list.Alerts {
-		if err := list.Alerts[i].print(app); err != nil {
+	var after store.ID
+	for {
+		page, err := c.open(ctx, app, after, 1000)
+		if err != nil {
 			return err
 		}
+		for i := range page.Alerts {
+			if err := page.Alerts[i].print(app); err != nil {
+				return err
+			}
+		}
+		if after = page.Next; !after.IsZero() {
+			continue
+		}
+		if page.Held {
+			app.say(`the log was restored: nothing is escalated until "tidings alerts resume"`)
+		}
+		if page.More > 0 {
+			app.say("%d more wait until others are done", page.More)
+		}
+		return nil
 	}
-	if list.Held {
-		app.say(`the log was restored: nothing is escalated until "tidings alerts resume"`)
-	}
-	if list.More > 0 {
-		app.say("%d more wait until others are done", list.More)
-	}
-	return nil
 }
 
 // oneAlert names an alert and the person answering.
@@ -112,12 +128,16 @@ func (c *oneAlert) answer(ctx context.Context, app *app, verb, handle string, mo
 
 // ofClaim answers on behalf of the current claim.
 func (c *oneAlert) ofClaim(ctx context.Context, app *app, verb string) error {
-	list, err := c.open(ctx, app)
+	id, err := store.ParseID(c.ID)
 	if err != nil {
 		return err
 	}
-	for _, a := range list.Alerts {
-		if strings.EqualFold(a.ID, c.ID) && a.Handle != "" {
+	page, err := c.open(ctx, app, id.Prev(), 1)
+	if err != nil {
+		return err
+	}
+	for _, a := range page.Alerts {
+		if a.ID == id.String() && a.Handle != "" {
 			return c.answer(ctx, app, verb, a.Handle, nil)
 		}
 	}

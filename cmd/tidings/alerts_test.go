@@ -10,6 +10,35 @@ import (
 	"tidings/internal/e2e"
 )
 
+// TestAlertsBeyondAPage: alerts beyond the server's longest page are listed, released and done, too.
+func TestAlertsBeyondAPage(t *testing.T) {
+	url := serving(t, "--data-dir", t.TempDir())
+	verb := func(stdin, command string) string {
+		t.Helper()
+		return runWith(t.Context(), []string{"TIDINGS_URL=" + url}, strings.NewReader(stdin),
+			strings.Fields(command)...).ended(t, exitOK).stdout
+	}
+	verb("", "alerts put orders --topic orders")
+	const events = 1001
+	verb(strings.Repeat(`{"topic":"orders","type":"order.created","data":1}`+"\n", events), "publish --ndjson -")
+	list := strings.Split(strings.TrimSpace(verb("", "alerts list")), "\n")
+	if len(list) != events {
+		t.Fatalf("%d alerts are listed, want %d", len(list), events)
+	}
+	for i := 1; i < len(list); i++ {
+		if list[i][:26] <= list[i-1][:26] {
+			t.Fatalf("%s is listed after %s", list[i], list[i-1])
+		}
+	}
+	id := list[events-1][:26]
+	verb("", "alerts claim --name Ana "+id)
+	verb("", "alerts release "+strings.ToLower(id))
+	verb("", "alerts claim --name Ana "+id)
+	if done := verb("", "alerts done "+id); !strings.Contains(done, ": done by Ana") {
+		t.Errorf("done is %q", done)
+	}
+}
+
 // TestAlertsVerb: an order's alert from its rule to done, by the verb alone, and the step sent while nobody has
 // claimed it.
 func TestAlertsVerb(t *testing.T) {
