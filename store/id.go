@@ -16,9 +16,12 @@ import (
 // its ID. The zero ID lies before every event: reading after it reads from the start.
 type ID [16]byte
 
-// MaxID is the highest ID; no event is above it.
+// MaxID is the highest ID; no event is above it. Its time is in the year 6429.
 var MaxID = ID{0: 0x7f, 1: 0xff, 2: 0xff, 3: 0xff, 4: 0xff, 5: 0xff, 6: 0xff, 7: 0xff,
 	8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff}
+
+// maxMilli is the time of MaxID in Unix milliseconds. A ULID could have twice that.
+const maxMilli = 1<<47 - 1
 
 // ErrBadID is returned by ParseID for text that is not a ULID.
 var ErrBadID = errors.New("not a ULID: expected 26 characters of Crockford's base 32")
@@ -100,18 +103,18 @@ func (id ID) Prev() ID {
 }
 
 // FirstIDAt is the lowest ID of the millisecond of t, so that reading after FirstIDAt(t).Prev()
-// returns what was committed at t or later. Times outside a ULID's range (1970 to 10889) give the
-// nearest end of that range.
+// returns what was committed at t or later. Times before 1970 give the zero ID, times after MaxID's give
+// MaxID.
 func FirstIDAt(t time.Time) ID {
 	ms := t.UnixMilli()
 	if ms < 0 {
 		return ID{}
 	}
-	if uint64(ms) > ulid.MaxTime() {
+	if ms > maxMilli {
 		return MaxID
 	}
 	var id ulid.ULID
-	_ = id.SetTime(uint64(ms)) // fails only above MaxTime
+	_ = id.SetTime(uint64(ms)) // fails only above twice maxMilli
 	return ID(id)
 }
 
@@ -139,9 +142,13 @@ func (e Epoch) Mint(t time.Time) (ID, error) {
 func (id ID) Bears(e Epoch) bool { return Epoch(id[6:10]) == e }
 
 // NewID mints an ID with this time and 80 random bits; times before 1970 count as 1970. Times after
-// 10889 are an error.
+// MaxID's are an error.
 func NewID(t time.Time) (ID, error) {
-	id, err := ulid.New(uint64(max(0, t.UnixMilli())), rand.Reader)
+	ms := t.UnixMilli()
+	if ms > maxMilli {
+		return ID{}, fmt.Errorf("mint an ID: %s is after the last possible time", t.UTC().Format(time.RFC3339))
+	}
+	id, err := ulid.New(uint64(max(0, ms)), rand.Reader)
 	if err != nil {
 		return ID{}, fmt.Errorf("mint an ID: %w", err)
 	}

@@ -37,7 +37,7 @@ type entry struct {
 func NewSequence() *Sequence {
 	id, err := store.NewID(time.Now())
 	if err != nil {
-		panic(err) // the clock is after 10889
+		panic(err) // the clock is after 6429
 	}
 	return &Sequence{id: id, changed: make(chan struct{})}
 }

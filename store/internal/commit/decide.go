@@ -364,7 +364,7 @@ func (d *Decider) mint() (store.ID, error) {
 	if later, err := d.state.Epoch.Mint(d.last.Time().Add(time.Millisecond)); err == nil {
 		return later, nil
 	}
-	return fresh, nil // the last ID has the last millisecond of a ULID
+	return fresh, nil // the last ID has the last possible millisecond
 }
 
 // store puts the new groups into the commit, under the IDs that follow. room holds the IDs of all groups.
