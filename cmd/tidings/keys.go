@@ -18,7 +18,7 @@ import (
 // keyFlags decide which tokens are valid. Without a key, anyone may do anything.
 type keyFlags struct {
 	JWTKey          secret `help:"Key to verify tokens with: an HMAC secret of at least 32 bytes, or a PEM public key. Prefer the variable: command lines are visible to other users." placeholder:"KEY"`
-	JWTKeyFile      string `help:"File with that key, reloaded when it changes. With several HMAC secrets, one per line, all are accepted and the first one signs." type:"path" placeholder:"FILE"`
+	JWTKeyFile      string `help:"File with the key to verify tokens with, reloaded when it changes. With several HMAC secrets, one per line, all are accepted and the first one signs." type:"path" placeholder:"FILE"`
 	JWKSURL         string `name:"jwks-url" help:"URL of a JSON Web Key Set with the keys to verify tokens with." placeholder:"URL"`
 	JWTIssuer       string `help:"Require this issuer (iss) in tokens." placeholder:"NAME"`
 	JWTAudience     string `help:"Require this audience (aud) in tokens." placeholder:"NAME"`
