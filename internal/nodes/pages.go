@@ -81,10 +81,14 @@ type AllPages struct {
 	cluster *Cluster
 	own     Pages
 	settle  time.Duration
+	excused time.Time // when Settled began to be false; the cluster's mu guards it
 }
 
-// AllPages returns the pages of all nodes. settle is how long the pages of a node that has gone have to reach another.
-func (c *Cluster) AllPages(settle time.Duration) *AllPages { return &AllPages{c, c.o.Pages, settle} }
+// AllPages returns the pages of all nodes. settle is how long the pages of a node that has gone have to reach
+// another.
+func (c *Cluster) AllPages(settle time.Duration) *AllPages {
+	return &AllPages{cluster: c, own: c.o.Pages, settle: settle}
+}
 
 // Hears reports whether an alarm of the topics would be heard on any node: each pattern on one of them.
 func (a *AllPages) Hears(topics store.Filter) bool {
@@ -132,21 +136,38 @@ func (a *AllPages) elsewhere(is func(*word) bool) bool {
 	return false
 }
 
-// Settled reports whether it counts that nobody hears: on all nodes, and some time after a node with pages has
-// gone, because its pages may be on their way to another.
+// Settled reports whether it counts that nobody hears: on all nodes, and some time after a node with pages has gone,
+// because its pages may be on their way to another. Many nodes that take turns at this delay a true report but cannot
+// hide it: after settle it counts for as long, whatever goes, as on one node.
 func (a *AllPages) Settled() bool {
 	c := a.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !a.own.Settled() || !c.left.IsZero() && time.Since(c.left) < a.settle {
-		return false
+	now := time.Now()
+	since := now.Sub(a.excused)
+	switch {
+	case since >= a.settle && since < 2*a.settle:
+		return true
+	case !a.isExcused(now):
+		return true
+	case since >= a.settle:
+		a.excused = now
+	}
+	return false
+}
+
+// isExcused reports whether the pages of some node may be on their way. The caller holds the cluster's mu.
+func (a *AllPages) isExcused(now time.Time) bool {
+	c := a.cluster
+	if !a.own.Settled() || !c.left.IsZero() && now.Sub(c.left) < a.settle {
+		return true
 	}
 	for _, w := range c.known {
-		silent := time.Since(w.heard)
+		silent := now.Sub(w.heard)
 		if w.Unsettled && silent < LostAfter ||
 			len(w.hears) > 0 && silent >= LostAfter && silent < LostAfter+a.settle {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }

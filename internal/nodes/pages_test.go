@@ -3,6 +3,7 @@ package nodes_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,31 +72,92 @@ func TestHeardElsewhere(t *testing.T) {
 			here.Report(presence.State{Armed: &armed})
 			there.Report(presence.State{Armed: &armed})
 		}
+		pass := func(d time.Duration) {
+			for ; d > 0; d -= heartbeat {
+				report()
+				time.Sleep(min(d, heartbeat))
+			}
+			report()
+		}
 		report()
 		time.Sleep(nodes.HelloEvery)
 		a.expect(t, "at the start", false, "orders.eu tickets", ">", "orders.eu >", "tickets.x")
-		for range 4 {
-			time.Sleep(heartbeat)
-			report()
-		}
+		pass(2 * settle)
 		a.expect(t, "later", true, "orders.eu tickets", ">")
 
 		bus.Mute(b.Self(), true)
-		time.Sleep(nodes.LostAfter)
-		report()
+		pass(nodes.LostAfter)
 		a.expect(t, "a node is lost", false, "orders.eu", "tickets")
-		time.Sleep(settle)
-		report()
+		pass(settle)
 		a.expect(t, "for long", true, "orders.eu", "tickets")
 		bus.Mute(b.Self(), false)
-		time.Sleep(nodes.HelloEvery)
+		pass(settle)
 		a.expect(t, "it is back", true, "orders.eu tickets")
 		b.Close()
 		a.expect(t, "it ends", false, "orders.eu", "tickets")
-		time.Sleep(settle)
-		report()
+		pass(settle)
 		a.expect(t, "it has ended", true, "orders.eu", "tickets")
 	})
+}
+
+// TestSettledInTurns: many nodes that take turns at losing their pages, at ending and at starting excuse it for three
+// heartbeats at most, and for half of the time.
+func TestSettledInTurns(t *testing.T) {
+	armed := true
+	for name, turn := range map[string]func(t *testing.T, bus nodes.Bus, p paged) paged{
+		"their pages go": func(t *testing.T, _ nodes.Bus, p paged) paged {
+			page := p.own.Open("", topicsOf(t, ">"))
+			page.Report(presence.State{Armed: &armed})
+			page.Close()
+			return p
+		},
+		"they start": func(t *testing.T, bus nodes.Bus, p paged) paged {
+			p.Close()
+			return joinPaged(t, bus, p.Name())
+		},
+		"they end": func(t *testing.T, bus nodes.Bus, p paged) paged {
+			page := p.own.Open("", topicsOf(t, ">"))
+			page.Report(presence.State{Armed: &armed})
+			p.Changed()
+			synctest.Wait()
+			p.Close()
+			page.Close()
+			time.Sleep(settle / 4)
+			return joinPaged(t, bus, p.Name())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { takeTurns(t, turn) })
+		})
+	}
+}
+
+func takeTurns(t *testing.T, turn func(*testing.T, nodes.Bus, paged) paged) {
+	const long = 20 * time.Minute
+	var bus nodestest.Bus
+	var all []paged
+	for i := range 8 {
+		all = append(all, joinPaged(t, &bus, fmt.Sprint("node ", i)))
+	}
+	var turns sync.WaitGroup
+	var nothing, longest, total time.Duration // it means nothing: by now, at most, and in all
+	for at := range int(long / time.Second) {
+		time.Sleep(time.Second)
+		if i := at / 8 % len(all); at%8 == 0 && i > 0 {
+			turns.Go(func() { all[i] = turn(t, &bus, all[i]) })
+		}
+		if all[0].all.Settled() {
+			nothing = 0
+			continue
+		}
+		nothing += time.Second
+		total += time.Second
+		longest = max(longest, nothing)
+	}
+	turns.Wait()
+	if longest > settle || total > long/2+settle || total < settle {
+		t.Errorf("it means nothing for %v, and for %v of %v", longest, total, long)
+	}
 }
 
 // TestVisibleElsewhere: a person has a page in view on whatever node it is, until it reports that it is not in view.
