@@ -206,6 +206,35 @@ func TestUnheardTabs(t *testing.T) {
 	s.awaitHearings(t, "last tab that would be heard", isAble)
 }
 
+// TestUnheardFollower: a tab that would be heard is reported, though another one, without a Presence, held the stream.
+func TestUnheardFollower(t *testing.T) {
+	t.Parallel()
+	s, p := newSite(t, "--heartbeat", "1s"), newProfile(t)
+	var tabs []*tab
+	for range 2 {
+		tb := p.openClient(t, s, `{"topics":["orders","orders.>","$alerts.orders.>"]}`)
+		tb.await(t, "live")
+		tabs = append(tabs, tb)
+	}
+	if !value[bool](t, tabs[0], `client.leads`) || value[bool](t, tabs[1], `client.leads`) {
+		t.Fatal("the first tab does not hold the stream")
+	}
+	tabs[1].eval(t, `import('/alarm.js').then(({ TidingsAlarm }) => {
+		const alarm = new TidingsAlarm();
+		alarm.setAttribute('topics', 'orders.>');
+		alarm.tidings = client;
+		document.body.append(alarm);
+	})`)
+	tabs[1].taps(t, `document.querySelector('tidings-alarm')`)
+	s.awaitHearings(t, "tab that would be heard", isAble)
+	s.awaitSubscribers(t, 1)
+	if value[bool](t, tabs[0], `client.leads`) || !value[bool](t, tabs[1], `client.leads`) {
+		t.Error("the tab with the alarm does not hold the stream")
+	}
+	s.publish(t, "orders.eu", 3)
+	s.check(t, "", tabs...)
+}
+
 // TestConsoleHears: the connections show who would hear an alarm, and the shift and the other pages that nobody does; a
 // person signs off there, and undoes it.
 func TestConsoleHears(t *testing.T) {

@@ -15,10 +15,10 @@ export interface PresenceOptions {
  * keeps reports in memory, as long as the stream: `GET /v1/subscribers` shows them, and a rule that nobody would hear
  * is reported as unheard.
  *
- * Tabs that share the stream are one page, and each needs a Presence: the one that holds the stream asks the others. A
- * tab that is not asked for two minutes warns by `console.warn`. Several Presences of one client report as one.
- * `<tidings-alarm>` has its own. While the client polls, nothing is reported. Reports carry the token that opened the
- * stream. If the server rejects them, `console.warn` says so once.
+ * Tabs that share the stream are one page: the one that holds the stream asks the others. If that one has no Presence,
+ * a tab that has one takes the stream over with `client.reconnect()`, after 10 to 40 s. Several Presences of one client
+ * report as one. `<tidings-alarm>` has its own. While the client polls, nothing is reported. Reports carry the token
+ * that opened the stream. If the server rejects them, `console.warn` says so once.
  */
 export class Presence {
   constructor(client: Tidings, options: PresenceOptions);

@@ -3,10 +3,12 @@
 //
 // Reports are sent when the stream delivers something, not by a timer: a frozen page falls silent. The tabs that share
 // a stream are one page to the server. The one that holds it asks the others at each heartbeat, and at the next counts
-// those that have answered. A stream's reports carry its token: to the server another token may be somebody else.
+// those that have answered. If it has no Presence, one of the others takes the stream over, because nobody else can
+// report them. A stream's reports carry its token: to the server another token may be somebody else.
 
 const WITHIN = 10_000; // ms for the server to respond
-const ASKED_WITHIN = 120_000; // else the tab that holds the stream most likely has no Presence
+const SEEK_AFTER = 30_000; // without a word from the Presence of the tab that holds the stream
+const ANSWER_WITHIN = 10_000; // else it has none
 const all = new WeakMap(); // each client's Presences: the first reports for all
 
 export class Presence {
@@ -20,8 +22,8 @@ export class Presence {
   #subscriber; #token; // the server's ID of the stream, and its token; undefined: another tab holds it
   #told = ''; #toldAt = 0; // the last report
   #telling = false;
-  #warned = false; // once is enough
-  #unasked = 0; // a timer, while another tab should ask
+  #warned = false; // that the server rejects reports
+  #unasked = 0; // a timer, while another tab holds the stream
 
   constructor(client, options = {}) {
     this.#client = client;
@@ -70,28 +72,37 @@ export class Presence {
     if (!leads) this.#subscriber = undefined;
     if (leads || !name) this.#unasked = clearTimeout(this.#unasked);
     if (this.#channel?.name === name) return;
-    if (!leads && name) this.#await();
     this.#channel?.close();
     this.#others.clear();
     this.#channel = name && new BroadcastChannel(name);
-    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#hear(data);
+    if (!name) return;
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    if (leads) this.#channel.postMessage({ leads: true });
+    else this.#seek();
   }
 
-  // await warns if the tab that holds the stream does not ask.
-  #await() {
+  // seek asks for the Presence of the tab that holds the stream, and takes the stream over if there is none.
+  #seek = () => {
+    queueMicrotask(() => this.#channel?.postMessage({ tab: this.#tab, can: this.#can, seeks: true })); // after the page's own task
+    this.#wait(ANSWER_WITHIN, () => {
+      this.#wait(SEEK_AFTER, this.#seek);
+      if (['live', 'catching-up'].includes(this.#client.state)) this.#client.reconnect(); // else nobody has a stream
+    });
+  };
+
+  #wait(ms, act) {
     clearTimeout(this.#unasked);
-    this.#unasked = setTimeout(() => {
-      this.#warn('the tab that reads for this one has not asked for two minutes. Each tab with this client needs a Presence');
-    }, ASKED_WITHIN);
+    this.#unasked = setTimeout(act, ms);
   }
 
-  #hear({ tab, can }) {
-    if (!can) {
-      this.#unasked = clearTimeout(this.#unasked);
-      return this.changed();
+  #hear({ tab, can, seeks, leads }) {
+    if (!can) { // from the tab that holds the stream
+      if (!this.#client.leads) this.#wait(SEEK_AFTER, this.#seek);
+      return void (leads || this.changed());
     }
     this.#others.set(tab, { can, asked: this.#asked });
     this.#tell();
+    if (seeks && this.#client.leads) this.#channel.postMessage({ leads: true });
   }
 
   #beat({ subscriber, heartbeat, token }) {

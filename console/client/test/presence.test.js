@@ -1,7 +1,7 @@
 // What tabs report to the server about what they can do. Beats are sent by hand, and a client is nothing but beats.
 
 import assert from 'node:assert/strict';
-import { beforeEach, mock, test } from 'node:test';
+import { afterEach, beforeEach, mock, test } from 'node:test';
 import { Presence } from '../presence.js';
 
 const HEARTBEAT = 15_000;
@@ -21,6 +21,9 @@ class Channel {
 
 class Client extends EventTarget {
   group = 'group';
+  state = 'live';
+  taken = 0; // how often a Presence had it take the stream over
+  reconnect() { this.taken++; }
   constructor(leads) {
     super();
     this.leads = leads;
@@ -35,7 +38,9 @@ const settled = () => new Promise(setImmediate);
 const state = (armed, visible = true) => ({ visible, allowed: false, armed });
 const told = () => sent.splice(0).map(({ body }) => JSON.parse(body));
 
+afterEach(() => mock.timers.reset());
 beforeEach(() => {
+  mock.timers.enable({ apis: ['setTimeout'] });
   [now, sent, answers, warned] = [1_000_000, [], 204, []];
   console.warn = text => warned.push(text);
   Channel.all.clear();
@@ -171,27 +176,61 @@ test('several of one client speak as one, with a group and without', async () =>
   }
 });
 
-test('a tab that nobody asks says so, and one that is asked does not', async () => {
-  mock.timers.enable({ apis: ['setTimeout'] });
-  try {
-    const leader = new Client(true), follower = open(false, true);
-    await leader.beat(); // it has no Presence
-    mock.timers.tick(119_999);
-    assert.deepEqual(warned, []);
-    mock.timers.tick(1);
-    assert.equal(warned.length, 1);
-    assert.match(warned[0], /has not asked for two minutes. Each tab with this client needs a Presence$/);
-    follower.presence.close();
+test('a tab takes the stream over from one without a Presence, and from no other', async () => {
+  const pass = async (ms, act = () => {}) => {
+    for (; ms > 0; ms -= 1000) {
+      mock.timers.tick(1000);
+      act();
+      await settled();
+    }
+  };
+  const silent = new Client(true), follower = open(false, true);
+  await silent.beat();
+  await pass(9_000);
+  assert.equal(follower.client.taken, 0);
+  follower.client.state = 'connecting'; // nobody has a stream now
+  await pass(35_000);
+  assert.equal(follower.client.taken, 0);
+  follower.client.state = 'live';
+  await pass(40_000);
+  assert.equal(follower.client.taken, 1);
 
-    open(false, true);
-    await open(true).client.beat();
-    const leads = open(true), lost = open(false);
-    lost.client.leads = true;
-    lost.client.dispatchEvent(new CustomEvent('state'));
-    leads.presence.close();
-    mock.timers.tick(600_000);
-    assert.equal(warned.length, 1);
-  } finally {
-    mock.timers.reset();
-  }
+  const leader = open(true, false); // it answers, and a server that wants no reports has it ask nothing
+  await pass(600_000);
+  assert.equal(follower.client.taken, 1);
+  leader.presence.close(); // a tab without one takes its place
+  await pass(40_000);
+  assert.equal(follower.client.taken, 2);
+  follower.presence.close();
+  await pass(600_000);
+  assert.equal(follower.client.taken, 2);
+});
+
+test('a tab that begins to follow is told of at once, and asked no more when it leads', async () => {
+  const leader = open(true, false);
+  await leader.client.beat();
+  const follower = open(false, true);
+  await settled();
+  assert.deepEqual(told(), [state(false), state(true)]);
+  leader.presence.close();
+  follower.client.leads = true;
+  follower.client.dispatchEvent(new CustomEvent('state'));
+  mock.timers.tick(600_000);
+  assert.equal(follower.client.taken, 0);
+});
+
+test('tabs of which several seek, and ask, do not answer each other for ever', async () => {
+  const leader = open(true, false), followers = [open(false, true), open(false)];
+  let messages = 0;
+  const post = Channel.prototype.postMessage;
+  Channel.prototype.postMessage = function (data) {
+    messages++;
+    post.call(this, data);
+  };
+  await leader.client.beat();
+  mock.timers.tick(30_000);
+  for (let i = 0; i < 20; i++) await settled();
+  Channel.prototype.postMessage = post;
+  assert.ok(messages > 4 && messages < 20, `${messages} messages`);
+  for (const { client } of followers) assert.equal(client.taken, 0);
 });
