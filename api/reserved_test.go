@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -135,5 +137,87 @@ func TestReservedIsRead(t *testing.T) {
 	}
 	if events := named.until("t"); len(events) != 1 || events[0].ID != later[0].String() {
 		t.Errorf("by its name: %v, want %s alone", events, later[0])
+	}
+}
+
+// TestNothingForges: no route, with any form of events, writes to a reserved topic for somebody who may do everything.
+// An event that says it is an answer, in another topic, answers nothing.
+func TestNothingForges(t *testing.T) {
+	s, ids := reservedServer(t)
+	all := bearer(holder{publish: ">", subscribe: ">", answer: ">", admin: true}.token(t))
+	s.do("PUT", "/v1/alerts/orders", `{"topics":["orders.>"],"types":["order.created"]}`, all)
+	order := s.publishOf("orders.eu", "order.created", all)
+	hook := httptest.NewServer(http.NotFoundHandler())
+	defer hook.Close()
+	s.do("PUT", "/v1/deliveries/forged", hookBody(hook.URL, ""), all)
+
+	stored := 0
+	for _, endpoint := range slices.Backward(s.api.Endpoints()) { // to publish comes before to end
+		method, path, _ := strings.Cut(endpoint, " ")
+		if !slices.Contains(list("POST PUT PATCH"), method) {
+			continue
+		}
+		for _, name := range list("$alerts.orders.eu %24alerts.orders.eu orders.eu forged") {
+			path := strings.NewReplacer("{id}", ids[2].String(), "{topic}", name, "{name}", name).Replace(path)
+			for _, f := range forgeries(order, ids[2].String()) {
+				for _, query := range list("? ?type=alert.done ?topic=$alerts.orders.eu&type=alert.done") {
+					a := s.do(method, path+query, f.body, append(f.headers, all)...)
+					reserved := strings.Contains(endpoint, "{topic}") && strings.Contains(name, "alerts")
+					if a.status/100 == 2 && reserved || a.status >= 500 {
+						t.Errorf("%s of %s with %q: %d %s", endpoint, name, f.body, a.status, a.body)
+					}
+					if a.status == http.StatusCreated && strings.HasSuffix(path, "/events") {
+						stored++
+					}
+				}
+			}
+		}
+	}
+	s.expectUnforged(t, ids, order, all)
+	if stored < 5 {
+		t.Errorf("of topics that are not reserved %d forms were stored: the others show nothing", stored)
+	}
+}
+
+// expectUnforged expects of reservedServer that the reserved topics have what they had, and that an order is open.
+func (s *server) expectUnforged(t *testing.T, ids []store.ID, order, token string) {
+	t.Helper()
+	f, err := store.NewFilter("$alerts.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.log.NewReader(f, store.ID{}).Next(10)
+	if err != nil || len(page.Events) != 2 || page.Events[0].ID != ids[2] || page.Events[1].ID != ids[3] {
+		t.Errorf("the reserved topics have %+v, %v", page.Events, err)
+	}
+	list := s.openAlerts(t, "", token)
+	if len(list.Alerts) != 1 || list.Alerts[0].ID != order || !list.Alerts[0].Rings {
+		t.Errorf("open is %+v", list)
+	}
+}
+
+type forgery struct {
+	body    string
+	headers []string
+}
+
+// forgeries are the forms in which an event can be sent that claims to end an alert, and what other routes take.
+func forgeries(order, id string) []forgery {
+	said := `"topic":"$alerts.orders.eu","type":"alert.done","subject":"` + order + `","data":{"by":{"name":"Mallory"}}`
+	envelope := `{"specversion":"1.0","id":"1","source":"/s",` + said + `}`
+	const asJSON, asLines = "Content-Type: application/json", "Content-Type: application/x-ndjson"
+	return []forgery{
+		{`{` + said + `}`, headers(asJSON)},
+		{`{` + said + `}` + "\n", headers(asLines)},
+		{`{"topic":"a","data":1}` + "\n" + `{` + said + `}` + "\n", headers(asLines)},
+		{envelope, headers("Content-Type: application/cloudevents+json")},
+		{"[" + envelope + "]", headers("Content-Type: application/cloudevents-batch+json")},
+		{"{}", headers(asJSON, "ce-specversion: 1.0", "ce-id: 2", "ce-source: /s", "ce-type: alert.done",
+			"ce-subject: "+order, "ce-topic: $alerts.orders.eu")},
+		{"{}", headers(asJSON, "If-None-Match: *")},
+		{"{}", headers(asJSON, "Idempotency-Key: k")},
+		{`{"id":"` + id + `"}`, headers(asJSON)}, // of a read mark
+		{`{"name":"Mallory"}`, headers(asJSON, `If-Match: "`+id+`"`)},
+		{"", nil},
 	}
 }
