@@ -288,6 +288,33 @@ func TestAlarmResumes(t *testing.T) {
 	}
 }
 
+// TestAlarmOfAClerk: a clerk of one region sees, hears and claims that region's alerts and no others.
+func TestAlarmOfAClerk(t *testing.T) {
+	t.Parallel()
+	s, p := newGuardedSite(t), newProfile(t)
+	s.ask(t, http.MethodPut, "/v1/alerts/orders", "application/json",
+		`{"topics":["orders.>"],"types":["order.created"]}`, nil)
+	us := s.post(t, "orders.us", "order.created", "application/json", shopOrder)
+	clerk := auth.Grant{Subject: "ana", Subscribe: filter("orders.eu"), Answer: filter("orders.eu")}
+	tb := p.openConsole(t, s, "/#token="+s.mint(t, clerk), ringing)
+	tb.isLive(t)
+	tb.eval(t, `location.hash = '#/shift'`)
+	tb.holds(t, `alarm()?.hearing?.rings && within('h2').length && !alarm().ringing && !alarm().alerts.length`)
+	eu := s.post(t, "orders.eu", "order.created", "application/json", shopOrder)
+	tb.holds(t, `alarm().ringing && alarm().alerts.map(({ id }) => id).join() === `+quote(eu))
+	s.post(t, "orders.us", "order.created", "application/json", shopOrder)
+	tb.eval(t, `alarm().claim(`+quote(us)+`).catch(() => {})`)
+	tb.taps(t, `within('[part~=claim]')[0]`)
+	tb.noted(t, "You have it")
+	tb.holds(t, `!alarm().ringing && alarm().alerts.length === 1`)
+	var open struct{ Alerts []struct{ ID, State string } }
+	s.ask(t, http.MethodGet, "/v1/open", "", "", &open)
+	if len(open.Alerts) != 3 || open.Alerts[0].ID != us || open.Alerts[0].State != "open" ||
+		open.Alerts[1].State != "claimed" {
+		t.Errorf("open is %+v", open)
+	}
+}
+
 // TestAlarmAnswers: each answer has a button, also by keyboard, and the page says who gave it. The focus is never on a
 // button that a second press would use for something else.
 func TestAlarmAnswers(t *testing.T) {
