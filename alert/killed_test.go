@@ -36,6 +36,12 @@ type killed struct {
 	acked   time.Time              // when its claim was acknowledged; zero: it was not
 }
 
+// variant is an order of the delivery, and how many lives end.
+type variant struct {
+	order deliver.Order
+	lives int
+}
+
 var killedDelays = []time.Duration{0, 4 * time.Second, 8 * time.Second}
 
 // TestKilledAtEachEdge: a process dies at each call to the log and to the receiver, before its effect or after it,
@@ -57,12 +63,13 @@ func TestKilledAtEachEdge(t *testing.T) {
 		"append of alert.claimed, before",
 		"append of alert.claimed, after",
 	}
+	variants := []variant{{deliver.Strict, 1}, {deliver.Strict, 3}, {deliver.Parallel, 1}}
+	if testing.Short() {
+		variants = variants[:1]
+	}
 	deaths := make(map[string]int)
 	for i := 0; i < len(names); i++ {
-		for _, x := range []struct {
-			order deliver.Order
-			lives int
-		}{{deliver.Strict, 1}, {deliver.Strict, 3}, {deliver.Parallel, 1}} {
+		for _, x := range variants {
 			for at, died := (edge{names[i], 1}), true; died; at.nth++ {
 				synctest.Test(t, func(t *testing.T) {
 					k := newKilled(t, x.order, x.lives, at)
