@@ -62,6 +62,63 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// TestClocksAtNight: the steps of an alert that came in the night count from the morning, within one delay, whatever
+// the clock said that gave it its ID, and over a restart. Nothing else is published meanwhile.
+func TestClocksAtNight(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, ahead := range []time.Duration{-24 * time.Hour, -time.Hour, 0, time.Hour, 12 * time.Hour, 24 * time.Hour,
+		10 * year} {
+		for _, kill := range []time.Duration{0, evening + time.Hour, morning + 30*time.Second} {
+			t.Run(fmt.Sprintf("%v ahead, kill at %v", ahead, kill), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					delays := []time.Duration{time.Minute, 3 * time.Minute}
+					taken := stepsAtNight(t, ahead, kill, delays)
+					if len(taken) != len(delays) {
+						t.Fatalf("steps were taken %v after the opening, want %v", taken, delays)
+					}
+					for i, delay := range delays {
+						if late := (taken[i] - delay).Abs(); taken[i] < 0 || late > delay {
+							t.Errorf("step %d was taken %v after the opening, want %v", i+1, taken[i], delay)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+const evening, morning = 22 * time.Hour, 33 * time.Hour // since the epoch
+
+// stepsAtNight publishes in the evening and returns when steps were taken, from the opening in the morning. The process
+// is killed at kill, unless that is 0.
+func stepsAtNight(t *testing.T, ahead, kill time.Duration, delays []time.Duration) (taken []time.Duration) {
+	s := &scene{t: t, log: &faulty{Log: storetest.NewModel(storetest.Options{
+		Now: func() time.Time { return time.Now().Add(ahead) }})}}
+	s.open()
+	defer s.log.Close()
+	defer func() { s.close() }()
+	s.rule(func(r *alert.Rule) {
+		r.Hours = &alert.Hours{Zone: "UTC", Open: []alert.Window{{Days: week, From: "09:00", To: "18:00"}}}
+	}, delays...)
+	time.Sleep(evening)
+	s.publish("orders.eu", "order.created")
+	for at := evening; at < morning+10*time.Minute; at = time.Since(epoch) {
+		if at < morning-time.Minute {
+			time.Sleep(time.Minute)
+		} else {
+			time.Sleep(time.Second)
+		}
+		if time.Since(epoch) == kill {
+			s.kill()
+		}
+		synctest.Wait()
+		for len(taken) < strings.Count(s.answers("$alerts.orders.eu"), "step") {
+			taken = append(taken, time.Since(epoch)-morning)
+		}
+	}
+	return taken
+}
+
 // TestClockOfAnotherServer: the age of an alert that another server has followed is measured by the log's clock: a
 // server that takes over with a fast clock does not take all steps at once.
 func TestClockOfAnotherServer(t *testing.T) {
