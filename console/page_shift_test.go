@@ -288,6 +288,23 @@ func TestAlarmResumes(t *testing.T) {
 	}
 }
 
+// TestAlarmBehindOthers: an alert rings, and can be claimed, behind any number of older ones that somebody has.
+func TestAlarmBehindOthers(t *testing.T) {
+	t.Parallel()
+	const claimed = 100 // as many as the list has
+	s, p := newSite(t), newProfile(t)
+	for range claimed {
+		s.answer(t, s.order(t), "claim", "")
+	}
+	tb := p.openShift(t, s, "/#/shift", 1)[0]
+	tb.holds(t, fmt.Sprintf(`alarm().alerts.length === %d && !alarm().ringing`, claimed))
+	id := s.order(t)
+	isHeard(t, tb)
+	tb.holds(t, fmt.Sprintf(`alarm().alerts.length === %d && alarm().alerts.at(-1).id === %s`, claimed, quote(id)))
+	claim(t, tb, id, "Ana")
+	s.endedWith(t, tb)
+}
+
 // TestAlarmOfAClerk: a clerk of one region sees, hears and claims that region's alerts and no others.
 func TestAlarmOfAClerk(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,10 @@ export class TidingsAlarm extends HTMLElement {
    * Returns what people call an alert, such as "Order 1001"; shown as text instead of its type. Called once for each.
    */
   describe: ((alert: Alert) => string | undefined | Promise<string | undefined>) | undefined;
-  /** The server's last response: open alerts, and those done in the last ten minutes. */
+  /**
+   * Open alerts and those done in the last ten minutes, from the server's last response: at most 100. If there are
+   * more, those that ring come first, then other unclaimed ones, claimed ones, done ones.
+   */
   readonly alerts: readonly Alert[];
   /** Number of open, unclaimed alerts, including those not listed. */
   readonly open: number;

@@ -19,6 +19,7 @@ const TOLD_FOR = 3_600_000; // how long that is shown
 const PROOF = 12 * 3_600_000; // how long a heard test sound counts: a shift
 const CLOCKS = 5_000; // by how much this clock and the server's may differ
 const LIMIT = 100; // alerts in the list
+const PAGE = 1000; // alerts in a request, while there are more than LIMIT
 const NOTIFIED = 5; // alerts with a notification each
 const SNOOZE = 300; // s
 const ZH = 'zh', EN = 'en';
@@ -669,7 +670,7 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     this.#looked = Date.now();
     const answers = this.#answers;
     try {
-      const page = await this.#request('GET', 'open', { query: { limit: LIMIT, done: true } });
+      const page = await this.#askOpen();
       if (!signal.aborted && answers === this.#answers) this.#show(page); // otherwise it may be older than the answer
     } catch (error) {
       if (!signal.aborted) this.#failed(error);
@@ -679,6 +680,20 @@ export class TidingsAlarm extends (globalThis.HTMLElement ?? class {}) {
     if (!signal.aborted) this.#update();
     if (this.#again) this.#look();
     else this.#later();
+  }
+
+  // askOpen returns the open alerts, at most LIMIT: those that ring before other unclaimed ones, claimed ones, done ones.
+  async #askOpen() {
+    const page = await this.#request('GET', 'open', { query: { limit: LIMIT, done: true } });
+    let { next } = page;
+    while (next) {
+      const more = await this.#request('GET', 'open', { query: { limit: PAGE, done: true, after: next } });
+      page.alerts.push(...more.alerts);
+      ({ next } = more);
+    }
+    const rank = ({ rings, state }) => (rings ? -1 : ['open', 'snoozed', 'claimed', 'done'].indexOf(state));
+    const kept = new Set(page.alerts.toSorted((a, b) => rank(a) - rank(b)).slice(0, LIMIT));
+    return { ...page, alerts: page.alerts.filter(alert => kept.has(alert)) };
   }
 
   // failed keeps the known alerts, and their ring, unless the server itself refuses this page.
