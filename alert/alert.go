@@ -94,7 +94,7 @@ func (e *TakenError) Error() string { return fmt.Sprintf("%s has it", e.Holder) 
 // StaleError reports that an answer names a claim other than the current one.
 type StaleError struct{ Current store.ID }
 
-func (e *StaleError) Error() string { return "another claim counts by now" }
+func (e *StaleError) Error() string { return "the alert was claimed anew meanwhile" }
 
 // InvalidError reports a malformed member.
 type InvalidError struct{ Field, Detail string }
@@ -193,7 +193,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Board, error) {
 	}
 	b.loading = false
 	if b.held && len(b.rules) > 0 {
-		o.Logger.Warn(`the log was restored: no alert of it is escalated until that is said with "tidings alerts resume"`,
+		o.Logger.Warn(`log restored: its alerts are not escalated until you run "tidings alerts resume"`,
 			"rules", len(b.rules), "alerts", len(b.alerts))
 	}
 	b.over.Go(b.follow)
@@ -211,7 +211,7 @@ func (b *Board) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
 	if err := b.flush(ctx, false); err != nil {
-		b.o.Logger.Warn("the progress of alerts is not written; the next start reads it again", "error", err)
+		b.o.Logger.Warn("alert progress not written; the next start reads it from the log again", "error", err)
 	}
 	b.reading.Lock()
 	defer b.reading.Unlock()
@@ -230,7 +230,7 @@ func (b *Board) closeReader() {
 func (b *Board) follow() {
 	for b.ctx.Err() == nil {
 		if err := b.sync(); err != nil && b.ctx.Err() == nil {
-			b.o.Logger.Error("alerts cannot be read from the log; steps wait until they can", "error", err)
+			b.o.Logger.Error("cannot read alerts from the log; steps wait until it is readable", "error", err)
 			b.await(nil, b.o.Now().Add(logTrouble))
 			continue
 		}
@@ -293,7 +293,7 @@ func (b *Board) readOn() error {
 			return err
 		}
 		if page.Gap != nil {
-			b.o.Logger.Warn("events that may have been alerts, or answers, are gone", "reason", string(page.Gap.Reason),
+			b.o.Logger.Warn("events are gone that may have been alerts or answers", "reason", string(page.Gap.Reason),
 				"detail", page.Gap.Detail)
 		}
 		b.mu.Lock()
@@ -352,7 +352,7 @@ func (b *Board) raise(r *rule, e *store.Event) {
 	if r.open >= b.o.MaxOpen || !r.Beyond.IsZero() { // older events come first
 		if r.Beyond.IsZero() {
 			r.Beyond = e.ID.Prev()
-			b.o.Logger.Warn("a rule has more open alerts than are followed at a time; the others wait", "rule", r.name,
+			b.o.Logger.Warn("alert rule has reached its limit of open alerts; further ones wait", "rule", r.name,
 				"open", r.open)
 		}
 		r.More++

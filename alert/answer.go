@@ -48,7 +48,7 @@ func (a *Answer) check() error {
 // those of the log.
 func (b *Board) Claim(ctx context.Context, id store.ID, answer Answer) (status Alert, made bool, err error) {
 	if answer.By == (Holder{}) {
-		return Alert{}, false, &InvalidError{"name", `expected who claims it: a "name" or a "device", where the token ` +
+		return Alert{}, false, &InvalidError{"name", `expected a "name" or a "device" for the claim: the token ` +
 			`has no subject`}
 	}
 	status, err = b.answer(ctx, id, answer, func(a *alert) (string, said, error) {
@@ -86,7 +86,7 @@ func (b *Board) Done(ctx context.Context, id store.ID, answer Answer) (Alert, er
 // HandOver gives an alert to somebody else, durably. Errors: as Done.
 func (b *Board) HandOver(ctx context.Context, id store.ID, answer Answer) (Alert, error) {
 	if answer.To == (Holder{}) {
-		return Alert{}, &InvalidError{"to", `expected who gets it: a "name", a "device" or a "subject"`}
+		return Alert{}, &InvalidError{"to", `expected a recipient: a "name", a "device" or a "subject"`}
 	}
 	return b.ofClaim(ctx, id, answer, TypeHandedOver, said{To: &answer.To})
 }
@@ -201,7 +201,8 @@ func (b *Board) say(ctx context.Context, id store.ID,
 
 // unreadable treats an answer that cannot be read as somebody's claim. The caller holds mu.
 func (b *Board) unreadable(a *alert, id store.ID) {
-	b.o.Logger.Error("an answer to an alert cannot be read; the alert is somebody's until it is taken over", "alert", a.id,
+	b.o.Logger.Error("cannot read an answer to an alert; the alert counts as claimed until it is taken "+
+		"over", "alert", a.id,
 		"answer", id)
 	a.Slot, a.Handle, a.Holder, a.Changed = id, id, Holder{}, id
 	b.change(a)

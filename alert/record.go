@@ -138,7 +138,7 @@ func (b *Board) writeProgress() {
 		err := b.flush(ctx, true)
 		cancel()
 		if err != nil && !failing && b.ctx.Err() == nil {
-			b.o.Logger.Warn("the progress of alerts cannot be written; the next start reads it from the log again",
+			b.o.Logger.Warn("cannot write alert progress; the next start reads it from the log again",
 				"error", err)
 		}
 		if failing = err != nil; failing {
@@ -163,7 +163,7 @@ func (b *Board) load() error {
 	b.at = b.log.Head() // unless a row has another
 	for i := range rows {
 		if err := b.loadRow(&rows[i]); err != nil {
-			b.o.Logger.Error("a record of the alerts is damaged and passed over: set the rule again, or look at the event",
+			b.o.Logger.Error("skipping a damaged alert record: set the rule again, or look at the event",
 				"record", fmt.Sprintf("%q", rows[i].Name), "error", err)
 		}
 	}
@@ -223,7 +223,7 @@ func (b *Board) loadRow(stored *store.NamedDelivery) error {
 // decode decodes a record. If version is not nil, the record must have this release's version.
 func decode(text []byte, into any, version *int) error {
 	if text == nil {
-		return errors.New("its checksum does not fit")
+		return errors.New("checksum mismatch")
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return err

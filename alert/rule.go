@@ -95,7 +95,7 @@ func compile(name string, r ruleRow) (*rule, error) {
 	case r.UnheardAfter > maxDelay:
 		return nil, &InvalidError{"unheard_after_seconds", fmt.Sprintf("expected at most %d", maxDelay/time.Second)}
 	case r.MinSeverity < 0:
-		return nil, &InvalidError{"min_severity", "expected a number from 0 on"}
+		return nil, &InvalidError{"min_severity", "expected a number of 0 or more"}
 	case len(r.Steps) > maxSteps:
 		return nil, &InvalidError{"steps", fmt.Sprintf("expected at most %d", maxSteps)}
 	}
@@ -103,16 +103,16 @@ func compile(name string, r ruleRow) (*rule, error) {
 		return nil, &InvalidError{"topics", err.Error()}
 	}
 	if c.filter.HasReserved() {
-		return nil, &InvalidError{"topics", "expected no reserved topics: an answer demands none"}
+		return nil, &InvalidError{"topics", "reserved topics cannot raise alerts"}
 	}
 	for i, s := range r.Steps {
 		switch {
 		case s.After < 0 || s.After > maxDelay:
 			return nil, &InvalidError{"steps", fmt.Sprintf("expected delays of 0 to %v", maxDelay)}
 		case i > 0 && s.After < r.Steps[i-1].After:
-			return nil, &InvalidError{"steps", "expected delays that rise"}
+			return nil, &InvalidError{"steps", "expected increasing delays"}
 		case (s.Delivery == "") != s.Push:
-			return nil, &InvalidError{"steps", "expected the name of a delivery, or a push, in each, and not both"}
+			return nil, &InvalidError{"steps", "expected either a delivery or a push in each step"}
 		}
 	}
 	if r.Hours != nil {
@@ -215,7 +215,7 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 		if made {
 			r.From = b.at
 		} else if !old.Beyond.IsZero() && old.filter.String() != r.filter.String() {
-			return &InvalidError{"topics", "events of the topics that it has wait until others are done; make another rule"}
+			return &InvalidError{"topics", "events of its topics wait for others to be done; create another rule"}
 		} else {
 			r.From, r.Beyond, r.More, r.By, r.Made = old.From, old.Beyond, old.More, old.By, old.Made
 			r.open, r.claims = old.open, old.claims

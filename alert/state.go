@@ -175,7 +175,7 @@ func (b *Board) answered(topic string, e *store.Event) {
 	}
 	var s said
 	if err := json.Unmarshal(e.Data, &s); err != nil || !a.Done.IsZero() && e.Type != TypeUndone {
-		b.o.Logger.Warn("an answer is passed over: it is damaged, or came after the alert was done", "id", e.ID,
+		b.o.Logger.Warn("ignoring an answer that is damaged or came after the alert was done", "id", e.ID,
 			"type", e.Type, "alert", id, "error", err)
 		return
 	}

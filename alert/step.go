@@ -176,7 +176,7 @@ func (b *Board) takeStep(o overdue) {
 	var taken *TakenError
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.As(err, &taken) && !errors.Is(err, nodes.ErrNoLease) &&
 		b.ctx.Err() == nil {
-		b.o.Logger.Error("a step of an alert cannot be stored; it is tried again", "alert", o.id, "rule", o.rule,
+		b.o.Logger.Error("cannot store an alert step, will retry", "alert", o.id, "rule", o.rule,
 			"error", err)
 	}
 }
@@ -228,7 +228,7 @@ func (b *Board) refill() {
 	b.mu.Unlock()
 	for _, r := range rules {
 		if err := b.followBeyond(r); err != nil {
-			b.o.Logger.Error("alerts that waited cannot be read; they are tried again", "rule", r.name, "error", err)
+			b.o.Logger.Error("cannot read waiting alerts, will retry", "rule", r.name, "error", err)
 		}
 	}
 }

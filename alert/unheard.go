@@ -138,7 +138,7 @@ func (b *Board) listen() (next time.Time) {
 	}
 	if last != nil && b.ctx.Err() == nil && now.Sub(b.complained) >= complainEvery {
 		b.complained = now
-		b.o.Logger.Error("that nobody hears the alerts of rules, or somebody does again, cannot be stored; it is tried each second",
+		b.o.Logger.Error("cannot store whether anybody hears the alerts of rules, will retry every second",
 			"rules", failed, "error", last)
 	}
 	return next
@@ -169,7 +169,7 @@ func (b *Board) judge(r *rule, now time.Time, settled, heard bool) (n notice) {
 	}
 	if !r.hearing.unsaid {
 		r.hearing.unsaid = true
-		b.o.Logger.Warn("nobody would hear an alert of a rule: no page that may sound is connected for its topics",
+		b.o.Logger.Warn("nobody would hear an alert of this rule: no page that may play sound has its topics",
 			"rule", r.name, "since", r.hearing.since.UTC().Format(time.RFC3339))
 	}
 	if r.Notices() == "" {
@@ -208,7 +208,7 @@ func (b *Board) storeNotice(n notice) error {
 func (b *Board) sayOfRule(ctx context.Context, r *rule, typ string, s said) error {
 	topic := r.Notices()
 	if topic == "" {
-		return &InvalidError{"topics", `the rule's topics have no room for "$alerts." before them`}
+		return &InvalidError{"topics", `the rule's topics are too long to be prefixed with "$alerts."`}
 	}
 	if _, err := b.log.AppendOnce(ctx, []store.Group{{Drafts: []store.Draft{s.draft(topic, typ)}}}); err != nil {
 		return err
@@ -223,7 +223,7 @@ func (b *Board) noticed(e *store.Event) bool {
 	}
 	var s said
 	if err := json.Unmarshal(e.Data, &s); err != nil {
-		b.o.Logger.Warn("an event about an alert rule is damaged and passed over", "id", e.ID, "error", err)
+		b.o.Logger.Warn("skipping a damaged event about an alert rule", "id", e.ID, "error", err)
 		return true
 	}
 	r := b.rules[s.Rule]
@@ -260,7 +260,7 @@ func (b *Board) SignOff(ctx context.Context, name string, answer Answer) (RuleSt
 			until = r.hours.opensAgain(now)
 		}
 		if until.IsZero() {
-			return "", said{}, &InvalidError{"seconds", "expected for how long: the rule has no hours, or is never closed"}
+			return "", said{}, &InvalidError{"seconds", "expected a duration: the rule has no hours, or never closes"}
 		}
 		until = until.UTC().Truncate(time.Millisecond)
 		return TypeSignedOff, said{Until: &until}, nil

@@ -268,7 +268,7 @@ func alertProblem(err error) *problem {
 			detail: "the alert has a newer answer; reload it and decide again"}
 	case errors.Is(err, errNoHandle):
 		return &problem{code: "condition-invalid", field: "If-Match",
-			detail: `expected one ID in quotes: the alert's "handle", which names the answer that this one is about`}
+			detail: `expected one quoted ID: the alert's "handle", which names the answer that this one follows`}
 	case errors.Is(err, alert.ErrNotFound):
 		return &problem{code: "alert-not-found", detail: "no alert with this ID is open or was recently done"}
 	case errors.Is(err, alert.ErrDone):

@@ -27,7 +27,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request, _ url.Values) *p
 	log, ok := s.log.(backuper)
 	if !ok {
 		return &problem{code: "backup-unsupported",
-			detail: "this kind of log is not kept in a file"}
+			detail: "this log is not kept in a file"}
 	}
 	b, err := log.OpenBackup(r.Context())
 	if err != nil {

@@ -22,7 +22,7 @@ func (s *Server) reach(ctx context.Context, id store.ID) *problem {
 	}
 	p := storeProblem(err)
 	if errors.Is(err, store.ErrUnavailable) {
-		p.detail = "this server is not up to date with the log yet"
+		p.detail = "this server has not caught up with the log yet"
 	}
 	return p
 }
@@ -71,7 +71,7 @@ func (s *Server) EndStale(ctx context.Context) {
 			return true
 		})
 		if ended > 0 {
-			s.logSeldom("stale", slog.LevelWarn, "streams end: the cluster that keeps the log says nothing",
+			s.logSeldom("stale", slog.LevelWarn, "ending streams: no contact with the cluster that keeps the log",
 				"for", s.silence().Round(time.Second).String(), "streams", ended)
 		}
 	}

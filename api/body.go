@@ -99,7 +99,7 @@ func (b *body) problem(err error) *problem {
 		return b.late()
 	default:
 		return &problem{code: "bad-body",
-			detail: "the body ended early or is framed wrongly", cause: b.err}
+			detail: "the body ended early or is badly framed", cause: b.err}
 	}
 }
 

@@ -18,7 +18,7 @@ func applyCondition(r *http.Request, pub *publication) *problem {
 		for _, d := range g.Drafts {
 			if d.Topic != topic {
 				return &problem{code: "condition-invalid", field: field,
-					detail: "a condition is about one topic; this batch has " + topic + " and " + d.Topic}
+					detail: "a condition covers one topic; this batch has " + topic + " and " + d.Topic}
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
 	case len(none) > 0:
 		if len(none) > 1 || none[0] != "*" {
 			return nil, "", &problem{code: "condition-invalid", field: "If-None-Match",
-				detail: `expected *: the topic never had an event. If-Match: "ID" says which is its newest`}
+				detail: `expected *, for a topic that never had an event; use If-Match: "ID" to name its newest`}
 		}
 		return &store.ID{}, "If-None-Match", nil
 	}

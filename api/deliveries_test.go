@@ -153,7 +153,7 @@ func TestDeliveryFails(t *testing.T) {
 	for ; d.Failing == nil; d = s.delivery(t, "shop") {
 	}
 	if d.State != "failing" || d.Failing.ID != bad || d.Failing.Attempts != 1 || d.Failing.Next == nil ||
-		!strings.Contains(d.Failing.Error, "does not take this event") || d.LagEvents != 2 {
+		!strings.Contains(d.Failing.Error, "rejects this event") || d.LagEvents != 2 {
 		t.Errorf("it is %+v %+v", d, d.Failing)
 	}
 	if a := s.do("GET", "/metrics", ""); !strings.Contains(a.body, `tidings_deliveries{state="failing"} 1`) ||

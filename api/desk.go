@@ -173,7 +173,7 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	}
 	client, err := netip.ParseAddr(q.Client)
 	if err != nil {
-		return nodeAnswer{Error: "the request does not say where its client is"}
+		return nodeAnswer{Error: "the request does not carry its client's address"}
 	}
 	// Whether the client's Host is allowed was for the first server to decide.
 	r.Host, r.RequestURI, r.RemoteAddr = "localhost", q.URI, netip.AddrPortFrom(client, 0).String()
@@ -225,8 +225,8 @@ func (w *passedWriter) SetReadDeadline(time.Time) error { return nil }
 func (s *Server) recovered(answer *[]byte) {
 	if p := recover(); p != nil {
 		s.metrics.faults.WithLabelValues(faultPanic).Inc()
-		s.logSeldom("node-panic", slog.LevelError, "answering another server of the log has failed", "error",
+		s.logSeldom("node-panic", slog.LevelError, "failed to answer another server of the log", "error",
 			fmt.Sprint(p))
-		*answer = wire.Marshal(nodeAnswer{Error: "a fault of the server; its log says more"})
+		*answer = wire.Marshal(nodeAnswer{Error: "a server error; see its log"})
 	}
 }

@@ -44,7 +44,7 @@ func newDeviceBody(d *deliver.Device, admin bool) deviceBody {
 	case d.Answered != 0:
 		failure = fmt.Sprintf("the push service answered %d %s", d.Answered, http.StatusText(d.Answered))
 	default:
-		failure = "the push service gave no answer, or was not asked; the server's log says why"
+		failure = "no answer from the push service; see the server's log"
 	}
 	return deviceBody{d.ID, subjectOf(d.Owner), d.Name, d.Topics, textOrNull(d.Mark), d.Language, d.Urgency, d.Service,
 		d.Made.UTC(), d.Renewed.UTC(), timeOrNull(d.Expires), d.At, d.State, textOrNull(failure)}
@@ -93,8 +93,9 @@ func (s *Server) pushing(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, query url.Values) *problem {
 		return s.atDesk(w, r, func(d *Desk) *problem {
 			if d.Devices == nil {
-				return &problem{code: "not-found", detail: "this server sends no pushes: serve with --push-contact " +
-					"mailto:ops@example.com if it is to"}
+				return &problem{code: "not-found", detail: "this server sends no pushes; to enable them, start it " +
+					"with --push-contact " +
+					"mailto:ops@example.com"}
 			}
 			return h(w, r, query)
 		})
@@ -121,7 +122,7 @@ func (s *Server) listDevices(w http.ResponseWriter, r *http.Request, query url.V
 	var list []deliver.Device
 	switch {
 	case query.Has("after") && after == "":
-		return &problem{code: "query-invalid", field: "after", detail: `expected an ID, such as "next" of the list before`}
+		return &problem{code: "query-invalid", field: "after", detail: `expected an ID, such as "next" of the page before`}
 	case !query.Has("subject"):
 		list = deskOf(r).Devices.List(grant.Owner(), after, devicesAtOnce+1)
 	case !grant.Admin:
@@ -157,7 +158,7 @@ func (s *Server) registerDevice(w http.ResponseWriter, r *http.Request, _ url.Va
 	case s.o.Verifier != nil && grant.Subject == "":
 		return &problem{code: "subject-required", detail: "the token has no sub: nobody could renew or remove the device"}
 	case grant.Subscribe.IsZero(): // whatever the body says
-		return &problem{code: "topic-forbidden", detail: "the token grants no reading"}
+		return &problem{code: "topic-forbidden", detail: "the token does not grant reading"}
 	}
 	var body registration
 	if p := s.decodeBody(w, r, maxSettings, &body, false); p != nil {
@@ -226,7 +227,7 @@ func deviceProblem(err error) *problem {
 	case errors.Is(err, deliver.ErrDeviceLimit):
 		return &problem{code: "device-quota", detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &problem{code: "queue-full", detail: "the disk did not keep up; it is stored in time, or ask again"}
+		return &problem{code: "queue-full", detail: "the disk did not keep up; retry to see whether it was stored"}
 	}
 	p := deliveryProblem(err)
 	if p.code == "address-refused" {

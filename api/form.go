@@ -142,7 +142,7 @@ func (s *Server) readEnd(w http.ResponseWriter, r *http.Request, _ url.Values,
 	}
 	if len(body) > 0 {
 		return publication{}, &problem{code: "body-not-empty",
-			detail: "ending a topic takes no body"}
+			detail: "a request that ends a topic has no body"}
 	}
 	return visitOf(r).publicationOf(store.Draft{Topic: topic, Type: store.TypeEnd,
 		ContentType: "application/json", Data: []byte(`{"topic":"` + topic + `"}`)}), nil

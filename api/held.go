@@ -185,6 +185,6 @@ func (s *Server) Wait(ctx context.Context) error { return s.held.Wait(ctx) }
 // writerPanicked is net/http's recovery from a handler's panic, for streams without a handler.
 func (s *Server) writerPanicked(what any) {
 	s.metrics.faults.WithLabelValues(faultPanic).Inc()
-	s.logSeldom("writer", slog.LevelError, "a writer of streams panicked", "panic", what,
+	s.logSeldom("writer", slog.LevelError, "stream writer panicked", "panic", what,
 		"stack", string(debug.Stack()))
 }

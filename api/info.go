@@ -125,7 +125,7 @@ func (s *Server) notReady(ctx context.Context) *problem {
 		return storeProblem(err)
 	}
 	if silence := s.silence(); silence >= silentAfter {
-		return storeProblem(fmt.Errorf("%w: it has said nothing for %v", store.ErrUnavailable,
+		return storeProblem(fmt.Errorf("%w: not heard from for %v", store.ErrUnavailable,
 			silence.Round(time.Second)))
 	}
 	if s.o.Verifier == nil {
@@ -133,7 +133,7 @@ func (s *Server) notReady(ctx context.Context) *problem {
 	}
 	if _, err := s.o.Verifier.Keys(ctx); err != nil {
 		return &problem{code: "keys-unavailable",
-			detail: err.Error() + " from --jwks-url; the server's log says why"}
+			detail: err.Error() + " from --jwks-url; see the server's log"}
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (s *Server) putMark(w http.ResponseWriter, r *http.Request, _ url.Values) *
 		return p
 	}
 	if grantOf(r).Subscribe.IsZero() { // whatever the body says
-		return &problem{code: "topic-forbidden", detail: "the token grants no reading"}
+		return &problem{code: "topic-forbidden", detail: "the token does not grant reading"}
 	}
 	mark, p := s.readMark(w, r, name)
 	if p != nil {
@@ -157,7 +157,7 @@ func (s *Server) checkPosition(ctx context.Context, id store.ID) *problem {
 		return p
 	}
 	if s.log.Head().Before(id) {
-		return &problem{code: "id-invalid", field: "id", detail: "the log ends before this ID"}
+		return &problem{code: "id-invalid", field: "id", detail: "the ID is beyond the end of the log"}
 	}
 	switch nearest, known, err := s.log.Resolve(id); {
 	case err != nil:
@@ -176,7 +176,7 @@ func (s *Server) markTopics(r *http.Request, name string,
 		old, err := s.log.Mark(grantOf(r).Owner(), name)
 		if err != nil {
 			return store.Filter{}, &problem{code: "member-invalid", field: "topics",
-				detail: `a new mark names its "topics"`, cause: err}
+				detail: `a new read mark needs "topics"`, cause: err}
 		}
 		return old.Topics, nil
 	}
@@ -224,9 +224,9 @@ func markProblem(err error) *problem {
 	p := storeProblem(err)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		p.code, p.detail = "mark-not-found", "there is no read mark of this name"
+		p.code, p.detail = "mark-not-found", "no read mark with this name"
 	case errors.Is(err, store.ErrCorrupt):
-		p.code, p.detail = "internal", "the read mark is damaged: set it again"
+		p.code, p.detail = "internal", "the read mark is damaged; set it again"
 	}
 	return p
 }

@@ -46,21 +46,21 @@ func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		publishes: counters("tidings_publishes_total",
-			"Requests to publish, by what became of them: stored, replayed, or the code of the "+
+			"Publish requests by outcome: stored, replayed, or the code of the "+
 				"problem.",
 			"outcome"),
 		events: counter("tidings_delivered_events_total", "Events written to streams."),
 		bytes: counter("tidings_delivered_bytes_total",
 			"Bytes written to streams, control events included."),
 		gaps: counters("tidings_gaps_total",
-			"Gaps told to subscribers and readers of pages, by reason.", "reason"),
+			"Gaps reported to subscribers and page readers, by reason.", "reason"),
 		byes: counters("tidings_byes_total",
-			"Streams that the server ended with a bye, by reason.", "reason"),
+			"Streams that the server ended with a bye event, by reason.", "reason"),
 		stalls: counter("tidings_stalls_total",
-			"Streams closed because their client did not take a write in time."),
+			"Streams closed because their client did not read in time."),
 		faults: counters("tidings_http_faults_total",
 			"Connections that could not be accepted, TLS handshakes that failed, panics of "+
-				"handlers, and what else the HTTP server complains of.", "kind"),
+				"handlers, and other errors of the HTTP server.", "kind"),
 	}
 	m.registry.MustRegister(build, m.publishes, m.events, m.bytes, m.gaps, m.byes, m.stalls, m.faults,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(

@@ -53,7 +53,7 @@ func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte
 	defer s.recovered(&answer)
 	var q nodeQuestion
 	if err := json.Unmarshal(question, &q); err != nil {
-		return wire.Marshal(nodeAnswer{Error: "the question cannot be read"})
+		return wire.Marshal(nodeAnswer{Error: "cannot read the question"})
 	}
 	switch q.Ask {
 	case askSubscribers:
@@ -90,7 +90,8 @@ func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAn
 		}
 		if err != nil {
 			silent = append(silent, unansweredBody{nameOf(&a.Node), err.Error()})
-			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not answer", "node", a.Node.Name,
+			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not "+
+				"respond", "node", a.Node.Name,
 				"error", err)
 			continue
 		}

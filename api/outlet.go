@@ -26,7 +26,7 @@ const (
 )
 
 // errCutOff ends a write that was not finished when its response was cut off.
-var errCutOff = errors.New("cut off while the client took nothing")
+var errCutOff = errors.New("cut off: the client was not reading")
 
 // outlet times the writing of one response: a piece of maxWrite has the stall timeout, and only stalledAfter once the
 // response is cut off or the server drains. A piece that takes longer ends the response: over HTTP/1.1 its

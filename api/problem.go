@@ -64,7 +64,7 @@ var kinds = map[string]kind{
 	"not-acceptable":        {http.StatusNotAcceptable, "No acceptable representation"},
 	"body-timeout":          {http.StatusRequestTimeout, "Body did not arrive in time"},
 	"backup-busy":           {http.StatusConflict, "Another backup is being made"},
-	"delivery-state":        {http.StatusConflict, "Delivery is in no state for this"},
+	"delivery-state":        {http.StatusConflict, "Delivery state does not allow this"},
 	"topic-ended":           {http.StatusConflict, "Topic has ended"},
 	"alert-claimed":         {http.StatusConflict, "Alert is claimed"},
 	"alert-closed":          {http.StatusConflict, "Alert is done"},
@@ -208,7 +208,7 @@ var storeKinds = []struct {
 	{store.ErrKeyMismatch, "idempotency-mismatch",
 		"the key was used for an event with another topic, type, content type or data"},
 	{store.ErrCondition, "condition-failed",
-		"the topic's newest event is not what the condition says; read what came, and decide anew"},
+		"the topic's newest event is not the one in the condition; read the new events and decide again"},
 	{store.ErrNotFound, "event-not-found",
 		"no event with this ID: it never existed or was trimmed"},
 	{store.ErrCorrupt, "event-corrupt",
@@ -218,7 +218,7 @@ var storeKinds = []struct {
 	{store.ErrTopicLimit, "topic-quota", ""},
 	{store.ErrDiskHangs, "disk-hangs", ""},
 	{nodes.ErrNoLease, "node-unavailable",
-		"this server does not have the deliveries and alerts any more, or does not hear that it has; nothing was stored"},
+		"this server no longer runs deliveries and alerts, or cannot confirm that it does; nothing was stored"},
 	{store.ErrUnavailable, "log-unavailable",
 		"the cluster that keeps the log does not answer; nothing was stored"},
 	{store.ErrQueueFull, "queue-full", "the disk did not keep up; nothing was stored"},
@@ -247,7 +247,7 @@ func storeProblem(err error) *problem {
 		p.outcome = unknown
 		if !errors.Is(err, store.ErrFailed) {
 			p.code = "outcome-pending"
-			p.detail = "the commit has not ended in time; the event may still be stored"
+			p.detail = "the commit did not finish in time; the event may still be stored"
 		}
 	}
 	if condition := (*store.ConditionError)(nil); errors.As(err, &condition) {

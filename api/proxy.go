@@ -67,7 +67,7 @@ func (s *Server) checkForwarded(r *http.Request) *problem {
 	}
 	return &problem{code: "proxy-not-allowed", field: found,
 		detail: "this server has no key, so anyone may do anything, and the request came " +
-			"through a proxy; start it with a key, or with --insecure if that is intended"}
+			"through a proxy; start it with a key, or with --insecure if this is intended"}
 }
 
 // isForwarding reports whether a header, in its canonical form, is one that proxies, load balancers

@@ -66,7 +66,7 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, f *form) *pro
 // publishBatch serves POST /v1/events: many events, each naming its topic, all or none.
 func (s *Server) publishBatch(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	if grantOf(r).Publish.IsZero() { // whatever the body says
-		return &problem{code: "topic-forbidden", detail: "the token grants no publishing"}
+		return &problem{code: "topic-forbidden", detail: "the token does not grant publishing"}
 	}
 	f, p := batchFormOf(r)
 	if p != nil {

@@ -101,7 +101,7 @@ func (s *Server) parseFilter(r *http.Request, patterns []string) (store.Filter, 
 	if variableOf(r) != "" {
 		if len(patterns) > 0 {
 			return store.Filter{}, &problem{code: "query-invalid", field: "topic",
-				detail: "the topic is already in the path"}
+				detail: "the topic is in the path already"}
 		}
 		topic, p := pathTopic(r)
 		if p != nil {

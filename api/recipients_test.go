@@ -174,8 +174,9 @@ func TestRecipientFails(t *testing.T) {
 		least, most        time.Duration
 	}{
 		{"row 297: no robot", `{"errcode":93000,"errmsg":"invalid webhook url, from ip 192.0.2.7"}`,
-			"WeCom answered 93000: there is no robot at this URL", 29 * time.Minute, time.Hour},
-		{"row 297: a stranger", `<title>Intranet</title>`, "what answered is not WeCom", 29 * time.Minute, time.Hour},
+			"WeCom answered 93000: no robot at this URL", 29 * time.Minute, time.Hour},
+		{"row 297: a stranger", `<title>Intranet</title>`, "the response is not from WeCom", 29 * time.Minute,
+			time.Hour},
 		{"row 298: too many", `{"errcode":45009,"errmsg":"api freq out of limit"}`,
 			"WeCom answered 45009: more than 20 messages a minute", 50 * time.Second, time.Minute},
 	} {

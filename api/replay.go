@@ -96,7 +96,7 @@ func (s *Server) readReplayMember(ctx context.Context, what *deliver.Replay, m w
 		*starts++
 		if json.Unmarshal(value, &what.IDs) != nil || len(what.IDs) == 0 || len(what.IDs) > deliver.MaxReplayIDs {
 			return &problem{code: "member-invalid", field: member,
-				detail: fmt.Sprintf("expected a list of 1 to %d IDs of events", deliver.MaxReplayIDs)}
+				detail: fmt.Sprintf("expected a list of 1 to %d event IDs", deliver.MaxReplayIDs)}
 		}
 	case "new_ids":
 		return readInto(&what.NewIDs, member, value, "true or false")

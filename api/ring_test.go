@@ -94,7 +94,7 @@ func TestPushStep(t *testing.T) {
 	x := newShift(t)
 	_, m := x.raise(t)
 	x.answers <- http.StatusCreated
-	if m.Notification.Title != "orders.eu: an alert waits, and nobody has taken it" {
+	if m.Notification.Title != "orders.eu: an alert is waiting to be claimed" {
 		t.Errorf("%+v", m)
 	}
 	e2e.Eventually(t, "push", func() bool { return x.devices.Stats().Sent == 1 && x.devices.Stats().Due == 0 })

@@ -154,8 +154,8 @@ func checkStep(r *http.Request, i int, step stepBody, topics store.Filter) *prob
 	case step.Push && step.Delivery != "":
 		return &problem{code: "member-invalid", field: field, detail: `expected "delivery" or "push", not both`}
 	case step.Push && deskOf(r).Devices == nil:
-		return &problem{code: "member-invalid", field: field, detail: "this server sends no pushes: serve with " +
-			"--push-contact mailto:ops@example.com if it is to"}
+		return &problem{code: "member-invalid", field: field, detail: "this server sends no pushes; serve with " +
+			"--push-contact mailto:ops@example.com to enable them"}
 	case step.Push:
 		return nil
 	case step.Delivery == "":
@@ -168,13 +168,13 @@ func checkStep(r *http.Request, i int, step stepBody, topics store.Filter) *prob
 	}
 	if err != nil {
 		return &problem{code: "member-invalid", field: field,
-			detail: fmt.Sprintf("there is no delivery %.64q; make it first", step.Delivery)}
+			detail: fmt.Sprintf("no delivery %.64q; create it first", step.Delivery)}
 	}
 	for _, p := range topics.Patterns() {
 		answers, err := store.NewFilter("$alerts." + p)
 		if err == nil && !d.Filter().Covers(answers) {
 			return &problem{code: "member-invalid", field: field, detail: fmt.Sprintf(
-				"the delivery %.64q does not carry $alerts.%s; add that to its topics", step.Delivery, p)}
+				"delivery %.64q does not carry $alerts.%s; add it to its topics", step.Delivery, p)}
 		}
 	}
 	return nil

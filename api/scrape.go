@@ -105,14 +105,14 @@ func (s scrape) collectKeys(out sink) {
 		}
 	}
 	out.gauge("tidings_token_keys_age_seconds",
-		"Time since the key set was fetched; 0 where none is, or none could be yet.", age, nil)
+		"Time since the key set was fetched; 0 without one, or before the first fetch.", age, nil)
 }
 
 func (s scrape) collectStats(out sink) {
 	stats := s.log.Stats()
 	out.gauge("tidings_open_seconds", "How long opening the log took.", stats.Opening.Seconds(), nil)
 	out.gauge("tidings_open_unchecked_bytes",
-		"Bytes of the log file that the check in the background has not come to; 0 when it is over.",
+		"Bytes of the log file that the background check has not reached; 0 when it is done.",
 		float64(stats.Unchecked), nil)
 	collectCommits(out, stats)
 	s.collectCluster(out, stats.Sequence)
@@ -122,20 +122,20 @@ func (s scrape) collectStats(out sink) {
 func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
 	s.collectNodes(out)
 	out.gauge("tidings_cluster_silence_seconds",
-		"How long the cluster that keeps the log has said nothing to this server; 0 without one.",
+		"Time since this server last heard from the cluster that keeps the log; 0 without one.",
 		s.silence().Seconds(), nil)
 	out.counter("tidings_cluster_attempts_total", "Commits for which the cluster was asked for the next place.",
 		stats.Attempts, nil)
-	out.counter("tidings_cluster_conflicts_total", "Of these, those whose place another server got first.",
+	out.counter("tidings_cluster_conflicts_total", "Of these, those that lost the place to another server.",
 		stats.Conflicts, nil)
 	out.counter("tidings_cluster_unknown_total",
-		"Of these, those of which the cluster had not said in time whether they are stored.", stats.Unknown, nil)
-	out.gauge("tidings_cluster_lag_commits", "Commits of the cluster that this server does not have yet.",
+		"Of these, those whose outcome the cluster did not report in time.", stats.Unknown, nil)
+	out.gauge("tidings_cluster_lag_commits", "Commits of the cluster that this server has not applied yet.",
 		float64(stats.Lag), nil)
-	out.gauge("tidings_cluster_lag_seconds", "For how long at least it has been behind; 0 while it is not.",
+	out.gauge("tidings_cluster_lag_seconds", "How long it has been behind, at least; 0 while it is not.",
 		stats.Behind.Seconds(), nil)
 	out.flag("tidings_cluster_rebuilt",
-		"1 if this server found its mirror of the log damaged at its start, and has made it anew.", stats.Rebuilt, nil)
+		"1 if this server found its mirror of the log damaged at start and rebuilt it.", stats.Rebuilt, nil)
 }
 
 // collectNodes reports the servers of the log, including this one; a single server reports only itself.
@@ -155,7 +155,7 @@ func (s scrape) collectNodes(out sink) {
 		}
 	}
 	const name, help = "tidings_cluster_nodes",
-		"Servers that keep the log, this one among them; lost are those that have said nothing for 10 s."
+		"Servers of the log, including this one; lost: not heard from for 10 s."
 	out.gauge(name, help, float64(there), prometheus.Labels{"state": "there"})
 	out.gauge(name, help, float64(lost), prometheus.Labels{"state": "lost"})
 	out.gauge("tidings_cluster_clock_seconds",
@@ -169,22 +169,22 @@ func (s scrape) collectNodes(out sink) {
 func collectCommits(out sink, stats store.Stats) {
 	out.histogram("tidings_batch_events", "Events stored by one commit.", stats.Batches)
 	out.histogram("tidings_fsync_seconds",
-		"What of a commit is the disk's: writing its pages, and two fsyncs.", stats.Writes)
+		"The disk's share of a commit: writing its pages, and two fsyncs.", stats.Writes)
 	out.histogram("tidings_commit_seconds",
 		"Duration of a commit, fsync included: of events, trims and read marks.", stats.Commits)
 	out.gauge("tidings_commit_age_seconds",
-		"Age of the commit under way; 0 while there is none.", stats.Committing.Seconds(), nil)
-	out.gauge("tidings_queue_requests", "Requests that wait for the committer.",
+		"Age of the commit in progress; 0 without one.", stats.Committing.Seconds(), nil)
+	out.gauge("tidings_queue_requests", "Requests waiting for the committer.",
 		float64(stats.Queued), nil)
-	out.gauge("tidings_queue_bytes", "Memory of the requests that are not committed yet.",
+	out.gauge("tidings_queue_bytes", "Memory of requests not yet committed.",
 		float64(stats.QueuedBytes), nil)
 	out.gauge("tidings_read_transactions",
-		"Read transactions of the log file that are open; each keeps pages from being used again.",
+		"Open read transactions of the log file; each keeps pages from being reused.",
 		float64(stats.Reading), nil)
 	out.counter("tidings_idempotency_keys_crowded_total",
-		"Idempotency keys forgotten before their time, because there were too many.",
+		"Idempotency keys forgotten early because there were too many.",
 		stats.KeysCrowded, nil)
-	out.counter("tidings_trimmed_events_total", "Events deleted by retention or by hand.",
+	out.counter("tidings_trimmed_events_total", "Events deleted, by retention or by hand.",
 		stats.Trimmed, nil)
 }
 
@@ -192,11 +192,11 @@ func (s scrape) collectReady(out sink) {
 	why := s.notReady(context.Background())
 	out.flag("tidings_ready",
 		"1 while /readyz says ready: the log has not failed, the disk has room and does not hang, "+
-			"the token keys are there, and the server is not on its way out.",
+			"the token keys are available, and the server is not shutting down.",
 		why == nil, nil)
 	if s.o.LostLogLines != nil {
 		out.counter("tidings_log_lines_lost_total",
-			"Lines of the log that could not be written, or that nobody took in time.",
+			"Log lines that could not be written, or that nobody read in time.",
 			s.o.LostLogLines(), nil)
 	}
 	if s.o.DiskFree == nil || why != nil && why.code == "disk-hangs" {
@@ -204,7 +204,7 @@ func (s scrape) collectReady(out sink) {
 	}
 	switch free, err := s.o.DiskFree(); {
 	case err == nil:
-		out.gauge("tidings_disk_free_bytes", "Free space for the log on its file system.",
+		out.gauge("tidings_disk_free_bytes", "Free space on the log's file system.",
 			float64(free), nil)
 	case !errors.Is(err, errors.ErrUnsupported):
 		out.fail(err)
@@ -214,14 +214,14 @@ func (s scrape) collectReady(out sink) {
 func (s scrape) collectTail(out sink) {
 	stats := s.tail.Stats()
 	const reads, meaning = "tidings_tail_reads_total",
-		"Looks for what comes next on a stream or page, by what answered: the in-memory tail, " +
+		"Lookups of the next events of a stream or page, by source: the in-memory tail, " +
 			"or the log."
 	out.counter(reads, meaning, stats.TailReads, prometheus.Labels{"source": "memory"})
 	out.counter(reads, meaning, stats.LogReads, prometheus.Labels{"source": "log"})
-	out.counter("tidings_tail_wakeups_total", "Subscribers woken because an event matches.",
+	out.counter("tidings_tail_wakeups_total", "Subscribers woken by a matching event.",
 		stats.Wakeups, nil)
 	out.gauge("tidings_tail_bytes", "Memory of the in-memory tail.", float64(stats.Bytes), nil)
-	out.gauge("tidings_tail_feeds", "Distinct subscriptions: those that want the same share one.",
+	out.gauge("tidings_tail_feeds", "Distinct subscriptions; equal ones share one.",
 		float64(stats.Feeds), nil)
 }
 
@@ -235,20 +235,21 @@ func (s scrape) collectDeliveries(out sink) {
 		out.gauge("tidings_deliveries", "Deliveries.", float64(stats.States[state]),
 			prometheus.Labels{"state": string(state)})
 	}
-	const attempts, meaning = "tidings_delivery_attempts_total", "Requests to receivers, by whether they were answered 2xx."
+	const attempts, meaning = "tidings_delivery_attempts_total", "Requests to receivers, by whether they got a 2xx " +
+		"response."
 	out.counter(attempts, meaning, stats.Sent, prometheus.Labels{"outcome": "sent"})
 	out.counter(attempts, meaning, stats.Failed, prometheus.Labels{"outcome": "failed"})
-	out.gauge("tidings_delivery_dead_letters", "Events that were set aside, of all deliveries.",
+	out.gauge("tidings_delivery_dead_letters", "Events set aside, over all deliveries.",
 		float64(stats.Dead), nil)
 	failing := 0.0
 	if !stats.Oldest.IsZero() {
 		failing = max(0, s.o.Now().Sub(stats.Oldest).Seconds())
 	}
 	out.gauge("tidings_delivery_failing_seconds",
-		"For how long the message that fails has been tried, of the delivery that has failed longest; 0 when none fails.",
+		"How long the failing message has been tried, for the delivery that has failed longest; 0 when none fails.",
 		failing, nil)
 	out.flag("tidings_delivery_progress_unwritten",
-		"1 while the progress of deliveries cannot be written: a restart repeats what was sent.", stats.Unwritten, nil)
+		"1 while delivery progress cannot be written: a restart sends again.", stats.Unwritten, nil)
 }
 
 func (s scrape) collectExpiring(out sink) {
@@ -273,7 +274,7 @@ func (s scrape) collectExpiring(out sink) {
 		}
 	}
 	out.gauge("tidings_deliveries_expiring",
-		"Deliveries that retention is expected to overtake: it deletes what they have not sent yet.", float64(n), nil)
+		"Deliveries that retention is expected to overtake, deleting events before they are sent.", float64(n), nil)
 }
 
 func (s scrape) collectAlerts(out sink) {
@@ -285,7 +286,7 @@ func (s scrape) collectAlerts(out sink) {
 	for state, n := range stats.States {
 		out.gauge("tidings_alerts", "Alerts that are not done.", float64(n), prometheus.Labels{"state": string(state)})
 	}
-	out.gauge("tidings_alerts_waiting", "Events that demand an answer beyond the open alerts that are followed of a rule.",
+	out.gauge("tidings_alerts_waiting", "Events that raise alerts beyond a rule's limit of open ones.",
 		float64(stats.More), nil)
 	age := func(since time.Time) float64 {
 		if since.IsZero() {
@@ -293,19 +294,20 @@ func (s scrape) collectAlerts(out sink) {
 		}
 		return max(0, s.o.Now().Sub(since).Seconds())
 	}
-	out.gauge("tidings_alert_open_seconds", "For how long the oldest alert has been open and nobody's; 0 when none is.",
+	out.gauge("tidings_alert_open_seconds", "How long the oldest unclaimed alert has been open; 0 without one.",
 		age(stats.Oldest), nil)
-	out.gauge("tidings_alert_kept_seconds", "Age of the oldest event that an alert keeps from retention; 0 when none does.",
+	out.gauge("tidings_alert_kept_seconds", "Age of the oldest event that an open alert retains; 0 without one.",
 		age(stats.Kept), nil)
 	out.flag("tidings_alerts_held", "1 while nothing is escalated because the log was restored.", stats.Held, nil)
-	out.counter("tidings_alert_steps_total", "Steps taken because nobody had claimed an alert.", stats.Steps, nil)
+	out.counter("tidings_alert_steps_total", "Escalation steps taken.", stats.Steps, nil)
 	for rule, unheard := range stats.Unheard {
-		out.flag("tidings_alert_unheard", "1 while nobody would hear the alerts of a rule, in its hours.", unheard,
+		out.flag("tidings_alert_unheard", "1 while nobody would hear the rule's alerts, during its hours.", unheard,
 			prometheus.Labels{"rule": rule})
 	}
 	for rule, h := range stats.Claims {
 		out.ch <- prometheus.MustNewConstHistogram(desc("tidings_alert_claim_seconds",
-			"How long alerts were open until somebody claimed them.", prometheus.Labels{"rule": rule}), h.Count, h.Sum, h.Buckets)
+			"How long alerts were open before they were "+
+				"claimed.", prometheus.Labels{"rule": rule}), h.Count, h.Sum, h.Buckets)
 	}
 }
 
@@ -313,19 +315,19 @@ func (s scrape) collectBudgets(out sink) {
 	bodies, noBodies := s.bodies.load()
 	answers, noAnswers := s.answers.load()
 	out.gauge("tidings_bodies_bytes",
-		"Memory of requests whose body is being read, or whose events are being stored.",
+		"Memory of requests whose body is being read or whose events are being stored.",
 		float64(bodies), nil)
-	out.gauge("tidings_answers_bytes", "Memory of answers that are being written.",
+	out.gauge("tidings_answers_bytes", "Memory of responses being written.",
 		float64(answers), nil)
 	out.gauge("tidings_buffer_limit_bytes",
-		"What either may take (--buffer-bytes).", float64(s.o.BufferBytes), nil)
+		"Limit of each (--buffer-bytes).", float64(s.o.BufferBytes), nil)
 	stuck, crowded := s.held.Stuck()
 	out.gauge("tidings_stuck_bytes",
-		"Memory of what streams have begun to write and their clients do not take (--stuck-bytes).",
+		"Memory of stream output that clients have not read (--stuck-bytes).",
 		float64(stuck), nil)
 	const name, help = "tidings_memory_full_total",
-		"Requests and streams refused or cut off, pages cut short and answers left uncompressed, " +
-			"because there was no memory left for bodies, for answers or for what stuck clients are owed."
+		"Requests and streams refused or cut off, pages cut short and responses left uncompressed, " +
+			"because memory ran out for bodies, for responses or for clients that do not read."
 	out.counter(name, help, noBodies, prometheus.Labels{"of": "bodies"})
 	out.counter(name, help, noAnswers, prometheus.Labels{"of": "answers"})
 	out.counter(name, help, crowded, prometheus.Labels{"of": "stuck"})
@@ -353,14 +355,14 @@ func (s scrape) collectLog(out sink, info store.Info) {
 	}
 	clock := s.o.Clock.Status()
 	out.gauge("tidings_clock_ahead_seconds",
-		"How far the clock has stepped forward without being believed yet.",
+		"How far the clock has jumped forward without being trusted yet.",
 		clock.Stepped.Seconds(), nil)
 	out.flag("tidings_retention_held",
 		"1 while nothing is deleted by age, because the clock is far ahead of what the log held "+
 			"at the start.",
 		clock.Doubted, nil)
 	out.gauge("tidings_clock_behind_seconds",
-		"How far the clock is behind the newest ID; time stands still in the log until it has "+
+		"How far the clock is behind the newest ID; new events keep its time until it has "+
 			"caught up.",
 		behind,
 		nil)
@@ -388,13 +390,13 @@ func (s scrape) collectSubscribers(out sink, first store.ID) {
 	}
 	pages := s.o.Presence.Count()
 	for _, h := range presence.Hearings {
-		out.gauge("tidings_pages", "Pages that hold a stream and report, by whether an alarm would be heard there.",
+		out.gauge("tidings_pages", "Reporting pages with a stream, by whether an alarm would be heard there.",
 			float64(pages[h]), prometheus.Labels{"hearing": string(h)})
 	}
 	out.distribution("tidings_subscriber_lag_events",
-		"Events that subscribers have still to get, counted to 1,000; of at most 100 "+
+		"Events that subscribers have yet to receive, counted up to 1,000; for at most 100 "+
 			"subscribers, drawn at random.",
 		events)
 	out.distribution("tidings_subscriber_lag_seconds",
-		"Age of what those subscribers were given last; 0 for who has everything.", seconds)
+		"Age of the last event those subscribers received; 0 if caught up.", seconds)
 }

@@ -82,7 +82,7 @@ func (e errorLog) Write(text []byte) (int, error) {
 	kind, level, message := faultOther, slog.LevelWarn, "HTTP server"
 	switch {
 	case strings.HasPrefix(line, "http: Accept error: "):
-		kind, message = faultAccept, "a connection could not be accepted"
+		kind, message = faultAccept, "cannot accept a connection"
 	case strings.HasPrefix(line, "http: TLS handshake error "):
 		kind, level, message = faultTLS, slog.LevelInfo, "a TLS handshake failed"
 	case strings.Contains(line, ": panic serving "):
@@ -99,8 +99,8 @@ type scrapeLog struct{ *Server }
 func (l scrapeLog) Println(words ...any) {
 	text := strings.TrimSuffix(fmt.Sprintln(words...), "\n")
 	if strings.HasPrefix(text, "error encoding and sending") {
-		l.logSeldom("scrape cut", slog.LevelDebug, "a scrape was cut off", "error", text)
+		l.logSeldom("scrape cut", slog.LevelDebug, "scrape cut off", "error", text)
 		return
 	}
-	l.logSeldom("scrape", slog.LevelWarn, "metrics are not complete", "error", text)
+	l.logSeldom("scrape", slog.LevelWarn, "metrics incomplete", "error", text)
 }

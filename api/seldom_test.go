@@ -30,7 +30,7 @@ func TestErrorLog(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	s.api.ErrorLog().Print("http: Accept error: accept tcp: too many open files; retrying in 1s")
-	for part, want := range map[string]int{"level=WARN msg=\"a connection could not be": 2,
+	for part, want := range map[string]int{"level=WARN msg=\"cannot accept a connection": 2,
 		"level=INFO msg=\"a TLS handshake failed": 1, "level=ERROR msg=\"a handler panicked": 1,
 		"more_since_last=4": 1} {
 		if got := strings.Count(text.String(), part); got != want {
@@ -90,7 +90,7 @@ func TestScrapeThatIsCutOffIsQuiet(t *testing.T) {
 		&slog.HandlerOptions{Level: slog.LevelDebug}))})
 	s.api.MetricsHandler().ServeHTTP(gone{httptest.NewRecorder()},
 		httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if got := strings.Count(text.String(), "level=DEBUG msg=\"a scrape was cut off"); got != 1 {
+	if got := strings.Count(text.String(), "level=DEBUG msg=\"scrape cut off"); got != 1 {
 		t.Errorf("%d lines about the scrape, want one: %s", got, text.String())
 	}
 	if got := strings.Count(text.String(), "level=WARN"); got != 0 {

@@ -93,7 +93,7 @@ func (s *Server) tokenToKeep(w http.ResponseWriter, r *http.Request) (string, *p
 	}
 	if len(body) == 0 {
 		return "", &problem{code: "token-missing", field: "Authorization", detail: "the token to put " +
-			`into the cookie comes in the Authorization header, or in the body: {"token":"eyJ..."}`}
+			`into the cookie belongs in the Authorization header or in the body: {"token":"eyJ..."}`}
 	}
 	m, err := wire.ParseObject(body)
 	if err != nil {

@@ -90,7 +90,7 @@ func textSetting(set *deliver.Settings, member string) *string {
 func readText(into *string, m wire.Object, member string) *problem {
 	var err error
 	if *into, err = m.Text(member); err == nil && *into == "" {
-		return &problem{code: "member-invalid", field: member, detail: "expected a text that is not empty"}
+		return &problem{code: "member-invalid", field: member, detail: "expected non-empty text"}
 	}
 	return wireProblem(err)
 }

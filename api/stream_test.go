@@ -33,7 +33,7 @@ func TestFrames(t *testing.T) {
 	}{
 		{"gap", resp, `retry: RETRY
 event: tidings.gap
-data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last":"ID2","detail":"the cursor is not a ULID; going on live"}
+data: {"reason":"malformed","requested":"42","through":"ID2","first":"ID1","last":"ID2","detail":"the cursor is not a ULID; continuing live"}
 
 id: ID2
 event: tidings.open

@@ -95,7 +95,7 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 	p := &problem{code: "token-missing", field: "Authorization",
 		detail: `send a token, as in "Authorization: Bearer eyJ..."`}
 	if len(headers) == 0 && len(r.Header["Authorization"]) > 0 {
-		p.detail = "Authorization has another scheme than Bearer; " + p.detail
+		p.detail = "the Authorization scheme must be Bearer; " + p.detail
 	}
 	return "", p
 }
@@ -103,7 +103,7 @@ func (s *Server) tokenOf(r *http.Request, a access) (string, *problem) {
 // warnOfQuery logs that a token came in a query, once.
 func (s *Server) warnOfQuery(r *http.Request) {
 	s.queryToken.Do(func() {
-		s.o.Logger.Warn("a token came in the query of a stream, where logs may keep it; clients can "+
+		s.o.Logger.Warn("a stream's token arrived in the query, where logs may record it; clients can "+
 			"send it in a header", "accepted", s.o.AllowQueryToken, "remote", s.clientAddr(r),
 			"user_agent", r.UserAgent())
 	})

@@ -15,7 +15,7 @@ func (s *Server) trim(w http.ResponseWriter, r *http.Request, query url.Values) 
 		p = s.reach(r.Context(), before)
 	}
 	if p == nil && s.log.Head().Before(before) {
-		p = &problem{code: "id-invalid", field: "before", detail: "the log ends before this ID"}
+		p = &problem{code: "id-invalid", field: "before", detail: "the ID is beyond the end of the log"}
 	}
 	if p != nil {
 		return p

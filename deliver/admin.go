@@ -52,7 +52,7 @@ func (s *Sender) Pause(ctx context.Context, name string) (Status, error) {
 			d.record.Stopped, d.record.Reason = Paused, ""
 			return nil
 		default:
-			return fmt.Errorf("%w: it is %s already", ErrState, state)
+			return fmt.Errorf("%w: it is already %s", ErrState, state)
 		}
 	})
 }
@@ -81,7 +81,7 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	status, err := s.alter(ctx, name, func(d *delivery) error {
 		l, fails := d.failing(id)
 		if d.damaged || !fails {
-			return fmt.Errorf("%w: it has not failed at %.100q", ErrState, id)
+			return fmt.Errorf("%w: %.100q is not its failing message", ErrState, id)
 		}
 		if at, err := store.ParseID(id); err == nil {
 			if l == nil { // a message of several events: skip all of them
@@ -98,7 +98,7 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 		return nil
 	})
 	if err == nil {
-		s.o.Logger.Warn("a message was skipped", "delivery", name, "id", id)
+		s.o.Logger.Warn("message skipped", "delivery", name, "id", id)
 	}
 	return status, err
 }

@@ -32,8 +32,9 @@ func TestTellsWhoHears(t *testing.T) {
 		of                       deliver.Recipient
 		unheard, heard, unwanted string
 	}{
-		{deliver.Recipient{Detail: deliver.Fields}, "Nobody hears orders: since 2000-01-01 00:00:00 no page is open that may sound",
-			"Somebody hears orders again", "Nobody has to hear orders any more"},
+		{deliver.Recipient{Detail: deliver.Fields},
+			"Nobody is listening to orders: no page that may play sound has been open since 2000-01-01 00:00:00",
+			"Somebody is listening to orders again", "orders no longer needs a listener"},
 		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai"},
 			"没人能听到 orders 的告警：自 2000-01-01 08:00:00 起没有打开着的页面可以响铃", "又有人能听到 orders 的告警了", "orders 已无需值守"},
 	} {
@@ -77,10 +78,10 @@ func TestTellsOfAlerts(t *testing.T) {
 		one, several, both string // a step, those of two alerts, and a step with an answer of another topic
 	}{
 		{deliver.Recipient{},
-			"orders.eu: an alert has been open since 2000-01-01 00:00:00, and nobody has taken it (rule vip, step 2)\n" +
+			"orders.eu: an alert has been open and unclaimed since 2000-01-01 00:00:00 (rule vip, step 2)\n" +
 				"2000-01-01 00:03:00 (UTC)",
-			"orders.eu: 2 alerts are open, and nobody has taken them; the oldest since 2000-01-01 00:00:00\n",
-			"orders.eu: an alert has been open since 2000-01-01 00:00:00, and nobody has taken it (rule vip, step 1)\n" +
+			"orders.eu: 2 alerts are open and unclaimed, the oldest since 2000-01-01 00:00:00\n",
+			"orders.eu: an alert has been open and unclaimed since 2000-01-01 00:00:00 (rule vip, step 1)\n" +
 				"tickets: 1 new event about alerts\n"},
 		{deliver.Recipient{Language: "zh", TimeZone: "Asia/Shanghai", Detail: deliver.Fields},
 			"orders.eu：有一条告警自 2000-01-01 08:00:00 起待处理，至今无人认领（规则 vip，第 2 步）\n" +

@@ -32,7 +32,7 @@ func (c *chat) send(ctx context.Context, s *Sender, name string, to *target, m *
 	address, content := c.request(to, n, time.Now())
 	body, err := json.Marshal(content)
 	if err != nil {
-		return answer{failure: "the message cannot be made", config: true}
+		return answer{failure: "cannot build the message", config: true}
 	}
 	a, text := s.post(ctx, address, body, func(h http.Header) error {
 		h.Set("Content-Type", "application/json; charset=utf-8")
@@ -83,7 +83,7 @@ func judgeCode(service, member string, known map[int]verdict) func(*answer, []by
 		case code != nil && *code != 0:
 			a.is(service, strconv.Itoa(*code), known[*code])
 		case a.ok():
-			a.failure, a.config = "what answered is not "+service+": look at the URL", true
+			a.failure, a.config = "the response is not from "+service+": check the URL", true
 		}
 	}
 }

@@ -32,26 +32,26 @@ var chats = []chatKind{
 		Template: json.RawMessage(`{"topic":"shop","title":"{{title}}","message":"{{text}}","click":"{{link}}"}`)},
 		URL: "https://ntfy.example.com/", Secret: "tk_right"}, wrong: deliver.Settings{Recipient: deliver.Recipient{
 		Template: json.RawMessage(`{"topic":"shop","message":"{{text}}"}`)}, URL: "https://ntfy.example.com/",
-		Secret: "tk_wrong"}, says: "403 Forbidden: look at the secret", escaped: read},
+		Secret: "tk_wrong"}, says: "403 Forbidden: check the secret", escaped: read},
 	{kind: deliver.DingTalk, service: newDingTalk, right: deliver.Settings{
 		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECright"}, wrong: deliver.Settings{
 		URL: "https://oapi.dingtalk.com/robot/send?access_token=right", Secret: "SECwrong"},
-		says: "310000: one of the robot's rules: look at the secret", escaped: read},
+		says: "310000: one of the robot's security settings: check the secret", escaped: read},
 	{kind: deliver.Feishu, service: newFeishu, right: deliver.Settings{
 		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "right"}, wrong: deliver.Settings{
 		URL: "https://open.feishu.cn/open-apis/bot/v2/hook/right", Secret: "wrong"},
-		says: "19021: look at the secret and at this server's clock", escaped: read},
+		says: "19021: check the secret and this server's clock", escaped: read},
 	{kind: deliver.Telegram, service: newTelegram, right: deliver.Settings{
 		Recipient: deliver.Recipient{To: "-1001"}, Secret: "17:right"}, wrong: deliver.Settings{
 		Recipient: deliver.Recipient{To: "-1001"}, Secret: "17:wrong"},
-		says: "401: look at the bot's token", escaped: read},
+		says: "401: check the bot's token", escaped: read},
 	{kind: deliver.WeCom, service: newWeCom, right: deliver.Settings{
 		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=right"}, wrong: deliver.Settings{
-		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=wrong"}, says: "93000: there is no robot at this URL",
+		URL: "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=wrong"}, says: "93000: no robot at this URL",
 		escaped: read},
 	{kind: deliver.Slack, service: newSlack, right: deliver.Settings{
 		URL: "https://hooks.slack.com/services/T1/B1/right"}, wrong: deliver.Settings{
-		URL: "https://hooks.slack.com/services/T1/B1/wrong"}, says: "no_service: there is no webhook at this URL",
+		URL: "https://hooks.slack.com/services/T1/B1/wrong"}, says: "no_service: no webhook at this URL",
 		escaped: "&lt;!channel&gt; &lt;@\u200bU1&gt; @\u200ball &amp;amp; *b* _i_ &lt;at id=all&gt;&lt;/at&gt; " +
 			"a@b.example [x](http://e.example) bidi"},
 }
@@ -116,7 +116,7 @@ func TestLoneEvent(t *testing.T) {
 		if result, err := s.Test(t.Context(), "chat"); err != nil || result.Error != "" || result.Status != 200 {
 			t.Errorf("test: %+v (%v)", result, err)
 		}
-		if text := to.one(t); text != "This is a test of the delivery chat. Nothing needs to be done." {
+		if text := to.one(t); text != "This is a test of delivery chat. No action is needed." {
 			t.Errorf("a test says %q", text)
 		}
 	})
@@ -205,7 +205,7 @@ func TestRefusedByTheService(t *testing.T) {
 				}
 				s.receiver.set(func(int, got) *http.Response { return answered(200, "<html>sign in</html>") })
 				s.publish(1, "orders.eu")
-				if status := s.expect("chat", deliver.Failing); !strings.Contains(status.Failure, "look at the URL") ||
+				if status := s.expect("chat", deliver.Failing); !strings.Contains(status.Failure, "check the URL") ||
 					strings.Contains(status.Failure, "html") {
 					t.Errorf("a stranger's answer: %q", status.Failure)
 				}

@@ -87,7 +87,7 @@ func (r *record) checkValue(value any) error {
 	case map[string]any:
 		for name, inner := range v {
 			if strings.Contains(name, "{{") {
-				return &InvalidError{"template", "names of members have no placeholders"}
+				return &InvalidError{"template", "member names cannot contain placeholders"}
 			}
 			if err = r.checkValue(inner); err != nil {
 				break

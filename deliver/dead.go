@@ -65,7 +65,7 @@ func (s *Sender) loadRow(stored *store.NamedDelivery) bool {
 	id, err := store.ParseID(text)
 	switch {
 	case d == nil || !isLane && err != nil:
-		s.o.Logger.Error("a row of no delivery is passed over", "delivery", name, "row", text)
+		s.o.Logger.Error("skipping a dead letter without a delivery", "delivery", name, "row", text)
 		return true
 	case isLane:
 		s.loadLane(d, key, stored.Record)
@@ -156,7 +156,7 @@ func (w *worker) giveUp(m *message, l *lane, f *due) {
 	}
 	r.Stopped, r.Reason = GivenUp, "one message has failed for too long"
 	if aside {
-		r.Reason = fmt.Sprintf("%s, and %d are set aside, which is as many as may be: redrive or forget some", r.Reason,
+		r.Reason = fmt.Sprintf("%s, and %d are set aside, the limit: redrive or forget some", r.Reason,
 			MaxDead)
 	}
 	logger.Error("delivery stopped at a failing message", "delivery", d.name,
@@ -225,7 +225,7 @@ func (s *Sender) Forget(ctx context.Context, name string, id *store.ID) (int, er
 		s.mu.Unlock()
 		return 0, err
 	}
-	s.o.Logger.Warn("dead letters were forgotten", "delivery", name, "count", len(forgotten))
+	s.o.Logger.Warn("dead letters forgotten", "delivery", name, "count", len(forgotten))
 	return len(forgotten), nil
 }
 

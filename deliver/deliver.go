@@ -176,7 +176,7 @@ func New(log Source, tail *replay.Tail, o Options) (*Sender, error) {
 		s.start(d)
 	}
 	if held > 0 {
-		o.Logger.Warn("the log was restored: nothing is sent from it until that is said with "+
+		o.Logger.Warn("log restored: nothing is sent from it until you run "+
 			`"tidings deliveries resume --all"`, "deliveries", held)
 	}
 	s.over.Go(s.writeProgress)
@@ -193,7 +193,7 @@ func (s *Sender) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
 	if err := s.flush(ctx, false); err != nil {
-		s.o.Logger.Warn("the progress of deliveries is not written; what was sent last is sent again", "error", err)
+		s.o.Logger.Warn("delivery progress not written; the last messages are sent again", "error", err)
 	}
 	s.client.CloseIdleConnections()
 }
@@ -224,7 +224,7 @@ func (s *Sender) load(stored store.NamedDelivery) *delivery {
 	d := &delivery{name: stored.Name, at: stored.ID}
 	if err := d.record.parse(stored.Record); err != nil {
 		d.damaged = true
-		s.o.Logger.Error("the record of a delivery is damaged; it sends nothing until it is set again or deleted",
+		s.o.Logger.Error("delivery record damaged; it sends nothing until it is set again or deleted",
 			"delivery", stored.Name, "error", err)
 	}
 	return d
@@ -374,7 +374,7 @@ func (s *Sender) noteProgress(err error, interrupted bool) {
 	s.dirty.ring()
 	if !interrupted && !s.troubled {
 		s.troubled = true
-		s.o.Logger.Warn("the progress of deliveries cannot be written; sending goes on, and a restart repeats it",
+		s.o.Logger.Warn("cannot write delivery progress; sending continues, and a restart repeats it",
 			"error", err)
 	}
 }

@@ -162,7 +162,7 @@ func TestRefusals(t *testing.T) {
 			s.receiver.set(always(code))
 			id := s.publish(1, "orders")
 			s.expectSent(id)
-			if f := s.expect("shop", deliver.Failing).Failure; !strings.Contains(f, "does not take this event") {
+			if f := s.expect("shop", deliver.Failing).Failure; !strings.Contains(f, "rejects this event") {
 				t.Errorf("%d is explained by %q", code, f)
 			}
 			time.Sleep(29 * time.Minute)

@@ -182,9 +182,9 @@ func parseDevice(stored *store.NamedDelivery) (*device, error) {
 	var r deviceRow
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("its name %q is none", stored.Name)
+		return nil, fmt.Errorf("invalid name %q", stored.Name)
 	case stored.Record == nil:
-		return nil, fmt.Errorf("its checksum does not fit")
+		return nil, fmt.Errorf("checksum mismatch")
 	}
 	if err := json.Unmarshal(stored.Record, &r); err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ func (p *Devices) check(r *Registration) (a address, service string, err error) 
 		return a, "", &InvalidError{"page", fmt.Sprintf("expected the URL of the page that a click opens, of at most %d "+
 			"bytes, such as https://shop.example.com/orders", maxPage)}
 	case r.Topics.IsZero():
-		return a, "", &InvalidError{"topics", "a device names its topics"}
+		return a, "", &InvalidError{"topics", "a device needs topics"}
 	case len(r.Topics.Patterns()) > maxDeviceTopics ||
 		len(r.Topics.Patterns())+strings.Count(r.Topics.String(), ".") > maxDeviceSegments:
 		return a, "", &InvalidError{"topics", fmt.Sprintf("at most %d patterns, of %d segments in all", maxDeviceTopics,

@@ -200,7 +200,7 @@ func (p *Devices) load() error {
 		case row.Name == rowOfDevices:
 			var r devicesRow
 			if err := json.Unmarshal(row.Record, &r); err != nil || r.Version != recordVersion {
-				p.o.Logger.Error("the row of the push key is damaged: a new one is made, and browsers have to subscribe anew",
+				p.o.Logger.Error("push key damaged: generating a new one; browsers must subscribe again",
 					"error", err)
 				continue
 			}
@@ -208,7 +208,7 @@ func (p *Devices) load() error {
 		case strings.HasPrefix(row.Name, rowsOfDevices):
 			d, err := parseDevice(row)
 			if err != nil {
-				p.o.Logger.Error("a device is damaged, and is pushed nothing until it is registered again", "error", err)
+				p.o.Logger.Error("device record damaged; it gets no pushes until it is registered again", "error", err)
 				continue
 			}
 			if d.due != nil {
@@ -219,7 +219,7 @@ func (p *Devices) load() error {
 		row.Record = nil // there are many
 	}
 	if p.held = restored && len(p.byID) > 0; p.held { // without devices, nobody gets anything twice
-		p.o.Logger.Warn("the log was restored: nothing is pushed from it until that is said with "+
+		p.o.Logger.Warn("log restored: nothing is pushed from it until you run "+
 			`"tidings deliveries resume --all"`, "devices", len(p.byID))
 	}
 	return nil
@@ -263,7 +263,7 @@ func (p *Devices) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
 	if _, err := p.flush(ctx, false); err != nil {
-		p.o.Logger.Warn("the progress of pushes is not written; what was sent last is sent again", "error", err)
+		p.o.Logger.Warn("push progress not written; the last pushes are sent again", "error", err)
 	}
 	p.client.CloseIdleConnections()
 }

@@ -101,7 +101,7 @@ func (p *Devices) noteTrouble(interrupted bool, err error) {
 	p.dirty.ring()
 	if !interrupted && !p.troubled {
 		p.troubled = true
-		p.o.Logger.Warn("the progress of pushes cannot be written; sending goes on, and a restart repeats it", "error", err)
+		p.o.Logger.Warn("cannot write push progress; sending continues, and a restart repeats it", "error", err)
 	}
 }
 

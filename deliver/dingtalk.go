@@ -11,7 +11,7 @@ import (
 // hour off, and the HMAC-SHA256, keyed with the secret, of that time, a newline and the secret. 20 messages a minute,
 // then none for ten; an errcode in an answer of status 200. Its texts have no markup, and mention only whom "at" names.
 var dingtalk = &chat{
-	t: traits{takes: append([]string{"secret"}, texts...), secret: "the one that the robot's signatures are made with",
+	t: traits{takes: append([]string{"secret"}, texts...), secret: "the robot's signing secret",
 		key: checkVisible, pace: 3 * time.Second},
 	request: func(to *target, n *note, now time.Time) (string, any) {
 		type text struct {
@@ -32,21 +32,22 @@ var dingtalk = &chat{
 	},
 	judge: judgeCode("DingTalk", "errcode", map[int]verdict{
 		-1:     {what: "it is busy", again: time.Minute},
-		40035:  {what: "it does not take this message"},
+		40035:  {what: "it rejects this message"},
 		90030:  {what: "more messages than its plan allows", again: time.Hour},
 		130101: {what: "more than 20 messages a minute", again: 10 * time.Minute},
-		300001: {what: "there is no robot at this URL"},
-		300005: {what: "there is no robot at this URL"},
-		310000: {what: "one of the robot's rules: look at the secret, this server's clock, and the words and addresses " +
-			"that the robot wants"},
+		300001: {what: "no robot at this URL"},
+		300005: {what: "no robot at this URL"},
+		310000: {what: "one of the robot's security settings: check the secret, this server's clock, keywords and " +
+			"addresses " +
+			"that the robot requires"},
 		400013: {what: "the group was dissolved"},
-		400101: {what: "there is no robot at this URL"},
+		400101: {what: "no robot at this URL"},
 		400102: {what: "the robot was disabled"},
-		400105: {what: "it does not take this type of message"},
+		400105: {what: "it rejects this type of message"},
 		400106: {what: "the robot was removed"},
 		410100: {what: "too many messages", again: 10 * time.Minute},
-		430101: {what: "it does not take the link"},
-		430102: {what: "it does not take what the text says"},
-		430104: {what: "it does not take what the text says"},
+		430101: {what: "it rejects the link"},
+		430102: {what: "it rejects the content of the text"},
+		430104: {what: "it rejects the content of the text"},
 	}),
 }

@@ -12,7 +12,7 @@ import (
 // minute and 5 a second; a code in an answer of status 200. A "text" knows <at>, so this is a "post", whose texts have
 // no markup.
 var feishu = &chat{
-	t: traits{takes: append([]string{"secret"}, texts...), secret: "the one that the bot's signatures are made with",
+	t: traits{takes: append([]string{"secret"}, texts...), secret: "the bot's signing secret",
 		key: checkVisible, pace: time.Second},
 	request: func(to *target, n *note, now time.Time) (string, any) {
 		at := strconv.FormatInt(now.Unix(), 10)
@@ -24,12 +24,12 @@ var feishu = &chat{
 		}{at, hmacOf(at+"\n"+to.Secret, ""), "post", map[string]any{"post": feishuPost(n, to.recipient.Language)}}
 	},
 	judge: judgeCode("Feishu", "code", map[int]verdict{
-		9499:  {what: "it does not take this message, or has too many", again: time.Minute},
+		9499:  {what: "it rejects this message, or has too many", again: time.Minute},
 		11232: {what: "too many messages", again: time.Minute},
-		19001: {what: "there is no bot at this URL"},
-		19021: {what: "look at the secret and at this server's clock"},
-		19022: {what: "the bot takes no requests from this server's address"},
-		19024: {what: "the bot wants a word in each message that is not there"},
+		19001: {what: "no bot at this URL"},
+		19021: {what: "check the secret and this server's clock"},
+		19022: {what: "the bot refuses requests from this server's address"},
+		19024: {what: "the message lacks a keyword that the bot requires"},
 		19036: {what: "the message is too long"},
 	}),
 }

@@ -39,7 +39,8 @@ func (r *record) applyOrder(set Settings) error {
 		return &InvalidError{"order", fmt.Sprintf("expected %q, %q or %q", Strict, ByTopic, Parallel)}
 	}
 	if r.people() && (r.order() != Strict || set.InFlight > 0) {
-		return &InvalidError{"order", fmt.Sprintf("people are told of all that is there at once: expected %q", Strict)}
+		return &InvalidError{"order", fmt.Sprintf("messages to people cover all pending events at once: expected "+
+			"%q", Strict)}
 	}
 	if set.InFlight < 0 || set.InFlight > MaxInFlight {
 		return &InvalidError{"in_flight", fmt.Sprintf("expected a number from 1 to %d", MaxInFlight)}
@@ -72,7 +73,7 @@ func (s *Sender) loadLane(d *delivery, key string, record []byte) {
 	l := lane{written: true}
 	if record == nil || json.Unmarshal(record, &l) != nil {
 		d.damaged = true
-		s.o.Logger.Error("the record of a delivery is damaged; it sends nothing until it is set again or deleted",
+		s.o.Logger.Error("delivery record damaged; it sends nothing until it is set again or deleted",
 			"delivery", d.name, "lane", key)
 	}
 	if l.last = l.Only; l.last.IsZero() {

@@ -41,7 +41,7 @@ type noun struct{ one, many, about, abouts string }
 var languages = map[string]*language{"": english, "en": english, "zh": chinese}
 
 var english = &language{
-	test:    "This is a test of the delivery %s. Nothing needs to be done.",
+	test:    "This is a test of delivery %s. No action is needed.",
 	gap:     "Delivery %s: events were deleted before they could be sent.",
 	several: "%d new events in %d topics",
 	more:    "and %d more topics",
@@ -51,16 +51,16 @@ var english = &language{
 	field:   "%s: %s",
 	event:   noun{about: "%s: %d new event", abouts: "%s: %d new events"},
 	alert:   noun{about: "%s: %d new event about alerts", abouts: "%s: %d new events about alerts"},
-	step:    "%s: an alert has been open since %s, and nobody has taken it (rule %s, step %d)",
-	steps:   "%s: %d alerts are open, and nobody has taken them; the oldest since %s",
+	step:    "%s: an alert has been open and unclaimed since %s (rule %s, step %d)",
+	steps:   "%s: %d alerts are open and unclaimed, the oldest since %s",
 
-	unheard:  "Nobody hears %s: since %s no page is open that may sound",
-	heard:    "Somebody hears %s again",
-	unwanted: "Nobody has to hear %s any more",
-	ring:     "%s: an alert waits, and nobody has taken it",
-	rings:    "%s: %d alerts wait, and nobody has taken them",
-	waiting:  "%d alerts wait, and nobody has taken them",
-	deaf:     "Nobody hears %s: no page is open that may sound",
+	unheard:  "Nobody is listening to %s: no page that may play sound has been open since %s",
+	heard:    "Somebody is listening to %s again",
+	unwanted: "%s no longer needs a listener",
+	ring:     "%s: an alert is waiting to be claimed",
+	rings:    "%s: %d alerts are waiting to be claimed",
+	waiting:  "%d alerts are waiting to be claimed",
+	deaf:     "Nobody is listening to %s: no open page may play sound",
 	nouns: map[string]noun{
 		"order": {"%s: %d new order", "%s: %d new orders", "%s: %d new event about orders",
 			"%s: %d new events about orders"},

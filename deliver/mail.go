@@ -54,7 +54,7 @@ func checkMailboxes(p *Recipient) error {
 // mailboxes parses at most max addresses, in one line.
 func mailboxes(text string, max int) ([]*mail.Address, error) {
 	if len(text) > maxMailboxes*320 || strings.ContainsFunc(text, unicode.IsControl) {
-		return nil, errors.New("too long, or not of one line")
+		return nil, errors.New("too long, or more than one line")
 	}
 	list, err := mail.ParseAddressList(text)
 	if err == nil && len(list) > max {
@@ -70,11 +70,11 @@ func (smtp) send(ctx context.Context, s *Sender, name string, to *target, m *mes
 	}
 	letter, err := newLetter(s, name, to, m)
 	if err != nil {
-		return answer{failure: "the mail cannot be made: look at the addresses", config: true}
+		return answer{failure: "cannot build the mail: check the addresses", config: true}
 	}
 	client, err := s.mailClient(ctx, u, to)
 	if err != nil {
-		return answer{failure: "the mail server's address cannot be used", config: true}
+		return answer{failure: "invalid mail server address", config: true}
 	}
 	err = client.DialAndSendWithContext(ctx, letter)
 	if err == nil || letter.IsDelivered() { // a failure after it was accepted must not repeat it
@@ -166,13 +166,13 @@ func judgeMail(err error) answer {
 	case 421, 450, 451, 452:
 		a.failure = "not now"
 	case 530, 534, 535, 538:
-		a.failure = "look at the user and the secret"
+		a.failure = "check the user and the secret"
 	case 552:
-		a.failure = "the mailbox is full, or the mail too large"
+		a.failure = "the mailbox is full, or the mail is too large"
 	case 550, 551, 553, 554:
-		a.failure = "it takes no mail from this sender, or to one of the addresses"
+		a.failure = "it rejects this sender or one of the addresses"
 	default:
-		a.failure = "it does not take the mail"
+		a.failure = "it rejects the mail"
 	}
 	a.failure = fmt.Sprintf("the mail server answered %d: %s", a.status, a.failure)
 	a.config = a.status >= 500

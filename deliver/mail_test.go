@@ -275,13 +275,13 @@ func TestMailFails(t *testing.T) {
 		says   string
 		soon   bool
 	}{
-		{"another password", func(s *deliver.Settings) { s.Secret = "wrong" }, "", "", "535: look at the user", false},
-		{"no password", func(s *deliver.Settings) { s.Secret, s.User = "", "" }, "", "", "530: look at the user",
+		{"another password", func(s *deliver.Settings) { s.Secret = "wrong" }, "", "", "535: check the user", false},
+		{"no password", func(s *deliver.Settings) { s.Secret, s.User = "", "" }, "", "", "530: check the user",
 			false},
-		{"another sender", func(s *deliver.Settings) { s.Sender = "a@example.com" }, "", "", "553: it takes no mail",
-			false},
+		{"another sender", func(s *deliver.Settings) { s.Sender = "a@example.com" }, "", "",
+			"553: it rejects this sender", false},
 		{"no such mailbox", func(s *deliver.Settings) { s.To = "staff@example.com, all@example.com" }, "", "",
-			"550: it takes no mail", false},
+			"550: it rejects this sender", false},
 		{"a stranger", func(s *deliver.Settings) { s.URL = "smtps" + strings.TrimPrefix(s.URL, "smtp") }, "", "",
 			"tls: first record does not look like a TLS handshake", true},
 		{"too many", nil, "MAIL", "450 4.7.1 slow down, 192.0.2.7", "450: not now", true},

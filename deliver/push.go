@@ -115,7 +115,7 @@ func (p *Devices) run() {
 		if reads && now.Sub(looked) >= lookPace {
 			looked = now
 			if err := p.look(); err != nil {
-				p.o.Logger.Error("the log cannot be read for pushes; they wait until it can", "error", err)
+				p.o.Logger.Error("cannot read the log for pushes; they wait until it is readable", "error", err)
 				looked = now.Add(logTrouble)
 			}
 		}

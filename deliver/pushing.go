@@ -172,7 +172,7 @@ func (o *outcome) judge() {
 	case o.a.status != 0:
 		o.a.failure = fmt.Sprintf("the push service answered %d %s", o.a.status, http.StatusText(o.a.status))
 		if o.a.status == http.StatusForbidden || o.a.status == http.StatusUnauthorized {
-			o.a.failure += ": it does not take the server's key or its --push-contact for this device"
+			o.a.failure += ": it rejects the server's key or its --push-contact for this device"
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (p *Devices) post(ctx context.Context, m *prepared) answer {
 	}
 	if !p.o.May() {
 		<-p.ctx.Done() // Close is about to be called
-		return answer{failure: "another node sends now"}
+		return answer{failure: "another node is sending now"}
 	}
 	a, _ := post(ctx, p.o.Guard, p.client, m.endpoint, m.body, func(req *http.Request) error {
 		webpush.Mark(req.Header)

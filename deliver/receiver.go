@@ -108,7 +108,7 @@ func (r *record) applyRecipient(set *Settings, made bool) error {
 	waits := r.Sealed == nil && set.URL == "" // for its secret, too
 	if r.Kind == Custom && usesSecret(&r.Recipient) && set.Secret == "" && !waits &&
 		(set.Template != nil || r.Changed.IsZero()) {
-		return &InvalidError{"secret", "a template that has the secret is set together with it"}
+		return &InvalidError{"secret", "set a template that contains the secret together with it"}
 	}
 	return nil
 }
@@ -119,7 +119,8 @@ func (r *record) applyKind(set *Settings, made bool) error {
 		return &InvalidError{"kind", "expected one of " + listed(slices.Sorted(maps.Keys(receivers)))}
 	}
 	if !made && set.Kind != "" && set.Kind != r.Kind {
-		return &InvalidError{"kind", fmt.Sprintf("this one is of kind %q, and stays so: make another delivery", r.Kind)}
+		return &InvalidError{"kind", fmt.Sprintf("this one is of kind %q, which cannot change; create another "+
+			"delivery", r.Kind)}
 	}
 	if made && set.Kind != "" {
 		r.Kind = set.Kind
@@ -130,16 +131,16 @@ func (r *record) applyKind(set *Settings, made bool) error {
 	}
 	for member, said := range set.special() {
 		if said && !slices.Contains(t.takes, member) {
-			return &InvalidError{member, fmt.Sprintf("a delivery of kind %q does not have it", r.Kind)}
+			return &InvalidError{member, fmt.Sprintf("a delivery of kind %q has no such setting", r.Kind)}
 		}
 	}
 	switch {
 	case made && set.URL == "" && !set.Incomplete:
-		return &InvalidError{"url", "a new delivery has a URL"}
+		return &InvalidError{"url", "a new delivery needs a URL"}
 	case made && set.Secret == "" && t.secret != "" && !set.Incomplete:
-		return &InvalidError{"secret", "a new delivery has a secret: " + t.secret}
+		return &InvalidError{"secret", "a new delivery needs a secret: " + t.secret}
 	case made && set.Template == nil && r.Kind == Custom:
-		return &InvalidError{"template", `a new delivery of this kind has a template, such as {"text": "{{text}}"}`}
+		return &InvalidError{"template", `a new delivery of this kind needs a template, such as {"text": "{{text}}"}`}
 	}
 	if r.people() {
 		r.Format = ""

@@ -93,7 +93,7 @@ func (r *record) bytes() []byte {
 
 func (r *record) parse(text []byte) error {
 	if text == nil {
-		return errors.New("its checksum does not fit")
+		return errors.New("checksum mismatch")
 	}
 	if err := json.Unmarshal(text, r); err != nil {
 		return err

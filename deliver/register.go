@@ -65,7 +65,8 @@ func (p *Devices) put(d *device) (kept *device, made bool, err error) {
 	made = old == nil || old.owner != d.owner
 	switch {
 	case made && len(p.byOwner[d.owner]) >= p.o.PerOwner:
-		return nil, false, fmt.Errorf("%w: %d of a subject; delete one that is not used any more", ErrDeviceLimit, p.o.PerOwner)
+		return nil, false, fmt.Errorf("%w: %d per subject; delete one that is no longer "+
+			"used", ErrDeviceLimit, p.o.PerOwner)
 	case old == nil && len(p.byID) >= MaxDevices:
 		return nil, false, fmt.Errorf("%w: %d in all", ErrDeviceLimit, MaxDevices)
 	}

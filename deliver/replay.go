@@ -50,7 +50,7 @@ func (s *Sender) EndRun(name string) (Status, error) {
 	s.mu.Lock()
 	d, err := s.find(name)
 	if err == nil && (d.run == nil || d.run.State != RunUnderWay) {
-		err = fmt.Errorf("%w: no replay and no redrive is under way", ErrState)
+		err = fmt.Errorf("%w: no replay or redrive is running", ErrState)
 	}
 	s.mu.Unlock()
 	if err != nil {

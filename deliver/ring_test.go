@@ -57,7 +57,7 @@ func TestPushRings(t *testing.T) {
 		s.one(ana)
 		id := s.step("orders.eu", first)
 		push, m := s.one(ana)
-		if n := m.Notification; n.Title != "orders.eu: an alert waits, and nobody has taken it" || n.Body != "" ||
+		if n := m.Notification; n.Title != "orders.eu: an alert is waiting to be claimed" || n.Body != "" ||
 			n.Navigate != "https://shop.example.com/in/#/shift" || n.Tag != "tidings-alert" || n.Data.ID != id {
 			t.Errorf("%+v", n)
 		}
@@ -71,7 +71,7 @@ func TestPushRings(t *testing.T) {
 		s.see("ana", "orders.*")
 		second := s.publish(1, "orders.eu") // she sees it
 		s.step("orders.eu", first, second, second)
-		if _, m := s.one(ana); m.Notification.Title != "orders.eu: 2 alerts wait, and nobody has taken them" ||
+		if _, m := s.one(ana); m.Notification.Title != "orders.eu: 2 alerts are waiting to be claimed" ||
 			m.Notification.Body != "" {
 			t.Errorf("%+v", m)
 		}
@@ -79,9 +79,9 @@ func TestPushRings(t *testing.T) {
 		s.publish(2, "orders.jp")
 		s.step("orders.eu", first)
 		s.step("orders.jp", second)
-		if _, m := s.one(ana); m.Notification.Title != "2 alerts wait, and nobody has taken them" ||
-			m.Notification.Body != "orders.eu: an alert waits, and nobody has taken it\n"+
-				"orders.jp: an alert waits, and nobody has taken it\norders.jp: 2 new events about orders" {
+		if _, m := s.one(ana); m.Notification.Title != "2 alerts are waiting to be claimed" ||
+			m.Notification.Body != "orders.eu: an alert is waiting to be claimed\n"+
+				"orders.jp: an alert is waiting to be claimed\norders.jp: 2 new events about orders" {
 			t.Errorf("%+v", m)
 		}
 		if n := len(s.after(time.Hour)); n != 0 {
@@ -208,7 +208,7 @@ func TestPushUnheard(t *testing.T) {
 		}
 		unheard("alert.unheard", `,"push":true,"since":"2000-01-01T00:00:00Z"`)
 		_, m := s.one(ana)
-		if m.Notification.Title != "Nobody hears or ders: no page is open that may sound" || m.Notification.Body != "" {
+		if m.Notification.Title != "Nobody is listening to or ders: no open page may play sound" || m.Notification.Body != "" {
 			t.Errorf("%+v", m)
 		}
 		unheard("alert.withdrawn", `,"push":true`)

@@ -69,7 +69,7 @@ func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) 
 		return Status{}, fmt.Errorf("%w: the delivery is %s", ErrState, d.state(s.logID))
 	}
 	if d.run != nil && d.run.State == RunUnderWay {
-		return Status{}, fmt.Errorf("%w: a %s is under way", ErrState, d.run.Kind)
+		return Status{}, fmt.Errorf("%w: a %s is running", ErrState, d.run.Kind)
 	}
 	r, err := prepare(d)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) 
 		if failure != "" {
 			r.State, r.Failure = RunEnded, failure
 		}
-		s.o.Logger.Info("what was sent beside the cursor is over", "delivery", name, "kind", string(r.Kind),
+		s.o.Logger.Info("replay or redrive ended", "delivery", name, "kind", string(r.Kind),
 			"state", string(r.State), "sent", r.Sent, "refused", r.Refused, "gone", r.Gone, "error", r.Failure)
 	})
 	return s.status(d), nil
@@ -130,7 +130,7 @@ func (s *Sender) endRun(d *delivery) {
 // sendRun sends a whole run. If it ends early, it returns why; else "".
 func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 	if err := s.begin(ctx, d, r); err != nil {
-		return "it cannot be written: " + clean(err.Error())
+		return "cannot write: " + clean(err.Error())
 	}
 	for {
 		e, err := r.next()
@@ -145,7 +145,7 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 			s.mu.Unlock()
 			continue
 		case err != nil:
-			return "the log cannot be read: " + clean(err.Error())
+			return "cannot read the log: " + clean(err.Error())
 		}
 		if failure := s.sendRunEvent(ctx, d, r, &e); failure != "" {
 			return failure
@@ -153,7 +153,7 @@ func (s *Sender) sendRun(ctx context.Context, d *delivery, r *run) string {
 	}
 }
 
-const runStopped = "the delivery was changed or stopped, or the server was"
+const runStopped = "the delivery or the server was changed or stopped"
 
 // sendRunEvent tries one event until it is taken or refused. If the run must end, it returns why; else "".
 func (s *Sender) sendRunEvent(ctx context.Context, d *delivery, r *run, e *store.Event) string {

@@ -61,7 +61,7 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	case made && set.From != nil:
 		d.at = *set.From
 	case !made && set.From != nil:
-		return Status{}, false, &InvalidError{"from", "it says where a new delivery begins, and this one is there"}
+		return Status{}, false, &InvalidError{"from", "it sets where a new delivery starts; this one exists"}
 	case !made:
 		if err := s.check(old, set); err != nil {
 			return Status{}, false, err
@@ -139,9 +139,9 @@ func (s *Sender) apply(d *delivery, set Settings, made bool) error {
 	}
 	switch {
 	case set.Incomplete && (set.URL != "" || set.Secret != "" || r.Sealed != nil):
-		return &InvalidError{"incomplete", "it goes with neither a URL nor a secret"}
+		return &InvalidError{"incomplete", "it cannot be combined with a URL or a secret"}
 	case made && set.Topics.IsZero():
-		return &InvalidError{"topics", "a new delivery names its topics"}
+		return &InvalidError{"topics", "a new delivery needs topics"}
 	case set.Format != "" && set.Format != CloudEvents && set.Format != Data:
 		return &InvalidError{"format", fmt.Sprintf("expected %q or %q", CloudEvents, Data)}
 	case set.OnGiveUp != "" && set.OnGiveUp != Stop && set.OnGiveUp != SetAside:
@@ -203,7 +203,7 @@ func (s *Sender) applyTarget(d *delivery, set Settings) error {
 		}
 		origin := u.Scheme + "://" + u.Host
 		if t.bearer && to.Secret != "" && set.Secret == "" && origin != d.record.Origin {
-			return &InvalidError{"secret", "another host is given the secret anew: what is there is not sent elsewhere"}
+			return &InvalidError{"secret", "a new host needs the secret again: a stored one is not sent there"}
 		}
 		to.URL, d.record.Origin = set.URL, origin
 	}

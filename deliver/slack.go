@@ -22,7 +22,7 @@ var slack = &chat{
 		if what, known := slackErrors[string(body)]; known && !a.ok() {
 			a.is("Slack", string(body), verdict{what: what})
 		} else if a.ok() && string(body) != "ok" {
-			a.failure, a.config = "what answered is not Slack: look at the URL", true
+			a.failure, a.config = "the response is not from Slack: check the URL", true
 		}
 	},
 }
@@ -32,13 +32,13 @@ var slackEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 var slackErrors = map[string]string{
 	"action_prohibited":                 "an administrator has restricted the webhook",
 	"channel_is_archived":               "the channel is archived",
-	"channel_not_found":                 "the channel is not there any more",
-	"invalid_payload":                   "it does not take this message",
-	"invalid_token":                     "the URL is not valid any more",
+	"channel_not_found":                 "the channel no longer exists",
+	"invalid_payload":                   "it rejects this message",
+	"invalid_token":                     "the URL is no longer valid",
 	"no_active_hooks":                   "the webhook was disabled",
-	"no_service":                        "there is no webhook at this URL: it was removed or disabled",
-	"no_service_id":                     "there is no webhook at this URL",
-	"no_team":                           "there is no workspace at this URL",
+	"no_service":                        "no webhook at this URL: it was removed or disabled",
+	"no_service_id":                     "no webhook at this URL",
+	"no_team":                           "no workspace at this URL",
 	"no_text":                           "the text is empty",
 	"posting_to_general_channel_denied": "the webhook may not post to this channel",
 	"team_disabled":                     "the workspace is disabled",

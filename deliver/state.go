@@ -22,7 +22,7 @@ const (
 	Incomplete State = "incomplete" // it has no URL and no secret yet
 )
 
-const needsTarget = "it was made without its URL and secret, and waits for them"
+const needsTarget = "it was created without its URL and secret, and waits for them"
 
 // States are all states.
 var States = []State{Running, Failing, Paused, GivenUp, Disabled, Held, Locked, Damaged, Incomplete}
@@ -105,10 +105,10 @@ func (s *Sender) status(d *delivery) Status {
 	}
 	switch {
 	case status.State == Damaged:
-		status.Reason = "its record is damaged: set it again, or delete it"
+		status.Reason = "its record is damaged; set it again or delete it"
 	case status.State == Held:
-		status.Reason = `it was made for another log, of which this is a copy: "tidings deliveries resume --all" ` +
-			"has all send from here"
+		status.Reason = `it belongs to the log of which this is a copy; "tidings deliveries resume --all" ` +
+			"lets all deliveries send from here"
 	case status.State == Incomplete:
 		status.Reason = needsTarget
 	case status.State == Running && d.locked != "":

@@ -42,7 +42,7 @@ func judgeTelegram(a *answer, body []byte) {
 	switch err := json.Unmarshal(body, &said); {
 	case err != nil || said.OK == nil:
 		if a.ok() {
-			a.failure, a.config = "what answered is not Telegram: look at the URL", true
+			a.failure, a.config = "the response is not from Telegram: check the URL", true
 		}
 	case *said.OK:
 	case said.Code == 429:
@@ -51,7 +51,7 @@ func judgeTelegram(a *answer, body []byte) {
 	case said.Code == 400:
 		a.is("Telegram", "400", verdict{what: telegramErrors[said.Description]})
 	case said.Code == 401 || said.Code == 404:
-		a.is("Telegram", "401", verdict{what: "look at the bot's token"})
+		a.is("Telegram", "401", verdict{what: "check the bot's token"})
 	case said.Code == 403:
 		a.is("Telegram", "403", verdict{what: "the bot was blocked, is not in the chat, or may not write there"})
 	default:
@@ -60,7 +60,7 @@ func judgeTelegram(a *answer, body []byte) {
 }
 
 var telegramErrors = map[string]string{
-	"Bad Request: chat not found":                               "there is no such chat, or the bot is not in it",
+	"Bad Request: chat not found":                               "no such chat, or the bot is not in it",
 	"Bad Request: message is too long":                          "the text is too long",
 	"Bad Request: message text is empty":                        "the text is empty",
 	"Bad Request: group chat was upgraded to a supergroup chat": "the group is a supergroup now, with another ID",

@@ -47,12 +47,12 @@ func (r *record) checkPlaces(text string) error {
 		case !known, (m[1] == "data") != (m[2] != ""):
 			return &InvalidError{"template", fmt.Sprintf("unknown placeholder %.64q", m[0])}
 		case tells && r.Detail != Fields:
-			return &InvalidError{"template", fmt.Sprintf(`%.64q is of what events say: that takes "detail": %q`, m[0],
+			return &InvalidError{"template", fmt.Sprintf(`%.64q needs event data: set "detail": %q`, m[0],
 				Fields)}
 		}
 	}
 	if rest := placeholder.ReplaceAllString(text, ""); strings.Contains(rest, "{{") || strings.Contains(rest, "}}") {
-		return &InvalidError{"template", "it has {{ or }} that are of no placeholder such as {{topic}} or {{data.number}}"}
+		return &InvalidError{"template", "{{ or }} outside a placeholder such as {{topic}} or {{data.number}}"}
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func (s *Sender) attempt(ctx context.Context, name string, to target, m message)
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 		}
-		return answer{failure: "another node sends now"}
+		return answer{failure: "another node is sending now"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -142,7 +142,7 @@ func post(ctx context.Context, guard *outbound.Guard, client *http.Client, to st
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return answer{failure: "the request cannot be made", config: true}, nil
+		return answer{failure: "cannot build the request", config: true}, nil
 	}
 	if err := fill(req); err != nil {
 		return answer{failure: failureOf(err), config: true}, nil
@@ -277,13 +277,13 @@ func explain(resp *http.Response) string {
 	answered := "the receiver answered " + clean(resp.Status)
 	switch code := resp.StatusCode; {
 	case code == http.StatusGone:
-		return answered + ": it wants nothing any more"
+		return answered + ": it wants no more requests"
 	case refusesEvent[code]:
-		return answered + ": it does not take this event"
+		return answered + ": it rejects this event"
 	case code/100 == 3:
-		return answered + ": redirects are not followed, so set the URL that it leads to"
+		return answered + ": redirects are not followed; set the final URL"
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return answered + ": look at the secret on both sides, and at the receiver's clock"
+		return answered + ": check the secret on both sides, and the receiver's clock"
 	default:
 		return answered
 	}

@@ -17,15 +17,15 @@ var wecom = &chat{
 		}{"text", text{n.cut(2048)}}
 	},
 	judge: judgeCode("WeCom", "errcode", map[int]verdict{
-		40008: {what: "it does not take this type of message"},
+		40008: {what: "it rejects this type of message"},
 		40058: {what: "the message breaks one of its rules, such as the length"},
 		44004: {what: "the text is empty"},
 		45002: {what: "the text is too long"},
 		45009: {what: "more than 20 messages a minute", again: time.Minute},
 		45033: {what: "too many requests at once", again: time.Minute},
-		93000: {what: "there is no robot at this URL: its key is wrong, or it was removed"},
+		93000: {what: "no robot at this URL: its key is wrong, or it was removed"},
 		93004: {what: "the robot was disabled"},
-		93008: {what: "the robot is not in the group any more"},
-		93017: {what: "the robot takes no requests from this server's address"},
+		93008: {what: "the robot is no longer in the group"},
+		93017: {what: "the robot refuses requests from this server's address"},
 	}),
 }

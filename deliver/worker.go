@@ -44,7 +44,7 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 		if err := w.pass(ctx); err != nil && !errors.Is(err, errFailed) && ctx.Err() == nil {
-			w.s.o.Logger.Error("a delivery cannot read the log", "delivery", w.d.name, "error", err)
+			w.s.o.Logger.Error("delivery cannot read the log", "delivery", w.d.name, "error", err)
 			sleep(ctx, logTrouble)
 		}
 	}
@@ -152,7 +152,8 @@ func (w *worker) foundGap(ctx context.Context, page *replay.Page, l *lane) bool 
 	if told {
 		return false
 	}
-	w.s.o.Logger.Warn("events that a delivery wants are gone; the receiver is told", "delivery", w.d.name,
+	w.s.o.Logger.Warn("events that a delivery has yet to send are gone; reporting the gap to its "+
+		"receiver", "delivery", w.d.name,
 		"reason", string(gap.Reason), "detail", gap.Detail)
 	w.writeNow(ctx)
 	return true
@@ -252,7 +253,7 @@ func (w *worker) lock(why string) {
 	w.d.locked, w.d.next = why, time.Now().Add(lockedEvery)
 	w.s.mu.Unlock()
 	if !said {
-		w.s.o.Logger.Error("a delivery cannot open its secrets, and sends nothing until it can", "delivery", w.d.name,
+		w.s.o.Logger.Error("delivery cannot open its secrets; it sends nothing until it can", "delivery", w.d.name,
 			"error", why, "secrets_key_file", w.s.o.Key.Path())
 	}
 }
@@ -320,6 +321,6 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 // writeNow writes the delivery at once. If that fails it is written with the progress.
 func (w *worker) writeNow(ctx context.Context) {
 	if err := w.s.write(ctx, w.d); err != nil && ctx.Err() == nil {
-		w.s.o.Logger.Warn("the state of a delivery cannot be written yet", "delivery", w.d.name, "error", err)
+		w.s.o.Logger.Warn("cannot write the state of a delivery yet", "delivery", w.d.name, "error", err)
 	}
 }

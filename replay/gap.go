@@ -39,14 +39,14 @@ func newGap(log Source, reason Reason, requested string, through store.ID) (*Gap
 		g.Detail = "events between " + requested + " and " + through.String() +
 			" were deleted by retention"
 	case Unknown:
-		g.Detail = "the log has no event " + requested + "; going on after " + through.String()
+		g.Detail = "the log has no event " + requested + "; continuing after " + through.String()
 	case Ahead:
 		g.Detail = "the log ends at " + through.String() +
-			", before the cursor: it was replaced or restored; going on live"
+			", before the cursor: it was replaced or restored; continuing live"
 	case Malformed:
-		g.Detail = "the cursor is not a ULID; going on live"
+		g.Detail = "the cursor is not a ULID; continuing live"
 	case Corrupt:
-		g.Detail = "the record " + through.String() + " is damaged and withheld; going on after it"
+		g.Detail = "the record " + through.String() + " is damaged and withheld; continuing after it"
 	}
 	return g, nil
 }

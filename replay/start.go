@@ -58,8 +58,8 @@ func Last(n int) Start {
 
 // ErrSince is wrapped by ParseSince's errors.
 var ErrSince = errors.New(
-	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time, in which a ` +
-		`zone's + is %2B in a URL`)
+	`expected "earliest", "latest", a duration such as 15m or 1d, or an RFC 3339 time, whose ` +
+		`+ is written %2B in a URL`)
 
 // ParseSince reads "earliest", "latest", an age as duration.Parse reads it, or an RFC 3339 time. past
 // returns the time that lies an age back.

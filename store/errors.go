@@ -38,7 +38,7 @@ var (
 	ErrCondition = errors.New("condition failed")
 
 	// ErrWas: a delivery's record is not what Was requires.
-	ErrWas = errors.New("the record is another one by now")
+	ErrWas = errors.New("the record has changed meanwhile")
 )
 
 // Errors of a write, about the log: nothing was stored, except after ErrOutcomeUnknown.
@@ -56,12 +56,12 @@ var (
 	// ErrOutcomeUnknown: the commit of these drafts ended with an error that leaves open whether it
 	// happened. Only the next Open can tell. The log has failed, and the error is an ErrFailed too. Or
 	// the commit did not end in time and may still be stored; then the error is not an ErrFailed.
-	ErrOutcomeUnknown = errors.New("it is not known whether the events were stored")
+	ErrOutcomeUnknown = errors.New("unknown whether the events were stored")
 
 	// ErrFailed: the log accepts no writes until it is opened again, because a commit had an unknown
 	// outcome, or its storage was found damaged or replaced. Nothing was stored, unless the error is an
 	// ErrOutcomeUnknown too.
-	ErrFailed = errors.New("the log has failed and accepts no more writes until it is opened again")
+	ErrFailed = errors.New("the log has failed and accepts no writes until it is reopened")
 )
 
 // Errors of any call.
@@ -80,7 +80,7 @@ type ConditionError struct {
 
 func (e *ConditionError) Error() string {
 	if e.Newest.IsZero() {
-		return ErrCondition.Error() + ": there is no such event"
+		return ErrCondition.Error() + ": no such event"
 	}
 	return fmt.Sprintf("%v: the newest event of the topic is %s", ErrCondition, e.Newest)
 }

@@ -79,7 +79,7 @@ func (d *Draft) Validate() error {
 	}
 	slot, ok := d.Slot()
 	if d.Closes && !ok {
-		return fmt.Errorf("%w event: it closes a slot, and has none", ErrInvalid)
+		return fmt.Errorf("%w event: it closes a slot but has none", ErrInvalid)
 	}
 	if len(slot) > MaxSlotBytes {
 		return fmt.Errorf("%w slot: at most %d bytes, got %d", ErrInvalid, MaxSlotBytes, len(slot))

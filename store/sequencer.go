@@ -87,9 +87,9 @@ var (
 
 	// ErrPurged: commits after the place that a log is at were purged. Its mirror has to be rebuilt, which Open
 	// does.
-	ErrPurged = errors.New("the log's sequence begins after what the log has")
+	ErrPurged = errors.New("the log's sequence begins after the log's end")
 
 	// ErrDiverged: the sequence is not the one that the log has followed. It ends before the log does, has
 	// another commit at the log's place, or belongs to another log.
-	ErrDiverged = errors.New("the sequence is not the one that the log has followed")
+	ErrDiverged = errors.New("the sequence is not the one that the log follows")
 )

@@ -91,10 +91,10 @@ func (c *alertsListCmd) Run(ctx context.Context, app *app) error {
 			continue
 		}
 		if page.Held {
-			app.say(`the log was restored: nothing is escalated until "tidings alerts resume"`)
+			app.say(`log restored: nothing is escalated until you run "tidings alerts resume"`)
 		}
 		if page.More > 0 {
-			app.say("%d more wait until others are done", page.More)
+			app.say("%d more are waiting for others to be done", page.More)
 		}
 		return nil
 	}
@@ -141,7 +141,7 @@ func (c *oneAlert) ofClaim(ctx context.Context, app *app, verb string) error {
 			return c.answer(ctx, app, verb, a.Handle, nil)
 		}
 	}
-	return fmt.Errorf("no alert %s is claimed; look with \"tidings alerts list\"", c.ID)
+	return fmt.Errorf("alert %s is not claimed; see \"tidings alerts list\"", c.ID)
 }
 
 type alertsClaimCmd struct {
@@ -230,12 +230,12 @@ func (r *namedRule) print(app *app) error {
 		}
 	}
 	if r.Unheard != nil {
-		if err := app.print("  nobody hears it, since %s", r.Unheard.Format(time.RFC3339)); err != nil {
+		if err := app.print("  nobody is listening, since %s", r.Unheard.Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
 	if r.SignedOff != nil {
-		if err := app.print("  nobody has to be there until %s", r.SignedOff.Format(time.RFC3339)); err != nil {
+		if err := app.print("  signed off until %s", r.SignedOff.Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
@@ -390,15 +390,15 @@ func (c *alertsSignOffCmd) Run(ctx context.Context, app *app) error {
 	err := c.exchange(ctx, app, method, nil, nil, body, &now, "v1", "alerts", c.Rule.segment(), "sign-off")
 	var p *problem
 	if errors.As(err, &p) && p.Field == "seconds" {
-		return fmt.Errorf("%w; --for says for how long, as in --for 12h", err)
+		return fmt.Errorf("%w; give a duration, as in --for 12h", err)
 	}
 	if err != nil {
 		return err
 	}
 	if now.SignedOff == nil {
-		return app.print("%s: somebody has to be there", c.Rule)
+		return app.print("%s: signed on", c.Rule)
 	}
-	return app.print("%s: nobody has to be there until %s", c.Rule, now.SignedOff.Format(time.RFC3339))
+	return app.print("%s: signed off until %s", c.Rule, now.SignedOff.Format(time.RFC3339))
 }
 
 type alertsMuteCmd struct {

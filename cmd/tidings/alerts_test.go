@@ -56,7 +56,7 @@ func TestAlertsVerb(t *testing.T) {
 		}
 		return got.stdout
 	}
-	verb(exitFailure, "", "make it first", "alerts put orders --topic orders.> --step 1ms=chat")
+	verb(exitFailure, "", "create it first", "alerts put orders --topic orders.> --step 1ms=chat")
 	verb(exitOK, "chat: running", "", "deliveries put chat --topic $alerts.> --endpoint "+hook.URL)
 	verb(exitUsage, "", "--zone and --open", "alerts put orders --topic orders.> --zone UTC")
 	verb(exitUsage, "", "such as mon-fri", "alerts put orders --topic orders.> --zone UTC --open mon-xyz/09:00-18:00")
@@ -78,7 +78,7 @@ func TestAlertsVerb(t *testing.T) {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
 	}
-	verb(exitFailure, "", "is claimed", "alerts done "+id)
+	verb(exitFailure, "", "is not claimed", "alerts done "+id)
 	says("claimed by Ana", "alerts claim --name Ana "+id)
 	verb(exitFailure, "", "Ana has it", "alerts claim --name Bo "+id)
 	says("claimed by Bo", "alerts claim --name Bo --force "+id)
@@ -89,13 +89,13 @@ func TestAlertsVerb(t *testing.T) {
 	e2e.Eventually(t, "the rule is muted", func() bool {
 		return strings.Contains(verb(exitOK, "orders: ", "", "alerts rules"), "  muted until ")
 	})
-	verb(exitFailure, "", "--for says for how long", "alerts sign-off orders") // its hours never end
-	verb(exitOK, "orders: nobody has to be there until 20", "", "alerts sign-off orders --for 1h --name Ana")
+	verb(exitFailure, "", "give a duration, as in --for", "alerts sign-off orders") // its hours never end
+	verb(exitOK, "orders: signed off until 20", "", "alerts sign-off orders --for 1h --name Ana")
 	rules := verb(exitOK, "orders: ", "", "alerts rules")
-	if !strings.Contains(rules, "  nobody has to be there until 20") {
+	if !strings.Contains(rules, "  signed off until 20") {
 		t.Errorf("signed off, the rule is %q", rules)
 	}
-	verb(exitOK, "orders: somebody has to be there\n", "", "alerts sign-off orders --end")
+	verb(exitOK, "orders: signed on\n", "", "alerts sign-off orders --end")
 	verb(exitOK, "", "", "alerts put orders --topic orders.> --unheard-after 0s")
 	verb(exitOK, "", "", "alerts resume")
 	verb(exitOK, "", "", "alerts delete orders")

@@ -29,8 +29,8 @@ type backupCmd struct {
 // Validate is called by kong after parsing.
 func (c *backupCmd) Validate() error {
 	if c.File == "-" {
-		return errors.New("FILE: a backup is a file with a manifest beside it, it cannot go to " +
-			"standard output; ./- is a file of that name")
+		return errors.New("FILE: a backup is a file with a manifest beside it and cannot go to " +
+			"standard output; for a file of that name, use ./-")
 	}
 	if c.DataDir == "" && c.URL == nil {
 		return errors.New("expected either --data-dir or --url, by flag or variable")

@@ -31,7 +31,7 @@ func TestBackupRestoreCompact(t *testing.T) {
 	}
 	verifies(t, copied)
 	runCLI(t, "restore", file, "--data-dir", copied).want(t, exitFailure, "",
-		"there is a log already")
+		"there already is a log")
 	if got := runCLI(t, "compact", "--data-dir", copied).ended(t,
 		exitOK); !strings.Contains(got.stdout, "from ") {
 		t.Errorf("compact printed %q", got.stdout)

@@ -49,7 +49,7 @@ func (c *benchCmd) Validate() error {
 		}
 	}
 	if c.Lines > 1000 {
-		return fmt.Errorf("--lines: expected at most 1000, which is what a batch takes, but got %d", c.Lines)
+		return fmt.Errorf("--lines: expected at most 1000, the limit of a batch, but got %d", c.Lines)
 	}
 	if c.Duration <= 0 {
 		return fmt.Errorf("--duration: expected a time such as 10s but got %s", c.Duration)
@@ -90,8 +90,8 @@ func (c *benchCmd) Run(ctx context.Context, app *app) (err error) {
 func (c *benchCmd) mayUse(ctx context.Context, target *load.Target) error {
 	events, err := target.Events(ctx)
 	if err == nil && events > 1 && !c.Yes { // an earlier run leaves one
-		return usageError{fmt.Errorf("%s has %d events, so others may rely on it; --yes puts it under "+
-			"load all the same, and --embedded starts a server for it", c.URL, events)}
+		return usageError{fmt.Errorf("%s has %d events, so others may rely on it; --yes loads it "+
+			"anyway, and --embedded starts a server of its own", c.URL, events)}
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (a *app) progress(begin time.Time, events int64) {
 }
 
 // errInexact makes the exit code report faults.
-var errInexact = errors.New("events were missing, doubled or out of order")
+var errInexact = errors.New("events were missing, duplicated or out of order")
 
 func (c *benchCmd) report(app *app, r *load.Result) error {
 	print := printTable
@@ -171,7 +171,7 @@ func printTable(app *app, r *load.Result) error {
 		lines = append(lines, [2]string{"latency", fmt.Sprintf(
 			"p50 %.2f ms, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f", l.P50, l.P90, l.P99, l.P999, l.Max)})
 	}
-	lines = append(lines, [2]string{"faults", fmt.Sprintf("%d missing, %d doubled, %d out of order",
+	lines = append(lines, [2]string{"faults", fmt.Sprintf("%d missing, %d duplicated, %d out of order",
 		r.Missing, r.Duplicates, r.OutOfOrder)})
 	for _, code := range slices.Sorted(maps.Keys(r.Refused)) {
 		lines = append(lines, [2]string{"refused", fmt.Sprintf("%d %s", r.Refused[code], code)})
@@ -229,7 +229,7 @@ func startEmbedded(ctx context.Context) (*embedded, error) {
 		}
 	}
 	if err == nil {
-		err = errors.New("the server for it did not start; does serve start by itself?")
+		err = errors.New("the embedded server did not start; does serve start on its own?")
 	}
 	return nil, errors.Join(err, e.stop())
 }

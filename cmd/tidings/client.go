@@ -46,8 +46,8 @@ type bearer string
 func (b *bearer) UnmarshalText(text []byte) error {
 	text = bytes.TrimSpace(text)
 	if bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New(`expected a token alone, such as eyJhbGciOi...: without "Bearer", spaces ` +
-			"or line ends inside")
+		return errors.New(`expected just a token, such as eyJhbGciOi..., without "Bearer", spaces ` +
+			"or line breaks")
 	}
 	*b = bearer(text)
 	return nil
@@ -133,7 +133,7 @@ func readProblem(resp *http.Response) *problem {
 		p = &problem{Detail: strings.TrimSpace(string(body[:min(len(body), 200)]))}
 	}
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
-		p.Detail = "redirects are not followed, set --url for " + to
+		p.Detail = "redirects are not followed; set --url for " + to
 	}
 	p.Status = resp.StatusCode
 	if p.Title == "" {
@@ -167,7 +167,7 @@ func (c *client) exchange(ctx context.Context, app *app, method string, query ur
 	resp, sent, err := roundTrip(app.httpClient(), req)
 	switch {
 	case err != nil && sent && method != http.MethodGet:
-		return fmt.Errorf("no answer from the server, it may be done; list shows whether it is: %w", err)
+		return fmt.Errorf("no answer from the server; it may have been done, list shows whether it was: %w", err)
 	case err != nil:
 		return err
 	}
@@ -179,7 +179,7 @@ func (c *client) exchange(ctx context.Context, app *app, method string, query ur
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return fmt.Errorf("%s answered %s without what was expected: is it a Tidings server?", c.URL, resp.Status)
+		return fmt.Errorf("%s answered %s, which is unexpected: is it a Tidings server?", c.URL, resp.Status)
 	}
 	return nil
 }

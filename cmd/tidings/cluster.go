@@ -116,8 +116,9 @@ func explainLoss(err error, dir string) error {
 	if !errors.Is(err, store.ErrDiverged) || errors.Is(err, bolt.ErrOtherLog) {
 		return err
 	}
-	return lossError{fmt.Errorf("%w; NATS may have lost them, so keep %s: tidings put-back appends them to the stream again, "+
-		"tidings export --after prints them, and tidings detach makes a log of its own of it", err,
+	return lossError{fmt.Errorf("%w; NATS may have lost them, so keep %s: tidings put-back restores them to the "+
+		"stream, "+
+		"tidings export --after prints them, and tidings detach turns the file into a standalone log", err,
 		filepath.Join(dir, "log.db"))}
 }
 
@@ -152,7 +153,8 @@ func silenceOf(log store.Log) func() time.Duration {
 // warnIfReadable warns if traffic between the nodes can be read in transit.
 func warnIfReadable(logger *slog.Logger, to interface{ Server() (string, bool) }) {
 	if address, secure := to.Server(); address != "" && !secure && !loopback.IsAddress(address) {
-		logger.Warn("the connection to NATS has no TLS: who is on the way reads events, and tokens, URLs and secrets in "+
+		logger.Warn("the connection to NATS has no TLS: anyone on the network path can read events, and tokens, "+
+			"URLs and secrets in "+
 			"requests about deliveries and alerts, which servers of the log pass on to each other", "server", address)
 	}
 }
@@ -165,7 +167,7 @@ func (c *clusterFlags) nodes(own *clustered, at net.Addr, pages nodes.Pages,
 	if name == "" {
 		host, err := os.Hostname()
 		if err != nil {
-			return nil, fmt.Errorf("--node-name: this host has no name: %w", err)
+			return nil, fmt.Errorf("--node-name: cannot get this host's name: %w", err)
 		}
 		_, port, _ := net.SplitHostPort(at.String())
 		name = net.JoinHostPort(host, port)

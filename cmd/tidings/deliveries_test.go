@@ -63,7 +63,7 @@ func TestDeliveriesVerb(t *testing.T) {
 		"--topic orders.> --language zh --time-zone Asia/Shanghai --detail data --template {{data.n}} --endpoint "+hook.URL)
 	verb(exitFailure, "", "unknown placeholder", "put team --template {{data}}")
 	status.Store(200)
-	verb(exitFailure, "", "what answered is not Slack", "test team")
+	verb(exitFailure, "", "the response is not from Slack", "test team")
 	status.Store(500)
 	verb(exitOK, "", "", "delete team")
 	verb(exitOK, "any: running, 0 events behind, orders.> to json at ", "", "put any --kind json --topic orders.> "+

@@ -11,5 +11,5 @@ func (c *detachCmd) Run(app *app) error {
 	if err != nil {
 		return err
 	}
-	return app.print("%s: a log of its own now, with the identity %s", c.DataDir, id)
+	return app.print("%s: a standalone log now, with the identity %s", c.DataDir, id)
 }

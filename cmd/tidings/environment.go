@@ -75,11 +75,11 @@ func (e environment) warn(app *app, ctx *kong.Context) {
 		if isServe(ctx.Selected()) && isLikeKey(name, ctx.Model) {
 			continue // refuseOpening says more
 		}
-		app.say("warning: %s is set, but there is no such setting", name)
+		app.say("warning: %s is set, but no such setting exists", name)
 	}
 	for _, flag := range deprecated(ctx) {
 		name, _ := variableOf(flag)
-		app.say("warning: %s stops working in the next release: give --%s instead", name,
+		app.say("warning: %s stops working in the next release; use --%s instead", name,
 			flag.Name)
 	}
 }

@@ -81,8 +81,8 @@ func TestVariableOfOneShotFlagWarns(t *testing.T) {
 		got = r.URL.RequestURI()
 		io.WriteString(w, `{"deleted":1}`)
 	})
-	warning := "tidings: warning: TIDINGS_BEFORE stops working in the next release: " +
-		"give --before instead\n"
+	warning := "tidings: warning: TIDINGS_BEFORE stops working in the next release; " +
+		"use --before instead\n"
 	trim := []string{"trim", "--url", url, "orders"}
 	runWith(t.Context(), []string{"TIDINGS_BEFORE=" + id}, nil, trim...).want(t, exitOK, "1\n",
 		warning)

@@ -34,14 +34,14 @@ func TestDirectoryRows(t *testing.T) {
 		}
 		onDirectory(t, dir, exitDamaged, "log.db is a link, to /not/mounted/log.db", serve, "verify",
 			"compact", "import", "export", "backup "+filepath.Join(t.TempDir(), "b.db"))
-		onDirectory(t, dir, exitFailure, "there is a log already", "restore "+backup)
+		onDirectory(t, dir, exitFailure, "there already is a log", "restore "+backup)
 	})
 	t.Run("row 201: a directory that everybody may write", func(t *testing.T) {
 		dir, _ := storedLog(t)
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		onDirectory(t, dir, exitInUse, "everybody may write to "+dir, serve, "compact", "detach", "import",
+		onDirectory(t, dir, exitInUse, dir+" is world-writable", serve, "compact", "detach", "import",
 			"export", "restore "+backup)
 	})
 	t.Run("row 202: what a restore has left", func(t *testing.T) {

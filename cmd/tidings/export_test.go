@@ -148,12 +148,12 @@ func TestImportRefuses(t *testing.T) {
 			`{"topic":"a"}`: "line 2: the event has no ID",
 		`{"topic":"a","type":"tidings.end"}` + "\n" +
 			`{"topic":"a"}`: "topic has ended",
-		`{"topic":"a"} {"topic":"a"}`:           "more than an event",
+		`{"topic":"a"} {"topic":"a"}`:           "unexpected text after the event",
 		`{"topic":"a","topic":"b"}`:             `"topic" occurs twice`,
 		`{"Topic":"a"}`:                         `unknown member "Topic"`,
 		`{"topic":"a","type":"a\nb"}`:           "printable",
 		`{"topic":"a","type":"tidings.gap"}`:    "reserved",
-		`{"topic":"a","data":"` + "\xff" + `"}`: "JSON is UTF-8",
+		`{"topic":"a","data":"` + "\xff" + `"}`: "JSON must be UTF-8",
 		`{"topic":"a","datacontenttype":"application/json","data_base64":"AA=="}`: "looking for beginning of value",
 	} {
 		runWith(t.Context(), nil, strings.NewReader(lines), "import", "--data-dir",

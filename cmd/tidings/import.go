@@ -103,7 +103,7 @@ func (c *importCheck) event(e *store.Event) error {
 	}
 	if !c.ids {
 		if !e.ID.IsZero() {
-			return fmt.Errorf("event %s has an ID, those before it have none", e.ID)
+			return fmt.Errorf("event %s has an ID, but those before it have none", e.ID)
 		}
 		return nil
 	}
@@ -125,7 +125,7 @@ func (c *importCheck) id(e *store.Event) error {
 	now := time.Now()
 	switch {
 	case e.ID.IsZero():
-		return errors.New("the event has no ID, those before it have one")
+		return errors.New("the event has no ID, but those before it have one")
 	case c.redate && e.ID.Time().After(now):
 		fresh, err := store.NewID(now)
 		if err != nil {
@@ -138,8 +138,8 @@ func (c *importCheck) id(e *store.Event) error {
 	case !c.last.Before(e.ID):
 		return fmt.Errorf("event %s does not follow %s", e.ID, c.last)
 	case e.ID.Time().After(now.Add(importAhead)):
-		return fmt.Errorf("event %s is of %s, which is to come: the time of new events would stand "+
-			"still until then. Look at this machine's clock; --redate gives such events IDs of now",
+		return fmt.Errorf("event %s is from the future (%s): the time of new events would not "+
+			"advance until then. Check this machine's clock; --redate gives such events new IDs",
 			e.ID, e.ID.Time().Format(time.RFC3339))
 	}
 	c.last = e.ID

@@ -23,7 +23,7 @@ func TestImportIDs(t *testing.T) {
 		{"row 121: in the future", first + line("a", 2, 10*year), "line 2: event"},
 		{"row 121: in the future, the first one", line("a", 2, 10*year), "line 1: event"},
 		{"row 121: the highest", first + "\n" + `{"id":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ","topic":"a"}`,
-			"line 3: event 7ZZZZZZZZZZZZZZZZZZZZZZZZZ is of"},
+			"line 3: event 7ZZZZZZZZZZZZZZZZZZZZZZZZZ is from the future"},
 		{"row 122: no ULID", first + `{"id":"8ZZZZZZZZZZZZZZZZZZZZZZZZZ","topic":"a"}`,
 			"line 2: not an event: not a ULID"},
 		{"row 122: zero", first + `{"id":"00000000000000000000000000","topic":"a"}`,

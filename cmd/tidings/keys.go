@@ -50,16 +50,16 @@ func (k *keyFlags) validate(listen string, proxied bool) error {
 		return nil
 	case k.JWTIssuer != "" || k.JWTAudience != "":
 		return errors.New(
-			"--jwt-issuer and --jwt-audience: expected a key too, such as --jwt-key-file")
+			"--jwt-issuer and --jwt-audience need a key, such as --jwt-key-file")
 	case !k.Insecure && proxied:
-		return errors.New("--trusted-proxy: without a key everybody who reaches the proxy could read " +
+		return errors.New("--trusted-proxy: without a key anyone who reaches the proxy could read " +
 			`and write; set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give ` +
-			"--insecure if that is meant")
+			"--insecure if this is intended")
 	case !k.Insecure && !loopback.IsAddress(listen):
 		return fmt.Errorf(
-			"--listen: %s is not loopback, and without a key everybody who reaches it could read and write; "+
+			"--listen: %s is not loopback, and without a key anyone who reaches it could read and write; "+
 				`set TIDINGS_JWT_KEY to what "openssl rand -base64 32" prints, or give `+
-				`--insecure if that is meant`,
+				`--insecure if this is intended`,
 			listen)
 	}
 	return nil
@@ -130,6 +130,6 @@ func warnIfOpen(path string, logger *slog.Logger) {
 		logger.Warn("key file is world-readable", "file", path, "mode",
 			mode.String())
 	case mode&0o022 != 0:
-		logger.Warn("others can replace the key", "file", path, "mode", mode.String())
+		logger.Warn("other users can replace the key file", "file", path, "mode", mode.String())
 	}
 }

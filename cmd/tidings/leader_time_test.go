@@ -54,7 +54,7 @@ func TestClocksOfNodes(t *testing.T) {
 		if off := log.state().Clock - offs[i]; off.Abs() > time.Second {
 			t.Errorf("the server that is %v off says %v", offs[i], log.state().Clock)
 		}
-		if warned := strings.Contains(wrote[i].String(), "not that of the cluster"); warned != (offs[i] != 0) {
+		if warned := strings.Contains(wrote[i].String(), "differs from that of the cluster"); warned != (offs[i] != 0) {
 			t.Errorf("the server that is %v off: warned is %v", offs[i], warned)
 		}
 	}

@@ -152,7 +152,7 @@ func (a *app) run(ctx context.Context, args []string, env environment) error {
 	}
 	env.warn(a, parsed)
 	if err != nil && strings.Contains(err.Error(), "unknown flag -") {
-		return usageError{fmt.Errorf("%w; an argument that begins with - comes after --", err)}
+		return usageError{fmt.Errorf("%w; put an argument that begins with - after --", err)}
 	}
 	if err == nil {
 		err = refuseEmpty(parsed.Flags())

@@ -111,7 +111,7 @@ func TestEnvironment(t *testing.T) {
 		{"another verb's variable", []string{"TIDINGS_LIMIT=3"},
 			[]string{"--url", url}, exitOK, ""},
 		{"unknown variable", []string{"TIDINGS_URI=x"}, []string{"--url", url}, exitOK,
-			"warning: TIDINGS_URI is set, but there is no such setting"},
+			"warning: TIDINGS_URI is set, but no such setting exists"},
 		{"other programs' variables", []string{"HOME=/", "TIDING=x"},
 			[]string{"--url", url}, exitOK, ""},
 	}

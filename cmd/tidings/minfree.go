@@ -34,7 +34,7 @@ func (m *minFree) UnmarshalText(text []byte) (err error) {
 			"expected a size such as 2GiB, or a share of the disk such as 5%%, got %q", text)
 	}
 	if !isShare && noUnit == nil && 0 < m.bytes && m.bytes < leastBytes {
-		return fmt.Errorf("%s is so many bytes: write a share of the disk such as 5%%, or a size "+
+		return fmt.Errorf("%s would be a number of bytes: write a share of the disk such as 5%%, or a size "+
 			"such as 2GiB", text)
 	}
 	return nil

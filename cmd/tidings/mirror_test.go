@@ -53,7 +53,7 @@ func TestErrorsMirror(t *testing.T) {
 	t.Run("row 271: detach of what is no mirror", func(t *testing.T) {
 		dir, _ := storedLog(t, "1")
 		got := runCLI(t, "detach", "--data-dir", dir).ended(t, exitFailure)
-		if !strings.Contains(got.stderr, "it is no mirror") {
+		if !strings.Contains(got.stderr, "it is not a mirror") {
 			t.Errorf("stderr %q", got.stderr)
 		}
 		runCLI(t, "detach", "--data-dir", t.TempDir()).ended(t, exitFailure)

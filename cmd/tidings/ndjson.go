@@ -76,11 +76,11 @@ func stopped(published, line int, err error) error {
 	var p *problem
 	if errors.As(err, &unknown) || errors.As(err, &p) && p.Outcome == "unknown" {
 		return fmt.Errorf(
-			"line %d: %w; published %d events before it; go on with --skip-lines %d, which may "+
+			"line %d: %w; published %d events before it; continue with --skip-lines %d, which may "+
 				"repeat the line, or %d, which may lose it",
 			line, err, published, line-1, line)
 	}
-	return fmt.Errorf("line %d: %w; published %d events before it; go on with --skip-lines %d",
+	return fmt.Errorf("line %d: %w; published %d events before it; continue with --skip-lines %d",
 		line, err, published, line-1)
 }
 

@@ -108,7 +108,7 @@ func TestPublishBadLines(t *testing.T) {
 			got := runCLI(t, "publish", "--url", rec.url, "--ndjson", file)
 			got.want(t, exitFailure, "", "line 3: "+tt.stderr)
 			got.want(t, exitFailure,
-				"", "published 1 events before it; go on with --skip-lines 2\n")
+				"", "published 1 events before it; continue with --skip-lines 2\n")
 			if len(rec.posts) != 1 {
 				t.Errorf("%d requests, want 1", len(rec.posts))
 			}
@@ -131,15 +131,15 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 		{"refused", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "", http.StatusForbidden)
 		},
-			"line 2: the server answered 403 Forbidden; published 1 events before it; go on with --skip-lines 1\n"},
+			"line 2: the server answered 403 Forbidden; published 1 events before it; continue with --skip-lines 1\n"},
 		{"no answer", func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
-		}, "go on with --skip-lines 1, which may repeat the line, or 2, which may lose it\n"},
+		}, "continue with --skip-lines 1, which may repeat the line, or 2, which may lose it\n"},
 		{"unknown outcome", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusInternalServerError)
 			io.WriteString(w, `{"outcome":"unknown"}`)
-		}, "go on with --skip-lines 1, which may repeat the line, or 2, which may lose it\n"},
+		}, "continue with --skip-lines 1, which may repeat the line, or 2, which may lose it\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,6 +170,6 @@ func TestPublishLinesStopsAtFailure(t *testing.T) {
 		})
 		runWith(ctx, nil, nil, "publish", "--url", url, "--ndjson", linesFile(t, content)).
 			want(t, exitFailure, "",
-				"line 3: interrupted by test; published 2 events before it; go on with --skip-lines 2\n")
+				"line 3: interrupted by test; published 2 events before it; continue with --skip-lines 2\n")
 	})
 }

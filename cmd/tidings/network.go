@@ -145,8 +145,8 @@ func originHost(host string) (string, error) {
 		return "[" + addr.String() + "]", nil
 	}
 	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
-		return "", errors.New("browsers send such a name in its ASCII form, which begins with xn--; " +
-			"give it like that")
+		return "", errors.New("browsers send such a name in its ASCII form (xn--...); " +
+			"use that form")
 	}
 	return host, nil
 }

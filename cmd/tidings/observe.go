@@ -101,7 +101,7 @@ func (s *sideListeners) serve(listener net.Listener, handler http.Handler) {
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.logger.Error("a side listener failed", "error", err)
+			s.logger.Error("metrics or pprof listener failed", "error", err)
 		}
 	})
 }

@@ -21,7 +21,7 @@ func (e environment) refuseOpening(ctx *kong.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(e)) {
 		if isLikeKey(name, ctx.Model) {
-			return usageError{fmt.Errorf("%s is set, but there is no such setting: expected "+
+			return usageError{fmt.Errorf("%s is set, but no such setting exists: expected "+
 				"TIDINGS_JWT_KEY, TIDINGS_JWT_KEY_FILE, TIDINGS_JWKS_URL, TIDINGS_JWT_ISSUER or "+
 				"TIDINGS_JWT_AUDIENCE", name)}
 		}

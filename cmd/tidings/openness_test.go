@@ -73,7 +73,7 @@ func TestNothingOpensTheServer(t *testing.T) {
 		"TIDINGS_AUTH_TOKEN", "TIDING_JWT_KEY", "TIDINGSJWTKEY", "TIDINGS-JWT-KEY",
 		"TIDINGS.JWKS.URL", "tidings_jwt_key", "Tidings_Jwt_Key_File"} {
 		t.Run("row 181: misspelt "+name, func(t *testing.T) {
-			want := name + " is set, but there is no such setting: expected TIDINGS_JWT_KEY"
+			want := name + " is set, but no such setting exists: expected TIDINGS_JWT_KEY"
 			configRow{environ: []string{name + "=x"}, want: want}.refused(t)
 			configRow{environ: []string{name + "="}, want: want}.refused(t)
 			configRow{environ: []string{name + "=x", key}, want: want}.refused(t)
@@ -115,7 +115,7 @@ func TestTokenIsAHeader(t *testing.T) {
 				}
 			})
 		}
-		runCLI(t, "health", "--token", token).want(t, exitUsage, "", "--token: expected a token alone")
+		runCLI(t, "health", "--token", token).want(t, exitUsage, "", "--token: expected just a token")
 	}
 }
 

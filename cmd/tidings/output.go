@@ -18,7 +18,7 @@ const (
 )
 
 // errNotTaken is the error of a write that the reader of standard output or error did not accept.
-var errNotTaken = errors.New("nobody reads what is printed")
+var errNotTaken = errors.New("the reader of the output is gone")
 
 // output is standard output or error. One goroutine writes to it, so that nothing else blocks on the reader, a
 // pager or a log collector: a pending write is abandoned when the process is to end, and nothing waits for a log
@@ -126,7 +126,7 @@ func (o *output) write(m message) {
 		o.lost.Add(1)
 	} else if lost := o.lost.Load(); lost > o.told {
 		newLogger(o.to, isTerminal(o.to), slog.LevelInfo).Warn(
-			"lines of the log are lost: nobody took them in time", "lines", lost-o.told)
+			"log lines lost: nobody read them in time", "lines", lost-o.told)
 		o.told = lost
 	}
 }

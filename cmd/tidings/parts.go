@@ -94,7 +94,8 @@ func sit(ctx context.Context, server *api.Server, logger *slog.Logger, begin fun
 			d.Close()
 			return
 		}
-		logger.Error("this server is to send deliveries and cannot; it tries again, and after three times leaves it to another",
+		logger.Error("this server is to send deliveries but cannot; it retries, and leaves them to another after "+
+			"three attempts",
 			"error", err)
 		if try == deskTries {
 			return

@@ -15,7 +15,7 @@ func TestSitGivesUp(t *testing.T) {
 		tries := 0
 		sit(t.Context(), nil, slog.New(slog.DiscardHandler), func() (api.Desk, error) {
 			tries++
-			return api.Desk{}, errors.New("the log cannot be read")
+			return api.Desk{}, errors.New("cannot read the log")
 		})
 		if tries != deskTries {
 			t.Errorf("it has tried %d times, want %d", tries, deskTries)

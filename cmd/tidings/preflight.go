@@ -43,13 +43,14 @@ func (c *serveCmd) preflight(logger *slog.Logger) {
 	}
 	for _, proxy := range c.proxies() {
 		if proxy.Bits() < widestProxies {
-			logger.Warn("--trusted-proxy holds most of the internet: any client in it can say that "+
-				"it is another, also to rate limits", "network", proxy.String())
+			logger.Warn("--trusted-proxy covers most of the internet: any client in it can claim "+
+				"to be another one, also to rate limits", "network", proxy.String())
 		}
 	}
 	if wait := presence.Settling * c.Heartbeat; wait > alert.DefaultUnheardAfter {
-		logger.Warn("--heartbeat is long: a page that hangs counts for two of them, and after a start it takes three "+
-			"until it is said that nobody hears the alerts of a rule", "heartbeat", c.Heartbeat, "wait", wait)
+		logger.Warn("--heartbeat is long: a hanging page counts as listening for two of them, and after a start it "+
+			"takes three "+
+			"until it is reported that nobody hears the alerts of a rule", "heartbeat", c.Heartbeat, "wait", wait)
 	}
 	c.checkDisk(logger)
 	switch kind := fileSystem(c.DataDir); kind {

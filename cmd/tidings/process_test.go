@@ -151,7 +151,7 @@ func TestServeDoesNotWaitForWhoReadsItsLog(t *testing.T) {
 		}
 	}
 	lines := bufio.NewScanner(r)
-	for found := false; !found; found = strings.Contains(lines.Text(), "lines of the log are lost") {
+	for found := false; !found; found = strings.Contains(lines.Text(), "log lines lost") {
 		if !lines.Scan() {
 			t.Fatalf("the log ends without a line about those that are lost: %v", lines.Err())
 		}

@@ -83,7 +83,7 @@ func (c *publishCmd) data(ctx context.Context, app *app) ([]byte, error) {
 		return nil, fmt.Errorf("read standard input: %w", err)
 	}
 	if len(data) == 0 {
-		return nil, usageError{errors.New("there is nothing on standard input: did what writes " +
+		return nil, usageError{errors.New("nothing on standard input: did what writes " +
 			"to it fail?")}
 	}
 	return data, nil
@@ -99,7 +99,7 @@ func contentTypeOf(data []byte) (string, error) {
 	case len(data) == 0:
 		return "", errors.New("the data is empty; with --content-type text/plain it is published")
 	case bytes.HasPrefix(start, []byte("{")), bytes.HasPrefix(start, []byte("[")):
-		return "", fmt.Errorf("the data begins as JSON and is none: %w; with --content-type "+
+		return "", fmt.Errorf("the data looks like JSON but is not: %w; with --content-type "+
 			"text/plain it is published as text", json.Unmarshal(data, new(any)))
 	case utf8.Valid(data):
 		return "text/plain; charset=utf-8", nil
@@ -125,7 +125,7 @@ const postTimeout = time.Minute
 type unknownOutcomeError struct{ error }
 
 func (e unknownOutcomeError) Error() string {
-	return fmt.Sprintf("no answer from the server, the event may have been stored or not: %v",
+	return fmt.Sprintf("no answer from the server; the event may or may not have been stored: %v",
 		e.error)
 }
 

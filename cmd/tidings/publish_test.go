@@ -70,7 +70,7 @@ func TestPublishRefusesSlips(t *testing.T) {
 		{"a variable that is not set", []string{""}, "", "the data is empty"},
 		{"a condition that is none", []string{"1", "--if-newest=*"}, "",
 			"--if-newest: expected an ID or none"},
-		{"negative number", []string{"-5"}, "", "an argument that begins with - comes after --"},
+		{"negative number", []string{"-5"}, "", "put an argument that begins with - after --"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := newRecorder(t)
@@ -150,13 +150,13 @@ func TestPublishFailures(t *testing.T) {
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.invalid/", http.StatusMovedPermanently)
 		},
-			"answered 301 Moved Permanently: redirects are not followed, set --url for https://elsewhere.invalid/"},
+			"answered 301 Moved Permanently: redirects are not followed; set --url for https://elsewhere.invalid/"},
 		{"another server", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "<html>")
 		}, "is it a Tidings server?"},
 		{"no answer", func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
-		}, "the event may have been stored or not: EOF"},
+		}, "the event may or may not have been stored: EOF"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

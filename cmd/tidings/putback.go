@@ -32,7 +32,8 @@ func (c *putBackCmd) Run(ctx context.Context, app *app) error {
 	r, err := bolt.PutBack(ctx, c.DataDir, bolt.Options{Logger: app.logger, Sequencer: seq,
 		SequencerTimeout: c.NATSTimeout})
 	if errors.Is(err, bolt.ErrNotPrefix) {
-		return fmt.Errorf("nothing is put back: %w; tidings export --after prints what follows an event, to be published anew", err)
+		return fmt.Errorf("nothing was put back: %w; tidings export --after prints the events after an ID, to "+
+			"publish them again", err)
 	}
 	if err != nil {
 		return err

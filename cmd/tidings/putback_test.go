@@ -100,7 +100,7 @@ func TestErrorsPurgedByHand(t *testing.T) {
 	t.Run("row 322: a stream that was purged by hand", func(t *testing.T) {
 		flags := onOne(t, c)
 		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...).ended(t, exitFailure)
-		if !strings.Contains(got.stderr, "take a copy of the log.db") {
+		if !strings.Contains(got.stderr, "copy the log.db") {
 			t.Errorf("stderr %q", got.stderr)
 		}
 		appendTo(t, log, 1)
@@ -160,7 +160,7 @@ func TestErrorsPutBack(t *testing.T) {
 	}
 	t.Run("row 317: nothing is lost", func(t *testing.T) {
 		got := runCLI(t, append([]string{"put-back"}, args(dir)...)...).ended(t, exitFailure)
-		if !strings.Contains(got.stderr, "lost nothing") {
+		if !strings.Contains(got.stderr, "has everything") {
 			t.Errorf("stderr %q", got.stderr)
 		}
 	})
@@ -171,7 +171,7 @@ func TestErrorsPutBack(t *testing.T) {
 	}
 	t.Run("row 318: somebody has published since", func(t *testing.T) {
 		got := runCLI(t, append([]string{"put-back"}, args(written)...)...).ended(t, exitFailure)
-		if !strings.Contains(got.stderr, "nothing is put back") || !strings.Contains(got.stderr, "export --after") {
+		if !strings.Contains(got.stderr, "nothing was put back") || !strings.Contains(got.stderr, "export --after") {
 			t.Errorf("stderr %q", got.stderr)
 		}
 		got = runCLI(t, "export", "--after", kept.String(), "--data-dir", written).ended(t, exitOK)

@@ -48,7 +48,7 @@ func (c *restoreCmd) Run(ctx context.Context, app *app) error {
 	}
 	reach := "it has never had an event"
 	if !report.Head.IsZero() {
-		reach = fmt.Sprintf("its newest event is of %s: what was published after that is not in it",
+		reach = fmt.Sprintf("its newest event is from %s: anything published later is not in it",
 			report.Head.Time().Format(time.RFC3339))
 	}
 	return app.print("%s: %d events up to %s, %d damaged; %s; the new log is %s", c.DataDir,

@@ -145,7 +145,11 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
 	go server.EndStale(ctx)
-	c.announce(app, listener.Addr(), "head", log.Head(), "open_to_everybody", o.Verifier == nil)
+	auth := "token"
+	if o.Verifier == nil {
+		auth = "none"
+	}
+	c.announce(app, listener.Addr(), "head", log.Head(), "auth", auth)
 
 	var failure error
 	select {
@@ -180,7 +184,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	}()
 	err = awaitClose(deadline, closed)
 	if errors.Is(err, errNotClosed) {
-		app.logger.Error("ended without closing the log", "head", log.Head(), "error", err)
+		app.logger.Error("exiting without closing the log", "head", log.Head(), "error", err)
 	} else {
 		app.logger.Info("stopped", "head", log.Head())
 	}
@@ -191,8 +195,8 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 const closeGrace = time.Second
 
 // errNotClosed ends the process while the log is still closing.
-var errNotClosed = errors.New("the log did not close in the shutdown time-out, because the disk hangs " +
-	"or is slow; what was acknowledged is stored, and the next start decides about the rest")
+var errNotClosed = errors.New("the log did not close within --shutdown-timeout because the disk hangs " +
+	"or is slow; acknowledged events are stored, and the next start decides about the rest")
 
 // awaitClose waits for the log to close, for as long as a shutdown may take: a disk that hangs must not keep the
 // process alive.

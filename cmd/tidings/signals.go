@@ -19,8 +19,8 @@ func outlive(logger *slog.Logger) (stop func()) {
 		for {
 			select {
 			case <-hangups:
-				logger.Info("SIGHUP is ignored: certificates and key files are read again by " +
-					"themselves, and flags at a start")
+				logger.Info("SIGHUP is ignored: certificates and key files are reloaded " +
+					"automatically, flags only at start")
 			case <-stopping:
 				return
 			}

@@ -29,7 +29,7 @@ var (
 	// errEnded means that every topic has ended and was delivered; the server then answers 204.
 	errEnded = errors.New("every topic has ended")
 
-	errSilent = errors.New("nothing came, not even a heartbeat")
+	errSilent = errors.New("no data received, not even a heartbeat")
 )
 
 // subscription is one logical stream over as many connections as it takes. Each continues after the last event of
@@ -80,11 +80,11 @@ func (s *subscription) follow(ctx context.Context, handle func(sse.Event) error)
 		var strange strangeError
 		switch {
 		case !errors.As(lost.error, &strange):
-			s.notice(fmt.Sprintf("%v; connecting again in %v", lost.error,
+			s.notice(fmt.Sprintf("%v; reconnecting in %v", lost.error,
 				wait.Round(time.Millisecond)))
 		case !told:
 			told = true
-			s.notice(fmt.Sprintf("%v; connecting again until it is one", strange))
+			s.notice(fmt.Sprintf("%v; reconnecting until it is one", strange))
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err

@@ -106,7 +106,7 @@ func TestBackoff(t *testing.T) {
 		refusals := make([]connection, 20)
 		n := &network{connections: append(refusals, send(""), nil)}
 		stderr := n.tail(t, io.Discard)
-		if strings.Count(stderr, "connection refused; connecting again in ") != len(refusals)+1 {
+		if strings.Count(stderr, "connection refused; reconnecting in ") != len(refusals)+1 {
 			t.Errorf("stderr: %s", stderr)
 		}
 		wait := func(i int) time.Duration { return n.times[i+1] - n.times[i] }
@@ -141,7 +141,7 @@ func TestStrangeAnswersPass(t *testing.T) {
 		{"page", "text/html", "<html>", 200, `"text/html" instead of an event stream`},
 		{"not found", "text/plain", "404 page not found", 404, "answered 404 Not Found: 404 page not found"},
 		{"forbidden", "text/html", "<html>", 403, "answered 403 Forbidden"},
-		{"sign in", "text/html", "", 302, "redirects are not followed, set --url for /login"},
+		{"sign in", "text/html", "", 302, "redirects are not followed; set --url for /login"},
 		{"basic", "", "", 401, "answered 401 Unauthorized"},
 		{"bad gateway", "text/html", "<html>", 502, "answered 502 Bad Gateway"},
 		{"problem of somebody else", problem, `{"title":"No"}`, 404, "answered 404 No"},
@@ -198,7 +198,7 @@ func TestSilenceIsDeath(t *testing.T) {
 		var stdout strings.Builder
 		stderr := n.tail(t, &stdout)
 		n.want(t, []time.Duration{0, (50 + 60 + 1) * time.Second}, []string{"", id1})
-		if want := "tidings: nothing came, not even a heartbeat; connecting again in 1s\n"; stderr != want {
+		if want := "tidings: no data received, not even a heartbeat; reconnecting in 1s\n"; stderr != want {
 			t.Errorf("stderr %q, want %q", stderr, want)
 		}
 		if stdout.String() != id1+" message 1\n" {

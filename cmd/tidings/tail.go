@@ -118,7 +118,7 @@ func controlText(e sse.Event, verbose bool) (text string, ok bool) {
 	}
 	switch e.Type {
 	case "tidings.gap":
-		return fmt.Sprintf("gap (%s): %s; asked for what follows %s, missing up to %s",
+		return fmt.Sprintf("gap (%s): %s; requested events after %s, missing up to %s",
 			data.Reason, data.Detail, orNone(data.Requested), orNone(data.Through)), true
 	case "tidings.bye":
 		return fmt.Sprintf("the server closes the stream: %s", data.Reason), true

@@ -71,7 +71,7 @@ func TestTailText(t *testing.T) {
 	got.want(t, exitOK, id1+` order.created {"n":1.0,"e":1e400,"s":"\u00e9<\/>&","n":2}`+"\n"+
 		id2+` message two\nlines\x1b[2J`+"\n"+
 		id3+" message \n"+
-		id3+` tidings.end {"topic":"orders"}`+"\n", "the stream ended; connecting again in 1ms")
+		id3+` tidings.end {"topic":"orders"}`+"\n", "the stream ended; reconnecting in 1ms")
 }
 
 func TestTailJSON(t *testing.T) {
@@ -84,7 +84,7 @@ func TestTailJSON(t *testing.T) {
 		`{"id":"`+id1+`",`+when+
 			`,"type":"order.created","data":{"n":1.0,"e":1e400,"s":"\u00e9<\/>&","n":2}}`+"\n"+
 			`{"id":"`+id2+`",`+when+`,"type":"message","data":"two\n<lines>"}`+"\n"+
-			`{"id":"x","type":"message","data":null}`+"\n", "connecting again")
+			`{"id":"x","type":"message","data":null}`+"\n", "reconnecting")
 }
 
 func TestTailQuery(t *testing.T) {
@@ -136,10 +136,10 @@ func TestTailControlEvents(t *testing.T) {
 		"", "tidings.live", "{}",
 		id3, "tidings.heartbeat", "{}",
 		"", "tidings.bye", `{"reason":"shutdown"}`)
-	const gap = "tidings: gap (expired): deleted by retention; asked for what follows " + id1 +
+	const gap = "tidings: gap (expired): deleted by retention; requested events after " + id1 +
 		", missing up to " + id2 + "\n"
 	const bye = "tidings: the server closes the stream: shutdown\n"
-	const again = "tidings: the stream ended; connecting again in 1ms\n"
+	const again = "tidings: the stream ended; reconnecting in 1ms\n"
 
 	quiet := newStreamServer(t, stream).tail(t)
 	if want := (outcome{exitOK, "", gap + bye + again}); quiet != want {
@@ -159,7 +159,7 @@ func TestTailLimit(t *testing.T) {
 		frames(id1, "tidings.open", "{}", id1, "", "1"),
 		frames(id1, "tidings.open", "{}", id2, "", "2", id3, "", "3"))
 	s.tail(t, "--limit=2").want(t, exitOK, id1+" message 1\n"+id2+" message 2\n",
-		"connecting again")
+		"reconnecting")
 }
 
 func TestTailIsRefused(t *testing.T) {

@@ -138,7 +138,7 @@ func TestTokenUsage(t *testing.T) {
 		{"expires before", "--expires: expected a duration of 1s or more, got -1h0m0s", nil,
 			[]string{"--jwt-key", jwtSecret, "--expires=-1h"}},
 		{"expires when", "--expires", nil, []string{"--jwt-key", jwtSecret, "--expires=tomorrow"}},
-		{"bad subject", "the token does not say what it must: sub", nil,
+		{"bad subject", "the token lacks required claims: sub", nil,
 			[]string{"--jwt-key", jwtSecret, "--subject=a\nb"}},
 		{"too long", "8192", nil, []string{"--jwt-key", jwtSecret,
 			"--issuer=" + strings.Repeat("i", 9000)}},

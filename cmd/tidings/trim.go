@@ -30,7 +30,7 @@ func (c *trimCmd) Run(ctx context.Context, app *app) error {
 	switch {
 	case err != nil && sent:
 		return fmt.Errorf(
-			"no answer from the server, some of the events may be deleted; run the same again: %w",
+			"no answer from the server; some of the events may have been deleted, run the same again: %w",
 			err)
 	case err != nil:
 		return fmt.Errorf("nothing was deleted: %w", err)

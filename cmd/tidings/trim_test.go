@@ -49,7 +49,7 @@ func TestTrimFailures(t *testing.T) {
 
 	url = serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	runCLI(t, "trim", "--url", url, "orders", "--before", id).want(t, exitFailure,
-		"", "no answer from the server, some of the events may be deleted")
+		"", "no answer from the server; some of the events may have been deleted")
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	runCLI(t, "trim", "--url", gone.URL, "orders", "--before", id).want(t, exitFailure,

@@ -2,8 +2,8 @@
 //
 //	go run . [-listen 127.0.0.1:3000] [-patience 8s]
 //
-// WOOCOMMERCE_SECRET and GITHUB_SECRET are the webhooks' secrets, TIDINGS_URL is the server's address, TIDINGS_TOKEN the
-// token to publish with.
+// WOOCOMMERCE_SECRET and GITHUB_SECRET are the webhooks' secrets, TIDINGS_URL is the server's address, TIDINGS_TOKEN
+// the token to publish with.
 package main
 
 import (

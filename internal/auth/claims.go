@@ -87,7 +87,7 @@ func decodeExpiry(raw json.RawMessage, into **jwt.NumericDate) error {
 		return err
 	}
 	if (*into).Unix() < 1 {
-		return reason("expected a time after 1970 began")
+		return reason("expected a time after 1970-01-01")
 	}
 	return nil
 }

@@ -33,5 +33,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// shop true false <nil>
-	// the token is not accepted: the signature is not right
+	// the token is not accepted: wrong signature
 }

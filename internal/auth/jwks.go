@@ -184,7 +184,7 @@ func (j *jwks) parse(ctx context.Context, text []byte) (*keySet, error) {
 	for i, raw := range document.Keys {
 		id, k, err := parseJWK(ctx, raw)
 		if _, twice := keys[id]; err == nil && twice {
-			err = errors.New("a key of this ID came before")
+			err = errors.New("duplicate key ID")
 		}
 		if err != nil {
 			j.logger.Debug("key of the set not used", "index", i, "kid", id.kid, "error", err)
@@ -202,7 +202,7 @@ func (j *jwks) parse(ctx context.Context, text []byte) (*keySet, error) {
 func parseJWK(ctx context.Context, raw json.RawMessage) (keyID, key, error) {
 	parsed, err := keyfunc.NewJWKJSON(raw)
 	if err != nil {
-		return keyID{}, key{}, errors.New("not a key that can be read") // err may quote it
+		return keyID{}, key{}, errors.New("unreadable key") // err may quote it
 	}
 	jwks, err := parsed.Storage().KeyReadAll(ctx)
 	if err != nil || len(jwks) != 1 {

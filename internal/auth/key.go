@@ -167,11 +167,11 @@ func isPEM(text []byte) bool { return bytes.HasPrefix(text, []byte("-----BEGIN")
 // onlyBlock is pem.Decode without its leniency: that would skip a damaged block and take a later one.
 func onlyBlock(text []byte) (*pem.Block, error) {
 	if bytes.Count(text, []byte("-----BEGIN")) > 1 {
-		return nil, errors.New("more than one PEM block: only one key can count")
+		return nil, errors.New("more than one PEM block; expected one key")
 	}
 	block, rest := pem.Decode(text)
 	if block == nil || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("damaged PEM: are its line ends still there?")
+		return nil, errors.New("damaged PEM: have its line breaks been lost?")
 	}
 	return block, nil
 }

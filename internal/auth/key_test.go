@@ -207,7 +207,7 @@ func inUTF16(s string) []byte {
 func TestKeyAndJWKS(t *testing.T) {
 	_, err := auth.NewVerifier(t.Context(),
 		auth.Options{Key: []byte(secret), JWKSURL: "https://id.example/jwks"})
-	if err == nil || !strings.Contains(err.Error(), "only one") {
+	if err == nil || !strings.Contains(err.Error(), "mutually exclusive") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -49,7 +49,7 @@ func Mint(key []byte, grant Grant, o MintOptions) (string, error) {
 	}
 	token, err := jwt.NewWithClaims(method, claims).SignedString(private)
 	if err != nil {
-		return "", errors.New("the key does not sign") // err may quote it
+		return "", errors.New("the key cannot sign") // err may quote it
 	}
 	if len(token) > MaxTokenBytes {
 		return "", fmt.Errorf("%w: the token would have %d bytes, at most %d are accepted",

@@ -19,11 +19,11 @@ var (
 
 	// ErrClaims: the signature is valid, but the content is not what a token must have. Another token of the same
 	// issuer will not do better.
-	ErrClaims = errors.New("the token does not say what it must")
+	ErrClaims = errors.New("the token lacks required claims")
 
 	// ErrKeys: no token can be judged, because the key set could not be fetched yet, or not for a day. The same token
 	// may be accepted later.
-	ErrKeys = errors.New("the keys that tokens are checked with could not be fetched")
+	ErrKeys = errors.New("cannot fetch the keys to verify tokens with")
 )
 
 const (
@@ -101,7 +101,7 @@ func NewVerifier(ctx context.Context, o Options) (*Verifier, error) {
 func newKeySource(ctx context.Context, o Options) (keySource, error) {
 	switch {
 	case len(o.Key) > 0 && o.JWKSURL != "":
-		return nil, errors.New("a key and a JWKS URL were given: only one can count")
+		return nil, errors.New("a key and a JWKS URL are mutually exclusive")
 	case o.JWKSURL != "":
 		return newJWKS(ctx, o)
 	}
@@ -212,7 +212,7 @@ func reasonOf(err error) string {
 	case errors.Is(err, jwt.ErrTokenUnverifiable):
 		return "algorithm not supported"
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return "the signature is not right"
+		return "wrong signature"
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return "expired"
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
@@ -224,7 +224,7 @@ func reasonOf(err error) string {
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return "for another audience (aud)"
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return "without the issuer (iss) or audience (aud) that is asked for"
+		return "without the required issuer (iss) or audience (aud)"
 	}
 	return "not valid"
 }

@@ -147,8 +147,8 @@ func (c *Clock) Off() time.Duration {
 		c.off = 0
 	case c.off == 0 || seen-c.off >= warnEvery:
 		c.off = seen
-		c.o.Logger.Warn("the clock of this server is not that of the cluster that keeps the log: where it is ahead, "+
-			"new events have the cluster's time; set the clocks of both by NTP", "ahead", off.Round(time.Millisecond).String(),
+		c.o.Logger.Warn("this server's clock differs from that of the cluster that keeps the log; where it is ahead, "+
+			"new events get the cluster's time; synchronize both by NTP", "ahead", off.Round(time.Millisecond).String(),
 			"clock", wall, "cluster", high)
 	}
 	return off
@@ -178,8 +178,8 @@ func (c *Clock) Doubt() {
 	defer c.mu.Unlock()
 	c.doubted = true
 	c.warned = c.o.Elapsed()
-	c.o.Logger.Warn("the clock is far ahead of the newest events: nothing is deleted by age until "+
-		"somebody says that it is right (tidings trust-clock), or it has run for --trim-hold without "+
+	c.o.Logger.Warn("clock is far ahead of the newest events: nothing is deleted by age until "+
+		"you confirm it (tidings trust-clock), or it has run for --trim-hold without "+
 		"a step", "clock", c.base, "hold", c.o.Hold.String())
 }
 
@@ -250,11 +250,11 @@ func (c *Clock) look() {
 		return
 	}
 	if seen-c.stepped >= c.o.Hold {
-		c.settle("it has run for --trim-hold without a step")
+		c.settle("it has run for --trim-hold without a jump")
 	} else if seen-c.warned >= warnEvery {
 		c.warned = seen
-		c.o.Logger.Warn("the clock does not count yet: events are deleted late, or not at all by "+
-			"age; tidings trust-clock says that it is right", "clock", wall, "ahead",
+		c.o.Logger.Warn("the clock is not trusted yet: events are deleted late, or not at all by "+
+			"age; tidings trust-clock confirms it", "clock", wall, "ahead",
 			c.ahead.String(), "counts_in", (c.stepped + c.o.Hold - seen).String())
 	}
 }
@@ -277,11 +277,11 @@ func (c *Clock) warnStep(by time.Duration) {
 	}
 	c.warned = c.seen
 	if c.ahead <= stepSize {
-		c.o.Logger.Warn("the clock stepped back", "by", (-by).String())
+		c.o.Logger.Warn("clock jumped back", "by", (-by).String())
 		return
 	}
-	c.o.Logger.Warn("the clock stepped forward: the step does not count for what is deleted by age, "+
-		"nor above an hour for the time of new events, until somebody says that it is right "+
+	c.o.Logger.Warn("clock jumped forward: the jump does not count for deletion by age, "+
+		"nor beyond an hour for the time of new events, until you confirm it "+
 		"(tidings trust-clock), or it has run for --trim-hold without another", "by", by.String(),
 		"hold", c.o.Hold.String())
 }
@@ -289,7 +289,7 @@ func (c *Clock) warnStep(by time.Duration) {
 // settle makes the wall clock count as it is. The caller holds mu.
 func (c *Clock) settle(why string) {
 	if c.doubted || c.ahead > stepSize {
-		c.o.Logger.Info("the clock counts as it is", "why", why, "ahead", c.ahead.String())
+		c.o.Logger.Info("clock trusted", "why", why, "ahead", c.ahead.String())
 	}
 	if !c.behind.IsZero() {
 		c.spans = append(c.spans, span{c.behind, c.base, c.ahead})

@@ -85,7 +85,7 @@ func TestStepForward(t *testing.T) {
 			if s := m.Status(); s.Stepped != 0 || s.Left != 0 {
 				t.Errorf("after %s: %+v", end, s)
 			}
-			if n := strings.Count(m.lines.String(), "stepped forward"); n != 1 {
+			if n := strings.Count(m.lines.String(), "jumped forward"); n != 1 {
 				t.Errorf("%d lines about one step:\n%s", n, m.lines.String())
 			}
 		}
@@ -213,7 +213,7 @@ func TestBound(t *testing.T) {
 			}
 			m.pass(30 * time.Minute)
 		}
-		warned := strings.Count(m.lines.String(), "not that of the cluster")
+		warned := strings.Count(m.lines.String(), "differs from that of the cluster")
 		if want := map[bool]int{true: 2}[off.Abs() > 2*time.Second]; warned != want {
 			t.Errorf("%v off: %d warnings, want %d: %s", off, warned, want, &m.lines)
 		}

@@ -68,6 +68,6 @@ func TestDiskHangs(t *testing.T) {
 		t.Error("tidings_ready is not 0")
 	}
 	server.Signal(syscall.SIGTERM)
-	server.WaitLog("tidings: the log did not close in the shutdown time-out") // its last words
-	server.Kill()                                                             // strace waits for what it delays
+	server.WaitLog("tidings: the log did not close within --shutdown-timeout") // its last words
+	server.Kill()                                                              // strace waits for what it delays
 }

@@ -36,7 +36,7 @@ var (
 	ErrGone = errors.New("the client is gone")
 
 	// ErrCutOff ends a connection that was cut off while its client accepted nothing.
-	ErrCutOff = errors.New("cut off while the client took nothing")
+	ErrCutOff = errors.New("cut off: the client was not reading")
 
 	// ErrCrowded ends the connection that has been stuck the longest when stuck connections hold more than
 	// Options.StuckBytes.
@@ -347,5 +347,5 @@ func (c *Conn) overdue(now time.Time) error {
 	if now.Sub(c.pool.at(c.since.Load())) < c.pool.o.StallTimeout {
 		return ErrCutOff
 	}
-	return fmt.Errorf("%w (the client took nothing)", os.ErrDeadlineExceeded)
+	return fmt.Errorf("%w (the client was not reading)", os.ErrDeadlineExceeded)
 }

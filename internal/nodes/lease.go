@@ -52,7 +52,7 @@ const (
 const rowOfLease = "\x00lease"
 
 // ErrNoLease: this node does not send, or no longer does.
-var ErrNoLease = errors.New("another server sends, or none does at the moment")
+var ErrNoLease = errors.New("another server sends deliveries, or none does at the moment")
 
 // leaseRow is its record.
 type leaseRow struct {
@@ -112,7 +112,7 @@ func (t *trouble) warn(l *Lease, message string, err error) {
 }
 
 func (l *Lease) warnUnread(err error) {
-	l.unread.warn(l, "it cannot be read which server sends deliveries, so that this one does not; trying on", err)
+	l.unread.warn(l, "cannot read which server sends deliveries, so this one does not; will retry", err)
 }
 
 // NewLease returns the lease of a log.
@@ -251,7 +251,7 @@ func (l *Lease) readRow(ctx context.Context) (row leaseRow, err error) {
 		return row, nil
 	}
 	if err := json.Unmarshal(l.row, &row); err != nil {
-		return row, fmt.Errorf("the lease cannot be read: %w", err)
+		return row, fmt.Errorf("read the lease: %w", err)
 	}
 	if row.Version != leaseVersion {
 		return row, fmt.Errorf("the lease has version %d, this release reads %d", row.Version, leaseVersion)
@@ -292,11 +292,11 @@ func (l *Lease) take(ctx context.Context, was *leaseRow) {
 			l.own, l.fresh = text, true // nobody has to stop
 			return
 		}
-		l.o.Logger.Warn("the server that has sent deliveries is silent, or says that it cannot; this one takes that over",
+		l.o.Logger.Warn("the server that sent deliveries is silent or cannot; taking over",
 			"from", was.Name, "term", was.Term+1)
 	case errors.Is(err, store.ErrWas): // another node was first
 	default:
-		l.untaken.warn(l, "this server would send deliveries, and cannot store that it does; trying on", err)
+		l.untaken.warn(l, "cannot store that this server sends deliveries, will retry", err)
 		sleep(ctx, leaseEvery)
 	}
 }
@@ -337,7 +337,7 @@ func (l *Lease) keep(ctx context.Context, done <-chan struct{}) {
 		}
 	}
 	if ctx.Err() == nil {
-		l.o.Logger.Warn("this server does not hear whether it is still the one that sends deliveries, and stops until it does")
+		l.o.Logger.Warn("cannot confirm that this server still sends deliveries, stopping until it can")
 	}
 }
 
@@ -348,7 +348,7 @@ func (l *Lease) giveBack(ctx context.Context) {
 	l.row = l.own
 	if _, err := l.set(ctx, leaseRow{leaseVersion, l.o.Log, "", l.cluster.Name(), l.term + 1}); err != nil &&
 		!errors.Is(err, store.ErrWas) {
-		l.o.Logger.Info("the lease is not given back; another server takes it in some seconds", "error", err)
+		l.o.Logger.Info("lease not released; another server takes it in a few seconds", "error", err)
 	}
 }
 

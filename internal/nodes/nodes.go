@@ -153,7 +153,7 @@ func New(bus Bus, o Options) (*Cluster, error) {
 		now: make(chan struct{}, 1), known: make(map[string]*word), own: time.Now()}
 	leave, err := bus.Listen(c.id, c.told, c.asked)
 	if err != nil {
-		return nil, fmt.Errorf("listen to other servers of the log: %w", err)
+		return nil, fmt.Errorf("listen for other servers of the log: %w", err)
 	}
 	c.over.Go(func() {
 		defer leave()
@@ -204,7 +204,7 @@ func (c *Cluster) tell(ends bool) {
 		err = c.bus.Tell(text)
 	}
 	if was := c.unsent.Swap(err != nil); err != nil && !was {
-		c.o.Logger.Warn("the other servers of the log are not told that this one is there; trying on", "error", err)
+		c.o.Logger.Warn("cannot announce this server to the others of the log, will retry", "error", err)
 	}
 }
 
@@ -226,8 +226,9 @@ func (c *Cluster) sayDeaf(s *State) {
 	say := c.deaf && !was
 	c.mu.Unlock()
 	if say {
-		c.o.Logger.Error("this server does not hear what it tells the other servers of the log over NATS: they may not know " +
-			"of it, nor it of them, and it takes no lease from one; let its user publish and subscribe on " +
+		c.o.Logger.Error("this server does not receive its own announcements over NATS: the other servers may not " +
+			"know " +
+			"of it, nor it of them, and it takes no lease from them; allow its user to publish and subscribe on " +
 			"tidings.<stream>.nodes.>")
 	}
 }
@@ -238,7 +239,7 @@ func (c *Cluster) told(message []byte) {
 	err := json.Unmarshal(message, &h)
 	hears, ok := h.filters()
 	if err != nil || !ok || !h.valid() {
-		c.o.Logger.Debug("another server of the log says what cannot be read", "bytes", len(message))
+		c.o.Logger.Debug("cannot read an announcement of another server", "bytes", len(message))
 		return
 	}
 	slices.Sort(h.Seen) // Visible searches it
@@ -355,7 +356,7 @@ type Answer struct {
 }
 
 // errNothing is the error for a node that gives no answer to a question.
-var errNothing = errors.New("it has just been started, or ends")
+var errNothing = errors.New("it has just started, or is shutting down")
 
 // Ask asks one node. The context needs a deadline.
 func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, error) {

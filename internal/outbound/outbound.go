@@ -87,7 +87,8 @@ func (g *Guard) CheckURL(text string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("%w, without a fragment", ErrURL)
 	case u.Scheme == "http" && !g.o.HTTP:
-		refused := &Refused{what: "http:// is refused, for everybody on the way could read and change what is sent"}
+		refused := &Refused{what: "http:// is refused because anyone on the network path could read and change the " +
+			"messages"}
 		if !g.o.Push {
 			refused.Flag = "--deliver-http"
 		}
@@ -136,7 +137,7 @@ func (r *Refused) Error() string {
 	if r.Flag == "" {
 		return r.what
 	}
-	return r.what + "; serve with " + r.Flag + " if that is meant"
+	return r.what + "; serve with " + r.Flag + " to allow it"
 }
 
 // control is called with each address before connecting to it.

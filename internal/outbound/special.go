@@ -17,7 +17,7 @@ var specials = []struct {
 	{netip.MustParsePrefix("10.0.0.0/8"), "private (RFC 1918)"},
 	{netip.MustParsePrefix("100.64.0.0/10"), "of a carrier's NAT (RFC 6598)"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback (RFC 1122)"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "link-local, where clouds keep metadata (RFC 3927)"},
+	{netip.MustParsePrefix("169.254.0.0/16"), "link-local, which serves cloud metadata (RFC 3927)"},
 	{netip.MustParsePrefix("172.16.0.0/12"), "private (RFC 1918)"},
 	{netip.MustParsePrefix("192.0.0.0/24"), "of IETF protocols (RFC 6890)"},
 	{netip.MustParsePrefix("192.0.2.0/24"), "for documentation (RFC 5737)"},
@@ -29,7 +29,7 @@ var specials = []struct {
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast (RFC 5771)"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved, or broadcast (RFC 1112, RFC 919)"},
 	// an address of a public cloud, reachable only inside it
-	{netip.MustParsePrefix("168.63.129.16/32"), "Azure's own, where it keeps metadata"},
+	{netip.MustParsePrefix("168.63.129.16/32"), "Azure's own, which serves metadata"},
 
 	{netip.MustParsePrefix("::1/128"), "loopback (RFC 4291)"},
 	{netip.MustParsePrefix("64:ff9b::/32"), "an IPv4 address behind NAT64 (RFC 6052, RFC 8215)"},

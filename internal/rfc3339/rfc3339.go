@@ -11,7 +11,7 @@ import (
 
 // ErrSyntax is Parse's error.
 var ErrSyntax = errors.New("expected an RFC 3339 time such as 2026-03-01T09:30:00Z, or with +01:00 " +
-	"(%2B01:00 in a URL) in the place of Z")
+	"(%2B01:00 in a URL) instead of Z")
 
 var form = regexp.MustCompile(
 	`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)$`)

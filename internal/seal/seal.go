@@ -24,10 +24,10 @@ import (
 
 var (
 	// ErrNoKey: the file is missing, or cannot be read.
-	ErrNoKey = errors.New("the secrets key is not there")
+	ErrNoKey = errors.New("the secrets key is missing")
 
 	// ErrOtherKey: the secret was sealed with another key.
-	ErrOtherKey = errors.New("sealed under another key than this secrets key")
+	ErrOtherKey = errors.New("sealed with another key than this secrets key")
 
 	// ErrDamaged: the sealed secret was changed, or sealed for another purpose.
 	ErrDamaged = errors.New("the sealed secret is damaged")

@@ -61,7 +61,7 @@ func (t *attributeTexts) check(attributes Object, id, source, typ string) error 
 	for _, a := range []struct{ name, text string }{{"id", id}, {"source", source}, {"type", typ}} {
 		if a.text == "" {
 			return invalidAttribute(a.name,
-				fmt.Sprintf("attribute %q is required and not empty", a.name))
+				fmt.Sprintf("attribute %q is required and must not be empty", a.name))
 		}
 	}
 	// a value that is not a string is refused like an empty one
@@ -105,7 +105,7 @@ func checkOptional(attributes Object) error {
 	}
 	if attributes.Get("subject") != nil {
 		if text, _ := attributes.text("subject"); len(text) == 0 {
-			return invalidAttribute("subject", "subject is not empty if it is there")
+			return invalidAttribute("subject", "subject must not be empty")
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ func explain(data []byte) error {
 	}
 	if bytes.HasPrefix(data, byteOrderMark) {
 		return &Error{Code: "json-invalid", Offset: 1,
-			Detail: "JSON begins without a byte order mark (RFC 8259 §8.1), and this has one"}
+			Detail: "unexpected byte order mark: JSON begins without one (RFC 8259 §8.1)"}
 	}
 	var raw json.RawMessage
 	e := &Error{Code: "json-invalid", Detail: "not a JSON text"}
@@ -89,7 +89,7 @@ func explain(data []byte) error {
 	if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
 		e.Detail, e.Offset = syntax.Error(), syntax.Offset
 	} else if at := invalidUTF8(data); at >= 0 {
-		e.Detail, e.Offset = "JSON is UTF-8, and this is not", int64(at)
+		e.Detail, e.Offset = "JSON must be UTF-8", int64(at)
 	} else if at := loneSurrogate(data); at >= 0 {
 		e.Detail, e.Offset = `a \u escape names half of a surrogate pair`, int64(at)
 	}

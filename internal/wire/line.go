@@ -79,7 +79,7 @@ func ParseLine(line []byte) (store.Event, error) {
 		return store.Event{}, fmt.Errorf("not an event: %w", err)
 	}
 	if dec.More() {
-		return store.Event{}, errors.New("more than an event")
+		return store.Event{}, errors.New("unexpected text after the event")
 	}
 	if body.Data != nil && body.ContentType == "" {
 		body.ContentType = "application/json" // as in a publish

@@ -62,7 +62,7 @@ func (a *audit) meta() bool {
 	case err != nil:
 		a.problem("%v", err)
 	case len(suspects)%len(store.ID{}) != 0:
-		a.problem("metadata %q has %d bytes, which are no IDs", metaSuspects, len(suspects))
+		a.problem("metadata %q has %d bytes, not a list of IDs", metaSuspects, len(suspects))
 	}
 	if _, _, err := getSecret(a.tx); err != nil {
 		a.problem("%v", err)
@@ -105,7 +105,7 @@ func (a *audit) records() {
 			a.progress(done, max(done, total))
 		}
 		if len(k) != len(store.ID{}) {
-			a.problem("the key %.40x in the log is no ID", k)
+			a.problem("the key %.40x in the log is not an ID", k)
 			continue
 		}
 		a.record(store.ID(k), v)
@@ -211,13 +211,13 @@ func (a *audit) sparse() {
 	c := a.tx.Bucket(bucketSparse).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		if len(k) != 4+len(store.ID{}) || int(binary.BigEndian.Uint32(k)) >= len(a.topics) {
-			a.problem("the key %.40x in the sparse index is none", k)
+			a.problem("the key %.40x in the sparse index is invalid", k)
 			continue
 		}
 		id := store.ID(k[4:])
 		r, ok := decodeRecord(id[:], log.Get(id[:]))
 		if !a.damaged[id] && (!ok || !r.indexed || r.topic != binary.BigEndian.Uint32(k)) {
-			a.problem("the sparse index leads to event %s of topic %s, which is not there", id,
+			a.problem("the sparse index points to event %s of topic %s, which does not exist", id,
 				a.topics[binary.BigEndian.Uint32(k)].name)
 		}
 	}

@@ -198,7 +198,7 @@ func (l *Log) roomForCopy() error {
 	}
 	if free < need+floor {
 		return fmt.Errorf(
-			"%w: a backup needs %d bytes beside the %d that are kept free, the disk has %d",
+			"%w: a backup needs %d bytes beyond the %d kept free, the disk has %d",
 			store.ErrNoSpace, need, floor, free)
 	}
 	return nil

@@ -174,7 +174,7 @@ func TestBackupNeedsRoom(t *testing.T) {
 	d.free.Store(uint64(m.Size) + 99)
 	_, err := log.OpenBackup(t.Context())
 	want := fmt.Sprintf(
-		"a backup needs %d bytes beside the 100 that are kept free, the disk has %d",
+		"a backup needs %d bytes beyond the 100 kept free, the disk has %d",
 		m.Size, m.Size+99)
 	if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), want) {
 		t.Errorf("with a byte too little: %v, want %v: %s", err, store.ErrNoSpace, want)

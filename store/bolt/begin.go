@@ -38,7 +38,7 @@ func (c *committer) loadState(ctx context.Context) error {
 			return fmt.Errorf("load the state of the sequence: %w", cmp.Or(load.err, err))
 		}
 		if !warned {
-			c.logger.Warn("the state of the sequence does not come; asking again until it does", "error", err)
+			c.logger.Warn("no state of the sequence yet, will keep asking", "error", err)
 		}
 		if !m.pause(againAfter) {
 			return m.ended()
@@ -82,13 +82,13 @@ func (l *loading) deliver(at store.Place, b []byte) error {
 // take applies the next part, or the end. Parts of two states are never interleaved.
 func (l *loading) take(s *commit.StatePart) error {
 	if s.Index != l.parts {
-		return fmt.Errorf("%w: part %d of a state is in the place of part %d", store.ErrDiverged, s.Index, l.parts)
+		return fmt.Errorf("%w: found part %d of a state instead of part %d", store.ErrDiverged, s.Index, l.parts)
 	}
 	m := l.c.mirror
 	if s.Closing != nil {
 		head := l.c.horizon.Head()
 		if *s.Closing != *l.closing || head != l.closing.Head {
-			return fmt.Errorf("%w: the state leads to %s, and not to %s", store.ErrDiverged, head, l.closing.Head)
+			return fmt.Errorf("%w: the state leads to %s, not %s", store.ErrDiverged, head, l.closing.Head)
 		}
 		err := l.c.applyPlaced(&commit.Commit{After: head, Last: head}, l.closing.Floor, nil)
 		l.over = err == nil

@@ -96,7 +96,7 @@ func (c *checking) rest() (err error) {
 // sound in itself.
 func (c *checking) compare() error {
 	if found := c.pages.events; c.counted > found {
-		return fmt.Errorf("%d events are counted, %d are there", c.counted, found)
+		return fmt.Errorf("%d events are counted, %d found", c.counted, found)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (p *pages) freePages(page []byte) error {
 	for ; p.listed < n; p.listed++ {
 		free := binary.NativeEndian.Uint64(ids[p.listed*8:])
 		if free < 2 || free >= p.used || p.seen[free] {
-			return fmt.Errorf("it has page %d, which does not exist, or twice", free)
+			return fmt.Errorf("page %d does not exist, or is listed twice", free)
 		}
 		p.seen[free] = true
 	}

@@ -280,7 +280,7 @@ func (c *committer) follows(k *commit.Commit) error {
 	}
 	for i, t := range k.Topics {
 		if want := len(c.horizon.index.byID) + i; int(t.Number) != want {
-			return fmt.Errorf("commit gives topic %s the number %d, its place is %d",
+			return fmt.Errorf("commit gives topic %s the number %d, expected %d",
 				t.Name, t.Number, want)
 		}
 	}

@@ -80,7 +80,7 @@ func rewrite(ctx context.Context, path, temp string, old *Report) (size int64, e
 		!slices.Equal(report.Damaged, old.Damaged) {
 		return 0,
 			fmt.Errorf(
-				"compact: the new file is not the same log, so the old one stays: %+v; it was %+v",
+				"compact: the new file is not the same log, keeping the old one: %+v; it was %+v",
 				report, *old)
 	}
 	return report.Bytes, nil

@@ -37,7 +37,7 @@ func Detach(path string) (id store.ID, err error) {
 	}
 	return identify(file, func(tx *bbolt.Tx) error {
 		if _, mirror, err := getPlace(tx); !mirror || err != nil {
-			return errors.Join(err, fmt.Errorf("%w, %s, and it is no mirror", ErrExists, file))
+			return errors.Join(err, fmt.Errorf("%w, %s, and it is not a mirror", ErrExists, file))
 		}
 		return nil
 	})

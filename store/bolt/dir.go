@@ -101,7 +101,7 @@ func (d *dir) refuse(info fs.FileInfo) error {
 		return fmt.Errorf("%w: %s belongs to user %d and this is user %d; "+
 			"use a directory of your own, or chown this one", ErrUnsafe, d.path, d.owner.uid, uid)
 	case info.Mode().Perm()&0o002 != 0:
-		return fmt.Errorf("%w: everybody may write to %s; use another directory, or: chmod o-w %s",
+		return fmt.Errorf("%w: %s is world-writable; use another directory, or: chmod o-w %s",
 			ErrUnsafe, d.path, d.path)
 	}
 	return nil
@@ -174,7 +174,7 @@ func (d *dir) find() (fs.FileInfo, error) {
 		return nil, fmt.Errorf("%w: %s is a link, to %s; move the file here, or make the whole "+
 			"directory the link", ErrDamaged, path, target)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%w: %s is no regular file (%v)", ErrDamaged, path, info.Mode().Type())
+		return nil, fmt.Errorf("%w: %s is not a regular file (%v)", ErrDamaged, path, info.Mode().Type())
 	}
 	return info, nil
 }
@@ -193,14 +193,14 @@ func (d *dir) refuseUnfinished() error {
 	if _, err := os.Lstat(path); err != nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %s was left by a restore or an import that did not end; run it again, "+
+	return fmt.Errorf("%w: %s was left by a restore or an import that did not finish; run it again, "+
 		"or remove the file to start with an empty log", ErrDamaged, path)
 }
 
 // warn logs what an operator may want to change.
 func (d *dir) warn(log fs.FileInfo, logger *slog.Logger) {
 	if mode := log.Mode().Perm(); mode&0o007 != 0 {
-		logger.Warn("every user of this machine may open the log; unless that is meant: chmod o= FILE",
+		logger.Warn("log file is world-readable; unless intended: chmod o= FILE",
 			"file", d.file(fileName), "mode", mode.String())
 	}
 }
@@ -235,7 +235,7 @@ func (d *dir) createLike(name string) error {
 		err = f.Chown(log.uid, log.gid)
 	}
 	if err != nil {
-		err = fmt.Errorf("the new file cannot have the owner of %s (%d:%d), so the old one stays; "+
+		err = fmt.Errorf("the new file cannot get the owner of %s (%d:%d), keeping the old one; "+
 			"run it as that user or as root: %w", d.file(fileName), log.uid, log.gid, err)
 	}
 	return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Close())

@@ -15,7 +15,7 @@ var (
 
 	// ErrExists: the data directory has a log, which must not be replaced, or the log has events, and others
 	// cannot be put before them.
-	ErrExists = errors.New("there is a log already")
+	ErrExists = errors.New("there already is a log")
 
 	// ErrNoLog: the data directory has no log.
 	ErrNoLog = errors.New("there is no log")

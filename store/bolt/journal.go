@@ -95,7 +95,7 @@ func replayJournal(tx *bbolt.Tx, topics []*topic) (entries int, err error) {
 		for e := range slices.Chunk(v, journalEntry) {
 			id, s := binary.BigEndian.Uint32(e), decodeState(e[4:])
 			if int(id) >= len(topics) {
-				return fmt.Errorf("journal record %x is of a topic that has no record", k)
+				return fmt.Errorf("journal record %x belongs to a topic without a record", k)
 			}
 			if t := topics[id]; t.next.trimmed.Before(s.trimmed) {
 				t.next, t.dirty = s, true

@@ -130,7 +130,7 @@ func (m *mirror) hold(why error) {
 		return
 	}
 	if m.held.Swap(&why) == nil {
-		m.logger.Warn("publishing has to wait", "error", why)
+		m.logger.Warn("publishing is waiting", "error", why)
 	}
 }
 
@@ -140,7 +140,7 @@ func (m *mirror) ready() error {
 		return *why
 	}
 	if refused := m.refused.Load(); refused != nil && time.Since(*refused) < unavailableFor {
-		return fmt.Errorf("%w: a commit has not got a place in time", store.ErrUnavailable)
+		return fmt.Errorf("%w: a commit did not get a place in time", store.ErrUnavailable)
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (m *mirror) follow(after store.Place) {
 // fail ends the log after ErrDiverged or ErrPurged.
 func (m *mirror) fail(err error) error {
 	if errors.Is(err, store.ErrPurged) {
-		err = fmt.Errorf("%w; start this node again: it makes its mirror anew", err)
+		err = fmt.Errorf("%w; restart this node: it rebuilds its mirror", err)
 	}
 	return m.file.fail(err)
 }
@@ -280,7 +280,7 @@ func (l *Log) CatchUp(ctx context.Context) error {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpWait,
-		fmt.Errorf("this node is not up to date after %v", catchUpWait))
+		fmt.Errorf("this node has not caught up after %v", catchUpWait))
 	defer cancel()
 	end, err := l.mirror.end(ctx)
 	for err == nil {

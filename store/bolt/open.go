@@ -195,7 +195,7 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 	l.checking.opened()
 	l.space.opened(found.free())
 	if err := found.saveFreeList(l.path); err != nil {
-		l.logger.Debug("bbolt has to look for the free pages itself", "error", err)
+		l.logger.Debug("bbolt has to scan for free pages itself", "error", err)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -210,7 +210,7 @@ func (l *Log) openFile(load func(*bbolt.Tx) error) (err error) {
 		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), l.db.Close())
 	}
 	if err := remove(l.dir.file(closedName)); err != nil { // it is no longer valid
-		return errors.Join(fmt.Errorf("remove the note of the last close: %w", err), l.db.Close())
+		return errors.Join(fmt.Errorf("remove the clean-close marker: %w", err), l.db.Close())
 	}
 	return nil
 }
@@ -387,7 +387,7 @@ func checkLog(tx *bbolt.Tx, path string, size int64, p *pages) error {
 	}
 	v, err := getMeta(tx, metaFormat)
 	if err != nil || len(v) != 4 {
-		return damaged(path, errors.Join(err, errors.New("its format cannot be told")))
+		return damaged(path, errors.Join(err, errors.New("unknown format")))
 	}
 	if got := binary.BigEndian.Uint32(v); got > formatNewest {
 		return fmt.Errorf("%w: %s has format %d, this release reads up to %d; "+
@@ -395,7 +395,7 @@ func checkLog(tx *bbolt.Tx, path string, size int64, p *pages) error {
 			ErrNewerFormat, path, got, formatNewest)
 	}
 	if _, mirror, err := getPlace(tx); err != nil || mirror != (binary.BigEndian.Uint32(v) == formatMirror) {
-		return damaged(path, errors.Join(err, errors.New("its format is not that of a file with, or without, a place")))
+		return damaged(path, errors.Join(err, errors.New("its format does not match whether it has a place")))
 	}
 	for _, b := range [][]byte{bucketLog, bucketSparse, bucketTopics, bucketKeys, bucketMarks} {
 		if tx.Bucket(b) == nil {

@@ -48,7 +48,7 @@ func openNewMirror(d *dir, o Options) (*Log, error) {
 			return nil, err
 		}
 		if try == makeAnew {
-			return nil, fmt.Errorf("%w; if no node has purged it, take a copy of the log.db of one that is up to date, "+
+			return nil, fmt.Errorf("%w; if no node has purged it, copy the log.db of one that is up to date, "+
 				"or restore a backup into a new stream", err)
 		}
 	}
@@ -74,8 +74,8 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 			return errors.Join(err, failed)
 		}
 		if errors.Is(err, store.ErrPurged) {
-			logger.Warn("the mirror ends before its sequence begins; it is set aside, and made anew. Unless the sequence has "+
-				"lost events, which its newest one tells, delete the file when this node is ready", "file", aside)
+			logger.Warn("the mirror ends before its sequence begins: set aside and rebuilt. Unless the sequence has "+
+				"lost events (compare its newest one), delete the file when this node is ready", "file", aside)
 			return nil
 		}
 		logger.Error("mirror damaged: set aside and rebuilt", "file", aside, "error", err)
@@ -85,15 +85,16 @@ func (d *dir) makeWay(err error, logger *slog.Logger) error {
 }
 
 // errUnfinished is the error for a mirror whose state was not completely loaded.
-var errUnfinished = errors.New("the mirror was not finished")
+var errUnfinished = errors.New("the mirror is incomplete")
 
 // refusePart returns an error if the mirror in a file has only part of a state: anyone who uses it without
 // its sequence would take that for all of it.
 func refusePart(tx *bbolt.Tx, path string) error {
 	at, mirror, err := getPlace(tx)
 	if err == nil && mirror && at == (store.Place{}) && hasAny(tx.Bucket(bucketTopics)) {
-		err = refusal{fmt.Errorf("%w: %s has a part of its log; start its node, which makes it anew, or put a mirror that "+
-			"was set aside, %s.aside-..., in its place", errUnfinished, path, path)}
+		err = refusal{fmt.Errorf("%w: %s has only part of its log; start its node, which rebuilds it, or put a "+
+			"mirror that "+
+			"was set aside, %s.aside-..., back in its place", errUnfinished, path, path)}
 	}
 	return err
 }
@@ -106,15 +107,16 @@ func (l *Log) loadPlace(tx *bbolt.Tx, o Options) error {
 	case err != nil:
 		return err
 	case mirror && l.mirror == nil && !o.Alone:
-		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or make it a log of its "+
-			"own by tidings detach", ErrMirror, l.id)}
+		return refusal{fmt.Errorf("%w of log %s: start it with the sequence that it follows, or turn it into a "+
+			"standalone "+
+			"log with tidings detach", ErrMirror, l.id)}
 	case mirror && l.mirror == nil:
 		if err := refusePart(tx, l.path); err != nil {
 			return err
 		}
-		l.queue.refusal = fmt.Errorf("%w of log %s, opened by itself: it takes no writes", ErrMirror, l.id)
+		l.queue.refusal = fmt.Errorf("%w of log %s, opened without its sequence: it is read-only", ErrMirror, l.id)
 	case !mirror && l.mirror != nil:
-		return refusal{fmt.Errorf("%w, %s, and it is no mirror: use another directory", ErrExists, l.path)}
+		return refusal{fmt.Errorf("%w, %s, and it is not a mirror; use another directory", ErrExists, l.path)}
 	case mirror && l.id != o.logID:
 		return refusal{fmt.Errorf("%w: %w, %s, and %s is a mirror of log %s: open it with that one's sequence; if that is "+
 			"gone, restore a backup of the mirror into a new one", store.ErrDiverged, ErrOtherLog, o.logID, l.path, l.id)}

@@ -200,7 +200,7 @@ func (p *pages) read(id uint64) ([]byte, error) {
 	}
 	n := 1 + uint64(binary.NativeEndian.Uint32(page[12:]))
 	if binary.NativeEndian.Uint64(page) != id || id+n > p.used {
-		return nil, fmt.Errorf("page %d is not itself", id)
+		return nil, fmt.Errorf("page %d has another page's number", id)
 	}
 	for i := id; i < id+n; i++ {
 		if p.seen[i] {
@@ -246,7 +246,7 @@ func (p *pages) page(page, low, high []byte, root bool) error {
 		case flags == flagBranch:
 			err = p.branch(page, i, key, high, root)
 		case isBucket != root:
-			err = errors.New("a bucket is out of its place")
+			err = errors.New("a bucket is out of place")
 		case isBucket:
 			err = p.named(key, value)
 		default:

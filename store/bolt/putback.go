@@ -19,7 +19,7 @@ var (
 	ErrNotPrefix = errors.New("the sequence does not end where the mirror's tail begins")
 
 	// ErrNothingLost: the sequence has all that the mirror has.
-	ErrNothingLost = errors.New("the sequence has lost nothing that the mirror has")
+	ErrNothingLost = errors.New("the sequence has everything that the mirror has")
 )
 
 // Returned is what PutBack has put back.
@@ -167,7 +167,7 @@ func (t *tail) check() error {
 		known, head := t.c.horizon.index.byID, t.c.horizon.Head()
 		switch {
 		case t.head.Before(head):
-			return fmt.Errorf("%w: it goes on up to %s, the mirror up to %s", ErrNotPrefix, head, t.head)
+			return fmt.Errorf("%w: it continues up to %s, the mirror up to %s", ErrNotPrefix, head, t.head)
 		case a != b:
 			return fmt.Errorf("%w: it has another secret", ErrNotPrefix)
 		case len(known) > len(topics):
@@ -195,7 +195,7 @@ func (t *tail) checkEpochs(full, short *bbolt.Tx) error {
 	oldest, _ := mine.Cursor().First()
 	return there.ForEach(func(k, v []byte) error {
 		if bytes.Compare(k, oldest) >= 0 && !bytes.Equal(mine.Get(k), v) {
-			return fmt.Errorf("%w: somebody has written to it after %s since", ErrNotPrefix, store.ID(k))
+			return fmt.Errorf("%w: it has new commits after %s", ErrNotPrefix, store.ID(k))
 		}
 		return nil
 	})
@@ -220,7 +220,7 @@ func (t *tail) checkEvents(full, short *bbolt.Tx, topics []*topic) error {
 		}
 		if same, ok := decodeRecord(k, value); !ok || same.topic != r.topic || !bytes.Equal(same.data, r.data) ||
 			!bytes.Equal(same.typ, r.typ) || !bytes.Equal(same.attributes, r.attributes) {
-			return fmt.Errorf("%w: event %s is another one in the mirror", ErrNotPrefix, id)
+			return fmt.Errorf("%w: event %s differs in the mirror", ErrNotPrefix, id)
 		}
 	}
 	return nil

@@ -130,7 +130,7 @@ func (q *queue) do(ctx context.Context, wanted commit.Request) (commit.Outcome, 
 	case <-r.done:
 		return q.result(r)
 	case <-r.late.C:
-		return commit.Outcome{}, fmt.Errorf("%w: the commit has not ended yet",
+		return commit.Outcome{}, fmt.Errorf("%w: the commit has not finished yet",
 			store.ErrOutcomeUnknown)
 	}
 }
@@ -165,7 +165,7 @@ func (q *queue) late(cause error, r *commit.Request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r.HasKey(q.open) {
-		return fmt.Errorf("%w: it is not known whether an earlier call has stored them",
+		return fmt.Errorf("%w: unknown whether an earlier call stored them",
 			store.ErrOutcomeUnknown)
 	}
 	if q.held != nil {

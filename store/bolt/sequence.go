@@ -92,7 +92,7 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	a := &attempt{c: c, batch: batch, decided: decided, after: m.place(), until: m.until,
 		closes: decided.State != nil && decided.State.Closing != nil}
 	if !time.Now().Before(a.until) {
-		return fmt.Errorf("%w: others have got each place first", store.ErrUnavailable)
+		return fmt.Errorf("%w: other nodes got each place first", store.ErrUnavailable)
 	}
 	if cap(m.buf) > 2*commitBytes {
 		m.buf = nil
@@ -134,7 +134,7 @@ func (a *attempt) ask() (store.Place, error) {
 			}
 			a.answer(err)
 			a.until = time.Now().Add(m.timeout)
-			m.hold(fmt.Errorf("%w: it has not said whether a commit has a place: %v", store.ErrUnavailable, err))
+			m.hold(fmt.Errorf("%w: no answer on whether a commit has a place: %v", store.ErrUnavailable, err))
 		}
 		if !m.pause(againAfter) {
 			return at, fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, err)
@@ -211,8 +211,8 @@ func (c *committer) applyPlaced(k *commit.Commit, at store.Place,
 			}
 			full = nil
 		}
-		c.mirror.hold(fmt.Errorf("%w: a commit that other nodes have finds no room on this disk, and waits "+
-			"for it", store.ErrNoSpace))
+		c.mirror.hold(fmt.Errorf("%w: this disk has no room for a commit that other nodes have; waiting "+
+			"for room", store.ErrNoSpace))
 		if len(k.Trims) > 0 && c.reserved {
 			_ = c.giveReserve() // best effort
 		}

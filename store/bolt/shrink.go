@@ -93,12 +93,12 @@ func (l *Log) mayWrite(ctx context.Context, closing *commit.Closing, extent stor
 	}}
 	switch err := s.grow(); {
 	case errors.Is(err, ErrDamaged):
-		return fmt.Errorf("%w: end this node, move its log.db away and start it again: it makes its mirror anew; "+
-			"another node purges meanwhile", err)
+		return fmt.Errorf("%w: stop this node, move its log.db away and start it again: it rebuilds its mirror; "+
+			"another node purges in the meantime", err)
 	case err != nil:
 		return err
 	case extent.Max > 0 && extent.Bytes+need > extent.Max:
-		return fmt.Errorf("%w: the state of %d bytes has no room beside the %d that the sequence has, and it may have %d",
+		return fmt.Errorf("%w: no room for the state of %d bytes beside the %d that the sequence has; its limit is %d",
 			store.ErrNoSpace, need, extent.Bytes, extent.Max)
 	}
 	return nil
@@ -175,7 +175,7 @@ func (l *Log) chooseFloor(ctx context.Context, extent store.Extent, above uint64
 // warnOfNoFloor warns once while a sequence that is too large has no floor.
 func (m *mirror) warnOfNoFloor(none bool, extent store.Extent) {
 	if none && !m.floorless {
-		m.logger.Warn("the sequence takes too much space, and has no place up to which it can be purged: it grows",
+		m.logger.Warn("the sequence takes too much space and cannot be purged: it has no floor, and grows",
 			"bytes", extent.Bytes, "first", extent.First, "last", extent.Last)
 	}
 	m.floorless = none

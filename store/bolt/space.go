@@ -101,9 +101,9 @@ const hangAfter = 5 * time.Second
 // hanging returns ErrDiskHangs while a commit has been in progress for that long.
 func (l *Log) hanging() error {
 	if age := l.counters.committing(); age >= hangAfter {
-		return fmt.Errorf("%w: it has not ended a commit for %v; publishing goes on as soon as it does. "+
-			"See whether the disk, or what it hangs on, is there; if it does not come back, kill the "+
-			"server and start it where the disk answers", store.ErrDiskHangs, age.Round(time.Second))
+		return fmt.Errorf("%w: a commit has not finished for %v; publishing resumes as soon as it does. "+
+			"Check the disk and its connection; if it does not recover, kill the "+
+			"server and start it where the disk responds", store.ErrDiskHangs, age.Round(time.Second))
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (s *space) look(free, total uint64, err error) {
 	floor := s.minFree(total)
 	switch low := free < floor; {
 	case low && s.low == nil:
-		s.low = fmt.Errorf("%w: the disk has less than %d bytes free, which are kept for trimming",
+		s.low = fmt.Errorf("%w: the disk has less than the %d bytes free that are kept for trimming",
 			store.ErrNoSpace, floor)
 		s.logger.Warn("disk nearly full, refusing publishes until there is room", "free", free,
 			"min_free", floor)

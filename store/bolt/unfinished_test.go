@@ -52,7 +52,7 @@ func TestPurgeUnfinished(t *testing.T) {
 			"detach": func() error { _, err := bolt.Detach(dir); return err },
 		} {
 			if err := take(); err == nil || !strings.Contains(err.Error(), "not finished") {
-				t.Errorf("%s: %v, want that the mirror was not finished", name, err)
+				t.Errorf("%s: %v, want that the mirror is incomplete", name, err)
 			}
 		}
 		log := openMirror(t, dir, tight, sequence.Seat())
@@ -123,7 +123,7 @@ func TestPurgeNoFloor(t *testing.T) {
 		}
 		retain(t, log, 8)
 		closeLog(t, log)
-		if n := strings.Count(lines.String(), "no place up to which it can be purged"); n != 1 {
+		if n := strings.Count(lines.String(), "cannot be purged: it has no floor"); n != 1 {
 			t.Errorf("%d warnings, want 1", n)
 		}
 	})

@@ -155,7 +155,7 @@ func TestVerifyProblems(t *testing.T) {
 		}, "no key in the sparse index"},
 		"a sparse key too many": {func(tx *bbolt.Tx) error {
 			return bucket(tx, "sparse").Put(append(topic(0), events[0].ID[:]...), nil)
-		}, "the sparse index leads to event " + events[0].ID.String()},
+		}, "the sparse index points to event " + events[0].ID.String()},
 		"an idempotency key": {func(tx *bbolt.Tx) error {
 			k, v := bucket(tx, "keys").Cursor().First()
 			return bucket(tx, "keys").Put(k, append(bytes.Clone(v), 0))

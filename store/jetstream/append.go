@@ -63,7 +63,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			return store.Place{Number: sequence, Chain: a.chain}, nil
 		}
 		if errors.Is(err, nats.ErrMaxPayload) && !a.open { // the client did not send it
-			return store.Place{}, fmt.Errorf("%w: a message of the log is above max_payload of the NATS server: %w",
+			return store.Place{}, fmt.Errorf("%w: a message of the log exceeds max_payload of the NATS server: %w",
 				store.ErrNoSpace, err)
 		}
 		no := (*refusal)(nil)

@@ -30,7 +30,7 @@ type entry struct {
 	commit        []byte // this part of it
 }
 
-var errEntry = errors.New("it is not an entry that this release can read")
+var errEntry = errors.New("this release cannot read the entry")
 
 func decode(b []byte) (e entry, err error) {
 	if len(b) < headerBytes || b[0] != entryVersion {
@@ -112,7 +112,7 @@ func (g *gathering) add(sequence uint64, data []byte) (at store.Place, commit []
 	e, err := decode(data)
 	switch {
 	case err != nil:
-		return wrong("is none of this program, or of a newer release")
+		return wrong("was not written by this program, or by a newer release")
 	case e.log != g.log:
 		return wrong("is of log " + e.log.String())
 	case e.part != g.parts, e.part > 0 && (e.attempt != g.first.attempt || e.node != g.first.node ||
@@ -127,7 +127,7 @@ func (g *gathering) add(sequence uint64, data []byte) (at store.Place, commit []
 		return store.Place{}, nil, nil
 	}
 	if e.link(g.at.Chain, g.commit) != e.chain {
-		return wrong("does not follow what came before it: its chain is broken")
+		return wrong("does not follow the one before it: its chain is broken")
 	}
 	g.at, commit = store.Place{Number: sequence, Chain: e.chain}, g.commit
 	g.commit, g.parts = nil, 0

@@ -100,7 +100,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 	defer cancel()
 	messages, err := s.consumer(ctx, g.last+1)
 	if err != nil {
-		s.o.Logger.Debug("no consumer of the stream", "error", err)
+		s.o.Logger.Debug("cannot create a consumer of the stream", "error", err)
 		s.leave()
 		return nil
 	}

@@ -85,7 +85,7 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 	_, now := s.LeaderTime()
 	until, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerUntil))
 	if err != nil || !now.Before(until) {
-		s.o.Logger.Debug("a question of another node is passed over: it comes too late, or does not say until when",
+		s.o.Logger.Debug("ignoring a question of another node: it is too late, or has no deadline",
 			"until", until, "error", err)
 		return
 	}
@@ -101,7 +101,7 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 		piece := body[i*pieceBytes : min(len(body), (i+1)*pieceBytes)]
 		err := m.RespondMsg(&nats.Msg{Data: piece, Header: nats.Header{headerPiece: {fmt.Sprintf("%d/%d", i+1, n)}}})
 		if err != nil {
-			s.o.Logger.Debug("an answer to another node is not sent", "error", err)
+			s.o.Logger.Debug("cannot send an answer to another node", "error", err)
 			return
 		}
 	}
@@ -111,7 +111,7 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 // exist, or does not answer in time or not completely.
 func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]byte, error) {
 	if len(question) > questionBytes {
-		return nil, fmt.Errorf("%w: a question of %d bytes, and %d at most", store.ErrUnavailable, len(question),
+		return nil, fmt.Errorf("%w: a question of %d bytes, at most %d", store.ErrUnavailable, len(question),
 			questionBytes)
 	}
 	if !s.nc.IsConnected() { // the client would keep the question, and send it once connected
@@ -154,7 +154,7 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 // pieceOf checks that a message is the i-th piece of n, and returns n, which the first piece states.
 func pieceOf(m *nats.Msg, i, n int) (int, error) {
 	if m.Header.Get(headerBusy) != "" {
-		return 0, errors.New("it answers too many others")
+		return 0, errors.New("it is busy answering others")
 	}
 	if m.Header.Get(headerLong) != "" {
 		return 0, fmt.Errorf("its answer is longer than %d bytes", answerBytes)
@@ -163,7 +163,7 @@ func pieceOf(m *nats.Msg, i, n int) (int, error) {
 	all, err := strconv.Atoi(of)
 	if !ok || err != nil || number != strconv.Itoa(i) || i > 1 && all != n || all < 1 ||
 		all > answerBytes/pieceBytes || len(m.Data) > pieceBytes {
-		return 0, fmt.Errorf("its answer is not whole: %.40q is not piece %d", m.Header.Get(headerPiece), i)
+		return 0, fmt.Errorf("its answer is incomplete: %.40q is not piece %d", m.Header.Get(headerPiece), i)
 	}
 	return all, nil
 }

@@ -91,7 +91,7 @@ func (s *Sequencer) entryAt(ctx context.Context, number uint64) (e entry, err er
 func (s *Sequencer) mustHave(ctx context.Context, number uint64) (*jetstream.RawStreamMsg, error) {
 	m, err := s.message(ctx, number)
 	if err == nil && m == nil {
-		err = errors.New("it is not there")
+		err = errors.New("it is gone")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: message %d: %w", store.ErrUnavailable, number, err)
@@ -122,8 +122,8 @@ func (s *Sequencer) Purge(ctx context.Context, through store.Place) error {
 		return nil
 	}
 	if info := s.stream.CachedInfo(); info != nil && info.Config.DenyPurge {
-		return fmt.Errorf("stream %s has deny_purge, which cannot be taken off: it grows for ever; move the log into "+
-			"another, by backup and restore --store nats: %w", s.o.Stream, err)
+		return fmt.Errorf("stream %s has deny_purge, which cannot be removed: it grows forever; move the log into "+
+			"another with backup and restore --store nats: %w", s.o.Stream, err)
 	}
 	return fmt.Errorf("%w: purge the stream up to place %d: %w", store.ErrUnavailable, through.Number, err)
 }

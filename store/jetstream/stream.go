@@ -63,7 +63,7 @@ func logOf(c *jetstream.StreamConfig) (store.ID, error) {
 			return id, nil
 		}
 	}
-	return store.ID{}, fmt.Errorf("%w: stream %s has the subjects %q, so it is no log of this program",
+	return store.ID{}, fmt.Errorf("%w: stream %s has the subjects %q, so it is not a log of this program",
 		store.ErrDiverged, c.Name, c.Subjects)
 }
 
@@ -89,13 +89,14 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	case s.o.Lossy:
 		return nil
 	case c.Storage != jetstream.FileStorage || c.Replicas < 3:
-		return wrong("has %d replicas, in %v; three on disk survive the loss of one server. --nats-allow-lossy takes it",
+		return wrong("has %d replicas, in %v; three on disk survive the loss of one server. --nats-allow-lossy "+
+			"accepts it",
 			c.Replicas, c.Storage)
 	case c.PersistMode == jetstream.AsyncPersistMode:
-		return wrong("has persist_mode async, which overrides sync_interval. --nats-allow-lossy takes it")
+		return wrong("has persist_mode async, which overrides sync_interval. --nats-allow-lossy accepts it")
 	case s.o.Synced == nil:
-		return wrong("is on servers that are not known to sync before they acknowledge: name their monitor addresses, or " +
-			"credentials of the system account. --nats-allow-lossy takes it")
+		return wrong("is on servers not known to sync before they acknowledge: give their monitor addresses, or " +
+			"credentials of the system account. --nats-allow-lossy accepts it")
 	}
 	if err := s.o.Synced(ctx); err != nil {
 		return fmt.Errorf("stream %s: %w", c.Name, err)
@@ -153,7 +154,7 @@ func (s *Sequencer) readClock() {
 	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
 	defer cancel()
 	if _, err := s.info(ctx); err != nil {
-		s.o.Logger.Debug("the clock of the stream's leader is not read", "error", err)
+		s.o.Logger.Debug("cannot read the clock of the stream's leader", "error", err)
 	}
 }
 
@@ -177,6 +178,6 @@ func (s *Sequencer) check() {
 		fault = &err
 	}
 	if old := s.fault.Swap(fault); err != nil && (old == nil || (*old).Error() != err.Error()) {
-		s.o.Logger.Error("the stream is not what it must be; nothing is published", "error", err)
+		s.o.Logger.Error("the stream's settings are wrong; refusing publishes", "error", err)
 	}
 }

@@ -75,7 +75,7 @@ func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, erro
 		<-ctx.Done()
 		return nil, errors.New("no answer in time")
 	case !ok:
-		return nil, errors.New("it is not there")
+		return nil, errors.New("it is gone")
 	case answer != nil:
 		return answer(question), nil
 	}

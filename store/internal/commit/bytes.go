@@ -17,7 +17,7 @@ const version, withSlots, withEpochs, withState = 3, 4, 5, 6
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrFormat is returned by Decode for bytes that are not a commit, or are one of a newer release.
-var ErrFormat = errors.New("not a commit that this release can read")
+var ErrFormat = errors.New("this release cannot read the commit")
 
 // AppendBinary appends the commit's bytes to dst. The error is always nil (encoding.BinaryAppender).
 //

@@ -314,7 +314,7 @@ func (d *Decider) room(r *Request, events int) error {
 }
 
 // ofShare is appended to a limit to state the other possible reason.
-const ofShare = ", and of one owner no more than are left for all others"
+const ofShare = ", and per owner no more than remain for all others"
 
 // mayHave reports whether an owner may have this much of something of which left then remains: no more
 // than remains, so that later owners find room however many have taken their share. Owners without a

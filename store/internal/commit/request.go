@@ -59,21 +59,21 @@ func Append(groups []store.Group) (Request, error) {
 func (r *Request) checkCondition() error {
 	if ofSlot := r.groups[0].Slot; r.newest == nil {
 		if ofSlot {
-			return fmt.Errorf("%w condition: it does not say what is in the slot", store.ErrInvalid)
+			return fmt.Errorf("%w condition: it does not name the slot's event", store.ErrInvalid)
 		}
 		return nil
 	} else if ofSlot {
 		r.slot, _ = r.groups[0].Drafts[0].Slot()
 		for d := range r.Drafts {
 			if slot, ok := d.Slot(); !ok || slot != r.slot {
-				return fmt.Errorf("%w condition: it is about one slot", store.ErrInvalid)
+				return fmt.Errorf("%w condition: it covers one slot", store.ErrInvalid)
 			}
 		}
 	}
 	topic := r.topic()
 	for d := range r.Drafts {
 		if d.Topic != topic {
-			return fmt.Errorf("%w condition: it is about one topic, but there are %s and %s",
+			return fmt.Errorf("%w condition: it covers one topic, but the batch has %s and %s",
 				store.ErrInvalid, topic, d.Topic)
 		}
 	}
