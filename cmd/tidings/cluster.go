@@ -126,10 +126,7 @@ func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetst
 	ctx, cancel := context.WithTimeout(ctx, c.NATSTimeout)
 	defer cancel()
 	o := jetstream.Options{URLs: c.NATSURL, Stream: c.NATSStream, Creds: c.NATSCreds, CA: c.NATSCA,
-		Replicas: c.NATSReplicas, Lossy: c.NATSAllowLossy, Logger: logger}
-	if len(c.NATSMonitor) > 0 {
-		o.Synced = jetstream.SyncedBy(c.NATSMonitor)
-	}
+		Replicas: c.NATSReplicas, Lossy: c.NATSAllowLossy, Synced: jetstream.SyncedBy(c.NATSMonitor), Logger: logger}
 	return jetstream.Connect(ctx, o)
 }
 

@@ -101,11 +101,11 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	o.Settle = cmp.Or(o.Settle, 30*time.Second)
 	s := &Sequencer{o: o, reconnected: make(chan struct{}, 1)}
 	_, _ = rand.Read(s.node[:]) // never fails
-	s.ctx, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.nc, err = nats.Connect(strings.Join(o.URLs, ","), s.connection()...); err != nil {
 		return nil, fmt.Errorf("%w: connect to NATS: %w", store.ErrUnavailable, err)
 	}
+	s.ctx, s.stop = context.WithCancel(context.Background()) // from here on Close ends it
 	if s.js, err = jetstream.New(s.nc); err == nil {
 		err = s.establish(ctx)
 	}

@@ -15,9 +15,13 @@ import (
 
 // SyncedBy returns a function for Options.Synced that asks the monitor of each server (http_port of its
 // configuration); the list must include every server that may keep the stream. sync_interval alone proves
-// nothing: it still shows two minutes where sync_always is on. A server that does not answer counts as down,
-// as long as most do answer; otherwise the error is store.ErrUnavailable.
+// nothing: it still shows two minutes where sync_always is on. A server that does not answer, or only with an HTTP
+// error, counts as down, as long as most do answer; otherwise the error is store.ErrUnavailable. Without monitors
+// the result is nil: nothing is known.
 func SyncedBy(monitors []string) func(ctx context.Context) error {
+	if len(monitors) == 0 {
+		return nil
+	}
 	return func(ctx context.Context) error {
 		var silent []error
 		for _, monitor := range monitors {
@@ -36,6 +40,9 @@ func SyncedBy(monitors []string) func(ctx context.Context) error {
 	}
 }
 
+// varzBytes bounds a /varz, which takes some 10 KB.
+const varzBytes = 4 << 20
+
 func synced(ctx context.Context, monitor string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -48,6 +55,9 @@ func synced(ctx context.Context, monitor string) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK { // of a proxy, or of a server that starts or ends
+		return fmt.Errorf("%w: its /varz: HTTP %s", store.ErrUnavailable, answer.Status)
+	}
 	var varz struct {
 		Version   string `json:"version"`
 		JetStream struct {
@@ -56,7 +66,7 @@ func synced(ctx context.Context, monitor string) error {
 			} `json:"config"`
 		} `json:"jetstream"`
 	}
-	text, err := io.ReadAll(answer.Body)
+	text, err := io.ReadAll(io.LimitReader(answer.Body, varzBytes))
 	if err != nil { // it went down, or hangs, halfway
 		return fmt.Errorf("%w: its /varz: %w", store.ErrUnavailable, err)
 	}
