@@ -153,6 +153,10 @@ type Options struct {
 	Silence    func() time.Duration
 	StaleAfter time.Duration
 
+	// StreamSize returns the bytes that the cluster keeps of the log, and their limit, 0 if there is none, for the
+	// metrics. It returns at once. nil: there is no cluster.
+	StreamSize func() (bytes, limit uint64)
+
 	Nodes *nodes.Cluster // the servers that keep the log, including this one; nil: a single server
 
 	Now    func() time.Time

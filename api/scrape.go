@@ -134,6 +134,14 @@ func (s scrape) collectCluster(out sink, stats store.SequenceStats) {
 		float64(stats.Lag), nil)
 	out.gauge("tidings_cluster_lag_seconds", "How long it has been behind, at least; 0 while it is not.",
 		stats.Behind.Seconds(), nil)
+	var size, limit uint64
+	if s.o.StreamSize != nil {
+		size, limit = s.o.StreamSize()
+	}
+	out.gauge("tidings_cluster_stream_bytes", "Bytes of the log in the cluster, before replication; 0 without one.",
+		float64(size), nil)
+	out.gauge("tidings_cluster_stream_limit_bytes", "The limit on these bytes; 0 if there is none.",
+		float64(limit), nil)
 	out.flag("tidings_cluster_rebuilt",
 		"1 if this server found its mirror of the log damaged at start and rebuilt it.", stats.Rebuilt, nil)
 }

@@ -66,9 +66,9 @@ func (c counted) Stats() store.Stats {
 
 // TestMetricsCluster: the metrics show how a server and its cluster are doing.
 func TestMetricsCluster(t *testing.T) {
-	s := newServer(t, counted{newLog(t)}, 0, api.Options{})
+	s := newServer(t, counted{newLog(t)}, 0, api.Options{StreamSize: func() (bytes, limit uint64) { return 9, 10 }})
 	for _, line := range []string{"attempts_total 7", "conflicts_total 6", "unknown_total 5", "lag_commits 4",
-		"lag_seconds 3", "rebuilt 1", "silence_seconds 0"} {
+		"lag_seconds 3", "rebuilt 1", "silence_seconds 0", "stream_bytes 9", "stream_limit_bytes 10"} {
 		if problem := wrong(s.do("GET", "/metrics", ""), 200, "\ntidings_cluster_"+line+"\n"); problem != "" {
 			t.Error(problem)
 		}

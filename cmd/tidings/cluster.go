@@ -147,6 +147,14 @@ func silenceOf(log store.Log) func() time.Duration {
 	return nil
 }
 
+// sizeOf returns a function for the size of the stream in the log's cluster; nil if the log has no cluster.
+func sizeOf(log store.Log) func() (bytes, limit uint64) {
+	if c, ok := log.(*clustered); ok {
+		return c.seq.Size
+	}
+	return nil
+}
+
 // warnIfReadable warns if traffic between the nodes can be read in transit.
 func warnIfReadable(logger *slog.Logger, to interface{ Server() (string, bool) }) {
 	if address, secure := to.Server(); address != "" && !secure && !loopback.IsAddress(address) {

@@ -73,7 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, app *app) error {
 		return errors.Join(err, listener.Close())
 	}
 	o := c.options(verifier, app)
-	o.Clock, o.Silence, o.StaleAfter = clk, silenceOf(log), c.NATSStale
+	o.Clock, o.Silence, o.StaleAfter, o.StreamSize = clk, silenceOf(log), c.NATSStale, sizeOf(log)
 	return c.serve(ctx, app, log, listener, clk, o)
 }
 

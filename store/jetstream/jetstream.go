@@ -72,6 +72,7 @@ type Sequencer struct {
 	heard atomic.Int64          // when a server of the stream last answered or was left, Unix nanoseconds
 	told  atomic.Int64          // when one last answered, Unix nanoseconds
 	clock atomic.Pointer[reading]
+	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
 
 	mu          sync.Mutex
 	attempt     *attempt  // the last one; it may be repeated

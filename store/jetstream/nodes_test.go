@@ -26,21 +26,24 @@ func askWithin(t *testing.T, s *jetstream.Sequencer, node string, question []byt
 	return s.Ask(ctx, node, question)
 }
 
-// sent returns how many bytes a server has sent or is about to send.
-func sent(t *testing.T, c *natstest.Cluster) int {
+// traffic is what a server has received, and has sent or is about to send.
+type traffic struct {
+	Messages int `json:"in_msgs"`
+	Bytes    int `json:"out_bytes"`
+}
+
+// varz returns the traffic of the first server.
+func varz(t *testing.T, c *natstest.Cluster) (all traffic) {
 	t.Helper()
 	r, err := http.Get(c.Monitors()[0] + "/varz")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
-	var varz struct {
-		Bytes int `json:"out_bytes"`
-	}
-	if err := json.NewDecoder(r.Body).Decode(&varz); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&all); err != nil {
 		t.Fatal(err)
 	}
-	return varz.Bytes
+	return all
 }
 
 // TestNodeAskedLate: a question is not begun once nobody waits for its answer, wherever it was held up; and without a
@@ -137,11 +140,11 @@ func TestAsk(t *testing.T) {
 		answer, err := askWithin(t, a, "bb", []byte("short"), e2e.Patience)
 		return err == nil && string(answer) == "short"
 	})
-	before := sent(t, c)
+	before := varz(t, c).Bytes
 	if answer, err := askWithin(t, a, "bb", []byte("long"), e2e.Patience); err != nil || !bytes.Equal(answer, long) {
 		t.Errorf("%d bytes, %v, want %d", len(answer), err, len(long))
 	}
-	if n := sent(t, c) - before; n > len(long)*3/2 {
+	if n := varz(t, c).Bytes - before; n > len(long)*3/2 {
 		t.Errorf("the server has sent %d bytes for an answer of %d", n, len(long))
 	}
 	if answer, err := askWithin(t, a, "bb", nil, e2e.Patience); err != nil || len(answer) != 0 {

@@ -107,10 +107,24 @@ func (s *Sequencer) Extent(ctx context.Context) (store.Extent, error) {
 	if err != nil {
 		return store.Extent{}, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
 	}
-	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes,
-		Max: uint64(max(0, info.Config.MaxBytes))} // -1 means no limit
+	e := s.extentOf(info)
 	s.saw(e.Last)
 	return e, nil
+}
+
+// extentOf returns the extent that the stream's leader reports, and notes it for Size.
+func (s *Sequencer) extentOf(info *jetstream.StreamInfo) store.Extent {
+	e := store.Extent{First: max(1, info.State.FirstSeq), Last: info.State.LastSeq, Bytes: info.State.Bytes,
+		Max: uint64(max(0, info.Config.MaxBytes))} // -1 means no limit
+	s.size.Store(&e)
+	return e
+}
+
+// Size returns the bytes that the stream has, and its limit (max_bytes), 0 if there is none. It asks nobody: both are
+// as the stream's leader last reported them, which it does every ten seconds, with its clock.
+func (s *Sequencer) Size() (bytes, limit uint64) {
+	e := s.size.Load()
+	return e.Bytes, e.Max
 }
 
 // Purge implements store.Sequencer.

@@ -104,12 +104,14 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	return nil
 }
 
-// info gets the stream's info from its leader, and reads the leader's clock.
+// info gets the stream's info from its leader, and notes the leader's clock and the stream's size.
 func (s *Sequencer) info(ctx context.Context) (jetstream.Stream, error) {
 	asked := time.Now()
 	stream, err := s.js.Stream(ctx, s.o.Stream)
 	if err == nil {
-		s.clock.Store(&reading{stream.CachedInfo().TimeStamp, asked, time.Now()})
+		info := stream.CachedInfo()
+		s.clock.Store(&reading{info.TimeStamp, asked, time.Now()})
+		s.extentOf(info)
 	}
 	return stream, err
 }
