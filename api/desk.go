@@ -155,7 +155,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 	}
 	if err != nil {
 		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and "+
-			"takes the steps of alerts, has not answered; it may have done what was asked", nameOf(to))}
+			"takes the steps of alerts, has not answered; it may have done what was asked", to.Label)}
 	}
 	delete(said.Answer.Header, "Connection")
 	maps.Copy(w.Header(), said.Answer.Header)

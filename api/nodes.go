@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 
-	"tidings/internal/nodes"
 	"tidings/internal/presence"
 	"tidings/internal/wire"
 	"tidings/store"
@@ -89,26 +88,17 @@ func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAn
 			err = said.read(a.Body)
 		}
 		if err != nil {
-			silent = append(silent, unansweredBody{nameOf(&a.Node), err.Error()})
-			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not "+
-				"respond", "node", a.Node.Name,
+			silent = append(silent, unansweredBody{a.Node.Label, err.Error()})
+			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not respond", "node", a.Node.Label,
 				"error", err)
 			continue
 		}
 		for i := range said.Subscribers {
-			said.Subscribers[i].Node = nameOf(&a.Node)
+			said.Subscribers[i].Node = a.Node.Label
 		}
 		answers = append(answers, said)
 	}
 	return answers, silent
-}
-
-// nameOf returns a server's name in responses.
-func nameOf(n *nodes.Node) string {
-	if n.Name == "" {
-		return n.ID
-	}
-	return n.Name
 }
 
 var errAnswer = errors.New("its answer cannot be read")
@@ -153,7 +143,7 @@ func (s *Server) findElsewhere(w http.ResponseWriter, r *http.Request, q *nodeQu
 		return nil
 	case len(silent) > 0:
 		return &problem{code: "node-unavailable", detail: fmt.Sprintf("no node that responds has a stream with "+
-			"this ID; %s may have it, but does not respond: %v", nameOf(&silent[0].Node), silent[0].Err)}
+			"this ID; %s may have it, but does not respond: %v", silent[0].Node.Label, silent[0].Err)}
 	}
 	return noSubscriber()
 }
@@ -181,7 +171,7 @@ func (s *Server) nodeBodies() []nodeBody {
 	bodies := make([]nodeBody, len(list))
 	for i := range list {
 		n := &list[i]
-		bodies[i] = nodeBody{nameOf(n), n.Self, n.Version, n.Lost(), n.Heard.Seconds(), n.Lag, n.Behind.Seconds(),
+		bodies[i] = nodeBody{n.Label, n.Self, n.Version, n.Lost(), n.Heard.Seconds(), n.Lag, n.Behind.Seconds(),
 			n.Silence.Seconds(), n.Clock.Seconds(), n.Sends}
 	}
 	return bodies

@@ -97,6 +97,33 @@ func TestNodes(t *testing.T) {
 		`tidings_cluster_nodes{state="lost"}`: "0", `tidings_cluster_clock_seconds`: "-3600", `tidings_sends`: "1"})
 }
 
+// TestNodesOfOneName: servers of one name are told apart in every list.
+func TestNodesOfOneName(t *testing.T) {
+	var bus nodestest.Bus
+	all := startKnown(t, &bus, api.Options{}, "a", "a")
+	one, two := all[0], all[1]
+	for _, k := range all {
+		k.open(t.Context(), "/v1/stream", "").until("tidings.live")
+	}
+	label := func(k known) string { return "a#" + k.node.Self() }
+	l := one.everybody()
+	if len(l.Subscribers) != 2 || l.Subscribers[0].Node != label(one) || l.Subscribers[1].Node != label(two) {
+		t.Errorf("listed %+v", l)
+	}
+	var log struct{ Nodes []struct{ Node string } }
+	one.do("GET", "/v1/log", "").decode(t, &log)
+	if len(log.Nodes) != 2 || log.Nodes[0].Node == log.Nodes[1].Node ||
+		log.Nodes[0].Node != min(label(one), label(two)) {
+		t.Errorf("the log's nodes are %+v", log.Nodes)
+	}
+	wantSamples(t, one.metrics(), map[string]string{`tidings_cluster_nodes{state="there"}`: "2"})
+	bus.Hang(two.node.Self(), true)
+	defer bus.Hang(two.node.Self(), false)
+	if l := one.everybody(); len(l.Unanswered) != 1 || l.Unanswered[0].Node != label(two) {
+		t.Errorf("unanswered is %+v", l.Unanswered)
+	}
+}
+
 // TestReportElsewhere: a page's report to another server than its stream's reaches that one, but only from its owner.
 func TestReportElsewhere(t *testing.T) {
 	for name, o := range map[string]api.Options{"without keys": {}, "with keys": keyed(t, api.Options{})} {

@@ -128,8 +128,9 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.V
 	}
 	var silent []unansweredBody
 	if s.o.Nodes != nil {
+		own := s.o.Nodes.Label()
 		for i := range list {
-			list[i].Node = s.o.Nodes.Name()
+			list[i].Node = own
 		}
 		var answers []nodeAnswer
 		answers, silent = s.askNodes(r.Context(), nodeQuestion{Ask: askSubscribers})

@@ -76,6 +76,7 @@ type State struct {
 type Node struct {
 	ID      string // random, new at each start
 	Name    string // for people
+	Label   string // Name, or name#ID while another known node has the same; ID if it has none
 	Version string
 	Self    bool
 	Heard   time.Duration // since its last message
@@ -113,12 +114,15 @@ type Cluster struct {
 	own   time.Time        // when this node last received its own hello; until the first: when the Cluster was created
 	lost  int              // hellos sent since that have not come back
 	deaf  bool             // that none comes back has been logged
+
+	clashed time.Time // when it was last logged that another node has this one's name; zero: never
 }
 
 // word is the last message of a node.
 type word struct {
 	hello
 	hears []store.Filter
+	first time.Time // when the node was first heard
 	heard time.Time
 	sent  time.Time // when it last reported that it sends; zero: never
 }
@@ -243,38 +247,49 @@ func (c *Cluster) told(message []byte) {
 		return
 	}
 	slices.Sort(h.Seen) // Visible searches it
+	if c.hear(&h, hears) {
+		c.o.Logger.Error("two servers of the log have the same name; give each its own --node-name", "name", h.Name,
+			"id", c.id, "other", h.ID)
+	}
+}
+
+// hear records what a node said, and reports whether to log that it has this node's name.
+func (c *Cluster) hear(h *hello, hears []store.Filter) (clashes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	if h.ID == c.id {
 		c.own, c.lost = now, 0
-		return
+		return false
 	}
+	was := c.known[h.ID]
 	for id, w := range c.known {
 		silent := now.Sub(w.heard)
 		// A node that comes back under its name has another ID.
-		if silent >= ForgetAfter || w.Name == h.Name && id != h.ID && silent >= LostAfter {
+		if silent >= ForgetAfter || silent >= LostAfter && w.replaces(h, was) {
 			delete(c.known, id)
 		}
 	}
-	switch was, ok := c.known[h.ID]; {
+	clashes = c.clashes(h, now)
+	switch _, ok := c.known[h.ID]; {
 	case h.Ends:
 		if ok && len(was.hears) > 0 {
 			c.left = now
 		}
 		delete(c.known, h.ID)
 	case ok || len(c.known) < maxNodes:
-		w := &word{hello: h, hears: hears, heard: now}
-		if h.Sends {
-			w.sent = now
-		} else if ok {
-			w.sent = was.sent
-		}
-		c.known[h.ID] = w
-		if !ok {
+		w := &word{hello: *h, hears: hears, first: now, heard: now}
+		if ok {
+			w.first, w.sent = was.first, was.sent
+		} else {
 			c.Changed() // it does not know this node yet
 		}
+		if h.Sends {
+			w.sent = now
+		}
+		c.known[h.ID] = w
 	}
+	return clashes
 }
 
 const idBytes = 10 // written in hexadecimal
@@ -311,13 +326,16 @@ func (c *Cluster) Name() string { return c.o.Name }
 
 // List returns all known nodes, including this one, sorted by name.
 func (c *Cluster) List() []Node {
-	list := []Node{{ID: c.id, Name: c.o.Name, Version: c.o.Version, Self: true, State: c.o.State()}}
+	self := Node{ID: c.id, Name: c.o.Name, Version: c.o.Version, Self: true, State: c.o.State()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	names := c.names(now)
+	self.Label = label(names, self.ID, self.Name)
+	list := []Node{self}
 	for _, w := range c.known {
 		if now.Sub(w.heard) < ForgetAfter {
-			list = append(list, w.node(now))
+			list = append(list, w.node(names, now))
 		}
 	}
 	slices.SortFunc(list, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
@@ -328,8 +346,9 @@ func (c *Cluster) others() []Node {
 	return slices.DeleteFunc(c.List(), func(n Node) bool { return n.Self })
 }
 
-func (w *word) node(now time.Time) Node {
-	return Node{ID: w.ID, Name: w.Name, Version: w.Version, Heard: now.Sub(w.heard), Sent: w.sent,
+func (w *word) node(names map[string]int, now time.Time) Node {
+	return Node{ID: w.ID, Name: w.Name, Label: label(names, w.ID, w.Name), Version: w.Version,
+		Heard: now.Sub(w.heard), Sent: w.sent,
 		State: State{Lag: w.Lag, Behind: seconds(w.Behind), Silence: seconds(w.Silence), Clock: seconds(w.Clock),
 			Sends: w.Sends}}
 }
@@ -344,7 +363,8 @@ func (c *Cluster) Other(id string) (Node, bool) {
 	if !ok {
 		return Node{}, false
 	}
-	n := w.node(time.Now())
+	now := time.Now()
+	n := w.node(c.names(now), now)
 	return n, !n.Lost()
 }
 
