@@ -116,8 +116,11 @@ const (
 	// passedBytes bounds the body of a request that is passed on: no endpoint in question accepts more.
 	passedBytes = max(maxSettings, maxAnswerBody)
 
-	// passedAnswerBytes bounds the response.
+	// passedAnswerBytes bounds the response. The server that sends it holds it passedCopies times: as it is, and in
+	// JSON, which grows. The one that receives it holds that and the body: receivedCopies.
 	passedAnswerBytes = 32 << 20
+	passedCopies      = 4
+	receivedCopies    = 2
 )
 
 // passOn has another server answer the request.
@@ -145,17 +148,9 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
-	text, err := s.o.Nodes.Ask(ctx, to.ID, wire.Marshal(nodeQuestion{Ask: askRequest, Request: &q}))
-	var said nodeAnswer
-	if err == nil {
-		err = said.read(text)
-	}
-	if err == nil && (said.Answer == nil || said.Answer.Status < 200 || said.Answer.Status > 599) {
-		err = errAnswer
-	}
-	if err != nil {
-		return &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries and "+
-			"takes the steps of alerts, has not answered; it may have done what was asked", to.Label)}
+	said, p := s.askSender(ctx, to, wire.Marshal(nodeQuestion{Ask: askRequest, Request: &q}), &visitOf(r).answer)
+	if p != nil {
+		return p
 	}
 	delete(said.Answer.Header, "Connection")
 	maps.Copy(w.Header(), said.Answer.Header)
@@ -164,8 +159,33 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, to *nodes.Node) 
 	return nil
 }
 
+// askSender asks the server that sends, and holds its answer in a share.
+func (s *Server) askSender(ctx context.Context, to *nodes.Node, question []byte, room *share) (said nodeAnswer,
+	p *problem) {
+	failed := "has not answered"
+	text, err := s.o.Nodes.Ask(ctx, to.ID, question, func(bytes int) bool {
+		fits := room.set(receivedCopies * int64(bytes))
+		if !fits {
+			failed = fmt.Sprintf("has answered %d bytes, for which there is no room (--buffer-bytes)", bytes)
+		}
+		return fits
+	})
+	if err == nil {
+		err = said.read(text)
+	}
+	if err == nil && (said.Answer == nil || said.Answer.Status < 200 || said.Answer.Status > 599) {
+		err = errAnswer
+	}
+	if err != nil {
+		return said, &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries "+
+			"and takes the steps of alerts, %s; it may have done what was asked", to.Label, failed)}
+	}
+	room.set(int64(len(said.Answer.Body)))
+	return said, nil
+}
+
 // servePassed answers a request that another server passed on, as if it had come here.
-func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
+func (s *Server) servePassed(ctx context.Context, q *passedRequest, room *intake) nodeAnswer {
 	r, err := http.NewRequestWithContext(context.WithValue(ctx, passedOn{}, true), q.Method, q.URI,
 		bytes.NewReader(q.Body))
 	if err != nil || !strings.HasPrefix(q.URI, "/") {
@@ -183,9 +203,12 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 	if len(q.Body) == 0 {
 		r.Body = http.NoBody
 	}
-	w := &passedWriter{passedAnswer: passedAnswer{Header: http.Header{}}}
+	w := &passedWriter{passedAnswer: passedAnswer{Header: http.Header{}}, room: room}
 	s.handler.ServeHTTP(w, r)
-	if w.tooLong {
+	switch {
+	case w.noRoom:
+		return nodeAnswer{Error: "there is no room for the answer (--buffer-bytes)"}
+	case w.tooLong:
 		return nodeAnswer{Error: fmt.Sprintf("the answer is longer than %d bytes", passedAnswerBytes)}
 	}
 	return nodeAnswer{Answer: &w.passedAnswer}
@@ -194,7 +217,8 @@ func (s *Server) servePassed(ctx context.Context, q *passedRequest) nodeAnswer {
 // passedWriter holds a response for another server.
 type passedWriter struct {
 	passedAnswer
-	tooLong bool
+	room            *intake
+	tooLong, noRoom bool
 }
 
 func (w *passedWriter) Header() http.Header { return w.passedAnswer.Header }
@@ -207,8 +231,9 @@ func (w *passedWriter) WriteHeader(status int) {
 
 func (w *passedWriter) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if len(w.Body)+len(p) > passedAnswerBytes {
-		w.tooLong = true
+	w.tooLong = w.tooLong || len(w.Body)+len(p) > passedAnswerBytes
+	w.noRoom = w.noRoom || !w.tooLong && !w.room.set(passedCopies*(len(w.Body)+len(p)))
+	if w.tooLong || w.noRoom {
 		return 0, io.ErrShortWrite
 	}
 	w.Body = append(w.Body, p...)

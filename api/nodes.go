@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,12 +34,11 @@ type nodeQuestion struct {
 	Request *passedRequest `json:"request,omitempty"`
 }
 
-// nodeAnswer is the answer to a nodeQuestion.
+// nodeAnswer is the answer to a nodeQuestion; that to askSubscribers has "subscribers" instead, an array.
 type nodeAnswer struct {
-	Error       string           `json:"error,omitempty"` // why there is no answer
-	Subscribers []subscriberBody `json:"subscribers,omitempty"`
-	Found       bool             `json:"found,omitempty"` // the stream was found
-	Answer      *passedAnswer    `json:"answer,omitempty"`
+	Error  string        `json:"error,omitempty"` // why there is no answer
+	Found  bool          `json:"found,omitempty"` // the stream was found
+	Answer *passedAnswer `json:"answer,omitempty"`
 }
 
 // unansweredBody is a server that did not answer a question.
@@ -47,8 +47,10 @@ type unansweredBody struct {
 	Detail string `json:"detail"`
 }
 
-// answerNode answers another server of the log.
+// answerNode answers another server of the log. The answer counts as a response until it is sent, when ctx ends.
 func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte) {
+	room := &intake{share: share{budget: s.answers}}
+	defer func() { context.AfterFunc(ctx, room.free) }()
 	defer s.recovered(&answer)
 	var q nodeQuestion
 	if err := json.Unmarshal(question, &q); err != nil {
@@ -56,13 +58,7 @@ func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte
 	}
 	switch q.Ask {
 	case askSubscribers:
-		room := share{budget: s.answers}
-		defer room.set(0)
-		list, p := s.ownSubscribers(&room)
-		if p != nil {
-			return wire.Marshal(nodeAnswer{Error: p.detail})
-		}
-		return wire.Marshal(nodeAnswer{Subscribers: list})
+		return s.subscribersFor(room)
 	case askCut:
 		return wire.Marshal(nodeAnswer{Found: s.cutOwn(q.ID)})
 	case askReport:
@@ -71,50 +67,147 @@ func (s *Server) answerNode(ctx context.Context, question []byte) (answer []byte
 		}
 	case askRequest:
 		if q.Request != nil {
-			return wire.Marshal(s.servePassed(ctx, q.Request))
+			answer = wire.Marshal(s.servePassed(ctx, q.Request, room))
+			room.set(len(answer))
+			return answer
 		}
 	}
 	return wire.Marshal(nodeAnswer{Error: fmt.Sprintf("this release does not know the question %.40q", q.Ask)})
 }
 
-// askNodes asks all other servers of the log. It returns the answers, whose form has been checked, and the servers
-// that did not give one.
-func (s *Server) askNodes(ctx context.Context, q nodeQuestion) (answers []nodeAnswer, silent []unansweredBody) {
+// subscribersFor is the answer to askSubscribers. It is encoded stream by stream: there may be many.
+func (s *Server) subscribersFor(room *intake) []byte {
+	text := []byte(`{"subscribers":[`)
+	p := s.eachSubscriber(func(b *subscriberBody) *problem {
+		row := wire.Marshal(b)
+		if most := 2*cap(text) + len(row); len(text)+len(row)+len(",]}") > cap(text) {
+			if !room.set(cap(text) + most) { // both, while one is copied
+				return memoryFull()
+			}
+			text = append(make([]byte, 0, most), text...)
+		}
+		if text[len(text)-1] != '[' {
+			text = append(text, ',')
+		}
+		text = append(text, row...)
+		return nil
+	})
+	if p != nil {
+		return wire.Marshal(nodeAnswer{Error: p.detail})
+	}
+	return append(text, "]}"...)
+}
+
+// addSubscribers appends those of all other servers of the log to a list, and names the servers that did not answer.
+// What they answer is held in the intake, bodies while they are read.
+func (s *Server) addSubscribers(ctx context.Context, list []subscriberBody,
+	in *intake) (all []subscriberBody, silent []unansweredBody) {
 	silent = []unansweredBody{}
-	for _, a := range s.o.Nodes.AskAll(ctx, wire.Marshal(q)) {
-		var said nodeAnswer
+	answers := s.o.Nodes.AskAll(ctx, wire.Marshal(nodeQuestion{Ask: askSubscribers}), in.add)
+	for i := range answers {
+		a := &answers[i]
 		err := a.Err
 		if err == nil {
-			err = said.read(a.Body)
+			before, room := len(list), 0
+			if list, room, err = appendSubscribers(list, a.Node.Label, a.Body, in); err != nil {
+				list = list[:before]
+				in.add(-room)
+			}
+			in.add(-len(a.Body))
+			a.Body = nil
 		}
 		if err != nil {
 			silent = append(silent, unansweredBody{a.Node.Label, err.Error()})
-			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not respond", "node", a.Node.Label,
-				"error", err)
-			continue
+			s.logSeldom("node-silent", slog.LevelWarn, "another server of the log does not respond",
+				"node", a.Node.Label, "error", err)
 		}
-		for i := range said.Subscribers {
-			said.Subscribers[i].Node = a.Node.Label
-		}
-		answers = append(answers, said)
 	}
-	return answers, silent
+	return list, silent
+}
+
+// appendSubscribers appends the streams of an answer to a list, and returns how many bytes of the intake they take. It
+// refuses what this server would not answer. It reads stream by stream, so that no more are in memory than there is
+// room for.
+func appendSubscribers(list []subscriberBody, node string, body []byte, in *intake) (all []subscriberBody, room int,
+	err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	wrong := expect(d, json.Delim('{'))
+	for wrong == nil && d.More() {
+		var text string
+		key, err := d.Token()
+		switch {
+		case err != nil:
+			wrong = err
+		case key == "error":
+			if wrong = d.Decode(&text); wrong == nil && text != "" {
+				return list, room, errors.New(text)
+			}
+		case key == "subscribers" && room == 0:
+			if list, room, wrong = appendRows(list, node, d, in); errors.Is(wrong, errNoRoom) {
+				return list, room, errors.New("there is no room for all of its streams (--buffer-bytes)")
+			}
+		default: // of another release
+			wrong = d.Decode(&json.RawMessage{})
+		}
+	}
+	if wrong == nil {
+		wrong = expect(d, json.Delim('}'))
+	}
+	if wrong == nil && d.More() {
+		wrong = errors.New("more follows")
+	}
+	if wrong != nil {
+		err = fmt.Errorf("%w: %w", errAnswer, wrong)
+	}
+	return list, room, err
+}
+
+// appendRows appends the streams of an array. The error is errNoRoom, or about the array.
+func appendRows(list []subscriberBody, node string, d *json.Decoder, in *intake) (all []subscriberBody, room int,
+	err error) {
+	if err := expect(d, json.Delim('[')); err != nil {
+		return list, 0, err
+	}
+	n := 0
+	for ; d.More(); n++ {
+		if n%rowsAtOnce == 0 {
+			if !in.add(rowsAtOnce * rowBytes) {
+				return list, room, errNoRoom
+			}
+			room += rowsAtOnce * rowBytes
+		}
+		var b subscriberBody
+		if err := d.Decode(&b); err != nil {
+			return list, room, err
+		}
+		if !b.valid() {
+			return list, room, fmt.Errorf("stream %d breaks a rule", n+1)
+		}
+		b.Node = node
+		list = append(list, b)
+	}
+	in.add(n*rowBytes - room)
+	return list, n * rowBytes, expect(d, json.Delim(']'))
+}
+
+// expect reads a token that must be this one.
+func expect(d *json.Decoder, want json.Token) error {
+	got, err := d.Token()
+	if err == nil && got != want {
+		err = fmt.Errorf("%v instead of %v", got, want)
+	}
+	return err
 }
 
 var errAnswer = errors.New("its answer cannot be read")
 
-// read reads an answer, and refuses one that this server would not give.
+// read reads an answer.
 func (a *nodeAnswer) read(body []byte) error {
 	if err := json.Unmarshal(body, a); err != nil {
 		return fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	if a.Error != "" {
 		return errors.New(a.Error)
-	}
-	for i := range a.Subscribers {
-		if !a.Subscribers[i].valid() {
-			return fmt.Errorf("%w: stream %d of %d breaks a rule", errAnswer, i+1, len(a.Subscribers))
-		}
 	}
 	return nil
 }

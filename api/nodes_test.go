@@ -234,7 +234,7 @@ func askOf(t *testing.T, a, b known, question string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
 	defer cancel()
-	answer, err := a.node.Ask(ctx, b.node.Self(), []byte(question))
+	answer, err := a.node.Ask(ctx, b.node.Self(), []byte(question), func(int) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

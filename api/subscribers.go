@@ -132,14 +132,9 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.V
 		for i := range list {
 			list[i].Node = own
 		}
-		var answers []nodeAnswer
-		answers, silent = s.askNodes(r.Context(), nodeQuestion{Ask: askSubscribers})
-		for _, a := range answers {
-			list = append(list, a.Subscribers...)
-		}
-		if !room.set(int64(len(list)) * rowBytes) {
-			return memoryFull()
-		}
+		in := s.newIntake(callerOf(r).owner)
+		defer in.free()
+		list, silent = s.addSubscribers(r.Context(), list, in)
 	}
 	slices.SortFunc(list, func(a, b subscriberBody) int { return a.Since.Compare(b.Since) })
 	writeList(w, "subscribers", list, silent)
@@ -148,22 +143,33 @@ func (s *Server) listSubscribers(w http.ResponseWriter, r *http.Request, _ url.V
 
 // ownSubscribers lists the streams of this server.
 func (s *Server) ownSubscribers(room *share) ([]subscriberBody, *problem) {
+	list := []subscriberBody{}
+	p := s.eachSubscriber(func(b *subscriberBody) *problem {
+		list = append(list, *b)
+		if len(list)%rowsAtOnce == 0 && !room.set(int64(len(list))*rowBytes) {
+			return memoryFull()
+		}
+		return nil
+	})
+	return list, p
+}
+
+// eachSubscriber calls f with each stream of this server, until that returns a problem.
+func (s *Server) eachSubscriber(f func(*subscriberBody) *problem) *problem {
 	info, err := s.log.Info()
 	if err != nil {
-		return nil, storeProblem(err)
+		return storeProblem(err)
 	}
-	list := []subscriberBody{}
 	for _, v := range s.subscribers.byID.Range {
 		b, err := s.describe(v.(*subscriber), info.First)
 		if err != nil {
-			return nil, storeProblem(err)
+			return storeProblem(err)
 		}
-		list = append(list, b)
-		if len(list)%rowsAtOnce == 0 && !room.set(int64(len(list))*rowBytes) {
-			return nil, memoryFull()
+		if p := f(&b); p != nil {
+			return p
 		}
 	}
-	return list, nil
+	return nil
 }
 
 func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {

@@ -45,6 +45,9 @@ const (
 	// MaxName bounds the name of a node, in bytes of UTF-8.
 	MaxName = 255
 
+	// maxFound bounds an answer to Find, in bytes: it is a yes or a no.
+	maxFound = 4 << 10
+
 	// maxNodes bounds the number of known nodes.
 	maxNodes = 1000
 )
@@ -55,12 +58,13 @@ type Bus interface {
 	Tell(message []byte) error
 
 	// Listen calls told with each message to all nodes, one at a time, and asked with each question to this node, until
-	// stop is called.
+	// stop is called. The context ends when the answer is sent, or nobody waits for it any longer.
 	Listen(node string, told func(message []byte),
 		asked func(ctx context.Context, question []byte) []byte) (stop func(), err error)
 
-	// Ask asks one node. The context has a deadline.
-	Ask(ctx context.Context, node string, question []byte) ([]byte, error)
+	// Ask asks one node. The context has a deadline. room is called, at most once, with the length of the answer before
+	// it is in memory; false: it is refused.
+	Ask(ctx context.Context, node string, question []byte, room func(bytes int) bool) ([]byte, error)
 }
 
 // State is how a node stands, as it reports itself.
@@ -308,7 +312,8 @@ func (h *hello) valid() bool {
 	return h.Behind >= 0 && h.Behind < most && h.Silence >= 0 && h.Silence < most && math.Abs(h.Clock) < most
 }
 
-// Answer sets f to answer the questions of others from now on; before that they get no answer.
+// Answer sets f to answer the questions of others from now on; before that they get no answer. The context of a
+// question ends when its answer is sent, or nobody waits for it any longer.
 func (c *Cluster) Answer(f func(ctx context.Context, question []byte) []byte) { c.answer.Store(&f) }
 
 func (c *Cluster) asked(ctx context.Context, question []byte) []byte {
@@ -378,9 +383,10 @@ type Answer struct {
 // errNothing is the error for a node that gives no answer to a question.
 var errNothing = errors.New("it has just started, or is shutting down")
 
-// Ask asks one node. The context needs a deadline.
-func (c *Cluster) Ask(ctx context.Context, id string, question []byte) ([]byte, error) {
-	body, err := c.bus.Ask(ctx, id, question)
+// Ask asks one node. The context needs a deadline. room is called, at most once, with the length of the answer before
+// it is in memory; false: it is refused.
+func (c *Cluster) Ask(ctx context.Context, id string, question []byte, room func(bytes int) bool) ([]byte, error) {
+	body, err := c.bus.Ask(ctx, id, question, room)
 	if err == nil && len(body) == 0 {
 		err = errNothing
 	}
@@ -398,7 +404,7 @@ func (c *Cluster) Find(ctx context.Context, question []byte,
 	answers := make(chan Answer, len(others))
 	for _, n := range others {
 		go func() {
-			body, err := c.Ask(ctx, n.ID, question)
+			body, err := c.Ask(ctx, n.ID, question, func(bytes int) bool { return bytes <= maxFound })
 			answers <- Answer{n, body, err}
 		}()
 	}
@@ -416,8 +422,9 @@ func (c *Cluster) Find(ctx context.Context, question []byte,
 	return false, silent
 }
 
-// AskAll asks all other known nodes at once, and returns their answers within AskWithin.
-func (c *Cluster) AskAll(ctx context.Context, question []byte) []Answer {
+// AskAll asks all other known nodes at once, and returns their answers within AskWithin. room is called concurrently,
+// at most once for each answer, with its length, before it is in memory; false: it is refused.
+func (c *Cluster) AskAll(ctx context.Context, question []byte, room func(bytes int) bool) []Answer {
 	ctx, cancel := context.WithTimeout(ctx, AskWithin)
 	defer cancel()
 	others := c.others()
@@ -425,7 +432,7 @@ func (c *Cluster) AskAll(ctx context.Context, question []byte) []Answer {
 	var asking sync.WaitGroup
 	for i, n := range others {
 		asking.Go(func() {
-			body, err := c.Ask(ctx, n.ID, question)
+			body, err := c.Ask(ctx, n.ID, question, room)
 			answers[i] = Answer{n, body, err}
 		})
 	}

@@ -109,7 +109,7 @@ func TestAskAll(t *testing.T) {
 		synctest.Wait()
 		bus.Hang(b.Self(), true)
 		began := time.Now()
-		answers := a.AskAll(t.Context(), []byte("who?"))
+		answers := a.AskAll(t.Context(), []byte("who?"), func(int) bool { return true })
 		if took := time.Since(began); took != nodes.AskWithin {
 			t.Errorf("took %v, want %v", took, nodes.AskWithin)
 		}

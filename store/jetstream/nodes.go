@@ -18,7 +18,8 @@ import (
 
 const (
 	// A question is one message, of at most questionBytes. An answer is numbered pieces of pieceBytes, at most
-	// answerBytes in all; a server's limit for a message is 1 MiB by default.
+	// answerBytes in all; a server's limit for a message is 1 MiB by default. The first piece states the length, and
+	// the others are sent once the asker has said that it has room for them.
 	questionBytes = 512 << 10
 	pieceBytes    = 256 << 10
 	answerBytes   = 64 << 20
@@ -29,10 +30,11 @@ const (
 	// answerWithin bounds the time for an answer, whatever its question says.
 	answerWithin = 2 * time.Minute
 
-	headerPiece = "Tidings-Piece" // i/n, from 1
-	headerUntil = "Tidings-Until" // until when the asker waits, by the clock of the stream's leader: RFC 3339
-	headerBusy  = "Tidings-Busy"
-	headerLong  = "Tidings-Long"
+	headerPiece  = "Tidings-Piece"  // i/n, from 1
+	headerLength = "Tidings-Length" // of the whole answer; on the first piece
+	headerUntil  = "Tidings-Until"  // until when the asker waits, by the clock of the stream's leader: RFC 3339
+	headerBusy   = "Tidings-Busy"
+	headerLong   = "Tidings-Long" // the answer is longer than answerBytes, or than the asker has room for
 )
 
 // nodesSubject is a subject on which the nodes of the log talk. The stream's subjects have the log's ID where this has
@@ -51,7 +53,7 @@ func (s *Sequencer) Tell(message []byte) error {
 
 // Listen calls told with each message to all nodes, one after the other, and asked with each question to this node, in
 // a separate goroutine each, until stop is called, which waits for none of them. node is lower-case letters and
-// digits. The result of asked is the answer; its context ends when nobody waits for the answer any longer.
+// digits. The result of asked is the answer; its context ends when that is sent, or nobody waits for it any longer.
 func (s *Sequencer) Listen(node string, told func(message []byte),
 	asked func(ctx context.Context, question []byte) []byte) (stop func(), err error) {
 	all, err := s.nc.Subscribe(s.nodesSubject(allNodes), func(m *nats.Msg) { told(m.Data) })
@@ -96,10 +98,18 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerLong: {"1"}}}) // if it fails, the asker times out
 		return
 	}
-	n := max(1, (len(body)+pieceBytes-1)/pieceBytes)
+	n := piecesOf(len(body))
 	for i := range n {
-		piece := body[i*pieceBytes : min(len(body), (i+1)*pieceBytes)]
-		err := m.RespondMsg(&nats.Msg{Data: piece, Header: nats.Header{headerPiece: {fmt.Sprintf("%d/%d", i+1, n)}}})
+		piece := &nats.Msg{Subject: m.Reply, Data: body[i*pieceBytes : min(len(body), (i+1)*pieceBytes)],
+			Header: nats.Header{headerPiece: {fmt.Sprintf("%d/%d", i+1, n)}}}
+		if i == 0 {
+			piece.Header.Set(headerLength, strconv.Itoa(len(body)))
+		}
+		if i == 0 && n > 1 {
+			err = s.offer(ctx, piece)
+		} else {
+			err = s.nc.PublishMsg(piece)
+		}
 		if err != nil {
 			s.o.Logger.Debug("cannot send an answer to another node", "error", err)
 			return
@@ -107,9 +117,22 @@ func (s *Sequencer) answer(m *nats.Msg, asked func(context.Context, []byte) []by
 	}
 }
 
-// Ask asks a node, and returns its answer. The context needs a deadline. Errors: ErrUnavailable, if the node does not
-// exist, or does not answer in time or not completely.
-func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]byte, error) {
+// offer sends the first piece of an answer, and waits until the asker has room for the others.
+func (s *Sequencer) offer(ctx context.Context, first *nats.Msg) error {
+	m, err := s.nc.RequestMsgWithContext(ctx, first)
+	if err == nil && m.Header.Get(headerLong) != "" {
+		err = errors.New("the asker has no room for it")
+	}
+	return err
+}
+
+// piecesOf returns the number of pieces of an answer.
+func piecesOf(bytes int) int { return max(1, (bytes+pieceBytes-1)/pieceBytes) }
+
+// Ask asks a node, and returns its answer. The context needs a deadline. room is called with the length of the answer
+// before more than a piece of it is in memory; false: it is refused. Errors: ErrUnavailable, if the node does not
+// exist, or does not answer in time or not completely, or if there is no room.
+func (s *Sequencer) Ask(ctx context.Context, node string, question []byte, room func(bytes int) bool) ([]byte, error) {
 	if len(question) > questionBytes {
 		return nil, fmt.Errorf("%w: a question of %d bytes, at most %d", store.ErrUnavailable, len(question),
 			questionBytes)
@@ -129,16 +152,8 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 	err = s.nc.PublishMsg(&nats.Msg{Subject: s.nodesSubject(node), Reply: inbox, Data: question,
 		Header: nats.Header{headerUntil: {until}}})
 	var answer []byte
-	for i, n := 1, 1; err == nil && i <= n; i++ {
-		var m *nats.Msg
-		if m, err = pieces.NextMsgWithContext(ctx); err != nil {
-			break
-		}
-		var wrong error
-		if n, wrong = pieceOf(m, i, n); wrong != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, wrong)
-		}
-		answer = append(answer, m.Data...)
+	if err == nil {
+		answer, err = gather(ctx, pieces, room)
 	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
@@ -151,19 +166,51 @@ func (s *Sequencer) Ask(ctx context.Context, node string, question []byte) ([]by
 	return answer, nil
 }
 
-// pieceOf checks that a message is the i-th piece of n, and returns n, which the first piece states.
-func pieceOf(m *nats.Msg, i, n int) (int, error) {
+// gather returns the answer whose pieces arrive.
+func gather(ctx context.Context, pieces *nats.Subscription, room func(bytes int) bool) (answer []byte, err error) {
+	m, err := pieces.NextMsgWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	length, err := lengthOf(m)
+	if err != nil {
+		return nil, err
+	}
+	n := piecesOf(length)
+	if !room(length) {
+		if n > 1 {
+			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{headerLong: {"1"}}}) // if it fails, the node waits in vain
+		}
+		return nil, fmt.Errorf("there is no room for its answer of %d bytes (--buffer-bytes)", length)
+	}
+	if n > 1 {
+		err = m.Respond(nil)
+	}
+	answer = make([]byte, 0, length)
+	for i := 1; err == nil; i++ {
+		want := min(length-len(answer), pieceBytes)
+		if m.Header.Get(headerPiece) != fmt.Sprintf("%d/%d", i, n) || len(m.Data) != want {
+			return nil, fmt.Errorf("its answer is not whole: %.40q is not piece %d", m.Header.Get(headerPiece), i)
+		}
+		if answer = append(answer, m.Data...); i == n {
+			return answer, nil
+		}
+		m, err = pieces.NextMsgWithContext(ctx)
+	}
+	return nil, err
+}
+
+// lengthOf returns the length of an answer, which its first piece states.
+func lengthOf(m *nats.Msg) (int, error) {
 	if m.Header.Get(headerBusy) != "" {
 		return 0, errors.New("it is busy answering others")
 	}
 	if m.Header.Get(headerLong) != "" {
 		return 0, fmt.Errorf("its answer is longer than %d bytes", answerBytes)
 	}
-	number, of, ok := strings.Cut(m.Header.Get(headerPiece), "/")
-	all, err := strconv.Atoi(of)
-	if !ok || err != nil || number != strconv.Itoa(i) || i > 1 && all != n || all < 1 ||
-		all > answerBytes/pieceBytes || len(m.Data) > pieceBytes {
-		return 0, fmt.Errorf("its answer is incomplete: %.40q is not piece %d", m.Header.Get(headerPiece), i)
+	length, err := strconv.Atoi(m.Header.Get(headerLength))
+	if err != nil || length < 0 || length > answerBytes {
+		return 0, fmt.Errorf("its answer has no length: %.40q", m.Header.Get(headerLength))
 	}
-	return all, nil
+	return length, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func askWithin(t *testing.T, s *jetstream.Sequencer, node string, question []byt
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	return s.Ask(ctx, node, question)
+	return s.Ask(ctx, node, question, func(int) bool { return true })
 }
 
 // traffic is what a server has received, and has sent or is about to send.
@@ -76,7 +77,7 @@ func TestNodeAskedLate(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := a.Ask(ctx, "bb", []byte("old")); err != nil || <-asked != "old" {
+	if _, err := a.Ask(ctx, "bb", []byte("old"), func(int) bool { return true }); err != nil || <-asked != "old" {
 		t.Fatal(err)
 	}
 	m, err := wire.NextMsg(e2e.Patience)
@@ -103,6 +104,56 @@ func TestNodeAskedLate(t *testing.T) {
 		_, err := askWithin(t, a, "bb", []byte("cut"), 100*time.Millisecond)
 		return err != nil && strings.Contains(err.Error(), "no connection to NATS")
 	})
+}
+
+// TestAskWithoutRoom: an answer that the asker has no room for is refused, and no more than its first piece is sent;
+// the node that answers does not wait.
+func TestAskWithoutRoom(t *testing.T) {
+	c := natstest.Start(t, 1)
+	a, b := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
+	defer a.Close()
+	defer b.Close()
+	contexts := make(chan context.Context, 1)
+	stop, err := b.Listen("bb", func([]byte) {}, func(ctx context.Context, q []byte) []byte {
+		if string(q) == "short" {
+			return q
+		}
+		contexts <- ctx
+		return make([]byte, 8<<20)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	e2e.Eventually(t, "node that answers", func() bool {
+		_, err := askWithin(t, a, "bb", []byte("short"), e2e.Patience)
+		return err == nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
+	defer cancel()
+	before := varz(t, c).Bytes
+	var wanted []int
+	answer, err := a.Ask(ctx, "bb", []byte("long"), func(bytes int) bool {
+		wanted = append(wanted, bytes)
+		return bytes <= 4<<20
+	})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "no room") || answer != nil {
+		t.Errorf("%d bytes, %v, want none for lack of room", len(answer), err)
+	}
+	if !slices.Equal(wanted, []int{8 << 20}) {
+		t.Errorf("asked for room for %d bytes, want 8 MiB once", wanted)
+	}
+	select {
+	case <-(<-contexts).Done():
+	case <-time.After(e2e.Patience / 2):
+		t.Error("the node that answers waits for an asker that has given up")
+	}
+	if n := varz(t, c).Bytes - before; n > 1<<20 {
+		t.Errorf("the server has sent %d bytes of an answer that was refused", n)
+	}
+	if _, err := a.Ask(ctx, "bb", []byte("short"), func(int) bool { return false }); err == nil {
+		t.Error("a short answer without room")
+	}
 }
 
 // TestAsk: nodes send messages and questions to each other over a real server, answers arrive whole however long they

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -65,7 +66,7 @@ func (b *Bus) Listen(id string, told func([]byte), asked func(context.Context, [
 }
 
 // Ask implements nodes.Bus.
-func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, error) {
+func (b *Bus) Ask(ctx context.Context, id string, question []byte, room func(bytes int) bool) ([]byte, error) {
 	b.mu.Lock()
 	n, ok := b.nodes[id]
 	hung, answer := b.hung[id], b.answer
@@ -76,10 +77,15 @@ func (b *Bus) Ask(ctx context.Context, id string, question []byte) ([]byte, erro
 		return nil, errors.New("no answer in time")
 	case !ok:
 		return nil, errors.New("it is gone")
-	case answer != nil:
-		return answer(question), nil
 	}
-	return n.asked(ctx, slices.Clone(question)), nil
+	if answer == nil {
+		answer = func(question []byte) []byte { return n.asked(ctx, slices.Clone(question)) }
+	}
+	body := answer(question)
+	if !room(len(body)) {
+		return nil, fmt.Errorf("there is no room for its answer of %d bytes (--buffer-bytes)", len(body))
+	}
+	return body, nil
 }
 
 // Hang makes a node neither hear nor answer, or ends that.
