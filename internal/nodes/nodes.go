@@ -250,7 +250,9 @@ func (c *Cluster) told(message []byte) {
 		c.o.Logger.Debug("cannot read an announcement of another server", "bytes", len(message))
 		return
 	}
-	slices.Sort(h.Seen) // Visible searches it
+	for _, v := range h.Views {
+		slices.Sort(v.Owners) // Visible searches them
+	}
 	if c.hear(&h, hears) {
 		c.o.Logger.Error("two servers of the log have the same name; give each its own --node-name", "name", h.Name,
 			"id", c.id, "other", h.ID)

@@ -18,24 +18,32 @@ type Pages interface {
 	// Visible reports whether a person of this name has a page in view that shows the topics.
 	Visible(owner string, topics store.Filter) bool
 
-	Able(n int) []store.Filter // topics of which an alarm would be heard
-	Owners(n int) []string     // people with a page in view
+	Able(n int) []store.Filter            // topics of which an alarm would be heard
+	Seen(n int) map[string][]store.Filter // topics of pages in view, by person, n at most in all
 }
 
 const (
 	// maxHears and maxSeen bound what a node reports of its pages. Beyond maxHears a rule may be reported as unheard
-	// although it is heard; beyond maxSeen a person gets a push for what they see.
+	// although it is heard; beyond maxSeen, or the bytes of the views, a person gets a push for what they see. A
+	// report is one message: in JSON it takes at most half of the 1 MiB that a NATS server accepts by default.
 	maxHears = 500
 	maxSeen  = 2000
 
 	maxHearsBytes = 64 << 10
+	maxSeenBytes  = 128 << 10
 )
 
 // pagesHello is what a node reports of its pages.
 type pagesHello struct {
 	Hears     []string `json:"hears,omitempty"` // topics, as store.Filter writes them
-	Seen      []string `json:"seen,omitempty"`  // digests of owners
+	Views     []view   `json:"views,omitempty"`
 	Unsettled bool     `json:"unsettled,omitempty"`
+}
+
+// view is the pages of a node that show the same topics, and are in view.
+type view struct {
+	Topics string   `json:"topics"` // as store.Filter writes them
+	Owners []string `json:"owners"` // digests
 }
 
 func (c *Cluster) ownPages() (h pagesHello) {
@@ -48,11 +56,33 @@ func (c *Cluster) ownPages() (h pagesHello) {
 			h.Hears, bytes = append(h.Hears, text), bytes+len(text)
 		}
 	}
-	for _, owner := range c.o.Pages.Owners(maxSeen) {
-		h.Seen = append(h.Seen, digestOf(owner))
-	}
+	h.Views = viewsOf(c.o.Pages.Seen(maxSeen))
 	h.Unsettled = !c.o.Pages.Settled()
 	return h
+}
+
+// viewsOf returns as many views as fit into a report.
+func viewsOf(seen map[string][]store.Filter) (all []view) {
+	at, bytes := make(map[string]int), 0
+	for owner, filters := range seen {
+		digest := digestOf(owner)
+		for _, f := range filters {
+			topics := f.String()
+			i, ok := at[topics]
+			size := len(digest)
+			if !ok {
+				i, size = len(all), size+len(topics)
+			}
+			if bytes+size > maxSeenBytes {
+				continue
+			}
+			if bytes += size; !ok {
+				at[topics], all = i, append(all, view{Topics: topics})
+			}
+			all[i].Owners = append(all[i].Owners, digest)
+		}
+	}
+	return all
 }
 
 func digestOf(owner string) string {
@@ -62,7 +92,11 @@ func digestOf(owner string) string {
 
 // filters parses the topics; false: they break a rule.
 func (h *pagesHello) filters() (all []store.Filter, ok bool) {
-	if len(h.Hears) > maxHears || len(h.Seen) > maxSeen {
+	views := 0
+	for _, v := range h.Views {
+		views += len(v.Owners)
+	}
+	if len(h.Hears) > maxHears || max(views, len(h.Views)) > maxSeen {
 		return nil, false
 	}
 	for _, text := range h.Hears {
@@ -110,17 +144,25 @@ func (w *word) covers(pattern store.Filter) bool {
 	return false
 }
 
-// Visible reports whether a person of this name has a page in view that shows the topics, or a page on another node,
-// whatever that shows.
+// Visible reports whether a person of this name has a page in view that shows the topics, on any node.
 func (a *AllPages) Visible(owner string, topics store.Filter) bool {
 	if a.own.Visible(owner, topics) {
 		return true
 	}
 	digest := digestOf(owner)
 	return a.elsewhere(func(w *word) bool {
-		_, seen := slices.BinarySearch(w.Seen, digest)
-		return seen
+		return slices.ContainsFunc(w.Views, func(v view) bool { return v.shows(digest, topics) })
 	})
+}
+
+// shows reports whether the owner has such a page, and it shows the topics. Topics that break a rule show nothing: then
+// a push is sent.
+func (v *view) shows(digest string, topics store.Filter) bool {
+	if _, ok := slices.BinarySearch(v.Owners, digest); !ok {
+		return false
+	}
+	f, err := store.NewFilter(strings.Fields(v.Topics)...)
+	return err == nil && f.Covers(topics)
 }
 
 // elsewhere reports whether is holds for another node that is not lost.

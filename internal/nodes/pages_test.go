@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,6 +159,78 @@ func takeTurns(t *testing.T, turn func(*testing.T, nodes.Bus, paged) paged) {
 	if longest > settle || total > long/2+settle || total < settle {
 		t.Errorf("it means nothing for %v, and for %v of %v", longest, total, long)
 	}
+}
+
+// TestVisibleTopics: a page on another node spares only pushes about what it shows, as one on the same node does.
+func TestVisibleTopics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var bus nodestest.Bus
+		a, b := joinPaged(t, &bus, "a"), joinPaged(t, &bus, "b")
+		for owner, topics := range map[string][]string{"ada": {"orders.>", "tickets invoices"}, "bo": {"orders.>"},
+			"cy": {"> $alerts.>"}} {
+			for _, patterns := range topics {
+				b.own.Open(owner, topicsOf(t, patterns)).Report(presence.State{Visible: true})
+			}
+		}
+		time.Sleep(nodes.HelloEvery)
+		synctest.Wait()
+		for _, x := range []struct {
+			owner, topics string
+			want          bool
+		}{{"ada", "orders.eu", true}, {"ada", "orders.eu orders.us", true}, {"ada", "tickets", true},
+			{"ada", "tickets orders.eu", false}, // on no single page
+			{"ada", ">", false}, {"bo", "orders.*", true}, {"bo", "tickets", false}, {"cy", "tickets orders.eu", true},
+			{"cy", "$alerts.orders", true}, {"dee", "orders.eu", false}} {
+			for _, n := range []paged{a, b} {
+				if got := n.all.Visible(x.owner, topicsOf(t, x.topics)); got != x.want {
+					t.Errorf("%s: %s sees %s: %v, want %v", n.Name(), x.owner, x.topics, got, x.want)
+				}
+			}
+		}
+	})
+}
+
+// TestVisibleBounds: what a node reports of its pages fits into a message, whatever they show. Who has no room gets a
+// push too many.
+func TestVisibleBounds(t *testing.T) {
+	for name, topics := range map[string]func(i int) string{
+		"one topic":   func(int) string { return "orders.>" },
+		"short ones":  func(i int) string { return fmt.Sprintf("%d.>", i) },
+		"long topics": func(i int) string { return fmt.Sprintf("%0200d", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := &measured{}
+				a, b := joinPaged(t, bus, "a"), joinPaged(t, bus, "b")
+				const people = 3000
+				for i := range people {
+					b.own.Open(fmt.Sprint(i), topicsOf(t, topics(i))).Report(presence.State{Visible: true})
+				}
+				time.Sleep(nodes.HelloEvery)
+				synctest.Wait()
+				known := 0
+				for i := range people {
+					if a.all.Visible(fmt.Sprint(i), topicsOf(t, topics(i))) {
+						known++
+					}
+				}
+				if most := bus.most.Load(); most > 512<<10 || known > 2000 || known < 500 {
+					t.Errorf("%d people are known of a message of %d bytes", known, most)
+				}
+			})
+		})
+	}
+}
+
+// measured is a bus that remembers the length of the longest message.
+type measured struct {
+	nodestest.Bus
+	most atomic.Int64
+}
+
+func (m *measured) Tell(message []byte) error {
+	m.most.Store(max(m.most.Load(), int64(len(message))))
+	return m.Bus.Tell(message)
 }
 
 // TestVisibleElsewhere: a person has a page in view on whatever node it is, until it reports that it is not in view.

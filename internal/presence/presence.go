@@ -222,16 +222,18 @@ func (r *Registry) Able(n int) (all []store.Filter) {
 	return all
 }
 
-// Owners returns the owners of the pages that a person sees, at most n.
-func (r *Registry) Owners(n int) (all []string) {
+// Seen returns the topics of the pages that a person sees, by owner, each once, at most n in all.
+func (r *Registry) Seen(n int) map[string][]store.Filter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
+	now, all := time.Now(), make(map[string][]store.Filter)
 	for owner, pages := range r.visible {
+		seen := make(map[string]bool)
 		for p := range pages {
-			if len(all) < n && p.isFresh(now) {
-				all = append(all, owner)
-				break
+			if name := p.topics.String(); n > 0 && !seen[name] && p.isFresh(now) {
+				seen[name] = true
+				all[owner] = append(all[owner], p.topics)
+				n--
 			}
 		}
 	}
