@@ -190,7 +190,7 @@ func gather(ctx context.Context, pieces *nats.Subscription, room func(bytes int)
 	for i := 1; err == nil; i++ {
 		want := min(length-len(answer), pieceBytes)
 		if m.Header.Get(headerPiece) != fmt.Sprintf("%d/%d", i, n) || len(m.Data) != want {
-			return nil, fmt.Errorf("its answer is not whole: %.40q is not piece %d", m.Header.Get(headerPiece), i)
+			return nil, fmt.Errorf("its answer is incomplete: %.40q is not piece %d", m.Header.Get(headerPiece), i)
 		}
 		if answer = append(answer, m.Data...); i == n {
 			return answer, nil
