@@ -225,7 +225,7 @@ func TestErrorsNodes(t *testing.T) {
 	if got := string(askOf(t, a, b, `{"ask":"anything"}`)); !strings.Contains(got, "does not know") {
 		t.Errorf("an unknown question is answered %s", got)
 	}
-	if got := string(askOf(t, a, b, `{`)); !strings.Contains(got, "cannot be read") {
+	if got := string(askOf(t, a, b, `{`)); !strings.Contains(got, "cannot read the question") {
 		t.Errorf("a broken question is answered %s", got)
 	}
 }
