@@ -41,7 +41,7 @@ func (c *Consumer) checkGaps(f *faults, trimmed []Entry, conn *Connection) {
 			continue
 		}
 		if !started || len(c.between(trimmed, at, item.Gap.Through)) == 0 {
-			f.add("%s was told of a gap (%s) between %s and %s, where nothing is missing", c.Name,
+			f.add("%s got a gap (%s) between %s and %s, where nothing is missing", c.Name,
 				item.Gap.Reason, at, item.Gap.Through)
 		}
 		told = item.Gap.Through
