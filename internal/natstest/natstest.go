@@ -25,6 +25,8 @@ type Cluster struct {
 	t       testing.TB
 	binary  string
 	servers []*server
+	routes  map[link]*relay // see StartRelayed; nil without relays
+	doors   []*Door
 }
 
 type server struct {
@@ -51,6 +53,13 @@ var build = sync.OnceValues(func() (string, error) {
 // Start starts one server, or the three of deploy/nats/cluster.conf, which run until the test ends.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
+	c := newCluster(t, n)
+	c.start()
+	return c
+}
+
+func newCluster(t testing.TB, n int) *Cluster {
+	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -60,9 +69,15 @@ func Start(t testing.TB, n int) *Cluster {
 		c.servers = append(c.servers,
 			&server{dir: t.TempDir(), client: address(t), monitor: address(t), route: address(t)})
 	}
+	return c
+}
+
+func (c *Cluster) start() {
+	t := c.t
+	t.Helper()
 	for i, s := range c.servers {
 		s.config = filepath.Join(s.dir, "server.conf")
-		if err := os.WriteFile(s.config, []byte(c.configuration(s)), 0o600); err != nil {
+		if err := os.WriteFile(s.config, []byte(c.configuration(i)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.Run(i)
@@ -75,11 +90,11 @@ func Start(t testing.TB, n int) *Cluster {
 			}
 		}
 	})
-	return c
 }
 
 // configuration returns the configuration of a server.
-func (c *Cluster) configuration(s *server) string {
+func (c *Cluster) configuration(i int) string {
+	s := c.servers[i]
 	if len(c.servers) == 1 {
 		return fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.client,
 			s.monitor, s.dir)
@@ -92,8 +107,15 @@ func (c *Cluster) configuration(s *server) string {
 		c.t.Fatal(err)
 	}
 	own := []string{"0.0.0.0:4222", s.client, "0.0.0.0:8222", s.monitor, "/data", s.dir, "0.0.0.0:6222", s.route}
-	for i, peer := range c.servers {
-		own = append(own, fmt.Sprintf("nats%d:6222", i+1), peer.route)
+	for j, peer := range c.servers {
+		route := peer.route
+		if r := c.routes[link{i, j}]; r != nil {
+			route = r.address()
+		}
+		own = append(own, name(j)+":6222", route)
+	}
+	if c.routes != nil {
+		own = append(own, "cluster {\n", "cluster {\n"+onlyRelays)
 	}
 	return strings.NewReplacer(own...).Replace(string(text))
 }
@@ -158,7 +180,11 @@ func (c *Cluster) Eventually(stream, what string, is func() bool) {
 const electionPatience = 5 * time.Minute
 
 // leads reports whether a server reports that it leads the stream.
-func (c *Cluster) leads(stream string) bool {
+func (c *Cluster) leads(stream string) bool { return c.Leader(stream) >= 0 }
+
+// Leader returns a server that reports that it leads the stream, -1 if there is none. One that is cut off may report
+// it until it notices.
+func (c *Cluster) Leader(stream string) int {
 	for i, monitor := range c.Monitors() {
 		var jsz struct {
 			Accounts []struct {
@@ -179,11 +205,11 @@ func (c *Cluster) leads(stream string) bool {
 		}
 		for _, s := range jsz.Accounts[0].Streams {
 			if s.Name == stream && s.Cluster.Leader == name(i) {
-				return true
+				return i
 			}
 		}
 	}
-	return false
+	return -1
 }
 
 // impatient asks servers that may hang.
