@@ -50,9 +50,7 @@ func (c *Cluster) Heal() {
 		r.heal()
 	}
 	for _, d := range c.doors {
-		for _, r := range d.relays {
-			r.heal()
-		}
+		d.Heal()
 	}
 }
 
@@ -79,8 +77,18 @@ func (d *Door) URLs() (urls []string) {
 
 // Cut is Cut between the node and all servers.
 func (d *Door) Cut() {
+	for i := range d.relays {
+		d.CutFrom(i)
+	}
+}
+
+// CutFrom is Cut between the node and one server.
+func (d *Door) CutFrom(i int) { d.relays[i].cut() }
+
+// Heal ends every cut of the node.
+func (d *Door) Heal() {
 	for _, r := range d.relays {
-		r.cut()
+		r.heal()
 	}
 }
 

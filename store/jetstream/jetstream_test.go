@@ -38,6 +38,11 @@ func connect(t testing.TB, c *natstest.Cluster, stream string, replicas int) *je
 	if replicas == 1 { // no other leader can be elected
 		o.Settle = 2 * time.Second
 	}
+	return connectTo(t, o)
+}
+
+func connectTo(t testing.TB, o jetstream.Options) *jetstream.Sequencer {
+	t.Helper()
 	var err error
 	for range 100 { // a cluster does not have a leader at once
 		var s *jetstream.Sequencer
