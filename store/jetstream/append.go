@@ -51,7 +51,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 		return store.Place{}, err
 	}
 	if fault := s.fault.Load(); fault != nil && !a.open {
-		return store.Place{}, fmt.Errorf("%w: %w", store.ErrUnavailable, *fault)
+		return store.Place{}, faulty(*fault)
 	}
 	for {
 		sequence, err := s.publish(ctx, a)
@@ -87,6 +87,15 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			return store.Place{}, s.unsettled(a, errors.Join(err, lookErr))
 		}
 	}
+}
+
+// faulty returns the error of an attempt that is not made because of a fault of the stream. Someone may mend it,
+// unless the stream is gone.
+func faulty(fault error) error {
+	if errors.Is(fault, errReplaced) {
+		return fault
+	}
+	return fmt.Errorf("%w: %v", store.ErrUnavailable, fault)
 }
 
 // unsettled returns the error of an attempt that is not settled when its time is up.

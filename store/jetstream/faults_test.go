@@ -15,7 +15,6 @@ import (
 
 	"tidings/internal/natstest"
 	"tidings/store"
-	"tidings/store/bolt"
 	"tidings/store/jetstream"
 	"tidings/store/storetest"
 )
@@ -61,68 +60,6 @@ func stops(t *testing.T, log *node) {
 	}
 	if _, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a"}}); !errors.Is(err, store.ErrFailed) {
 		t.Errorf("append: %v, want ErrFailed", err)
-	}
-}
-
-// TestStreamReplaced: a stream that was deleted and recreated by another node stops a log that followed the
-// first, while it runs or when it starts.
-func TestStreamReplaced(t *testing.T) {
-	c, dir := natstest.Start(t, 1), t.TempDir()
-	log := open(t, dir, storetest.Options{}, connect(t, c, "LOG", 1))
-	publish(t, log, 5, 10)
-	if err := operator(t, c).DeleteStream(t.Context(), "LOG"); err != nil {
-		t.Fatal(err)
-	}
-	other := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
-	defer other.Close()
-	publish(t, other, 10, 10)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	_ = log.CatchUp(ctx)
-	if _, err := store.Append(ctx, log, []store.Draft{{Topic: "a"}}); err == nil {
-		t.Error("a node of the first stream has written into the second")
-	}
-	if err := log.Close(); err != nil {
-		t.Error(err)
-	}
-	seq := connect(t, c, "LOG", 1)
-	defer seq.Close()
-	if _, err := bolt.Open(dir, bolt.Options{Sequencer: seq}); !errors.Is(err, store.ErrDiverged) {
-		t.Errorf("open: %v, want ErrDiverged", err)
-	}
-}
-
-// TestStreamRewound: a log stops after an older copy of the servers' store was put back.
-func TestStreamRewound(t *testing.T) {
-	for name, more := range map[string]int{"shorter": 0, "as long again": 8} {
-		t.Run(name, func(t *testing.T) {
-			c := natstest.Start(t, 1)
-			log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
-			defer log.Close()
-			publish(t, log, 5, 10)
-			c.Kill(0)
-			older := filepath.Join(t.TempDir(), "older")
-			if err := os.CopyFS(older, os.DirFS(c.Dir(0))); err != nil {
-				t.Fatal(err)
-			}
-			c.Run(0)
-			publish(t, log, 5, 10)
-			c.Kill(0)
-			if err := errors.Join(os.RemoveAll(c.Dir(0)), os.CopyFS(c.Dir(0), os.DirFS(older))); err != nil {
-				t.Fatal(err)
-			}
-			c.Run(0)
-			if more > 0 {
-				other := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
-				publish(t, other, more, 10)
-				if err := other.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-			go func() { _, _ = store.Append(context.Background(), log, []store.Draft{{Topic: "a"}}) }()
-			go func() { _ = log.CatchUp(context.Background()) }()
-			stops(t, log)
-		})
 	}
 }
 

@@ -37,11 +37,14 @@ func (s *Sequencer) Follow(ctx context.Context, after store.Place,
 		if err != nil {
 			return err
 		}
+		if fault := s.fault.Load(); fault != nil && errors.Is(*fault, errReplaced) {
+			return *fault
+		}
 		g.last, g.parts, g.commit = g.at.Number, 0, nil // the parts are delivered again
 		if !s.pause(ctx, againAfter) {
 			return context.Cause(ctx)
 		}
-		if err := s.purgedAfter(ctx, g.at); errors.Is(err, store.ErrPurged) {
+		if err := s.purgedAfter(ctx, g.at); errors.Is(err, store.ErrPurged) || errors.Is(err, store.ErrDiverged) {
 			return err
 		}
 	}
@@ -113,8 +116,8 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 		case ctx.Err() != nil || s.ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-			if behind = s.stillBehind(ctx, g.last, behind); behind >= behindFor {
-				return nil
+			if behind, err = s.stillBehind(ctx, g.last, behind); err != nil || behind >= behindFor {
+				return err
 			}
 			continue
 		case err != nil:
@@ -138,19 +141,26 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 	}
 }
 
-// stillBehind counts how many times in a row the stream had more than was delivered.
-func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) int {
-	end, err := s.last(ctx, ofAny)
+// stillBehind counts how many times in a row the stream had more than was delivered. ErrDiverged: it has less.
+func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) (int, error) {
+	info, err := s.report(ctx)
 	if err != nil {
+		if errors.Is(err, store.ErrDiverged) {
+			return 0, err
+		}
 		s.leave()
-		return behind
+		return behind, nil
 	}
 	s.saw(0)
-	if end == nil || end.Sequence <= last {
-		return 0
+	end := info.State.LastSeq
+	if s.putBack(end) { // not only to before last: what this node placed may not have been delivered
+		return 0, fmt.Errorf("%w: the stream ends at place %d, and had %d", store.ErrDiverged, end, s.seen.Load())
 	}
-	raise(&s.ahead, end.Sequence)
-	return behind + 1
+	if end <= last {
+		return 0, nil
+	}
+	raise(&s.ahead, end)
+	return behind + 1, nil
 }
 
 // consumer returns the messages from a sequence on. It does not use the client's ordered consumer, which

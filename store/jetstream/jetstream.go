@@ -64,13 +64,15 @@ type Sequencer struct {
 	stop context.CancelFunc
 	busy sync.WaitGroup
 
-	reconnected chan struct{} // triggers a check of the stream
+	checks chan struct{} // triggers a check of the stream
+	gone   time.Time     // since when there has been no stream; zero while there is one; watch owns it
 
 	seen  atomic.Uint64         // the highest sequence that existed
 	ahead atomic.Uint64         // the highest that a server has mentioned, if above seen
 	fault atomic.Pointer[error] // what is wrong with the stream; nil: nothing
 	heard atomic.Int64          // when a server of the stream last answered or was left, Unix nanoseconds
 	told  atomic.Int64          // when one last answered, Unix nanoseconds
+	left  atomic.Int64          // when a leader was last left because it is cut off, Unix nanoseconds
 	clock atomic.Pointer[reading]
 	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
 
@@ -100,7 +102,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	}
 	o.Replicas = cmp.Or(o.Replicas, 3)
 	o.Settle = cmp.Or(o.Settle, 30*time.Second)
-	s := &Sequencer{o: o, reconnected: make(chan struct{}, 1)}
+	s := &Sequencer{o: o, checks: make(chan struct{}, 1)}
 	_, _ = rand.Read(s.node[:]) // never fails
 	var err error
 	if s.nc, err = nats.Connect(strings.Join(o.URLs, ","), s.connection()...); err != nil {
@@ -134,10 +136,7 @@ func (s *Sequencer) connection() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			s.o.Logger.Info("reconnected to NATS", "server", nc.ConnectedServerName())
-			select {
-			case s.reconnected <- struct{}{}:
-			default:
-			}
+			s.checkSoon()
 		})}
 	if s.o.Creds != "" {
 		options = append(options, nats.UserCredentials(s.o.Creds))
@@ -193,6 +192,9 @@ func (s *Sequencer) End(ctx context.Context, had uint64) (store.Place, error) {
 		var end store.Place
 		if err == nil && m != nil {
 			end, err = s.placeOf(m)
+		}
+		if err == nil {
+			_, err = s.report(ctx) // afterwards, for what it proves to hold of the message
 		}
 		if err == nil && (end.Number >= seen || s.putBack(end.Number)) {
 			s.saw(end.Number)

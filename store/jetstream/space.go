@@ -101,11 +101,9 @@ func (s *Sequencer) mustHave(ctx context.Context, number uint64) (*jetstream.Raw
 
 // Extent implements store.Sequencer.
 func (s *Sequencer) Extent(ctx context.Context) (store.Extent, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*answerTime)
-	defer cancel()
-	info, err := s.stream.Info(ctx)
+	info, err := s.report(ctx)
 	if err != nil {
-		return store.Extent{}, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
+		return store.Extent{}, err
 	}
 	e := s.extentOf(info)
 	s.saw(e.Last)

@@ -67,6 +67,13 @@ func logOf(c *jetstream.StreamConfig) (store.ID, error) {
 		store.ErrDiverged, c.Name, c.Subjects)
 }
 
+// errReplaced: the stream that the log has followed is gone.
+var errReplaced = fmt.Errorf("%w: its stream is gone", store.ErrDiverged)
+
+func (s *Sequencer) replacedBy(log store.ID) error {
+	return fmt.Errorf("%w: stream %s is of log %s now, it was of %s", errReplaced, s.o.Stream, log, s.logID)
+}
+
 // judge returns what is wrong with the stream, nil if nothing.
 func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error {
 	log, err := logOf(c)
@@ -77,7 +84,7 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 	case err != nil:
 		return err
 	case log != s.logID:
-		return fmt.Errorf("%w: stream %s is of log %s now, it was of %s", store.ErrDiverged, c.Name, log, s.logID)
+		return s.replacedBy(log)
 	case c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew || c.MaxAge != 0 ||
 		c.MaxMsgsPerSubject > 0:
 		return wrong("deletes messages by itself: it must have limits retention, discard new, no max_age and no " +
@@ -142,12 +149,20 @@ func (s *Sequencer) watch() {
 				s.readClock()
 				continue
 			}
-		case <-s.reconnected:
+		case <-s.checks:
 		case <-s.ctx.Done():
 			return
 		}
 		s.check()
 		checked = time.Now()
+	}
+}
+
+// checkSoon triggers a check of the stream.
+func (s *Sequencer) checkSoon() {
+	select {
+	case s.checks <- struct{}{}:
+	default:
 	}
 }
 
@@ -160,6 +175,15 @@ func (s *Sequencer) readClock() {
 	}
 }
 
+// goneFor returns for how long the servers have reported that there is no such stream. Those that have just started
+// may not know yet.
+func (s *Sequencer) goneFor() time.Duration {
+	if s.gone.IsZero() {
+		s.gone = time.Now()
+	}
+	return time.Since(s.gone)
+}
+
 // check checks the stream again. A fault of the stream keeps commits from being placed; a missing answer
 // does not.
 func (s *Sequencer) check() {
@@ -167,10 +191,14 @@ func (s *Sequencer) check() {
 	defer cancel()
 	stream, err := s.info(ctx)
 	if err == nil {
+		s.gone = time.Time{}
 		config := stream.CachedInfo().Config
 		err = s.judge(ctx, &config)
 	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		s.gone = time.Time{}
 		return
+	} else if s.goneFor() >= s.o.Settle {
+		err = fmt.Errorf("%w: there is no stream %s any more", errReplaced, s.o.Stream)
 	}
 	if errors.Is(err, store.ErrUnavailable) { // it could not be checked that the servers sync
 		return
