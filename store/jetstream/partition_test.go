@@ -133,7 +133,8 @@ func TestPartitions(t *testing.T) {
 
 // newCrowd starts three servers and the nodes.
 func newCrowd(t *testing.T, seed uint64, nodes int) *crowd {
-	c := &crowd{servers: natstest.StartRelayed(t), random: rand.New(rand.NewPCG(seed, 0)), acks: make(map[string]store.ID),
+	c := &crowd{servers: natstest.StartRelayed(t), random: rand.New(rand.NewPCG(seed, 0)),
+		acks:    make(map[string]store.ID),
 		refused: make(map[string]bool), stream: newRecord()}
 	c.servers.Await()
 	for range nodes {
@@ -259,6 +260,7 @@ func (c *crowd) close(t *testing.T) {
 // retriable reports whether a publisher may go to another node after this error. stored: it may be stored.
 func retriable(err error) (ok, stored bool) {
 	unknown := errors.Is(err, store.ErrOutcomeUnknown)
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrQueueFull) || errors.Is(err, store.ErrClosed) ||
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrQueueFull) ||
+		errors.Is(err, store.ErrClosed) ||
 		unknown && !errors.Is(err, store.ErrFailed), unknown
 }

@@ -318,7 +318,8 @@ func TestReplaced(t *testing.T) {
 			if _, err := bolt.Open(dir, bolt.Options{Sequencer: seq}); !errors.Is(err, store.ErrDiverged) {
 				t.Errorf("open: %v, want ErrDiverged", err)
 			}
-			if _, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: seq}); !errors.Is(err, store.ErrDiverged) {
+			_, err := bolt.PutBack(t.Context(), dir, bolt.Options{Sequencer: seq})
+			if !errors.Is(err, store.ErrDiverged) {
 				t.Errorf("put back: %v, want ErrDiverged", err)
 			}
 			if got := alone(t, dir, filepath.Join(t.TempDir(), "is")); got.Head() != head {
