@@ -178,7 +178,7 @@ func (s *Server) askSender(ctx context.Context, to *nodes.Node, question []byte,
 	}
 	if err != nil {
 		return said, &problem{code: "node-unavailable", cause: err, detail: fmt.Sprintf("%s, which sends deliveries "+
-			"and takes the steps of alerts, %s; it may have done what was asked", to.Label, failed)}
+			"and fires the steps of alerts, %s; it may have done what was asked", to.Label, failed)}
 	}
 	room.set(int64(len(said.Answer.Body)))
 	return said, nil

@@ -50,7 +50,7 @@ func (a *alertInfo) print(app *app) error {
 	}
 	steps := ""
 	if a.Step > 0 {
-		steps = fmt.Sprintf(", %d steps taken", a.Step)
+		steps = fmt.Sprintf(", %d steps fired", a.Step)
 	}
 	return app.print("%s %s %s of %s: %s%s%s", a.ID, a.Topic, a.Type, a.Since.Format(time.RFC3339), a.State, who, steps)
 }

@@ -69,7 +69,7 @@ func TestAlertsVerb(t *testing.T) {
 	verb(exitOK, `{"id":"`+step+`"`, "", "tail $alerts.orders.eu --since earliest --limit 1 --json")
 	list := verb(exitOK, "", "", "alerts list")
 	id, text, _ := strings.Cut(list, " ")
-	if !regexp.MustCompile(`^orders\.eu order\.created of 20\S+Z: open, 1 steps taken\n$`).MatchString(text) {
+	if !regexp.MustCompile(`^orders\.eu order\.created of 20\S+Z: open, 1 steps fired\n$`).MatchString(text) {
 		t.Fatalf("open is %q", list)
 	}
 	says := func(want, command string) {
