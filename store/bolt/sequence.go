@@ -43,8 +43,8 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 		c.mirror.conflicts.Add(1)
 		err = c.reachTaken(at.Number + 1)
 	case errors.Is(err, store.ErrUnavailable):
-		if time.Now().After(c.mirror.until) || !c.mirror.pause(againAfter) {
-			break
+		if time.Until(c.mirror.until) < againAfter || !c.mirror.pause(againAfter) {
+			break // this error says why there is no place
 		}
 		err = c.applyOthers()
 	default:

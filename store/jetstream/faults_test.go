@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,8 +14,10 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
+	"tidings/internal/e2e"
 	"tidings/internal/natstest"
 	"tidings/store"
+	"tidings/store/bolt"
 	"tidings/store/jetstream"
 	"tidings/store/storetest"
 )
@@ -229,5 +232,84 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%v, want %q", err, want.text)
 			}
 		})
+	}
+}
+
+// TestChanged: a stream whose settings were changed while a log follows it takes no events, the log says why, and
+// continues once they are changed back.
+func TestChanged(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	wrote := new(e2e.Output)
+	seq, err := jetstream.Connect(t.Context(), jetstream.Options{URLs: c.URLs(), Stream: "LOG", Replicas: 1,
+		Lossy: true, Logger: slog.New(slog.NewTextHandler(wrote, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seq.Close()
+	log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: seq, SequencerTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	js := operator(t, c)
+	good := streamOn(t, js).Config
+	for want, change := range map[string]func(*natsjs.StreamConfig){
+		"no max_age":   func(c *natsjs.StreamConfig) { c.MaxAge = time.Hour },
+		"discard new":  func(c *natsjs.StreamConfig) { c.Discard = natsjs.DiscardOld },
+		"the subjects": func(c *natsjs.StreamConfig) { c.Subjects = []string{"orders.>"} },
+		"allow_atomic": func(c *natsjs.StreamConfig) { c.AllowAtomicPublish = false },
+	} {
+		config, words := good, strings.Count(wrote.String(), want)
+		change(&config)
+		if _, err := js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		c.Kill(0) // it looks after each reconnect, otherwise each minute
+		c.Run(0)
+		e2e.Eventually(t, "word of "+want, func() bool { return strings.Count(wrote.String(), want) > words })
+		_, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a"}})
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("append: %v, want ErrUnavailable for %s", err, want)
+		}
+		if _, err := js.UpdateStream(t.Context(), good); err != nil {
+			t.Fatal(err)
+		}
+		e2e.Eventually(t, "event after "+want, func() bool {
+			_, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a"}})
+			return err == nil
+		})
+	}
+	storetest.Check(t, log)
+}
+
+// TestConsumerDeleted: a log whose consumer was deleted makes another, and misses nothing.
+func TestConsumerDeleted(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	writes := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	reads := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	stream, err := operator(t, c).Stream(t.Context(), "LOG")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		publish(t, writes, 3, 10)
+		names := stream.ConsumerNames(t.Context())
+		for name := range names.Name() {
+			err := stream.DeleteConsumer(t.Context(), name)
+			if err != nil && !errors.Is(err, natsjs.ErrConsumerNotFound) {
+				t.Fatal(err)
+			}
+		}
+		if err := names.Err(); err != nil {
+			t.Fatal(err)
+		}
+		last := publish(t, writes, 3, 10)
+		e2e.Eventually(t, "event after its consumer was deleted", func() bool { return !reads.Head().Before(last) })
+	}
+	storetest.Agree(t, writes, reads)
+	if err := errors.Join(writes.Close(), reads.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -72,7 +72,7 @@ type Sequencer struct {
 	fault atomic.Pointer[error] // what is wrong with the stream; nil: nothing
 	heard atomic.Int64          // when a server of the stream last answered or was left, Unix nanoseconds
 	told  atomic.Int64          // when one last answered, Unix nanoseconds
-	left  atomic.Int64          // when a leader was last left because it is cut off, Unix nanoseconds
+	left  atomic.Int64          // when a server was last left, Unix nanoseconds
 	clock atomic.Pointer[reading]
 	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
 
@@ -292,6 +292,7 @@ func (s *Sequencer) leave() {
 	heard := s.heard.Load()
 	if now := time.Now(); now.Sub(time.Unix(0, heard)) >= leaveAfter &&
 		s.heard.CompareAndSwap(heard, now.UnixNano()) {
+		s.left.Store(now.UnixNano())
 		s.o.Logger.Warn("the stream does not answer, trying another server", "server", s.nc.ConnectedServerName())
 		_ = s.nc.ForceReconnect() // fails while it is connecting
 	}

@@ -28,7 +28,10 @@ func (s *Sequencer) report(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: the extent of the stream: %w", store.ErrUnavailable, err)
 	}
-	if !leads(info.Cluster) {
+	switch c := info.Cluster; {
+	case c != nil && c.Leader == "": // one of the others answers, with what it has
+		return nil, fmt.Errorf("%w: the stream has no leader", store.ErrUnavailable)
+	case !leads(c):
 		s.leaveLeader()
 		return nil, fmt.Errorf("%w: the stream's leader is cut off from the other servers", store.ErrUnavailable)
 	}
@@ -57,6 +60,7 @@ func leads(c *jetstream.ClusterInfo) bool {
 func (s *Sequencer) leaveLeader() {
 	left, now := s.left.Load(), time.Now()
 	if now.Sub(time.Unix(0, left)) >= leaveAfter && s.left.CompareAndSwap(left, now.UnixNano()) {
+		s.heard.Store(now.UnixNano()) // the next one has as long to answer
 		s.o.Logger.Warn("the stream's leader is cut off from the other servers, trying another server", "server",
 			s.nc.ConnectedServerName())
 		_ = s.nc.ForceReconnect() // fails while it is connecting

@@ -134,8 +134,7 @@ func TestPartitions(t *testing.T) {
 // newCrowd starts three servers and the nodes.
 func newCrowd(t *testing.T, seed uint64, nodes int) *crowd {
 	c := &crowd{servers: natstest.StartRelayed(t), random: rand.New(rand.NewPCG(seed, 0)),
-		acks:    make(map[string]store.ID),
-		refused: make(map[string]bool), stream: newRecord()}
+		acks: make(map[string]store.ID), refused: make(map[string]bool), stream: newRecord()}
 	c.servers.Await()
 	for range nodes {
 		c.nodes = append(c.nodes, &member{door: c.servers.Door(), dir: t.TempDir()})
@@ -176,7 +175,8 @@ func (c *crowd) shut(i int) {
 	_ = log.Close()
 }
 
-// acknowledge waits until each node, except one, has stored an event that it was given after the call.
+// acknowledge waits until each node, except one, has stored an event that it was given after the call. The first of
+// them must do so soon.
 func (c *crowd) acknowledge(t *testing.T, when string, except int) {
 	t.Helper()
 	began := time.Now()
@@ -192,10 +192,15 @@ func (c *crowd) acknowledge(t *testing.T, when string, except int) {
 		}
 		return nodes
 	}
-	if !soon(func() bool { return len(missing()) == 0 }) {
-		t.Fatalf("%s: nothing was stored by the nodes %v for %v", when, missing(), time.Since(began))
+	all := len(missing())
+	if !soon(func() bool { return len(missing()) < all }) {
+		t.Fatalf("%s: nothing was stored for %v", when, time.Since(began))
 	}
-	t.Logf("%s: stored after %v", when, time.Since(began).Round(time.Millisecond))
+	first := time.Since(began)
+	c.servers.Eventually("LOG", fmt.Sprint("event of each node but ", except),
+		func() bool { return len(missing()) == 0 })
+	t.Logf("%s: stored after %v, by all after %v", when, first.Round(time.Millisecond),
+		time.Since(began).Round(time.Millisecond))
 }
 
 // soon waits until is returns true, for the time that servers may take to continue. A step that takes long because the
@@ -203,7 +208,7 @@ func (c *crowd) acknowledge(t *testing.T, when string, except int) {
 func soon(is func() bool) bool {
 	const step = 20 * time.Millisecond
 	for waited := time.Duration(0); !is(); {
-		if waited >= continuePatience {
+		if waited >= continuePatience() {
 			return false
 		}
 		from := time.Now()
@@ -213,8 +218,14 @@ func soon(is func() bool) bool {
 	return true
 }
 
-// continuePatience is how long a majority of the servers may take to acknowledge again.
-const continuePatience = 15 * time.Second
+// continuePatience is how long a majority of the servers may take to acknowledge again. An election takes rounds of 4
+// to 9 s, and more than one where other tests need the processor.
+func continuePatience() time.Duration {
+	if os.Getenv("TIDINGS_FULL") != "" {
+		return 15 * time.Second
+	}
+	return time.Minute
+}
 
 // audit checks everything that was answered and read against the stream, which it reads, and all nodes against one
 // that joins.
@@ -261,6 +272,5 @@ func (c *crowd) close(t *testing.T) {
 func retriable(err error) (ok, stored bool) {
 	unknown := errors.Is(err, store.ErrOutcomeUnknown)
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrQueueFull) ||
-		errors.Is(err, store.ErrClosed) ||
-		unknown && !errors.Is(err, store.ErrFailed), unknown
+		errors.Is(err, store.ErrClosed) || unknown && !errors.Is(err, store.ErrFailed), unknown
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // TestStaleLeader: a leader that is cut off from its peers answers for up to 20 s although another one has been
-// elected. A node that reaches no other server is not up to date by its answers; one that does leaves it.
+// elected. A node that reaches no other server is not up to date by its answers, and one that does leaves it.
 func TestStaleLeader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to elect a leader")
