@@ -5,13 +5,13 @@ import { t, time } from './i18n.js';
 
 // CAUSES match the server's texts about a failure, the more specific ones first. Groups are filled in.
 const CAUSES = [
-  ['flag', /serve with (?<flag>--[\w-]+(?: \S+)?) if/],
+  ['flag', /serve with (?<flag>--[\w-]+(?: \S+)?) to allow it/],
   ['own', /is this server itself/],
   ['gone', /answered 410\b/],
-  ['unwanted', /it does not take this event/],
+  ['unwanted', /it rejects this event/],
   ['redirect', /redirects are not followed/],
-  ['secret', /look at the (?:secret|bot's token)|answered 40[13]\b/],
-  ['url', /look at the URL|there is no (?:robot|bot|webhook) at this URL/],
+  ['secret', /check the (?:secret|bot's token)|answered 40[13]\b/],
+  ['url', /check the URL|no (?:robot|bot|webhook|workspace) at this URL/],
   ['busy', /answered (?:429|503)\b/],
   ['broken', /answered 5\d\d\b/],
   ['silent', /no answer within/],
