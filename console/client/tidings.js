@@ -704,10 +704,15 @@ function framer() {
 
 function typeOf(answer) { return answer.headers.get('Content-Type')?.split(/\s*;/)[0].toLowerCase(); }
 
-async function pageOf(answer) {
-  const page = await answer.json().catch(error => {
+// jsonOf returns undefined for a body that is not JSON. It throws if the body does not arrive.
+function jsonOf(answer) {
+  return answer.json().catch(error => {
     if (error.name !== 'SyntaxError') throw error;
   });
+}
+
+async function pageOf(answer) {
+  const page = await jsonOf(answer);
   if (!Array.isArray(page?.events) || typeof page.next !== 'string') throw await errorOf(answer, PAGES);
   return page;
 }
@@ -715,7 +720,7 @@ async function pageOf(answer) {
 // A ProblemError is the server's (RFC 9457).
 async function errorOf(answer, wanted) {
   const { url, status } = answer, type = typeOf(answer);
-  const { title, detail, code } = type === 'application/problem+json' && await answer.json().catch(() => {}) || {};
+  const { title, detail, code } = type === 'application/problem+json' && await jsonOf(answer) || {};
   if (isText(code)) return Object.assign(new Error(detail ?? title ?? code), { name: 'ProblemError', status, code });
   const { origin, pathname } = new URL(url);
   const got = answer.type === 'opaqueredirect' ? 'a redirect' : `${type || 'nothing'} (HTTP ${status})`;

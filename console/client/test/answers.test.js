@@ -47,6 +47,20 @@ for (const [name, answer] of Object.entries(ANSWERS)) {
   });
 }
 
+test('a problem whose body does not arrive says nothing', async () => {
+  const stage = new Stage(), tab = stage.open({});
+  await stage.pass(1);
+  stage.network.answer = { status: 401, type: 'application/problem+json', cut: true };
+  stage.network.drop(1);
+  tab.fire('online');
+  await stage.pass(120);
+  assert.equal(tab.client.state, 'connecting');
+  assert.deepEqual(tab.errors(), []);
+  stage.network.answer = undefined;
+  await stage.pass(60);
+  assert.equal(tab.client.state, 'live');
+});
+
 test('a problem of the server is a refusal', async () => {
   const stage = new Stage({ auth: true }), tab = stage.open({ token: 'wrong' });
   await stage.pass(60);

@@ -5,7 +5,7 @@ import { Lane } from './clock.js';
 
 export class Network {
   mode = 'ok'; // or refuse: nothing connects; hang: nothing goes through; buffer: streams are held back
-  answer; // an intermediary's response in the server's place: {status, type, body}
+  answer; // an intermediary's response in the server's place: {status, type, body, cut}
   bodiless = false; // whether the browser has no streams
   cookie; // what the browser sends by itself, as Authorization here
   requests; // an array, to record them
@@ -187,6 +187,7 @@ export function fetchOf(tab, network) {
       const answer = (status, content, type = status === 200 ? 'application/json' : 'application/problem+json') => {
         const head = headOf(url, status, type, status === 200 && !network.answer && who);
         connection.down(() => resolve({ ...head, json: () => body }));
+        if (network.answer?.cut) return connection.end(() => lose(new TypeError('network error')));
         connection.end(() => typeof content === 'string' ? lose(new SyntaxError(content)) : arrive(JSON.parse(JSON.stringify(content))));
       };
       if (network.answer) {
