@@ -442,7 +442,7 @@ func TestPurgeRunning(t *testing.T) {
 			t.Error("it goes on")
 		}
 		err := slow.Ready()
-		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
+		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "restart this node") {
 			t.Errorf("ready: %v, want ErrPurged and what to do", err)
 		}
 		closeLog(t, slow)

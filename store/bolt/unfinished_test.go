@@ -51,7 +51,7 @@ func TestPurgeUnfinished(t *testing.T) {
 			},
 			"detach": func() error { _, err := bolt.Detach(dir); return err },
 		} {
-			if err := take(); err == nil || !strings.Contains(err.Error(), "not finished") {
+			if err := take(); err == nil || !strings.Contains(err.Error(), "is incomplete") {
 				t.Errorf("%s: %v, want that the mirror is incomplete", name, err)
 			}
 		}
@@ -93,7 +93,7 @@ func TestPurgeOpenAttempt(t *testing.T) {
 		}
 		pass(time.Minute)
 		err = asks.Ready()
-		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "start this node again") {
+		if !errors.Is(err, store.ErrPurged) || !strings.Contains(err.Error(), "restart this node") {
 			t.Errorf("ready: %v, want ErrPurged and what to do", err)
 		}
 		closeLog(t, asks)

@@ -209,7 +209,7 @@ func TestRefused(t *testing.T) {
 		"old go first": {func(c *natsjs.StreamConfig) { c.Discard = natsjs.DiscardOld }, jetstream.Options{Lossy: true},
 			"discard new"},
 		"others' subjects": {func(c *natsjs.StreamConfig) { c.Subjects = []string{"orders.>"} },
-			jetstream.Options{Lossy: true}, "no log of this program"},
+			jetstream.Options{Lossy: true}, "not a log of this program"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream := strings.ReplaceAll(strings.ReplaceAll(name, " ", "-"), "'", "")
