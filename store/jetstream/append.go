@@ -34,8 +34,9 @@ type refusal struct {
 func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, r.Code) }
 
 // Append implements store.Sequencer. An attempt that expects the last message to be L can only lie at L+1:
-// after an unknown outcome it looks there and, if nothing is there, sends the same again. A first refusal
-// because of another last message is final; a later one may be about the attempt itself.
+// after an unknown outcome it looks there and, if nothing is there, sends the same again. A refusal because of another
+// last message proves nothing by itself: it may be about the attempt itself, sent again, and for a moment a stream can
+// have two leaders, of which one refuses what the other one places. What is at L+1 decides.
 func (s *Sequencer) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
 	return s.append(ctx, after, commit, s.subject(ofCommit))
 }
@@ -66,16 +67,10 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			return store.Place{}, fmt.Errorf("%w: a message of the log exceeds max_payload of the NATS server: %w",
 				store.ErrNoSpace, err)
 		}
-		no := (*refusal)(nil)
-		if errors.As(err, &no) {
-			s.saw(0)
-			if final := a.final(no); final != nil {
-				return store.Place{}, final
-			}
-		} else {
-			a.open = true
+		if final := s.final(a, err); final != nil {
+			return store.Place{}, final
 		}
-		place, told, lookErr := s.look(ctx, a)
+		place, told, lookErr := s.decided(ctx, a, err)
 		switch {
 		case told:
 			return place, lookErr
@@ -100,13 +95,10 @@ func faulty(fault error) error {
 
 // unsettled returns the error of an attempt that is not settled when its time is up.
 func (s *Sequencer) unsettled(a *attempt, err error) error {
-	switch {
-	case a.open:
-		return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
-	case s.rewound(a):
+	if s.rewound(a) {
 		return fmt.Errorf("%w: the stream ends before place %d", store.ErrDiverged, a.after.Number)
 	}
-	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, err)
 }
 
 // attemptOf returns the previous attempt if this call repeats it, or a new one.
@@ -121,19 +113,44 @@ func (s *Sequencer) attemptOf(after store.Place, commit []byte, subject string) 
 	return a, err
 }
 
-// final returns the error that a refusal means if it settles the attempt, else nil.
-func (a *attempt) final(no *refusal) error {
-	switch {
-	case no.Code == codeWrongStream:
-		return fmt.Errorf("%w: %w", store.ErrDiverged, no)
-	case a.open:
-		return nil // this call was refused; an earlier one may have placed it
-	case no.Code == codeWrongLast && wrongLast(no) > a.after.Number:
-		return store.ErrPlaceTaken
-	case no.Code == codeStreamLimit, no.Code == codeServerFull, no.Code == codeAccountLimit, no.Code == codeTooLarge:
-		return fmt.Errorf("%w: %w", store.ErrNoSpace, no)
+// final returns the error that a failed call means if it settles the attempt, else nil; the attempt is then open.
+func (s *Sequencer) final(a *attempt, err error) error {
+	no := (*refusal)(nil)
+	refused := errors.As(err, &no)
+	if refused {
+		s.saw(0)
+		if no.Code == codeWrongStream {
+			return fmt.Errorf("%w: %w", store.ErrDiverged, no)
+		}
 	}
+	if !a.open && refused {
+		switch no.Code {
+		case codeStreamLimit, codeServerFull, codeAccountLimit, codeTooLarge:
+			return fmt.Errorf("%w: %w", store.ErrNoSpace, no)
+		}
+	}
+	a.open = true // this call, or an earlier one, may have placed it
 	return nil
+}
+
+// decided finds out what is at the attempt's place after a call failed; told: the attempt is settled. If the call was
+// refused for another message, that one usually arrives at once, and no server has to be asked.
+func (s *Sequencer) decided(ctx context.Context, a *attempt, err error) (place store.Place, told bool, _ error) {
+	no := (*refusal)(nil)
+	if errors.As(err, &no) && no.Code == codeWrongLast && wrongLast(no) > a.after.Number {
+		if own, came := s.passed.await(ctx, a.after.Number+1, a.id); came {
+			return a.settled(own)
+		}
+	}
+	return s.look(ctx, a)
+}
+
+// settled returns what Append returns once it is known whether the attempt's place is its own.
+func (a *attempt) settled(own bool) (place store.Place, told bool, err error) {
+	if !own {
+		return place, true, store.ErrPlaceTaken
+	}
+	return store.Place{Number: a.after.Number + uint64(len(a.parts)), Chain: a.chain}, true, nil
 }
 
 // wrongLast returns the sequence that a refusal names; it includes messages proposed but not stored yet.
@@ -146,7 +163,7 @@ func wrongLast(no *refusal) uint64 {
 // look finds out what is at the attempt's place; told: the attempt is settled.
 func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, told bool, err error) {
 	m, err := s.message(ctx, a.after.Number+1)
-	if err == nil && m == nil && a.open { // if it is not open, the next publish is refused
+	if err == nil && m == nil {
 		err = s.purgedAfter(ctx, a.after)
 		return place, errors.Is(err, store.ErrPurged), err
 	}
@@ -154,10 +171,7 @@ func (s *Sequencer) look(ctx context.Context, a *attempt) (place store.Place, to
 		return place, false, err
 	}
 	s.saw(m.Sequence)
-	if !bytes.Equal(m.Data, a.parts[0]) {
-		return place, true, store.ErrPlaceTaken
-	}
-	return store.Place{Number: a.after.Number + uint64(len(a.parts)), Chain: a.chain}, true, nil
+	return a.settled(bytes.Equal(m.Data, a.parts[0]))
 }
 
 // rewound reports whether the stream ends before the place that the attempt must follow.

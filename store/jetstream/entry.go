@@ -66,6 +66,7 @@ type attempt struct {
 	after   store.Place
 	commit  []byte
 	subject string
+	id      [8]byte // in its messages
 	chain   [16]byte
 	parts   [][]byte // the messages
 	open    bool     // one of its calls may have placed it
@@ -81,6 +82,7 @@ func (s *Sequencer) newAttempt(after store.Place, commit []byte, subject string)
 	}
 	e := entry{log: s.logID, node: s.node, parts: uint16(n)}
 	_, _ = rand.Read(e.attempt[:]) // never fails
+	a.id = e.attempt
 	e.chain = e.link(after.Chain, a.commit)
 	a.chain = e.chain
 	for i := range n {

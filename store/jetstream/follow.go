@@ -132,6 +132,9 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 		s.saw(meta.Sequence.Stream)
 		raise(&s.ahead, meta.Sequence.Stream+meta.NumPending)
 		at, commit, err := g.add(meta.Sequence.Stream, m.Data())
+		if err == nil {
+			s.passed.note(g.last, g.first.attempt) // before deliver, which may wait for the one who awaits this
+		}
 		if err == nil && commit != nil {
 			err = deliver(at, commit)
 		}

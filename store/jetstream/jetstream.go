@@ -76,6 +76,8 @@ type Sequencer struct {
 	clock atomic.Pointer[reading]
 	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
 
+	passed passed
+
 	mu          sync.Mutex
 	attempt     *attempt  // the last one; it may be repeated
 	short       time.Time // since when the stream has ended before seen; zero if it does not
@@ -102,7 +104,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	}
 	o.Replicas = cmp.Or(o.Replicas, 3)
 	o.Settle = cmp.Or(o.Settle, 30*time.Second)
-	s := &Sequencer{o: o, checks: make(chan struct{}, 1)}
+	s := &Sequencer{o: o, checks: make(chan struct{}, 1), passed: passed{came: make(chan struct{})}}
 	_, _ = rand.Read(s.node[:]) // never fails
 	var err error
 	if s.nc, err = nats.Connect(strings.Join(o.URLs, ","), s.connection()...); err != nil {

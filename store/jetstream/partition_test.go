@@ -40,8 +40,9 @@ type fault struct {
 	without      int // the node that cannot store anything until the end; -1: all can
 }
 
-// faults returns every fault in random order, each to be drawn when its turn comes.
-func (c *crowd) faults(t *testing.T, js natsjs.JetStream) []func() fault {
+// faults returns faults in random order, each to be drawn when its turn comes: every one, or those after which the stream
+// never has two leaders for a moment.
+func (c *crowd) faults(t *testing.T, js natsjs.JetStream, every bool) []func() fault {
 	heal, all, nodes := c.servers.Heal, -1, len(c.nodes)
 	faults := []func() fault{
 		func() fault {
@@ -75,6 +76,9 @@ func (c *crowd) faults(t *testing.T, js natsjs.JetStream) []func() fault {
 			return fault{fmt.Sprintf("node %d is closed", i), func() { c.shut(i) }, func() { c.open(t, i) }, i}
 		},
 	}
+	if !every {
+		faults = []func() fault{faults[2], faults[3], faults[5], faults[6]}
+	}
 	c.random.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	return faults
 }
@@ -104,8 +108,8 @@ func TestPartitions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to elect a leader")
 	}
-	rounds, nodes := 4, 3
-	if os.Getenv("TIDINGS_FULL") != "" {
+	rounds, nodes, full := 4, 3, os.Getenv("TIDINGS_FULL") != ""
+	if full {
 		rounds, nodes = 200, 4
 	}
 	c := newCrowd(t, seed(t), nodes)
@@ -113,7 +117,7 @@ func TestPartitions(t *testing.T) {
 	var faults []func() fault
 	for round := range rounds {
 		if len(faults) == 0 {
-			faults = c.faults(t, js)
+			faults = c.faults(t, js, full)
 		}
 		f := faults[0]()
 		faults = faults[1:]
