@@ -190,13 +190,17 @@ func (s *Sequencer) last(ctx context.Context, of string) (*jetstream.RawStreamMs
 func (s *Sequencer) End(ctx context.Context, had uint64) (store.Place, error) {
 	raise(&s.seen, had)
 	for seen := s.seen.Load(); ; {
-		m, err := s.last(ctx, ofAny)
 		var end store.Place
+		var m *jetstream.RawStreamMsg
+		info, err := s.report(ctx)
+		if err == nil {
+			m, err = s.last(ctx, ofAny)
+		}
 		if err == nil && m != nil {
 			end, err = s.placeOf(m)
 		}
-		if err == nil {
-			_, err = s.report(ctx) // afterwards, for what it proves to hold of the message
+		if err == nil && end.Number < info.State.LastSeq {
+			err = fmt.Errorf("one server has %d messages, and another ends at %d", info.State.LastSeq, end.Number)
 		}
 		if err == nil && (end.Number >= seen || s.putBack(end.Number)) {
 			s.saw(end.Number)
