@@ -159,11 +159,16 @@ func (c *crowd) open(t *testing.T, i int) {
 	t.Helper()
 	n := c.nodes[i]
 	seq := connectTo(t, jetstream.Options{URLs: n.door.URLs(), Stream: "LOG", Lossy: true, Logger: logger(t)})
-	log, err := bolt.Open(n.dir, bolt.Options{Sequencer: seq, Logger: logger(t),
-		SequencerTimeout: 2 * time.Second, QueueTimeout: 3 * time.Second}) // less than a fault takes
-	if err != nil {
-		t.Fatal(err)
-	}
+	var log *bolt.Log
+	c.servers.Eventually("LOG", "node that opens", func() bool { // it may have to wait for a consumer
+		var err error
+		log, err = bolt.Open(n.dir, bolt.Options{Sequencer: seq, Logger: logger(t),
+			SequencerTimeout: 2 * time.Second, QueueTimeout: 3 * time.Second}) // less than a fault takes
+		if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log = &node{log, seq}
