@@ -40,8 +40,8 @@ type fault struct {
 	without      int // the node that cannot store anything until the end; -1: all can
 }
 
-// faults returns faults in random order, each to be drawn when its turn comes: every one, or those after which the stream
-// never has two leaders for a moment.
+// faults returns faults in random order, each to be drawn when its turn comes: every one, or those after which the
+// stream never has two leaders for a moment.
 func (c *crowd) faults(t *testing.T, js natsjs.JetStream, every bool) []func() fault {
 	heal, all, nodes := c.servers.Heal, -1, len(c.nodes)
 	faults := []func() fault{
