@@ -129,6 +129,12 @@ func TestCrash(t *testing.T) {
 	crashed.await(t, "live")
 	cursor := s.publish(t, "orders", 5)
 	crashed.await(t, "event", "id", cursor)
+	// A browser writes what a page stores a moment later: what it has not yet is repeated to the next tab.
+	watcher := p.open(t, s.URL+"/healthz")
+	e2e.Eventually(t, "cursor that survives the page", func() bool {
+		return value[bool](t, watcher, fmt.Sprintf(`Object.values(localStorage).some(v => v.includes('%s'))`, cursor))
+	})
+	watcher.close(t)
 	// nobody is left to respond
 	go func() { _, _ = chromedp.Call(crashed.ctx, page.Crash, cdp.Empty{}) }()
 	s.awaitSubscribers(t, 0)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -198,7 +199,7 @@ func TestPurge(t *testing.T) {
 	t.Parallel()
 	low := 0
 	for seed := range uint64(6) {
-		if testing.Short() && seed > 1 {
+		if seed > 1 && os.Getenv("TIDINGS_FULL") == "" {
 			break
 		}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -275,7 +276,7 @@ func TestPurgeKilled(t *testing.T) {
 
 // stride is the distance between the steps at which something is killed.
 func stride() int {
-	if testing.Short() {
+	if os.Getenv("TIDINGS_FULL") == "" {
 		return 5
 	}
 	return 1
