@@ -79,6 +79,9 @@ var (
 	// ErrRuleNotFound: no rule has this name.
 	ErrRuleNotFound = errors.New("alert rule not found")
 
+	// ErrRuleChanged: the rule's settings are not the ones that the change was made from.
+	ErrRuleChanged = errors.New("alert rule changed")
+
 	// ErrLimit: there are already MaxRules rules.
 	ErrLimit = errors.New("alert rule limit reached")
 )

@@ -70,7 +70,7 @@ func (s *scene) rule(change func(*alert.Rule), delays ...time.Duration) {
 	if change != nil {
 		change(&r)
 	}
-	if _, _, err := s.Put(s.t.Context(), "orders", r, "admin"); err != nil {
+	if _, _, err := s.Put(s.t.Context(), "orders", r, "admin", nil); err != nil {
 		s.t.Fatal(err)
 	}
 }

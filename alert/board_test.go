@@ -323,7 +323,7 @@ func TestUnwritten(t *testing.T) {
 			t.Errorf("a claim on a full disk: %v", err)
 		}
 		other := alert.Rule{Topics: []string{"tickets"}}
-		if _, _, err := s.Put(t.Context(), "other", other, ""); !errors.Is(err, store.ErrNoSpace) {
+		if _, _, err := s.Put(t.Context(), "other", other, "", nil); !errors.Is(err, store.ErrNoSpace) {
 			t.Errorf("a rule on a full disk: %v", err)
 		}
 		s.expectAnswers("")
@@ -346,7 +346,7 @@ func TestManyRules(t *testing.T) {
 		s.rule(nil, time.Minute)
 		vip := alert.Rule{Topics: []string{"orders.eu"},
 			Steps: []alert.Step{{After: 10 * time.Second, Delivery: "phone"}}}
-		if _, made, err := s.Put(t.Context(), "vip", vip, ""); err != nil || !made {
+		if _, made, err := s.Put(t.Context(), "vip", vip, "", nil); err != nil || !made {
 			t.Fatal(made, err)
 		}
 		a := s.get(s.publish("orders.eu", "order.created"))
@@ -359,7 +359,7 @@ func TestManyRules(t *testing.T) {
 			t.Errorf("%d steps taken, the next at %v", a.Step, a.Due)
 		}
 		for i := range alert.MaxRules {
-			_, _, err := s.Put(t.Context(), fmt.Sprint("rule ", i), alert.Rule{Topics: []string{"x"}}, "")
+			_, _, err := s.Put(t.Context(), fmt.Sprint("rule ", i), alert.Rule{Topics: []string{"x"}}, "", nil)
 			if want := i >= alert.MaxRules-2; want != errors.Is(err, alert.ErrLimit) {
 				t.Fatalf("rule %d: %v", i+3, err)
 			}

@@ -126,7 +126,7 @@ func TestBeyondDeep(t *testing.T) {
 			if got := s.ids(); got != last.String() {
 				t.Errorf("open is %q, want %s", got, last)
 			}
-			if _, _, err := s.Put(t.Context(), "other", alert.Rule{Topics: []string{"q"}}, ""); err != nil {
+			if _, _, err := s.Put(t.Context(), "other", alert.Rule{Topics: []string{"q"}}, "", nil); err != nil {
 				t.Error(err)
 			}
 			s.kill()
@@ -194,7 +194,7 @@ func TestBeyondIsOver(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.erring(2)
 		s.rule(nil)
-		if _, _, err := s.Put(t.Context(), "vip", alert.Rule{Topics: []string{"orders.vip"}}, ""); err != nil {
+		if _, _, err := s.Put(t.Context(), "vip", alert.Rule{Topics: []string{"orders.vip"}}, "", nil); err != nil {
 			t.Fatal(err)
 		}
 		a, b, v := s.publish("orders.eu", "x"), s.publish("orders.eu", "x"), s.publish("orders.vip", "x")
@@ -338,7 +338,7 @@ func TestRereadFails(t *testing.T) {
 		s.rule(nil, time.Minute)
 		time.Sleep(time.Second)
 		x.set(func() { x.resolve = errIO })
-		if _, _, err := s.Put(t.Context(), "other", alert.Rule{Topics: []string{"q"}}, ""); err != nil {
+		if _, _, err := s.Put(t.Context(), "other", alert.Rule{Topics: []string{"q"}}, "", nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

@@ -157,7 +157,7 @@ func TestRuleRefused(t *testing.T) {
 		for _, c := range cases {
 			r := alert.Rule{Topics: []string{"orders.>"}}
 			c.change(&r)
-			_, _, err := s.Put(t.Context(), "orders", r, "")
+			_, _, err := s.Put(t.Context(), "orders", r, "", nil)
 			var invalid *alert.InvalidError
 			if !errors.As(err, &invalid) || invalid.Field != c.field {
 				t.Errorf("%+v: %v, want a refusal of %s", r, err, c.field)

@@ -115,7 +115,7 @@ func newKilled(t *testing.T, order deliver.Order, lives int, at edge) *killed {
 	for _, d := range killedDelays {
 		rule.Steps = append(rule.Steps, alert.Step{After: d, Delivery: "chat"})
 	}
-	if _, _, err = k.board.Put(t.Context(), "orders", rule, "admin"); err != nil {
+	if _, _, err = k.board.Put(t.Context(), "orders", rule, "admin", nil); err != nil {
 		t.Fatal(err)
 	}
 	return k

@@ -2,6 +2,8 @@ package alert
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -140,6 +142,12 @@ func (r *rule) fits(e *store.Event) bool {
 	return false
 }
 
+// tag identifies the settings.
+func (r *Rule) tag() string {
+	sum := sha256.Sum256(encode(r))
+	return hex.EncodeToString(sum[:8])
+}
+
 // sortedRules returns the rules by name. The caller holds mu.
 func (b *Board) sortedRules() (all []*rule) {
 	for _, name := range slices.Sorted(maps.Keys(b.rules)) {
@@ -152,6 +160,7 @@ func (b *Board) sortedRules() (all []*rule) {
 type RuleStatus struct {
 	Name string
 	Rule
+	Tag     string   // identifies the settings, for Put
 	From    store.ID // it applies to later events
 	By      string   // the subject of a token; "" for none
 	Created time.Time
@@ -164,7 +173,8 @@ type RuleStatus struct {
 
 // status describes a rule. The caller holds mu.
 func (b *Board) status(r *rule) RuleStatus {
-	s := RuleStatus{Name: r.name, Rule: r.Rule, From: r.From, By: r.By, Created: r.Made, Open: r.open, More: r.More}
+	s := RuleStatus{Name: r.name, Rule: r.Rule, Tag: r.tag(), From: r.From, By: r.By, Created: r.Made, Open: r.open,
+		More: r.More}
 	switch {
 	case !b.unheard(r):
 	case !r.Unheard.IsZero():
@@ -200,8 +210,10 @@ func (b *Board) GetRule(name string) (RuleStatus, error) {
 }
 
 // Put sets a rule, durably. A new one applies to events committed from then on; open alerts of a rule that it replaces
-// stay open, and continue with the new steps. Errors: *InvalidError, ErrLimit, and those of the log.
-func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (status RuleStatus, made bool, err error) {
+// stay open, and continue with the new steps. If tag is not nil, the rule must have this tag, or not exist if it is
+// empty. Errors: *InvalidError, ErrRuleChanged, ErrLimit, and those of the log.
+func (b *Board) Put(ctx context.Context, name string, set Rule, by string,
+	tag *string) (status RuleStatus, made bool, err error) {
 	r, err := compile(name, ruleRow{Version: recordVersion, Rule: set, By: by,
 		Made: b.o.Now().UTC().Truncate(time.Millisecond)})
 	if err != nil {
@@ -209,6 +221,9 @@ func (b *Board) Put(ctx context.Context, name string, set Rule, by string) (stat
 	}
 	err = b.setRules(ctx, func(rules map[string]*rule) error {
 		old := rules[name]
+		if tag != nil && (old == nil && *tag != "" || old != nil && *tag != old.tag()) {
+			return ErrRuleChanged
+		}
 		if made = old == nil; made && len(rules) >= MaxRules {
 			return fmt.Errorf("%w: at most %d", ErrLimit, MaxRules)
 		}

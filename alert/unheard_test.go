@@ -228,7 +228,7 @@ func TestUnheardHours(t *testing.T) {
 		}
 		mute := s.ruleNow().Rule
 		mute.MutedUntil = time.Now().Add(time.Hour)
-		if _, _, err := s.Put(t.Context(), "orders", mute, "admin"); err != nil {
+		if _, _, err := s.Put(t.Context(), "orders", mute, "admin", nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
@@ -319,7 +319,7 @@ func TestSignOffCounts(t *testing.T) {
 		s.log.before = func() {
 			s.log.before = nil
 			go func() {
-				_, _, err := s.Put(t.Context(), "orders", other, "admin")
+				_, _, err := s.Put(t.Context(), "orders", other, "admin", nil)
 				done <- err
 			}()
 			for range 10_000 { // it gets as far as it can

@@ -277,6 +277,9 @@ func alertProblem(err error) *problem {
 		return &problem{code: "alert-open", detail: "the alert is not done: there is nothing to undo"}
 	case errors.Is(err, alert.ErrRuleNotFound):
 		return &problem{code: "alert-rule-not-found", detail: "no alert rule has this name"}
+	case errors.Is(err, alert.ErrRuleChanged):
+		return &problem{code: "condition-failed", field: "If-Match",
+			detail: "the rule was changed, created or deleted meanwhile; reload it and decide again"}
 	case errors.Is(err, alert.ErrLimit):
 		return &problem{code: "alert-rule-quota", detail: err.Error()}
 	}

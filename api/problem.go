@@ -69,7 +69,7 @@ var kinds = map[string]kind{
 	"alert-claimed":         {http.StatusConflict, "Alert is claimed"},
 	"alert-closed":          {http.StatusConflict, "Alert is done"},
 	"alert-open":            {http.StatusConflict, "Alert is not done"},
-	"condition-failed":      {http.StatusPreconditionFailed, "Topic has another newest event"},
+	"condition-failed":      {http.StatusPreconditionFailed, "Condition failed"},
 	"batch-too-large":       {http.StatusRequestEntityTooLarge, "Batch has too many events"},
 	"body-too-large":        {http.StatusRequestEntityTooLarge, "Body is too large"},
 	"media-unsupported":     {http.StatusUnsupportedMediaType, "Content type is not supported"},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"tidings/alert"
@@ -15,6 +17,7 @@ import (
 // ruleBody is a rule in a response.
 type ruleBody struct {
 	Name string `json:"name"`
+	Tag  string `json:"tag"`
 	ruleSettings
 	From      store.ID  `json:"from"`
 	CreatedBy string    `json:"created_by"`
@@ -47,8 +50,8 @@ type stepBody struct {
 
 func newRuleBody(r *alert.RuleStatus) ruleBody {
 	after := max(0, r.UnheardDelay()).Seconds()
-	b := ruleBody{Name: r.Name, From: r.From, CreatedBy: r.By, Created: r.Created, Open: r.Open, More: r.More,
-		Unheard: timeOrNull(r.Unheard), SignedOff: timeOrNull(r.SignedOff),
+	b := ruleBody{Name: r.Name, Tag: r.Tag, From: r.From, CreatedBy: r.By, Created: r.Created, Open: r.Open,
+		More: r.More, Unheard: timeOrNull(r.Unheard), SignedOff: timeOrNull(r.SignedOff),
 		ruleSettings: ruleSettings{Topics: r.Topics, Types: append([]string{}, r.Types...), MinSeverity: r.MinSeverity,
 			Hours: r.Hours, Always: r.Always, Steps: []stepBody{}, MutedUntil: timeOrNull(r.MutedUntil),
 			UnheardAfter: &after}}
@@ -97,13 +100,40 @@ func (s *Server) getRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	if err != nil {
 		return alertProblem(err)
 	}
-	writeJSON(w, http.StatusOK, "application/json", newRuleBody(&rule))
+	writeRule(w, http.StatusOK, &rule)
 	return nil
 }
+
+func writeRule(w http.ResponseWriter, status int, rule *alert.RuleStatus) {
+	w.Header().Set("ETag", `"`+rule.Tag+`"`)
+	writeJSON(w, status, "application/json", newRuleBody(rule))
+}
+
+// ruleTagOf returns the tag in If-Match, "" for "If-None-Match: *", nil without a condition (RFC 9110 §13.1).
+func ruleTagOf(r *http.Request) (tag *string, p *problem) {
+	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	switch {
+	case len(match)+len(none) == 0:
+		return nil, nil
+	case len(match) == 0 && len(none) == 1 && none[0] == "*":
+		return new(string), nil
+	case len(match) == 1 && len(none) == 0 && ruleTag.MatchString(match[0]):
+		text := strings.Trim(match[0], `"`)
+		return &text, nil
+	}
+	return nil, &problem{code: "condition-invalid", field: "If-Match",
+		detail: `expected the rule's "tag" in quotes, or If-None-Match: * for a rule that does not exist yet`}
+}
+
+var ruleTag = regexp.MustCompile(`^"[0-9a-f]{16}"$`)
 
 // putRule serves PUT /v1/alerts/{name}. Members that its body leaves out are removed.
 func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
 	name, p := markName(r)
+	if p != nil {
+		return p
+	}
+	tag, p := ruleTagOf(r)
 	if p != nil {
 		return p
 	}
@@ -134,12 +164,12 @@ func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.QueueTimeout)
 	defer cancel()
-	rule, made, err := boardOf(r).Put(ctx, name, set, grantOf(r).Subject)
+	rule, made, err := boardOf(r).Put(ctx, name, set, grantOf(r).Subject, tag)
 	if err != nil {
 		return alertProblem(err)
 	}
 	status := map[bool]int{true: http.StatusCreated, false: http.StatusOK}[made]
-	writeJSON(w, status, "application/json", newRuleBody(&rule))
+	writeRule(w, status, &rule)
 	return nil
 }
 

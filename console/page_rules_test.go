@@ -51,13 +51,21 @@ func TestConsoleRules(t *testing.T) {
 	changeRule(t, s, tb, stored)
 }
 
-// changeRule mutes, changes and deletes the page's rule.
+// changeRule mutes, changes and deletes the page's rule. A change that somebody else made meanwhile stays.
 func changeRule(t *testing.T, s *site, tb *tab, stored func() rule) {
 	t.Helper()
 	tb.presses(t, "Mute for an hour: orders")
 	tb.sees(t, ".card", "Muted until")
 	s.post(t, "orders.eu", "order.created", "application/json", shopOrder)
 	tb.holds(t, `$('tidings-alarm').open === 1 && !$('tidings-alarm').alerts[0].rings`)
+	tb.presses(t, "Change…: orders")
+	s.ask(t, http.MethodPut, "/v1/alerts/orders", "application/json", `{"topics":["orders.>","refunds","invoices"],`+
+		`"steps":[{"after_seconds":60,"push":true}],"muted_until":"2100-01-01T00:00:00Z"}`, nil)
+	tb.enters(t, "dialog [name=topics]", "orders.>")
+	tb.presses(t, "Save")
+	tb.sees(t, "dialog .problem", "changed, created or deleted meanwhile")
+	tb.sees(t, ".card", "invoices")
+	tb.presses(t, "Cancel")
 	tb.presses(t, "Change…: orders")
 	tb.enters(t, "dialog [name=topics]", "orders.>")
 	tb.presses(t, "Save")

@@ -205,6 +205,7 @@ func (s stepInfo) to() string {
 // namedRule is a rule in a response.
 type namedRule struct {
 	Name string `json:"name"`
+	Tag  string `json:"tag"`
 	ruleInfo
 	Open int `json:"open"`
 	More int `json:"more"`
@@ -357,12 +358,14 @@ func (c *alertsPutCmd) Run(ctx context.Context, app *app) error {
 			rule.Hours.Open = append(rule.Hours.Open, windowInfo(w))
 		}
 	}
-	return c.putRule(ctx, app, c.Name, rule)
+	return c.putRule(ctx, app, c.Name, rule, nil)
 }
 
-func (c *client) putRule(ctx context.Context, app *app, name deliveryName, rule ruleInfo) error {
+func (c *client) putRule(ctx context.Context, app *app, name deliveryName, rule ruleInfo,
+	condition http.Header) error {
 	var r namedRule
-	if err := c.exchange(ctx, app, http.MethodPut, nil, nil, rule, &r, "v1", "alerts", name.segment()); err != nil {
+	if err := c.exchange(ctx, app, http.MethodPut, nil, condition, rule, &r,
+		"v1", "alerts", name.segment()); err != nil {
 		return err
 	}
 	return r.print(app)
@@ -418,7 +421,7 @@ func (c *alertsMuteCmd) Run(ctx context.Context, app *app) error {
 		until := time.Now().Add(c.For).UTC()
 		r.MutedUntil = &until
 	}
-	return c.putRule(ctx, app, c.Name, r.ruleInfo)
+	return c.putRule(ctx, app, c.Name, r.ruleInfo, http.Header{"If-Match": {`"` + r.Tag + `"`}})
 }
 
 type alertsDeleteCmd struct {

@@ -46,14 +46,17 @@ export default {
 };
 
 const path = name => `/v1/alerts/${encodeURIComponent(name)}`;
-const put = (name, rule) => request('PUT', path(name), {
-  body: JSON.stringify(Object.fromEntries(SET.map(member => [member, rule[member]]))), headers: { 'Content-Type': 'application/json' },
+
+// put changes a rule unless somebody else has meanwhile; without a tag it makes one.
+const put = (name, tag, rule) => request('PUT', path(name), {
+  body: JSON.stringify(Object.fromEntries(SET.map(member => [member, rule[member]]))),
+  headers: { 'Content-Type': 'application/json', ...(tag ? { 'If-Match': `"${tag}"` } : { 'If-None-Match': '*' }) },
 });
 
 function card(rule, signal, act) {
   const { name, topics, types, steps, hours, always, open, more, muted_until: muted, unheard_after_seconds: after, unheard_since: unheard, signed_off_until: off } = rule;
   const isMuted = muted && Date.parse(muted) > Date.now();
-  const mute = () => act(() => put(name, { ...rule, muted_until: isMuted ? null : new Date(Date.now() + HOUR).toISOString() }));
+  const mute = () => act(() => put(name, rule.tag, { ...rule, muted_until: isMuted ? null : new Date(Date.now() + HOUR).toISOString() }));
   const button = (text, onclick, kind) => el('button', { type: 'button', class: kind, onclick, 'aria-label': t('rules.of', { what: text, name }) }, text);
   return el('section', { class: 'card' },
     el('h2', {}, name), isMuted && el('p', { class: 'note' }, t('rules.isMuted', { until: time(muted) })),
@@ -114,17 +117,16 @@ function edit(rule, signal, done) {
     event.preventDefault();
     try {
       const open = lines(form.hours.value).map(spanOf);
-      await put(form.name.value.trim(), {
+      await put(form.name.value.trim(), rule?.tag, {
         topics: words(form.topics.value), types: words(form.types.value), min_severity: severity, always: form.always.checked,
         steps: lines(form.steps.value).map(stepOf), hours: open.length ? { zone: form.zone.value.trim(), open } : null, muted_until: muted ?? null,
         unheard_after_seconds: Number(form.unheard.value),
       });
+      box.close();
     } catch (error) {
       if (!signal.aborted) fill(failed, problem(error));
-      return;
     }
-    box.close();
-    await done();
+    await done(); // also after a failure: somebody else may have changed the rule
   };
   const box = dialog(t(rule ? 'rules.changeTitle' : 'rules.newTitle'), signal, el('form', { class: 'rule', onsubmit: save },
     field(t('rules.name'), form.name, t('rules.nameHint')),
