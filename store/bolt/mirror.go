@@ -68,9 +68,6 @@ const (
 	againAfter = 20 * time.Millisecond
 	roomAfter  = time.Second
 
-	// takenWait is how long a commit waits for the one that has its place before it asks for the place again.
-	takenWait = time.Second
-
 	// catchUpWait bounds CatchUp.
 	catchUpWait = 5 * time.Second
 

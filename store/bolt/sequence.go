@@ -41,7 +41,7 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 	switch {
 	case errors.Is(err, store.ErrPlaceTaken):
 		c.mirror.conflicts.Add(1)
-		err = c.reachTaken(at.Number + 1)
+		err = c.reach(at.Number + 1)
 	case errors.Is(err, store.ErrUnavailable):
 		if time.Until(c.mirror.until) < againAfter || !c.mirror.pause(againAfter) {
 			break // this error says why there is no place
@@ -288,26 +288,12 @@ func (c *committer) reachEnd() error {
 	if err != nil {
 		return err
 	}
-	return c.reach(end.Number, c.mirror.until)
-}
-
-// reachTaken is reach for a place that another commit was said to have. It may never come: a leader of the sequence
-// that is cut off refuses for the sake of commits that are lost with it. So the place is soon asked for again.
-func (c *committer) reachTaken(number uint64) error {
-	m, soon := c.mirror, time.Now().Add(takenWait)
-	if m.until.Before(soon) {
-		return c.reach(number, m.until)
-	}
-	err := c.reach(number, soon)
-	if errors.Is(err, store.ErrUnavailable) {
-		return nil
-	}
-	return err
+	return c.reach(end.Number)
 }
 
 // reach applies others' commits until the log is at the place or beyond it.
-func (c *committer) reach(number uint64, until time.Time) error {
-	timer := time.NewTimer(time.Until(until))
+func (c *committer) reach(number uint64) error {
+	timer := time.NewTimer(time.Until(c.mirror.until))
 	defer timer.Stop()
 	for {
 		came := c.mirror.inbox.came.wait()
@@ -347,7 +333,7 @@ func (c *committer) join(ctx context.Context, plant func(*committer) error) erro
 		end, err = m.end(ctx)
 	}
 	for ; err == nil && m.place().Number < end.Number; m.begin() { // without a time limit while commits arrive
-		err = c.reach(m.place().Number+1, m.until)
+		err = c.reach(m.place().Number + 1)
 	}
 	if err == nil && plant != nil {
 		err = plant(c)

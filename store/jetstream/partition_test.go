@@ -40,9 +40,8 @@ type fault struct {
 	without      int // the node that cannot store anything until the end; -1: all can
 }
 
-// faults returns faults in random order, each to be drawn when its turn comes: every one, or those after which the
-// stream never has two leaders for a moment.
-func (c *crowd) faults(t *testing.T, js natsjs.JetStream, every bool) []func() fault {
+// faults returns every fault in random order, each to be drawn when its turn comes.
+func (c *crowd) faults(t *testing.T, js natsjs.JetStream) []func() fault {
 	heal, all, nodes := c.servers.Heal, -1, len(c.nodes)
 	faults := []func() fault{
 		func() fault {
@@ -76,9 +75,6 @@ func (c *crowd) faults(t *testing.T, js natsjs.JetStream, every bool) []func() f
 			return fault{fmt.Sprintf("node %d is closed", i), func() { c.shut(i) }, func() { c.open(t, i) }, i}
 		},
 	}
-	if !every {
-		faults = []func() fault{faults[2], faults[3], faults[5], faults[6]}
-	}
 	c.random.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	return faults
 }
@@ -108,16 +104,22 @@ func TestPartitions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to elect a leader")
 	}
-	rounds, nodes, full := 4, 3, os.Getenv("TIDINGS_FULL") != ""
-	if full {
+	rounds, nodes := 4, 3
+	if os.Getenv("TIDINGS_FULL") != "" {
 		rounds, nodes = 200, 4
+	}
+	if text := os.Getenv("TIDINGS_ROUNDS"); text != "" {
+		var err error
+		if rounds, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("TIDINGS_ROUNDS: %v", err)
+		}
 	}
 	c := newCrowd(t, seed(t), nodes)
 	js := operator(t, c.servers)
 	var faults []func() fault
 	for round := range rounds {
 		if len(faults) == 0 {
-			faults = c.faults(t, js, full)
+			faults = c.faults(t, js)
 		}
 		f := faults[0]()
 		faults = faults[1:]
