@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +99,28 @@ func TestStreamShort(t *testing.T) {
 		if believed && (err != nil || end.Number != 0) || !believed && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("settling for %v: the end is %+v, %v", settle, end, err)
 		}
+	}
+}
+
+// TestConnectEnds: connecting to a server that does not answer ends with its context.
+func TestConnectEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			defer conn.Close()
+			cancel()
+		}
+		<-t.Context().Done()
+	}()
+	_, err = jetstream.Connect(ctx, jetstream.Options{URLs: []string{"nats://" + l.Addr().String()}, Stream: "LOG"})
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("connect: %v, want ErrUnavailable because of its context", err)
 	}
 }
 

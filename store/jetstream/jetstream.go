@@ -107,7 +107,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	s := &Sequencer{o: o, checks: make(chan struct{}, 1), passed: passed{came: make(chan struct{})}}
 	_, _ = rand.Read(s.node[:]) // never fails
 	var err error
-	if s.nc, err = nats.Connect(strings.Join(o.URLs, ","), s.connection()...); err != nil {
+	if s.nc, err = s.dial(ctx); err != nil {
 		return nil, fmt.Errorf("%w: connect to NATS: %w", store.ErrUnavailable, err)
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background()) // from here on Close ends it
@@ -121,6 +121,31 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	s.saw(0)
 	s.busy.Go(s.watch)
 	return s, nil
+}
+
+// dial returns a connection to one of the servers. nats.Connect knows no context, and waits for seconds for each server
+// that does not answer.
+func (s *Sequencer) dial(ctx context.Context) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		nc, err := nats.Connect(strings.Join(s.o.URLs, ","), s.connection()...)
+		done <- result{nc, err}
+	}()
+	select {
+	case r := <-done:
+		return r.nc, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.err == nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
 }
 
 // connection returns the options of the connection: it never gives up, and notices in seconds that it is
