@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,7 +120,8 @@ type Cluster struct {
 	lost  int              // hellos sent since that have not come back
 	deaf  bool             // that none comes back has been logged
 
-	clashed time.Time // when it was last logged that another node has this one's name; zero: never
+	clashed time.Time       // when it was last logged that another node has this one's name; zero: never
+	ignored map[string]bool // nodes of which it has been logged that what they say breaks a rule
 }
 
 // word is the last message of a node.
@@ -158,7 +160,8 @@ func New(bus Bus, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{bus: bus, o: o, id: fmt.Sprintf("%x", id[6:]), stop: make(chan struct{}),
-		now: make(chan struct{}, 1), known: make(map[string]*word), own: time.Now()}
+		now: make(chan struct{}, 1), known: make(map[string]*word), own: time.Now(),
+		ignored: make(map[string]bool)}
 	leave, err := bus.Listen(c.id, c.told, c.asked)
 	if err != nil {
 		return nil, fmt.Errorf("listen for other servers of the log: %w", err)
@@ -244,10 +247,16 @@ func (c *Cluster) sayDeaf(s *State) {
 // told takes what a node sends to all. Anything but a hello is ignored: it may be from another release.
 func (c *Cluster) told(message []byte) {
 	var h hello
+	var hears []store.Filter
 	err := json.Unmarshal(message, &h)
-	hears, ok := h.filters()
-	if err != nil || !ok || !h.valid() {
-		c.o.Logger.Debug("cannot read an announcement of another server", "bytes", len(message))
+	if err == nil {
+		err = h.check()
+	}
+	if err == nil {
+		hears, err = h.filters()
+	}
+	if err != nil {
+		c.ignore(&h, err)
 		return
 	}
 	for _, v := range h.Views {
@@ -298,20 +307,47 @@ func (c *Cluster) hear(h *hello, hears []store.Filter) (clashes bool) {
 	return clashes
 }
 
+// ignore logs, once for each node, why nothing that it says counts. Those without a valid ID are one.
+func (c *Cluster) ignore(h *hello, why error) {
+	id, name := h.ID, h.Name
+	if !validID(id) {
+		id = ""
+	}
+	if len(name) > MaxName {
+		name = ""
+	}
+	c.mu.Lock()
+	say := !c.ignored[id] && len(c.ignored) < maxNodes
+	if say {
+		c.ignored[id] = true
+	}
+	c.mu.Unlock()
+	if say {
+		c.o.Logger.Warn("ignoring what another server of the log announces: it breaks a rule, so the server is not "+
+			"known here; it may be of another release", "name", name, "id", id, "error", why)
+	}
+}
+
 const idBytes = 10 // written in hexadecimal
 
-func (h *hello) valid() bool {
-	if len(h.ID) != 2*idBytes || len(h.Name) > MaxName || len(h.Version) > MaxName || !utf8.ValidString(h.Name) ||
-		!utf8.ValidString(h.Version) {
-		return false
-	}
-	for _, c := range []byte(h.ID) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
+func validID(id string) bool {
+	return len(id) == 2*idBytes && strings.Trim(id, "0123456789abcdef") == ""
+}
+
+// check returns which rule a hello breaks.
+func (h *hello) check() error {
 	const most = float64(math.MaxInt64 / int64(time.Second))
-	return h.Behind >= 0 && h.Behind < most && h.Silence >= 0 && h.Silence < most && math.Abs(h.Clock) < most
+	switch {
+	case !validID(h.ID):
+		return errors.New("its ID is none")
+	case len(h.Name) > MaxName || len(h.Version) > MaxName:
+		return fmt.Errorf("its name or version is longer than %d bytes", MaxName)
+	case !utf8.ValidString(h.Name) || !utf8.ValidString(h.Version):
+		return errors.New("its name or version is not UTF-8")
+	case !(h.Behind >= 0 && h.Behind < most && h.Silence >= 0 && h.Silence < most && math.Abs(h.Clock) < most):
+		return errors.New("a time is negative or too long")
+	}
+	return nil
 }
 
 // Answer sets f to answer the questions of others from now on; before that they get no answer. The context of a

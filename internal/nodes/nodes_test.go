@@ -120,6 +120,34 @@ func TestAskAll(t *testing.T) {
 	})
 }
 
+// TestIgnoredWords: a node of which every message breaks a rule is not known, and the others log once what is wrong.
+func TestIgnoredWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var bus nodestest.Bus
+		var wrote lines
+		a := joinAs(t, &bus, "a", slog.New(slog.NewTextHandler(&wrote, nil)), func() nodes.State { return nodes.State{} })
+		for _, of := range [][3]string{
+			{"0123456789abcdef0123", "b", `"hears":["a..b"]`},
+			{"0123456789abcdef0124", "c", `"lag_seconds":"1"`},
+			{"", "d", `"lag_seconds":1`},
+		} {
+			for range 3 {
+				_ = bus.Tell(fmt.Appendf(nil, `{"id":%q,"name":%q,%s}`, of[0], of[1], of[2]))
+			}
+		}
+		want(t, a, "a")
+		text := wrote.String()
+		for _, part := range []string{"name=b", "a..b", "id=0123456789abcdef0123", "name=c", "lag_seconds", "name=d"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("nothing logged of %s", part)
+			}
+		}
+		if n := strings.Count(text, "level=WARN"); n != 3 {
+			t.Errorf("%d warnings about three nodes:\n%s", n, text)
+		}
+	})
+}
+
 // TestForeignWords: a message that is not a hello, or breaks a rule, adds no node.
 func TestForeignWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

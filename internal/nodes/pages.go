@@ -3,6 +3,8 @@ package nodes
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -90,23 +92,27 @@ func digestOf(owner string) string {
 	return base64.RawStdEncoding.EncodeToString(sum[:9])
 }
 
-// filters parses the topics; false: they break a rule.
-func (h *pagesHello) filters() (all []store.Filter, ok bool) {
+// filters parses the topics. The error says which rule they break.
+func (h *pagesHello) filters() (all []store.Filter, err error) {
 	views := 0
 	for _, v := range h.Views {
 		views += len(v.Owners)
 	}
 	if len(h.Hears) > maxHears || max(views, len(h.Views)) > maxSeen {
-		return nil, false
+		return nil, fmt.Errorf("it has %d topics and %d pages in view, more than %d and %d", len(h.Hears),
+			max(views, len(h.Views)), maxHears, maxSeen)
 	}
 	for _, text := range h.Hears {
 		f, err := store.NewFilter(strings.Fields(text)...)
-		if err != nil || f.IsZero() {
-			return nil, false
+		if err == nil && f.IsZero() {
+			err = errors.New("a filter has no topic")
+		}
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, f)
 	}
-	return all, true
+	return all, nil
 }
 
 // AllPages are the pages of all nodes, as this one knows them: those of others as reported two seconds ago. All methods
