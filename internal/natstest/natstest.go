@@ -267,6 +267,16 @@ func (c *Cluster) Kill(i int) {
 	<-s.ended
 }
 
+// Configure restarts a server with settings that its configuration does not have; "": without them.
+func (c *Cluster) Configure(i int, settings string) {
+	c.t.Helper()
+	c.Kill(i)
+	if err := os.WriteFile(c.servers[i].config, []byte(c.configuration(i)+settings), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.Run(i)
+}
+
 // Stop suspends a server, as if it hangs, until Continue.
 func (c *Cluster) Stop(i int) { _ = c.servers[i].process.Process.Signal(syscall.SIGSTOP) }
 

@@ -54,6 +54,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 	if fault := s.fault.Load(); fault != nil && !a.open {
 		return store.Place{}, faulty(*fault)
 	}
+	var why error // it has no place yet
 	for {
 		sequence, err := s.publish(ctx, a)
 		if err == nil {
@@ -78,8 +79,11 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			s.leave()
 		}
 		s.o.Logger.Debug("a commit has no place yet", "after", after.Number, "error", err, "look", lookErr)
+		if why == nil || ctx.Err() == nil { // a try that was cut short says nothing
+			why = errors.Join(err, lookErr)
+		}
 		if !s.pause(ctx, againAfter) {
-			return store.Place{}, s.unsettled(a, errors.Join(err, lookErr))
+			return store.Place{}, s.unsettled(a, why)
 		}
 	}
 }

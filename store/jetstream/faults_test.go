@@ -3,11 +3,10 @@ package jetstream_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,22 +123,63 @@ func TestConnectEnds(t *testing.T) {
 	}
 }
 
-// TestForeign: a message that another program wrote into the stream stops the log.
+// TestForeign: a message that another program wrote into the stream stops the log, and so does one in the format of a
+// newer release.
 func TestForeign(t *testing.T) {
+	for name, write := range map[string]func(*testing.T, natsjs.JetStream) error{
+		"another program": func(t *testing.T, js natsjs.JetStream) error {
+			return writeForeign(t, js, []byte("theirs"))
+		},
+		"newer message": func(t *testing.T, js natsjs.JetStream) error {
+			m, err := js.Conn().RequestWithContext(t.Context(), "$JS.API.STREAM.MSG.GET.LOG", []byte(`{"seq":4}`))
+			var answer struct{ Message struct{ Data []byte } }
+			if err == nil {
+				err = json.Unmarshal(m.Data, &answer)
+			}
+			if err == nil {
+				answer.Message.Data[0]++ // its version
+				err = writeForeign(t, js, answer.Message.Data)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := natstest.Start(t, 1)
+			log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+			defer log.Close()
+			publish(t, log, 3, 10)
+			if err := write(t, operator(t, c)); err != nil {
+				t.Fatal(err)
+			}
+			stops(t, log)
+		})
+	}
+}
+
+// TestNewerCommit: a commit that only a newer release can read stops the log, which says so.
+func TestNewerCommit(t *testing.T) {
 	c := natstest.Start(t, 1)
 	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
 	defer log.Close()
-	publish(t, log, 3, 10)
-	js := operator(t, c)
-	stream, err := js.Stream(t.Context(), "LOG")
+	end, err := log.seq.End(t.Context(), 0)
+	if err == nil {
+		_, err = log.seq.Append(t.Context(), end, []byte{255}) // its version
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	subject := strings.TrimSuffix(stream.CachedInfo().Config.Subjects[0], ">") + "commit"
-	if _, err := js.Publish(t.Context(), subject, []byte("theirs")); err != nil {
-		t.Fatal(err)
+	<-log.Failed()
+	if err := log.Ready(); err == nil || !strings.Contains(err.Error(), "newer one") {
+		t.Errorf("ready: %v", err)
 	}
-	stops(t, log)
+}
+
+// writeForeign writes a message among the commits.
+func writeForeign(t *testing.T, js natsjs.JetStream, data []byte) error {
+	subject := strings.TrimSuffix(streamOn(t, js).Config.Subjects[0], ">") + "commit"
+	_, err := js.Publish(t.Context(), subject, data)
+	return err
 }
 
 // TestLarge: a commit too large for one message is sent as a batch, and is read back whole.
@@ -194,19 +234,10 @@ func TestFull(t *testing.T) {
 // TestMaxPayload: a commit above the server's max_payload is refused, and holds up nothing.
 func TestMaxPayload(t *testing.T) {
 	c := natstest.Start(t, 1)
-	c.Kill(0)
-	config := filepath.Join(c.Dir(0), "server.conf")
-	text, err := os.ReadFile(config)
-	if err == nil {
-		err = os.WriteFile(config, append(text, "max_payload: 65536\n"...), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Run(0)
+	c.Configure(0, "max_payload: 65536\n")
 	log := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
 	defer log.Close()
-	_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, 100_000)}})
+	_, err := store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, 100_000)}})
 	if !errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrOutcomeUnknown) {
 		t.Errorf("append of more than max_payload: %v, want ErrNoSpace", err)
 	}
