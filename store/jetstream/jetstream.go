@@ -224,7 +224,7 @@ func (s *Sequencer) End(ctx context.Context, had uint64) (store.Place, error) {
 		if err == nil && m != nil {
 			end, err = s.placeOf(m)
 		}
-		if err == nil && end.Number < info.State.LastSeq {
+		if err == nil && end.Number < info.State.LastSeq && (m != nil || info.State.Msgs > 0) { // else it was emptied
 			err = fmt.Errorf("one server has %d messages, and another ends at %d", info.State.LastSeq, end.Number)
 		}
 		if err == nil && (end.Number >= seen || s.putBack(end.Number)) {

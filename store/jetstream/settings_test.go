@@ -187,6 +187,26 @@ func TestAged(t *testing.T) {
 	}
 }
 
+// TestEmptied: a log whose stream an operator has emptied stops.
+func TestEmptied(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	seq := connectTo(t, jetstream.Options{URLs: c.URLs(), Stream: "LOG", Replicas: 1, Lossy: true,
+		Settle: 200 * time.Millisecond, Logger: logger(t)})
+	log := open(t, t.TempDir(), storetest.Options{}, seq)
+	publish(t, log, 3, 10)
+	stream, err := operator(t, c).Stream(t.Context(), "LOG")
+	if err == nil {
+		err = stream.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = log.CatchUp(t.Context()) }()
+	stops(t, log)
+	_ = log.Close() // it has failed
+}
+
 // TestCopied: nodes of which one began with a copy of the other's directory are two nodes of one log.
 func TestCopied(t *testing.T) {
 	t.Parallel()
