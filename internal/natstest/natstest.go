@@ -96,8 +96,8 @@ func (c *Cluster) start() {
 func (c *Cluster) configuration(i int) string {
 	s := c.servers[i]
 	if len(c.servers) == 1 {
-		return fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q, sync_interval: always }\n", s.client,
-			s.monitor, s.dir)
+		return fmt.Sprintf("server_name: %q\nlisten: %q\nhttp: %q\n"+
+			"jetstream { store_dir: %q, sync_interval: always }\n", name(i), s.client, s.monitor, s.dir)
 	}
 	if len(c.servers) != 3 {
 		c.t.Fatalf("deploy/nats/cluster.conf is for three servers, not %d", len(c.servers))
@@ -117,7 +117,7 @@ func (c *Cluster) configuration(i int) string {
 	if c.routes != nil {
 		own = append(own, "cluster {\n", "cluster {\n"+onlyRelays)
 	}
-	return strings.NewReplacer(own...).Replace(string(text))
+	return fmt.Sprintf("server_name: %q\n", name(i)) + strings.NewReplacer(own...).Replace(string(text))
 }
 
 // here is the directory of this file.
@@ -241,7 +241,7 @@ func (c *Cluster) Dir(i int) string { return c.servers[i].dir }
 func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	s := c.servers[i]
-	s.process = exec.Command(c.binary, "-c", s.config, "--name", name(i))
+	s.process = exec.Command(c.binary, "-c", s.config)
 	s.process.Stderr = &s.wrote
 	s.ended = make(chan struct{})
 	if err := s.process.Start(); err != nil {
@@ -271,10 +271,22 @@ func (c *Cluster) Kill(i int) {
 func (c *Cluster) Configure(i int, settings string) {
 	c.t.Helper()
 	c.Kill(i)
+	c.write(i, settings)
+	c.Run(i)
+}
+
+// Reload is Configure for settings that a server takes over while it runs. It does not wait until it has.
+func (c *Cluster) Reload(i int, settings string) {
+	c.t.Helper()
+	c.write(i, settings)
+	_ = c.servers[i].process.Process.Signal(syscall.SIGHUP)
+}
+
+func (c *Cluster) write(i int, settings string) {
+	c.t.Helper()
 	if err := os.WriteFile(c.servers[i].config, []byte(c.configuration(i)+settings), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.Run(i)
 }
 
 // Stop suspends a server, as if it hangs, until Continue.

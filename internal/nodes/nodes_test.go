@@ -125,7 +125,8 @@ func TestIgnoredWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus nodestest.Bus
 		var wrote lines
-		a := joinAs(t, &bus, "a", slog.New(slog.NewTextHandler(&wrote, nil)), func() nodes.State { return nodes.State{} })
+		logger := slog.New(slog.NewTextHandler(&wrote, nil))
+		a := joinAs(t, &bus, "a", logger, func() nodes.State { return nodes.State{} })
 		for _, of := range [][3]string{
 			{"0123456789abcdef0123", "b", `"hears":["a..b"]`},
 			{"0123456789abcdef0124", "c", `"lag_seconds":"1"`},

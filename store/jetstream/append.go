@@ -56,6 +56,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 	}
 	var why error // it has no place yet
 	for {
+		began := time.Now()
 		sequence, err := s.publish(ctx, a)
 		if err == nil {
 			if want := after.Number + uint64(len(a.parts)); sequence != want {
@@ -68,15 +69,12 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 			return store.Place{}, fmt.Errorf("%w: a message of the log exceeds max_payload of the NATS server: %w",
 				store.ErrNoSpace, err)
 		}
-		if final := s.final(a, err); final != nil {
+		if final := s.final(a, began, err); final != nil {
 			return store.Place{}, final
 		}
 		place, told, lookErr := s.decided(ctx, a, err)
-		switch {
-		case told:
+		if told {
 			return place, lookErr
-		case lookErr != nil:
-			s.leave()
 		}
 		s.o.Logger.Debug("a commit has no place yet", "after", after.Number, "error", err, "look", lookErr)
 		if why == nil || ctx.Err() == nil { // a try that was cut short says nothing
@@ -118,14 +116,16 @@ func (s *Sequencer) attemptOf(after store.Place, commit []byte, subject string) 
 }
 
 // final returns the error that a failed call means if it settles the attempt, else nil; the attempt is then open.
-func (s *Sequencer) final(a *attempt, err error) error {
+func (s *Sequencer) final(a *attempt, began time.Time, err error) error {
 	no := (*refusal)(nil)
 	refused := errors.As(err, &no)
 	if refused {
 		s.saw(0)
-		if no.Code == codeWrongStream {
-			return fmt.Errorf("%w: %w", store.ErrDiverged, no)
-		}
+	} else {
+		s.leave(began)
+	}
+	if refused && no.Code == codeWrongStream {
+		return fmt.Errorf("%w: %w", store.ErrDiverged, no)
 	}
 	if !a.open && refused {
 		switch no.Code {
@@ -137,14 +137,15 @@ func (s *Sequencer) final(a *attempt, err error) error {
 	return nil
 }
 
-// decided finds out what is at the attempt's place after a call failed; told: the attempt is settled. If the call was
-// refused for another message, that one usually arrives at once, and no server has to be asked.
+// decided finds out what is at the attempt's place after a call failed; told: the attempt is settled. The message there
+// may have been delivered, or arrives at once if the call was refused for it: then no server has to be asked.
 func (s *Sequencer) decided(ctx context.Context, a *attempt, err error) (place store.Place, told bool, _ error) {
-	no := (*refusal)(nil)
+	no, wait := (*refusal)(nil), time.Duration(0)
 	if errors.As(err, &no) && no.Code == codeWrongLast && wrongLast(no) > a.after.Number {
-		if own, came := s.passed.await(ctx, a.after.Number+1, a.id); came {
-			return a.settled(own)
-		}
+		wait = passedWait
+	}
+	if own, came := s.passed.await(ctx, a.after.Number+1, a.id, wait); came {
+		return a.settled(own)
 	}
 	return s.look(ctx, a)
 }

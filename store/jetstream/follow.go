@@ -104,7 +104,6 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 	messages, err := s.consumer(ctx, g.last+1)
 	if err != nil {
 		s.o.Logger.Debug("cannot create a consumer of the stream", "error", err)
-		s.leave()
 		return nil
 	}
 	stop := context.AfterFunc(ctx, messages.Stop) // which ends Next
@@ -129,7 +128,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 		if err != nil || meta.Sequence.Stream != g.last+1 {
 			return nil // resume where it should have continued
 		}
-		s.saw(meta.Sequence.Stream)
+		s.came(meta.Sequence.Stream)
 		raise(&s.ahead, meta.Sequence.Stream+meta.NumPending)
 		at, commit, err := g.add(meta.Sequence.Stream, m.Data())
 		if err == nil {
@@ -146,12 +145,13 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 
 // stillBehind counts how many times in a row the stream had more than was delivered. ErrDiverged: it has less.
 func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) (int, error) {
+	began := time.Now()
 	info, err := s.report(ctx)
 	if err != nil {
 		if errors.Is(err, store.ErrDiverged) {
 			return 0, err
 		}
-		s.leave()
+		s.leave(began)
 		return behind, nil
 	}
 	s.saw(0)
@@ -169,6 +169,7 @@ func (s *Sequencer) stillBehind(ctx context.Context, last uint64, behind int) (i
 // consumer returns the messages from a sequence on. It does not use the client's ordered consumer, which
 // recreates a lost one under the same name forever, even if that name is assigned to a server that is down.
 func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
+	began := time.Now()
 	ask, cancel := context.WithTimeout(ctx, 4*answerTime)
 	defer cancel()
 	c, err := s.stream.CreateConsumer(ask, jetstream.ConsumerConfig{
@@ -176,6 +177,7 @@ func (s *Sequencer) consumer(ctx context.Context, from uint64) (jetstream.Messag
 		AckPolicy: jetstream.AckNonePolicy, Replicas: 1, MemoryStorage: true, InactiveThreshold: consumerIdle,
 	})
 	if err != nil {
+		s.leave(began)
 		return nil, err
 	}
 	return c.Messages(jetstream.PullMaxBytes(pullBytes))

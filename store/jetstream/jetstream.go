@@ -70,8 +70,9 @@ type Sequencer struct {
 	seen  atomic.Uint64         // the highest sequence that existed
 	ahead atomic.Uint64         // the highest that a server has mentioned, if above seen
 	fault atomic.Pointer[error] // what is wrong with the stream; nil: nothing
-	heard atomic.Int64          // when a server of the stream last answered or was left, Unix nanoseconds
-	told  atomic.Int64          // when one last answered, Unix nanoseconds
+	heard atomic.Int64          // when a request was last answered, Unix nanoseconds
+	mute  atomic.Int64          // since when none has been, Unix nanoseconds; 0: none was made since
+	told  atomic.Int64          // when a server of the stream last answered or delivered, Unix nanoseconds
 	left  atomic.Int64          // when a server was last left, Unix nanoseconds
 	clock atomic.Pointer[reading]
 	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
@@ -283,11 +284,16 @@ func (s *Sequencer) message(ctx context.Context, sequence uint64) (*jetstream.Ra
 // Seen implements store.Sequencer.
 func (s *Sequencer) Seen() uint64 { return max(s.seen.Load(), s.ahead.Load()) }
 
-// saw notes that the stream has had this sequence.
+// saw notes an answer: the stream has had this sequence.
 func (s *Sequencer) saw(sequence uint64) {
-	now := time.Now().UnixNano()
-	s.heard.Store(now)
-	s.told.Store(now)
+	s.heard.Store(time.Now().UnixNano())
+	s.mute.Store(0)
+	s.came(sequence)
+}
+
+// came notes a delivered message. The stream's leader may be out of reach, if it is not the server that delivers.
+func (s *Sequencer) came(sequence uint64) {
+	s.told.Store(time.Now().UnixNano())
 	raise(&s.seen, sequence)
 }
 
@@ -317,12 +323,12 @@ func (s *Sequencer) pause(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// leave connects to another server if no server of the stream has answered for leaveAfter: the current one
-// may be cut off from its peers, and would stay connected.
-func (s *Sequencer) leave() {
-	heard := s.heard.Load()
-	if now := time.Now(); now.Sub(time.Unix(0, heard)) >= leaveAfter &&
-		s.heard.CompareAndSwap(heard, now.UnixNano()) {
+// leave is called for a request without an answer that began then. If there has been no answer for leaveAfter it
+// connects to another server: the current one may be cut off from its peers, and would stay connected.
+func (s *Sequencer) leave(began time.Time) {
+	s.mute.CompareAndSwap(0, max(began.UnixNano(), s.heard.Load()))
+	now, mute := time.Now(), s.mute.Load()
+	if mute != 0 && now.Sub(time.Unix(0, mute)) >= leaveAfter && s.mute.CompareAndSwap(mute, 0) {
 		s.left.Store(now.UnixNano())
 		s.o.Logger.Warn("the stream does not answer, trying another server", "server", s.nc.ConnectedServerName())
 		_ = s.nc.ForceReconnect() // fails while it is connecting

@@ -60,7 +60,7 @@ func leads(c *jetstream.ClusterInfo) bool {
 func (s *Sequencer) leaveLeader() {
 	left, now := s.left.Load(), time.Now()
 	if now.Sub(time.Unix(0, left)) >= leaveAfter && s.left.CompareAndSwap(left, now.UnixNano()) {
-		s.heard.Store(now.UnixNano()) // the next one has as long to answer
+		s.mute.Store(0) // the next one has as long to answer
 		s.o.Logger.Warn("the stream's leader is cut off from the other servers, trying another server", "server",
 			s.nc.ConnectedServerName())
 		_ = s.nc.ForceReconnect() // fails while it is connecting

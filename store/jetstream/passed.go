@@ -14,7 +14,7 @@ type passed struct {
 	came     chan struct{} // closed and replaced at each message
 }
 
-// passedWait is how long a refused attempt waits for the message that has its place before it asks the servers.
+// passedWait is how long an attempt that was refused for another message waits for it before it asks the servers.
 const passedWait = time.Second
 
 // note notes a message and the attempt that it is of.
@@ -27,8 +27,8 @@ func (p *passed) note(sequence uint64, attempt [8]byte) {
 }
 
 // await waits for a message; own: it is of this attempt. came is false if it did not come in time, or long ago.
-func (p *passed) await(ctx context.Context, sequence uint64, attempt [8]byte) (own, came bool) {
-	ctx, cancel := context.WithTimeout(ctx, passedWait)
+func (p *passed) await(ctx context.Context, sequence uint64, attempt [8]byte, wait time.Duration) (own, came bool) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
 		p.mu.Lock()

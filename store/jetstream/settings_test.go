@@ -1,10 +1,13 @@
 package jetstream_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,13 +19,12 @@ import (
 	"tidings/store/storetest"
 )
 
-// as returns a node that gives the server a password.
-func as(t *testing.T, c *natstest.Cluster, stream, password string) *node {
+// as returns a node that connects as a user.
+func as(t *testing.T, c *natstest.Cluster, user string, logger *slog.Logger) *node {
 	t.Helper()
-	url := strings.Replace(c.URLs()[0], "//", "//node:"+password+"@", 1)
-	seq := connectTo(t, jetstream.Options{URLs: []string{url}, Stream: stream, Replicas: 1, Lossy: true,
-		Logger: logger(t)})
-	log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: seq, SequencerTimeout: time.Second, Logger: logger(t)})
+	url := strings.Replace(c.URLs()[0], "//", "//"+user+":secret@", 1)
+	seq := connectTo(t, jetstream.Options{URLs: []string{url}, Stream: "LOG", Replicas: 1, Lossy: true, Logger: logger})
+	log, err := bolt.Open(t.TempDir(), bolt.Options{Sequencer: seq, SequencerTimeout: time.Second, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ func TestDenied(t *testing.T) {
 			t.Parallel()
 			c := natstest.Start(t, 1)
 			c.Configure(0, user("secret", "none"))
-			log := as(t, c, "LOG", "secret")
+			log := as(t, c, "node", logger(t))
 			publish(t, log, 1, 10)
 			c.Configure(0, without)
 			n := 0
@@ -80,6 +82,43 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// TestMuteLeader: a node whose requests the stream's leader does not answer leaves its server, although other nodes'
+// commits arrive: one of the leader's peers may deliver them.
+func TestMuteLeader(t *testing.T) {
+	if os.Getenv("TIDINGS_FULL") == "" {
+		t.Skip("takes seconds: TIDINGS_FULL=1")
+	}
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	users := func(denied string) string {
+		return fmt.Sprintf("authorization { users: [{user: other, password: secret}, {user: node, password: secret, "+
+			"permissions: {publish: {deny: [%s]}}}] }\n", denied)
+	}
+	c.Configure(0, users("none"))
+	wrote := new(e2e.Output)
+	log := as(t, c, "node", slog.New(slog.NewTextHandler(wrote, nil)))
+	other := as(t, c, "other", logger(t))
+	c.Reload(0, users(`"tidings.log.>", "$JS.API.STREAM.>"`))
+	over, cancel := context.WithCancel(t.Context())
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		for over.Err() == nil {
+			_, _ = store.Append(over, log, []store.Draft{{Topic: "b"}})
+		}
+	})
+	e2e.Eventually(t, "word that it leaves", func() bool {
+		_, _ = store.Append(t.Context(), other, []store.Draft{{Topic: "a"}})
+		return strings.Contains(wrote.String(), "trying another server")
+	})
+	head := other.Head()
+	e2e.Eventually(t, "event of the other", func() bool { return !log.Head().Before(head) })
+	cancel()
+	publishing.Wait()
+	if err := errors.Join(log.Close(), other.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFullServer: a server or an account at the limit of its disk refuses with ErrNoSpace, and takes events again once
 // there is room.
 func TestFullServer(t *testing.T) {
@@ -94,7 +133,7 @@ func TestFullServer(t *testing.T) {
 				limit = fmt.Sprintf(limit, c.Dir(0)) + user("secret", "none")
 			}
 			c.Configure(0, limit)
-			log := as(t, c, "LOG", "secret")
+			log := as(t, c, "node", logger(t))
 			var err error
 			for range 10 {
 				_, err = store.Append(t.Context(), log, []store.Draft{{Topic: "a", Data: make([]byte, 30<<10)}})
