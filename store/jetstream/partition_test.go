@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ func seed(t *testing.T) uint64 {
 type fault struct {
 	name         string
 	strike, mend func()
-	without      int // the node that cannot store anything until the end; -1: all can
+	without      int           // the node that cannot store anything until the end; -1: all can
+	patience     time.Duration // until someone stores an event before the end; 0: continuePatience
 }
 
 // faults returns every fault in random order, each to be drawn when its turn comes.
@@ -47,32 +49,34 @@ func (c *crowd) faults(t *testing.T, js natsjs.JetStream) []func() fault {
 		func() fault {
 			i, who := c.server()
 			strike := func() { c.servers.Cut(i, (i+1)%3); c.servers.Cut(i, (i+2)%3) }
-			return fault{who + " is cut off from its peers", strike, heal, all}
+			return fault{who + " is cut off from its peers", strike, heal, all, 0}
 		},
 		func() fault {
 			i, who := c.server()
-			return fault{who + " is cut off from one peer", func() { c.servers.Cut(i, (i+1)%3) }, heal, all}
+			strike := func() { c.servers.Cut(i, (i+1)%3) }
+			// The one that does not hear the leader calls election after election, and the third takes part.
+			return fault{who + " is cut off from one peer", strike, heal, all, time.Minute}
 		},
 		func() fault {
 			i, who := c.server()
-			return fault{who + " is cut off from the nodes", func() { c.servers.CutClients(i) }, heal, all}
+			return fault{who + " is cut off from the nodes", func() { c.servers.CutClients(i) }, heal, all, 0}
 		},
 		func() fault {
 			i, who := c.server()
-			return fault{who + " is killed", func() { c.servers.Kill(i) }, func() { c.servers.Run(i) }, all}
+			return fault{who + " is killed", func() { c.servers.Kill(i) }, func() { c.servers.Run(i) }, all, 0}
 		},
 		func() fault {
 			i, who := c.server()
-			return fault{who + " is stopped", func() { c.servers.Stop(i) }, func() { c.servers.Continue(i) }, all}
+			return fault{who + " is stopped", func() { c.servers.Stop(i) }, func() { c.servers.Continue(i) }, all, 0}
 		},
-		func() fault { return fault{"the leader steps down", func() { stepDown(t, js) }, func() {}, all} },
+		func() fault { return fault{"the leader steps down", func() { stepDown(t, js) }, func() {}, all, 0} },
 		func() fault {
 			i := c.random.IntN(nodes)
-			return fault{fmt.Sprintf("node %d is cut off from all servers", i), c.nodes[i].door.Cut, heal, i}
+			return fault{fmt.Sprintf("node %d is cut off from all servers", i), c.nodes[i].door.Cut, heal, i, 0}
 		},
 		func() fault {
 			i := c.random.IntN(nodes)
-			return fault{fmt.Sprintf("node %d is closed", i), func() { c.shut(i) }, func() { c.open(t, i) }, i}
+			return fault{fmt.Sprintf("node %d is closed", i), func() { c.shut(i) }, func() { c.open(t, i) }, i, 0}
 		},
 	}
 	c.random.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
@@ -125,12 +129,12 @@ func TestPartitions(t *testing.T) {
 		faults = faults[1:]
 		t.Logf("round %d: %s", round, f.name)
 		c.begin()
-		c.acknowledge(t, "before it", -1)
+		c.acknowledge(t, "before it", -1, 0)
 		f.strike()
-		c.acknowledge(t, "meanwhile", f.without)
+		c.acknowledge(t, "meanwhile", f.without, f.patience)
 		time.Sleep(time.Duration(c.random.IntN(3000)) * time.Millisecond) // long enough for some to notice, not for all
 		f.mend()
-		c.acknowledge(t, "afterwards", -1)
+		c.acknowledge(t, "afterwards", -1, 0)
 		c.end(t)
 		c.audit(t)
 	}
@@ -187,9 +191,10 @@ func (c *crowd) shut(i int) {
 }
 
 // acknowledge waits until each node, except one, has stored an event that it was given after the call. The first of
-// them must do so soon.
-func (c *crowd) acknowledge(t *testing.T, when string, except int) {
+// them must do so within patience.
+func (c *crowd) acknowledge(t *testing.T, when string, except int, patience time.Duration) {
 	t.Helper()
+	patience = cmp.Or(patience, continuePatience())
 	began := time.Now()
 	var before []int64
 	for _, n := range c.nodes {
@@ -204,7 +209,7 @@ func (c *crowd) acknowledge(t *testing.T, when string, except int) {
 		return nodes
 	}
 	all := len(missing())
-	if !soon(func() bool { return len(missing()) < all }) {
+	if !within(patience, func() bool { return len(missing()) < all }) {
 		t.Fatalf("%s: nothing was stored for %v", when, time.Since(began))
 	}
 	first := time.Since(began)
@@ -214,12 +219,11 @@ func (c *crowd) acknowledge(t *testing.T, when string, except int) {
 		time.Since(began).Round(time.Millisecond))
 }
 
-// soon waits until is returns true, for the time that servers may take to continue. A step that takes long because the
-// machine is busy counts as twice a step.
-func soon(is func() bool) bool {
+// within waits until is returns true. A step that takes long because the machine is busy counts as twice a step.
+func within(patience time.Duration, is func() bool) bool {
 	const step = 20 * time.Millisecond
 	for waited := time.Duration(0); !is(); {
-		if waited >= continuePatience() {
+		if waited >= patience {
 			return false
 		}
 		from := time.Now()
@@ -229,8 +233,8 @@ func soon(is func() bool) bool {
 	return true
 }
 
-// continuePatience is how long a majority of the servers may take to acknowledge again. An election takes rounds of 4
-// to 9 s, and more than one where other tests need the processor.
+// continuePatience is how long a majority of the servers that hear each other, and no other, may take to acknowledge
+// again. An election takes rounds of 4 to 9 s, and more than one where other tests need the processor.
 func continuePatience() time.Duration {
 	if os.Getenv("TIDINGS_FULL") != "" {
 		return 15 * time.Second
