@@ -32,8 +32,8 @@ func (w *worker) sendFold(ctx context.Context, page *replay.Page) error {
 	m := message{id: page.Events[0].ID.String(), events: page.Events}
 	last := page.Events[len(page.Events)-1].ID
 	page.Events = nil
-	none := w.drop(&m)
-	if err := w.send(ctx, m, nil, func(d *delivery) { d.passEvent(nil, last) }); err != nil || none {
+	err := w.send(ctx, &m, nil, func(d *delivery) { d.passEvent(nil, last) })
+	if err != nil || len(m.events) == 0 { // nothing was sent
 		return err
 	}
 	sleep(ctx, recipient.receiver().traits().pace)

@@ -135,7 +135,8 @@ func (p *spread) fill(ctx context.Context) error {
 			return err
 		}
 		go func() {
-			_ = p.send(ctx, eventMessage(e, p.format), l, func(d *delivery) { d.passEvent(l, e.ID) })
+			m := eventMessage(e, p.format)
+			_ = p.send(ctx, &m, l, func(d *delivery) { d.passEvent(l, e.ID) })
 			p.landed <- l
 		}()
 	}

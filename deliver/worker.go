@@ -96,7 +96,8 @@ func (w *worker) pass(ctx context.Context) error {
 		}
 		for i := range page.Events {
 			e := &page.Events[i]
-			err := w.send(ctx, eventMessage(e, format), nil, func(d *delivery) { d.passEvent(nil, e.ID) })
+			m := eventMessage(e, format)
+			err := w.send(ctx, &m, nil, func(d *delivery) { d.passEvent(nil, e.ID) })
 			if err != nil {
 				return err
 			}
@@ -122,9 +123,7 @@ func (w *worker) drop(m *message) bool {
 		}
 	}
 	none := len(wanted) == 0 && len(m.events) > 0
-	if !none {
-		m.events = wanted // it keeps its ID
-	}
+	m.events = wanted // it keeps its ID
 	return none
 }
 
@@ -168,7 +167,7 @@ func (w *worker) tellGap(ctx context.Context) error {
 		return nil
 	}
 	m := ownMessage(gap.id(), "tidings.gap", w.d.name, format, gap.Gap)
-	if err := w.send(ctx, m, nil, (*delivery).passGap); err != nil {
+	if err := w.send(ctx, &m, nil, (*delivery).passGap); err != nil {
 		return err
 	}
 	w.writeNow(ctx)
@@ -198,10 +197,10 @@ func (d *delivery) passGap() {
 	d.record.Gap = nil
 }
 
-// send makes one attempt, for a lane unless l is nil, and records the outcome: done is called with mu held. The error
-// is errFailed, or ctx's.
-func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delivery)) error {
-	if w.drop(&m) {
+// send makes one attempt with what is wanted of the message, for a lane unless l is nil, and records the outcome: done is
+// called with mu held. The error is errFailed, or ctx's.
+func (w *worker) send(ctx context.Context, m *message, l *lane, done func(*delivery)) error {
+	if w.drop(m) {
 		w.s.mu.Lock()
 		defer w.s.mu.Unlock()
 		w.s.change(w.d)
@@ -213,7 +212,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 		w.lock(clean(err.Error()))
 		return errFailed
 	}
-	a := w.s.attempt(ctx, w.d.name, to, m)
+	a := w.s.attempt(ctx, w.d.name, to, *m)
 	if ctx.Err() != nil && !a.ok() {
 		return ctx.Err() // cut off by this server
 	}
@@ -222,7 +221,7 @@ func (w *worker) send(ctx context.Context, m message, l *lane, done func(*delive
 	d.locked = ""
 	if !a.ok() {
 		s.counts.Failed++
-		urgent := w.failed(&m, a, l)
+		urgent := w.failed(m, a, l)
 		s.mu.Unlock()
 		if urgent {
 			w.writeNow(ctx)
