@@ -12,10 +12,13 @@ import (
 func (s *Sender) Delete(ctx context.Context, name string) error {
 	s.operations.Lock()
 	defer s.operations.Unlock()
-	d, err := s.halted(name)
+	s.mu.Lock()
+	d, err := s.find(name)
+	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	d.halt()
 	s.endRun(d)
 	err = s.alone(func() error {
 		gone := []store.NamedDelivery{{Name: name}}
@@ -47,14 +50,11 @@ func (s *Sender) Delete(ctx context.Context, name string) error {
 // Pause pauses a delivery, durably. Errors: ErrNotFound, ErrState when it is not sending anyway, and those of the log.
 func (s *Sender) Pause(ctx context.Context, name string) (Status, error) {
 	return s.alter(ctx, name, func(d *delivery) error {
-		switch state := d.state(s.logID); state {
-		case Running, Paused:
-			d.record.Stopped, d.record.Reason = Paused, ""
-			return nil
-		default:
+		if state := d.state(s.logID); state != Running && state != Paused {
 			return fmt.Errorf("%w: it is already %s", ErrState, state)
 		}
-	})
+		return nil
+	}, func(d *delivery) { d.record.Stopped, d.record.Reason = Paused, "" })
 }
 
 // Resume makes a delivery send again, at once, durably, whatever held it back, a log that is a copy included. Errors:
@@ -64,9 +64,8 @@ func (s *Sender) Resume(ctx context.Context, name string) (Status, error) {
 		if d.damaged {
 			return fmt.Errorf("%w: its record is damaged; set it again", ErrState)
 		}
-		s.release(d)
 		return nil
-	})
+	}, s.release)
 }
 
 // release clears whatever keeps a delivery from sending. The caller holds mu.
@@ -79,10 +78,12 @@ func (s *Sender) release(d *delivery) {
 // ErrState, and those of the log.
 func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	status, err := s.alter(ctx, name, func(d *delivery) error {
-		l, fails := d.failing(id)
-		if d.damaged || !fails {
+		if _, fails := d.failing(id); d.damaged || !fails {
 			return fmt.Errorf("%w: %.100q is not its failing message", ErrState, id)
 		}
+		return nil
+	}, func(d *delivery) {
+		l, _ := d.failing(id)
 		if at, err := store.ParseID(id); err == nil {
 			if l == nil { // a message of several events: skip all of them
 				at = store.Later(at, d.record.Due.Through)
@@ -95,7 +96,6 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 		if d.record.Stopped == GivenUp {
 			d.record.Stopped, d.record.Reason = "", ""
 		}
-		return nil
 	})
 	if err == nil {
 		s.o.Logger.Warn("message skipped", "delivery", name, "id", id)
@@ -103,29 +103,29 @@ func (s *Sender) Skip(ctx context.Context, name, id string) (Status, error) {
 	return status, err
 }
 
-// halted returns a delivery after ending its worker. The caller holds operations.
-func (s *Sender) halted(name string) (*delivery, error) {
-	s.mu.Lock()
-	d, err := s.find(name)
-	s.mu.Unlock()
-	if err == nil {
-		d.halt()
-	}
-	return d, err
-}
-
-// alter changes a delivery while its worker is halted.
-func (s *Sender) alter(ctx context.Context, name string, change func(*delivery) error) (Status, error) {
+// alter changes a delivery while its worker is halted, if it may. The worker of one that may not be changed is left
+// alone.
+func (s *Sender) alter(ctx context.Context, name string, may func(*delivery) error, change func(*delivery)) (Status,
+	error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
-	d, err := s.halted(name)
+	s.mu.Lock()
+	d, err := s.find(name)
+	if err == nil {
+		err = may(d)
+	}
+	s.mu.Unlock()
 	if err != nil {
 		return Status{}, err
 	}
+	d.halt()
+	var undo func()
 	s.mu.Lock()
-	undo := d.keep()
-	s.change(d)
-	err = change(d)
+	if err = may(d); err == nil { // its worker may have gone further
+		undo = d.keep()
+		s.change(d)
+		change(d)
+	}
 	s.mu.Unlock()
 	if err == nil {
 		if err = s.write(ctx, d); err != nil {

@@ -128,8 +128,8 @@ func TestReplayBeside(t *testing.T) {
 	})
 }
 
-// TestRefusedSettingsDisturbNothing: a refused Put ends no replay, and cuts off no request.
-func TestRefusedSettingsDisturbNothing(t *testing.T) {
+// TestRefusalsDisturbNothing: a refused Put or Skip ends no replay, and cuts off no request.
+func TestRefusalsDisturbNothing(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
 		s.put("shop", settings("orders"))
 		old := s.publish(1, "orders")
@@ -143,6 +143,9 @@ func TestRefusedSettingsDisturbNothing(t *testing.T) {
 			if _, _, err := s.Put(t.Context(), "shop", set); err == nil {
 				t.Errorf("%+v is accepted", set)
 			}
+		}
+		if _, err := s.Skip(t.Context(), "shop", live); !errors.Is(err, deliver.ErrState) {
+			t.Errorf("skipping what has not failed: %v", err)
 		}
 		s.expectRun("shop", deliver.RunStatus{Kind: deliver.Replayed, Number: 1, State: deliver.RunUnderWay})
 		time.Sleep(6 * time.Second)

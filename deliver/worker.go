@@ -197,8 +197,8 @@ func (d *delivery) passGap() {
 	d.record.Gap = nil
 }
 
-// send makes one attempt with what is wanted of the message, for a lane unless l is nil, and records the outcome: done is
-// called with mu held. The error is errFailed, or ctx's.
+// send makes one attempt with what is wanted of the message, for a lane unless l is nil, and records the outcome: done
+// is called with mu held. The error is errFailed, or ctx's.
 func (w *worker) send(ctx context.Context, m *message, l *lane, done func(*delivery)) error {
 	if w.drop(m) {
 		w.s.mu.Lock()
