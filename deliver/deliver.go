@@ -102,7 +102,8 @@ var (
 	// ErrLimit: there are MaxDeliveries already.
 	ErrLimit = errors.New("delivery limit reached")
 
-	// ErrKey: the secrets key that other deliveries need is missing, so no new one is made.
+	// ErrKey: the secrets key that other deliveries need is missing, or another one is in its place, so nothing new is
+	// sealed.
 	ErrKey = errors.New("the secrets key of other deliveries is missing")
 
 	// ErrState: the delivery's state does not allow this; the text says why.

@@ -201,12 +201,34 @@ func TestOtherSecretsKey(t *testing.T) {
 		if r := s.expect("shop", deliver.Locked).Reason; !strings.Contains(r, seal.ErrOtherKey.Error()) {
 			t.Errorf("locked for %q, want another key", r)
 		}
+		if _, _, err := s.Put(t.Context(), "new", settings("orders")); !errors.Is(err, deliver.ErrKey) {
+			t.Errorf("a new one under another key: %v, want ErrKey", err)
+		}
 		if err := os.Rename(away, s.key); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
 		s.expectSent(id)
 		s.expect("shop", deliver.Running)
+	})
+}
+
+// TestSecretsKeyLost: with the right key lost, each delivery can be set again under another key; then new ones can be
+// created.
+func TestSecretsKeyLost(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.put("shop", settings("orders"))
+		s.put("mail", settings("mails"))
+		s.close()
+		s.key += ".other"
+		if _, err := seal.NewFile(s.key).Seal(nil, "something else"); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		for _, name := range []string{"shop", "mail", "new"} {
+			s.put(name, settings("orders"))
+			s.expect(name, deliver.Running)
+		}
 	})
 }
 

@@ -239,7 +239,7 @@ func (s *Sender) checkURL(t *traits, text string) (*url.URL, error) {
 // seal seals a target. The key is made at first use, but never in place of a missing one.
 func (s *Sender) seal(d *delivery, to target) error {
 	if needs := s.needKey(d); needs != "" {
-		return fmt.Errorf("%w: delivery %q needs %s; put that file back, or delete the deliveries that need it",
+		return fmt.Errorf("%w: delivery %q needs the right %s; put that file back, or delete the deliveries that need it",
 			ErrKey, needs, s.o.Key.Path())
 	}
 	text, err := json.Marshal(to)
@@ -250,7 +250,8 @@ func (s *Sender) seal(d *delivery, to target) error {
 	return err
 }
 
-// needKey returns the name of another delivery whose key is missing.
+// needKey returns the name of another delivery that needs a key that is not there. One that had a key before may be set
+// again under the key that there is: that is the way out if the right one is lost.
 func (s *Sender) needKey(but *delivery) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,10 +259,10 @@ func (s *Sender) needKey(but *delivery) string {
 		if d.name == but.name || d.record.Sealed == nil {
 			continue
 		}
-		if _, err := s.o.Key.Open(d.record.Sealed, purpose(d.name)); errors.Is(err, fs.ErrNotExist) {
+		err := s.o.Key.Check(d.record.Sealed)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, seal.ErrOtherKey) && but.record.Sealed == nil {
 			return d.name
 		}
-		return "" // one stands for all
 	}
 	return ""
 }

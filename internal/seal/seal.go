@@ -82,6 +82,25 @@ func (f *File) Seal(secret []byte, purpose string) ([]byte, error) {
 // Open returns what was sealed for the purpose. Errors: ErrNoKey, ErrOtherKey, ErrDamaged. A file that is missing or
 // unreadable is read again by the next call, one with another key after a second at the earliest.
 func (f *File) Open(sealed []byte, purpose string) ([]byte, error) {
+	k, err := f.keyOf(sealed)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := k.aead.Open(nil, nil, sealed[1+keyID:], []byte(purpose))
+	if err != nil {
+		return nil, ErrDamaged
+	}
+	return secret, nil
+}
+
+// Check returns the error that Open would, as far as the key shows, without the work.
+func (f *File) Check(sealed []byte) error {
+	_, err := f.keyOf(sealed)
+	return err
+}
+
+// keyOf returns the key that a secret was sealed with.
+func (f *File) keyOf(sealed []byte) (*key, error) {
 	if len(sealed) < 1+keyID || sealed[0] != version {
 		return nil, ErrDamaged
 	}
@@ -95,11 +114,7 @@ func (f *File) Open(sealed []byte, purpose string) ([]byte, error) {
 	if [keyID]byte(sealed[1:]) != k.id {
 		return nil, fmt.Errorf("%w: %s", ErrOtherKey, f.path)
 	}
-	secret, err := k.aead.Open(nil, nil, sealed[1+keyID:], []byte(purpose))
-	if err != nil {
-		return nil, ErrDamaged
-	}
-	return secret, nil
+	return k, nil
 }
 
 // load reads the file, unless it has been read. Errors: ErrNoKey.
