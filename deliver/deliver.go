@@ -20,8 +20,8 @@
 //
 // People get one message about all the events present when the message is made.
 //
-// A Sender has a goroutine for each running delivery, one for each request under way that others may overtake, and one
-// that writes progress.
+// A Sender has a goroutine for each delivery that has something to send now, one for each request under way that others
+// may overtake, and one that writes progress.
 package deliver
 
 import (
@@ -53,7 +53,7 @@ const (
 	// DefaultOverlap is how long a replaced secret signs beside the new one.
 	DefaultOverlap = 24 * time.Hour
 
-	// MaxDeliveries bounds the deliveries of a log. Each takes a goroutine and a few kilobytes.
+	// MaxDeliveries bounds the deliveries of a log. Each takes a few kilobytes.
 	MaxDeliveries = 10_000
 
 	// attemptTimeout bounds a request, including its answer.
@@ -190,6 +190,13 @@ func (s *Sender) Close() {
 		return
 	}
 	s.stop()
+	s.operations.Lock()
+	for _, d := range s.deliveries {
+		if d.worker != nil {
+			d.worker()
+		}
+	}
+	s.operations.Unlock()
 	s.over.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), progressEvery)
 	defer cancel()
@@ -217,8 +224,8 @@ type delivery struct {
 	unwritten map[string]row   // rows of lanes and dead with unwritten changes, by name
 	run       *run             // the last one; nil: none yet
 
-	worker context.CancelFunc // nil while none runs
-	done   chan struct{}      // closed when the worker has ended
+	worker func()        // ends the worker; nil while there is none
+	done   chan struct{} // closed when the worker has ended
 }
 
 func (s *Sender) load(stored store.NamedDelivery) *delivery {
@@ -239,7 +246,7 @@ func (s *Sender) start(d *delivery) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	d.worker, d.done, d.next = cancel, make(chan struct{}), time.Time{}
+	d.done, d.next = make(chan struct{}), time.Time{}
 	if d.record.Due != nil {
 		d.next = d.record.Due.NotBefore
 	}
@@ -249,11 +256,20 @@ func (s *Sender) start(d *delivery) {
 		}
 	}
 	d.lookAnew(time.Now())
-	w := &worker{s, d}
-	s.over.Go(func() {
-		defer close(d.done)
-		w.run(ctx)
-	})
+	done := d.done
+	w := &worker{s: s, d: d, ctx: ctx, over: func() {
+		close(done)
+		s.over.Done()
+	}}
+	if d.record.order() != Strict {
+		w.wake = make(chan struct{}, 1)
+	}
+	d.worker = func() {
+		cancel()
+		w.rouse()
+	}
+	s.over.Add(1)
+	w.rouse()
 }
 
 // halt ends the worker, cutting off a request under way. The caller holds operations.

@@ -3,7 +3,9 @@ package deliver_test
 import (
 	"errors"
 	"math/rand/v2"
+	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +291,37 @@ func TestDelete(t *testing.T) {
 		s.open()
 		if list := s.List("", 10); len(list) != 0 {
 			t.Errorf("there is %v", list)
+		}
+	})
+}
+
+// TestIdleTakesNoGoroutine: a delivery has no goroutine while it waits, be it for an event or for the next attempt.
+func TestIdleTakesNoGoroutine(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		s.receiver.set(func(_ int, g got) *http.Response {
+			if g.header.Get("Tidings-Topic") == "mails" {
+				return nil
+			}
+			return status(http.StatusOK)
+		})
+		before := runtime.NumGoroutine()
+		const each = 10
+		for i := range each {
+			s.put(fmt.Sprint("strict", i), settings("orders"))
+			s.put(fmt.Sprint("failing", i), settings("mails"))
+			topic := settings("orders")
+			topic.Order = deliver.ByTopic
+			s.put(fmt.Sprint("topic", i), topic)
+		}
+		for range 2 {
+			s.publish(2, "orders", "mails")
+			time.Sleep(500 * time.Millisecond)
+			if all := s.takeAll(); len(all) < 2*each {
+				t.Errorf("%d requests, want %d", len(all), 2*each)
+			}
+			if n := runtime.NumGoroutine() - before; n > each/2 {
+				t.Errorf("%d goroutines for %d deliveries", n, 3*each)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,11 +12,10 @@ import (
 // spread sends for a delivery whose requests may overtake each other, for one pass: until all of it has to wait. Each
 // event that it reads opens a lane, or joins its open lane. It belongs to the worker's goroutine.
 type spread struct {
-	worker
+	*worker
 	format Format
 	order  Order
-	most   int // requests at once
-	reader *replay.Reader
+	most   int           // requests at once
 	more   bool          // there may be more to read
 	page   []store.Event // read, to be sent
 	ready  []*lane       // these have an event to send that has not failed
@@ -28,41 +28,40 @@ type spread struct {
 	over    bool // no more requests may be made
 }
 
-// spread sends what there is and what comes, until all has to wait or end. The error is the log's or ctx's.
+// spread sends what there is and what comes, until all has to wait or end. The error is errFailed if it has to wait for
+// a time, the log's, or ctx's.
 func (w *worker) spread(ctx context.Context) error {
-	p := &spread{worker: *w, more: true, flying: make(map[*lane]bool), ahead: make(map[*lane][]store.Event),
+	p := &spread{worker: w, more: true, flying: make(map[*lane]bool), ahead: make(map[*lane][]store.Event),
 		landed: make(chan *lane)}
 	w.s.mu.Lock()
-	r, at := &w.d.record, w.d.at
-	filter := r.filter()
+	r := &w.d.record
 	p.format, p.order, p.most = r.Format, r.order(), r.inFlight()
 	for _, l := range w.d.lanes {
 		p.sort(l)
 	}
 	w.s.mu.Unlock()
-	var err error
-	if p.reader, err = w.s.tail.NewReader(filter, replay.After(at.String())); err != nil {
-		return err
-	}
-	defer p.reader.Close()
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
-	for {
-		if p.ends(ctx) {
+	for err := error(nil); ; p.wait(ctx) {
+		if p.halts(ctx) {
 			cut()
 		}
 		if err == nil {
 			err = p.fill(ctx)
 		}
-		if p.over = p.over || err != nil; p.over && len(p.flying) == 0 {
-			return err
+		p.over = p.over || err != nil
+		switch {
+		case len(p.flying) > 0:
+		case p.over:
+			return cmp.Or(err, errFailed)
+		case !p.more && len(p.page) == 0 && p.retryAt.IsZero():
+			return nil
 		}
-		p.wait(ctx)
 	}
 }
 
-// ends reports whether requests under way must end too, and records when no more may be made.
-func (p *spread) ends(ctx context.Context) bool {
+// halts reports whether requests under way must end too, and records when no more may be made.
+func (p *spread) halts(ctx context.Context) bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	ends := ctx.Err() != nil || p.d.state(p.s.logID) != Running
@@ -88,7 +87,7 @@ func (p *spread) wait(ctx context.Context) {
 		stop = nil
 	} else {
 		if !p.more {
-			wake = p.reader.Ready()
+			wake = p.wake
 		}
 		if !p.retryAt.IsZero() && p.mayRetry() {
 			timer := time.NewTimer(time.Until(p.retryAt))

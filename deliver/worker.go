@@ -4,17 +4,32 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"tidings/replay"
 	"tidings/store"
 )
 
-// worker sends for one delivery. It belongs to one goroutine; those of a spread call send, too.
+// worker sends for one delivery. It has a goroutine only while there is something to do; those of a spread call send,
+// too.
 type worker struct {
-	s *Sender
-	d *delivery
+	s    *Sender
+	d    *delivery
+	ctx  context.Context // the worker's life
+	over func()          // called at its end
+
+	state  atomic.Int32   // resting, busy or roused
+	wake   chan struct{}  // receives when roused while busy; nil if the delivery is strict
+	timer  *time.Timer    // rouses; nil: none
+	reader *replay.Reader // rouses; nil: none
 }
+
+const (
+	resting int32 = iota
+	busy          // in its goroutine
+	roused        // the same, and looks again before it rests
+)
 
 const (
 	// readEvents is how many events are read at once.
@@ -30,23 +45,90 @@ const (
 // errFailed ends a pass: an attempt has failed, and the time of the next is set.
 var errFailed = errors.New("the attempt failed")
 
-// run sends until ctx ends or there is nothing more to send. While it waits for a next attempt it has no place at a
-// feed, so nothing wakes it.
-func (w *worker) run(ctx context.Context) {
-	for ctx.Err() == nil {
+// rouse makes the worker look for something to do.
+func (w *worker) rouse() {
+	if w.state.Swap(roused) == resting {
+		go w.run()
+		return
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run does what there is to do. Once ctx has ended or nothing more can be sent, the worker is never resting again.
+func (w *worker) run() {
+	for {
+		w.state.Store(busy)
+		if w.ends() {
+			w.close()
+			w.over()
+			return
+		}
+		if w.state.CompareAndSwap(busy, resting) {
+			return
+		}
+	}
+}
+
+// ends sends until there is nothing to do for now, or reports that there will be nothing any more. While it waits for a
+// next attempt it has no place at a feed, so nothing wakes it but the time.
+func (w *worker) ends() bool {
+	for w.ctx.Err() == nil {
 		w.s.mu.Lock()
 		next, ends := w.d.next, w.d.state(w.s.logID) != Running
 		w.s.mu.Unlock()
 		if ends {
-			return
+			return true
 		}
-		if !sleep(ctx, time.Until(next)) {
-			return
+		if wait := time.Until(next); wait > 0 {
+			w.rouseIn(wait)
+			return false
 		}
-		if err := w.pass(ctx); err != nil && !errors.Is(err, errFailed) && ctx.Err() == nil {
+		err := w.pass(w.ctx)
+		if err == nil {
+			return false
+		}
+		w.close()
+		if !errors.Is(err, errFailed) && w.ctx.Err() == nil {
 			w.s.o.Logger.Error("delivery cannot read the log", "delivery", w.d.name, "error", err)
-			sleep(ctx, logTrouble)
+			w.rouseIn(logTrouble)
+			return false
 		}
+	}
+	return true
+}
+
+// rouseIn rouses the worker after a while, instead of any earlier call's.
+func (w *worker) rouseIn(wait time.Duration) {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.timer = time.AfterFunc(wait, w.rouse)
+}
+
+// open makes sure that the worker has a reader, which rouses it.
+func (w *worker) open() (err error) {
+	if w.reader != nil {
+		return nil
+	}
+	w.s.mu.Lock()
+	filter, at := w.d.record.filter(), w.d.at
+	w.s.mu.Unlock()
+	w.reader, err = w.s.tail.NewReaderFunc(filter, replay.After(at.String()), w.rouse)
+	return err
+}
+
+// close gives up what rouses the worker.
+func (w *worker) close() {
+	if w.reader != nil {
+		w.reader.Close()
+		w.reader = nil
+	}
+	if w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
 	}
 }
 
@@ -65,24 +147,23 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pass sends what there is and what comes, until something fails. The error is errFailed, or the log's.
+// pass sends what there is, until something fails. The error is errFailed, ctx's, or the log's; nil: the reader rouses
+// the worker when there is more.
 func (w *worker) pass(ctx context.Context) error {
 	if err := w.tellGap(ctx); err != nil {
 		return err
 	}
+	if err := w.open(); err != nil {
+		return err
+	}
 	w.s.mu.Lock()
-	filter, at, format, strict := w.d.record.filter(), w.d.at, w.d.record.Format, w.d.record.order() == Strict
+	format, strict := w.d.record.Format, w.d.record.order() == Strict
 	w.s.mu.Unlock()
 	if !strict {
 		return w.spread(ctx)
 	}
-	reader, err := w.s.tail.NewReader(filter, replay.After(at.String()))
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
 	for {
-		page, err := reader.Next(w.atOnce())
+		page, err := w.reader.Next(w.atOnce())
 		if err != nil {
 			return err
 		}
@@ -104,11 +185,7 @@ func (w *worker) pass(ctx context.Context) error {
 			page.Events[i] = store.Event{}
 		}
 		if page.Gap == nil && len(page.Events) == 0 && !page.Through.Before(w.s.log.Head()) {
-			select {
-			case <-reader.Ready():
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return nil
 		}
 	}
 }

@@ -22,9 +22,14 @@ type Page struct {
 // NewReader returns a Reader that is registered for wake-ups before it reads. The error is the
 // log's. Close it.
 func (t *Tail) NewReader(filter store.Filter, start Start) (*Reader, error) {
+	return t.NewReaderFunc(filter, start, nil)
+}
+
+// NewReaderFunc is to NewReader what SubscribeFunc is to Subscribe.
+func (t *Tail) NewReaderFunc(filter store.Filter, start Start, ring func()) (*Reader, error) {
 	r := &Reader{}
 	var err error
-	if r.cursor, err = r.open(t, filter, nil, start, nil); err != nil {
+	if r.cursor, err = r.open(t, filter, nil, start, ring); err != nil {
 		return nil, err
 	}
 	return r, nil
