@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,40 @@ func TestEndsOfHTTP10(t *testing.T) {
 		if err != nil || !strings.HasSuffix(string(text), "event: tidings.bye\ndata: {\"reason\":\"shutdown\"}\n\n") {
 			t.Errorf("%s: %q, %v, want a bye and the end", writer, text, err)
 		}
+	}
+}
+
+// tellingLog calls told when a stream that has looked at the log asks for the log's identity.
+type tellingLog struct {
+	store.Log
+	told atomic.Pointer[func()]
+}
+
+func (l *tellingLog) Info() (store.Info, error) {
+	if told := l.told.Swap(nil); told != nil {
+		(*told)()
+	}
+	return l.Log.Info()
+}
+
+// TestEventWhileAStreamOpens: an event that wakes a stream between its first look and its first turn is not left to
+// the next wake-up.
+func TestEventWhileAStreamOpens(t *testing.T) {
+	for _, writer := range writers {
+		log := &tellingLog{Log: newLog(t)}
+		s := newServer(t, log, 0, api.Options{StreamWriter: writer, Heartbeat: time.Hour})
+		told := func() {
+			woken := s.tail.Stats().Wakeups
+			draft := store.Draft{Topic: "a", Type: "made", Data: []byte("1")}
+			if _, err := store.Append(t.Context(), log, []store.Draft{draft}); err != nil {
+				t.Error(err)
+			}
+			waitUntil(t, "woken", func() bool { return s.tail.Stats().Wakeups > woken })
+		}
+		log.told.Store(&told)
+		ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
+		s.open(ctx, "/v1/stream", "").until("made")
+		cancel()
 	}
 }
 

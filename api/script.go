@@ -171,7 +171,7 @@ func (c *script) play(now time.Time) step {
 		c.pending = false
 		return step{frames: chunk.Frames, events: chunk.Events}
 	case !chunk.More && !c.live:
-		c.live = true
+		c.live, c.pending = true, false // looks once more: it may have been woken since the chunk was read
 		return step{frames: [][]byte{appendLive(nil, c.sub.Position())}}
 	case !chunk.More && c.isOver(c.sub):
 		return step{frames: c.checkpoint(), end: errTopicsEnded} // its client reconnects and gets a 204

@@ -52,6 +52,16 @@ func TestScriptBegins(t *testing.T) {
 	}
 }
 
+// TestScriptLooksBeforeItWaits: an event that is committed between a stream's first look and its first step is not left
+// to the next wake-up: its own may have come before anybody waited.
+func TestScriptLooksBeforeItWaits(t *testing.T) {
+	onStage(t, api.Options{}, events, func(s *scene) {
+		s.subscribe("a", replay.Latest())
+		s.publish("a4")
+		s.plays("retry+open@a3 live@a3 a4 15s")
+	})
+}
+
 // TestScriptFollows: events are sent as they arrive, from memory, and each silence ends with a heartbeat whose ID is
 // how far the stream has looked. Silence is measured from the last write.
 func TestScriptFollows(t *testing.T) {
@@ -102,7 +112,7 @@ func TestScriptReadsTheLog(t *testing.T) {
 		names := list(many.String())
 		page := func(from, to int) string { return strings.Join(names[from:to], "+") }
 		s.plays("retry+open@0 " + page(0, 256) + " log " + page(256, 512) + " log " +
-			page(512, 600) + " log live@a599 15s")
+			page(512, 600) + " log live@a599 log 15s")
 	})
 }
 
