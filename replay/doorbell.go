@@ -6,13 +6,17 @@ import (
 	"tidings/store"
 )
 
-// doorbell is a registration with a feed: it rings when an event that the feed's filter matches has been
-// committed. It belongs to one goroutine; only Close may come from another once that one has stopped.
+// doorbell is a registration with a feed: once armed, it rings when an event that the feed's filter matches
+// has been committed. It rings once, and who has not caught up does not arm it again: a commit costs nothing
+// for streams that are stuck or behind. It belongs to one goroutine; only Close may come from another once
+// that one has stopped.
 type doorbell struct {
-	tail  *Tail
-	feed  *feed
-	ready chan struct{}
-	call  func() // instead of ready; nil: ready
+	tail   *Tail
+	feed   *feed
+	ready  chan struct{}
+	call   func() // instead of ready; nil: ready
+	place  int    // in feed.armed, plus 1; 0: it is not. Guarded by feed.mu
+	closed bool   // guarded by Tail.mu
 }
 
 // register registers with the feed of the filter and the format; a nil format means that no frames are
@@ -27,13 +31,13 @@ func (d *doorbell) register(t *Tail, filter store.Filter, format *Format, call f
 	key := feedKey{filter.String(), format}
 	f := t.feeds[key]
 	if f == nil {
-		f = &feed{key: key, filter: filter, doorbells: make(map[*doorbell]struct{}),
-			from: *t.through.Load()}
+		f = &feed{key: key, filter: filter, from: *t.through.Load()}
 		t.feeds[key] = f
 		t.matches.add(f)
 	}
-	f.doorbells[d] = struct{}{}
+	f.readers++
 	d.feed = f
+	d.arm()
 }
 
 // Close ends the registration. It is idempotent.
@@ -41,11 +45,12 @@ func (d *doorbell) Close() {
 	t, f := d.tail, d.feed
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := f.doorbells[d]; !ok {
+	if d.closed {
 		return
 	}
-	delete(f.doorbells, d)
-	if len(f.doorbells) > 0 {
+	d.closed = true
+	f.disarm(d)
+	if f.readers--; f.readers > 0 {
 		return
 	}
 	delete(t.feeds, f.key)
@@ -56,8 +61,16 @@ func (d *doorbell) Close() {
 	}
 }
 
-// Ready receives after a matching event was committed. It is a hint: there may be nothing. It is nil if
-// a function is called instead.
+// arm has it ring at the next matching event that the feed is given. What was committed before may have been
+// given: look for it afterwards.
+func (d *doorbell) arm() {
+	d.feed.mu.Lock()
+	defer d.feed.mu.Unlock()
+	d.feed.arm(d)
+}
+
+// Ready receives when a matching event was committed, and then not again until its owner has caught up. It is
+// a hint: there may be nothing. It is nil if a function is called instead.
 func (d *doorbell) Ready() <-chan struct{} { return d.ready }
 
 // Filter returns the filter of the events it rings for.

@@ -37,9 +37,10 @@ type feed struct {
 	seen   uint64 // used by matches; guarded by Tail.mu
 	dirty  bool   // the tailer's: there is something to wake for
 
-	doorbells map[*doorbell]struct{} // guarded by Tail.mu
+	readers int // doorbells; guarded by Tail.mu
 
 	mu     sync.Mutex
+	armed  []*doorbell
 	from   store.ID // blocks has every matching event above it, up to Tail.through
 	blocks []*block // oldest first
 
@@ -135,6 +136,41 @@ func (b *block) cost() int64 {
 	return blockBytes + int64(cap(b.buf)) + frameBytes*int64(cap(b.buf)/minFrame)
 }
 
+// arm has the doorbell rung with the next event. The caller holds mu.
+func (f *feed) arm(d *doorbell) {
+	if d.place == 0 {
+		f.armed = append(f.armed, d)
+		d.place = len(f.armed)
+	}
+}
+
+// disarm undoes arm.
+func (f *feed) disarm(d *doorbell) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d.place == 0 {
+		return
+	}
+	last := len(f.armed) - 1
+	other := f.armed[last]
+	f.armed[d.place-1], other.place = other, d.place
+	f.armed[last] = nil
+	f.armed, d.place = f.armed[:last], 0
+}
+
+// take appends the armed doorbells, which are to be rung.
+func (f *feed) take(into []*doorbell) []*doorbell {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.armed {
+		d.place = 0
+	}
+	into = append(into, f.armed...)
+	clear(f.armed)
+	f.armed = f.armed[:0]
+	return into
+}
+
 // dropFirst drops the oldest block.
 func (f *feed) dropFirst() {
 	f.mu.Lock()
@@ -154,9 +190,9 @@ func (f *feed) reset(id store.ID) (dropped []*block) {
 }
 
 // after returns the frames of the n events that follow pos, at most maxWrite bytes unless the first
-// alone is larger, and the ID of the last. The bytes are shared and must not be changed. It reports
-// false if the feed does not reach back to pos.
-func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last store.ID, ok bool) {
+// alone is larger, and the ID of the last. The bytes are shared and must not be changed. If there are none,
+// it arms the doorbell. It reports false if the feed does not reach back to pos.
+func (f *feed) after(pos store.ID, into [][]byte, d *doorbell) (frames [][]byte, n int, last store.ID, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if pos.Before(f.from) {
@@ -176,6 +212,9 @@ func (f *feed) after(pos store.ID, into [][]byte) (frames [][]byte, n int, last 
 		if id != b.frames[len(b.frames)-1].id {
 			break
 		}
+	}
+	if n == 0 {
+		f.arm(d)
 	}
 	return into, n, last, true
 }

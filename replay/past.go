@@ -98,8 +98,7 @@ func (s *Subscription) hand(given handful) Chunk {
 		return Chunk{NoRoom: true}
 	}
 	s.cursor.seek(given.last)
-	return Chunk{Frames: given.frames, Events: given.n,
-		More: given.n == 0 && given.last.Before(s.tail.log.Head())}
+	return Chunk{Frames: given.frames, Events: given.n, More: given.n == 0 && s.behind(given.last)}
 }
 
 // handful is what stretches have after a position, up to one write.
@@ -156,7 +155,7 @@ func (s *stretch) covers(pos store.ID) bool { return !pos.Before(s.from) && pos.
 func (t *Tail) sharesPast(f *feed) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.limit > 0 && len(f.doorbells) > 1
+	return t.limit > 0 && f.readers > 1
 }
 
 // join returns the stretch that contains pos; nil if the subscription has to read the log itself.

@@ -120,14 +120,20 @@ func (s *Subscription) Next() (Chunk, error) {
 	}
 	s.page = page
 	if len(page.Events) == 0 {
-		return Chunk{Gap: page.Gap, More: page.Gap != nil ||
-			page.Through.Before(s.tail.log.Head())}, nil
+		return Chunk{Gap: page.Gap, More: page.Gap != nil || s.behind(page.Through)}, nil
 	}
 	chunk := s.encode()
 	if !chunk.NoRoom {
 		chunk.Gap = page.Gap
 	}
 	return chunk, nil
+}
+
+// behind reports whether there is more of the log than what follows from reading up to through. If not, the
+// subscription will be woken.
+func (s *Subscription) behind(through store.ID) bool {
+	s.arm()
+	return through.Before(s.tail.log.Head())
 }
 
 // fromTail answers from memory if memory is as good as the log: the feed reaches back to the position,
@@ -139,7 +145,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 		return Chunk{}, false
 	}
 	clear(s.shared)
-	frames, n, last, ok := s.feed.after(c.pos, s.shared[:0])
+	frames, n, last, ok := s.feed.after(c.pos, s.shared[:0], &s.doorbell)
 	s.shared = frames
 	if !ok {
 		return Chunk{}, false

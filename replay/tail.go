@@ -148,7 +148,7 @@ func (t *Tail) skip() bool {
 	return true
 }
 
-// give adds the events to the feeds that want them, and notes their doorbells, once each, for wake. It
+// give adds the events to the feeds that want them, and notes their armed doorbells for wake. It
 // encodes first, without the lock.
 func (t *Tail) give(page *store.Page) {
 	t.frames.reset(page.Events)
@@ -171,12 +171,10 @@ func (t *Tail) give(page *store.Page) {
 	through := page.Through
 	t.through.Store(&through)
 	for _, f := range t.dirty {
-		for d := range f.doorbells {
-			t.pending = append(t.pending, d)
-		}
-		t.wakeups.Add(uint64(len(f.doorbells)))
+		t.pending = f.take(t.pending)
 		f.dirty = false
 	}
+	t.wakeups.Add(uint64(len(t.pending)))
 	clear(t.dirty)
 	t.dirty = t.dirty[:0]
 }

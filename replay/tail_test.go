@@ -75,6 +75,35 @@ func TestReady(t *testing.T) {
 	})
 }
 
+// TestWakesOnce: who was woken and has not caught up since is not woken again, so a commit costs nothing for streams
+// that are stuck.
+func TestWakesOnce(t *testing.T) {
+	eachTail(t, func(t *testing.T, log store.Log, tail *replay.Tail) {
+		slow := subscribe(t, tail, store.All(), replay.Latest())
+		quick := subscribe(t, tail, store.All(), replay.Latest())
+		drain(t, log, slow)
+		drain(t, log, quick)
+		const rounds = 5
+		before := tail.Stats().Wakeups
+		for i := range rounds {
+			publish(t, log, "a", "b")
+			<-quick.Ready()
+			drain(t, log, quick)
+			if i == 0 {
+				<-slow.Ready()
+			}
+		}
+		if woken := tail.Stats().Wakeups - before; woken > rounds+1 {
+			t.Errorf("%d were woken, want %d each time, and the other once", woken, 1)
+		}
+		if got := len(events(drain(t, log, slow))); got != 2*rounds {
+			t.Errorf("the slow one got %d events, want %d", got, 2*rounds)
+		}
+		publish(t, log, "a")
+		<-slow.Ready()
+	})
+}
+
 // overlappingTopic is matched by all patterns of overlapping.
 const overlappingTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 

@@ -63,14 +63,7 @@ type Conn struct {
 }
 
 // Ring makes the pool ask the source what comes next. It does not wait.
-func (c *Conn) Ring() {
-	if c.since.Load() != 0 {
-		// the socket accepts nothing; the source will be asked when it does
-		c.signals.Or(uint32(rung))
-		return
-	}
-	c.signal(rung)
-}
+func (c *Conn) Ring() { c.signal(rung) }
 
 // Cut ends the connection for this reason, after what its source writes in response: now if it has refused for
 // Options.Grace, otherwise once that has passed at the latest. The first reason counts.
