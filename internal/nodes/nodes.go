@@ -339,7 +339,7 @@ func (h *hello) check() error {
 	const most = float64(math.MaxInt64 / int64(time.Second))
 	switch {
 	case !validID(h.ID):
-		return errors.New("its ID is none")
+		return fmt.Errorf("its ID is not %d hexadecimal digits", 2*idBytes)
 	case len(h.Name) > MaxName || len(h.Version) > MaxName:
 		return fmt.Errorf("its name or version is longer than %d bytes", MaxName)
 	case !utf8.ValidString(h.Name) || !utf8.ValidString(h.Version):
