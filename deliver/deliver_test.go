@@ -2,8 +2,8 @@ package deliver_test
 
 import (
 	"errors"
-	"math/rand/v2"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"slices"
@@ -366,6 +366,25 @@ func TestProgress(t *testing.T) {
 		s.close()
 		s.open()
 		s.expectSent("")
+	})
+}
+
+// TestProgressOfMany: an append takes along the progress of a few deliveries only; all of it is still written in time.
+func TestProgressOfMany(t *testing.T) {
+	test(t, func(t *testing.T, s *scene) {
+		for i := range 200 {
+			s.put(fmt.Sprint("d", i), settings("orders"))
+		}
+		time.Sleep(2 * time.Second)
+		s.publish(1, "orders")
+		time.Sleep(2 * time.Second)
+		s.kill()
+		s.log.mu.Lock()
+		most := s.log.most
+		s.log.mu.Unlock()
+		if all := s.takeAll(); len(all) != 200 || most > 64 {
+			t.Errorf("%d requests, a kill included; an append was to take %d rows along", len(all), most)
+		}
 	})
 }
 

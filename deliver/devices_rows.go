@@ -131,8 +131,11 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 		p.ride = cancel
 	}
 	p.mu.Unlock()
-	for len(rows) > 0 && err == nil {
+	for began := time.Now(); len(rows) > 0 && err == nil; ride = ride && time.Since(began) < ridesWithin {
 		n := min(len(rows), rowsAtOnce)
+		if ride {
+			n = min(n, rideTogether)
+		}
 		err = p.log.SetDeliveries(ctx, rows[:n], ride)
 		rows = rows[n:]
 	}

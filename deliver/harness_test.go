@@ -118,6 +118,7 @@ type counting struct {
 	mu     sync.Mutex
 	writes int
 	rides  int
+	most   int            // rows of a ride
 	names  map[string]int // how often each was written
 	err    error
 }
@@ -129,6 +130,7 @@ func (c *counting) SetDeliveries(ctx context.Context, changes []store.NamedDeliv
 		c.writes++
 		if ride {
 			c.rides++
+			c.most = max(c.most, len(changes))
 		}
 		for _, d := range changes {
 			c.names[d.Name]++
