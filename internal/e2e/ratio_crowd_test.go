@@ -51,11 +51,13 @@ func besideIdle(t *testing.T, with *desk, server *e2e.Server, receiver *exec.Cmd
 		share := (cpuOf(t, server.Pid(), receiver.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
 		server.Signal(syscall.SIGSTOP)
 		child, _ := startChild(t, "work "+strconv.FormatFloat(share, 'f', 3, 64))
+		used, began = cpuOf(t, child.Process.Pid), time.Now()
 		control := publishPaced(t, idle, plain.URL())
+		burnt := (cpuOf(t, child.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
 		_ = child.Process.Kill()
 		p50s, p99s = append(p50s, ratioAt(crowd, control, 50)), append(p99s, ratioAt(crowd, control, 99))
-		t.Logf("%.2f processors; p50 %v, control %v; p99 %v, control %v", share, crowd[len(crowd)/2],
-			control[len(control)/2], crowd[len(crowd)*99/100], control[len(control)*99/100])
+		t.Logf("%.2f processors, control %.2f; p50 %v, control %v; p99 %v, control %v", share, burnt,
+			crowd[len(crowd)/2], control[len(control)/2], crowd[len(crowd)*99/100], control[len(control)*99/100])
 	}
 	server.Signal(syscall.SIGCONT)
 	slices.Sort(p50s)
