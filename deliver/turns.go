@@ -10,10 +10,10 @@ import (
 const (
 	// turnsPerProcessor is how many attempts run at a time whose receivers may answer any moment. If all ran at once,
 	// publishers would wait behind them for the processor.
-	turnsPerProcessor = 4
+	turnsPerProcessor = 2
 
 	// turnEnds is how long an attempt keeps its turn: after that it waits for its receiver, which takes no processor.
-	turnEnds = 5 * time.Millisecond
+	turnEnds = time.Millisecond
 )
 
 // turns are the turns of attempts. It may be used concurrently.

@@ -13,7 +13,7 @@ import (
 // the processor behind them; slow receivers hold nobody up.
 func TestTurns(t *testing.T) {
 	test(t, func(t *testing.T, s *scene) {
-		most := 4 * runtime.GOMAXPROCS(0)
+		most := 2 * runtime.GOMAXPROCS(0)
 		var mu sync.Mutex
 		begun := make(map[time.Duration]int)
 		first := time.Now()
