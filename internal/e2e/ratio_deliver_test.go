@@ -31,7 +31,7 @@ func TestRatioDeliveries(t *testing.T) {
 		with.put(t, server.URL(), fmt.Sprintf("/v1/deliveries/d%d", i),
 			fmt.Sprintf(`{"url":"%s/%s/%d","topics":[%q],"secret":%q}`, url, path, i, topic, hookSecret))
 	}
-	besideIdle(t, with, server, receiver, 10, func() {})
+	besideIdle(t, with, server, receiver, 3, func() {})
 	attempts := sumOf(with, server.URL(), "tidings_delivery_attempts_total")
 	t.Logf("%d deliveries; %.0f attempts a second", deliveries, attempts/crowdTime.Seconds())
 }
