@@ -99,6 +99,39 @@ func TestEndsOfHTTP10(t *testing.T) {
 	}
 }
 
+// TestManyReturnAtOnce: what streams read once for all of them does not fill the memory for responses, however many
+// wait for their turn.
+func TestManyReturnAtOnce(t *testing.T) {
+	const streams, missed = 100, 60
+	s := newServer(t, newLog(t), 0, api.Options{BufferBytes: 1 << 20})
+	first := appendTo(t, s.log, "a")
+	for range missed {
+		appendData(t, s.log, "a", bytes.Repeat([]byte("x"), 2<<10))
+	}
+	conns := make([]*net.TCPConn, streams)
+	for i := range conns {
+		conns[i] = s.connect()
+		defer conns[i].Close()
+	}
+	for _, c := range conns {
+		if _, err := fmt.Fprintf(c, "GET /v1/stream?after=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range conns {
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := newStream(t, resp)
+		for e := events.next(); e.Type != "tidings.live"; e = events.next() {
+			if e.Type == "tidings.bye" {
+				t.Fatalf("stream %d: %s", i, e.Data)
+			}
+		}
+	}
+}
+
 // tellingLog calls told when a stream that has looked at the log asks for the log's identity.
 type tellingLog struct {
 	store.Log

@@ -39,9 +39,15 @@ func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *prob
 		return storeProblem(err)
 	}
 	o.sub.Bound(o.memory.set)
+	at := o.sub.Position()
 	first, err := o.sub.Next()
 	if err != nil {
 		return storeProblem(err)
+	}
+	if first.Shared && first.Events > 0 {
+		// a thousand that return at once wait for their turns without holding it, or there would be no room
+		o.sub.Rewind(at)
+		first = replay.Chunk{More: true}
 	}
 	if first.CaughtUp() && o.s.isOver(o.sub) {
 		return nil
@@ -76,6 +82,7 @@ func (o *openStream) wrote(bytes, events int) {
 		o.s.metrics.events.Add(float64(events))
 	}
 	o.row.wrote(bytes, o.sub.Position())
+	o.sub.Release() // before the next turn, for which thousands may wait
 }
 
 // tell reports why the stream has ended, where somebody may look for it.

@@ -98,7 +98,7 @@ func (s *Subscription) hand(given handful) Chunk {
 		return Chunk{NoRoom: true}
 	}
 	s.cursor.seek(given.last)
-	return Chunk{Frames: given.frames, Events: given.n, More: given.n == 0 && s.behind(given.last)}
+	return Chunk{Frames: given.frames, Events: given.n, Shared: true, More: given.n == 0 && s.behind(given.last)}
 }
 
 // handful is what stretches have after a position, up to one write.

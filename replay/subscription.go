@@ -33,6 +33,7 @@ type Chunk struct {
 	Gap    *Gap
 	Frames [][]byte // shared: do not change them; valid until the next call of Next
 	Events int      // number of events in Frames
+	Shared bool     // Frames are kept for others, too: after Rewind they need not be read anew
 	More   bool
 
 	// NoRoom says that there is no memory for what comes next (see Bound); the rest is empty, and the
@@ -90,6 +91,15 @@ func (s *Subscription) Rewind(id store.ID) {
 	s.page, s.buf = Page{}, nil
 	s.hold(0)
 	s.cursor.pos, s.cursor.gap, s.cursor.reader = id, nil, nil
+}
+
+// Release gives back what the last Chunk shares with others: its frames are no longer valid. Without it they
+// count until the next Chunk.
+func (s *Subscription) Release() {
+	if s.buf == nil && len(s.page.Events) == 0 {
+		clear(s.shared)
+		s.hold(0)
+	}
 }
 
 // TryNext is Next without reading the log, so it does not wait for the disk. It reports false if only
@@ -157,7 +167,7 @@ func (s *Subscription) fromTail() (Chunk, bool) {
 		last = through
 	}
 	c.seek(last)
-	return Chunk{Frames: frames, Events: n}, true
+	return Chunk{Frames: frames, Events: n, Shared: true}, true
 }
 
 // encode makes frames of the events that were read, up to one write.
