@@ -6,9 +6,9 @@ import (
 	"tidings/store"
 )
 
-// doorbell is a registration with a feed: once armed, it rings when an event that the feed's filter matches
-// has been committed. It rings once, and who has not caught up does not arm it again: a commit costs nothing
-// for streams that are stuck or behind. It belongs to one goroutine; only Close may come from another once
+// doorbell is a registration with a feed: while armed, it rings when an event that the feed's filter matches
+// has been committed. A call disarms it until its owner has caught up: a commit costs nothing for streams that
+// are stuck or behind. It belongs to one goroutine; only Close may come from another once
 // that one has stopped.
 type doorbell struct {
 	tail   *Tail
@@ -69,8 +69,8 @@ func (d *doorbell) arm() {
 	d.feed.arm(d)
 }
 
-// Ready receives when a matching event was committed, and then not again until its owner has caught up. It is
-// a hint: there may be nothing. It is nil if a function is called instead.
+// Ready receives after a matching event was committed. It is a hint: there may be nothing. It is nil if
+// a function is called instead.
 func (d *doorbell) Ready() <-chan struct{} { return d.ready }
 
 // Filter returns the filter of the events it rings for.

@@ -158,16 +158,22 @@ func (f *feed) disarm(d *doorbell) {
 	f.armed, d.place = f.armed[:last], 0
 }
 
-// take appends the armed doorbells, which are to be rung.
+// take appends the armed doorbells, which are to be rung. Those with a channel, which are few, stay armed: one ring
+// waits in it.
 func (f *feed) take(into []*doorbell) []*doorbell {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	into = append(into, f.armed...)
+	stay := f.armed[:0]
 	for _, d := range f.armed {
 		d.place = 0
+		if d.call == nil {
+			stay = append(stay, d)
+			d.place = len(stay)
+		}
 	}
-	into = append(into, f.armed...)
-	clear(f.armed)
-	f.armed = f.armed[:0]
+	clear(f.armed[len(stay):])
+	f.armed = stay
 	return into
 }
 

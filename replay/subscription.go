@@ -53,8 +53,8 @@ func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Sub
 }
 
 // SubscribeFunc is Subscribe for a caller that does not wait for Ready: the tail's goroutine calls ring
-// instead, which must not wait. It may be called before SubscribeFunc has returned, and once more after
-// Close.
+// instead, which must not wait, and not again until the subscription has caught up. It may be called before
+// SubscribeFunc has returned, and once more after Close.
 func (t *Tail) SubscribeFunc(filter store.Filter, format *Format, start Start,
 	ring func()) (*Subscription, error) {
 	s := &Subscription{begun: t.log.Head()}
