@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,54 @@ func TestAllocationsOfAPublish(t *testing.T) {
 				t.Errorf("a publish costs %.1f allocations, want at most %.1f", each, most)
 			}
 		})
+	}
+}
+
+// TestAllocationsOfADelivery: an event costs as much with many streams that get it as with a few, from the commit to
+// the bytes in their sockets.
+func TestAllocationsOfADelivery(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector, which CI runs short, has pools lose what they hold")
+	}
+	const few, many, events = 10, 110, 50
+	s := newServer(t, newLog(t), 0, api.Options{})
+	publisher := []*plainClient{s.plainClient("orders.eu", `{"order":1}`)}
+	var got, want int64 // JSON objects, over all streams: one in each frame but retry
+	await := func() { waitUntil(t, "delivered", func() bool { return atomic.LoadInt64(&got) >= want }) }
+	allocated := func(streams int64) float64 {
+		before := mallocs()
+		publishAll(publisher, events)
+		want += streams * events
+		await()
+		return float64(mallocs() - before)
+	}
+	var took []float64
+	for n := range int64(many) {
+		if n == few {
+			allocated(n) // once for what is allocated once
+			took = append(took, allocated(n))
+		}
+		want += 2 // open and live
+		go countObjects(requestStream(t, s.dial(t), ""), &got)
+	}
+	await()
+	allocated(many)
+	took = append(took, allocated(many))
+	each := (took[1] - took[0]) / ((many - few) * events)
+	t.Logf("%.3f allocations a delivery", each)
+	if each > 0.05 {
+		t.Errorf("a delivery costs %.2f allocations, want none", each)
+	}
+}
+
+func countObjects(r io.Reader, n *int64) {
+	buf := make([]byte, 4<<10)
+	for {
+		got, err := r.Read(buf)
+		if err != nil {
+			return
+		}
+		atomic.AddInt64(n, int64(bytes.Count(buf[:got], []byte("{"))))
 	}
 }
 
