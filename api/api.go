@@ -225,6 +225,7 @@ type Server struct {
 	bodies  *budget               // for request bodies
 	answers *budget               // for responses held until they are written
 	held    *held.Pool            // of streams without a handler
+	beats   beats                 // of streams
 	seed    maphash.Seed          // of ownerHash
 	metrics *metrics
 	seldom  seldom // of o.Logger

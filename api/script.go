@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"tidings/internal/sse"
@@ -36,6 +37,7 @@ type scriptOptions struct {
 	who        string   // see Server.who
 	subscriber string   // the ID of the row in GET /v1/subscribers
 	heartbeat  time.Duration
+	beats      *beats
 	limit      time.Time // when the stream ends; zero: never
 	why        bye       // the reason it ends with then
 	// isOver reports whether nothing can follow the subscription's position. It does not read the log.
@@ -189,7 +191,24 @@ func (c *script) play(now time.Time) step {
 // checkpoint is a heartbeat. Nothing is pending when it is due: its client may resume after it, however old the last
 // event is.
 func (c *script) checkpoint() [][]byte {
-	return [][]byte{appendHeartbeat(nil, c.sub.Position())}
+	return c.beats.at(c.sub.Position())
+}
+
+// beats has the newest heartbeat, which streams that have caught up share.
+type beats struct{ newest atomic.Pointer[beat] }
+
+type beat struct {
+	through store.ID
+	frames  [][]byte
+}
+
+func (b *beats) at(through store.ID) [][]byte {
+	newest := b.newest.Load()
+	if newest == nil || newest.through != through {
+		newest = &beat{through, [][]byte{appendHeartbeat(nil, through)}}
+		b.newest.Store(newest)
+	}
+	return newest.frames
 }
 
 // waitUntil returns when there is something to do even if nothing is committed.

@@ -145,6 +145,7 @@ func (c *serveCmd) serve(ctx context.Context, app *app, log store.Log, listener 
 	ended := make(chan error, 1)
 	go func() { ended <- httpServer.Serve(listener) }()
 	go server.EndStale(ctx)
+	go giveBackMemory(ctx)
 	auth := "token"
 	if o.Verifier == nil {
 		auth = "none"
