@@ -91,7 +91,7 @@ func readSlowly(body io.ReadCloser) (stop func()) {
 }
 
 // TestRatioManyStuck measures in turns what thousands of clients that have stopped reading, each at another place, cost
-// publishers. The target is nothing (1.2), but each is still woken for each commit. docs/BENCHMARKS.md has the figure.
+// publishers. The target is nothing (1.2). docs/BENCHMARKS.md has the figure.
 func TestRatioManyStuck(t *testing.T) {
 	const runs, turns, publishers, streams = 5, 8, 8, 9_000
 	const turn = 400 * time.Millisecond
