@@ -8,8 +8,7 @@ import (
 
 // doorbell is a registration with a feed: while armed, it rings when an event that the feed's filter matches
 // has been committed. A call disarms it until its owner has caught up: a commit costs nothing for streams that
-// are stuck or behind. It belongs to one goroutine; only Close may come from another once
-// that one has stopped.
+// are stuck or behind. It belongs to one goroutine; only Close may come from another once that one has stopped.
 type doorbell struct {
 	tail   *Tail
 	feed   *feed

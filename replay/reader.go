@@ -42,6 +42,7 @@ func (r *Reader) OpenID() store.ID { return r.cursor.open }
 // Next returns the next page without waiting for events: at most max of them, and store.MaxPageBytes
 // unless the first alone is larger. The error is the log's.
 func (r *Reader) Next(max int) (Page, error) {
+	r.arm() // if it calls; what the page does not have rings again
 	r.tail.logReads.Add(1)
 	return r.cursor.next(max)
 }
