@@ -166,15 +166,6 @@ func TestEventWhileAStreamOpens(t *testing.T) {
 	}
 }
 
-func waitUntil(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for begin := time.Now(); !is(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > e2e.Patience {
-			t.Fatalf("still not: %s", what)
-		}
-	}
-}
-
 // TestClientSpeaks: a client sends something on the connection of its stream.
 func TestClientSpeaks(t *testing.T) {
 	const get = "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
