@@ -239,8 +239,8 @@ func (s *Sender) checkURL(t *traits, text string) (*url.URL, error) {
 // seal seals a target. The key is made at first use, but never in place of a missing one.
 func (s *Sender) seal(d *delivery, to target) error {
 	if needs := s.needKey(d); needs != "" {
-		return fmt.Errorf("%w: delivery %q needs the right %s; put that file back, or delete the deliveries that need it",
-			ErrKey, needs, s.o.Key.Path())
+		return fmt.Errorf("%w: delivery %q needs the right %s; put that file back, or delete the deliveries that need "+
+			"it", ErrKey, needs, s.o.Key.Path())
 	}
 	text, err := json.Marshal(to)
 	if err != nil {
