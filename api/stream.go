@@ -123,7 +123,8 @@ func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.
 	}
 	limit, why := s.limit(g)
 	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID, who: s.who(g),
-		subscriber: newSubscriberID(), heartbeat: s.o.Heartbeat, beats: &s.beats, limit: limit, why: why, isOver: s.isOver}), nil
+		subscriber: newSubscriberID(), heartbeat: s.o.Heartbeat, beats: &s.beats, limit: limit, why: why,
+		isOver: s.isOver}), nil
 }
 
 // limit returns when a stream that begins now ends, and why: soon after its token is no longer accepted, or at the

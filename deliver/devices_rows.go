@@ -131,14 +131,7 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 		p.ride = cancel
 	}
 	p.mu.Unlock()
-	for began := time.Now(); len(rows) > 0 && err == nil; ride = ride && time.Since(began) < ridesWithin {
-		n := min(len(rows), rowsAtOnce)
-		if ride {
-			n = min(n, rideTogether)
-		}
-		err = p.log.SetDeliveries(ctx, rows[:n], ride)
-		rows = rows[n:]
-	}
+	err = p.putRows(ctx, rows, ride)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ride = nil
@@ -154,6 +147,19 @@ func (p *Devices) flush(ctx context.Context, ride bool) (interrupted bool, err e
 		close(b.done)
 	}
 	return errors.Is(ctx.Err(), context.Canceled), err
+}
+
+// putRows writes rows in this order, those that ride a few at a time.
+func (p *Devices) putRows(ctx context.Context, rows []store.NamedDelivery, ride bool) (err error) {
+	for began := time.Now(); len(rows) > 0 && err == nil; ride = ride && time.Since(began) < ridesWithin {
+		n := min(len(rows), rowsAtOnce)
+		if ride {
+			n = min(n, rideTogether)
+		}
+		err = p.log.SetDeliveries(ctx, rows[:n], ride)
+		rows = rows[n:]
+	}
+	return err
 }
 
 // floor is the position that a restart may read on from. The caller holds mu.
