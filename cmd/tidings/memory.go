@@ -31,13 +31,15 @@ func giveBackMemory(ctx context.Context) {
 type memory struct{ collections uint32 }
 
 // look gives memory back if nothing has been collected since the last look and it is worth it: what is in use is about
-// half of what the heap may grow to.
-func (m *memory) look() {
+// half of what the heap may grow to. It reports whether it did.
+func (m *memory) look() (gave bool) {
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
 	if now.NumGC == m.collections && now.HeapSys-now.HeapReleased > now.NextGC/4*3 {
 		debug.FreeOSMemory()
 		runtime.ReadMemStats(&now)
+		gave = true
 	}
 	m.collections = now.NumGC
+	return gave
 }

@@ -18,13 +18,17 @@ func TestGivesMemoryBack(t *testing.T) {
 	before := released()
 	for range 3 {
 		runtime.GC()
-		m.look()
+		if m.look() {
+			t.Error("memory is given back while there is something to collect")
+		}
 	}
-	if more := released() - before; int64(more) > burst/2 {
-		t.Errorf("%d bytes given back while there was something to collect", more)
+	gave := false
+	for range 2 { // a collection may have come before the first
+		gave = gave || m.look()
 	}
-	m.look()
-	m.look() // a collection may have come between the first two
+	if !gave {
+		t.Error("no memory is given back")
+	}
 	if more := int64(released() - before); more < burst/2 {
 		t.Errorf("%d bytes given back, want %d", more, burst)
 	}
