@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"tidings/api"
+	"tidings/internal/e2e"
 	"tidings/replay"
 	"tidings/store"
 )
@@ -123,7 +124,9 @@ func TestAllocationsOfADelivery(t *testing.T) {
 	s := newServer(t, newLog(t), 0, api.Options{})
 	publisher := []*plainClient{s.plainClient("orders.eu", `{"order":1}`)}
 	var got, want int64 // JSON objects, over all streams: one in each frame but retry
-	await := func() { waitUntil(t, "delivered", func() bool { return atomic.LoadInt64(&got) >= want }) }
+	await := func() {
+		e2e.Eventually(t, "delivery", func() bool { return atomic.LoadInt64(&got) >= want })
+	}
 	allocated := func(streams int64) float64 {
 		before := mallocs()
 		publishAll(publisher, events)

@@ -3,11 +3,10 @@ package api_test
 import (
 	"bytes"
 	"fmt"
-	"syscall"
 	"testing"
-	"time"
 
 	"tidings/api"
+	"tidings/internal/e2e"
 )
 
 // BenchmarkBatch measures the cost of an event in a batch of 1,000 through HTTP, in both forms, each with 256 bytes
@@ -22,26 +21,17 @@ func BenchmarkBatch(b *testing.B) {
 			}
 			batches := (b.N + batchEvents - 1) / batchEvents
 			b.ReportAllocs()
-			before := cpuTime(b)
+			before := e2e.OwnCPU()
 			b.ResetTimer()
 			publishWhile(b, publishers, func(begun int) bool { return begun <= batches })
 			b.StopTimer()
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(batches*batchEvents), "cpu-ns/event")
+			b.ReportMetric(float64(e2e.OwnCPU()-before)/float64(batches*batchEvents), "cpu-ns/event")
 			b.ReportMetric(float64(batches*batchEvents)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
 }
 
 const batchEvents = 1000
-
-// cpuTime returns the CPU time of this process, which a busy machine affects less than the elapsed time.
-func cpuTime(b *testing.B) time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
 
 // batchForm is a way to send many events in one request: each event is an item, in which %s stands for something
 // unique.

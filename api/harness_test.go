@@ -19,7 +19,6 @@ import (
 	"tidings/alert"
 	"tidings/api"
 	"tidings/deliver"
-	"tidings/internal/e2e"
 	"tidings/internal/outbound"
 	"tidings/internal/seal"
 	"tidings/internal/sse"
@@ -294,15 +293,6 @@ func (st *stream) until(eventType string) (events []sse.Event) {
 
 func isControl(e sse.Event) bool {
 	return strings.HasPrefix(e.Type, "tidings.") && e.Type != "tidings.end"
-}
-
-func waitUntil(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for begin := time.Now(); !is(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > e2e.Patience {
-			t.Fatalf("still not: %s", what)
-		}
-	}
 }
 
 // The following makes tables of named events readable.

@@ -90,7 +90,7 @@ func TestEndsOfHTTP10(t *testing.T) {
 		if _, err := io.WriteString(conn, "GET /v1/stream HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		waitUntil(t, "subscribed", func() bool { return len(s.subscribers().Subscribers) == 1 })
+		e2e.Eventually(t, "subscriber", func() bool { return len(s.subscribers().Subscribers) == 1 })
 		s.api.Drain()
 		text, err := io.ReadAll(conn)
 		if err != nil || !strings.HasSuffix(string(text), "event: tidings.bye\ndata: {\"reason\":\"shutdown\"}\n\n") {
@@ -157,7 +157,7 @@ func TestEventWhileAStreamOpens(t *testing.T) {
 			if _, err := store.Append(t.Context(), log, []store.Draft{draft}); err != nil {
 				t.Error(err)
 			}
-			waitUntil(t, "woken", func() bool { return s.tail.Stats().Wakeups > woken })
+			e2e.Eventually(t, "wake-up", func() bool { return s.tail.Stats().Wakeups > woken })
 		}
 		log.told.Store(&told)
 		ctx, cancel := context.WithTimeout(t.Context(), e2e.Patience)
@@ -188,7 +188,7 @@ func TestClientSpeaks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !strings.Contains(c.name, "with the request") {
-				waitUntil(t, "subscribed", func() bool { return len(s.subscribers().Subscribers) == 1 })
+				e2e.Eventually(t, "subscriber", func() bool { return len(s.subscribers().Subscribers) == 1 })
 			}
 			if _, err := io.WriteString(conn, c.after); err != nil {
 				t.Fatal(err)
@@ -199,12 +199,12 @@ func TestClientSpeaks(t *testing.T) {
 				}
 			}
 			if c.wantEnd {
-				waitUntil(t, "over", func() bool { return len(s.subscribers().Subscribers) == 0 })
+				e2e.Eventually(t, "end of all streams", func() bool { return len(s.subscribers().Subscribers) == 0 })
 				_, _ = io.Copy(io.Discard, conn) // to the end, or to a reset
 				return
 			}
 			s.publish("orders", "1")
-			waitUntil(t, "delivered", func() bool { return s.metrics()["tidings_delivered_events_total"] == "1" })
+			e2e.Eventually(t, "delivery", func() bool { return s.metrics()["tidings_delivered_events_total"] == "1" })
 			s.api.Drain()
 			text, err := io.ReadAll(conn)
 			if err != nil || bytes.Count(text, []byte("HTTP/1.1 ")) != 1 ||
@@ -241,12 +241,12 @@ func TestStoppedInAnEvent(t *testing.T) {
 				s := newServer(t, newLog(t), tailBytes, api.Options{})
 				begin := appendTo(t, s.log, "orders")
 				conn := s.narrow("/v1/topics/orders/stream?after=" + begin.String())
-				waitUntil(t, "live", func() bool {
+				e2e.Eventually(t, "live stream", func() bool {
 					l := s.subscribers().Subscribers
 					return len(l) == 1 && l[0].State == "live"
 				})
 				large := appendData(t, s.log, "orders", bytes.Repeat([]byte("x"), 1<<20))
-				waitUntil(t, "stuck", func() bool { return s.stuckBytes() != "0" })
+				e2e.Eventually(t, "stuck stream", func() bool { return s.stuckBytes() != "0" })
 				lost := appendTo(t, s.log, "orders")
 				got := make([]byte, read)
 				if _, err := io.ReadFull(conn, got); err != nil {
@@ -268,7 +268,7 @@ func TestStoppedInAnEvent(t *testing.T) {
 				if fmt.Sprint(story) != fmt.Sprint(want) {
 					t.Errorf("got %v, want %v", story, want)
 				}
-				waitUntil(t, "nothing owed", func() bool { return s.stuckBytes() == "0" })
+				e2e.Eventually(t, "settled debt", func() bool { return s.stuckBytes() == "0" })
 			})
 		}
 	}
@@ -305,9 +305,9 @@ func TestStuckMakeRoom(t *testing.T) {
 		for range 3 {
 			s.narrow("/v1/stream")
 		}
-		waitUntil(t, "subscribed", func() bool { return len(s.subscribers().Subscribers) == 3 })
+		e2e.Eventually(t, "subscriber", func() bool { return len(s.subscribers().Subscribers) == 3 })
 		appendData(t, s.log, "orders", make([]byte, 16<<20)) // more as base64
-		waitUntil(t, "two are cut off", func() bool { return len(s.subscribers().Subscribers) == 1 })
+		e2e.Eventually(t, "cut-off of two", func() bool { return len(s.subscribers().Subscribers) == 1 })
 		if cut := s.metrics()[`tidings_memory_full_total{of="stuck"}`]; cut != "2" {
 			t.Errorf("%s are counted", cut)
 		}
@@ -332,13 +332,13 @@ func TestHeldStalls(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t, newLog(t), 0, api.Options{StallTimeout: c.stall, MaxEventBytes: 16 << 20})
 			s.narrow("/v1/stream")
-			waitUntil(t, "subscribed", func() bool { return len(s.subscribers().Subscribers) == 1 })
+			e2e.Eventually(t, "subscriber", func() bool { return len(s.subscribers().Subscribers) == 1 })
 			appendData(t, s.log, "orders", make([]byte, 8<<20))
 			if c.stall == time.Hour {
-				waitUntil(t, "stuck", func() bool { return s.stuckBytes() != "0" })
+				e2e.Eventually(t, "stuck stream", func() bool { return s.stuckBytes() != "0" })
 			}
 			c.end(s)
-			waitUntil(t, "over", func() bool { return len(s.subscribers().Subscribers) == 0 })
+			e2e.Eventually(t, "end of all streams", func() bool { return len(s.subscribers().Subscribers) == 0 })
 			if got := s.metrics()["tidings_stalls_total"]; got != c.count {
 				t.Errorf("%s stalls are counted, want %s", got, c.count)
 			}

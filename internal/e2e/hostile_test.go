@@ -97,7 +97,7 @@ func burn(share float64) {
 	for range runtime.NumCPU() {
 		go func() {
 			for {
-				if selfCPU() >= time.Duration(share*float64(time.Since(began))) {
+				if e2e.OwnCPU() >= time.Duration(share*float64(time.Since(began))) {
 					time.Sleep(slice) // the duty cycle, not a wait for anything
 					continue
 				}
@@ -107,13 +107,6 @@ func burn(share float64) {
 		}()
 	}
 	select {}
-}
-
-// selfCPU returns the processor time that this process has used.
-func selfCPU() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // it cannot fail
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // attacker attacks one server.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -46,14 +45,14 @@ func besideIdle(t *testing.T, with *desk, server *e2e.Server, receiver *exec.Cmd
 	for range crowdPairs {
 		server.Signal(syscall.SIGCONT)
 		begin()
-		used, began := cpuOf(t, server.Pid(), receiver.Process.Pid), time.Now()
+		used, began := e2e.CPU(t, server.Pid(), receiver.Process.Pid), time.Now()
 		crowd := publishPaced(t, with, server.URL())
-		share := (cpuOf(t, server.Pid(), receiver.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
+		share := (e2e.CPU(t, server.Pid(), receiver.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
 		server.Signal(syscall.SIGSTOP)
 		child, _ := startChild(t, "work "+strconv.FormatFloat(share, 'f', 3, 64))
-		used, began = cpuOf(t, child.Process.Pid), time.Now()
+		used, began = e2e.CPU(t, child.Process.Pid), time.Now()
 		control := publishPaced(t, idle, plain.URL())
-		burnt := (cpuOf(t, child.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
+		burnt := (e2e.CPU(t, child.Process.Pid) - used).Seconds() / time.Since(began).Seconds()
 		_ = child.Process.Kill()
 		p50s, p99s = append(p50s, ratioAt(crowd, control, 50)), append(p99s, ratioAt(crowd, control, 99))
 		t.Logf("%.2f processors, control %.2f; p50 %v, control %v; p99 %v, control %v", share, burnt,
@@ -95,26 +94,6 @@ func ratioAt(a, b []time.Duration, percent int) float64 {
 		return times[len(times)*percent/100].Seconds()
 	}
 	return at(a) / at(b)
-}
-
-// cpuOf returns the processor time that processes have used.
-func cpuOf(t *testing.T, pids ...int) (used time.Duration) {
-	t.Helper()
-	for _, pid := range pids {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))
-		for _, field := range fields[11:13] { // utime and stime, in ticks of 10 ms
-			ticks, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			used += time.Duration(ticks) * 10 * time.Millisecond
-		}
-	}
-	return used
 }
 
 // sumOf returns the sum of a server's series that begin with prefix.

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"tidings/internal/e2e"
 	"tidings/internal/natstest"
 	"tidings/store"
 	"tidings/store/bolt"
@@ -163,7 +163,7 @@ func (w *way) measure(t *testing.T, c *natstest.Cluster, publishers int) (f figu
 	if w.stats == nil {
 		w.stats = func() (none store.SequenceStats) { return none }
 	}
-	before, own, servers, began := w.stats(), ownCPU(t), c.CPU(), time.Now()
+	before, own, servers, began := w.stats(), e2e.OwnCPU(), c.CPU(), time.Now()
 	took := make([][]time.Duration, publishers)
 	var over sync.WaitGroup
 	for i := range publishers {
@@ -180,7 +180,7 @@ func (w *way) measure(t *testing.T, c *natstest.Cluster, publishers int) (f figu
 	}
 	over.Wait()
 	after := w.stats()
-	return figures{slices.Concat(took...), time.Since(began), ownCPU(t) - own, c.CPU() - servers,
+	return figures{slices.Concat(took...), time.Since(began), e2e.OwnCPU() - own, c.CPU() - servers,
 		after.Attempts - before.Attempts, after.Conflicts - before.Conflicts}
 }
 
@@ -208,12 +208,4 @@ func (f *figures) String() string {
 			f.attemptsPerCommit()-1, float64(n)/float64(f.attempts-f.conflicts))
 	}
 	return text
-}
-
-func ownCPU(t *testing.T) time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
