@@ -52,6 +52,7 @@ type mirror struct {
 
 	// Owned by the committer.
 	until  time.Time // when the batch's waiters are answered
+	why    error     // why the batch's last attempt got no place; nil if none was refused
 	buf    []byte    // the commit to be placed
 	secret *[32]byte // the log's secret; only the first commit of a sequence sets it
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ import (
 // errAnswered ends a commit whose requests were answered before its outcome was known.
 var errAnswered = errors.New("answered")
 
+// Why a commit has no place when its time is up, unless the sequencer says it.
+var (
+	errOthersFirst = fmt.Errorf("%w: other nodes got each place first", store.ErrUnavailable)
+	errNotOffered  = fmt.Errorf("%w: this node had no time left to ask for a place", store.ErrUnavailable)
+)
+
 // sequence finds out what becomes of a decision; again means that it is void.
 func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bool, err error) {
 	if decided.IsEmpty() {
@@ -41,11 +48,13 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 	switch {
 	case errors.Is(err, store.ErrPlaceTaken):
 		c.mirror.conflicts.Add(1)
+		c.mirror.why = errOthersFirst
 		err = c.reach(at.Number + 1)
 	case errors.Is(err, store.ErrUnavailable):
 		if time.Until(c.mirror.until) < againAfter || !c.mirror.pause(againAfter) {
 			break // this error says why there is no place
 		}
+		c.mirror.why = err
 		err = c.applyOthers()
 	default:
 		return false, err
@@ -92,7 +101,7 @@ func (c *committer) offer(batch []*request, decided *commit.Commit) error {
 	a := &attempt{c: c, batch: batch, decided: decided, after: m.place(), until: m.until,
 		closes: decided.State != nil && decided.State.Closing != nil}
 	if !time.Now().Before(a.until) {
-		return fmt.Errorf("%w: other nodes got each place first", store.ErrUnavailable)
+		return cmp.Or(m.why, errNotOffered)
 	}
 	if cap(m.buf) > 2*commitBytes {
 		m.buf = nil
@@ -132,9 +141,9 @@ func (a *attempt) ask() (store.Place, error) {
 			if a.decided != nil {
 				m.unknown.Add(1)
 			}
+			m.hold(fmt.Errorf("%w: no answer on whether a commit has a place: %v", store.ErrUnavailable, err))
 			a.answer(err)
 			a.until = time.Now().Add(m.timeout)
-			m.hold(fmt.Errorf("%w: no answer on whether a commit has a place: %v", store.ErrUnavailable, err))
 		}
 		if !m.pause(againAfter) {
 			return at, fmt.Errorf("%w: %v", store.ErrOutcomeUnknown, err)
@@ -205,14 +214,14 @@ func (c *committer) applyPlaced(k *commit.Commit, at store.Place,
 		if !errors.Is(err, store.ErrNoSpace) {
 			return err
 		}
+		c.mirror.hold(fmt.Errorf("%w: this disk has no room for a commit that other nodes have; waiting "+
+			"for room", store.ErrNoSpace))
 		if full != nil {
 			if k, err = full(err); err != nil {
 				return c.file.fail(err)
 			}
 			full = nil
 		}
-		c.mirror.hold(fmt.Errorf("%w: this disk has no room for a commit that other nodes have; waiting "+
-			"for room", store.ErrNoSpace))
 		if len(k.Trims) > 0 && c.reserved {
 			_ = c.giveReserve() // best effort
 		}
@@ -314,7 +323,7 @@ func (c *committer) reach(number uint64) error {
 // begin is called before a batch is decided.
 func (m *mirror) begin() {
 	if m != nil {
-		m.until = time.Now().Add(m.timeout)
+		m.until, m.why = time.Now().Add(m.timeout), nil
 	}
 }
 
