@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Sequencer decides which commit comes next, for all logs that are mirrors of one sequence; a log that
@@ -43,6 +44,10 @@ type Sequencer interface {
 	// Seen is the number of the newest place that the Sequencer has heard of, 0 before the first. It returns at
 	// once and asks nobody.
 	Seen() uint64
+
+	// Turn is for how long the next place should be left to others, which compete for it and take turns; 0: this
+	// log's turn has come. It is a courtesy: asking sooner is allowed. It returns at once and asks nobody.
+	Turn() time.Duration
 
 	// AppendState is Append for a commit that State is to find.
 	AppendState(ctx context.Context, after Place, commit []byte) (Place, error)

@@ -95,11 +95,13 @@ func (c *committer) run() {
 	defer close(c.stopped)
 	var batch []*request
 	for {
-		batch = c.queue.take(batch[:0])
+		c.queue.await()
 		if c.mirror != nil {
 			_ = c.applyOthers() // an error here recurs for the batch
 			c.placeOffered()
+			_ = c.awaitTurn(time.Now().Add(c.mirror.timeout)) // as here
 		}
+		batch = c.queue.take(batch[:0])
 		if len(batch) == 0 {
 			if c.queue.over() {
 				c.checkpoint()

@@ -281,35 +281,6 @@ func openOutcome(t *testing.T, fate storetest.Fate) {
 	storetest.Check(t, log)
 }
 
-// refuser is a sequencer that places nothing once on is set, and takes until 20 ms before the deadline to say so.
-type refuser struct {
-	*storetest.Seat
-	on  bool
-	why error
-}
-
-func (r *refuser) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
-	if !r.on {
-		return r.Seat.Append(ctx, after, commit)
-	}
-	deadline, _ := ctx.Deadline()
-	time.Sleep(time.Until(deadline) - 20*time.Millisecond)
-	return store.Place{}, r.why
-}
-
-// TestMirrorRefusalSaysWhy: a publish that gets no place is told why, also when its time ends between two attempts.
-func TestMirrorRefusalSaysWhy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seat := &refuser{Seat: storetest.NewSequence().Seat(), why: fmt.Errorf("%w: why", store.ErrUnavailable)}
-		log := openMirror(t, t.TempDir(), storetest.Options{}, seat)
-		defer closeLog(t, log)
-		seat.on = true
-		if _, err := log.AppendOnce(t.Context(), keyed("a", "k")); !errors.Is(err, seat.why) {
-			t.Errorf("%v, want %v", err, seat.why)
-		}
-	})
-}
-
 // TestMirrorAskedOnce: however many callers wait to catch up, one call is in flight; and none uses the answer
 // of a call that began before it.
 func TestMirrorAskedOnce(t *testing.T) {

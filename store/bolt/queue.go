@@ -244,15 +244,20 @@ func (q *queue) answer(batch []*request, err error) {
 	}
 }
 
-// take appends to batch what the next transaction commits, up to the bounds. It blocks while there is
-// nothing, and returns nothing once the queue is closed and empty, or when it was rung.
-func (q *queue) take(batch []*request) []*request {
+// await blocks while there is nothing to take, until the queue is closed, or rung.
+func (q *queue) await() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.waits.len == 0 && !q.closed && !q.rung {
 		q.bell.Wait()
 	}
 	q.rung = false
+}
+
+// take appends to batch what the next transaction commits, up to the bounds. It does not wait.
+func (q *queue) take(batch []*request) []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	n, events, bytes, trimmed := len(batch), 0, int64(0), 0
 	for r := q.waits.next(); r != nil; r = q.waits.next() {
 		events, bytes, trimmed = events+max(1, r.events), bytes+r.weight, trimmed+r.Trims()
@@ -264,7 +269,7 @@ func (q *queue) take(batch []*request) []*request {
 	return q.board(batch)
 }
 
-// ring makes take return.
+// ring makes await return.
 func (q *queue) ring() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -49,7 +49,9 @@ func (c *committer) sequence(batch []*request, decided *commit.Commit) (again bo
 	case errors.Is(err, store.ErrPlaceTaken):
 		c.mirror.conflicts.Add(1)
 		c.mirror.why = errOthersFirst
-		err = c.reach(at.Number + 1)
+		if err = c.reach(at.Number + 1); err == nil {
+			err = c.awaitTurn(c.mirror.until)
+		}
 	case errors.Is(err, store.ErrUnavailable):
 		if time.Until(c.mirror.until) < againAfter || !c.mirror.pause(againAfter) {
 			break // this error says why there is no place
@@ -316,6 +318,26 @@ func (c *committer) reach(number uint64) error {
 				store.ErrUnavailable, c.mirror.place().Number, number)
 		case <-c.mirror.ctx.Done():
 		case <-c.file.failed:
+		}
+	}
+}
+
+// awaitTurn applies others' commits for as long as the next place is left to other nodes, but not longer than until.
+func (c *committer) awaitTurn(until time.Time) error {
+	m := c.mirror
+	for {
+		came := m.inbox.came.wait()
+		if err := c.applyOthers(); err != nil {
+			return err
+		}
+		wait := min(m.seq.Turn(), time.Until(until))
+		if wait <= 0 {
+			return nil
+		}
+		select {
+		case <-came:
+		case <-time.After(wait):
+		case <-m.ctx.Done():
 		}
 	}
 }

@@ -63,6 +63,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 				return store.Place{}, fmt.Errorf("%w: a commit for place %d got %d", store.ErrDiverged, want, sequence)
 			}
 			s.saw(sequence)
+			s.turns.saw(sequence, s.node)
 			return store.Place{Number: sequence, Chain: a.chain}, nil
 		}
 		if errors.Is(err, nats.ErrMaxPayload) && !a.open { // the client did not send it
@@ -74,6 +75,9 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 		}
 		place, told, lookErr := s.decided(ctx, a, err)
 		if told {
+			if errors.Is(lookErr, store.ErrPlaceTaken) {
+				s.turns.conflict()
+			}
 			return place, lookErr
 		}
 		s.o.Logger.Debug("a commit has no place yet", "after", after.Number, "error", err, "look", lookErr)

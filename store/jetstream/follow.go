@@ -135,6 +135,7 @@ func (s *Sequencer) consume(ctx context.Context, g *gathering, deliver func(stor
 			s.passed.note(g.last, g.first.attempt) // before deliver, which may wait for the one who awaits this
 		}
 		if err == nil && commit != nil {
+			s.turns.saw(at.Number, g.first.node)
 			err = deliver(at, commit)
 		}
 		if err != nil {

@@ -78,6 +78,7 @@ type Sequencer struct {
 	size  atomic.Pointer[store.Extent] // as the stream's leader last reported it; set since Connect
 
 	passed passed
+	turns  turns
 
 	mu          sync.Mutex
 	attempt     *attempt  // the last one; it may be repeated

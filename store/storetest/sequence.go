@@ -156,6 +156,9 @@ func (s *Seat) Move(to *Sequence) { s.set(func() { s.at.Store(to) }) }
 // Ends returns how often End was called.
 func (s *Seat) Ends() int64 { return s.ends.Load() }
 
+// Turn implements store.Sequencer.
+func (s *Seat) Turn() time.Duration { return 0 }
+
 // Seen implements store.Sequencer.
 func (s *Seat) Seen() uint64 { return uint64(s.at.Load().Len()) }
 
