@@ -45,8 +45,9 @@ type Sequencer interface {
 	// once and asks nobody.
 	Seen() uint64
 
-	// Turn is for how long the next place should be left to others, which compete for it and take turns; 0: this
-	// log's turn has come. It is a courtesy: asking sooner is allowed. It returns at once and asks nobody.
+	// Turn is called by a log that has something to append. It returns for how long the next place should be left to
+	// others, which wait for it too; 0: it is this log's turn. It is a courtesy: Append may be called sooner. It
+	// returns at once.
 	Turn() time.Duration
 
 	// AppendState is Append for a commit that State is to find.

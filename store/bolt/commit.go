@@ -99,7 +99,9 @@ func (c *committer) run() {
 		if c.mirror != nil {
 			_ = c.applyOthers() // an error here recurs for the batch
 			c.placeOffered()
-			_ = c.awaitTurn(time.Now().Add(c.mirror.timeout)) // as here
+			if waiting, _ := c.queue.load(); waiting > 0 {
+				_ = c.awaitTurn(time.Now().Add(c.mirror.timeout)) // likewise
+			}
 		}
 		batch = c.queue.take(batch[:0])
 		if len(batch) == 0 {

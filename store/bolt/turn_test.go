@@ -50,7 +50,8 @@ type polite struct {
 
 func (p *polite) Turn() time.Duration { return time.Until(*p.until.Load()) }
 
-// TestMirrorTurn: while it is others' turn a log gathers requests and applies others' commits. Then it asks once for all.
+// TestMirrorTurn: while it is others' turn a log gathers requests and applies others' commits. Then it asks once, for
+// all of them.
 func TestMirrorTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sequence := storetest.NewSequence()

@@ -76,7 +76,7 @@ func (s *Sequencer) append(ctx context.Context, after store.Place, commit []byte
 		place, told, lookErr := s.decided(ctx, a, err)
 		if told {
 			if errors.Is(lookErr, store.ErrPlaceTaken) {
-				s.turns.conflict()
+				s.sayWaiting(true)
 			}
 			return place, lookErr
 		}

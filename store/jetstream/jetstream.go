@@ -116,6 +116,9 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	if s.js, err = jetstream.New(s.nc); err == nil {
 		err = s.establish(ctx)
 	}
+	if err == nil {
+		err = s.hearWaiting()
+	}
 	if err != nil {
 		s.Close()
 		return nil, err

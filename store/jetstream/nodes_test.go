@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,4 +231,37 @@ func TestAsk(t *testing.T) {
 	if end, err := a.End(t.Context(), 0); err != nil || end != (store.Place{}) {
 		t.Errorf("the stream ends at %+v, %v, want nothing in it", end, err)
 	}
+}
+
+// TestTurn: a node that never loses a place hears that another one has, and leaves the next place to it.
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	near, far := connect(t, c, "LOG", 1), connect(t, c, "LOG", 1)
+	var following sync.WaitGroup
+	defer following.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	following.Go(func() {
+		_ = far.Follow(ctx, store.Place{}, func(store.Place, []byte) error { return nil })
+	})
+	end, err := near.Append(t.Context(), store.Place{}, []byte("near"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := near.Turn(); d != 0 {
+		t.Errorf("alone it waits for %v", d)
+	}
+	e2e.Eventually(t, "turn for the other node", func() bool {
+		if _, err := far.Append(t.Context(), store.Place{}, []byte("far")); !errors.Is(err, store.ErrPlaceTaken) {
+			t.Fatal(err)
+		}
+		if d := far.Turn(); d != 0 {
+			t.Fatalf("who has no commit yet waits for %v", d)
+		}
+		if end, err = near.Append(t.Context(), end, []byte("near")); err != nil {
+			t.Fatal(err)
+		}
+		return near.Turn() > 0
+	})
 }

@@ -6,58 +6,118 @@ import (
 	"time"
 )
 
-// TestTurns: nodes that compete take turns, which each finds out from the commits that it has seen.
+// TestTurns: nodes that have something to commit take turns, which each finds out from the commits it has seen and from
+// who says that it waits.
 func TestTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var seen turns // by node 1
-		sequence := uint64(0)
-		commit := func(nodes ...byte) {
-			for _, node := range nodes {
-				time.Sleep(10 * time.Millisecond)
-				sequence += 2
-				seen.saw(sequence, [8]byte{node})
-				seen.saw(sequence, [8]byte{node}) // acknowledged, and then delivered
+	for name, play := range map[string]func(t *testing.T, s *stage){
+		"nobody waits": func(t *testing.T, s *stage) {
+			s.lose(4)
+			s.commit(4, 4) // heard, and then its place
+			s.want(1, 0)
+			s.want(3, 0)
+		},
+		"nobody has lost a place": func(t *testing.T, s *stage) {
+			s.waits(1, 2, 3)
+			s.want(3, 0)
+		},
+		"the oldest first": func(t *testing.T, s *stage) {
+			s.waits(1, 2)
+			s.lose(3)
+			s.want(1, 0)
+			s.want(2, 1)
+			s.want(3, 2)
+			time.Sleep(20 * time.Millisecond)
+			if d, _ := s.turns.wait([8]byte{3}); d > 10*time.Millisecond {
+				t.Errorf("20 ms later node 3 waits for %v more", d)
 			}
-		}
-		rounds := func(n int, nodes ...byte) {
-			for range n {
-				commit(nodes...)
+		},
+		"in a ring": func(t *testing.T, s *stage) {
+			s.waits(1, 2)
+			s.lose(3)
+			s.commit(1, 2, 3, 1)
+			s.want(1, 2)
+			s.want(2, 0)
+			s.want(3, 1)
+		},
+		"a turn that was let pass": func(t *testing.T, s *stage) {
+			s.waits(1, 2)
+			s.lose(3)
+			s.commit(1, 2, 3, 2) // without 1
+			s.want(2, 1)
+			s.want(3, 0)
+			s.waits(1)
+			s.want(3, 1)
+		},
+		"a commit that was on its way": func(t *testing.T, s *stage) {
+			s.commit(3)
+			s.lose(1)
+			s.commit(3)
+			s.want(3, 1)
+		},
+		"too slow for its turn": func(t *testing.T, s *stage) {
+			s.commit(3)
+			s.lose(1)
+			s.commit(3, 3)
+			s.want(3, 0)
+			s.lose(1)
+			s.want(3, 2) // it gets twice the time
+		},
+		"said before its commit, and heard after it": func(t *testing.T, s *stage) {
+			s.commit(1)
+			s.turns.waits([8]byte{1}, s.sequence-2, true)
+			s.commit(2)
+			s.want(2, 0)
+		},
+		"a conflict long ago": func(t *testing.T, s *stage) {
+			s.waits(1, 2)
+			s.lose(3)
+			for range 30 {
+				s.commit(1, 2, 3)
 			}
-		}
-		want := func(when string, node byte, turns int) {
-			t.Helper()
-			got := seen.wait([8]byte{node}).Round(100 * time.Microsecond)
-			if want := time.Duration(turns) * 15 * time.Millisecond; got != want {
-				t.Errorf("%s: node %d waits for %v, want %v", when, node, got, want)
-			}
-		}
-		rounds(30, 1, 2, 3)
-		want("without a conflict", 1, 0)
-		seen.conflict()
-		want("its last commit is the oldest", 1, 0)
-		want("after node 1", 2, 1)
-		want("after both", 3, 2)
-		want("never heard of", 4, 0)
-		time.Sleep(5 * time.Millisecond)
-		if got := seen.wait([8]byte{2}); got > 10*time.Millisecond {
-			t.Errorf("5 ms later node 2 still waits for %v", got)
-		}
+			s.want(3, 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{t: t}
+				for range 20 {
+					s.commit(1, 2, 3)
+				}
+				play(t, s)
+			})
+		})
+	}
+}
 
-		commit(2)
-		want("node 1 has let its turn pass", 3, 0)
-		want("node 1 has let its turn pass", 2, 1)
-		want("it is heard of no more", 1, 0)
-		commit(1, 3)
-		want("one commit does not make it busy", 3, 1)
-		commit(2, 1, 3)
-		want("two do", 3, 2)
+// stage is what one node sees: a commit each 10 ms.
+type stage struct {
+	t        *testing.T
+	turns    turns
+	sequence uint64
+}
 
-		commit(5, 5)
-		want("a new node passes nobody over", 3, 2)
+func (s *stage) commit(nodes ...byte) {
+	for _, node := range nodes {
+		time.Sleep(10 * time.Millisecond)
+		s.sequence++
+		s.turns.saw(s.sequence, [8]byte{node})
+		s.turns.saw(s.sequence, [8]byte{node}) // acknowledged, and then delivered
+	}
+}
 
-		rounds(20, 1)
-		want("nobody else is busy", 1, 0)
-		rounds(40, 1, 2)
-		want("a conflict long ago", 2, 0)
-	})
+func (s *stage) waits(nodes ...byte) {
+	for _, node := range nodes {
+		s.turns.waits([8]byte{node}, s.sequence, false)
+	}
+}
+
+func (s *stage) lose(node byte) { s.turns.waits([8]byte{node}, s.sequence, true) }
+
+// want: a node lets this many turns of 15 ms pass.
+func (s *stage) want(node byte, turns int) {
+	s.t.Helper()
+	got, _ := s.turns.wait([8]byte{node})
+	if want := time.Duration(turns) * 15 * time.Millisecond; got.Round(time.Millisecond) != want {
+		s.t.Errorf("node %d waits for %v, want %v", node, got, want)
+	}
 }
