@@ -32,6 +32,7 @@ type clusterFlags struct {
 	NATSCreds      string        `name:"nats-creds" help:"NATS credentials file." type:"path" placeholder:"FILE"`
 	NATSCA         string        `name:"nats-ca" help:"CA certificates to verify NATS servers with (default: the system's)." type:"path" placeholder:"FILE"`
 	NATSMonitor    []string      `name:"nats-monitor" help:"Monitoring URL of each NATS server, to verify that it syncs before acknowledging. Repeatable." placeholder:"URL"`
+	NATSSystem     string        `name:"nats-system-creds" help:"Credentials file of a user in the NATS system account, to verify without monitoring URLs that servers sync before acknowledging." type:"path" placeholder:"FILE"`
 	NATSTimeout    time.Duration `name:"nats-timeout" default:"10s" help:"How long a commit may take to reach the stream before publishes get 503."`
 	NATSStale      time.Duration `name:"nats-stale" default:"30s" help:"Close subscribers' streams after this long without contact to NATS, so that clients reconnect to another server."`
 	NodeName       string        `help:"Name of this server in lists of nodes (default: host name and port)." placeholder:"NAME"`
@@ -62,6 +63,8 @@ func (c *clusterFlags) named() string {
 		return "--nats-url"
 	case len(c.NATSMonitor) > 0:
 		return "--nats-monitor"
+	case c.NATSSystem != "":
+		return "--nats-system-creds"
 	case c.NATSCreds != "":
 		return "--nats-creds"
 	case c.NATSCA != "":
@@ -126,7 +129,8 @@ func (c *clusterFlags) connect(ctx context.Context, logger *slog.Logger) (*jetst
 	ctx, cancel := context.WithTimeout(ctx, c.NATSTimeout)
 	defer cancel()
 	o := jetstream.Options{URLs: c.NATSURL, Stream: c.NATSStream, Creds: c.NATSCreds, CA: c.NATSCA,
-		Replicas: c.NATSReplicas, Lossy: c.NATSAllowLossy, Synced: jetstream.SyncedBy(c.NATSMonitor), Logger: logger}
+		Replicas: c.NATSReplicas, Lossy: c.NATSAllowLossy, Synced: jetstream.SyncedBy(c.NATSMonitor),
+		SystemCreds: c.NATSSystem, Logger: logger}
 	return jetstream.Connect(ctx, o)
 }
 

@@ -56,6 +56,13 @@ func TestServeCluster(t *testing.T) {
 			return runCLI(t, "deliveries", "list", "--url", url).code == exitOK
 		})
 	}
+	t.Run("row 231: no credentials of the system account", func(t *testing.T) {
+		got := runCLI(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--nats-system-creds", "missing"},
+			onCluster(t, c)...)...).ended(t, exitFailure)
+		if !strings.Contains(got.stderr, "with --nats-system-creds: ") {
+			t.Errorf("stderr %q", got.stderr)
+		}
+	})
 	publish(first, "1")
 	publish(second, "2")
 	c.Kill(0)
@@ -180,6 +187,7 @@ func TestErrorsCluster(t *testing.T) {
 	for args, want := range map[string]string{
 		"--store nats":                                       "--store nats needs --nats-url",
 		"--nats-url nats://127.0.0.1:1":                      "--nats-url is for --store nats",
+		"--nats-system-creds x":                              "--nats-system-creds is for --store nats",
 		"--store nats --nats-url x --nats-replicas 9":        "--nats-replicas: expected 1 to 5",
 		"--store nats --nats-url nats://a --nats-timeout 0s": "--nats-timeout",
 	} {

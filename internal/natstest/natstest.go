@@ -22,11 +22,12 @@ import (
 
 // Cluster is a set of servers that know each other. Each syncs before it acknowledges.
 type Cluster struct {
-	t       testing.TB
-	binary  string
-	servers []*server
-	routes  map[link]*relay // see StartRelayed; nil without relays
-	doors   []*Door
+	t        testing.TB
+	binary   string
+	servers  []*server
+	settings string          // when they start
+	routes   map[link]*relay // see StartRelayed; nil without relays
+	doors    []*Door
 }
 
 type server struct {
@@ -50,10 +51,12 @@ var build = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(path)), nil
 })
 
-// Start starts one server, or the three of deploy/nats/cluster.conf, which run until the test ends.
-func Start(t testing.TB, n int) *Cluster {
+// Start starts one server, or the three of deploy/nats/cluster.conf, which run until the test ends. Settings are
+// added to their configuration until Configure or Reload.
+func Start(t testing.TB, n int, settings ...string) *Cluster {
 	t.Helper()
 	c := newCluster(t, n)
+	c.settings = strings.Join(settings, "")
 	c.start()
 	return c
 }
@@ -77,9 +80,7 @@ func (c *Cluster) start() {
 	t.Helper()
 	for i, s := range c.servers {
 		s.config = filepath.Join(s.dir, "server.conf")
-		if err := os.WriteFile(s.config, []byte(c.configuration(i)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		c.write(i, c.settings)
 		c.Run(i)
 	}
 	t.Cleanup(func() {

@@ -41,8 +41,12 @@ type Options struct {
 	Lossy bool
 
 	// Synced checks that all servers of the stream sync before they acknowledge (sync_interval: always);
-	// the error says why that is not certain. Nil: it is not known.
+	// the error says why that is not certain. If it is nil, only SystemCreds can prove it.
 	Synced func(ctx context.Context) error
+
+	// SystemCreds is a file of credentials of a user in the system account, to ask the servers that keep the
+	// stream whether they sync before they acknowledge; "": none.
+	SystemCreds string
 
 	// Settle is for a stream that ends before what it once had. For this long its leader, just elected, is
 	// assumed to be still applying the rest; after that, the stream was put back. Default 30 s.
@@ -109,7 +113,7 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 	s := &Sequencer{o: o, checks: make(chan struct{}, 1), passed: passed{came: make(chan struct{})}}
 	_, _ = rand.Read(s.node[:]) // never fails
 	var err error
-	if s.nc, err = s.dial(ctx); err != nil {
+	if s.nc, err = s.dial(ctx, s.connection()); err != nil {
 		return nil, fmt.Errorf("%w: connect to NATS: %w", store.ErrUnavailable, err)
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background()) // from here on Close ends it
@@ -130,14 +134,14 @@ func Connect(ctx context.Context, o Options) (*Sequencer, error) {
 
 // dial returns a connection to one of the servers. nats.Connect knows no context, and waits for seconds for each server
 // that does not answer.
-func (s *Sequencer) dial(ctx context.Context) (*nats.Conn, error) {
+func (s *Sequencer) dial(ctx context.Context, options []nats.Option) (*nats.Conn, error) {
 	type result struct {
 		nc  *nats.Conn
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		nc, err := nats.Connect(strings.Join(s.o.URLs, ","), s.connection()...)
+		nc, err := nats.Connect(strings.Join(s.o.URLs, ","), options...)
 		done <- result{nc, err}
 	}()
 	select {
@@ -156,10 +160,9 @@ func (s *Sequencer) dial(ctx context.Context) (*nats.Conn, error) {
 // connection returns the options of the connection: it never gives up, and notices in seconds that it is
 // dead.
 func (s *Sequencer) connection() []nats.Option {
-	options := []nats.Option{nats.Name("tidings"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), nats.Timeout(2 * time.Second),
-		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
-		nats.NoCallbacksAfterClientClose(),
+	return append(s.access(s.o.Creds), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.o.Logger.Warn("NATS reports an error", "error", err)
 		}),
@@ -169,9 +172,14 @@ func (s *Sequencer) connection() []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			s.o.Logger.Info("reconnected to NATS", "server", nc.ConnectedServerName())
 			s.checkSoon()
-		})}
-	if s.o.Creds != "" {
-		options = append(options, nats.UserCredentials(s.o.Creds))
+		}))
+}
+
+// access returns the options that every connection needs.
+func (s *Sequencer) access(creds string) []nats.Option {
+	options := []nats.Option{nats.Name("tidings"), nats.Timeout(2 * time.Second), nats.NoCallbacksAfterClientClose()}
+	if creds != "" {
+		options = append(options, nats.UserCredentials(creds))
 	}
 	if s.o.CA != "" {
 		options = append(options, nats.RootCAs(s.o.CA))

@@ -46,11 +46,11 @@ func (s *Sequencer) establish(ctx context.Context) error {
 		return fmt.Errorf("%w: stream %s: %w", store.ErrUnavailable, s.o.Stream, err)
 	}
 	s.stream = stream
-	config := stream.CachedInfo().Config
-	if s.logID, err = logOf(&config); err != nil {
+	info := stream.CachedInfo()
+	if s.logID, err = logOf(&info.Config); err != nil {
 		return err
 	}
-	return s.judge(ctx, &config)
+	return s.judge(ctx, info)
 }
 
 // logOf returns the identity of the log that a stream keeps.
@@ -75,7 +75,8 @@ func (s *Sequencer) replacedBy(log store.ID) error {
 }
 
 // judge returns what is wrong with the stream, nil if nothing.
-func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error {
+func (s *Sequencer) judge(ctx context.Context, info *jetstream.StreamInfo) error {
+	c := &info.Config
 	log, err := logOf(c)
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("stream %s "+format, append([]any{c.Name}, args...)...)
@@ -101,11 +102,18 @@ func (s *Sequencer) judge(ctx context.Context, c *jetstream.StreamConfig) error 
 			c.Replicas, c.Storage)
 	case c.PersistMode == jetstream.AsyncPersistMode:
 		return wrong("has persist_mode async, which overrides sync_interval. --nats-allow-lossy accepts it")
-	case s.o.Synced == nil:
-		return wrong("is on servers not known to sync before they acknowledge: give their monitor addresses, or " +
-			"credentials of the system account. --nats-allow-lossy accepts it")
+	case s.o.Synced == nil && s.o.SystemCreds == "":
+		return wrong("is on servers not known to sync before they acknowledge: give their monitor addresses " +
+			"(--nats-monitor), or credentials of the system account (--nats-system-creds). --nats-allow-lossy " +
+			"accepts it")
 	}
-	if err := s.o.Synced(ctx); err != nil {
+	if s.o.Synced != nil {
+		err = s.o.Synced(ctx)
+	}
+	if err == nil && s.o.SystemCreds != "" {
+		err = s.syncedBySystem(ctx, info.Cluster)
+	}
+	if err != nil {
 		return fmt.Errorf("stream %s: %w", c.Name, err)
 	}
 	return nil
@@ -192,8 +200,7 @@ func (s *Sequencer) check() {
 	stream, err := s.info(ctx)
 	if err == nil {
 		s.gone = time.Time{}
-		config := stream.CachedInfo().Config
-		err = s.judge(ctx, &config)
+		err = s.judge(ctx, stream.CachedInfo())
 	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		s.gone = time.Time{}
 		return

@@ -23,21 +23,27 @@ func SyncedBy(monitors []string) func(ctx context.Context) error {
 		return nil
 	}
 	return func(ctx context.Context) error {
-		var silent []error
-		for _, monitor := range monitors {
-			err := synced(ctx, monitor)
-			switch {
-			case errors.Is(err, store.ErrUnavailable):
-				silent = append(silent, err)
-			case err != nil:
-				return fmt.Errorf("the server at %s: %w", monitor, err)
-			}
-		}
-		if 2*len(silent) >= len(monitors) {
-			return errors.Join(silent...)
-		}
-		return nil
+		return most(monitors, func(monitor string) error { return synced(ctx, monitor) })
 	}
+}
+
+// most returns what is wrong with one of the servers. Those that are unavailable count as down, as long as most are
+// not.
+func most(servers []string, check func(server string) error) error {
+	var silent []error
+	for _, server := range servers {
+		err := check(server)
+		switch {
+		case errors.Is(err, store.ErrUnavailable):
+			silent = append(silent, err)
+		case err != nil:
+			return fmt.Errorf("the server %s: %w", server, err)
+		}
+	}
+	if 2*len(silent) >= len(servers) {
+		return errors.Join(silent...)
+	}
+	return nil
 }
 
 // varzBytes bounds a /varz, which takes some 10 KB.
@@ -58,6 +64,15 @@ func synced(ctx context.Context, monitor string) error {
 	if answer.StatusCode != http.StatusOK { // of a proxy, or of a server that starts or ends
 		return fmt.Errorf("%w: its /varz: HTTP %s", store.ErrUnavailable, answer.Status)
 	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, varzBytes))
+	if err != nil { // it went down, or hangs, halfway
+		return fmt.Errorf("%w: its /varz: %w", store.ErrUnavailable, err)
+	}
+	return syncs(text)
+}
+
+// syncs returns nil if the VARZ of a server says that it syncs before it acknowledges.
+func syncs(text []byte) error {
 	var varz struct {
 		Version   string `json:"version"`
 		JetStream struct {
@@ -65,10 +80,6 @@ func synced(ctx context.Context, monitor string) error {
 				SyncAlways bool `json:"sync_always"`
 			} `json:"config"`
 		} `json:"jetstream"`
-	}
-	text, err := io.ReadAll(io.LimitReader(answer.Body, varzBytes))
-	if err != nil { // it went down, or hangs, halfway
-		return fmt.Errorf("%w: its /varz: %w", store.ErrUnavailable, err)
 	}
 	if err := json.Unmarshal(text, &varz); err != nil {
 		return fmt.Errorf("its /varz cannot be read: %w", err)
