@@ -235,6 +235,9 @@ func (c *Cluster) Monitors() (urls []string) {
 	return urls
 }
 
+// Wrote returns what a server has logged.
+func (c *Cluster) Wrote(i int) string { return c.servers[i].wrote.String() }
+
 // Dir returns the directory where a server keeps its streams.
 func (c *Cluster) Dir(i int) string { return c.servers[i].dir }
 

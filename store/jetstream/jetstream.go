@@ -163,9 +163,7 @@ func (s *Sequencer) connection() []nats.Option {
 	return append(s.access(s.o.Creds), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
 		nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2), nats.IgnoreAuthErrorAbort(),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			s.o.Logger.Warn("NATS reports an error", "error", err)
-		}),
+		nats.ErrorHandler(s.complain()),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			s.o.Logger.Warn("lost the connection to NATS", "error", err)
 		}),
@@ -173,6 +171,20 @@ func (s *Sequencer) connection() []nats.Option {
 			s.o.Logger.Info("reconnected to NATS", "server", nc.ConnectedServerName())
 			s.checkSoon()
 		}))
+}
+
+// complain returns a handler that logs an error once a minute: each attempt of a node that is not let in fails with the
+// same. It is called for one error at a time.
+func (s *Sequencer) complain() nats.ErrHandler {
+	var last string
+	var at time.Time
+	return func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if err.Error() == last && time.Since(at) < time.Minute {
+			return
+		}
+		last, at = err.Error(), time.Now()
+		s.o.Logger.Warn("NATS reports an error", "error", err)
+	}
 }
 
 // access returns the options that every connection needs.

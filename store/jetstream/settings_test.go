@@ -82,6 +82,25 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// TestDeniedSaidOnce: a node that is not let in tries again several times a second, and does not log each time.
+func TestDeniedSaidOnce(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	c.Configure(0, user("secret", "none"))
+	wrote := new(e2e.Output)
+	url := strings.Replace(c.URLs()[0], "//", "//node:secret@", 1)
+	seq := connectTo(t, jetstream.Options{URLs: []string{url}, Stream: "LOG", Replicas: 1, Lossy: true,
+		Logger: slog.New(slog.NewTextHandler(wrote, nil))})
+	defer seq.Close()
+	c.Configure(0, user("another", "none"))
+	e2e.Eventually(t, "node that is refused thrice", func() bool {
+		return strings.Count(c.Wrote(0), "authentication error") > 2
+	})
+	if n := strings.Count(wrote.String(), "NATS reports an error"); n != 1 {
+		t.Errorf("it says %d times that it is refused:\n%s", n, wrote.String())
+	}
+}
+
 // TestMuteLeader: a node whose requests the stream's leader does not answer leaves its server, although other nodes'
 // commits arrive: one of the leader's peers may deliver them.
 func TestMuteLeader(t *testing.T) {
