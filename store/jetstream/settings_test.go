@@ -94,7 +94,8 @@ func TestDeniedSaidOnce(t *testing.T) {
 	defer seq.Close()
 	c.Configure(0, user("another", "none"))
 	e2e.Eventually(t, "node that is refused thrice", func() bool {
-		return strings.Count(c.Wrote(0), "authentication error") > 2
+		return strings.Count(c.Wrote(0), "authentication error") > 2 &&
+			strings.Contains(wrote.String(), "NATS reports an error")
 	})
 	if n := strings.Count(wrote.String(), "NATS reports an error"); n != 1 {
 		t.Errorf("it says %d times that it is refused:\n%s", n, wrote.String())
