@@ -3,7 +3,9 @@ package natstest
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // StartRelayed starts three servers as Start does, but what they send each other passes through relays, which Cut
@@ -85,6 +87,13 @@ func (d *Door) Cut() {
 // CutFrom is Cut between the node and one server.
 func (d *Door) CutFrom(i int) { d.relays[i].cut() }
 
+// Delay has the node's bytes take this long, each way.
+func (d *Door) Delay(each time.Duration) {
+	for _, r := range d.relays {
+		r.delay.Store(int64(each))
+	}
+}
+
 // Heal ends every cut of the node.
 func (d *Door) Heal() {
 	for _, r := range d.relays {
@@ -96,6 +105,7 @@ func (d *Door) Heal() {
 type relay struct {
 	listener net.Listener
 	to       string
+	delay    atomic.Int64 // a time.Duration
 	busy     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -217,6 +227,7 @@ func (r *relay) pump(to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		time.Sleep(time.Duration(r.delay.Load()))
 		r.await()
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			from.Close()

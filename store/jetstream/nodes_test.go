@@ -18,6 +18,7 @@ import (
 	"tidings/internal/natstest"
 	"tidings/store"
 	"tidings/store/jetstream"
+	"tidings/store/storetest"
 )
 
 // askWithin asks a node with a time limit.
@@ -264,4 +265,35 @@ func TestTurn(t *testing.T) {
 		}
 		return near.Turn() > 0
 	})
+}
+
+// TestFarNode: a node that is further from the servers than a busy one gets places too.
+func TestFarNode(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 1)
+	near := open(t, t.TempDir(), storetest.Options{}, connect(t, c, "LOG", 1))
+	defer near.Close()
+	door := c.Door()
+	door.Delay(5 * time.Millisecond)
+	far := open(t, t.TempDir(), storetest.Options{}, connectTo(t, jetstream.Options{URLs: door.URLs(), Stream: "LOG",
+		Replicas: 1, Lossy: true, Logger: logger(t)}))
+	defer far.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	defer stop()
+	for range 8 {
+		publishing.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := store.Append(ctx, near, []store.Draft{{Topic: "near"}}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 10 {
+		if _, err := store.Append(t.Context(), far, []store.Draft{{Topic: "far"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
