@@ -24,6 +24,7 @@ const testTimeout = time.Minute
 // deliveryBody is a delivery in a response. It contains no secret, and the URL is one.
 type deliveryBody struct {
 	Name        string           `json:"name"`
+	Tag         string           `json:"tag"`
 	Kind        deliver.Kind     `json:"kind"`
 	Origin      string           `json:"origin"`
 	Topics      []string         `json:"topics"`
@@ -86,7 +87,7 @@ func textOrNull(text string) *string {
 }
 
 func (s *Server) deliveryBody(d deliver.Status, x *expiry) (deliveryBody, *problem) {
-	b := deliveryBody{Name: d.Name, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
+	b := deliveryBody{Name: d.Name, Tag: d.Tag, Kind: d.Kind, Origin: d.Origin, Topics: d.Topics, Template: d.Template,
 		GiveUpAfter: d.GiveUpAfter.Seconds(), OnGiveUp: d.OnGiveUp, Order: d.Order, InFlight: d.InFlight,
 		HeldBack: d.HeldBack, Dead: d.Dead, Run: newRunBody(d.Run),
 		Secret:    secretBody{!d.SecretChanged.IsZero(), timeOrNull(d.SecretChanged)},
@@ -224,6 +225,7 @@ func (s *Server) ofDelivery(status int, w http.ResponseWriter, d deliver.Status,
 	if p != nil {
 		return p
 	}
+	w.Header().Set("ETag", `"`+body.Tag+`"`)
 	writeJSON(w, status, "application/json", body)
 	return nil
 }
@@ -244,10 +246,15 @@ func (s *Server) putDelivery(w http.ResponseWriter, r *http.Request, _ url.Value
 	if p != nil {
 		return p
 	}
+	tag, p := settingsTagOf(r)
+	if p != nil {
+		return p
+	}
 	set, p := s.readSettings(w, r)
 	if p != nil {
 		return p
 	}
+	set.Tag = tag
 	var forbidden *problem
 	set.By = grantOf(r).Subject
 	set.May = func(topics store.Filter) error {
@@ -343,6 +350,9 @@ func deliveryProblem(err error) *problem {
 		return &problem{code: "dead-letter-not-found", detail: "no event with this ID is set aside"}
 	case errors.Is(err, deliver.ErrState):
 		return &problem{code: "delivery-state", detail: err.Error()}
+	case errors.Is(err, deliver.ErrChanged):
+		return &problem{code: "condition-failed", field: "If-Match",
+			detail: "the delivery was changed, created or deleted meanwhile; reload it and decide again"}
 	case errors.Is(err, deliver.ErrLimit):
 		return &problem{code: "delivery-quota", detail: err.Error()}
 	case errors.Is(err, deliver.ErrKey), errors.Is(err, seal.ErrNoKey), errors.Is(err, seal.ErrOtherKey),

@@ -273,6 +273,33 @@ func TestConsoleDeadLetters(t *testing.T) {
 	tb.sees(t, ".card .badge", "sending")
 }
 
+// TestConsoleDeliveryChanged: a form does not undo what somebody else has changed since it was opened, nor does a new
+// delivery replace another one of its name.
+func TestConsoleDeliveryChanged(t *testing.T) {
+	t.Parallel()
+	s, p, h := newSite(t, deliversHere...), newProfile(t), newHook(t, 200)
+	s.put(t, "shop", h, `"from":"latest"`)
+	tb := p.openConsole(t, s, "/#/deliveries")
+	tb.presses(t, "Change…: shop")
+	s.ask(t, http.MethodPut, "/v1/deliveries/shop", "application/json", `{"topics":["refunds"]}`, nil)
+	tb.enters(t, "dialog [name=topics]", "orders.>")
+	tb.presses(t, "Save")
+	tb.sees(t, "dialog .problem", "changed, created or deleted meanwhile")
+	tb.sees(t, ".card", "refunds")
+	tb.presses(t, "Cancel")
+	tb.presses(t, "Change…: shop")
+	tb.enters(t, "dialog [name=topics]", "refunds orders.>")
+	tb.presses(t, "Save")
+	tb.holds(t, `!$('dialog') && $('.card').innerText.includes('orders.>')`)
+	tb.presses(t, "New delivery…")
+	tb.enters(t, "dialog [name=name]", "shop")
+	tb.enters(t, "dialog [name=topics]", "tickets")
+	tb.enters(t, "dialog [name=url]", h.url)
+	tb.presses(t, "Save")
+	tb.sees(t, "dialog .problem", "changed, created or deleted meanwhile")
+	tb.holds(t, `!$('.card').innerText.includes('tickets')`)
+}
+
 // put creates a delivery of orders to a hook.
 func (s *site) put(t *testing.T, name string, h *hook, more string) {
 	t.Helper()

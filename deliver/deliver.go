@@ -107,6 +107,9 @@ var (
 	// ErrLimit: there are MaxDeliveries already.
 	ErrLimit = errors.New("delivery limit reached")
 
+	// ErrChanged: the delivery's settings are not the ones that the change was made from.
+	ErrChanged = errors.New("delivery changed")
+
 	// ErrKey: the secrets key that other deliveries need is missing, or another one is in its place, so nothing new is
 	// sealed.
 	ErrKey = errors.New("the secrets key of other deliveries is missing")

@@ -3,6 +3,8 @@ package deliver
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,6 +91,14 @@ func (r *record) bytes() []byte {
 		panic(err) // it has nothing that could fail
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// tag identifies the settings, by which a person who changes them can be sure of what they were.
+func (r *record) tag() string {
+	settings := record{Recipient: r.Recipient, Topics: r.Topics, Format: r.Format, GiveUp: r.GiveUp,
+		OnGiveUp: r.OnGiveUp, Order: r.Order, InFlight: r.InFlight, Sealed: r.Sealed, Made: r.Made}
+	sum := sha256.Sum256(settings.bytes())
+	return hex.EncodeToString(sum[:8])
 }
 
 func (r *record) parse(text []byte) error {

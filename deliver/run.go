@@ -95,7 +95,7 @@ func (s *Sender) startRun(name string, prepare func(d *delivery) (*run, error)) 
 		s.o.Logger.Info("replay or redrive ended", "delivery", name, "kind", string(r.Kind),
 			"state", string(r.State), "sent", r.Sent, "refused", r.Refused, "gone", r.Gone, "error", r.Failure)
 	})
-	return s.status(d), nil
+	return s.tagged(d), nil
 }
 
 // mayRun reports whether the delivery may have a run. The caller holds mu.

@@ -32,6 +32,7 @@ type Settings struct {
 	From        *store.ID      // where a new one starts; nil: after the newest event
 	Incomplete  bool           // a new one may lack URL and secret; it waits for both
 
+	Tag *string                  // the delivery must have this tag, or not exist if it is empty; nil: whatever it has
 	By  string                   // who makes the change
 	May func(store.Filter) error // whether they may send these topics; its error is Put's
 }
@@ -43,13 +44,17 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Detail }
 
 // Put creates or changes a delivery, durably. It sends by the new settings from its current position; if paused or
 // stopped it stays so. A request under way is cut off and made again, and a run ends; refused settings do neither.
-// Errors: *InvalidError, an outbound.Refused, ErrLimit, ErrKey, those of seal, of the log, and of May.
+// Errors: *InvalidError, an outbound.Refused, ErrChanged, ErrLimit, ErrKey, those of seal, of the log, and of May.
 func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Status, made bool, err error) {
 	s.operations.Lock()
 	defer s.operations.Unlock()
 	s.mu.Lock()
 	old, count := s.deliveries[name], len(s.deliveries)
+	expected := set.expects(old)
 	s.mu.Unlock()
+	if !expected {
+		return Status{}, false, ErrChanged
+	}
 	if old == nil && count >= MaxDeliveries {
 		return Status{}, false, fmt.Errorf("%w: at most %d", ErrLimit, MaxDeliveries)
 	}
@@ -83,6 +88,18 @@ func (s *Sender) Put(ctx context.Context, name string, set Settings) (status Sta
 	s.start(d)
 	status, err = s.Get(name)
 	return status, made, err
+}
+
+// expects reports whether this is the delivery, nil if none, that the settings are for. One that is damaged has lost
+// its settings: it counts as one that does not exist, too.
+func (set *Settings) expects(old *delivery) bool {
+	switch {
+	case set.Tag == nil:
+		return true
+	case *set.Tag == "":
+		return old == nil || old.damaged
+	}
+	return old != nil && old.record.tag() == *set.Tag
 }
 
 // check is apply without an effect, so that refused settings disturb nothing under way.

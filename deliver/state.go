@@ -46,6 +46,7 @@ func (d *delivery) state(log store.ID) State {
 type Status struct {
 	Recipient
 	Name          string
+	Tag           string // identifies the settings, for Put
 	Topics        []string
 	Format        Format
 	GiveUpAfter   time.Duration
@@ -126,6 +127,13 @@ func (s *Sender) status(d *delivery) Status {
 	return status
 }
 
+// tagged is status with the tag, which takes longer.
+func (s *Sender) tagged(d *delivery) Status {
+	status := s.status(d)
+	status.Tag = d.record.tag()
+	return status
+}
+
 // Get returns the status of a delivery. Errors: ErrNotFound.
 func (s *Sender) Get(name string) (Status, error) {
 	s.mu.Lock()
@@ -134,7 +142,7 @@ func (s *Sender) Get(name string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	return s.status(d), nil
+	return s.tagged(d), nil
 }
 
 // List returns the deliveries after a name, sorted by name, at most max.
@@ -143,7 +151,7 @@ func (s *Sender) List(after string, max int) (list []Status) {
 	defer s.mu.Unlock()
 	for _, d := range s.sorted() {
 		if d.name > after && len(list) < max {
-			list = append(list, s.status(d))
+			list = append(list, s.tagged(d))
 		}
 	}
 	return list

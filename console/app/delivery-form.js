@@ -40,13 +40,15 @@ export function edit(delivery, signal, done) {
       const body = form.body();
       made = form.makesSecret() ? newSecret() : undefined;
       if (made) body.secret = made;
+      const unless = delivery ? { 'If-Match': `"${delivery.tag}"` } : { 'If-None-Match': '*' };
       await request('PUT', path(form.name()), {
-        body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...unless },
       });
     } catch (error) {
       if (signal.aborted) return;
       fill(failed, error.code === 'address-refused' ? el('p', { class: 'problem', role: 'alert' }, why(error.message)) : problem(error));
       failed.scrollIntoView({ block: 'nearest' });
+      await done(); // somebody else may have changed it
       return;
     }
     if (made) fill(content, ...secretShown(form.name(), made, () => box.close()));
