@@ -108,9 +108,9 @@ func TestPartitions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for servers to elect a leader")
 	}
-	rounds, nodes := 4, 3
+	rounds, nodes, publishers, readers := 4, 3, 3, 9 // publishers with keys
 	if os.Getenv("TIDINGS_FULL") != "" {
-		rounds, nodes = 200, 4
+		rounds, nodes, publishers, readers = 200, 4, 64, 200
 	}
 	if text := os.Getenv("TIDINGS_ROUNDS"); text != "" {
 		var err error
@@ -118,7 +118,7 @@ func TestPartitions(t *testing.T) {
 			t.Fatalf("TIDINGS_ROUNDS: %v", err)
 		}
 	}
-	c := newCrowd(t, seed(t), nodes)
+	c := newCrowd(t, seed(t), nodes, publishers, readers)
 	js := operator(t, c.servers)
 	var faults []func() fault
 	for round := range rounds {
@@ -142,8 +142,8 @@ func TestPartitions(t *testing.T) {
 }
 
 // newCrowd starts three servers and the nodes.
-func newCrowd(t *testing.T, seed uint64, nodes int) *crowd {
-	c := &crowd{servers: natstest.StartRelayed(t), random: rand.New(rand.NewPCG(seed, 0)),
+func newCrowd(t *testing.T, seed uint64, nodes, publishers, readers int) *crowd {
+	c := &crowd{servers: natstest.StartRelayed(t), random: rand.New(rand.NewPCG(seed, 0)), keyers: publishers,
 		acks: make(map[string]store.ID), refused: make(map[string]bool), stream: newRecord()}
 	c.servers.Await()
 	for range nodes {
@@ -152,7 +152,7 @@ func newCrowd(t *testing.T, seed uint64, nodes int) *crowd {
 	for i := range nodes {
 		c.open(t, i)
 	}
-	for i := range 3 * nodes {
+	for i := range readers {
 		r := &reader{random: rand.New(rand.NewPCG(seed, uint64(i+1))), filter: filterOf(t, i)}
 		r.at.Store(new(store.ID))
 		c.readers = append(c.readers, r)
@@ -169,7 +169,8 @@ func (c *crowd) open(t *testing.T, i int) {
 	c.servers.Eventually("LOG", "node that opens", func() bool { // it may have to wait for a consumer
 		var err error
 		log, err = bolt.Open(n.dir, bolt.Options{Sequencer: seq, Logger: logger(t),
-			SequencerTimeout: 2 * time.Second, QueueTimeout: 3 * time.Second}) // less than a fault takes
+			SequencerTimeout: 2 * time.Second, QueueTimeout: 3 * time.Second, // less than a fault takes
+			SequenceSlack: 1 << 40}) // nobody purges what the audit is still to read
 		if err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Fatal(err)
 		}
