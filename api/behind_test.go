@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,4 +213,62 @@ func TestErrorsMirrorFull(t *testing.T) {
 			t.Errorf("the head is %s, that of the other %s", head, want)
 		}
 	})
+}
+
+// asked is a sequencer that counts what it is asked.
+type asked struct {
+	*storetest.Seat
+	calls atomic.Int64
+}
+
+func (a *asked) Append(ctx context.Context, after store.Place, commit []byte) (store.Place, error) {
+	a.calls.Add(1)
+	return a.Seat.Append(ctx, after, commit)
+}
+
+func (a *asked) Follow(ctx context.Context, after store.Place, deliver func(store.Place, []byte) error) error {
+	a.calls.Add(1)
+	return a.Seat.Follow(ctx, after, deliver)
+}
+
+func (a *asked) End(ctx context.Context, had uint64) (store.Place, error) {
+	a.calls.Add(1)
+	return a.Seat.End(ctx, had)
+}
+
+func (a *asked) Find(ctx context.Context, number uint64) (store.Place, []byte, error) {
+	a.calls.Add(1)
+	return a.Seat.Find(ctx, number)
+}
+
+func (a *asked) Extent(ctx context.Context) (store.Extent, error) {
+	a.calls.Add(1)
+	return a.Seat.Extent(ctx)
+}
+
+// TestReturnAsksNobody: however many subscribers return to a node and follow it, it asks the sequencer nothing, and
+// follows it once.
+func TestReturnAsksNobody(t *testing.T) {
+	seq := &asked{Seat: storetest.NewSequence().Seat()}
+	s := newServer(t, newLogIn(t, t.TempDir(), bolt.Options{Sequencer: seq}), 0, api.Options{})
+	cursors := []store.ID{appendTo(t, s.log, "a"), appendTo(t, s.log, "a"), appendTo(t, s.log, "a")}
+	calls := seq.calls.Load()
+	for i := range 1000 {
+		conn := s.connect()
+		defer conn.Close()
+		_, err := fmt.Fprintf(conn, "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: %s\r\n\r\n",
+			cursors[i%len(cursors)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for events := newStream(t, resp); events.next().Type != "tidings.live"; {
+		}
+	}
+	if n := seq.calls.Load() - calls; n != 0 {
+		t.Errorf("the sequencer was asked %d times", n)
+	}
 }
