@@ -221,6 +221,10 @@ func purge(t *testing.T, random *rand.Rand, keep uint64) (low int) {
 		}
 		return storetest.Placed
 	})
+	seats[0].OnPurge(func() storetest.Fate {
+		_ = logs[1].CatchUp(t.Context()) // or it is so far behind that it has to end
+		return storetest.Placed
+	})
 	dir := t.TempDir()
 	behind := openMirror(t, dir, tight, sequence.Seat())
 	purged, begins := 0, first(t, sequence)
@@ -305,8 +309,10 @@ func purgeKilled(t *testing.T, fate storetest.Fate, step int) (more bool) {
 		}
 		return next()
 	})
-	seat.OnPurge(next)
-	synctest.Wait() // the other node is not so far behind that it has to end
+	seat.OnPurge(func() storetest.Fate {
+		_ = other.CatchUp(t.Context()) // or it is so far behind that it has to end
+		return next()
+	})
 	retaining := start(func() error { retain(t, log, 4); return nil })
 	pass(time.Minute)
 	closeLog(t, log)
