@@ -45,10 +45,10 @@ type bell struct {
 // bell asks without the user activation that holds would cause.
 func (tb *tab) bell(t *testing.T) bell {
 	t.Helper()
-	// A page that got nothing for long while the processor was busy takes its stream for one that is held up, and polls.
+	// A page that got nothing for long while the processor was busy believes that its stream is held up, and polls.
 	return value[bell](t, tb, `(a => a?.hearing && {
-		Known: ['live', 'polling'].includes(document.querySelector('.connection')?.dataset.state), Ringing: a.ringing, Audible: a.audible,
-		Rings: a.hearing.rings, Alerts: a.alerts.length })(alarm()) || {}`)
+		Known: ['live', 'polling'].includes(document.querySelector('.connection')?.dataset.state),
+		Ringing: a.ringing, Audible: a.audible, Rings: a.hearing.rings, Alerts: a.alerts.length })(alarm()) || {}`)
 }
 
 // bells returns those of several tabs once they are as wanted.
