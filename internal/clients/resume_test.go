@@ -3,6 +3,7 @@ package clients_test
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,7 +153,12 @@ func TestStopAt401(t *testing.T) {
 			s.restart(t)
 			f.tells(t, "tidings.bye", "shutdown")
 			f.gets(t, report{Type: "stopped"})
-			checkRequests(t, r, version, "", id)
+			got := r.awaitRequests(t, 2)
+			t.Logf("%s sent Last-Event-ID %q", version, got)
+			// A request that meets the first server while it closes is not answered, and made again.
+			if got = slices.Compact(got); !slices.Equal(got, []string{"", id}) {
+				t.Errorf("requests with Last-Event-ID %q, want none and %s", got, id)
+			}
 		})
 	}
 }
