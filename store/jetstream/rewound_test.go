@@ -67,9 +67,7 @@ func rewound(t *testing.T, c *natstest.Cluster, lose loss, differ []int) {
 	}
 	seq := f.connect()
 	defer seq.Close()
-	if _, err := bolt.Open(f.dirs[2], bolt.Options{Sequencer: seq}); !errors.Is(err, store.ErrDiverged) {
-		t.Errorf("open: %v, want ErrDiverged", err)
-	}
+	f.diverged(f.dirs[2], seq)
 	for _, dir := range f.dirs[:3] {
 		storetest.Agree(t, was, alone(t, dir, filepath.Join(t.TempDir(), "is")))
 	}
@@ -121,6 +119,18 @@ func (f *fleet) publish(n *node, text string) {
 			return err == nil
 		})
 	}
+}
+
+// diverged waits until a mirror is refused because the stream has lost something: unavailable before that is certain.
+func (f *fleet) diverged(dir string, seq *jetstream.Sequencer) {
+	f.t.Helper()
+	f.c.Eventually("LOG", "refusal to open", func() bool {
+		_, err := bolt.Open(dir, bolt.Options{Sequencer: seq})
+		if !errors.Is(err, store.ErrDiverged) && !errors.Is(err, store.ErrUnavailable) {
+			f.t.Fatalf("open: %v, want ErrDiverged", err)
+		}
+		return errors.Is(err, store.ErrDiverged)
+	})
 }
 
 func (f *fleet) upToDate(n *node) {
