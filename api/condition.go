@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"tidings/store"
@@ -55,3 +56,22 @@ func conditionOf(r *http.Request) (newest *store.ID, field string, p *problem) {
 
 // entityTag returns the topic's entity tag, as If-Match takes it.
 func entityTag(id store.ID) string { return `"` + id.String() + `"` }
+
+// settingsTagOf returns the tag of a rule's or a delivery's settings in If-Match, "" for "If-None-Match: *", nil
+// without a condition (RFC 9110 §13.1).
+func settingsTagOf(r *http.Request) (tag *string, p *problem) {
+	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	switch {
+	case len(match)+len(none) == 0:
+		return nil, nil
+	case len(match) == 0 && len(none) == 1 && none[0] == "*":
+		return new(string), nil
+	case len(match) == 1 && len(none) == 0 && settingsTag.MatchString(match[0]):
+		text := strings.Trim(match[0], `"`)
+		return &text, nil
+	}
+	return nil, &problem{code: "condition-invalid", field: "If-Match",
+		detail: `expected its "tag" in quotes, or If-None-Match: * for one that does not exist yet`}
+}
+
+var settingsTag = regexp.MustCompile(`^"[0-9a-f]{16}"$`)

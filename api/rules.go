@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strings"
 	"time"
 
 	"tidings/alert"
@@ -108,25 +106,6 @@ func writeRule(w http.ResponseWriter, status int, rule *alert.RuleStatus) {
 	w.Header().Set("ETag", `"`+rule.Tag+`"`)
 	writeJSON(w, status, "application/json", newRuleBody(rule))
 }
-
-// settingsTagOf returns the tag of a rule's or a delivery's settings in If-Match, "" for "If-None-Match: *", nil
-// without a condition (RFC 9110 §13.1).
-func settingsTagOf(r *http.Request) (tag *string, p *problem) {
-	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
-	switch {
-	case len(match)+len(none) == 0:
-		return nil, nil
-	case len(match) == 0 && len(none) == 1 && none[0] == "*":
-		return new(string), nil
-	case len(match) == 1 && len(none) == 0 && settingsTag.MatchString(match[0]):
-		text := strings.Trim(match[0], `"`)
-		return &text, nil
-	}
-	return nil, &problem{code: "condition-invalid", field: "If-Match",
-		detail: `expected its "tag" in quotes, or If-None-Match: * for one that does not exist yet`}
-}
-
-var settingsTag = regexp.MustCompile(`^"[0-9a-f]{16}"$`)
 
 // putRule serves PUT /v1/alerts/{name}. Members that its body leaves out are removed.
 func (s *Server) putRule(w http.ResponseWriter, r *http.Request, _ url.Values) *problem {
