@@ -32,6 +32,9 @@ export async function request(method, path, { query = {}, body, headers, signal 
   throw problem;
 }
 
+// unlessChanged returns the header with which only settings of this tag are changed; without a tag they are new.
+export const unlessChanged = tag => (tag ? { 'If-Match': `"${tag}"` } : { 'If-None-Match': '*' });
+
 export async function get(path, query, signal) {
   const answer = await request('GET', path, { query, signal });
   return await said(answer, 'application/json') ?? fail(answer);

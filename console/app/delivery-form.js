@@ -1,6 +1,6 @@
 // The dialog that creates or changes a delivery. Each kind of receiver asks only for what it has.
 
-import { request } from './api.js';
+import { request, unlessChanged } from './api.js';
 import { why } from './delivery-why.js';
 import { el, fill } from './dom.js';
 import { language, t, time } from './i18n.js';
@@ -40,9 +40,8 @@ export function edit(delivery, signal, done) {
       const body = form.body();
       made = form.makesSecret() ? newSecret() : undefined;
       if (made) body.secret = made;
-      const unless = delivery ? { 'If-Match': `"${delivery.tag}"` } : { 'If-None-Match': '*' };
       await request('PUT', path(form.name()), {
-        body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...unless },
+        body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...unlessChanged(delivery?.tag) },
       });
     } catch (error) {
       if (signal.aborted) return;

@@ -1,6 +1,6 @@
 // The rules: which events demand an answer, when, and who is notified if nobody gives one.
 
-import { get, request } from './api.js';
+import { get, request, unlessChanged } from './api.js';
 import { el, fill } from './dom.js';
 import { number, t, time } from './i18n.js';
 import { attempt, dialog, facts, field, poll, problem, question, refill, words } from './parts.js';
@@ -50,7 +50,7 @@ const path = name => `/v1/alerts/${encodeURIComponent(name)}`;
 // put changes a rule unless somebody else has meanwhile; without a tag it makes one.
 const put = (name, tag, rule) => request('PUT', path(name), {
   body: JSON.stringify(Object.fromEntries(SET.map(member => [member, rule[member]]))),
-  headers: { 'Content-Type': 'application/json', ...(tag ? { 'If-Match': `"${tag}"` } : { 'If-None-Match': '*' }) },
+  headers: { 'Content-Type': 'application/json', ...unlessChanged(tag) },
 });
 
 function card(rule, signal, act) {
