@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"encoding/binary"
+	"math"
 	"sync"
 	"time"
 
@@ -69,8 +70,8 @@ func (t *turns) set(node [8]byte, w waiter) {
 }
 
 // waits notes that a node has something to commit, up to where it has seen commits, and whether it has just lost a
-// place.
-func (t *turns) waits(node [8]byte, seen uint64, lost bool) {
+// place. It returns up to where this node has seen them.
+func (t *turns) waits(node [8]byte, seen uint64, lost bool) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if last := t.nodes[node].last; last <= seen {
@@ -79,6 +80,7 @@ func (t *turns) waits(node [8]byte, seen uint64, lost bool) {
 	if lost {
 		t.lost = max(1, t.last)
 	}
+	return t.last
 }
 
 // wait returns for how long the next place is for other nodes than this one, which has something to commit; not
@@ -96,13 +98,6 @@ func (t *turns) wait(node [8]byte) (d time.Duration, say bool) {
 		}
 	}
 	return time.Duration(before)*min(t.took*3/2, turnMax) - time.Since(t.at), !own.waits
-}
-
-// newest returns the sequence of the newest commit that was seen.
-func (t *turns) newest() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.last
 }
 
 // Turn implements store.Sequencer.
@@ -124,8 +119,7 @@ const (
 
 // sayWaiting tells the other nodes that this one waits. If that gets lost this node competes.
 func (s *Sequencer) sayWaiting(lost bool) {
-	seen := s.turns.newest()
-	s.turns.waits(s.node, seen, lost)
+	seen := s.turns.waits(s.node, math.MaxUint64, lost)
 	said := make([]byte, 0, waitingBytes)
 	said = binary.BigEndian.AppendUint64(append(said, s.node[:]...), seen)
 	if said = append(said, 0); lost {

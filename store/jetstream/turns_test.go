@@ -38,6 +38,11 @@ func TestTurns(t *testing.T) {
 			s.want(1, 2)
 			s.want(2, 0)
 			s.want(3, 1)
+			_, known := s.turns.wait([8]byte{3})
+			_, fresh := s.turns.wait([8]byte{4})
+			if known || !fresh {
+				t.Errorf("who waits already has to say so: %v; who does not: %v", known, fresh)
+			}
 		},
 		"a turn that was let pass": func(t *testing.T, s *stage) {
 			s.waits(1, 2)
