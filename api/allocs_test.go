@@ -26,8 +26,8 @@ import (
 
 const (
 	// of a publish: 20 are net/http's for any request with a body, 4 more for response headers
-	publishAllocations = 30
-	storedAllocations  = 36 // including what bbolt needs to put an event
+	publishAllocations = 29
+	storedAllocations  = 34 // including what bbolt needs to put an event
 	commitAllocations  = 95 // of a commit, besides its events
 	lineAllocations    = 1  // of a line of a batch, in the handler
 )

@@ -17,7 +17,7 @@ const maxAtOnce = 64 << 10
 type body struct {
 	v      *visit
 	w      http.ResponseWriter
-	r      io.Reader
+	r      io.ReadCloser
 	length int64 // announced; -1: unknown
 	err    error // of r, except its end
 	token  bool  // the token expires before the timeout
@@ -115,6 +115,7 @@ func (b *body) late() *problem {
 
 // close is called when the body has been read to its end. Over HTTP/1.1 net/http has then lifted the deadline.
 func (b *body) close() *problem {
+	_ = b.r.Close() // net/http looks for the rest of an open one before it responds; a failure would have shown
 	if !b.v.out.http2 {
 		return nil
 	}
