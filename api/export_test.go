@@ -39,7 +39,7 @@ func (s *Server) NewScript(sub *replay.Subscription, g auth.Grant) (*Script, err
 		return nil, err
 	}
 	script, err := s.newScript(sub, first, g)
-	return &Script{script}, err
+	return &Script{&script}, err
 }
 
 // Refusal returns the script of a stream that is turned away.

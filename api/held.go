@@ -45,36 +45,37 @@ func (s *Server) holds(r *http.Request) bool {
 func (s *Server) streamHeld(w http.ResponseWriter, r *http.Request, c *caller,
 	asked *subscription) *problem {
 	conn := s.held.New()
-	open, p := s.openStream(c, asked, conn.Ring)
+	stream := new(heldStream)
+	over, p := stream.open(s, c, asked, conn.Ring)
 	if p != nil {
 		return p
 	}
-	if open.script == nil {
-		open.close()
+	if over {
+		stream.close()
 		s.over(w)
 		return nil
 	}
-	open.show(r, asked, heldEnder{conn})
-	if err := s.hold(w, r, open, conn); err != nil {
-		open.tell(err)
-		open.close()
+	stream.show(r, asked, heldEnder{conn})
+	if err := s.hold(w, r, stream, conn); err != nil {
+		stream.tell(err)
+		stream.close()
 	}
 	return nil
 }
 
 // hold hands a stream over. The response head is the one that net/http would write, except that the connection ends
 // with the stream.
-func (s *Server) hold(w http.ResponseWriter, r *http.Request, open *openStream, c *held.Conn) error {
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, stream *heldStream, c *held.Conn) error {
 	setStreamHeaders(w.Header())
 	conn, _, err := http.NewResponseController(w).Hijack() // anything sent after the request is dropped
 	if err != nil {
 		return err // the client is gone, or nothing can be written to it
 	}
 	head, chunked := streamHead(r, w.Header())
-	if limit := open.script.limit; !limit.IsZero() {
+	if limit := stream.script.limit; !limit.IsZero() {
 		c.EndBy(lastWrite(limit))
 	}
-	if err := s.held.Hold(c, conn, head, chunked, &heldStream{openStream: open}); err != nil {
+	if err := s.held.Hold(c, conn, head, chunked, stream); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	return nil
@@ -100,10 +101,10 @@ func streamHead(r *http.Request, h http.Header) (head []byte, chunked bool) {
 
 // heldStream is a stream as the pool sees it.
 type heldStream struct {
-	*openStream
+	fault  error // ends the stream at the next call
 	events int   // in what Next returned last
 	before int   // how many of its frames come before the events
-	fault  error // ends the stream at the next call
+	openStream
 }
 
 // Next implements held.Source.
@@ -112,7 +113,7 @@ func (h *heldStream) Next(now time.Time, cut error, frames [][]byte) held.Turn {
 		return held.Turn{End: h.fault}
 	}
 	frames, st := h.script.round(now, cut, h.s.metrics, false, frames)
-	h.row.live.Store(h.script.live) // before its client can know
+	h.progress.live.Store(h.script.live) // before its client can know
 	h.events, h.before = st.events, len(frames)
 	if st.events > 0 {
 		h.before -= len(st.frames)

@@ -12,37 +12,40 @@ import (
 
 // openStream is a stream and everything it holds of the server: a seat, memory, a subscription, a row among the
 // subscribers. One goroutine at a time drives it. The last one to drive it closes it.
+//
+// What each turn needs lies together and comes first, here and in held.Conn and replay.Subscription: a commit gives
+// thousands of streams a turn, and no cache holds their memory by then.
 type openStream struct {
-	s      *Server
-	owner  ownerHash // of the seat
-	memory share     // for what it has read from the log
-	sub    *replay.Subscription
-	script *script
-	row    *subscriber // nil: nothing has been written
+	script   script
+	s        *Server
+	progress progress
+	sub      *replay.Subscription
+	row      *subscriber // nil: nothing has been written
+	owner    ownerHash   // of the seat
+	memory   share       // for what it has read from the log
 }
 
-// openStream acquires what a stream needs before anything is written to it. ring is called when the stream is to take
-// its next step: see replay.Tail.SubscribeFunc. The caller has taken the seat, which the stream gives back.
-func (s *Server) openStream(c *caller, asked *subscription, ring func()) (*openStream, *problem) {
-	o := &openStream{s: s, owner: c.owner, memory: share{budget: s.answers, owner: c.owner}}
-	p := o.begin(c, asked, ring)
-	if p != nil {
+// open acquires what a stream needs before anything is written to it, and must not move from then on. It reports
+// whether nothing can ever arrive on it: then it has no script. ring is called when the stream is to take its next step:
+// see replay.Tail.SubscribeFunc. The caller has taken the seat, which the stream gives back.
+func (o *openStream) open(s *Server, c *caller, asked *subscription, ring func()) (over bool, p *problem) {
+	o.s, o.owner, o.memory = s, c.owner, share{budget: s.answers, owner: c.owner}
+	if over, p = o.begin(c, asked, ring); p != nil {
 		o.close()
-		return nil, p
 	}
-	return o, nil
+	return over, p
 }
 
-func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *problem) {
+func (o *openStream) begin(c *caller, asked *subscription, ring func()) (over bool, p *problem) {
 	var err error
 	if o.sub, err = o.s.tail.SubscribeFunc(asked.filter, asked.format, asked.start, ring); err != nil {
-		return storeProblem(err)
+		return false, storeProblem(err)
 	}
 	o.sub.Bound(o.memory.set)
 	at := o.sub.Position()
 	first, err := o.sub.Next()
 	if err != nil {
-		return storeProblem(err)
+		return false, storeProblem(err)
 	}
 	if first.Shared && first.Events > 0 {
 		// a thousand that return at once wait for their turns without holding it, or there would be no room
@@ -50,12 +53,12 @@ func (o *openStream) begin(c *caller, asked *subscription, ring func()) (p *prob
 		first = replay.Chunk{More: true}
 	}
 	if first.CaughtUp() && o.s.isOver(o.sub) {
-		return nil
+		return true, nil
 	}
 	if o.script, err = o.s.newScript(o.sub, first, c.grant); err != nil {
-		return storeProblem(err)
+		return false, storeProblem(err)
 	}
-	return nil
+	return false, nil
 }
 
 // show makes the stream known to administrators and metrics; end ends it on their behalf.
@@ -81,7 +84,7 @@ func (o *openStream) wrote(bytes, events int) {
 	if events > 0 {
 		o.s.metrics.events.Add(float64(events))
 	}
-	o.row.wrote(bytes, o.sub.Position())
+	o.progress.wrote(bytes, o.sub.Position())
 	o.sub.Release() // before the next turn, for which thousands may wait
 }
 

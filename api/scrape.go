@@ -385,7 +385,8 @@ func (s scrape) collectSubscribers(out sink, first store.ID) {
 		if len(events) == maxLagSample {
 			continue
 		}
-		lag, age, err := s.lag(x.filter, x.at(), first)
+		_, at := x.progress.now()
+		lag, age, err := s.lag(x.filter, at, first)
 		if err != nil {
 			out.fail(err)
 			return

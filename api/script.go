@@ -18,28 +18,27 @@ var errTopicsEnded = errors.New("all topics of the stream have ended")
 // driver does, such as follow. Its steps depend only on its subscription and the arguments of next. It belongs to one
 // goroutine at a time.
 type script struct {
-	scriptOptions
-	sub   *replay.Subscription
-	chunk replay.Chunk // the last that sub returned, without its gap once that was a step
-
 	begun    bool      // open was a step
 	pending  bool      // chunk has a step left
 	readsLog bool      // the next step reads the log
 	live     bool      // live was a step
 	wrote    bool      // the last step had frames
 	beat     time.Time // when the next heartbeat is due
+	sub      *replay.Subscription
+	scriptOptions
+	chunk replay.Chunk // the last that sub returned, without its gap once that was a step
 }
 
 // scriptOptions are what a script needs besides its subscription.
 type scriptOptions struct {
+	heartbeat  time.Duration
+	limit      time.Time // when the stream ends; zero: never
+	why        bye       // the reason it ends with then
+	beats      *beats
 	retry      int      // milliseconds before the client reconnects
 	log        store.ID // identity of the log
 	who        string   // see Server.who
 	subscriber string   // the ID of the row in GET /v1/subscribers
-	heartbeat  time.Duration
-	beats      *beats
-	limit      time.Time // when the stream ends; zero: never
-	why        bye       // the reason it ends with then
 	// isOver reports whether nothing can follow the subscription's position. It does not read the log.
 	isOver func(*replay.Subscription) bool
 }
@@ -94,8 +93,8 @@ func (c *script) rewind(id store.ID) {
 }
 
 // newScript returns the script of a subscription that has just returned its first chunk.
-func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) *script {
-	return &script{scriptOptions: o, sub: sub, chunk: first, pending: true}
+func newScript(sub *replay.Subscription, first replay.Chunk, o scriptOptions) script {
+	return script{scriptOptions: o, sub: sub, chunk: first, pending: true}
 }
 
 // refusal returns the script of a stream that there is no room for. It has no subscription, and its first step must

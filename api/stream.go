@@ -69,12 +69,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query url.Values
 	}
 	out := w.(*timedWriter).out
 	out.awaken()
-	open, p := s.openStream(c, &asked, out.ring)
+	open := new(openStream)
+	over, p := open.open(s, c, &asked, out.ring)
 	if p != nil {
 		return p
 	}
 	defer open.close()
-	if open.script == nil {
+	if over {
 		s.over(w)
 		return nil
 	}
@@ -115,11 +116,11 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, reason bye) {
 }
 
 // newScript returns the script of a new stream. Errors are the log's.
-func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant) (*script,
+func (s *Server) newScript(sub *replay.Subscription, first replay.Chunk, g auth.Grant) (script,
 	error) {
 	info, err := s.log.Info()
 	if err != nil {
-		return nil, err
+		return script{}, err
 	}
 	limit, why := s.limit(g)
 	return newScript(sub, first, scriptOptions{retry: s.retry(), log: info.LogID, who: s.who(g),
@@ -169,7 +170,7 @@ func (s *Server) isOver(sub *replay.Subscription) bool {
 // waits as long as the script says. It returns why the stream ended.
 func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) error {
 	defer context.AfterFunc(ctx, w.out.ring)()
-	script := open.script
+	script := &open.script
 	if !script.limit.IsZero() {
 		w.out.endBy(lastWrite(script.limit))
 	}
@@ -181,7 +182,7 @@ func (s *Server) follow(ctx context.Context, w *streamWriter, open *openStream) 
 	for {
 		frames, st = script.round(time.Now(), s.cut(ctx, w.out), s.metrics, apart,
 			frames[:0])
-		open.row.live.Store(script.live) // before its client can know
+		open.progress.live.Store(script.live) // before its client can know
 		n, err := w.write(frames)
 		if err != nil || st.end != nil {
 			return errors.Join(st.end, err)

@@ -25,8 +25,7 @@ type ender interface {
 	stalled() bool
 }
 
-// subscriber is an open stream, as administrators and metrics see it. The writer of the stream sets the cursor and
-// the atomics; its client reports what the page can do.
+// subscriber is an open stream, as administrators and metrics see it. Its client reports what the page can do.
 type subscriber struct {
 	id        string
 	owner     ownerHash
@@ -37,14 +36,36 @@ type subscriber struct {
 	userAgent string
 	since     time.Time
 	end       ender
+	progress  *progress
+
+	mu   sync.Mutex
+	page *presence.Page // nil: its client has reported nothing
+	gone bool           // the stream has ended
+}
+
+// progress is how far a stream has come. Its writer sets it.
+type progress struct {
+	live atomic.Bool
 
 	mu     sync.Mutex
 	cursor store.ID
-	page   *presence.Page // nil: its client has reported nothing
-	gone   bool           // the stream has ended
+	bytes  int64 // written
+}
 
-	live  atomic.Bool
-	bytes atomic.Int64
+// wrote records what was written, and how far the stream has come.
+func (p *progress) wrote(bytes int, at store.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytes += int64(bytes)
+	p.cursor = at
+}
+
+// now returns the bytes that were written, and how far the stream has read: at most one page of the log ahead of
+// them.
+func (p *progress) now() (bytes int64, at store.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes, p.cursor
 }
 
 // subscriberIDSize is the number of characters in the ID of a stream.
@@ -62,8 +83,9 @@ func (s *Server) addSubscriber(r *http.Request, asked *subscription, open *openS
 		id: open.script.subscriber, owner: open.owner, filter: open.sub.Filter(), format: asked.format.Name,
 		subject: grantOf(r).Subject,
 		remote:  s.clientAddr(r).String(), userAgent: r.UserAgent(), since: s.o.Now(), end: end,
+		progress: &open.progress,
 	}
-	x.cursor = open.sub.OpenID()
+	x.progress.cursor = open.sub.OpenID()
 	s.subscribers.byID.Store(x.id, x)
 	return x
 }
@@ -79,25 +101,10 @@ func (x *subscriber) state() string {
 	if x.end.stalled() {
 		return stateStalled
 	}
-	if x.live.Load() {
+	if x.progress.live.Load() {
 		return stateLive
 	}
 	return stateCatchingUp
-}
-
-// at returns how far the stream has read: at most one page of the log ahead of what it has written.
-func (x *subscriber) at() store.ID {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.cursor
-}
-
-// wrote records what was written, and how far the stream has come.
-func (x *subscriber) wrote(bytes int, at store.ID) {
-	x.bytes.Add(int64(bytes))
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.cursor = at
 }
 
 // subscriberBody is a subscriber in the list.
@@ -173,13 +180,13 @@ func (s *Server) eachSubscriber(f func(*subscriberBody) *problem) *problem {
 }
 
 func (s *Server) describe(x *subscriber, first store.ID) (subscriberBody, error) {
-	at := x.at()
+	bytes, at := x.progress.now()
 	events, age, err := s.lag(x.filter, at, first)
 	return subscriberBody{
 		ID: x.id, Topics: x.filter.Patterns(), Format: x.format, Subject: x.subject,
 		Remote: x.remote, UserAgent: x.userAgent,
 		Since: x.since.UTC(), Cursor: at, LagEvents: events, LagSeconds: age.Seconds(),
-		Bytes: x.bytes.Load(), State: x.state(), Hearing: x.hearing(),
+		Bytes: bytes, State: x.state(), Hearing: x.hearing(),
 	}, err
 }
 

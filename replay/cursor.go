@@ -8,13 +8,10 @@ import (
 // cursor is a position in the log and a filter: it reads from the position and reports what is missing.
 // It belongs to one goroutine.
 type cursor struct {
-	log    Source
-	filter store.Filter
-	reader store.Reader
 	pos    store.ID
-	asked  string   // the cursor as given, named in gaps until the position moves
-	told   store.ID // losses by trimming up to here have been reported, or were not asked for
-	gap    *Gap     // next returns it first
+	gap    *Gap // next returns it first
+	reader store.Reader
+	asked  string // the cursor as given, named in gaps until the position moves
 
 	// unasked is for a start that asks for what exists: the head when reading began, zero once the position
 	// has moved. Events trimmed up to it were not asked for.
@@ -24,17 +21,20 @@ type cursor struct {
 	// before the first event: an ID that was in the log, or zero for its start.
 	open    store.ID
 	resumed bool // reading began at the cursor that the client brought
+
+	told   store.ID // losses by trimming up to here have been reported, or were not asked for
+	log    Source
+	filter store.Filter
 }
 
-// newCursor resolves start against the log. The error is the log's.
-func newCursor(log Source, filter store.Filter, start Start) (*cursor, error) {
-	c := &cursor{log: log, filter: filter}
-	err := c.resolve(start)
-	if err != nil {
-		return nil, err
+// begin resolves start against the log. The error is the log's.
+func (c *cursor) begin(log Source, filter store.Filter, start Start) error {
+	c.log, c.filter = log, filter
+	if err := c.resolve(start); err != nil {
+		return err
 	}
 	c.reader = log.NewReader(filter, c.pos)
-	return c, nil
+	return nil
 }
 
 func (c *cursor) resolve(start Start) (err error) {

@@ -89,12 +89,12 @@ func (d *doorbell) ring() {
 
 // open registers, and only then looks where to start, so that nothing is lost in between. After an error
 // there is nothing to close.
-func (d *doorbell) open(t *Tail, filter store.Filter, format *Format, start Start,
-	call func()) (*cursor, error) {
+func (d *doorbell) open(t *Tail, filter store.Filter, format *Format, start Start, call func(),
+	c *cursor) error {
 	d.register(t, filter, format, call)
-	c, err := newCursor(t.log, d.feed.filter, start)
+	err := c.begin(t.log, d.feed.filter, start)
 	if err != nil {
 		d.Close()
 	}
-	return c, err
+	return err
 }

@@ -7,7 +7,7 @@ import "tidings/store"
 // Close may come from another once that one has stopped.
 type Reader struct {
 	doorbell
-	cursor *cursor
+	cursor cursor
 }
 
 // Page is what a Reader read: first the gap, if there is one, then the events.
@@ -28,8 +28,7 @@ func (t *Tail) NewReader(filter store.Filter, start Start) (*Reader, error) {
 // NewReaderFunc is to NewReader what SubscribeFunc is to Subscribe.
 func (t *Tail) NewReaderFunc(filter store.Filter, start Start, ring func()) (*Reader, error) {
 	r := &Reader{}
-	var err error
-	if r.cursor, err = r.open(t, filter, nil, start, ring); err != nil {
+	if err := r.open(t, filter, nil, start, ring, &r.cursor); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -17,12 +17,14 @@ const readEvents = 256
 // subscription is only a position further back.
 type Subscription struct {
 	doorbell
-	cursor *cursor
+	cursor cursor
 	begun  store.ID // the head when it began: up to here it does not rely on the tail's progress
 
 	page   Page   // read from the log and not yet handed out
 	buf    []byte // frames made from it
 	shared [][]byte
+	one    [1][]byte              // the first room of shared
+	held   int                    // bytes
 	room   func(bytes int64) bool // see Bound; nil: unlimited
 }
 
@@ -58,10 +60,10 @@ func (t *Tail) Subscribe(filter store.Filter, format *Format, start Start) (*Sub
 func (t *Tail) SubscribeFunc(filter store.Filter, format *Format, start Start,
 	ring func()) (*Subscription, error) {
 	s := &Subscription{begun: t.log.Head()}
-	var err error
-	if s.cursor, err = s.open(t, filter, format, start, ring); err != nil {
+	if err := s.open(t, filter, format, start, ring, &s.cursor); err != nil {
 		return nil, err
 	}
+	s.shared = s.one[:0]
 	return s, nil
 }
 
@@ -83,7 +85,16 @@ func (s *Subscription) Position() store.ID { return s.cursor.pos }
 // Bound before the first Next.
 func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
-func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }
+func (s *Subscription) hold(bytes int) bool {
+	if bytes == s.held || s.room == nil {
+		return true
+	}
+	ok := s.room(int64(bytes))
+	if ok {
+		s.held = bytes
+	}
+	return ok
+}
 
 // Rewind moves the position back to an event of the last Chunk, whose later frames were not delivered:
 // the next Chunk follows that event. It gives back the memory of what was read.
@@ -149,7 +160,7 @@ func (s *Subscription) behind(through store.ID) bool {
 // fromTail answers from memory if memory is as good as the log: the feed reaches back to the position,
 // nothing above it has been trimmed, and what existed when the subscription began is in it.
 func (s *Subscription) fromTail() (Chunk, bool) {
-	c := s.cursor
+	c := &s.cursor
 	through := *s.tail.through.Load() // before the feed: the feed then has everything up to it
 	if c.gap != nil || c.pos.Before(s.tail.log.Trimmed()) || through.Before(s.begun) {
 		return Chunk{}, false

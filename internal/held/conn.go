@@ -28,21 +28,26 @@ const (
 // Conn is a connection that is held. Ring, Cut and Stalled may be called concurrently; everything else belongs to
 // whoever gives the turn: the handler until Hold, a goroutine of the pool afterwards.
 type Conn struct {
-	pool    *Pool
-	conn    net.Conn
-	raw     syscall.RawConn
-	source  Source
-	head    []byte // goes before the first frames
-	chunked bool
-	behind  bool   // its turns are in the queue of connections that catch up
-	number  uint64 // within the pool
+	// What each turn needs comes first, in few cache lines.
 	signals atomic.Uint32
-
-	since atomic.Int64 // when its socket refused, on the pool's clock; 0: it accepts more
+	chunked bool
+	behind  bool         // its turns are in the queue of connections that catch up
+	done    bool         // it is closed
+	since   atomic.Int64 // when its socket refused, on the pool's clock; 0: it accepts more
+	armed   atomic.Int64 // of timers: at, on the pool's clock; 0: not there
+	source  Source
+	raw     syscall.RawConn
 
 	mu   sync.Mutex
 	why  error     // why it must end
 	last time.Time // nothing is written after it; zero: no limit
+
+	head    []byte    // goes before the first frames
+	closeAt time.Time // everything is written; the client has until then to close
+
+	pool   *Pool
+	conn   net.Conn
+	number uint64 // within the pool
 
 	// While the socket refuses.
 	rest  []byte // must be written before anything else
@@ -51,14 +56,11 @@ type Conn struct {
 	stuck *list.Element
 	end   error // how it ends once rest is written, if it does
 
-	closeAt time.Time // everything is written; the client has until then to close
-	done    bool      // it is closed
-	heard   int       // bytes that the client sent in the second that began at hearing
+	heard   int // bytes that the client sent in the second that began at hearing
 	hearing time.Time
 
 	// Of timers.
 	at    time.Time
-	armed atomic.Int64 // at, on the pool's clock; 0: not there
 	place int
 }
 

@@ -125,7 +125,7 @@ func New(o Options) *Pool {
 	p.timers.pool = p
 	p.live.work, p.behind.work = func() { p.work(&p.live) }, func() { p.work(&p.behind) }
 	procs := runtime.GOMAXPROCS(0)
-	p.live.max, p.behind.max = min(procs, maxWriters), 2*procs
+	p.live.max, p.behind.max = min(max(1, procs/2), maxWriters), 2*procs
 	return p
 }
 
@@ -135,7 +135,9 @@ func (p *Pool) clock(t time.Time) int64 { return int64(t.Sub(p.began)) + 1 }
 // at undoes clock.
 func (p *Pool) at(clock int64) time.Time { return p.began.Add(time.Duration(clock - 1)) }
 
-// maxWriters bounds the goroutines that write to connections that have caught up.
+// maxWriters bounds the goroutines that write to connections that have caught up, which are at most half as many as
+// there are processors: the rest is for publishers, commits and the kernel. On two processors one delivers more than
+// two, later events sooner, and at less cost (docs/BENCHMARKS.md).
 const maxWriters = 8
 
 // New returns a connection that is not yet held. Cut and Ring are remembered until it is.
