@@ -8,69 +8,16 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
-	"testing"
 	"time"
 
 	"tidings/internal/e2e"
 )
 
-// hostileEnv tells a child of this test binary what to be: see hostileMain.
-const hostileEnv = "TIDINGS_HOSTILE"
-
-// hostileMain is the whole program of a child: "attack URL" does what costs a server memory, "burn N" only keeps N
-// processors busy, both at the lowest priority; "work N" is burn at the usual priority, and "receive" takes deliveries.
-// It runs until it is killed.
-func hostileMain(order string) {
-	what, argument, _ := strings.Cut(order, " ")
-	var err error
-	if what == "attack" || what == "burn" {
-		err = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19)
-	}
-	if err == nil {
-		switch what {
-		case "attack":
-			attack(argument)
-		case "receive":
-			err = receive()
-		default:
-			var share float64
-			if share, err = strconv.ParseFloat(argument, 64); err == nil {
-				burn(share)
-			}
-		}
-	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}
-
-// startChild starts a child of this test binary, which ends with the test.
-func startChild(t *testing.T, order string) (*exec.Cmd, io.Reader) {
-	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(e2e.Environ(), hostileEnv+"="+order)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = child.Process.Kill()
-		_ = child.Wait() // killed
-	})
-	return child, out
-}
-
 // receive responds to deliveries at once, except to /slow after 10 s, and to /refuse with 503. It prints its URL.
-func receive() error {
+func receive(string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -90,8 +37,19 @@ func receive() error {
 	}))
 }
 
-// burn uses share processors. What counts is the time that it gets: on a busy machine it is behind, and does not sleep.
-func burn(share float64) {
+func burn(processors string) error {
+	if err := yieldToOthers(); err != nil {
+		return err
+	}
+	return work(processors)
+}
+
+// work counts the time that it gets: on a busy machine it is behind, and does not sleep.
+func work(processors string) error {
+	share, err := strconv.ParseFloat(processors, 64)
+	if err != nil {
+		return err
+	}
 	const slice = time.Millisecond
 	began := time.Now()
 	for range runtime.NumCPU() {
@@ -116,7 +74,10 @@ type attacker struct {
 }
 
 // attack runs all attacks at once, each on several connections.
-func attack(url string) {
+func attack(url string) error {
+	if err := yieldToOthers(); err != nil {
+		return err
+	}
 	a := &attacker{url: url, address: strings.TrimPrefix(url, "http://"), client: &http.Client{}}
 	a.publishLarge()
 	const page = "/v1/topics/ctl/events?limit=4"

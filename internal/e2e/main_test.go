@@ -17,8 +17,8 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	if order := os.Getenv(hostileEnv); order != "" {
-		hostileMain(order)
+	if order := os.Getenv(childEnv); order != "" {
+		childMain(order)
 	}
 	os.Exit(e2e.Main(m, &binary, 0))
 }
