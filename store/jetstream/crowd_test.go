@@ -26,6 +26,7 @@ type crowd struct {
 	keyers  int // publishers with keys
 	readers []*reader
 	stream  *record
+	joined  int // events in the stream when a node last joined
 
 	ending     atomic.Bool // publishers stop after what they have in hand
 	publishing sync.WaitGroup
@@ -228,6 +229,8 @@ type reader struct {
 	at     atomic.Pointer[store.ID]
 	got    []seen
 	gaps   []gap
+
+	checked int // events of the stream that got or gaps had
 }
 
 // seen is an event that was read.
@@ -398,9 +401,10 @@ func (c *crowd) checkReaders() error {
 	return nil
 }
 
+// check checks what the reader, which is at the end, got since the last check.
 func (r *reader) check(stream *record) error {
 	got, gaps := r.got, r.gaps
-	for _, e := range stream.placed {
+	for _, e := range stream.placed[r.checked:] {
 		if !r.filter.Match(e.topic) {
 			continue
 		}
@@ -418,5 +422,6 @@ func (r *reader) check(stream *record) error {
 	if len(got) > 0 {
 		return fmt.Errorf("it got %v, which the stream does not have there", got[0])
 	}
+	r.got, r.gaps, r.checked = nil, nil, len(stream.placed)
 	return nil
 }
