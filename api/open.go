@@ -25,9 +25,9 @@ type openStream struct {
 	memory   share       // for what it has read from the log
 }
 
-// open acquires what a stream needs before anything is written to it, and must not move from then on. It reports
-// whether nothing can ever arrive on it: then it has no script. ring is called when the stream is to take its next step:
-// see replay.Tail.SubscribeFunc. The caller has taken the seat, which the stream gives back.
+// open acquires what a stream needs before anything is written to it; the stream must not be copied from then on. It
+// reports whether nothing can ever arrive on it: then it has no script. ring is called when the stream is to take its
+// next step: see replay.Tail.SubscribeFunc. The caller has taken the seat, which the stream gives back.
 func (o *openStream) open(s *Server, c *caller, asked *subscription, ring func()) (over bool, p *problem) {
 	o.s, o.owner, o.memory = s, c.owner, share{budget: s.answers, owner: c.owner}
 	if over, p = o.begin(c, asked, ring); p != nil {

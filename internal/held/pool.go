@@ -137,7 +137,7 @@ func (p *Pool) at(clock int64) time.Time { return p.began.Add(time.Duration(cloc
 
 // maxWriters bounds the goroutines that write to connections that have caught up, which are at most half as many as
 // there are processors: the rest is for publishers, commits and the kernel. On two processors one delivers more than
-// two, later events sooner, and at less cost (docs/BENCHMARKS.md).
+// two do, with a lower p99 and less CPU (docs/BENCHMARKS.md).
 const maxWriters = 8
 
 // New returns a connection that is not yet held. Cut and Ring are remembered until it is.
