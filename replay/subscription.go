@@ -24,7 +24,6 @@ type Subscription struct {
 	buf    []byte // frames made from it
 	shared [][]byte
 	one    [1][]byte              // the first room of shared
-	held   int                    // bytes
 	room   func(bytes int64) bool // see Bound; nil: unlimited
 }
 
@@ -85,16 +84,7 @@ func (s *Subscription) Position() store.ID { return s.cursor.pos }
 // Bound before the first Next.
 func (s *Subscription) Bound(room func(bytes int64) bool) { s.room = room }
 
-func (s *Subscription) hold(bytes int) bool {
-	if bytes == s.held || s.room == nil {
-		return true
-	}
-	ok := s.room(int64(bytes))
-	if ok {
-		s.held = bytes
-	}
-	return ok
-}
+func (s *Subscription) hold(bytes int) bool { return s.room == nil || s.room(int64(bytes)) }
 
 // Rewind moves the position back to an event of the last Chunk, whose later frames were not delivered:
 // the next Chunk follows that event. It gives back the memory of what was read.
